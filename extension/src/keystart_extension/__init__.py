@@ -1,0 +1,1 @@
+"""The Keystart extension: the process that prefetches secrets and publishes them for the readers."""

@@ -1,0 +1,116 @@
+"""Holds what a checked configuration asks for, as plain data; it reads no file and fetches nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Kind = Literal["secret", "parameter", "parameters"]
+Start = Literal["overlap", "before"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Says where something was configured: a file's path or `KEYSTART_SECRETS`, line and column from 1."""
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing to fetch.
+
+    `id` is what the service's API takes: a name or an ARN, for a parameter with its `:version` or `:label`,
+    for `parameters` a path without a slash at its end (`/` alone stays). `region` None means AWS_REGION.
+    """
+
+    name: str
+    kind: Kind
+    id: str
+    region: str | None
+    field: str | None
+    expand: bool
+    stage: str | None
+    version_id: str | None
+    role: str | None
+    optional: bool
+    origin: Origin
+
+
+@dataclass(frozen=True)
+class Link:
+    """A file name below `Plan.links_home` that must lead to the published secret `name`."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole configuration of one start; `deadline` is in seconds, `links_home` is set when there are links."""
+
+    start: Start
+    deadline: float
+    region: str | None
+    entries: tuple[Entry, ...]
+    links: tuple[Link, ...]
+    links_home: str | None
+    source_file: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Gives the plan as data for `keystart check --json`; it holds ids, never values."""
+        return asdict(self)
+
+    def describe(self) -> str:
+        """Gives the plan as text for people, one line an entry."""
+        region = self.region or "AWS_REGION"
+        lines = [
+            f"configuration  {self.source_file}",
+            f"start          {self.start}",
+            f"deadline       {seconds_text(self.deadline)}",
+            f"region         {region}",
+        ]
+        rows = [("NAME", "SOURCE", "ID", "REGION", "DETAILS")]
+        rows += [
+            (_target(entry), entry.kind, entry.id, entry.region or region, _details(entry))
+            for entry in self.entries
+        ]
+        lines += ["", *_table(rows)]
+        if self.links_home is not None:
+            links = [("LINK", "SECRET")] + [
+                (f"{self.links_home}/{link.path}", link.name) for link in self.links
+            ]
+            lines += ["", *_table(links)]
+        return "\n".join(lines) + "\n"
+
+
+def seconds_text(seconds: float) -> str:
+    """Writes seconds the way a configuration writes them: `500ms`, `8s`."""
+    milliseconds = round(seconds * 1000)
+    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
+
+
+def _target(entry: Entry) -> str:
+    """Shows that the names below an entry are known only after the fetch."""
+    return f"{entry.name}/*" if entry.expand or entry.kind == "parameters" else entry.name
+
+
+def _details(entry: Entry) -> str:
+    details = [f"field {entry.field}"] if entry.field is not None else []
+    details += [f"stage {entry.stage}"] if entry.stage is not None else []
+    details += [f"version {entry.version_id}"] if entry.version_id is not None else []
+    details += [f"role {entry.role}"] if entry.role is not None else []
+    details += ["expand"] if entry.expand else []
+    details += ["optional"] if entry.optional else []
+    return ", ".join(details)
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
