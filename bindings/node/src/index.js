@@ -1,0 +1,134 @@
+// The reader's interface (contract §7), for require and, through index.mjs, for import. How the store is read
+// is told in store.js.
+'use strict';
+
+const { classes } = require('./errors.js');
+const { checkName } = require('./name.js');
+const { readOptions } = require('./options.js');
+const { PrivateKey, Secret } = require('./secret.js');
+const { Store } = require('./store.js');
+
+/** What a client and a snapshot have in common. They differ in what their source reads from. */
+class Reader {
+  #source;
+
+  /** @param {Store | ReturnType<Store['instant']>} source */
+  constructor(source) {
+    this.#source = source;
+  }
+
+  /** @param {string} name */
+  get(name) {
+    return this.#value(name).text();
+  }
+
+  /** @param {string} name */
+  getBytes(name) {
+    return this.#value(name).bytes();
+  }
+
+  /** @param {string} name */
+  getJson(name) {
+    return this.#value(name).json();
+  }
+
+  /** @param {string} name */
+  secret(name) {
+    return new Secret(name, this.#value(name));
+  }
+
+  /** @param {string} name */
+  path(name) {
+    checkName(name);
+    this.#manifest().entry(name);
+    return `${this.#source.root}/${this.#source.folder}/secrets/${name}`;
+  }
+
+  /** @param {string | null} [prefix] */
+  names(prefix) {
+    const folder = prefix ?? undefined;
+    if (folder !== undefined) checkName(folder);
+    return this.#manifest().names(folder);
+  }
+
+  /** @param {string} name */
+  info(name) {
+    checkName(name);
+    return this.#manifest().info(name);
+  }
+
+  snapshot() {
+    return new Snapshot(this.#source.instant());
+  }
+
+  /**
+   * Options for node:tls, node:https and node:http2 (contract 6.5.7).
+   * @param {string} prefix
+   */
+  tls(prefix) {
+    const certName = checkName(`${checkName(prefix)}/cert`);
+    const keyName = `${prefix}/key`;
+    const caName = `${prefix}/ca`;
+    return this.#source.read((generation) => {
+      const cert = generation.value(certName).text();
+      const key = [new PrivateKey(keyName, generation.value(keyName))];
+      if (generation.manifest.secrets.has(caName)) return { cert, key, ca: generation.value(caName).text() };
+      generation.manifest.checkAvailable(caName);
+      return { cert, key };
+    });
+  }
+
+  /** @param {string} name */
+  #value(name) {
+    checkName(name);
+    return this.#source.read((generation) => generation.value(name));
+  }
+
+  #manifest() {
+    return this.#source.read((generation) => generation.manifest);
+  }
+}
+
+class Keystart extends Reader {
+  /** @param {{ root?: string | null, timeoutMs?: number | null }} [options] */
+  constructor(options) {
+    super(new Store(readOptions(options)));
+  }
+}
+
+class Snapshot extends Reader {
+  snapshot() {
+    return this;
+  }
+}
+
+/** @type {Keystart | undefined} */
+let shared;
+
+/** The default client, made at the first call: only then are the variables read (contract 6.1.5). */
+function client() {
+  shared ??= new Keystart();
+  return shared;
+}
+
+module.exports = {
+  /** @param {string} name */
+  get: (name) => client().get(name),
+  /** @param {string} name */
+  getBytes: (name) => client().getBytes(name),
+  /** @param {string} name */
+  getJson: (name) => client().getJson(name),
+  /** @param {string} name */
+  secret: (name) => client().secret(name),
+  /** @param {string} name */
+  path: (name) => client().path(name),
+  /** @param {string | null} [prefix] */
+  names: (prefix) => client().names(prefix),
+  /** @param {string} name */
+  info: (name) => client().info(name),
+  snapshot: () => client().snapshot(),
+  /** @param {string} prefix */
+  tls: (prefix) => client().tls(prefix),
+  Keystart,
+  ...classes,
+};

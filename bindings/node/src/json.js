@@ -1,0 +1,110 @@
+// JSON by contract 6.4, which is stricter than JSON.parse. Does not say why a text is refused: a reason
+// would quote the text, and the text may be a secret.
+'use strict';
+
+const MAX_DEPTH = 64;
+const NUMBER = /[0-9][0-9.eE+-]*/y;
+
+/**
+ * The value, or undefined (which no JSON text means) when the text is not JSON.
+ * @param {string} text
+ * @returns {unknown}
+ */
+function parseJson(text) {
+  if (!keepsLimits(text)) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Checks what JSON.parse lets pass: depth, finite numbers, lone surrogates. It looks at the text and not
+ * at the value, because a member that a later one replaces must keep the limits too.
+ * @param {string} text
+ */
+function keepsLimits(text) {
+  let depth = 0;
+  for (let at = 0; at < text.length; at++) {
+    const char = text[at];
+    if (char === '"') {
+      at = endOfString(text, at);
+      if (at < 0) return false;
+    } else if (char === '[' || char === '{') {
+      depth += 1;
+      if (depth > MAX_DEPTH) return false;
+    } else if (char === ']' || char === '}') {
+      depth -= 1;
+    } else if (char >= '0' && char <= '9') {
+      NUMBER.lastIndex = at;
+      const digits = NUMBER.exec(text)?.[0] ?? char;
+      if (!Number.isFinite(Number.parseFloat(digits))) return false;
+      at += digits.length - 1;
+    }
+  }
+  return true;
+}
+
+/**
+ * Where the string that begins at `start` ends, or -1 when it holds a lone surrogate.
+ * Only escapes can make one: the bytes were valid UTF-8.
+ * @param {string} text
+ * @param {number} start
+ */
+function endOfString(text, start) {
+  let at = start + 1;
+  while (at < text.length && text[at] !== '"') {
+    if (text[at] !== '\\') {
+      at += 1;
+    } else if (text[at + 1] !== 'u') {
+      at += 2;
+    } else if (isLow(escaped(text, at))) {
+      return -1;
+    } else if (isHigh(escaped(text, at))) {
+      if (!isLow(escaped(text, at + 6))) return -1;
+      at += 12;
+    } else {
+      at += 6;
+    }
+  }
+  return at;
+}
+
+/**
+ * The code unit of a `\uXXXX` at this place, or NaN.
+ * @param {string} text
+ * @param {number} at
+ */
+function escaped(text, at) {
+  return text.startsWith('\\u', at) ? Number.parseInt(text.slice(at + 2, at + 6), 16) : NaN;
+}
+
+/** @param {number} unit */
+function isHigh(unit) {
+  return unit >= 0xd800 && unit <= 0xdbff;
+}
+
+/** @param {number} unit */
+function isLow(unit) {
+  return unit >= 0xdc00 && unit <= 0xdfff;
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is Record<string, unknown>}
+ */
+function isObject(value) {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/**
+ * A member of the document itself, never one that comes from Object.prototype.
+ * @param {Record<string, unknown>} object
+ * @param {string} name
+ */
+function member(object, name) {
+  return Object.hasOwn(object, name) ? object[name] : undefined;
+}
+
+module.exports = { parseJson, isObject, member };

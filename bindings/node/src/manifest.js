@@ -1,0 +1,196 @@
+// The manifest of one generation (contract §4): checks it and answers from it. Reads no file.
+'use strict';
+
+const { Buffer, isUtf8 } = require('node:buffer');
+const errors = require('./errors.js');
+const { isObject, member, parseJson } = require('./json.js');
+const { isName, nearestNames } = require('./name.js');
+
+const FORMAT = 'keystart.manifest/1';
+const MAX_VALUE_BYTES = 1_048_576;
+const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$/;
+
+/**
+ * @typedef {{
+ *   path: string,
+ *   size: number,
+ *   encoding: 'utf-8' | 'binary',
+ *   fetched_at: string,
+ *   refresh_after: string | null,
+ *   source: { provider: string, id: string, [member: string]: unknown },
+ * }} Entry
+ * @typedef {{ code: string, message: string }} Reason
+ */
+
+class Manifest {
+  /**
+   * @param {number} generation
+   * @param {Map<string, Entry>} secrets sorted by name
+   * @param {Map<string, Reason>} unavailable
+   */
+  constructor(generation, secrets, unavailable) {
+    this.generation = generation;
+    this.secrets = secrets;
+    this.unavailable = unavailable;
+  }
+
+  /**
+   * The entry of a secret that can be read, or why it cannot (contract 6.5.6).
+   * @param {string} name
+   */
+  entry(name) {
+    const entry = this.secrets.get(name);
+    if (entry !== undefined) return entry;
+    this.checkAvailable(name);
+    throw errors.secretNotFound(name, nearestNames(name, [...this.secrets.keys()]));
+  }
+
+  /**
+   * Throws when the name, or a folder it lies in, could not be fetched; the longest is told.
+   * @param {string} name
+   */
+  checkAvailable(name) {
+    for (let end = name.length; end > 0; end = name.lastIndexOf('/', end - 1)) {
+      const entry = name.slice(0, end);
+      const reason = this.unavailable.get(entry);
+      if (reason !== undefined) throw errors.secretUnavailable(name, entry, reason);
+    }
+  }
+
+  /** @param {string} [prefix] a folder */
+  names(prefix) {
+    const names = [...this.secrets.keys()];
+    return prefix === undefined ? names : names.filter((name) => name.startsWith(`${prefix}/`));
+  }
+
+  /**
+   * A new object each time: what the caller does to it does not come back (contract 6.5.5).
+   * @param {string} name
+   */
+  info(name) {
+    const { path, size, encoding, fetched_at, refresh_after, source } = this.entry(name);
+    this.#time(name, 'fetched_at', fetched_at);
+    const due = refresh_after === null ? Infinity : this.#time(name, 'refresh_after', refresh_after);
+    return {
+      path,
+      size,
+      encoding,
+      fetched_at,
+      refresh_after,
+      source: /** @type {Entry['source']} */ (JSON.parse(JSON.stringify(source))),
+      stale: due <= Date.now(),
+    };
+  }
+
+  /**
+   * @param {string} name
+   * @param {string} field
+   * @param {string} text
+   */
+  #time(name, field, text) {
+    const time = TIME.test(text) && !text.startsWith('0000') ? Date.parse(text) : NaN;
+    // Date takes 30 February for 2 March and 24:00 for the next day
+    if (Number.isNaN(time) || new Date(time).toISOString() !== text) {
+      throw wrong(this.generation, `secrets["${name}"].${field}`);
+    }
+    return time;
+  }
+}
+
+/**
+ * Checks in the order of contract 4.7 and throws the first thing that is wrong.
+ * @param {Buffer} bytes
+ * @param {number} generation the number of its folder
+ */
+function parseManifest(bytes, generation) {
+  const document = isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
+  if (document === undefined) throw errors.manifestInvalid(generation, 'manifest.json is not JSON');
+  if (!isObject(document)) throw errors.manifestInvalid(generation, 'manifest.json is not an object');
+
+  const format = member(document, 'format');
+  if (typeof format !== 'string') throw wrong(generation, 'format');
+  if (format !== FORMAT) throw errors.manifestUnsupported(generation, format);
+  if (member(document, 'generation') !== generation) throw wrong(generation, 'generation');
+  checkStrings(document, ['published_at'], generation, '');
+  const writer = member(document, 'writer');
+  if (!isObject(writer)) throw wrong(generation, 'writer');
+  checkStrings(writer, ['name', 'version'], generation, 'writer.');
+
+  const secrets = readEntries(document, 'secrets', generation, checkEntry);
+  const unavailable = readEntries(document, 'unavailable', generation, (name, entry, member) => {
+    checkStrings(entry, ['code', 'message'], generation, `${member}.`);
+    if (secrets.has(name)) {
+      throw errors.manifestInvalid(generation, `"${name}" is under secrets and under unavailable`);
+    }
+    return /** @type {Reason} */ (/** @type {unknown} */ (entry));
+  });
+  return new Manifest(generation, secrets, unavailable);
+}
+
+/**
+ * @template T
+ * @param {Record<string, unknown>} document
+ * @param {'secrets' | 'unavailable'} list
+ * @param {number} generation
+ * @param {(name: string, entry: Record<string, unknown>, member: string, generation: number) => T} check
+ */
+function readEntries(document, list, generation, check) {
+  const entries = member(document, list);
+  if (!isObject(entries)) throw wrong(generation, list);
+  const checked = /** @type {Map<string, T>} */ (new Map());
+  // sort() compares UTF-16, which differs from the order of bytes only between names that are both not valid
+  for (const name of Object.keys(entries).sort()) {
+    if (!isName(name)) throw errors.manifestInvalid(generation, `a name under ${list} is not valid`);
+    const entry = entries[name];
+    const path = `${list}["${name}"]`;
+    if (!isObject(entry)) throw wrong(generation, path);
+    checked.set(name, check(name, entry, path, generation));
+  }
+  return checked;
+}
+
+/**
+ * @param {string} name
+ * @param {Record<string, unknown>} entry
+ * @param {string} path
+ * @param {number} generation
+ */
+function checkEntry(name, entry, path, generation) {
+  const size = member(entry, 'size');
+  const encoding = member(entry, 'encoding');
+  const refreshAfter = member(entry, 'refresh_after');
+  const source = member(entry, 'source');
+  if (member(entry, 'path') !== `secrets/${name}`) throw wrong(generation, `${path}.path`);
+  if (!Number.isInteger(size) || Number(size) < 0 || Number(size) > MAX_VALUE_BYTES) {
+    throw wrong(generation, `${path}.size`);
+  }
+  if (encoding !== 'utf-8' && encoding !== 'binary') throw wrong(generation, `${path}.encoding`);
+  checkStrings(entry, ['fetched_at'], generation, `${path}.`);
+  if (refreshAfter !== null && typeof refreshAfter !== 'string') throw wrong(generation, `${path}.refresh_after`);
+  if (!isObject(source)) throw wrong(generation, `${path}.source`);
+  checkStrings(source, ['provider', 'id'], generation, `${path}.source.`);
+  entry.size = Math.abs(Number(size)); // JSON can say -0
+  return /** @type {Entry} */ (/** @type {unknown} */ (entry));
+}
+
+/**
+ * @param {Record<string, unknown>} object
+ * @param {string[]} names
+ * @param {number} generation
+ * @param {string} before how the message names the object
+ */
+function checkStrings(object, names, generation, before) {
+  for (const name of names) {
+    if (typeof member(object, name) !== 'string') throw wrong(generation, `${before}${name}`);
+  }
+}
+
+/**
+ * @param {number} generation
+ * @param {string} path
+ */
+function wrong(generation, path) {
+  return errors.manifestInvalid(generation, `${path} is missing or wrong`);
+}
+
+module.exports = { Manifest, parseManifest };

@@ -1,0 +1,60 @@
+// Names of secrets (contract §2): what a name is, and which names are near a misspelt one. Knows no store.
+'use strict';
+
+const errors = require('./errors.js');
+
+const NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]*(?:\/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,7}$/;
+const MAX_BYTES = 255; // a name is ASCII: as many characters
+
+/** @param {string} text */
+function isName(text) {
+  return text.length <= MAX_BYTES && NAME.test(text);
+}
+
+/**
+ * Gives the name back, or throws InvalidName (contract 6.2.0).
+ * @param {unknown} name
+ */
+function checkName(name) {
+  if (typeof name !== 'string') throw errors.nameNotText();
+  if (!isName(name)) throw errors.invalidName(name);
+  return name;
+}
+
+/**
+ * The names that may have been meant, at most three, the nearest first (contract 6.5.6).
+ * @param {string} asked
+ * @param {readonly string[]} names sorted
+ */
+function nearestNames(asked, names) {
+  const most = Math.max(2, Math.floor(asked.length / 3));
+  return names
+    .filter((name) => Math.abs(name.length - asked.length) <= most)
+    .map((name) => ({ name, distance: distance(asked, name, most) }))
+    .filter((near) => near.distance <= most)
+    .sort((a, b) => a.distance - b.distance) // stable: equal ones stay sorted by bytes
+    .slice(0, 3)
+    .map((near) => near.name);
+}
+
+/**
+ * Levenshtein's distance with unit costs, or any number above `most` when it is above that.
+ * @param {string} a
+ * @param {string} b
+ * @param {number} most
+ */
+function distance(a, b, most) {
+  let above = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const row = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = above[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      row.push(Math.min(change, above[j] + 1, row[j - 1] + 1));
+    }
+    if (Math.min(...row) > most) return Infinity; // no later row gets smaller
+    above = row;
+  }
+  return above[b.length];
+}
+
+module.exports = { isName, checkName, nearestNames };

@@ -1,0 +1,61 @@
+// What a client is made of (contract 6.1): arguments first, then variables, then defaults. Opens nothing.
+'use strict';
+
+const errors = require('./errors.js');
+
+const DEFAULT_ROOT = '/tmp/keystart';
+const DEFAULT_TIMEOUT_MS = 9_000; // Lambda ends an Init after 10 s, and then the reason would never be printed
+const MAX_TIMEOUT_MS = 999_999_999;
+
+/**
+ * @param {unknown} options `{ root, timeoutMs }`; what is undefined or null was not given
+ * @returns {{ root: string, timeoutMs: number }}
+ */
+function readOptions(options) {
+  const given = options ?? {};
+  if (typeof given !== 'object') throw errors.invalidRoot(); // new Keystart('/a/path')
+  const { root, timeoutMs } = /** @type {{ root?: unknown, timeoutMs?: unknown }} */ (given);
+  return { root: readRoot(root), timeoutMs: readTimeout(timeoutMs) };
+}
+
+/** @param {unknown} given */
+function readRoot(given) {
+  const root = given ?? (process.env.KEYSTART_DIR || DEFAULT_ROOT);
+  if (typeof root !== 'string' || root === '' || root.includes('\0') || hasLoneSurrogate(root)) {
+    throw errors.invalidRoot();
+  }
+  const absolute = root.startsWith('/') ? root : `${workingFolder(root)}/${root}`;
+  return absolute.replace(/(?<=.)\/+$/s, '');
+}
+
+/**
+ * Node would put U+FFFD in its place and open another path than the one that was given.
+ * @param {string} text
+ */
+function hasLoneSurrogate(text) {
+  return /\p{Surrogate}/u.test(text);
+}
+
+/** @param {string} root */
+function workingFolder(root) {
+  try {
+    return process.cwd();
+  } catch (error) {
+    throw errors.storeUnreadable(root, /** @type {NodeJS.ErrnoException} */ (error).code ?? 'ENOENT', '.');
+  }
+}
+
+/** @param {unknown} given */
+function readTimeout(given) {
+  if (given !== undefined && given !== null) {
+    const timeoutMs = typeof given === 'number' ? Math.round(given) : NaN;
+    if (!(timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS)) throw errors.invalidTimeout();
+    return timeoutMs;
+  }
+  const variable = process.env.KEYSTART_TIMEOUT_MS;
+  if (!variable) return DEFAULT_TIMEOUT_MS;
+  if (!/^[0-9]{1,9}$/.test(variable)) throw errors.invalidTimeoutVariable();
+  return Number(variable);
+}
+
+module.exports = { readOptions };

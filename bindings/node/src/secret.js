@@ -1,0 +1,131 @@
+// A secret in memory: its bytes, and the objects that carry it and never show it. Reads no file.
+'use strict';
+
+const { Buffer, isUtf8 } = require('node:buffer');
+const errors = require('./errors.js');
+const { parseJson } = require('./json.js');
+
+const INSPECT = Symbol.for('nodejs.util.inspect.custom');
+
+/** The bytes of one secret as they were read. Never leaves this package. */
+class Value {
+  #name;
+  #bytes;
+  #manifest;
+  /** @type {string | null | undefined} null: not UTF-8; undefined: nobody asked yet */
+  #text;
+
+  /**
+   * @param {string} name
+   * @param {Buffer} bytes
+   * @param {import('./manifest.js').Manifest} manifest of the generation they were read from
+   */
+  constructor(name, bytes, manifest) {
+    this.#name = name;
+    this.#bytes = bytes;
+    this.#manifest = manifest;
+  }
+
+  text() {
+    const text = this.#decoded();
+    if (text === null) throw errors.secretNotText(this.#name);
+    return text;
+  }
+
+  /** A copy outside of Node's pool: its ArrayBuffer holds this secret and nothing else. */
+  bytes() {
+    const copy = Buffer.allocUnsafeSlow(this.#bytes.length);
+    this.#bytes.copy(copy);
+    return copy;
+  }
+
+  json() {
+    const text = this.#decoded();
+    const value = text === null ? undefined : parseJson(text);
+    if (value === undefined) throw errors.secretNotJson(this.#name);
+    return value;
+  }
+
+  info() {
+    return this.#manifest.info(this.#name);
+  }
+
+  #decoded() {
+    if (this.#text === undefined) this.#text = isUtf8(this.#bytes) ? this.#bytes.toString() : null;
+    return this.#text;
+  }
+}
+
+/** What can be passed around and logged: it shows its name only (contract 7.2). */
+class Redacted {
+  #name;
+
+  /** @param {string} name */
+  constructor(name) {
+    this.#name = name;
+  }
+
+  get name() {
+    return this.#name;
+  }
+
+  toString() {
+    return `<Secret "${this.#name}" (redacted)>`;
+  }
+
+  toJSON() {
+    return this.toString();
+  }
+
+  [INSPECT]() {
+    return this.toString();
+  }
+}
+
+class Secret extends Redacted {
+  #value;
+
+  /**
+   * @param {string} name
+   * @param {Value} value
+   */
+  constructor(name, value) {
+    super(name);
+    this.#value = value;
+  }
+
+  reveal() {
+    return this.#value.text();
+  }
+
+  revealBytes() {
+    return this.#value.bytes();
+  }
+
+  get info() {
+    return this.#value.info();
+  }
+}
+
+/**
+ * A private key in the form `{ pem }`, which node:tls takes in a list. As a string it would be shown with the options,
+ * with every copy of them, and in the names under which https.Agent keeps its sockets.
+ */
+class PrivateKey extends Redacted {
+  #pem;
+
+  /**
+   * @param {string} name
+   * @param {Value} value
+   */
+  constructor(name, value) {
+    super(name);
+    this.#pem = value.text();
+  }
+
+  get pem() {
+    return this.#pem;
+  }
+}
+
+module.exports = { PrivateKey, Secret, Value };

@@ -1,0 +1,409 @@
+// Reads the store by the steps of contract 6.2 and 6.3. Writes nothing and knows nothing of what callers want.
+'use strict';
+
+const fs = require('node:fs');
+const { Buffer, isUtf8 } = require('node:buffer');
+const errors = require('./errors.js');
+const { isObject, member, parseJson } = require('./json.js');
+const { parseManifest } = require('./manifest.js');
+const { Value } = require('./secret.js');
+
+const MAX_DOCUMENT_BYTES = 1_048_576;
+const MAX_RESTARTS_WITHOUT_TIMEOUT = 100; // contract 6.2.7
+const LONGEST_WAIT_MS = 20;
+const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK; // libuv adds O_CLOEXEC
+const TARGET = /^generations\/([1-9][0-9]{0,15})$/;
+
+/** @typedef {{ state: unknown, message: string | null, failures: Record<string, Failure> }} State */
+/** @typedef {{ code: string, message: string }} Failure */
+
+/**
+ * Something of a generation is not there. `error` says so, and is right only when the generation is still the
+ * published one: otherwise it was collected.
+ */
+class Missing {
+  /** @param {Error} error */
+  constructor(error) {
+    this.error = error;
+  }
+}
+
+/** A generation whose manifest was read, and the values that were read from it. */
+class Generation {
+  /** @type {Map<string, Value>} */
+  #values = new Map();
+  #root;
+  #folder;
+
+  /**
+   * @param {string} root
+   * @param {number} number
+   */
+  constructor(root, number) {
+    this.number = number;
+    this.#root = root;
+    this.#folder = `generations/${number}`;
+    this.#checkFolders();
+    const file = `${this.#folder}/manifest.json`;
+    const bytes = this.#read(file, MAX_DOCUMENT_BYTES, (what) =>
+      errors.manifestInvalid(number, `manifest.json ${what}`),
+    );
+    if (bytes.length > MAX_DOCUMENT_BYTES) {
+      throw errors.manifestInvalid(number, `manifest.json is longer than ${MAX_DOCUMENT_BYTES} bytes`);
+    }
+    this.manifest = parseManifest(bytes, number);
+  }
+
+  /** @param {string} name */
+  value(name) {
+    let value = this.#values.get(name);
+    if (value === undefined) {
+      value = new Value(name, this.#readSecret(name), this.manifest);
+      this.#values.set(name, value);
+    }
+    return value;
+  }
+
+  /** @param {string} name */
+  #readSecret(name) {
+    const { size } = this.manifest.entry(name);
+    checkRoot(this.#root);
+    this.#checkFolders();
+    /** @param {string} what */
+    const corrupt = (what) => errors.secretCorrupt(name, this.number, what);
+    const segments = `secrets/${name}`.split('/');
+    for (let depth = 1; depth < segments.length; depth++) {
+      const folder = `${this.#folder}/${segments.slice(0, depth).join('/')}`;
+      checkFolder(this.#root, folder, () => corrupt('its file is missing'));
+    }
+    const bytes = this.#read(`${this.#folder}/secrets/${name}`, size, (what) => corrupt(`its file ${what}`));
+    if (bytes.length !== size) throw corrupt(`its file does not have ${size} bytes`);
+    return bytes;
+  }
+
+  /**
+   * The bytes of a file, which are thrown away when the folder is gone: a writer that stops overwrites files.
+   * @param {string} path
+   * @param {number} limit
+   * @param {(what: string) => Error} broken
+   */
+  #read(path, limit, broken) {
+    const bytes = readFile(this.#root, path, limit, broken);
+    if (lstat(this.#root, this.#folder) === null) throw new Missing(this.#folderMissing());
+    return bytes;
+  }
+
+  #checkFolders() {
+    checkFolder(this.#root, 'generations', () => this.#folderMissing());
+    checkFolder(this.#root, this.#folder, () => this.#folderMissing());
+  }
+
+  #folderMissing() {
+    return errors.manifestInvalid(this.number, `${this.#folder} is missing`);
+  }
+}
+
+/** The published generation, whichever it is at the moment. */
+class Store {
+  /** @type {Generation | null} */
+  #generation = null;
+  /** @type {string | null} the target of `current` that led to it */
+  #target = null;
+
+  /** @param {{ root: string, timeoutMs: number }} options */
+  constructor({ root, timeoutMs }) {
+    this.root = root;
+    this.timeoutMs = timeoutMs;
+    this.folder = 'current';
+  }
+
+  instant() {
+    return this.read((generation) => new Instant(this.root, generation));
+  }
+
+  /**
+   * Uses the published generation, and starts again when it is collected meanwhile (contract 6.2.7).
+   * @template T
+   * @param {(generation: Generation) => T} use
+   * @returns {T}
+   */
+  read(use) {
+    const patience = new Patience(this.timeoutMs);
+    for (;;) {
+      try {
+        return use(this.#published(patience));
+      } catch (error) {
+        if (!(error instanceof Missing)) throw error;
+        if (readCurrent(this.root).target === this.#target) throw error.error;
+      }
+      if (!patience.restart()) throw errors.changing(this.root);
+    }
+  }
+
+  /**
+   * Contract 6.2.1 to 6.2.5.
+   * @param {Patience} patience
+   */
+  #published(patience) {
+    for (;;) {
+      const { target, errno } = readCurrent(this.root);
+      if (target !== null && target === this.#target && this.#generation !== null) return this.#generation;
+      checkRoot(this.root);
+      if (target !== null || errno === 'EINVAL') return this.#open(target);
+      if (errno !== 'ENOENT') throw errors.storeUnreadable(this.root, errno, 'current');
+      const message = this.#unpublished();
+      if (!patience.wait()) throw errors.notReady(this.root, this.timeoutMs, message);
+    }
+  }
+
+  /** @param {string | null} target null when `current` is not a link */
+  #open(target) {
+    const number = Number(TARGET.exec(target ?? '')?.[1]);
+    if (!Number.isSafeInteger(number)) {
+      throw errors.layoutInsecure(this.root, 'current does not point to a generation');
+    }
+    this.#target = target;
+    this.#generation = null;
+    this.#generation = new Generation(this.root, number);
+    return this.#generation;
+  }
+
+  /** Why there is nothing to wait for is thrown; what the writer says meanwhile is given (contract 6.2.3). */
+  #unpublished() {
+    const state = readState(this.root);
+    if (state?.state === 'failed') {
+      const failures = Object.entries(state.failures).map(([name, { code, message }]) => ({ name, code, message }));
+      failures.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
+      throw errors.prefetchFailed(state.message, failures);
+    }
+    if (state?.state === 'stopped') throw errors.stopped(this.root);
+    return state?.message ?? null;
+  }
+}
+
+/** One generation for good, whatever is published later (contract 6.3). */
+class Instant {
+  #generation;
+
+  /**
+   * @param {string} root
+   * @param {Generation} generation
+   */
+  constructor(root, generation) {
+    this.root = root;
+    this.folder = `generations/${generation.number}`;
+    this.manifest = generation.manifest;
+    this.#generation = generation;
+  }
+
+  instant() {
+    return this;
+  }
+
+  /**
+   * @template T
+   * @param {(generation: Instant) => T} use
+   * @returns {T}
+   */
+  read(use) {
+    return use(this);
+  }
+
+  /** @param {string} name */
+  value(name) {
+    try {
+      return this.#generation.value(name);
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error;
+      if (lstat(this.root, this.folder) !== null) throw error.error;
+      throw errors.snapshotExpired(name, this.#generation.number);
+    }
+  }
+}
+
+/** How long one read may still wait. Its clock starts when it is first needed: a warm read needs none. */
+class Patience {
+  #timeoutMs;
+  #end = 0;
+  #wait = 1;
+  #restarts = 0;
+
+  /** @param {number} timeoutMs */
+  constructor(timeoutMs) {
+    this.#timeoutMs = timeoutMs;
+  }
+
+  /** Waits a little, or says that the time is over. */
+  wait() {
+    const left = this.#left();
+    if (left <= 0) return false;
+    // blocks this thread, as a read must: Atomics.wait on what nobody will ever notify
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.min(this.#wait, left));
+    this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
+    return true;
+  }
+
+  /** Says whether there is time for another round. */
+  restart() {
+    this.#restarts += 1;
+    return this.#timeoutMs === 0 ? this.#restarts <= MAX_RESTARTS_WITHOUT_TIMEOUT : this.#left() > 0;
+  }
+
+  #left() {
+    const now = performance.now();
+    this.#end ||= now + this.#timeoutMs;
+    return this.#end - now;
+  }
+}
+
+/**
+ * Where `current` points to, or why that cannot be told.
+ * @param {string} root
+ * @returns {{ target: string, errno: null } | { target: null, errno: string }}
+ */
+function readCurrent(root) {
+  try {
+    return { target: fs.readlinkSync(`${root}/current`), errno: null };
+  } catch (error) {
+    return { target: null, errno: errnoOf(error) };
+  }
+}
+
+/**
+ * Contract 6.2.2.
+ * @param {string} root
+ */
+function checkRoot(root) {
+  const stats = lstat(root, '.');
+  if (stats === null) throw errors.notAttached(root);
+  if (stats.isSymbolicLink()) throw errors.layoutInsecure(root, 'the root is a symbolic link');
+  if (!stats.isDirectory()) throw errors.layoutInsecure(root, 'the root is not a directory');
+  if (stats.uid !== 0 && stats.uid !== process.geteuid?.()) {
+    throw errors.layoutInsecure(root, 'the root belongs to another user');
+  }
+  if ((stats.mode & 0o022) !== 0) throw errors.layoutInsecure(root, 'the root is writable by group or others');
+}
+
+/**
+ * Contract 6.2.4: a folder on the way to a file.
+ * @param {string} root
+ * @param {string} path
+ * @param {() => Error} missing
+ */
+function checkFolder(root, path, missing) {
+  const stats = lstat(root, path);
+  if (stats === null) throw new Missing(missing());
+  if (stats.isSymbolicLink()) throw errors.layoutInsecure(root, `${path} is a symbolic link`);
+  if (!stats.isDirectory()) throw errors.layoutInsecure(root, `${path} is not a directory`);
+}
+
+/**
+ * The state, or null when it is broken or missing, whatever the reason (contract 3.5).
+ * @param {string} root
+ * @returns {State | null}
+ */
+function readState(root) {
+  let bytes;
+  try {
+    bytes = readFile(root, 'state.json', MAX_DOCUMENT_BYTES, (what) => new Error(what));
+  } catch {
+    return null; // broken counts as "wait": the writer may be about to replace it
+  }
+  const state = bytes.length <= MAX_DOCUMENT_BYTES && isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
+  return isState(state) ? state : null;
+}
+
+/**
+ * @param {unknown} state
+ * @returns {state is State}
+ */
+function isState(state) {
+  if (!isObject(state) || member(state, 'format') !== 'keystart.state/1') return false;
+  const message = member(state, 'message');
+  const failures = member(state, 'failures');
+  return (
+    ['starting', 'ready', 'failed', 'stopped'].some((word) => word === member(state, 'state')) &&
+    (message === null || typeof message === 'string') &&
+    isObject(failures) &&
+    Object.values(failures).every(isFailure)
+  );
+}
+
+/**
+ * @param {unknown} failure
+ * @returns {failure is Failure}
+ */
+function isFailure(failure) {
+  return (
+    isObject(failure) &&
+    typeof member(failure, 'code') === 'string' &&
+    typeof member(failure, 'message') === 'string'
+  );
+}
+
+/**
+ * What lies at a path, links not followed; null when nothing does.
+ * @param {string} root
+ * @param {string} path relative to the root
+ */
+function lstat(root, path) {
+  try {
+    return fs.lstatSync(path === '.' ? root : `${root}/${path}`);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'ENOENT') return null;
+    throw errors.storeUnreadable(root, errno, path);
+  }
+}
+
+/**
+ * The bytes of a regular file; of a longer one than `limit` more than `limit` (contract 6.2.8).
+ * @param {string} root
+ * @param {string} path relative to the root
+ * @param {number} limit
+ * @param {(what: string) => Error} broken
+ */
+function readFile(root, path, limit, broken) {
+  let file;
+  let bytes = null;
+  try {
+    file = fs.openSync(`${root}/${path}`, OPEN_FLAGS);
+    const stats = fs.fstatSync(file);
+    if (stats.isFile()) bytes = readBytes(file, Math.min(stats.size, limit) + 1);
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'ENOENT') throw new Missing(broken('is missing'));
+    if (errno === 'ELOOP') throw errors.layoutInsecure(root, `${path} is a symbolic link`);
+    if (errno !== 'ENXIO') throw errors.storeUnreadable(root, errno, path); // ENXIO: a socket, contract 8.6
+  } finally {
+    if (file !== undefined) fs.closeSync(file);
+  }
+  if (bytes === null) throw broken('is not a regular file');
+  return bytes;
+}
+
+/**
+ * @param {number} file
+ * @param {number} most
+ */
+function readBytes(file, most) {
+  const bytes = Buffer.allocUnsafeSlow(most); // not from the pool, which other code can see
+  let length = 0;
+  let count;
+  do {
+    count = fs.readSync(file, bytes, length, most - length, null);
+    length += count;
+  } while (count > 0 && length < most);
+  return bytes.subarray(0, length);
+}
+
+/**
+ * The name of a system error. What is none is a bug, and only its kind is told: its message may quote anything.
+ * @param {unknown} error
+ */
+function errnoOf(error) {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
+  throw errors.internal(error instanceof Error ? error.name : typeof error);
+}
+
+module.exports = { Store };

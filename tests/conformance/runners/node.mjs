@@ -1,0 +1,84 @@
+// Asks the Node reader what the conformance harness asks, one JSON object a line; judges nothing.
+
+import { Keystart, KeystartError, SecretNotText } from '../../../bindings/node/src/index.mjs';
+
+/** The value object of contract 7.2; its text is null when it has none. */
+function secret(reader, name) {
+  const found = reader.secret(name);
+  return { name: found.name, text: textOf(found), bytes_base64: found.revealBytes().toString('base64') };
+}
+
+function textOf(found) {
+  try {
+    return found.reveal();
+  } catch (error) {
+    if (error instanceof SecretNotText) return null;
+    throw error;
+  }
+}
+
+const CALLS = {
+  text: (reader, asked) => reader.get(asked.name),
+  bytes: (reader, asked) => ({ base64: reader.getBytes(asked.name).toString('base64') }),
+  json: (reader, asked) => reader.getJson(asked.name),
+  path: (reader, asked) => reader.path(asked.name),
+  names: (reader, asked) => reader.names(asked.prefix),
+  info: (reader, asked) => reader.info(asked.name),
+  secret: (reader, asked) => secret(reader, asked.name),
+};
+
+/** A new reader with exactly the arguments and variables that were asked for. */
+function readerFor(asked) {
+  delete process.env.KEYSTART_DIR;
+  delete process.env.KEYSTART_TIMEOUT_MS;
+  Object.assign(process.env, asked.env);
+  const client = new Keystart({ root: asked.root, timeoutMs: asked.timeout_ms });
+  return asked.via === 'snapshot' ? client.snapshot() : client;
+}
+
+/** The value, the error of the contract, or whatever else came out. */
+function outcome(question) {
+  try {
+    return { value: question() };
+  } catch (error) {
+    if (error instanceof KeystartError) {
+      const { code, message, secret, name } = error;
+      return { error: { code, message, secret, class: name } };
+    }
+    return { crash: `${error?.name}: ${error?.message}` };
+  }
+}
+
+/** Pipes are written at once in Node on Linux, so an answer is out before the next line is read. */
+function write(line) {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+/** Not node:readline, which also ends a line at U+2028, and JSON may hold that as it is. */
+async function* linesOf(stream) {
+  let rest = '';
+  for await (const chunk of stream.setEncoding('utf8')) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop();
+    yield* lines;
+  }
+}
+
+const lines = linesOf(process.stdin);
+
+async function answer(asked) {
+  const made = outcome(() => readerFor(asked));
+  if (!('value' in made)) return made;
+  const ask = () => CALLS[asked.call](made.value, asked);
+  if (asked.pause !== undefined) {
+    if (asked.pause === 'asked') outcome(ask);
+    write({ id: asked.id, paused: true });
+    await lines.next();
+  }
+  return outcome(ask);
+}
+
+for (let line = await lines.next(); !line.done; line = await lines.next()) {
+  const asked = JSON.parse(line.value);
+  write({ id: asked.id, ...(await answer(asked)) });
+}
