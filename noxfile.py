@@ -1,0 +1,145 @@
+"""Every session of this repository; `./dev SESSION` finds or installs what a session needs and runs it here.
+
+No session makes an environment of its own: `./dev` makes one, from requirements.lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.10"
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["test"]
+
+ROOT = Path(__file__).parent
+NODE = ROOT / "bindings/node"
+RUBY = ROOT / "bindings/ruby"
+NODE_RUNTIME = ROOT / "tests/e2e/runtimes/node"
+# One folder for everything that cargo builds: a second one would compile every crate again.
+os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Everything that a change must pass: the sessions from build to e2e, one after the other."""
+    for name in ("build", "lint", "core", "node", "ruby", "python", "extension", "conformance", "e2e"):
+        session.notify(name)
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the core and install the Python packages into .venv, the extension editable."""
+    for package in ("bindings/python", "extension"):
+        with session.chdir(ROOT / package):
+            session.run("maturin", "develop", "--release", "--skip-install-deps", "--quiet", external=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Run every linter and type checker; `-- --fix` formats and mends what tools can mend."""
+    fix = "--fix" in session.posargs
+    session.run("ruff", "format", *([] if fix else ["--check", "--quiet"]), ".")
+    session.run("ruff", "check", "--quiet", *(["--fix"] if fix else []), ".")
+    session.run("mypy", "noxfile.py", "bindings/python/src", "bindings/python/tests")
+    session.run("mypy", "extension/src", "extension/tests", "tests")
+    session.run("cargo", "fmt", *([] if fix else ["--check"]), external=True)
+    if shutil.which("cargo-clippy"):
+        session.run("cargo", "clippy", "--quiet", "--all-targets", "--", "-D", "warnings", external=True)
+    else:
+        session.warn("clippy is not installed: the Rust code is not linted (rustup component add clippy)")
+    npm_install(session, NODE)
+    with session.chdir(NODE):
+        session.run("npm", "run", "--silent", "lint", external=True)
+    for file in sorted(RUBY.rglob("*.rb")):
+        session.run("ruby", "-wc", str(file.relative_to(ROOT)), silent=True, external=True)
+
+
+@nox.session
+def core(session: nox.Session) -> None:
+    """Test the Rust core, with property and crash tests; compares include/keystart.h with what cbindgen writes."""
+    session.run("cargo", "test", "--quiet", *session.posargs, external=True)
+
+
+@nox.session
+def python(session: nox.Session) -> None:
+    """Test the Python reader."""
+    session.run("pytest", "bindings/python/tests", *session.posargs)
+
+
+@nox.session
+def node(session: nox.Session) -> None:
+    """Test the Node reader."""
+    npm_install(session, NODE)
+    with session.chdir(NODE):
+        session.run("npm", "test", "--silent", *session.posargs, external=True)
+
+
+@nox.session
+def ruby(session: nox.Session) -> None:
+    """Test the Ruby reader."""
+    with session.chdir(RUBY):
+        session.run("ruby", "-w", "-Ilib", "-Itest", "test/all.rb", *session.posargs, external=True)
+
+
+@nox.session
+def extension(session: nox.Session) -> None:
+    """Test the extension: configuration, sources against moto, lifecycle, command line."""
+    session.run("pytest", "extension/tests", *session.posargs)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """Hold every reader against the cases of the contract; `-- --cases DIR --language L` runs other cases."""
+    session.run("cargo", "build", "--quiet", "--example", "conformance", external=True)
+    if session.posargs:
+        session.run("python", "tests/conformance/harness.py", *session.posargs)
+    else:
+        session.run("pytest", "tests/conformance")
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """Run the extension and functions in three languages in a simulator of Lambda."""
+    node_runtime(session)
+    session.run("pytest", "tests/e2e", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Show the whole way once: secrets, extension, three languages, and that all agree."""
+    if not (Path(".venv/bin/keystart")).exists():
+        build(session)
+    node_runtime(session)
+    session.run("python", "-m", "demo", *session.posargs, env={"PYTHONPATH": "tests/e2e"})
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Pin requirements.in anew in requirements.lock, with hashes; `-- --upgrade` takes newer versions."""
+    arguments = ["--universal", "--python-version", "3.10", "--generate-hashes", "--no-header", "--no-annotate"]
+    session.run(
+        "uv", "pip", "compile", "--quiet", *arguments, *session.posargs,
+        "requirements.in", "--output-file", "requirements.lock",
+    )  # fmt: skip
+
+
+def npm_install(session: nox.Session, package: Path, *arguments: str) -> None:
+    """Install what package-lock.json pins, unless that was done with this very lock."""
+    lock_file = package / "package-lock.json"
+    digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()
+    stamp = package / "node_modules/.installed-from"
+    if stamp.exists() and stamp.read_text() == digest:
+        return
+    with session.chdir(package):
+        session.run("npm", "ci", "--silent", "--no-audit", "--no-fund", *arguments, external=True)
+    stamp.write_text(digest)
+
+
+def node_runtime(session: nox.Session) -> None:
+    """Install Amazon's runtime client for Node, which compiles for two minutes the first time."""
+    npm_install(session, NODE_RUNTIME)
