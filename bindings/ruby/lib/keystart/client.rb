@@ -1,0 +1,165 @@
+# frozen_string_literal: true
+
+module Keystart
+  # What can be asked (contract §7), the same of a client and of a snapshot; which generation answers is theirs to say.
+  #
+  # What is given is a copy: callers may change it, and others do not see that.
+  module Reader
+    # The secret as a UTF-8 String.
+    def get(name)
+      name = Name.check(name)
+      reading { |generation| generation.text(name) }
+    end
+
+    # The secret as an ASCII-8BIT String.
+    def bytes(name)
+      name = Name.check(name)
+      reading { |generation| generation.bytes(name) }
+    end
+
+    # The secret parsed as JSON by RFC 8259; whole numbers of any length are exact.
+    def json(name)
+      name = Name.check(name)
+      reading { |generation| generation.json(name) }
+    end
+
+    # The absolute path of the secret's file, which is not looked at.
+    def path(name)
+      name = Name.check(name)
+      reading { |generation| "#{folder(generation)}/#{generation.manifest.entry(name)["path"]}" }
+    end
+
+    # The names of all secrets, or of those in the folder `prefix`, in the order of their bytes.
+    def names(prefix = nil)
+      prefix = Name.check(prefix) unless prefix.nil?
+      reading { |generation| generation.manifest.names(prefix) }
+    end
+
+    # The facts about a secret: path, size, encoding, fetched_at, refresh_after, source, and whether it is stale.
+    def info(name)
+      name = Name.check(name)
+      reading { |generation| generation.manifest.info(name) }
+    end
+
+    # The secret as an object that does not show its value.
+    def secret(name)
+      name = Name.check(name)
+      reading { |generation| Secret.new(generation, name) }
+    end
+
+    # Options for Net::HTTP.start from <prefix>/cert, <prefix>/key and, where there is one, <prefix>/ca.
+    # PEM that OpenSSL cannot read is an OpenSSL::OpenSSLError.
+    def tls(prefix)
+      prefix = Name.check(prefix)
+      cert, key, ca = %w[cert key ca].map { |part| Name.check("#{prefix}/#{part}") }
+      pem = reading do |generation|
+        # An unavailable ca is an error: without it, others would be trusted than were configured (contract 6.5.7).
+        wanted = generation.manifest.mentions?(ca) ? [cert, key, ca] : [cert, key]
+        wanted.map { |name| generation.value(name) }
+      end
+      require_relative "tls"
+      Tls.options(*pem)
+    end
+  end
+  private_constant :Reader
+
+  # Reads the generation that is published at the time of each call, and waits for the first one.
+  # Safe from several threads and after fork.
+  class Client
+    include Reader
+    include Sealed
+
+    # `root` is the store's folder, else KEYSTART_DIR, else /tmp/keystart. `timeout` is how many seconds a read may
+    # wait for a store that is not ready, else KEYSTART_TIMEOUT_MS (milliseconds), else 9; 0 means not at all.
+    def initialize(root: nil, timeout: nil)
+      @store = Store.new(Options.root(root))
+      @timeout = Options.timeout(timeout)
+      @generation = nil
+    end
+
+    # A reader of the generation that is published now: what is read from it belongs together.
+    def snapshot
+      reading { |generation| Snapshot.new(@store, generation) }
+    end
+
+    def inspect = "#<Keystart::Client root=#{@store.root.inspect}>"
+
+    private
+
+    # Yields the published generation; again, when it was collected meanwhile (contract 6.2.7).
+    def reading
+      patience = Patience.new(@timeout)
+      begin
+        yield published(patience)
+      rescue Missing => e
+        raise e.failure, cause: nil if @store.current == e.target
+        raise NotReady.changing(@store.root), cause: nil unless patience.again?
+
+        retry
+      end
+    end
+
+    # Contract 6.2.1 to 6.2.5.
+    def published(patience)
+      loop do
+        target = @store.current
+        generation = @generation
+        return generation if generation&.target == target
+        raise NotAttached.at(@store.root) unless @store.root?
+        return @generation = Generation.new(@store, target) unless Errno::ENOENT === target
+
+        wait(patience)
+      end
+    end
+
+    # Contract 6.2.3.
+    def wait(patience)
+      state = read_state
+      raise PrefetchFailed.because(state.message, state.failures) if state&.failed?
+      raise NotReady.stopped(@store.root) if state&.stopped?
+      return if patience.pause?
+
+      raise NotReady.waited(@store.root, patience.milliseconds, state&.message)
+    end
+
+    # The state, or nil for one that is broken, as one that cannot be read is too (contract 3.5).
+    def read_state
+      bytes = @store.read("state.json", State::LONGEST)
+      State.parse(bytes) if String === bytes && bytes.bytesize <= State::LONGEST
+    rescue LayoutInsecure, StoreUnreadable
+      nil
+    end
+
+    def folder(_generation) = "#{@store.root}/current"
+  end
+
+  # Reads one generation only, for values that belong together. Values that were read stay; for others it expires
+  # when its generation is removed, two publishes later.
+  class Snapshot
+    include Reader
+    include Sealed
+
+    # @private
+    def initialize(store, generation)
+      @store = store
+      @generation = generation
+    end
+
+    # Itself.
+    def snapshot = self
+
+    def inspect = "#<Keystart::Snapshot generation=#{@generation.number} root=#{@store.root.inspect}>"
+
+    private
+
+    def reading
+      yield @generation
+    rescue Missing => e
+      raise e.failure, cause: nil if @store.folder?(e.target)
+
+      raise SnapshotExpired.of(e.name, @generation.number), cause: nil
+    end
+
+    def folder(generation) = "#{@store.root}/#{generation.target}"
+  end
+end

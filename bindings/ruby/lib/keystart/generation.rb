@@ -1,0 +1,110 @@
+# frozen_string_literal: true
+
+module Keystart
+  # One published set: its manifest, read at once, and its values, read when asked for and kept.
+  # It never waits, and never looks at which generation is current.
+  class Generation
+    include Sealed
+
+    TARGET = %r{\Agenerations/([1-9][0-9]{0,15})\z}
+    GREATEST = 2**53 - 1
+    attr_reader :target, :number, :manifest
+
+    # `target` is what Store#current gave.
+    def initialize(store, target)
+      @store = store
+      @target = target
+      @number = numbered(target)
+      @manifest = read_manifest
+      # No lock, which a fork or a signal handler could find taken: one store into a Hash is atomic, and two threads
+      # that read the same value at once store the same bytes.
+      @values = {}
+    end
+
+    # The bytes of a secret, tagged as UTF-8 whether they are or not, frozen: not to be given to callers.
+    def value(name)
+      @values[name] || keep(name)
+    end
+
+    # A copy that can be changed. A frozen String would show itself in the message of a FrozenError.
+    def text(name)
+      value = value(name)
+      raise SecretNotText.of(name) unless value.valid_encoding?
+
+      value.dup
+    end
+
+    def bytes(name) = value(name).b
+
+    # Parsed with each call, so that nobody can change what others get.
+    def json(name)
+      Json.parse(value(name))
+    rescue Json::Invalid
+      raise SecretNotJson.of(name)
+    end
+
+    def inspect = "#<Keystart::Generation #{@number}>"
+
+    private
+
+    # Contract 6.2.4.
+    def numbered(target)
+      case target
+      when Errno::EINVAL then nil
+      when SystemCallError then raise @store.unreadable("current", target)
+      else number = target.b[TARGET, 1]&.to_i
+      end
+      raise @store.insecure("current does not point to a generation") unless number && number <= GREATEST
+
+      number
+    end
+
+    # Contract 6.2.5.
+    def read_manifest
+      check_folder(nil)
+      bytes = @store.read("#{@target}/manifest.json", Manifest::LONGEST)
+      raise Missing.new(@target, nil, invalid("manifest.json is missing")) unless bytes
+      raise invalid("manifest.json is not a regular file") if bytes == :irregular
+      raise invalid("manifest.json is longer than #{Manifest::LONGEST} bytes") if bytes.bytesize > Manifest::LONGEST
+
+      Manifest.new(bytes, @number)
+    end
+
+    def keep(name)
+      bytes = read_value(name, @manifest.entry(name)["size"])
+      @values[name] = bytes.force_encoding(Encoding::UTF_8).freeze
+    end
+
+    # Contract 6.2.6. The folder is looked at before the length is judged, because a writer that stops shortens files.
+    def read_value(name, size)
+      raise Missing.new(@target, name, NotAttached.at(@store.root)) unless @store.root?
+
+      check_folders(name)
+      bytes = @store.read("#{@target}/secrets/#{name}", size)
+      raise missing_value(name) unless bytes
+      raise SecretCorrupt.of(name, @number, "its file is not a regular file") if bytes == :irregular
+
+      check_folder(name)
+      raise SecretCorrupt.of(name, @number, "its file does not have #{size} bytes") unless bytes.bytesize == size
+
+      bytes
+    end
+
+    def check_folders(name)
+      check_folder(name)
+      folders = ["secrets", *Name.folders(name).reverse.map { |folder| "secrets/#{folder}" }]
+      folders.each { |folder| raise missing_value(name) unless @store.folder?("#{@target}/#{folder}") }
+    end
+
+    def check_folder(name)
+      return if @store.folder?("generations") && @store.folder?(@target)
+
+      raise Missing.new(@target, name, invalid("#{@target} is missing"))
+    end
+
+    def missing_value(name) = Missing.new(@target, name, SecretCorrupt.of(name, @number, "its file is missing"))
+
+    def invalid(what) = ManifestInvalid.of(@number, what)
+  end
+  private_constant :Generation
+end

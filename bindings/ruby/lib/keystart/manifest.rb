@@ -1,0 +1,144 @@
+# frozen_string_literal: true
+
+module Keystart
+  # Checks one generation's manifest (contract 4.7) and answers from it; it reads no files.
+  class Manifest
+    FORMAT = "keystart.manifest/1"
+    # The most bytes of a manifest, and of a secret.
+    LONGEST = 1_048_576
+    ENCODINGS = %w[utf-8 binary].freeze
+    TIME = /\A([0-9]{4})-([0-9]{2})-([0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z\z/
+    FACTS = %w[path size encoding fetched_at refresh_after source].freeze
+    DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31].freeze
+
+    def initialize(bytes, number)
+      @number = number
+      @document = parse(bytes)
+      check_head
+      check_secrets
+      check_unavailable
+    end
+
+    # The entry of a secret, or why there is none (contract 6.5.6).
+    def entry(name)
+      secrets[name] || raise(absence(name))
+    end
+
+    # Whether the name is in the manifest at all, as a secret or as one that could not be fetched.
+    def mentions?(name) = secrets.key?(name) || !unavailable_entry(name).nil?
+
+    # The names in the order of their bytes, all or those in a folder.
+    def names(prefix)
+      names = prefix ? secrets.keys.select { |name| name.start_with?("#{prefix}/") } : secrets.keys
+      names.sort.map(&:dup)
+    end
+
+    # The facts about a secret, a copy that the caller may change (contract 6.5.5).
+    def info(name)
+      entry = entry(name)
+      check_times(name, entry)
+      facts = Marshal.load(Marshal.dump(entry.slice(*FACTS)))
+      facts.merge("stale" => stale?(entry["refresh_after"]))
+    end
+
+    private
+
+    def secrets = @document["secrets"]
+
+    def unavailable = @document["unavailable"]
+
+    def parse(bytes)
+      Json.parse(bytes)
+    rescue Json::Invalid
+      raise invalid("manifest.json is not JSON")
+    end
+
+    def check_head
+      raise invalid("manifest.json is not an object") unless Hash === @document
+
+      format = @document["format"]
+      check String === format, "format"
+      raise ManifestUnsupported.of(@number, format) unless format == FORMAT
+
+      check @document["generation"] == @number, "generation"
+      check String === @document["published_at"], "published_at"
+      check_strings "writer", @document["writer"], "name", "version"
+    end
+
+    def check_secrets
+      check Hash === secrets, "secrets"
+      secrets.sort.each do |name, entry|
+        raise invalid("a name under secrets is not valid") unless Name.valid?(name)
+
+        check_entry %(secrets["#{name}"]), name, entry
+        entry["size"] = entry["size"].to_i
+      end
+    end
+
+    def check_entry(member, name, entry)
+      check Hash === entry, member
+      check entry["path"] == "secrets/#{name}", "#{member}.path"
+      check size?(entry["size"]), "#{member}.size"
+      check ENCODINGS.include?(entry["encoding"]), "#{member}.encoding"
+      check String === entry["fetched_at"], "#{member}.fetched_at"
+      check String === entry.fetch("refresh_after", false) || entry.fetch("refresh_after", false).nil?,
+            "#{member}.refresh_after"
+      check_strings "#{member}.source", entry["source"], "provider", "id"
+    end
+
+    def check_unavailable
+      check Hash === unavailable, "unavailable"
+      unavailable.sort.each do |name, reason|
+        raise invalid("a name under unavailable is not valid") unless Name.valid?(name)
+
+        check_strings %(unavailable["#{name}"]), reason, "code", "message"
+        raise invalid(%("#{name}" is under secrets and under unavailable)) if secrets.key?(name)
+      end
+    end
+
+    def check_strings(member, object, *names)
+      check Hash === object, member
+      names.each { |name| check String === object[name], "#{member}.#{name}" }
+    end
+
+    def check_times(name, entry)
+      check time?(entry["fetched_at"]), %(secrets["#{name}"].fetched_at)
+      check entry["refresh_after"].nil? || time?(entry["refresh_after"]), %(secrets["#{name}"].refresh_after)
+    end
+
+    def check(holds, member)
+      raise invalid("#{member} is missing or wrong") unless holds
+    end
+
+    def invalid(what) = ManifestInvalid.of(@number, what)
+
+    # By its value: 3.0 is 3 (contract 4.8).
+    def size?(value) = Numeric === value && value == value.floor && value.between?(0, LONGEST)
+
+    # Contract 4.3 exactly, and a day that there was or will be.
+    def time?(text)
+      year, month, day = TIME.match(text)&.captures&.map { |digits| digits.to_i(10) }
+      return false unless year&.positive? && month.between?(1, 12)
+
+      leap = (year % 4).zero? && (!(year % 100).zero? || (year % 400).zero?)
+      day.between?(1, month == 2 && leap ? 29 : DAYS[month - 1])
+    end
+
+    # Times of one width, so their order is that of their bytes.
+    def stale?(refresh_after)
+      !refresh_after.nil? && refresh_after <= Time.now.utc.strftime("%Y-%m-%dT%H:%M:%S.%LZ")
+    end
+
+    def absence(name)
+      entry = unavailable_entry(name)
+      return SecretUnavailable.of(name, entry, unavailable[entry]) if entry
+
+      SecretNotFound.of(name, Name.nearest(name, secrets.keys))
+    end
+
+    def unavailable_entry(name)
+      [name, *Name.folders(name)].find { |folder| unavailable.key?(folder) }
+    end
+  end
+  private_constant :Manifest
+end

@@ -1,0 +1,73 @@
+# frozen_string_literal: true
+
+module Keystart
+  # Settles a client's root and timeout from arguments, environment and defaults (contract 6.1); it opens nothing.
+  module Options
+    DEFAULT_ROOT = "/tmp/keystart"
+    # Lambda ends an Init after 10 s, and then the reason would never be printed.
+    DEFAULT_TIMEOUT = 9_000
+    TIMEOUTS = (0..999_999_999).freeze
+
+    module_function
+
+    # The root as an absolute path in UTF-8 without trailing slashes.
+    def root(argument)
+      root = argument.nil? ? variable("KEYSTART_DIR") || DEFAULT_ROOT : path(argument)
+      root = "#{working_folder}/#{root}" unless root.start_with?("/")
+      root = root.sub(%r{/+\z}, "")
+      -(root.empty? ? "/" : root)
+    end
+
+    # The timeout in whole milliseconds; the argument is in seconds.
+    def timeout(argument)
+      argument.nil? ? timeout_variable : milliseconds(argument)
+    end
+
+    # The path as text, or InvalidOption.
+    def path(argument)
+      text = Text.utf8(argument) if String === argument
+      raise InvalidOption.root unless text&.valid_encoding? && !text.empty? && !text.include?("\0")
+
+      text
+    end
+
+    def working_folder
+      Dir.pwd.force_encoding(Encoding::UTF_8)
+    rescue SystemCallError
+      # It was removed, so nothing can be relative to it; an absolute path is the cure that the message gives.
+      raise InvalidOption.root
+    end
+
+    def milliseconds(seconds)
+      # A range first: what is not finite, or too large for a Float, never gets to the rounding.
+      raise InvalidOption.timeout unless number?(seconds) && seconds.between?(-1, 1_000_000)
+
+      rounded = (seconds * 1000 + 0.5).floor
+      raise InvalidOption.timeout unless TIMEOUTS.cover?(rounded)
+
+      rounded
+    end
+
+    def number?(value)
+      case value
+      when Integer, Float, Rational then true
+      else defined?(::BigDecimal) && ::BigDecimal === value
+      end
+    end
+
+    def timeout_variable
+      text = variable("KEYSTART_TIMEOUT_MS") or return DEFAULT_TIMEOUT
+      raise InvalidOption.timeout_variable unless text.b.match?(/\A[0-9]{1,9}\z/)
+
+      text.to_i
+    end
+
+    # Its bytes as UTF-8, whatever encoding the locale gave them; nil when unset or empty.
+    def variable(name)
+      text = ENV.fetch(name, "").dup.force_encoding(Encoding::UTF_8)
+      text unless text.empty?
+    end
+    private_class_method :path, :working_folder, :milliseconds, :number?, :timeout_variable, :variable
+  end
+  private_constant :Options
+end

@@ -1,0 +1,42 @@
+# frozen_string_literal: true
+
+module Keystart
+  # What state.json says (contract 3.5); when to look at it is the client's affair.
+  class State
+    FORMAT = "keystart.state/1"
+    LONGEST = 1_048_576
+    STATES = %w[starting ready failed stopped].freeze
+
+    attr_reader :message, :failures
+
+    # The state, or nil when the bytes are not a well-formed one.
+    def self.parse(bytes)
+      document = Json.parse(bytes)
+      new(document) if well_formed?(document)
+    rescue Json::Invalid
+      nil
+    end
+
+    def self.well_formed?(document)
+      Hash === document && document["format"] == FORMAT && STATES.include?(document["state"]) &&
+        document.key?("message") && [String, NilClass].include?(document["message"].class) &&
+        failures?(document["failures"])
+    end
+
+    def self.failures?(failures)
+      Hash === failures && failures.values.all? do |failure|
+        Hash === failure && String === failure["code"] && String === failure["message"]
+      end
+    end
+    private_class_method :new, :well_formed?, :failures?
+
+    def initialize(document)
+      @state, @message, @failures = document.values_at("state", "message", "failures")
+    end
+
+    def failed? = @state == "failed"
+
+    def stopped? = @state == "stopped"
+  end
+  private_constant :State
+end

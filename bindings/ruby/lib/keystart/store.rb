@@ -1,0 +1,86 @@
+# frozen_string_literal: true
+
+module Keystart
+  # What was looked for below the root and is not there. Whether it was collected meanwhile or is missing for good
+  # is for the client or the snapshot to judge (contract 6.2.7); `failure` is what to raise for good.
+  class Missing < StandardError
+    # `name` is the secret's, or nil for a manifest.
+    attr_reader :target, :name, :failure
+
+    def initialize(target, name, failure)
+      super("missing")
+      @target = target
+      @name = name
+      @failure = failure
+    end
+  end
+  private_constant :Missing
+
+  # The system calls on the files below one root; it knows neither what they hold nor when to wait.
+  class Store
+    # A FIFO must not hang a function, and a link must not lead out of the store (contract 6.2.8).
+    FLAGS = File::RDONLY | File::NOFOLLOW | File::NONBLOCK | (File.const_defined?(:CLOEXEC) ? File::CLOEXEC : 0)
+
+    attr_reader :root
+
+    def initialize(root)
+      @root = root
+      @current = "#{root}/current"
+    end
+
+    # The target of the link to the published generation, or the SystemCallError that came instead.
+    def current
+      File.readlink(@current)
+    rescue SystemCallError => e
+      e
+    end
+
+    # True when the root is there and safe, false when it is missing (contract 6.2.2).
+    def root?
+      stat = File.lstat(@root)
+      raise insecure("the root is a symbolic link") if stat.symlink?
+      raise insecure("the root is not a directory") unless stat.directory?
+      raise insecure("the root belongs to another user") unless [Process.euid, 0].include?(stat.uid)
+      raise insecure("the root is writable by group or others") unless (stat.mode & 0o022).zero?
+
+      true
+    rescue Errno::ENOENT
+      false
+    rescue SystemCallError => e
+      raise unreadable(".", e)
+    end
+
+    # True when it is a directory, false when it is missing (contract 6.2.4).
+    def folder?(path)
+      stat = File.lstat("#{@root}/#{path}")
+      raise insecure("#{path} is a symbolic link") if stat.symlink?
+      raise insecure("#{path} is not a directory") unless stat.directory?
+
+      true
+    rescue Errno::ENOENT
+      false
+    rescue SystemCallError => e
+      raise unreadable(path, e)
+    end
+
+    # At most `most` bytes and one more, :irregular when it is no regular file, or nil when it is missing.
+    def read(path, most)
+      File.open("#{@root}/#{path}", FLAGS) do |file|
+        file.stat.file? ? file.read(most + 1) || "".b : :irregular
+      end
+    rescue Errno::ENOENT
+      nil
+    rescue Errno::ELOOP
+      raise insecure("#{path} is a symbolic link")
+    rescue Errno::ENXIO
+      :irregular
+    rescue SystemCallError => e
+      raise unreadable(path, e)
+    end
+
+    def insecure(what) = LayoutInsecure.at(@root, what)
+
+    def unreadable(path, error) = StoreUnreadable.at(@root, path, error)
+  end
+  private_constant :Store
+end

@@ -1,0 +1,33 @@
+# frozen_string_literal: true
+
+module Keystart
+  # Says what a String means as UTF-8 and shows text from outside so that it cannot harm a log; it knows no names.
+  module Text
+    # A surrogate that was encoded as if it were a character, which UTF-8 does not allow.
+    SURROGATE = /\xED[\xA0-\xBF][\x80-\xBF]/n
+    REPLACEMENT = "\u{FFFD}".b.freeze
+    SHOWN = 64
+
+    module_function
+
+    # The same text tagged as UTF-8 (its bytes may still be invalid), or nil when it cannot be converted.
+    def utf8(string)
+      case string.encoding
+      when Encoding::UTF_8 then string
+      # Ruby tags what comes from ENV and ARGV so under LANG=C, whatever the bytes are.
+      when Encoding::US_ASCII, Encoding::BINARY then String.new(string).force_encoding(Encoding::UTF_8)
+      else string.encode(Encoding::UTF_8)
+      end
+    rescue EncodingError
+      nil
+    end
+
+    # {quoted} of contract 8.3.
+    def quoted(string)
+      bytes = (utf8(string) || string).b.gsub(SURROGATE, REPLACEMENT)
+      shown = bytes.byteslice(0, SHOWN).gsub(/[^\x20-\x7E]|["\\]/n) { |byte| format('\x%02x', byte.ord) }
+      %("#{shown}#{"..." if bytes.bytesize > SHOWN}")
+    end
+  end
+  private_constant :Text
+end

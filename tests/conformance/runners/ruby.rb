@@ -1,0 +1,83 @@
+# frozen_string_literal: true
+
+# Asks the Ruby reader what the conformance harness asks, one JSON object a line; judges nothing.
+
+require "json"
+
+$LOAD_PATH.unshift(File.expand_path("../../../bindings/ruby/lib", __dir__))
+require "keystart"
+
+# One escape: a pair of surrogates, a lone one (captured), or any other.
+ESCAPE = /\\u[dD][89abAB]\h\h\\u[dD][c-fC-F]\h\h|(\\u[dD][89a-fA-F]\h\h)|\\./
+
+# The json library cannot read a lone surrogate, and no valid String can hold one.
+def without_lone_surrogates(line)
+  line.gsub(ESCAPE) { |escape| Regexp.last_match(1) ? "\\ufffd" : escape }
+end
+
+def base64(bytes) = [bytes].pack("m0")
+
+# The value object of contract 7.2; its text is null when it has none.
+def secret(reader, name)
+  found = reader.secret(name)
+  text = begin
+    found.reveal
+  rescue Keystart::SecretNotText
+    nil
+  end
+  { name: found.name, text:, bytes_base64: base64(found.reveal_bytes) }
+end
+
+CALLS = {
+  "text" => ->(reader, asked) { reader.get(asked["name"]) },
+  "bytes" => ->(reader, asked) { { base64: base64(reader.bytes(asked["name"])) } },
+  "json" => ->(reader, asked) { reader.json(asked["name"]) },
+  "path" => ->(reader, asked) { reader.path(asked["name"]) },
+  "names" => ->(reader, asked) { reader.names(asked["prefix"]) },
+  "info" => ->(reader, asked) { reader.info(asked["name"]) },
+  "secret" => ->(reader, asked) { secret(reader, asked["name"]) }
+}.freeze
+
+# A new client with exactly the arguments and variables that were asked for.
+def client(asked)
+  %w[KEYSTART_DIR KEYSTART_TIMEOUT_MS].each { |variable| ENV.delete(variable) }
+  ENV.update(asked["env"] || {})
+  timeout = asked["timeout_ms"]
+  timeout /= 1000.0 if timeout.is_a?(Numeric)
+  Keystart::Client.new(root: asked["root"], timeout:)
+end
+
+# The value, the error of the contract, or whatever else came out.
+def outcome
+  { value: yield }
+rescue Keystart::Error => e
+  { error: { code: e.code, message: e.message, secret: e.secret, class: e.class.name.delete_prefix("Keystart::") } }
+rescue Exception => e # rubocop:disable Lint/RescueException
+  { crash: "#{e.class}: #{e.message}" }
+end
+
+def answer(asked)
+  made = outcome do
+    client = client(asked)
+    asked["via"] == "snapshot" ? client.snapshot : client
+  end
+  reader = made.fetch(:value) { return made }
+  ask = -> { outcome { CALLS.fetch(asked["call"]).call(reader, asked) } }
+  if asked.key?("pause")
+    ask.call if asked["pause"] == "asked"
+    write(id: asked["id"], paused: true)
+    $stdin.gets
+  end
+  ask.call
+end
+
+def write(line)
+  $stdout.puts(JSON.generate(line, max_nesting: 0))
+  $stdout.flush
+end
+
+$stdin.set_encoding(Encoding::UTF_8)
+while (line = $stdin.gets)
+  asked = JSON.parse(without_lone_surrogates(line), max_nesting: 0)
+  write(id: asked["id"], **answer(asked))
+end
