@@ -23,7 +23,7 @@ class KeystartError extends Error {
    */
   constructor(message, secret = null) {
     super(message);
-    this.code = new.target.code;
+    this.code = /** @type {import('../types/api.js').ErrorCode} */ (new.target.code);
     this.secret = secret;
   }
 }

@@ -21,19 +21,11 @@ function readOptions(options) {
 /** @param {unknown} given */
 function readRoot(given) {
   const root = given ?? (process.env.KEYSTART_DIR || DEFAULT_ROOT);
-  if (typeof root !== 'string' || root === '' || root.includes('\0') || hasLoneSurrogate(root)) {
-    throw errors.invalidRoot();
-  }
+  if (typeof root !== 'string' || root === '' || root.includes('\0')) throw errors.invalidRoot();
+  // Node would put U+FFFD for a lone surrogate, and open another path than the one that was given
+  if (!root.isWellFormed()) throw errors.invalidRoot();
   const absolute = root.startsWith('/') ? root : `${workingFolder(root)}/${root}`;
   return absolute.replace(/(?<=.)\/+$/s, '');
-}
-
-/**
- * Node would put U+FFFD in its place and open another path than the one that was given.
- * @param {string} text
- */
-function hasLoneSurrogate(text) {
-  return /\p{Surrogate}/u.test(text);
 }
 
 /** @param {string} root */

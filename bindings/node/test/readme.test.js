@@ -1,0 +1,46 @@
+// The examples of the README run as they stand.
+'use strict';
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { execFileSync } = require('node:child_process');
+const { test } = require('node:test');
+const { buildStore, canary, temporaryFolder } = require('./store.js');
+
+const PACKAGE = path.join(__dirname, '..');
+
+/**
+ * A project that has the package installed and the README's examples as its files.
+ * @param {import('node:test').TestContext} t
+ */
+function project(t) {
+  const folder = temporaryFolder(t);
+  fs.mkdirSync(path.join(folder, 'node_modules'));
+  fs.symlinkSync(PACKAGE, path.join(folder, 'node_modules/keystart'));
+  const readme = fs.readFileSync(path.join(PACKAGE, 'README.md'), 'utf8');
+  const examples = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]);
+  assert.equal(examples.length, 2);
+  fs.writeFileSync(path.join(folder, 'handler.mjs'), examples[0]);
+  fs.writeFileSync(path.join(folder, 'handler.test.mjs'), examples[1]);
+  return folder;
+}
+
+test('the function of the README reads its secrets', (t) => {
+  const password = canary();
+  const root = buildStore(t, { db: JSON.stringify({ username: 'orders', password }), 'stripe/key': `sk_${canary()}` });
+  const script = "import('./handler.mjs').then((m) => m.handler({ amount: 7 })).then((a) => console.log(JSON.stringify(a)))";
+  const env = { ...process.env, KEYSTART_DIR: root };
+  const said = execFileSync(process.execPath, ['-e', script], { cwd: project(t), env, encoding: 'utf8' });
+  assert.deepEqual(JSON.parse(said), {
+    user: 'orders',
+    charged: '7 with <Secret "stripe/key" (redacted)>',
+    ready: true,
+  });
+});
+
+test('the test of the README passes without a store', (t) => {
+  const env = { ...process.env, KEYSTART_DIR: '/nonexistent', NODE_TEST_CONTEXT: undefined };
+  const said = execFileSync(process.execPath, ['--test', 'handler.test.mjs'], { cwd: project(t), env, encoding: 'utf8' });
+  assert.match(said, /pass 1\b/);
+});

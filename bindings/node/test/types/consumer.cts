@@ -1,0 +1,17 @@
+// Compiled, never run: what a strict TypeScript function that requires the package writes.
+import keystart = require('keystart');
+import { get, KeystartError, type Snapshot } from 'keystart';
+
+const password: string = get('db');
+const snapshot: Snapshot = keystart.snapshot();
+const tls: keystart.TlsOptions = snapshot.tls('tls');
+const stale: boolean = new keystart.Keystart().info('db').stale;
+try {
+  keystart.path('db');
+} catch (error) {
+  if (error instanceof KeystartError) console.error(error.code.toUpperCase());
+}
+// @ts-expect-error not in this version
+keystart.refresh();
+
+export = { password, stale, tls };

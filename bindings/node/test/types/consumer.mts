@@ -1,0 +1,22 @@
+// Compiled, never run: what a strict TypeScript function that imports the package writes.
+import https from 'node:https';
+import keystart, { get, getBytes, getJson, Keystart, SecretNotFound, tls, type SecretInfo } from 'keystart';
+
+const password: string = get('db');
+const keytab: Buffer = getBytes('keytab');
+const config = getJson('config') as { level: string };
+const client = new Keystart({ root: '/tmp/keystart', timeoutMs: 0 });
+const stays: string[] = client.snapshot().names('tls');
+const facts: SecretInfo = keystart.info('db');
+https.request({ host: 'localhost', ...tls('tls') });
+try {
+  keystart.secret('db').reveal();
+} catch (error) {
+  if (error instanceof SecretNotFound && error.code === 'secret_not_found') console.error(error.secret?.length);
+}
+// @ts-expect-error a name is a string
+get(7);
+// @ts-expect-error the option is called timeoutMs
+new Keystart({ timeout: 9 });
+
+export { config, facts, keytab, password, stays };

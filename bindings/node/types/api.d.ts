@@ -1,0 +1,174 @@
+// The types of both sides of the package. index.d.ts and index.d.mts give them to require and to import.
+
+/// <reference types="node" />
+
+/** What a client and a snapshot can be asked. Every method is synchronous and throws a {@link KeystartError}. */
+export interface Reader {
+  /** The secret as text. */
+  get(name: string): string;
+  /** The secret as bytes: a copy, which the caller may change. */
+  getBytes(name: string): Buffer;
+  /** The value of a secret that is JSON (RFC 8259, at most 64 levels). Whole numbers beyond 2^53 are rounded. */
+  getJson(name: string): unknown;
+  /** The absolute path of the secret's file. */
+  path(name: string): string;
+  /** All names, or those below a folder: `names('tls')` gives `tls/cert` and `tls/key`. Sorted. */
+  names(prefix?: string | null): string[];
+  /** What is known about a secret but its value. */
+  info(name: string): SecretInfo;
+  /** A secret that can be passed around and logged without showing its value. */
+  secret(name: string): Secret;
+  /** A reader that stays with what is published now, whatever is published later. */
+  snapshot(): Snapshot;
+  /** Options for `node:tls`, `node:https` and `node:http2` from `<prefix>/cert`, `<prefix>/key` and, if any, `<prefix>/ca`. */
+  tls(prefix: string): TlsOptions;
+}
+
+/** A reader bound to one generation: what is taken from it belongs together. */
+export interface Snapshot extends Reader {}
+
+export interface KeystartOptions {
+  /** The folder of the store. Default: `KEYSTART_DIR`, else `/tmp/keystart`. */
+  root?: string | null;
+  /** How long a read waits for the extension; 0 does not wait. Default: `KEYSTART_TIMEOUT_MS`, else 9000. */
+  timeoutMs?: number | null;
+}
+
+/** A client of one store. */
+export class Keystart implements Reader {
+  constructor(options?: KeystartOptions | null);
+  get(name: string): string;
+  getBytes(name: string): Buffer;
+  getJson(name: string): unknown;
+  path(name: string): string;
+  names(prefix?: string | null): string[];
+  info(name: string): SecretInfo;
+  secret(name: string): Secret;
+  snapshot(): Snapshot;
+  tls(prefix: string): TlsOptions;
+}
+
+/** In logs, JSON and text it is `<Secret "name" (redacted)>`. */
+export interface Secret {
+  readonly name: string;
+  readonly info: SecretInfo;
+  /** The secret as text. */
+  reveal(): string;
+  /** The secret as bytes: a copy, which the caller may change. */
+  revealBytes(): Buffer;
+  toString(): string;
+  toJSON(): string;
+}
+
+export interface SecretInfo {
+  /** The file, relative to the generation's folder. */
+  path: string;
+  /** In bytes. */
+  size: number;
+  /** What the provider gave; it decides nothing. */
+  encoding: 'utf-8' | 'binary';
+  /** RFC 3339 in UTC with milliseconds. */
+  fetched_at: string;
+  refresh_after: string | null;
+  source: { provider: string; id: string; [member: string]: unknown };
+  /** Whether `refresh_after` is a time that has come. */
+  stale: boolean;
+}
+
+export interface TlsOptions {
+  cert: string;
+  /** Not shown in logs or JSON; node:tls reads its `pem`. */
+  key: PrivateKey[];
+  ca?: string;
+}
+
+export interface PrivateKey {
+  readonly name: string;
+  readonly pem: string;
+  toString(): string;
+  toJSON(): string;
+}
+
+export type ErrorCode =
+  | 'invalid_name'
+  | 'invalid_option'
+  | 'not_attached'
+  | 'not_ready'
+  | 'prefetch_failed'
+  | 'layout_insecure'
+  | 'manifest_invalid'
+  | 'manifest_unsupported'
+  | 'store_unreadable'
+  | 'secret_not_found'
+  | 'secret_unavailable'
+  | 'secret_corrupt'
+  | 'secret_not_text'
+  | 'secret_not_json'
+  | 'snapshot_expired'
+  | 'refresh_unavailable'
+  | 'refresh_failed'
+  | 'internal';
+
+/** The base of all errors. No error holds a byte of a secret. */
+export class KeystartError extends Error {
+  constructor(message: string, secret?: string | null);
+  readonly code: ErrorCode;
+  /** The name that was asked for, when the error is about one secret. */
+  readonly secret: string | null;
+}
+
+/** The name is not a valid one, or not a string. */
+export class InvalidName extends KeystartError {}
+/** The root or the timeout is not usable. */
+export class InvalidOption extends KeystartError {}
+/** There is no store: the extension is not attached. */
+export class NotAttached extends KeystartError {}
+/** The extension did not publish in time, or it was stopped. */
+export class NotReady extends KeystartError {}
+/** The extension could not fetch the secrets; the message says why, secret by secret. */
+export class PrefetchFailed extends KeystartError {}
+/** Somebody else could have changed the store. */
+export class LayoutInsecure extends KeystartError {}
+/** The manifest is missing or wrong. */
+export class ManifestInvalid extends KeystartError {}
+/** The manifest is one of another version of Keystart. */
+export class ManifestUnsupported extends KeystartError {}
+/** The system refuses to read the store. */
+export class StoreUnreadable extends KeystartError {}
+/** The secret is not in the store. */
+export class SecretNotFound extends KeystartError {}
+/** The secret is optional and could not be fetched. */
+export class SecretUnavailable extends KeystartError {}
+/** The secret's file is missing or has another size. */
+export class SecretCorrupt extends KeystartError {}
+/** The secret is not UTF-8 text. */
+export class SecretNotText extends KeystartError {}
+/** The secret is not JSON. */
+export class SecretNotJson extends KeystartError {}
+/** The snapshot's generation is gone. */
+export class SnapshotExpired extends KeystartError {}
+/** Reserved: not thrown by this version. */
+export class RefreshUnavailable extends KeystartError {}
+/** Reserved: not thrown by this version. */
+export class RefreshFailed extends KeystartError {}
+/** A bug in Keystart. */
+export class Internal extends KeystartError {}
+
+/** The secret as text, from the default client. */
+export function get(name: string): string;
+/** The secret as bytes, from the default client. */
+export function getBytes(name: string): Buffer;
+/** The value of a secret that is JSON, from the default client. */
+export function getJson(name: string): unknown;
+/** The absolute path of the secret's file, from the default client. */
+export function path(name: string): string;
+/** All names, or those below a folder, from the default client. */
+export function names(prefix?: string | null): string[];
+/** What is known about a secret but its value, from the default client. */
+export function info(name: string): SecretInfo;
+/** A secret that can be logged, from the default client. */
+export function secret(name: string): Secret;
+/** A reader that stays with what is published now, from the default client. */
+export function snapshot(): Snapshot;
+/** Options for a TLS connection with a client certificate, from the default client. */
+export function tls(prefix: string): TlsOptions;

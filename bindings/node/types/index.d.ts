@@ -1,0 +1,3 @@
+import * as keystart from './api.js';
+
+export = keystart;
