@@ -53,7 +53,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole configuration of one start; `deadline` is in seconds, `links_home` is set when there are links."""
+    """The whole configuration of one start. `deadline` is in seconds; `links_home` is None without links."""
 
     start: Start
     deadline: float
@@ -112,5 +112,7 @@ def _details(entry: Entry) -> str:
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

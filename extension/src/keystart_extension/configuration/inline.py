@@ -1,0 +1,57 @@
+"""Reads the variable KEYSTART_SECRETS: the mapping of secrets as JSON, or `name=id` pairs."""
+
+from __future__ import annotations
+
+from ..names import invalid_name, is_name
+from ..plan import Entry, Origin, Plan
+from .document import Mapping
+from .entries import read_entries, refuse_conflicts, short_entry
+from .errors import Problems
+from .json_document import Positions, parse_json
+from .settings import DEFAULT_DEADLINE
+
+VARIABLE = "KEYSTART_SECRETS"
+
+
+def read_inline(value: str, problems: Problems) -> Plan:
+    """Gives the plan of the variable's value; everything but the secrets is as by default."""
+    is_json = value.lstrip().startswith("{")
+    entries = _read_json(value, problems) if is_json else _read_pairs(value, problems)
+    return Plan("overlap", DEFAULT_DEADLINE, None, entries, (), None, VARIABLE)
+
+
+def _read_json(value: str, problems: Problems) -> tuple[Entry, ...]:
+    root = parse_json(value, VARIABLE)
+    if isinstance(root, Mapping) and root.get("version") is not None and root.get("secrets") is not None:
+        problems.add(
+            'This variable holds only what stands under "secrets". For the rest write a file.', root.origin
+        )
+        return ()
+    return read_entries(root, None, problems)
+
+
+def _read_pairs(value: str, problems: Problems) -> tuple[Entry, ...]:
+    positions = Positions(value, VARIABLE)
+    entries: list[Entry] = []
+    end = -1
+    for pair in value.split(","):
+        start = end + 1
+        end = start + len(pair)
+        entry = _read_pair(pair, positions.at(start + len(pair) - len(pair.lstrip())), problems)
+        if entry is not None:
+            entries.append(entry)
+    refuse_conflicts(entries, problems)
+    return tuple(entries)
+
+
+def _read_pair(pair: str, origin: Origin, problems: Problems) -> Entry | None:
+    # The first "=" ends the name; ids may hold more of them.
+    name, _, id = (part.strip() for part in pair.partition("="))
+    if id == "":
+        # The text is not shown: a secret may have been pasted here.
+        problems.add("Each secret must be name=id, with one comma between two of them.", origin)
+    elif not is_name(name):
+        problems.add(invalid_name(name), origin)
+    else:
+        return short_entry(name, id, None, origin, problems)
+    return None

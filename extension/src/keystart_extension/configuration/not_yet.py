@@ -1,0 +1,82 @@
+"""Refuses what a later version brings, each with its own message, so that nothing is taken without effect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Environ
+
+from ..names import quote
+from ..plan import Origin
+from .document import Mapping, Node, Scalar
+from .errors import Problems
+from .reading import boolean, found
+
+SETTINGS_KEYS = ("ttl", "snapstart", "batch", "env_overwrite")
+ENTRY_KEYS = ("ttl", "env")
+
+
+def refuse_in_settings(node: Mapping, problems: Problems) -> None:
+    """Checks the keys of the whole configuration; a value that asks for what is done anyway may stay."""
+    _refuse_ttl(node, "", problems)
+    _refuse_snapstart(node, problems)
+    _refuse_true(node, "batch", "each secret is fetched with its own GetSecretValue", problems)
+    _refuse_true(node, "env_overwrite", "no variables are set before the exec wrapper is there", problems)
+
+
+def refuse_in_entry(node: Mapping, label: str, problems: Problems) -> None:
+    _refuse_ttl(node, f"{label}: ", problems)
+    if node.get("env") is not None:
+        problems.add(
+            f"{label}: env is not there yet in this version: no variables are set before the exec wrapper is "
+            "there. Remove it, and read the secret by its name.",
+            _key_origin(node, "env"),
+        )
+
+
+def refuse_source(environ: Environ[str, str], problems: Problems) -> None:
+    """Checks KEYSTART_SOURCE."""
+    source = environ.get("KEYSTART_SOURCE", "")
+    origin = Origin("KEYSTART_SOURCE")
+    if source == "native":
+        problems.add(
+            "native is not there yet in this version: secrets are fetched with boto3. Unset it.", origin
+        )
+    elif source not in ("", "boto3"):
+        problems.add(f'It must be "boto3", found {quote(source)}. Correct or unset it.', origin)
+
+
+def _refuse_ttl(node: Mapping, prefix: str, problems: Problems) -> None:
+    ttl = node.get("ttl")
+    if ttl is not None and not _is_text(ttl, "none"):
+        problems.add(
+            f"{prefix}ttl is not there yet in this version: secrets are fetched once per environment. "
+            "Remove it.",
+            _key_origin(node, "ttl"),
+        )
+
+
+def _refuse_snapstart(node: Mapping, problems: Problems) -> None:
+    snapstart = node.get("snapstart")
+    if snapstart is None or _is_text(snapstart, "init"):
+        return
+    if _is_text(snapstart, "first-invoke"):
+        problems.add(
+            "snapstart: first-invoke is not there yet in this version: under SnapStart the secrets are "
+            "fetched during Init, and the snapshot holds them. Write init to accept that.",
+            snapstart.origin,
+        )
+    else:
+        problems.add(f'"snapstart" must be init, found {found(snapstart)}.', snapstart.origin)
+
+
+def _refuse_true(node: Mapping, key: str, instead: str, problems: Problems) -> None:
+    value = node.get(key)
+    if value is not None and boolean(value, f'"{key}"', problems):
+        problems.add(f"{key} is not there yet in this version: {instead}. Remove it.", _key_origin(node, key))
+
+
+def _is_text(node: Node, text: str) -> bool:
+    return isinstance(node, Scalar) and node.text == text
+
+
+def _key_origin(node: Mapping, key: str) -> Origin:
+    return next(name.origin for name, _ in node.members if name.text == key)

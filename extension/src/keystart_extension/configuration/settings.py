@@ -1,0 +1,81 @@
+"""Reads Keystart's own file, from `version` to `secrets`."""
+
+from __future__ import annotations
+
+from ..names import quote
+from ..plan import Plan, Start
+from . import not_yet
+from .document import Mapping, Node, Scalar
+from .entries import read_entries
+from .errors import Problems
+from .reading import duration, found, refuse_unknown, text
+from .references import is_region
+
+DEFAULT_DEADLINE = 8.0
+# Init may take 10 s on demand, but 15 min with provisioned concurrency.
+_DEADLINES = range(100, 15 * 60_000 + 1)
+_KEYS = ("version", "start", "deadline", "region", "secrets")
+
+
+def read_settings(root: Node, file: str, problems: Problems) -> Plan:
+    """Gives the plan of a document. It is only of use when there are no problems."""
+    if not isinstance(root, Mapping):
+        problems.add(f"The configuration must be a mapping, found {found(root)}.", root.origin)
+        root = Mapping((), root.origin)
+    else:
+        refuse_unknown(root, "The configuration", _KEYS, problems, later=not_yet.SETTINGS_KEYS)
+        not_yet.refuse_in_settings(root, problems)
+        _check_version(root, problems)
+    region = _read_region(root, problems)
+    secrets = root.get("secrets")
+    if secrets is None and root.members:
+        problems.add('"secrets" is missing. Name at least one secret.', root.origin)
+    return Plan(
+        start=_read_start(root, problems),
+        deadline=_read_deadline(root, problems),
+        region=region,
+        entries=() if secrets is None else read_entries(secrets, region, problems),
+        links=(),
+        links_home=None,
+        source_file=file,
+    )
+
+
+def _check_version(root: Mapping, problems: Problems) -> None:
+    version = root.get("version")
+    if version is None:
+        problems.add('"version" is missing. Write "version: 1" at the top.', root.origin)
+    elif not (isinstance(version, Scalar) and version.plain and version.text == "1"):
+        problems.add(f'"version" must be the number 1, found {found(version)}.', version.origin)
+
+
+def _read_start(root: Mapping, problems: Problems) -> Start:
+    node = root.get("start")
+    if node is None:
+        return "overlap"
+    match text(node, '"start"', problems):
+        case "overlap":
+            return "overlap"
+        case "before":
+            return "before"
+        case str(other):
+            problems.add(f'"start" must be overlap or before, found the text {quote(other)}.', node.origin)
+    return "overlap"
+
+
+def _read_deadline(root: Mapping, problems: Problems) -> float:
+    node = root.get("deadline")
+    milliseconds = None if node is None else duration(node, '"deadline"', problems)
+    if node is None or milliseconds is None:
+        return DEFAULT_DEADLINE
+    if milliseconds not in _DEADLINES:
+        problems.add(f'"deadline" must be from 100ms to 15m, found {found(node)}.', node.origin)
+    return milliseconds / 1000
+
+
+def _read_region(root: Mapping, problems: Problems) -> str | None:
+    node = root.get("region")
+    region = None if node is None else text(node, '"region"', problems)
+    if node is not None and region is not None and not is_region(region):
+        problems.add(f'"region" must be a region such as eu-west-1, found {found(node)}.', node.origin)
+    return region

@@ -1,0 +1,165 @@
+"""Reads the config.yaml of Square's extension as its own program does; it makes no links."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping as Environ
+
+from ..names import invalid_name, is_name, quote
+from ..plan import Entry, Link, Plan
+from .document import Mapping, Node, Scalar, place
+from .entries import refuse_conflicts, short_entry
+from .errors import Problems
+from .reading import found, is_nothing, mapping, plain_text, refuse_unknown, sequence
+from .settings import DEFAULT_DEADLINE
+
+KEY = "SecretManagers"
+# Documented is the first; their program listens only to the second.
+_HOMES = ("SecretsHome", "secretshome")
+_DEFAULT_HOME = "/tmp/secrets"  # noqa: S108
+_DEFAULT_STORE = "/tmp/keystart"  # contract 6.1.1  # noqa: S108
+
+
+def is_square(root: Mapping) -> bool:
+    """Says whether a document is theirs. Other keys beside theirs may be the function's own."""
+    keys = {key.text for key, _ in root.members}
+    return KEY in keys and not {"version", "secrets"} <= keys
+
+
+def read_square(root: Mapping, file: str, environ: Environ[str, str], problems: Problems) -> Plan:
+    """Gives the plan of a document that `is_square`. It is only of use when there are no problems."""
+    home = _read_home(root, problems)
+    store = (environ.get("KEYSTART_DIR") or _DEFAULT_STORE).rstrip("/")
+    entries: list[Entry] = []
+    links: list[Link] = []
+    managers = root.get(KEY)
+    if managers is not None and not is_nothing(managers):
+        for manager in sequence(managers, f'"{KEY}"', problems):
+            for prefix, secret in _secrets(manager, problems):
+                _read_secret(prefix, secret, entries, links, problems)
+    if managers is not None and not _holds_secrets(managers):
+        problems.add(f'There are no secrets in "{KEY}". Name at least one.', managers.origin)
+    for entry, link in zip(entries, links, strict=True):
+        if _overlap(f"{home}/{link.path}", store):
+            problems.add(
+                f"The file {quote(link.path)} would lie in the store itself. Rename it.", entry.origin
+            )
+    _refuse_merged(entries, links, problems)
+    refuse_conflicts(_distinct(entries), problems)
+    return Plan(
+        start="before",  # their functions read the files at import
+        deadline=DEFAULT_DEADLINE,
+        region=None,
+        entries=tuple(entries),
+        links=tuple(links),
+        links_home=home if links else None,
+        source_file=file,
+    )
+
+
+def _read_home(root: Mapping, problems: Problems) -> str:
+    homes: list[tuple[Scalar, str]] = []
+    for key, node in root.members:
+        if key.text in _HOMES:
+            home = _text(node, f'"{key.text}"', problems)
+            if home is not None and not home.startswith("/"):
+                problems.add(f'"{key.text}" must be an absolute path, found {found(node)}.', node.origin)
+            elif home is not None:
+                homes.append((key, home.rstrip("/")))
+        elif key.text.lower() == _HOMES[1]:
+            problems.add(
+                f'Square\'s extension has no key {quote(key.text)}. Did you mean "SecretsHome"?', key.origin
+            )
+    if len(homes) == 2 and homes[0][1] != homes[1][1]:
+        problems.add(
+            f'"{homes[1][0].text}" is not the same as "{homes[0][0].text}" ({place(homes[0][0].origin)}). '
+            "Keep one of them.",
+            homes[1][0].origin,
+        )
+    return homes[0][1] if homes else _DEFAULT_HOME
+
+
+def _secrets(manager: Node, problems: Problems) -> list[tuple[str, Mapping]]:
+    """Gives each secret of one manager with the manager's prefix."""
+    members = mapping(manager, f'An item of "{KEY}"', problems)
+    if members is None:
+        return []
+    refuse_unknown(members, f'An item of "{KEY}"', ("prefix", "secrets"), problems)
+    prefix = _text(members.get("prefix"), '"prefix"', problems) or ""
+    secrets = members.get("secrets")
+    if secrets is None or is_nothing(secrets):
+        return []
+    read = [
+        mapping(node, 'An item of "secrets"', problems) for node in sequence(secrets, '"secrets"', problems)
+    ]
+    return [(prefix, secret) for secret in read if secret is not None]
+
+
+def _read_secret(
+    prefix: str, secret: Mapping, entries: list[Entry], links: list[Link], problems: Problems
+) -> None:
+    refuse_unknown(secret, 'An item of "secrets"', ("secretname", "filename"), problems)
+    before = problems.count
+    secretname = _text(secret.get("secretname"), '"secretname"', problems)
+    filename = _text(secret.get("filename"), '"filename"', problems) or secretname
+    if problems.count > before:
+        return
+    if secretname is None or filename is None:
+        problems.add('"secretname" is missing.', secret.origin)
+        return
+    name = _stored_name(filename)
+    if filename.startswith("/") or any(segment in ("", ".", "..") for segment in filename.split("/")):
+        problems.add(
+            f"The file name {quote(filename)} leads out of the folder of secrets. Give one that is relative "
+            'and has no "." or ".." and no empty part.',
+            secret.origin,
+        )
+    elif not is_name(name):
+        problems.add(invalid_name(name), secret.origin)
+    else:
+        entry = short_entry(name, prefix + secretname, None, secret.origin, problems)
+        if entry is not None:
+            entries.append(entry)
+            links.append(Link(name, filename))
+
+
+def _stored_name(filename: str) -> str:
+    """Puts `_` for each byte that a name cannot have, and for a dot or dash at the front of a segment."""
+    name = re.sub("[^A-Za-z0-9_./-]", lambda other: "_" * len(other[0].encode()), filename)
+    return re.sub("(?:^|(?<=/))[.-]", "_", name)
+
+
+def _refuse_merged(entries: list[Entry], links: list[Link], problems: Problems) -> None:
+    seen: dict[str, tuple[Entry, Link]] = {}
+    for entry, link in zip(entries, links, strict=True):
+        first, first_link = seen.setdefault(entry.name, (entry, link))
+        if first is not entry:
+            problems.add(
+                f"The files {quote(first_link.path)} ({place(first.origin)}) and {quote(link.path)} are both "
+                f"stored as {quote(entry.name)}. Rename one of them.",
+                entry.origin,
+            )
+
+
+def _distinct(entries: list[Entry]) -> tuple[Entry, ...]:
+    return tuple({entry.name: entry for entry in reversed(entries)}.values())
+
+
+def _holds_secrets(managers: Node) -> bool:
+    """Says whether there is anything that was read or told to be wrong."""
+    items = getattr(managers, "items", None)
+    return items is None or len(items) > 0
+
+
+def _overlap(path: str, store: str) -> bool:
+    return path == store or path.startswith(f"{store}/") or store.startswith(f"{path}/")
+
+
+def _text(node: Node | None, what: str, problems: Problems) -> str | None:
+    """Reads a text as their program does: as it was written, `0123` too; nothing and "" count as missing."""
+    if node is None or is_nothing(node) or (isinstance(node, Scalar) and node.text == ""):
+        return None
+    if not isinstance(node, Scalar):
+        problems.add(f"{what} must be text, found {found(node)}.", node.origin)
+        return None
+    return plain_text(node, what, problems)
