@@ -26,19 +26,20 @@ _ONLY_SECRET = ("field", "expand", "stage", "version_id")
 _KEYS = (*_SOURCES, *_ONLY_SECRET, "role", "optional")
 _LONGEST_STAGE = 256  # of Secrets Manager, as the lengths of a version's id
 _VERSION_ID_LENGTHS = range(32, 65)
+_TWO_VERSIONS = '"stage" and "version_id" both choose a version. Keep one of them.'
 
 
 def read_entries(node: Node, region: str | None, problems: Problems) -> tuple[Entry, ...]:
     """Reads `secrets:`. `region` is the configuration's own, for ids that are no ARN."""
     if is_nothing(node) or (isinstance(node, Mapping) and not node.members):
-        problems.add('There is nothing in "secrets". Name at least one secret.', node.origin)
+        problems.add("There are no secrets. Name at least one.", node.origin)
         return ()
     members = mapping(node, '"secrets"', problems)
     if members is None:
         return ()
     read = [_read_entry(key, value, region, problems) for key, value in members.members]
     entries = tuple(entry for entry in read if entry is not None)
-    refuse_conflicts(entries, problems)
+    refuse_nested(entries, problems)
     return entries
 
 
@@ -66,25 +67,17 @@ def short_entry(name: str, id: str, region: str | None, origin: Origin, problems
     )
 
 
-def refuse_conflicts(entries: Sequence[Entry], problems: Problems) -> None:
-    """Tells equal names and names inside each other (contract 2.4) as far as they are known before the fetch.
+def refuse_nested(entries: Sequence[Entry], problems: Problems) -> None:
+    """Tells names inside each other (contract 2.4) as far as they are known before the fetch.
 
     What `expand` and `parameters` will bring is not known yet, so other names may lie below theirs.
     """
-    seen: dict[str, Entry] = {}
+    files = {entry.name: entry for entry in entries if not _is_folder(entry)}
     for entry in entries:
-        first = seen.setdefault(entry.name, entry)
-        if first is not entry:
-            problems.add(
-                f"The name {quote(entry.name)} is here for the second time; the first is at "
-                f"{place(first.origin)}. Rename one of them.",
-                entry.origin,
-            )
-    for entry in seen.values():
         segments = entry.name.split("/")
         for end in range(1, len(segments)):
-            outer = seen.get("/".join(segments[:end]))
-            if outer is not None and not _is_folder(outer):
+            outer = files.get("/".join(segments[:end]))
+            if outer is not None:
                 problems.add(
                     f"The name {quote(entry.name)} lies inside {quote(outer.name)}, which is a secret itself "
                     f"({place(outer.origin)}). Rename one of them.",
@@ -113,9 +106,6 @@ def _read_name(key: Scalar, problems: Problems) -> str | None:
         problems.add(invalid_name(name), key.origin)
         return None
     return name
-
-
-_TWO_VERSIONS = '"stage" and "version_id" both choose a version. Keep one of them.'
 
 
 @dataclass(frozen=True)

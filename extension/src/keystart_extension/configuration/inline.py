@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..names import invalid_name, is_name
+from ..names import invalid_name, is_name, quote
 from ..plan import Entry, Origin, Plan
-from .document import Mapping
-from .entries import read_entries, refuse_conflicts, short_entry
+from .document import Mapping, place
+from .entries import read_entries, refuse_nested, short_entry
 from .errors import Problems
 from .json_document import Positions, parse_json
 from .settings import DEFAULT_DEADLINE
@@ -40,7 +40,8 @@ def _read_pairs(value: str, problems: Problems) -> tuple[Entry, ...]:
         entry = _read_pair(pair, positions.at(start + len(pair) - len(pair.lstrip())), problems)
         if entry is not None:
             entries.append(entry)
-    refuse_conflicts(entries, problems)
+    _refuse_equal(entries, problems)
+    refuse_nested(entries, problems)
     return tuple(entries)
 
 
@@ -55,3 +56,15 @@ def _read_pair(pair: str, origin: Origin, problems: Problems) -> Entry | None:
     else:
         return short_entry(name, id, None, origin, problems)
     return None
+
+
+def _refuse_equal(entries: list[Entry], problems: Problems) -> None:
+    seen: dict[str, Entry] = {}
+    for entry in entries:
+        first = seen.setdefault(entry.name, entry)
+        if first is not entry:
+            problems.add(
+                f"The name {quote(entry.name)} is here for the second time; the first is at "
+                f"{place(first.origin)}. Rename one of them.",
+                entry.origin,
+            )

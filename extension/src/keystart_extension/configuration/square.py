@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping as Environ
 
 from ..names import invalid_name, is_name, quote
 from ..plan import Entry, Link, Plan
 from .document import Mapping, Node, Scalar, place
-from .entries import refuse_conflicts, short_entry
+from .entries import refuse_nested, short_entry
 from .errors import Problems
 from .reading import found, is_nothing, mapping, plain_text, refuse_unknown, sequence
 from .settings import DEFAULT_DEADLINE
@@ -29,30 +30,22 @@ def is_square(root: Mapping) -> bool:
 def read_square(root: Mapping, file: str, environ: Environ[str, str], problems: Problems) -> Plan:
     """Gives the plan of a document that `is_square`. It is only of use when there are no problems."""
     home = _read_home(root, problems)
-    store = (environ.get("KEYSTART_DIR") or _DEFAULT_STORE).rstrip("/")
-    entries: list[Entry] = []
-    links: list[Link] = []
-    managers = root.get(KEY)
-    if managers is not None and not is_nothing(managers):
-        for manager in sequence(managers, f'"{KEY}"', problems):
-            for prefix, secret in _secrets(manager, problems):
-                _read_secret(prefix, secret, entries, links, problems)
-    if managers is not None and not _holds_secrets(managers):
-        problems.add(f'There are no secrets in "{KEY}". Name at least one.', managers.origin)
-    for entry, link in zip(entries, links, strict=True):
-        if _overlap(f"{home}/{link.path}", store):
+    read = _read_managers(root, problems)
+    _refuse_merged(read, problems)
+    refuse_nested([entry for entry, _ in read], problems)
+    store = os.path.abspath(environ.get("KEYSTART_DIR") or _DEFAULT_STORE)
+    for entry, link in read:
+        if _overlap(os.path.abspath(f"{home}/{link.path}"), store):
             problems.add(
                 f"The file {quote(link.path)} would lie in the store itself. Rename it.", entry.origin
             )
-    _refuse_merged(entries, links, problems)
-    refuse_conflicts(_distinct(entries), problems)
     return Plan(
         start="before",  # their functions read the files at import
         deadline=DEFAULT_DEADLINE,
         region=None,
-        entries=tuple(entries),
-        links=tuple(links),
-        links_home=home if links else None,
+        entries=tuple(entry for entry, _ in read),
+        links=tuple(link for _, link in read),
+        links_home=home or "/",
         source_file=file,
     )
 
@@ -79,48 +72,49 @@ def _read_home(root: Mapping, problems: Problems) -> str:
     return homes[0][1] if homes else _DEFAULT_HOME
 
 
-def _secrets(manager: Node, problems: Problems) -> list[tuple[str, Mapping]]:
-    """Gives each secret of one manager with the manager's prefix."""
-    members = mapping(manager, f'An item of "{KEY}"', problems)
-    if members is None:
-        return []
-    refuse_unknown(members, f'An item of "{KEY}"', ("prefix", "secrets"), problems)
-    prefix = _text(members.get("prefix"), '"prefix"', problems) or ""
-    secrets = members.get("secrets")
-    if secrets is None or is_nothing(secrets):
-        return []
-    read = [
-        mapping(node, 'An item of "secrets"', problems) for node in sequence(secrets, '"secrets"', problems)
-    ]
-    return [(prefix, secret) for secret in read if secret is not None]
+def _read_managers(root: Mapping, problems: Problems) -> list[tuple[Entry, Link]]:
+    told = problems.count
+    managers = next((value for key, value in root.members if key.text == KEY))
+    read = []
+    for manager in _items(managers, f'"{KEY}"', problems):
+        members = mapping(manager, f'An item of "{KEY}"', problems)
+        if members is None:
+            continue
+        refuse_unknown(members, f'An item of "{KEY}"', ("prefix", "secrets"), problems)
+        prefix = _text(members.get("prefix"), '"prefix"', problems) or ""
+        for secret in _items(members.get("secrets"), '"secrets"', problems):
+            read.append(_read_secret(prefix, secret, problems))
+    if not read and problems.count == told:
+        problems.add("There are no secrets. Name at least one.", managers.origin)
+    return [secret for secret in read if secret is not None]
 
 
-def _read_secret(
-    prefix: str, secret: Mapping, entries: list[Entry], links: list[Link], problems: Problems
-) -> None:
+def _read_secret(prefix: str, node: Node, problems: Problems) -> tuple[Entry, Link] | None:
+    secret = mapping(node, 'An item of "secrets"', problems)
+    if secret is None:
+        return None
+    told = problems.count
     refuse_unknown(secret, 'An item of "secrets"', ("secretname", "filename"), problems)
-    before = problems.count
     secretname = _text(secret.get("secretname"), '"secretname"', problems)
     filename = _text(secret.get("filename"), '"filename"', problems) or secretname
-    if problems.count > before:
-        return
+    if problems.count > told:
+        return None
     if secretname is None or filename is None:
         problems.add('"secretname" is missing.', secret.origin)
-        return
+        return None
     name = _stored_name(filename)
-    if filename.startswith("/") or any(segment in ("", ".", "..") for segment in filename.split("/")):
+    if any(segment in ("", ".", "..") for segment in filename.split("/")):
         problems.add(
-            f"The file name {quote(filename)} leads out of the folder of secrets. Give one that is relative "
-            'and has no "." or ".." and no empty part.',
+            f"The file name {quote(filename)} is not a path inside the folder of secrets. Give one that is "
+            'relative, without "." and "..", and without empty parts.',
             secret.origin,
         )
-    elif not is_name(name):
+        return None
+    if not is_name(name):
         problems.add(invalid_name(name), secret.origin)
-    else:
-        entry = short_entry(name, prefix + secretname, None, secret.origin, problems)
-        if entry is not None:
-            entries.append(entry)
-            links.append(Link(name, filename))
+        return None
+    entry = short_entry(name, prefix + secretname, None, secret.origin, problems)
+    return None if entry is None else (entry, Link(name, filename))
 
 
 def _stored_name(filename: str) -> str:
@@ -129,9 +123,9 @@ def _stored_name(filename: str) -> str:
     return re.sub("(?:^|(?<=/))[.-]", "_", name)
 
 
-def _refuse_merged(entries: list[Entry], links: list[Link], problems: Problems) -> None:
+def _refuse_merged(read: list[tuple[Entry, Link]], problems: Problems) -> None:
     seen: dict[str, tuple[Entry, Link]] = {}
-    for entry, link in zip(entries, links, strict=True):
+    for entry, link in read:
         first, first_link = seen.setdefault(entry.name, (entry, link))
         if first is not entry:
             problems.add(
@@ -141,18 +135,13 @@ def _refuse_merged(entries: list[Entry], links: list[Link], problems: Problems) 
             )
 
 
-def _distinct(entries: list[Entry]) -> tuple[Entry, ...]:
-    return tuple({entry.name: entry for entry in reversed(entries)}.values())
-
-
-def _holds_secrets(managers: Node) -> bool:
-    """Says whether there is anything that was read or told to be wrong."""
-    items = getattr(managers, "items", None)
-    return items is None or len(items) > 0
-
-
 def _overlap(path: str, store: str) -> bool:
     return path == store or path.startswith(f"{store}/") or store.startswith(f"{path}/")
+
+
+def _items(node: Node | None, what: str, problems: Problems) -> tuple[Node, ...]:
+    """Reads a list; nothing is an empty one, as in their program."""
+    return () if node is None or is_nothing(node) else sequence(node, what, problems)
 
 
 def _text(node: Node | None, what: str, problems: Problems) -> str | None:

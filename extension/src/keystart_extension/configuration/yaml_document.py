@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import yaml
 
 from ..names import quote
@@ -9,7 +11,7 @@ from ..plan import Origin
 from .document import Builder, Node, Scalar
 from .errors import Problems
 
-# PyYAML's words for the mistakes people make most, and what to do about them.
+# How PyYAML's words for the mistakes people make most begin, and what to do about them.
 _CURES = {
     "found character '\\t' that cannot start any token": "A tab cannot indent YAML. Use spaces.",
     "mapping values are not allowed here": (
@@ -22,8 +24,21 @@ _CURES = {
     "expected <block end>, but found '-'": (
         "This list item is not in line with the ones before it. Check the indentation."
     ),
+    "expected <block end>, but found '<scalar>'": "Text follows the end of a value. Quote the whole value.",
     "found unexpected end of stream": "The text ends inside quotes. Close them.",
+    "expected ',' or ']'": 'A "," is missing, or the "[" before it is not closed.',
+    "expected ',' or '}'": 'A "," is missing, or the "{" before it is not closed.',
+    "found character": "Text that begins with this character must be quoted.",
 }
+
+
+class _Mark(Protocol):
+    """A position of PyYAML, counted from 0."""
+
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
 
 
 def parse_yaml(text: str, file: str) -> Node:
@@ -54,9 +69,7 @@ def parse_yaml(text: str, file: str) -> Node:
                     _refuse_properties(event, here, problems)
                     builder.add(Scalar(event.value, plain=event.style is None, origin=here))
     except yaml.MarkedYAMLError as error:
-        problems.add(
-            _syntax_message(error), _origin(file, error.problem_mark) if error.problem_mark else here
-        )
+        problems.add(_syntax_message(error), _origin(file, error.problem_mark))
     except (ValueError, OverflowError):
         # PyYAML lets errors of chr() and int() through: "\UFFFFFFFF", or %YAML with thousands of digits.
         problems.add("This is not valid YAML. A number after this place is too large.", here)
@@ -64,8 +77,8 @@ def parse_yaml(text: str, file: str) -> Node:
     return builder.root
 
 
-def _origin(file: str, mark: yaml.Mark) -> Origin:
-    return Origin(file, mark.line + 1, mark.column + 1)
+def _origin(file: str, mark: _Mark | None) -> Origin:
+    return Origin(file) if mark is None else Origin(file, mark.line + 1, mark.column + 1)
 
 
 def _refuse_properties(
@@ -79,7 +92,7 @@ def _refuse_properties(
 
 def _syntax_message(error: yaml.MarkedYAMLError) -> str:
     problem = error.problem or ""
-    cure = _CURES.get(problem)
+    cure = next((words for start, words in _CURES.items() if problem.startswith(start)), None)
     if cure is None:
         detail = ", ".join(part for part in (error.context, problem) if part)
         cure = detail[:1].upper() + detail[1:] + "."
