@@ -1,0 +1,40 @@
+//! Bytes given to the host: zeroed when they are freed.
+
+#![allow(non_camel_case_types)]
+
+use zeroize::Zeroize;
+
+use super::guard_free;
+
+/// Bytes that the library gives. The caller owns them and gives them to keystart_bytes_free.
+#[repr(C)]
+pub struct keystart_bytes {
+    /// The first byte; never NULL after success, also when there are none.
+    pub data: *mut u8,
+    /// How many there are.
+    pub len: usize,
+}
+
+impl keystart_bytes {
+    pub(super) fn give(bytes: &[u8]) -> Self {
+        let bytes: Box<[u8]> = bytes.into();
+        let len = bytes.len();
+        Self { data: Box::into_raw(bytes).cast(), len }
+    }
+}
+
+/// Zeroes and frees bytes, and sets `data` to NULL and `len` to 0. Ignores NULL, and bytes that were freed already.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_bytes_free(bytes: *mut keystart_bytes) {
+    // SAFETY: the caller gives a place that `keystart_bytes::give` filled and that was not changed since, or NULL.
+    let Some(bytes) = (unsafe { bytes.as_mut() }) else { return };
+    let (data, len) = (std::mem::replace(&mut bytes.data, std::ptr::null_mut()), std::mem::take(&mut bytes.len));
+    if data.is_null() {
+        return;
+    }
+    guard_free(|| {
+        // SAFETY: both came from one boxed slice, and the pointer was just taken out of the caller's reach.
+        let mut owned = unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, len)) };
+        owned.zeroize();
+    });
+}

@@ -1,0 +1,26 @@
+//! Keystart's core: publishes and reads the store that `docs/contract.md` describes. It fetches nothing.
+//!
+//! Clauses of the contract are named in comments by their number, as in "contract 6.2.7".
+
+pub mod error;
+pub mod ffi;
+pub mod json;
+mod layout;
+pub mod manifest;
+pub mod name;
+pub mod options;
+pub mod publish;
+pub mod secret;
+mod state;
+pub mod store;
+pub mod time;
+
+pub use error::{Code, Error, Result};
+pub use options::Options;
+pub use publish::{Draft, Writer};
+pub use secret::SecretBytes;
+pub use state::Failure;
+pub use store::{Form, Store};
+
+/// The version of this library; a binding refuses one that it was not built for.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,1 @@
+pub(super) fn stop_here_in_tests(_: &str) {}

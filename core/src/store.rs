@@ -1,0 +1,396 @@
+//! Reading: one client or snapshot of a store (contract §6). It never writes, and starts no threads.
+//!
+//! What was read is kept behind locks that are only ever tried: a lock that another thread held at the moment of a fork
+//! stays locked in the child for ever. A lock that is busy counts as nothing kept, and the store is read again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, MAX_BYTES, Result};
+use crate::json;
+use crate::layout::{self, CURRENT, GENERATIONS, MANIFEST, STATE, Trouble};
+use crate::manifest::Manifest;
+use crate::name;
+use crate::options::Options;
+use crate::secret::SecretBytes;
+use crate::state::{Phase, State};
+use crate::time;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// How often a read that must not wait starts again (contract 6.2.7).
+const MAX_RESTARTS: u32 = 100;
+
+/// What the bytes of a secret must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Anything.
+    Bytes,
+    /// UTF-8.
+    Text,
+    /// JSON by contract 6.4.
+    Json,
+}
+
+/// A reader of one store, or a snapshot of it. Safe from several threads and after a fork.
+#[derive(Debug)]
+pub struct Store {
+    root: String,
+    timeout_ms: u64,
+    view: View,
+}
+
+#[derive(Debug)]
+enum View {
+    /// A client follows `current`, and keeps the generation that it saw last.
+    Current(RwLock<Option<Arc<Generation>>>),
+    /// A snapshot stays with its generation.
+    Bound(Arc<Generation>),
+}
+
+/// One generation as far as it was read. It never changes on disk, so nothing here grows old.
+#[derive(Debug)]
+struct Generation {
+    manifest: Manifest,
+    values: RwLock<HashMap<String, Arc<SecretBytes>>>,
+}
+
+impl Generation {
+    fn number(&self) -> u64 {
+        self.manifest.generation
+    }
+
+    fn folder(&self) -> String {
+        format!("{GENERATIONS}/{}", self.number())
+    }
+}
+
+/// Why one pass through the steps of a read gave no answer.
+enum Halt {
+    /// The answer is this error.
+    Told(Error),
+    /// There is no `current` (contract 6.2.3).
+    Unpublished,
+    /// What was read does not count any more; start again at 6.2.1.
+    Again,
+    /// Something is missing in the generation: the verdict, unless the store has moved on (contract 6.2.7).
+    Gone { generation: u64, verdict: Error },
+}
+
+impl From<Error> for Halt {
+    fn from(error: Error) -> Self {
+        Self::Told(error)
+    }
+}
+
+type Pass<T> = std::result::Result<T, Halt>;
+
+impl Store {
+    /// Makes a client. Nothing on disk is looked at yet.
+    pub fn open(options: &Options<'_>) -> Result<Self> {
+        let root = options.root()?;
+        Ok(Self { root, timeout_ms: options.timeout_ms()?, view: View::Current(RwLock::default()) })
+    }
+
+    /// Makes a reader that is bound to the generation of this moment; that of a snapshot is the same again.
+    pub fn snapshot(&self) -> Result<Self> {
+        let generation = self.generation()?;
+        Ok(Self { root: self.root.clone(), timeout_ms: self.timeout_ms, view: View::Bound(generation) })
+    }
+
+    /// Gives the bytes of a secret, once they are what was asked for.
+    pub fn read(&self, name: impl AsRef<[u8]>, form: Form) -> Result<Arc<SecretBytes>> {
+        let name = name::check(name.as_ref())?;
+        let value = match &self.view {
+            View::Current(_) => self.ask(|generation| self.value(generation, name))?,
+            View::Bound(generation) => {
+                self.value(generation, name).map_err(|halt| self.snapshot_error(generation, name, halt))?
+            }
+        };
+        let bytes = value.as_bytes();
+        match form {
+            Form::Text if std::str::from_utf8(bytes).is_err() => Err(Error::secret_not_text(name)),
+            Form::Json if json::check(bytes).is_err() => Err(Error::secret_not_json(name)),
+            _ => Ok(value),
+        }
+    }
+
+    /// Gives the path of a secret's file, which is not looked at.
+    pub fn path(&self, name: impl AsRef<[u8]>) -> Result<String> {
+        let name = name::check(name.as_ref())?;
+        let generation = self.generation()?;
+        generation.manifest.secret(name)?;
+        let through = match &self.view {
+            View::Current(_) => CURRENT.to_owned(),
+            View::Bound(generation) => generation.folder(),
+        };
+        Ok(self.at(&format!("{through}/secrets/{name}")))
+    }
+
+    /// Lists the names of all secrets, or of those below a prefix, sorted by bytes.
+    pub fn names(&self, prefix: Option<&[u8]>) -> Result<Vec<String>> {
+        let below = prefix.map(name::check).transpose()?.map_or_else(String::new, |prefix| format!("{prefix}/"));
+        let generation = self.generation()?;
+        Ok(generation.manifest.secrets.keys().filter(|name| name.starts_with(&below)).cloned().collect())
+    }
+
+    /// Tells what is known of a secret, but its value, as a JSON object (contract 6.5.5).
+    pub fn info(&self, name: impl AsRef<[u8]>) -> Result<String> {
+        let name = name::check(name.as_ref())?;
+        let generation = self.generation()?;
+        let secret = generation.manifest.secret(name)?;
+        if let Some(member) = secret.entry.wrong_time() {
+            let what = format!("secrets[\"{name}\"]{member} is missing or wrong");
+            return Err(Error::manifest_invalid(generation.number(), &what));
+        }
+        let members = secret.entry.members(name, secret.size);
+        Ok(format!("{{{members}, \"stale\": {}}}", secret.entry.is_stale(time::now())))
+    }
+
+    fn generation(&self) -> Result<Arc<Generation>> {
+        match &self.view {
+            View::Current(_) => self.ask(|generation| Ok(Arc::clone(generation))),
+            View::Bound(generation) => Ok(Arc::clone(generation)),
+        }
+    }
+
+    /// Passes through the steps until there is an answer, a reason to end, or no time left.
+    fn ask<T>(&self, answer: impl Fn(&Arc<Generation>) -> Pass<T>) -> Result<T> {
+        let mut patience = Patience::new(self.timeout_ms);
+        loop {
+            match self.published().and_then(|generation| answer(&generation)) {
+                Ok(value) => return Ok(value),
+                Err(Halt::Told(error)) => return Err(error),
+                Err(Halt::Unpublished) => {
+                    let message = self.wait_for()?;
+                    if !patience.pause() {
+                        return Err(Error::not_ready(&self.root, self.timeout_ms, message.as_deref()));
+                    }
+                }
+                Err(Halt::Gone { generation, verdict }) if self.target() == Ok(Some(generation)) => {
+                    return Err(verdict);
+                }
+                Err(Halt::Again | Halt::Gone { .. }) => {
+                    if !patience.restart() {
+                        return Err(Error::changing(&self.root));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The generation that `current` points to (contract 6.2.1, 6.2.2, 6.2.4, 6.2.5).
+    fn published(&self) -> Pass<Arc<Generation>> {
+        let target = self.target();
+        if let Some(known) = self.known() {
+            if target == Ok(Some(known.number())) {
+                return Ok(known);
+            }
+        }
+        if !self.root_is_there()? {
+            return Err(Error::not_attached(&self.root).into());
+        }
+        let number = match target {
+            Ok(Some(number)) => number,
+            Err(Errno::NOENT) => return Err(Halt::Unpublished),
+            // EINVAL: it is no link at all.
+            Ok(None) | Err(Errno::INVAL) => return Err(self.insecure("current does not point to a generation")),
+            Err(errno) => return Err(self.unreadable(errno, CURRENT)),
+        };
+        let generation = Arc::new(Generation { manifest: self.manifest(number)?, values: RwLock::default() });
+        self.keep(&generation);
+        Ok(generation)
+    }
+
+    /// The number that `current` points to; `None` for another target.
+    fn target(&self) -> std::result::Result<Option<u64>, Errno> {
+        let target = rustix::fs::readlink(self.at(CURRENT), Vec::new())?;
+        Ok(layout::target_number(target.as_bytes()))
+    }
+
+    fn known(&self) -> Option<Arc<Generation>> {
+        let View::Current(known) = &self.view else { return None };
+        known.try_read().ok()?.clone()
+    }
+
+    fn keep(&self, generation: &Arc<Generation>) {
+        let View::Current(known) = &self.view else { return };
+        if let Ok(mut known) = known.try_write() {
+            *known = Some(Arc::clone(generation));
+        }
+    }
+
+    /// Checks the root (contract 6.2.2); false when there is none.
+    fn root_is_there(&self) -> Pass<bool> {
+        match rustix::fs::lstat(&self.root) {
+            Ok(stat) => layout::root_flaw(&stat).map_or(Ok(true), |what| Err(self.insecure(what))),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.unreadable(errno, ".")),
+        }
+    }
+
+    fn manifest(&self, number: u64) -> Pass<Manifest> {
+        let folder = format!("{GENERATIONS}/{number}");
+        let invalid = |what: &str| Error::manifest_invalid(number, what);
+        self.see_generation(number)?;
+
+        let path = format!("{folder}/{MANIFEST}");
+        let mut buffer = vec![0; MAX_BYTES + 1];
+        let length = layout::read_file(&self.at(&path), &mut buffer).map_err(|trouble| match trouble {
+            Trouble::Missing => Halt::Gone { generation: number, verdict: invalid("manifest.json is missing") },
+            Trouble::NotFile | Trouble::NotFolder => invalid("manifest.json is not a regular file").into(),
+            Trouble::Link => self.insecure(&format!("{path} is a symbolic link")),
+            Trouble::System(errno) => self.unreadable(errno, &path),
+        })?;
+        self.see_still_there(&folder)?;
+        if length > MAX_BYTES {
+            return Err(invalid("manifest.json is longer than 1048576 bytes").into());
+        }
+        Ok(Manifest::parse(&buffer[..length], number)?)
+    }
+
+    /// Looks at the folders above everything in a generation (contract 6.2.4).
+    fn see_generation(&self, number: u64) -> Pass<()> {
+        let folder = format!("{GENERATIONS}/{number}");
+        for path in [GENERATIONS, &folder] {
+            self.see_folder(path, || Halt::Gone {
+                generation: number,
+                verdict: Error::manifest_invalid(number, &format!("{folder} is missing")),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn see_folder(&self, path: &str, missing: impl FnOnce() -> Halt) -> Pass<()> {
+        layout::see_folder(&self.at(path)).map_err(|trouble| match trouble {
+            Trouble::Missing => missing(),
+            Trouble::Link => self.insecure(&format!("{path} is a symbolic link")),
+            Trouble::NotFolder | Trouble::NotFile => self.insecure(&format!("{path} is not a directory")),
+            Trouble::System(errno) => self.unreadable(errno, path),
+        })
+    }
+
+    /// A writer that stops renames a generation before it overwrites files: what was read from one that is gone may be
+    /// zeros (contract 6.2.6).
+    fn see_still_there(&self, folder: &str) -> Pass<()> {
+        self.see_folder(folder, || Halt::Again)
+    }
+
+    /// The bytes of a secret of one generation (contract 6.2.4, 6.2.6).
+    fn value(&self, generation: &Generation, name: &str) -> Pass<Arc<SecretBytes>> {
+        let secret = generation.manifest.secret(name)?;
+        if let Some(value) = generation.values.try_read().ok().and_then(|values| values.get(name).cloned()) {
+            return Ok(value);
+        }
+        let number = generation.number();
+        let corrupt = |what: &str| Error::secret_corrupt(name, number, what);
+        let missing = || Halt::Gone { generation: number, verdict: corrupt("its file is missing") };
+
+        // A client's next pass tells that it is missing; a snapshot has expired.
+        if !self.root_is_there()? {
+            return Err(Halt::Again);
+        }
+        self.see_generation(number)?;
+        let folder = generation.folder();
+        let path = format!("{folder}/secrets/{name}");
+        for (at, _) in path.match_indices('/').filter(|(at, _)| *at > folder.len()) {
+            self.see_folder(&path[..at], missing)?;
+        }
+
+        // One byte more than there must be tells a file that is too long; the buffer never grows, so no copy is left.
+        let mut buffer = Zeroizing::new(vec![0; secret.size + 1]);
+        let length = layout::read_file(&self.at(&path), &mut buffer).map_err(|trouble| match trouble {
+            Trouble::Missing => missing(),
+            Trouble::NotFile | Trouble::NotFolder => corrupt("its file is not a regular file").into(),
+            Trouble::Link => self.insecure(&format!("{path} is a symbolic link")),
+            Trouble::System(errno) => self.unreadable(errno, &path),
+        })?;
+        self.see_still_there(&folder)?;
+        if length != secret.size {
+            return Err(corrupt(&format!("its file does not have {} bytes", secret.size)).into());
+        }
+        buffer.truncate(length);
+        let value = Arc::new(SecretBytes::from(buffer));
+        if let Ok(mut values) = generation.values.try_write() {
+            values.insert(name.to_owned(), Arc::clone(&value));
+        }
+        Ok(value)
+    }
+
+    /// What a halted read means for a snapshot (contract 6.3.2).
+    fn snapshot_error(&self, generation: &Generation, name: &str, halt: Halt) -> Error {
+        let folder_is_gone = || layout::see_folder(&self.at(&generation.folder())) == Err(Trouble::Missing);
+        match halt {
+            Halt::Told(error) => error,
+            Halt::Gone { verdict, .. } if !folder_is_gone() => verdict,
+            Halt::Gone { .. } | Halt::Again | Halt::Unpublished => Error::snapshot_expired(name, generation.number()),
+        }
+    }
+
+    /// Reads state.json while there is no `current`: a reason to end, or what the writer says meanwhile.
+    fn wait_for(&self) -> Result<Option<String>> {
+        let mut buffer = vec![0; MAX_BYTES + 1];
+        // A state that cannot be read counts as broken (contract 3.5), so no error is told here.
+        let length = layout::read_file(&self.at(STATE), &mut buffer).unwrap_or(0);
+        let state = buffer.get(..length).filter(|text| text.len() <= MAX_BYTES).and_then(State::parse);
+        match state {
+            Some(State { phase: Phase::Failed, message, failures }) => {
+                Err(Error::prefetch_failed(message.as_deref(), &failures))
+            }
+            Some(State { phase: Phase::Stopped, .. }) => Err(Error::stopped(&self.root)),
+            state => Ok(state.and_then(|state| state.message)),
+        }
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}/{path}", self.root)
+    }
+
+    fn insecure(&self, what: &str) -> Halt {
+        Error::layout_insecure(&self.root, what).into()
+    }
+
+    fn unreadable(&self, errno: Errno, path: &str) -> Halt {
+        Error::store_unreadable(&self.root, errno, path).into()
+    }
+}
+
+/// How long one read goes on (contract 6.2.3 and 6.2.7).
+struct Patience {
+    start: Instant,
+    timeout: Duration,
+    pause: Duration,
+    restarts: u32,
+}
+
+impl Patience {
+    fn new(timeout_ms: u64) -> Self {
+        Self { start: Instant::now(), timeout: Duration::from_millis(timeout_ms), pause: FIRST_PAUSE, restarts: 0 }
+    }
+
+    fn left(&self) -> Duration {
+        self.timeout.saturating_sub(self.start.elapsed())
+    }
+
+    /// Waits a little; false when there is no time left.
+    fn pause(&mut self) -> bool {
+        let left = self.left();
+        if left.is_zero() {
+            return false;
+        }
+        thread::sleep(self.pause.min(left));
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        true
+    }
+
+    /// True while the read may start again at once.
+    fn restart(&mut self) -> bool {
+        self.restarts += 1;
+        if self.timeout.is_zero() { self.restarts <= MAX_RESTARTS } else { !self.left().is_zero() }
+    }
+}
