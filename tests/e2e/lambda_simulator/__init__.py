@@ -1,0 +1,44 @@
+"""A simulator of one AWS Lambda execution environment: extensions, runtime, the two APIs between them.
+
+    with Environment(extensions=[path], function=Function(runtimes.python(), task_root)) as environment:
+        environment.init()
+        answer = environment.invoke({"order": 7})
+        print(answer.value)
+        environment.shutdown()
+        print(render(environment.timeline))
+
+See tests/e2e/README.md for the rules it follows and where it differs from Lambda.
+"""
+
+from . import runtimes
+from .environment import Answer, Environment, Function
+from .errors import InitFailed, InvocationFailed, RuntimeMissing, SimulatorError
+from .faults import Deliver, Drop, Fault, Respond
+from .runtimes import Runtime
+from .sandbox import Process
+from .timeline import Event, Kind, LogLine, NotSeen, Timeline
+from .variables import Credentials, InitializationType
+
+__all__ = [
+    "Answer",
+    "Credentials",
+    "Deliver",
+    "Drop",
+    "Environment",
+    "Event",
+    "Fault",
+    "Function",
+    "InitFailed",
+    "InitializationType",
+    "InvocationFailed",
+    "Kind",
+    "LogLine",
+    "NotSeen",
+    "Process",
+    "Respond",
+    "Runtime",
+    "RuntimeMissing",
+    "SimulatorError",
+    "Timeline",
+    "runtimes",
+]

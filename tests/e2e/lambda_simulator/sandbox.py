@@ -1,0 +1,211 @@
+"""Holds one sandbox from outside: its private /tmp, its processes, their output. Knows nothing of Lambda."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .timeline import LogLine
+
+LAUNCHER = Path(__file__).with_name("launcher.py")
+PACKET = 1 << 18
+ANSWER_WITHIN = 10.0  # seconds; an answer takes milliseconds, so past this the launcher is gone or stuck
+
+
+class LaunchRefused(Exception):
+    """The system would not execute the file: no run bit, no shebang, an interpreter that is missing."""
+
+    def __init__(self, command: Sequence[str], code: str, words: str) -> None:
+        super().__init__(f"{command[0]}: {code} ({words})")
+        self.code = code
+
+
+@dataclass
+class Process:
+    """One process of the sandbox, with a process group of its own."""
+
+    name: str
+    sandbox: Sandbox
+    pid: int = 0
+    started_ns: int = 0
+    exit_code: int | None = None
+    """The exit status, or minus the number of the signal that ended it; None while it runs."""
+    exited: threading.Event = field(default_factory=threading.Event)
+    readers: list[threading.Thread] = field(default_factory=list)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to the whole group, as Lambda does. Does nothing once the process was reaped."""
+        self.sandbox.order({"do": "signal", "pid": self.pid, "signal": int(number)})
+
+    def finish_log(self) -> None:
+        """Waits until all it wrote has been read; not for ever, because a grandchild may hold the pipe."""
+        for reader in self.readers:
+            reader.join(1.0)
+
+
+class Sandbox:
+    """A folder that is the sandbox's /tmp, and a launcher that starts processes seeing it there.
+
+    Where the machine lets it, the processes live in a mount namespace with `tmp` at /tmp, `folders` (source,
+    target) in place and `files` gathered in the folder `files_in`; else `isolated` is false,
+    `why_not_isolated` says why, and nothing is mounted.
+    """
+
+    def __init__(
+        self,
+        *,
+        folders: Sequence[tuple[Path, str]],
+        files: Sequence[Path],
+        files_in: str,
+        visible: Sequence[Path],
+        tmp_bytes: int | None,
+        isolate: bool,
+        on_line: Callable[[LogLine], None],
+        on_exit: Callable[[Process, int], None],
+    ) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="lambda-"))
+        self.tmp = self.folder / "tmp"
+        self.tmp.mkdir(mode=0o700)
+        self._on_line = on_line
+        self._on_exit = on_exit
+        self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._one_order = threading.Lock()
+        self._starting: Process | None = None
+        self._processes: dict[int, Process] = {}
+        self._start_launcher()
+        self.isolated = False
+        self.why_not_isolated: str | None = "isolate=False was asked for"
+        try:
+            if isolate:
+                order: dict[str, Any] = {"folders": [(str(source), target) for source, target in folders]}
+                order |= {"files": [str(path) for path in files], "files_in": files_in}
+                self._isolate(order, visible, tmp_bytes)
+            if tmp_bytes is not None and not self.isolated:
+                raise OSError(f"a /tmp with a size limit needs a mount namespace: {self.why_not_isolated}")
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_launcher(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PACKET)
+        with theirs:
+            command = [sys.executable, "-I", "-S", str(LAUNCHER), str(theirs.fileno())]
+            self._launcher = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True, cwd="/"
+            )
+        self._channel = ours
+        self._listener = threading.Thread(target=self._listen, name="sandbox", daemon=True)
+        self._listener.start()
+
+    def _isolate(self, order: dict[str, Any], visible: Sequence[Path], tmp_bytes: int | None) -> None:
+        hidden = {str(path) for path in visible if path.is_relative_to("/tmp")}
+        tmp = {"tmp": str(self.tmp), "tmp_bytes": tmp_bytes, "visible": sorted(hidden)}
+        answer = self._ask({"do": "isolate", **order, **tmp})
+        if "broken" in answer:
+            raise OSError(answer["broken"])
+        self.isolated = answer["isolated"]
+        self.why_not_isolated = answer.get("why")
+        if tmp_bytes is not None and self.isolated:
+            self.tmp = Path(
+                f"/proc/{self._launcher.pid}/root/tmp"
+            )  # a tmpfs of the namespace: seen only through it
+
+    def start(self, name: str, command: Sequence[str], variables: Mapping[str, str], folder: str) -> Process:
+        """Starts a process with these variables and no others; `LaunchRefused` when that is refused."""
+        process = Process(name, self)
+        order = {"do": "start", "command": list(command), "variables": dict(variables), "folder": folder}
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        try:
+            with self._one_order:
+                self._starting = process
+                socket.send_fds(self._channel, [json.dumps(order).encode()], [out_write, err_write])
+                answer = self._answer()
+        finally:
+            os.close(out_write)
+            os.close(err_write)
+        if "refused" in answer:
+            os.close(out_read)
+            os.close(err_read)
+            raise LaunchRefused(command, answer["refused"], answer["words"])
+        for stream, descriptor in (("stdout", out_read), ("stderr", err_read)):
+            reader = threading.Thread(target=self._read, args=(name, stream, descriptor), daemon=True)
+            process.readers.append(reader)
+            reader.start()
+        return process
+
+    def reap(self, process: Process) -> None:
+        """Kills what is left of the process's group and lets its number go."""
+        with self._one_order:
+            if self._processes.get(process.pid) is not process:
+                return
+            self._send({"do": "reap", "pid": process.pid})
+            self._answer()
+            del self._processes[process.pid]
+
+    def order(self, message: dict[str, Any]) -> None:
+        with self._one_order:
+            self._send(message)
+
+    def close(self) -> None:
+        """Kills every process and removes the sandbox's /tmp."""
+        self._channel.shutdown(socket.SHUT_RDWR)
+        self._launcher.wait(ANSWER_WITHIN)
+        self._listener.join(ANSWER_WITHIN)
+        self._channel.close()
+        shutil.rmtree(self.folder)
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        with self._one_order:
+            self._send(message)
+            return self._answer()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self._channel.sendall(json.dumps(message).encode())
+
+    def _answer(self) -> dict[str, Any]:
+        try:
+            answer = self._answers.get(timeout=ANSWER_WITHIN)
+        except queue.Empty:
+            raise RuntimeError("the sandbox's launcher does not answer") from None
+        if "gone" in answer:
+            self._answers.put(answer)  # for whoever asks next
+            raise RuntimeError("the sandbox's launcher has ended; what it said is on standard error")
+        return answer
+
+    def _listen(self) -> None:
+        while packet := self._channel.recv(PACKET):
+            message = json.loads(packet)
+            if "exited" in message:
+                process = self._processes[message["exited"]]
+                process.exit_code = message["code"]
+                self._on_exit(process, message["at"])
+                process.exited.set()
+                continue
+            if "started" in message and self._starting is not None:
+                # Noted here, not in start(): the exit may be the very next packet.
+                self._starting.pid, self._starting.started_ns = message["started"], message["at"]
+                self._processes[message["started"]] = self._starting
+            self._answers.put(message)
+        self._answers.put({"gone": True})
+
+    def _read(self, name: str, stream: str, descriptor: int) -> None:
+        with open(descriptor, "rb") as pipe:
+            for line in pipe:
+                text = line.decode("utf-8", "backslashreplace").rstrip("\n")
+                self._on_line(LogLine(time.monotonic_ns(), name, stream, text))
