@@ -2,12 +2,19 @@
 
 import { Keystart, KeystartError, SecretNotText } from '../../../bindings/node/src/index.mjs';
 
-/** The value object of contract 7.2; its text is null when it has none. */
+/** @typedef {import('../../../bindings/node/types/api.js').Reader} Reader */
+
+/**
+ * The value object of contract 7.2; its text is null when it has none.
+ * @param {Reader} reader
+ * @param {any} name
+ */
 function secret(reader, name) {
   const found = reader.secret(name);
   return { name: found.name, text: textOf(found), bytes_base64: found.revealBytes().toString('base64') };
 }
 
+/** @param {ReturnType<Reader['secret']>} found */
 function textOf(found) {
   try {
     return found.reveal();
@@ -17,6 +24,7 @@ function textOf(found) {
   }
 }
 
+/** @type {Record<string, (reader: Reader, asked: any) => unknown>} */
 const CALLS = {
   text: (reader, asked) => reader.get(asked.name),
   bytes: (reader, asked) => ({ base64: reader.getBytes(asked.name).toString('base64') }),
@@ -27,7 +35,10 @@ const CALLS = {
   secret: (reader, asked) => secret(reader, asked.name),
 };
 
-/** A new reader with exactly the arguments and variables that were asked for. */
+/**
+ * A new reader with exactly the arguments and variables that were asked for.
+ * @param {any} asked
+ */
 function readerFor(asked) {
   delete process.env.KEYSTART_DIR;
   delete process.env.KEYSTART_TIMEOUT_MS;
@@ -36,7 +47,12 @@ function readerFor(asked) {
   return asked.via === 'snapshot' ? client.snapshot() : client;
 }
 
-/** The value, the error of the contract, or whatever else came out. */
+/**
+ * The value, the error of the contract, or whatever else came out.
+ * @template T
+ * @param {() => T} question
+ * @returns {{ value: T } | { error: object } | { crash: string }}
+ */
 function outcome(question) {
   try {
     return { value: question() };
@@ -45,27 +61,35 @@ function outcome(question) {
       const { code, message, secret, name } = error;
       return { error: { code, message, secret, class: name } };
     }
-    return { crash: `${error?.name}: ${error?.message}` };
+    return { crash: String(error) };
   }
 }
 
-/** Pipes are written at once in Node on Linux, so an answer is out before the next line is read. */
+/**
+ * Pipes are written at once in Node on Linux, so an answer is out before the next line is read.
+ * @param {object} line
+ */
 function write(line) {
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
-/** Not node:readline, which also ends a line at U+2028, and JSON may hold that as it is. */
+/**
+ * Not node:readline, which also ends a line at U+2028, and JSON may hold that as it is.
+ * @param {NodeJS.ReadStream} stream
+ */
 async function* linesOf(stream) {
   let rest = '';
   for await (const chunk of stream.setEncoding('utf8')) {
     const lines = (rest + chunk).split('\n');
-    rest = lines.pop();
+    rest = lines.pop() ?? '';
     yield* lines;
   }
+  if (rest !== '') yield rest;
 }
 
 const lines = linesOf(process.stdin);
 
+/** @param {any} asked */
 async function answer(asked) {
   const made = outcome(() => readerFor(asked));
   if (!('value' in made)) return made;
