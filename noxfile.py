@@ -36,7 +36,7 @@ def build(session: nox.Session) -> None:
     """Build the core and install the Python packages into .venv, the extension editable."""
     for package in ("bindings/python", "extension"):
         with session.chdir(ROOT / package):
-            session.run("maturin", "develop", "--release", "--skip-install-deps", "--quiet", external=True)
+            session.run("maturin", "develop", "--release", "--quiet", external=True)
 
 
 @nox.session

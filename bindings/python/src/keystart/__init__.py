@@ -1,0 +1,132 @@
+"""Reads the secrets that the Keystart extension has prefetched.
+
+    import keystart
+    password = keystart.get("db")
+
+The functions here use one default client, made at the first call; `Keystart(root, timeout)` makes others.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from .errors import (
+    Internal,
+    InvalidName,
+    InvalidOption,
+    KeystartError,
+    LayoutInsecure,
+    ManifestInvalid,
+    ManifestUnsupported,
+    NotAttached,
+    NotReady,
+    PrefetchFailed,
+    RefreshFailed,
+    RefreshUnavailable,
+    SecretCorrupt,
+    SecretNotFound,
+    SecretNotJson,
+    SecretNotText,
+    SecretUnavailable,
+    SnapshotExpired,
+    StoreUnreadable,
+)
+from .secret import Secret
+from .store import Keystart, Snapshot
+from .version import __version__
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = [
+    "Internal",
+    "InvalidName",
+    "InvalidOption",
+    "Keystart",
+    "KeystartError",
+    "LayoutInsecure",
+    "ManifestInvalid",
+    "ManifestUnsupported",
+    "NotAttached",
+    "NotReady",
+    "PrefetchFailed",
+    "RefreshFailed",
+    "RefreshUnavailable",
+    "Secret",
+    "SecretCorrupt",
+    "SecretNotFound",
+    "SecretNotJson",
+    "SecretNotText",
+    "SecretUnavailable",
+    "Snapshot",
+    "SnapshotExpired",
+    "StoreUnreadable",
+    "__version__",
+    "get",
+    "get_bytes",
+    "get_json",
+    "info",
+    "names",
+    "path",
+    "secret",
+    "snapshot",
+    "tls",
+]
+
+_default: Keystart | None = None
+_making = threading.Lock()
+
+
+def _client() -> Keystart:
+    global _default
+    if _default is None:
+        with _making:
+            if _default is None:
+                _default = Keystart()
+    return _default
+
+
+def get(name: str) -> str:
+    """Gives a secret as text; see `Keystart.get`."""
+    return _client().get(name)
+
+
+def get_bytes(name: str) -> bytes:
+    """Gives a secret's exact bytes; see `Keystart.get_bytes`."""
+    return _client().get_bytes(name)
+
+
+def get_json(name: str) -> Any:
+    """Gives a secret's parsed JSON; see `Keystart.get_json`."""
+    return _client().get_json(name)
+
+
+def path(name: str) -> str:
+    """Gives the absolute path of a secret's file; see `Keystart.path`."""
+    return _client().path(name)
+
+
+def names(prefix: str | None = None) -> list[str]:
+    """Gives the names of all secrets, or of those below `prefix`; see `Keystart.names`."""
+    return _client().names(prefix)
+
+
+def info(name: str) -> dict[str, Any]:
+    """Gives what is known of a secret, but its value; see `Keystart.info`."""
+    return _client().info(name)
+
+
+def secret(name: str) -> Secret:
+    """Gives a secret as an object that never shows its value; see `Keystart.secret`."""
+    return _client().secret(name)
+
+
+def snapshot() -> Snapshot:
+    """Binds a reader to the generation that is published now; see `Keystart.snapshot`."""
+    return _client().snapshot()
+
+
+def tls(prefix: str) -> ssl.SSLContext:
+    """Makes a context for mutual TLS; see `Keystart.tls`."""
+    return _client().tls(prefix)
