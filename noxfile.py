@@ -121,7 +121,14 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def lock(session: nox.Session) -> None:
     """Pin requirements.in anew in requirements.lock, with hashes; `-- --upgrade` takes newer versions."""
-    arguments = ["--universal", "--python-version", "3.10", "--generate-hashes", "--no-header", "--no-annotate"]
+    arguments = [
+        "--universal",
+        "--python-version",
+        "3.10",
+        "--generate-hashes",
+        "--no-header",
+        "--no-annotate",
+    ]
     session.run(
         "uv", "pip", "compile", "--quiet", *arguments, *session.posargs,
         "requirements.in", "--output-file", "requirements.lock",

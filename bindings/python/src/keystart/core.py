@@ -10,10 +10,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from . import errors
-from ._native import ffi, lib
+from . import _native, errors
 from .version import __version__
 
+# cffi gives a library that no type checker can look into.
+ffi: Any = _native.ffi
+lib: Any = _native.lib
 NULL = ffi.NULL
 
 

@@ -1,24 +1,24 @@
 """Holds one exception for each error code of the contract (§8); it raises none of them itself.
 
-    KeystartError
-    ├── InvalidName            101  the name is not one
-    ├── InvalidOption          102  root or timeout is not usable
-    ├── NotAttached            201  there is no store
-    ├── NotReady               202  waited the whole timeout
-    ├── PrefetchFailed         203  the extension gave up
-    ├── LayoutInsecure         204  the store is not safe to read
-    ├── ManifestInvalid        205
-    ├── ManifestUnsupported    206
-    ├── StoreUnreadable        207  the system refuses
-    ├── SecretNotFound         301  also a KeyError
-    ├── SecretUnavailable      302  optional, and could not be fetched
-    ├── SecretCorrupt          303
-    ├── SecretNotText          304
-    ├── SecretNotJson          305
-    ├── SnapshotExpired        306  take a new one
-    ├── RefreshUnavailable     401  reserved
-    ├── RefreshFailed          402  reserved
-    └── Internal               901  a bug of Keystart
+KeystartError
+├── InvalidName            101  the name is not one
+├── InvalidOption          102  root or timeout is not usable
+├── NotAttached            201  there is no store
+├── NotReady               202  waited the whole timeout
+├── PrefetchFailed         203  the extension gave up
+├── LayoutInsecure         204  the store is not safe to read
+├── ManifestInvalid        205
+├── ManifestUnsupported    206
+├── StoreUnreadable        207  the system refuses
+├── SecretNotFound         301  also a KeyError
+├── SecretUnavailable      302  optional, and could not be fetched
+├── SecretCorrupt          303
+├── SecretNotText          304
+├── SecretNotJson          305
+├── SnapshotExpired        306  take a new one
+├── RefreshUnavailable     401  reserved
+├── RefreshFailed          402  reserved
+└── Internal               901  a bug of Keystart
 """
 
 from __future__ import annotations

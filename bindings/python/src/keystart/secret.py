@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .errors import SecretNotText
@@ -16,7 +17,7 @@ class Secret:
         self.name = name
         self.info = info
         # In a closure: what walks attributes (debuggers, error trackers) finds a function.
-        self.__reveal = lambda: value
+        self.__reveal: Callable[[], bytes] = lambda: value
 
     def reveal(self) -> str:
         """Gives the value as text; raises `SecretNotText` when it is not valid UTF-8."""

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from . import core
-from ._native import lib
+from .core import lib
 from .secret import Secret
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Reader:
     def get(self, name: str) -> str:
         """Gives a secret as text.
 
-        Waits until the store is ready, at most the client's timeout. Errors: `InvalidName`, `NotAttached`, `NotReady`,
-        `PrefetchFailed`, `SecretNotFound`, `SecretUnavailable`, `SecretNotText` and, for a store that is damaged,
+        Waits until the store is ready, at most the client's timeout. Errors: `InvalidName`, `NotAttached`,
+        `NotReady`, `PrefetchFailed`, `SecretNotFound`, `SecretUnavailable`, `SecretNotText`; where the store is damaged
         `LayoutInsecure`, `ManifestInvalid`, `ManifestUnsupported`, `StoreUnreadable`, `SecretCorrupt`.
         """
         return core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _TEXT).decode()
@@ -38,7 +38,10 @@ class Reader:
         return core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _BYTES)
 
     def get_json(self, name: str) -> Any:
-        """Gives a secret's parsed JSON (RFC 8259, nothing more; whole numbers are exact). Errors as for `get`, and `SecretNotJson`."""
+        """Gives a secret's parsed JSON: RFC 8259, nothing more, whole numbers exact.
+
+        Errors as for `get_bytes`, and `SecretNotJson`.
+        """
         return json.loads(core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _JSON))
 
     def path(self, name: str) -> str:
@@ -53,7 +56,10 @@ class Reader:
         return joined.decode().split("\n") if joined else []
 
     def info(self, name: str) -> dict[str, Any]:
-        """Gives a secret's entry in the manifest and `stale`: path, size (bytes), encoding, times (RFC 3339) and source."""
+        """Gives a secret's entry in the manifest and `stale`.
+
+        That is path, size (bytes), encoding, fetched_at and refresh_after (RFC 3339, UTC), and source.
+        """
         info: dict[str, Any] = json.loads(
             core.give_bytes(lib.keystart_secret_info, self._store, *core.text(name))
         )

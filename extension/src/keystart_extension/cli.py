@@ -1,0 +1,193 @@
+"""Is the command `keystart`. Without arguments, where Lambda started it, it is the extension process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import __version__
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+_EXIT_FAILED = 1
+
+_EPILOG = """\
+Started by Lambda from /opt/extensions (AWS_LAMBDA_RUNTIME_API is set), keystart without arguments is the extension
+process. Exit codes: 0 done, 1 failed, 2 wrong use.
+"""
+
+
+def main() -> int:
+    """Runs the command line and gives the exit code."""
+    if len(sys.argv) == 1 and os.environ.get("AWS_LAMBDA_RUNTIME_API"):
+        from .process import run
+
+        return run(os.environ, sys.argv[0])
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        print(
+            "\nkeystart: AWS_LAMBDA_RUNTIME_API is not set, so this is not Lambda. "
+            'On your own machine "keystart pull" publishes once.',
+            file=sys.stderr,
+        )
+        return 2
+    code: int = arguments.command(arguments)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="keystart",
+        description="The keys are there before your function starts.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"keystart {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    check = commands.add_parser("check", help="validate a configuration and show what it would fetch")
+    check.set_defaults(command=_check)
+    _add_configuration(check)
+    check.add_argument("--json", action="store_true", help="print the plan, or the problems, as JSON")
+
+    pull = commands.add_parser("pull", help="fetch and publish once, with your own AWS credentials")
+    pull.set_defaults(command=_pull)
+    _add_configuration(pull)
+    _add_root(pull)
+    pull.add_argument("--profile", help="the profile of your AWS configuration (default: AWS_PROFILE)")
+
+    ls = commands.add_parser("ls", help="list what is published")
+    ls.set_defaults(command=_ls)
+    ls.add_argument("prefix", nargs="?", help="only the names below this folder")
+    _add_root(ls)
+    ls.add_argument(
+        "--json", action="store_true", help="print everything known of each secret, but its value"
+    )
+
+    get = commands.add_parser("get", help="print a secret's exact bytes")
+    get.set_defaults(command=_get)
+    get.add_argument("name", metavar="NAME")
+    _add_root(get)
+    return parser
+
+
+def _add_configuration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "configuration",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="default: $KEYSTART_CONFIG, $KEYSTART_SECRETS, or keystart.json, keystart.yaml or config.yaml here",
+    )
+
+
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--root", metavar="DIR", help="the store (default: $KEYSTART_DIR or /tmp/keystart)")
+
+
+def _plan(file: Path | None) -> Plan:
+    from .configuration import load, load_file
+
+    return load(os.environ, Path.cwd()) if file is None else load_file(file, os.environ)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from .configuration import ConfigurationError
+
+    try:
+        plan = _plan(arguments.configuration)
+    except ConfigurationError as error:
+        if arguments.json:
+            problems = [
+                {
+                    "file": problem.origin.file,
+                    "line": problem.origin.line,
+                    "column": problem.origin.column,
+                    "message": problem.message,
+                }
+                for problem in error.problems
+            ]
+            print(json.dumps({"valid": False, "problems": problems}, indent=2))
+        else:
+            print(error, file=sys.stderr)
+        return _EXIT_FAILED
+    if arguments.json:
+        print(json.dumps({"valid": True, "plan": plan.to_dict()}, indent=2))
+    else:
+        print(plan.describe(), end="")
+    return 0
+
+
+def _pull(arguments: argparse.Namespace) -> int:
+    from keystart import KeystartError
+
+    from .configuration import ConfigurationError
+    from .log import Log
+    from .process import Failed, publish
+    from .store import Writer
+
+    log = Log.from_environment(os.environ)
+    try:
+        plan = _plan(arguments.configuration)
+        log.info(f"fetching {len(plan.entries)} entries of {plan.source_file}")
+        writer = Writer(arguments.root)
+    except (ConfigurationError, KeystartError) as error:
+        return _fail(str(error))
+    try:
+        publish(plan, writer, log, arguments.profile)
+    except Failed as failed:
+        writer.fail(failed.message, failed.failures)
+        reasons = [f"  - {name}: {why.code}: {why.message}" for name, why in failed.failures.items()]
+        return _fail("\n".join([failed.message, *reasons]))
+    print(f"{writer.root}/current/secrets")
+    return 0
+
+
+def _ls(arguments: argparse.Namespace) -> int:
+    from keystart import Keystart, KeystartError
+
+    try:
+        store = Keystart(arguments.root, timeout=0).snapshot()
+        names = store.names(arguments.prefix)
+        known = {name: store.info(name) for name in names}
+    except KeystartError as error:
+        return _fail(str(error))
+    if arguments.json:
+        print(json.dumps(known, indent=2))
+        return 0
+    width = max(map(len, names), default=0)
+    for name, info in known.items():
+        source = info["source"]
+        print(
+            f"{name:{width}}  {info['size']:>7} bytes  {info['encoding']:6}  {source['provider']} {source['id']}"
+        )
+    return 0
+
+
+def _get(arguments: argparse.Namespace) -> int:
+    from keystart import Keystart, KeystartError
+
+    try:
+        value = Keystart(arguments.root, timeout=0).get_bytes(arguments.name)
+    except KeystartError as error:
+        return _fail(str(error))
+    sys.stdout.buffer.write(value)
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"keystart: {message}", file=sys.stderr)
+    return _EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Turns what the services gave into named secrets: `field`, `expand`, and the parameters below a path.
+
+It knows the names before anything is written, so it refuses every illegal one here (contract §2).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .fetched import Answer, Secret, Unavailable
+from .names import invalid_name, is_name
+from .plan import Entry
+
+
+def shape_secret(entry: Entry, answer: Answer) -> tuple[Secret, ...]:
+    """Names the answer for a `secret` entry, or the members that `field` or `expand` take from it."""
+    if entry.field is None and not entry.expand:
+        return (Secret(entry.name, answer.value, answer.encoding, answer.source, answer.fetched_at),)
+    members = _members(entry, answer.value)
+    if entry.field is not None:
+        if entry.field not in members:
+            raise Unavailable(
+                "FieldNotFound", f'{entry.id} has no member "{entry.field}". Correct `field` or the secret.'
+            )
+        return (_member(entry, entry.name, entry.field, members[entry.field], answer),)
+    if not members:
+        raise Unavailable("NothingToExpand", f"{entry.id} is an object without members. Correct the secret.")
+    names = {f"{entry.name}/{member}": member for member in members}
+    _check(names)
+    return tuple(_member(entry, name, member, members[member], answer) for name, member in names.items())
+
+
+def shape_parameters(entry: Entry, answers: Iterable[tuple[str, Answer]]) -> tuple[Secret, ...]:
+    """Names each parameter below the path of a `parameters` entry: `<entry>/<rest of its name>`."""
+    path = entry.id.rstrip("/") + "/"
+    secrets = tuple(
+        Secret(
+            f"{entry.name}/{name.removeprefix(path)}",
+            answer.value,
+            answer.encoding,
+            answer.source,
+            answer.fetched_at,
+        )
+        for name, answer in answers
+    )
+    if not secrets:
+        raise Unavailable(
+            "ParameterNotFound", f"There is no parameter below {entry.id}. Correct the path or the region."
+        )
+    _check(secret.name for secret in secrets)
+    return secrets
+
+
+def _check(names: Iterable[str]) -> None:
+    """Refuses all illegal and nested names together; equal ones cannot come out of one object or path."""
+    names = list(names)
+    known = set(names)
+    problems = [invalid_name(name) for name in names if not is_name(name)]
+    problems += [
+        f'"{folder}" and "{name}": one name cannot be the folder of another.'
+        for name in names
+        if is_name(name)
+        for folder in _folders(name)
+        if folder in known
+    ]
+    if problems:
+        raise Unavailable("InvalidName", " ".join(problems))
+
+
+def _folders(name: str) -> Iterator[str]:
+    parts = name.split("/")
+    return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
+def _member(entry: Entry, name: str, member: str, value: str, answer: Answer) -> Secret:
+    """A string is published as its text, everything else as the JSON that stands in the secret."""
+    text: str = json.loads(value) if value.startswith('"') else value
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise Unavailable("NotText", f'The member "{member}" of {entry.id} holds half of a surrogate pair.')
+    source = {**answer.source, "field": member}
+    return Secret(name, text.encode(), "utf-8", source, answer.fetched_at)
+
+
+def _members(entry: Entry, value: bytes) -> dict[str, str]:
+    """Gives each member of a JSON object as the text it stands as, so that no number is rewritten."""
+    text = _json_text(value)
+    if text is None:
+        raise Unavailable("NotJson", f"{entry.id} is not valid JSON, which `field` and `expand` need.")
+    if not text.lstrip().startswith("{"):
+        raise Unavailable("NotAnObject", f"{entry.id} is not a JSON object, so it has no members to take.")
+    return dict(_raw_members(text))
+
+
+def _json_text(value: bytes) -> str | None:
+    """Gives the text when it is JSON. No exception comes out: those of the decoder carry the whole text."""
+    try:
+        text = value.decode()
+        json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    return text
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+def _raw_members(text: str) -> Iterator[tuple[str, str]]:
+    """Walks the top level of a text that is known to be a JSON object."""
+    decoder = json.JSONDecoder()
+    at = _skip(text, _skip(text, 0) + 1)
+    while text[at] == '"':
+        key, at = decoder.raw_decode(text, at)
+        start = _skip(text, _skip(text, at) + 1)
+        _, end = decoder.raw_decode(text, start)
+        yield key, text[start:end]
+        at = _skip(text, end)
+        if text[at] == "}":
+            return
+        at = _skip(text, at + 1)
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at] in " \t\r\n":
+        at += 1
+    return at
