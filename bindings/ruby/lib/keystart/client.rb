@@ -31,7 +31,7 @@ module Keystart
 
     # The names of all secrets, or of those in the folder `prefix`, in the order of their bytes.
     def names(prefix = nil)
-      prefix = Name.check(prefix) unless prefix.nil?
+      prefix = Name.check(prefix) unless nil == prefix
       reading { |generation| generation.manifest.names(prefix) }
     end
 

@@ -14,8 +14,8 @@ module Keystart
 
     DEEPEST = 64
     # The smallest whole number that a double rounds to infinity, and the largest fraction it rounds to zero.
-    INFINITE = 2**1024 - 2**970
-    NOTHING = Rational(1, 2**1075)
+    INFINITE = (1 << 1024) - (1 << 970)
+    NOTHING = Rational(1, 1 << 1075)
 
     SPACE = /[ \t\r\n]*/
     COMMA = /[ \t\r\n]*,[ \t\r\n]*/
@@ -25,7 +25,7 @@ module Keystart
     ARRAY = /\[[ \t\r\n]*/
     ARRAY_END = /[ \t\r\n]*\]/
     NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/
-    PLAIN = /[^"\\\u0000-\u001F]*/
+    PLAIN = /[^"\\\x00-\x1F]*/
     ESCAPE = %r{\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})}
     LOW_SURROGATE = /\\u[dD][c-fC-F][0-9A-Fa-f]{2}/
     ESCAPES = { '\\"' => '"', "\\\\" => "\\", "\\/" => "/", '\\b' => "\b", '\\f' => "\f", '\\n' => "\n",

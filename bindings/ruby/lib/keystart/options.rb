@@ -6,13 +6,16 @@ module Keystart
     DEFAULT_ROOT = "/tmp/keystart"
     # Lambda ends an Init after 10 s, and then the reason would never be printed.
     DEFAULT_TIMEOUT = 9_000
-    TIMEOUTS = (0..999_999_999).freeze
+    TIMEOUTS = (0..999_999_999)
+    # A little wider than what is allowed after rounding.
+    SECONDS = (-1..1_000_000)
 
     module_function
 
     # The root as an absolute path in UTF-8 without trailing slashes.
     def root(argument)
-      root = argument.nil? ? variable("KEYSTART_DIR") || DEFAULT_ROOT : path(argument)
+      # `nil ==`, because an argument may have no methods at all.
+      root = nil == argument ? variable("KEYSTART_DIR") || DEFAULT_ROOT : path(argument)
       root = "#{working_folder}/#{root}" unless root.start_with?("/")
       root = root.sub(%r{/+\z}, "")
       -(root.empty? ? "/" : root)
@@ -20,7 +23,7 @@ module Keystart
 
     # The timeout in whole milliseconds; the argument is in seconds.
     def timeout(argument)
-      argument.nil? ? timeout_variable : milliseconds(argument)
+      nil == argument ? timeout_variable : milliseconds(argument)
     end
 
     # The path as text, or InvalidOption.
@@ -40,7 +43,7 @@ module Keystart
 
     def milliseconds(seconds)
       # A range first: what is not finite, or too large for a Float, never gets to the rounding.
-      raise InvalidOption.timeout unless number?(seconds) && seconds.between?(-1, 1_000_000)
+      raise InvalidOption.timeout unless number?(seconds) && SECONDS.cover?(seconds)
 
       rounded = (seconds * 1000 + 0.5).floor
       raise InvalidOption.timeout unless TIMEOUTS.cover?(rounded)

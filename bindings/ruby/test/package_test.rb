@@ -1,0 +1,112 @@
+# frozen_string_literal: true
+
+require "support"
+require "open3"
+require "rubygems/package"
+
+class PackageTest < KeystartTest
+  HERE = File.expand_path("..", __dir__)
+  RUBY = [RbConfig.ruby, "-w", "-I", File.join(HERE, "lib")].freeze
+  CODES = %w[invalid_name invalid_option not_attached not_ready prefetch_failed layout_insecure manifest_invalid
+             manifest_unsupported store_unreadable secret_not_found secret_unavailable secret_corrupt secret_not_text
+             secret_not_json snapshot_expired internal].freeze
+
+  def test_what_can_be_seen_from_outside_is_what_is_promised
+    classes = CODES.map { |code| code.split("_").map(&:capitalize).join.to_sym }
+    assert_equal [:Client, :Error, :Secret, :Snapshot, :VERSION, *classes].sort, Keystart.constants.sort
+    calls = %i[bytes get info json names path secret snapshot tls]
+    assert_equal [calls] * 3, [Keystart.singleton_methods.sort, *[Keystart::Client, Keystart::Snapshot].map do |reader|
+      (reader.public_instance_methods - Object.instance_methods - %i[marshal_dump encode_with]).sort
+    end]
+  end
+
+  def test_each_code_has_its_class
+    classes = CODES.map { |code| Keystart.const_get(code.split("_").map(&:capitalize).join) }
+    assert_equal CODES, classes.map { |error| error.new("x").code }
+    assert_equal [Keystart::Error], classes.map(&:superclass).uniq
+  end
+
+  def test_each_public_method_and_constant_has_its_signature
+    signatures = File.read(File.join(HERE, "sig/keystart.rbs"))
+    Keystart.singleton_methods.each { |name| assert_match(/def self\.#{name}:/, signatures) }
+    classes = Keystart.constants.map { |name| Keystart.const_get(name) }.grep(Class)
+    classes.each do |one|
+      body = signatures[/^  class #{one.name.delete_prefix("Keystart::")}\b.*?^  end$/m] or flunk "#{one} has none"
+      own = one.public_instance_methods - one.superclass.public_instance_methods
+      own.each { |name| assert_match(/(?:def|attr_reader) #{name}:/, body, "#{one}##{name}") }
+    end
+  end
+
+  def test_the_signatures_are_valid
+    rbs = Gem::Specification.find_all_by_name("rbs").first
+    skip "the gem rbs is not installed" unless rbs
+    said, status = Open3.capture2e(RbConfig.ruby, rbs.bin_file("rbs"), "-I", File.join(HERE, "sig"), "validate", "--silent")
+    assert status.success?, said
+  end
+
+  def test_the_readers_signatures_fit_what_the_methods_take
+    { get: [[:req, :name]], names: [[:opt, :prefix]], snapshot: [], tls: [[:req, :prefix]] }.each do |name, parameters|
+      [Keystart.method(name), Keystart::Client.instance_method(name), Keystart::Snapshot.instance_method(name)].each do |one|
+        assert_equal parameters, one.parameters
+      end
+    end
+  end
+
+  def test_requiring_it_loads_no_json_openssl_time_or_set
+    program = 'before = $LOADED_FEATURES.dup; require "keystart"; puts $LOADED_FEATURES - before'
+    said, status = Open3.capture2e(*RUBY, "--disable-gems", "-e", program)
+    assert status.success?, said
+    others = said.lines(chomp: true).reject { |file| file.start_with?(File.join(HERE, "lib/")) }
+    assert_equal ["strscan"], others.map { |file| File.basename(file, ".*") }
+  end
+
+  def test_no_file_gives_a_warning
+    Dir[File.join(HERE, "{lib,test}/**/*.rb")].each do |file|
+      said, status = Open3.capture2e(*RUBY, "-c", file)
+      assert_equal ["Syntax OK\n", true], [said, status.success?], file
+    end
+  end
+
+  def test_the_gem_holds_the_reader_and_nothing_else
+    gem = File.join(@folder, "keystart.gem")
+    said, status = Open3.capture2e(Gem.ruby, "-S", "gem", "build", "keystart.gemspec", "-o", gem, chdir: HERE)
+    assert status.success?, said
+    package = Gem::Package.new(gem)
+    sources = Dir.glob("lib/**/*.rb", base: HERE)
+    assert_equal (sources + %w[sig/keystart.rbs README.md]).sort, package.contents.sort
+    assert_empty package.spec.dependencies
+    assert_equal Keystart::VERSION, package.spec.version.to_s
+  end
+
+  def test_the_example_in_the_readme_runs_as_it_stands
+    database = { user: "me" }
+    @store.publish(1, { "stripe/key" => canary, "db" => JSON.generate(database), "keytab" => "\0\n".b, "tls/cert" => "c" })
+    answer = run_example(readme("ruby").first, "p handler(event: {}, context: nil)")
+    assert_equal "<Secret \"stripe/key\" (redacted)> fetched at 2026-11-23T09:20:00.180Z\n" \
+                 "#{{ user: "me", key_length: canary.length }.inspect}\n", answer
+  end
+
+  def test_the_errors_example_in_the_readme_runs_as_it_stands
+    @store.publish(1, { "db" => "x" })
+    assert_includes run_example("require 'keystart'", readme("ruby").last), 'There is no secret "feature-flags"'
+  end
+
+  def test_the_store_that_the_readme_lays_can_be_read
+    script = "cd #{@folder}/mine && umask 022\n#{readme("sh").last}\n"
+    FileUtils.mkdir(File.join(@folder, "mine"))
+    said, status = Open3.capture2e("sh", "-e", stdin_data: script)
+    assert status.success?, said
+    assert_equal "s3cret", Keystart::Client.new(root: File.join(@folder, "mine/store"), timeout: 0).get("db")
+  end
+
+  private
+
+  def readme(language) = File.read(File.join(HERE, "README.md")).scan(/^```#{language}\n(.*?)^```$/m).flatten
+
+  def run_example(*parts)
+    said, status = Open3.capture2e({ "KEYSTART_DIR" => @store.root, "KEYSTART_TIMEOUT_MS" => "0" }, *RUBY,
+                                   stdin_data: parts.join("\n"))
+    assert status.success?, said
+    said
+  end
+end

@@ -1,0 +1,152 @@
+# frozen_string_literal: true
+
+require "support"
+require "net/http"
+require "openssl"
+require "pp"
+require "socket"
+
+class TlsTest < KeystartTest
+  # An authority, one below it, and certificates for both ends, made anew for each run.
+  module Made
+    module_function
+
+    def key = OpenSSL::PKey::EC.generate("prime256v1")
+
+    def certificate(name, key, issuer, signer, authority: false)
+      made = OpenSSL::X509::Certificate.new
+      made.version = 2
+      made.serial = rand(2**64)
+      made.subject = OpenSSL::X509::Name.new([["CN", name]])
+      made.issuer = issuer&.subject || made.subject
+      made.public_key = key
+      made.not_before = Time.now - 60
+      made.not_after = Time.now + 3600
+      extensions = OpenSSL::X509::ExtensionFactory.new(issuer || made, made)
+      made.add_extension(extensions.create_extension("basicConstraints", authority ? "CA:TRUE" : "CA:FALSE", true))
+      made.add_extension(extensions.create_extension("subjectAltName", "DNS:localhost")) unless authority
+      made.sign(signer, "SHA256")
+    end
+
+    ROOT_KEY = key
+    ROOT = certificate("root", ROOT_KEY, nil, ROOT_KEY, authority: true)
+    MIDDLE_KEY = key
+    MIDDLE = certificate("middle", MIDDLE_KEY, ROOT, ROOT_KEY, authority: true)
+    SERVER_KEY = key
+    SERVER = certificate("server", SERVER_KEY, ROOT, ROOT_KEY)
+    CLIENT_KEY = key
+    CLIENT = certificate("client", CLIENT_KEY, MIDDLE, MIDDLE_KEY)
+    PARTS = { "tls/cert" => CLIENT.to_pem + MIDDLE.to_pem, "tls/key" => CLIENT_KEY.to_pem }.freeze
+    WITH_CA = PARTS.merge("tls/ca" => ROOT.to_pem).freeze
+  end
+
+  def test_a_server_that_wants_a_certificate_accepts_the_one_of_the_store
+    @store.publish(1, Made::WITH_CA)
+    serve do |port|
+      assert_equal ["/CN=client", "/CN=client"], [@client, @client.snapshot].map { |reader| ask(port, reader.tls("tls")) }
+    end
+  end
+
+  def test_only_the_authority_of_the_store_is_trusted
+    @store.publish(1, Made::PARTS.merge("tls/ca" => Made.certificate("other", Made::MIDDLE_KEY, nil, Made::MIDDLE_KEY, authority: true).to_pem))
+    serve { |port| assert_raises(OpenSSL::SSL::SSLError) { ask(port, @client.tls("tls")) } }
+  end
+
+  def test_without_an_authority_those_of_the_system_are_trusted
+    @store.publish(1, Made::PARTS)
+    options = @client.tls("tls")
+    assert_equal %i[use_ssl cert key extra_chain_cert], options.keys
+    serve { |port| assert_raises(OpenSSL::SSL::SSLError) { ask(port, options) } }
+  end
+
+  def test_a_certificate_without_a_chain_has_no_chain
+    @store.publish(1, Made::WITH_CA.merge("tls/cert" => Made::CLIENT.to_pem))
+    assert_equal %i[use_ssl cert key cert_store], @client.tls("tls").keys
+  end
+
+  def test_an_authority_that_could_not_be_fetched_is_an_error_not_other_trust
+    @store.publish(1, Made::PARTS, unavailable: { "tls/ca" => { "code" => "C", "message" => "m" } })
+    assert_equal "tls/ca", assert_fails(Keystart::SecretUnavailable) { @client.tls("tls") }.secret
+  end
+
+  def test_certificate_and_key_come_from_one_generation
+    other = Made.key
+    later = { "tls/cert" => Made.certificate("later", other, nil, other).to_pem, "tls/key" => other.to_pem }
+    @store.publish(1, Made::PARTS)
+    publish_after_reading("generations/1/secrets/tls/cert") { @store.publish(2, later) }
+    options = @client.tls("tls")
+    assert options[:cert].check_private_key(options[:key])
+    assert_equal "/CN=client", options[:cert].subject.to_s
+  end
+
+  def test_a_generation_that_is_collected_meanwhile_is_left_for_the_next
+    other = Made.key
+    later = { "tls/cert" => Made.certificate("later", other, nil, other).to_pem, "tls/key" => other.to_pem }
+    @store.publish(1, Made::PARTS)
+    publish_after_reading("generations/1/secrets/tls/cert") do
+      @store.publish(2, later)
+      @store.collect(1)
+    end
+    options = @client.tls("tls")
+    assert options[:cert].check_private_key(options[:key])
+    assert_equal "/CN=later", options[:cert].subject.to_s
+  end
+
+  def test_the_options_do_not_show_the_key
+    @store.publish(1, Made::WITH_CA)
+    inner = Made::CLIENT_KEY.to_pem.lines[1].chomp
+    shown = [@client.tls("tls").inspect, @client.tls("tls").to_s, @client.tls("tls").pretty_inspect]
+    shown.each { |text| refute_includes text, inner }
+  end
+
+  def test_a_key_with_a_passphrase_is_refused_without_asking_for_one
+    encrypted = Made::CLIENT_KEY.to_pem(OpenSSL::Cipher.new("aes-128-cbc"), "passphrase")
+    @store.publish(1, Made::PARTS.merge("tls/key" => encrypted))
+    assert_raises(OpenSSL::OpenSSLError) { @client.tls("tls") }
+  end
+
+  private
+
+  # A server that wants a certificate and answers with the subject of the one it got.
+  def serve
+    server = OpenSSL::SSL::SSLServer.new(TCPServer.new("127.0.0.1", 0), server_context)
+    port = server.to_io.local_address.ip_port
+    thread = Thread.new { loop { answer(server) } }
+    yield port
+  ensure
+    thread&.kill&.join
+    server&.close
+  end
+
+  def answer(server)
+    connection = server.accept
+    body = connection.peer_cert.subject.to_s
+    nil until connection.gets.chomp.empty?
+    connection.write("HTTP/1.1 200 OK\r\nContent-Length: #{body.bytesize}\r\nConnection: close\r\n\r\n#{body}")
+    connection.close
+  rescue OpenSSL::SSL::SSLError, Errno::ECONNRESET
+    # A client that does not trust this server hangs up; that test looks at the client's side.
+  end
+
+  def server_context
+    context = OpenSSL::SSL::SSLContext.new
+    context.cert = Made::SERVER
+    context.key = Made::SERVER_KEY
+    context.verify_mode = OpenSSL::SSL::VERIFY_PEER | OpenSSL::SSL::VERIFY_FAIL_IF_NO_PEER_CERT
+    context.cert_store = OpenSSL::X509::Store.new.add_cert(Made::ROOT)
+    context
+  end
+
+  def ask(port, options)
+    Net::HTTP.start("localhost", port, nil, ipaddr: "127.0.0.1", **options) { |http| http.get("/").body }
+  end
+
+  # Runs the block once, between the read of this file and the next.
+  def publish_after_reading(file)
+    store = @client.instance_variable_get(:@store)
+    original = store.method(:read)
+    store.define_singleton_method(:read) do |path, most|
+      original.call(path, most).tap { yield if path == file }
+    end
+  end
+end

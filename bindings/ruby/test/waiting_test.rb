@@ -1,0 +1,100 @@
+# frozen_string_literal: true
+
+require "support"
+
+class WaitingTest < KeystartTest
+  PATIENT = 60
+
+  def test_a_read_waits_until_another_process_publishes
+    @store.state("starting")
+    client = Keystart::Client.new(root: @store.root, timeout: PATIENT)
+    read, = reading_while(client) { in_child { @store.publish(1, { "db" => "x" }) && "" } }
+    assert_equal "x", read
+  end
+
+  def test_a_read_stops_waiting_when_the_extension_gives_up
+    @store.state("starting")
+    client = Keystart::Client.new(root: @store.root, timeout: PATIENT)
+    failed = { "db" => { "code" => "AccessDenied", "message" => "no" } }
+    _, raised = reading_while(client) { in_child { @store.state("failed", message: "sorry", failures: failed) && "" } }
+    assert_equal "The extension could not publish the secrets: sorry\n  - \"db\": AccessDenied: no", raised.message
+  end
+
+  def test_a_read_stops_waiting_when_the_root_vanishes
+    client = Keystart::Client.new(root: @store.root, timeout: PATIENT)
+    _, raised = reading_while(client) { FileUtils.mv(@store.root, File.join(@folder, "away")) }
+    assert_instance_of Keystart::NotAttached, raised
+  end
+
+  def test_a_snapshot_waits_as_a_read_does
+    client = Keystart::Client.new(root: @store.root, timeout: PATIENT)
+    snapshot, = reading_while(client, :snapshot) { @store.publish(7, { "db" => "x" }) }
+    assert_equal "x", snapshot.get("db")
+  end
+
+  def test_the_last_word_of_the_extension_is_in_the_message_when_the_time_is_over
+    @store.state("starting", message: "still fetching db")
+    raised = assert_fails(Keystart::NotReady) { Keystart::Client.new(root: @store.root, timeout: 0.03).get("db") }
+    assert_equal "The store at #{@store.root} was not ready after 30 ms. The extension says: still fetching db",
+                 raised.message
+  end
+
+  def test_a_client_that_read_waits_again_for_the_next_writer
+    @store.publish(1, { "db" => "old" })
+    client = Keystart::Client.new(root: @store.root, timeout: PATIENT)
+    assert_equal "old", client.get("db")
+    File.delete(File.join(@store.root, "current"))
+    read, = reading_while(client) { @store.publish(2, { "db" => "new" }) }
+    assert_equal "new", read
+  end
+
+  def test_a_target_that_never_comes_to_rest_ends_with_not_ready
+    @store.publish(1, { "db" => "x" })
+    [0, 0.05].each do |timeout|
+      client = Keystart::Client.new(root: @store.root, timeout: timeout)
+      # Each look at `current` finds another target, whose generation is collected already.
+      looks = 1
+      client.instance_variable_get(:@store).define_singleton_method(:current) { "generations/#{looks += 1}" }
+      assert_fails(Keystart::NotReady, "The store at #{@store.root} changes faster than it can be read. Try again " \
+                                       "with a longer timeout.") { client.get("db") }
+      assert_equal 2 * 101, looks - 1 if timeout.zero?
+    end
+  end
+
+  def test_bytes_that_were_read_while_the_generation_went_away_are_thrown_away
+    @store.publish(1, { "db" => "good" })
+    client = Keystart::Client.new(root: @store.root, timeout: 0)
+    client.names
+    laid = @store
+    reads = client.instance_variable_get(:@store)
+    original = reads.method(:read)
+    reads.define_singleton_method(:read) do |path, most|
+      bytes = original.call(path, most)
+      next bytes unless path == "generations/1/secrets/db"
+
+      # What a writer does between the read and the look at the folder.
+      laid.publish(2, { "db" => "next" })
+      laid.collect(1)
+      "\0\0\0\0".b
+    end
+    assert_equal "next", client.get("db")
+  end
+
+  private
+
+  # What a thread got from the client, and what it raised, while the block ran after it had begun to wait.
+  def reading_while(client, call = :get)
+    waiting = Queue.new
+    store = client.instance_variable_get(:@store)
+    original = store.method(:current)
+    store.define_singleton_method(:current) { original.call.tap { |target| waiting << true if Errno::ENOENT === target } }
+    reader = Thread.new do
+      [call == :get ? client.get("db") : client.public_send(call), nil]
+    rescue Keystart::Error => e
+      [nil, e]
+    end
+    2.times { waiting.pop }
+    yield
+    reader.value
+  end
+end
