@@ -1,0 +1,147 @@
+"""What a case is, what it asks, and whether an answer is the one it expects. Runs nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import store
+
+HERE = Path(__file__).resolve().parent
+CASES = HERE / "cases"
+LANGUAGES = ("core", "python", "node", "ruby")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case, as the schema has it."""
+
+    id: str
+    clause: str
+    store: dict[str, Any]
+    ask: dict[str, Any]
+    expect: dict[str, Any]
+    expect_in: dict[str, dict[str, Any]]
+    exceptions: dict[str, str]
+    requires_absent: str | None
+    file: str
+
+    def expected(self, language: str) -> dict[str, Any]:
+        """The outcome in one language."""
+        return self.expect_in.get(language, self.expect)
+
+    def reason_to_skip(self, language: str) -> str | None:
+        """Why this machine or language cannot be asked, or None."""
+        if language in self.exceptions:
+            return f"{language}: {self.exceptions[language]}"
+        if self.requires_absent is not None and os.path.lexists(self.requires_absent):
+            return f"{self.requires_absent} exists on this machine"
+        changed = self.ask.get("then", {}).get("change", {})
+        if os.geteuid() != 0 and ("owners" in self.store or "owners" in changed):
+            return "only root can give a file to another user"
+        return None
+
+
+def load(folder: Path = CASES) -> list[Case]:
+    """All cases of a folder, in the order of the files' names."""
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise FileNotFoundError(f"there are no cases in {folder}")
+    return [_case(data, file) for file in files for data in json.loads(file.read_text())["cases"]]
+
+
+def _case(data: dict[str, Any], file: Path) -> Case:
+    return Case(
+        id=data["id"],
+        clause=data["clause"],
+        store=data["store"],
+        ask=data["ask"],
+        expect=data["expect"],
+        expect_in=data.get("expect_in", {}),
+        exceptions=data.get("except", {}),
+        requires_absent=data.get("requires_absent"),
+        file=file.name,
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one case takes place: the root of its store and the working folder of the runner."""
+
+    root: Path
+    cwd: Path
+
+    def fill(self, data: Any) -> Any:
+        """The same data with the placeholders in its strings replaced."""
+        if isinstance(data, str):
+            relative = os.path.relpath(self.root, self.cwd)
+            data = data.replace("{root}", str(self.root)).replace("{cwd}", str(self.cwd))
+            return data.replace("{relative}", relative)
+        if isinstance(data, list):
+            return [self.fill(item) for item in data]
+        if isinstance(data, dict):
+            return {key: self.fill(value) for key, value in data.items()}
+        return data
+
+
+def request(case: Case, place: Place) -> dict[str, Any]:
+    """What a runner is sent for a case (README, "The protocol")."""
+    ask = place.fill({key: value for key, value in case.ask.items() if key != "then"})
+    sent = {"id": case.id, "root": str(place.root), "timeout_ms": 0, "env": {}, "via": "client", **ask}
+    if "then" in case.ask:
+        sent["pause"] = case.ask["then"]["after"]
+    return sent
+
+
+def difference(case: Case, language: str, answer: dict[str, Any], place: Place) -> str | None:
+    """None when an answer is the expected one, else what is different, for people."""
+    expect = case.expected(language)
+    if "error" in expect:
+        wanted = {**place.fill(expect["error"]), "class": class_of(expect["error"]["code"])}
+        return None if answer.get("error") == wanted else _told({"error": wanted}, answer)
+    wanted = _wanted_value(case.ask["call"], expect["value"], place)
+    if "value" in answer and same(wanted, answer["value"], exact=case.ask["call"] == "info"):
+        return None
+    return _told({"value": wanted}, answer)
+
+
+def class_of(code: str) -> str:
+    """The class of an error code (contract 8.1)."""
+    return "".join(part.capitalize() for part in code.split("_"))
+
+
+def _wanted_value(call: str, value: Any, place: Place) -> Any:
+    if call == "text":
+        return store.content(value).decode()
+    if call == "bytes":
+        return {"base64": base64.b64encode(store.content(value)).decode()}
+    return place.fill(value)
+
+
+def same(wanted: Any, given: Any, *, exact: bool) -> bool:
+    """Whether two JSON values are equal: 3 is no 3.0 when exact, and true is never 1."""
+    if isinstance(wanted, dict) and isinstance(given, dict):
+        return wanted.keys() == given.keys() and all(same(wanted[k], given[k], exact=exact) for k in wanted)
+    if isinstance(wanted, list) and isinstance(given, list):
+        return len(wanted) == len(given) and all(
+            same(w, g, exact=exact) for w, g in zip(wanted, given, strict=True)
+        )
+    if isinstance(wanted, bool) or isinstance(given, bool):
+        return wanted is given
+    if exact and type(wanted) is not type(given):
+        return False
+    return bool(wanted == given)
+
+
+def _told(wanted: dict[str, Any], answer: dict[str, Any]) -> str:
+    given = {key: value for key, value in answer.items() if key != "id"}
+    return f"expected {_shown(wanted)}\n     got {_shown(given)}"
+
+
+def _shown(data: dict[str, Any]) -> str:
+    text = json.dumps(data, ensure_ascii=False)
+    return text if len(text) <= 1000 else f"{text[:1000]}... ({len(text)} characters)"

@@ -1,0 +1,92 @@
+"""Asks the Python reader what the conformance harness asks, one JSON object a line; judges nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keystart
+
+
+def secret(reader: Any, name: Any) -> dict[str, Any]:
+    """The value object of contract 7.2; its text is null when it has none."""
+    found = reader.secret(name)
+    try:
+        text = found.reveal()
+    except keystart.SecretNotText:
+        text = None
+    data = base64.b64encode(found.reveal_bytes()).decode()
+    return {"name": found.name, "text": text, "bytes_base64": data}
+
+
+CALLS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    "text": lambda reader, asked: reader.get(asked.get("name")),
+    "bytes": lambda reader, asked: {"base64": base64.b64encode(reader.get_bytes(asked.get("name"))).decode()},
+    "json": lambda reader, asked: reader.get_json(asked.get("name")),
+    "path": lambda reader, asked: reader.path(asked.get("name")),
+    "names": lambda reader, asked: reader.names(asked.get("prefix")),
+    "info": lambda reader, asked: reader.info(asked.get("name")),
+    "secret": lambda reader, asked: secret(reader, asked.get("name")),
+}
+
+
+def client(asked: dict[str, Any]) -> Any:
+    """A new client with exactly the arguments and variables that were asked for."""
+    for variable in ("KEYSTART_DIR", "KEYSTART_TIMEOUT_MS"):
+        os.environ.pop(variable, None)
+    os.environ.update(asked.get("env") or {})
+    timeout = asked.get("timeout_ms")
+    if isinstance(timeout, int | float) and not isinstance(timeout, bool):
+        timeout = timeout / 1000
+    return keystart.Keystart(root=asked.get("root"), timeout=timeout)
+
+
+def outcome(question: Callable[[], Any]) -> dict[str, Any]:
+    """The value, the error of the contract, or whatever else came out."""
+    try:
+        return {"value": question()}
+    except keystart.KeystartError as error:
+        kind = type(error).__name__
+        return {"error": {"code": error.code, "message": str(error), "secret": error.secret, "class": kind}}
+    except BaseException as error:
+        return {"crash": f"{type(error).__name__}: {error}"}
+
+
+def answer(asked: dict[str, Any]) -> dict[str, Any]:
+    """The answer to one request."""
+
+    def reader() -> Any:
+        made = client(asked)
+        return made.snapshot() if asked.get("via") == "snapshot" else made
+
+    made = outcome(reader)
+    if "value" not in made:
+        return made
+    ask = CALLS[asked["call"]]
+    if "pause" in asked:
+        if asked["pause"] == "asked":
+            outcome(lambda: ask(made["value"], asked))
+        write({"id": asked["id"], "paused": True})
+        sys.stdin.readline()
+    return outcome(lambda: ask(made["value"], asked))
+
+
+def write(line: dict[str, Any]) -> None:
+    """Writes one answer."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Answers until the input ends."""
+    for line in iter(sys.stdin.readline, ""):
+        asked = json.loads(line)
+        write({"id": asked["id"], **answer(asked)})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Builds on disk the store that a case describes. Knows the layout of the contract, and no reader.
+
+Everything is written in one fixed order, so that a description has one meaning:
+published generation, `state`, `removed`, `files`, `moved`, `hard_links`, `links`, `fifos`, `sockets`,
+`current`, `modes`, `owners`. Paths are relative to the root; `.` is the root, `../x` lies beside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+Description = dict[str, Any]
+
+PUBLISHED_AT = "2026-11-23T09:20:00.187Z"
+FETCHED_AT = "2026-11-23T09:20:00.180Z"
+
+
+def content(described: Any) -> bytes:
+    """The bytes that a `content` of the schema stands for."""
+    data: bytes
+    if isinstance(described, str):
+        return described.encode()
+    if "base64" in described:
+        data = base64.b64decode(described["base64"], validate=True)
+    elif "json" in described:
+        data = json.dumps(described["json"], ensure_ascii=False).encode()
+    else:
+        data = described["text"].encode()
+    data *= described.get("repeat", 1)
+    if len(data) > described.get("pad", len(data)):
+        raise ValueError(f"the content is longer than its pad of {described['pad']} bytes")
+    return data.ljust(described.get("pad", 0), b" ")
+
+
+def build(root: Path, store: Description) -> None:
+    """Builds a store from nothing. `root` must not exist, its parent must."""
+    if store["base"] == "good":
+        root.mkdir()
+        root.chmod(0o700)
+        (root / "generations").mkdir(0o700)
+        _write(root / "lock", b"")
+        _publish(root, {"generation": 3, "secrets": {"db": "value of db\n"}, **store})
+    change(root, {key: value for key, value in store.items() if key not in _GENERATION})
+
+
+def change(root: Path, edits: Description) -> None:
+    """Changes a store that is there; with `generation` it publishes a new one first."""
+    if "generation" in edits:
+        _publish(root, {"secrets": {}, **edits})
+    if "state" in edits:
+        _write(root / "state.json", content(edits["state"]))
+    for path in edits.get("removed", []):
+        _remove(_within(root, path))
+    for path, described in edits.get("files", {}).items():
+        target = _within(root, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write(target, content(described))
+    for path, destination in edits.get("moved", {}).items():
+        _within(root, path).rename(_within(root, destination))
+    for path, existing in edits.get("hard_links", {}).items():
+        _emptied(root, path).hardlink_to(_within(root, existing))
+    for path, text in edits.get("links", {}).items():
+        _emptied(root, path).symlink_to(text.replace("{root}", str(root)))
+    for path in edits.get("fifos", []):
+        os.mkfifo(_emptied(root, path), 0o600)
+    for path in edits.get("sockets", []):
+        _bind(_emptied(root, path))
+    if "current" in edits:
+        _point(root, edits["current"])
+    for path, mode in edits.get("modes", {}).items():
+        _within(root, path).chmod(int(mode, 8))
+    for path, owner in edits.get("owners", {}).items():
+        os.chown(_within(root, path), owner, owner)
+
+
+_GENERATION = {"base", "generation", "secrets", "unavailable", "manifest"}
+
+
+def _publish(root: Path, described: Description) -> None:
+    number = described["generation"]
+    folder = root / "generations" / str(number)
+    secrets = {name: content(value) for name, value in described["secrets"].items()}
+    for name, value in secrets.items():
+        file = folder / "secrets" / name
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(file, value)
+    (folder / "secrets").mkdir(mode=0o700, parents=True, exist_ok=True)
+    manifest = _manifest(number, secrets, described.get("unavailable", {}))
+    _write(folder / "manifest.json", _edited(manifest, described.get("manifest", {})))
+    _write(root / "state.json", content({"json": state("ready", number)}))
+    _point(root, f"generations/{number}")
+
+
+def state(name: str, generation: int) -> dict[str, object]:
+    """What a writer says in state.json when nothing is wrong."""
+    return {
+        "format": "keystart.state/1",
+        "state": name,
+        "generation": generation,
+        "pid": 17,
+        "at": PUBLISHED_AT,
+        "message": None,
+        "failures": {},
+    }
+
+
+def _manifest(number: int, secrets: dict[str, bytes], unavailable: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "format": "keystart.manifest/1",
+        "generation": number,
+        "published_at": PUBLISHED_AT,
+        "writer": {"name": "keystart-extension", "version": "0.1.0"},
+        "secrets": {name: _entry(name, value) for name, value in secrets.items()},
+        "unavailable": unavailable,
+    }
+
+
+def _entry(name: str, value: bytes) -> dict[str, object]:
+    try:
+        value.decode()
+        encoding = "utf-8"
+    except UnicodeDecodeError:
+        encoding = "binary"
+    return {
+        "path": f"secrets/{name}",
+        "size": len(value),
+        "encoding": encoding,
+        "fetched_at": FETCHED_AT,
+        "refresh_after": None,
+        "source": {"provider": "secretsmanager", "id": f"test/{name}"},
+    }
+
+
+def _edited(manifest: dict[str, Any], edits: Description) -> bytes:
+    if "raw" in edits:
+        return content(edits["raw"])
+    for pointer, value in edits.get("set", {}).items():
+        parent, member = _resolved(manifest, pointer)
+        parent[member] = value
+    for pointer in edits.get("remove", []):
+        parent, member = _resolved(manifest, pointer)
+        del parent[member]
+    data = json.dumps(manifest, ensure_ascii=False).encode()
+    for replacement in edits.get("replace", []):
+        found = content(replacement["find"])
+        if data.count(found) != 1:
+            raise ValueError(f"{found!r} is in the manifest {data.count(found)} times, not once")
+        data = data.replace(found, content(replacement["with"]))
+    if len(data) > edits.get("pad", len(data)):
+        raise ValueError(f"the manifest is longer than its pad of {edits['pad']} bytes")
+    return data.ljust(edits.get("pad", 0), b" ")
+
+
+def _resolved(document: dict[str, Any], pointer: str) -> tuple[dict[str, Any], str]:
+    # RFC 6901; the manifest has objects only where cases change something.
+    *parents, member = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
+    for name in parents:
+        document = document[name]
+    return document, member
+
+
+def _within(root: Path, path: str) -> Path:
+    # `..` is taken away by hand, because the system refuses it below a root that is not there.
+    return Path(os.path.normpath(root / path))
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    path.chmod(0o600)
+
+
+def _point(root: Path, target: str | None) -> None:
+    # By rename, as a writer does it: a reader that is at work must never see no `current` in between.
+    if target is None:
+        (root / "current").unlink()
+        return
+    new = root / ".current-new"
+    new.symlink_to(target.replace("{root}", str(root)))
+    new.rename(root / "current")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
+def _emptied(root: Path, path: str) -> Path:
+    target = _within(root, path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(target):
+        _remove(target)
+    return target
+
+
+def _bind(path: Path) -> None:
+    # Bound by a short relative name, because the path of a socket has at most 107 bytes.
+    back = Path.cwd()
+    os.chdir(path.parent)
+    try:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
+    finally:
+        os.chdir(back)

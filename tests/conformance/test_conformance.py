@@ -1,0 +1,61 @@
+"""Every case against every reader: one test for each pair."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from case import LANGUAGES, Case, load
+from runner import Runner, RunnerFailed, chosen_languages
+
+Start = Callable[[str], Runner | RunnerFailed]
+
+
+@pytest.fixture(scope="session")
+def start() -> Iterator[Start]:
+    """Starts the runner of a language once; gives it, or why there is none."""
+    with ExitStack() as running:
+
+        @cache
+        def started(language: str) -> Runner | RunnerFailed:
+            runner = running.enter_context(Runner(language))
+            try:
+                runner.start()
+            except RunnerFailed as failure:
+                return failure
+            return runner
+
+        yield started
+
+
+@pytest.fixture
+def runner(language: str, start: Start) -> Runner:
+    # In a fixture, so that a runner that cannot be started is an error, never a skip.
+    started = start(language)
+    if isinstance(started, RunnerFailed):
+        pytest.fail(str(started), pytrace=False)
+    return started
+
+
+@pytest.mark.parametrize("language", chosen_languages())
+@pytest.mark.parametrize("case", load(), ids=lambda case: case.id)
+def test_the_reader_does_what_the_contract_says(case: Case, language: str, runner: Runner) -> None:
+    reason = case.reason_to_skip(language)
+    if reason is not None:
+        pytest.skip(reason)
+    different = runner.run(case)
+    if different is not None:
+        pytest.fail(f"contract {case.clause} ({case.file})\n{different}", pytrace=False)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_language_is_not_left_out(language: str) -> None:
+    if language not in chosen_languages():
+        pytest.skip(f"KEYSTART_LANGUAGES leaves out {language}")
