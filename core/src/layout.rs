@@ -173,7 +173,7 @@ impl Folder {
         Ok(if stat.st_mode & 0o022 == 0 { Root::Sound(folder) } else { Root::WasOpen(folder) })
     }
 
-    fn denied<N: Arg>(&self, name: N, trouble: impl Into<Trouble>) -> Denied {
+    fn denied<N: Arg + Copy>(&self, name: N, trouble: impl Into<Trouble>) -> Denied {
         let name = name.to_string_lossy();
         let path = if self.path.is_empty() { name.into_owned() } else { format!("{}/{name}", self.path) };
         Denied { path, trouble: trouble.into() }
@@ -218,6 +218,18 @@ impl Folder {
                 write(&file, bytes)
             })
             .map_err(|errno| self.denied(name, errno))
+    }
+
+    /// True for a regular file that belongs to this process.
+    pub fn is_own_file(&self, name: &str) -> Done<bool> {
+        match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => {
+                let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+                Ok(regular && owner_flaw(&stat).is_none())
+            }
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(self.denied(name, errno)),
+        }
     }
 
     /// Opens the file that the writer locks, made when it is missing.

@@ -217,3 +217,129 @@ pub(crate) fn conflicts(secrets: &[&str], unavailable: &[&str]) -> Vec<String> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::error::Code;
+
+    const GOOD: &str = r#"{"format":"keystart.manifest/1","generation":3,"published_at":"x","writer":{"name":"w","version":"1"},"secrets":{"db":{"path":"secrets/db","size":41,"encoding":"utf-8","fetched_at":"x","refresh_after":null,"source":{"provider":"p","id":"i"}}},"unavailable":{"flags":{"code":"c","message":"m"}}}"#;
+
+    /// The `{what}` of the error that the document gives.
+    fn flaw(document: &str) -> String {
+        let error = Manifest::parse(document.as_bytes(), 3).unwrap_err();
+        assert_eq!(error.code(), Code::ManifestInvalid);
+        let text = error.message().strip_prefix("The manifest of generation 3 is not valid: ").unwrap();
+        text.split(". Start").next().unwrap().to_owned()
+    }
+
+    #[test]
+    fn a_valid_manifest_is_read() {
+        let manifest = Manifest::parse(GOOD.as_bytes(), 3).unwrap();
+        assert_eq!(manifest.secrets["db"].size, 41);
+        assert_eq!(manifest.unavailable["flags"].code, "c");
+        for (from, to) in [(":3,", ":3.0,"), (":41,", ":41e0,"), ("\"generation\"", "\"more\":[],\"generation\"")] {
+            assert!(Manifest::parse(GOOD.replace(from, to).as_bytes(), 3).is_ok(), "{to}");
+        }
+    }
+
+    #[test]
+    fn the_first_wrong_member_is_told() {
+        for (from, to, what) in [
+            ("}}}", "}}", "manifest.json is not JSON"),
+            ("\"format\"", "\"form\"", "format is missing or wrong"),
+            ("\"keystart.manifest/1\"", "1", "format is missing or wrong"),
+            (":3,", ":4,", "generation is missing or wrong"),
+            (":3,", ":\"3\",", "generation is missing or wrong"),
+            ("\"published_at\":\"x\"", "\"published_at\":null", "published_at is missing or wrong"),
+            ("{\"name\":\"w\",\"version\":\"1\"}", "[]", "writer is missing or wrong"),
+            ("\"name\":\"w\"", "\"name\":1", "writer.name is missing or wrong"),
+            ("\"version\":\"1\"", "\"version\":1", "writer.version is missing or wrong"),
+            ("\"secrets\":{", "\"secret\":{", "secrets is missing or wrong"),
+            ("\"db\":{", "\".db\":{", "a name under secrets is not valid"),
+            ("secrets/db", "secrets/../db", "secrets[\"db\"].path is missing or wrong"),
+            (":41,", ":1048577,", "secrets[\"db\"].size is missing or wrong"),
+            (":41,", ":true,", "secrets[\"db\"].size is missing or wrong"),
+            ("utf-8", "UTF-8", "secrets[\"db\"].encoding is missing or wrong"),
+            ("\"fetched_at\":\"x\"", "\"fetched_at\":1", "secrets[\"db\"].fetched_at is missing or wrong"),
+            ("\"refresh_after\":null,", "", "secrets[\"db\"].refresh_after is missing or wrong"),
+            ("{\"provider\":\"p\",\"id\":\"i\"}", "[]", "secrets[\"db\"].source is missing or wrong"),
+            ("\"provider\":\"p\"", "\"provider\":1", "secrets[\"db\"].source.provider is missing or wrong"),
+            ("\"id\":\"i\"", "\"id\":1", "secrets[\"db\"].source.id is missing or wrong"),
+            ("\"unavailable\"", "\"unavail\"", "unavailable is missing or wrong"),
+            ("\"flags\":{", "\"fl ags\":{", "a name under unavailable is not valid"),
+            ("{\"code\":\"c\",\"message\":\"m\"}", "null", "unavailable[\"flags\"] is missing or wrong"),
+            ("\"code\":\"c\"", "\"code\":1", "unavailable[\"flags\"].code is missing or wrong"),
+            ("\"message\":\"m\"", "\"message\":1", "unavailable[\"flags\"].message is missing or wrong"),
+            ("\"flags\":{", "\"db\":{", "\"db\" is under secrets and under unavailable"),
+        ] {
+            let bad = GOOD.replacen(from, to, 1);
+            assert_ne!(bad, GOOD, "{from}");
+            assert_eq!(flaw(&bad), what);
+        }
+        assert_eq!(flaw("[]"), "manifest.json is not an object");
+        assert_eq!(flaw(&GOOD.replace("\"db\":{", "\"db\":3,\"x\":{")), "secrets[\"db\"] is missing or wrong");
+        let both = GOOD.replace("utf-8", "x").replace("\"version\":\"1\"", "\"version\":1");
+        assert_eq!(flaw(&both), "writer.version is missing or wrong");
+    }
+
+    #[test]
+    fn another_format_is_told_before_anything_else() {
+        let error = Manifest::parse(br#"{"format":"keystart.manifest/2\n"}"#, 3).unwrap_err();
+        assert_eq!(error, Error::manifest_unsupported(3, "keystart.manifest/2\n"));
+    }
+
+    #[test]
+    fn an_unavailable_folder_explains_what_lies_below_it() {
+        let text = GOOD.replace("\"flags\"", "\"a/b\":{\"code\":\"inner\",\"message\":\"\"},\"a\"");
+        let manifest = Manifest::parse(text.as_bytes(), 3).unwrap();
+        let failure = |entry: &str| manifest.unavailable[entry].clone();
+        for (name, entry) in [("a/b/c", "a/b"), ("a/b", "a/b"), ("a/c", "a"), ("a", "a")] {
+            let expected = Error::secret_unavailable(name, entry, &failure(entry));
+            assert_eq!(manifest.secret(name).unwrap_err(), expected);
+        }
+        assert_eq!(manifest.secret("ab").unwrap_err(), Error::secret_not_found("ab", &["db"]));
+    }
+
+    #[test]
+    fn stale_is_a_time_that_has_come() {
+        let entry = |at: &str| {
+            let text = GOOD.replace("\"refresh_after\":null", &format!("\"refresh_after\":\"{at}\""));
+            Manifest::parse(text.as_bytes(), 3).unwrap().secrets["db"].entry.clone()
+        };
+        let now = time::now();
+        assert!(entry(&time::format(now)).is_stale(now));
+        assert!(!entry(&time::format(now + 1)).is_stale(now));
+    }
+
+    proptest! {
+        #[test]
+        fn no_document_makes_it_panic(at in 0..GOOD.len(), length in 0_usize..12, piece in "[\\[\\]{}:,\"0-9a-z.-]{0,6}") {
+            let end = (at + length).min(GOOD.len());
+            let text = format!("{}{piece}{}", &GOOD[..at], &GOOD[end..]);
+            if let Err(error) = Manifest::parse(text.as_bytes(), 3) {
+                prop_assert!(matches!(error.code(), Code::ManifestInvalid | Code::ManifestUnsupported));
+            }
+        }
+
+        #[test]
+        fn what_was_written_is_read_back(source in "[a-z\"\\\\\n]{0,9}", sizes in proptest::collection::vec(0..=MAX_BYTES, 0..5)) {
+            let entry = Entry {
+                encoding: "binary",
+                fetched_at: time::format(0),
+                refresh_after: Some(time::format(1)),
+                source: Json::Object(["provider", "id"].map(|key| (key.to_owned(), Json::Text(source.clone()))).into()),
+            };
+            let secret = |(i, size): (usize, &usize)| (format!("s{i}"), Secret { size: *size, entry: entry.clone() });
+            let manifest = Manifest {
+                generation: 7,
+                secrets: sizes.iter().enumerate().map(secret).collect(),
+                unavailable: Failures::from([("x".to_owned(), Failure { code: source.clone(), message: source.clone() })]),
+            };
+            let text = manifest.to_json(&Identity { name: source.clone(), version: source }).unwrap();
+            prop_assert_eq!(Manifest::parse(text.as_bytes(), 7), Ok(manifest));
+        }
+    }
+}

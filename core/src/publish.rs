@@ -12,6 +12,7 @@
 //! A stop after any of them leaves the old set, the new set, or none; never a part of one (contract 5.10).
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{FlockOperation, flock};
@@ -285,14 +286,9 @@ fn refusal(root: &str, Denied { path, trouble }: Denied) -> Error {
     }
 }
 
-/// A lock that no writer can have made is removed; one that is a file may be held, so it is tried.
+/// A lock that no writer of ours can have made is removed; another one may be held, so it is tried.
 fn remove_planted_lock(folder: &Folder) -> std::result::Result<(), Denied> {
-    match folder.open_lock(LOCK) {
-        Err(Denied { trouble: Trouble::Link | Trouble::NotFile | Trouble::System(Errno::ISDIR), .. }) => {
-            folder.remove(LOCK)
-        }
-        other => other.map(drop),
-    }
+    if folder.is_own_file(LOCK)? { Ok(()) } else { folder.remove(LOCK) }
 }
 
 /// Removes everything in the root but the lock that is held.
@@ -312,7 +308,7 @@ fn last_number(folder: &Folder, generations: &Folder) -> std::result::Result<u64
     let told = if length > MAX_BYTES { 0 } else { state::generation(&buffer[..length]) };
     let target = folder.read_link(CURRENT)?.and_then(|target| layout::target_number(target.as_bytes()));
     let names = generations.names()?;
-    let used = names.iter().map(|name| name.as_bytes());
+    let used = names.iter().map(CString::as_bytes);
     let used = used.filter_map(|name| layout::generation_number(name).or_else(|| temporary_number(name)));
     Ok(used.chain(target).fold(told, u64::max))
 }

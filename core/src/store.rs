@@ -394,3 +394,6 @@ impl Patience {
         if self.timeout.is_zero() { self.restarts <= MAX_RESTARTS } else { !self.left().is_zero() }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,7 @@ fn generated() -> String {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(folder.join("cbindgen.toml")).expect("cbindgen.toml is readable");
     let sources = ["bytes", "error", "reader", "writer"].map(|module| folder.join(format!("src/ffi/{module}.rs")));
-    let builder =
-        sources.iter().fold(cbindgen::Builder::new().with_config(config), |builder, source| builder.with_src(source));
+    let builder = sources.iter().fold(cbindgen::Builder::new().with_config(config), cbindgen::Builder::with_src);
     let mut header = Vec::new();
     builder.generate().expect("the C ABI is expressible").write(&mut header);
     String::from_utf8(header).expect("the header is text")
