@@ -82,6 +82,8 @@ class Builder:
         for key, value in zip(nodes[::2], nodes[1::2], strict=True):
             if not isinstance(key, Scalar):
                 self._problems.add("A key must be text, not a list or a mapping.", key.origin)
+            elif key.plain and key.text == "<<":
+                self._problems.add("The merge key << is not followed. Write the members out.", key.origin)
             elif key.text in members:
                 first = members[key.text][0].origin
                 self._problems.add(

@@ -43,15 +43,17 @@ def read_entries(node: Node, region: str | None, problems: Problems) -> tuple[En
     return entries
 
 
-def short_entry(name: str, id: str, region: str | None, origin: Origin, problems: Problems) -> Entry | None:
+def short_entry(
+    name: str, id: str, region: str | None, origin: Origin, id_origin: Origin, problems: Problems
+) -> Entry | None:
     """Makes the entry of `name: id`."""
     try:
         reference = parse_short(id)
     except BadReference as error:
-        problems.add(f"{quote(name)}: {error}", origin)
+        problems.add(f"{quote(name)}: {error}", id_origin)
         return None
     if reference.stage is not None and reference.version_id is not None:
-        problems.add(f"{quote(name)}: {_TWO_VERSIONS}", origin)
+        problems.add(f"{quote(name)}: {_TWO_VERSIONS}", id_origin)
     return Entry(
         name=name,
         kind=reference.kind,
@@ -94,10 +96,12 @@ def _read_entry(key: Scalar, node: Node, region: str | None, problems: Problems)
     if isinstance(node, Mapping):
         return _Reader(quote(key.text), key, node, problems).read(name, region)
     if not isinstance(node, Scalar):
-        problems.add(f"{quote(key.text)}: an id or a mapping must follow, found {found(node)}.", node.origin)
+        problems.add(f"{quote(key.text)}: An id or a mapping must follow, found {found(node)}.", node.origin)
         return None
-    id = text(node, f"{quote(key.text)}: the id", problems)
-    return None if id is None else short_entry(name or key.text, id, region, key.origin, problems)
+    id = text(node, f"{quote(key.text)}: The id", problems)
+    return (
+        None if id is None else short_entry(name or key.text, id, region, key.origin, node.origin, problems)
+    )
 
 
 def _read_name(key: Scalar, problems: Problems) -> str | None:
@@ -152,14 +156,14 @@ class _Reader:
             origin=self.key.origin,
         )
         if _is_folder(entry) and (name.count("/") + 1 == DEEPEST or len(name) > LONGEST - 2):
-            self._add("this name leaves no room for the names below it. Shorten it.")
+            self._add("This name leaves no room for the names below it. Shorten it.")
         return entry
 
     def _reference(self) -> Reference | None:
         given = [source for source in _SOURCES if self.node.get(source) is not None]
         if len(given) != 1:
             what = f"{' and '.join(given)} are given" if given else "none is given"
-            self._add(f'exactly one of "secret", "parameter" and "parameters" must be given; {what}.')
+            self._add(f'Exactly one of "secret", "parameter" and "parameters" must be given; {what}.')
             return None
         source = given[0]
         id = self._text(source)
@@ -173,7 +177,7 @@ class _Reader:
 
     def _one(self, part: str, explicit: str | None, referred: str | None) -> str | None:
         if explicit is not None and referred is not None:
-            self._add(f'the reference already names the {part} {quote(referred)}. Remove "{part}".', part)
+            self._add(f'The reference already names the {part} {quote(referred)}. Remove "{part}".', part)
         return explicit if explicit is not None else referred
 
     def _refuse_only_secret(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 import stat
 from collections.abc import Mapping as Environ
@@ -93,10 +92,10 @@ def _is_there(path: Path) -> bool:
 def _read(path: Path) -> bytes:
     origin = Origin(str(path))
     try:
-        # A FIFO must not hang the start.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise _error("This is not a regular file.", origin)
+        # Opening a FIFO would hang the start.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise _error("This is not a regular file.", origin)
+        with path.open("rb") as file:
             data = file.read(_LARGEST + 1)
     except OSError as error:
         raise _unreadable(path, error) from None

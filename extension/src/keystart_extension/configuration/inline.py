@@ -54,7 +54,7 @@ def _read_pair(pair: str, origin: Origin, problems: Problems) -> Entry | None:
     elif not is_name(name):
         problems.add(invalid_name(name), origin)
     else:
-        return short_entry(name, id, None, origin, problems)
+        return short_entry(name, id, None, origin, origin, problems)
     return None
 
 

@@ -127,6 +127,4 @@ def _surprise(node: Scalar) -> str | None:
         return "the number"
     if _DATE.fullmatch(node.text):
         return "the date"
-    if node.text in ("<<", "="):
-        return "the merge key"
     return None

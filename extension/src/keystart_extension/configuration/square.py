@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping as Environ
+from pathlib import Path
 
 from ..names import invalid_name, is_name, quote
 from ..plan import Entry, Link, Plan
@@ -33,11 +34,12 @@ def read_square(root: Mapping, file: str, environ: Environ[str, str], problems: 
     read = _read_managers(root, problems)
     _refuse_merged(read, problems)
     refuse_nested([entry for entry, _ in read], problems)
-    store = os.path.abspath(environ.get("KEYSTART_DIR") or _DEFAULT_STORE)
+    store = os.path.normpath(Path.cwd() / (environ.get("KEYSTART_DIR") or _DEFAULT_STORE))
     for entry, link in read:
-        if _overlap(os.path.abspath(f"{home}/{link.path}"), store):
+        if _overlap(os.path.normpath(f"{home}/{link.path}"), store):
             problems.add(
-                f"The file {quote(link.path)} would lie in the store itself. Rename it.", entry.origin
+                f"The file {quote(link.path)} would lie in the store itself. Choose another SecretsHome or file name.",
+                entry.origin,
             )
     return Plan(
         start="before",  # their functions read the files at import
@@ -75,15 +77,15 @@ def _read_home(root: Mapping, problems: Problems) -> str:
 def _read_managers(root: Mapping, problems: Problems) -> list[tuple[Entry, Link]]:
     told = problems.count
     managers = next((value for key, value in root.members if key.text == KEY))
-    read = []
+    read: list[tuple[Entry, Link] | None] = []
     for manager in _items(managers, f'"{KEY}"', problems):
         members = mapping(manager, f'An item of "{KEY}"', problems)
         if members is None:
             continue
         refuse_unknown(members, f'An item of "{KEY}"', ("prefix", "secrets"), problems)
         prefix = _text(members.get("prefix"), '"prefix"', problems) or ""
-        for secret in _items(members.get("secrets"), '"secrets"', problems):
-            read.append(_read_secret(prefix, secret, problems))
+        secrets = _items(members.get("secrets"), '"secrets"', problems)
+        read.extend(_read_secret(prefix, secret, problems) for secret in secrets)
     if not read and problems.count == told:
         problems.add("There are no secrets. Name at least one.", managers.origin)
     return [secret for secret in read if secret is not None]
@@ -113,7 +115,7 @@ def _read_secret(prefix: str, node: Node, problems: Problems) -> tuple[Entry, Li
     if not is_name(name):
         problems.add(invalid_name(name), secret.origin)
         return None
-    entry = short_entry(name, prefix + secretname, None, secret.origin, problems)
+    entry = short_entry(name, prefix + secretname, None, secret.origin, secret.origin, problems)
     return None if entry is None else (entry, Link(name, filename))
 
 

@@ -18,13 +18,10 @@ _CURES = {
         'A ":" is not allowed here. Check the indentation, or quote the text if the ":" belongs to it.'
     ),
     "could not find expected ':'": 'The ":" after the key is missing.',
-    "expected <block end>, but found '<block mapping start>'": (
-        "This line is not in line with the ones before it. Check the indentation."
+    "expected <block end>": (
+        "This does not fit what stands before it. Check the indentation, or quote the whole value."
     ),
-    "expected <block end>, but found '-'": (
-        "This list item is not in line with the ones before it. Check the indentation."
-    ),
-    "expected <block end>, but found '<scalar>'": "Text follows the end of a value. Quote the whole value.",
+    "expected '<document start>'": "The document ends before this. Check the indentation.",
     "found unexpected end of stream": "The text ends inside quotes. Close them.",
     "expected ',' or ']'": 'A "," is missing, or the "[" before it is not closed.',
     "expected ',' or '}'": 'A "," is missing, or the "{" before it is not closed.',
@@ -95,5 +92,7 @@ def _syntax_message(error: yaml.MarkedYAMLError) -> str:
     cure = next((words for start, words in _CURES.items() if problem.startswith(start)), None)
     if cure is None:
         detail = ", ".join(part for part in (error.context, problem) if part)
+        # PyYAML shows characters of the text.
+        detail = detail.encode("ascii", "backslashreplace").decode()
         cure = detail[:1].upper() + detail[1:] + "."
     return f"This is not valid YAML. {cure}"
