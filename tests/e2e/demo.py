@@ -1,0 +1,153 @@
+"""Shows the whole way once: from Secrets Manager to three languages. Exit code 1 when anything disagrees.
+
+./dev demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import calendar
+import hmac
+import json
+import secrets
+import stat
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import stage
+from lambda_simulator import Environment, picture
+from lambda_simulator.timeline import Kind
+
+BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
+
+
+class Demo:
+    """One showing: prints as it goes and keeps count of what disagrees."""
+
+    def __init__(self, colour: bool) -> None:
+        self.colour = colour
+        self.wrong: list[str] = []
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.key = secrets.token_bytes(32)
+
+    def run(self, scratch: Path) -> int:
+        with stage.store() as store:
+            self.title("Secrets, in Secrets Manager and Parameter Store (moto, on loopback)")
+            print(stage.CONFIGURATION)
+            for language in stage.LANGUAGES:
+                with stage.environment(scratch, language, store.endpoint) as environment:
+                    self.live(language, environment)
+            self.compare({name: bytes(value) for name, value in store.expected.items()})
+        for problem in self.wrong:
+            print(self.painted(RED, f"✗ {problem}"))
+        return 1 if self.wrong else 0
+
+    def live(self, language: str, environment: Environment) -> None:
+        """One environment from Init to SHUTDOWN."""
+        self.title(f"A cold start: the extension and a function in {language} that reads at import")
+        environment.init()
+        answer = environment.invoke({"key": self.key.hex()}).value
+        assert isinstance(answer, dict)
+        self.answers[language] = answer
+        root = environment.tmp / "keystart"
+        manifest = json.loads((root / "current/manifest.json").read_text())
+        timeline = environment.timeline
+        published = timeline.at_wall_time(_seconds(manifest["published_at"]))
+        first_read = timeline.at_wall_time(float(answer["first_read"]))
+        print(
+            picture.render(timeline, {"published": published, "first read": first_read}, colour=self.colour)
+        )
+        if language == stage.LANGUAGES[0]:
+            self.title("The store, as any program sees it")
+            print("\n".join(_tree(root)))
+            self.title("Its manifest: nothing in it comes from a secret but its size")
+            print(_compact(manifest))
+        environment.shutdown()
+        left = sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+        print(f"after SHUTDOWN the store holds {', '.join(left)}")
+        if environment.timeline.last(Kind.EXTENSION_EXITED).detail["code"] != 0:
+            self.wrong.append(f"{language}: the extension did not end with 0")
+        if [name for name in left if name.startswith("generations/")]:
+            self.wrong.append(f"{language}: secrets are left after SHUTDOWN")
+
+    def compare(self, expected: dict[str, bytes]) -> None:
+        self.title("What each language saw (values never shown; compared by a digest keyed for this run)")
+        digests = {name: hmac.new(self.key, value, "sha256").hexdigest() for name, value in expected.items()}
+        rows = [("secret", "bytes", *self.answers)]
+        for name, digest in sorted(digests.items()):
+            seen = [answer["secrets"].get(name) == digest for answer in self.answers.values()]
+            rows.append(
+                (name, str(len(expected[name])), *("as stored" if same else "DIFFERS" for same in seen))
+            )
+        for row in rows:
+            print(f"{row[0]:18}{row[1]:>6}  " + "  ".join(f"{cell:12}" for cell in row[2:]).rstrip())
+        first = self.answers[stage.LANGUAGES[0]]
+        print(f"\nshown as           {first['shown']}\nan optional one    {first['missing']}\n")
+        for language, answer in self.answers.items():
+            if answer["secrets"] != digests:
+                self.wrong.append(f"{language} did not read the bytes that were stored")
+            for part in ("shown", "missing"):
+                if answer[part] is None or answer[part] != first[part]:
+                    self.wrong.append(f"{language} tells {part} otherwise: {answer[part]}")
+        if not self.wrong:
+            who = ", ".join(self.answers)
+            same = f"{who} agree byte for byte on {len(digests)} secrets, and on the words of the error"
+            print(self.painted(GREEN, f"✓ {same}"))
+
+    def title(self, text: str) -> None:
+        print("\n" + self.painted(BOLD, f"── {text} " + "─" * max(0, 100 - len(text))) + "\n")
+
+    def painted(self, colour: str, text: str) -> str:
+        return f"{colour}{text}{PLAIN}" if self.colour else text
+
+
+def _compact(manifest: dict[str, Any]) -> str:
+    """The manifest with one line for each secret."""
+    lines = []
+    for member, value in manifest.items():
+        if isinstance(value, dict) and member != "writer":
+            inner = ",\n".join(
+                f"    {json.dumps(name)}: {json.dumps(entry)}" for name, entry in value.items()
+            )
+            lines.append(f"  {json.dumps(member)}: {{\n{inner}\n  }}")
+        else:
+            lines.append(f"  {json.dumps(member)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def _tree(root: Path) -> list[str]:
+    lines = [f"{_mode(root)} /tmp/{root.name}"]
+    for path in sorted(root.rglob("*")):
+        if any(parent.is_symlink() for parent in path.parents if parent.is_relative_to(root)):
+            continue
+        arrow = f" -> {path.readlink()}" if path.is_symlink() else ""
+        depth = len(path.relative_to(root).parts)
+        lines.append(f"{_mode(path)} {'    ' * depth}{path.name}{arrow}")
+    return lines
+
+
+def _mode(path: Path) -> str:
+    return stat.filemode(path.lstat().st_mode)
+
+
+def _seconds(text: str) -> float:
+    whole, fraction = text.removesuffix("Z").split(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + int(fraction) / 1000
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__.splitlines()[0])
+    parser.parse_args()
+    stage.without_aws_settings()
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="keystart-demo-") as scratch:
+        code = Demo(sys.stdout.isatty()).run(Path(scratch))
+    print(f"\n{'failed' if code else 'done'} in {time.monotonic() - began:.1f} s")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Sets the stage for end-to-end runs: secrets people have in a store served by moto, the extension, a function.
+
+Used by the demo and by the tests of Keystart in the simulator; it checks nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import os
+import secrets
+import shutil
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from lambda_simulator import Environment, Function
+from lambda_simulator.runtimes import BY_NAME
+from moto.server import ThreadedMotoServer
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTIONS = Path(__file__).parent / "functions"
+LANGUAGES = ("python", "node", "ruby")
+REGION = "eu-west-1"
+FILES = {"python": "app.py", "node": "app.mjs", "ruby": "app.rb"}
+
+CONFIGURATION = """\
+version: 1
+secrets:
+  db:                                  # every member of the JSON secret: db/host, db/user, db/password
+    secret: prod/orders/db
+    expand: true
+  api/stripe: prod/stripe-key
+  tls:
+    secret: prod/orders/mtls
+    expand: true
+  kerberos/keytab: prod/orders/keytab
+  limits:
+    parameter: /prod/orders/limits
+  feature-flags:                       # does not exist, and may be missing
+    secret: prod/feature-flags
+    optional: true
+"""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where moto serves the secrets, and the bytes that every language must see, by name."""
+
+    endpoint: str
+    expected: Mapping[str, bytes]
+
+
+@contextmanager
+def store() -> Iterator[Store]:
+    """Serves Secrets Manager and Parameter Store on loopback, with secrets that people have."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        endpoint = f"http://{host}:{port}"
+        yield Store(endpoint, _fill(endpoint))
+    finally:
+        server.stop()
+
+
+def _fill(endpoint: str) -> dict[str, bytes]:
+    session = boto3.Session("made-up", "made-up", region_name=REGION)
+    manager = session.client("secretsmanager", endpoint_url=endpoint)
+    parameters = session.client("ssm", endpoint_url=endpoint)
+    database = {"host": "orders.internal", "user": "orders", "password": secrets.token_urlsafe(24)}
+    stripe = "sk_live_" + secrets.token_hex(16)
+    certificate, key = _certificate()
+    keytab = b"\x05\x02\0\n" + secrets.token_bytes(4092)
+    limits = "rate=100,burst=200"
+    manager.create_secret(Name="prod/orders/db", SecretString=json.dumps(database))
+    manager.create_secret(Name="prod/stripe-key", SecretString=stripe)
+    manager.create_secret(Name="prod/orders/mtls", SecretString=json.dumps({"cert": certificate, "key": key}))
+    manager.create_secret(Name="prod/orders/keytab", SecretBinary=keytab)
+    parameters.put_parameter(Name="/prod/orders/limits", Value=limits, Type="SecureString")
+    return {
+        **{f"db/{member}": value.encode() for member, value in database.items()},
+        "api/stripe": stripe.encode(),
+        "tls/cert": certificate.encode(),
+        "tls/key": key.encode(),
+        "kerberos/keytab": keytab,
+        "limits": limits.encode(),
+    }
+
+
+def _certificate() -> tuple[str, str]:
+    """Makes a certificate and its key, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "orders.internal")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
+
+
+def extensions(folder: Path) -> Path:
+    """Makes a folder like /opt/extensions that holds the extension of this checkout."""
+    folder.mkdir()
+    launcher = folder / "keystart"
+    launcher.write_text(f'#!/bin/sh\nexec "{Path(sys.executable).with_name("keystart")}"\n')
+    launcher.chmod(launcher.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
+    return folder
+
+
+def task(folder: Path, language: str, name: str, configuration: str | None) -> Path:
+    """Makes a folder like /var/task: the function's code, the reader for Node, and keystart.yaml."""
+    folder.mkdir()
+    shutil.copy(FUNCTIONS / language / name / FILES[language], folder)
+    if language == "node":
+        (folder / "node_modules").mkdir()
+        (folder / "node_modules/keystart").symlink_to(ROOT / "bindings/node")
+    if configuration is not None:
+        (folder / "keystart.yaml").write_text(configuration)
+    return folder
+
+
+def environment(
+    scratch: Path,
+    language: str,
+    endpoint: str,
+    *,
+    function: str = "demo",
+    configuration: str | None = CONFIGURATION,
+    env: Mapping[str, str] | None = None,
+    **options: object,
+) -> Environment:
+    """Gives an execution environment with the extension and a function that reads its secrets at import."""
+    code = task(scratch / f"task-{language}", language, function, configuration)
+    own = {"AWS_ENDPOINT_URL": endpoint, "RUBYLIB": str(ROOT / "bindings/ruby/lib"), **(env or {})}
+    if configuration is not None and not _isolates():
+        own["KEYSTART_CONFIG"] = str(code / "keystart.yaml")  # nothing can be mounted at /var/task
+    folder = scratch / "extensions"
+    return Environment(
+        extensions=folder if folder.exists() else extensions(folder),
+        function=Function(BY_NAME[language](), code, env=own, name=f"orders-{language}"),
+        region=REGION,
+        visible=[ROOT, scratch],
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def _isolates() -> bool:
+    with Environment() as probe:
+        return probe.isolated
+
+
+def without_aws_settings() -> None:
+    """Removes what points boto3 of this process elsewhere: the stage talks to loopback only."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
