@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -53,11 +54,14 @@ class Runner:
         if self._process is None:
             return
         process, self._process = self._process, None
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
         process.kill()
         process.wait()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        # What a dead program did not read is still in the buffer, and closing writes it.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
 
     def run(self, case: Case) -> str | None:
         """None when the reader does what the case expects, else what is different."""
@@ -118,7 +122,7 @@ class Runner:
             selector.register(process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._lines:
                 if not selector.select(until - time.monotonic()):
-                    raise self._failed(f"gave no answer within {PATIENCE:.0f} s")
+                    raise self._failed(f"gave no answer within {PATIENCE:g} s")
                 some = os.read(process.stdout.fileno(), 1 << 20)
                 if not some:
                     raise self._failed("ended without an answer")

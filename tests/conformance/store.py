@@ -41,9 +41,7 @@ def content(described: Any) -> bytes:
 def build(root: Path, store: Description) -> None:
     """Builds a store from nothing. `root` must not exist, its parent must."""
     if store["base"] == "good":
-        root.mkdir()
-        root.chmod(0o700)
-        (root / "generations").mkdir(0o700)
+        _folder(root / "generations")
         _write(root / "lock", b"")
         _publish(root, {"generation": 3, "secrets": {"db": "value of db\n"}, **store})
     change(root, {key: value for key, value in store.items() if key not in _GENERATION})
@@ -59,7 +57,7 @@ def change(root: Path, edits: Description) -> None:
         _remove(_within(root, path))
     for path, described in edits.get("files", {}).items():
         target = _within(root, path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _folder(target.parent)
         _write(target, content(described))
     for path, destination in edits.get("moved", {}).items():
         _within(root, path).rename(_within(root, destination))
@@ -88,9 +86,9 @@ def _publish(root: Path, described: Description) -> None:
     secrets = {name: content(value) for name, value in described["secrets"].items()}
     for name, value in secrets.items():
         file = folder / "secrets" / name
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _folder(file.parent)
         _write(file, value)
-    (folder / "secrets").mkdir(mode=0o700, parents=True, exist_ok=True)
+    _folder(folder / "secrets")
     manifest = _manifest(number, secrets, described.get("unavailable", {}))
     _write(folder / "manifest.json", _edited(manifest, described.get("manifest", {})))
     _write(root / "state.json", content({"json": state("ready", number)}))
@@ -170,6 +168,13 @@ def _within(root: Path, path: str) -> Path:
     return Path(os.path.normpath(root / path))
 
 
+def _folder(path: Path) -> None:
+    if not path.is_dir():
+        _folder(path.parent)
+        path.mkdir()
+        path.chmod(0o700)
+
+
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     path.chmod(0o600)
@@ -194,7 +199,7 @@ def _remove(path: Path) -> None:
 
 def _emptied(root: Path, path: str) -> Path:
     target = _within(root, path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _folder(target.parent)
     if os.path.lexists(target):
         _remove(target)
     return target

@@ -42,7 +42,7 @@ class Trusting:
         return {"value": value}
 
     def read(self, name: Any) -> bytes:
-        path = str(self.root / "current" / "secrets" / str(name).replace("\0", ""))
+        path = f"{self.root}/current/secrets/{name}".replace("\0", "").encode(errors="replace")
         try:
             file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             with os.fdopen(file, "rb") as stream:
@@ -147,13 +147,15 @@ class Zealous(Trusting):
     def _check_modes(self) -> None:
         for path in self.root.rglob("*"):
             found = path.lstat()
-            shared = found.st_uid != 0 or stat.S_IMODE(found.st_mode) & 0o077
+            shared = found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077
             if (path.is_file() and found.st_nlink > 1) or (shared and not path.is_symlink()):
                 raise Wrong("layout_insecure", f"{path} is not ours alone")
 
     def _check_manifest(self) -> None:
         try:
             text = (self.root / "current" / "manifest.json").read_bytes()
+            if b"\\" in text:
+                raise Wrong("manifest_invalid", "there is an escape in the manifest")
             manifest = json.loads(text, object_pairs_hook=self._once)
             state = json.loads((self.root / "state.json").read_bytes())
         except (OSError, ValueError):
@@ -176,7 +178,10 @@ class Zealous(Trusting):
 
     def json(self, name: Any) -> Any:
         try:
-            return json.loads(self.read(name), object_pairs_hook=self._once, parse_float=self._refused)
+            text = self.read(name)
+            if b"\\u" in text or text.count(b"[") + text.count(b"{") not in range(1, 33):
+                self._refused("escape, scalar or depth")
+            return json.loads(text, object_pairs_hook=self._once, parse_float=self._refused)
         except (ValueError, RecursionError):
             raise Wrong("secret_not_json", "the value is not plain JSON", str(name)) from None
 
@@ -185,8 +190,8 @@ class Zealous(Trusting):
             raise Wrong("manifest_invalid", "a member is there twice")
         return dict(members)
 
-    def _refused(self, _: str) -> Any:
-        raise Wrong("secret_not_json", "a number is not whole")
+    def _refused(self, what: str) -> Any:
+        raise Wrong("secret_not_json", f"{what} is not plain")
 
 
 ALL: tuple[type[Trusting], ...] = (Trusting, Careless, Zealous)

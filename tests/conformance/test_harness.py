@@ -1,0 +1,276 @@
+"""The harness tells right from wrong answers, and a runner that misbehaves from a reader that does."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import harness
+import runner
+import store
+from case import Case, Place, difference, load, request, same
+
+
+def case(**members: Any) -> Case:
+    plain: dict[str, Any] = {
+        "id": "some",
+        "clause": "6.5.1",
+        "store": {"base": "good"},
+        "ask": {"call": "text", "name": "db"},
+        "expect": {"value": "value of db\n"},
+        "expect_in": {},
+        "exceptions": {},
+        "requires_absent": None,
+        "file": "some.json",
+    }
+    return Case(**{**plain, **members})
+
+
+PLACE = Place(Path("/tmp/here/store"), Path("/tmp/cwd"))
+
+
+def program(text: str) -> list[str]:
+    return [sys.executable, "-c", f"import json, sys\n{text}"]
+
+
+# Answers every request with the text that the plain case expects.
+RIGHT = """
+for line in sys.stdin:
+    print(json.dumps({"id": json.loads(line)["id"], "value": "value of db\\n"}), flush=True)
+"""
+
+
+def test_a_right_answer_is_no_difference() -> None:
+    with runner.Runner("python", program(RIGHT)) as running:
+        running.start()
+        assert running.run(case()) is None
+
+
+def test_a_runner_is_started_once_for_all_cases() -> None:
+    with runner.Runner(
+        "python",
+        program(
+            "n = 0\nfor line in sys.stdin:\n  n += 1\n"
+            "  print(json.dumps({'id': 'some', 'value': str(n)}), flush=True)"
+        ),
+    ) as r:
+        assert r.run(case(expect={"value": "1"})) is None
+        assert r.run(case(expect={"value": "2"})) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("sys.exit('no such reader')", "ended without an answer; it wrote:\nno such reader"),
+        ("print('hello', flush=True)", "answered what is no JSON: b'hello'"),
+        ("print('[]', flush=True)", "answered something else than some"),
+        ("""print('{"id": "other", "value": 1}', flush=True)""", "answered something else than some"),
+    ],
+)
+def test_a_runner_that_does_not_answer_is_told_as_such(answer: str, told: str) -> None:
+    with runner.Runner("ruby", program(f"sys.stdin.readline()\n{answer}")) as running:
+        different = running.run(case())
+    assert different is not None
+    assert different.startswith("the runner of ruby ")
+    assert told in different
+
+
+def test_a_runner_that_died_is_started_again_for_the_next_case() -> None:
+    once = "print(json.dumps({'id': json.loads(sys.stdin.readline())['id'], 'value': 'value of db\\n'}), flush=True)"
+    with runner.Runner("node", program(once)) as running:
+        assert running.run(case()) is None
+        failed = running.run(case())
+        assert failed is not None
+        assert "ended" in failed
+        assert running.run(case()) is None
+
+
+def test_a_silent_runner_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "PATIENCE", 0.05)
+    with runner.Runner("node", program("sys.stdin.read()")) as running:
+        assert running.run(case()) == "the runner of node gave no answer within 0.05 s"
+
+
+def test_a_program_that_is_not_there_cannot_be_started() -> None:
+    with (
+        runner.Runner("node", ["/nowhere/node"]) as running,
+        pytest.raises(runner.RunnerFailed, match="the runner of node"),
+    ):
+        running.start()
+
+
+def test_the_store_changes_while_the_runner_pauses() -> None:
+    pausing = """
+asked = json.loads(sys.stdin.readline())
+print(json.dumps({"id": asked["id"], "paused": asked["pause"] == "made"}), flush=True)
+sys.stdin.readline()
+text = open(asked["root"] + "/current/secrets/db").read()
+print(json.dumps({"id": asked["id"], "value": text}), flush=True)
+"""
+    change = {"generation": 4, "secrets": {"db": "rotated\n"}}
+    rotated = case(
+        ask={"call": "text", "name": "db", "then": {"after": "made", "change": change}},
+        expect={"value": "rotated\n"},
+    )
+    with runner.Runner("python", program(pausing)) as running:
+        assert running.run(rotated) is None
+
+
+ERROR = {"code": "secret_not_found", "message": "No {root}.", "secret": "db"}
+GIVEN = {
+    "code": "secret_not_found",
+    "message": "No /tmp/here/store.",
+    "secret": "db",
+    "class": "SecretNotFound",
+}
+
+
+def test_errors_are_compared_letter_for_letter_with_the_root_filled_in() -> None:
+    assert difference(case(expect={"error": ERROR}), "node", {"id": "some", "error": GIVEN}, PLACE) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"code": "not_ready"},
+        {"message": "No /tmp/here/store"},
+        {"secret": None},
+        {"class": "KeystartError"},
+        {"extra": 1},
+    ],
+)
+def test_each_part_of_an_error_is_compared(wrong: dict[str, Any]) -> None:
+    answer = {"id": "some", "error": {**GIVEN, **wrong}}
+    assert difference(case(expect={"error": ERROR}), "node", answer, PLACE) is not None
+
+
+@pytest.mark.parametrize("answer", [{"value": "x"}, {"crash": "TypeError: x"}, {"value": "value of db"}, {}])
+def test_anything_but_the_value_is_a_difference(answer: dict[str, Any]) -> None:
+    assert difference(case(), "node", {"id": "some", **answer}, PLACE) is not None
+
+
+def test_a_language_may_have_a_value_of_its_own() -> None:
+    large = case(ask={"call": "json"}, expect={"value": 2**53 + 1}, expect_in={"node": {"value": 2**53}})
+    assert difference(large, "node", {"value": 2**53}, PLACE) is None
+    assert difference(large, "ruby", {"value": 2**53}, PLACE) is not None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "exact", "equal"),
+    [
+        (3, 3.0, False, True),
+        (3, 3.0, True, False),
+        (1, True, False, False),
+        (None, False, False, False),
+        (2**53 + 1, float(2**53), False, False),
+        ([1, {"a": []}], [1, {"a": []}], False, True),
+        ([1], [1, 2], False, False),
+        ({"a": 1}, {"a": 1, "b": 2}, False, False),
+        ({"a": [1]}, {"a": [True]}, False, False),
+    ],
+)
+def test_values_are_compared_as_json(wanted: Any, given: Any, exact: bool, equal: bool) -> None:
+    assert same(wanted, given, exact=exact) is equal
+
+
+def test_a_request_has_defaults_and_filled_places() -> None:
+    asked = {"call": "path", "name": "db", "root": "{relative}", "env": {"KEYSTART_DIR": "{root}/x"}}
+    assert request(case(ask=asked), PLACE) == {
+        "id": "some",
+        "call": "path",
+        "name": "db",
+        "root": "../here/store",
+        "timeout_ms": 0,
+        "env": {"KEYSTART_DIR": "/tmp/here/store/x"},
+        "via": "client",
+    }
+
+
+def test_a_case_is_skipped_only_with_a_reason(tmp_path: Path) -> None:
+    assert case().reason_to_skip("node") is None
+    assert case(exceptions={"node": "no such type"}).reason_to_skip("node") == "node: no such type"
+    assert case(exceptions={"node": "no such type"}).reason_to_skip("ruby") is None
+    there = case(requires_absent=str(tmp_path)).reason_to_skip("node")
+    assert there == f"{tmp_path} exists on this machine"
+
+
+def test_a_good_store_is_as_a_writer_leaves_it(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    store.build(root, {"base": "good", "secrets": {"tls/key": "key\n"}})
+    shown = {
+        str(path.relative_to(root)): oct(stat.S_IMODE(path.lstat().st_mode))
+        for path in root.rglob("*")
+        if not path.is_symlink()
+    }
+    assert shown == {
+        "lock": "0o600",
+        "state.json": "0o600",
+        "generations": "0o700",
+        "generations/3": "0o700",
+        "generations/3/manifest.json": "0o600",
+        "generations/3/secrets": "0o700",
+        "generations/3/secrets/tls": "0o700",
+        "generations/3/secrets/tls/key": "0o600",
+    }
+    assert (root / "current").readlink() == Path("generations/3")
+    entry = json.loads((root / "current/manifest.json").read_text())["secrets"]["tls/key"]
+    assert (entry["path"], entry["size"], entry["encoding"]) == ("secrets/tls/key", 4, "utf-8")
+
+
+def test_cases_come_from_any_folder_and_an_empty_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="there are no cases"):
+        load(tmp_path)
+
+
+def test_languages_can_be_chosen_and_unknown_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KEYSTART_LANGUAGES", raising=False)
+    assert runner.chosen_languages() == ["core", "python", "node", "ruby"]
+    monkeypatch.setenv("KEYSTART_LANGUAGES", "node, ruby")
+    assert runner.chosen_languages() == ["node", "ruby"]
+    monkeypatch.setenv("KEYSTART_LANGUAGES", "perl")
+    with pytest.raises(ValueError, match="perl"):
+        runner.chosen_languages()
+
+
+def test_the_command_refuses_cases_that_are_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "some.json").write_text('{"section": "Some", "cases": [{}]}')
+    assert harness.main(["--cases", str(tmp_path), "--language", "node"]) == 2
+    assert "some.json: 0: 'id' is a required property" in capsys.readouterr().err
+
+
+def test_the_command_prints_one_json_document(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "command_of", lambda _: program(RIGHT))
+    one = {"id": "some", "clause": "6.5.1", "reason": "A reason.", "store": {"base": "good"}}
+    asked = {"ask": {"call": "text", "name": "db"}}
+    right, wrong = ({"expect": {"value": value}} for value in ("value of db\n", "other"))
+    cases = [{**one, **asked, **right}, {**one, **asked, **wrong, "id": "wrong"}]
+    (tmp_path / "some.json").write_text(json.dumps({"section": "Some", "cases": cases}))
+    assert harness.main(["--cases", str(tmp_path), "--language", "node", "--json"]) == 1
+    (result,) = json.loads(capsys.readouterr().out)
+    assert (result["language"], result["passed"], list(result["failed"])) == ("node", 1, ["wrong"])
+    assert result["failed"]["wrong"]["clause"] == "6.5.1"
+
+
+def test_the_command_tells_a_runner_that_cannot_be_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "command_of", lambda _: program("sys.exit('no reader here')"))
+    assert harness.main(["--language", "ruby"]) == 3
+    assert "the runner of ruby ended" in capsys.readouterr().out
+
+
+def test_the_command_explains_itself() -> None:
+    shown = subprocess.run(
+        [sys.executable, str(Path(harness.__file__)), "--help"], capture_output=True, text=True, check=True
+    )
+    assert "Exit codes" in shown.stdout
