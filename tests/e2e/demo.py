@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import calendar
 import hmac
 import json
 import secrets
@@ -55,7 +54,7 @@ class Demo:
         root = environment.tmp / "keystart"
         manifest = json.loads((root / "current/manifest.json").read_text())
         timeline = environment.timeline
-        published = timeline.at_wall_time(_seconds(manifest["published_at"]))
+        published = timeline.at_wall_time(stage.seconds(manifest["published_at"]))
         first_read = timeline.at_wall_time(float(answer["first_read"]))
         print(
             picture.render(timeline, {"published": published, "first read": first_read}, colour=self.colour)
@@ -131,11 +130,6 @@ def _tree(root: Path) -> list[str]:
 
 def _mode(path: Path) -> str:
     return stat.filemode(path.lstat().st_mode)
-
-
-def _seconds(text: str) -> float:
-    whole, fraction = text.removesuffix("Z").split(".")
-    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + int(fraction) / 1000
 
 
 def main() -> int:

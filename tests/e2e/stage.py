@@ -15,7 +15,7 @@ import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import boto3
@@ -57,7 +57,7 @@ class Store:
     """Where moto serves the secrets, and the bytes that every language must see, by name."""
 
     endpoint: str
-    expected: Mapping[str, bytes]
+    expected: Mapping[str, bytes] = field(repr=False)
 
 
 @contextmanager
@@ -163,6 +163,11 @@ def environment(
         visible=[ROOT, scratch],
         **options,  # type: ignore[arg-type]
     )
+
+
+def seconds(time_of_manifest: str) -> float:
+    """Gives the wall-clock time of contract 4.3 as seconds."""
+    return datetime.datetime.fromisoformat(time_of_manifest.replace("Z", "+00:00")).timestamp()
 
 
 def _isolates() -> bool:

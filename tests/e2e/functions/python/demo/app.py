@@ -20,7 +20,9 @@ except keystart.KeystartError as error:
 def handler(event, _context):
     key = bytes.fromhex(event["key"])
     return {
-        "secrets": {name: hmac.new(key, value, hashlib.sha256).hexdigest() for name, value in SECRETS.items()},
+        "secrets": {
+            name: hmac.new(key, value, hashlib.sha256).hexdigest() for name, value in SECRETS.items()
+        },
         "sizes": {name: len(value) for name, value in SECRETS.items()},
         "shown": str(keystart.secret("api/stripe")),
         "missing": MISSING,

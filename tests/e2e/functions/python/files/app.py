@@ -1,0 +1,11 @@
+"""Reads files while it is imported, with no reader and no waiting, as code written for other extensions does."""
+
+import json
+import os
+from pathlib import Path
+
+SIZES = {path: len(Path(path).read_bytes()) for path in json.loads(os.environ["FILES"])}
+
+
+def handler(_event, _context):
+    return SIZES
