@@ -14,6 +14,7 @@ from . import runtimes
 from .environment import Answer, Environment, Function
 from .errors import InitFailed, InvocationFailed, RuntimeMissing, SimulatorError
 from .faults import Deliver, Drop, Fault, Respond
+from .picture import render
 from .runtimes import Runtime
 from .sandbox import Process
 from .timeline import Event, Kind, LogLine, NotSeen, Timeline
@@ -40,5 +41,6 @@ __all__ = [
     "RuntimeMissing",
     "SimulatorError",
     "Timeline",
+    "render",
     "runtimes",
 ]

@@ -438,6 +438,7 @@ class Control:
             self._wait_for_answer(lambda: bool(self._pending))
             invocation = self._pending.popleft()
             self._runtime_working_on = invocation.request_id
+            self._timeline.add(Kind.RUNTIME_EVENT, RUNTIME, request_id=invocation.request_id)
             headers = {
                 "Content-Type": "application/json",
                 "Lambda-Runtime-Aws-Request-Id": invocation.request_id,

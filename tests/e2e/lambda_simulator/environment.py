@@ -14,12 +14,14 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 from . import runtimes, variables
 from .api import Api
 from .control import RUNTIME, Control, Failure, Invocation, Metadata, message_of
 from .errors import InitFailed, InvocationFailed, SimulatorError
 from .faults import Fault, Faults
+from .output import Output
 from .runtimes import Runtime
 from .sandbox import LaunchRefused, Process, Sandbox
 from .timeline import Kind, LogLine, Timeline
@@ -58,11 +60,11 @@ class Answer:
     """What the caller of an invocation gets, and what was written meanwhile."""
 
     request_id: str
-    payload: bytes
+    payload: bytes = field(repr=False)  # it may hold a secret
     error_type: str | None
-    error_message: str | None
+    error_message: str | None = field(repr=False)
     milliseconds: float
-    log: Sequence[LogLine]
+    log: Sequence[LogLine] = field(repr=False)
 
     @property
     def value(self) -> object:
@@ -114,9 +116,9 @@ class Environment:
         self.region = region
         variables.check_size(self.function.env)
         self.faults = Faults(tuple(faults))
-        self._log: list[LogLine] = []
+        self._output = Output()
         self._processes: dict[str, Process] = {}
-        self._state: str = "new"  # new, initialized, failed, stopped
+        self._state: Literal["new", "initialized", "restored", "failed", "stopped", "closed"] = "new"
         self._one_call = threading.Lock()
         self._extension_folder, self._extension_files = _listing(extensions)
         self._sandbox = self._make_sandbox(visible, tmp_bytes, isolate)
@@ -141,7 +143,7 @@ class Environment:
             visible=[path.absolute() for path in seen],
             tmp_bytes=tmp_bytes,
             isolate=isolate,
-            on_line=self._log.append,
+            output=self._output,
             on_exit=self._on_exit,
         )
 
@@ -155,14 +157,13 @@ class Environment:
 
     def close(self) -> None:
         """Kills what still runs and removes the sandbox's /tmp. The timeline and the log stay."""
-        with self._one_call:
-            if self._state == "closed":
-                return
-            self._kill_all()
-            self._control.end()
-            self._state = "closed"
+        if self._state == "closed":
+            return
+        self.kill()
+        self._state = "closed"
         self._api.close()
         self._sandbox.close()
+        self._output.close()
         self.timeline.add(Kind.SANDBOX_END)
 
     # --- looking ---
@@ -184,7 +185,7 @@ class Environment:
     @property
     def log(self) -> list[LogLine]:
         """What all processes have written up to now, in the order it was read."""
-        return list(self._log)
+        return self._output.lines()
 
     def log_text(self, who: str | None = None) -> str:
         """The log as text, of all or of one extension or "runtime"."""
@@ -363,7 +364,7 @@ class Environment:
         arn = f"arn:aws:lambda:{self.region}:{ACCOUNT}:function:{self.function.name}"
         until = time.monotonic() + self.timeout
         invocation = Invocation(body, round((time.time() + self.timeout) * 1000), arn)
-        first_line = len(self._log)
+        first_line = len(self.log)
         started = self.timeline.add(Kind.INVOKE_START, request_id=invocation.request_id)
         problem = self._run(invocation, until)
         error_type, message = _error_of(invocation) if problem is None else problem
@@ -375,7 +376,7 @@ class Environment:
         if problem is not None or answer is None:
             answer = json.dumps({"errorType": error_type, "errorMessage": message}).encode()
         duration = (ended.at_ns - started.at_ns) / 1e6
-        return Answer(invocation.request_id, answer, error_type, message, duration, self._log[first_line:])
+        return Answer(invocation.request_id, answer, error_type, message, duration, self.log[first_line:])
 
     def _run(self, invocation: Invocation, until: float) -> tuple[str, str] | None:
         """Runs the invocation to its end; error type and message when something went wrong around it."""
@@ -415,9 +416,15 @@ class Environment:
         self.init()
 
     def kill(self) -> None:
-        """Kills everything at once, with no event to anybody, as when the machine goes away."""
+        """Kills everything at once, with no event to anybody, as when the machine goes away.
+
+        An Init or an invocation that another thread waits for fails with Sandbox.Failure.
+        """
+        for process in list(self._processes.values()):
+            if process.exit_code is None:
+                self._signal(process, signal.SIGKILL)
+        self._control.fail(Failure("Sandbox.Failure", "killed", "sandbox"))
         with self._one_call:
-            self._control.stop()
             self._kill_all()
             self._control.end()
             self._state = "stopped"
@@ -464,7 +471,6 @@ class Environment:
             if not process.exited.wait(LEFTOVER_SECONDS):
                 raise SimulatorError(f"{process.name} (process {process.pid}) does not end on SIGKILL")
             self._sandbox.reap(process)
-            process.finish_log()
         self._processes = {}
 
 

@@ -72,8 +72,8 @@ def write(path: str, text: str) -> None:
 
 
 def make_mount_point(path: str) -> None:
-    """Makes a folder like /var/task that the host lacks, and leaves the host as it is: covers its parent with an
-    empty file system, into which everything that was there is bound back."""
+    """Makes a folder like /var/task that the host lacks, and leaves the host as it is: covers its parent with
+    an empty file system, into which everything that was there is bound back."""
     if os.path.isdir(path):
         return
     parent = os.path.dirname(path)
@@ -144,7 +144,7 @@ def isolate(order: dict[str, Any]) -> dict[str, Any]:
     try:
         enter_namespace()
     except OSError as error:
-        return {"isolated": False, "why": error.strerror}
+        return {"isolated": False, "why": str(error.strerror)}
     try:
         arrange(order)
     except OSError as error:

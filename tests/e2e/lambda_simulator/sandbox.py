@@ -1,4 +1,4 @@
-"""Holds one sandbox from outside: its private /tmp, its processes, their output. Knows nothing of Lambda."""
+"""Holds one sandbox from outside: its private /tmp and its processes. Knows nothing of Lambda."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .timeline import LogLine
+from .output import Output
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 PACKET = 1 << 18
@@ -44,16 +43,10 @@ class Process:
     exit_code: int | None = None
     """The exit status, or minus the number of the signal that ended it; None while it runs."""
     exited: threading.Event = field(default_factory=threading.Event)
-    readers: list[threading.Thread] = field(default_factory=list)
 
     def signal(self, number: signal.Signals) -> None:
         """Sends a signal to the whole group, as Lambda does. Does nothing once the process was reaped."""
         self.sandbox.order({"do": "signal", "pid": self.pid, "signal": int(number)})
-
-    def finish_log(self) -> None:
-        """Waits until all it wrote has been read; not for ever, because a grandchild may hold the pipe."""
-        for reader in self.readers:
-            reader.join(1.0)
 
 
 class Sandbox:
@@ -73,13 +66,13 @@ class Sandbox:
         visible: Sequence[Path],
         tmp_bytes: int | None,
         isolate: bool,
-        on_line: Callable[[LogLine], None],
+        output: Output,
         on_exit: Callable[[Process, int], None],
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="lambda-"))
         self.tmp = self.folder / "tmp"
         self.tmp.mkdir(mode=0o700)
-        self._on_line = on_line
+        self._output = output
         self._on_exit = on_exit
         self._answers: queue.Queue[dict[str, Any]] = queue.Queue()
         self._one_order = threading.Lock()
@@ -143,10 +136,8 @@ class Sandbox:
             os.close(out_read)
             os.close(err_read)
             raise LaunchRefused(command, answer["refused"], answer["words"])
-        for stream, descriptor in (("stdout", out_read), ("stderr", err_read)):
-            reader = threading.Thread(target=self._read, args=(name, stream, descriptor), daemon=True)
-            process.readers.append(reader)
-            reader.start()
+        self._output.attach(out_read, name, "stdout")
+        self._output.attach(err_read, name, "stderr")
         return process
 
     def reap(self, process: Process) -> None:
@@ -203,9 +194,3 @@ class Sandbox:
                 self._processes[message["started"]] = self._starting
             self._answers.put(message)
         self._answers.put({"gone": True})
-
-    def _read(self, name: str, stream: str, descriptor: int) -> None:
-        with open(descriptor, "rb") as pipe:
-            for line in pipe:
-                text = line.decode("utf-8", "backslashreplace").rstrip("\n")
-                self._on_line(LogLine(time.monotonic_ns(), name, stream, text))

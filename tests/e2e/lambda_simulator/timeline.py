@@ -33,6 +33,7 @@ class Kind(str, Enum):
     RUNTIME_STARTED = "runtime started"
     RUNTIME_LAUNCH_ERROR = "runtime launch error"
     RUNTIME_NEXT = "runtime next"
+    RUNTIME_EVENT = "runtime event"
     RUNTIME_RESTORE_NEXT = "runtime restore next"
     RUNTIME_RESPONSE = "runtime response"
     RUNTIME_ERROR = "runtime error"

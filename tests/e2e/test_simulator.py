@@ -1,0 +1,1319 @@
+"""Holds the simulator to Lambda's rules, with extensions of a few lines. Knows nothing of Keystart's extension."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lambda_simulator import (
+    Credentials,
+    Deliver,
+    Drop,
+    Environment,
+    Fault,
+    Function,
+    InitFailed,
+    InvocationFailed,
+    Kind,
+    NotSeen,
+    Respond,
+    Runtime,
+    SimulatorError,
+    Timeline,
+    render,
+    runtimes,
+)
+from scripted import write_extension
+
+HERE = Path(__file__).parent
+FUNCTIONS = HERE / "functions"
+LANGUAGES = ("python", "node", "ruby")
+BOTH = 'serve(register("INVOKE", "SHUTDOWN"))'
+SHUTDOWN_ONLY = 'serve(register("SHUTDOWN"))'
+WAIT_FOR_GO = """
+while not Path(GO).exists():
+    time.sleep(0.001)
+"""
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def extension(tmp_path: Path) -> Write:
+    """Writes an extension: extension(script, name="ext")."""
+
+    def write(script: str, name: str = "ext") -> Path:
+        return write_extension(tmp_path / "extensions" / name, script)
+
+    return write
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Callable[[str], Function]:
+    """Makes a function out of a runtime that is a script; the Extensions API's `call` serves for this one too."""
+
+    def write(script: str) -> Function:
+        path = write_extension(tmp_path / "runtime" / "runtime.py", script)
+        return Function(Runtime((str(path),), "AWS_Lambda_simulated", (path.parent,)))
+
+    return write
+
+
+def told(environment: Environment, who: str = "ext") -> list[dict[str, Any]]:
+    """The facts that a script told, in order. Ask when it has ended: its output is complete then."""
+    lines = [line.text for line in environment.log if line.who == who and line.stream == "stdout"]
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def order(environment: Environment, *kinds: Kind) -> list[tuple[Kind, str]]:
+    return [(event.kind, event.who) for event in environment.timeline if event.kind in kinds]
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended; a zombie that nobody reaps has."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+# --- Init ---
+
+
+def test_the_runtime_starts_when_the_last_extension_has_registered(extension: Write) -> None:
+    late = extension(f"GO = '/tmp/go'{WAIT_FOR_GO}{BOTH}", "late")
+    with Environment(extensions=[extension(BOTH, "early"), late]) as environment:
+        future = environment.init_in_background()
+        environment.timeline.wait(Kind.EXTENSION_NEXT, "early")
+        assert not environment.timeline.all(Kind.RUNTIME_STARTED)
+        (environment.tmp / "go").touch()
+        future.result()
+        registered = environment.timeline.first(Kind.EXTENSION_REGISTERED, "late")
+        assert registered.at_ns < environment.timeline.first(Kind.RUNTIME_STARTED).at_ns
+
+
+def test_the_runtime_does_not_wait_for_an_extensions_next(extension: Write) -> None:
+    script = f'identifier = register("SHUTDOWN")\nGO = "/tmp/go"{WAIT_FOR_GO}\nserve(identifier)'
+    with Environment(extensions=[extension(script)]) as environment:
+        future = environment.init_in_background()
+        environment.timeline.wait(Kind.RUNTIME_NEXT)
+        assert not environment.timeline.all(Kind.EXTENSION_NEXT)
+        assert not future.done(), "Init ends only when every extension has called next"
+        (environment.tmp / "go").touch()
+        future.result()
+        assert order(environment, Kind.EXTENSION_NEXT, Kind.INIT_END) == [
+            (Kind.EXTENSION_NEXT, "ext"),
+            (Kind.INIT_END, ""),
+        ]
+
+
+def test_init_waits_for_the_runtimes_first_next(extension: Write, runtime: Callable[[str], Function]) -> None:
+    function = runtime(f'GO = "/tmp/go"{WAIT_FOR_GO}\ncall("GET", "/2018-06-01/runtime/invocation/next")')
+    with Environment(extensions=[extension(BOTH)], function=function) as environment:
+        future = environment.init_in_background()
+        environment.timeline.wait(Kind.EXTENSION_NEXT)
+        assert not future.done()
+        (environment.tmp / "go").touch()
+        future.result()
+
+
+def test_a_registration_is_answered_with_the_function(extension: Write) -> None:
+    script = """
+    status, headers, body = try_register("SHUTDOWN", Lambda_Extension_Accept_Feature="accountId")
+    tell(status=status, body=body)
+    serve(headers["Lambda-Extension-Identifier"])
+    """
+    function = Function(name="orders", version="7", handler="orders.handle")
+    with Environment(extensions=[extension(script)], function=function) as environment:
+        environment.init()
+        environment.shutdown()
+        assert told(environment)[0] == {
+            "status": 200,
+            "body": {
+                "functionName": "orders",
+                "functionVersion": "7",
+                "handler": "orders.handle",
+                "accountId": "123456789012",
+            },
+        }
+
+
+@pytest.mark.parametrize(
+    ("attempt", "status", "error_type"),
+    [
+        ('try_register("SHUTDOWN", name="other")', 403, "Extension.InvalidExtensionName"),
+        ('try_register("SHUTDOWN", name="")', 403, "Extension.InvalidExtensionName"),
+        ('try_register("SHUTDOWN", "SNAPSHOT")', 400, "Extension.InvalidEventType"),
+        (
+            'call("POST", "/2020-01-01/extension/register", "{", Lambda_Extension_Name=NAME)',
+            403,
+            "InvalidRequestFormat",
+        ),
+        ('try_next("")', 403, "Extension.MissingExtensionIdentifier"),
+        ('try_next("b2fe0c1e-3b40-4a5c-9a0b-8d5ec4d1ca61")', 403, "Extension.UnknownExtensionIdentifier"),
+        ('report("init", "", "Extension.Early")', 403, "Extension.MissingExtensionIdentifier"),
+        ('report("exit", "unknown", "Extension.Early")', 403, "Extension.UnknownExtensionIdentifier"),
+    ],
+)
+def test_a_wrong_call_before_registration_is_refused_and_a_right_one_still_works(
+    extension: Write, attempt: str, status: int, error_type: str
+) -> None:
+    script = f"""
+    status, _, body = {attempt}
+    tell(status=status, error_type=body["errorType"])
+    {BOTH}
+    """
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        refused = environment.timeline.first(Kind.EXTENSION_REFUSED)
+        assert (refused.detail["status"], refused.detail["error_type"]) == (status, error_type)
+        environment.shutdown()
+        assert told(environment)[0] == {"status": status, "error_type": error_type}
+
+
+def test_an_extension_registers_only_once(extension: Write) -> None:
+    script = """
+    identifier = register("SHUTDOWN")
+    status, _, body = try_register("INVOKE")
+    tell(status=status, error_type=body["errorType"])
+    serve(identifier)
+    """
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        environment.invoke()
+        environment.shutdown()
+        first, second = told(environment)
+        assert first == {"status": 403, "error_type": "Extension.InvalidExtensionState"}
+        assert second["eventType"] == "SHUTDOWN", "the second registration did not subscribe to INVOKE"
+
+
+@pytest.mark.parametrize(
+    "path", ["/2020-01-02/extension/register", "/extension/register", "/2020-1-1/extension/register"]
+)
+def test_another_version_of_the_api_is_not_found(extension: Write, path: str) -> None:
+    with Environment(
+        extensions=[
+            extension(f'tell(status=call("POST", {path!r}, "{{}}", Lambda_Extension_Name=NAME)[0])\n{BOTH}')
+        ]
+    ) as environment:
+        environment.init()
+        environment.shutdown()
+        assert told(environment)[0] == {"status": 404}
+
+
+def test_the_identifier_of_an_extension_that_did_not_register_opens_nothing(extension: Write) -> None:
+    with Environment(extensions=[extension("time.sleep(60)")]) as environment:
+        environment.init_in_background()
+        environment.timeline.wait(Kind.EXTENSION_STARTED)
+        hidden = environment._control._extensions["ext"].identifier
+        reply = environment._control.init_error(hidden, "Extension.Early")
+        assert reply.status == 403
+
+
+def test_on_managed_instances_invoke_cannot_be_subscribed_to(extension: Write) -> None:
+    script = f"""
+    status, _, body = try_register("INVOKE", "SHUTDOWN")
+    tell(status=status, error_type=body["errorType"])
+    {SHUTDOWN_ONLY}
+    """
+    with Environment(
+        extensions=[extension(script)], initialization_type="lambda-managed-instances"
+    ) as environment:
+        environment.init()
+        environment.shutdown()
+        assert told(environment)[0] == {"status": 403, "error_type": "Extension.InvalidEventType"}
+
+
+def test_managed_instances_run_many_invocations_at_once(
+    extension: Write, runtime: Callable[[str], Function]
+) -> None:
+    function = runtime("""
+    taken = []
+    for _ in range(2):
+        _, headers, event = call("GET", "/2018-06-01/runtime/invocation/next")
+        taken.append((headers["Lambda-Runtime-Aws-Request-Id"], event))
+    for identifier, event in taken:
+        call("POST", f"/2018-06-01/runtime/invocation/{identifier}/response", json.dumps(event))
+    call("GET", "/2018-06-01/runtime/invocation/next")
+    """)
+    with (
+        Environment(
+            extensions=[extension(SHUTDOWN_ONLY)],
+            function=function,
+            initialization_type="lambda-managed-instances",
+        ) as environment,
+        ThreadPoolExecutor() as pool,
+    ):
+        environment.init()
+        answers = list(pool.map(environment.invoke, ["one", "two"]))
+        assert [answer.value for answer in answers] == ["one", "two"]
+
+
+# --- Init that fails ---
+
+
+@pytest.mark.parametrize("end", ["sys.exit(0)", "sys.exit(1)", "sys.exit(7)", "os.kill(os.getpid(), 9)"])
+@pytest.mark.parametrize("before", ["", 'register("SHUTDOWN")'])
+def test_an_exit_during_init_is_a_crash_whatever_the_code(extension: Write, before: str, end: str) -> None:
+    with Environment(
+        extensions=[extension(f"print('last words', flush=True)\n{before}\n{end}")]
+    ) as environment:
+        with pytest.raises(InitFailed, match="last words") as raised:
+            environment.init()
+        assert (raised.value.error_type, raised.value.who) == ("Extension.Crash", "ext")
+        assert environment.timeline.first(Kind.INIT_FAILED).detail["error_type"] == "Extension.Crash"
+
+
+def test_init_error_is_accepted_and_takes_effect_when_the_process_exits(extension: Write) -> None:
+    script = f"""
+    identifier = register("SHUTDOWN")
+    status, _, body = report("init", identifier, "Extension.NoSecrets")
+    tell(status=status, body=body)
+    GO = "/tmp/go"{WAIT_FOR_GO.replace(chr(10), chr(10) + "    ")}
+    sys.exit(1)
+    """
+    with Environment(extensions=[extension(script)]) as environment:
+        future = environment.init_in_background()
+        environment.timeline.wait(Kind.EXTENSION_INIT_ERROR)
+        environment.timeline.wait(Kind.RUNTIME_NEXT)
+        assert not future.done()
+        (environment.tmp / "go").touch()
+        with pytest.raises(InitFailed) as raised:
+            future.result()
+        assert raised.value.error_type == "Extension.InitError"
+        assert raised.value.reported == "Extension.NoSecrets"
+        assert told(environment) == [{"status": 202, "body": {"status": "OK"}}]
+
+
+def test_the_first_of_several_init_errors_counts(extension: Write) -> None:
+    script = """
+    identifier = register("SHUTDOWN")
+    tell(statuses=[report("init", identifier, name)[0] for name in ("Extension.First", "Extension.Second")])
+    """
+    with Environment(extensions=[extension(script)]) as environment:
+        with pytest.raises(InitFailed) as raised:
+            environment.init()
+        assert raised.value.reported == "Extension.First"
+        assert told(environment) == [{"statuses": [202, 202]}]
+
+
+def test_init_error_is_refused_after_the_first_next(extension: Write) -> None:
+    script = """
+    identifier = register("INVOKE", "SHUTDOWN")
+    next_event(identifier)
+    status, _, body = report("init", identifier, "Extension.Late")
+    tell(status=status, error_type=body["errorType"])
+    serve(identifier)
+    """
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        environment.invoke()
+        environment.shutdown()
+        assert told(environment)[0] == {"status": 403, "error_type": "Extension.InvalidExtensionState"}
+
+
+@pytest.mark.parametrize("what", ["init", "exit"])
+def test_an_error_without_its_type_is_refused(extension: Write, what: str) -> None:
+    script = f"""
+    identifier = register("INVOKE", "SHUTDOWN")
+    status, _, body = call(
+        "POST", "/2020-01-01/extension/{what}/error", Lambda_Extension_Identifier=identifier)
+    tell(status=status, error_type=body["errorType"])
+    serve(identifier)
+    """
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        environment.shutdown()
+        assert told(environment)[0] == {"status": 403, "error_type": "Extension.MissingHeader"}
+
+
+def test_next_is_refused_after_an_init_error(extension: Write) -> None:
+    script = """
+    identifier = register("SHUTDOWN")
+    report("init", identifier, "Extension.NoSecrets")
+    status, _, body = try_next(identifier)
+    tell(status=status, error_type=body["errorType"])
+    """
+    with Environment(extensions=[extension(script)]) as environment:
+        with pytest.raises(InitFailed):
+            environment.init()
+        assert told(environment) == [{"status": 403, "error_type": "Extension.InvalidExtensionState"}]
+
+
+def test_exit_error_names_the_exit_of_an_extension(extension: Write) -> None:
+    script = """
+    identifier = register("INVOKE", "SHUTDOWN")
+    next_event(identifier)
+    tell(status=report("exit", identifier, "Extension.LostConnection")[0])
+    sys.exit(1)
+    """
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        answer = environment.invoke()
+        assert answer.error_type == "Extension.ExitError"
+        event = environment.timeline.first(Kind.EXTENSION_EXIT_ERROR, "ext")
+        assert event.detail["error_type"] == "Extension.LostConnection"
+        assert told(environment) == [{"status": 202}]
+
+
+def test_a_file_without_run_bit_fails_init(extension: Write) -> None:
+    extension(BOTH, "good")
+    extension(BOTH, "stray").chmod(0o644)
+    with Environment(extensions=extension(BOTH, "good").parent) as environment:
+        with pytest.raises(InitFailed, match="EACCES") as raised:
+            environment.init()
+        assert (raised.value.error_type, raised.value.who) == ("Extension.LaunchError", "stray")
+
+
+def test_a_file_without_shebang_fails_init(extension: Write) -> None:
+    stray = extension(BOTH, "stray")
+    stray.write_text("echo not a program\n")
+    with Environment(extensions=[stray]) as environment:
+        with pytest.raises(InitFailed, match="ENOEXEC") as raised:
+            environment.init()
+        assert raised.value.error_type == "Extension.LaunchError"
+
+
+def test_a_runtime_that_cannot_be_executed_fails_init() -> None:
+    function = Function(Runtime(("/nowhere/node",), "AWS_Lambda_nodejs20.x"))
+    with Environment(function=function) as environment:
+        with pytest.raises(InitFailed, match="ENOENT") as raised:
+            environment.init()
+        assert raised.value.error_type == "Runtime.InvalidEntrypoint"
+
+
+def test_dotfiles_and_links_in_the_folder_are_executed_and_folders_are_not(extension: Write) -> None:
+    folder = extension(BOTH, ".hidden").parent
+    (folder / "link").symlink_to(".hidden")
+    (folder / "library").mkdir()
+    with Environment(extensions=folder) as environment:
+        environment.init()
+        registered = {event.who for event in environment.timeline.all(Kind.EXTENSION_REGISTERED)}
+        assert registered == {".hidden", "link"}
+
+
+def test_eleven_extensions_are_too_many(extension: Write) -> None:
+    files = [extension(BOTH, f"ext{number}") for number in range(11)]
+    with Environment(extensions=files) as environment:
+        with pytest.raises(InitFailed) as raised:
+            environment.init()
+        assert raised.value.error_type == "Extension.TooManyExtensions"
+
+
+def test_a_failed_init_shuts_the_other_extensions_down(extension: Write) -> None:
+    files = [extension(BOTH, "good"), extension(f"GO = '/tmp/go'{WAIT_FOR_GO}", "bad")]
+    with Environment(extensions=files) as environment:
+        future = environment.init_in_background()
+        environment.timeline.wait(Kind.EXTENSION_NEXT, "good")
+        (environment.tmp / "go").touch()
+        with pytest.raises(InitFailed):
+            future.result()
+        assert [event["shutdownReason"] for event in told(environment, "good")] == ["failure"]
+        assert environment.timeline.first(Kind.EXTENSION_EXITED, "good").detail["code"] == 0
+
+
+HANGS_ONCE = f"""
+before = Path("/tmp/before")
+if not before.exists():
+    before.touch()
+    {{hang}}
+    time.sleep(60)
+{BOTH}
+"""
+
+
+@pytest.mark.parametrize("hang", ["pass", 'register("SHUTDOWN")'])
+def test_an_init_that_takes_too_long_is_killed_and_repeated_in_the_first_invocation(
+    extension: Write, hang: str
+) -> None:
+    files = [extension(HANGS_ONCE.format(hang=hang), "slow"), extension(BOTH, "good")]
+    with Environment(extensions=files, init_timeout=0.5, timeout=10) as environment:
+        with pytest.raises(InitFailed, match="waiting for slow") as raised:
+            environment.init()
+        assert raised.value.error_type == "Sandbox.Timedout"
+        codes = [event.detail["code"] for event in environment.timeline.all(Kind.EXTENSION_EXITED)]
+        assert codes == [-signal.SIGKILL] * 2, "nobody is asked to end"
+        assert environment.invoke("hello").value == "hello"
+        phases = [event.detail["phase"] for event in environment.timeline.all(Kind.INIT_START)]
+        assert phases == ["init", "invoke"]
+
+
+def test_a_new_environment_has_its_init_before_the_first_invocation(extension: Write) -> None:
+    with Environment(extensions=[extension(BOTH)]) as environment:
+        assert environment.invoke("hello").value == "hello"
+        assert environment.timeline.first(Kind.INIT_END).detail["phase"] == "init"
+
+
+def test_an_init_that_fails_twice_is_the_answer_of_the_invocation(extension: Write) -> None:
+    with Environment(extensions=[extension("print('no way')\nsys.exit(3)")]) as environment:
+        answer = environment.invoke()
+        assert answer.error_type == "Extension.Crash"
+        assert json.loads(answer.payload)["errorMessage"].endswith("Error: exit status 3")
+        with pytest.raises(InvocationFailed, match="no way"):
+            _ = answer.value
+        phases = [event.detail["phase"] for event in environment.timeline.all(Kind.INIT_FAILED)]
+        assert phases == ["init", "invoke"]
+
+
+def test_an_init_in_an_invocation_must_end_inside_the_functions_timeout(extension: Write) -> None:
+    with Environment(extensions=[extension("time.sleep(60)")], init_timeout=0.3, timeout=0.3) as environment:
+        answer = environment.invoke()
+        assert answer.error_type == "Sandbox.Timedout"
+        assert answer.error_message is not None
+        assert answer.error_message.endswith("Task timed out after 0.30 seconds")
+
+
+# --- Environment variables and processes ---
+
+
+def test_an_extension_gets_the_functions_variables_but_not_the_runtimes(
+    extension: Write, runtime: Callable[[str], Function], tmp_path: Path
+) -> None:
+    function = runtime("""
+    tell(**os.environ)
+    call("GET", "/2018-06-01/runtime/invocation/next")
+    """)
+    own = {
+        "TABLE": "orders=1 'quoted'\n$HOME",
+        "_PRIVATE": "x",
+        "AWS_XRAY_SDK_ENABLED": "x",
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "PYTHONPATH": "/opt/python",
+    }
+    function = Function(function.runtime, tmp_path, "app.handler", own, "orders", "3")
+    canary = os.urandom(16).hex()
+    credentials = Credentials("ASIATEST", f"secret-{canary}", f"token-{canary}")
+    with Environment(
+        extensions=[extension(f"tell(**os.environ)\n{BOTH}")],
+        function=function,
+        memory_mb=256,
+        credentials=credentials,
+        region="eu-north-1",
+    ) as environment:
+        environment.init()
+        environment.shutdown()
+        for_extension = {
+            "AWS_ACCESS_KEY_ID": "ASIATEST",
+            "AWS_SECRET_ACCESS_KEY": f"secret-{canary}",
+            "AWS_SESSION_TOKEN": f"token-{canary}",
+            "AWS_DEFAULT_REGION": "eu-north-1",
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "256",
+            "AWS_LAMBDA_FUNCTION_NAME": "orders",
+            "AWS_LAMBDA_FUNCTION_VERSION": "3",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "AWS_LAMBDA_LOG_FORMAT": "JSON",
+            "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
+            "AWS_LAMBDA_RUNTIME_API": environment.variables("ext")["AWS_LAMBDA_RUNTIME_API"],
+            "AWS_REGION": "eu-north-1",
+            "LANG": "en_US.UTF-8",
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+            "PYTHONPATH": "/opt/python",
+            "TABLE": "orders=1 'quoted'\n$HOME",
+            "TZ": ":UTC",
+        }
+        only_function = {
+            "_AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129",
+            "_AWS_XRAY_DAEMON_PORT": "2000",
+            "_HANDLER": "app.handler",
+            "_PRIVATE": "x",
+            "AWS_EXECUTION_ENV": "AWS_Lambda_simulated",
+            "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/orders",
+            "AWS_LAMBDA_LOG_STREAM_NAME": "simulated/[3]",
+            "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
+            "AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129:2000",
+            "AWS_XRAY_SDK_ENABLED": "x",
+            "LAMBDA_RUNTIME_DIR": "/var/runtime",
+            "LAMBDA_TASK_ROOT": "/var/task" if environment.isolated else str(tmp_path),
+        }
+        if not environment.isolated:
+            for_extension["KEYSTART_DIR"] = str(environment.tmp / "keystart")
+        seen_by_extension, seen_by_function = told(environment)[0], told(environment, "runtime")[0]
+        assert without_locale(seen_by_extension) == for_extension
+        assert without_locale(seen_by_function) == {**for_extension, **only_function}
+        shown = f"{credentials!r} {environment.timeline} {environment.timeline.to_json()}"
+        assert canary not in shown
+
+
+def without_locale(variables: dict[str, str]) -> dict[str, str]:
+    """Python sets LC_CTYPE for itself where the locale that LANG names does not exist (PEP 538)."""
+    return {name: value for name, value in variables.items() if name != "LC_CTYPE"}
+
+
+@pytest.mark.parametrize("kind", ["provisioned-concurrency", "lambda-managed-instances"])
+def test_the_initialization_type_is_told(extension: Write, kind: Any) -> None:
+    script = f"tell(kind=os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'])\n{SHUTDOWN_ONLY}"
+    with Environment(extensions=[extension(script)], initialization_type=kind) as environment:
+        environment.init()
+        environment.shutdown()
+        assert told(environment)[0] == {"kind": kind}
+        assert environment.init_timeout > 100, "these have minutes for their Init"
+
+
+def test_under_snapstart_credentials_come_from_an_endpoint(extension: Write) -> None:
+    canary = os.urandom(16).hex()
+    script = f"tell(**{{name: text for name, text in os.environ.items() if name.startswith('AWS_')}})\n{BOTH}"
+    with Environment(
+        extensions=[extension(script)],
+        initialization_type="snap-start",
+        credentials=Credentials("ASIATEST", canary, "token"),
+    ) as environment:
+        environment.init()
+        environment.shutdown()
+        seen = told(environment)[0]
+        assert not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} & set(seen)
+        assert canary not in json.dumps(seen)
+        uri, token = seen["AWS_CONTAINER_CREDENTIALS_FULL_URI"], seen["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+        got = json.load(get(uri, token))
+        assert (got["AccessKeyId"], got["SecretAccessKey"], got["Token"]) == ("ASIATEST", canary, "token")
+        assert got["Expiration"] > time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with pytest.raises(urllib.error.HTTPError) as refused, get(uri, "wrong"):
+            pass
+        refused.value.close()
+        assert refused.value.code == 404
+
+
+def get(uri: str, token: str) -> Any:
+    return urllib.request.urlopen(urllib.request.Request(uri, headers={"Authorization": token}))  # noqa: S310 -- loopback
+
+
+def test_the_credentials_endpoint_gives_nothing_outside_snapstart(extension: Write) -> None:
+    script = f'tell(status=call("GET", "/2021-04-23/credentials", Authorization="")[0])\n{BOTH}'
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        environment.shutdown()
+        assert told(environment)[0] == {"status": 404}
+
+
+def test_a_process_has_its_own_group_and_no_input(extension: Write) -> None:
+    script = f"tell(own=os.getpgid(0) == os.getpid(), input=os.readlink('/proc/self/fd/0'))\n{BOTH}"
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        environment.shutdown()
+        assert told(environment)[0] == {"own": True, "input": "/dev/null"}
+
+
+def test_the_end_reaches_what_an_extension_has_started(extension: Write) -> None:
+    script = f"import subprocess\ntell(child=subprocess.Popen(['sleep', '60']).pid)\n{BOTH}"
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        environment.shutdown()
+        assert environment.timeline.first(Kind.EXTENSION_EXITED).detail["code"] == 0
+        child = told(environment)[0]["child"]
+        assert gone(child)
+
+
+def test_everything_dies_with_the_simulator(extension: Write, tmp_path: Path) -> None:
+    read, write = os.pipe()
+    script = f"os.write(os.open('/proc/{os.getpid()}/fd/{write}', os.O_WRONLY), b'%d' % os.getpid())\n{BOTH}"
+    command = [
+        sys.executable,
+        "-m",
+        "lambda_simulator",
+        "--timeout",
+        "60",
+        "--extension",
+        str(extension(script)),
+    ]
+    stuck = tmp_path / "stuck.py"
+    stuck.write_text("def handler(event, context):\n    while True:\n        pass\n")
+    command += ["--runtime", "python", "--task-root", str(tmp_path), "--handler", "stuck.handler"]
+    with subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL) as simulator:
+        watch = os.pidfd_open(int(os.read(read, 20)))
+        simulator.kill()
+    ended, _, _ = select.select([watch], [], [], 10)
+    for descriptor in (watch, read, write):
+        os.close(descriptor)
+    assert ended
+
+
+# --- Files ---
+
+
+def test_tmp_outlives_every_init_of_an_environment_and_ends_with_it(extension: Write) -> None:
+    script = f"""
+    with open("/tmp/starts", "a") as file:
+        file.write("x")
+    {BOTH}
+    """
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        environment.reset()
+        environment.kill()
+        environment.init()
+        assert (environment.tmp / "starts").read_text() == "xxx"
+        tmp = environment.tmp
+    assert not tmp.exists()
+
+
+def test_a_sandbox_sees_its_own_tmp_and_the_fixed_folders(extension: Write, tmp_path: Path) -> None:
+    (tmp_path / "keystart.yaml").write_text("version: 1\n")
+    (tmp_path / "extensions" / "data").mkdir(parents=True)
+    script = f"""
+    tell(
+        tmp=os.listdir("/tmp"), task=sorted(os.listdir("/var/task")), opt=sorted(os.listdir("/opt/extensions")),
+        path=sys.argv[0], etc=os.path.exists("/etc/passwd"), log=os.path.exists("/var/log"),
+    )
+    Path("/tmp/mine").touch()
+    {BOTH}
+    """
+    function = Function(task_root=tmp_path)
+    host = {path: path.exists() for path in (Path("/opt/extensions"), Path("/var/task"))}
+    with (
+        Environment(extensions=extension(script).parent, function=function) as one,
+        Environment(extensions=tmp_path / "extensions", function=function) as two,
+    ):
+        assert one.isolated, f"this machine allows no mount namespaces: {one.why_not_isolated}"
+        for environment in (one, two):
+            environment.init()
+            environment.shutdown()
+            assert (environment.tmp / "mine").exists()
+            seen = told(environment)[0]
+            assert "mine" not in seen["tmp"]
+            assert tmp_path.parts[2] not in seen["tmp"], "the host's /tmp is hidden"
+            assert seen["task"] == ["extensions", "keystart.yaml"]
+            assert seen["opt"] == ["data", "ext"]
+            assert seen["path"] == "/opt/extensions/ext"
+            assert seen["etc"]
+            assert seen["log"], "what else is in /var stays visible"
+    assert {path: path.exists() for path in host} == host, "the host has no new folders"
+
+
+def test_listed_extensions_are_all_there_is_in_opt(extension: Write, tmp_path: Path) -> None:
+    script = f"tell(opt=sorted(os.listdir('/opt/extensions')))\n{BOTH}"
+    other = write_extension(tmp_path / "elsewhere" / "other", BOTH)
+    extension(BOTH, "not-listed")
+    with Environment(extensions=[extension(script), other]) as environment:
+        environment.init()
+        environment.shutdown()
+        assert told(environment)[0] == {"opt": ["ext", "other"]}
+
+
+def test_a_host_folder_in_tmp_can_be_kept_visible(extension: Write, tmp_path: Path) -> None:
+    wanted = tmp_path / "wanted"
+    wanted.mkdir()
+    (wanted / "file").write_text("text")
+    script = f"tell(text=Path({str(wanted / 'file')!r}).read_text())\n{BOTH}"
+    with Environment(extensions=[extension(script)], visible=[wanted]) as environment:
+        environment.init()
+        environment.shutdown()
+        assert told(environment)[0] == {"text": "text"}
+
+
+def test_a_tmp_with_a_size_is_full_when_it_is_full(extension: Write) -> None:
+    script = f"""
+    try:
+        Path("/tmp/big").write_bytes(bytes(200_000))
+    except OSError as error:
+        tell(errno=error.errno)
+    Path("/tmp/big").unlink()
+    Path("/tmp/small").write_text("fits")
+    {BOTH}
+    """
+    with Environment(extensions=[extension(script)], tmp_bytes=65536) as environment:
+        environment.init()
+        assert (environment.tmp / "small").read_text() == "fits"
+        environment.shutdown()
+        assert told(environment)[0] == {"errno": 28}
+        environment.init()
+        assert (environment.tmp / "small").read_text() == "fits", "it stays from Init to Init"
+
+
+def test_without_a_namespace_each_environment_has_its_own_keystart_dir(extension: Write) -> None:
+    script = f"tell(folder=os.environ['KEYSTART_DIR'])\nPath(os.environ['KEYSTART_DIR']).mkdir()\n{BOTH}"
+    function = Function(runtimes.python(), FUNCTIONS / "python" / "echo")
+    with Environment(extensions=[extension(script)], function=function, isolate=False) as environment:
+        assert not environment.isolated
+        assert environment.why_not_isolated
+        environment.init()
+        assert (environment.tmp / "keystart").is_dir()
+        answer = environment.invoke({})
+        assert isinstance(answer.value, dict)
+        assert answer.value["folder"] == str(FUNCTIONS / "python" / "echo")
+        environment.shutdown()
+        assert told(environment)[0] == {"folder": str(environment.tmp / "keystart")}
+
+
+def test_a_size_for_tmp_is_refused_without_a_namespace() -> None:
+    with pytest.raises(OSError, match="needs a mount namespace"):
+        Environment(tmp_bytes=65536, isolate=False)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user who may not unshare")
+def test_a_machine_that_allows_no_namespace_says_why() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from lambda_simulator import Environment\n"
+        "with Environment() as environment:\n"
+        "    print(environment.isolated, environment.why_not_isolated)\n"
+    )
+    without = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+    done = subprocess.run(
+        [*without, sys.executable, "-c", code, str(HERE)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False unshare: Operation not permitted\n"
+
+
+def test_what_lambda_would_not_accept_is_refused_at_once(extension: Write, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="4097 bytes"):
+        Environment(function=Function(env={"A": "x" * 4096}))
+    with pytest.raises(ValueError, match="base name 'ext'"):
+        Environment(extensions=[extension(BOTH), tmp_path / "ext"])
+    with pytest.raises(FileNotFoundError, match="no such extension"):
+        Environment(extensions=[tmp_path / "missing"])
+
+
+# --- Invocations ---
+
+
+def test_an_invoke_event_tells_of_the_invocation(extension: Write) -> None:
+    with Environment(
+        extensions=[extension(BOTH)], function=Function(name="orders"), timeout=5
+    ) as environment:
+        environment.init()
+        before = time.time() * 1000
+        answer = environment.invoke()
+        after = time.time() * 1000
+        environment.shutdown()
+        event = told(environment)[0]
+        deadline, trace = event.pop("deadlineMs"), event["tracing"].pop("value")
+        assert before + 4999 <= deadline <= after + 5001
+        assert trace.startswith("Root=1-")
+        assert event == {
+            "eventType": "INVOKE",
+            "requestId": answer.request_id,
+            "invokedFunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:orders",
+            "tracing": {"type": "X-Amzn-Trace-Id"},
+        }
+
+
+def test_an_extension_without_invoke_is_not_told_of_invocations_nor_waited_for(extension: Write) -> None:
+    with Environment(extensions=[extension(SHUTDOWN_ONLY)]) as environment:
+        environment.init()
+        for number in range(3):
+            assert environment.invoke(number).value == number
+        environment.shutdown()
+        assert [event["eventType"] for event in told(environment)] == ["SHUTDOWN"]
+
+
+def test_an_invocation_ends_with_the_extensions_next(extension: Write) -> None:
+    script = f"""
+    identifier = register("INVOKE", "SHUTDOWN")
+    next_event(identifier)
+    GO = "/tmp/go"{WAIT_FOR_GO.replace(chr(10), chr(10) + "    ")}
+    serve(identifier)
+    """
+    with Environment(extensions=[extension(script)]) as environment, ThreadPoolExecutor() as pool:
+        environment.init()
+        future = pool.submit(environment.invoke, "hello")
+        environment.timeline.wait(Kind.RUNTIME_RESPONSE)
+        environment.timeline.wait(Kind.RUNTIME_NEXT, times=2)
+        assert not future.done()
+        (environment.tmp / "go").touch()
+        assert future.result().value == "hello"
+        ended = environment.timeline.first(Kind.INVOKE_END).at_ns
+        assert environment.timeline.last(Kind.EXTENSION_NEXT).at_ns < ended
+
+
+def test_an_invocation_that_takes_too_long_stops_everything_and_the_next_begins_anew(
+    extension: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(
+        "import time\ndef handler(event, context):\n    time.sleep(event)\n    return 'done'\n"
+    )
+    function = Function(runtimes.python(), tmp_path)
+    with Environment(extensions=[extension(BOTH)], function=function, timeout=1) as environment:
+        environment.init()
+        answer = environment.invoke(60)
+        assert answer.error_type == "Sandbox.Timedout"
+        assert json.loads(answer.payload)["errorMessage"].endswith("Task timed out after 1.00 seconds")
+        assert environment.timeline.first(Kind.SHUTDOWN_START).detail["reason"] == "timeout"
+        assert told(environment)[-1]["shutdownReason"] == "timeout"
+        assert environment.invoke(0).value == "done"
+        assert environment.timeline.last(Kind.INIT_END).detail["phase"] == "invoke"
+
+
+def test_an_extension_that_ends_between_invocations_fails_the_next_one(extension: Write) -> None:
+    with Environment(extensions=[extension(BOTH)]) as environment:
+        environment.init()
+        environment.process("ext").signal(signal.SIGTERM)
+        environment.timeline.wait(Kind.EXTENSION_EXITED)
+        answer = environment.invoke()
+        assert answer.error_type == "Extension.Crash"
+        assert answer.error_message is not None
+        assert answer.error_message.endswith("Error: signal 15")
+        assert environment.invoke("again").value == "again"
+
+
+def test_an_extension_that_ends_during_an_invocation_fails_it(extension: Write) -> None:
+    script = 'next_event(register("INVOKE"))\nsys.exit(0)'
+    with Environment(extensions=[extension(script), extension(BOTH, "other")]) as environment:
+        environment.init()
+        assert environment.invoke().error_type == "Extension.Crash"
+        assert told(environment, "other")[-1]["shutdownReason"] == "failure"
+
+
+def test_a_second_next_while_one_waits_is_refused(extension: Write) -> None:
+    script = """
+    identifier = register("SHUTDOWN")
+    if os.fork() == 0:
+        api.close()
+        tell(status=try_next(identifier)[0])
+        os._exit(0)
+    tell(status=try_next(identifier)[0])
+    """
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        environment.timeline.wait(Kind.EXTENSION_REFUSED)
+        environment.shutdown()
+        assert sorted(fact["status"] for fact in told(environment)) == [200, 403]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_function_runs_in_its_languages_runtime(extension: Write, language: str) -> None:
+    function = Function(runtimes.BY_NAME[language](), FUNCTIONS / language / "echo")
+    with Environment(extensions=[extension(BOTH)], function=function, timeout=10) as environment:
+        environment.init()
+        event = {"text": "ä 🔑 \u0000", "list": [1, None]}
+        answer = environment.invoke(event)
+        assert isinstance(answer.value, dict)
+        assert answer.value["event"] == event
+        assert answer.value["request_id"] == answer.request_id
+        assert 0 < answer.value["remaining_ms"] <= 10_001
+        assert answer.value["folder"] == ("/var/task" if environment.isolated else str(function.task_root))
+        failed = environment.invoke({"fail": "on purpose"})
+        assert failed.error_message == "on purpose"
+        assert environment.invoke({}).error_type is None, "an error of the function ends nothing"
+        ended = environment.invoke({"exit": 3})
+        assert ended.error_type == "Runtime.ExitError"
+        assert environment.invoke({}).error_type is None
+        assert len(environment.timeline.all(Kind.INIT_END)) == 2
+
+
+BROKEN = {
+    "python": ("app.py", "raise ValueError('broken on purpose')"),
+    "node": ("app.mjs", "throw new RangeError('broken on purpose')"),
+    "ruby": ("app.rb", "raise ArgumentError, 'broken on purpose'"),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_function_that_cannot_be_loaded_fails_init_and_the_invocation(
+    language: str, tmp_path: Path
+) -> None:
+    name, code = BROKEN[language]
+    (tmp_path / name).write_text(code)
+    function = Function(runtimes.BY_NAME[language](), tmp_path)
+    with Environment(function=function, timeout=10) as environment:
+        with pytest.raises(InitFailed, match="broken on purpose") as raised:
+            environment.init()
+        assert raised.value.who == "runtime"
+        assert (
+            raised.value.error_type
+            == environment.timeline.first(Kind.RUNTIME_INIT_ERROR).detail["error_type"]
+        )
+        answer = environment.invoke()
+        assert "broken on purpose" in json.loads(answer.payload)["errorMessage"]
+
+
+def test_a_snapshot_is_restored_before_the_first_invocation(extension: Write, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "from snapshot_restore_py import register_after_restore\n"
+        "restored = []\n"
+        "register_after_restore(restored.append, 'yes')\n"
+        "def handler(event, context):\n    return restored\n"
+    )
+    with Environment(
+        extensions=[extension(BOTH)],
+        function=Function(runtimes.python(), tmp_path),
+        initialization_type="snap-start",
+    ) as environment:
+        environment.init()
+        assert not environment.timeline.all(Kind.RUNTIME_NEXT), (
+            "Init ends where the runtime waits for the restore"
+        )
+        assert environment.invoke().value == ["yes"]
+        assert environment.invoke().value == ["yes"]
+        assert len(environment.timeline.all(Kind.RESTORE_END)) == 1
+
+
+@pytest.mark.parametrize("what", ["response", "error"])
+def test_an_answer_to_another_invocation_is_refused(runtime: Callable[[str], Function], what: str) -> None:
+    function = runtime(f"""
+    root = "/2018-06-01/runtime/invocation"
+    _, headers, event = call("GET", f"{{root}}/next")
+    own = headers["Lambda-Runtime-Aws-Request-Id"]
+    tell(
+        other=call("POST", f"{{root}}/other/{what}", "1")[0],
+        own=call("POST", f"{{root}}/{{own}}/response", "2")[0],
+        again=call("POST", f"{{root}}/{{own}}/{what}", "3")[0],
+        init_error=call("POST", "/2018-06-01/runtime/init/error", "{{}}")[0],
+    )
+    call("GET", f"{{root}}/next")
+    """)
+    with Environment(function=function) as environment:
+        environment.init()
+        assert environment.invoke().value == 2
+        environment.shutdown()
+        assert told(environment, "runtime") == [{"other": 400, "own": 202, "again": 400, "init_error": 403}]
+
+
+# --- Shutdown ---
+
+
+@pytest.mark.parametrize("reason", ["spindown", "timeout", "failure"])
+def test_the_runtime_ends_first_and_then_the_extensions_are_told_why(extension: Write, reason: str) -> None:
+    with Environment(extensions=[extension(BOTH)]) as environment:
+        environment.init()
+        before = time.time() * 1000
+        environment.shutdown(reason)
+        event = told(environment)[0]
+        assert before + 1999 <= event.pop("deadlineMs") <= time.time() * 1000 + 2001
+        assert event == {"eventType": "SHUTDOWN", "shutdownReason": reason}
+        kinds = (Kind.SIGNAL_SENT, Kind.RUNTIME_EXITED, Kind.EXTENSION_EVENT, Kind.EXTENSION_EXITED)
+        assert order(environment, *kinds) == [
+            (Kind.SIGNAL_SENT, "runtime"),
+            (Kind.RUNTIME_EXITED, "runtime"),
+            (Kind.EXTENSION_EVENT, "ext"),
+            (Kind.EXTENSION_EXITED, "ext"),
+        ]
+        assert environment.timeline.first(Kind.SIGNAL_SENT).detail["signal"] == "SIGTERM"
+        assert environment.timeline.first(Kind.EXTENSION_EXITED).detail["code"] == 0
+
+
+def test_a_runtime_that_does_not_end_is_killed_after_its_share_of_the_time(
+    extension: Write, runtime: Callable[[str], Function]
+) -> None:
+    function = runtime("""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    call("GET", "/2018-06-01/runtime/invocation/next")
+    """)
+    with Environment(extensions=[extension(BOTH)], function=function) as environment:
+        environment.init()
+        environment.shutdown()
+        asked, killed = environment.timeline.all(Kind.SIGNAL_SENT, "runtime")
+        assert (asked.detail["signal"], killed.detail["signal"]) == ("SIGTERM", "SIGKILL")
+        assert killed.at_ns - asked.at_ns >= 0.59e9, "30 % of two seconds"
+        assert killed.at_ns < environment.timeline.first(Kind.EXTENSION_EVENT).at_ns
+
+
+def test_an_extension_that_does_not_end_is_killed_after_two_seconds(extension: Write) -> None:
+    stubborn = 'identifier = register("SHUTDOWN")\nnext_event(identifier)\ntime.sleep(60)'
+    with Environment(extensions=[extension(stubborn), extension(BOTH, "good")]) as environment:
+        environment.init()
+        environment.shutdown()
+        start = environment.timeline.first(Kind.SHUTDOWN_START).at_ns
+        killed = environment.timeline.first(Kind.SIGNAL_SENT, "ext")
+        assert killed.detail["signal"] == "SIGKILL"
+        assert killed.at_ns - start >= 1.99e9
+        assert environment.timeline.first(Kind.EXTENSION_EXITED, "good").at_ns < killed.at_ns
+        assert environment.timeline.first(Kind.EXTENSION_EXITED, "ext").detail["code"] == -signal.SIGKILL
+
+
+def test_an_extension_that_did_not_subscribe_is_killed_at_once(extension: Write) -> None:
+    slow = f'identifier = register("SHUTDOWN")\nnext_event(identifier)\nGO = "/tmp/go"{WAIT_FOR_GO}'
+    with (
+        Environment(
+            extensions=[extension('serve(register("INVOKE"))'), extension(slow, "slow")]
+        ) as environment,
+        ThreadPoolExecutor() as pool,
+    ):
+        environment.init()
+        future = pool.submit(environment.shutdown)
+        exited = environment.timeline.wait(Kind.EXTENSION_EXITED, "ext")
+        assert exited.detail["code"] == -signal.SIGKILL
+        assert not environment.timeline.all(Kind.EXTENSION_EXITED, "slow"), "the others have their time"
+        (environment.tmp / "go").touch()
+        future.result()
+        assert not environment.timeline.all(Kind.EXTENSION_EVENT, "ext")
+
+
+def test_without_extensions_the_runtime_is_killed_at_once() -> None:
+    with Environment() as environment:
+        environment.init()
+        environment.shutdown()
+        assert [event.detail["signal"] for event in environment.timeline.all(Kind.SIGNAL_SENT)] == ["SIGKILL"]
+
+
+def test_a_kill_ends_an_init_that_another_thread_waits_for(extension: Write) -> None:
+    with Environment(extensions=[extension("time.sleep(60)")]) as environment:
+        future = environment.init_in_background()
+        environment.timeline.wait(Kind.EXTENSION_STARTED)
+        environment.kill()
+        with pytest.raises(InitFailed):
+            future.result()
+        assert environment.timeline.first(Kind.EXTENSION_EXITED).detail["code"] == -signal.SIGKILL
+
+
+def test_the_end_of_the_block_kills_what_runs(extension: Write) -> None:
+    with Environment(extensions=[extension(BOTH)]) as environment:
+        environment.init()
+        pids = [environment.process(who).pid for who in ("ext", "runtime")]
+    assert all(gone(pid) for pid in pids)
+    with pytest.raises(SimulatorError, match="closed"):
+        environment.init()
+    with pytest.raises(SimulatorError, match="closed"):
+        environment.invoke()
+
+
+def test_init_is_refused_while_the_environment_is_initialized() -> None:
+    with Environment() as environment:
+        environment.init()
+        with pytest.raises(SimulatorError, match="reset"):
+            environment.init()
+
+
+# --- Faults ---
+
+
+def test_an_unknown_event_can_be_delivered(extension: Write) -> None:
+    fault = Fault("next", Deliver({"eventType": "DEFROST", "deadlineMs": 1}))
+    with Environment(extensions=[extension(BOTH)], faults=[fault]) as environment:
+        environment.init()
+        assert environment.invoke("hello").value == "hello"
+        environment.shutdown()
+        assert [event["eventType"] for event in told(environment)] == ["DEFROST", "INVOKE", "SHUTDOWN"]
+
+
+@pytest.mark.parametrize(
+    ("on", "attempt"), [("register", 'try_register("SHUTDOWN")'), ("next", "try_next(identifier)")]
+)
+@pytest.mark.parametrize("status", [403, 500])
+def test_the_api_can_answer_an_error(extension: Write, on: Any, attempt: str, status: int) -> None:
+    script = f"""
+    identifier = register("SHUTDOWN") if {on == "next"} else ""
+    tell(statuses=[{attempt}[0] for _ in range(2)])
+    serve(identifier or register("SHUTDOWN"))
+    """
+    with Environment(
+        extensions=[extension(script)], faults=[Fault(on, Respond(status, b"{}"), "ext", times=2)]
+    ) as environment:
+        environment.init()
+        environment.shutdown()
+        assert told(environment)[0] == {"statuses": [status, status]}
+        assert len(environment.timeline.all(Kind.FAULT, "ext")) == 2
+
+
+@pytest.mark.parametrize("on", ["register", "next", "init/error"])
+def test_the_api_can_drop_the_connection(extension: Write, on: Any) -> None:
+    script = f"""
+    try:
+        identifier = register("SHUTDOWN")
+        if {on == "init/error"}:
+            report("init", identifier, "Extension.NoSecrets")
+        next_event(identifier)
+    except http.client.RemoteDisconnected:
+        tell(dropped=True)
+        sys.exit(5)
+    """
+    with Environment(extensions=[extension(script)], faults=[Fault(on, Drop())]) as environment:
+        with pytest.raises(InitFailed) as raised:
+            environment.init()
+        assert raised.value.reason == "exit status 5"
+        assert told(environment) == [{"dropped": True}]
+
+
+def test_a_fault_can_spare_the_first_calls_and_other_extensions(extension: Write) -> None:
+    script = """
+    identifier = register("INVOKE", "SHUTDOWN")
+    while True:
+        status, _, event = try_next(identifier)
+        tell(status=status)
+        if status == 200 and event["eventType"] == "SHUTDOWN":
+            break
+    """
+    fault = Fault("next", Respond(500), "one", skip=1, times=1)
+    with Environment(extensions=[extension(script, "one"), extension(script, "two")]) as environment:
+        environment.faults.add(fault)
+        environment.init()
+        environment.invoke()
+        environment.shutdown()
+        assert [fact["status"] for fact in told(environment, "one")] == [200, 500, 200]
+        assert [fact["status"] for fact in told(environment, "two")] == [200, 200]
+
+
+def test_an_event_can_only_be_delivered_on_next() -> None:
+    with pytest.raises(ValueError, match="'register'"):
+        Fault("register", Deliver({}))
+
+
+# --- What is recorded ---
+
+
+def test_the_log_has_every_line_with_its_time_and_source(extension: Write) -> None:
+    script = f"print('to stdout', flush=True)\nprint('to stderr \\udcff', file=sys.stderr)\n{SHUTDOWN_ONLY}"
+    with Environment(extensions=[extension(script)]) as environment:
+        environment.init()
+        environment.shutdown()
+        lines = {(line.who, line.stream, line.text) for line in environment.log}
+        assert ("ext", "stdout", "to stdout") in lines
+        assert ("ext", "stderr", "to stderr \\udcff") in lines
+        start = environment.timeline.first(Kind.EXTENSION_STARTED).at_ns
+        assert all(start < line.at_ns for line in environment.log)
+        assert "to stdout" in environment.log_text("ext")
+        assert environment.log_text("runtime") == ""
+
+
+def test_an_answer_has_the_lines_of_its_invocation(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "def handler(event, context):\n    print('got', event)\n    raise KeyError(event)\n"
+    )
+    with Environment(function=Function(runtimes.python(), tmp_path)) as environment:
+        environment.init()
+        environment.invoke("apple")
+        answer = environment.invoke("pear")
+        said = [line.text for line in answer.log]
+        assert "got pear" in said
+        assert "got apple" not in said
+        assert answer.error_type == "KeyError"
+        assert "pear" not in repr(answer), "what a function answers may be secret"
+        with pytest.raises(InvocationFailed, match=r"KeyError: 'pear'\n(.|\n)*got pear"):
+            _ = answer.value
+
+
+def test_a_timeline_is_asked_by_kind_and_source() -> None:
+    timeline = Timeline()
+    timeline.add(Kind.EXTENSION_NEXT, "b", at_ns=30)
+    timeline.add(Kind.EXTENSION_NEXT, "a", at_ns=20)
+    timeline.add(Kind.EXTENSION_REGISTERED, "a", at_ns=10, events=["SHUTDOWN"])
+    assert [event.label for event in timeline] == ["a registered", "a next", "b next"]
+    assert timeline.first(Kind.EXTENSION_NEXT).who == "a"
+    assert timeline.last(Kind.EXTENSION_NEXT).who == "b"
+    assert [event.at_ns for event in timeline.all(Kind.EXTENSION_NEXT, "b")] == [30]
+    assert timeline.wait(Kind.EXTENSION_NEXT, times=2).who == "b"
+    with pytest.raises(NotSeen, match=r"no 'invoke end' in this timeline:(.|\n)*a registered"):
+        timeline.first(Kind.INVOKE_END)
+    with pytest.raises(NotSeen, match="'extension next' of 'c'"):
+        timeline.wait(Kind.EXTENSION_NEXT, "c", timeout=0)
+
+
+def test_a_wall_clock_time_has_its_place_on_the_timeline() -> None:
+    timeline = Timeline()
+    event = timeline.add(Kind.INVOKE_START)
+    wall = time.time()
+    later = timeline.add(Kind.INVOKE_END)
+    assert event.at_ns - 5_000_000 <= timeline.at_wall_time(wall) <= later.at_ns + 5_000_000
+
+
+def test_a_timeline_is_written_as_json(extension: Write, tmp_path: Path) -> None:
+    with Environment(extensions=[extension(BOTH)]) as environment:
+        environment.init()
+        environment.timeline.write(tmp_path / "timeline.json")
+        document = json.loads((tmp_path / "timeline.json").read_text())
+        assert document["format"] == "lambda-simulator.timeline/1"
+        registered = next(event for event in document["events"] if event["kind"] == "extension registered")
+        assert registered["who"] == "ext"
+        assert registered["events"] == ["INVOKE", "SHUTDOWN"]
+        assert registered["at_ns"] > 0
+
+
+def test_a_picture_shows_phases_processes_and_marks() -> None:
+    timeline = Timeline()
+    begin = timeline.origin_ns
+    for at, kind, who in [
+        (0, Kind.INIT_START, ""),
+        (0, Kind.EXTENSION_STARTED, "keystart"),
+        (20, Kind.EXTENSION_REGISTERED, "keystart"),
+        (20, Kind.RUNTIME_STARTED, "runtime"),
+        (50, Kind.EXTENSION_NEXT, "keystart"),
+        (60, Kind.RUNTIME_NEXT, "runtime"),
+        (60, Kind.INIT_END, ""),
+        (60, Kind.INVOKE_START, ""),
+        (60, Kind.RUNTIME_EVENT, "runtime"),
+        (80, Kind.RUNTIME_NEXT, "runtime"),
+        (80, Kind.INVOKE_END, ""),
+    ]:
+        timeline.add(kind, who, begin + at * 1_000_000)
+    timeline.add(Kind.EXTENSION_EXITED, "keystart", begin + 100_000_000, code=0)
+    timeline.add(Kind.RUNTIME_EXITED, "runtime", begin + 90_000_000, code=1)
+    marks = {"first read": begin + 40_000_000, "published": begin + 30_000_000}
+    assert render(timeline, marks, width=21).splitlines() == [
+        "           0.0 ms       100.0 ms",
+        "init       ├───────────┤          60.0 ms",
+        "invoke                 ├───┤      20.0 ms",
+        "keystart   ░░░░▒▒▒▒▒▒··········╴  registered 20.0, next 50.0",
+        "runtime        ░░░░░░░░████··×    started 20.0, next 60.0",
+        "published        ▲                30.0 ms",
+        "first read         ▲              40.0 ms",
+        "           ░ starting  ▒ registered  █ handling an event  · waiting for the next",
+    ]
+    assert "\x1b[" not in render(timeline, marks)
+    assert "\x1b[36mkeystart" in render(timeline, marks, colour=True)
+    assert render(Timeline()) == "(nothing has happened)"
+
+
+# --- By hand ---
+
+
+def by_hand(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lambda_simulator", *arguments]
+    return subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+
+
+def test_the_command_runs_an_extension_with_a_function(extension: Write, tmp_path: Path) -> None:
+    done = by_hand(
+        *(
+            "--extension",
+            str(extension(BOTH)),
+            "--runtime",
+            "python",
+            "--event",
+            '{"a": 1}',
+            "--events",
+            "--tree",
+        ),
+        *("--task-root", str(FUNCTIONS / "python" / "echo"), "--timeline", str(tmp_path / "timeline.json")),
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"event": {"a": 1}' in done.stdout
+    assert "ext registered" in done.stdout
+    assert "shutdown ├" in done.stdout.replace("  ", "")
+    assert json.loads((tmp_path / "timeline.json").read_text())["events"]
+
+
+def test_the_command_fails_when_init_or_an_invocation_fails(extension: Write) -> None:
+    done = by_hand("--extension", str(extension("sys.exit(3)")))
+    assert done.returncode == 1
+    assert "Init failed: Extension.Crash (ext: exit status 3)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--event", "{"], "Expecting property name"),
+        (["--env", "NAME"], "--env NAME: not NAME=VALUE"),
+        (["--extension", "/nowhere"], "no such extension: /nowhere"),
+        (["--runtime", "cobol"], "invalid choice: 'cobol'"),
+    ],
+)
+def test_the_command_says_what_is_wrong_with_its_arguments(arguments: list[str], words: str) -> None:
+    done = by_hand(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+def test_the_command_explains_itself() -> None:
+    done = by_hand("--help")
+    assert done.returncode == 0
+    for option in (
+        "--extension FILE",
+        "--task-root",
+        "--initialization-type",
+        "--timeline FILE",
+        "exit code:",
+    ):
+        assert option in done.stdout
