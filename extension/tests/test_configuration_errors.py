@@ -252,6 +252,13 @@ def test_a_named_path_that_is_wrong_is_told_and_nothing_else_is_tried(
     assert str(caught.value) == message
 
 
+def test_a_named_path_that_the_system_refuses_is_told() -> None:
+    path = "/" + "x" * 300
+    with pytest.raises(ConfigurationError) as caught:
+        load({"KEYSTART_CONFIG": path})
+    assert str(caught.value) == f"{path}: The file cannot be read: ENAMETOOLONG."
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
