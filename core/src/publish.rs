@@ -123,7 +123,7 @@ impl Writer {
         for number in self.numbers()? {
             first = first.and(self.generations.rename(&number.to_string(), &old(number)));
         }
-        for name in self.generations.names()? {
+        for name in self.generations.names()?.iter().filter(|name| temporary_number(name.as_bytes()).is_some()) {
             // A reader that has the manifest open must not read zeros; it holds no secret.
             if let Ok(generation) = self.generations.open(name.as_c_str()) {
                 first = first.and(generation.remove(MANIFEST));
