@@ -2,4 +2,4 @@
 
 # Runs every test: ruby -w -Ilib -Itest test/all.rb
 
-Dir[File.join(__dir__, "*_test.rb")].sort.each { |file| require file }
+Dir[File.join(__dir__, "*_test.rb")].each { |file| require file }

@@ -12,14 +12,14 @@ class OptionsTest < KeystartTest
   def test_a_root_that_is_no_text_is_an_invalid_option
     ["", "a\0b", 1, :root, [], true, false, Object.new, BasicObject.new, Pathname("/tmp"), "/\xFF",
      "/\x00\xD8".dup.force_encoding("UTF-16LE"), "/\xFF".b].each do |root|
-      assert_fails(Keystart::InvalidOption, ROOT) { Keystart::Client.new(root: root) }
+      assert_fails(Keystart::InvalidOption, ROOT) { Keystart::Client.new(root:) }
     end
   end
 
   def test_a_timeout_that_is_no_number_in_range_is_an_invalid_option
     [-1, -0.0006, 1_000_000, 999_999.9996, Float::NAN, Float::INFINITY, -Float::INFINITY, 10**400, 1e308, "1", :one,
      true, false, [], Complex(1, 1), BigDecimal("NaN"), Object.new, BasicObject.new].each do |timeout|
-      assert_fails(Keystart::InvalidOption, TIMEOUT) { Keystart::Client.new(timeout: timeout) }
+      assert_fails(Keystart::InvalidOption, TIMEOUT) { Keystart::Client.new(timeout:) }
     end
   end
 

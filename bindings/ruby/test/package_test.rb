@@ -40,13 +40,15 @@ class PackageTest < KeystartTest
   def test_the_signatures_are_valid
     rbs = Gem::Specification.find_all_by_name("rbs").first
     skip "the gem rbs is not installed" unless rbs
-    said, status = Open3.capture2e(RbConfig.ruby, rbs.bin_file("rbs"), "-I", File.join(HERE, "sig"), "validate", "--silent")
+    said, status = Open3.capture2e(RbConfig.ruby, rbs.bin_file("rbs"), "-I", File.join(HERE, "sig"), "validate",
+                                   "--silent")
     assert status.success?, said
   end
 
   def test_the_readers_signatures_fit_what_the_methods_take
-    { get: [[:req, :name]], names: [[:opt, :prefix]], snapshot: [], tls: [[:req, :prefix]] }.each do |name, parameters|
-      [Keystart.method(name), Keystart::Client.instance_method(name), Keystart::Snapshot.instance_method(name)].each do |one|
+    { get: [%i[req name]], names: [%i[opt prefix]], snapshot: [], tls: [%i[req prefix]] }.each do |name, parameters|
+      [Keystart.method(name), Keystart::Client.instance_method(name),
+       Keystart::Snapshot.instance_method(name)].each do |one|
         assert_equal parameters, one.parameters
       end
     end
@@ -80,7 +82,8 @@ class PackageTest < KeystartTest
 
   def test_the_example_in_the_readme_runs_as_it_stands
     database = { user: "me" }
-    @store.publish(1, { "stripe/key" => canary, "db" => JSON.generate(database), "keytab" => "\0\n".b, "tls/cert" => "c" })
+    @store.publish(1,
+                   { "stripe/key" => canary, "db" => JSON.generate(database), "keytab" => "\0\n".b, "tls/cert" => "c" })
     answer = run_example(readme("ruby").first, "p handler(event: {}, context: nil)")
     assert_equal "<Secret \"stripe/key\" (redacted)> fetched at 2026-11-23T09:20:00.180Z\n" \
                  "#{{ user: "me", key_length: canary.length }.inspect}\n", answer

@@ -80,7 +80,8 @@ class ReadTest < KeystartTest
 
   def test_no_prefix_that_is_too_long_for_tls_makes_another_exception_come_out
     @store.publish(1, { "db" => "x" })
-    assert_match(%r{\A"a/a/a/a/a/a/a/a/cert" is not}, assert_fails(Keystart::InvalidName) { @client.tls("a/a/a/a/a/a/a/a") }.message)
+    raised = assert_fails(Keystart::InvalidName) { @client.tls("a/a/a/a/a/a/a/a") }
+    assert_match(%r{\A"a/a/a/a/a/a/a/a/cert" is not}, raised.message)
   end
 
   def test_the_nearest_names_are_offered

@@ -10,7 +10,8 @@ class RedactionTest < KeystartTest
   def setup
     super
     @canary = canary
-    @store.publish(1, { "db" => "{\"#{@canary}", "tls/cert" => @canary, "tls/key" => @canary, "bin" => "\xFF#{@canary}".b })
+    @store.publish(1, { "db" => "{\"#{@canary}", "bin" => "\xFF#{@canary}".b,
+                        "tls/cert" => @canary, "tls/key" => @canary })
     @secret = @client.secret("db")
     @snapshot = @client.snapshot
     [@client, @snapshot].each { |reader| reader.get("db") }
@@ -32,7 +33,7 @@ class RedactionTest < KeystartTest
   def test_nothing_that_prints_objects_prints_a_value
     holders.each do |holder|
       shown = [holder.inspect, holder.to_s, [holder].pretty_inspect, JSON.generate({ "x" => holder }), holder.to_json,
-               ERB.new("<%= holder %>").result_with_hash(holder: holder), irb(holder), Array(holder).join,
+               ERB.new("<%= holder %>").result_with_hash(holder:), irb(holder), Array(holder).join,
                (holder.no_such_method rescue $!.full_message), (Integer(holder) rescue $!.full_message),
                ("" + holder rescue $!.full_message), (holder.dup.freeze.instance_variable_set(:@x, 1) rescue $!.full_message)]
       shown.each { |text| refute_includes text, @canary }
@@ -75,10 +76,7 @@ class RedactionTest < KeystartTest
 
   def holders = [@secret, @client, @snapshot]
 
-  def irb(object)
-    IRB.setup(nil, argv: []) unless IRB.conf[:VERSION]
-    IRB::Inspector.keys_with_inspector(IRB::Inspector::INSPECTORS[:pp]) && IRB::Inspector::INSPECTORS[:pp].inspect_value(object)
-  end
+  def irb(object) = IRB::Inspector::INSPECTORS.fetch(:pp).inspect_value(object)
 
   def corrupt_read
     File.write(File.join(@store.root, "generations/1/secrets/db"), "longer #{@canary}#{@canary}")

@@ -35,8 +35,9 @@ class SnapshotTest < KeystartTest
   def test_a_missing_file_is_damage_while_the_generation_is_there
     File.delete(File.join(@store.root, "generations/1/secrets/key"))
     @store.publish(2, { "key" => "key 2" })
-    assert_fails(Keystart::SecretCorrupt, 'The secret "key" is damaged in generation 1: its file is missing. Start the ' \
-                                          "extension again.") { @snapshot.get("key") }
+    raised = assert_fails(Keystart::SecretCorrupt) { @snapshot.get("key") }
+    assert_equal 'The secret "key" is damaged in generation 1: its file is missing. Start the extension again.',
+                 raised.message
   end
 
   def test_its_facts_stay_when_its_files_are_gone

@@ -23,14 +23,14 @@ class LaidStore
     secrets.each { |name, bytes| write("generations/#{number}/secrets/#{name}", bytes) }
     entries = secrets.to_h { |name, bytes| [name, entry_of(name, bytes).merge(entry)] }
     manifest = { format: "keystart.manifest/1", generation: number, published_at: "2026-11-23T09:20:00.187Z",
-                 writer: { name: "test", version: "0" }, secrets: entries, unavailable: unavailable }
+                 writer: { name: "test", version: "0" }, secrets: entries, unavailable: }
     write("generations/#{number}/manifest.json", JSON.generate(manifest))
     point_to(number)
   end
 
   def state(state, message: nil, failures: {})
-    write("state.json", JSON.generate(format: "keystart.state/1", state: state, generation: 0, pid: 1,
-                                      at: "2026-11-23T09:20:00.123Z", message: message, failures: failures))
+    write("state.json", JSON.generate(format: "keystart.state/1", state:, generation: 0, pid: 1,
+                                      at: "2026-11-23T09:20:00.123Z", message:, failures:))
   end
 
   def point_to(number)

@@ -43,12 +43,14 @@ class TlsTest < KeystartTest
   def test_a_server_that_wants_a_certificate_accepts_the_one_of_the_store
     @store.publish(1, Made::WITH_CA)
     serve do |port|
-      assert_equal ["/CN=client", "/CN=client"], [@client, @client.snapshot].map { |reader| ask(port, reader.tls("tls")) }
+      [@client, @client.snapshot].each { |reader| assert_equal "/CN=client", ask(port, reader.tls("tls")) }
     end
   end
 
   def test_only_the_authority_of_the_store_is_trusted
-    @store.publish(1, Made::PARTS.merge("tls/ca" => Made.certificate("other", Made::MIDDLE_KEY, nil, Made::MIDDLE_KEY, authority: true).to_pem))
+    key = Made.key
+    other = Made.certificate("other", key, nil, key, authority: true)
+    @store.publish(1, Made::PARTS.merge("tls/ca" => other.to_pem))
     serve { |port| assert_raises(OpenSSL::SSL::SSLError) { ask(port, @client.tls("tls")) } }
   end
 

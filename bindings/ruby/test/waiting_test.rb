@@ -51,7 +51,7 @@ class WaitingTest < KeystartTest
   def test_a_target_that_never_comes_to_rest_ends_with_not_ready
     @store.publish(1, { "db" => "x" })
     [0, 0.05].each do |timeout|
-      client = Keystart::Client.new(root: @store.root, timeout: timeout)
+      client = Keystart::Client.new(root: @store.root, timeout:)
       # Each look at `current` finds another target, whose generation is collected already.
       looks = 1
       client.instance_variable_get(:@store).define_singleton_method(:current) { "generations/#{looks += 1}" }
@@ -87,7 +87,9 @@ class WaitingTest < KeystartTest
     waiting = Queue.new
     store = client.instance_variable_get(:@store)
     original = store.method(:current)
-    store.define_singleton_method(:current) { original.call.tap { |target| waiting << true if Errno::ENOENT === target } }
+    store.define_singleton_method(:current) do
+      original.call.tap { |target| waiting << true if Errno::ENOENT === target }
+    end
     reader = Thread.new do
       [call == :get ? client.get("db") : client.public_send(call), nil]
     rescue Keystart::Error => e

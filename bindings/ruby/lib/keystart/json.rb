@@ -62,7 +62,8 @@ module Keystart
       elsif @scanner.skip(/true/) then true
       elsif @scanner.skip(/false/) then false
       elsif @scanner.skip(/null/) then nil
-      else raise Invalid
+      else
+        raise Invalid
       end
     end
 
@@ -136,7 +137,7 @@ module Keystart
 
       size = exact_size(token)
       raise Invalid if size >= INFINITE
-      return token.start_with?("-") ? -0.0 : 0.0 if size <= NOTHING
+      return Float(token.start_with?("-") ? "-0" : "0") if size <= NOTHING
 
       Float(token)
     end
