@@ -35,7 +35,8 @@ class RedactionTest < KeystartTest
       shown = [holder.inspect, holder.to_s, [holder].pretty_inspect, JSON.generate({ "x" => holder }), holder.to_json,
                ERB.new("<%= holder %>").result_with_hash(holder:), irb(holder), Array(holder).join,
                (holder.no_such_method rescue $!.full_message), (Integer(holder) rescue $!.full_message),
-               ("" + holder rescue $!.full_message), (holder.dup.freeze.instance_variable_set(:@x, 1) rescue $!.full_message)]
+               ("" + holder rescue $!.full_message),
+               (holder.dup.freeze.instance_variable_set(:@x, 1) rescue $!.full_message)]
       shown.each { |text| refute_includes text, @canary }
     end
   end

@@ -71,6 +71,12 @@ class KeystartTest < Minitest::Test
     FileUtils.rm_r(@folder)
   end
 
+  # Minitest keeps the reason to itself unless it is verbose.
+  def skip(reason)
+    warn "#{name} is skipped: #{reason}"
+    super
+  end
+
   # Something that is nowhere but in the secret it was put into.
   def canary = "canary-#{SecureRandom.hex(16)}"
 
