@@ -13,6 +13,7 @@ import secrets
 import shutil
 import stat
 import sys
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -69,6 +70,8 @@ def store() -> Iterator[Store]:
     try:
         host, port = server.get_host_and_port()
         endpoint = f"http://{host}:{port}"
+        reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")  # noqa: S310 our own server
+        urllib.request.urlopen(reset).close()  # noqa: S310  what an earlier stage of this process has left
         yield Store(endpoint, _fill(endpoint))
     finally:
         server.stop()

@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keystart
 import pytest
 import stage
 from lambda_simulator import Credentials, Deliver, Environment, Fault, InitFailed, Respond
 from lambda_simulator.timeline import Kind
-
-import keystart
 
 EXTENSION = "keystart"
 
@@ -206,13 +205,12 @@ def test_without_the_extension_every_language_says_so_at_once(tmp_path: Path, st
     assert said.pop().startswith("There is no store at /tmp/keystart. Attach the Keystart extension")
 
 
-def test_a_store_of_secrets_that_never_answers_ends_at_the_deadline(
-    tmp_path: Path, store: stage.Store
-) -> None:
+@pytest.mark.usefixtures("store")
+def test_a_store_of_secrets_that_never_answers_ends_at_the_deadline(tmp_path: Path) -> None:
     with socket.socket() as black_hole:
         black_hole.bind(("127.0.0.1", 0))
         black_hole.listen()
-        endpoint = "http://127.0.0.1:{}".format(black_hole.getsockname()[1])
+        endpoint = f"http://127.0.0.1:{black_hole.getsockname()[1]}"
         configuration = "version: 1\ndeadline: 500ms\nsecrets:\n  db: prod/orders/db\n"
         with stage.environment(
             tmp_path, "python", endpoint, function="echo", configuration=configuration
