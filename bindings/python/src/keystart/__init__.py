@@ -8,9 +8,6 @@ The functions here use one default client, made at the first call; `Keystart(roo
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any
-
 from .errors import (
     Internal,
     InvalidName,
@@ -36,8 +33,10 @@ from .secret import Secret
 from .store import Keystart, Snapshot
 from .version import __version__
 
+TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
     import ssl
+    from typing import Any
 
 __all__ = [
     "Internal",
@@ -74,17 +73,13 @@ __all__ = [
     "tls",
 ]
 
-_default: Keystart | None = None
-_making = threading.Lock()
+_default: dict[str, Keystart] = {}
 
 
 def _client() -> Keystart:
-    global _default
-    if _default is None:
-        with _making:
-            if _default is None:
-                _default = Keystart()
-    return _default
+    """Gives the default client, made at the first call (contract 6.1.5)."""
+    # setdefault is atomic, and unlike a lock nobody can hold it at the moment of a fork.
+    return _default.get("client") or _default.setdefault("client", Keystart())
 
 
 def get(name: str) -> str:

@@ -5,23 +5,28 @@ The rules of the contract are in the core, not here.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable
-from typing import Any
 
 from . import _native, errors
 from .version import __version__
+
+TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 # cffi gives a library that no type checker can look into.
 ffi: Any = _native.ffi
 lib: Any = _native.lib
 NULL = ffi.NULL
+# Looked up once: ffi.new is faster with a type than with its name.
+_BYTES = ffi.typeof("keystart_bytes *")
+_ERROR = ffi.typeof("keystart_error **")
 
 
 def call(function: Callable[..., int], *arguments: Any) -> None:
     """Calls a function of the core and raises the exception of its code."""
-    err = ffi.new("keystart_error **")
+    err = ffi.new(_ERROR)
     number = function(*arguments, err)
     if number:
         raise _error(number, err[0])
@@ -29,8 +34,10 @@ def call(function: Callable[..., int], *arguments: Any) -> None:
 
 def give_bytes(function: Callable[..., int], *arguments: Any) -> bytes:
     """Calls a function whose last output is `keystart_bytes`; the core's own copy is zeroed at once."""
-    out = ffi.new("keystart_bytes *")
-    call(function, *arguments, out)
+    out, err = ffi.new(_BYTES), ffi.new(_ERROR)
+    number = function(*arguments, out, err)
+    if number:
+        raise _error(number, err[0])
     try:
         return bytes(ffi.buffer(out.data, out.len))
     finally:
@@ -44,28 +51,28 @@ def give_store(function: Callable[..., int], *arguments: Any) -> Any:
     return ffi.gc(out[0], lib.keystart_store_free)
 
 
+def check_name(name: object) -> None:
+    """Raises `InvalidName` for what is not the name of a secret."""
+    call(lib.keystart_name_check, *text(name))
+
+
 def text(value: object) -> tuple[Any, int]:
-    """Gives a name to the core as pointer and length; what is no text is NULL there."""
+    """Gives text as pointer and length, which for cffi is bytes and theirs; what is no text is NULL."""
     if not isinstance(value, str):
         return NULL, 0
-    data = encode(value)
-    return ffi.from_buffer(data), len(data)
-
-
-def encode(value: str) -> bytes:
-    """Encodes a name; a lone surrogate is told as U+FFFD (contract 8.3)."""
-    try:
-        return value.encode()
-    except UnicodeEncodeError:
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    data = _encode(value)
+    return data, len(data)
 
 
 def root(value: object) -> tuple[Any, int]:
     """Gives a root argument; what is no text is told by a NUL byte."""
     if value is None:
         return NULL, 0
-    data = os.fsencode(value) if isinstance(value, str) else b"\0"
-    return ffi.from_buffer(data), len(data)
+    try:
+        data = value.encode() if isinstance(value, str) else b"\0"
+    except UnicodeEncodeError:
+        data = b"\0"
+    return data, len(data)
 
 
 def milliseconds(seconds: object) -> Any:
@@ -73,31 +80,38 @@ def milliseconds(seconds: object) -> Any:
     if seconds is None:
         return NULL
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        return ffi.new("double *", math.nan)
+        return ffi.new("double *", float("nan"))
     try:
         return ffi.new("double *", seconds * 1000.0)
-    except OverflowError:
-        return ffi.new("double *", math.inf)
+    except OverflowError:  # of an int that no double can hold
+        return ffi.new("double *", float("inf"))
 
 
 def variable(name: str) -> tuple[Any, int]:
     """Gives a variable of the environment; Python reads it, because getenv races with os.environ's putenv."""
     value = os.environb.get(name.encode())
-    return (NULL, 0) if value is None else (ffi.from_buffer(value), len(value))
+    return (NULL, 0) if value is None else (value, len(value))
+
+
+def _encode(value: str) -> bytes:
+    """Encodes text; a lone surrogate is told as U+FFFD (contract 8.3)."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def _error(number: int, error: Any) -> errors.KeystartError:
     try:
-        secret = None if error.secret == NULL else _text(error.secret, error.secret_len)
-        return errors.BY_NUMBER[number](
-            _text(error.code_name, error.code_name_len), _text(error.message, error.message_len), secret
-        )
+        message = _decode(error.message, error.message_len)
+        secret = None if error.secret == NULL else _decode(error.secret, error.secret_len)
     finally:
         lib.keystart_error_free(error)
+    return errors.BY_NUMBER[number](message, secret)
 
 
-def _text(data: Any, length: int) -> str:
-    return bytes(ffi.buffer(data, length)).decode(errors="replace")
+def _decode(data: Any, length: int) -> str:
+    return bytes(ffi.buffer(data, length)).decode()
 
 
 def _check_version() -> None:

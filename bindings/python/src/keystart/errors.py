@@ -18,6 +18,11 @@ KeystartError
 ├── SnapshotExpired        306  take a new one
 ├── RefreshUnavailable     401  reserved
 ├── RefreshFailed          402  reserved
+├── StoreLocked            501  this and the next are a writer's; no reader raises them
+├── StoreUnwritable        502
+├── NameConflict           503
+├── ValueTooLarge          504
+├── ManifestTooLarge       505
 └── Internal               901  a bug of Keystart
 """
 
@@ -27,9 +32,10 @@ from __future__ import annotations
 class KeystartError(Exception):
     """Is what every error of Keystart is: `code` is its word, `secret` the name that was asked for or None."""
 
-    def __init__(self, code: str, message: str, secret: str | None = None) -> None:
-        super().__init__(code, message, secret)
-        self.code = code
+    code = ""
+
+    def __init__(self, message: str, secret: str | None = None) -> None:
+        super().__init__(message, secret)
         self.message = message
         self.secret = secret
 
@@ -40,75 +46,139 @@ class KeystartError(Exception):
 class InvalidName(KeystartError):
     """The name is not one by the contract."""
 
+    code = "invalid_name"
+
 
 class InvalidOption(KeystartError):
     """Root or timeout is not usable."""
+
+    code = "invalid_option"
 
 
 class NotAttached(KeystartError):
     """There is no store: no extension is attached, or KEYSTART_DIR is wrong."""
 
+    code = "not_attached"
+
 
 class NotReady(KeystartError):
     """The store was not ready within the timeout, or was stopped."""
+
+    code = "not_ready"
 
 
 class PrefetchFailed(KeystartError):
     """The extension could not fetch what is required; the message names each secret and the reason."""
 
+    code = "prefetch_failed"
+
 
 class LayoutInsecure(KeystartError):
     """The store does not lie as the contract says, so nothing is read from it."""
+
+    code = "layout_insecure"
 
 
 class ManifestInvalid(KeystartError):
     """The manifest is missing, not JSON, or of a wrong shape."""
 
+    code = "manifest_invalid"
+
 
 class ManifestUnsupported(KeystartError):
     """The manifest has a format that this version does not know."""
+
+    code = "manifest_unsupported"
 
 
 class StoreUnreadable(KeystartError):
     """The system refuses to read; the message has the errno's name."""
 
+    code = "store_unreadable"
+
 
 class SecretNotFound(KeystartError, KeyError):
     """The secret is not in the store; the message offers the nearest names."""
 
-    __str__ = KeystartError.__str__  # KeyError would show the repr
+    code = "secret_not_found"
 
 
 class SecretUnavailable(KeystartError):
     """The secret is optional and could not be fetched."""
 
+    code = "secret_unavailable"
+
 
 class SecretCorrupt(KeystartError):
     """The secret's file is missing or has another size than the manifest says."""
+
+    code = "secret_corrupt"
 
 
 class SecretNotText(KeystartError):
     """The secret was asked as text and is not valid UTF-8."""
 
+    code = "secret_not_text"
+
 
 class SecretNotJson(KeystartError):
     """The secret was asked as JSON and is not."""
+
+    code = "secret_not_json"
 
 
 class SnapshotExpired(KeystartError):
     """The snapshot's generation was collected; take a new snapshot."""
 
+    code = "snapshot_expired"
+
 
 class RefreshUnavailable(KeystartError):
     """Reserved: nobody answers a request to refresh."""
+
+    code = "refresh_unavailable"
 
 
 class RefreshFailed(KeystartError):
     """Reserved: a request to refresh was answered with an error."""
 
+    code = "refresh_failed"
+
+
+class StoreLocked(KeystartError):
+    """Another writer is alive."""
+
+    code = "store_locked"
+
+
+class StoreUnwritable(KeystartError):
+    """The system refuses to write; the message has the errno's name."""
+
+    code = "store_unwritable"
+
+
+class NameConflict(KeystartError):
+    """Two secrets have one name, or one name is the folder of the other."""
+
+    code = "name_conflict"
+
+
+class ValueTooLarge(KeystartError):
+    """A value has more than 1,048,576 bytes."""
+
+    code = "value_too_large"
+
+
+class ManifestTooLarge(KeystartError):
+    """The manifest would have more than 1,048,576 bytes."""
+
+    code = "manifest_too_large"
+
 
 class Internal(KeystartError):
     """Keystart failed in a way it should not. Please report it."""
+
+    code = "internal"
 
 
 # contract §8: the pinned numbers, as the core gives them.
@@ -130,5 +200,10 @@ BY_NUMBER: dict[int, type[KeystartError]] = {
     306: SnapshotExpired,
     401: RefreshUnavailable,
     402: RefreshFailed,
+    501: StoreLocked,
+    502: StoreUnwritable,
+    503: NameConflict,
+    504: ValueTooLarge,
+    505: ManifestTooLarge,
     901: Internal,
 }

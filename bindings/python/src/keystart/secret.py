@@ -1,36 +1,42 @@
-"""Holds one secret in a value object that shows its name, never its value."""
+"""Holds one secret in a value object that shows its name, never its value. It reads nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
-
 from .errors import SecretNotText
+
+TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 
 class Secret:
-    """One secret of the store. `info` is its entry in the manifest (contract 6.5.5)."""
+    """One secret as it was when it was read."""
 
-    __slots__ = ("__reveal", "info", "name")
+    __slots__ = ("__facts", "__value", "name")
 
-    def __init__(self, name: str, value: bytes, info: dict[str, Any]) -> None:
+    def __init__(self, name: str, value: bytes, facts: Callable[[], dict[str, Any]]) -> None:
         self.name = name
-        self.info = info
+        self.__facts = facts
         # In a closure: what walks attributes (debuggers, error trackers) finds a function.
-        self.__reveal: Callable[[], bytes] = lambda: value
+        self.__value: Callable[[], bytes] = lambda: value
 
     def reveal(self) -> str:
         """Gives the value as text; raises `SecretNotText` when it is not valid UTF-8."""
         try:
-            return self.__reveal().decode()
+            return self.__value().decode()
         except UnicodeDecodeError:
-            pass  # outside of this block, because the exception carries the bytes
-        message = f'The secret "{self.name}" is not valid UTF-8 text. Read it as bytes.'
-        raise SecretNotText("secret_not_text", message, self.name)
+            pass  # raised after this block, because this exception carries the bytes
+        raise SecretNotText(f'The secret "{self.name}" is not valid UTF-8 text. Read it as bytes.', self.name)
 
     def reveal_bytes(self) -> bytes:
         """Gives the value's exact bytes."""
-        return self.__reveal()
+        return self.__value()
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Is what `Keystart.info` gives, of the generation that the value came from; `stale` is as of now."""
+        return self.__facts()
 
     def __repr__(self) -> str:
         return f'<Secret "{self.name}" (redacted)>'

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-from typing import TYPE_CHECKING, Any
-
 from . import core
 from .core import lib
+from .errors import SnapshotExpired
 from .secret import Secret
 
+TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 _BYTES, _TEXT, _JSON = 0, 1, 2
+# How often a question of several parts starts again; each time the writer has published twice in between.
+_TRIES = 100
 
 
 class Reader:
@@ -42,16 +46,18 @@ class Reader:
 
         Errors as for `get_bytes`, and `SecretNotJson`.
         """
+        import json  # only those pay for it who use it
+
         return json.loads(core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _JSON))
 
     def path(self, name: str) -> str:
         """Gives the absolute path of a secret's file, for libraries that want one. The file is not looked at."""
-        return os.fsdecode(core.give_bytes(lib.keystart_secret_path, self._store, *core.text(name)))
+        return core.give_bytes(lib.keystart_secret_path, self._store, *core.text(name)).decode()
 
     def names(self, prefix: str | None = None) -> list[str]:
         """Gives the names of all secrets, or of those below the folder `prefix`, sorted by bytes."""
         if prefix is not None and not isinstance(prefix, str):
-            core.call(lib.keystart_name_check, core.NULL, 0)
+            core.check_name(prefix)
         joined = core.give_bytes(lib.keystart_names_list, self._store, *core.text(prefix))
         return joined.decode().split("\n") if joined else []
 
@@ -60,15 +66,17 @@ class Reader:
 
         That is path, size (bytes), encoding, fetched_at and refresh_after (RFC 3339, UTC), and source.
         """
+        import json  # only those pay for it who use it
+
         info: dict[str, Any] = json.loads(
             core.give_bytes(lib.keystart_secret_info, self._store, *core.text(name))
         )
         return info
 
     def secret(self, name: str) -> Secret:
-        """Gives a secret as an object whose repr, str and format never show the value."""
-        one = self.snapshot()
-        return Secret(name, one.get_bytes(name), one.info(name))
+        """Gives a secret as an object whose repr, str and format never show the value. Errors as for `get_bytes`."""
+        core.check_name(name)
+        return self._at_one_instant(lambda one: Secret(name, one.get_bytes(name), lambda: one.info(name)))
 
     def snapshot(self) -> Snapshot:
         """Binds a reader to the generation that is published now: what it gives belongs together."""
@@ -77,27 +85,25 @@ class Reader:
     def tls(self, prefix: str) -> ssl.SSLContext:
         """Makes a context for mutual TLS from `<prefix>/cert`, `<prefix>/key` and, where there is one, `<prefix>/ca`.
 
-        All come from one generation. Without a `ca` the system's authorities are trusted. What is not PEM raises
-        `ssl.SSLError`.
+        All come from one generation. Without a `ca` the system's authorities are trusted. Errors as for `get`; what
+        OpenSSL cannot use raises `ssl.SSLError`.
         """
-        import ssl  # 10 ms that only those pay who use it
+        core.check_name(prefix)
+        core.check_name(f"{prefix}/cert")
+        from . import mtls
 
-        one = self.snapshot()
-        certificate, key = one.path(f"{prefix}/cert"), one.path(f"{prefix}/key")
-        trusted = one.get(f"{prefix}/ca") if one._lists(f"{prefix}/ca") else None
-        context = ssl.create_default_context(cadata=trusted)
-        context.load_cert_chain(certificate, key)
-        return context
+        return self._at_one_instant(lambda one: mtls.context(one, prefix))
 
-    def _lists(self, name: str) -> bool:
-        """Says whether a name is in the manifest; one that is unavailable raises (contract 6.5.7)."""
-        from .errors import SecretNotFound
-
-        try:
-            self.path(name)
-        except SecretNotFound:
-            return False
-        return True
+    def _at_one_instant(self, question: Callable[[Snapshot], T]) -> T:
+        """Asks several things of one generation; again of the next when it was collected meanwhile (contract 6.2.7)."""
+        for _ in range(_TRIES - 1):
+            one = self.snapshot()
+            try:
+                return question(one)
+            except SnapshotExpired:
+                if one is self:
+                    raise
+        return question(self.snapshot())
 
 
 class Keystart(Reader):
