@@ -4,7 +4,8 @@
  * stores an error at `*err` for keystart_error_free. `err` may be NULL when only the number is wanted.
  * An output is written only when 0 is answered. A `const T *` is borrowed for the call; a `T **` output is the
  * caller's and goes to the `_free` of its type, which ignores NULL. Bytes are a pointer and a length; text is UTF-8
- * and ends without a NUL. Handles may be used from several threads at once and after a fork, but freed only once.
+ * and ends without a NUL. Handles may be used from several threads at once, and stores after a fork too; each is freed
+ * once. A writer and its drafts belong to one process.
  * Where a pointer is NULL that must not be, the answer is 901 (internal).
  */
 

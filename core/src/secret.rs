@@ -5,7 +5,6 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// Owns the bytes of one secret. There is no `Display`, and `Debug` tells nothing, not even the length.
-#[derive(PartialEq, Eq)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {

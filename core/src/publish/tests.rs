@@ -337,7 +337,7 @@ fn what_the_writer_did_not_make_stays() {
     fs::write(format!("{root}/notes"), "").unwrap();
     fs::create_dir(format!("{root}/generations/notes")).unwrap();
     fs::create_dir(format!("{root}/generations/007")).unwrap();
-    drop(open(&root).unwrap());
+    open(&root).unwrap().stop().unwrap();
     assert_eq!(names_in(&root), ["generations", "lock", "notes", "state.json"]);
     assert_eq!(names_in(format!("{root}/generations")), ["007", "notes"]);
 }
@@ -497,6 +497,12 @@ fn a_full_disk_is_told_and_the_old_set_stays() {
         assert_eq!(seen(&root).unwrap(), "old");
         assert_eq!(names_in(format!("{root}/generations")), ["1"]);
         assert_eq!(pair("new").publish(&mut writer).unwrap(), 3);
+
+        let fill = fs::write(format!("{disk}/fill"), vec![0; 400_000]).unwrap_err();
+        assert_eq!(fill.kind(), std::io::ErrorKind::StorageFull);
+        writer.stop().unwrap();
+        assert!(names_in(format!("{root}/generations")).is_empty());
+        assert_eq!(state(&root)["state"], "stopped");
     });
     assert!(std::process::Command::new("umount").arg(&disk).status().unwrap().success());
     outcome.unwrap();
