@@ -39,7 +39,7 @@ def node() -> Runtime:
     """aws-lambda-ric (npm) in the Node that is found on PATH."""
     program = _program("node")
     if not (NODE_CLIENT / "dist" / "rapid-client.node").exists():
-        raise RuntimeMissing(f"aws-lambda-ric is not installed: {FOLDER / 'node' / 'install'}")
+        raise RuntimeMissing(f"aws-lambda-ric is not installed: npm ci --prefix {FOLDER / 'node'}")
     return Runtime((program, str(NODE_CLIENT / "bin" / "index.mjs")), "AWS_Lambda_nodejs20.x", (FOLDER,))
 
 
