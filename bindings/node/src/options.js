@@ -24,16 +24,15 @@ function readRoot(given) {
   if (typeof root !== 'string' || root === '' || root.includes('\0')) throw errors.invalidRoot();
   // Node would put U+FFFD for a lone surrogate, and open another path than the one that was given
   if (!root.isWellFormed()) throw errors.invalidRoot();
-  const absolute = root.startsWith('/') ? root : `${workingFolder(root)}/${root}`;
+  const absolute = root.startsWith('/') ? root : `${workingFolder()}/${root}`;
   return absolute.replace(/(?<=.)\/+$/s, '');
 }
 
-/** @param {string} root */
-function workingFolder(root) {
+function workingFolder() {
   try {
     return process.cwd();
-  } catch (error) {
-    throw errors.storeUnreadable(root, /** @type {NodeJS.ErrnoException} */ (error).code ?? 'ENOENT', '.');
+  } catch {
+    throw errors.invalidRoot(); // contract 6.1.1: it was removed
   }
 }
 

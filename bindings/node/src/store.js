@@ -67,7 +67,7 @@ class Generation {
   /** @param {string} name */
   #readSecret(name) {
     const { size } = this.manifest.entry(name);
-    checkRoot(this.#root);
+    if (!checkRoot(this.#root)) throw new Missing(errors.notAttached(this.#root));
     this.#checkFolders();
     /** @param {string} what */
     const corrupt = (what) => errors.secretCorrupt(name, this.number, what);
@@ -148,7 +148,7 @@ class Store {
     for (;;) {
       const { target, errno } = readCurrent(this.root);
       if (target !== null && target === this.#target && this.#generation !== null) return this.#generation;
-      checkRoot(this.root);
+      if (!checkRoot(this.root)) throw errors.notAttached(this.root);
       if (target !== null || errno === 'EINVAL') return this.#open(target);
       if (errno !== 'ENOENT') throw errors.storeUnreadable(this.root, errno, 'current');
       const message = this.#unpublished();
@@ -214,6 +214,8 @@ class Instant {
     try {
       return this.#generation.value(name);
     } catch (error) {
+      // a root that is gone took the generation with it
+      if (error instanceof errors.NotAttached) throw errors.snapshotExpired(name, this.#generation.number);
       if (!(error instanceof Missing)) throw error;
       if (lstat(this.root, this.folder) !== null) throw error.error;
       throw errors.snapshotExpired(name, this.#generation.number);
@@ -270,18 +272,19 @@ function readCurrent(root) {
 }
 
 /**
- * Contract 6.2.2.
+ * Contract 6.2.2; false when there is no root.
  * @param {string} root
  */
 function checkRoot(root) {
   const stats = lstat(root, '.');
-  if (stats === null) throw errors.notAttached(root);
+  if (stats === null) return false;
   if (stats.isSymbolicLink()) throw errors.layoutInsecure(root, 'the root is a symbolic link');
   if (!stats.isDirectory()) throw errors.layoutInsecure(root, 'the root is not a directory');
   if (stats.uid !== 0 && stats.uid !== process.geteuid?.()) {
     throw errors.layoutInsecure(root, 'the root belongs to another user');
   }
   if ((stats.mode & 0o022) !== 0) throw errors.layoutInsecure(root, 'the root is writable by group or others');
+  return true;
 }
 
 /**

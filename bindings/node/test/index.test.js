@@ -151,7 +151,7 @@ test('a working folder that is gone is an error of ours', () => {
     process.chdir(folder);
     fs.rmdirSync(folder);
     try { new keystart.Keystart({ root: 'store' }); } catch (error) { console.log(error.name, error.message); }`;
-  assert.match(run(script), /^StoreUnreadable The store at store cannot be read: ENOENT at \.\. /);
+  assert.match(run(script), /^InvalidOption The root must be a path /);
 });
 
 test('loading the package loads nothing of Node that was not there', () => {

@@ -222,6 +222,13 @@ test('a snapshot stays with its generation', (t) => {
   assert.equal(snapshot.snapshot(), snapshot);
 });
 
+test('a snapshot of a store that is gone has expired', (t) => {
+  const root = buildStore(t, { db: 'one' });
+  const snapshot = open(root).snapshot();
+  fs.rmSync(root, { recursive: true });
+  assert.throws(() => snapshot.get('db'), { name: 'SnapshotExpired', secret: 'db' });
+});
+
 test('a snapshot that expired still gives what was read, and a new one cures it', (t) => {
   const root = buildStore(t, { db: 'one', api: 'one' });
   const client = open(root);
