@@ -5,9 +5,11 @@ Every failure comes out as `Refused`, which says whether asking again can help.
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -21,13 +23,16 @@ from botocore.exceptions import (
     NoRegionError,
     PartialCredentialsError,
 )
+from botocore.parsers import ResponseParserError
 
 from .fetched import Answer, wall_clock
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import GetSecretValueRequestTypeDef
 
-# aws-facts: what Secrets Manager, Parameter Store and STS name when asking again can help.
+Result = TypeVar("Result")
+
+# What Secrets Manager, Parameter Store and STS name when asking again can help.
 _RETRYABLE = frozenset(
     {
         "InternalFailure",
@@ -43,7 +48,9 @@ _RETRYABLE = frozenset(
     }
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
-_CONNECT_TIMEOUT = 2.0
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
+_CONNECT_TIMEOUT = 2.0  # seconds
+NO_WAY_OUT = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 
 
 class Refused(Exception):
@@ -55,17 +62,16 @@ class Refused(Exception):
         self.message = message
         self.retryable = retryable
 
-    @property
-    def denied(self) -> bool:
-        return self.code in _DENIED
-
 
 class Aws:
     """The clients of one start, each made once for its service, region and role; safe from several threads."""
 
     def __init__(self, region: str | None, deadline: float, profile: str | None = None) -> None:
+        # Making a client is not safe from several threads; assuming a role waits for the network, so that each role
+        # has a lock of its own and one that hangs holds up nobody else.
         self._lock = threading.Lock()
-        self._region = region
+        self._role_locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._region = region or os.environ.get("AWS_REGION")  # boto3 knows only AWS_DEFAULT_REGION
         self._profile = profile
         self._sessions: dict[str | None, boto3.Session] = {}
         self._clients: dict[tuple[str, str | None, str | None], Any] = {}
@@ -86,96 +92,113 @@ class Aws:
             request["VersionStage"] = stage
         if version_id is not None:
             request["VersionId"] = version_id
-        action = f"secretsmanager:GetSecretValue on {secret_id}"
         client = self._client("secretsmanager", region, role)
-        answer = _ask(action, lambda: client.get_secret_value(**request))
-        source = {
-            "provider": "secretsmanager",
-            "id": secret_id,
-            "region": client.meta.region_name,
-            "version_id": answer["VersionId"],
-            "version_stages": answer.get("VersionStages", []),
-            "field": None,
-        }
-        if "SecretString" in answer:
-            return Answer(answer["SecretString"].encode(), "utf-8", source, wall_clock())
-        return Answer(answer["SecretBinary"], "binary", source, wall_clock())
+
+        def call() -> Answer:
+            answer = client.get_secret_value(**request)
+            source = _source(
+                "secretsmanager", secret_id, client, answer["VersionId"], answer.get("VersionStages")
+            )
+            if "SecretString" in answer:
+                return _text(answer["SecretString"], source)
+            return Answer(answer["SecretBinary"], "binary", source, wall_clock())
+
+        return _ask(f"secretsmanager:GetSecretValue on {secret_id}", call)
 
     def parameters(self, region: str | None, role: str | None, ids: Sequence[str]) -> dict[str, Answer]:
         """Asks GetParameters once for at most 10 ids; one that does not exist is missing in the answer."""
         client = self._client("ssm", region, role)
-        action = f"ssm:GetParameters on {', '.join(ids)}, and kms:Decrypt on the key of a SecureString"
-        answer = _ask(action, lambda: client.get_parameters(Names=list(ids), WithDecryption=True))
-        found: dict[str, Answer] = {}
-        for parameter in answer["Parameters"]:
-            selector = parameter.get("Selector", "")
-            for name in (parameter["Name"] + selector, parameter.get("ARN", "") + selector):
-                found[name] = _parameter(parameter, client.meta.region_name)
-        return {name: found[name] for name in ids if name in found}
+
+        def call() -> dict[str, Answer]:
+            found: dict[str, Answer] = {}
+            for parameter in client.get_parameters(Names=list(ids), WithDecryption=True)["Parameters"]:
+                selector = parameter.get("Selector", "")
+                for name in (parameter["Name"] + selector, parameter.get("ARN", "") + selector):
+                    found[name] = _parameter(parameter, client)
+            return {name: found[name] for name in ids if name in found}
+
+        return _ask(
+            f"ssm:GetParameters on {', '.join(ids)}, and kms:Decrypt on the key of a SecureString", call
+        )
 
     def parameters_below(
         self, region: str | None, role: str | None, path: str, token: str | None
     ) -> tuple[list[tuple[str, Answer]], str | None]:
         """Asks GetParametersByPath for one page: names with answers, and the token of the next page."""
         client = self._client("ssm", region, role)
-        action = f"ssm:GetParametersByPath on {path}, and kms:Decrypt on the key of a SecureString"
         page = {"NextToken": token} if token else {}
-        answer = _ask(
-            action,
-            lambda: client.get_parameters_by_path(Path=path, Recursive=True, WithDecryption=True, **page),
-        )
-        found = [
-            (parameter["Name"], _parameter(parameter, client.meta.region_name))
-            for parameter in answer["Parameters"]
-        ]
-        return found, answer.get("NextToken")
+
+        def call() -> tuple[list[tuple[str, Answer]], str | None]:
+            answer = client.get_parameters_by_path(Path=path, Recursive=True, WithDecryption=True, **page)
+            found = [(parameter["Name"], _parameter(parameter, client)) for parameter in answer["Parameters"]]
+            return found, answer.get("NextToken")
+
+        return _ask(f"ssm:GetParametersByPath on {path}, and kms:Decrypt on the key of a SecureString", call)
 
     def _client(self, service: str, region: str | None, role: str | None) -> Any:
-        """Gives the client; making one, a role's session included, happens once, under the lock."""
         key = (service, region, role)
+        session = self._own_session() if role is None else self._role_session(role)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._made(service, region, self._session(role))
+                self._clients[key] = self._made(service, region, session)
             return self._clients[key]
 
     def _made(self, service: str, region: str | None, session: boto3.Session) -> Any:
+        # The stubs know `client` only with a literal for each service.
+        make: Any = session.client
         return _ask(
-            f"a client for {service}",
-            lambda: session.client(service, region_name=region or self._region, config=self._config),  # type: ignore[call-overload]
+            f"a client of {service}",
+            lambda: make(service, region_name=region or self._region, config=self._config),
         )
 
-    def _session(self, role: str | None) -> boto3.Session:
-        if role not in self._sessions:
-            self._sessions[role] = (
-                _ask("a session", lambda: boto3.Session(profile_name=self._profile))
-                if role is None
-                else self._assumed(role)
-            )
-        return self._sessions[role]
+    def _own_session(self) -> boto3.Session:
+        with self._lock:
+            if None not in self._sessions:
+                self._sessions[None] = _ask("a session", lambda: boto3.Session(profile_name=self._profile))
+            return self._sessions[None]
+
+    def _role_session(self, role: str) -> boto3.Session:
+        with self._lock:
+            lock = self._role_locks[role]
+        with lock:
+            if role not in self._sessions:
+                self._sessions[role] = self._assumed(role)
+            return self._sessions[role]
 
     def _assumed(self, role: str) -> boto3.Session:
-        client = self._made("sts", None, self._session(None))
-        answer = _ask(
-            f"sts:AssumeRole on {role}",
-            lambda: client.assume_role(RoleArn=role, RoleSessionName="keystart"),
-        )
-        given = answer["Credentials"]
-        return boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+        client = self._client("sts", None, None)
+
+        def call() -> boto3.Session:
+            given = client.assume_role(RoleArn=role, RoleSessionName="keystart")["Credentials"]
+            return boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+
+        return _ask(f"sts:AssumeRole on {role}", call)
 
 
-def _parameter(parameter: Any, region: str) -> Answer:
-    source = {
-        "provider": "ssm",
-        "id": parameter["Name"] + parameter.get("Selector", ""),
-        "region": region,
-        "version_id": str(parameter["Version"]),
-        "version_stages": [],
+def _parameter(parameter: Any, client: Any) -> Answer:
+    name = parameter["Name"] + parameter.get("Selector", "")
+    return _text(parameter["Value"], _source("ssm", name, client, str(parameter["Version"]), None))
+
+
+def _source(
+    provider: str, name: str, client: Any, version: str, stages: Sequence[str] | None
+) -> dict[str, Any]:
+    return {
+        "provider": provider,
+        "id": name,
+        "region": client.meta.region_name,
+        "version_id": version,
+        "version_stages": list(stages or ()),
         "field": None,
     }
-    return Answer(parameter["Value"].encode(), "utf-8", source, wall_clock())
 
 
-def _ask(action: str, call: Any) -> Any:
+def _text(value: str, source: dict[str, Any]) -> Answer:
+    # A service's JSON can escape half of a surrogate pair, which no UTF-8 can hold.
+    return Answer(value.encode("utf-8", "surrogatepass"), "utf-8", source, wall_clock())
+
+
+def _ask(action: str, call: Callable[[], Result]) -> Result:
     """Calls once and turns every failure into words: what was refused, and what would help."""
     try:
         return call()
@@ -192,22 +215,33 @@ def _ask(action: str, call: Any) -> Any:
     except (ConnectTimeoutError, EndpointConnectionError) as error:
         raise Refused(
             "ConnectionFailed",
-            f"{error} A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint.",
+            f"{_sentence(error)} {NO_WAY_OUT}",
             retryable=True,
         ) from None
     except HTTPClientError as error:
-        raise Refused("ConnectionFailed", str(error), retryable=True) from None
+        raise Refused("ConnectionFailed", _sentence(error), retryable=True) from None
+    except (ResponseParserError, KeyError, TypeError):
+        # Their texts hold what was answered, and so perhaps a secret.
+        raise Refused(
+            "InvalidAnswer",
+            f"The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL.",
+        ) from None
     except BotoCoreError as error:
-        raise Refused(type(error).__name__, str(error)) from None
+        raise Refused(type(error).__name__, _sentence(error)) from None
 
 
 def _refused(action: str, error: ClientError) -> Refused:
     details = error.response.get("Error", {})
-    code = details.get("Code", "Unknown")
-    message = details.get("Message", "the service gave no reason").rstrip()
+    code = details.get("Code") or "Unknown"
+    message = _sentence(details.get("Message") or "The service gave no reason")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code in _DENIED:
-        message = f"{message} Allow {action}; the resource policy and the KMS key can deny it too."
-    elif code in ("ExpiredTokenException", "ExpiredToken"):
-        message = f"{message} Log in again, or get new credentials."
+        message += f" Allow {action}; the resource policy and the KMS key can deny it too."
+    elif code in _EXPIRED:
+        message += " Log in again, or get new credentials."
     return Refused(code, message, retryable=code in _RETRYABLE or status >= 500)
+
+
+def _sentence(reason: object) -> str:
+    text = str(reason).rstrip()
+    return text if text.endswith((".", "!", "?")) else text + "."

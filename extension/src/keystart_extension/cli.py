@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 _EXIT_FAILED = 1
+_EXIT_INTERRUPTED = 128 + 2  # as a shell tells SIGINT
 
 _EPILOG = """\
 Started by Lambda from /opt/extensions (AWS_LAMBDA_RUNTIME_API is set), keystart without arguments is the extension
@@ -131,22 +132,25 @@ def _pull(arguments: argparse.Namespace) -> int:
 
     from .configuration import ConfigurationError
     from .log import Log
-    from .process import Failed, publish
+    from .publish import Failed, give_up, publish, wipe
     from .store import Writer
 
     log = Log.from_environment(os.environ)
     try:
         plan = _plan(arguments.configuration)
-        log.info(f"fetching {len(plan.entries)} entries of {plan.source_file}")
         writer = Writer(arguments.root)
     except (ConfigurationError, KeystartError) as error:
         return _fail(str(error))
+    log.info(f"fetching {len(plan.entries)} entries of {plan.source_file}")
     try:
         publish(plan, writer, log, arguments.profile)
     except Failed as failed:
-        writer.fail(failed.message, failed.failures)
-        reasons = [f"  - {name}: {why.code}: {why.message}" for name, why in failed.failures.items()]
-        return _fail("\n".join([failed.message, *reasons]))
+        give_up(failed, writer, plan, log)
+        return _fail("\n  - ".join(failed.lines()))
+    except KeyboardInterrupt:
+        wipe(writer, plan, log)
+        _fail("interrupted; nothing is published.")
+        return _EXIT_INTERRUPTED
     print(f"{writer.root}/current/secrets")
     return 0
 

@@ -1,4 +1,4 @@
-"""Speaks Lambda's Extensions API: register, next, init/error, exit/error. It knows nothing of secrets.
+"""Speaks Lambda's Extensions API: register, next, init/error. It knows nothing of secrets.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html
 """
@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from .names import quote
 
 _VERSION = "/2020-01-01/extension"
 _TIMEOUT = 5.0  # seconds, for everything but `next`, which waits for as long as the environment is frozen
 
 
 class ApiError(Exception):
-    """The API could not be reached or refused a call."""
+    """The API could not be reached or refused a call; the message is a sentence."""
 
 
 class ExtensionsApi:
-    """One keep-alive connection to the API at `address` (AWS_LAMBDA_RUNTIME_API: host and port)."""
+    """The API at `address` (AWS_LAMBDA_RUNTIME_API: host and port), for the extension of the given name."""
 
     def __init__(self, address: str, name: str) -> None:
-        try:
-            self._connection = http.client.HTTPConnection(address, timeout=_TIMEOUT)
-        except http.client.InvalidURL:
-            raise ApiError(f"AWS_LAMBDA_RUNTIME_API is not a host and port: {address!r}") from None
         self._address = address
         self._name = name
         self._identifier: str | None = None
@@ -38,67 +36,64 @@ class ExtensionsApi:
         """Registers; Lambda starts the runtime when every extension has."""
         headers = {"Lambda-Extension-Name": self._name}
         response, _ = self._call("POST", "/register", headers, {"events": list(events)})
-        identifier = response.getheader("Lambda-Extension-Identifier")
-        if not identifier:
-            raise ApiError("the Extensions API answered register without Lambda-Extension-Identifier")
-        self._identifier = identifier
+        self._identifier = response.getheader("Lambda-Extension-Identifier")
+        if not self._identifier:
+            raise ApiError("The Extensions API answered /register without Lambda-Extension-Identifier.")
 
-    def next(self) -> dict[str, Any]:
-        """Says that this extension is ready and waits, for hours if need be, for the next event."""
+    def next(self) -> str:
+        """Says that this extension is ready, waits, for hours if need be, and gives the next event's type."""
         _, body = self._call("GET", "/event/next", self._known(), timeout=None)
         try:
             event = json.loads(body)
         except ValueError:
             event = None
-        if not isinstance(event, dict):
-            raise ApiError("the Extensions API answered next with something that is no event")
-        return event
+        kind = event.get("eventType") if isinstance(event, dict) else None
+        if not isinstance(kind, str):
+            raise ApiError("The Extensions API answered /event/next with something that is no event.")
+        return kind
 
     def init_error(self, error_type: str, message: str) -> None:
-        """Reports that Init failed; legal after register and before the first next, then exit."""
-        self._report("/init/error", error_type, message)
-
-    def exit_error(self, error_type: str, message: str) -> None:
-        """Reports why this process ends now."""
-        self._report("/exit/error", error_type, message)
-
-    def _report(self, path: str, error_type: str, message: str) -> None:
+        """Reports that Init failed; legal after register and before the first next. It takes effect at the exit."""
         headers = {**self._known(), "Lambda-Extension-Function-Error-Type": error_type}
         body = {"errorMessage": message, "errorType": error_type, "stackTrace": []}
-        self._call("POST", path, headers, body)
+        self._call("POST", "/init/error", headers, body)
 
     def _known(self) -> dict[str, str]:
         if self._identifier is None:
-            raise ApiError("the extension is not registered")
+            raise ApiError("The extension is not registered.")
         return {"Lambda-Extension-Identifier": self._identifier}
 
     def _call(
         self,
         method: str,
         path: str,
-        headers: dict[str, str],
-        body: dict[str, Any] | None = None,
+        headers: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
         timeout: float | None = _TIMEOUT,
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        data = None if body is None else json.dumps(body)
+        host, colon, port = self._address.rpartition(":")
+        if not (host and colon and port.isdecimal() and int(port) < 65536):
+            raise ApiError(f"AWS_LAMBDA_RUNTIME_API must be a host and a port, found {quote(self._address)}.")
+        # A connection for each call: one that is kept may be dropped by the other side during a long fetch or a freeze.
+        connection = http.client.HTTPConnection(host, int(port), timeout=timeout)
         try:
-            response, content = self._exchange(method, path, headers, data, timeout)
-        except (OSError, http.client.HTTPException) as error:
-            self._connection.close()
+            connection.request(
+                method, _VERSION + path, None if body is None else json.dumps(body), dict(headers)
+            )
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
             raise ApiError(
-                f"the Extensions API at {self._address} cannot be reached ({path}): {error}"
+                f"The Extensions API at {self._address} cannot be reached for {path}: {_why(error)}."
             ) from None
+        finally:
+            connection.close()
         if response.status not in (200, 202):
             text = content[:200].decode(errors="replace")
-            raise ApiError(f"the Extensions API answered {response.status} to {path}: {text}")
+            raise ApiError(f"The Extensions API answered {response.status} to {path}: {quote(text)}.")
         return response, content
 
-    def _exchange(
-        self, method: str, path: str, headers: dict[str, str], data: str | None, timeout: float | None
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        self._connection.timeout = timeout
-        if self._connection.sock is not None:
-            self._connection.sock.settimeout(timeout)
-        self._connection.request(method, _VERSION + path, data, headers)
-        response = self._connection.getresponse()
-        return response, response.read()
+
+def _why(error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason or str(error) or type(error).__name__

@@ -24,11 +24,12 @@ class Log:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Log:
         """Reads KEYSTART_LOG_LEVEL, else AWS_LAMBDA_LOG_LEVEL, and AWS_LAMBDA_LOG_FORMAT."""
-        wanted = environ.get("KEYSTART_LOG_LEVEL") or environ.get("AWS_LAMBDA_LOG_LEVEL") or "INFO"
-        known = wanted.upper() in LEVELS
-        log = cls(wanted.upper() if known else "INFO", as_json=environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON")
+        variable = "KEYSTART_LOG_LEVEL" if environ.get("KEYSTART_LOG_LEVEL") else "AWS_LAMBDA_LOG_LEVEL"
+        wanted = (environ.get(variable) or "INFO").upper()
+        known = wanted in LEVELS
+        log = cls(wanted if known else "INFO", as_json=environ.get("AWS_LAMBDA_LOG_FORMAT") == "JSON")
         if not known:
-            log.warn(f"KEYSTART_LOG_LEVEL must be one of {', '.join(LEVELS)}; INFO is used.")
+            log.warn(f"{variable} must be one of {', '.join(LEVELS)}; INFO is used.")
         return log
 
     def debug(self, message: str) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from .aws import Aws, Refused
+from .aws import NO_WAY_OUT, Aws, Refused
 from .fetched import Answer, Secret, Unavailable
 from .log import Log
 from .plan import Entry, Plan
@@ -61,8 +61,7 @@ def prefetch(plan: Plan, aws: Aws, log: Log) -> dict[str, Outcome]:
         outcomes.update(answer)
     late = Unavailable(
         "DeadlineExceeded",
-        f"No answer within the deadline of {plan.deadline:g} s. A function in a VPC reaches AWS only through a "
-        "NAT gateway or an interface endpoint.",
+        f"No answer within the deadline of {plan.deadline:g} s. {NO_WAY_OUT}",
     )
     return {entry.name: outcomes.get(entry.name, late) for entry in plan.entries}
 
@@ -72,7 +71,8 @@ def _work(
     answers: queue.SimpleQueue[dict[str, Outcome] | BaseException],
     asker: Asker,
 ) -> None:
-    while True:
+    # After the deadline nobody takes an answer, and nothing may be in flight when the environment is frozen.
+    while time.monotonic() < asker.until:
         try:
             request = waiting.get_nowait()
         except queue.Empty:
@@ -125,9 +125,9 @@ def _parameters_request(entries: Sequence[Entry]) -> Request:
         try:
             found = asker.ask(one, lambda aws: aws.parameters(one.region, one.role, ids))
         except Refused as refused:
-            if not refused.denied or len(ids) == 1:
+            if refused.retryable or len(ids) == 1:
                 raise
-            # One parameter that may not be read refuses all ten: ask for each alone, so that it stands for itself.
+            # One that is denied or malformed refuses all ten: ask for each alone, so that it stands for itself.
             alone: dict[str, Outcome] = {}
             for entry in entries:
                 try:
@@ -184,9 +184,10 @@ class Asker:
             try:
                 return call(self._aws)
             except Refused as refused:
+                # Given up before the deadline: the service's reason tells more than that time is over.
                 if not refused.retryable or time.monotonic() + pause >= self.until:
                     raise
                 self._log.debug(f"{entry.name}: {refused.code}; asking again in {pause * 1000:.0f} ms")
             time.sleep(pause)
             # Decorrelated jitter: many environments that start together do not ask together again.
-            pause = min(_LONGEST_PAUSE, random.uniform(_FIRST_PAUSE, pause * 3))  # noqa: S311 no secret
+            pause = min(_LONGEST_PAUSE, random.uniform(_FIRST_PAUSE, pause * 3))  # noqa: S311 not for secrecy

@@ -10,8 +10,18 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .fetched import Answer, Secret, Unavailable
-from .names import invalid_name, is_name
+from .names import invalid_name, is_name, quote
 from .plan import Entry
+
+
+def _refuse(constant: str) -> Any:
+    """Refuses NaN and Infinity, which are not JSON."""
+    raise ValueError(constant)
+
+
+# Numbers stay text: they are published as they stand, however long they are.
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse)
+_PROBLEMS_AT_MOST = 5  # told of one entry; state.json must hold all of them
 
 
 def shape_secret(entry: Entry, answer: Answer) -> tuple[Secret, ...]:
@@ -22,7 +32,8 @@ def shape_secret(entry: Entry, answer: Answer) -> tuple[Secret, ...]:
     if entry.field is not None:
         if entry.field not in members:
             raise Unavailable(
-                "FieldNotFound", f'{entry.id} has no member "{entry.field}". Correct `field` or the secret.'
+                "FieldNotFound",
+                f"{entry.id} has no member {quote(entry.field)}. Correct `field` or the secret.",
             )
         return (_member(entry, entry.name, entry.field, members[entry.field], answer),)
     if not members:
@@ -65,6 +76,8 @@ def _check(names: Iterable[str]) -> None:
         for folder in _folders(name)
         if folder in known
     ]
+    if len(problems) > _PROBLEMS_AT_MOST:
+        problems[_PROBLEMS_AT_MOST:] = [f"There are {len(problems) - _PROBLEMS_AT_MOST} more."]
     if problems:
         raise Unavailable("InvalidName", " ".join(problems))
 
@@ -78,7 +91,10 @@ def _member(entry: Entry, name: str, member: str, value: str, answer: Answer) ->
     """A string is published as its text, everything else as the JSON that stands in the secret."""
     text: str = json.loads(value) if value.startswith('"') else value
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise Unavailable("NotText", f'The member "{member}" of {entry.id} holds half of a surrogate pair.')
+        raise Unavailable(
+            "NotText",
+            f"The member {quote(member)} of {entry.id} holds half of a surrogate pair. Correct the secret.",
+        )
     source = {**answer.source, "field": member}
     return Secret(name, text.encode(), "utf-8", source, answer.fetched_at)
 
@@ -87,9 +103,14 @@ def _members(entry: Entry, value: bytes) -> dict[str, str]:
     """Gives each member of a JSON object as the text it stands as, so that no number is rewritten."""
     text = _json_text(value)
     if text is None:
-        raise Unavailable("NotJson", f"{entry.id} is not valid JSON, which `field` and `expand` need.")
+        raise Unavailable(
+            "NotJson", f"{entry.id} is not valid JSON, which `field` and `expand` need. Correct the secret."
+        )
     if not text.lstrip().startswith("{"):
-        raise Unavailable("NotAnObject", f"{entry.id} is not a JSON object, so it has no members to take.")
+        raise Unavailable(
+            "NotAnObject",
+            f"{entry.id} is not a JSON object, so it has no members to take. Correct the secret.",
+        )
     return dict(_raw_members(text))
 
 
@@ -97,24 +118,19 @@ def _json_text(value: bytes) -> str | None:
     """Gives the text when it is JSON. No exception comes out: those of the decoder carry the whole text."""
     try:
         text = value.decode()
-        json.loads(text, parse_constant=_refuse_constant)
+        _DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
     return text
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
 def _raw_members(text: str) -> Iterator[tuple[str, str]]:
     """Walks the top level of a text that is known to be a JSON object."""
-    decoder = json.JSONDecoder()
     at = _skip(text, _skip(text, 0) + 1)
     while text[at] == '"':
-        key, at = decoder.raw_decode(text, at)
+        key, at = _DECODER.raw_decode(text, at)
         start = _skip(text, _skip(text, at) + 1)
-        _, end = decoder.raw_decode(text, start)
+        _, end = _DECODER.raw_decode(text, start)
         yield key, text[start:end]
         at = _skip(text, end)
         if text[at] == "}":

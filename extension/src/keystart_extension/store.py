@@ -19,7 +19,10 @@ _WRITER = "keystart-extension"
 
 
 class Writer:
-    """The one writer of the store at `root` (None: KEYSTART_DIR or the default). Errors are `KeystartError`s."""
+    """The one writer of the store at `root` (None: KEYSTART_DIR or the default) until it is no longer referred to.
+
+    Its errors are `KeystartError`s.
+    """
 
     def __init__(self, root: str | None = None) -> None:
         out = ffi.new("keystart_writer **")
@@ -75,10 +78,6 @@ class Writer:
     def stop(self) -> None:
         """Overwrites and removes every secret and tells readers so."""
         core.call(lib.keystart_writer_stop, self._writer)
-
-    def close(self) -> None:
-        """Releases the lock; what is published stays."""
-        ffi.release(self._writer)
 
 
 def _json(value: Any) -> tuple[Any, int]:

@@ -1,0 +1,98 @@
+"""Fetches what a plan asks for and publishes it, or says why it cannot; it does not know who asked for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from keystart import KeystartError
+from keystart.errors import ManifestTooLarge, NameConflict, ValueTooLarge
+
+from . import links
+from .fetched import Secret, Unavailable
+from .log import Log
+from .plan import Plan
+from .store import Writer
+
+# Refused by the core, but not because of the store: what was fetched does not fit into one.
+_ABOUT_SECRETS = (ManifestTooLarge, NameConflict, ValueTooLarge)
+
+
+class Failed(Exception):
+    """The start cannot go on: the error type for Lambda, a message, and the reason for each secret."""
+
+    def __init__(
+        self, error_type: str, message: str, failures: Mapping[str, Unavailable] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+        self.message = message
+        self.failures = dict(failures or {})
+
+    def lines(self) -> list[str]:
+        """Gives the message, and a line for each secret."""
+        return [self.message, *(f"{name}: {why.code}: {why.message}" for name, why in self.failures.items())]
+
+
+def publish(plan: Plan, writer: Writer, log: Log, profile: str | None = None) -> None:
+    """Fetches and publishes everything, or raises `Failed`."""
+    # Imported here: boto3 costs 220-440 ms, and whoever registered before has the runtime starting meanwhile.
+    from .aws import Aws
+    from .prefetch import prefetch
+
+    began = time.monotonic()
+    outcomes = prefetch(plan, Aws(plan.region, plan.deadline, profile), log)
+    secrets: list[Secret] = []
+    optional: dict[str, Unavailable] = {}
+    required: dict[str, Unavailable] = {}
+    for entry in plan.entries:
+        outcome = outcomes[entry.name]
+        if not isinstance(outcome, Unavailable):
+            secrets.extend(outcome)
+        elif entry.optional:
+            optional[entry.name] = outcome
+        else:
+            required[entry.name] = outcome
+    if required:
+        raise Failed("Extension.SecretsUnavailable", "Required secrets could not be fetched.", required)
+    for name, why in optional.items():
+        log.warn(f"The optional secret {name} is not available: {why.code}: {why.message}")
+    try:
+        # First, because a link that leads nowhere yet hurts nobody, and a failure here must leave nothing published.
+        links.make(plan, writer.root)
+        generation = writer.publish(secrets, optional)
+    except links.LinkRefused as error:
+        raise Failed("Extension.StoreUnusable", str(error)) from None
+    except _ABOUT_SECRETS as error:
+        raise Failed("Extension.SecretsUnavailable", error.message) from None
+    except KeystartError as error:
+        raise Failed("Extension.StoreUnusable", error.message) from None
+    took = (time.monotonic() - began) * 1000
+    log.info(f"published {len(secrets)} secrets as generation {generation} in {took:.0f} ms")
+
+
+def give_up(failed: Failed, writer: Writer, plan: Plan | None, log: Log) -> None:
+    """Tells the readers why there will be no secrets, so that none waits for nothing."""
+    try:
+        writer.fail(failed.message, failed.failures)
+        if plan is not None:
+            links.remove(plan, writer.root)
+    except (KeystartError, links.LinkRefused) as error:
+        log.error(str(error))
+
+
+def wipe(writer: Writer, plan: Plan | None, log: Log) -> bool:
+    """Removes the secrets and the links to them. What goes wrong is logged, and the rest is removed all the same."""
+    try:
+        writer.stop()
+        stopped = True
+    except KeystartError as error:
+        log.error(f"The secrets could not be removed: {error}")
+        stopped = False
+    try:
+        if plan is not None:
+            links.remove(plan, writer.root)
+    except links.LinkRefused as error:
+        log.error(str(error))
+        return False
+    return stopped
