@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import lint
-from case import CASES
+from case import CASES, HERE
 
 GOOD: dict[str, Any] = {
     "id": "keeps-newline",
@@ -51,6 +52,12 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 def test_the_cases_of_this_repository_are_accepted() -> None:
     assert lint.problems(CASES) == []
+
+
+def test_the_example_of_the_readme_is_one_of_the_cases() -> None:
+    shown = re.findall(r"```json\n(.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+    written = [case for file in CASES.glob("*.json") for case in json.loads(file.read_text())["cases"]]
+    assert [json.loads(text) in written for text in shown] == [True]
 
 
 def test_a_good_case_is_accepted(tmp_path: Path) -> None:
