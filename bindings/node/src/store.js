@@ -214,8 +214,6 @@ class Instant {
     try {
       return this.#generation.value(name);
     } catch (error) {
-      // a root that is gone took the generation with it
-      if (error instanceof errors.classes.NotAttached) throw errors.snapshotExpired(name, this.#generation.number);
       if (!(error instanceof Missing)) throw error;
       if (lstat(this.root, this.folder) !== null) throw error.error;
       throw errors.snapshotExpired(name, this.#generation.number);
