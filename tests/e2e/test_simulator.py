@@ -624,7 +624,8 @@ def test_everything_dies_with_the_simulator(extension: Write, tmp_path: Path) ->
     stuck = tmp_path / "stuck.py"
     stuck.write_text("def handler(event, context):\n    while True:\n        pass\n")
     command += ["--runtime", "python", "--task-root", str(tmp_path), "--handler", "stuck.handler"]
-    with subprocess.Popen(command, cwd=HERE, stdout=subprocess.DEVNULL) as simulator:
+    variables = {**os.environ, "TMPDIR": str(tmp_path)}  # killed, it leaves its folder behind
+    with subprocess.Popen(command, cwd=HERE, env=variables, stdout=subprocess.DEVNULL) as simulator:
         watch = os.pidfd_open(int(os.read(read, 20)))
         simulator.kill()
     os.close(read)

@@ -116,12 +116,16 @@ class Environment:
         self.region = region
         variables.check_size(self.function.env)
         self.faults = Faults(tuple(faults))
-        self._output = Output()
         self._processes: dict[str, Process] = {}
         self._state: Literal["new", "initialized", "restored", "failed", "stopped", "closed"] = "new"
         self._one_call = threading.Lock()
         self._extension_folder, self._extension_files = _listing(extensions)
-        self._sandbox = self._make_sandbox(visible, tmp_bytes, isolate)
+        self._output = Output()
+        try:
+            self._sandbox = self._make_sandbox(visible, tmp_bytes, isolate)
+        except BaseException:
+            self._output.close()
+            raise
         self.timeline = Timeline()
         self.timeline.add(Kind.SANDBOX_START, isolated=self._sandbox.isolated, why_not=self.why_not_isolated)
         metadata = Metadata(self.function.name, self.function.version, self.function.handler, ACCOUNT)
