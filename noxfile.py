@@ -33,10 +33,11 @@ def test(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the core and install the Python packages into .venv, the extension editable."""
-    for package in ("bindings/python", "extension"):
-        with session.chdir(ROOT / package):
-            session.run("maturin", "develop", "--release", "--quiet", external=True)
+    """Build the core and install the Python reader and the extension into .venv, editable."""
+    with session.chdir(ROOT / "bindings/python"):
+        session.run("maturin", "develop", "--release", silent=True, external=True)
+    in_place = ["--no-deps", "--no-build-isolation", "--editable"]
+    session.run("python", "-m", "pip", "install", "--quiet", *in_place, str(ROOT / "extension"), silent=True)
 
 
 @nox.session
@@ -61,7 +62,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """Test the Rust core, with property and crash tests; compares include/keystart.h with what cbindgen writes."""
+    """Test the Rust core, with property and crash tests; compares its header with cbindgen's."""
     session.run("cargo", "test", "--quiet", *session.posargs, external=True)
 
 
@@ -112,8 +113,7 @@ def e2e(session: nox.Session) -> None:
 @nox.session
 def demo(session: nox.Session) -> None:
     """Show the whole way once: secrets, extension, three languages, and that all agree."""
-    if not (Path(".venv/bin/keystart")).exists():
-        build(session)
+    build(session)
     node_runtime(session)
     session.run("python", "-m", "demo", *session.posargs, env={"PYTHONPATH": "tests/e2e"})
 
