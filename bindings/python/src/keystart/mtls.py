@@ -32,8 +32,8 @@ def context(one: Snapshot, prefix: str) -> ssl.SSLContext:
         failure = error
     generation = Path(one.path(certificate).removesuffix(f"/secrets/{certificate}"))
     if not generation.is_dir():
-        message = f"The snapshot of generation {generation.name} has expired because the store moved on. Take a new snapshot."
-        raise SnapshotExpired(message, certificate)
+        what = f"The snapshot of generation {generation.name} has expired because the store moved on."
+        raise SnapshotExpired(f"{what} Take a new snapshot.", certificate)
     if failure is not None:
         raise failure
     return made

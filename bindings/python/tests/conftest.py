@@ -1,0 +1,40 @@
+"""Gives each test a store of its own, and values that stand nowhere else."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import keystart
+import pytest
+
+from .publisher import Publisher
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KEYSTART_DIR", raising=False)
+    monkeypatch.delenv("KEYSTART_TIMEOUT_MS", raising=False)
+    monkeypatch.setattr(keystart, "_default", {})
+
+
+@pytest.fixture
+def canary() -> str:
+    """A value to look for where no value may be."""
+    return f"canary-{secrets.token_hex(16)}"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def publisher(root: Path) -> Publisher:
+    return Publisher(root)
+
+
+@pytest.fixture
+def client(root: Path) -> keystart.Keystart:
+    """A client that does not wait."""
+    return keystart.Keystart(str(root), timeout=0)

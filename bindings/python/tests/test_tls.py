@@ -1,0 +1,290 @@
+"""Mutual TLS on loopback, with certificates made on the spot."""
+
+from __future__ import annotations
+
+import datetime
+import socket
+import ssl
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keystart
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from .publisher import Publisher
+
+LONG = 60.0  # a limit for what hangs, not a time that anything takes
+NOW = datetime.datetime.now(datetime.timezone.utc)
+Key = ec.EllipticCurvePrivateKey
+
+
+def name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+@dataclass
+class Authority:
+    """Signs certificates; `pem` is its own."""
+
+    common: str = "authority"
+    key: Key = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    @property
+    def pem(self) -> str:
+        return self._sign(self.common, self.key, authority=True)
+
+    def issue(self, common: str) -> tuple[str, str]:
+        """A certificate and its key."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        return self._sign(common, key, authority=False), pem(key)
+
+    def _sign(self, common: str, key: Key, *, authority: bool) -> str:
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name(common))
+            .issuer_name(name(self.common))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(NOW - datetime.timedelta(days=1))
+            .not_valid_after(NOW + datetime.timedelta(days=1))
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
+            )
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(common)]), critical=False)
+            .add_extension(usage(authority), critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def usage(authority: bool) -> x509.KeyUsage:
+    rest = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        key_cert_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+        **dict.fromkeys(rest, False),
+    )
+
+
+def pem(key: Key, password: bytes | None = None) -> str:
+    protection = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection
+    ).decode()
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority()
+
+
+def mtls(authority: Authority, common: str = "client") -> dict[str, str | bytes]:
+    """What lies in the store for a client that trusts this authority."""
+    certificate, key = authority.issue(common)
+    return {"mtls/cert": certificate, "mtls/key": key, "mtls/ca": authority.pem}
+
+
+@pytest.fixture
+def server(authority: Authority, tmp_path: Path) -> ssl.SSLContext:
+    """The other side, which lets only clients of this authority in."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=authority.pem)
+    certificate, key = authority.issue("localhost")
+    file = tmp_path / "server.pem"
+    file.write_text(certificate + key)
+    context.load_cert_chain(file)
+    return context
+
+
+def greeting(client: ssl.SSLContext, server: ssl.SSLContext) -> str:
+    """Shakes hands over loopback; gives what the server calls the client."""
+
+    def serve(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.settimeout(LONG)
+            try:
+                with server.wrap_socket(connection, server_side=True) as secured:
+                    peer: Any = secured.getpeercert()
+                    secured.sendall(peer["subject"][0][0][1].encode())
+            except (ssl.SSLError, OSError):
+                return  # the client tells why
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor() as pool:
+        served = pool.submit(serve, listening)
+        with (
+            socket.create_connection(listening.getsockname(), timeout=LONG) as connection,
+            client.wrap_socket(connection, server_hostname="localhost") as secured,
+        ):
+            greeted = secured.recv(100).decode()
+        served.result()
+        return greeted
+
+
+def test_both_sides_of_a_handshake_know_each_other(
+    publisher: Publisher, client: keystart.Keystart, authority: Authority, server: ssl.SSLContext
+) -> None:
+    publisher.publish(mtls(authority, "orders"))
+    assert greeting(client.tls("mtls"), server) == "orders"
+    assert greeting(client.snapshot().tls("mtls"), server) == "orders"
+
+
+def test_a_server_of_another_authority_is_refused(
+    publisher: Publisher, client: keystart.Keystart, server: ssl.SSLContext
+) -> None:
+    publisher.publish(mtls(Authority("another")))
+    with pytest.raises(ssl.SSLCertVerificationError):
+        greeting(client.tls("mtls"), server)
+
+
+def test_without_authorities_those_of_the_system_are_trusted(
+    publisher: Publisher, client: keystart.Keystart, authority: Authority, server: ssl.SSLContext
+) -> None:
+    secrets = mtls(authority)
+    del secrets["mtls/ca"]
+    publisher.publish(secrets)
+    context = client.tls("mtls")
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.cert_store_stats() == ssl.create_default_context().cert_store_stats()
+    with pytest.raises(ssl.SSLCertVerificationError):
+        greeting(context, server)
+
+
+def test_with_authorities_those_of_the_system_are_not_trusted(
+    publisher: Publisher, client: keystart.Keystart, authority: Authority
+) -> None:
+    publisher.publish(mtls(authority))
+    assert client.tls("mtls").cert_store_stats()["x509_ca"] == 1
+
+
+def test_authorities_that_are_unavailable_are_an_error(
+    publisher: Publisher, client: keystart.Keystart, authority: Authority
+) -> None:
+    secrets = mtls(authority)
+    del secrets["mtls/ca"]
+    publisher.publish(secrets, {"mtls/ca": "throttled"})
+    with pytest.raises(keystart.SecretUnavailable) as failure:
+        client.tls("mtls")
+    assert failure.value.secret == "mtls/ca"
+
+
+@pytest.mark.parametrize("authorities", ["", "\n", "no PEM"])
+def test_authorities_without_a_certificate_are_an_error(
+    authorities: str, publisher: Publisher, client: keystart.Keystart, authority: Authority
+) -> None:
+    publisher.publish({**mtls(authority), "mtls/ca": authorities})
+    with pytest.raises(ssl.SSLError):
+        client.tls("mtls")
+
+
+def test_comments_in_pem_may_have_any_letters(
+    publisher: Publisher, client: keystart.Keystart, authority: Authority, server: ssl.SSLContext
+) -> None:
+    publisher.publish({name: f"# Autorité\n{value!s}" for name, value in mtls(authority).items()})
+    assert greeting(client.tls("mtls"), server) == "client"
+
+
+@pytest.mark.parametrize("missing", ["cert", "key"])
+def test_what_is_missing_is_told(
+    missing: str, publisher: Publisher, client: keystart.Keystart, authority: Authority
+) -> None:
+    secrets = mtls(authority)
+    del secrets[f"mtls/{missing}"]
+    publisher.publish(secrets)
+    with pytest.raises(keystart.SecretNotFound) as failure:
+        client.tls("mtls")
+    assert failure.value.secret == f"mtls/{missing}"
+
+
+@pytest.mark.parametrize("damaged", ["cert", "key", "ca"])
+def test_what_is_damaged_is_told_in_the_words_of_the_contract(
+    damaged: str, publisher: Publisher, client: keystart.Keystart, authority: Authority
+) -> None:
+    publisher.publish(mtls(authority))
+    (publisher.generation() / "secrets/mtls" / damaged).unlink()
+    with pytest.raises(keystart.SecretCorrupt) as failure:
+        client.tls("mtls")
+    assert failure.value.secret == f"mtls/{damaged}"
+
+
+@pytest.mark.parametrize("part", ["cert", "key", "ca"])
+def test_an_error_of_openssl_shows_nothing_of_the_file(
+    part: str, publisher: Publisher, client: keystart.Keystart, authority: Authority, canary: str
+) -> None:
+    publisher.publish({**mtls(authority), f"mtls/{part}": canary})
+    with pytest.raises(ssl.SSLError) as failure:
+        client.tls("mtls")
+    assert failure.value.__traceback__ is not None
+    inside = failure.value.__traceback__.tb_next  # this test knows the canary itself
+    told = traceback.TracebackException(ssl.SSLError, failure.value, inside, capture_locals=True)
+    assert canary not in "".join(told.format())
+
+
+def test_an_encrypted_key_is_an_error_and_nobody_is_asked_for_its_password(
+    publisher: Publisher, client: keystart.Keystart, authority: Authority
+) -> None:
+    encrypted = pem(ec.generate_private_key(ec.SECP256R1()), b"password")
+    publisher.publish({**mtls(authority), "mtls/key": encrypted})
+    with pytest.raises(ssl.SSLError):
+        client.tls("mtls")
+
+
+def during_the_load(monkeypatch: pytest.MonkeyPatch, happens: Any) -> None:
+    """Lets something happen once, after the paths were given and before OpenSSL opens the certificate."""
+    make = ssl.create_default_context
+    pending = [happens]
+
+    def create_default_context(**arguments: Any) -> ssl.SSLContext:
+        context = make(**arguments)
+        if pending:
+            pending.pop()()
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", create_default_context)
+
+
+def test_a_generation_that_is_collected_during_the_load_gives_way_to_the_next(
+    publisher: Publisher,
+    client: keystart.Keystart,
+    authority: Authority,
+    server: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    publisher.publish(mtls(authority, "old"))
+    during_the_load(monkeypatch, lambda: publisher.collect(mtls(authority, "new")))
+    assert greeting(client.tls("mtls"), server) == "new"
+
+
+def test_a_snapshot_whose_generation_is_collected_during_the_load_has_expired(
+    publisher: Publisher, client: keystart.Keystart, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.publish({**mtls(authority), "unread": "x"})
+    snapshot = client.snapshot()
+    during_the_load(monkeypatch, lambda: publisher.collect(mtls(authority)))
+    with pytest.raises(keystart.SnapshotExpired) as told:
+        snapshot.tls("mtls")
+    with pytest.raises(keystart.SnapshotExpired) as told_by_the_core:
+        snapshot.get("unread")
+    assert str(told.value) == str(told_by_the_core.value)
+    assert told.value.secret == "mtls/cert"
+
+
+def test_a_store_that_is_stopped_during_the_load_gives_no_context(
+    publisher: Publisher, client: keystart.Keystart, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher.publish(mtls(authority))
+    during_the_load(monkeypatch, publisher.stop)
+    with pytest.raises(keystart.NotReady, match="was stopped"):
+        client.tls("mtls")
