@@ -110,12 +110,14 @@ class Aws:
         client = self._client("ssm", region, role)
 
         def call() -> dict[str, Answer]:
-            found: dict[str, Answer] = {}
-            for parameter in client.get_parameters(Names=list(ids), WithDecryption=True)["Parameters"]:
-                selector = parameter.get("Selector", "")
-                for name in (parameter["Name"] + selector, parameter.get("ARN", "") + selector):
-                    found[name] = _parameter(parameter, client)
-            return {name: found[name] for name in ids if name in found}
+            found: dict[str, Any] = {}
+            answer = client.get_parameters(Names=list(ids), WithDecryption=True)
+            for parameter in sorted(answer["Parameters"], key=lambda parameter: int(parameter["Version"])):
+                for selector in _selectors(parameter):
+                    found[parameter["Name"] + selector] = found[parameter.get("ARN", "") + selector] = (
+                        parameter
+                    )
+            return {name: _parameter(name, found[name], client) for name in ids if name in found}
 
         return _ask(
             f"ssm:GetParameters on {', '.join(ids)}, and kms:Decrypt on the key of a SecureString", call
@@ -130,10 +132,19 @@ class Aws:
 
         def call() -> tuple[list[tuple[str, Answer]], str | None]:
             answer = client.get_parameters_by_path(Path=path, Recursive=True, WithDecryption=True, **page)
-            found = [(parameter["Name"], _parameter(parameter, client)) for parameter in answer["Parameters"]]
+            found = [
+                (parameter["Name"], _parameter(parameter["Name"], parameter, client))
+                for parameter in answer["Parameters"]
+            ]
             return found, answer.get("NextToken")
 
         return _ask(f"ssm:GetParametersByPath on {path}, and kms:Decrypt on the key of a SecureString", call)
+
+    def close(self) -> None:
+        """Closes the connections, which would not outlive a freeze."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
 
     def _client(self, service: str, region: str | None, role: str | None) -> Any:
         key = (service, region, role)
@@ -175,9 +186,13 @@ class Aws:
         return _ask(f"sts:AssumeRole on {role}", call)
 
 
-def _parameter(parameter: Any, client: Any) -> Answer:
-    name = parameter["Name"] + parameter.get("Selector", "")
+def _parameter(name: str, parameter: Any, client: Any) -> Answer:
     return _text(parameter["Value"], _source("ssm", name, client, str(parameter["Version"]), None))
+
+
+def _selectors(parameter: Any) -> Sequence[str]:
+    """Gives what may follow the name in an id that asks for this parameter; emulators leave out what was asked."""
+    return [parameter["Selector"]] if "Selector" in parameter else ["", f":{parameter['Version']}"]
 
 
 def _source(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 
 from keystart import KeystartError
 from keystart.errors import ManifestTooLarge, NameConflict, ValueTooLarge
@@ -41,7 +42,8 @@ def publish(plan: Plan, writer: Writer, log: Log, profile: str | None = None) ->
     from .prefetch import prefetch
 
     began = time.monotonic()
-    outcomes = prefetch(plan, Aws(plan.region, plan.deadline, profile), log)
+    with closing(Aws(plan.region, plan.deadline, profile)) as aws:
+        outcomes = prefetch(plan, aws, log)
     secrets: list[Secret] = []
     optional: dict[str, Unavailable] = {}
     required: dict[str, Unavailable] = {}

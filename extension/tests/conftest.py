@@ -1,0 +1,265 @@
+"""Gives the tests AWS on loopback, a store of their own, the process as Lambda starts it, and canaries as secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets as randomness
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from keystart_extension.configuration import load_file
+from keystart_extension.log import Log
+from keystart_extension.plan import Plan
+from keystart_extension.publish import Failed, give_up, publish
+from keystart_extension.store import Writer
+from moto.server import ThreadedMotoServer
+
+from .stubs import Lambda
+
+COMMAND = Path(sys.executable).with_name("keystart")
+REGION = "eu-west-1"
+_PATIENCE = 20.0  # seconds; only a test that fails waits for so long
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "made-up",
+    "AWS_SECRET_ACCESS_KEY": "made-up",
+    "AWS_SESSION_TOKEN": "made-up",
+}
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[str]:
+    """The URL of Secrets Manager, Parameter Store and STS on loopback."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws_environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The variables of this process, and of those it starts, for AWS: moto, and nothing of this machine."""
+    for name in [name for name in os.environ if name.startswith(("AWS_", "KEYSTART_"))]:
+        monkeypatch.delenv(name)
+    variables = {
+        **_CREDENTIALS,
+        "AWS_REGION": REGION,
+        "AWS_ENDPOINT_URL": moto,
+        "AWS_CONFIG_FILE": str(tmp_path / "no-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no-credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "KEYSTART_DIR": str(tmp_path / "keystart"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+class Cloud:
+    """What a test keeps in moto; each id is new."""
+
+    def __init__(self, url: str) -> None:
+        session = boto3.Session("made-up", "made-up", region_name=REGION)
+        self.secrets = session.client("secretsmanager", endpoint_url=url)
+        self.ssm = session.client("ssm", endpoint_url=url)
+
+    def secret(self, value: str | bytes) -> str:
+        """Keeps a secret and gives its ARN."""
+        name = f"test/{randomness.token_hex(8)}"
+        if isinstance(value, str):
+            return self.secrets.create_secret(Name=name, SecretString=value)["ARN"]
+        return self.secrets.create_secret(Name=name, SecretBinary=value)["ARN"]
+
+    def parameters(self, **values: str) -> str:
+        """Keeps parameters below a new path, `__` standing for a slash, and gives the path."""
+        path = f"/test/{randomness.token_hex(8)}"
+        for name, value in values.items():
+            self.ssm.put_parameter(Name=f"{path}/{name.replace('__', '/')}", Value=value, Type="SecureString")
+        return path
+
+
+@pytest.fixture(scope="session")
+def cloud(moto: str) -> Iterator[Cloud]:
+    cloud = Cloud(moto)
+    yield cloud
+    cloud.secrets.close()
+    cloud.ssm.close()
+
+
+class Canaries:
+    """Makes secrets at run time, and looks for them where none may stand: output, logs, state.json, manifests, links."""
+
+    def __init__(self, folder: Path, output: pytest.CaptureFixture[str]) -> None:
+        self._folder = folder
+        self._output = output
+        self._made: list[str] = []
+        self._heard: list[str] = []
+
+    def __call__(self) -> str:
+        self._made.append(f"canary-{randomness.token_hex(16)}")
+        return self._made[-1]
+
+    def hear(self, text: str) -> None:
+        """Remembers what was said elsewhere than on this process's own output."""
+        self._heard.append(text)
+
+    def said(self) -> str:
+        """Gives what this process has logged since the last call."""
+        out, error = self._output.readouterr()
+        self._heard += [out, error]
+        return error
+
+    def check(self) -> None:
+        self.said()
+        told = dict.fromkeys(self._heard, "the output")
+        for file in self._folder.rglob("*"):
+            if file.is_file() and "secrets" not in file.relative_to(self._folder).parts:
+                told[file.read_text(errors="replace")] = str(file)
+        leaks = {where for text, where in told.items() for canary in self._made if canary in text}
+        assert not leaks, f"a secret stands in {leaks}"
+
+
+@pytest.fixture
+def canary(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Canaries]:
+    canaries = Canaries(tmp_path, capfd)
+    yield canaries
+    canaries.check()
+
+
+class Store:
+    """The store of a test as it lies on the disk."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def state(self) -> dict[str, Any]:
+        return _document(self.root / "state.json")
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return _document(self.root / "current/manifest.json")
+
+    @property
+    def values(self) -> dict[str, bytes]:
+        """The published secrets."""
+        folder = self.root / "current/secrets"
+        return {
+            str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()
+        }
+
+    @property
+    def failures(self) -> dict[str, tuple[str, str]]:
+        return {name: (why["code"], why["message"]) for name, why in self.state["failures"].items()}
+
+    @property
+    def unavailable(self) -> dict[str, tuple[str, str]]:
+        return {name: (why["code"], why["message"]) for name, why in self.manifest["unavailable"].items()}
+
+    def is_published(self) -> bool:
+        return (self.root / "current").is_symlink()
+
+    def leftovers(self) -> list[str]:
+        """Everything that lies below `generations`."""
+        return [str(path.relative_to(self.root)) for path in (self.root / "generations").rglob("*")]
+
+
+def _document(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "keystart")
+
+
+class Prefetch:
+    """Fetches and publishes in this process what a configuration asks for."""
+
+    def __init__(self, folder: Path, log: Log) -> None:
+        self._folder = folder
+        self._log = log
+
+    def plan(self, secrets: Mapping[str, Any], **settings: Any) -> Plan:
+        file = self._folder / "keystart.json"
+        file.write_text(json.dumps({"version": 1, **settings, "secrets": secrets}))
+        return load_file(file, os.environ)
+
+    def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Failed | None:
+        """Gives what made it fail; readers are told of it as the process tells them."""
+        plan, writer = self.plan(secrets, **settings), Writer()
+        try:
+            publish(plan, writer, self._log)
+        except Failed as failed:
+            give_up(failed, writer, plan, self._log)
+            return failed
+        return None
+
+
+@pytest.fixture
+def prefetch(aws_environment: None, tmp_path: Path) -> Prefetch:
+    return Prefetch(tmp_path, Log())
+
+
+class Extension:
+    """The process as Lambda starts it: by its path below /opt/extensions, with AWS_LAMBDA_RUNTIME_API."""
+
+    def __init__(self, path: Path, variables: Mapping[str, str], canary: Canaries) -> None:
+        self._canary = canary
+        self.process = subprocess.Popen(
+            [path], env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def ended(self) -> tuple[int, list[str]]:
+        """Waits for the end and gives the exit code and the lines of the log."""
+        out, error = self.process.communicate(timeout=_PATIENCE)
+        self._canary.hear(out + error)
+        assert out == ""
+        return self.process.returncode, error.splitlines()
+
+
+class Launcher:
+    """Starts extensions, and ends at the end of the test those that still run."""
+
+    def __init__(self, folder: Path, canary: Canaries) -> None:
+        self.path = folder / "extensions" / "keystart-under-test"
+        self.path.parent.mkdir()
+        self.path.symlink_to(COMMAND)
+        self._folder = folder
+        self._canary = canary
+        self.started: list[Extension] = []
+
+    def __call__(self, api: Lambda | str, secrets: Mapping[str, Any] | str, **variables: str) -> Extension:
+        """`secrets` is the mapping, or the text of a whole keystart.yaml."""
+        file = self._folder / "keystart.yaml"
+        text = secrets if isinstance(secrets, str) else json.dumps({"version": 1, "secrets": secrets})
+        file.write_text(text)
+        address = api if isinstance(api, str) else api.address
+        variables = {"KEYSTART_CONFIG": str(file), "AWS_LAMBDA_RUNTIME_API": address, **variables}
+        self.started.append(Extension(self.path, variables, self._canary))
+        return self.started[-1]
+
+
+@pytest.fixture
+def launch(aws_environment: None, tmp_path: Path, canary: Canaries) -> Iterator[Launcher]:
+    launcher = Launcher(tmp_path, canary)
+    yield launcher
+    for extension in launcher.started:
+        if extension.process.poll() is None:
+            extension.process.kill()
+        extension.process.communicate()
+
+
+@pytest.fixture
+def lambda_api(store: Store) -> Iterator[Lambda]:
+    """The Extensions API; at register it remembers the state, and whether something is published."""
+    with Lambda(lambda: (store.state["state"], store.is_published())) as api:
+        yield api

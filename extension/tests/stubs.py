@@ -1,0 +1,181 @@
+"""Serves HTTP on loopback with answers that a test decides: AWS when it refuses, and Lambda's Extensions API."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any
+
+_PATIENCE = 20.0  # seconds; only a test that fails waits for so long
+_API = "/2020-01-01/extension"
+IDENTIFIER = "0f0c8a9e-identifier"
+ERROR_TYPE = "Lambda-Extension-Function-Error-Type"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def action(self) -> str:
+        """The operation that a client of AWS asks for: `ssm.GetParameters` without its date, or `AssumeRole`."""
+        target = self.headers.get("X-Amz-Target", "")
+        return target.rpartition(".")[2] or self.body.decode().partition("Action=")[2].partition("&")[0]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered; a test gives None instead to have the connection dropped."""
+
+    status: int = 200
+    body: bytes = b"{}"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Stub:
+    """A server that remembers every request and asks `answer` what to say."""
+
+    def __init__(self, answer: Callable[[Request], Answer | None]) -> None:
+        self.requests: list[Request] = []
+        self._changed = threading.Condition()
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                request = Request(self.command, self.path, dict(self.headers), body)
+                stub.remember(request)
+                said = answer(request)
+                if said is None:
+                    self.close_connection = True
+                    return
+                self.send_response(said.status)
+                for name, value in {**said.headers, "Content-Length": str(len(said.body))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(said.body)
+
+            do_GET = do_PUT = do_POST
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Keeps the test's output to what is tested."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_port}"
+        self.url = f"http://{self.address}"
+
+    def __enter__(self) -> Stub:
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def remember(self, request: Request) -> None:
+        with self._changed:
+            self.requests.append(request)
+            self._changed.notify_all()
+
+    def wait_for(self, path: str, times: int = 1) -> None:
+        """Waits until a path was asked for so often."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: self.paths().count(path) >= times, _PATIENCE)
+        assert came, f"{path} was not asked for {times} times, but: {self.paths()}"
+
+    def paths(self) -> list[str]:
+        return [request.path.removeprefix(_API) for request in self.requests]
+
+    def actions(self) -> list[str]:
+        return [request.action for request in self.requests]
+
+
+def refusal(status: int, code: str, message: str) -> Answer:
+    """An error as AWS's JSON services tell it."""
+    body = json.dumps({"__type": code, "Message": message}).encode()
+    return Answer(status, body, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code})
+
+
+def secret(value: str) -> Answer:
+    """An answer of GetSecretValue."""
+    return Answer(body=json.dumps({"VersionId": "1", "SecretString": value}).encode())
+
+
+def parameters(**values: str) -> Answer:
+    """An answer of GetParameters."""
+    found = [{"Name": name, "Value": value, "Version": 1} for name, value in values.items()]
+    return Answer(body=json.dumps({"Parameters": found, "InvalidParameters": []}).encode())
+
+
+def forward(request: Request, url: str) -> Answer:
+    """Asks another server, so that the requests that reach it can be counted."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"))
+    try:
+        connection.request(request.method, request.path, request.body, dict(request.headers))
+        response = connection.getresponse()
+        return Answer(response.status, response.read(), {"Content-Type": response.headers["Content-Type"]})
+    finally:
+        connection.close()
+
+
+class Lambda(Stub):
+    """The Extensions API. `answers` says what a path answers instead of what Lambda would; `/event/next` waits for `events`."""
+
+    def __init__(self, looks: Callable[[], Any] = lambda: None) -> None:
+        super().__init__(self._say)
+        self.answers: dict[str, Answer | None] = {}
+        self.events: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self.seen_at_register: Any = None
+        self._looks = looks
+
+    def __enter__(self) -> Lambda:
+        super().__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.events.put(None)  # a call that still waits
+        super().__exit__(kind, error, trace)
+
+    def send(self, kind: str) -> None:
+        self.events.put(Answer(body=json.dumps({"eventType": kind}).encode()))
+
+    @property
+    def reported(self) -> list[tuple[str, str]]:
+        """The types and messages that came to init/error."""
+        reports = [request for request in self.requests if request.path == _API + "/init/error"]
+        return [(report.headers[ERROR_TYPE], report.json["errorMessage"]) for report in reports]
+
+    def _say(self, request: Request) -> Answer | None:
+        path = request.path.removeprefix(_API)
+        if path == "/register":
+            self.seen_at_register = self._looks()
+        if path in self.answers:
+            return self.answers[path]
+        if path == "/register":
+            return Answer(headers={"Lambda-Extension-Identifier": IDENTIFIER})
+        if path == "/event/next":
+            return self.events.get()
+        return Answer(202)

@@ -1,0 +1,355 @@
+"""Fetches from moto what Secrets Manager and Parameter Store can hold, and reads the store that comes out."""
+
+from __future__ import annotations
+
+import json
+import secrets as randomness
+import traceback
+
+import pytest
+from keystart_extension.fetched import Answer, Secret, Unavailable
+from keystart_extension.plan import Entry, Origin
+from keystart_extension.shape import shape_secret
+from keystart_extension.store import Writer
+
+from .conftest import REGION, Canaries, Cloud, Prefetch, Store
+from .stubs import Answer as HttpAnswer
+from .stubs import Stub, forward
+
+RULE = (
+    'is not a valid secret name. A name is 1 to 8 segments separated by "/", at most 255 bytes in all; a segment '
+    'starts with a letter, a digit or "_" and goes on with letters, digits, "_", "." or "-".'
+)
+
+
+def test_text_is_published_as_its_bytes_with_where_it_came_from(
+    prefetch: Prefetch, cloud: Cloud, store: Store, canary: Canaries
+) -> None:
+    value = f"{canary()}\r\nß€=$'\"\n"
+    arn = cloud.secret(value)
+    assert prefetch({"db": arn}) is None
+    assert store.values == {"db": value.encode()}
+    entry = store.manifest["secrets"]["db"]
+    assert (entry["size"], entry["encoding"]) == (len(value.encode()), "utf-8")
+    source = entry["source"]
+    assert source.pop("version_id")
+    assert source == {
+        "provider": "secretsmanager",
+        "id": arn,
+        "region": REGION,
+        "version_stages": ["AWSCURRENT"],
+        "field": None,
+    }
+
+
+def test_binary_is_decoded_once(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
+    keytab = b"\x05\x02\0\n" + randomness.token_bytes(4088) + b"YWJj"
+    assert prefetch({"keytab": cloud.secret(keytab), "base64": cloud.secret(b"YWJj")}) is None
+    assert store.values == {"keytab": keytab, "base64": b"YWJj"}
+    assert store.manifest["secrets"]["keytab"]["encoding"] == "binary"
+
+
+def test_the_longest_secret_of_the_service_is_published(
+    prefetch: Prefetch, cloud: Cloud, store: Store
+) -> None:
+    value = "x" * 65_536
+    assert prefetch({"long": cloud.secret(value)}) is None
+    assert store.values == {"long": value.encode()}
+
+
+@pytest.mark.parametrize(
+    ("json_text", "published"),
+    [
+        ('"plain"', "plain"),
+        ('""', ""),
+        (r'"ß \u20ac \ud83d\ude00 \n \" \/"', 'ß € 😀 \n " /'),
+        ("1.10", "1.10"),
+        ("-0", "-0"),
+        ("1E400", "1E400"),
+        ("9" * 5000, "9" * 5000),
+        ("true", "true"),
+        ("null", "null"),
+        ('{ "b": 1.10,\n "a": [1, 2 ] }', '{ "b": 1.10,\n "a": [1, 2 ] }'),
+        ("[ ]", "[ ]"),
+    ],
+)
+def test_a_field_is_its_text_or_the_json_that_stands_there(
+    prefetch: Prefetch, cloud: Cloud, store: Store, json_text: str, published: str
+) -> None:
+    arn = cloud.secret(f' {{"other" : "}}", "wanted"\t: {json_text}\n, "last": 1}} ')
+    assert prefetch({"one": {"secret": arn, "field": "wanted"}}) is None
+    assert store.values == {"one": published.encode()}
+    assert store.manifest["secrets"]["one"]["source"]["field"] == "wanted"
+
+
+def test_of_equal_members_the_last_wins(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
+    arn = cloud.secret(r'{"k": "first", "\u006b": "last"}')
+    assert prefetch({"one": {"secret": arn, "field": "k"}, "all": {"secret": arn, "expand": True}}) is None
+    assert store.values == {"one": b"last", "all/k": b"last"}
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "message"),
+    [
+        ("CANARY", "NotJson", "{id} is not valid JSON, which `field` and `expand` need. Correct the secret."),
+        (
+            '{"k": CANARY}',
+            "NotJson",
+            "{id} is not valid JSON, which `field` and `expand` need. Correct the secret.",
+        ),
+        (
+            '{"k": NaN}',
+            "NotJson",
+            "{id} is not valid JSON, which `field` and `expand` need. Correct the secret.",
+        ),
+        (
+            '["CANARY"]',
+            "NotAnObject",
+            "{id} is not a JSON object, so it has no members to take. Correct the secret.",
+        ),
+        ('{"other": "CANARY"}', "FieldNotFound", '{id} has no member "k". Correct `field` or the secret.'),
+        (
+            r'{"k": "CANARY\ud800"}',
+            "NotText",
+            'The member "k" of {id} holds half of a surrogate pair. Correct the secret.',
+        ),
+    ],
+)
+def test_a_field_that_cannot_be_taken_says_why(
+    prefetch: Prefetch, cloud: Cloud, store: Store, canary: Canaries, value: str, code: str, message: str
+) -> None:
+    arn = cloud.secret(value.replace("CANARY", canary()))
+    failed = prefetch({"one": {"secret": arn, "field": "k"}})
+    assert failed is not None
+    assert failed.error_type == "Extension.SecretsUnavailable"
+    assert store.state["message"] == "Required secrets could not be fetched."
+    assert store.failures == {"one": (code, message.format(id=arn))}
+    assert not store.is_published()
+
+
+@pytest.mark.parametrize(
+    "value", ['{"k": CANARY}', "CANARY", '{"k": "CANARY\\ud800"}', '"CANARY' + "[" * 9000]
+)
+def test_no_exception_of_a_wrong_secret_holds_it(canary: Canaries, value: str) -> None:
+    text = value.replace("CANARY", canary())
+    entry = Entry("one", "secret", "id", None, "k", False, None, None, None, False, Origin(""))
+    with pytest.raises(Unavailable) as failure:
+        shape_secret(entry, Answer(text.encode(), "utf-8", {}, ""))
+    assert failure.value.__context__ is None
+    assert failure.value.__cause__ is None
+    canary.hear("".join(traceback.format_exception(failure.value)))
+    canary.hear(repr(failure.value) + repr(Answer(text.encode(), "utf-8", {}, "")))
+    canary.hear(repr(Secret("one", text.encode(), "utf-8", {}, "")))
+
+
+def test_expand_publishes_each_member(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
+    arn = cloud.secret('{"cert": "PEM", "key": "PEM2", "port": 5432, "__proto__": {"a": 1}}')
+    assert prefetch({"tls": {"secret": arn, "expand": True}}) is None
+    assert store.values == {
+        "tls/cert": b"PEM",
+        "tls/key": b"PEM2",
+        "tls/port": b"5432",
+        "tls/__proto__": b'{"a": 1}',
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "message"),
+    [
+        ("{}", "NothingToExpand", "{id} is an object without members. Correct the secret."),
+        ("3", "NotAnObject", "{id} is not a JSON object, so it has no members to take. Correct the secret."),
+        ('{"a b": 1}', "InvalidName", f'"tls/a b" {RULE}'),
+        ('{"": 1}', "InvalidName", f'"tls/" {RULE}'),
+        ('{"..": 1, "-x": 2}', "InvalidName", f'"tls/.." {RULE} "tls/-x" {RULE}'),
+        (
+            '{"a": 1, "a/b": 2}',
+            "InvalidName",
+            '"tls/a" and "tls/a/b": one name cannot be the folder of another.',
+        ),
+        (
+            json.dumps({f" {number}": 1 for number in range(2000)}),
+            "InvalidName",
+            " ".join(f'"tls/ {number}" {RULE}' for number in range(5)) + " There are 1995 more.",
+        ),
+    ],
+)
+def test_what_cannot_be_expanded_fails_whole(
+    prefetch: Prefetch, cloud: Cloud, store: Store, value: str, code: str, message: str
+) -> None:
+    arn = cloud.secret(value)
+    why = (code, message.replace("{id}", arn))
+    entry = {"secret": arn, "expand": True}
+    assert prefetch({"tls": {**entry, "optional": True}, "good": cloud.secret("x")}) is None
+    assert (store.values, store.unavailable) == ({"good": b"x"}, {"tls": why})
+    assert prefetch({"tls": entry, "good": cloud.secret("x")}) is not None
+    assert store.failures == {"tls": why}
+    assert not store.is_published()
+
+
+def test_stage_and_version_choose_an_older_value(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
+    arn = cloud.secret("old")
+    old = cloud.secrets.describe_secret(SecretId=arn)["VersionIdsToStages"].keys()
+    cloud.secrets.put_secret_value(SecretId=arn, SecretString="new")
+    wanted = {
+        "now": arn,
+        "before": {"secret": arn, "stage": "AWSPREVIOUS"},
+        "pinned": {"secret": arn, "version_id": next(iter(old))},
+    }
+    assert prefetch(wanted) is None
+    assert store.values == {"now": b"new", "before": b"old", "pinned": b"old"}
+    assert store.manifest["secrets"]["before"]["source"]["version_stages"] == ["AWSPREVIOUS"]
+
+
+def test_the_region_in_an_arn_wins(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
+    arn = cloud.secret("here")
+    assert prefetch({"db": arn}, region="us-east-1") is None
+    assert store.manifest["secrets"]["db"]["source"]["region"] == REGION
+    name = cloud.secrets.describe_secret(SecretId=arn)["Name"]
+    assert prefetch({"db": name}, region="us-east-1") is not None
+    assert store.failures["db"][0] == "ResourceNotFoundException"
+
+
+def test_equal_secrets_are_asked_for_once_and_a_role_is_assumed_once(
+    prefetch: Prefetch, cloud: Cloud, store: Store, moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    role = "arn:aws:iam::123456789012:role/reader"
+    arn = cloud.secret('{"a": 1, "b": 2}')
+    others = {f"other-{number}": {"secret": cloud.secret("x"), "role": role} for number in range(4)}
+    same = {name: {"secret": arn, "field": name} for name in ("a", "b")}
+    with Stub(lambda request: forward(request, moto)) as counting:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", counting.url)
+        assert prefetch({**others, **same}) is None
+        assert sorted(counting.actions()) == ["AssumeRole"] + ["GetSecretValue"] * 5
+        keys = {
+            request.headers["Authorization"].partition("Credential=")[2][:7] for request in counting.requests
+        }
+    assert len(keys) == 2, "the role's own credentials were used for what asks for the role"
+    assert len(store.values) == 6
+
+
+def test_parameters_are_fetched_in_groups_of_ten(
+    prefetch: Prefetch, cloud: Cloud, store: Store, moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = cloud.parameters(**{f"p{number}": f"value {number}" for number in range(23)})
+    with Stub(lambda request: forward(request, moto)) as counting:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", counting.url)
+        wanted = {f"p{number}": {"parameter": f"{path}/p{number}"} for number in range(23)}
+        assert prefetch(wanted) is None
+        assert sorted(len(request.json["Names"]) for request in counting.requests) == [3, 10, 10]
+    assert store.values == {f"p{number}": f"value {number}".encode() for number in range(23)}
+    assert store.manifest["secrets"]["p1"]["source"] == {
+        "provider": "ssm",
+        "id": f"{path}/p1",
+        "region": REGION,
+        "version_id": "1",
+        "version_stages": [],
+        "field": None,
+    }
+
+
+def test_a_parameter_can_be_chosen_by_version(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
+    path = cloud.parameters(p="old")
+    cloud.ssm.put_parameter(Name=f"{path}/p", Value="new", Type="SecureString", Overwrite=True)
+    assert prefetch({"now": {"parameter": f"{path}/p"}, "old": {"parameter": f"{path}/p:1"}}) is None
+    assert store.values == {"now": b"new", "old": b"old"}
+    assert store.manifest["secrets"]["old"]["source"]["id"] == f"{path}/p:1"
+
+
+def test_everything_below_a_path_is_published_page_by_page(
+    prefetch: Prefetch, cloud: Cloud, store: Store
+) -> None:
+    values = {f"p{number}": str(number) for number in range(24)}
+    path = cloud.parameters(**values, deep__er__p="nested")
+    assert prefetch({"app": {"parameters": f"{path}/"}}) is None
+    expected = {f"app/{name}": value.encode() for name, value in values.items()}
+    assert store.values == {**expected, "app/deep/er/p": b"nested"}
+
+
+def test_a_path_whose_parameters_nest_fails_whole(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
+    entry = {"parameters": cloud.parameters(x="1", x__y="2", good="3")}
+    why = ("InvalidName", '"app/x" and "app/x/y": one name cannot be the folder of another.')
+    assert prefetch({"app": {**entry, "optional": True}}) is None
+    assert (store.values, store.unavailable) == ({}, {"app": why})
+    assert prefetch({"app": entry}) is not None
+    assert store.failures == {"app": why}
+
+
+def test_names_of_two_entries_that_collide_after_the_fetch_publish_nothing(
+    prefetch: Prefetch, cloud: Cloud, store: Store
+) -> None:
+    wanted = {
+        "app": {"parameters": cloud.parameters(db__host="1")},
+        "app/db": {"secret": cloud.secret('{"host": 2}'), "expand": True},
+    }
+    failed = prefetch(wanted)
+    assert failed is not None
+    assert failed.error_type == "Extension.SecretsUnavailable"
+    assert failed.message == (
+        'These secrets cannot be in one store:\n  - "app/db/host" is there twice\nGive one of each pair another name.'
+    )
+    assert store.state["message"] == failed.message
+    assert not store.is_published()
+
+
+def test_nothing_below_a_path_and_no_such_parameter_are_told(
+    prefetch: Prefetch, cloud: Cloud, store: Store
+) -> None:
+    path = cloud.parameters(here="x")
+    assert (
+        prefetch(
+            {
+                "app": {"parameters": "/nothing/here", "optional": True},
+                "absent": {"parameter": f"{path}/absent", "optional": True},
+                "here": {"parameter": f"{path}/here"},
+            }
+        )
+        is None
+    )
+    assert store.values == {"here": b"x"}
+    assert store.unavailable == {
+        "app": (
+            "ParameterNotFound",
+            "There is no parameter below /nothing/here. Correct the path or the region.",
+        ),
+        "absent": (
+            "ParameterNotFound",
+            f"There is no parameter {path}/absent. Correct the id or the region.",
+        ),
+    }
+
+
+def test_a_manifest_of_more_than_a_mebibyte_is_not_published(
+    prefetch: Prefetch, cloud: Cloud, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = cloud.secret(json.dumps({f"member-{number:04}-{'x' * 240}": 1 for number in range(200)}))
+    long = {
+        "VersionId": "1",
+        "SecretString": json.dumps({f"m{number}{'x' * 200}": 1 for number in range(1900)}),
+    }
+    with Stub(lambda _request: HttpAnswer(body=json.dumps(long).encode())) as generous:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", generous.url)
+        failed = prefetch({"all": {"secret": arn, "expand": True}})
+    assert failed is not None
+    assert failed.error_type == "Extension.SecretsUnavailable"
+    assert failed.message.startswith("The manifest of 1900 secrets would have ")
+    assert failed.message.endswith(
+        " bytes, and 1048576 is the most that can be published. Configure fewer secrets."
+    )
+    assert store.state["message"] == failed.message
+    assert not store.is_published()
+
+
+def test_an_empty_value_and_no_value_at_all_are_published(aws_environment: None, store: Store) -> None:
+    writer = Writer()
+    assert writer.publish([Secret("empty", b"", "utf-8", _source(), _now())], {}) == 1
+    assert store.values == {"empty": b""}
+    assert writer.publish([], {}) == 2
+    assert store.values == {}
+
+
+def _source() -> dict[str, str]:
+    return {"provider": "secretsmanager", "id": "x"}
+
+
+def _now() -> str:
+    return "2026-11-23T09:20:00.180Z"
