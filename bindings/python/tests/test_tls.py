@@ -267,6 +267,27 @@ def test_a_generation_that_is_collected_during_the_load_gives_way_to_the_next(
     assert greeting(client.tls("mtls"), server) == "new"
 
 
+def test_a_load_that_worked_does_not_count_when_its_generation_is_gone(
+    publisher: Publisher,
+    client: keystart.Keystart,
+    authority: Authority,
+    server: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # A writer that removes a generation may have overwritten the end of a file that OpenSSL was reading.
+    publisher.publish(mtls(authority, "old"))
+    load = ssl.SSLContext.load_cert_chain
+    pending = [mtls(authority, "new")]
+
+    def load_cert_chain(context: ssl.SSLContext, *files: Any, **arguments: Any) -> None:
+        load(context, *files, **arguments)
+        if pending:
+            publisher.collect(pending.pop())
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", load_cert_chain)
+    assert greeting(client.tls("mtls"), server) == "new"
+
+
 def test_a_snapshot_whose_generation_is_collected_during_the_load_has_expired(
     publisher: Publisher, client: keystart.Keystart, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,7 @@ class KeystartError(Exception):
     code = ""
 
     def __init__(self, message: str, secret: str | None = None) -> None:
-        super().__init__(message, secret)
+        super().__init__(message)
         self.message = message
         self.secret = secret
 

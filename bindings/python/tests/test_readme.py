@@ -1,0 +1,39 @@
+"""The examples of the README, as they stand."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from .publisher import Publisher
+
+README = Path(__file__).parents[1] / "README.md"
+FUNCTION, TEST = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def run(code: str, folder: Path, root: Path) -> str:
+    environment = {
+        **os.environ,
+        "KEYSTART_DIR": str(root),
+        "KEYSTART_TIMEOUT_MS": "0",
+        "PYTHONPATH": str(folder),
+    }
+    program = [sys.executable, "-c", code]
+    return subprocess.run(program, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def test_the_function_reads_its_secrets(publisher: Publisher, root: Path, tmp_path: Path) -> None:
+    publisher.publish({"db": '{"username": "orders", "password": "x"}', "stripe/key": "sk_live"})
+    (tmp_path / "function.py").write_text(FUNCTION)
+    said = run('import function; print(function.handler({"amount": 7}, None))', tmp_path, root)
+    assert said == (
+        "{'user': 'orders', 'charged': '7 with <Secret \"stripe/key\" (redacted)>', 'ready': True}\n"
+    )
+
+
+def test_the_test_of_the_function_needs_no_store(tmp_path: Path) -> None:
+    (tmp_path / "function.py").write_text(FUNCTION)
+    run(TEST, tmp_path, tmp_path / "nothing")
