@@ -15,14 +15,16 @@ FUNCTION, TEST = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MU
 
 
 def run(code: str, folder: Path, root: Path) -> str:
-    environment = {
-        **os.environ,
-        "KEYSTART_DIR": str(root),
-        "KEYSTART_TIMEOUT_MS": "0",
-        "PYTHONPATH": str(folder),
-    }
-    program = [sys.executable, "-c", code]
-    return subprocess.run(program, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    environment = {**os.environ, "KEYSTART_DIR": str(root), "KEYSTART_TIMEOUT_MS": "0"}
+    program = [
+        sys.executable,
+        "-c",
+        code,
+    ]  # which finds function.py, because it looks in the working folder first
+    finished = subprocess.run(
+        program, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return finished.stdout
 
 
 def test_the_function_reads_its_secrets(publisher: Publisher, root: Path, tmp_path: Path) -> None:
