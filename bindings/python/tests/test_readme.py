@@ -16,11 +16,8 @@ FUNCTION, TEST = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MU
 
 def run(code: str, folder: Path, root: Path) -> str:
     environment = {**os.environ, "KEYSTART_DIR": str(root), "KEYSTART_TIMEOUT_MS": "0"}
-    program = [
-        sys.executable,
-        "-c",
-        code,
-    ]  # which finds function.py, because it looks in the working folder first
+    # With -c Python finds function.py, because it looks in the working folder first.
+    program = [sys.executable, "-c", code]
     finished = subprocess.run(
         program, cwd=folder, env=environment, check=True, stdout=subprocess.PIPE, text=True
     )
