@@ -8,7 +8,8 @@ import os
 import secrets as randomness
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from keystart_extension.publish import Failed, give_up, publish
 from keystart_extension.store import Writer
 from moto.server import ThreadedMotoServer
 
-from .stubs import Lambda
+from .stubs import Answer, Lambda, Request, Stub
 
 COMMAND = Path(sys.executable).with_name("keystart")
 REGION = "eu-west-1"
@@ -45,7 +46,7 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def aws_environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mapping[str, str]:
     """The variables of this process, and of those it starts, for AWS: moto, and nothing of this machine."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "KEYSTART_"))]:
         monkeypatch.delenv(name)
@@ -60,6 +61,7 @@ def aws_environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    return os.environ
 
 
 class Cloud:
@@ -94,7 +96,7 @@ def cloud(moto: str) -> Iterator[Cloud]:
 
 
 class Canaries:
-    """Makes secrets at run time, and looks for them where none may stand: output, logs, state.json, manifests, links."""
+    """Makes secrets at run time, and looks for them where none may stand: output, state.json, manifests."""
 
     def __init__(self, folder: Path, output: pytest.CaptureFixture[str]) -> None:
         self._folder = folder
@@ -184,29 +186,49 @@ def store(tmp_path: Path) -> Store:
 class Prefetch:
     """Fetches and publishes in this process what a configuration asks for."""
 
-    def __init__(self, folder: Path, log: Log) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._folder = folder
-        self._log = log
+        self._environment = environment
 
     def plan(self, secrets: Mapping[str, Any], **settings: Any) -> Plan:
         file = self._folder / "keystart.json"
         file.write_text(json.dumps({"version": 1, **settings, "secrets": secrets}))
-        return load_file(file, os.environ)
+        return load_file(file, self._environment)
 
     def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Failed | None:
         """Gives what made it fail; readers are told of it as the process tells them."""
-        plan, writer = self.plan(secrets, **settings), Writer()
+        plan, writer, log = self.plan(secrets, **settings), Writer(), Log()
         try:
-            publish(plan, writer, self._log)
+            publish(plan, writer, log)
         except Failed as failed:
-            give_up(failed, writer, plan, self._log)
+            give_up(failed, writer, plan, log)
             return failed
         return None
 
 
 @pytest.fixture
-def prefetch(aws_environment: None, tmp_path: Path) -> Prefetch:
-    return Prefetch(tmp_path, Log())
+def prefetch(environment: Mapping[str, str], tmp_path: Path) -> Prefetch:
+    return Prefetch(tmp_path, environment)
+
+
+class Serve:
+    """Makes a server that answers as a test says the endpoint of AWS."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, stack: ExitStack) -> None:
+        self._monkeypatch = monkeypatch
+        self._stack = stack
+
+    def __call__(self, answer: Callable[[Request], Answer | None]) -> Stub:
+        stub = self._stack.enter_context(Stub(answer))
+        self._monkeypatch.setenv("AWS_ENDPOINT_URL", stub.url)
+        return stub
+
+
+@pytest.fixture
+def serve(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    assert environment["AWS_ENDPOINT_URL"]  # set there, and replaced here
+    with ExitStack() as stack:
+        yield Serve(monkeypatch, stack)
 
 
 class Extension:
@@ -215,7 +237,7 @@ class Extension:
     def __init__(self, path: Path, variables: Mapping[str, str], canary: Canaries) -> None:
         self._canary = canary
         self.process = subprocess.Popen(
-            [path], env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [path], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def ended(self) -> tuple[int, list[str]]:
@@ -229,11 +251,12 @@ class Extension:
 class Launcher:
     """Starts extensions, and ends at the end of the test those that still run."""
 
-    def __init__(self, folder: Path, canary: Canaries) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str], canary: Canaries) -> None:
         self.path = folder / "extensions" / "keystart-under-test"
         self.path.parent.mkdir()
         self.path.symlink_to(COMMAND)
         self._folder = folder
+        self._environment = environment
         self._canary = canary
         self.started: list[Extension] = []
 
@@ -243,14 +266,19 @@ class Launcher:
         text = secrets if isinstance(secrets, str) else json.dumps({"version": 1, "secrets": secrets})
         file.write_text(text)
         address = api if isinstance(api, str) else api.address
-        variables = {"KEYSTART_CONFIG": str(file), "AWS_LAMBDA_RUNTIME_API": address, **variables}
+        variables = {
+            **self._environment,
+            "KEYSTART_CONFIG": str(file),
+            "AWS_LAMBDA_RUNTIME_API": address,
+            **variables,
+        }
         self.started.append(Extension(self.path, variables, self._canary))
         return self.started[-1]
 
 
 @pytest.fixture
-def launch(aws_environment: None, tmp_path: Path, canary: Canaries) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, canary)
+def launch(environment: Mapping[str, str], tmp_path: Path, canary: Canaries) -> Iterator[Launcher]:
+    launcher = Launcher(tmp_path, environment, canary)
     yield launcher
     for extension in launcher.started:
         if extension.process.poll() is None:

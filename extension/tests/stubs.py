@@ -47,6 +47,10 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # of 5 the kernel drops what comes at once, and it comes again after a second
+
+
 class Stub:
     """A server that remembers every request and asks `answer` what to say."""
 
@@ -77,7 +81,7 @@ class Stub:
             def log_message(self, format: str, *args: Any) -> None:
                 """Keeps the test's output to what is tested."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self._server.server_port}"
         self.url = f"http://{self.address}"
 
@@ -122,7 +126,7 @@ def secret(value: str) -> Answer:
     return Answer(body=json.dumps({"VersionId": "1", "SecretString": value}).encode())
 
 
-def parameters(**values: str) -> Answer:
+def parameters(values: Mapping[str, str]) -> Answer:
     """An answer of GetParameters."""
     found = [{"Name": name, "Value": value, "Version": 1} for name, value in values.items()]
     return Answer(body=json.dumps({"Parameters": found, "InvalidParameters": []}).encode())
@@ -140,7 +144,10 @@ def forward(request: Request, url: str) -> Answer:
 
 
 class Lambda(Stub):
-    """The Extensions API. `answers` says what a path answers instead of what Lambda would; `/event/next` waits for `events`."""
+    """The Extensions API, whose `/event/next` waits for `events`.
+
+    `answers` says what a path answers instead of what Lambda would.
+    """
 
     def __init__(self, looks: Callable[[], Any] = lambda: None) -> None:
         super().__init__(self._say)

@@ -12,9 +12,8 @@ from keystart_extension.plan import Entry, Origin
 from keystart_extension.shape import shape_secret
 from keystart_extension.store import Writer
 
-from .conftest import REGION, Canaries, Cloud, Prefetch, Store
-from .stubs import Answer as HttpAnswer
-from .stubs import Stub, forward
+from .conftest import REGION, Canaries, Cloud, Prefetch, Serve, Store
+from .stubs import forward, secret
 
 RULE = (
     'is not a valid secret name. A name is 1 to 8 segments separated by "/", at most 255 bytes in all; a segment '
@@ -210,32 +209,28 @@ def test_the_region_in_an_arn_wins(prefetch: Prefetch, cloud: Cloud, store: Stor
 
 
 def test_equal_secrets_are_asked_for_once_and_a_role_is_assumed_once(
-    prefetch: Prefetch, cloud: Cloud, store: Store, moto: str, monkeypatch: pytest.MonkeyPatch
+    prefetch: Prefetch, serve: Serve, cloud: Cloud, store: Store, moto: str
 ) -> None:
     role = "arn:aws:iam::123456789012:role/reader"
     arn = cloud.secret('{"a": 1, "b": 2}')
     others = {f"other-{number}": {"secret": cloud.secret("x"), "role": role} for number in range(4)}
     same = {name: {"secret": arn, "field": name} for name in ("a", "b")}
-    with Stub(lambda request: forward(request, moto)) as counting:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", counting.url)
-        assert prefetch({**others, **same}) is None
-        assert sorted(counting.actions()) == ["AssumeRole"] + ["GetSecretValue"] * 5
-        keys = {
-            request.headers["Authorization"].partition("Credential=")[2][:7] for request in counting.requests
-        }
+    counting = serve(lambda request: forward(request, moto))
+    assert prefetch({**others, **same}) is None
+    assert sorted(counting.actions()) == ["AssumeRole"] + ["GetSecretValue"] * 5
+    keys = {request.headers["Authorization"].partition("Credential=")[2][:7] for request in counting.requests}
     assert len(keys) == 2, "the role's own credentials were used for what asks for the role"
     assert len(store.values) == 6
 
 
 def test_parameters_are_fetched_in_groups_of_ten(
-    prefetch: Prefetch, cloud: Cloud, store: Store, moto: str, monkeypatch: pytest.MonkeyPatch
+    prefetch: Prefetch, serve: Serve, cloud: Cloud, store: Store, moto: str
 ) -> None:
     path = cloud.parameters(**{f"p{number}": f"value {number}" for number in range(23)})
-    with Stub(lambda request: forward(request, moto)) as counting:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", counting.url)
-        wanted = {f"p{number}": {"parameter": f"{path}/p{number}"} for number in range(23)}
-        assert prefetch(wanted) is None
-        assert sorted(len(request.json["Names"]) for request in counting.requests) == [3, 10, 10]
+    counting = serve(lambda request: forward(request, moto))
+    wanted = {f"p{number}": {"parameter": f"{path}/p{number}"} for number in range(23)}
+    assert prefetch(wanted) is None
+    assert sorted(len(request.json["Names"]) for request in counting.requests) == [3, 10, 10]
     assert store.values == {f"p{number}": f"value {number}".encode() for number in range(23)}
     assert store.manifest["secrets"]["p1"]["source"] == {
         "provider": "ssm",
@@ -319,16 +314,12 @@ def test_nothing_below_a_path_and_no_such_parameter_are_told(
 
 
 def test_a_manifest_of_more_than_a_mebibyte_is_not_published(
-    prefetch: Prefetch, cloud: Cloud, store: Store, monkeypatch: pytest.MonkeyPatch
+    prefetch: Prefetch, serve: Serve, store: Store
 ) -> None:
-    arn = cloud.secret(json.dumps({f"member-{number:04}-{'x' * 240}": 1 for number in range(200)}))
-    long = {
-        "VersionId": "1",
-        "SecretString": json.dumps({f"m{number}{'x' * 200}": 1 for number in range(1900)}),
-    }
-    with Stub(lambda _request: HttpAnswer(body=json.dumps(long).encode())) as generous:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", generous.url)
-        failed = prefetch({"all": {"secret": arn, "expand": True}})
+    # More than the service holds in one secret; that many members in several are as much.
+    long = json.dumps({f"m{number}{'x' * 200}": 1 for number in range(1900)})
+    serve(lambda _: secret(long))
+    failed = prefetch({"all": {"secret": "long", "expand": True}})
     assert failed is not None
     assert failed.error_type == "Extension.SecretsUnavailable"
     assert failed.message.startswith("The manifest of 1900 secrets would have ")
@@ -339,7 +330,8 @@ def test_a_manifest_of_more_than_a_mebibyte_is_not_published(
     assert not store.is_published()
 
 
-def test_an_empty_value_and_no_value_at_all_are_published(aws_environment: None, store: Store) -> None:
+@pytest.mark.usefixtures("environment")
+def test_an_empty_value_and_no_value_at_all_are_published(store: Store) -> None:
     writer = Writer()
     assert writer.publish([Secret("empty", b"", "utf-8", _source(), _now())], {}) == 1
     assert store.values == {"empty": b""}

@@ -112,11 +112,9 @@ class Aws:
         def call() -> dict[str, Answer]:
             found: dict[str, Any] = {}
             answer = client.get_parameters(Names=list(ids), WithDecryption=True)
-            for parameter in sorted(answer["Parameters"], key=lambda parameter: int(parameter["Version"])):
-                for selector in _selectors(parameter):
-                    found[parameter["Name"] + selector] = found[parameter.get("ARN", "") + selector] = (
-                        parameter
-                    )
+            for parameter in sorted(answer["Parameters"], key=lambda found: int(found["Version"])):
+                for asked in _asked(parameter):
+                    found[asked] = parameter
             return {name: _parameter(name, found[name], client) for name in ids if name in found}
 
         return _ask(
@@ -190,9 +188,13 @@ def _parameter(name: str, parameter: Any, client: Any) -> Answer:
     return _text(parameter["Value"], _source("ssm", name, client, str(parameter["Version"]), None))
 
 
-def _selectors(parameter: Any) -> Sequence[str]:
-    """Gives what may follow the name in an id that asks for this parameter; emulators leave out what was asked."""
-    return [parameter["Selector"]] if "Selector" in parameter else ["", f":{parameter['Version']}"]
+def _asked(parameter: Any) -> list[str]:
+    """Gives the ids that ask for this parameter; an emulator does not say which version was asked for."""
+    version = f":{parameter['Version']}"
+    selectors = [parameter["Selector"]] if "Selector" in parameter else ["", version]
+    return [
+        name + selector for name in (parameter["Name"], parameter.get("ARN", "")) for selector in selectors
+    ]
 
 
 def _source(

@@ -48,7 +48,9 @@ def prefetch(plan: Plan, aws: Aws, log: Log) -> dict[str, Outcome]:
     answers: queue.SimpleQueue[dict[str, Outcome] | BaseException] = queue.SimpleQueue()
     for _ in range(min(len(requests), _PARALLEL)):
         # Daemons: a call that hangs past the deadline must not hold up the end of the process.
-        threading.Thread(target=_work, args=(waiting, answers, asker), daemon=True).start()
+        threading.Thread(
+            target=_work, args=(waiting, answers, asker), name="keystart-fetch", daemon=True
+        ).start()
 
     outcomes: dict[str, Outcome] = {}
     for _ in requests:

@@ -1,0 +1,286 @@
+"""Lets AWS refuse, throttle, hang and vanish, and reads what the log and the readers are told."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from .conftest import REGION, Canaries, Cloud, Launcher, Prefetch, Serve, Store
+from .stubs import Answer, Lambda, Request, Stub, parameters, refusal, secret
+
+VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
+ALLOW = "the resource policy and the KMS key can deny it too."
+
+
+def test_a_required_secret_that_is_absent_publishes_nothing(
+    prefetch: Prefetch, cloud: Cloud, store: Store
+) -> None:
+    failed = prefetch({"db": "prod/absent", "good": cloud.secret("x")})
+    message = "Secrets Manager can't find the specified secret."
+    assert failed is not None
+    assert failed.error_type == "Extension.SecretsUnavailable"
+    assert failed.lines() == [
+        "Required secrets could not be fetched.",
+        f"db: ResourceNotFoundException: {message}",
+    ]
+    assert store.state["state"] == "failed"
+    assert store.state["message"] == "Required secrets could not be fetched."
+    assert store.failures == {"db": ("ResourceNotFoundException", message)}
+    assert not store.is_published()
+    assert store.leftovers() == []
+
+
+def test_an_optional_secret_that_is_absent_is_listed_and_logged(
+    prefetch: Prefetch, cloud: Cloud, store: Store, canary: Canaries
+) -> None:
+    wanted = {"flags": {"secret": "prod/absent", "optional": True}, "good": cloud.secret(canary())}
+    assert prefetch(wanted) is None
+    message = "Secrets Manager can't find the specified secret."
+    assert store.unavailable == {"flags": ("ResourceNotFoundException", message)}
+    warning, published = canary.said().splitlines()
+    assert warning == (
+        f"[keystart] WARN  The optional secret flags is not available: ResourceNotFoundException: {message}"
+    )
+    assert published.startswith("[keystart] INFO  published 1 secrets as generation 1 in ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "message"),
+    [
+        (
+            refusal(400, "AccessDeniedException", "User: u is not authorized"),
+            "AccessDeniedException",
+            f"User: u is not authorized. Allow secretsmanager:GetSecretValue on prod/db; {ALLOW}",
+        ),
+        (
+            refusal(400, "ExpiredTokenException", "The security token included in the request is expired"),
+            "ExpiredTokenException",
+            "The security token included in the request is expired. Log in again, or get new credentials.",
+        ),
+        (
+            refusal(400, "DecryptionFailure", ""),
+            "DecryptionFailure",
+            "The service gave no reason.",
+        ),
+        (
+            Answer(body=b"<html>Log in to the network: CANARY</html>"),
+            "InvalidAnswer",
+            "The endpoint gave no answer that AWS gives to secretsmanager:GetSecretValue on prod/db. "
+            "Check AWS_ENDPOINT_URL.",
+        ),
+        (
+            Answer(body=b'{"SecretString": "CANARY"}'),
+            "InvalidAnswer",
+            "The endpoint gave no answer that AWS gives to secretsmanager:GetSecretValue on prod/db. "
+            "Check AWS_ENDPOINT_URL.",
+        ),
+    ],
+)
+def test_what_asking_again_cannot_cure_is_asked_once(
+    prefetch: Prefetch, serve: Serve, store: Store, canary: Canaries, answer: Answer, code: str, message: str
+) -> None:
+    body = answer.body.replace(b"CANARY", canary().encode())
+    aws = serve(lambda _: Answer(answer.status, body, answer.headers))
+    assert prefetch({"db": "prod/db"}) is not None
+    assert store.failures == {"db": (code, message)}
+    assert aws.actions() == ["GetSecretValue"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "message"),
+    [
+        (refusal(400, "ThrottlingException", "Rate exceeded"), "ThrottlingException", "Rate exceeded."),
+        (refusal(500, "InternalServiceError", "We failed."), "InternalServiceError", "We failed."),
+        (Answer(503, b"<html>busy</html>"), "503", "Service Unavailable."),
+        (
+            None,
+            "ConnectionFailed",
+            'Connection was closed before we received a valid response from endpoint URL: "{url}/".',
+        ),
+    ],
+)
+def test_what_asking_again_may_cure_is_asked_until_the_deadline(
+    prefetch: Prefetch, serve: Serve, store: Store, answer: Answer | None, code: str, message: str
+) -> None:
+    aws = serve(lambda _: answer)
+    began = time.monotonic()
+    assert prefetch({"db": "prod/db"}, deadline="500ms") is not None
+    assert time.monotonic() - began < 5, "the deadline is half a second"
+    assert store.failures == {"db": (code, message.format(url=aws.url))}
+    assert len(aws.requests) > 1
+
+
+def test_a_secret_that_is_throttled_twice_is_published(
+    prefetch: Prefetch, serve: Serve, store: Store, canary: Canaries
+) -> None:
+    value = canary()
+    refusals = iter([refusal(400, "ThrottlingException", "Rate exceeded"), Answer(500)])
+    aws = serve(lambda _: next(refusals, secret(value)))
+    assert prefetch({"db": "prod/db"}) is None
+    assert store.values == {"db": value.encode()}
+    assert len(aws.requests) == 3
+
+
+def test_a_refused_connection_is_told_with_the_cure(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody else takes it, and it refuses
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert prefetch({"db": "prod/db"}, deadline="300ms") is not None
+    message = f'Could not connect to the endpoint URL: "{url}/". {VPC}'
+    assert store.failures == {"db": ("ConnectionFailed", message)}
+
+
+def test_an_endpoint_that_never_answers_takes_no_longer_than_the_deadline(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as black_hole:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{black_hole.getsockname()[1]}")
+        began = time.monotonic()
+        assert prefetch({"db": "prod/db"}, deadline="300ms") is not None
+        assert time.monotonic() - began < 5, "the deadline is 0.3 seconds"
+    message = f"No answer within the deadline of 0.3 s. {VPC}"
+    assert store.failures == {"db": ("DeadlineExceeded", message)}
+
+
+def test_a_role_that_hangs_holds_up_nobody_else(prefetch: Prefetch, serve: Serve, store: Store) -> None:
+    released = threading.Event()
+
+    def answer(request: Request) -> Answer | None:
+        if request.action == "AssumeRole":
+            released.wait()
+            return None
+        return secret("x")
+
+    serve(answer)
+    role = "arn:aws:iam::123456789012:role/reader"
+    theirs = {"secret": "theirs", "role": role, "optional": True}
+    assert prefetch({"theirs": theirs, "ours": "ours"}, deadline="500ms") is None
+    released.set()
+    assert store.values == {"ours": b"x"}
+    assert store.unavailable == {
+        "theirs": ("DeadlineExceeded", f"No answer within the deadline of 0.5 s. {VPC}")
+    }
+
+
+def test_a_role_that_may_not_be_assumed_is_told_with_the_permission(
+    prefetch: Prefetch, serve: Serve, store: Store
+) -> None:
+    error = b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>No</Message></Error></ErrorResponse>"
+    aws = serve(lambda _: Answer(403, error, {"Content-Type": "text/xml"}))
+    role = "arn:aws:iam::123456789012:role/reader"
+    assert prefetch({"db": {"secret": "prod/db", "role": role}}) is not None
+    assert store.failures == {"db": ("AccessDenied", f"No. Allow sts:AssumeRole on {role}; {ALLOW}")}
+    assert aws.actions() == ["AssumeRole"]
+
+
+def test_one_denied_parameter_does_not_take_the_others_down(
+    prefetch: Prefetch, serve: Serve, store: Store
+) -> None:
+    def answer(request: Request) -> Answer:
+        names: list[str] = request.json["Names"]
+        if "/p3" in names:
+            return refusal(400, "AccessDeniedException", "User: u is not authorized")
+        return parameters({name: name for name in names})
+
+    aws = serve(answer)
+    wanted = {f"p{number}": {"parameter": f"/p{number}", "optional": True} for number in range(10)}
+    assert prefetch(wanted) is None
+    assert sorted(store.values) == [name for name in wanted if name != "p3"]
+    message = (
+        "User: u is not authorized. Allow ssm:GetParameters on /p3, and kms:Decrypt on the key of a SecureString; "
+        + ALLOW
+    )
+    assert store.unavailable == {"p3": ("AccessDeniedException", message)}
+    assert len(aws.requests) == 11
+
+
+def test_nothing_is_asked_after_the_deadline(prefetch: Prefetch, serve: Serve, store: Store) -> None:
+    released = threading.Event()
+
+    def answer(_request: Request) -> Answer | None:
+        released.wait()
+        return None
+
+    aws = serve(answer)
+    assert prefetch({f"s{number}": f"id-{number}" for number in range(40)}, deadline="1s") is not None
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("keystart-fetch")]
+    released.set()
+    for worker in workers:
+        worker.join()
+    assert len(store.failures) == 40
+    assert {code for code, _ in store.failures.values()} == {"DeadlineExceeded"}
+    assert len({request.json["SecretId"] for request in aws.requests}) == 32, "32 are asked for at once"
+
+
+def test_without_a_region_the_cure_is_told(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    assert prefetch({"db": "prod/db"}) is not None
+    assert store.failures == {"db": ("NoRegion", "No region is known. Set `region:` or AWS_REGION.")}
+
+
+def test_an_unknown_profile_is_told(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert prefetch({"db": "prod/db"}) is not None
+    assert store.failures == {"db": ("ProfileNotFound", "The config profile (nobody) could not be found.")}
+
+
+def test_in_lambda_missing_credentials_are_told_at_once_and_no_metadata_is_asked_for(
+    launch: Launcher, lambda_api: Lambda, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_EC2_METADATA_DISABLED",
+    ):
+        monkeypatch.delenv(name)
+    with Stub(lambda _: Answer(404)) as metadata:
+        extension = launch(lambda_api, {"db": "prod/db"}, AWS_EC2_METADATA_SERVICE_ENDPOINT=metadata.url)
+        code, lines = extension.ended()
+        assert metadata.requests == []
+    message = (
+        "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, "
+        "or set AWS_PROFILE."
+    )
+    assert code == 1
+    assert lines == [
+        "[keystart] ERROR Required secrets could not be fetched.",
+        f"[keystart] ERROR db: NoCredentials: {message}",
+    ]
+    assert store.failures == {"db": ("NoCredentials", message)}
+
+
+def test_under_snapstart_credentials_come_from_the_container_endpoint(
+    prefetch: Prefetch, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch, canary: Canaries
+) -> None:
+    token, key = canary(), canary()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    given = {
+        "AccessKeyId": "from-container",
+        "SecretAccessKey": key,
+        "Token": "made-up",
+        "Expiration": "2999-01-01T00:00:00Z",
+    }
+    with Stub(lambda _: Answer(body=json.dumps(given).encode())) as container:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
+        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", token)
+        aws = serve(lambda _: secret("x"))
+        assert prefetch({"db": "prod/db"}) is None
+        assert [(asked.path, asked.headers["Authorization"]) for asked in container.requests] == [
+            ("/credentials", token)
+        ]
+    assert "Credential=from-container/" in aws.requests[0].headers["Authorization"]
+    assert f"/{REGION}/secretsmanager/" in aws.requests[0].headers["Authorization"]
+    assert store.values == {"db": b"x"}
