@@ -49,6 +49,7 @@ def lint(session: nox.Session) -> None:
     session.run("mypy", "noxfile.py", "bindings/python/src", "bindings/python/tests")
     session.run("mypy", "extension/src", "extension/tests", "tests")
     session.run("cargo", "fmt", *([] if fix else ["--check"]), external=True)
+    session.run("pytest", "--quiet", "tests/test_versions.py")
     if shutil.which("cargo-clippy"):
         session.run("cargo", "clippy", "--quiet", "--all-targets", "--", "-D", "warnings", external=True)
     else:
