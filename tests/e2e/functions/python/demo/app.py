@@ -17,7 +17,7 @@ except keystart.KeystartError as error:
     MISSING = {"code": error.code, "message": str(error)}
 
 
-def handler(event, _context):
+def handler(event: dict[str, str], _context: object) -> dict[str, object]:
     key = bytes.fromhex(event["key"])
     return {
         "secrets": {
