@@ -8,7 +8,7 @@ import os
 import secrets as randomness
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from .stubs import Answer, Lambda, Request, Stub
 
 COMMAND = Path(sys.executable).with_name("keystart")
 REGION = "eu-west-1"
+Environment = Callable[[], dict[str, str]]
 _PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 _CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "made-up",
@@ -46,8 +47,8 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Mapping[str, str]:
-    """The variables of this process, and of those it starts, for AWS: moto, and nothing of this machine."""
+def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
+    """Sets the variables of this process for AWS: moto, and nothing of this machine. Gives what a new process gets."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "KEYSTART_"))]:
         monkeypatch.delenv(name)
     variables = {
@@ -61,7 +62,13 @@ def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> M
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return os.environ
+    return _variables
+
+
+def _variables() -> dict[str, str]:
+    return {
+        name: value for name, value in os.environ.items() if name.startswith(("AWS_", "KEYSTART_", "PATH"))
+    }
 
 
 class Cloud:
@@ -186,14 +193,14 @@ def store(tmp_path: Path) -> Store:
 class Prefetch:
     """Fetches and publishes in this process what a configuration asks for."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, environment: Environment) -> None:
         self._folder = folder
         self._environment = environment
 
     def plan(self, secrets: Mapping[str, Any], **settings: Any) -> Plan:
         file = self._folder / "keystart.json"
         file.write_text(json.dumps({"version": 1, **settings, "secrets": secrets}))
-        return load_file(file, self._environment)
+        return load_file(file, self._environment())
 
     def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Failed | None:
         """Gives what made it fail; readers are told of it as the process tells them."""
@@ -207,7 +214,7 @@ class Prefetch:
 
 
 @pytest.fixture
-def prefetch(environment: Mapping[str, str], tmp_path: Path) -> Prefetch:
+def prefetch(environment: Environment, tmp_path: Path) -> Prefetch:
     return Prefetch(tmp_path, environment)
 
 
@@ -225,8 +232,8 @@ class Serve:
 
 
 @pytest.fixture
-def serve(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    assert environment["AWS_ENDPOINT_URL"]  # set there, and replaced here
+def serve(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    assert "AWS_ENDPOINT_URL" in environment()  # set there, and replaced here
     with ExitStack() as stack:
         yield Serve(monkeypatch, stack)
 
@@ -234,10 +241,10 @@ def serve(environment: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> It
 class Extension:
     """The process as Lambda starts it: by its path below /opt/extensions, with AWS_LAMBDA_RUNTIME_API."""
 
-    def __init__(self, path: Path, variables: Mapping[str, str], canary: Canaries) -> None:
+    def __init__(self, command: Sequence[str | Path], variables: Mapping[str, str], canary: Canaries) -> None:
         self._canary = canary
         self.process = subprocess.Popen(
-            [path], env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
 
     def ended(self) -> tuple[int, list[str]]:
@@ -251,7 +258,7 @@ class Extension:
 class Launcher:
     """Starts extensions, and ends at the end of the test those that still run."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], canary: Canaries) -> None:
+    def __init__(self, folder: Path, environment: Environment, canary: Canaries) -> None:
         self.path = folder / "extensions" / "keystart-under-test"
         self.path.parent.mkdir()
         self.path.symlink_to(COMMAND)
@@ -260,24 +267,31 @@ class Launcher:
         self._canary = canary
         self.started: list[Extension] = []
 
-    def __call__(self, api: Lambda | str, secrets: Mapping[str, Any] | str, **variables: str) -> Extension:
-        """`secrets` is the mapping, or the text of a whole keystart.yaml."""
+    def __call__(
+        self,
+        api: Lambda | str,
+        secrets: Mapping[str, Any] | str,
+        *,
+        within: Sequence[str] = (),
+        **variables: str,
+    ) -> Extension:
+        """`secrets` is the mapping, or the text of a whole keystart.yaml; `within` is a command that starts it."""
         file = self._folder / "keystart.yaml"
         text = secrets if isinstance(secrets, str) else json.dumps({"version": 1, "secrets": secrets})
         file.write_text(text)
         address = api if isinstance(api, str) else api.address
         variables = {
-            **self._environment,
+            **self._environment(),
             "KEYSTART_CONFIG": str(file),
             "AWS_LAMBDA_RUNTIME_API": address,
             **variables,
         }
-        self.started.append(Extension(self.path, variables, self._canary))
+        self.started.append(Extension([*within, self.path], variables, self._canary))
         return self.started[-1]
 
 
 @pytest.fixture
-def launch(environment: Mapping[str, str], tmp_path: Path, canary: Canaries) -> Iterator[Launcher]:
+def launch(environment: Environment, tmp_path: Path, canary: Canaries) -> Iterator[Launcher]:
     launcher = Launcher(tmp_path, environment, canary)
     yield launcher
     for extension in launcher.started:

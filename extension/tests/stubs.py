@@ -146,15 +146,15 @@ def forward(request: Request, url: str) -> Answer:
 class Lambda(Stub):
     """The Extensions API, whose `/event/next` waits for `events`.
 
-    `answers` says what a path answers instead of what Lambda would.
+    `answers` says what a path answers instead of what Lambda would; `looks` is called at register.
     """
 
     def __init__(self, looks: Callable[[], Any] = lambda: None) -> None:
         super().__init__(self._say)
         self.answers: dict[str, Answer | None] = {}
         self.events: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
+        self.looks = looks
         self.seen_at_register: Any = None
-        self._looks = looks
 
     def __enter__(self) -> Lambda:
         super().__enter__()
@@ -178,7 +178,7 @@ class Lambda(Stub):
     def _say(self, request: Request) -> Answer | None:
         path = request.path.removeprefix(_API)
         if path == "/register":
-            self.seen_at_register = self._looks()
+            self.seen_at_register = self.looks()
         if path in self.answers:
             return self.answers[path]
         if path == "/register":

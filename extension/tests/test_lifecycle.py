@@ -1,0 +1,495 @@
+"""Starts the process as Lambda does, against a scripted Extensions API, and follows it to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from keystart.errors import StoreUnwritable
+from keystart_extension import links
+from keystart_extension.log import Log
+from keystart_extension.plan import Link, Plan
+from keystart_extension.process import Process
+from keystart_extension.publish import wipe
+from keystart_extension.store import Writer
+
+from .conftest import COMMAND, Canaries, Cloud, Environment, Launcher, Prefetch, Serve, Store
+from .stubs import IDENTIFIER, Answer, Lambda, Request, secret
+
+TERMINATED = 128 + signal.SIGTERM
+ABSENT = "db: ResourceNotFoundException: Secrets Manager can't find the specified secret."
+REQUIRED = "Required secrets could not be fetched."
+
+
+def yaml(start: str, arn: str) -> str:
+    return f"version: 1\nstart: {start}\nsecrets:\n  db: {arn}\n"
+
+
+def gone(store: Store) -> bool:
+    return store.state["state"] == "stopped" and not store.is_published() and store.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("start", "at_register"), [("overlap", ("starting", False)), ("before", ("ready", True))]
+)
+def test_a_life_from_register_to_shutdown(
+    launch: Launcher,
+    lambda_api: Lambda,
+    cloud: Cloud,
+    store: Store,
+    canary: Canaries,
+    start: str,
+    at_register: tuple[str, bool],
+) -> None:
+    value = canary()
+    extension = launch(lambda_api, yaml(start, cloud.secret(value)))
+    lambda_api.wait_for("/event/next")
+    assert lambda_api.seen_at_register == at_register
+    assert store.values == {"db": value.encode()}
+    assert store.state["state"] == "ready"
+    register, following = lambda_api.requests
+    assert (register.method, register.json) == ("POST", {"events": ["SHUTDOWN"]})
+    assert register.headers["Lambda-Extension-Name"] == launch.path.name
+    assert (following.method, following.headers["Lambda-Extension-Identifier"]) == ("GET", IDENTIFIER)
+    lambda_api.send("SHUTDOWN")
+    code, lines = extension.ended()
+    assert code == 0
+    assert [line.partition(" in ")[0] for line in lines] == [
+        "[keystart] INFO  published 1 secrets as generation 1"
+    ]
+    assert gone(store)
+    assert lambda_api.paths() == ["/register", "/event/next"]
+
+
+def test_what_an_earlier_process_left_is_gone_before_register(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store
+) -> None:
+    killed = launch(lambda_api, yaml("overlap", cloud.secret("old")))
+    lambda_api.wait_for("/event/next")
+    killed.process.kill()
+    killed.ended()
+    assert store.values == {"db": b"old"}
+    launch(lambda_api, yaml("overlap", cloud.secret("new")))
+    lambda_api.wait_for("/event/next", times=2)
+    assert lambda_api.seen_at_register == ("starting", False)
+    assert (store.values, store.manifest["generation"]) == ({"db": b"new"}, 2)
+
+
+@pytest.mark.parametrize("start", ["overlap", "before"])
+def test_a_missing_required_secret_is_told_to_the_log_the_readers_and_lambda(
+    launch: Launcher, lambda_api: Lambda, store: Store, start: str
+) -> None:
+    code, lines = launch(lambda_api, yaml(start, "prod/absent")).ended()
+    assert code == 1
+    assert lines == [f"[keystart] ERROR {REQUIRED}", f"[keystart] ERROR {ABSENT}"]
+    assert (store.state["state"], store.state["message"]) == ("failed", REQUIRED)
+    assert lambda_api.paths() == ["/register", "/init/error"]
+    assert lambda_api.reported == [("Extension.SecretsUnavailable", REQUIRED)]
+    report = lambda_api.requests[-1]
+    assert report.headers["Lambda-Extension-Identifier"] == IDENTIFIER
+    assert report.json == {
+        "errorMessage": REQUIRED,
+        "errorType": "Extension.SecretsUnavailable",
+        "stackTrace": [],
+    }
+
+
+def test_a_wrong_configuration_registers_and_reports_every_problem(
+    launch: Launcher, lambda_api: Lambda, store: Store, tmp_path: Path
+) -> None:
+    code, lines = launch(lambda_api, "version: 1\nsecrts: {}\nsecrets:\n  ../x: y\n").ended()
+    assert code == 1
+    file = tmp_path / "keystart.yaml"
+    assert lines[0].startswith(f"[keystart] ERROR {file}:2:1: ")
+    assert lines[1].startswith(f'[keystart] ERROR {file}:4:3: "../x" is not a valid secret name.')
+    message = "\n".join(line.removeprefix("[keystart] ERROR ") for line in lines)
+    assert (store.state["state"], store.state["message"]) == ("failed", message)
+    assert lambda_api.paths() == ["/register", "/init/error"]
+    assert lambda_api.requests[0].json == {"events": ["SHUTDOWN"]}
+    assert lambda_api.reported == [("Extension.ConfigurationInvalid", message)]
+
+
+def test_an_empty_map_of_secrets_is_refused(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> None:
+    code, lines = launch(lambda_api, {}).ended()
+    message = f"{tmp_path}/keystart.yaml:1:27: There are no secrets. Name at least one."
+    assert (code, lines) == (1, [f"[keystart] ERROR {message}"])
+
+
+def test_an_optional_secret_that_is_absent_does_not_end_the_start(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store
+) -> None:
+    wanted = {"flags": {"secret": "prod/absent", "optional": True}, "db": cloud.secret("x")}
+    extension = launch(lambda_api, wanted)
+    lambda_api.wait_for("/event/next")
+    assert store.values == {"db": b"x"}
+    lambda_api.send("SHUTDOWN")
+    assert extension.ended()[0] == 0
+
+
+def test_an_unknown_event_is_ignored_with_a_warning(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store
+) -> None:
+    extension = launch(lambda_api, {"db": cloud.secret("x")})
+    lambda_api.send("MOON\nRISE" * 20)
+    lambda_api.wait_for("/event/next", times=2)
+    assert store.values == {"db": b"x"}
+    lambda_api.send("SHUTDOWN")
+    code, lines = extension.ended()
+    assert code == 0
+    shown = repr(("MOON\nRISE" * 20)[:64])
+    assert lines[1] == f"[keystart] WARN  An event that was not asked for is ignored: {shown}."
+
+
+def test_under_square_the_links_are_there_before_register_and_gone_at_the_end(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, tmp_path: Path
+) -> None:
+    home = tmp_path / "theirs"
+    name = cloud.secrets.describe_secret(SecretId=cloud.secret("x"))["Name"]
+    managers = [{"prefix": "", "secrets": [{"secretname": name, "filename": "+db"}]}]
+    lambda_api.looks = (home / "+db").read_bytes
+    extension = launch(lambda_api, json.dumps({"SecretsHome": str(home), "SecretManagers": managers}))
+    lambda_api.wait_for("/event/next")
+    assert lambda_api.seen_at_register == b"x"
+    assert (home / "+db").readlink() == store.root / "current/secrets/_db"
+    lambda_api.send("SHUTDOWN")
+    assert extension.ended()[0] == 0
+    assert list(home.iterdir()) == []
+
+
+def test_under_square_a_file_in_the_way_of_a_link_publishes_nothing(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, tmp_path: Path
+) -> None:
+    home = tmp_path / "theirs"
+    (home / "b").mkdir(parents=True)
+    name = cloud.secrets.describe_secret(SecretId=cloud.secret("x"))["Name"]
+    files = [{"secretname": name, "filename": file} for file in ("a", "b")]
+    managers = [{"prefix": "", "secrets": files}]
+    extension = launch(lambda_api, json.dumps({"SecretsHome": str(home), "SecretManagers": managers}))
+    assert extension.ended()[0] == 1
+    message = f"{home}/b is in the way of the link to a secret. Remove it."
+    assert lambda_api.reported == [("Extension.StoreUnusable", message)]
+    assert (store.state["state"], store.state["message"]) == ("failed", message)
+    assert not store.is_published()
+    assert [path.name for path in home.iterdir()] == ["b"]
+
+
+def test_sigterm_during_the_fetch_publishes_nothing(
+    launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store
+) -> None:
+    asked, released = threading.Event(), threading.Event()
+
+    def answer(_: Request) -> Answer:
+        asked.set()
+        released.wait()
+        return secret("x")
+
+    serve(answer)
+    extension = launch(lambda_api, {"db": "prod/db"})
+    assert asked.wait(20)
+    extension.process.terminate()
+    code, lines = extension.ended()
+    released.set()
+    assert (code, lines) == (
+        TERMINATED,
+        ["[keystart] WARN  SIGTERM: the secrets are removed and the process ends."],
+    )
+    assert gone(store)
+
+
+def test_sigterm_while_waiting_removes_the_secrets(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store
+) -> None:
+    extension = launch(lambda_api, {"db": cloud.secret("x")})
+    lambda_api.wait_for("/event/next")
+    extension.process.terminate()
+    assert extension.ended()[0] == TERMINATED
+    assert gone(store)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Answer(403, b"No\n"), r'The Extensions API answered 403 to /register: "No\x0a".'),
+        (Answer(500, b""), 'The Extensions API answered 500 to /register: "".'),
+        (Answer(200), "The Extensions API answered /register without Lambda-Extension-Identifier."),
+        (
+            None,
+            "The Extensions API at {address} cannot be reached for /register: "
+            "Remote end closed connection without response.",
+        ),
+    ],
+)
+@pytest.mark.parametrize("start", ["overlap", "before"])
+def test_an_api_that_does_not_register_ends_the_process(
+    launch: Launcher,
+    lambda_api: Lambda,
+    cloud: Cloud,
+    store: Store,
+    start: str,
+    answer: Answer | None,
+    reason: str,
+) -> None:
+    lambda_api.answers["/register"] = answer
+    code, lines = launch(lambda_api, yaml(start, cloud.secret("x"))).ended()
+    message = reason.format(address=lambda_api.address)
+    assert code == 1
+    assert lines[-1] == f"[keystart] ERROR {message}"
+    assert not store.is_published()
+    assert store.leftovers() == []
+    if start == "overlap":
+        assert (store.state["state"], store.state["message"]) == ("failed", message)
+    else:
+        assert store.state["state"] == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Answer(403, b"No"), 'The Extensions API answered 403 to /event/next: "No".'),
+        (Answer(500, b""), 'The Extensions API answered 500 to /event/next: "".'),
+        (Answer(200, b"{}"), "The Extensions API answered /event/next with something that is no event."),
+        (Answer(200, b"[1"), "The Extensions API answered /event/next with something that is no event."),
+        (
+            None,
+            "The Extensions API at {address} cannot be reached for /event/next: "
+            "Remote end closed connection without response.",
+        ),
+    ],
+)
+def test_an_api_that_gives_no_event_ends_the_process_and_the_secrets(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, answer: Answer | None, reason: str
+) -> None:
+    lambda_api.answers["/event/next"] = answer
+    code, lines = launch(lambda_api, {"db": cloud.secret("x")}).ended()
+    assert code == 1
+    assert lines[-1] == f"[keystart] ERROR {reason.format(address=lambda_api.address)}"
+    assert gone(store)
+
+
+def test_a_report_that_is_refused_is_logged(launch: Launcher, lambda_api: Lambda) -> None:
+    lambda_api.answers["/init/error"] = Answer(500, b"no")
+    code, lines = launch(lambda_api, {"db": "prod/absent"}).ended()
+    assert code == 1
+    assert lines[-1] == '[keystart] ERROR The Extensions API answered 500 to /init/error: "no".'
+
+
+@pytest.mark.parametrize("address", ["nohost", ":1", "host:", "host:65536", "host:-1", "host:x"])
+def test_an_address_that_is_none_is_told(launch: Launcher, store: Store, address: str) -> None:
+    code, lines = launch(address, {"db": "prod/db"}).ended()
+    message = f'AWS_LAMBDA_RUNTIME_API must be a host and a port, found "{address}".'
+    assert (code, lines) == (1, [f"[keystart] ERROR {message}"])
+    assert (store.state["state"], store.state["message"]) == ("failed", message)
+
+
+def test_an_api_that_is_not_there_is_told(launch: Launcher) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        code, lines = launch(address, {"db": "prod/db"}).ended()
+    assert (code, lines) == (
+        1,
+        [
+            f"[keystart] ERROR The Extensions API at {address} cannot be reached for /register: Connection refused."
+        ],
+    )
+
+
+def test_without_an_address_the_command_explains_itself(environment: Environment, store: Store) -> None:
+    told = subprocess.run([COMMAND], env=environment(), capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.startswith("usage: keystart ")
+    assert told.stderr.endswith(
+        "keystart: AWS_LAMBDA_RUNTIME_API is not set, so this is not Lambda. "
+        'On your own machine "keystart pull" publishes once.\n'
+    )
+    assert not store.root.exists()
+
+
+def refused_store(launch: Launcher, api: Lambda) -> str:
+    """Starts over a store that cannot be used, and gives the message that everybody was told."""
+    code, lines = launch(api, {"db": "prod/db"}).ended()
+    assert code == 1
+    assert len(lines) == 1
+    message = lines[0].removeprefix("[keystart] ERROR ")
+    assert api.paths() == ["/register", "/init/error"]
+    assert api.reported == [("Extension.StoreUnusable", message)]
+    return message
+
+
+@pytest.fixture
+def unlooked_api() -> Iterator[Lambda]:
+    """The Extensions API for stores that cannot be read."""
+    with Lambda() as api:
+        yield api
+
+
+def test_a_second_writer_is_refused_and_the_first_lives_on(
+    launch: Launcher, unlooked_api: Lambda, store: Store
+) -> None:
+    first = Writer()
+    first.publish([], {})
+    assert refused_store(launch, unlooked_api) == (
+        f"The store at {store.root} is in use by another writer. Stop the other one, or give one of them another "
+        "KEYSTART_DIR."
+    )
+    assert store.state["state"] == "ready"
+
+
+@pytest.mark.parametrize(
+    ("kind", "what"),
+    [
+        ("link", "the root is a symbolic link"),
+        ("file", "the root is not a directory"),
+        ("another", "the root belongs to another user"),
+    ],
+)
+def test_a_root_that_is_not_ours_is_refused(
+    launch: Launcher, unlooked_api: Lambda, store: Store, tmp_path: Path, kind: str, what: str
+) -> None:
+    if kind == "link":
+        (tmp_path / "elsewhere").mkdir()
+        store.root.symlink_to(tmp_path / "elsewhere")
+    elif kind == "file":
+        store.root.touch()
+    elif os.geteuid() != 0:
+        pytest.skip("only root can give a folder to another user")
+    else:
+        store.root.mkdir()
+        os.chown(store.root, 12345, 12345)
+    assert refused_store(launch, unlooked_api) == (
+        f"The store at {store.root} is not safe to write: {what}. Remove it and start the extension again."
+    )
+
+
+def test_a_root_that_is_too_open_is_tightened_and_emptied(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store
+) -> None:
+    store.root.mkdir()
+    (store.root / "planted").write_text("x")
+    store.root.chmod(0o777)
+    launch(lambda_api, {"db": cloud.secret("x")})
+    lambda_api.wait_for("/event/next")
+    assert stat.S_IMODE(store.root.stat().st_mode) == 0o700
+    assert not (store.root / "planted").exists()
+    assert store.values == {"db": b"x"}
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=48k,mode=0700 tmpfs "$KEYSTART_DIR" || exit 99
+"$0"
+code=$?
+cp "$KEYSTART_DIR/state.json" "$KEYSTART_DIR/../state-after.json"
+ls -A "$KEYSTART_DIR/generations" > "$KEYSTART_DIR/../generations-after"
+exit $code
+"""
+
+
+def test_a_full_disk_publishes_nothing_and_the_readers_are_told(
+    launch: Launcher, unlooked_api: Lambda, serve: Serve, store: Store, tmp_path: Path
+) -> None:
+    store.root.mkdir(mode=0o700)
+    serve(lambda _: secret("x" * 65_536))
+    extension = launch(unlooked_api, {"db": "prod/db"}, within=["unshare", "-m", "sh", "-c", FULL_DISK])
+    code, lines = extension.ended()
+    if not unlooked_api.requests:
+        pytest.skip(f"a private file system cannot be mounted here: {lines}")
+    message = (
+        f"The store at {store.root} cannot be written: ENOSPC at generations/.new-1/secrets/db. There is no space "
+        "left: remove files from its file system, or give the function more ephemeral storage (/tmp)."
+    )
+    assert (code, lines) == (1, [f"[keystart] ERROR {message}"])
+    assert unlooked_api.reported == [("Extension.StoreUnusable", message)]
+    state = json.loads((tmp_path / "state-after.json").read_text())
+    assert (state["state"], state["message"]) == ("failed", message)
+    assert (tmp_path / "generations-after").read_text() == ""
+
+
+def test_under_snapstart_a_warning_is_logged(launch: Launcher, lambda_api: Lambda, cloud: Cloud) -> None:
+    extension = launch(lambda_api, {"db": cloud.secret("x")}, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start")
+    lambda_api.send("SHUTDOWN")
+    code, lines = extension.ended()
+    assert code == 0
+    assert lines[0] == (
+        "[keystart] WARN  SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as "
+        "it is kept."
+    )
+
+
+def test_a_log_as_json_has_an_object_a_line(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> None:
+    _, lines = launch(lambda_api, "version: 2\nsecrets:\n  db: x\n", AWS_LAMBDA_LOG_FORMAT="JSON").ended()
+    records = [json.loads(line) for line in lines]
+    assert len(records) == 1
+    assert set(records[0]) == {"timestamp", "level", "logger", "message"}
+    assert (records[0]["level"], records[0]["logger"]) == ("ERROR", "keystart")
+    assert records[0]["message"].startswith(f"{tmp_path}/keystart.yaml:1:10: ")
+
+
+@pytest.mark.parametrize(
+    ("variables", "levels"),
+    [
+        ({}, {"INFO"}),
+        ({"AWS_LAMBDA_LOG_LEVEL": "ERROR"}, set()),
+        ({"AWS_LAMBDA_LOG_LEVEL": "ERROR", "KEYSTART_LOG_LEVEL": "debug"}, {"INFO"}),
+        ({"KEYSTART_LOG_LEVEL": "FATAL"}, set()),
+    ],
+)
+def test_the_level_of_the_log_is_keystarts_own_or_lambdas(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, variables: dict[str, str], levels: set[str]
+) -> None:
+    extension = launch(lambda_api, {"db": cloud.secret("x")}, **variables)
+    lambda_api.send("SHUTDOWN")
+    code, lines = extension.ended()
+    assert code == 0
+    assert {line.split()[1] for line in lines} == levels
+
+
+def test_a_bug_is_told_without_what_it_says(
+    lambda_api: Lambda,
+    prefetch: Prefetch,
+    store: Store,
+    canary: Canaries,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    def publish(*_: object) -> None:
+        raise ValueError(canary())
+
+    prefetch.plan({"db": "prod/db"})  # writes keystart.json
+    monkeypatch.setattr("keystart_extension.process.publish", publish)
+    variables = {"AWS_LAMBDA_RUNTIME_API": lambda_api.address, "KEYSTART_CONFIG": f"{tmp_path}/keystart.json"}
+    assert Process(variables, Log(), "keystart").run() == 1
+    (line,) = canary.said().splitlines()
+    message = line.removeprefix("[keystart] ERROR ")
+    assert re.fullmatch(
+        r"Keystart failed in a way it should not: ValueError in test_lifecycle\.py:\d+\. Please report it\.",
+        message,
+    )
+    assert store.state["message"] == message
+    assert lambda_api.reported == [("Extension.Internal", message)]
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_store_that_cannot_be_wiped_is_told_and_the_links_go_all_the_same(
+    canary: Canaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "theirs"
+    plan = Plan("before", 8.0, None, (), (Link("db", "db"),), str(home), "config.yaml")
+    writer = Writer()
+    links.make(plan, writer.root)
+
+    def stop(_: Writer) -> None:
+        raise StoreUnwritable("EIO at current.")
+
+    monkeypatch.setattr(Writer, "stop", stop)
+    assert not wipe(writer, plan, Log())
+    assert canary.said() == "[keystart] ERROR The secrets could not be removed: EIO at current.\n"
+    assert list(home.iterdir()) == []
