@@ -19,7 +19,7 @@ _EXIT_INTERRUPTED = 128 + 2  # as a shell tells SIGINT
 
 _EPILOG = """\
 Started by Lambda from /opt/extensions (AWS_LAMBDA_RUNTIME_API is set), keystart without arguments is the extension
-process. Exit codes: 0 done, 1 failed, 2 wrong use.
+process. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
 """
 
 
@@ -149,7 +149,7 @@ def _pull(arguments: argparse.Namespace) -> int:
         return _fail("\n  - ".join(failed.lines()))
     except KeyboardInterrupt:
         wipe(writer, plan, log)
-        _fail("interrupted; nothing is published.")
+        _fail("Interrupted: nothing is published.")
         return _EXIT_INTERRUPTED
     print(f"{writer.root}/current/secrets")
     return 0

@@ -1,0 +1,232 @@
+"""Uses the command line as people do: check, pull, ls, get, and what is printed when something is wrong."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keystart_extension import __version__
+
+from .conftest import COMMAND, REGION, Canaries, Cloud, Environment, Serve, Store
+from .stubs import Answer, Request, secret
+
+Told = tuple[int, str, str]
+Keystart = Callable[..., Told]
+
+
+@pytest.fixture
+def keystart(environment: Environment, tmp_path: Path, canary: Canaries) -> Keystart:
+    """Runs the command in the folder of the test; gives exit code, output and errors."""
+
+    def keystart(*arguments: str | Path) -> Told:
+        ended = subprocess.run(
+            [COMMAND, *arguments],
+            env=environment(),
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+            timeout=20,
+        )
+        out, error = ended.stdout.decode(), ended.stderr.decode()
+        canary.hear(error if "get" in arguments else out + error)
+        return ended.returncode, out, error
+
+    return keystart
+
+
+def configure(folder: Path, secrets: dict[str, Any]) -> Path:
+    file = folder / "keystart.json"
+    file.write_text(json.dumps({"version": 1, "secrets": secrets}))
+    return file
+
+
+def test_help_lists_the_commands_that_there_are(keystart: Keystart) -> None:
+    code, out, error = keystart("--help")
+    assert (code, error) == (0, "")
+    _, _, commands = out.partition("\n  COMMAND\n")
+    assert re.findall(r"^    (\S+)", commands, re.MULTILINE) == ["check", "pull", "ls", "get"]
+
+
+def test_the_version_is_told(keystart: Keystart) -> None:
+    assert keystart("--version") == (0, f"keystart {__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["push"], ["get"], ["get", "a", "b"], ["ls", "--yaml"]])
+def test_wrong_use_ends_with_2(keystart: Keystart, arguments: list[str]) -> None:
+    code, out, error = keystart(*arguments)
+    assert (code, out) == (2, "")
+    assert error.startswith("usage: keystart ")
+
+
+def test_check_shows_the_plan_as_text(keystart: Keystart, tmp_path: Path) -> None:
+    file = configure(
+        tmp_path, {"db": "prod/db", "tls": {"secret": "prod/tls", "expand": True, "optional": True}}
+    )
+    for arguments in (["check", file], ["check"]):
+        code, out, error = keystart(*arguments)
+        assert (code, error) == (0, "")
+        assert out.endswith(
+            "start          overlap\n"
+            "deadline       8s\n"
+            "region         AWS_REGION\n"
+            "\n"
+            "NAME   SOURCE  ID        REGION      DETAILS\n"
+            "db     secret  prod/db   AWS_REGION\n"
+            "tls/*  secret  prod/tls  AWS_REGION  expand, optional\n"
+        )
+
+
+def test_check_shows_the_plan_as_json(keystart: Keystart, tmp_path: Path) -> None:
+    code, out, error = keystart("check", "--json", configure(tmp_path, {"db": "prod/db"}))
+    assert (code, error) == (0, "")
+    told = json.loads(out)
+    assert told["valid"]
+    assert [(entry["name"], entry["id"]) for entry in told["plan"]["entries"]] == [("db", "prod/db")]
+
+
+def test_check_tells_every_problem(keystart: Keystart, tmp_path: Path) -> None:
+    file = tmp_path / "keystart.yaml"
+    file.write_text("version: 1\nregon: eu-west-1\nsecrets:\n  db: prod/db\n  ../x: prod/db\n")
+    code, out, error = keystart("check", file)
+    assert (code, out) == (1, "")
+    first, second = error.splitlines()
+    assert first.startswith(f"{file}:2:1: ")
+    assert second.startswith(f"{file}:5:3: ")
+    code, out, error = keystart("check", "--json", file)
+    assert (code, error) == (1, "")
+    told = json.loads(out)
+    assert not told["valid"]
+    assert [(problem["line"], problem["column"]) for problem in told["problems"]] == [(2, 1), (5, 3)]
+    assert f"{file}:2:1: {told['problems'][0]['message']}" == first
+
+
+def test_pull_publishes_and_ls_and_get_read(
+    keystart: Keystart, cloud: Cloud, store: Store, tmp_path: Path, canary: Canaries
+) -> None:
+    value = f'{canary()}\r\n"$\0'
+    arn, keytab = cloud.secret(value), cloud.secret(b"\xc3\x9f")
+    configure(tmp_path, {"db": arn, "deep/keytab": keytab})
+    code, out, error = keystart("pull")
+    assert (code, out) == (0, f"{store.root}/current/secrets\n")
+    assert [line.partition(" in ")[0] for line in error.splitlines()] == [
+        f"[keystart] INFO  fetching 2 entries of {tmp_path}/keystart.json",
+        "[keystart] INFO  published 2 secrets as generation 1",
+    ]
+    assert store.values == {"db": value.encode(), "deep/keytab": b"\xc3\x9f"}
+    assert keystart("ls") == (
+        0,
+        f"db                {len(value)} bytes  utf-8   secretsmanager {arn}\n"
+        f"deep/keytab        2 bytes  binary  secretsmanager {keytab}\n",
+        "",
+    )
+    assert keystart("ls", "deep")[1].split()[0] == "deep/keytab"
+    assert keystart("ls", "nothing") == (0, "", "")
+    code, out, error = keystart("ls", "--json")
+    assert json.loads(out)["deep/keytab"]["source"]["region"] == REGION
+    assert keystart("get", "db") == (0, value, "")
+    assert keystart("get", "--root", str(store.root), "deep/keytab") == (0, "ß", "")
+
+
+def test_pull_into_another_folder_leaves_the_default_alone(
+    keystart: Keystart, cloud: Cloud, store: Store, tmp_path: Path
+) -> None:
+    configure(tmp_path, {"db": cloud.secret("x")})
+    code, out, _ = keystart("pull", "--root", "elsewhere")
+    assert (code, out) == (0, f"{tmp_path}/elsewhere/current/secrets\n")
+    assert not store.root.exists()
+    assert keystart("get", "db", "--root", "elsewhere") == (0, "x", "")
+
+
+def test_pull_tells_why_nothing_is_published(keystart: Keystart, store: Store, tmp_path: Path) -> None:
+    configure(tmp_path, {"db": "prod/absent"})
+    code, out, error = keystart("pull")
+    assert (code, out) == (1, "")
+    reason = "ResourceNotFoundException: Secrets Manager can't find the specified secret.\n"
+    assert error.endswith(f"\nkeystart: Required secrets could not be fetched.\n  - db: {reason}")
+    assert store.state["state"] == "failed"
+    code, out, error = keystart("get", "db")
+    assert (code, out) == (1, "")
+    assert error == (
+        "keystart: The extension could not publish the secrets: Required secrets could not be fetched.\n"
+        f'  - "db": {reason}'
+    )
+
+
+def test_pull_tells_what_is_wrong_before_anything_is_touched(
+    keystart: Keystart, store: Store, tmp_path: Path
+) -> None:
+    file = configure(tmp_path, {})
+    code, out, error = keystart("pull", file)
+    assert (code, out) == (1, "")
+    assert error == f"keystart: {file}:1:27: There are no secrets. Name at least one.\n"
+    assert not store.root.exists()
+    configure(tmp_path, {"db": "x"})
+    store.root.touch()
+    code, out, error = keystart("pull")
+    assert (code, out) == (1, "")
+    assert error == (
+        f"keystart: The store at {store.root} is not safe to write: the root is not a directory. "
+        "Remove it and start the extension again.\n"
+    )
+
+
+def test_pull_with_an_unknown_profile_says_so(keystart: Keystart, store: Store, tmp_path: Path) -> None:
+    configure(tmp_path, {"db": "prod/db"})
+    code, _, error = keystart("pull", "--profile", "nobody")
+    assert code == 1
+    assert error.endswith("  - db: ProfileNotFound: The config profile (nobody) could not be found.\n")
+    assert store.state["state"] == "failed"
+
+
+def test_pull_that_is_interrupted_publishes_nothing(
+    environment: Environment, serve: Serve, store: Store, tmp_path: Path
+) -> None:
+    asked, released = threading.Event(), threading.Event()
+
+    def answer(_: Request) -> Answer:
+        asked.set()
+        released.wait()
+        return secret("x")
+
+    serve(answer)
+    configure(tmp_path, {"db": "prod/db"})
+    pull = subprocess.Popen(
+        [COMMAND, "pull"], env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    assert asked.wait(20)
+    pull.send_signal(signal.SIGINT)
+    _, error = pull.communicate(timeout=20)
+    released.set()
+    assert pull.returncode == 130
+    assert error.splitlines()[1:] == ["keystart: Interrupted: nothing is published."]
+    assert store.state["state"] == "stopped"
+
+
+def test_reading_where_nothing_is_published_says_what_to_do(keystart: Keystart, store: Store) -> None:
+    message = (
+        f"keystart: There is no store at {store.root}. Attach the Keystart extension to this function, check that "
+        'KEYSTART_DIR is the same for both, or run "keystart pull" on your own machine.\n'
+    )
+    assert keystart("ls") == (1, "", message)
+    assert keystart("get", "db") == (1, "", message)
+
+
+def test_a_name_that_is_not_there_is_told_with_the_nearest(
+    keystart: Keystart, cloud: Cloud, tmp_path: Path
+) -> None:
+    configure(tmp_path, {"stripe/key": cloud.secret("x")})
+    assert keystart("pull")[0] == 0
+    code, out, error = keystart("get", "stripe/kye")
+    assert (code, out) == (1, "")
+    assert error == (
+        'keystart: There is no secret "stripe/kye" in the store. Did you mean "stripe/key"? '
+        "Add it to the configuration of the extension.\n"
+    )
+    assert keystart("get", "../x")[2].startswith('keystart: "../x" is not a valid secret name.')
