@@ -18,6 +18,7 @@ import http.client, json, os, signal, sys, time
 from pathlib import Path
 
 NAME = os.path.basename(sys.argv[0])
+TMP = Path(os.environ.get("TMPDIR", "/tmp"))  # set where /tmp itself is not the sandbox's own
 api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
 
 
@@ -62,6 +63,12 @@ def report(what, identifier, error_type):
 def tell(**facts):
     "Writes facts for the test to read."
     print(json.dumps(facts), flush=True)
+
+
+def wait_for(name):
+    "Waits until the test has made this file in the sandbox's /tmp."
+    while not (TMP / name).exists():
+        time.sleep(0.001)
 
 
 def serve(identifier):

@@ -43,10 +43,6 @@ FUNCTIONS = HERE / "functions"
 LANGUAGES = ("python", "node", "ruby")
 BOTH = 'serve(register("INVOKE", "SHUTDOWN"))'
 SHUTDOWN_ONLY = 'serve(register("SHUTDOWN"))'
-WAIT_FOR_GO = """
-while not Path(GO).exists():
-    time.sleep(0.001)
-"""
 
 Write = Callable[..., Path]
 
@@ -72,6 +68,14 @@ def runtime(tmp_path: Path) -> Callable[[str], Function]:
     return write
 
 
+@pytest.fixture
+def isolated() -> None:
+    """Skips a test that is about private folders where there are none."""
+    with Environment() as environment:
+        if not environment.isolated:
+            pytest.skip(f"no private folders: {environment.why_not_isolated}")
+
+
 def told(environment: Environment, who: str = "ext") -> list[dict[str, Any]]:
     """The facts that a script told up to now, in order."""
     lines = [line.text for line in environment.log if line.who == who and line.stream == "stdout"]
@@ -94,7 +98,7 @@ def gone(pid: int) -> bool:
 
 
 def test_the_runtime_starts_when_the_last_extension_has_registered(extension: Write) -> None:
-    late = extension(f"GO = '/tmp/go'{WAIT_FOR_GO}{BOTH}", "late")
+    late = extension(f"wait_for('go')\n{BOTH}", "late")
     with Environment(extensions=[extension(BOTH, "early"), late]) as environment:
         future = environment.init_in_background()
         environment.timeline.wait(Kind.EXTENSION_NEXT, "early")
@@ -106,7 +110,7 @@ def test_the_runtime_starts_when_the_last_extension_has_registered(extension: Wr
 
 
 def test_the_runtime_does_not_wait_for_an_extensions_next(extension: Write) -> None:
-    script = f'identifier = register("SHUTDOWN")\nGO = "/tmp/go"{WAIT_FOR_GO}\nserve(identifier)'
+    script = 'identifier = register("SHUTDOWN")\nwait_for("go")\nserve(identifier)'
     with Environment(extensions=[extension(script)]) as environment:
         future = environment.init_in_background()
         environment.timeline.wait(Kind.RUNTIME_NEXT)
@@ -121,7 +125,7 @@ def test_the_runtime_does_not_wait_for_an_extensions_next(extension: Write) -> N
 
 
 def test_init_waits_for_the_runtimes_first_next(extension: Write, runtime: Callable[[str], Function]) -> None:
-    function = runtime(f'GO = "/tmp/go"{WAIT_FOR_GO}\ncall("GET", "/2018-06-01/runtime/invocation/next")')
+    function = runtime('wait_for("go")\ncall("GET", "/2018-06-01/runtime/invocation/next")')
     with Environment(extensions=[extension(BOTH)], function=function) as environment:
         future = environment.init_in_background()
         environment.timeline.wait(Kind.EXTENSION_NEXT)
@@ -269,11 +273,11 @@ def test_an_exit_during_init_is_a_crash_whatever_the_code(extension: Write, befo
 
 
 def test_init_error_is_accepted_and_takes_effect_when_the_process_exits(extension: Write) -> None:
-    script = f"""
+    script = """
     identifier = register("SHUTDOWN")
     status, _, body = report("init", identifier, "Extension.NoSecrets")
     tell(status=status, body=body)
-    GO = "/tmp/go"{WAIT_FOR_GO.replace(chr(10), chr(10) + "    ")}
+    wait_for("go")
     sys.exit(1)
     """
     with Environment(extensions=[extension(script)]) as environment:
@@ -405,7 +409,7 @@ def test_eleven_extensions_are_too_many(extension: Write) -> None:
 
 
 def test_a_failed_init_shuts_the_other_extensions_down(extension: Write) -> None:
-    files = [extension(BOTH, "good"), extension(f"GO = '/tmp/go'{WAIT_FOR_GO}", "bad")]
+    files = [extension(BOTH, "good"), extension("wait_for('go')", "bad")]
     with Environment(extensions=files) as environment:
         future = environment.init_in_background()
         environment.timeline.wait(Kind.EXTENSION_NEXT, "good")
@@ -417,7 +421,7 @@ def test_a_failed_init_shuts_the_other_extensions_down(extension: Write) -> None
 
 
 HANGS_ONCE = f"""
-before = Path("/tmp/before")
+before = TMP / "before"
 if not before.exists():
     before.touch()
     {{hang}}
@@ -533,6 +537,7 @@ def test_an_extension_gets_the_functions_variables_but_not_the_runtimes(
             "LAMBDA_TASK_ROOT": "/var/task" if environment.isolated else str(tmp_path),
         }
         if not environment.isolated:
+            for_extension["TMPDIR"] = str(environment.tmp)
             for_extension["KEYSTART_DIR"] = str(environment.tmp / "keystart")
         seen_by_extension, seen_by_function = told(environment)[0], told(environment, "runtime")[0]
         assert without_locale(seen_by_extension) == for_extension
@@ -645,7 +650,7 @@ def ends(pidfd: int) -> bool:
 
 def test_tmp_outlives_every_init_of_an_environment_and_ends_with_it(extension: Write) -> None:
     script = f"""
-    with open("/tmp/starts", "a") as file:
+    with open(TMP / "starts", "a") as file:
         file.write("x")
     {BOTH}
     """
@@ -659,6 +664,7 @@ def test_tmp_outlives_every_init_of_an_environment_and_ends_with_it(extension: W
     assert not tmp.exists()
 
 
+@pytest.mark.usefixtures("isolated")
 def test_a_sandbox_sees_its_own_tmp_and_the_fixed_folders(extension: Write, tmp_path: Path) -> None:
     (tmp_path / "keystart.yaml").write_text("version: 1\n")
     (tmp_path / "extensions" / "data").mkdir(parents=True)
@@ -676,7 +682,6 @@ def test_a_sandbox_sees_its_own_tmp_and_the_fixed_folders(extension: Write, tmp_
         Environment(extensions=extension(script).parent, function=function) as one,
         Environment(extensions=tmp_path / "extensions", function=function) as two,
     ):
-        assert one.isolated, f"this machine allows no mount namespaces: {one.why_not_isolated}"
         for environment in (one, two):
             environment.init()
             environment.shutdown()
@@ -692,6 +697,7 @@ def test_a_sandbox_sees_its_own_tmp_and_the_fixed_folders(extension: Write, tmp_
     assert {path: path.exists() for path in host} == host, "the host has no new folders"
 
 
+@pytest.mark.usefixtures("isolated")
 def test_listed_extensions_are_all_there_is_in_opt(extension: Write, tmp_path: Path) -> None:
     script = f"tell(opt=sorted(os.listdir('/opt/extensions')))\n{BOTH}"
     other = write_extension(tmp_path / "elsewhere" / "other", BOTH)
@@ -713,6 +719,7 @@ def test_a_host_folder_in_tmp_can_be_kept_visible(extension: Write, tmp_path: Pa
         assert told(environment)[0] == {"text": "text"}
 
 
+@pytest.mark.usefixtures("isolated")
 def test_a_tmp_with_a_size_is_full_when_it_is_full(extension: Write) -> None:
     script = f"""
     try:
@@ -732,8 +739,12 @@ def test_a_tmp_with_a_size_is_full_when_it_is_full(extension: Write) -> None:
         assert (environment.tmp / "small").read_text() == "fits", "it stays from Init to Init"
 
 
-def test_without_a_namespace_each_environment_has_its_own_keystart_dir(extension: Write) -> None:
-    script = f"tell(folder=os.environ['KEYSTART_DIR'])\nPath(os.environ['KEYSTART_DIR']).mkdir()\n{BOTH}"
+def test_without_a_namespace_variables_point_into_the_environments_own_folder(extension: Write) -> None:
+    script = f"""
+    tell(tmp=os.environ["TMPDIR"], keystart=os.environ["KEYSTART_DIR"])
+    Path(os.environ["KEYSTART_DIR"]).mkdir()
+    {BOTH}
+    """
     function = Function(runtimes.python(), FUNCTIONS / "python" / "echo")
     with Environment(extensions=[extension(script)], function=function, isolate=False) as environment:
         assert not environment.isolated
@@ -744,12 +755,63 @@ def test_without_a_namespace_each_environment_has_its_own_keystart_dir(extension
         assert isinstance(answer.value, dict)
         assert answer.value["folder"] == str(FUNCTIONS / "python" / "echo")
         environment.shutdown()
-        assert told(environment)[0] == {"folder": str(environment.tmp / "keystart")}
+        tmp = environment.tmp
+        assert told(environment)[0] == {"tmp": str(tmp), "keystart": str(tmp / "keystart")}
 
 
 def test_a_size_for_tmp_is_refused_without_a_namespace() -> None:
     with pytest.raises(OSError, match="needs a mount namespace"):
         Environment(tmp_bytes=65536, isolate=False)
+
+
+IN_CHROOT = """
+set -e
+for path in /*; do
+    if [ -L "$path" ]; then cp -P "$path" "$ROOT$path"
+    elif [ -d "$path" ]; then mkdir "$ROOT$path"; mount --rbind "$path" "$ROOT$path"
+    fi
+done
+touch "$ROOT/inside"
+mount --make-rshared /  # as systemd leaves it: what is mounted below is mounted for everybody
+cat /proc/self/mountinfo >"$BEFORE"
+chroot "$ROOT" "$@"
+cmp "$BEFORE" /proc/self/mountinfo
+"""
+
+
+def root_is_a_mount_point() -> bool:
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split()[4] == "/" for line in mounts)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a chroot")
+@pytest.mark.skipif(not root_is_a_mount_point(), reason="this is a chroot: every other test runs in it")
+@pytest.mark.usefixtures("isolated")
+def test_in_a_chroot_the_folders_are_private_too_and_nothing_is_mounted_outside(
+    extension: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "root").mkdir()
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from lambda_simulator import Environment\n"
+        "with Environment(extensions=[sys.argv[2]]) as environment:\n"
+        "    environment.init()\n"
+        "    print(environment.isolated, environment.why_not_isolated)\n"
+        "    print(environment.log_text('ext'))\n"
+    )
+    script = f"print(sys.argv[0], os.listdir('/tmp'), os.path.exists('/inside'), flush=True)\n{BOTH}"
+    program = [sys.executable, "-c", code, str(HERE), str(extension(script))]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", IN_CHROOT, "sh", *program],
+        env={**os.environ, "ROOT": str(tmp_path / "root"), "BEFORE": str(tmp_path / "before")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    isolated, seen = done.stdout.splitlines()
+    assert isolated == "True None"
+    assert seen.startswith("/opt/extensions/ext [")
+    assert tmp_path.parts[2] not in seen, "the /tmp of the chroot is hidden"
+    assert seen.endswith("] True"), "it is still in the chroot"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user who may not unshare")
@@ -810,10 +872,10 @@ def test_an_extension_without_invoke_is_not_told_of_invocations_nor_waited_for(e
 
 
 def test_an_invocation_ends_with_the_extensions_next(extension: Write) -> None:
-    script = f"""
+    script = """
     identifier = register("INVOKE", "SHUTDOWN")
     next_event(identifier)
-    GO = "/tmp/go"{WAIT_FOR_GO.replace(chr(10), chr(10) + "    ")}
+    wait_for("go")
     serve(identifier)
     """
     with Environment(extensions=[extension(script)]) as environment, ThreadPoolExecutor() as pool:
@@ -1025,7 +1087,7 @@ def test_an_extension_that_does_not_end_is_killed_after_two_seconds(extension: W
 
 
 def test_an_extension_that_did_not_subscribe_is_killed_at_once(extension: Write) -> None:
-    slow = f'identifier = register("SHUTDOWN")\nnext_event(identifier)\nGO = "/tmp/go"{WAIT_FOR_GO}'
+    slow = 'identifier = register("SHUTDOWN")\nnext_event(identifier)\nwait_for("go")'
     with (
         Environment(
             extensions=[extension('serve(register("INVOKE"))'), extension(slow, "slow")]
@@ -1276,8 +1338,12 @@ def by_hand(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
 
 
-def test_the_command_runs_an_extension_with_a_function(extension: Write, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [[], ["--no-namespace"]])
+def test_the_command_runs_an_extension_with_a_function(
+    extension: Write, tmp_path: Path, how: list[str]
+) -> None:
     done = by_hand(
+        *how,
         *(
             "--extension",
             str(extension(BOTH)),
@@ -1292,6 +1358,7 @@ def test_the_command_runs_an_extension_with_a_function(extension: Write, tmp_pat
     )
     assert done.returncode == 0, done.stderr
     assert '"event": {"a": 1}' in done.stdout
+    assert not how or "no private /tmp: isolate=False was asked for" in done.stdout
     assert "ext registered" in done.stdout
     assert re.search(r"^shutdown +├", done.stdout, re.MULTILINE)
     assert json.loads((tmp_path / "timeline.json").read_text())["events"]

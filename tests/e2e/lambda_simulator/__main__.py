@@ -121,7 +121,8 @@ def run(environment: Environment, options: argparse.Namespace, events: Sequence[
     """Runs it all; true when all went well. What went wrong is printed."""
     well = True
     if not environment.isolated:
-        print(f"no private /tmp: {environment.why_not_isolated}; KEYSTART_DIR is {environment.tmp}/keystart")
+        print(f"no private /tmp: {environment.why_not_isolated}; instead there is {environment.tmp},")
+        print("which TMPDIR names and KEYSTART_DIR points into")
     try:
         environment.init()
     except InitFailed as failed:

@@ -88,7 +88,7 @@ class Environment:
 
     In a mount namespace the processes see a /tmp of their own, the extensions in /opt/extensions and the task
     root at /var/task. Where the machine allows none, `isolated` is false, everything runs from where it lies,
-    and KEYSTART_DIR points into `tmp`, so that environments do not share a store.
+    TMPDIR is `tmp`, and KEYSTART_DIR points into it, so that environments do not share a store.
     """
 
     def __init__(
@@ -215,6 +215,7 @@ class Environment:
             credentials = self.credentials.variables()
         own = dict(self.function.env)
         if not self.isolated:
+            own.setdefault("TMPDIR", str(self.tmp))
             own.setdefault("KEYSTART_DIR", str(self.tmp / "keystart"))
         function = variables.for_function(
             own=own,

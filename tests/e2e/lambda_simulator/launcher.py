@@ -63,7 +63,31 @@ def enter_namespace() -> None:
         write("/proc/self/setgroups", "deny")
         write("/proc/self/uid_map", f"{user} {user} 1")
         write("/proc/self/gid_map", f"{group} {group} 1")
-    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    keep_mounts_here()
+
+
+def keep_mounts_here() -> None:
+    """Makes every mount private, so that none of ours reaches the host."""
+    try:
+        mount("none", "/", None, MS_REC | MS_PRIVATE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        keep_mounts_here_in_chroot()
+
+
+def keep_mounts_here_in_chroot() -> None:
+    """The same where / is a folder below the mount it lies on, which therefore has no path: goes to the root
+    of the namespace and back. Binding / onto itself would give it one, but on the host too if it is shared."""
+    root, namespace = os.open("/", os.O_PATH), os.open("/proc/self/ns/mnt", os.O_RDONLY)
+    check("setns", libc.setns(namespace, CLONE_NEWNS))  # into where we are: its effect is the change of root
+    try:
+        mount("none", "/", None, MS_REC | MS_PRIVATE)
+    finally:
+        os.fchdir(root)
+        os.chroot(".")
+        os.close(root)
+        os.close(namespace)
 
 
 def write(path: str, text: str) -> None:
@@ -144,7 +168,8 @@ def isolate(order: dict[str, Any]) -> dict[str, Any]:
     try:
         enter_namespace()
     except OSError as error:
-        return {"isolated": False, "why": str(error.strerror)}
+        where = f"{error.filename}: " if error.filename else ""
+        return {"isolated": False, "why": f"{where}{error.strerror}"}
     try:
         arrange(order)
     except OSError as error:
