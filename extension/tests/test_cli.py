@@ -197,9 +197,12 @@ def test_pull_that_is_interrupted_publishes_nothing(
 
     serve(answer)
     configure(tmp_path, {"db": "prod/db"})
+    # A shell that runs the tests in the background has them ignore SIGINT, and a child would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     pull = subprocess.Popen(
         [COMMAND, "pull"], env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
+    signal.signal(signal.SIGINT, before)
     assert asked.wait(20)
     pull.send_signal(signal.SIGINT)
     _, error = pull.communicate(timeout=20)

@@ -108,10 +108,29 @@ def test_what_asking_again_may_cure_is_asked_until_the_deadline(
 ) -> None:
     aws = serve(lambda _: answer)
     began = time.monotonic()
-    assert prefetch({"db": "prod/db"}, deadline="500ms") is not None
-    assert time.monotonic() - began < 5, "the deadline is half a second"
+    assert prefetch({"db": "prod/db"}, deadline="1s") is not None
+    assert time.monotonic() - began < 5, "the deadline is a second"
     assert store.failures == {"db": (code, message.format(url=aws.url))}
     assert len(aws.requests) > 1
+
+
+def test_an_endpoint_that_is_throttled_and_then_hangs_is_told_by_what_it_said(
+    prefetch: Prefetch, serve: Serve, store: Store
+) -> None:
+    released = threading.Event()
+    refusals = iter([refusal(400, "ThrottlingException", "Rate exceeded")])
+
+    def answer(_: Request) -> Answer | None:
+        refused = next(refusals, None)
+        if refused is None:
+            released.wait()
+        return refused
+
+    serve(answer)
+    assert prefetch({"db": "prod/db", "same": "prod/db"}, deadline="1s") is not None
+    released.set()
+    why = ("ThrottlingException", "Rate exceeded.")
+    assert store.failures == {"db": why, "same": why}
 
 
 def test_a_secret_that_is_throttled_twice_is_published(
@@ -132,7 +151,7 @@ def test_a_refused_connection_is_told_with_the_cure(
         closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody else takes it, and it refuses
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        assert prefetch({"db": "prod/db"}, deadline="300ms") is not None
+        assert prefetch({"db": "prod/db"}, deadline="1s") is not None
     message = f'Could not connect to the endpoint URL: "{url}/". {VPC}'
     assert store.failures == {"db": ("ConnectionFailed", message)}
 
@@ -161,11 +180,11 @@ def test_a_role_that_hangs_holds_up_nobody_else(prefetch: Prefetch, serve: Serve
     serve(answer)
     role = "arn:aws:iam::123456789012:role/reader"
     theirs = {"secret": "theirs", "role": role, "optional": True}
-    assert prefetch({"theirs": theirs, "ours": "ours"}, deadline="500ms") is None
+    assert prefetch({"theirs": theirs, "ours": "ours"}, deadline="2s") is None
     released.set()
     assert store.values == {"ours": b"x"}
     assert store.unavailable == {
-        "theirs": ("DeadlineExceeded", f"No answer within the deadline of 0.5 s. {VPC}")
+        "theirs": ("DeadlineExceeded", f"No answer within the deadline of 2 s. {VPC}")
     }
 
 
@@ -284,3 +303,18 @@ def test_under_snapstart_credentials_come_from_the_container_endpoint(
     assert "Credential=from-container/" in aws.requests[0].headers["Authorization"]
     assert f"/{REGION}/secretsmanager/" in aws.requests[0].headers["Authorization"]
     assert store.values == {"db": b"x"}
+
+
+def test_a_credentials_endpoint_that_never_answers_takes_no_longer_than_the_deadline(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    with socket.create_server(("127.0.0.1", 0)) as black_hole:
+        url = f"http://127.0.0.1:{black_hole.getsockname()[1]}/"
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+        began = time.monotonic()
+        assert prefetch({"a": "a", "b": "b"}, deadline="300ms") is not None
+        assert time.monotonic() - began < 1.9, "boto3 alone waits for 2 seconds, and asks 3 times"
+    why = ("DeadlineExceeded", f"No answer within the deadline of 0.3 s. {VPC}")
+    assert store.failures == {"a": why, "b": why}

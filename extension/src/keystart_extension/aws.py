@@ -139,10 +139,10 @@ class Aws:
         return _ask(f"ssm:GetParametersByPath on {path}, and kms:Decrypt on the key of a SecureString", call)
 
     def close(self) -> None:
-        """Closes the connections, which would not outlive a freeze."""
-        with self._lock:
-            for client in self._clients.values():
-                client.close()
+        """Closes the connections, which would not outlive a freeze. A call that hangs goes on until its own timeout."""
+        # Not under the lock, which a thread may hold that waits for credentials.
+        for client in list(self._clients.values()):
+            client.close()
 
     def _client(self, service: str, region: str | None, role: str | None) -> Any:
         key = (service, region, role)

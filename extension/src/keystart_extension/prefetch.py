@@ -65,7 +65,9 @@ def prefetch(plan: Plan, aws: Aws, log: Log) -> dict[str, Outcome]:
         "DeadlineExceeded",
         f"No answer within the deadline of {plan.deadline:g} s. {NO_WAY_OUT}",
     )
-    return {entry.name: outcomes.get(entry.name, late) for entry in plan.entries}
+    # What the service said last tells more than that time is over.
+    unanswered = {entry.name: asker.refused.get(entry.name, late) for entry in plan.entries}
+    return {**unanswered, **outcomes}
 
 
 def _work(
@@ -112,7 +114,7 @@ def _secret_request(entries: Sequence[Entry]) -> Request:
 
     def run(asker: Asker) -> dict[str, Outcome]:
         answer = asker.ask(
-            one, lambda aws: aws.secret(one.region, one.role, one.id, one.stage, one.version_id)
+            entries, lambda aws: aws.secret(one.region, one.role, one.id, one.stage, one.version_id)
         )
         return {entry.name: _shaped(shape_secret, entry, answer) for entry in entries}
 
@@ -125,7 +127,7 @@ def _parameters_request(entries: Sequence[Entry]) -> Request:
 
     def run(asker: Asker) -> dict[str, Outcome]:
         try:
-            found = asker.ask(one, lambda aws: aws.parameters(one.region, one.role, ids))
+            found = asker.ask(entries, lambda aws: aws.parameters(one.region, one.role, ids))
         except Refused as refused:
             if refused.retryable or len(ids) == 1:
                 raise
@@ -152,9 +154,9 @@ def _parameter_outcome(entry: Entry, answer: Answer | None) -> Outcome:
 
 def _path_request(entry: Entry) -> Request:
     def run(asker: Asker) -> dict[str, Outcome]:
-        found, token = asker.ask(entry, partial(_page, entry=entry, token=None))
+        found, token = asker.ask([entry], partial(_page, entry=entry, token=None))
         while token is not None:
-            more, token = asker.ask(entry, partial(_page, entry=entry, token=token))
+            more, token = asker.ask([entry], partial(_page, entry=entry, token=token))
             found += more
         return {entry.name: _shaped(shape_parameters, entry, found)}
 
@@ -173,23 +175,28 @@ def _shaped(shape: Callable[[Entry, Given], tuple[Secret, ...]], entry: Entry, g
 
 
 class Asker:
-    """Asks until there is an answer, a refusal that stands, or the deadline (monotonic seconds) is over."""
+    """Asks until there is an answer, a refusal that stands, or the deadline (monotonic seconds) is over.
+
+    `refused` holds by name the last reason of what is asked for again.
+    """
 
     def __init__(self, aws: Aws, log: Log, until: float) -> None:
         self._aws = aws
         self._log = log
         self.until = until
+        self.refused: dict[str, Unavailable] = {}
 
-    def ask(self, entry: Entry, call: Callable[[Aws], Result]) -> Result:
+    def ask(self, entries: Sequence[Entry], call: Callable[[Aws], Result]) -> Result:
         pause = _FIRST_PAUSE
         while True:
             try:
                 return call(self._aws)
             except Refused as refused:
-                # Given up before the deadline: the service's reason tells more than that time is over.
                 if not refused.retryable or time.monotonic() + pause >= self.until:
                     raise
-                self._log.debug(f"{entry.name}: {refused.code}; asking again in {pause * 1000:.0f} ms")
+                for entry in entries:
+                    self.refused[entry.name] = Unavailable(refused.code, refused.message)
+                    self._log.debug(f"{entry.name}: {refused.code}; asking again in {pause * 1000:.0f} ms")
             time.sleep(pause)
             # Decorrelated jitter: many environments that start together do not ask together again.
             pause = min(_LONGEST_PAUSE, random.uniform(_FIRST_PAUSE, pause * 3))  # noqa: S311 not for secrecy
