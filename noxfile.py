@@ -48,7 +48,12 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", "--quiet", *(["--fix"] if fix else []), ".")
     session.run("mypy", "noxfile.py", "bindings/python/src", "bindings/python/tests")
     session.run("mypy", "extension/src", "extension/tests", "tests")
-    session.run("cargo", "fmt", *([] if fix else ["--check"]), external=True)
+    if shutil.which("cargo-fmt"):
+        session.run("cargo", "fmt", *([] if fix else ["--check"]), external=True)
+    else:
+        session.warn(
+            "rustfmt is not installed: the form of the Rust code is not checked (rustup component add rustfmt)"
+        )
     session.run("pytest", "--quiet", "tests/test_versions.py")
     if shutil.which("cargo-clippy"):
         session.run("cargo", "clippy", "--quiet", "--all-targets", "--", "-D", "warnings", external=True)
