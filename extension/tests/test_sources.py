@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets as randomness
 import traceback
+from typing import Any
 
 import pytest
 from keystart_extension.fetched import Answer, Secret, Unavailable
@@ -168,7 +169,7 @@ def test_expand_publishes_each_member(prefetch: Prefetch, cloud: Cloud, store: S
         (
             json.dumps({f" {number}": 1 for number in range(2000)}),
             "InvalidName",
-            " ".join(f'"tls/ {number}" {RULE}' for number in range(5)) + " There are 1995 more.",
+            " ".join(f'"tls/ {number}" {RULE}' for number in range(50)) + " There are 1950 more.",
         ),
     ],
 )
@@ -269,20 +270,30 @@ def test_a_path_whose_parameters_nest_fails_whole(prefetch: Prefetch, cloud: Clo
     assert store.failures == {"app": why}
 
 
-def test_names_of_two_entries_that_collide_after_the_fetch_publish_nothing(
-    prefetch: Prefetch, cloud: Cloud, store: Store
+@pytest.mark.parametrize(
+    ("inner", "names"),
+    [
+        ({"app/db": {"secret": '{"host": 2}', "expand": True}}, ["app/db/host"]),
+        ({"app/db/host": {"secret": "2"}}, ["app/db/host"]),
+        ({"app/db/host/name": {"secret": "2"}}, ["app/db/host"]),
+    ],
+)
+def test_a_name_that_is_in_the_way_of_another_entry_fails_the_entry_that_was_to_be_expanded(
+    prefetch: Prefetch, cloud: Cloud, store: Store, inner: dict[str, dict[str, Any]], names: list[str]
 ) -> None:
-    wanted = {
-        "app": {"parameters": cloud.parameters(db__host="1")},
-        "app/db": {"secret": cloud.secret('{"host": 2}'), "expand": True},
-    }
-    failed = prefetch(wanted)
+    why = " ".join(
+        f'"{name}" is in the way of another entry, or another entry of it. Rename one of them.'
+        for name in names
+    )
+    app = {"parameters": cloud.parameters(db__host="1", other="3")}
+    others = {name: {**entry, "secret": cloud.secret(entry["secret"])} for name, entry in inner.items()}
+    assert prefetch({"app": {**app, "optional": True}, **others}) is None
+    assert store.unavailable == {"app": ("InvalidName", why)}
+    assert list(store.values.values()) == [b"2"]
+    failed = prefetch({"app": app, **others})
     assert failed is not None
     assert failed.error_type == "Extension.SecretsUnavailable"
-    assert failed.message == (
-        'These secrets cannot be in one store:\n  - "app/db/host" is there twice\nGive one of each pair another name.'
-    )
-    assert store.state["message"] == failed.message
+    assert store.failures == {"app": ("InvalidName", why)}
     assert not store.is_published()
 
 

@@ -18,7 +18,7 @@ from .aws import NO_WAY_OUT, Aws, Refused
 from .fetched import Answer, Secret, Unavailable
 from .log import Log
 from .plan import Entry, Plan
-from .shape import shape_parameters, shape_secret
+from .shape import check_beside, shape_parameters, shape_secret
 
 Outcome = tuple[Secret, ...] | Unavailable
 Result = TypeVar("Result")
@@ -67,7 +67,19 @@ def prefetch(plan: Plan, aws: Aws, log: Log) -> dict[str, Outcome]:
     )
     # What the service said last tells more than that time is over.
     unanswered = {entry.name: asker.refused.get(entry.name, late) for entry in plan.entries}
-    return {**unanswered, **outcomes}
+    given = {**unanswered, **outcomes}
+    names = [entry.name for entry in plan.entries]
+    return {entry.name: _beside(entry, given[entry.name], names) for entry in plan.entries}
+
+
+def _beside(entry: Entry, outcome: Outcome, names: Sequence[str]) -> Outcome:
+    if isinstance(outcome, Unavailable):
+        return outcome
+    try:
+        check_beside(entry, outcome, names)
+    except Unavailable as failure:
+        return failure
+    return outcome
 
 
 def _work(

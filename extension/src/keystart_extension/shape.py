@@ -21,7 +21,7 @@ def _refuse(constant: str) -> Any:
 
 # Numbers stay text: they are published as they stand, however long they are.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse)
-_PROBLEMS_AT_MOST = 5  # told of one entry; state.json must hold all of them
+_PROBLEMS_AT_MOST = 50  # told of one entry; state.json must hold all of them
 
 
 def shape_secret(entry: Entry, answer: Answer) -> tuple[Secret, ...]:
@@ -64,6 +64,20 @@ def shape_parameters(entry: Entry, answers: Iterable[tuple[str, Answer]]) -> tup
     return secrets
 
 
+def check_beside(entry: Entry, secrets: Iterable[Secret], others: Iterable[str]) -> None:
+    """Refuses names of `entry` that are, or nest with, names of other entries (contract 2.4).
+
+    Only an entry below the folder that `entry` fills can be in its way: `tls/ca` beside an expanded `tls`.
+    """
+    below = {other for other in others if other.startswith(f"{entry.name}/")}
+    around = {folder for other in below for folder in _folders(other)}
+    _tell(
+        f'"{secret.name}" is in the way of another entry, or another entry of it. Rename one of them.'
+        for secret in secrets
+        if secret.name in below | around or not below.isdisjoint(_folders(secret.name))
+    )
+
+
 def _check(names: Iterable[str]) -> None:
     """Refuses all illegal and nested names together; equal ones cannot come out of one object or path."""
     names = list(names)
@@ -76,6 +90,11 @@ def _check(names: Iterable[str]) -> None:
         for folder in _folders(name)
         if folder in known
     ]
+    _tell(problems)
+
+
+def _tell(problems: Iterable[str]) -> None:
+    problems = list(problems)
     if len(problems) > _PROBLEMS_AT_MOST:
         problems[_PROBLEMS_AT_MOST:] = [f"There are {len(problems) - _PROBLEMS_AT_MOST} more."]
     if problems:
