@@ -69,17 +69,13 @@ def prefetch(plan: Plan, aws: Aws, log: Log) -> dict[str, Outcome]:
     unanswered = {entry.name: asker.refused.get(entry.name, late) for entry in plan.entries}
     given = {**unanswered, **outcomes}
     names = [entry.name for entry in plan.entries]
-    return {entry.name: _beside(entry, given[entry.name], names) for entry in plan.entries}
+    return {entry.name: _beside_others(entry, given[entry.name], names) for entry in plan.entries}
 
 
-def _beside(entry: Entry, outcome: Outcome, names: Sequence[str]) -> Outcome:
+def _beside_others(entry: Entry, outcome: Outcome, names: Sequence[str]) -> Outcome:
     if isinstance(outcome, Unavailable):
         return outcome
-    try:
-        check_beside(entry, outcome, names)
-    except Unavailable as failure:
-        return failure
-    return outcome
+    return _shaped(partial(check_beside, others=names), entry, outcome)
 
 
 def _work(
@@ -183,7 +179,8 @@ def _shaped(shape: Callable[[Entry, Given], tuple[Secret, ...]], entry: Entry, g
     try:
         return shape(entry, given)
     except Unavailable as failure:
-        return failure
+        # It is kept as a value; its traceback would keep frames with secrets in them.
+        return failure.with_traceback(None)
 
 
 class Asker:

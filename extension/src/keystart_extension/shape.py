@@ -64,8 +64,8 @@ def shape_parameters(entry: Entry, answers: Iterable[tuple[str, Answer]]) -> tup
     return secrets
 
 
-def check_beside(entry: Entry, secrets: Iterable[Secret], others: Iterable[str]) -> None:
-    """Refuses names of `entry` that are, or nest with, names of other entries (contract 2.4).
+def check_beside(entry: Entry, secrets: tuple[Secret, ...], others: Iterable[str]) -> tuple[Secret, ...]:
+    """Gives the secrets of `entry`, unless names of them are, or nest with, other entries (contract 2.4).
 
     Only an entry below the folder that `entry` fills can be in its way: `tls/ca` beside an expanded `tls`.
     """
@@ -76,6 +76,7 @@ def check_beside(entry: Entry, secrets: Iterable[Secret], others: Iterable[str])
         for secret in secrets
         if secret.name in below | around or not below.isdisjoint(_folders(secret.name))
     )
+    return secrets
 
 
 def _check(names: Iterable[str]) -> None:
