@@ -14,7 +14,7 @@ import shutil
 import stat
 import sys
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from lambda_simulator import Environment, Function
+from lambda_simulator import Environment, Fault, Function, InitializationType
 from lambda_simulator.runtimes import BY_NAME
 from moto.server import ThreadedMotoServer
 
@@ -151,7 +151,8 @@ def environment(
     function: str = "demo",
     configuration: str | None = CONFIGURATION,
     env: Mapping[str, str] | None = None,
-    **options: object,
+    initialization_type: InitializationType = "on-demand",
+    faults: Sequence[Fault] = (),
 ) -> Environment:
     """Gives an execution environment with the extension and a function that reads its secrets at import."""
     code = task(scratch / f"task-{language}", language, function, configuration)
@@ -164,7 +165,8 @@ def environment(
         function=Function(BY_NAME[language](), code, env=own, name=f"orders-{language}"),
         region=REGION,
         visible=[ROOT, scratch],
-        **options,  # type: ignore[arg-type]
+        initialization_type=initialization_type,
+        faults=faults,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import keystart
 import pytest
 import stage
-from lambda_simulator import Credentials, Deliver, Environment, Fault, InitFailed, Respond
+from lambda_simulator import Deliver, Environment, Fault, InitFailed, Respond
 from lambda_simulator.timeline import Kind
 
 EXTENSION = "keystart"
@@ -21,11 +21,9 @@ EXTENSION = "keystart"
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[stage.Store]:
-    patch = pytest.MonkeyPatch()
     stage.without_aws_settings()
     with stage.store() as store:
         yield store
-    patch.undo()
 
 
 def store_root(environment: Environment) -> Path:
@@ -225,7 +223,7 @@ def test_under_snapstart_credentials_come_from_the_container_endpoint_and_a_warn
     tmp_path: Path, store: stage.Store
 ) -> None:
     with stage.environment(
-        tmp_path, "python", store.endpoint, initialization_type="snap-start", credentials=Credentials()
+        tmp_path, "python", store.endpoint, initialization_type="snap-start"
     ) as environment:
         environment.init()
         assert "the snapshot holds them" in environment.log_text(EXTENSION)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .faults import Deliver, Drop, Faults, Respond
+from .faults import Call, Deliver, Drop, Faults, Respond
 from .timeline import Kind, Timeline
 from .variables import InitializationType
 
@@ -366,7 +366,7 @@ class Control:
         return self._report("exit/error", identifier, error_type, allowed, State.EXIT_ERROR)
 
     def _report(
-        self, call: str, identifier: str, error_type: str, allowed: Sequence[State], state: State
+        self, call: Call, identifier: str, error_type: str, allowed: Sequence[State], state: State
     ) -> Reply:
         kind = Kind.EXTENSION_INIT_ERROR if state is State.INIT_ERROR else Kind.EXTENSION_EXIT_ERROR
         with self._changed:
@@ -398,8 +398,8 @@ class Control:
             problem = ("Extension.UnknownExtensionIdentifier", "Unknown Lambda-Extension-Identifier")
         return self._refuse(Kind.EXTENSION_REFUSED, "", call, error(403, *problem))
 
-    def _replace(self, call: str, name: str) -> Reply | None:
-        fault = self._faults.take(call, name)  # type: ignore[arg-type]
+    def _replace(self, call: Call, name: str) -> Reply | None:
+        fault = self._faults.take(call, name)
         if fault is None:
             return None
         self._timeline.add(Kind.FAULT, name, call=call, does=type(fault).__name__)
