@@ -30,6 +30,7 @@ class Runner:
 
     def __init__(self, language: str, command: list[str] | None = None) -> None:
         self.language = language
+        self.patience = PATIENCE
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._lines = b""
@@ -82,20 +83,30 @@ class Runner:
         return self._exchange({"id": case.id, "continue": True})
 
     def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
+        self.send(json.dumps(message).encode() + b"\n")
+        return self.receive(message["id"])
+
+    def send(self, lines: bytes) -> None:
+        """Sends whole lines. What is not yet answered must fit into a pipe (64 KiB), or both sides wait."""
         process = self._process or self._begin()
         assert process.stdin is not None
         try:
-            process.stdin.write(json.dumps(message).encode() + b"\n")
+            process.stdin.write(lines)
             process.stdin.flush()
         except BrokenPipeError:
             raise self._failed("ended before it was asked") from None
-        line = self._line(process)
+
+    def receive(self, asked: str) -> dict[str, Any]:
+        """The answer to the request with this id, which must be the next one."""
+        if self._process is None:
+            raise RunnerFailed(f"the runner of {self.language} does not run")
+        line = self._line(self._process)
         try:
             answer = json.loads(line)
         except ValueError:
             raise self._failed(f"answered what is no JSON: {line[:200]!r}") from None
-        if not isinstance(answer, dict) or answer.get("id") != message["id"]:
-            raise self._failed(f"answered something else than {message['id']}: {line[:200]!r}")
+        if not isinstance(answer, dict) or answer.get("id") != asked:
+            raise self._failed(f"answered something else than {asked}: {line[:200]!r}")
         return answer
 
     def _begin(self) -> subprocess.Popen[bytes]:
@@ -117,12 +128,12 @@ class Runner:
 
     def _line(self, process: subprocess.Popen[bytes]) -> bytes:
         assert process.stdout is not None
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + self.patience
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while b"\n" not in self._lines:
                 if not selector.select(until - time.monotonic()):
-                    raise self._failed(f"gave no answer within {PATIENCE:g} s")
+                    raise self._failed(f"gave no answer within {self.patience:g} s")
                 some = os.read(process.stdout.fileno(), 1 << 20)
                 if not some:
                     raise self._failed("ended without an answer")

@@ -89,8 +89,7 @@ def _publish(root: Path, described: Description) -> None:
         _folder(file.parent)
         _write(file, value)
     _folder(folder / "secrets")
-    manifest = _manifest(number, secrets, described.get("unavailable", {}))
-    _write(folder / "manifest.json", _edited(manifest, described.get("manifest", {})))
+    _write(folder / "manifest.json", manifest(described))
     _write(root / "state.json", content({"json": state("ready", number)}))
     _point(root, f"generations/{number}")
 
@@ -108,15 +107,17 @@ def state(name: str, generation: int) -> dict[str, object]:
     }
 
 
-def _manifest(number: int, secrets: dict[str, bytes], unavailable: dict[str, Any]) -> dict[str, Any]:
-    return {
+def manifest(described: Description) -> bytes:
+    """The text of the manifest that comes with `generation`, `secrets`, `unavailable` and `manifest`."""
+    document = {
         "format": "keystart.manifest/1",
-        "generation": number,
+        "generation": described["generation"],
         "published_at": PUBLISHED_AT,
         "writer": {"name": "keystart-extension", "version": "0.1.0"},
-        "secrets": {name: _entry(name, value) for name, value in secrets.items()},
-        "unavailable": unavailable,
+        "secrets": {name: _entry(name, content(value)) for name, value in described["secrets"].items()},
+        "unavailable": described.get("unavailable", {}),
     }
+    return _edited(document, described.get("manifest", {}))
 
 
 def _entry(name: str, value: bytes) -> dict[str, object]:
