@@ -132,3 +132,16 @@ module.exports = {
   Keystart,
   ...classes,
 };
+
+/** What keystart/testing needs and nobody else does: neither in the types nor enumerable, so no part of the interface. */
+Object.defineProperty(module.exports, Symbol.for('keystart.testing'), {
+  value: {
+    checkName,
+    /** @param {Keystart} [client] */
+    exchangeClient: (client) => {
+      const before = shared;
+      shared = client;
+      return before;
+    },
+  },
+});

@@ -10,10 +10,10 @@ const { test } = require('node:test');
 const FOLDER = path.join(__dirname, '..');
 const manifest = JSON.parse(fs.readFileSync(path.join(FOLDER, 'package.json'), 'utf8'));
 
-test('the package holds sources, types and the README only', () => {
+test('the package holds sources, types, the licence and the README only', () => {
   const packed = execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: FOLDER, encoding: 'utf8', stdio: 'pipe' });
   const files = JSON.parse(packed)[0].files.map((/** @type {{ path: string }} */ file) => file.path);
-  const expected = ['README.md', 'package.json'];
+  const expected = ['LICENSE', 'README.md', 'package.json'];
   for (const folder of ['src', 'types']) {
     expected.push(...fs.readdirSync(path.join(FOLDER, folder)).map((file) => `${folder}/${file}`));
   }

@@ -1,7 +1,10 @@
 // Compiled, never run: what a strict TypeScript function that requires the package writes.
 import keystart = require('keystart');
 import { get, KeystartError, type Snapshot } from 'keystart';
+import testing = require('keystart/testing');
 
+const store: testing.Store = testing.store({ db: 'x' });
+store.close();
 const password: string = get('db');
 const snapshot: Snapshot = keystart.snapshot();
 const tls: keystart.TlsOptions = snapshot.tls('tls');

@@ -1,5 +1,7 @@
 // Compiled, never run: what a strict TypeScript function that imports the package writes.
 import https from 'node:https';
+import { test } from 'node:test';
+import testing, { store, type Store } from 'keystart/testing';
 import keystart, { get, getBytes, getJson, Keystart, SecretNotFound, tls, type SecretInfo } from 'keystart';
 
 const password: string = get('db');
@@ -14,6 +16,12 @@ try {
 } catch (error) {
   if (error instanceof SecretNotFound && error.code === 'secret_not_found') console.error(error.secret?.length);
 }
+test('a rotation', (t) => {
+  const one: Store = store(t, { db: 'old', config: { a: 1 } }, { unavailable: { flags: 'no' } });
+  const generation: number = one.publish({ db: Buffer.from('new') });
+  one.fail(`not ${generation} in ${one.root}`);
+});
+testing.store({ db: 'x' }).close();
 // @ts-expect-error a name is a string
 get(7);
 // @ts-expect-error the option is called timeoutMs

@@ -11,4 +11,7 @@ const no_more = source;
 /** @type {Record<Exclude<keyof typeof source, keyof Written>, never>} */
 const no_less = {};
 
-module.exports = { no_more, no_less };
+/** @type {typeof import('../../types/testing.js')} */
+const testing = require('../../src/testing.js');
+
+module.exports = { no_more, no_less, testing };

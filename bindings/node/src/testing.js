@@ -1,0 +1,255 @@
+// Publishes stores in temporary folders, so that a function is tested as it is. It follows contract §5 as far as one
+// process that trusts its folder needs to: it takes no lock, and overwrites nothing that it removes. For tests only.
+'use strict';
+
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { Buffer } = require('node:buffer');
+const keystart = require('keystart');
+const { version } = require('keystart/package.json');
+
+/**
+ * @typedef {import('../types/testing.js').Secrets} Secrets
+ * @typedef {import('../types/testing.js').PublishOptions} PublishOptions
+ * @typedef {{ name: string, bytes: Buffer, encoding: 'utf-8' | 'binary' }} Given
+ */
+
+/** @type {{ checkName(name: string): string, exchangeClient(client?: object): object | undefined }} */
+const { checkName, exchangeClient } = Reflect.get(keystart, Symbol.for('keystart.testing'));
+
+const MAX_VALUE_BYTES = 1_048_576;
+
+// Codes that only a writer has (contract §8).
+class NameConflict extends keystart.KeystartError {
+  static code = 'name_conflict';
+  name = 'NameConflict';
+}
+class ValueTooLarge extends keystart.KeystartError {
+  static code = 'value_too_large';
+  name = 'ValueTooLarge';
+}
+
+/** The stores that are open, the one that the default client reads last. node:test closes the first one first. */
+const open = /** @type {Store[]} */ ([]);
+/** @type {{ variable: string | undefined, client: object | undefined }} */
+let before;
+
+class Store {
+  #folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keystart-testing-'));
+  #last = 0;
+  /** @type {number | null} */
+  #published = null;
+
+  /**
+   * @param {Secrets} [secrets]
+   * @param {PublishOptions} [options]
+   */
+  constructor(secrets = {}, options = {}) {
+    try {
+      makeFolder(this.root);
+      makeFolder(`${this.root}/generations`);
+      write(`${this.root}/lock`, '');
+      this.publish(secrets, options);
+    } catch (error) {
+      fs.rmSync(this.#folder, { recursive: true });
+      throw error;
+    }
+    if (open.length === 0) before = { variable: process.env.KEYSTART_DIR, client: exchangeClient() };
+    open.push(this);
+    pointTo(this.root);
+  }
+
+  get root() {
+    return `${this.#folder}/store`;
+  }
+
+  /**
+   * The numbers are those of contract §5.
+   * @param {Secrets} secrets
+   * @param {PublishOptions} [options]
+   */
+  publish(secrets, { unavailable = {} } = {}) {
+    const given = Object.entries(secrets).map(([name, value]) => toBytes(checkName(name), value));
+    const reasons = Object.entries(unavailable).map(
+      ([name, message]) => /** @type {const} */ ([checkName(name), { code: 'Unavailable', message }]),
+    );
+    checkConflicts(Object.keys(secrets).sort(), Object.keys(unavailable));
+
+    // (4)
+    const number = ++this.#last;
+    const making = `${this.root}/generations/.new-${number}`;
+    makeFolder(`${making}/secrets`);
+    for (const { name, bytes } of given) {
+      const file = `${making}/secrets/${name}`;
+      makeFolder(path.dirname(file));
+      write(file, bytes);
+    }
+    const manifest = {
+      format: 'keystart.manifest/1',
+      generation: number,
+      published_at: now(),
+      writer: { name: 'keystart-testing', version },
+      secrets: Object.fromEntries(given.map(entry)),
+      unavailable: Object.fromEntries(reasons),
+    };
+    write(`${making}/manifest.json`, JSON.stringify(manifest));
+
+    // (5)
+    fs.renameSync(making, `${this.root}/generations/${number}`);
+
+    // (6)
+    fs.symlinkSync(`generations/${number}`, `${this.root}/.current-${number}`);
+    fs.renameSync(`${this.root}/.current-${number}`, `${this.root}/current`);
+
+    // (7)
+    this.#say('ready', null);
+
+    // (8)
+    this.#collect([number, this.#published]);
+    this.#published = number;
+    return number;
+  }
+
+  /** @param {string} message */
+  fail(message) {
+    this.#end('failed', message);
+  }
+
+  stop() {
+    this.#end('stopped', null);
+  }
+
+  close() {
+    const at = open.indexOf(this);
+    if (at === -1) return;
+    open.splice(at, 1);
+    const last = open.at(-1);
+    pointTo(last ? last.root : before.variable, last ? undefined : before.client);
+    // The test may have removed the folder that it lies in.
+    fs.rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  /**
+   * @param {'failed' | 'stopped'} state
+   * @param {string | null} message
+   */
+  #end(state, message) {
+    fs.rmSync(`${this.root}/current`, { force: true });
+    this.#say(state, message);
+    this.#collect([]);
+    this.#published = null;
+  }
+
+  /**
+   * @param {'ready' | 'failed' | 'stopped'} state
+   * @param {string | null} message
+   */
+  #say(state, message) {
+    const format = 'keystart.state/1';
+    const document = { format, state, generation: this.#last, pid: process.pid, at: now(), message, failures: {} };
+    write(`${this.root}/.state.json`, JSON.stringify(document));
+    fs.renameSync(`${this.root}/.state.json`, `${this.root}/state.json`);
+  }
+
+  /**
+   * Renames a generation before it is removed, so that it is there whole or not at all.
+   * @param {(number | null)[]} kept
+   */
+  #collect(kept) {
+    const folder = `${this.root}/generations`;
+    for (const number of fs.readdirSync(folder).filter((name) => !kept.includes(Number(name)))) {
+      fs.renameSync(`${folder}/${number}`, `${folder}/.old-${number}`);
+      fs.rmSync(`${folder}/.old-${number}`, { recursive: true });
+    }
+  }
+}
+
+/**
+ * @param {string | undefined} root
+ * @param {object} [client]
+ */
+function pointTo(root, client) {
+  if (root === undefined) delete process.env.KEYSTART_DIR;
+  else process.env.KEYSTART_DIR = root;
+  exchangeClient(client);
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} value
+ * @returns {Given}
+ */
+function toBytes(name, value) {
+  const binary = value instanceof Uint8Array;
+  const text = typeof value === 'string' || binary ? value : JSON.stringify(value);
+  if (text === undefined) throw new TypeError(`The value of the secret "${name}" is not text, bytes, or JSON.`);
+  const bytes = Buffer.from(text);
+  if (bytes.length > MAX_VALUE_BYTES) {
+    throw new ValueTooLarge(
+      `The secret "${name}" has ${bytes.length} bytes, and ${MAX_VALUE_BYTES} is the most that can be stored. ` +
+        'Make it smaller, or split it.',
+    );
+  }
+  return { name, bytes, encoding: binary ? 'binary' : 'utf-8' };
+}
+
+/**
+ * Contract 2.4 and 5.9.
+ * @param {string[]} secrets sorted
+ * @param {string[]} unavailable
+ */
+function checkConflicts(secrets, unavailable) {
+  const twice = unavailable.filter((name) => secrets.includes(name)).map((name) => `"${name}" is there twice`);
+  const nested = secrets.flatMap((name) =>
+    secrets.filter((folder) => name.startsWith(`${folder}/`)).map((folder) => `"${folder}" is the folder of "${name}"`),
+  );
+  const found = [...twice, ...nested];
+  if (found.length === 0) return;
+  throw new NameConflict(
+    `These secrets cannot be in one store:\n  - ${found.join('\n  - ')}\nGive one of each pair another name.`,
+  );
+}
+
+/**
+ * @param {Given} given
+ * @returns {[string, Omit<import('../types/api.js').SecretInfo, 'stale'>]}
+ */
+function entry({ name, bytes, encoding }) {
+  const source = { provider: 'test', id: name };
+  return [
+    name,
+    { path: `secrets/${name}`, size: bytes.length, encoding, fetched_at: now(), refresh_after: null, source },
+  ];
+}
+
+/** @param {string} folder */
+function makeFolder(folder) {
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+}
+
+/**
+ * @param {string} file
+ * @param {string | Buffer} content
+ */
+function write(file, content) {
+  fs.writeFileSync(file, content, { flag: 'wx', mode: 0o600 });
+}
+
+function now() {
+  return new Date().toISOString();
+}
+
+/**
+ * `store(t, secrets, options)` or `store(secrets, options)`; told apart by what only a test's context has.
+ * @param {...any} given
+ */
+function store(...given) {
+  const test = typeof given[0]?.after === 'function' ? given.shift() : null;
+  const [secrets, options] = given;
+  const one = new Store(secrets, options);
+  test?.after(() => one.close());
+  return one;
+}
+
+module.exports = { store };
