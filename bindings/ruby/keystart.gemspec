@@ -11,6 +11,6 @@ Gem::Specification.new do |spec|
                      "under /tmp. This reader gives them to Ruby. It has no dependency."
   spec.license = "Apache-2.0"
   spec.required_ruby_version = ">= 3.1"
-  spec.files = Dir.glob(%w[lib/**/*.rb sig/*.rbs README.md], base: __dir__).sort
+  spec.files = Dir.glob(%w[lib/**/*.rb sig/*.rbs LICENSE README.md], base: __dir__).sort
   spec.metadata = { "rubygems_mfa_required" => "true" }
 end

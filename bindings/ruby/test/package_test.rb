@@ -75,7 +75,7 @@ class PackageTest < KeystartTest
     assert status.success?, said
     package = Gem::Package.new(gem)
     sources = Dir.glob("lib/**/*.rb", base: HERE)
-    assert_equal (sources + %w[sig/keystart.rbs README.md]).sort, package.contents.sort
+    assert_equal (sources + %w[sig/keystart.rbs LICENSE README.md]).sort, package.contents.sort
     assert_empty package.spec.dependencies
     assert_equal Keystart::VERSION, package.spec.version.to_s
   end
