@@ -1,0 +1,218 @@
+# frozen_string_literal: true
+
+require "fileutils"
+require "json"
+require "tmpdir"
+require "keystart"
+
+module Keystart
+  # Publishes stores in temporary folders, so that a function is tested as it is, without Lambda or an extension.
+  # `require "keystart"` does not load it.
+  #
+  #   class OrdersTest < Minitest::Test
+  #     include Keystart::Testing
+  #
+  #     def test_the_new_password_is_used_at_once
+  #       store = store({ "db" => "old" })
+  #       assert_equal "old", handler(event: {}, context: nil)
+  #       store.publish({ "db" => "new" })
+  #       assert_equal "new", handler(event: {}, context: nil)
+  #     end
+  #   end
+  #
+  # Elsewhere `Keystart::Testing.store({ "db" => "x" }) { |store| … }` does the same for the length of its block.
+  #
+  # KEYSTART_DIR and the default client are those of the whole process meanwhile. That suits tests that run one after
+  # the other, and workers that are processes. Threads that each open a store (minitest's parallelize_me!) would read
+  # each other's: there, give `Keystart::Client.new(root: store.root)` to what is tested. What was read before, and a
+  # client that was made before, stay as they are: load a file that reads when it is loaded after the store is there.
+  module Testing
+    # Publishes for the length of the block, which gets the TestStore.
+    # Arguments and errors are those of TestStore#publish.
+    def self.store(secrets = {}, unavailable: {})
+      one = TestStore.new
+      begin
+        one.publish(secrets, unavailable:)
+        one.enter
+        yield one
+      ensure
+        one.close
+      end
+    end
+
+    # Publishes until the test ends (Minitest); with a block, for its length.
+    # Arguments and errors are those of TestStore#publish.
+    def store(secrets = {}, unavailable: {}, &block)
+      return Testing.store(secrets, unavailable:, &block) if block
+
+      one = TestStore.new
+      (@keystart_stores ||= []) << one
+      one.publish(secrets, unavailable:)
+      one.enter
+      one
+    end
+
+    # Minitest calls it, whatever became of the test.
+    def after_teardown
+      (@keystart_stores || []).reverse_each(&:close)
+      super
+    end
+  end
+
+  # A store in a temporary folder and its writer. It follows contract §5 as far as one process that trusts its folder
+  # needs to: it takes no lock, and overwrites nothing that it removes.
+  class TestStore
+    # The absolute path of the store, which KEYSTART_DIR holds meanwhile.
+    attr_reader :root
+
+    # @private
+    def initialize
+      @folder = Dir.mktmpdir("keystart-testing-")
+      @root = "#{@folder}/store"
+      @last = 0
+      @published = nil
+      make_folder "generations"
+      write "lock", ""
+    end
+
+    # Publishes a whole new set of secrets, as a rotation does, and gives the number of its generation.
+    #
+    # A String is stored as text, one in ASCII-8BIT as bytes, everything else as JSON. `unavailable` are optional
+    # entries that could not be fetched: by name, the reason. After `fail` or `stop` it publishes as an extension does
+    # that was started again. Errors: InvalidName, NameConflict, ValueTooLarge; JSON::GeneratorError if not JSON.
+    def publish(secrets, unavailable: {})
+      values = secrets.to_h { |name, value| [Name.check(name), bytes(name, value)] }
+      unavailable.each_key { |name| Name.check(name) }
+      check_conflicts(values.keys.sort, unavailable.keys)
+
+      # (4), the numbers are those of contract §5
+      number = @last += 1
+      making = "generations/.new-#{number}"
+      make_folder "#{making}/secrets"
+      values.each { |name, value| write "#{making}/secrets/#{name}", value }
+      write "#{making}/manifest.json", JSON.generate(manifest(number, values, unavailable))
+      # (5)
+      rename making, "generations/#{number}"
+      # (6)
+      File.symlink("generations/#{number}", "#{@root}/.current-#{number}")
+      rename ".current-#{number}", "current"
+      # (7)
+      say "ready"
+      # (8)
+      collect [number, @published]
+      @published = number
+    end
+
+    # Ends as an extension that could not fetch: reads raise PrefetchFailed with this message.
+    def fail(message) = finish("failed", message)
+
+    # Removes every secret, as the end of the environment does: reads raise NotReady.
+    def stop = finish("stopped", nil)
+
+    # @private
+    def enter
+      @before = [ENV.fetch("KEYSTART_DIR", nil), Keystart.instance_variable_get(:@client)]
+      point_to @root, nil
+    end
+
+    # @private
+    def close
+      point_to(*@before) if @before
+      # The test may have removed the folder that it lies in.
+      FileUtils.rm_r(@folder) if File.exist?(@folder)
+    end
+
+    private
+
+    def point_to(variable, client)
+      ENV["KEYSTART_DIR"] = variable
+      Keystart.instance_variable_set(:@client, client)
+    end
+
+    def bytes(name, value)
+      value = JSON.generate(value) unless String === value
+      value = value.encode(Encoding::UTF_8) unless value.encoding == Encoding::BINARY
+      raise ValueTooLarge.of(name, value.bytesize) if value.bytesize > Manifest::LONGEST
+
+      value
+    end
+
+    # Contract 2.4 and 5.9.
+    def check_conflicts(secrets, unavailable)
+      twice = (unavailable & secrets).map { |name| %("#{name}" is there twice) }
+      nested = secrets.flat_map do |name|
+        (Name.folders(name) & secrets).map { |folder| %("#{folder}" is the folder of "#{name}") }
+      end
+      raise NameConflict.of(twice + nested) unless (twice + nested).empty?
+    end
+
+    def manifest(number, values, unavailable)
+      { format: Manifest::FORMAT, generation: number, published_at: now,
+        writer: { name: "keystart-testing", version: VERSION },
+        secrets: values.to_h { |name, value| [name, entry(name, value)] },
+        unavailable: unavailable.transform_values { |message| { code: "Unavailable", message: } } }
+    end
+
+    def entry(name, value)
+      { path: "secrets/#{name}", size: value.bytesize,
+        encoding: value.encoding == Encoding::BINARY ? "binary" : "utf-8",
+        fetched_at: now, refresh_after: nil, source: { provider: "test", id: name } }
+    end
+
+    def finish(state, message)
+      File.unlink("#{@root}/current") if @published
+      say state, message
+      collect []
+      @published = nil
+    end
+
+    def say(state, message = nil)
+      write ".state.json", JSON.generate(format: State::FORMAT, state:, generation: @last, pid: Process.pid, at: now,
+                                         message:, failures: {})
+      rename ".state.json", "state.json"
+    end
+
+    # Renames a generation before it is removed, so that it is there whole or not at all.
+    def collect(kept)
+      (Dir.children("#{@root}/generations") - kept.map(&:to_s)).each do |number|
+        rename "generations/#{number}", "generations/.old-#{number}"
+        FileUtils.rm_r("#{@root}/generations/.old-#{number}")
+      end
+    end
+
+    def now = Time.now.utc.strftime("%Y-%m-%dT%H:%M:%S.%LZ")
+
+    def make_folder(path)
+      FileUtils.mkdir_p("#{@root}/#{path}", mode: 0o700)
+    end
+
+    def write(path, bytes)
+      make_folder File.dirname(path)
+      File.open("#{@root}/#{path}", File::WRONLY | File::CREAT | File::EXCL | File::BINARY, 0o600) do |file|
+        file.write(bytes)
+      end
+    end
+
+    def rename(from, to) = File.rename("#{@root}/#{from}", "#{@root}/#{to}")
+  end
+
+  # Two secrets have one name, or one name is the folder of the other. The code is a writer's.
+  class NameConflict < Error
+    CODE = "name_conflict"
+
+    def self.of(conflicts)
+      told = conflicts.map { |conflict| "\n  - #{conflict}" }.join
+      new("These secrets cannot be in one store:#{told}\nGive one of each pair another name.")
+    end
+  end
+
+  # A value has more bytes than can be stored. The code is a writer's.
+  class ValueTooLarge < Error
+    CODE = "value_too_large"
+
+    def self.of(name, size)
+      new("The secret \"#{name}\" has #{size} bytes, and #{Manifest::LONGEST} is the most that can be stored. " \
+          "Make it smaller, or split it.")
+    end
+  end
+end
