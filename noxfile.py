@@ -27,7 +27,7 @@ os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
 @nox.session
 def test(session: nox.Session) -> None:
     """Everything that a change must pass: the sessions from build to e2e, one after the other."""
-    for name in ("build", "lint", "core", "node", "ruby", "python", "extension", "conformance", "e2e"):
+    for name in ("build", "lint", "core", "node", "ruby", "python", "extension", "conformance", "docs", "e2e"):
         session.notify(name)
 
 
@@ -107,6 +107,13 @@ def conformance(session: nox.Session) -> None:
         session.run("python", "tests/conformance/harness.py", *session.posargs)
     else:
         session.run("pytest", "tests/conformance")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Run every example of docs/readers.md, and compare what the readers' own test stores hold."""
+    npm_install(session, NODE)
+    session.run("pytest", "tests/docs", *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,33 @@
+"""Says where the readers are, and finds the blocks of code on a page of documentation; it runs none."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+NODE, RUBY = ROOT / "bindings/node", ROOT / "bindings/ruby"
+_FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"(?:#|//) (\w[\w.]*\.\w+)\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    topic: str
+    language: str
+    code: str
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that its first line says it is."""
+        named = _FILE.match(self.code)
+        return named[1] if named else None
+
+
+def blocks(page: Path) -> list[Block]:
+    """Gives the blocks of a page, each with the heading it is under."""
+    _, *topics = re.split(r"^## ", page.read_text(), flags=re.MULTILINE)
+    return [
+        Block(topic.partition("\n")[0], *found) for topic in topics for found in re.findall(_FENCED, topic)
+    ]
