@@ -17,6 +17,7 @@ import keystart.testing
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
 
 from pages import NODE, RUBY
 
