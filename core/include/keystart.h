@@ -126,6 +126,16 @@ uint32_t keystart_store_snapshot(const keystart_store *store,
                                  keystart_error **err);
 
 /*
+ Makes the next snapshot for a question of several parts (a value and what is known of it, a certificate and its key)
+ when `snapshot`, made for that question, has expired on the way. All of them share the timeout of the first one; when
+ it is over the error is 202, which says that the store changes faster than it can be read. `snapshot` stays the
+ caller's. Errors: 201 to 207.
+ */
+uint32_t keystart_snapshot_renew(const keystart_store *snapshot,
+                                 keystart_store **out,
+                                 keystart_error **err);
+
+/*
  Reads a secret. `form` says what it must be: 0 bytes, 1 text (UTF-8, else 304), 2 JSON (else 305). The bytes are given
  as they are in every form. A `name` that is NULL says that the host's caller gave no string (101). Waits until the
  store is ready or the timeout is over. Errors: 101, 201 to 207, 301 to 306.

@@ -49,8 +49,8 @@ pub struct Store {
 enum View {
     /// A client follows `current`, and keeps the generation that it saw last.
     Current(RwLock<Option<Arc<Generation>>>),
-    /// A snapshot stays with its generation.
-    Bound(Arc<Generation>),
+    /// A snapshot stays with its generation, and knows how long the question may go on that it was made for.
+    Bound(Arc<Generation>, Patience),
 }
 
 /// One generation as far as it was read. It never changes on disk, so nothing here grows old.
@@ -99,16 +99,37 @@ impl Store {
 
     /// Makes a reader that is bound to the generation of this moment; that of a snapshot is the same again.
     pub fn snapshot(&self) -> Result<Self> {
-        let generation = self.generation()?;
-        Ok(Self { root: self.root.clone(), timeout_ms: self.timeout_ms, view: View::Bound(generation) })
+        let mut patience = Patience::new(self.timeout_ms);
+        let generation = self.generation(&mut patience)?;
+        Ok(self.bound(generation, patience))
+    }
+
+    /// For a question of several parts whose snapshot has expired on the way: the next snapshot, as long as the first one's
+    /// timeout lasts (contract 6.2.7).
+    pub fn renewed(&self) -> Result<Self> {
+        let View::Bound(_, patience) = &self.view else {
+            return Err(Error::internal("what is renewed must be a snapshot"));
+        };
+        let mut patience = patience.clone();
+        if !patience.restart() {
+            return Err(Error::changing(&self.root));
+        }
+        let generation = self.ask(&mut patience, |generation| Ok(Arc::clone(generation)))?;
+        Ok(self.bound(generation, patience))
+    }
+
+    fn bound(&self, generation: Arc<Generation>, patience: Patience) -> Self {
+        Self { root: self.root.clone(), timeout_ms: self.timeout_ms, view: View::Bound(generation, patience) }
     }
 
     /// Gives the bytes of a secret, once they are what was asked for.
     pub fn read(&self, name: impl AsRef<[u8]>, form: Form) -> Result<Arc<SecretBytes>> {
         let name = name::check(name.as_ref())?;
         let value = match &self.view {
-            View::Current(_) => self.ask(|generation| self.value(generation, name))?,
-            View::Bound(generation) => {
+            View::Current(_) => {
+                self.ask(&mut Patience::new(self.timeout_ms), |generation| self.value(generation, name))?
+            }
+            View::Bound(generation, _) => {
                 self.value(generation, name).map_err(|halt| self.snapshot_error(generation, name, halt))?
             }
         };
@@ -123,11 +144,11 @@ impl Store {
     /// Gives the path of a secret's file, which is not looked at.
     pub fn path(&self, name: impl AsRef<[u8]>) -> Result<String> {
         let name = name::check(name.as_ref())?;
-        let generation = self.generation()?;
+        let generation = self.generation(&mut Patience::new(self.timeout_ms))?;
         generation.manifest.secret(name)?;
         let through = match &self.view {
             View::Current(_) => CURRENT.to_owned(),
-            View::Bound(generation) => generation.folder(),
+            View::Bound(generation, _) => generation.folder(),
         };
         Ok(self.at(&format!("{through}/secrets/{name}")))
     }
@@ -135,14 +156,14 @@ impl Store {
     /// Lists the names of all secrets, or of those below a prefix, sorted by bytes.
     pub fn names(&self, prefix: Option<&[u8]>) -> Result<Vec<String>> {
         let below = prefix.map(name::check).transpose()?.map_or_else(String::new, |prefix| format!("{prefix}/"));
-        let generation = self.generation()?;
+        let generation = self.generation(&mut Patience::new(self.timeout_ms))?;
         Ok(generation.manifest.secrets.keys().filter(|name| name.starts_with(&below)).cloned().collect())
     }
 
     /// Tells what is known of a secret, but its value, as a JSON object (contract 6.5.5).
     pub fn info(&self, name: impl AsRef<[u8]>) -> Result<String> {
         let name = name::check(name.as_ref())?;
-        let generation = self.generation()?;
+        let generation = self.generation(&mut Patience::new(self.timeout_ms))?;
         let secret = generation.manifest.secret(name)?;
         if let Some(member) = secret.entry.wrong_time() {
             let what = format!("secrets[\"{name}\"]{member} is missing or wrong");
@@ -152,16 +173,15 @@ impl Store {
         Ok(format!("{{{members}, \"stale\": {}}}", secret.entry.is_stale(time::now())))
     }
 
-    fn generation(&self) -> Result<Arc<Generation>> {
+    fn generation(&self, patience: &mut Patience) -> Result<Arc<Generation>> {
         match &self.view {
-            View::Current(_) => self.ask(|generation| Ok(Arc::clone(generation))),
-            View::Bound(generation) => Ok(Arc::clone(generation)),
+            View::Current(_) => self.ask(patience, |generation| Ok(Arc::clone(generation))),
+            View::Bound(generation, _) => Ok(Arc::clone(generation)),
         }
     }
 
     /// Passes through the steps until there is an answer, a reason to end, or no time left.
-    fn ask<T>(&self, answer: impl Fn(&Arc<Generation>) -> Pass<T>) -> Result<T> {
-        let mut patience = Patience::new(self.timeout_ms);
+    fn ask<T>(&self, patience: &mut Patience, answer: impl Fn(&Arc<Generation>) -> Pass<T>) -> Result<T> {
         loop {
             match self.published().and_then(|generation| answer(&generation)) {
                 Ok(value) => return Ok(value),
@@ -361,6 +381,7 @@ impl Store {
 }
 
 /// How long one read goes on (contract 6.2.3 and 6.2.7).
+#[derive(Debug, Clone)]
 struct Patience {
     start: Instant,
     timeout: Duration,

@@ -241,10 +241,10 @@ def test_an_encrypted_key_is_an_error_and_nobody_is_asked_for_its_password(
         client.tls("mtls")
 
 
-def during_the_load(monkeypatch: pytest.MonkeyPatch, happens: Any) -> None:
-    """Lets something happen once, after the paths were given and before OpenSSL opens the certificate."""
+def during_the_load(monkeypatch: pytest.MonkeyPatch, happens: Any, times: int = 1) -> None:
+    """Lets something happen, after the paths were given and before OpenSSL opens the certificate."""
     make = ssl.create_default_context
-    pending = [happens]
+    pending = [happens] * times
 
     def create_default_context(**arguments: Any) -> ssl.SSLContext:
         context = make(**arguments)
@@ -265,6 +265,21 @@ def test_a_generation_that_is_collected_during_the_load_gives_way_to_the_next(
     publisher.publish(mtls(authority, "old"))
     during_the_load(monkeypatch, lambda: publisher.collect(mtls(authority, "new")))
     assert greeting(client.tls("mtls"), server) == "new"
+
+
+def test_a_store_that_changes_during_every_load_ends_the_read(
+    publisher: Publisher,
+    client: keystart.Keystart,
+    authority: Authority,
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secrets = mtls(authority)
+    publisher.publish(secrets)
+    during_the_load(monkeypatch, lambda: publisher.collect(secrets), times=1000)
+    for hurried in (client, keystart.Keystart(str(root), timeout=0.05)):
+        with pytest.raises(keystart.NotReady, match="changes faster than it can be read"):
+            hurried.tls("mtls")
 
 
 def test_a_load_that_worked_does_not_count_when_its_generation_is_gone(

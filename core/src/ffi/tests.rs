@@ -86,6 +86,10 @@ fn what_was_published_through_the_abi_is_read_through_it() {
     let mut snapshot = null_mut();
     ok(|err| unsafe { keystart_store_snapshot(client, &raw mut snapshot, err) });
     unsafe { keystart_store_free(client) };
+    let (first, mut renewed) = (snapshot, null_mut());
+    ok(|err| unsafe { keystart_snapshot_renew(first, &raw mut renewed, err) });
+    unsafe { keystart_store_free(first) };
+    let snapshot = renewed;
     let mut out = no_bytes();
     for form in 0..=2 {
         ok(|err| unsafe { keystart_secret_read(snapshot, db.as_ptr(), 2, form, &raw mut out, err) });
@@ -158,6 +162,8 @@ fn a_pointer_that_must_not_be_null_is_told() {
             call(|err| keystart_store_open(null(), 0, null(), 0, null(), null(), 0, null_mut(), err)),
             call(|err| keystart_store_snapshot(null(), &raw mut handle, err)),
             call(|err| keystart_store_snapshot(store, null_mut(), err)),
+            call(|err| keystart_snapshot_renew(null(), &raw mut handle, err)),
+            call(|err| keystart_snapshot_renew(store, null_mut(), err)),
             call(|err| keystart_secret_read(null(), x, 1, 0, &raw mut out, err)),
             call(|err| keystart_secret_read(store, x, 1, 0, null_mut(), err)),
             call(|err| keystart_secret_path(null(), x, 1, &raw mut out, err)),

@@ -320,6 +320,41 @@ fn a_snapshot_tells_a_missing_file_from_a_missing_generation() {
 }
 
 #[test]
+fn a_snapshot_is_renewed_until_the_timeout_of_the_first_is_over() {
+    let mut store = Published::new();
+    let mut snapshot = store.open().snapshot().unwrap();
+    store.publish(&[("db", "second")]);
+    store.publish(&[("db", "third")]);
+    assert_eq!(read(&snapshot, "db").unwrap_err().code(), Code::SnapshotExpired);
+    for _ in 0..MAX_RESTARTS {
+        snapshot = snapshot.renewed().unwrap();
+        assert_eq!(read(&snapshot, "db").unwrap(), "third");
+    }
+    assert_eq!(snapshot.renewed().unwrap_err(), Error::changing(&store.root));
+
+    let waiting = Store::open(&Options { timeout_ms: Some(30.0), ..options(&store.root) }).unwrap();
+    let began = Instant::now();
+    let mut snapshot = waiting.snapshot().unwrap();
+    let ended = loop {
+        match snapshot.renewed() {
+            Ok(next) => snapshot = next,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(ended, Error::changing(&store.root));
+    assert!(began.elapsed() >= Duration::from_millis(30));
+}
+
+#[test]
+fn a_snapshot_is_renewed_in_the_words_of_a_read() {
+    let mut store = Published::new();
+    let snapshot = store.open().snapshot().unwrap();
+    store.writer.stop().unwrap();
+    assert_eq!(snapshot.renewed().unwrap_err(), Error::stopped(&store.root));
+    assert_eq!(store.open().renewed().unwrap_err().code(), Code::Internal);
+}
+
+#[test]
 fn a_warm_read_needs_nothing_but_current() {
     let store = Published::new();
     let client = store.open();

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _BYTES, _TEXT, _JSON = 0, 1, 2
-# How often a question of several parts starts again; each time the writer has published twice in between.
-_TRIES = 100
 
 
 class Reader:
@@ -96,12 +94,12 @@ class Reader:
 
     def _at_one_instant(self, question: Callable[[Snapshot], T]) -> T:
         """Asks several things of one generation; again of the next when it was collected meanwhile (contract 6.2.7)."""
-        for _ in range(_TRIES - 1):
+        one = self.snapshot()
+        while True:
             try:
-                return question(self.snapshot())
+                return question(one)
             except SnapshotExpired:
-                pass
-        return question(self.snapshot())
+                one = Snapshot(core.give_store(lib.keystart_snapshot_renew, one._store))
 
 
 class Keystart(Reader):
