@@ -1,5 +1,6 @@
 //! state.json: what the writer is doing (contract §3). It reads and writes text, not files.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::error::MAX_BYTES;
@@ -7,6 +8,10 @@ use crate::json::{self, Json, quote};
 use crate::time;
 
 const FORMAT: &str = "keystart.state/1";
+/// The most bytes of one text that a provider gave (contract 3.6).
+const MAX_TEXT: usize = 16_384;
+const ELLIPSIS: &str = "…";
+const SEPARATOR: &str = ", ";
 
 /// Why one entry could not be fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,9 +29,22 @@ impl Failure {
         Some(Self { code: member("code")?, message: member("message")? })
     }
 
+    /// Writes it; texts that are too long are cut.
     pub(crate) fn to_json(&self) -> String {
-        format!(r#"{{"code": {}, "message": {}}}"#, quote(&self.code), quote(&self.message))
+        format!(r#"{{"code": {}, "message": {}}}"#, quote(&shortened(&self.code)), quote(&shortened(&self.message)))
     }
+}
+
+/// The text, or of a longer one as many whole characters as fit with an ellipsis.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_TEXT {
+        return text.into();
+    }
+    let mut end = MAX_TEXT - ELLIPSIS.len();
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{ELLIPSIS}", &text[..end]).into()
 }
 
 /// Failures by the name of their entry; the order is that of the names' bytes.
@@ -60,7 +78,7 @@ impl Phase {
 }
 
 /// What a reader needs of a well-formed state.json.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub phase: Phase,
     pub message: Option<String>,
@@ -90,20 +108,31 @@ impl State {
         Self { phase, message: None, failures: Failures::new() }
     }
 
-    /// Writes the document. Reasons that would make it longer than readers accept are left out, and that is said.
+    /// Writes the document. Of failures that would make it longer than readers accept the first are listed, by the bytes
+    /// of their names, and the message tells how many more there are.
     pub fn to_json(&self, generation: u64) -> String {
-        let text = self.render(generation, self.message.as_deref(), &self.failures);
+        let message = self.message.as_deref().map(shortened);
+        let failures: Vec<String> =
+            self.failures.iter().map(|(name, failure)| format!("{}: {}", quote(name), failure.to_json())).collect();
+        let text = self.render(generation, message.as_deref(), &failures);
         if text.len() <= MAX_BYTES {
             return text;
         }
-        let head: String = self.message.iter().flat_map(|message| message.chars()).take(4096).collect();
-        let message = format!("{head} (shortened; {} reasons are in the log only)", self.failures.len());
-        self.render(generation, Some(&message), &Failures::new())
+        let with_more = |more: usize| {
+            let more = format!("{more} more failures are in the log only");
+            message.as_ref().map_or_else(|| more.clone(), |message| format!("{message} ({more})"))
+        };
+        let mut room = MAX_BYTES - self.render(generation, Some(&with_more(failures.len())), &[]).len();
+        let fits = |failure: &&String| {
+            let left = room.checked_sub(failure.len() + SEPARATOR.len());
+            room = left.unwrap_or(0);
+            left.is_some()
+        };
+        let listed = failures.iter().take_while(fits).count();
+        self.render(generation, Some(&with_more(failures.len() - listed)), &failures[..listed])
     }
 
-    fn render(&self, generation: u64, message: Option<&str>, failures: &Failures) -> String {
-        let failures: Vec<String> =
-            failures.iter().map(|(name, failure)| format!("{}: {}", quote(name), failure.to_json())).collect();
+    fn render(&self, generation: u64, message: Option<&str>, failures: &[String]) -> String {
         format!(
             "{{\"format\": \"{FORMAT}\", \"state\": \"{}\", \"generation\": {generation}, \"pid\": {},\n \"at\": \"{}\", \
              \"message\": {}, \"failures\": {{{}}}}}\n",
@@ -111,7 +140,7 @@ impl State {
             std::process::id(),
             time::format(time::now()),
             message.map_or_else(|| "null".to_owned(), quote),
-            failures.join(", "),
+            failures.join(SEPARATOR),
         )
     }
 }
@@ -164,17 +193,61 @@ mod tests {
         }
     }
 
+    fn failed(message: Option<&str>, failures: usize, text: &str) -> State {
+        let failure = Failure { code: "Code".into(), message: text.to_owned() };
+        let failures = (0..failures).map(|number| (format!("secret-{number:05}"), failure.clone())).collect();
+        State { phase: Phase::Failed, message: message.map(str::to_owned), failures }
+    }
+
+    fn written(state: &State) -> State {
+        let text = state.to_json(3);
+        assert!(text.len() <= MAX_BYTES, "{}", text.len());
+        State::parse(text.as_bytes()).unwrap()
+    }
+
     #[test]
-    fn a_state_is_never_longer_than_readers_accept() {
-        let failure = Failure { code: "Code".into(), message: "m".repeat(MAX_BYTES) };
-        let long = State {
-            phase: Phase::Failed,
-            message: Some("é".repeat(MAX_BYTES)),
-            failures: Failures::from([("db".to_owned(), failure)]),
-        };
-        let text = long.to_json(3);
-        assert!(text.len() <= MAX_BYTES);
-        assert!(State::parse(text.as_bytes()).unwrap().message.unwrap().ends_with("1 reasons are in the log only)"));
+    fn of_too_many_failures_the_first_are_listed_and_the_others_counted() {
+        let long = failed(Some("No secrets."), 5000, "why".repeat(100).as_str());
+        let short = written(&long);
+        let listed = short.failures.len();
+        assert!((3000..5000).contains(&listed), "{listed}");
+        assert!(short.failures.iter().eq(long.failures.iter().take(listed)));
+        let more = format!("{} more failures are in the log only", 5000 - listed);
+        assert_eq!(short.message.unwrap(), format!("No secrets. ({more})"));
+        // Not one more would have fitted.
+        assert!(long.to_json(3).len() > MAX_BYTES - 400);
+
+        let more = written(&failed(None, 5000, "why".repeat(100).as_str())).message.unwrap();
+        assert!(more.ends_with(" more failures are in the log only") && !more.contains('('), "{more}");
+    }
+
+    #[test]
+    fn failures_that_just_fit_are_all_listed() {
+        let size = |failures| failed(None, failures, "why").render(3, None, &[]).len();
+        let one = failed(None, 2, "why").to_json(3).len() - failed(None, 1, "why").to_json(3).len();
+        let fit = (MAX_BYTES - size(0) + SEPARATOR.len()) / one;
+        assert_eq!(written(&failed(None, fit, "why")), failed(None, fit, "why"));
+        assert!(written(&failed(None, fit + 1, "why")).message.is_some());
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        for (text, kept) in [("x", 16_381), ("é", 8190), ("€", 5460), ("😀", 4095)] {
+            let long = text.repeat(MAX_BYTES);
+            let cut = written(&failed(Some(&long), 1, &long));
+            assert_eq!(cut.message.unwrap(), format!("{}…", text.repeat(kept)));
+            assert_eq!(cut.failures["secret-00000"].message, format!("{}…", text.repeat(kept)));
+        }
+        let fits = "x".repeat(MAX_TEXT);
+        assert_eq!(written(&failed(Some(&fits), 1, &fits)), failed(Some(&fits), 1, &fits));
+    }
+
+    #[test]
+    fn a_name_that_is_longer_than_the_state_may_be_is_only_counted() {
+        let mut state = failed(None, 1, "why");
+        let (_, failure) = state.failures.pop_first().unwrap();
+        state.failures.insert("x".repeat(MAX_BYTES), failure);
+        assert_eq!(written(&state).message.unwrap(), "1 more failures are in the log only");
     }
 
     proptest! {
