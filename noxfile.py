@@ -47,7 +47,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", *([] if fix else ["--check", "--quiet"]), ".")
     session.run("ruff", "check", "--quiet", *(["--fix"] if fix else []), ".")
     session.run("mypy", "noxfile.py", "bindings/python/src", "bindings/python/tests")
-    session.run("mypy", "extension/src", "extension/tests", "tests")
+    session.run("mypy", "extension/src", "extension/tests", "tests", "benchmarks")
     if shutil.which("cargo-fmt"):
         session.run("cargo", "fmt", *([] if fix else ["--check"]), external=True)
     else:
@@ -121,6 +121,13 @@ def e2e(session: nox.Session) -> None:
     """Run the extension and functions in three languages in a simulator of Lambda."""
     node_runtime(session)
     session.run("pytest", "tests/e2e", *session.posargs)
+
+
+@nox.session(name="bench-readers")
+def bench_readers(session: nox.Session) -> None:
+    """Measure how fast the readers load and read; `-- --quick`, `--json`, `--strict`, `--write` the report."""
+    npm_install(session, NODE)
+    session.run("python", "benchmarks/readers/bench.py", *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,325 @@
+"""Measures how long the readers take to load and to read, beside a plain file and a cache behind HTTP.
+
+Nothing here is a test: the machine is noisy, so every figure is a median with its quartiles, and what is compared
+runs in turn. A miss ends with 0, because a busy machine misses too; `--strict` ends with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cffi
+import keystart
+import keystart.testing
+from cache import cache
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = Path(__file__).parent / "programs"
+REPORT = ROOT / "docs/readers-performance.md"
+SECRETS = {
+    "db": {"username": "orders", "password": "p" * 32, "host": "orders.example.internal", "port": 5432},
+    "stripe/key": "s" * 43,
+    "limits": "100",
+}
+CALLS = ("get", "get_bytes", "get_json", "names", "snapshot", "path", "file", "file_json", "http")
+LOAD_MS = {"python": 3.0, "node": 2.0, "ruby": 5.0}
+FIRST_US = 300.0
+WARM_US = {"python": 5.0, "node": 10.0, "ruby": 15.0}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured thing: median and quartiles, in `unit`, and the most it should be."""
+
+    language: str
+    what: str
+    unit: str
+    low: float
+    median: float
+    high: float
+    budget: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        if self.budget is None:
+            return ""
+        return "pass" if self.median <= self.budget else "MISS"
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """Nanoseconds from the start of a process to its end, on the wall and of CPU."""
+
+    wall: float
+    cpu: float
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Where things are: two stores with the same secrets, a plain file, the cache, and a Node project."""
+
+    root: str
+    other: str
+    file: str
+    url: str
+    project: Path
+
+
+def main() -> int:
+    arguments = parse_arguments()
+    runs, loops = (5, 200) if arguments.quick else (41, 2000)
+    figures = []
+    with stand() as place:
+        for language in arguments.language or LOAD_MS:
+            say(f"{language}: {runs} runs of each process")
+            figures += loads(language, place, runs)
+            figures += first_reads(language, place, runs)
+            figures += warm_reads(language, place, loops)
+    if arguments.json:
+        print(
+            json.dumps({"machine": machine(), "figures": [as_json(figure) for figure in figures]}, indent=2)
+        )
+    else:
+        print(table(figures))
+        print(ratios(figures))
+    if arguments.write:
+        write_report(figures)
+    missed = any(figure.verdict == "MISS" for figure in figures)
+    return 1 if missed and arguments.strict else 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench-readers", description=__doc__)
+    parser.add_argument(
+        "--language", action="append", choices=list(LOAD_MS), help="only this one; may be repeated"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="few runs: shows that it works, not how fast it is"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--strict", action="store_true", help="end with 1 when a budget is missed")
+    parser.add_argument(
+        "--write", action="store_true", help=f"put the tables into {REPORT.relative_to(ROOT)}"
+    )
+    return parser.parse_args()
+
+
+@contextmanager
+def stand() -> Iterator[Stand]:
+    with (
+        tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder,
+        keystart.testing.store(SECRETS) as one,
+        keystart.testing.store(SECRETS) as other,
+        cache() as url,
+    ):
+        project = Path(folder)
+        (project / "node_modules").mkdir()
+        (project / "node_modules/keystart").symlink_to(ROOT / "bindings/node")
+        for file in PROGRAMS.iterdir():
+            if file.is_file():
+                (project / file.name).write_text(file.read_text())
+        (project / "empty.cjs").touch()
+        (project / "empty.mjs").touch()
+        (project / "empty.rb").touch()
+        (project / "require.cjs").write_text("require('keystart');\n")
+        (project / "import.mjs").write_text("import 'keystart';\n")
+        (project / "require.rb").write_text('require "keystart"\n')
+        file = project / "db.json"
+        file.write_text(json.dumps(SECRETS["db"]))
+        yield Stand(one.root, other.root, str(file), url, project)
+
+
+def loads(language: str, place: Stand, runs: int) -> list[Figure]:
+    """How much longer a process lives that loads the reader and does nothing with it."""
+    figures = []
+    for what, bare, loaded, budget in starts(language):
+        pairs = []
+        for run in range(runs + 1):
+            if run % 2:
+                with_it, without = (lifetime(command, place.project) for command in (loaded, bare))
+            else:
+                without, with_it = (lifetime(command, place.project) for command in (bare, loaded))
+            pairs.append((without, with_it))
+        del pairs[0]  # it may have read from the disk, or compiled
+        alone = [bare.wall for bare, _ in pairs]
+        added = [loaded.wall - bare.wall for bare, loaded in pairs]
+        cpu = [loaded.cpu - bare.cpu for bare, loaded in pairs]
+        figures.append(figure(language, f"{what}: bare process", "ms", alone, 1e6))
+        figures.append(figure(language, f"{what}: added by loading", "ms", added, 1e6, budget))
+        figures.append(figure(language, f"{what}: CPU added by loading", "ms", cpu, 1e6))
+    return figures
+
+
+def starts(language: str) -> list[tuple[str, list[str], list[str], float]]:
+    """The ways to start: what it is called, the same program without and with the reader, and the budget."""
+    budget = LOAD_MS[language]
+    if language == "node":
+        forms = (("require", "empty.cjs", "require.cjs"), ("import", "empty.mjs", "import.mjs"))
+        return [(form, ["node", bare], ["node", loaded], budget) for form, bare, loaded in forms]
+    if language == "ruby":
+        return [("require", [*ruby(), "empty.rb"], [*ruby(), "require.rb"], budget)]
+    python = sys.executable
+    folders = [str(Path(module.__file__ or "").parents[1]) for module in (keystart, cffi)]
+    path = f"import os, sys; sys.path[:0] = {folders}"  # without site nobody has imported os; every runtime has
+    alone = [python, "-I", "-S", "-c"]
+    return [
+        ("import", [python, "-c", ""], [python, "-c", "import keystart"], budget),
+        ("import, -I -S", [*alone, path], [*alone, f"{path}; import keystart"], budget),
+    ]
+
+
+def lifetime(command: list[str], folder: Path) -> Lifetime:
+    start = time.perf_counter_ns()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter_ns() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Lifetime(wall, (usage.ru_utime + usage.ru_stime) * 1e9)
+
+
+def first_reads(language: str, place: Stand, runs: int) -> list[Figure]:
+    """What a new process sees: loading and first reads, timed inside of it."""
+    forms = ("require", "import") if language == "node" else ("",)
+    modes = [["keystart", place.root, place.other, *([form] if form else [])] for form in forms]
+    modes += [["file", place.file], ["http", place.url]]
+    seen: list[dict[str, list[float]]] = [{} for _ in modes]
+    for _ in range(runs):
+        for times, mode in zip(seen, modes, strict=True):
+            for name, nanoseconds in answer(language, place, mode).items():
+                times.setdefault(name, []).append(nanoseconds)
+    figures = []
+    for times, form in zip(seen, forms, strict=False):
+        suffix = f" ({form})" if form else ""
+        figures.append(figure(language, f"loading, inside the process{suffix}", "ms", times["load"], 1e6))
+        figures.append(figure(language, f"first read{suffix}", "µs", times["first"], 1e3, FIRST_US))
+        if form != "import":
+            figures.append(
+                figure(language, "first read of another store", "µs", times["first_other"], 1e3, FIRST_US)
+            )
+    file, http = seen[-2:]
+    figures.append(figure(language, "first read of a plain file", "µs", file["first"], 1e3))
+    figures.append(figure(language, "loading the HTTP client, inside the process", "ms", http["load"], 1e6))
+    figures.append(figure(language, "first request to a cache", "µs", http["first"], 1e3))
+    return figures
+
+
+def warm_reads(language: str, place: Stand, loops: int) -> list[Figure]:
+    times = answer(language, place, ["warm", place.root, place.file, place.url, str(loops)])
+    budgets = {"get": WARM_US[language]}
+    return [figure(language, f"warm {call}", "µs", times[call], 1e3, budgets.get(call)) for call in CALLS]
+
+
+def answer(language: str, place: Stand, arguments: list[str]) -> dict[str, Any]:
+    """Starts a program of this language and gives what it measured: nanoseconds, or lists of them."""
+    interpreters = {
+        "python": [sys.executable, "reader.py"],
+        "node": ["node", "reader.cjs"],
+        "ruby": [*ruby(), "reader.rb"],
+    }
+    command = [*interpreters[language], *arguments]
+    said = subprocess.run(command, cwd=place.project, check=True, stdout=subprocess.PIPE).stdout
+    times: dict[str, Any] = json.loads(said)
+    return times
+
+
+def ruby() -> list[str]:
+    return ["ruby", "-I", str(ROOT / "bindings/ruby/lib")]
+
+
+def figure(
+    language: str, what: str, unit: str, nanoseconds: list[float], divisor: float, budget: float | None = None
+) -> Figure:
+    low, median, high = statistics.quantiles(nanoseconds, n=4, method="inclusive")
+    return Figure(language, what, unit, low / divisor, median / divisor, high / divisor, budget)
+
+
+def table(figures: list[Figure]) -> str:
+    rows = [("language", "what", "median", "quartiles", "budget", "")]
+    for one in figures:
+        budget = "" if one.budget is None else f"{one.budget:g} {one.unit}"
+        quartiles = f"{one.low:.2f} - {one.high:.2f}"
+        rows.append((one.language, one.what, f"{one.median:.2f} {one.unit}", quartiles, budget, one.verdict))
+    return markdown(rows)
+
+
+def ratios(figures: list[Figure]) -> str:
+    """How often a warm read, and a first one with all that must be loaded for it, go into those of the cache."""
+    rows = [
+        ("language", "cache : get, warm", "plain file : get, warm", "cache : get, new process with loading")
+    ]
+    by_name = {(one.language, one.what): one.median for one in figures}
+    for language in dict.fromkeys(one.language for one in figures):
+
+        def of(what: str, language: str = language) -> float:
+            return by_name[language, what]
+
+        form = " (require)" if language == "node" else ""
+        ours = of(f"loading, inside the process{form}") * 1e3 + of(f"first read{form}")
+        cache = of("loading the HTTP client, inside the process") * 1e3 + of("first request to a cache")
+        get = of("warm get")
+        rows.append(
+            (language, f"{of('warm http') / get:.0f}", f"{of('warm file') / get:.1f}", f"{cache / ours:.1f}")
+        )
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines) + "\n"
+
+
+def as_json(one: Figure) -> dict[str, object]:
+    return {**dataclasses.asdict(one), "verdict": one.verdict or None}
+
+
+def machine() -> str:
+    """What the figures were measured on, without a name."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    versions = [platform.python_version()]
+    versions += [
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        for command in (["node", "--version"], ["ruby", "-e", "print RUBY_VERSION"])
+    ]
+    return (
+        f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}), Linux; "
+        "Python {}, Node {}, Ruby {}".format(*versions)
+    )
+
+
+def write_report(figures: list[Figure]) -> None:
+    """Replaces what lies between the marks; the rest of the page is written by hand."""
+    begin, end = "<!-- measured -->\n", "<!-- /measured -->"
+    before, _, rest = REPORT.read_text().partition(begin)
+    after = rest.partition(end)[2]
+    measured = f"Measured on {machine()}.\n\n{table(figures)}\n{ratios(figures)}"
+    REPORT.write_text(f"{before}{begin}\n{measured}\n{end}{after}")
+
+
+def say(text: str) -> None:
+    print(f"bench-readers: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
