@@ -4,29 +4,42 @@
 
 /** What a client and a snapshot can be asked. Every method is synchronous and throws a {@link KeystartError}. */
 export interface Reader {
-  /** The secret as text. */
+  /**
+   * The secret as text.
+   *
+   * Waits until the store is ready, at most the client's timeout. Throws `InvalidName`, `NotAttached`, `NotReady`,
+   * `PrefetchFailed`, `SecretNotFound`, `SecretUnavailable`, `SecretNotText`; where the store is damaged
+   * `LayoutInsecure`, `ManifestInvalid`, `ManifestUnsupported`, `StoreUnreadable`, `SecretCorrupt`.
+   */
   get(name: string): string;
-  /** The secret as bytes: a copy, which the caller may change. */
+  /** The secret as bytes: a copy, which the caller may change. Throws what `get` throws, but `SecretNotText`. */
   getBytes(name: string): Buffer;
-  /** The value of a secret that is JSON (RFC 8259, at most 64 levels). Whole numbers beyond 2^53 are rounded. */
+  /**
+   * The value of a secret that is JSON (RFC 8259, at most 64 levels). Whole numbers beyond 2^53 are rounded.
+   * Throws what `getBytes` throws, and `SecretNotJson`.
+   */
   getJson(name: string): unknown;
-  /** The absolute path of the secret's file. */
+  /** The absolute path of the secret's file, for libraries that want one. The file is not looked at. */
   path(name: string): string;
   /** All names, or those below a folder: `names('tls')` gives `tls/cert` and `tls/key`. Sorted. */
   names(prefix?: string | null): string[];
   /** What is known about a secret but its value. */
   info(name: string): SecretInfo;
-  /** A secret that can be passed around and logged without showing its value. */
+  /** A secret that can be passed around and logged without showing its value. Throws what `getBytes` throws. */
   secret(name: string): Secret;
-  /** A reader that stays with what is published now, whatever is published later. */
+  /** A reader that stays with what is published now: what it gives belongs together. */
   snapshot(): Snapshot;
-  /** Options for `node:tls`, `node:https` and `node:http2` from `<prefix>/cert`, `<prefix>/key` and, if any, `<prefix>/ca`. */
+  /**
+   * Options for `node:tls`, `node:https` and `node:http2` from `<prefix>/cert`, `<prefix>/key` and, if any, `<prefix>/ca`,
+   * all of one generation. Without a `ca` the system's authorities are trusted. Throws what `get` throws.
+   */
   tls(prefix: string): TlsOptions;
 }
 
-/** A reader bound to one generation: what is taken from it belongs together. */
+/** A reader bound to one generation: what is taken from it belongs together. `SnapshotExpired`: take a new one. */
 export interface Snapshot extends Reader {}
 
+/** Where a client reads and how long it waits; what is left out or null is taken from the environment. */
 export interface KeystartOptions {
   /** The folder of the store. Default: `KEYSTART_DIR`, else `/tmp/keystart`. */
   root?: string | null;
@@ -34,7 +47,7 @@ export interface KeystartOptions {
   timeoutMs?: number | null;
 }
 
-/** A client of one store. */
+/** A client of one store. Throws `InvalidOption`. */
 export class Keystart implements Reader {
   constructor(options?: KeystartOptions | null);
   get(name: string): string;
@@ -50,16 +63,21 @@ export class Keystart implements Reader {
 
 /** In logs, JSON and text it is `<Secret "name" (redacted)>`. */
 export interface Secret {
+  /** The name it was asked by. */
   readonly name: string;
+  /** What `info` of a reader gives, of the generation that the value came from; `stale` is as of now. */
   readonly info: SecretInfo;
-  /** The secret as text. */
+  /** The secret as text. Throws `SecretNotText`. */
   reveal(): string;
   /** The secret as bytes: a copy, which the caller may change. */
   revealBytes(): Buffer;
+  /** `<Secret "name" (redacted)>` */
   toString(): string;
+  /** `<Secret "name" (redacted)>` */
   toJSON(): string;
 }
 
+/** What is known about a secret but its value: its entry in the manifest, and whether it is stale. */
 export interface SecretInfo {
   /** The file, relative to the generation's folder. */
   path: string;
@@ -69,26 +87,37 @@ export interface SecretInfo {
   encoding: 'utf-8' | 'binary';
   /** RFC 3339 in UTC with milliseconds. */
   fetched_at: string;
+  /** When it should be fetched again, in the same form; null: never. */
   refresh_after: string | null;
+  /** Where it came from. */
   source: { provider: string; id: string; [member: string]: unknown };
   /** Whether `refresh_after` is a time that has come. */
   stale: boolean;
 }
 
+/** To be spread into the options of a connection: `https.request({ host, ...tls('mtls') })`. */
 export interface TlsOptions {
+  /** PEM: the certificate and what stands after it. */
   cert: string;
   /** Not shown in logs or JSON; node:tls reads its `pem`. */
   key: PrivateKey[];
+  /** PEM: the only authorities that are trusted. */
   ca?: string;
 }
 
+/** A private key as node:tls takes it. In logs, JSON and text it is `<Secret "name" (redacted)>`. */
 export interface PrivateKey {
+  /** The name of the secret. */
   readonly name: string;
+  /** The key itself. */
   readonly pem: string;
+  /** `<Secret "name" (redacted)>` */
   toString(): string;
+  /** `<Secret "name" (redacted)>` */
   toJSON(): string;
 }
 
+/** The same in every language; each has a class, `secret_not_found` is `SecretNotFound`. */
 export type ErrorCode =
   | 'invalid_name'
   | 'invalid_option'
@@ -112,6 +141,7 @@ export type ErrorCode =
 /** The base of all errors. No error holds a byte of a secret. */
 export class KeystartError extends Error {
   constructor(message: string, secret?: string | null);
+  /** What went wrong, in a word that does not change. */
   readonly code: ErrorCode;
   /** The name that was asked for, when the error is about one secret. */
   readonly secret: string | null;

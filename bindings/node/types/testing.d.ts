@@ -5,6 +5,7 @@
 /** By name: a string is stored as text, bytes as they are, everything else as JSON. */
 export type Secrets = Record<string, unknown>;
 
+/** What is published beside the secrets. */
 export interface PublishOptions {
   /** Optional entries that could not be fetched: by name, the reason. */
   unavailable?: Record<string, string>;
@@ -30,6 +31,7 @@ export interface Store {
 
 /** What `node:test` gives to a test; any object whose `after` is called with what is to be done at the end. */
 export interface Test {
+  /** Calls `done` when the test has ended. */
   after(done: () => void): void;
 }
 
