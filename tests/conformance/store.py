@@ -1,8 +1,8 @@
 """Builds on disk the store that a case describes. Knows the layout of the contract, and no reader.
 
 Everything is written in one fixed order, so that a description has one meaning:
-published generation, `state`, `removed`, `files`, `moved`, `hard_links`, `links`, `fifos`, `sockets`,
-`current`, `modes`, `owners`. Paths are relative to the root; `.` is the root, `../x` lies beside it.
+published generation, `state`, `removed`, `files`, `crowds`, `moved`, `hard_links`, `links`, `fifos`, `sockets`,
+`devices`, `current`, `modes`, `owners`. Paths are relative to the root; `.` is the root, `../x` lies beside it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import json
 import os
 import shutil
 import socket
+import stat
+import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +33,24 @@ def content(described: Any) -> bytes:
         data = base64.b64decode(described["base64"], validate=True)
     elif "json" in described:
         data = json.dumps(described["json"], ensure_ascii=False).encode()
+    elif "pem" in described:
+        data = _certificate_and_key()[described["pem"]]
     else:
         data = described["text"].encode()
     data *= described.get("repeat", 1)
     if len(data) > described.get("pad", len(data)):
         raise ValueError(f"the content is longer than its pad of {described['pad']} bytes")
     return data.ljust(described.get("pad", 0), b" ")
+
+
+@cache
+def _certificate_and_key() -> dict[str, bytes]:
+    # Made anew for each run: no key lies in the repository.
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "-"]
+    command = ["openssl", "req", "-x509", *key, "-out", "-", "-days", "2", "-subj", "/CN=conformance"]
+    made = subprocess.run(command, capture_output=True, check=True).stdout
+    start = made.index(b"-----BEGIN CERTIFICATE-----")
+    return {"key": made[:start], "certificate": made[start:]}
 
 
 def build(root: Path, store: Description) -> None:
@@ -59,6 +74,8 @@ def change(root: Path, edits: Description) -> None:
         target = _within(root, path)
         _folder(target.parent)
         _write(target, content(described))
+    for path, count in edits.get("crowds", {}).items():
+        _crowd(_within(root, path), count)
     for path, destination in edits.get("moved", {}).items():
         _within(root, path).rename(_within(root, destination))
     for path, existing in edits.get("hard_links", {}).items():
@@ -69,12 +86,14 @@ def change(root: Path, edits: Description) -> None:
         os.mkfifo(_emptied(root, path), 0o600)
     for path in edits.get("sockets", []):
         _bind(_emptied(root, path))
+    for path in edits.get("devices", []):
+        os.mknod(_emptied(root, path), stat.S_IFCHR | 0o600, os.makedev(1, 5))
     if "current" in edits:
         _point(root, edits["current"])
     for path, mode in edits.get("modes", {}).items():
-        _within(root, path).chmod(int(mode, 8))
+        _set_mode(_within(root, path), int(mode, 8))
     for path, owner in edits.get("owners", {}).items():
-        os.chown(_within(root, path), owner, owner)
+        os.chown(_within(root, path), owner, owner, follow_symlinks=False)
 
 
 _GENERATION = {"base", "generation", "secrets", "unavailable", "manifest"}
@@ -145,6 +164,8 @@ def _edited(manifest: dict[str, Any], edits: Description) -> bytes:
     for pointer in edits.get("remove", []):
         parent, member = _resolved(manifest, pointer)
         del parent[member]
+    if "fill" in edits:
+        _fill(manifest, edits["fill"])
     data = json.dumps(manifest, ensure_ascii=False).encode()
     for replacement in edits.get("replace", []):
         found = content(replacement["find"])
@@ -154,6 +175,19 @@ def _edited(manifest: dict[str, Any], edits: Description) -> bytes:
     if len(data) > edits.get("pad", len(data)):
         raise ValueError(f"the manifest is longer than its pad of {edits['pad']} bytes")
     return data.ljust(edits.get("pad", 0), b" ")
+
+
+def _fill(manifest: dict[str, Any], length: int) -> None:
+    # Adds the shortest entries that are valid, as many as the text can hold; `pad` makes up the rest.
+    def entry(number: int) -> tuple[str, dict[str, object]]:
+        name = f"fill{number:05}"
+        return name, {**_entry(name, b""), "fetched_at": "", "source": {"provider": "", "id": ""}}
+
+    secrets = manifest["secrets"]
+    there = len(json.dumps(manifest, ensure_ascii=False).encode())
+    # One entry alone has braces around it and no separator: two bytes either way.
+    count = (length - there) // len(json.dumps(dict([entry(0)])))
+    secrets.update(entry(number) for number in range(count))
 
 
 def _resolved(document: dict[str, Any], pointer: str) -> tuple[dict[str, Any], str]:
@@ -166,7 +200,17 @@ def _resolved(document: dict[str, Any], pointer: str) -> tuple[dict[str, Any], s
 
 def _within(root: Path, path: str) -> Path:
     # `..` is taken away by hand, because the system refuses it below a root that is not there.
-    return Path(os.path.normpath(root / path))
+    target = Path(os.path.normpath(root / path))
+    # A described link may lead anywhere, also to `/`: nothing is made, removed or changed behind one.
+    if not target.parent.resolve().is_relative_to(root.parent.resolve()):
+        raise ValueError(f"{path} leads out of the folder of the store")
+    return target
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    if path.is_symlink():
+        raise ValueError(f"{path.name} is a link, which has no mode of its own")
+    path.chmod(mode)
 
 
 def _folder(path: Path) -> None:
@@ -177,8 +221,11 @@ def _folder(path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-    path.chmod(0o600)
+    # Never through a link, and a FIFO that nobody reads is an error.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        file.write(data)
+        os.fchmod(file.fileno(), 0o600)
 
 
 def _point(root: Path, target: str | None) -> None:
@@ -189,6 +236,17 @@ def _point(root: Path, target: str | None) -> None:
     new = root / ".current-new"
     new.symlink_to(target.replace("{root}", str(root)))
     new.rename(root / "current")
+
+
+def _crowd(folder: Path, count: int) -> None:
+    # Names of few files: making and removing 100,000 files would take most of the time of all cases.
+    for number in range(count):
+        path = folder / f"crowd{number:06}"
+        if number % 50_000 == 0:  # ext4 allows 65,000 names
+            first = path
+            _write(first, b"")
+        else:
+            os.link(first, path)
 
 
 def _remove(path: Path) -> None:
