@@ -28,25 +28,6 @@ class PackageTest < KeystartTest
     assert_equal [Keystart::Error], classes.map(&:superclass).uniq
   end
 
-  def test_each_public_method_and_constant_has_its_signature
-    signatures = Dir[File.join(HERE, "sig/*.rbs")].map { |file| File.read(file) }.join
-    Keystart.singleton_methods.each { |name| assert_match(/def self\.#{name}:/, signatures) }
-    classes = Keystart.constants.map { |name| Keystart.const_get(name) }.grep(Class)
-    classes.each do |one|
-      body = signatures[/^  class #{one.name.delete_prefix("Keystart::")}\b.*?^  end$/m] or flunk "#{one} has none"
-      own = one.public_instance_methods - one.superclass.public_instance_methods
-      own.each { |name| assert_match(/(?:def|attr_reader) #{name}:/, body, "#{one}##{name}") }
-    end
-  end
-
-  def test_the_signatures_are_valid
-    rbs = Gem::Specification.find_all_by_name("rbs").first
-    skip "the gem rbs is not installed" unless rbs
-    said, status = Open3.capture2e(RbConfig.ruby, rbs.bin_file("rbs"), "-I", File.join(HERE, "sig"), "validate",
-                                   "--silent")
-    assert status.success?, said
-  end
-
   def test_the_readers_signatures_fit_what_the_methods_take
     { get: [%i[req name]], names: [%i[opt prefix]], snapshot: [], tls: [%i[req prefix]] }.each do |name, parameters|
       [Keystart.method(name), Keystart::Client.instance_method(name),
