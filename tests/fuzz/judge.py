@@ -1,0 +1,109 @@
+"""Says what is wrong with the answers of the readers to one question: with one alone, or with all side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from case import class_of
+from lint import reader_codes
+from questions import Question
+from readers import Answers
+
+CODES = frozenset(reader_codes())
+ABOUT_A_SECRET = frozenset(
+    [
+        "secret_not_found",
+        "secret_unavailable",
+        "secret_corrupt",
+        "secret_not_text",
+        "secret_not_json",
+        "snapshot_expired",
+    ]
+)
+# So much of a canary in a message is no accident.
+TELLING = 6
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is wrong. `kind` and `sides` stay the same while a finding is made smaller."""
+
+    kind: str
+    sides: str
+    what: str
+
+
+def judged(question: Question, answers: Answers, canary: str) -> Verdict | None:
+    """None when every answer may be given and all are the same."""
+    for language, answer in answers.items():
+        wrong = _wrong_alone(question, answer, canary)
+        if wrong is not None:
+            return Verdict(wrong[0], language, f"{language}: {wrong[1]}")
+    sides = _sides(question["call"], answers)
+    if len(sides) == 1:
+        return None
+    named = " | ".join(" ".join(side) for side in sides)
+    outcomes = " | ".join(_outcome(answers[side[0]]) for side in sides)
+    return Verdict("disagreement", f"{named}: {outcomes}", f"{named} disagree: {outcomes}")
+
+
+def _wrong_alone(question: Question, answer: dict[str, Any], canary: str) -> tuple[str, str] | None:
+    if "failed" in answer:
+        return "no answer", answer["failed"]
+    if "crash" in answer:
+        return "crash", "an exception of the language came out"
+    if "error" not in answer:
+        return None if "value" in answer else ("no answer", "neither a value nor an error")
+    error = answer["error"]
+    code, message, secret = error["code"], error["message"], error["secret"]
+    if any(canary[at : at + TELLING] in message for at in range(len(canary) - TELLING + 1)):
+        return "leak", f"the message of {code} holds bytes of a secret"
+    if code not in CODES:
+        return "code", f"{code} is no error of readers"
+    if error["class"] != class_of(code):
+        return "class", f"{code} has the class {error['class']}"
+    if secret != (question.get("name") if code in ABOUT_A_SECRET else None):
+        return "secret", f"{code} names the secret {secret!r}"
+    return None
+
+
+def _sides(call: str, answers: Answers) -> list[list[str]]:
+    """The languages, those with the same answer together."""
+    sides: list[list[str]] = []
+    for language, answer in answers.items():
+        for side in sides:
+            other = side[0]
+            if "value" in answer and "value" in answers[other]:
+                # Numbers of the manifest come out of `info` too.
+                rounded = call in ("json", "info") and "node" in (language, other)
+                same = agree(answer["value"], answers[other]["value"], rounded=rounded)
+            else:
+                same = answer.get("error") == answers[other].get("error") and ("value" in answer) == (
+                    "value" in answers[other]
+                )
+            if same:
+                side.append(language)
+                break
+        else:
+            sides.append([language])
+    return sides
+
+
+def agree(one: Any, other: Any, *, rounded: bool) -> bool:
+    """Whether two JSON values are the same; `rounded` when one of them has no whole numbers beyond 2^53 (6.4.6)."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(agree(one[key], other[key], rounded=rounded) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(
+            agree(a, b, rounded=rounded) for a, b in zip(one, other, strict=True)
+        )
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return float(one) == float(other) if rounded else one == other
+    return bool(one == other)
+
+
+def _outcome(answer: dict[str, Any]) -> str:
+    return answer["error"]["code"] if "error" in answer else "a value"

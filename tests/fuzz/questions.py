@@ -1,0 +1,135 @@
+"""Makes up what readers are asked of a store: names, prefixes, roots, timeouts, variables, and changes meanwhile."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+from stores import ODD_NAMES, PLAIN_NAMES, WRONG_NAMES, Description, Stores
+
+Question = dict[str, Any]
+
+CALLS = ["text", "bytes", "json", "path", "info", "secret"]
+NO_TEXT = [None, 0, 3, -1, 2.5, True, False, [], ["db"], {}, {"name": "db"}]
+# As the harness gives them: `{root}` is the store, `{relative}` the way to it from the readers' working folder.
+ROOTS = [
+    "{root}/", "{root}//", "{relative}", "{relative}/", "./{relative}", "{root}/.", "{root}/../store",
+    "/{root}", "{root}/current", "{root}/generations",
+    "{root}/lock", "{root}/lock/x", "{root}/nowhere", "{root}x", "/", "//", "/dev/null", "/nowhere/at/all",
+    "nowhere", "~", "", "\0", "{root}\0", "{root}\n",
+    " {root}", "{root}/é", "/" + "a" * 300, "/a" * 2500, 5, True, False, [], {}, -0.5,
+]  # fmt: skip
+# No timeout is longer than this where the store may never be published.
+TIMEOUTS = [
+    1,
+    2,
+    3,
+    0.4,
+    0.5,
+    1.25,
+    0.0,
+    -0.25,
+    -1,
+    -0.75,
+    1e9,
+    999_999_999.75,
+    1e300,
+    "0",
+    "5",
+    "",
+    True,
+    False,
+    [],
+    {},
+    [5],
+]
+TIMEOUT_VARIABLES = [
+    "0",
+    "1",
+    "2",
+    "00",
+    "000000003",
+    "0000000001",
+    "1234567890",
+    "-1",
+    "+1",
+    " 1",
+    "1 ",
+    "1\n",
+    "1.0",
+    "1e1",
+    "0x1",
+    "x",
+    "٣",
+    "１",
+]
+
+
+class Questions:
+    """Makes up questions about one store after the other."""
+
+    def __init__(self, random: Random, stores: Stores) -> None:
+        self._random = random
+        self._stores = stores
+
+    def make(self, made: Description) -> list[Question]:
+        """Some questions; the last one may hold a change of the store."""
+        random = self._random
+        known = self._stores.names(made)
+        questions: list[Question] = [
+            {"call": "names"},
+            {"call": random.choice(["json", "text", "info"]), "name": random.choice(known or ["db"])},
+        ]
+        questions += [self._question(known) for _ in range(3)]
+        if random.random() < 0.25:
+            question = self._question(known)
+            change = {"after": random.choice(["made", "asked"]), "change": self._stores.change(made)}
+            questions.append({**question, "then": change})
+        return questions
+
+    def _question(self, known: list[str]) -> Question:
+        random = self._random
+        question: Question = {"call": random.choice(CALLS), "name": self._name(known)}
+        if random.random() < 0.15:
+            question = {"call": "names", "prefix": self._name([name.rsplit("/", 1)[0] for name in known])}
+        if random.random() < 0.3:
+            question["via"] = "snapshot"
+        if random.random() < 0.15:
+            question |= self._options()
+        return question
+
+    def _name(self, known: list[str]) -> Any:
+        random = self._random
+        kind = random.random()
+        if known and kind < 0.6:
+            return random.choice(known)
+        if known and kind < 0.75:
+            return self._near(random.choice(known))
+        if kind < 0.77:
+            return random.choice(NO_TEXT)
+        return random.choice(random.choice([PLAIN_NAMES, ODD_NAMES, WRONG_NAMES, WRONG_NAMES]))
+
+    def _near(self, name: str) -> str:
+        """A name as people misspell it, or a folder or a child of it."""
+        random = self._random
+        for _ in range(random.choice([1, 1, 2, 3])):
+            at = random.randrange(len(name) + 1)
+            letter = random.choice("abdBK_-./1 é")
+            name = random.choice([
+                name[:at] + letter + name[at:], name[:at] + name[at + 1 :], name[:at] + letter + name[at + 1 :],
+                name.swapcase(), name + "/x", name[: name.find("/")],
+            ])  # fmt: skip
+        return name
+
+    def _options(self) -> Question:
+        random = self._random
+        kind = random.random()
+        if kind < 0.4:
+            return {"root": random.choice(ROOTS)}
+        if kind < 0.6:
+            return {"timeout_ms": random.choice(TIMEOUTS)}
+        if kind < 0.8:
+            return {"timeout_ms": None, "env": {"KEYSTART_TIMEOUT_MS": random.choice(TIMEOUT_VARIABLES)}}
+        # Never the default root: the machine may have a store there.
+        text = random.choice([root for root in ROOTS if isinstance(root, str) and root and "\0" not in root])
+        return {"root": None, "env": {"KEYSTART_DIR": text}}

@@ -1,0 +1,148 @@
+"""Builds stores and asks all readers the same questions about each. Judges nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import store
+from case import Case, Place, request
+from questions import Question
+from runner import Runner, RunnerFailed
+
+Answers = dict[str, dict[str, Any]]
+
+# Half of what a pipe holds: more that is unanswered could make a runner and this program wait for each other.
+WINDOW = 32_768
+MEMORY = Path("/dev/shm")
+
+
+# What store.py raises when a description contradicts itself.
+IMPOSSIBLE = (OSError, ValueError, KeyError, TypeError)
+
+
+class Readers:
+    """One runner for each language, in one working folder, and the stores that they are asked about."""
+
+    def __init__(self, commands: dict[str, list[str]], patience: float) -> None:
+        self.languages = list(commands)
+        self._open = ExitStack()
+        parent = MEMORY if MEMORY.is_dir() else None
+        self.folder = Path(
+            self._open.enter_context(tempfile.TemporaryDirectory(prefix="keystart-fuzz-", dir=parent))
+        ).resolve()
+        cwd = self.folder / "cwd"
+        cwd.mkdir()
+        self._runners: dict[str, Runner] = {}
+        for language, command in commands.items():
+            runner = self._open.enter_context(Runner(language, command))
+            runner.patience = patience
+            shutil.rmtree(runner.cwd)
+            runner.cwd = cwd
+            self._runners[language] = runner
+        self._cwd = cwd
+
+    def __enter__(self) -> Readers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def start(self) -> None:
+        """Starts every runner; raises RunnerFailed when one does not answer."""
+        for runner in self._runners.values():
+            runner.start()
+
+    def place(self, number: int) -> Place:
+        """Where the store of this number is built; one in its way is removed."""
+        folder = self.folder / str(number)
+        if folder.exists():
+            _removed(folder)
+        folder.mkdir()
+        return Place(folder / "store", self._cwd)
+
+    def answers(self, asked: Sequence[tuple[Place, Question]]) -> list[Answers]:
+        """What each reader says to each question about a store that does not change."""
+        requests = [_request(place, question, f"{number}") for number, (place, question) in enumerate(asked)]
+        found: list[Answers] = []
+        for window in _windows(requests):
+            try:
+                found += self._exchange(window)
+            except RunnerFailed:
+                found += [self._alone(one) for one in window]
+        return found
+
+    def answers_around(self, place: Place, question: Question) -> Answers | None:
+        """What each reader says before and after a change of the store; None when it cannot change so."""
+        asked = _request(place, question, "0")
+        found: Answers = {}
+        for language, runner in self._runners.items():
+            found[language] = _asked(runner, asked)
+        waiting = [language for language, answer in found.items() if answer.get("paused") is True]
+        possible = True
+        if waiting:
+            try:
+                store.change(place.root, question["then"]["change"])
+            except IMPOSSIBLE:
+                possible = False
+        for language in waiting:
+            found[language] = _asked(self._runners[language], {"id": "0", "continue": True})
+        return found if possible else None
+
+    def _exchange(self, window: list[dict[str, Any]]) -> list[Answers]:
+        lines = b"".join(json.dumps(one).encode() + b"\n" for one in window)
+        for runner in self._runners.values():
+            runner.send(lines)
+        columns = {
+            language: [runner.receive(one["id"]) for one in window]
+            for language, runner in self._runners.items()
+        }
+        return [{language: column[row] for language, column in columns.items()} for row in range(len(window))]
+
+    def _alone(self, asked: dict[str, Any]) -> Answers:
+        # All anew: what the others still had to say would be taken for the answer to this.
+        for runner in self._runners.values():
+            runner.stop()
+        return {language: _asked(runner, asked) for language, runner in self._runners.items()}
+
+
+def _removed(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except PermissionError:
+        # Only where this does not run as root: a folder whose mode lets nobody in.
+        for path in [folder, *folder.rglob("*")]:
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
+        shutil.rmtree(folder)
+
+
+def _request(place: Place, question: Question, number: str) -> dict[str, Any]:
+    return request(Case(number, "", {}, question, {}, {}, {}, None, ""), place)
+
+
+def _asked(runner: Runner, asked: dict[str, Any]) -> dict[str, Any]:
+    try:
+        runner.send(json.dumps(asked).encode() + b"\n")
+        return runner.receive(asked["id"])
+    except RunnerFailed as failure:
+        return {"failed": str(failure)}
+
+
+def _windows(requests: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    window: list[dict[str, Any]] = []
+    size = 0
+    for one in requests:
+        length = len(str(one)) * 2
+        if window and size + length > WINDOW:
+            yield window
+            window, size = [], 0
+        window.append(one)
+        size += length
+    if window:
+        yield window

@@ -1,0 +1,107 @@
+"""Makes a document smaller piece by piece, as long as it stays interesting. Knows nothing of stores.
+
+Not Hypothesis, whose shrinker works on the choices of its own generators: here one example is one of thousands that
+are asked about at the same time, and must be found again by its number alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from typing import Any
+
+
+class _Over(Exception):
+    """There is no time left."""
+
+
+def shrunk(document: Any, interesting: Callable[[Any], bool], *, seconds: float = 20) -> Any:
+    """The smallest document that was found in this time; `document` itself must be interesting."""
+    best = document
+    until = time.monotonic() + seconds
+
+    def accepted(candidate: Any) -> bool:
+        nonlocal best
+        if time.monotonic() > until:
+            raise _Over
+        if candidate == best or not interesting(candidate):
+            return False
+        best = candidate
+        return True
+
+    try:
+        before = None
+        while before != best:
+            before = best
+            _part(best, lambda whole: whole, accepted)
+    except _Over:
+        pass
+    return best
+
+
+def _part(part: Any, whole: Callable[[Any], Any], accepted: Callable[[Any], bool]) -> Any:
+    """The part made smaller; `whole` is the document with another part in its place."""
+    if isinstance(part, dict):
+        encoded = part.get("base64")
+        if isinstance(encoded, str):
+            part = _text_of(part, whole, accepted)
+            if not isinstance(part, dict):
+                return part
+        for key in list(part):
+            without = {name: value for name, value in part.items() if name != key}
+            if accepted(whole(without)):
+                part = without
+        for key in list(part):
+            part = {**part, key: _part(part[key], _within(part, key, whole), accepted)}
+        return part
+    if isinstance(part, list):
+        part = _sequence(part, whole, accepted)
+        for at in range(len(part)):
+            part = [*part[:at], _part(part[at], _at(part, at, whole), accepted), *part[at + 1 :]]
+        return part
+    if isinstance(part, str):
+        return _sequence(part, whole, accepted)
+    return part
+
+
+def _within(part: dict[str, Any], key: str, whole: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda smaller: whole({**part, key: smaller})
+
+
+def _at(part: list[Any], at: int, whole: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda smaller: whole([*part[:at], smaller, *part[at + 1 :]])
+
+
+def _text_of(part: dict[str, Any], whole: Callable[[Any], Any], accepted: Callable[[Any], bool]) -> Any:
+    """Bytes made smaller as bytes; as text, when they are text."""
+    try:
+        data = base64.b64decode(part["base64"], validate=True)
+    except binascii.Error:
+        return part
+
+    def of(smaller: bytes) -> dict[str, Any]:
+        return {**part, "base64": base64.b64encode(smaller).decode()}
+
+    data = _sequence(data, lambda smaller: whole(of(smaller)), accepted)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return of(data)
+    return text if accepted(whole(text)) else of(data)
+
+
+def _sequence(items: Any, whole: Callable[[Any], Any], accepted: Callable[[Any], bool]) -> Any:
+    """Text, bytes or a list without the pieces that are not needed, large ones tried first."""
+    length = len(items)
+    while length > 0:
+        at = 0
+        while at < len(items):
+            without = items[:at] + items[at + length :]
+            if accepted(whole(without)):
+                items = without
+            else:
+                at += length
+        length = min(length, len(items) + 1) // 2
+    return items
