@@ -27,7 +27,8 @@ os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
 @nox.session
 def test(session: nox.Session) -> None:
     """Everything that a change must pass: the sessions from build to e2e, one after the other."""
-    for name in ("build", "lint", "core", "node", "ruby", "python", "extension", "conformance", "docs", "e2e"):
+    readers, whole = ("core", "node", "ruby", "python"), ("extension", "conformance", "writer", "docs", "e2e")
+    for name in ("build", "lint", *readers, *whole):
         session.notify(name)
 
 
@@ -68,7 +69,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """Test the Rust core, with property and crash tests; compares its header with cbindgen's."""
+    """Test the Rust core, with property tests; compares its header with cbindgen's."""
     session.run("cargo", "test", "--quiet", *session.posargs, external=True)
 
 
@@ -114,6 +115,12 @@ def docs(session: nox.Session) -> None:
     """Run every example of docs/readers.md, and compare what the readers' own test stores hold."""
     npm_install(session, NODE)
     session.run("pytest", "tests/docs", *session.posargs)
+
+
+@nox.session
+def writer(session: nox.Session) -> None:
+    """Kill the writer at each of its steps, take its space and its rights away, and see what readers see."""
+    session.run("pytest", "tests/writer", *session.posargs)
 
 
 @nox.session

@@ -332,6 +332,13 @@ impl Error {
         Self::new(Code::StoreUnwritable, format!("The store at {root} cannot be written: {errno} at {path}. {advice}"))
     }
 
+    /// What failed when readers had the new set already.
+    pub(crate) fn after_publish(self, generation: u64) -> Self {
+        let message =
+            format!("Generation {generation} is published, but not all that follows could be done. {}", self.message);
+        Self { message, ..self }
+    }
+
     pub(crate) fn numbers_used_up(root: &str) -> Self {
         Self::new(
             Code::StoreUnwritable,

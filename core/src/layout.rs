@@ -10,6 +10,8 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
+use crate::failpoint;
+
 pub(crate) const CURRENT: &str = "current";
 pub(crate) const GENERATIONS: &str = "generations";
 pub(crate) const MANIFEST: &str = "manifest.json";
@@ -207,17 +209,18 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Writes a file that must not be there yet.
+    /// Writes a file that must not be there yet. One that cannot be written whole is removed.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> Done<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OPEN_FILE;
         let mode = Mode::from_raw_mode(FILE_MODE);
-        fs::openat(&self.fd, name, flags, mode)
-            .and_then(|file| {
-                // The umask must not decide (contract 5.4).
-                fs::fchmod(&file, mode)?;
-                write(&file, bytes)
-            })
-            .map_err(|errno| self.denied(name, errno))
+        let file = fs::openat(&self.fd, name, flags, mode).map_err(|errno| self.denied(name, errno))?;
+        failpoint::reached("file made");
+        // The umask must not decide (contract 5.4).
+        let written = fs::fchmod(&file, mode).and_then(|()| write(&file, bytes));
+        written.map_err(|errno| {
+            let _stays = fs::unlinkat(&self.fd, name, AtFlags::empty());
+            self.denied(name, errno)
+        })
     }
 
     /// True for a regular file that belongs to this process.
@@ -285,16 +288,22 @@ impl Folder {
     /// Removes whatever has the name, with all that is in it. A missing one is no error.
     pub fn remove<N: Arg + Copy>(&self, name: N) -> Done<()> {
         match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            Ok(()) => {
+                failpoint::reached("file removed");
+                return Ok(());
+            }
+            Err(Errno::NOENT) => return Ok(()),
             // Linux says EISDIR, POSIX EPERM.
             Err(Errno::ISDIR | Errno::PERM) => {}
             Err(errno) => return Err(self.denied(name, errno)),
         }
-        let folder = self.open(name)?;
-        for inner in folder.names()? {
-            folder.remove(inner.as_c_str())?;
-        }
+        self.open(name)?.clear()?;
         fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR).map_err(|errno| self.denied(name, errno))
+    }
+
+    /// Removes all that is in this folder.
+    pub fn clear(&self) -> Done<()> {
+        self.names()?.iter().try_for_each(|inner| self.remove(inner.as_c_str()))
     }
 
     /// Overwrites every file below the name with zeros and removes it all. Goes on after an error, and tells the first.
@@ -323,6 +332,8 @@ impl Folder {
     fn overwrite<N: Arg + Copy>(&self, name: N, size: i64) -> Done<()> {
         let zeros = vec![0; usize::try_from(size).unwrap_or(0)];
         let file = open_file(&self.fd, name, OFlags::WRONLY).map_err(|trouble| self.denied(name, trouble))?;
-        write(&file, &zeros).map_err(|errno| self.denied(name, errno))
+        write(&file, &zeros).map_err(|errno| self.denied(name, errno))?;
+        failpoint::reached("file overwritten");
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 //! Clauses of the contract are named in comments by their number, as in "contract 6.2.7".
 
 pub mod error;
+mod failpoint;
 pub mod ffi;
 pub mod json;
 mod layout;

@@ -19,6 +19,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::error::{Error, MAX_BYTES, Result};
+use crate::failpoint;
 use crate::json::Json;
 use crate::layout::{self, CURRENT, Denied, Folder, GENERATIONS, MANIFEST, Root, STATE, Trouble};
 use crate::manifest::{self, Entry, Identity, Manifest, Secret};
@@ -40,6 +41,8 @@ pub struct Writer {
     /// The highest number that was ever used under this root.
     last: u64,
     published: Option<u64>,
+    /// What state.json says.
+    told: State,
     stopped: bool,
     _lock: OwnedFd,
 }
@@ -56,7 +59,7 @@ impl Writer {
             Root::WasOpen(folder) => (folder, true),
             Root::Unsafe(what) => return Err(Error::root_unsafe_to_write(&root, what)),
         };
-        stop_here_in_tests("1");
+        failpoint::reached("1");
 
         // (2)
         if was_open {
@@ -70,13 +73,13 @@ impl Writer {
         if was_open {
             empty(&folder).map_err(denied)?;
         }
-        stop_here_in_tests("2");
+        failpoint::reached("2");
 
         // (3)
         let generations = folder.create(GENERATIONS).map_err(denied)?;
         let last = last_number(&folder, &generations).map_err(denied)?;
         folder.remove(CURRENT).map_err(denied)?;
-        stop_here_in_tests("3, current removed");
+        failpoint::reached("3, current removed");
         let mut writer = Self {
             root: root.clone(),
             folder,
@@ -84,13 +87,18 @@ impl Writer {
             identity,
             last,
             published: None,
+            told: State::new(Phase::Starting),
             stopped: false,
             _lock: lock,
         };
-        writer.say(&State::new(Phase::Starting))?;
-        stop_here_in_tests("3, starting");
+        if writer.say(State::new(Phase::Starting)).is_err() {
+            // A writer that was killed on a full disk has left no room but that of its own files.
+            let _as_far_as_it_goes = writer.empty_leftovers();
+            writer.say(State::new(Phase::Starting))?;
+        }
+        failpoint::reached("3, starting");
         writer.remove_leftovers().map_err(denied)?;
-        stop_here_in_tests("3");
+        failpoint::reached("3");
         Ok(writer)
     }
 
@@ -99,12 +107,14 @@ impl Writer {
         &self.root
     }
 
-    /// Tells readers that there will be no publish, and why. What was published stays.
+    /// Tells readers that there will be no publish, and why. What was published stays, and then it is only told to people:
+    /// the next writer removes `current` first, and readers must not take the reasons of this one for its own.
     pub fn fail(&mut self, message: &str, failures: Failures) -> Result<()> {
         if self.stopped {
             return Err(Error::writer_stopped(&self.root));
         }
-        self.say(&State { phase: Phase::Failed, message: Some(message.to_owned()), failures })
+        let phase = if self.published.is_some() { Phase::Ready } else { Phase::Failed };
+        self.say(State { phase, message: Some(message.to_owned()), failures })
     }
 
     /// Overwrites and removes every secret (contract 5.11). Goes on after an error, and tells the first.
@@ -112,10 +122,13 @@ impl Writer {
         self.stopped = true;
         self.published = None;
         let unlinked = self.folder.remove(CURRENT).map_err(|denied| self.refusal(denied));
-        let said = self.say(&State::new(Phase::Stopped));
+        failpoint::reached("11, current removed");
+        let said = self.say(State::new(Phase::Stopped));
+        failpoint::reached("11, stopped");
         let wiped = self.wipe_generations().map_err(|denied| self.refusal(denied));
         // The wipe may have made the room that was missing.
-        let said = said.or_else(|_| self.say(&State::new(Phase::Stopped)));
+        let said = said.or_else(|_| self.say(State::new(Phase::Stopped)));
+        failpoint::reached("11");
         unlinked.and(said).and(wiped)
     }
 
@@ -125,7 +138,8 @@ impl Writer {
         for number in self.numbers()? {
             first = first.and(self.generations.rename(&number.to_string(), &old(number)));
         }
-        for name in self.generations.names()?.iter().filter(|name| temporary_number(name.as_bytes()).is_some()) {
+        failpoint::reached("11, renamed");
+        for name in self.temporary_names()? {
             // A reader that has the manifest open must not read zeros; it holds no secret.
             if let Ok(generation) = self.generations.open(name.as_c_str()) {
                 first = first.and(generation.remove(MANIFEST));
@@ -147,17 +161,21 @@ impl Writer {
         if let Err(denied) = self.put_in_place(draft, number, &manifest) {
             // The first error is the one to tell; what cannot be removed now, the next writer removes.
             let _leftovers = self.discard(number);
+            // Also after a restart the number must not be used again.
+            let _number = self.say(self.told.clone());
             return Err(self.refusal(denied));
         }
         let before = self.published.replace(number);
 
         // (7)
-        self.folder.rename(NEW_STATE, STATE).map_err(|denied| self.refusal(denied))?;
-        stop_here_in_tests("7");
+        let said = self.replace_state();
+        self.told = State::new(Phase::Ready);
+        failpoint::reached("7");
 
         // (8)
-        self.collect(before, number).map_err(|denied| self.refusal(denied))?;
-        stop_here_in_tests("8");
+        let collected = self.collect(before, number);
+        failpoint::reached("8");
+        said.and(collected).map_err(|denied| self.refusal(denied).after_publish(number))?;
         Ok(number)
     }
 
@@ -166,24 +184,24 @@ impl Writer {
         // (4)
         let new = new(number);
         let generation = self.generations.create(new.as_str())?;
-        stop_here_in_tests("4, folder made");
+        failpoint::reached("4, folder made");
         draft.write_secrets(&generation)?;
-        stop_here_in_tests("4, secrets written");
+        failpoint::reached("4, secrets written");
         generation.write_new(MANIFEST, manifest.as_bytes())?;
         // The text of step 7 is written here already, so that a full disk cannot come between 6 and 7.
         self.write_state(&State::new(Phase::Ready))?;
-        stop_here_in_tests("4");
+        failpoint::reached("4");
 
         // (5)
         self.generations.rename(&new, &number.to_string())?;
-        stop_here_in_tests("5");
+        failpoint::reached("5");
 
         // (6)
         let link = new_link(number);
         self.folder.link(&format!("{GENERATIONS}/{number}"), &link)?;
-        stop_here_in_tests("6, link made");
+        failpoint::reached("6, link made");
         self.folder.rename(&link, CURRENT)?;
-        stop_here_in_tests("6");
+        failpoint::reached("6");
         Ok(())
     }
 
@@ -213,17 +231,31 @@ impl Writer {
             Err(Denied { trouble: Trouble::Missing, .. }) => return Ok(()),
             other => other?,
         }
-        stop_here_in_tests("8, renamed");
+        failpoint::reached("8, renamed");
         self.generations.remove(old.as_str())
     }
 
-    fn remove_leftovers(&self) -> std::result::Result<(), Denied> {
-        for name in self.generations.names()? {
-            if let Some(number) = layout::generation_number(name.as_bytes()) {
-                self.collect_one(number)?;
-            } else if temporary_number(name.as_bytes()).is_some() {
-                self.generations.remove(name.as_c_str())?;
+    /// Removes what is in the generations of older writers. The names stay: they may be all that tells the last number.
+    fn empty_leftovers(&self) -> std::result::Result<(), Denied> {
+        for number in self.numbers()? {
+            self.generations.remove(old(number).as_str())?;
+            self.generations.rename(&number.to_string(), &old(number))?;
+        }
+        failpoint::reached("3, renamed");
+        for name in self.temporary_names()? {
+            // What is no folder is empty.
+            if let Ok(folder) = self.generations.open(name.as_c_str()) {
+                folder.clear()?;
             }
+        }
+        failpoint::reached("3, emptied");
+        Ok(())
+    }
+
+    fn remove_leftovers(&self) -> std::result::Result<(), Denied> {
+        self.empty_leftovers()?;
+        for name in self.temporary_names()? {
+            self.generations.remove(name.as_c_str())?;
         }
         for name in self.folder.names()? {
             if name.as_bytes().starts_with(b".current-") {
@@ -238,17 +270,27 @@ impl Writer {
         Ok(names.iter().filter_map(|name| layout::generation_number(name.as_bytes())).collect())
     }
 
-    fn say(&mut self, state: &State) -> Result<()> {
-        self.write_state(state)
-            .and_then(|()| match self.folder.rename(NEW_STATE, STATE) {
-                // Somebody made a folder of that name.
-                Err(Denied { trouble: Trouble::System(Errno::ISDIR), .. }) => {
-                    self.folder.remove(STATE)?;
-                    self.folder.rename(NEW_STATE, STATE)
-                }
-                other => other,
-            })
-            .map_err(|denied| self.refusal(denied))
+    fn temporary_names(&self) -> std::result::Result<Vec<CString>, Denied> {
+        let mut names = self.generations.names()?;
+        names.retain(|name| temporary_number(name.as_bytes()).is_some());
+        Ok(names)
+    }
+
+    fn say(&mut self, state: State) -> Result<()> {
+        self.write_state(&state).and_then(|()| self.replace_state()).map_err(|denied| self.refusal(denied))?;
+        self.told = state;
+        Ok(())
+    }
+
+    fn replace_state(&self) -> std::result::Result<(), Denied> {
+        match self.folder.rename(NEW_STATE, STATE) {
+            // Somebody made a folder of that name.
+            Err(Denied { trouble: Trouble::System(Errno::ISDIR), .. }) => {
+                self.folder.remove(STATE)?;
+                self.folder.rename(NEW_STATE, STATE)
+            }
+            other => other,
+        }
     }
 
     fn write_state(&self, state: &State) -> std::result::Result<(), Denied> {
@@ -391,13 +433,6 @@ impl Draft {
         Ok(())
     }
 }
-
-/// Where the crash tests stop a writer.
-#[cfg(not(test))]
-const fn stop_here_in_tests(_step: &str) {}
-
-#[cfg(test)]
-use tests::stop_here_in_tests;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,20 @@
+//! Where tests kill a writer. Without the cargo feature `failpoints`, which only tests have, nothing of it is compiled.
+
+/// Ends the process with SIGKILL when `KEYSTART_FAILPOINT` names this point: `6, link made`, or `6, link made@2` for
+/// the second time that it is reached.
+#[cfg(feature = "failpoints")]
+pub(crate) fn reached(point: &str) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    static TIMES: AtomicU32 = AtomicU32::new(0);
+
+    let Ok(wanted) = std::env::var("KEYSTART_FAILPOINT") else { return };
+    let (wanted, time) = wanted.split_once('@').unwrap_or((&wanted, "1"));
+    if wanted == point && time == (TIMES.fetch_add(1, Ordering::Relaxed) + 1).to_string() {
+        let killed = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        unreachable!("the process lives on after SIGKILL: {killed:?}");
+    }
+}
+
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn reached(_point: &str) {}

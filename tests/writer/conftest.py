@@ -1,0 +1,31 @@
+"""Lets the tests of this folder import what lies beside them and the conformance suite's runners."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "conformance")]
+
+from runner import chosen_languages  # noqa: E402
+from seen import Readers  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def readers() -> Iterator[Readers]:
+    """The readers of all languages."""
+    made = Readers(tuple(chosen_languages()))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def core() -> Iterator[Readers]:
+    """The core alone, where very many stores are looked at."""
+    made = Readers(("core",))
+    yield made
+    made.close()

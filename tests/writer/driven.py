@@ -1,0 +1,153 @@
+"""Drives a writer in a process of its own (core/examples/writer.rs), which a failpoint may kill. Judges nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+CORE = Path(__file__).resolve().parents[2] / "core"
+# More than a page, so that a full disk cuts it.
+CERTIFICATE_SIZE = 3 * 4096
+
+
+Command = dict[str, Any]
+OPEN: Command = {"call": "open"}
+FAIL: Command = {"call": "fail", "message": "as the test wants it"}
+STOP: Command = {"call": "stop"}
+
+
+class Killed(Exception):
+    """The writer came to its failpoint."""
+
+
+class Refused(Exception):
+    """The writer answered with an error."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@cache
+def program() -> str:
+    """Builds the writer here and now, so that no old one is driven by mistake; gives its path."""
+    arguments = ["build", "--quiet", "--example", "writer", "--message-format=json"]
+    command = ["cargo", *arguments, "--manifest-path", str(CORE / "Cargo.toml")]
+    built = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    made = [message.get("executable") for message in map(json.loads, built.splitlines())]
+    return str(next(path for path in made if path))
+
+
+class Writer:
+    """A writer of the store at `root`; `under` is the command that starts it, for one with other rights."""
+
+    def __init__(self, root: Path, failpoint: str | None = None, under: tuple[str, ...] = ()) -> None:
+        environment = {key: value for key, value in os.environ.items() if key != "KEYSTART_FAILPOINT"}
+        if failpoint is not None:
+            environment["KEYSTART_FAILPOINT"] = failpoint
+        command = [*under, program(), str(root)]
+        self._process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def open(self) -> None:
+        """Takes the store over: steps 1 to 3."""
+        self.do(OPEN)
+
+    def publish(self, of: str) -> int:
+        """Publishes the set of this name; gives its number."""
+        return int(self.do(publishing(of))["generation"])
+
+    def fail(self) -> None:
+        """Says that nothing will be published."""
+        self.do(FAIL)
+
+    def stop(self) -> None:
+        """Wipes the store."""
+        self.do(STOP)
+
+    def dies(self, command: Command) -> bool:
+        """Whether the writer is killed by its failpoint while it obeys."""
+        try:
+            self.do(command)
+        except Killed:
+            return True
+        return False
+
+    def do(self, command: Command) -> Any:
+        """Gives the answer to a command, or raises Refused or Killed."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            ended = self._process.wait()
+            assert ended == -signal.SIGKILL, f"the writer ended by itself: {ended}"
+            raise Killed
+        answer = json.loads(line)
+        if "error" in answer:
+            raise Refused(**answer["error"])
+        return answer
+
+
+def publishing(of: str) -> Command:
+    """The command that publishes a set: a certificate and its key."""
+    return {"call": "publish", "secrets": {name: value(of, name) for name in ("tls/cert", "tls/key")}}
+
+
+def value(of: str, name: str) -> str:
+    """The value of a secret in the set of this name."""
+    text = f"{name} of {of}\n"
+    return (text * CERTIFICATE_SIZE)[:CERTIFICATE_SIZE] if name == "tls/cert" else text
+
+
+def recover(root: Path) -> None:
+    """Lets a next writer publish twice: its numbers must never have been used, and no rubbish may be left."""
+    used = numbers(root)
+    with Writer(root) as writer:
+        writer.open()
+        first = writer.publish("first")
+        assert first > max(used, default=0), f"{first} was used: {used}"
+        assert tree(root) == store(first)
+        assert writer.publish("next") == first + 1
+        assert tree(root) == store(first, first + 1)
+
+
+def store(*generations: int) -> set[str]:
+    """The paths of a store in which these generations lie."""
+    inside = ("", "/manifest.json", "/secrets", "/secrets/tls", "/secrets/tls/cert", "/secrets/tls/key")
+    folders = {f"generations/{number}{path}" for number in generations for path in inside}
+    return {"lock", "state.json", "generations", *folders} | ({"current"} if generations else set())
+
+
+def tree(root: Path) -> set[str]:
+    """All paths below the root."""
+    return {str(path.relative_to(root)) for path in root.rglob("*")}
+
+
+def numbers(root: Path) -> set[int]:
+    """The numbers of which the store still has a trace."""
+    names = [path for path in tree(root) if path.startswith("generations/")]
+    if (root / "current").is_symlink():
+        names.append(str((root / "current").readlink()))
+    found = re.findall(r"^generations/(?:\.new-|\.old-)?(\d+)", "\n".join(names), re.MULTILINE)
+    if (root / "state.json").exists():
+        found.append(json.loads((root / "state.json").read_bytes())["generation"])
+    return {int(number) for number in found}

@@ -1,0 +1,142 @@
+"""Kills a writer with SIGKILL at every failpoint of the core, as often as it comes there (contract 5.10)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import keystart
+import pytest
+from driven import CORE, FAIL, OPEN, STOP, Writer, numbers, program, publishing, recover
+from seen import Readers
+
+BEFORE, AFTER = frozenset({"before"}), frozenset({"after"})
+EITHER = BEFORE | AFTER
+# What readers see when a writer ends there: what they saw before the command that it obeyed, or what they see after it.
+FAILPOINTS = {
+    "1": BEFORE,
+    "2": BEFORE,
+    "3, current removed": AFTER,
+    "3, starting": AFTER,
+    "3, renamed": AFTER,
+    "3, emptied": AFTER,
+    "3": AFTER,
+    "4, folder made": BEFORE,
+    "4, secrets written": BEFORE,
+    "4": BEFORE,
+    "5": BEFORE,
+    "6, link made": BEFORE,
+    "6": AFTER,
+    "7": AFTER,
+    "8, renamed": AFTER,
+    "8": AFTER,
+    "11, current removed": AFTER,
+    "11, stopped": AFTER,
+    "11, renamed": AFTER,
+    "11": AFTER,
+    "file made": EITHER,
+    "file removed": EITHER,
+    "file overwritten": AFTER,
+}
+IN_A_STOP = {name for name in FAILPOINTS if name.startswith("11")} | {"file overwritten"}
+
+# What a writer is told to do, and what readers see after it.
+LIFE = [
+    (OPEN, "not_ready"),
+    (FAIL, "prefetch_failed"),
+    *((publishing(of), of) for of in ("one", "two", "three", "four")),
+    (STOP, "not_ready"),
+]
+
+
+def sweep(failpoint: str, killed: Callable[[str], bool]) -> int:
+    """Kills at the first, second, third … time that a writer comes to a failpoint; gives how often it does."""
+    times = 0
+    while killed(f"{failpoint}@{times + 1}"):
+        times += 1
+    return times
+
+
+@pytest.mark.parametrize("failpoint", FAILPOINTS)
+def test_readers_of_a_writer_that_was_killed_see_the_old_set_the_new_one_or_none(
+    failpoint: str, tmp_path: Path, readers: Readers
+) -> None:
+    def killed(point: str) -> bool:
+        root = tmp_path / point
+        root.mkdir(mode=0o700)
+        before = "not_ready"
+        with Writer(root, point) as writer:
+            for command, after in LIFE:
+                readers.begin(root)
+                died = writer.dies(command)
+                clients, snapshots = readers.end()
+                assert snapshots <= {before, "snapshot_expired"}
+                if died:
+                    break
+                assert clients == {after}
+                before = after
+            else:
+                return False
+        seen = readers.see(root)
+        assert seen in allowed(failpoint, before, after), point
+        assert clients == {seen}
+        recover(root)
+        assert readers.see(root) == "next"
+        return True
+
+    assert sweep(failpoint, killed) > 0
+
+
+def allowed(failpoint: str, before: str, after: str) -> set[str]:
+    """What readers may see when a writer was killed there."""
+    views = {"before": before, "after": after}
+    return {views[when] for when in FAILPOINTS[failpoint]}
+
+
+@pytest.mark.parametrize("first", FAILPOINTS)
+def test_a_writer_that_is_killed_over_what_a_killed_one_left_hides_no_number_and_leaves_no_rubbish(
+    first: str, tmp_path: Path, core: Readers
+) -> None:
+    left = tmp_path / "left"
+    with Writer(left) as writer:
+        for command in (OPEN, publishing("one"), publishing("two")):
+            writer.do(command)
+    with Writer(left, first) as writer:
+        commands = (OPEN, publishing("three"), publishing("four"), publishing("five"), STOP)
+        assert any(writer.dies(command) for command in commands)
+    was = core.see(left)
+
+    def killed(point: str) -> bool:
+        root = tmp_path / point
+        shutil.copytree(left, root, symlinks=True)
+        used = numbers(root)
+        with Writer(root, point) as writer:
+            before, after = was, "not_ready"
+            if not writer.dies(OPEN):
+                before, after = "not_ready", "six"
+                if not writer.dies(publishing("six")):
+                    return False
+        assert core.see(root) in allowed(point, before, after), point
+        assert max(numbers(root)) >= max(used), "a number was forgotten"
+        recover(root)
+        return True
+
+    alive = {point for point in FAILPOINTS.keys() - IN_A_STOP if not killed(point)}
+    # A first publish has nothing to collect, and after a whole stop there is nothing to remove.
+    assert alive <= {"8, renamed", "file removed"}
+
+
+def test_every_failpoint_of_the_core_is_listed_here() -> None:
+    source = "".join(path.read_text() for path in (CORE / "src").rglob("*.rs"))
+    found = re.findall(r'failpoint::reached\("([^"]+)"\)', source)
+    assert sorted(found) == sorted(FAILPOINTS)
+
+
+def test_the_library_that_is_installed_has_no_failpoint() -> None:
+    (library,) = (Path(keystart.__file__).parent / "_native").glob("*.so")
+    words = [b"KEYSTART_FAILPOINT", *(name.encode() for name in FAILPOINTS if len(name) > 8)]
+    released, for_tests = library.read_bytes(), Path(program()).read_bytes()
+    assert all(word in for_tests for word in words)
+    assert not any(word in released for word in words)
