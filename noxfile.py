@@ -20,6 +20,7 @@ ROOT = Path(__file__).parent
 NODE = ROOT / "bindings/node"
 RUBY = ROOT / "bindings/ruby"
 NODE_RUNTIME = ROOT / "tests/e2e/runtimes/node"
+PACKAGE_TOOLS = ROOT / "tests/packages/tools"
 # One folder for everything that cargo builds: a second one would compile every crate again.
 os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
 
@@ -126,6 +127,7 @@ def writer(session: nox.Session) -> None:
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Run the extension and functions in three languages in a simulator of Lambda."""
+    node_reader(session)
     node_runtime(session)
     session.run("pytest", "tests/e2e", *session.posargs)
 
@@ -133,14 +135,24 @@ def e2e(session: nox.Session) -> None:
 @nox.session(name="bench-readers")
 def bench_readers(session: nox.Session) -> None:
     """Measure how fast the readers load and read; `-- --quick`, `--json`, `--strict`, `--write` the report."""
-    npm_install(session, NODE)
+    node_reader(session)
     session.run("python", "benchmarks/readers/bench.py", *session.posargs)
+
+
+@nox.session
+def packages(session: nox.Session) -> None:
+    """Build what users install into dist/, and try it as installed; `-- --chroot` also in other Debians."""
+    npm_install(session, NODE)
+    npm_install(session, PACKAGE_TOOLS)
+    session.run("python", "tests/packages/build.py")
+    session.run("pytest", "tests/packages", *session.posargs)
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
     """Show the whole way once: secrets, extension, three languages, and that all agree."""
     build(session)
+    node_reader(session)
     node_runtime(session)
     session.run("python", "-m", "demo", *session.posargs, env={"PYTHONPATH": "tests/e2e"})
 
@@ -178,6 +190,13 @@ def npm_install(session: nox.Session, package: Path) -> None:
         # npm 10 may end with 0 after a failed download ("Exit handler never called").
         session.run("npm", "ls", "--silent", silent=True, external=True)
     stamp.write_text(digest)
+
+
+def node_reader(session: nox.Session) -> None:
+    """Write the one file that the package `keystart` is for those who install it."""
+    npm_install(session, NODE)
+    with session.chdir(NODE):
+        session.run("npm", "run", "--silent", "build", external=True)
 
 
 def node_runtime(session: nox.Session) -> None:

@@ -6,22 +6,25 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { execFileSync } = require('node:child_process');
 const { test } = require('node:test');
+const esbuild = require('esbuild');
+const { buildStore, canary, temporaryFolder } = require('./store.js');
 
 const FOLDER = path.join(__dirname, '..');
+// What people put before an ES module that holds CommonJS.
+const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
 const manifest = JSON.parse(fs.readFileSync(path.join(FOLDER, 'package.json'), 'utf8'));
 
-test('the package holds sources, types, the licence and the README only', () => {
+test('the package holds what was built, types, the licence and the README only', () => {
   const packed = execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: FOLDER, encoding: 'utf8', stdio: 'pipe' });
   const files = JSON.parse(packed)[0].files.map((/** @type {{ path: string }} */ file) => file.path);
-  const expected = ['LICENSE', 'README.md', 'package.json'];
-  for (const folder of ['src', 'types']) {
-    expected.push(...fs.readdirSync(path.join(FOLDER, folder)).map((file) => `${folder}/${file}`));
-  }
+  const expected = ['LICENSE', 'README.md', 'package.json', 'src/testing.js'];
+  expected.push('dist/index.js', 'dist/index.mjs', 'dist/index.node.mjs');
+  expected.push(...fs.readdirSync(path.join(FOLDER, 'types')).map((file) => `types/${file}`));
   assert.deepEqual(files.sort(), expected.sort());
 });
 
 test('installing it runs nothing and brings nothing else', () => {
-  assert.deepEqual(Object.keys(manifest.scripts).sort(), ['lint', 'test']);
+  assert.deepEqual(Object.keys(manifest.scripts).sort(), ['build', 'lint', 'prepack', 'pretest', 'test']);
   for (const kind of ['dependencies', 'optionalDependencies', 'peerDependencies', 'bin', 'gypfile']) {
     assert.equal(manifest[kind], undefined, kind);
   }
@@ -32,4 +35,39 @@ test('what is installed for development is pinned, and from no named host', () =
   const lock = JSON.parse(fs.readFileSync(path.join(FOLDER, 'package-lock.json'), 'utf8'));
   const resolved = Object.values(lock.packages).map((one) => one.resolved).filter(Boolean);
   assert.deepEqual(resolved, []);
+});
+
+for (const format of /** @type {const} */ (['esm', 'cjs'])) {
+  test(`a function that was bundled into one file as ${format} reads its secrets`, (t) => {
+    const value = canary();
+    const folder = temporaryFolder(t);
+    const file = path.join(folder, format === 'esm' ? 'function.mjs' : 'function.cjs');
+    const contents = `
+      import keystart, { get } from 'keystart';
+      if (keystart.get('db') === get('db')) console.log(get('db'));
+    `;
+    // with conditions of its own, esbuild leaves out those that it adds by itself
+    esbuild.buildSync({
+      stdin: { contents, resolveDir: FOLDER },
+      bundle: true,
+      platform: 'node',
+      conditions: ['anything'],
+      format,
+      outfile: file,
+      banner: format === 'esm' ? { js: REQUIRE } : {},
+    });
+    const env = { ...process.env, KEYSTART_DIR: buildStore(t, { db: value }) };
+    assert.equal(execFileSync(process.execPath, [file], { cwd: folder, env, encoding: 'utf8' }).trim(), value);
+  });
+}
+
+test('Node itself imports the reader without a lexer for CommonJS', (t) => {
+  const folder = temporaryFolder(t);
+  const file = path.join(folder, 'function.mjs');
+  fs.mkdirSync(path.join(folder, 'node_modules'));
+  fs.symlinkSync(FOLDER, path.join(folder, 'node_modules/keystart'));
+  fs.writeFileSync(file, "import 'keystart';\nconsole.log(JSON.stringify(process.moduleLoadList));\n");
+  const loaded = JSON.parse(execFileSync(process.execPath, [file], { encoding: 'utf8' }));
+  assert.ok(loaded.some((/** @type {string} */ one) => one.includes('internal/modules/esm/loader')));
+  assert.deepEqual(loaded.filter((/** @type {string} */ one) => one.includes('cjs-module-lexer')), []);
 });
