@@ -21,6 +21,7 @@ NODE = ROOT / "bindings/node"
 RUBY = ROOT / "bindings/ruby"
 NODE_RUNTIME = ROOT / "tests/e2e/runtimes/node"
 PACKAGE_TOOLS = ROOT / "tests/packages/tools"
+PACKAGE_TOOLS = ROOT / "tests/packages/tools"
 # One folder for everything that cargo builds: a second one would compile every crate again.
 os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
 
@@ -137,6 +138,15 @@ def bench_readers(session: nox.Session) -> None:
     """Measure how fast the readers load and read; `-- --quick`, `--json`, `--strict`, `--write` the report."""
     node_reader(session)
     session.run("python", "benchmarks/readers/bench.py", *session.posargs)
+
+
+@nox.session
+def packages(session: nox.Session) -> None:
+    """Build what users install into dist/, and try it as installed; `-- --chroot` also in other Debians."""
+    npm_install(session, NODE)
+    npm_install(session, PACKAGE_TOOLS)
+    session.run("python", "tests/packages/build.py")
+    session.run("pytest", "tests/packages", *session.posargs)
 
 
 @nox.session

@@ -1,0 +1,138 @@
+"""Builds into dist/ what users install: wheels, source distributions, npm package and gem. Publishes nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+ROOT = Path(__file__).parents[2]
+DIST = ROOT / "dist"
+LIBRARY = "keystart/_native/lib_native.so"
+# Rust's own standard library asks for 2.17 as well, so nothing is lost by it. Lambda's oldest runtime has 2.26.
+GLIBC = "2.17"
+TARGETS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
+
+
+class Failed(Exception):
+    """A command did not do what it should; the text is what it said."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; gives its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory(prefix="keystart-dist-") as folder:
+            build(Path(folder))
+            # Only what was built whole takes the place of what was there.
+            shutil.rmtree(DIST, ignore_errors=True)
+            shutil.copytree(folder, DIST)
+    except Failed as failure:
+        print(f"packages: {failure}", file=sys.stderr)
+        return 1
+    made = [describe(file) for file in sorted(DIST.iterdir())]
+    if options.json:
+        print(json.dumps(made, indent=2))
+    else:
+        for one in made:
+            print(f"{one['size']:>9,}  {one['file']}")
+            if "library" in one:
+                print(f"{one['library']:>9,}    of it the library, which needs glibc {one['glibc']}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="build.py",
+        description="Builds every package into dist/ and tells what was made: size, tag, least glibc.",
+        epilog="Exit codes: 0 built; 1 something could not be built; 2 wrong use.",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    return parser
+
+
+def build(into: Path) -> None:
+    """Builds every package that this machine can build; says which it cannot."""
+    python, extension = ROOT / "bindings/python", ROOT / "extension"
+    _run(["maturin", "sdist", "--out", str(into)], python)
+    for target in TARGETS:
+        if not _has_standard_library(target):
+            _say(f"no wheel for {target}: Rust has no standard library for it (rustup target add {target})")
+            continue
+        _say(f"the wheel for {target}")
+        # Zig links for the glibc of any year; the linker of this machine only for its own.
+        arguments = ["--release", "--zig", "--compatibility", f"manylinux_{GLIBC.replace('.', '_')}"]
+        _run(["maturin", "build", *arguments, "--target", target, "--out", str(into)], python)
+    _say("the extension, the npm package and the gem")
+    _run(["hatchling", "build", "--directory", str(into)], extension)
+    _run(["npm", "pack", "--silent", "--pack-destination", str(into)], ROOT / "bindings/node")
+    version = _run(
+        ["ruby", "-r./lib/keystart/version", "-e", "print Keystart::VERSION"], ROOT / "bindings/ruby"
+    )
+    _run(
+        ["gem", "build", "--silent", "keystart.gemspec", "-o", str(into / f"keystart-{version}.gem")],
+        ROOT / "bindings/ruby",
+    )
+
+
+def _has_standard_library(target: str) -> bool:
+    folder = _run(["rustc", "--print", "target-libdir", "--target", target], ROOT).strip()
+    return any(Path(folder).glob("libstd-*"))
+
+
+def _run(command: list[str], folder: Path) -> str:
+    # A panic names its source file; without this the library would name the home of whoever built it.
+    cargo = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
+    environment = {
+        **os.environ,
+        "RUSTFLAGS": f"--remap-path-prefix={cargo}=/cargo --remap-path-prefix={ROOT}=/keystart",
+    }
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _say(what: str) -> None:
+    print(f"packages: {what}", file=sys.stderr)
+
+
+def describe(file: Path) -> dict[str, str | int]:
+    """File name and size; of a wheel with a library also that library's size and least glibc."""
+    facts: dict[str, str | int] = {"file": file.name, "size": file.stat().st_size}
+    if file.suffix == ".whl" and "none-any" not in file.name:
+        code = zipfile.ZipFile(file).read(LIBRARY)
+        facts |= {"library": len(code), "glibc": least_glibc(code)}
+    return facts
+
+
+def least_glibc(library: bytes) -> str:
+    """The newest version of a glibc symbol that an ELF library needs."""
+    needed = [
+        version.name.removeprefix("GLIBC_")
+        for section in ELFFile(BytesIO(library)).iter_sections()
+        if isinstance(section, GNUVerNeedSection)
+        for _, versions in section.iter_versions()
+        for version in versions
+        if version.name.startswith("GLIBC_")
+    ]
+    return max(needed, key=numbers)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """What versions are compared by: 2.9 is before 2.17."""
+    return tuple(map(int, version.split(".")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

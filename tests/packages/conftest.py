@@ -1,0 +1,88 @@
+"""Gives the tests the packages of dist/, a store to read with them, and a way to run what a user would run."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
+
+import store as conformance
+from build import DIST
+from installed import Installed
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--chroot",
+        action="store_true",
+        help="also install and test in a Debian 13 and a Debian testing made by debootstrap; needs root and a mirror",
+    )
+
+
+@pytest.fixture(scope="session")
+def package() -> Callable[[str], Path]:
+    """The one file of dist/ that matches a pattern."""
+
+    def one(pattern: str) -> Path:
+        found = list(DIST.glob(pattern))
+        assert len(found) == 1, f"{len(found)} of {pattern} in {DIST}: run ./dev packages"
+        return found[0]
+
+    return one
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """A store with what the consumers and the READMEs ask for, and the answer that each consumer must give."""
+    root = tmp_path_factory.mktemp("store") / "root"
+    certificate, key = certificate_and_key()
+    keytab = secrets.token_bytes(32)
+    stripe = f"sk_{secrets.token_hex(16)}"
+    database = {"username": "orders", "user": "orders", "password": secrets.token_hex(16), "port": 5432}
+    described = {
+        "stripe/key": stripe,
+        "db": json.dumps(database),
+        "keytab": {"base64": base64.b64encode(keytab).decode()},
+        "tls/cert": certificate,
+        "tls/key": key,
+    }
+    conformance.build(root, {"base": "good", "secrets": described})
+    answer = {
+        "text": stripe,
+        "bytes": base64.b64encode(keytab).decode(),
+        "json": database,
+        "names": ["tls/cert", "tls/key"],
+        "tls": True,
+        "missing": 'There is no secret "sripe/key" in the store. Did you mean "stripe/key"? '
+        "Add it to the configuration of the extension.",
+    }
+    return Installed(root, answer)
+
+
+def certificate_and_key() -> tuple[str, str]:
+    """A certificate that signed itself, and its key, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "function")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return certificate.public_bytes(pem).decode(), private.decode()

@@ -1,0 +1,120 @@
+"""What is inside each package, and what its library asks of the system."""
+
+from __future__ import annotations
+
+import os
+import re
+import tarfile
+import zipfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from build import LIBRARY, ROOT, least_glibc, numbers
+
+Package = Callable[[str], Path]
+
+HERE = Path(__file__).parent
+# The pattern of each package in dist/, by the file of contents/ that lists it.
+PACKAGES = {
+    "python-wheel": "keystart-*_x86_64.whl",
+    "python-wheel-aarch64": "keystart-*_aarch64.whl",
+    "python-sdist": "keystart-*.tar.gz",
+    "node": "keystart-*.tgz",
+    "ruby": "keystart-*.gem",
+    "extension-wheel": "keystart_extension-*.whl",
+    "extension-sdist": "keystart_extension-*.tar.gz",
+}
+# What the core is made of changes often, and cargo says what belongs to it.
+CORE = re.compile(r"core/(src|tests|examples)/.*\.rs")
+
+
+def contents(file: Path) -> dict[str, bytes]:
+    """The files of a package, without the folder that all of them lie in."""
+    if file.suffix == ".whl":
+        with zipfile.ZipFile(file) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+    if file.suffix == ".gem":
+        with tarfile.open(file) as gem:
+            data = gem.extractfile("data.tar.gz")
+            assert data is not None
+            return untar(data.read())
+    return {name.split("/", 1)[1]: data for name, data in untar(file.read_bytes()).items()}
+
+
+def untar(data: bytes) -> dict[str, bytes]:
+    files = {}
+    with tarfile.open(fileobj=BytesIO(data)) as archive:
+        for member in archive:
+            assert member.isfile(), f"{member.name} is a link or a folder"
+            extracted = archive.extractfile(member)
+            assert extracted is not None
+            files[member.name] = extracted.read()
+    return files
+
+
+@pytest.fixture(params=PACKAGES)
+def kind(request: pytest.FixtureRequest, package: Package) -> str:
+    kind: str = request.param
+    if kind == "python-wheel-aarch64" and not list((ROOT / "dist").glob(PACKAGES[kind])):
+        pytest.skip("there is no wheel for aarch64: rustup target add aarch64-unknown-linux-gnu")
+    return kind
+
+
+@pytest.fixture
+def files(kind: str, package: Package) -> dict[str, bytes]:
+    return contents(package(PACKAGES[kind]))
+
+
+def test_it_holds_what_is_listed_and_nothing_else(kind: str, files: dict[str, bytes]) -> None:
+    listed = HERE / "contents" / f"{kind.removesuffix('-aarch64')}.txt"
+    for name in filter(CORE.fullmatch, files):
+        assert (ROOT / name).is_file()
+    held = sorted(name for name in files if not CORE.fullmatch(name))
+    if os.environ.get("KEYSTART_WRITE_CONTENTS") == "1":
+        listed.write_text("".join(f"{name}\n" for name in held))
+    assert held == listed.read_text().splitlines(), (
+        "is it meant? KEYSTART_WRITE_CONTENTS=1 ./dev packages writes the list"
+    )
+
+
+def test_the_licence_and_the_readme_are_inside(kind: str, files: dict[str, bytes]) -> None:
+    assert [data for name, data in files.items() if Path(name).name == "LICENSE"] == [
+        (ROOT / "LICENSE").read_bytes()
+    ]
+    folder = {
+        "python": "bindings/python",
+        "node": "bindings/node",
+        "ruby": "bindings/ruby",
+        "extension": "extension",
+    }
+    readme = (ROOT / folder[kind.split("-")[0]] / "README.md").read_bytes().strip()
+    # A wheel has it at the end of its METADATA.
+    assert any(data.strip().endswith(readme) for data in files.values())
+
+
+def test_nothing_names_a_folder_of_the_machine_that_built_it(files: dict[str, bytes]) -> None:
+    for folder in (ROOT, Path.home()):
+        named = [
+            name
+            for name, data in files.items()
+            if re.search(rb"(?<![\w.])" + re.escape(bytes(folder)) + rb"/", data)
+        ]
+        assert named == [], f"{folder} is named"
+
+
+@pytest.mark.parametrize("kind", ["python-wheel", "python-wheel-aarch64"], indirect=True)
+def test_the_library_is_small_and_runs_on_an_old_system(files: dict[str, bytes]) -> None:
+    assert len(files[LIBRARY]) <= 700 * 1024
+    # Amazon Linux 2, the oldest system of a Lambda runtime, has glibc 2.26.
+    assert numbers(least_glibc(files[LIBRARY])) <= (2, 26)
+
+
+@pytest.mark.parametrize("kind", ["python-wheel", "python-wheel-aarch64"], indirect=True)
+def test_the_wheel_is_for_every_cpython_and_that_old_system(kind: str, package: Package) -> None:
+    name = package(PACKAGES[kind]).name
+    found = re.fullmatch(r"keystart-[\d.]+-py3-none-(\S+)\.whl", name)
+    assert found is not None, name
+    systems = [re.fullmatch(r"manylinux_2_(\d+)_(x86_64|aarch64)", tag) for tag in found[1].split(".")]
+    assert [int(system[1]) <= 26 for system in systems if system] == [True], name

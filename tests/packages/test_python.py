@@ -1,0 +1,93 @@
+"""The wheel and the source distribution, installed by pip into an empty environment of each CPython."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from installed import CONSUMERS, Installed, example, run
+
+Package = Callable[[str], Path]
+
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+# What 3.10's wheels of cffi begin with; pyproject.toml promises it.
+OLDEST_CFFI = "1.15.0"
+
+
+def interpreter(version: str) -> str | None:
+    """A CPython that works and can make environments: on the PATH, or where pyenv puts them."""
+    candidates = [
+        shutil.which(f"python{version}"),
+        *Path.home().glob(f".pyenv/versions/{version}.*/bin/python"),
+    ]
+    check = f"import ensurepip, sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != '{version}')"
+    for candidate in candidates:
+        if candidate and subprocess.run([candidate, "-I", "-c", check], capture_output=True).returncode == 0:
+            return str(candidate)
+    return None
+
+
+def environment(folder: Path, version: str, *packages: str | Path, **variables: str) -> Path:
+    """The interpreter of a new environment with these packages and what they depend on."""
+    base = interpreter(version)
+    if base is None:
+        pytest.skip(f"this machine has no CPython {version}")
+    run(base, "-m", "venv", folder / "venv", cwd=folder)
+    python = folder / "venv/bin/python"
+    run(python, "-m", "pip", "install", "--quiet", *packages, cwd=folder, **variables)
+    return python
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where cargo builds the core from the source distribution: empty at first, then kept for the next Python."""
+    return tmp_path_factory.mktemp("target")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("kind", ["keystart-*_x86_64.whl", "keystart-*.tar.gz"], ids=["wheel", "sdist"])
+def test_it_installs_reads_and_is_typed(
+    kind: str, version: str, package: Package, store: Installed, target: Path, tmp_path: Path
+) -> None:
+    python = environment(tmp_path, version, package(kind), CARGO_TARGET_DIR=str(target))
+    consumer = shutil.copy(CONSUMERS / "consumer.py", tmp_path)
+    store.check(python, "-I", consumer, cwd=tmp_path)
+    # Not the settings of this repository, which find the sources.
+    mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--python-executable", str(python)]
+    assert run(*mypy, consumer, cwd=tmp_path).startswith("Success")
+
+
+def test_it_works_with_the_oldest_cffi_that_it_accepts(
+    package: Package, store: Installed, tmp_path: Path
+) -> None:
+    python = environment(tmp_path, "3.10", package("keystart-*_x86_64.whl"), f"cffi=={OLDEST_CFFI}")
+    store.check(python, "-I", CONSUMERS / "consumer.py", cwd=tmp_path)
+
+
+def test_the_example_of_the_readme_runs_as_it_stands(
+    package: Package, store: Installed, tmp_path: Path
+) -> None:
+    python = environment(tmp_path, "3.11", package("keystart-*_x86_64.whl"))
+    description = "from importlib.metadata import metadata; print(metadata('keystart').get_payload())"
+    readme = run(python, "-I", "-c", description, cwd=tmp_path)
+    (tmp_path / "function.py").write_text(example(readme, "python"))
+    call = "import function; print(function.handler({'amount': 7}, None))"
+    said = store.read(python, "-c", call, cwd=tmp_path)
+    assert (
+        said == "{'user': 'orders', 'charged': '7 with <Secret \"stripe/key\" (redacted)>', 'ready': True}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["keystart_extension-*.whl", "keystart_extension-*.tar.gz"], ids=["wheel", "sdist"]
+)
+def test_the_extension_installs_beside_the_reader(
+    kind: str, package: Package, store: Installed, tmp_path: Path
+) -> None:
+    python = environment(tmp_path, "3.11", package("keystart-*_x86_64.whl"), package(kind))
+    said = store.read(python.with_name("keystart"), "get", "stripe/key", cwd=tmp_path)
+    assert said == store.answer["text"]
