@@ -85,6 +85,18 @@ def test_what_would_copy_a_secret_is_refused(
     assert canary not in str(refused.value)
 
 
+@pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy, json.dumps])
+def test_a_client_and_a_snapshot_are_neither_copied_nor_shown_with_what_they_read(
+    take: Callable[[object], object], publisher: Publisher, client: keystart.Keystart, canary: str
+) -> None:
+    publisher.publish({"db": canary})
+    for reader in (client, client.snapshot()):
+        assert reader.get("db") == canary
+        assert canary not in repr(reader) + str(reader)
+        with pytest.raises(TypeError, match=rf"\b{type(reader).__name__}\b"):
+            take(reader)
+
+
 def test_no_attribute_of_a_secret_holds_its_value(
     publisher: Publisher, client: keystart.Keystart, canary: str
 ) -> None:

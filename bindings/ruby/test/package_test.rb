@@ -9,7 +9,7 @@ class PackageTest < KeystartTest
   RUBY = [RbConfig.ruby, "-w", "-I", File.join(HERE, "lib")].freeze
   CODES = %w[invalid_name invalid_option not_attached not_ready prefetch_failed layout_insecure manifest_invalid
              manifest_unsupported store_unreadable secret_not_found secret_unavailable secret_corrupt secret_not_text
-             secret_not_json snapshot_expired internal].freeze
+             secret_not_json snapshot_expired refresh_unavailable refresh_failed internal].freeze
 
   def test_what_can_be_seen_from_outside_is_what_is_promised
     classes = CODES.map { |code| code.split("_").map(&:capitalize).join.to_sym }

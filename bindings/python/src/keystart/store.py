@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # typing takes longer to load than the rest of this packa
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
-    from typing import Any, TypeVar
+    from typing import Any, NoReturn, TypeVar
 
     T = TypeVar("T")
 
@@ -91,6 +91,11 @@ class Reader:
         from . import mtls
 
         return self._at_one_instant(lambda one: mtls.context(one, prefix))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"A {type(self).__name__} cannot be pickled or copied: it may hold secrets. Make another."
+        )
 
     def _at_one_instant(self, question: Callable[[Snapshot], T]) -> T:
         """Asks several things of one generation; again of the next when it was collected meanwhile (contract 6.2.7)."""

@@ -20,6 +20,8 @@ module Keystart
   #       ├── SecretNotText         asked as text, is not
   #       ├── SecretNotJson         asked as JSON, is not
   #       ├── SnapshotExpired       the snapshot's generation was collected
+  #       ├── RefreshUnavailable    reserved (contract §9), as the next one is
+  #       ├── RefreshFailed
   #       └── Internal              a bug of Keystart
   #
   # No message holds bytes of a secret.
@@ -196,6 +198,14 @@ module Keystart
   end
 
   # Part of every reader's set. Nothing raises it here: a bug in plain Ruby shows itself as Ruby's own exception.
+  class RefreshUnavailable < Error
+    CODE = "refresh_unavailable"
+  end
+
+  class RefreshFailed < Error
+    CODE = "refresh_failed"
+  end
+
   class Internal < Error
     CODE = "internal"
   end
