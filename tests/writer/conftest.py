@@ -16,11 +16,18 @@ from seen import Readers  # noqa: E402
 
 
 @pytest.fixture(scope="session")
-def readers() -> Iterator[Readers]:
-    """The readers of all languages."""
+def runners() -> Iterator[Readers]:
+    """Started once: that takes longer than a test."""
     made = Readers(tuple(chosen_languages()))
     yield made
     made.close()
+
+
+@pytest.fixture
+def readers(runners: Readers) -> Iterator[Readers]:
+    """The readers of all languages."""
+    yield runners
+    runners.forget()
 
 
 @pytest.fixture(scope="session")

@@ -45,13 +45,15 @@ def program() -> str:
 
 
 class Writer:
-    """A writer of the store at `root`; `under` is the command that starts it, for one with other rights."""
+    """A writer of the store at `root`; `under` is the command that starts it with other rights."""
 
-    def __init__(self, root: Path, failpoint: str | None = None, under: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, root: Path, failpoint: str | None = None, under: tuple[str, ...] = (), copy: str | None = None
+    ) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "KEYSTART_FAILPOINT"}
         if failpoint is not None:
             environment["KEYSTART_FAILPOINT"] = failpoint
-        command = [*under, program(), str(root)]
+        command = [*under, copy or program(), str(root)]
         self._process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )

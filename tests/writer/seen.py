@@ -20,10 +20,18 @@ class Readers:
         self._running = ExitStack()
         self._asking = [self._running.enter_context(Runner(language)) for language in languages]
         self._holding = [self._running.enter_context(Runner(language)) for language in languages]
+        self._made: list[dict[str, Any]] = []
 
     def close(self) -> None:
         """Ends the runners."""
         self._running.close()
+
+    def forget(self) -> None:
+        """Drops what a test that failed between `begin` and `end` has left unanswered."""
+        if self._made:
+            for runner in (*self._asking, *self._holding):
+                runner.stop()
+        self._made = []
 
     def see(self, root: Path) -> str:
         """The name of the set that every new reader sees whole, or the code of the error that every one gets."""
@@ -50,6 +58,7 @@ class Readers:
         for runner in self._asking:
             runner.send(b'{"id": "tls/key", "continue": true}\n')
         pending = [runner for runner, made in zip(self._holding, self._made, strict=True) if "paused" in made]
+        self._made = []
         for runner in pending:
             runner.send(b'{"id": "tls/key", "continue": true}\n')
         clients = {_part_of(runner.receive("tls/key"), "tls/key") for runner in self._asking}

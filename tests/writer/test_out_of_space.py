@@ -1,0 +1,216 @@
+"""Takes the space away from a writer at every step: it says so, readers keep what they had, and it goes on later."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from disk import Disk
+from driven import OPEN, STOP, Refused, Writer, numbers, publishing, recover, store, tree
+from seen import Readers
+from test_killed import FAILPOINTS, IN_A_STOP, sweep
+
+NEW = "generations/.new-{}"
+SECRETS = [f"{NEW}/secrets/tls/cert", f"{NEW}/secrets/tls/key", f"{NEW}/manifest.json", ".state.json"]
+FOLDERS = [NEW, f"{NEW}/secrets", f"{NEW}/secrets/tls"]
+# Where each piece of room is used, for the first publish in a new root, and for another one.
+STEPS = {
+    "pages": ([".state.json", *SECRETS], SECRETS),
+    "files": (
+        [".", "lock", "generations", ".state.json", *FOLDERS, *SECRETS, ".current-{}"],
+        [*FOLDERS, *SECRETS, ".current-{}"],
+    ),
+}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with Disk.make(tmp_path) as made:
+        yield made
+
+
+def refused_at(told: Refused) -> str:
+    """Where there was no room."""
+    assert told.code == "store_unwritable"
+    found = re.search(r" cannot be written: ENOSPC at (\S+)\. There is no space left", str(told))
+    assert found, told
+    return found[1]
+
+
+def places(steps: list[str], number: int) -> set[str]:
+    return {step.format(number) for step in steps}
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_a_first_publish_tells_where_there_was_no_room_and_works_once_there_is(
+    kind: str, disk: Disk, readers: Readers
+) -> None:
+    told = set()
+    for room in range(100):
+        root = disk.path / f"store-{room}"
+        disk.fill(**{kind: room})
+        with Writer(root) as writer:
+            try:
+                writer.open()
+                writer.publish("one")
+            except Refused as refused:
+                told.add(refused_at(refused))
+                assert readers.see(root) == ("not_ready" if root.exists() else "not_attached")
+                disk.make_room()
+            else:
+                assert readers.see(root) == "one"
+                break
+        recover(root)
+        assert readers.see(root) == "next"
+        shutil.rmtree(root)
+    assert told == places(STEPS[kind][0], 1)
+
+
+@pytest.mark.parametrize("kind", STEPS)
+def test_another_publish_without_room_leaves_the_old_set_and_works_once_there_is(
+    kind: str, disk: Disk, readers: Readers
+) -> None:
+    told = set()
+    for room in range(100):
+        root = disk.path / f"store-{room}"
+        with Writer(root) as writer:
+            writer.open()
+            assert writer.publish("one") == 1
+            assert writer.publish("two") == 2
+            disk.fill(**{kind: room})
+            readers.begin(root)
+            try:
+                writer.publish("three")
+            except Refused as refused:
+                told.add(refused_at(refused))
+                assert readers.end() == ({"two"}, {"two"})
+                assert readers.see(root) == "two"
+                assert tree(root) == store(1, 2)
+                disk.make_room()
+                assert writer.publish("four") == 4
+                assert tree(root) == store(2, 4)
+                assert readers.see(root) == "four"
+            else:
+                readers.end()
+                assert readers.see(root) == "three"
+                break
+        recover(root)
+        shutil.rmtree(root)
+    assert told == places(STEPS[kind][1], 3)
+
+
+def published(root: Path, failpoint: str | None = None) -> None:
+    """Publishes two sets, and is killed while it opens or publishes the third, or never."""
+    with Writer(root) as writer:
+        for command in (OPEN, publishing("one"), publishing("two")):
+            writer.do(command)
+    with Writer(root, failpoint) as writer:
+        assert failpoint is None or any(
+            writer.dies(command) for command in (OPEN, *[publishing("three")] * 3, STOP)
+        )
+
+
+@pytest.mark.parametrize("failpoint", [name for name in FAILPOINTS if name not in IN_A_STOP])
+def test_a_writer_that_was_killed_on_a_full_disk_has_a_successor(
+    failpoint: str, disk: Disk, readers: Readers
+) -> None:
+    root = disk.path / "store"
+    published(root, failpoint)
+    used = numbers(root)
+    left = [path for path in (root / "generations").rglob("*") if path.is_file()]
+    disk.fill(pages=0, files=0)
+    with Writer(root) as writer:
+        if left:
+            writer.open()
+        else:
+            # Nothing of the one before can be given up, so nothing helps but more room.
+            with pytest.raises(Refused) as refused:
+                writer.open()
+            assert refused_at(refused.value) == ".state.json"
+        assert readers.see(root) == "not_ready"
+        disk.make_room()
+        if not left:
+            writer.open()
+        assert tree(root) == store()
+        assert writer.publish("four") > max(used)
+        assert readers.see(root) == "four"
+    recover(root)
+
+
+@pytest.mark.parametrize(
+    "failpoint", [name for name in FAILPOINTS if name.startswith(("3", "file made", "file removed"))]
+)
+def test_a_writer_that_is_killed_while_it_makes_room_on_a_full_disk_forgets_no_number(
+    failpoint: str, disk: Disk, core: Readers
+) -> None:
+    def killed(point: str) -> bool:
+        root = disk.path / point
+        # The link says 3, and state.json 2.
+        published(root, "6")
+        disk.fill(pages=0, files=0)
+        with Writer(root, point) as writer:
+            died = writer.dies(OPEN)
+        assert core.see(root) in {"three", "not_ready"}
+        assert max(numbers(root)) == 3, point
+        disk.make_room()
+        recover(root)
+        shutil.rmtree(root)
+        return died
+
+    assert sweep(failpoint, killed) > 0
+
+
+def test_a_writer_that_is_killed_while_it_clears_up_after_a_full_disk_leaves_the_old_set(
+    disk: Disk, readers: Readers
+) -> None:
+    told = []
+
+    def killed(point: str) -> bool:
+        root = disk.path / point
+        with Writer(root, point) as writer:
+            writer.open()
+            writer.publish("one")
+            disk.fill(pages=4)
+            try:
+                died = writer.dies(publishing("two"))
+            except Refused as refused:
+                told.append(refused_at(refused))
+                died = False
+        assert readers.see(root) == "one"
+        disk.make_room()
+        recover(root)
+        shutil.rmtree(root)
+        return died
+
+    assert sweep("file removed", killed) == 2, "the certificate and the key"
+    assert told == ["generations/.new-2/manifest.json"]
+
+
+def test_a_writer_stops_on_a_full_disk(disk: Disk, readers: Readers) -> None:
+    root = disk.path / "store"
+    with Writer(root) as writer:
+        writer.open()
+        writer.publish("one")
+        disk.fill(pages=0, files=0)
+        writer.stop()
+        assert tree(root) == store()
+    assert readers.see(root) == "not_ready"
+    assert b'"stopped"' in (root / "state.json").read_bytes()
+
+
+def test_a_writer_that_cannot_even_say_why_it_gives_up_tells_its_caller(disk: Disk, readers: Readers) -> None:
+    root = disk.path / "store"
+    with Writer(root) as writer:
+        writer.open()
+        disk.fill(pages=0, files=0)
+        with pytest.raises(Refused) as refused:
+            writer.fail()
+        assert refused_at(refused.value) == ".state.json"
+        assert tree(root) == store()
+        assert readers.see(root) == "not_ready"
+        disk.make_room()
+        writer.fail()
+        assert readers.see(root) == "prefetch_failed"

@@ -1,0 +1,159 @@
+"""Takes the right to write away: opening and publishing fail, nothing changes, and readers go on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from disk import mounted
+from driven import Refused, Writer, program, recover
+from seen import Readers
+
+NOBODY = 65534
+# Root is refused like anybody else without these two.
+ORDINARY = (
+    "setpriv",
+    *(f"--{these}=-dac_override,-dac_read_search" for these in ("bounding-set", "inh-caps")),
+)
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+
+
+def facts(root: Path) -> dict[str, tuple[int, int, int, bytes]]:
+    """Everything about what lies in a store but when it was last read."""
+    found = {}
+    for path in [root, *root.rglob("*")]:
+        stat = path.lstat()
+        content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        found[str(path.relative_to(root))] = (stat.st_mode, stat.st_uid, stat.st_mtime_ns, content)
+    return found
+
+
+def unchanged(before: dict[str, tuple[int, int, int, bytes]], root: Path) -> None:
+    """Sees that nothing has changed but state.json, which tells that a number was used up."""
+    after = facts(root)
+    for facts_of in (before, after):
+        del facts_of["state.json"], facts_of["."]
+    assert after == before
+
+
+def refused(errno: str, path: str, act: Callable[[], object]) -> None:
+    """Sees that the writer tells where the system refuses what."""
+    with pytest.raises(Refused, match=rf" cannot be written: {errno} at {path}\. ") as told:
+        act()
+    assert told.value.code == "store_unwritable"
+
+
+def with_old_set(root: Path) -> Path:
+    """The root, once a set is published there."""
+    with Writer(root) as writer:
+        writer.open()
+        writer.publish("old")
+    return root
+
+
+def test_a_root_on_a_read_only_file_system_is_refused_and_still_read(
+    tmp_path: Path, readers: Readers
+) -> None:
+    with mounted(tmp_path, "-t tmpfs tmpfs") as mount:
+        root = with_old_set(mount.path / "store")
+        before = facts(root)
+        mount.remount("ro")
+        for name in ("store", "new"):
+            with Writer(mount.path / name) as writer:
+                refused("EROFS", r"\.", writer.open)
+        assert readers.see(root) == "old"
+        assert facts(root) == before
+        mount.remount("rw")
+        recover(root)
+
+
+def test_a_read_only_mount_of_a_root_is_refused_and_still_read(tmp_path: Path, readers: Readers) -> None:
+    before = facts(with_old_set(tmp_path / "store"))
+    with mounted(tmp_path, f"--bind {tmp_path}") as mount:
+        mount.remount("bind,ro")
+        with Writer(mount.path / "store") as writer:
+            refused("EROFS", r"\.", writer.open)
+        assert readers.see(mount.path / "store") == "old"
+    assert facts(tmp_path / "store") == before
+
+
+def test_a_folder_that_becomes_read_only_ends_publishes_and_keeps_the_set(
+    tmp_path: Path, readers: Readers
+) -> None:
+    # The lock is open for writing, so the root cannot be mounted anew; what lies below it can.
+    generations = tmp_path / "store/generations"
+    generations.parent.mkdir(mode=0o700)
+    generations.mkdir()
+    with mounted(generations, "-t tmpfs tmpfs") as mount, Writer(mount.path.parent) as writer:
+        root = mount.path.parent
+        writer.open()
+        writer.publish("old")
+        before = facts(root)
+        readers.begin(root)
+        mount.remount("ro")
+        refused("EROFS", r"generations/\.new-2", lambda: writer.publish("new"))
+        assert readers.end() == ({"old"}, {"old"})
+        assert readers.see(root) == "old"
+        unchanged(before, root)
+        mount.remount("rw")
+        assert writer.publish("newer") == 3
+        assert readers.see(root) == "newer"
+
+
+def test_a_folder_whose_mode_forbids_ends_publishes_and_keeps_the_set(
+    tmp_path: Path, readers: Readers
+) -> None:
+    root = tmp_path / "store"
+    with Writer(root, under=ORDINARY if os.geteuid() == 0 else ()) as writer:
+        writer.open()
+        writer.publish("old")
+        (root / "generations").chmod(0o500)
+        before = facts(root)
+        refused("EACCES", r"generations/\.new-2", lambda: writer.publish("new"))
+        assert readers.see(root) == "old"
+        unchanged(before, root)
+        (root / "generations").chmod(0o700)
+        assert writer.publish("newer") == 3
+    recover(root)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach, with a copy of the writer: those of pytest are private."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a writer as another user")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        shutil.copy(program(), folder / "writer")
+        yield folder
+
+
+def opening_as_nobody(folder: Path, errno: str, path: str) -> None:
+    with Writer(folder / "store", under=AS_NOBODY, copy=str(folder / "writer")) as writer:
+        refused(errno, path, writer.open)
+
+
+def test_another_user_cannot_make_a_root_where_the_mode_forbids_it(open_folder: Path) -> None:
+    opening_as_nobody(open_folder, "EACCES", r"\.")
+    assert sorted(path.name for path in open_folder.iterdir()) == ["writer"]
+
+
+@pytest.mark.parametrize("private", ["generations", "lock"])
+def test_a_root_with_private_parts_of_another_user_is_refused_and_left_alone(
+    private: str, open_folder: Path, readers: Readers
+) -> None:
+    root = with_old_set(open_folder / "store")
+    for path in (root, *root.rglob("*")):
+        if path.name != private:
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    before = facts(root)
+    opening_as_nobody(open_folder, "EACCES", private)
+    assert facts(root) == before
+    for path in (root, *root.rglob("*")):
+        os.chown(path, 0, 0, follow_symlinks=False)
+    assert readers.see(root) == "old"
