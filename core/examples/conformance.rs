@@ -12,16 +12,21 @@ fn main() -> io::Result<()> {
     while let Some(line) = lines.next() {
         let request = parse(&line?)?;
         let id = &request["id"];
-        let outcome = match (reader(&request), request["pause"].as_str()) {
-            (Err(error), _) => Err(error),
-            (Ok(store), None) => ask(&store, &request),
-            (Ok(store), Some(pause)) => {
-                if pause == "asked" {
-                    // Only the answer after the pause counts.
-                    let _ = ask(&store, &request);
+        let outcome = match reader(&request) {
+            Err(error) => Err(error),
+            Ok(store) => {
+                let mut pause = request["pause"].clone();
+                while let Some(after) = pause.as_str() {
+                    if after == "asked" {
+                        // Only the answer after the last pause counts.
+                        let _ = ask(&store, &request);
+                    }
+                    write(&json!({"id": id, "paused": true}).to_string())?;
+                    pause = match lines.next().transpose()? {
+                        Some(line) => parse(&line)?["pause"].clone(),
+                        None => Value::Null,
+                    };
                 }
-                write(&json!({"id": id, "paused": true}).to_string())?;
-                lines.next().transpose()?;
                 ask(&store, &request)
             }
         };

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,12 +39,27 @@ class Case:
         """Why this machine or language cannot be asked, or None."""
         if language in self.exceptions:
             return f"{language}: {self.exceptions[language]}"
+        return self.reason_not_here()
+
+    def reason_not_here(self) -> str | None:
+        """Why this machine cannot be asked in any language, or None."""
         if self.requires_absent is not None and os.path.lexists(self.requires_absent):
             return f"{self.requires_absent} exists on this machine"
-        changed = self.ask.get("then", {}).get("change", {})
-        if os.geteuid() != 0 and ("owners" in self.store or "owners" in changed):
-            return "only root can give a file to another user"
+        described = [self.store, *(step["change"] for step in self.steps())]
+        if os.geteuid() != 0 and any("owners" in edits or "devices" in edits for edits in described):
+            return "only root can give a file to another user or make a device"
+        if any("devices" in edits for edits in described) and _without_devices(tempfile.gettempdir()):
+            return f"devices in {tempfile.gettempdir()} cannot be opened (nodev)"
         return None
+
+    def steps(self) -> list[dict[str, Any]]:
+        """The changes of the store under its reader, in turn."""
+        then = self.ask.get("then", [])
+        return then if isinstance(then, list) else [then]
+
+
+def _without_devices(folder: str) -> bool:
+    return bool(os.statvfs(folder).f_flag & os.ST_NODEV)
 
 
 def load(folder: Path = CASES) -> list[Case]:
@@ -92,8 +108,8 @@ def request(case: Case, place: Place) -> dict[str, Any]:
     """What a runner is sent for a case (README, "The protocol")."""
     ask = place.fill({key: value for key, value in case.ask.items() if key != "then"})
     sent = {"id": case.id, "root": str(place.root), "timeout_ms": 0, "env": {}, "via": "client", **ask}
-    if "then" in case.ask:
-        sent["pause"] = case.ask["then"]["after"]
+    for step in case.steps()[:1]:
+        sent["pause"] = step["after"]
     return sent
 
 

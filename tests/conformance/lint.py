@@ -1,21 +1,31 @@
-"""Judges the cases: their form, that each can fail, that each error is asked for. Asks no reader."""
+"""Judges the cases: their form, that each can fail, and that together they leave out nothing. Asks no reader."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import store
 from case import CASES, HERE, Case, Place, class_of, difference, load, request
+from contract import CONTRACT, clauses, codes, is_piece_of, messages, reader_codes, rules_without_number
 from wrong_readers import ALL, Trusting
 
-CONTRACT = HERE.parent.parent / "docs" / "contract.md"
+ELSEWHERE = HERE / "elsewhere.json"
+REPOSITORY = HERE.parent.parent
+# How a test is written in the language of its file; {} is its name.
+_TESTS = {
+    ".py": r"^ *(?:async )?def {}\(",
+    ".rs": r"^ *fn {}\(",
+    ".rb": r"^ *def {}$",
+    ".js": r"^ *test\('{}', ",
+}
 
 
 class Refused(Exception):
@@ -69,26 +79,78 @@ def problems(folder: Path, contract: Path = CONTRACT) -> list[str]:
         *_repetitions(cases),
         *_unknown_clauses(cases, clauses(contract)),
         *_other_languages(cases),
-        *_codes_without_case(cases, reader_codes(contract)),
+        *_unknown_codes(cases, contract),
         *_indifferent(cases),
     ]
 
 
-def clauses(contract: Path = CONTRACT) -> list[str]:
-    """The numbers of the contract's clauses, in its order."""
-    return re.findall(r"^- \*\*(\d+(?:\.\d+)+)\*\*", contract.read_text(), re.MULTILINE)
+Elsewhere = dict[str, dict[str, list[dict[str, str]]]]
 
 
-def reader_codes(contract: Path = CONTRACT) -> list[str]:
-    """The error codes that readers raise (contract 8.2: 101 to 306)."""
-    rows = re.findall(r"^\| `(\w+)` \| (\d+) \|", contract.read_text(), re.MULTILINE)
-    return [code for code, number in rows if 101 <= int(number) <= 306]
+def gaps(folder: Path = CASES, contract: Path = CONTRACT, elsewhere: Path = ELSEWHERE) -> list[str]:
+    """What the contract says and neither a case nor a test elsewhere asks, one sentence each."""
+    cases = load(folder)
+    tests = read_elsewhere(elsewhere)
+    errors = [case.expect["error"] for case in cases if "error" in case.expect]
+    asked = {case.clause for case in cases}
+    expected = {error["code"] for error in errors}
+    said = {piece for code, piece in messages(contract) if _is_said(code, piece, errors)}
+    known = [code for code in codes(contract) if not code.reserved]
+    return [
+        *(f"this rule has no number: {line}" for line in rules_without_number(contract)),
+        *_missing("clause", clauses(contract), asked, tests["instead_of_cases"]),
+        *_beside("clause", asked, tests["beside_cases"]),
+        *_missing("code", [code.name for code in known], expected, tests["codes"]),
+        *_missing("message", [piece for _, piece in messages(contract)], said, tests["messages"]),
+        *_tests_that_are_not_there(tests),
+    ]
 
 
-def clauses_without_case(folder: Path, contract: Path = CONTRACT) -> list[str]:
-    """For information: the clauses that no case names."""
-    named = {case.clause for case in load(folder)}
-    return [clause for clause in clauses(contract) if clause not in named]
+def read_elsewhere(file: Path = ELSEWHERE) -> Elsewhere:
+    """The tests that stand beside the cases or for them; each has `test` (path::name) and `reason`."""
+    read: Elsewhere = json.loads(file.read_text(), object_pairs_hook=_without_repetition)
+    return read
+
+
+def _is_said(code: str, piece: str, errors: Sequence[Mapping[str, str]]) -> bool:
+    return any(error["code"] == code and is_piece_of(piece, error["message"]) for error in errors)
+
+
+def _missing(what: str, all_of_them: list[str], asked: set[str], tests: Mapping[str, Any]) -> Iterator[str]:
+    for one in all_of_them:
+        if one not in asked and one not in tests:
+            yield f"no case asks and no test elsewhere is named for the {what} {one}"
+    for one in tests:
+        if one not in all_of_them:
+            yield f"elsewhere.json: the contract has no {what} {one}"
+        elif one in asked:
+            yield f"elsewhere.json: the {what} {one} has cases and needs no test in their place"
+
+
+def _beside(what: str, asked: set[str], tests: Mapping[str, Any]) -> Iterator[str]:
+    for one in tests:
+        if one not in asked:
+            yield f"elsewhere.json: the {what} {one} has no case for a test to stand beside"
+
+
+def _tests_that_are_not_there(elsewhere: Elsewhere) -> Iterator[str]:
+    for group in elsewhere.values():
+        for one, tests in group.items():
+            if not tests:
+                yield f"elsewhere.json: no test is named for {one}"
+            for test in tests:
+                file, _, name = test["test"].partition("::")
+                if not test["reason"].endswith("."):
+                    yield f"elsewhere.json: {one}: the reason is no sentence"
+                if not _is_there(REPOSITORY / file, name):
+                    yield f"elsewhere.json: {one}: there is no test {test['test']}"
+
+
+def _is_there(file: Path, name: str) -> bool:
+    pattern = _TESTS.get(file.suffix)
+    if pattern is None or not file.is_file():
+        return False
+    return re.search(pattern.format(re.escape(name)), file.read_text(), re.MULTILINE) is not None
 
 
 def _repetitions(cases: list[Case]) -> Iterator[str]:
@@ -116,18 +178,15 @@ def _other_languages(cases: list[Case]) -> Iterator[str]:
             yield f"{case.id}: only contract 6.4.6 lets languages differ, not {case.clause}"
 
 
-def _codes_without_case(cases: list[Case], codes: list[str]) -> Iterator[str]:
+def _unknown_codes(cases: list[Case], contract: Path) -> Iterator[str]:
     expected = {case.expect["error"]["code"] for case in cases if "error" in case.expect}
-    for code in codes:
-        if code not in expected:
-            yield f"no case expects the error {code}"
-    for code in sorted(expected.difference(codes)):
+    for code in sorted(expected.difference(reader_codes(contract))):
         yield f"{code} is expected, but the contract has no such error of readers"
 
 
 def _indifferent(cases: list[Case]) -> Iterator[str]:
     for case in cases:
-        if case.reason_to_skip("core") == "only root can give a file to another user":
+        if case.reason_not_here() is not None:
             continue
         try:
             can_fail = any(fails(reader, case) for reader in ALL)
@@ -143,12 +202,14 @@ def fails(reader: type[Trusting], case: Case) -> bool:
     """Whether a wrong reader answers something wrong. One that crashes has not answered."""
     with tempfile.TemporaryDirectory(prefix="keystart-lint-") as folder:
         place = Place(Path(folder).resolve() / "store", Path.cwd())
-        store.build(place.root, case.store)
+        # One of a crowd is enough to be wrong about it.
+        crowds = dict.fromkeys(case.store.get("crowds", {}), 1)
+        store.build(place.root, {**case.store, "crowds": crowds})
         wrong = reader(request(case, place))
-        if "then" in case.ask:
-            if case.ask["then"]["after"] == "asked":
+        for step in case.steps():
+            if step["after"] == "asked":
                 _answer(wrong)
-            store.change(place.root, case.ask["then"]["change"])
+            store.change(place.root, step["change"])
         answer = _answer(wrong)
         return answer is not None and difference(case, "python", answer, place) is not None
 
@@ -163,16 +224,30 @@ def _answer(wrong: Trusting) -> dict[str, Any] | None:
     return answer
 
 
-def main() -> int:
-    """Prints what is wrong, and for information which clauses have no case."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else CASES
-    found = problems(folder)
+def main(arguments: list[str] | None = None) -> int:
+    """Prints what is wrong; gives the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="lint.py",
+        description="Judges cases: their form, and that each can fail. The cases of this repository must also "
+        "ask, with the tests named in elsewhere.json, for each clause, error code and message of the contract.",
+        epilog="Exit codes: 0 nothing is wrong; 1 something is, and is printed.",
+    )
+    parser.add_argument("folder", type=Path, nargs="?", default=CASES, help="a folder of case files (*.json)")
+    folder = parser.parse_args(arguments).folder
+    try:
+        found = problems(folder)
+        complete = folder.resolve() == CASES
+        if not found and complete:
+            found = gaps()
+    except OSError as error:
+        found = [str(error)]
     for problem in found:
         print(f"lint: {problem}", file=sys.stderr)
     if not found:
-        cases = load(folder)
-        print(f"lint: {len(cases)} cases are well-formed, and each can fail")
-        print(f"lint: no case yet for {', '.join(clauses_without_case(folder)) or 'no clause'}")
+        print(f"lint: {len(load(folder))} cases are well-formed, and each can fail")
+        if complete:
+            counted = f"{len(clauses())} clauses, {len(codes())} error codes and {len(messages())} messages"
+            print(f"lint: {counted} of the contract have a case or a test")
     return 1 if found else 0
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,14 @@ class Runner:
 
     def _ask(self, case: Case, place: Place) -> dict[str, Any]:
         answer = self._exchange(request(case, place))
-        if answer.get("paused") is not True:
-            return answer
-        store.change(place.root, case.ask["then"]["change"])
-        return self._exchange({"id": case.id, "continue": True})
+        steps = case.steps()
+        for step, following in zip_longest(steps, steps[1:]):
+            if answer.get("paused") is not True:
+                break
+            store.change(place.root, step["change"])
+            pause = {"pause": following["after"]} if following else {}
+            answer = self._exchange({"id": case.id, "continue": True, **pause})
+        return answer
 
     def _exchange(self, message: dict[str, Any]) -> dict[str, Any]:
         self.send(json.dumps(message).encode() + b"\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -124,6 +125,30 @@ print(json.dumps({"id": asked["id"], "value": text}), flush=True)
         assert running.run(rotated) is None
 
 
+def test_the_store_changes_in_turn_while_the_runner_pauses() -> None:
+    pausing = """
+asked = json.loads(sys.stdin.readline())
+texts, pause = [], asked
+while "pause" in pause:
+    texts.append(pause["pause"] + open(asked["root"] + "/current/secrets/db").read())
+    print(json.dumps({"id": asked["id"], "paused": True}), flush=True)
+    pause = json.loads(sys.stdin.readline())
+texts.append(open(asked["root"] + "/current/secrets/db").read())
+print(json.dumps({"id": asked["id"], "value": " ".join(texts)}), flush=True)
+"""
+    steps = [
+        {"after": "made", "change": {"generation": 4, "secrets": {"db": " 4"}}},
+        {"after": "asked", "change": {"generation": 5, "secrets": {"db": "5"}}},
+    ]
+    twice = case(
+        store={"base": "good", "secrets": {"db": " 3"}},
+        ask={"call": "text", "name": "db", "then": steps},
+        expect={"value": "made 3 asked 4 5"},
+    )
+    with runner.Runner("python", program(pausing)) as running:
+        assert running.run(twice) is None
+
+
 ERROR = {"code": "secret_not_found", "message": "No {root}.", "secret": "db"}
 GIVEN = {
     "code": "secret_not_found",
@@ -223,6 +248,37 @@ def test_a_good_store_is_as_a_writer_leaves_it(tmp_path: Path) -> None:
     assert (root / "current").readlink() == Path("generations/3")
     entry = json.loads((root / "current/manifest.json").read_text())["secrets"]["tls/key"]
     assert (entry["path"], entry["size"], entry["encoding"]) == ("secrets/tls/key", 4, "utf-8")
+
+
+def test_nothing_is_built_behind_a_link(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o755)
+    (outside / "file").touch(mode=0o644)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    link = {"base": "none", "links": {"away": str(outside)}}
+    for edits in ({"modes": {"away": "0000"}}, {"modes": {"away/file": "0000"}}, {"fifos": ["away/file"]}):
+        with pytest.raises(ValueError, match=r"is a link|leads out"):
+            store.build(folder / "store", {**link, **edits})
+        shutil.rmtree(folder / "store")
+    assert (stat.S_IMODE(outside.stat().st_mode), stat.S_IMODE((outside / "file").stat().st_mode)) == (
+        0o755,
+        0o644,
+    )
+
+
+def test_a_manifest_is_filled_with_what_fits(tmp_path: Path) -> None:
+    store.build(tmp_path / "store", {"base": "good", "manifest": {"fill": 4096}})
+    text = (tmp_path / "store/current/manifest.json").read_bytes()
+    last = f"fill{len(json.loads(text)['secrets']) - 2:05}"
+    assert 4096 - len(json.dumps({last: json.loads(text)["secrets"][last]})) < len(text) <= 4096
+
+
+def test_certificate_and_key_are_pem() -> None:
+    for kind in ("certificate", "key"):
+        text = store.content({"pem": kind})
+        assert text.startswith(b"-----BEGIN ")
+        assert text.count(b"-----BEGIN ") == 1
 
 
 def test_cases_come_from_any_folder_and_an_empty_one_is_refused(tmp_path: Path) -> None:

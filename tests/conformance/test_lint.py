@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import contract
 import lint
 from case import CASES, HERE
 
@@ -32,9 +33,57 @@ def folder_with(folder: Path, *cases: dict[str, Any]) -> Path:
 
 
 def problems(folder: Path, *cases: dict[str, Any]) -> list[str]:
-    """What is wrong, without the complaint that a few cases do not ask for every error."""
-    found = lint.problems(folder_with(folder, *cases))
-    return [problem for problem in found if not problem.startswith("no case expects the error")]
+    return lint.problems(folder_with(folder, *cases))
+
+
+CLAUSES = """
+- **1.1** A rule for writers.
+- **1.2** A rule for readers, and for writers:
+  1. first; 2. then.
+
+| code | n | when |
+|---|---|---|
+| `not_ready` | 202 | waited |
+| `later` | 401 | reserved |
+| `internal` | 901 | a bug |
+
+- **8.4** The messages of readers:
+
+| code | message |
+|---|---|
+| `not_ready` | `The store at {root} is not ready: {what}.` |
+| | `{what}`: `it was stopped` (by `stop`), `{member} is wrong`; `{member}` is `format`, … |
+
+- **8.5** The end.
+"""
+NOT_READY = {
+    "id": "stopped",
+    "clause": "1.2",
+    "reason": "It says so.",
+    "store": {"base": "none"},
+    "ask": {"call": "names"},
+    "expect": {
+        "error": {
+            "code": "not_ready",
+            "message": "The store at {root} is not ready: it was stopped.",
+            "secret": None,
+        }
+    },
+}
+HERE_IS_A_TEST = "tests/conformance/test_lint.py::test_what_neither_a_case_nor_a_test_asks_is_told"
+
+
+def gaps(folder: Path, **elsewhere: dict[str, list[dict[str, str]]]) -> list[str]:
+    """What one case and these tests leave out of a small contract."""
+    (folder / "contract.md").write_text(CLAUSES)
+    groups: dict[str, Any] = {name: {} for name in ("instead_of_cases", "beside_cases", "codes", "messages")}
+    (folder / "elsewhere").write_text(json.dumps({**groups, **elsewhere}))
+    cases = folder_with(folder, NOT_READY)
+    return lint.gaps(cases, folder / "contract.md", folder / "elsewhere")
+
+
+def named(test: str = HERE_IS_A_TEST) -> list[dict[str, str]]:
+    return [{"test": test, "reason": "A reason."}]
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -52,6 +101,10 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 def test_the_cases_of_this_repository_are_accepted() -> None:
     assert lint.problems(CASES) == []
+
+
+def test_the_contract_has_no_rule_that_nothing_asks_for() -> None:
+    assert lint.gaps() == []
 
 
 def test_the_example_of_the_readme_is_one_of_the_cases() -> None:
@@ -114,10 +167,59 @@ def test_languages_may_differ_in_large_numbers_only(tmp_path: Path) -> None:
     assert problems(tmp_path, case) == ["keeps-newline: only contract 6.4.6 lets languages differ, not 6.5.1"]
 
 
-def test_an_error_of_readers_without_a_case_is_told(tmp_path: Path) -> None:
-    found = lint.problems(folder_with(tmp_path, GOOD))
-    assert "no case expects the error snapshot_expired" in found
-    assert len(found) == len(lint.reader_codes()) == 15
+def test_what_neither_a_case_nor_a_test_asks_is_told(tmp_path: Path) -> None:
+    nothing = "no case asks and no test elsewhere is named for the"
+    assert gaps(tmp_path) == [
+        f"{nothing} clause 1.1",
+        f"{nothing} clause 1.2.1",
+        f"{nothing} clause 1.2.2",
+        f"{nothing} clause 8.4",
+        f"{nothing} clause 8.5",
+        f"{nothing} code internal",
+        f"{nothing} message {{member}} is wrong",
+        f"{nothing} message : format is missing or wrong.",
+    ]
+
+
+def test_a_test_elsewhere_stands_for_a_case(tmp_path: Path) -> None:
+    clauses = dict.fromkeys(("1.1", "1.2.1", "1.2.2", "8.4", "8.5"), named())
+    messages = dict.fromkeys(("{member} is wrong", ": format is missing or wrong."), named())
+    codes = {"internal": named()}
+    assert gaps(tmp_path, instead_of_cases=clauses, codes=codes, messages=messages) == []
+    assert (
+        gaps(
+            tmp_path, instead_of_cases=clauses, codes=codes, messages=messages, beside_cases={"1.2": named()}
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "told"),
+    [
+        ({"instead_of_cases": {"1.9": named()}}, "the contract has no clause 1.9"),
+        ({"instead_of_cases": {"1.2": named()}}, "the clause 1.2 has cases and needs no test in their place"),
+        ({"beside_cases": {"1.1": named()}}, "the clause 1.1 has no case for a test to stand beside"),
+        ({"codes": {"not_ready": named()}}, "the code not_ready has cases and needs no test in their place"),
+        ({"codes": {"later": named()}}, "the contract has no code later"),
+        ({"instead_of_cases": {"1.1": []}}, "no test is named for 1.1"),
+        ({"instead_of_cases": {"1.1": named("no/file.py::test")}}, "1.1: there is no test no/file.py::test"),
+        (
+            {"instead_of_cases": {"1.1": named(HERE_IS_A_TEST[:-1])}},
+            f"1.1: there is no test {HERE_IS_A_TEST[:-1]}",
+        ),
+    ],
+)
+def test_a_wrong_entry_for_a_test_elsewhere_is_told(
+    tmp_path: Path, elsewhere: dict[str, Any], told: str
+) -> None:
+    assert f"elsewhere.json: {told}" in gaps(tmp_path, **elsewhere)
+
+
+def test_a_rule_without_a_number_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "contract.md"
+    file.write_text("- **1.1** A reader\n  MUST do this.\n\nA reader MUST do that.\n")
+    assert contract.rules_without_number(file) == ["A reader MUST do that."]
 
 
 def test_an_error_that_readers_do_not_have_is_refused(tmp_path: Path) -> None:
@@ -142,7 +244,12 @@ def test_a_store_that_cannot_be_built_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_clauses_without_a_case_are_listed(tmp_path: Path) -> None:
-    missing = lint.clauses_without_case(folder_with(tmp_path, GOOD))
-    assert "6.5.1" not in missing
-    assert "6.5.2" in missing
+def test_a_question_for_tls_that_no_wrong_reader_fails_is_refused(tmp_path: Path) -> None:
+    case = {
+        **GOOD,
+        "store": {"base": "good", "secrets": {"tls/cert": {"pem": "certificate"}, "tls/key": {"pem": "key"}}},
+        "ask": {"call": "tls", "prefix": "tls"},
+        "expect": {"value": {"usable": True}},
+    }
+    (problem,) = problems(tmp_path, case)
+    assert "tests nothing" in problem

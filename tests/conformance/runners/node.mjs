@@ -1,5 +1,7 @@
 // Asks the Node reader what the conformance harness asks, one JSON object a line; judges nothing.
 
+import { createSecureContext } from 'node:tls';
+
 import { Keystart, KeystartError, SecretNotText } from '../../../bindings/node/src/index.mjs';
 
 /** @typedef {import('../../../bindings/node/types/api.js').Reader} Reader */
@@ -24,6 +26,13 @@ function textOf(found) {
   }
 }
 
+/** @param {import('node:tls').SecureContextOptions} options */
+function tls(options) {
+  // Throws unless the certificate and the key are a pair.
+  createSecureContext(options);
+  return { usable: true };
+}
+
 /** @type {Record<string, (reader: Reader, asked: any) => unknown>} */
 const CALLS = {
   text: (reader, asked) => reader.get(asked.name),
@@ -33,6 +42,7 @@ const CALLS = {
   names: (reader, asked) => reader.names(asked.prefix),
   info: (reader, asked) => reader.info(asked.name),
   secret: (reader, asked) => secret(reader, asked.name),
+  tls: (reader, asked) => tls(reader.tls(asked.prefix)),
 };
 
 /**
@@ -94,10 +104,10 @@ async function answer(asked) {
   const made = outcome(() => readerFor(asked));
   if (!('value' in made)) return made;
   const ask = () => CALLS[asked.call](made.value, asked);
-  if (asked.pause !== undefined) {
-    if (asked.pause === 'asked') outcome(ask);
+  for (let { pause } = asked; pause !== undefined; ) {
+    if (pause === 'asked') outcome(ask);
     write({ id: asked.id, paused: true });
-    await lines.next();
+    ({ pause } = JSON.parse(/** @type {string} */ ((await lines.next()).value)));
   }
   return outcome(ask);
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,7 @@ CALLS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "names": lambda reader, asked: reader.names(asked.get("prefix")),
     "info": lambda reader, asked: reader.info(asked.get("name")),
     "secret": lambda reader, asked: secret(reader, asked.get("name")),
+    "tls": lambda reader, asked: {"usable": isinstance(reader.tls(asked.get("prefix")), ssl.SSLContext)},
 }
 
 
@@ -67,11 +69,12 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
     if "value" not in made:
         return made
     ask = CALLS[asked["call"]]
-    if "pause" in asked:
-        if asked["pause"] == "asked":
+    pause = asked.get("pause")
+    while pause is not None:
+        if pause == "asked":
             outcome(lambda: ask(made["value"], asked))
         write({"id": asked["id"], "paused": True})
-        sys.stdin.readline()
+        pause = json.loads(sys.stdin.readline()).get("pause")
     return outcome(lambda: ask(made["value"], asked))
 
 
