@@ -21,7 +21,6 @@ NODE = ROOT / "bindings/node"
 RUBY = ROOT / "bindings/ruby"
 NODE_RUNTIME = ROOT / "tests/e2e/runtimes/node"
 PACKAGE_TOOLS = ROOT / "tests/packages/tools"
-PACKAGE_TOOLS = ROOT / "tests/packages/tools"
 # One folder for everything that cargo builds: a second one would compile every crate again.
 os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
 
@@ -109,7 +108,7 @@ def conformance(session: nox.Session) -> None:
     if session.posargs:
         session.run("python", "tests/conformance/harness.py", *session.posargs)
     else:
-        session.run("pytest", "tests/conformance")
+        session.run("pytest", "tests/conformance", "tests/fuzz")
 
 
 @nox.session
@@ -126,6 +125,18 @@ def writer(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Ask all readers about made-up stores; `-- --stores N --seconds T --seed S --store K`."""
+    session.run("python", "tests/fuzz/fuzz.py", *session.posargs)
+
+
+@nox.session(name="fuzz-core")
+def fuzz_core(session: nox.Session) -> None:
+    """Fuzz each parser of the core by coverage; `-- --seconds N` for each of them (60 when left out)."""
+    session.run("python", "core/fuzz/run.py", *session.posargs)
+
+
+@nox.session
 def e2e(session: nox.Session) -> None:
     """Run the extension and functions in three languages in a simulator of Lambda."""
     node_reader(session)
@@ -138,15 +149,6 @@ def bench_readers(session: nox.Session) -> None:
     """Measure how fast the readers load and read; `-- --quick`, `--json`, `--strict`, `--write` the report."""
     node_reader(session)
     session.run("python", "benchmarks/readers/bench.py", *session.posargs)
-
-
-@nox.session
-def packages(session: nox.Session) -> None:
-    """Build what users install into dist/, and try it as installed; `-- --chroot` also in other Debians."""
-    npm_install(session, NODE)
-    npm_install(session, PACKAGE_TOOLS)
-    session.run("python", "tests/packages/build.py")
-    session.run("pytest", "tests/packages", *session.posargs)
 
 
 @nox.session

@@ -5,6 +5,8 @@
 pub mod error;
 mod failpoint;
 pub mod ffi;
+#[cfg(fuzzing)] // as cargo-fuzz builds it
+pub mod fuzzing;
 pub mod json;
 mod layout;
 pub mod manifest;

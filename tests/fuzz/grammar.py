@@ -6,6 +6,7 @@ in a value. A value here is already text, so a document may hold pieces that are
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 BORDER_NUMBERS = [
@@ -36,6 +37,7 @@ ESCAPES = {
     "\r": "\\r",
     "\t": "\\t",
 }
+PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 ODD_CHARACTERS = (
     '"\\/\b\f\n\r\t\0\x01\x1f\x7f\x80\xa0éß\u0130\u0131\u017f'
     "\u2028\u2029\u212a\ud7ff\ue000\ufeff\ufffd\uffff😀\U0010ffff"
@@ -172,6 +174,8 @@ class Grammar:
         if self._is_wrong():
             return random.choice(WRONG_STRINGS)
         escaping = random.choice([0.0, 0.0, 0.0, 0.2, 1.0])
+        if escaping == 0.0 and PLAIN.fullmatch(text):
+            return b'"' + text.encode() + b'"'
         return b'"' + b"".join(self._character(character, escaping) for character in text) + b'"'
 
     def _character(self, character: str, escaping: float) -> bytes:

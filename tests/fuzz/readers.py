@@ -23,7 +23,7 @@ MEMORY = Path("/dev/shm")
 
 
 # What store.py raises when a description contradicts itself.
-IMPOSSIBLE = (OSError, ValueError, KeyError, TypeError)
+IMPOSSIBLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 
 
 class Readers:

@@ -1,0 +1,8 @@
+//! state.rs gives the same verdict on a document however it is spelled, and reads back what it writes.
+
+#![no_main]
+
+use keystart_core::fuzzing;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| fuzzing::state(bytes));

@@ -1,0 +1,161 @@
+"""A short run of the fuzzer, and proof that it finds what is wrong, makes it small and writes a case."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "conformance"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import lint
+from fuzz import Tally, fuzz, main, make, write
+from judge import agree, judged
+from readers import Readers
+from runner import chosen_languages, command_of
+from shrink import shrunk
+
+CANARY = "QKVZXWMJHGQKVZXW"
+RUNNERS = Path(__file__).resolve().parent.parent / "conformance" / "runners"
+# The Python reader, but for one line.
+LIAR = """
+import os, sys
+sys.path.insert(0, {runners!r})
+import python
+{lie}
+python.main()
+"""
+TRIMS = (
+    'text = python.CALLS["text"]; python.CALLS["text"] = lambda reader, asked: text(reader, asked).strip()'
+)
+CRASHES = 'python.CALLS["info"] = lambda reader, asked: {}[asked["name"]]'
+DIES = 'python.CALLS["names"] = lambda reader, asked: os._exit(1)'
+HANGS = 'python.CALLS["path"] = lambda reader, asked: os.read(os.pipe()[0], 1)'
+
+
+def beside_a_liar(lie: str) -> dict[str, list[str]]:
+    liar = LIAR.format(runners=str(RUNNERS), lie=lie)
+    return {"core": command_of("core"), "python": [sys.executable, "-c", liar]}
+
+
+def found(lie: str, stores: int) -> Tally:
+    *_, tally = fuzz(beside_a_liar(lie), 1, range(stores))
+    return tally
+
+
+@pytest.mark.parametrize("seed", [20261123, SystemRandom().randrange(2**32)], ids=["the same", "another"])
+def test_all_readers_answer_the_same(seed: int, tmp_path: Path) -> None:
+    commands = {language: command_of(language) for language in chosen_languages()}
+    *_, tally = fuzz(commands, seed, range(192), jobs=2)
+    write(tally.findings, tmp_path)
+    assert not tally.findings, f"seed {seed}: {tally.findings}"
+    assert tally.stores == 192
+    assert len(tally.outcomes) > 8, f"seed {seed} asks too little: {tally.outcomes}"
+
+
+def test_a_reader_that_trims_is_found_and_a_small_case_written(tmp_path: Path) -> None:
+    tally = found(TRIMS, 100)
+    finding = next(finding for finding in tally.findings if finding.case["ask"]["call"] == "text")
+    assert finding.kind == "disagreement"
+    assert len(json.dumps([finding.case["store"], finding.case["ask"]])) < 120
+    assert "then" not in finding.case["ask"]
+
+    write(tally.findings, tmp_path)
+    lint.check_schema(tmp_path)
+    answers = json.loads((tmp_path / f"{finding.case['id']}.answers.txt").read_text())
+    assert answers["python"]["value"] == answers["core"]["value"].strip() != answers["core"]["value"]
+
+
+def test_an_exception_of_the_language_is_found() -> None:
+    assert "crash" in {finding.kind for finding in found(CRASHES, 24).findings}
+
+
+def test_a_reader_that_dies_is_found_and_the_others_are_heard() -> None:
+    finding = next(finding for finding in found(DIES, 1).findings if finding.kind == "no answer")
+    assert "ended without an answer" in finding.answers["python"]["failed"]
+    assert finding.answers["core"].keys() & {"value", "error"}
+
+
+def test_a_reader_that_hangs_is_ended_and_the_others_are_heard() -> None:
+    with Readers(beside_a_liar(HANGS), patience=1) as readers:
+        questions = [{"call": "names"}, {"call": "path", "name": "db"}, {"call": "names"}]
+        place = readers.place(0)
+        answers = readers.answers([(place, question) for question in questions])
+    assert "gave no answer within 1 s" in answers[1]["python"]["failed"]
+    assert [answer["core"]["error"]["code"] for answer in answers] == ["not_attached"] * 3
+    assert answers[2]["python"]["error"]["code"] == "not_attached"
+
+
+def test_bytes_of_a_secret_in_a_message_are_a_finding() -> None:
+    told = {
+        "code": "secret_not_json",
+        "message": f"not {CANARY[3:9]}",
+        "secret": "db",
+        "class": "SecretNotJson",
+    }
+    verdict = judged({"call": "json", "name": "db"}, {"core": {"error": told}}, CANARY)
+    assert verdict is not None
+    assert verdict.kind == "leak"
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"code": "internal", "class": "Internal"}, "internal"),
+        ({"class": "SecretNotFound"}, "class"),
+        ({"secret": None}, "secret"),
+        ({}, None),
+    ],
+)
+def test_an_error_that_no_reader_may_give_is_a_finding(change: dict[str, Any], kind: str | None) -> None:
+    error = {"code": "secret_not_json", "message": "no", "secret": "db", "class": "SecretNotJson", **change}
+    verdict = judged(
+        {"call": "json", "name": "db"}, {"core": {"error": error}, "node": {"error": error}}, CANARY
+    )
+    assert (verdict and verdict.kind) == kind
+
+
+def test_numbers_are_compared_by_contract_6_4_6() -> None:
+    large = 2**53 + 1
+    assert agree(large, float(large), rounded=True)
+    assert not agree(large, float(large), rounded=False)
+    assert agree({"a": [1, 2.0]}, {"a": [1.0, 2]}, rounded=False)
+    assert not agree(True, 1, rounded=True)
+    assert not agree("1", 1, rounded=True)
+
+
+def test_a_store_is_the_same_for_the_same_seed_and_number() -> None:
+    assert make(7, 41) == make(7, 41)
+    assert make(7, 41) != make(8, 41)
+
+
+def test_shrinking_leaves_what_is_needed() -> None:
+    document = {"store": {"files": {"a": "xxyzzxx", "b": "x"}, "links": {}}, "ask": [1, 2, 3]}
+
+    def interesting(candidate: Any) -> bool:
+        return "yz" in candidate.get("store", {}).get("files", {}).get("a", "") and 2 in candidate.get(
+            "ask", []
+        )
+
+    assert shrunk(document, interesting) == {"store": {"files": {"a": "yz"}}, "ask": [2]}
+
+
+def test_the_command_tells_wrong_arguments_and_shows_a_store(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--stores", "0"])
+    assert ended.value.code == 2
+    assert main(["--seed", "7", "--store", "41", "--show"]) == 0
+    assert json.loads(capsys.readouterr().out)["store"] == make(7, 41).description
+
+
+def test_the_command_ends_with_3_when_a_runner_cannot_be_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fuzz.command_of", lambda _: ["/nowhere/runner"])
+    assert main(["--stores", "1"]) == 3
+    assert "the runner of" in capsys.readouterr().err
