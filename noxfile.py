@@ -106,7 +106,8 @@ def conformance(session: nox.Session) -> None:
     """Hold every reader against the cases of the contract; `-- --cases DIR --language L` runs other cases."""
     session.run("cargo", "build", "--quiet", "--example", "conformance", external=True)
     if session.posargs:
-        session.run("python", "tests/conformance/harness.py", *session.posargs)
+        with session.chdir(session.invoked_from):  # DIR is relative to where the caller is
+            session.run("python", str(ROOT / "tests/conformance/harness.py"), *session.posargs)
     else:
         session.run("pytest", "tests/conformance", "tests/fuzz")
 

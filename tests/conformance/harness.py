@@ -9,20 +9,33 @@ from pathlib import Path
 from typing import Any
 
 import lint
+import page
 from case import CASES, LANGUAGES, Case, load
 from runner import Runner, RunnerFailed
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; gives its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.write_docs and (options.language or options.cases != CASES):
+        parser.error("--write-docs takes all languages and the cases of this repository")
     try:
         lint.check_schema(options.cases)
         cases = load(options.cases)
     except (OSError, lint.Refused) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
-    results = [_run(language, cases) for language in options.language or LANGUAGES]
+    if options.write_docs and (left_out := [reason for case in cases if (reason := case.reason_not_here())]):
+        print(
+            f"conformance: nothing is run: not every case can be asked here: {left_out[0]}", file=sys.stderr
+        )
+        return 2
+    try:
+        results = [_run(language, cases) for language in options.language or LANGUAGES]
+    except lint.Refused as error:
+        print(f"conformance: {error}", file=sys.stderr)
+        return 2
     if options.json:
         print(json.dumps(results, indent=2))
     else:
@@ -30,15 +43,18 @@ def main(arguments: list[str] | None = None) -> int:
             _print(result)
     if any(result["cannot_run"] for result in results):
         return 3
+    if options.write_docs:
+        page.write(cases, results)
     return 1 if any(result["failed"] for result in results) else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="harness.py",
+        prog="./dev conformance",
         description="Asks the readers what the cases ask and compares with what the cases expect.",
         epilog="Exit codes: 0 all as expected; 1 a reader does something else; 2 the cases or the arguments "
-        "are wrong; 3 a runner cannot be started.",
+        "are wrong; 3 a runner cannot be started. Without any argument ./dev conformance runs pytest, which "
+        "tests the harness and the linter too.",
     )
     parser.add_argument(
         "--cases", type=Path, default=CASES, metavar="DIR", help="a folder of case files (*.json)"
@@ -46,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--language", action="append", choices=LANGUAGES, help="may be repeated; all when left out"
     )
+    parser.add_argument("--write-docs", action="store_true", help="write docs/conformance.md from this run")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     return parser
 
@@ -63,7 +80,10 @@ def _run(language: str, cases: list[Case]) -> dict[str, Any]:
             if reason is not None:
                 result["skipped"][case.id] = reason
                 continue
-            different = runner.run(case)
+            try:
+                different = runner.run(case)
+            except (ValueError, KeyError, OSError) as error:
+                raise lint.Refused(f"{case.id}: its store cannot be built: {error}") from None
             if different is None:
                 result["passed"] += 1
             else:

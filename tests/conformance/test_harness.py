@@ -302,6 +302,22 @@ def test_the_command_refuses_cases_that_are_wrong(tmp_path: Path, capsys: pytest
     assert "some.json: 0: 'id' is a required property" in capsys.readouterr().err
 
 
+def test_the_command_refuses_a_store_that_cannot_be_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "command_of", lambda _: program(RIGHT))
+    one = {
+        "id": "some",
+        "clause": "6.5.1",
+        "reason": "A reason.",
+        "store": {"base": "none", "modes": {"x": "0700"}},
+    }
+    asked = {"ask": {"call": "text", "name": "db"}, "expect": {"value": "x"}}
+    (tmp_path / "some.json").write_text(json.dumps({"section": "Some", "cases": [{**one, **asked}]}))
+    assert harness.main(["--cases", str(tmp_path), "--language", "node"]) == 2
+    assert "some: its store cannot be built" in capsys.readouterr().err
+
+
 def test_the_command_prints_one_json_document(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
