@@ -25,7 +25,9 @@ function readRoot(given) {
   // Node would put U+FFFD for a lone surrogate, and open another path than the one that was given
   if (!root.isWellFormed()) throw errors.invalidRoot();
   const absolute = root.startsWith('/') ? root : `${workingFolder()}/${root}`;
-  return absolute.replace(/(?<=.)\/+$/s, '');
+  let end = absolute.length;
+  while (end > 1 && absolute[end - 1] === '/') end -= 1;
+  return absolute.slice(0, end);
 }
 
 function workingFolder() {
