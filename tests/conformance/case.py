@@ -94,6 +94,8 @@ class Place:
     def fill(self, data: Any) -> Any:
         """The same data with the placeholders in its strings replaced."""
         if isinstance(data, str):
+            if "{" not in data:
+                return data
             relative = os.path.relpath(self.root, self.cwd)
             data = data.replace("{root}", str(self.root)).replace("{cwd}", str(self.cwd))
             return data.replace("{relative}", relative)

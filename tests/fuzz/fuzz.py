@@ -7,11 +7,13 @@ import json
 import multiprocessing
 import os
 import sys
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -86,6 +88,19 @@ def make(seed: int, number: int, attempt: int = 0) -> Made:
     return Made(number, description, Questions(random, stores).make(description), canary)
 
 
+def built(seed: int, number: int, empty: Callable[[], Place]) -> tuple[Made, Place, int]:
+    """The first store of this number that can be built, where it is, and how many could not."""
+    for attempt in range(50):
+        made = make(seed, number, attempt)
+        place = empty()
+        try:
+            store.build(place.root, made.description)
+        except IMPOSSIBLE:
+            continue
+        return made, place, attempt
+    raise RuntimeError(f"store {number} of seed {seed} cannot be built in 50 tries")
+
+
 class Fuzzer:
     """Makes stores, asks about them, judges, and makes findings small."""
 
@@ -116,17 +131,10 @@ class Fuzzer:
         return tally
 
     def _built(self, number: int, tally: Tally) -> tuple[Made, Place]:
-        for attempt in range(50):
-            place = self._readers.place(number % BATCH)
-            try:
-                made = make(self._seed, number, attempt)
-                store.build(place.root, made.description)
-            except IMPOSSIBLE:
-                tally.unbuildable += 1
-                continue
-            tally.stores += 1
-            return made, place
-        raise RuntimeError(f"store {number} of seed {self._seed} cannot be built in 50 tries")
+        made, place, failed = built(self._seed, number, lambda: self._readers.place(number % BATCH))
+        tally.stores += 1
+        tally.unbuildable += failed
+        return made, place
 
     def _judge(self, made: Made, question: Question, answers: Answers, tally: Tally) -> None:
         tally.questions += 1
@@ -241,13 +249,13 @@ def fuzz(
     context = multiprocessing.get_context("spawn")
     workers: dict[connection.Connection, SpawnProcess] = {}
     try:
-        for _ in range(jobs):
+        for first in islice(batches, jobs):
             ours, theirs = context.Pipe()
             process = context.Process(target=_work, args=(theirs, commands, seed, patience))
             process.start()
             theirs.close()
             workers[ours] = process
-            ours.send(next(batches, None))
+            ours.send(first)
         working = set(workers)
         while working:
             for pipe in connection.wait(list(working)):
@@ -292,7 +300,10 @@ def main(arguments: list[str] | None = None) -> int:
     languages = options.language or list(LANGUAGES)
     numbers = range(options.stores) if options.store is None else range(options.store, options.store + 1)
     if options.show and options.store is not None:
-        made = make(seed, options.store)
+        with tempfile.TemporaryDirectory() as folder:
+            made, *_ = built(
+                seed, options.store, lambda: Place(Path(tempfile.mkdtemp(dir=folder)) / "store", Path.cwd())
+            )
         print(
             json.dumps({"store": made.description, "questions": made.questions}, indent=2, ensure_ascii=False)
         )
@@ -317,7 +328,10 @@ def main(arguments: list[str] | None = None) -> int:
     if tally.findings:
         write(tally.findings, options.out)
     if options.json:
-        print(json.dumps({"seed": seed, "seconds": round(took, 1), **asdict(tally)}, indent=2))
+        found = [vars(finding) for finding in tally.findings]
+        print(
+            json.dumps({"seed": seed, "seconds": round(took, 1), **vars(tally), "findings": found}, indent=2)
+        )
     else:
         _print(tally, seed, took, options.out)
     return 1 if tally.findings else 0

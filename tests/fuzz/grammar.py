@@ -138,7 +138,7 @@ class Grammar:
         if random.random() < 0.5:
             return random.choice(BORDER_NUMBERS).encode()
         digits = random.choice([1, 3, 15, 17, 20, 40, 307, 308, 309, 310, 400])
-        whole = str(random.randrange(1, 10)) + "".join(random.choices("0123456789", k=digits - 1))
+        whole = str(random.randrange(10 ** (digits - 1), 10**digits))
         fraction = (
             "." + "".join(random.choices("0123456789", k=random.choice([1, 5, 20, 350])))
             if random.random() < 0.3

@@ -81,11 +81,17 @@ class Questions:
             {"call": random.choice(["json", "text", "info"]), "name": random.choice(known or ["db"])},
         ]
         questions += [self._question(known) for _ in range(3)]
-        if random.random() < 0.25:
+        sound = made.keys() <= {"base", "generation", "secrets", "unavailable"}
+        if random.random() < (0.7 if sound else 0.15):
             question = self._question(known)
-            change = {"after": random.choice(["made", "asked"]), "change": self._stores.change(made)}
-            questions.append({**question, "then": change})
+            if random.random() < 0.5:
+                question["via"] = "snapshot"
+            steps = [self._step(made) for _ in range(random.choice([1, 1, 1, 2]))]
+            questions.append({**question, "then": steps if len(steps) > 1 else steps[0]})
         return questions
+
+    def _step(self, made: Description) -> dict[str, Any]:
+        return {"after": self._random.choice(["made", "asked"]), "change": self._stores.change(made)}
 
     def _question(self, known: list[str]) -> Question:
         random = self._random

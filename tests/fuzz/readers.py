@@ -78,20 +78,24 @@ class Readers:
         return found
 
     def answers_around(self, place: Place, question: Question) -> Answers | None:
-        """What each reader says before and after a change of the store; None when it cannot change so."""
-        asked = _request(place, question, "0")
-        found: Answers = {}
-        for language, runner in self._runners.items():
-            found[language] = _asked(runner, asked)
-        waiting = [language for language, answer in found.items() if answer.get("paused") is True]
+        """What each reader says after the changes of the store; None when it cannot change so."""
+        found = {
+            language: _asked(runner, _request(place, question, "0"))
+            for language, runner in self._runners.items()
+        }
+        steps = _case(question, "0").steps()
         possible = True
-        if waiting:
+        for step, following in zip(steps, [*steps[1:], None], strict=True):
+            waiting = [language for language, answer in found.items() if answer.get("paused") is True]
+            if not waiting:
+                break
             try:
-                store.change(place.root, question["then"]["change"])
+                store.change(place.root, step["change"])
             except IMPOSSIBLE:
                 possible = False
-        for language in waiting:
-            found[language] = _asked(self._runners[language], {"id": "0", "continue": True})
+            pause = {"pause": following["after"]} if following else {}
+            for language in waiting:
+                found[language] = _asked(self._runners[language], {"id": "0", "continue": True, **pause})
         return found if possible else None
 
     def _exchange(self, window: list[dict[str, Any]]) -> list[Answers]:
@@ -122,8 +126,12 @@ def _removed(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
+def _case(question: Question, number: str) -> Case:
+    return Case(number, "", {}, question, {}, {}, {}, None, "")
+
+
 def _request(place: Place, question: Question, number: str) -> dict[str, Any]:
-    return request(Case(number, "", {}, question, {}, {}, {}, None, ""), place)
+    return request(_case(question, number), place)
 
 
 def _asked(runner: Runner, asked: dict[str, Any]) -> dict[str, Any]:

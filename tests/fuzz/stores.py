@@ -134,7 +134,7 @@ class Stores:
                 self._values,
             ],
             weights=[4, 4, 4, 3, 1, 4, 5],
-            k=random.choices([1, 2, 3, 5], weights=[70, 15, 10, 5])[0],
+            k=random.choices([0, 1, 2, 3, 5], weights=[10, 65, 15, 7, 3])[0],
         )
         for step in recipe:
             step(made)
@@ -151,7 +151,7 @@ class Stores:
                 "generation": number + 1 if random.random() < 0.9 else max(1, number - 1)
             }
             published["secrets"] = {name: self._secret() for name in names if random.random() < 0.9}
-            if random.random() < 0.4:
+            if random.random() < 0.6:
                 old = f"generations/{number}"
                 published |= random.choice([{"removed": [old]}, {"moved": {old: "generations/.old"}}])
             if random.random() < 0.2:
@@ -255,18 +255,18 @@ class Stores:
             return
         edits = copy.deepcopy(edits)
         document = json.loads(store.manifest({"generation": 3, "secrets": {"db": ""}, **made}))
-        pointers = list(_pointers(document, ""))
+        pointers = _pointers(document, "")
         for pointer in random.sample(pointers, k=min(len(pointers), random.choice([1, 1, 1, 2]))):
-            if random.random() < 0.2:
-                edits.setdefault("remove", []).append(pointer)
-            else:
-                edits.setdefault("set", {})[pointer] = self._member_value(pointer)
+            if not _touches(edits, pointer):
+                if random.random() < 0.2:
+                    edits.setdefault("remove", []).append(pointer)
+                else:
+                    edits.setdefault("set", {})[pointer] = self._member_value(pointer)
         if random.random() < 0.1:
             name = random.choice(PLAIN_NAMES + ODD_NAMES + WRONG_NAMES).encode(errors="replace").decode()
-            escaped = name.replace("~", "~0").replace("/", "~1")
-            edits.setdefault("set", {})[f"/{random.choice(['secrets', 'unavailable'])}/{escaped}"] = (
-                self._entry_value(name)
-            )
+            pointer = f"/{random.choice(['secrets', 'unavailable'])}/{_escaped(name)}"
+            if not _touches(edits, pointer):
+                edits.setdefault("set", {})[pointer] = self._entry_value(name)
         made["manifest"] = edits
 
     def _member_value(self, pointer: str) -> Any:
@@ -325,7 +325,7 @@ class Stores:
             "generations",
             folder,
             f"{folder}/manifest.json",
-            *inner,
+            *sorted(inner),
             *secrets * 2,
         ]
         for _ in range(random.choice([1, 1, 1, 2, 3])):
@@ -593,6 +593,16 @@ def _pointers(document: Any, before: str) -> list[str]:
         return []
     found = []
     for name, value in document.items():
-        pointer = f"{before}/{name.replace('~', '~0').replace('/', '~1')}"
+        pointer = f"{before}/{_escaped(name)}"
         found += [pointer, *_pointers(value, pointer)]
     return found
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _touches(edits: Description, pointer: str) -> bool:
+    """Whether something in, at or around this place is changed already."""
+    changed = [*edits.get("set", {}), *edits.get("remove", [])]
+    return any(f"{one}/".startswith(f"{pointer}/") or f"{pointer}/".startswith(f"{one}/") for one in changed)

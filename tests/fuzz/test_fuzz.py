@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from random import SystemRandom
@@ -33,8 +35,9 @@ python.main()
 TRIMS = (
     'text = python.CALLS["text"]; python.CALLS["text"] = lambda reader, asked: text(reader, asked).strip()'
 )
+DIFFERS = 'python.CALLS["names"] = lambda reader, asked: None'
 CRASHES = 'python.CALLS["info"] = lambda reader, asked: {}[asked["name"]]'
-DIES = 'python.CALLS["names"] = lambda reader, asked: os._exit(1)'
+DIES = 'python.CALLS["path"] = lambda reader, asked: os._exit(1)'
 HANGS = 'python.CALLS["path"] = lambda reader, asked: os.read(os.pipe()[0], 1)'
 
 
@@ -75,18 +78,20 @@ def test_an_exception_of_the_language_is_found() -> None:
     assert "crash" in {finding.kind for finding in found(CRASHES, 24).findings}
 
 
-def test_a_reader_that_dies_is_found_and_the_others_are_heard() -> None:
-    finding = next(finding for finding in found(DIES, 1).findings if finding.kind == "no answer")
-    assert "ended without an answer" in finding.answers["python"]["failed"]
-    assert finding.answers["core"].keys() & {"value", "error"}
-
-
-def test_a_reader_that_hangs_is_ended_and_the_others_are_heard() -> None:
-    with Readers(beside_a_liar(HANGS), patience=1) as readers:
+@pytest.mark.parametrize(
+    ("lie", "told"),
+    [(DIES, "ended without an answer"), (HANGS, "gave no answer within 1 s")],
+    ids=["dies", "hangs"],
+)
+def test_a_reader_that_gives_no_answer_is_found_and_the_others_are_heard(lie: str, told: str) -> None:
+    with Readers(beside_a_liar(lie), patience=1) as readers:
         questions = [{"call": "names"}, {"call": "path", "name": "db"}, {"call": "names"}]
         place = readers.place(0)
         answers = readers.answers([(place, question) for question in questions])
-    assert "gave no answer within 1 s" in answers[1]["python"]["failed"]
+    verdict = judged(questions[1], answers[1], CANARY)
+    assert verdict is not None
+    assert verdict.kind == "no answer"
+    assert told in verdict.what
     assert [answer["core"]["error"]["code"] for answer in answers] == ["not_attached"] * 3
     assert answers[2]["python"]["error"]["code"] == "not_attached"
 
@@ -129,8 +134,16 @@ def test_numbers_are_compared_by_contract_6_4_6() -> None:
     assert not agree("1", 1, rounded=True)
 
 
-def test_a_store_is_the_same_for_the_same_seed_and_number() -> None:
-    assert make(7, 41) == make(7, 41)
+def test_a_store_is_the_same_for_the_same_seed_and_number_in_every_process() -> None:
+    code = "import sys, fuzz; print([fuzz.make(7, number) for number in range(200)])"
+    folders = os.pathsep.join(map(str, (RUNNERS.parent, RUNNERS.parent.parent / "fuzz")))
+
+    def made(hash_seed: str) -> str:
+        environment = {**os.environ, "PYTHONPATH": folders, "PYTHONHASHSEED": hash_seed}
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    assert made("1") == made("2") == f"{[make(7, number) for number in range(200)]}\n"
     assert make(7, 41) != make(8, 41)
 
 
@@ -151,6 +164,17 @@ def test_the_command_tells_wrong_arguments_and_shows_a_store(capsys: pytest.Capt
     assert ended.value.code == 2
     assert main(["--seed", "7", "--store", "41", "--show"]) == 0
     assert json.loads(capsys.readouterr().out)["store"] == make(7, 41).description
+
+
+def test_the_command_ends_with_1_when_something_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("fuzz.command_of", beside_a_liar(DIFFERS).get)
+    asked = f"--language core --language python --seed 1 --store 0 --out {tmp_path}".split()
+    assert main([*asked, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["findings"][0]["kind"] == "disagreement"
+    lint.check_schema(tmp_path)
+    assert (tmp_path / "found-1-0.json").exists()
 
 
 def test_the_command_ends_with_3_when_a_runner_cannot_be_started(
