@@ -136,6 +136,35 @@ mod tests {
         }
 
         #[test]
+        fn the_distance_is_that_of_the_definition(a in "[abc]{0,6}", b in "[abc]{0,6}") {
+            fn defined(a: &[u8], b: &[u8]) -> usize {
+                match (a, b) {
+                    (_, []) => a.len(),
+                    ([], _) => b.len(),
+                    ([x, left @ ..], [y, right @ ..]) if x == y => defined(left, right),
+                    ([_, left @ ..], [_, right @ ..]) => {
+                        1 + defined(left, b).min(defined(a, right)).min(defined(left, right))
+                    }
+                }
+            }
+            prop_assert_eq!(distance(a.as_bytes(), b.as_bytes()), defined(a.as_bytes(), b.as_bytes()));
+        }
+
+        #[test]
+        fn none_of_the_names_that_are_left_out_is_nearer(
+            asked in "[ab]{1,9}", others in proptest::collection::btree_set("[ab]{1,9}", 0..9),
+        ) {
+            let near = nearest(&asked, others.iter().map(String::as_str));
+            let rank = |name: &str| (distance(asked.as_bytes(), name.as_bytes()), name.to_owned());
+            prop_assert!(near.is_sorted_by_key(|name| rank(name)));
+            let limit = (asked.len() / 3).max(2);
+            let left_out = others.iter().filter(|name| !near.contains(&name.as_str()) && rank(name).0 <= limit);
+            for name in left_out {
+                prop_assert!(near.len() == MAX_SUGGESTIONS && rank(name) > rank(near[2]));
+            }
+        }
+
+        #[test]
         fn the_distance_is_a_metric(a in "[abc]{0,9}", b in "[abc]{0,9}", c in "[abc]{0,9}") {
             let between = |x: &str, y: &str| distance(x.as_bytes(), y.as_bytes());
             prop_assert_eq!(between(&a, &b), between(&b, &a));

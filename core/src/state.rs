@@ -252,6 +252,24 @@ mod tests {
 
     proptest! {
         #[test]
+        fn the_verdict_does_not_depend_on_the_spelling(
+            at in 0..GOOD.len(), length in 0_usize..12, piece in "[\\[\\]{}:,\"\\\\0-9a-z.-]{0,6}",
+        ) {
+            let end = (at + length).min(GOOD.len());
+            let text = format!("{}{piece}{}", &GOOD[..at], &GOOD[end..]);
+            let verdict = State::parse(text.as_bytes());
+            match json::parse(text.as_bytes()) {
+                Ok(document) => prop_assert_eq!(State::parse(document.to_string().as_bytes()), verdict),
+                Err(_) => prop_assert_eq!(verdict, None),
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert_eq!(State::parse(&bytes), None);
+        }
+
+        #[test]
         fn what_was_written_is_read_back(
             message in proptest::option::of(any::<String>()),
             names in proptest::collection::vec(any::<String>(), 0..4),
