@@ -37,12 +37,12 @@ class PackageTest < KeystartTest
     end
   end
 
-  def test_requiring_it_loads_no_json_openssl_time_or_set
+  def test_requiring_it_loads_nothing_else
     program = 'before = $LOADED_FEATURES.dup; require "keystart"; puts $LOADED_FEATURES - before'
     said, status = Open3.capture2e(*RUBY, "--disable-gems", "-e", program)
     assert status.success?, said
-    others = said.lines(chomp: true).reject { |file| file.start_with?(File.join(HERE, "lib/")) }
-    assert_equal ["strscan"], others.map { |file| File.basename(file, ".*") }
+    refute_empty said
+    assert_empty said.lines(chomp: true).reject { |file| file.start_with?(File.join(HERE, "lib/")) }
   end
 
   def test_no_file_gives_a_warning

@@ -13,7 +13,13 @@ class TestingTest < Minitest::Test
     @variables.each_key { |name| ENV.delete(name) }
   end
 
-  def teardown = ENV.update(@variables)
+  def teardown
+    ENV.delete("KEYSTART_DIR")
+    ENV.update(@variables)
+    # Otherwise the tests of other files would go on with the client of a store that is gone.
+    Keystart.instance_variable_set(:@client, nil)
+    super
+  end
 
   def test_the_default_client_reads_what_was_published
     config = { "pool" => [1, 2], "größe" => nil }

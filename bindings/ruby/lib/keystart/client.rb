@@ -124,6 +124,7 @@ module Keystart
 
     # The state, or nil for one that is broken, as one that cannot be read is too (contract 3.5).
     def read_state
+      require_relative "state" # loaded by those who wait only
       bytes = @store.read("state.json", State::LONGEST)
       State.parse(bytes) if String === bytes && bytes.bytesize <= State::LONGEST
     rescue LayoutInsecure, StoreUnreadable

@@ -1,11 +1,10 @@
 # frozen_string_literal: true
 
-require "strscan"
-
 module Keystart
   # Parses JSON by RFC 8259 and contract 6.4 and nothing more; it does not write any.
   #
-  # Ruby's json library accepts comments, NaN and more, and what it accepts differs between its versions.
+  # Ruby's json library accepts comments, NaN and more, and what it accepts differs between its versions; strscan takes
+  # longer to load than all of this. So it goes over the bytes by itself.
   class Json
     # Says nothing about the text, which may be a secret.
     class Invalid < StandardError
@@ -17,37 +16,35 @@ module Keystart
     INFINITE = (1 << 1024) - (1 << 970)
     NOTHING = Rational(1, 1 << 1075)
 
-    SPACE = /[ \t\r\n]*/
-    COMMA = /[ \t\r\n]*,[ \t\r\n]*/
-    COLON = /[ \t\r\n]*:[ \t\r\n]*/
-    OBJECT = /\{[ \t\r\n]*/
-    OBJECT_END = /[ \t\r\n]*\}/
-    ARRAY = /\[[ \t\r\n]*/
-    ARRAY_END = /[ \t\r\n]*\]/
-    NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/
-    PLAIN = /[^"\\\x00-\x1F]*/
-    ESCAPE = %r{\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})}
-    LOW_SURROGATE = /\\u[dD][c-fC-F][0-9A-Fa-f]{2}/
-    ESCAPES = { '\\"' => '"', "\\\\" => "\\", "\\/" => "/", '\\b' => "\b", '\\f' => "\f", '\\n' => "\n",
-                '\\r' => "\r", '\\t' => "\t" }.freeze
+    SPACE = [0x20, 0x09, 0x0A, 0x0D].freeze
+    QUOTE = 0x22
+    BACKSLASH = 0x5C
+    NUMBER = /\G-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/n
+    # What ends a run of plain characters in a string: its end, an escape, or what must not be there.
+    NOT_PLAIN = /["\\\x00-\x1F]/n
+    ESCAPES = { '"' => '"', "\\" => "\\", "/" => "/", "b" => "\b", "f" => "\f", "n" => "\n", "r" => "\r",
+                "t" => "\t" }.freeze
+    HIGH_SURROGATES = (0xD800..0xDBFF)
+    LOW_SURROGATES = (0xDC00..0xDFFF)
 
     # The value, new with each call, or Invalid.
     def self.parse(bytes)
-      text = bytes.dup.force_encoding(Encoding::UTF_8)
-      raise Invalid unless text.valid_encoding?
+      raise Invalid unless bytes.dup.force_encoding(Encoding::UTF_8).valid_encoding?
 
-      new(text).document
+      new(bytes.b).document
     end
 
+    # `text` is tagged as binary, so that a place in it is found at once.
     def initialize(text)
-      @scanner = StringScanner.new(text)
+      @text = text
+      @at = 0
     end
 
     def document
-      @scanner.skip(SPACE)
+      skip_space
       value = value(0)
-      @scanner.skip(SPACE)
-      raise Invalid unless @scanner.eos?
+      skip_space
+      raise Invalid unless @at == @text.bytesize
 
       value
     end
@@ -55,13 +52,13 @@ module Keystart
     private
 
     def value(depth)
-      if @scanner.skip(/"/) then string
-      elsif @scanner.skip(OBJECT) then object(depth + 1)
-      elsif @scanner.skip(ARRAY) then array(depth + 1)
-      elsif (token = @scanner.scan(NUMBER)) then number(token)
-      elsif @scanner.skip(/true/) then true
-      elsif @scanner.skip(/false/) then false
-      elsif @scanner.skip(/null/) then nil
+      if take?(QUOTE) then string
+      elsif take?(0x7B) then object(depth + 1)
+      elsif take?(0x5B) then array(depth + 1)
+      elsif (token = NUMBER.match(@text, @at)) then number(token)
+      elsif word?("true") then true
+      elsif word?("false") then false
+      elsif word?("null") then nil
       else
         raise Invalid
       end
@@ -71,15 +68,16 @@ module Keystart
       raise Invalid if depth > DEEPEST
 
       members = {}
-      return members if @scanner.skip(OBJECT_END)
+      skip_space
+      return members if take?(0x7D)
 
       loop do
-        name = @scanner.skip(/"/) ? string.freeze : raise(Invalid)
-        @scanner.skip(COLON) or raise Invalid
+        name = take?(QUOTE) ? string.freeze : raise(Invalid)
+        skip_space
+        take?(0x3A) or raise Invalid
+        skip_space
         members[name] = value(depth)
-        return members if @scanner.skip(OBJECT_END)
-
-        @scanner.skip(COMMA) or raise Invalid
+        return members unless another?(0x7D)
       end
     end
 
@@ -87,44 +85,105 @@ module Keystart
       raise Invalid if depth > DEEPEST
 
       elements = []
-      return elements if @scanner.skip(ARRAY_END)
+      skip_space
+      return elements if take?(0x5D)
 
       loop do
         elements << value(depth)
-        return elements if @scanner.skip(ARRAY_END)
-
-        @scanner.skip(COMMA) or raise Invalid
+        return elements unless another?(0x5D)
       end
+    end
+
+    # Goes over a comma to what must follow it, or over the end.
+    def another?(closing)
+      skip_space
+      return false if take?(closing)
+
+      take?(0x2C) or raise Invalid
+      skip_space
+      true
+    end
+
+    def skip_space
+      while (byte = @text.getbyte(@at)) && byte <= 0x20
+        SPACE.include?(byte) or raise Invalid
+        @at += 1
+      end
+    end
+
+    def take?(byte)
+      return false unless @text.getbyte(@at) == byte
+
+      @at += 1
+      true
+    end
+
+    def word?(word)
+      return false unless @text.byteslice(@at, word.length) == word
+
+      @at += word.length
+      true
     end
 
     # What follows an opening quotation mark, up to and with the closing one.
     def string
-      text = @scanner.scan(PLAIN)
-      until @scanner.skip(/"/)
-        escape = @scanner.scan(ESCAPE) or raise Invalid
-        text << (ESCAPES[escape] || character(escape)) << @scanner.scan(PLAIN)
-      end
-      text
+      stop = @text.index('"', @at) or raise Invalid
+      text = @text.byteslice(@at, stop - @at)
+      return escaped_string if text.match?(NOT_PLAIN)
+
+      @at = stop + 1
+      text.force_encoding(Encoding::UTF_8)
     end
 
-    def character(escape)
-      unit = escape[2..].hex
-      case unit
-      when 0xD800..0xDBFF
-        low = @scanner.scan(LOW_SURROGATE) or raise Invalid
-        unit = 0x10000 + ((unit - 0xD800) << 10) + (low[2..].hex - 0xDC00)
-      when 0xDC00..0xDFFF
-        raise Invalid
+    def escaped_string
+      text = "".b
+      loop do
+        stop = @text.index(NOT_PLAIN, @at) or raise Invalid
+        text << @text.byteslice(@at, stop - @at)
+        @at = stop
+        return text.force_encoding(Encoding::UTF_8) if take?(QUOTE)
+
+        take?(BACKSLASH) or raise Invalid
+        text << escape
       end
-      [unit].pack("U")
+    end
+
+    # What follows a backslash, as bytes.
+    def escape
+      letter = @text[@at]
+      @at += 1
+      letter == "u" ? character : ESCAPES[letter] || raise(Invalid)
+    end
+
+    def character
+      unit = code_unit
+      raise Invalid if LOW_SURROGATES.cover?(unit)
+
+      if HIGH_SURROGATES.cover?(unit)
+        low = word?("\\u") ? code_unit : raise(Invalid)
+        raise Invalid unless LOW_SURROGATES.cover?(low)
+
+        unit = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00)
+      end
+      [unit].pack("U").b
+    end
+
+    def code_unit
+      digits = @text.byteslice(@at, 4)
+      raise Invalid unless digits.match?(/\A[0-9A-Fa-f]{4}\z/)
+
+      @at += 4
+      digits.hex
     end
 
     def number(token)
-      return float(token) if @scanner[1] || @scanner[2]
+      text, fraction, exponent = token.to_a
+      @at += text.length
+      return float(text, exponent) if fraction || exponent
       # 309 digits and a sign; a longer one is not worked out.
-      raise Invalid if token.length > 310
+      raise Invalid if text.length > 310
 
-      whole = Integer(token, 10)
+      whole = Integer(text, 10)
       raise Invalid if whole.abs >= INFINITE
 
       whole
@@ -132,14 +191,14 @@ module Keystart
 
     # Under -w, Float() prints a number that is too large or too small, a piece of a secret, to stderr. So only
     # what surely fits is handed over unseen.
-    def float(token)
-      return Float(token) if token.length < 100 && (@scanner[2].nil? || @scanner[2].count("0-9") < 3)
+    def float(text, exponent)
+      return Float(text) if text.length < 100 && (exponent.nil? || exponent.count("0-9") < 3)
 
-      size = exact_size(token)
+      size = exact_size(text)
       raise Invalid if size >= INFINITE
-      return Float(token.start_with?("-") ? "-0" : "0") if size <= NOTHING
+      return Float(text.start_with?("-") ? "-0" : "0") if size <= NOTHING
 
-      Float(token)
+      Float(text)
     end
 
     # The number without its sign as a Rational; 0 or INFINITE, without a power of ten worked out, when it is

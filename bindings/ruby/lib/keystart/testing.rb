@@ -4,6 +4,7 @@ require "fileutils"
 require "json"
 require "tmpdir"
 require "keystart"
+require_relative "state"
 
 module Keystart
   # Publishes stores in temporary folders, so that a function is tested as it is, without Lambda or an extension.
