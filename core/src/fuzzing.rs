@@ -1,5 +1,7 @@
 //! What the targets in core/fuzz call of modules that are private, with what must hold for any input.
 
+#![expect(clippy::missing_panics_doc, reason = "a panic is how a target tells a finding")]
+
 use crate::error::Code;
 use crate::json;
 use crate::manifest::{Identity, Manifest};

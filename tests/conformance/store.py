@@ -8,6 +8,7 @@ published generation, `state`, `removed`, `files`, `crowds`, `moved`, `hard_link
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import os
 import shutil
@@ -136,7 +137,8 @@ def manifest(described: Description) -> bytes:
         "secrets": {name: _entry(name, content(value)) for name, value in described["secrets"].items()},
         "unavailable": described.get("unavailable", {}),
     }
-    return _edited(document, described.get("manifest", {}))
+    # A copy: what is edited came from the description, which must mean the same the next time.
+    return _edited(copy.deepcopy(document), copy.deepcopy(described.get("manifest", {})))
 
 
 def _entry(name: str, value: bytes) -> dict[str, object]:

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "conformance"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import lint
+import store
 from fuzz import Tally, fuzz, main, make, write
 from judge import agree, judged
 from readers import Readers
@@ -145,6 +146,17 @@ def test_a_store_is_the_same_for_the_same_seed_and_number_in_every_process() -> 
 
     assert made("1") == made("2") == f"{[make(7, number) for number in range(200)]}\n"
     assert make(7, 41) != make(8, 41)
+
+
+def test_a_description_means_the_same_the_second_time() -> None:
+    missing = {"db": {"code": "c", "message": "m"}}
+    described = {
+        "generation": 3,
+        "secrets": {},
+        "unavailable": missing,
+        "manifest": {"remove": ["/unavailable/db/message"]},
+    }
+    assert store.manifest(described) == store.manifest(described)
 
 
 def test_shrinking_leaves_what_is_needed() -> None:
