@@ -14,9 +14,8 @@ NO_TEXT = [None, 0, 3, -1, 2.5, True, False, [], ["db"], {}, {"name": "db"}]
 # As the harness gives them: `{root}` is the store, `{relative}` the way to it from the readers' working folder.
 ROOTS = [
     "{root}/", "{root}//", "{relative}", "{relative}/", "./{relative}", "{root}/.", "{root}/../store",
-    "/{root}", "{root}/current", "{root}/generations",
-    "{root}/lock", "{root}/lock/x", "{root}/nowhere", "{root}x", "/", "//", "/dev/null", "/nowhere/at/all",
-    "nowhere", "~", "", "\0", "{root}\0", "{root}\n",
+    "/{root}", "{root}/current", "{root}/generations", "{root}/lock", "{root}/lock/x", "{root}/nowhere",
+    "{root}x", "/", "//", "/dev/null", "/nowhere/at/all", "nowhere", "~", "", "\0", "{root}\0", "{root}\n",
     " {root}", "{root}/é", "/" + "a" * 300, "/a" * 2500, 5, True, False, [], {}, -0.5,
 ]  # fmt: skip
 # No timeout is longer than this where the store may never be published.
