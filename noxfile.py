@@ -28,7 +28,10 @@ os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
 @nox.session
 def test(session: nox.Session) -> None:
     """Everything that a change must pass: the sessions from build to e2e, one after the other."""
-    readers, whole = ("core", "node", "ruby", "python"), ("extension", "conformance", "writer", "docs", "e2e")
+    readers, whole = (
+        ("core", "node", "ruby", "python"),
+        ("extension", "conformance", "writer", "changing", "docs", "e2e"),
+    )
     for name in ("build", "lint", *readers, *whole):
         session.notify(name)
 
@@ -126,6 +129,20 @@ def writer(session: nox.Session) -> None:
 
 
 @nox.session
+def changing(session: nox.Session) -> None:
+    """Read with all readers while the store changes, its writer is killed, and it is wiped: a short soak."""
+    soak_programs(session)
+    session.run("pytest", "tests/changing", *session.posargs)
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Read in all languages while writers publish, stop and are killed; `-- --seconds N --seed S --json`."""
+    soak_programs(session)
+    session.run("python", "tests/changing/soak.py", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """Ask all readers about made-up stores; `-- --stores N --seconds T --seed S --store K`."""
     session.run("python", "tests/fuzz/fuzz.py", *session.posargs)
@@ -185,6 +202,12 @@ def lock(session: nox.Session) -> None:
         "uv", "pip", "compile", "--quiet", *arguments, *session.posargs,
         "requirements.in", "--output-file", "requirements.lock",
     )  # fmt: skip
+
+
+def soak_programs(session: nox.Session) -> None:
+    """Build what reads a changing store with the core, and the one file that the Node reader is."""
+    session.run("cargo", "build", "--quiet", "--example", "soak", external=True)
+    node_reader(session)
 
 
 def npm_install(session: nox.Session, package: Path) -> None:

@@ -1,0 +1,96 @@
+"""Runs the soak for some seconds, wipes under many readers, and sees that a writer in breach is caught."""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from reading import HERE, LANGUAGES, Report, reading
+from soak import soak
+
+SHORT = 6.0  # seconds; `./dev soak -- --seconds 600` for more
+
+
+def test_readers_of_writers_that_end_and_are_killed_see_whole_sets_in_their_order() -> None:
+    seed = random.SystemRandom().getrandbits(32)
+    print(f"seed {seed}")
+    for phase in soak(SHORT, seed):
+        assert [seen.language for seen in phase.reports] == list(LANGUAGES)
+        for seen in phase.reports:
+            assert seen.wrongs == 0, f"{phase.name}: {seen.language}: {seen.wrong}"
+            assert seen.counts["pairs"] > 0
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_wipe_under_sixteen_readers_gives_nobody_zeros_nor_a_value_that_is_gone(
+    tmp_path: Path, fresh: bool
+) -> None:
+    run = secrets.token_hex(8)
+    root = tmp_path / "store"
+    # A root without a writer would be an error of its own.
+    _writer(root, run, publishes=None).communicate()
+    with reading(
+        root, run, threads=2, children=2, allowed=["not_ready: stopped"], fresh=fresh, until_stopped=True
+    ) as readers:
+        readers.wait_until_reading()
+        writer = _writer(root, run, publishes=40)
+        writer.communicate()
+    assert writer.returncode == 0
+    for seen in readers.reports:
+        assert seen.wrongs == 0, f"{seen.language}: {seen.wrong}"
+        assert seen.errors["not_ready: stopped"] > 0
+
+
+def test_a_secret_that_is_written_in_place_is_caught_in_every_language(tmp_path: Path) -> None:
+    run = secrets.token_hex(8)
+    root = tmp_path / "store"
+    _writer(root, run, publishes=None).communicate()
+    done = threading.Event()
+
+    def overwrite() -> None:
+        secret = root / "current/secrets/text"
+        whole = secret.read_bytes()
+        while not done.is_set():
+            secret.write_bytes(b"\0" * len(whole))
+            secret.write_bytes(whole)
+
+    vandal = threading.Thread(target=overwrite)
+    allowed = ["secret_corrupt", "secret_not_text"]
+    with reading(root, run, threads=1, children=0, allowed=allowed, fresh=True) as readers:
+        readers.wait_until_reading()
+        vandal.start()
+        _until_all_have_read(1.0)
+        done.set()
+        vandal.join()
+    assert all(_suspicious(seen) for seen in readers.reports), readers.reports
+
+
+def _suspicious(seen: Report) -> bool:
+    return seen.wrongs > 0 or seen.errors["secret_corrupt"] > 0
+
+
+def _until_all_have_read(seconds: float) -> None:
+    threading.Event().wait(seconds)
+
+
+def _writer(root: Path, run: str, publishes: int | None) -> subprocess.Popen[str]:
+    """A writer that ends after so many sets with a wipe; without a number after one set, which stays."""
+    stop = root.parent / "stop"
+    if publishes is None:
+        stop.touch()
+    else:
+        stop.unlink(missing_ok=True)
+    given = {"root": str(root), "run": run, "stop": str(stop), "seed": 1}
+    arguments = json.dumps(given if publishes is None else {**given, "publishes": publishes})
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "writer.py"), arguments], stdout=subprocess.PIPE, text=True
+    )

@@ -1,0 +1,70 @@
+"""Publishes at least once, and as fast as it can, as the extension does: `writer.py ARGUMENTS`, a JSON object.
+
+`root`, `run` and `seed` say what; `stop`, a file that ends it once it is there; `publishes`, after how many it stops as
+at SHUTDOWN. At its end it prints how many it published and the last number, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import proof
+from keystart_extension.fetched import Secret
+from keystart_extension.store import Writer
+
+FETCHED_AT = "2026-11-23T09:20:00.180Z"
+
+
+class Publisher:
+    """The writer of a store whose values prove themselves."""
+
+    def __init__(self, root: Path, run: str, seed: int) -> None:
+        self._writer = Writer(str(root))
+        self._run = run
+        self._chance = random.Random(seed)
+        # Contract 3.2: after the start this is the highest number that was ever used.
+        self.last = int(json.loads((root / "state.json").read_text())["generation"])
+
+    def publish(self) -> int:
+        """Publishes the next set and gives its number."""
+        number = self.last + 1
+        secrets = [
+            Secret(
+                name,
+                value,
+                "utf-8",
+                {"provider": "test", "id": f"{number} {len(value)}"},
+                FETCHED_AT,
+            )
+            for name, value in proof.published(self._run, number, self._chance).items()
+        ]
+        self.last = self._writer.publish(secrets, {})
+        if self.last != number:
+            raise AssertionError(f"generation {number} was published as {self.last}")
+        return number
+
+    def stop(self) -> None:
+        """Wipes the store."""
+        self._writer.stop()
+
+
+def main() -> None:
+    """Publishes until it is told to end."""
+    arguments = json.loads(sys.argv[1])
+    publisher = Publisher(Path(arguments["root"]), arguments["run"], arguments["seed"])
+    stop = Path(arguments["stop"])
+    published = 0
+    while published == 0 or not stop.exists():
+        publisher.publish()
+        published += 1
+        if published == arguments.get("publishes"):
+            publisher.stop()
+            break
+    print(json.dumps({"published": published, "last": publisher.last}))
+
+
+if __name__ == "__main__":
+    main()
