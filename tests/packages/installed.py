@@ -41,14 +41,22 @@ class Installed:
     root: Path
     answer: dict[str, Any]
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What lets a reader find the store."""
+        return {"KEYSTART_DIR": str(self.root), "KEYSTART_TIMEOUT_MS": "0"}
+
     def check(self, *command: str | Path, cwd: Path, **variables: str) -> None:
-        """Runs a consumer, which prints what it read as one JSON object."""
-        said = json.loads(self.read(*command, cwd=cwd, **variables))
-        assert said == self.answer
+        """Runs a consumer and checks its answer."""
+        self.check_answer(self.read(*command, cwd=cwd, **variables))
+
+    def check_answer(self, said: str) -> None:
+        """A consumer prints what it read as one JSON object."""
+        assert json.loads(said) == self.answer
 
     def read(self, *command: str | Path, cwd: Path, **variables: str) -> str:
         """Runs a program that reads the store, and gives what it prints."""
-        return run(*command, cwd=cwd, KEYSTART_DIR=str(self.root), KEYSTART_TIMEOUT_MS="0", **variables)
+        return run(*command, cwd=cwd, **self.variables, **variables)
 
 
 def example(readme: str, language: str) -> str:

@@ -1,0 +1,136 @@
+"""The readers on other systems: a newer glibc, a newer Ruby and its libraries, a Python that Debian built.
+
+Each system is made by debootstrap in a folder, which takes two minutes, so these run only with --chroot.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from build import ROOT
+from installed import CONSUMERS, Installed, run
+
+Package = Callable[[str], Path]
+
+MIRROR = "http://deb.debian.org/debian"
+# Debian 13, and what becomes Debian 14.
+SUITES = ("trixie", "forky")
+PACKAGES = "python3,python3-venv,python3-jsonschema,ruby,ruby-minitest"
+
+
+class System:
+    """A Debian in a folder. What runs there sees the folder, /proc, and no other mount, which ends with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *command: str, cwd: str = "/", **variables: str) -> str:
+        """What a program prints; one that fails fails the test."""
+        script = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+        isolated = ["unshare", "--mount", "--fork", "sh", "-c", script, str(self.folder)]
+        return run(*isolated, "env", "-C", cwd, *command, cwd=Path("/"), LC_ALL="C.UTF-8", **variables)
+
+    def copy(self, source: Path, to: str) -> None:
+        """Puts a file or a folder of this machine there."""
+        target = self.folder / to
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("node_modules", "__pycache__", "_native")
+            shutil.copytree(source, target, symlinks=True, ignore=ignore)
+        else:
+            shutil.copy2(source, target)
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def system(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    package: Package,
+    store: Installed,
+) -> Iterator[System]:
+    """A system with the packages, the tests and the store, and the reader of Python in /venv."""
+    if not request.config.getoption("--chroot"):
+        pytest.skip("only with --chroot: it downloads a Debian and needs root")
+    if os.geteuid() != 0 or not shutil.which("debootstrap"):
+        pytest.fail("--chroot needs root and debootstrap (apt-get install debootstrap)")
+    folder = tmp_path_factory.mktemp(request.param) / "root"
+    # All suites of debootstrap are one script; older versions of it do not know the name of a newer one.
+    script = "/usr/share/debootstrap/scripts/sid"
+    run(
+        "debootstrap",
+        "--variant=minbase",
+        f"--include={PACKAGES}",
+        request.param,
+        folder,
+        MIRROR,
+        script,
+        cwd=Path("/"),
+    )
+    system = System(folder)
+    for pattern in ("keystart-*_x86_64.whl", "keystart-*.gem"):
+        system.copy(package(pattern), f"dist/{package(pattern).name}")
+    for part in ("bindings/ruby", "tests/conformance", "docs", "LICENSE"):
+        system.copy(ROOT / part, f"keystart/{part}")
+    system.copy(CONSUMERS, "consumers")
+    system.copy(store.root, str(store.root).removeprefix("/"))
+    version = system.run("python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])").strip()
+    download = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--only-binary=:all:",
+        "--python-version",
+        version,
+    ]
+    run(*download, "--platform", "manylinux_2_17_x86_64", "--dest", folder / "dist", "cffi", cwd=Path("/"))
+    # With the system's jsonschema, for the conformance cases.
+    system.run("python3", "-m", "venv", "--system-site-packages", "/venv")
+    system.run(
+        "/venv/bin/pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--find-links=/dist",
+        "--no-cache-dir",
+        "keystart",
+    )
+    yield system
+    shutil.rmtree(folder)
+
+
+def test_the_wheel_installs_and_reads(system: System, store: Installed) -> None:
+    store.check_answer(system.run("/venv/bin/python", "-I", "/consumers/consumer.py", **store.variables))
+
+
+def test_the_gem_installs_and_reads(system: System, store: Installed) -> None:
+    (gem,) = (system.folder / "dist").glob("*.gem")
+    system.run(
+        "gem",
+        "install",
+        "--local",
+        "--silent",
+        "--no-document",
+        "--install-dir",
+        "/gems",
+        f"/dist/{gem.name}",
+    )
+    variables = {"GEM_HOME": "/gems", "GEM_PATH": "/gems", **store.variables}
+    store.check_answer(system.run("ruby", "-w", "/consumers/consumer.rb", **variables))
+
+
+def test_rubys_own_tests_pass(system: System) -> None:
+    said = system.run("ruby", "-w", "-Ilib", "-Itest", "test/all.rb", cwd="/keystart/bindings/ruby")
+    assert " 0 failures, 0 errors" in said
+
+
+@pytest.mark.parametrize("language", ["python", "ruby"])
+def test_the_conformance_cases_pass(language: str, system: System) -> None:
+    said = system.run("/venv/bin/python", "/keystart/tests/conformance/harness.py", "--language", language)
+    assert " 0 different" in said
