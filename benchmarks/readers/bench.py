@@ -1,7 +1,10 @@
 """Measures how long the readers take to load and to read, beside a plain file and a cache behind HTTP.
 
 Nothing here is a test: the machine is noisy, so every figure is a median with its quartiles, and what is compared
-runs in turn. A miss ends with 0, because a busy machine misses too; `--strict` ends with 1.
+runs in turn.
+
+Exit codes: 0 measured, also when a budget is missed, because a busy machine misses too; with `--strict` 1 for a miss;
+2 something could not be measured.
 """
 
 from __future__ import annotations
@@ -104,7 +107,9 @@ def main() -> int:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench-readers", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="bench-readers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "--language", action="append", choices=list(LOAD_MS), help="only this one; may be repeated"
     )
@@ -130,6 +135,11 @@ def stand() -> Iterator[Stand]:
         project = Path(folder)
         (project / "node_modules").mkdir()
         (project / "node_modules/keystart").symlink_to(ROOT / "bindings/node")
+        empty = project / "node_modules/empty"
+        (empty / "dist").mkdir(parents=True)
+        (empty / "package.json").write_text((ROOT / "bindings/node/package.json").read_text())
+        for name in ("index.js", "index.mjs", "index.node.mjs"):
+            (empty / "dist" / name).touch()
         for file in PROGRAMS.iterdir():
             if file.is_file():
                 (project / file.name).write_text(file.read_text())
@@ -175,7 +185,9 @@ def starts(language: str) -> list[tuple[str, list[str], list[str], float]]:
         return [("require", [*ruby(), "empty.rb"], [*ruby(), "require.rb"], budget)]
     python = sys.executable
     folders = [str(Path(module.__file__ or "").parents[1]) for module in (keystart, cffi)]
-    path = f"import os, sys; sys.path[:0] = {folders}"  # without site nobody has imported os; every runtime has
+    path = (
+        f"import os, sys; sys.path[:0] = {folders}"  # without site nobody has imported os; every runtime has
+    )
     alone = [python, "-I", "-S", "-c"]
     return [
         ("import", [python, "-c", ""], [python, "-c", "import keystart"], budget),
@@ -213,10 +225,25 @@ def first_reads(language: str, place: Stand, runs: int) -> list[Figure]:
             figures.append(
                 figure(language, "first read of another store", "µs", times["first_other"], 1e3, FIRST_US)
             )
+    if language == "node":
+        figures += floors(place, runs)
     file, http = seen[-2:]
     figures.append(figure(language, "first read of a plain file", "µs", file["first"], 1e3))
     figures.append(figure(language, "loading the HTTP client, inside the process", "ms", http["load"], 1e6))
     figures.append(figure(language, "first request to a cache", "µs", http["first"], 1e3))
+    return figures
+
+
+def floors(place: Stand, runs: int) -> list[Figure]:
+    """What Node takes by itself to load a package like ours that is empty, and for the calls of a first read."""
+    figures = []
+    for what, unit, divisor, mode in (
+        ("loading an empty package (require)", "ms", 1e6, ["empty", "require"]),
+        ("loading an empty package (import)", "ms", 1e6, ["empty", "import"]),
+        ("the system calls of a first read alone", "µs", 1e3, ["calls", place.root]),
+    ):
+        times = [next(iter(answer("node", place, mode).values())) for _ in range(runs)]
+        figures.append(figure("node", what, unit, times, divisor))
     return figures
 
 
@@ -322,4 +349,8 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except subprocess.CalledProcessError as failure:
+        say(f"this program failed with {failure.returncode}, see above: {' '.join(failure.cmd)}")
+        sys.exit(2)

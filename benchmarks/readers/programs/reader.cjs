@@ -1,5 +1,6 @@
 // Times reads inside a Node process, as reader.py beside it does in Python; the modes are told there.
-// `keystart` has one more argument: whether `import` or `require` loads the reader.
+// `keystart` has one more argument: whether `import` or `require` loads the reader. Two more modes say what Node takes
+// for itself: `empty FORM` loads a package that holds nothing, and `calls ROOT` does no more than the calls of a read.
 'use strict';
 
 const fs = require('node:fs');
@@ -15,6 +16,28 @@ async function firstReads(root, other, form) {
   const read = now();
   new Keystart({ root: other }).get('stripe/key');
   return { load: loaded - start, first: read - loaded, first_other: now() - read };
+}
+
+async function loadEmpty(form) {
+  const start = now();
+  if (form === 'import') await import('empty');
+  else require('empty');
+  return { load: now() - start };
+}
+
+function firstCalls(root) {
+  const start = now();
+  const folder = `${root}/${fs.readlinkSync(`${root}/current`)}`;
+  for (const file of ['manifest.json', 'secrets/stripe/key']) {
+    for (const checked of [root, `${root}/generations`, folder]) fs.lstatSync(checked).isDirectory();
+    const opened = fs.openSync(`${folder}/${file}`, fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+    const bytes = Buffer.allocUnsafeSlow(fs.fstatSync(opened).size + 1);
+    const length = fs.readSync(opened, bytes, 0, bytes.length, null);
+    fs.closeSync(opened);
+    fs.lstatSync(folder);
+    bytes.subarray(0, length).toString();
+  }
+  return { first: now() - start };
 }
 
 function firstFile(path) {
@@ -79,7 +102,7 @@ async function warm(root, path, url, loops) {
   return times;
 }
 
-const MODES = { keystart: firstReads, file: firstFile, http: firstRequest, warm };
+const MODES = { keystart: firstReads, empty: loadEmpty, calls: firstCalls, file: firstFile, http: firstRequest, warm };
 
 async function main([mode, ...given]) {
   console.log(JSON.stringify(await MODES[mode](...given)));

@@ -8,7 +8,7 @@ def first_reads(root, other)
   start = now
   require "keystart"
   loaded = now
-  Keystart::Client.new(root: root).get("stripe/key")
+  Keystart::Client.new(root:).get("stripe/key")
   read = now
   Keystart::Client.new(root: other).get("stripe/key")
   { load: loaded - start, first: read - loaded, first_other: now - read }
@@ -33,7 +33,7 @@ def warm(root, path, url, loops)
   require "keystart"
   require "net/http"
   require "json"
-  client = Keystart::Client.new(root: root)
+  client = Keystart::Client.new(root:)
   loops = Integer(loops)
   calls = {
     get: -> { client.get("stripe/key") },
@@ -57,7 +57,7 @@ end
 def batches(loops)
   means = Array.new(21) do
     start = now
-    loops.times { yield }
+    (1..loops).each { |_| yield }
     (now - start).fdiv(loops)
   end
   means.drop(1)
