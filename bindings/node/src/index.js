@@ -72,7 +72,12 @@ class Reader {
     return this.#source.read((generation) => {
       const cert = generation.value(certName).text();
       const key = [new PrivateKey(keyName, generation.value(keyName))];
-      if (generation.manifest.secrets.has(caName)) return { cert, key, ca: generation.value(caName).text() };
+      if (generation.manifest.secrets.has(caName)) {
+        const ca = generation.value(caName).text();
+        // To node:tls an empty ca is none, so that others would be trusted than were configured. This throws.
+        new (require('node:crypto').X509Certificate)(ca);
+        return { cert, key, ca };
+      }
       generation.manifest.checkAvailable(caName);
       return { cert, key };
     });

@@ -93,6 +93,13 @@ test('the options show their key neither themselves nor in a copy', (t) => {
   assert.match(util.inspect(options), /<Secret "m\/key" \(redacted\)>/);
 });
 
+test('a ca without a certificate is an error of node:crypto, never other trust', (t) => {
+  for (const ca of ['', 'no PEM']) {
+    const client = new keystart.Keystart({ root: buildStore(t, { 'm/cert': 'c', 'm/key': 'k', 'm/ca': ca }) });
+    assert.throws(() => client.tls('m'), (error) => !(error instanceof keystart.KeystartError));
+  }
+});
+
 test('without a ca the default trust stays, and an unavailable one is an error', (t) => {
   const root = buildStore(t, { 'm/cert': 'c', 'm/key': 'k' });
   const client = new Keystart({ root });

@@ -55,7 +55,7 @@ module Keystart
       pem = reading do |generation|
         # An unavailable ca is an error: without it, others would be trusted than were configured (contract 6.5.7).
         wanted = generation.manifest.mentions?(ca) ? [cert, key, ca] : [cert, key]
-        wanted.map { |name| generation.value(name) }
+        wanted.map { |name| generation.text(name) }
       end
       require_relative "tls"
       Tls.options(*pem)
