@@ -22,8 +22,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "conformance"))
 
+import jsonschema
 import store
-from case import LANGUAGES, Place
+from case import HERE, LANGUAGES, Place
 from judge import judged
 from questions import Question, Questions
 from readers import IMPOSSIBLE, Answers, Readers
@@ -34,6 +35,9 @@ from stores import Description, Stores
 BATCH = 24  # stores whose questions are sent together
 MOST_FINDINGS = 20
 SLOWEST = 10.0  # seconds for one answer: nothing asked here waits for more than some milliseconds
+
+_SCHEMA = json.loads((HERE / "schema.json").read_text())
+CASE = jsonschema.Draft202012Validator({"$ref": "#/$defs/case", "$defs": _SCHEMA["$defs"]})
 
 
 @dataclass
@@ -101,6 +105,12 @@ def built(seed: int, number: int, empty: Callable[[], Place]) -> tuple[Made, Pla
     raise RuntimeError(f"store {number} of seed {seed} cannot be built in 50 tries")
 
 
+def is_case(document: dict[str, Any]) -> bool:
+    """Whether a store and a question are as the schema of the cases wants them."""
+    filled = {"id": "x", "clause": "8.2", "reason": "A reason.", "expect": {"value": None}, **document}
+    return bool(CASE.is_valid(filled))
+
+
 class Fuzzer:
     """Makes stores, asks about them, judges, and makes findings small."""
 
@@ -161,17 +171,10 @@ class Fuzzer:
             )
 
         def interesting(candidate: dict[str, Any]) -> bool:
-            if (
-                not candidate.keys() >= {"store", "ask"}
-                or "base" not in candidate["store"]
-                or "call" not in candidate["ask"]
-            ):
+            if not is_case(candidate):
                 return False
-            try:
-                given = self._again(candidate)
-                found = judged(candidate["ask"], given, made.canary) if given else None
-            except (KeyError, TypeError, AttributeError, ValueError):
-                return False  # no description any more
+            given = self._again(candidate)
+            found = judged(candidate["ask"], given, made.canary) if given else None
             return found is not None and (found.kind, found.sides) == (verdict.kind, verdict.sides)
 
         document = shrunk(document, interesting)
@@ -295,22 +298,19 @@ def write(findings: list[Finding], folder: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; gives its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else SystemRandom().randrange(2**32)
+    if options.show:
+        if options.seed is None or options.store is None:
+            parser.error("--show needs --seed and --store")
+        _show(seed, options.store)
+        return 0
     languages = options.language or list(LANGUAGES)
     numbers = range(options.stores) if options.store is None else range(options.store, options.store + 1)
-    if options.show and options.store is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            made, *_ = built(
-                seed, options.store, lambda: Place(Path(tempfile.mkdtemp(dir=folder)) / "store", Path.cwd())
-            )
-        print(
-            json.dumps({"store": made.description, "questions": made.questions}, indent=2, ensure_ascii=False)
-        )
-        return 0
     print(f"fuzz: seed {seed}, {len(numbers)} stores, {', '.join(languages)}", file=sys.stderr)
     began = time.monotonic()
-    tally = Tally()
+    tally, ended = Tally(), 0
     progress = Progress()
     try:
         commands = {language: command_of(language) for language in languages}
@@ -320,9 +320,10 @@ def main(arguments: list[str] | None = None) -> int:
             progress.show(tally, len(numbers), time.monotonic() - began)
     except RunnerFailed as failure:
         print(f"fuzz: {failure}", file=sys.stderr)
-        return 3
+        ended = 3
     except KeyboardInterrupt:
-        print(f"\nfuzz: stopped after {tally.stores} stores", file=sys.stderr)
+        print("\nfuzz: stopped", file=sys.stderr)
+        ended = 130
     progress.end()
     took = time.monotonic() - began
     if tally.findings:
@@ -334,7 +335,17 @@ def main(arguments: list[str] | None = None) -> int:
         )
     else:
         _print(tally, seed, took, options.out)
-    return 1 if tally.findings else 0
+    return ended or (1 if tally.findings else 0)
+
+
+def _show(seed: int, number: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+
+        def empty() -> Place:
+            return Place(Path(tempfile.mkdtemp(dir=folder)) / "store", Path.cwd())
+
+        made, *_ = built(seed, number, empty)
+    print(json.dumps({"store": made.description, "questions": made.questions}, indent=2, ensure_ascii=False))
 
 
 class Progress:
@@ -381,7 +392,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fuzz.py",
         description="Makes up stores and asks every reader the same questions about them: all must answer the same.",
         epilog="Exit codes: 0 no finding; 1 readers disagree, or one does what none may; 2 the arguments are wrong; "
-        "3 a runner cannot be started.",
+        "3 a runner cannot be started, or a process of the fuzzer failed; 130 it was stopped.",
     )
     parser.add_argument("--stores", type=_count, default=2000, metavar="N", help="how many (default 2000)")
     parser.add_argument(

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import lint
 import store
-from fuzz import Tally, fuzz, main, make, write
+from fuzz import Tally, fuzz, is_case, main, make, write
 from judge import agree, judged
 from readers import Readers
 from runner import chosen_languages, command_of
@@ -146,6 +146,13 @@ def test_a_store_is_the_same_for_the_same_seed_and_number_in_every_process() -> 
 
     assert made("1") == made("2") == f"{[make(7, number) for number in range(200)]}\n"
     assert make(7, 41) != make(8, 41)
+
+
+def test_every_store_and_question_is_as_the_schema_wants_it() -> None:
+    for number in range(100):
+        made = make(7, number)
+        for question in made.questions:
+            assert is_case({"store": made.description, "ask": question}), (number, question)
 
 
 def test_a_description_means_the_same_the_second_time() -> None:
