@@ -33,6 +33,6 @@ def test_the_function_reads_its_secrets(publisher: Publisher, root: Path, tmp_pa
     )
 
 
-def test_the_test_of_the_function_needs_no_store(tmp_path: Path) -> None:
+def test_the_test_of_the_function_passes_without_an_extension(tmp_path: Path) -> None:
     (tmp_path / "function.py").write_text(FUNCTION)
     run(TEST, tmp_path, tmp_path / "nothing")
