@@ -121,7 +121,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Run every example of docs/readers.md, and compare what the readers' own test stores hold."""
-    npm_install(session, NODE)
+    node_reader(session)
     session.run("pytest", "tests/docs", *session.posargs)
 
 
