@@ -1,6 +1,6 @@
 """The soak: readers in every language beside a writer that publishes as fast as it can.
 
-    ./dev nox -s soak -- --seconds 120
+    ./dev soak --seconds 120
 
 Three times a third of the time: one writer; writers that stop as at SHUTDOWN and start anew; writers that are killed at
 random moments. It ends with 0 when no reader saw anything that was not published, older than before, or mixed, and got
