@@ -52,15 +52,14 @@ module Keystart
     private
 
     def value(depth)
-      if take?(QUOTE) then string
-      elsif take?(0x7B) then object(depth + 1)
-      elsif take?(0x5B) then array(depth + 1)
-      elsif (token = NUMBER.match(@text, @at)) then number(token)
-      elsif word?("true") then true
-      elsif word?("false") then false
-      elsif word?("null") then nil
-      else
-        raise Invalid
+      case @text.getbyte(@at)
+      when QUOTE then string
+      when 0x7B then object(depth + 1)
+      when 0x5B then array(depth + 1)
+      when 0x74 then word("true", true)
+      when 0x66 then word("false", false)
+      when 0x6E then word("null", nil)
+      else number(NUMBER.match(@text, @at) || raise(Invalid))
       end
     end
 
@@ -68,45 +67,54 @@ module Keystart
       raise Invalid if depth > DEEPEST
 
       members = {}
-      skip_space
-      return members if take?(0x7D)
+      more = first?(0x7D)
+      while more
+        raise Invalid unless @text.getbyte(@at) == QUOTE
 
-      loop do
-        name = take?(QUOTE) ? string.freeze : raise(Invalid)
+        name = string.freeze
         skip_space
-        take?(0x3A) or raise Invalid
+        raise Invalid unless take?(0x3A)
+
         skip_space
         members[name] = value(depth)
-        return members unless another?(0x7D)
+        more = another?(0x7D)
       end
+      members
     end
 
     def array(depth)
       raise Invalid if depth > DEEPEST
 
       elements = []
-      skip_space
-      return elements if take?(0x5D)
-
-      loop do
+      more = first?(0x5D)
+      while more
         elements << value(depth)
-        return elements unless another?(0x5D)
+        more = another?(0x5D)
       end
+      elements
+    end
+
+    # Goes over what opens an object or array, to the first of what it holds or over its end.
+    def first?(closing)
+      @at += 1
+      skip_space
+      !take?(closing)
     end
 
     # Goes over a comma to what must follow it, or over the end.
     def another?(closing)
       skip_space
       return false if take?(closing)
+      raise Invalid unless take?(0x2C)
 
-      take?(0x2C) or raise Invalid
       skip_space
       true
     end
 
     def skip_space
       while (byte = @text.getbyte(@at)) && byte <= 0x20
-        SPACE.include?(byte) or raise Invalid
+        raise Invalid unless SPACE.include?(byte)
+
         @at += 1
       end
     end
@@ -118,15 +126,16 @@ module Keystart
       true
     end
 
-    def word?(word)
-      return false unless @text.byteslice(@at, word.length) == word
+    def word(word, value)
+      raise Invalid unless @text.byteslice(@at, word.length) == word
 
       @at += word.length
-      true
+      value
     end
 
-    # What follows an opening quotation mark, up to and with the closing one.
+    # A string from its opening quotation mark to the closing one.
     def string
+      @at += 1
       stop = @text.index('"', @at) or raise Invalid
       text = @text.byteslice(@at, stop - @at)
       return escaped_string if text.match?(NOT_PLAIN)
@@ -143,7 +152,8 @@ module Keystart
         @at = stop
         return text.force_encoding(Encoding::UTF_8) if take?(QUOTE)
 
-        take?(BACKSLASH) or raise Invalid
+        raise Invalid unless take?(BACKSLASH)
+
         text << escape
       end
     end
@@ -160,7 +170,8 @@ module Keystart
       raise Invalid if LOW_SURROGATES.cover?(unit)
 
       if HIGH_SURROGATES.cover?(unit)
-        low = word?("\\u") ? code_unit : raise(Invalid)
+        word("\\u", nil)
+        low = code_unit
         raise Invalid unless LOW_SURROGATES.cover?(low)
 
         unit = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00)
