@@ -48,6 +48,20 @@ class WaitingTest < KeystartTest
     assert_equal "new", read
   end
 
+  def test_a_manifest_that_was_overwritten_while_it_was_read_is_thrown_away
+    @store.publish(1, { "db" => "old" })
+    laid = @store
+    @client.instance_variable_get(:@store).define_singleton_method(:read) do |path, most|
+      bytes = super(path, most)
+      next bytes unless path == "generations/1/manifest.json"
+
+      laid.publish(2, { "db" => "new" })
+      laid.collect(1)
+      "\0" * bytes.bytesize
+    end
+    assert_equal "new", @client.get("db")
+  end
+
   def test_a_target_that_never_comes_to_rest_ends_with_not_ready
     @store.publish(1, { "db" => "x" })
     [0, 0.05].each do |timeout|

@@ -65,6 +65,8 @@ module Keystart
       bytes = @store.read("#{@target}/manifest.json", Manifest::LONGEST)
       raise Missing.new(@target, nil, invalid("manifest.json is missing")) unless bytes
       raise invalid("manifest.json is not a regular file") if bytes == :irregular
+
+      check_kept(nil)
       raise invalid("manifest.json is longer than #{Manifest::LONGEST} bytes") if bytes.bytesize > Manifest::LONGEST
 
       Manifest.new(bytes, @number)
@@ -84,7 +86,7 @@ module Keystart
       raise missing_value(name) unless bytes
       raise SecretCorrupt.of(name, @number, "its file is not a regular file") if bytes == :irregular
 
-      check_folder(name)
+      check_kept(name)
       raise SecretCorrupt.of(name, @number, "its file does not have #{size} bytes") unless bytes.bytesize == size
 
       bytes
@@ -97,10 +99,17 @@ module Keystart
     end
 
     def check_folder(name)
-      return if @store.folder?("generations") && @store.folder?(@target)
+      raise missing_generation(name) unless @store.folder?("generations")
 
-      raise Missing.new(@target, name, invalid("#{@target} is missing"))
+      check_kept(name)
     end
+
+    # What was read of a generation that is gone by now may have been overwritten.
+    def check_kept(name)
+      raise missing_generation(name) unless @store.folder?(@target)
+    end
+
+    def missing_generation(name) = Missing.new(@target, name, invalid("#{@target} is missing"))
 
     def missing_value(name) = Missing.new(@target, name, SecretCorrupt.of(name, @number, "its file is missing"))
 
