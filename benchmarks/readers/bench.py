@@ -42,6 +42,13 @@ SECRETS = {
 CALLS = ("get", "get_bytes", "get_json", "names", "snapshot", "path", "file", "file_json", "http")
 LOAD_MS = {"python": 3.0, "node": 2.0, "ruby": 5.0}
 FIRST_US = 300.0
+# What ends a process at once: a function that has loaded the reader lives on, and cleans nothing up.
+ENDS = {
+    ".py": "os._exit(0)",
+    "cjs": "process.reallyExit(0);",
+    "mjs": "process.reallyExit(0);",
+    ".rb": "exit!(true)",
+}
 WARM_US = {"python": 5.0, "node": 10.0, "ruby": 15.0}
 
 
@@ -143,12 +150,15 @@ def stand() -> Iterator[Stand]:
         for file in PROGRAMS.iterdir():
             if file.is_file():
                 (project / file.name).write_text(file.read_text())
-        (project / "empty.cjs").touch()
-        (project / "empty.mjs").touch()
-        (project / "empty.rb").touch()
-        (project / "require.cjs").write_text("require('keystart');\n")
-        (project / "import.mjs").write_text("import 'keystart';\n")
-        (project / "require.rb").write_text('require "keystart"\n')
+        for name, load in {
+            "empty.cjs": "",
+            "empty.mjs": "",
+            "empty.rb": "",
+            "require.cjs": "require('keystart');",
+            "import.mjs": "import 'keystart';",
+            "require.rb": 'require "keystart"',
+        }.items():
+            (project / name).write_text(f"{load}\n{ENDS[name[-3:]]}\n")
         file = project / "db.json"
         file.write_text(json.dumps(SECRETS["db"]))
         yield Stand(one.root, other.root, str(file), url, project)
@@ -185,13 +195,12 @@ def starts(language: str) -> list[tuple[str, list[str], list[str], float]]:
         return [("require", [*ruby(), "empty.rb"], [*ruby(), "require.rb"], budget)]
     python = sys.executable
     folders = [str(Path(module.__file__ or "").parents[1]) for module in (keystart, cffi)]
-    path = (
-        f"import os, sys; sys.path[:0] = {folders}"  # without site nobody has imported os; every runtime has
-    )
-    alone = [python, "-I", "-S", "-c"]
+    # Without site nobody has imported os; every runtime has.
+    path = f"import os, sys; sys.path[:0] = {folders}"
+    plain, alone, end = [python, "-c"], [python, "-I", "-S", "-c"], ENDS[".py"]
     return [
-        ("import", [python, "-c", ""], [python, "-c", "import keystart"], budget),
-        ("import, -I -S", [*alone, path], [*alone, f"{path}; import keystart"], budget),
+        ("import", [*plain, f"import os; {end}"], [*plain, f"import os, keystart; {end}"], budget),
+        ("import, -I -S", [*alone, f"{path}; {end}"], [*alone, f"{path}; import keystart; {end}"], budget),
     ]
 
 
@@ -209,12 +218,12 @@ def lifetime(command: list[str], folder: Path) -> Lifetime:
 def first_reads(language: str, place: Stand, runs: int) -> list[Figure]:
     """What a new process sees: loading and first reads, timed inside of it."""
     forms = ("require", "import") if language == "node" else ("",)
-    modes = [["keystart", place.root, place.other, *([form] if form else [])] for form in forms]
-    modes += [["file", place.file], ["http", place.url]]
+    modes = [[form, "keystart", place.root, place.other] for form in forms]
+    modes += [["", "file", place.file], ["", "http", place.url]]
     seen: list[dict[str, list[float]]] = [{} for _ in modes]
     for _ in range(runs):
         for times, mode in zip(seen, modes, strict=True):
-            for name, nanoseconds in answer(language, place, mode).items():
+            for name, nanoseconds in answer(language, place, mode[1:], mode[0]).items():
                 times.setdefault(name, []).append(nanoseconds)
     figures = []
     for times, form in zip(seen, forms, strict=False):
@@ -237,12 +246,12 @@ def first_reads(language: str, place: Stand, runs: int) -> list[Figure]:
 def floors(place: Stand, runs: int) -> list[Figure]:
     """What Node takes by itself to load a package like ours that is empty, and for the calls of a first read."""
     figures = []
-    for what, unit, divisor, mode in (
-        ("loading an empty package (require)", "ms", 1e6, ["empty", "require"]),
-        ("loading an empty package (import)", "ms", 1e6, ["empty", "import"]),
-        ("the system calls of a first read alone", "µs", 1e3, ["calls", place.root]),
+    for what, unit, divisor, form, mode in (
+        ("loading an empty package (require)", "ms", 1e6, "require", ["empty"]),
+        ("loading an empty package (import)", "ms", 1e6, "import", ["empty"]),
+        ("the system calls of a first read alone", "µs", 1e3, "require", ["calls", place.root]),
     ):
-        times = [next(iter(answer("node", place, mode).values())) for _ in range(runs)]
+        times = [next(iter(answer("node", place, mode, form).values())) for _ in range(runs)]
         figures.append(figure("node", what, unit, times, divisor))
     return figures
 
@@ -253,11 +262,11 @@ def warm_reads(language: str, place: Stand, loops: int) -> list[Figure]:
     return [figure(language, f"warm {call}", "µs", times[call], 1e3, budgets.get(call)) for call in CALLS]
 
 
-def answer(language: str, place: Stand, arguments: list[str]) -> dict[str, Any]:
+def answer(language: str, place: Stand, arguments: list[str], form: str = "") -> dict[str, Any]:
     """Starts a program of this language and gives what it measured: nanoseconds, or lists of them."""
     interpreters = {
         "python": [sys.executable, "reader.py"],
-        "node": ["node", "reader.cjs"],
+        "node": ["node", "reader.mjs" if form == "import" else "reader.cjs"],
         "ruby": [*ruby(), "reader.rb"],
     }
     command = [*interpreters[language], *arguments]

@@ -1,6 +1,6 @@
 // Times reads inside a Node process, as reader.py beside it does in Python; the modes are told there.
-// `keystart` has one more argument: whether `import` or `require` loads the reader. Two more modes say what Node takes
-// for itself: `empty FORM` loads a package that holds nothing, and `calls ROOT` does no more than the calls of a read.
+// Two more say what Node takes for itself: `empty` loads a package that holds nothing, and `calls ROOT` does no more
+// than the system calls of a read.
 'use strict';
 
 const fs = require('node:fs');
@@ -8,9 +8,9 @@ const fs = require('node:fs');
 const now = () => Number(process.hrtime.bigint());
 now();
 
-async function firstReads(root, other, form) {
+function firstReads(root, other) {
   const start = now();
-  const { Keystart } = form === 'import' ? await import('keystart') : require('keystart');
+  const { Keystart } = require('keystart');
   const loaded = now();
   new Keystart({ root }).get('stripe/key');
   const read = now();
@@ -18,10 +18,9 @@ async function firstReads(root, other, form) {
   return { load: loaded - start, first: read - loaded, first_other: now() - read };
 }
 
-async function loadEmpty(form) {
+function loadEmpty() {
   const start = now();
-  if (form === 'import') await import('empty');
-  else require('empty');
+  require('empty');
   return { load: now() - start };
 }
 
