@@ -17,7 +17,6 @@ from installed import CONSUMERS, Installed, run
 
 Package = Callable[[str], Path]
 
-MIRROR = "http://deb.debian.org/debian"
 # Debian 13, and what becomes Debian 14.
 SUITES = ("trixie", "forky")
 PACKAGES = "python3,python3-venv,python3-jsonschema,ruby,ruby-minitest"
@@ -67,7 +66,7 @@ def system(
         f"--include={PACKAGES}",
         request.param,
         folder,
-        MIRROR,
+        "",  # debootstrap's own mirror
         script,
         cwd=Path("/"),
     )

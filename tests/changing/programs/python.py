@@ -9,8 +9,9 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,7 +85,7 @@ class Look:
             number = int(self.ask(lambda: snapshot.path("tls/cert"), ours).split("/")[-4])
             self.sees_number("snapshot", number)
             for name in ("tls/cert", "tls/key", proof.lone(number)):
-                value = self.ask(lambda name=name: snapshot.get_bytes(name), ours)  # type: ignore[misc]
+                value = self.ask(partial(snapshot.get_bytes, name), ours)
                 if self.sees(f"{name} of a snapshot", value, name) not in (number, None):
                     self.tell(name, "a snapshot mixes generations")
                 self.counts["pairs"] += name == "tls/key"
@@ -112,7 +113,7 @@ class Look:
             except keystart.NotReady as error:
                 self.errors[code_of(error)] += 1
 
-    def ask(self, question: Callable[[], T], allowed: set[str] = frozenset()) -> T:  # type: ignore[assignment]
+    def ask(self, question: Callable[[], T], allowed: Set[str] = frozenset()) -> T:
         """An answer; errors are counted, and told when they must not be."""
         stopped = self._until_stopped and '"stopped"' in self._state()
         self.counts["reads"] += 1
@@ -121,7 +122,7 @@ class Look:
         except keystart.KeystartError as error:
             code = code_of(error)
             self.errors[code] += 1
-            if code not in self._allowed | allowed:
+            if code not in self._allowed and code not in allowed:
                 self.tell(code, str(error))
             raise Refused from None
         if stopped and not allowed:
