@@ -112,7 +112,7 @@ test('a store that was stopped is told until the next publish', (t) => {
   assert.equal(keystart.get('db'), 'y');
 });
 
-/** @type {Record<string, { secrets: Record<string, unknown>, error: { name: string, message: RegExp, code?: string } }>} */
+/** @type {Record<string, { secrets: Record<string, unknown>, error: { name: string, message: RegExp, code?: import('keystart').ErrorCode } }>} */
 const WRONG = {
   'no name': { secrets: { '../db': 'x' }, error: { name: 'InvalidName', message: /^"\.\.\/db" is not a valid secret name\./ } },
   'a name in a name': {

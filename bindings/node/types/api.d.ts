@@ -136,7 +136,10 @@ export type ErrorCode =
   | 'snapshot_expired'
   | 'refresh_unavailable'
   | 'refresh_failed'
-  | 'internal';
+  | 'internal'
+  // Thrown by keystart/testing alone, which writes stores.
+  | 'name_conflict'
+  | 'value_too_large';
 
 /** The base of all errors. No error holds a byte of a secret. */
 export class KeystartError extends Error {
