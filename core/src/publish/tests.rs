@@ -2,6 +2,8 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -20,8 +22,17 @@ fn options(root: &str) -> Options<'_> {
     Options { root: Some(root.as_bytes()), timeout_ms: Some(0.0), ..Options::default() }
 }
 
+/// Opens a writer. A process that another test starts meanwhile has a copy of every file between its fork and its exec, that
+/// of a lock that was just released too, so one that is held is tried again for a while.
 fn open(root: &str) -> Result<Writer> {
-    Writer::open(&options(root), Identity { name: "test".into(), version: "0".into() })
+    let attempt = || Writer::open(&options(root), Identity { name: "test".into(), version: "0".into() });
+    for _ in 0..100 {
+        match attempt() {
+            Err(error) if error.code() == Code::StoreLocked => thread::sleep(Duration::from_millis(2)),
+            other => return other,
+        }
+    }
+    attempt()
 }
 
 fn entry() -> Json {
