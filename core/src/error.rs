@@ -121,7 +121,8 @@ impl std::error::Error for Error {}
 
 /// What is asked of a reader or a writer.
 impl Error {
-    pub(crate) fn invalid_name(name: &[u8]) -> Self {
+    /// The error of a name that is not one by contract §2.
+    pub fn invalid_name(name: &[u8]) -> Self {
         let quoted = quoted(name);
         Self::new(
             Code::InvalidName,
@@ -161,7 +162,8 @@ impl Error {
         )
     }
 
-    pub(crate) fn internal(what: &str) -> Self {
+    /// A bug of ours, or of who calls the library.
+    pub fn internal(what: &str) -> Self {
         Self::new(Code::Internal, format!("Keystart failed in a way it should not: {what}. Please report it."))
     }
 }
@@ -390,7 +392,7 @@ impl Error {
 }
 
 /// Text from outside between double quotes, safe to print (contract 8.3).
-pub(crate) fn quoted(bytes: &[u8]) -> String {
+pub fn quoted(bytes: &[u8]) -> String {
     let mut out = String::from("\"");
     for byte in bytes.iter().take(QUOTED_BYTES) {
         match byte {

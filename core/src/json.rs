@@ -40,6 +40,46 @@ pub fn parse(bytes: &[u8]) -> Result<Json, NotJson> {
     Parser::run(bytes)
 }
 
+/// Checks the text and gives the members of the object that it is, each as the text that stands there, in their order; of
+/// equal ones the last. `None` when it is something else than an object.
+pub fn members(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson> {
+    let mut parser = Parser::new(bytes)?;
+    check(bytes)?;
+    parser.space();
+    if parser.peek() != Some(b'{') {
+        return Ok(None);
+    }
+    let mut members: Vec<(String, &str)> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    while !parser.take(b'}') {
+        parser.at += 1; // the brace, or the comma before a further member
+        parser.space();
+        if parser.take(b'}') {
+            break;
+        }
+        let name = unescape(parser.string()?);
+        parser.space();
+        parser.expect(b':')?;
+        parser.space();
+        let start = parser.at;
+        parser.value::<()>()?;
+        let value = &parser.text[start..parser.at];
+        if let Some(place) = places.get(&name) {
+            members[*place].1 = value;
+        } else {
+            places.insert(name.clone(), members.len());
+            members.push((name, value));
+        }
+        parser.space();
+    }
+    Ok(Some(members))
+}
+
+/// The text of a JSON string; `None` for other JSON. It may be a secret, so it is written once, into memory of its own size.
+pub fn string(json: &str) -> Option<String> {
+    Some(unescape(json.strip_prefix('"')?.strip_suffix('"')?))
+}
+
 impl Json {
     /// The member of an object; `None` when there is none, or when this is no object.
     pub fn get(&self, member: &str) -> Option<&Self> {
@@ -163,12 +203,16 @@ struct Parser<'a> {
 type Parsed<T> = Result<T, NotJson>;
 
 impl<'a> Parser<'a> {
-    fn run<B: Build>(bytes: &'a [u8]) -> Parsed<B> {
+    fn new(bytes: &'a [u8]) -> Parsed<Self> {
         let text = std::str::from_utf8(bytes).map_err(|_| NotJson)?;
-        let mut parser = Self { text, at: 0, depth: 0 };
+        Ok(Self { text, at: 0, depth: 0 })
+    }
+
+    fn run<B: Build>(bytes: &'a [u8]) -> Parsed<B> {
+        let mut parser = Self::new(bytes)?;
         let value = parser.value()?;
         parser.space();
-        if parser.at == text.len() { Ok(value) } else { Err(NotJson) }
+        if parser.at == parser.text.len() { Ok(value) } else { Err(NotJson) }
     }
 
     fn peek(&self) -> Option<u8> {

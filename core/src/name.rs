@@ -28,7 +28,7 @@ pub fn check(name: &[u8]) -> Result<&str> {
 }
 
 /// Lists the folders that a name lies in, the longest first: `a/b/c` lies in `a/b` and `a`.
-pub(crate) fn folders(name: &str) -> impl Iterator<Item = &str> {
+pub fn folders(name: &str) -> impl Iterator<Item = &str> {
     name.rmatch_indices('/').map(|(at, _)| &name[..at])
 }
 

@@ -16,7 +16,8 @@ pub struct keystart_bytes {
 }
 
 impl keystart_bytes {
-    pub(super) fn give(bytes: &[u8]) -> Self {
+    /// Copies bytes for the host.
+    pub fn give(bytes: &[u8]) -> Self {
         let bytes: Box<[u8]> = bytes.into();
         let len = bytes.len();
         Self { data: Box::into_raw(bytes).cast(), len }

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 const _: () = assert!(cfg!(panic = "unwind"), "keystart-core must be built with panic = \"unwind\"");
 
 /// Runs the body of one function: its error or its panic becomes the number, and the error at `err`.
-unsafe fn guard(err: *mut *mut keystart_error, body: impl FnOnce() -> Result<()>) -> u32 {
+pub unsafe fn guard(err: *mut *mut keystart_error, body: impl FnOnce() -> Result<()>) -> u32 {
     // Handles hold their state behind locks and in whole values, so what a panic leaves is still consistent.
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(from_panic(panic.as_ref())));
     let Err(error) = result else { return 0 };
@@ -40,7 +40,7 @@ unsafe fn guard(err: *mut *mut keystart_error, body: impl FnOnce() -> Result<()>
 }
 
 /// Runs the body of a `_free`: a panic while dropping must not leave the library.
-fn guard_free(body: impl FnOnce()) {
+pub fn guard_free(body: impl FnOnce()) {
     drop(catch_unwind(AssertUnwindSafe(body)));
 }
 
@@ -54,13 +54,13 @@ fn null(what: &str) -> Error {
 }
 
 /// Borrows a handle.
-unsafe fn handle<'a, T>(pointer: *const T, what: &str) -> Result<&'a T> {
+pub unsafe fn handle<'a, T>(pointer: *const T, what: &str) -> Result<&'a T> {
     // SAFETY: the caller gives a live handle of this library, or NULL.
     unsafe { pointer.as_ref() }.ok_or_else(|| null(what))
 }
 
 /// Borrows bytes; `None` for NULL.
-unsafe fn optional<'a>(data: *const u8, len: usize, what: &str) -> Result<Option<&'a [u8]>> {
+pub unsafe fn optional<'a>(data: *const u8, len: usize, what: &str) -> Result<Option<&'a [u8]>> {
     if data.is_null() {
         return Ok(None);
     }
@@ -72,12 +72,12 @@ unsafe fn optional<'a>(data: *const u8, len: usize, what: &str) -> Result<Option
 }
 
 /// Borrows bytes that must be there.
-unsafe fn required<'a>(data: *const u8, len: usize, what: &str) -> Result<&'a [u8]> {
+pub unsafe fn required<'a>(data: *const u8, len: usize, what: &str) -> Result<&'a [u8]> {
     unsafe { optional(data, len, what) }?.ok_or_else(|| null(what))
 }
 
 /// Borrows text that must be there.
-unsafe fn text<'a>(data: *const u8, len: usize, what: &str) -> Result<&'a str> {
+pub unsafe fn text<'a>(data: *const u8, len: usize, what: &str) -> Result<&'a str> {
     let bytes = unsafe { required(data, len, what) }?;
     std::str::from_utf8(bytes).map_err(|_| Error::internal(&format!("{what} is not UTF-8")))
 }
@@ -88,27 +88,28 @@ unsafe fn name<'a>(data: *const u8, len: usize) -> Result<&'a [u8]> {
 }
 
 /// A checked place for one output.
-struct Out<T>(*mut T);
+pub struct Out<T>(*mut T);
 
 impl<T> Out<T> {
     /// Checks the place before any work is done for it.
-    unsafe fn new(place: *mut T) -> Result<Self> {
+    pub unsafe fn new(place: *mut T) -> Result<Self> {
         if place.is_null() { Err(null("out")) } else { Ok(Self(place)) }
     }
 
-    fn put(self, value: T) {
+    /// Writes the value.
+    pub fn put(self, value: T) {
         // SAFETY: `new` checked it, and the caller gives a place for one value.
         unsafe { self.0.write(value) };
     }
 }
 
 /// Gives a value away as a handle.
-fn give<T>(value: T) -> *mut T {
+pub fn give<T>(value: T) -> *mut T {
     Box::into_raw(Box::new(value))
 }
 
 /// Takes a handle back and drops it.
-unsafe fn take_back<T>(pointer: *mut T) {
+pub unsafe fn take_back<T>(pointer: *mut T) {
     if !pointer.is_null() {
         // SAFETY: it came from `give`, and the caller frees a handle once.
         guard_free(|| drop(unsafe { Box::from_raw(pointer) }));

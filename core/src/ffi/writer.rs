@@ -18,6 +18,13 @@ pub struct keystart_writer(Mutex<Writer>);
 /// What is going to be published: values, and the entries that could not be fetched. It is in memory only.
 pub struct keystart_draft(Mutex<Draft>);
 
+impl keystart_draft {
+    /// Adds a secret, as keystart_draft_add does.
+    pub fn add(&self, name: &str, value: SecretBytes, entry: &Json) -> Result<()> {
+        lock(&self.0).add(name, value, entry)
+    }
+}
+
 /// A panic inside is a bug that was told as such; what it left is whole values.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,0 +1,353 @@
+//! Asks Secrets Manager, Parameter Store and STS through AWS's SDK: one call a method, no retries, no policy.
+//!
+//! Every failure comes out as `Refused`, which says whether asking again can help.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::env;
+use std::error::Error as StdError;
+use std::rc::Rc;
+use std::time::Duration;
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::meta::credentials::CredentialsProviderChain;
+use aws_config::meta::region::ProvideRegion;
+
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_ssm::types::Parameter;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, Connector};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use tokio::sync::OnceCell;
+
+use super::{Answer, Entry, Source, failure, roots};
+use keystart_core::SecretBytes;
+use keystart_core::Failure;
+use keystart_core::time;
+
+pub(super) const NO_WAY_OUT: &str = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint.";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// What Secrets Manager, Parameter Store and STS name when asking again can help.
+const RETRYABLE: [&str; 10] = [
+    "InternalFailure",
+    "InternalServerError",
+    "InternalServiceError",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+];
+const DENIED: [&str; 2] = ["AccessDenied", "AccessDeniedException"];
+const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
+
+/// A call that gave no value: the service's code and message, with the cure where we know one.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub code: String,
+    pub message: String,
+    pub retryable: bool,
+}
+
+type Asked<T> = Result<T, Refused>;
+
+impl Refused {
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), retryable: false }
+    }
+
+    fn again(mut self) -> Self {
+        self.retryable = true;
+        self
+    }
+
+    pub fn to_failure(&self) -> Failure {
+        failure(&self.code, self.message.clone())
+    }
+}
+
+/// The clients of one start. They share connections; each role is assumed once.
+pub(super) struct Aws {
+    region: Option<String>,
+    deadline: Duration,
+    http: OnceCell<SharedHttpClient>,
+    /// The configuration for our own credentials, and for each role's.
+    sessions: RefCell<BTreeMap<Option<String>, Rc<OnceCell<SdkConfig>>>>,
+}
+
+impl Aws {
+    pub fn new(region: Option<String>, deadline: Duration) -> Self {
+        Self { region, deadline, http: OnceCell::new(), sessions: RefCell::default() }
+    }
+
+    /// Asks GetSecretValue once.
+    pub async fn secret(&self, entry: &Entry) -> Asked<Answer> {
+        let (session, region) = self.session(entry).await?;
+        let config = aws_sdk_secretsmanager::config::Builder::from(&session).region(Region::new(region.clone())).build();
+        let client = aws_sdk_secretsmanager::Client::from_conf(config);
+        let call = client
+            .get_secret_value()
+            .secret_id(&entry.id)
+            .set_version_stage(entry.stage.clone())
+            .set_version_id(entry.version_id.clone());
+        let action = format!("secretsmanager:GetSecretValue on {}", entry.id);
+        let answer = call.send().await.map_err(|error| refused(&action, &error))?;
+        let (value, encoding) = match (answer.secret_string, answer.secret_binary) {
+            (Some(text), _) => (text.into_bytes(), "utf-8"),
+            (None, Some(binary)) => (binary.into_inner(), "binary"),
+            (None, None) => return Err(no_answer(&action)),
+        };
+        let source = Source {
+            provider: "secretsmanager",
+            id: entry.id.clone(),
+            region,
+            version_id: answer.version_id.ok_or_else(|| no_answer(&action))?,
+            version_stages: answer.version_stages.unwrap_or_default(),
+            field: None,
+        };
+        Ok(Answer { value: SecretBytes::from(value), encoding, source, fetched_at: time::now() })
+    }
+
+    /// Asks GetParameters once for at most 10 entries of a region and role; one that does not exist is missing in the answer.
+    pub async fn parameters(&self, entries: &[Entry]) -> Asked<BTreeMap<String, Answer>> {
+        let (client, region) = self.ssm(&entries[0]).await?;
+        let mut ids: Vec<&str> = Vec::new();
+        for entry in entries {
+            if !ids.contains(&entry.id.as_str()) {
+                ids.push(&entry.id);
+            }
+        }
+        let action = format!("ssm:GetParameters on {}, and kms:Decrypt on the key of a SecureString", ids.join(", "));
+        let names = ids.iter().map(|id| (*id).to_owned()).collect();
+        let answer = client.get_parameters().set_names(Some(names)).with_decryption(true).send().await;
+        let mut parameters = answer.map_err(|error| refused(&action, &error))?.parameters.unwrap_or_default();
+        parameters.sort_by_key(|parameter| parameter.version);
+        let mut found = BTreeMap::new();
+        for parameter in parameters {
+            for id in asked(&parameter).into_iter().filter(|id| ids.contains(&id.as_str())) {
+                let answer = parameter_answer(&id, &region, &parameter).ok_or_else(|| no_answer(&action))?;
+                found.insert(id, answer);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Asks GetParametersByPath for one page: names with answers, and the token of the next page.
+    pub async fn parameters_below(
+        &self,
+        entry: &Entry,
+        token: Option<String>,
+    ) -> Asked<(Vec<(String, Answer)>, Option<String>)> {
+        let (client, region) = self.ssm(entry).await?;
+        let action = format!("ssm:GetParametersByPath on {}, and kms:Decrypt on the key of a SecureString", entry.id);
+        let call = client.get_parameters_by_path().path(&entry.id).recursive(true).with_decryption(true);
+        let answer = call.set_next_token(token).send().await.map_err(|error| refused(&action, &error))?;
+        let mut found = Vec::new();
+        for parameter in answer.parameters.unwrap_or_default() {
+            let name = parameter.name.clone().ok_or_else(|| no_answer(&action))?;
+            let answer = parameter_answer(&name, &region, &parameter).ok_or_else(|| no_answer(&action))?;
+            found.push((name, answer));
+        }
+        Ok((found, answer.next_token))
+    }
+
+    async fn ssm(&self, entry: &Entry) -> Asked<(aws_sdk_ssm::Client, String)> {
+        let (session, region) = self.session(entry).await?;
+        let config = aws_sdk_ssm::config::Builder::from(&session).region(Region::new(region.clone())).build();
+        Ok((aws_sdk_ssm::Client::from_conf(config), region))
+    }
+
+    /// The configuration with the credentials that the entry asks for, and its region.
+    async fn session(&self, entry: &Entry) -> Asked<(SdkConfig, String)> {
+        let session = match &entry.role {
+            None => self.own_session().await?,
+            Some(role) => self.role_session(role).await?,
+        };
+        let region = entry.region.clone().or_else(|| session.region().map(ToString::to_string));
+        let region = region.ok_or_else(|| Refused::new("NoRegion", "No region is known. Set `region:` or AWS_REGION."))?;
+        Ok((session, region))
+    }
+
+    async fn own_session(&self) -> Asked<SdkConfig> {
+        let cell = self.session_cell(None);
+        cell.get_or_try_init(|| self.own_config()).await.cloned()
+    }
+
+    async fn role_session(&self, role: &str) -> Asked<SdkConfig> {
+        let cell = self.session_cell(Some(role.to_owned()));
+        cell.get_or_try_init(|| self.assumed(role)).await.cloned()
+    }
+
+    fn session_cell(&self, role: Option<String>) -> Rc<OnceCell<SdkConfig>> {
+        Rc::clone(self.sessions.borrow_mut().entry(role).or_default())
+    }
+
+    async fn own_config(&self) -> Asked<SdkConfig> {
+        let http = self.http.get_or_try_init(|| async { http_client() }).await?;
+        let provider_config = ProviderConfig::without_region().with_http_client(http.clone());
+        let region = match self.region.clone().or_else(|| set("AWS_REGION")).or_else(|| set("AWS_DEFAULT_REGION")) {
+            Some(region) => Some(Region::new(region)),
+            None => ProfileFileRegionProvider::builder().configure(&provider_config).build().region().await,
+        };
+        let provider_config = provider_config.with_region(region.clone());
+        let credentials = credentials(&provider_config).await?;
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT.min(self.deadline))
+            .read_timeout(self.deadline)
+            .build();
+        // Our own loop retries, inside one deadline for everything; the SDK knows only about single calls.
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http.clone())
+            .credentials_provider(credentials)
+            .retry_config(RetryConfig::disabled())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(timeouts);
+        // Without a region none is looked for: a call that needs one says so.
+        Ok(loader.region(region).load().await)
+    }
+
+    async fn assumed(&self, role: &str) -> Asked<SdkConfig> {
+        let own = self.own_session().await?;
+        let call = aws_sdk_sts::Client::new(&own).assume_role().role_arn(role).role_session_name("keystart");
+        let action = format!("sts:AssumeRole on {role}");
+        let answer = call.send().await.map_err(|error| refused(&action, &error))?;
+        let given = answer.credentials.ok_or_else(|| no_answer(&action))?;
+        let credentials =
+            Credentials::new(given.access_key_id, given.secret_access_key, Some(given.session_token), None, "AssumeRole");
+        Ok(own.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
+    }
+}
+
+/// One client for everything: its connections are shared by all that ask the same host.
+fn http_client() -> Asked<SharedHttpClient> {
+    let context = roots::context()?;
+    let proxies = ProxyConfig::from_env();
+    // The one way to a client with proxies: they are a setting of the connector, which is made once and kept.
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(context.clone())
+            .proxy_config(proxies.clone());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.build()
+    }))
+}
+
+/// The credentials of this start: from the environment, a profile, a web identity or a container, and never from the
+/// instance metadata service, which Lambda does not have.
+async fn credentials(config: &ProviderConfig) -> Asked<Credentials> {
+    let chain = CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
+        .or_else("Profile", ProfileFileCredentialsProvider::builder().configure(config).build())
+        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(config).build())
+        .or_else("Container", EcsCredentialsProvider::builder().configure(config).build());
+    chain.provide_credentials().await.map_err(|error| match error {
+        CredentialsError::CredentialsNotLoaded(_) => Refused::new(
+            "NoCredentials",
+            "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, \
+             or set AWS_PROFILE.",
+        ),
+        CredentialsError::ProviderTimedOut(_) => Refused::new("CredentialsUnavailable", sentences(&error)).again(),
+        other => Refused::new("CredentialsUnavailable", sentences(&other)),
+    })
+}
+
+fn set(variable: &str) -> Option<String> {
+    env::var(variable).ok().filter(|value| !value.is_empty())
+}
+
+fn parameter_answer(id: &str, region: &str, parameter: &Parameter) -> Option<Answer> {
+    let source = Source {
+        provider: "ssm",
+        id: id.to_owned(),
+        region: region.to_owned(),
+        version_id: parameter.version.to_string(),
+        version_stages: Vec::new(),
+        field: None,
+    };
+    let value = SecretBytes::from(parameter.value.as_ref()?.as_bytes());
+    Some(Answer { value, encoding: "utf-8", source, fetched_at: time::now() })
+}
+
+/// The ids that ask for this parameter; an emulator does not say which version was asked for.
+fn asked(parameter: &Parameter) -> Vec<String> {
+    let selectors = match &parameter.selector {
+        Some(selector) => vec![selector.clone()],
+        None => vec![String::new(), format!(":{}", parameter.version)],
+    };
+    let names = [&parameter.name, &parameter.arn].into_iter().flatten();
+    names.flat_map(|name| selectors.iter().map(move |selector| format!("{name}{selector}"))).collect()
+}
+
+/// Turns a failure into words: what was refused, and what would help.
+fn refused<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Refused
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    match error {
+        SdkError::ServiceError(context) => {
+            let (meta, status) = (context.err().meta(), context.raw().status());
+            let code = meta.code().filter(|code| !code.is_empty()).unwrap_or("Unknown");
+            let mut message = sentence(meta.message().filter(|text| !text.is_empty()).unwrap_or("The service gave no reason"));
+            if DENIED.contains(&code) {
+                message += &format!(" Allow {action}; the resource policy and the KMS key can deny it too.");
+            } else if EXPIRED.contains(&code) {
+                message += " Log in again, or get new credentials.";
+            }
+            let retryable = RETRYABLE.contains(&code) || status.is_server_error();
+            Refused { code: code.to_owned(), message, retryable }
+        }
+        SdkError::TimeoutError(_) => unreachable(&error.to_string(), error),
+        SdkError::DispatchFailure(_) => unreachable("the connection failed", error),
+        // Its text may hold what was answered, and so perhaps a secret.
+        SdkError::ResponseError(_) => no_answer(action),
+        other => Refused::new("InvalidRequest", sentences(other)),
+    }
+}
+
+fn unreachable(_what: &str, error: &(dyn StdError + 'static)) -> Refused {
+    Refused::new("ConnectionFailed", format!("{} {NO_WAY_OUT}", sentences(error))).again()
+}
+
+fn no_answer(action: &str) -> Refused {
+    Refused::new(
+        "InvalidAnswer",
+        format!("The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL."),
+    )
+}
+
+/// An error's text with those of its causes.
+fn sentences(error: &(dyn StdError + 'static)) -> String {
+    let mut texts = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !texts.contains(&text) {
+            texts.push(text);
+        }
+        cause = error.source();
+    }
+    sentence(&texts.join(": "))
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.trim_end();
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}

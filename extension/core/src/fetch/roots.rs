@@ -1,0 +1,50 @@
+//! The certificate authorities that answers are believed from: `AWS_CA_BUNDLE`, else those that come with this library.
+
+use std::env;
+use std::fs;
+
+use aws_smithy_http_client::tls::{TlsContext, TrustStore};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use webpki::anchor_from_trusted_cert;
+
+use super::aws::Refused;
+
+/// Loads the authorities. Those that come along serve an image that has none, and no file is read for them.
+pub(super) fn context() -> Result<TlsContext, Refused> {
+    let pem = match env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
+        None => bundled(),
+        Some(path) => {
+            let wrong = |what: &str| {
+                let path = path.display();
+                Refused::new("InvalidCaBundle", format!("AWS_CA_BUNDLE names {path}, {what}. Correct or unset it."))
+            };
+            let pem = fs::read(&path).map_err(|error| wrong(&format!("which cannot be read: {}", error.kind())))?;
+            // The client panics at what it cannot parse.
+            if !is_sound(&pem) {
+                return Err(wrong("which holds no certificate, or a broken one"));
+            }
+            pem
+        }
+    };
+    let context = TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
+    context.map_err(|error| Refused::new("InvalidCaBundle", format!("TLS cannot be set up: {error}.")))
+}
+
+fn is_sound(pem: &[u8]) -> bool {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    certificates.is_ok_and(|all| !all.is_empty() && all.iter().all(|one| anchor_from_trusted_cert(one).is_ok()))
+}
+
+/// The client takes nothing but PEM.
+fn bundled() -> Vec<u8> {
+    let mut pem = String::new();
+    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        STANDARD.encode_string(certificate, &mut pem);
+        pem.push_str("\n-----END CERTIFICATE-----\n");
+    }
+    pem.into_bytes()
+}

@@ -1,0 +1,150 @@
+//! Speaks Lambda's Extensions API: register, next, init/error, exit/error. It knows nothing of secrets.
+//!
+//! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>
+
+use std::error::Error as StdError;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use keystart_core::error::quoted;
+use keystart_core::json::{self, Json, quote};
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+use tokio::time::timeout;
+
+const VERSION: &str = "/2020-01-01/extension";
+const IDENTIFIER: &str = "Lambda-Extension-Identifier";
+/// For everything but `next`, which waits for as long as the environment is frozen.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LONGEST_ANSWER: usize = 1_048_576;
+
+/// Why the API gave no answer; a sentence.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ApiError(pub String);
+
+/// Which part of the extension's life failed.
+#[derive(Debug, Clone, Copy)]
+pub enum Phase {
+    /// Before the first `next`.
+    Init,
+    /// After it.
+    Exit,
+}
+
+/// Registers and gives the identifier; Lambda starts the runtime when every extension has. `name` is that of the
+/// executable, `events` a JSON array.
+pub fn register(address: &str, name: &str, events: &str) -> Result<String, ApiError> {
+    let call = Call {
+        method: Method::POST,
+        path: "/register",
+        headers: vec![("Lambda-Extension-Name", name)],
+        body: format!("{{\"events\": {events}}}"),
+    };
+    let (response, _) = exchange(address, call, Some(PATIENCE))?;
+    let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok());
+    let identifier = identifier.filter(|value| !value.is_empty());
+    identifier
+        .map(str::to_owned)
+        .ok_or_else(|| ApiError(format!("The Extensions API answered /register without {IDENTIFIER}.")))
+}
+
+/// Says that this extension is ready, waits, for hours if need be, and gives the next event's type.
+pub fn next(address: &str, identifier: &str) -> Result<String, ApiError> {
+    let headers = vec![(IDENTIFIER, identifier)];
+    let call = Call { method: Method::GET, path: "/event/next", headers, body: String::new() };
+    let (_, body) = exchange(address, call, None)?;
+    let event = json::parse(&body).ok();
+    let kind = event.as_ref().and_then(|event| event.get("eventType")).and_then(Json::as_str);
+    kind.map(str::to_owned)
+        .ok_or_else(|| ApiError("The Extensions API answered /event/next with something that is no event.".to_owned()))
+}
+
+/// Reports that Init failed, which is legal after register and before the first `next`, or that the extension ends.
+pub fn fail(address: &str, identifier: &str, phase: Phase, kind: &str, message: &str) -> Result<(), ApiError> {
+    let call = Call {
+        method: Method::POST,
+        path: match phase {
+            Phase::Init => "/init/error",
+            Phase::Exit => "/exit/error",
+        },
+        headers: vec![(IDENTIFIER, identifier), ("Lambda-Extension-Function-Error-Type", kind)],
+        body: format!(
+            "{{\"errorMessage\": {}, \"errorType\": {}, \"stackTrace\": []}}",
+            quote(message),
+            quote(kind)
+        ),
+    };
+    exchange(address, call, Some(PATIENCE)).map(drop)
+}
+
+struct Call<'a> {
+    method: Method,
+    path: &'static str,
+    headers: Vec<(&'static str, &'a str)>,
+    body: String,
+}
+
+/// Asks once, on a connection of its own: one that is kept may be dropped by the other side during a long fetch or a freeze.
+fn exchange(address: &str, call: Call<'_>, patience: Option<Duration>) -> Result<(Response<()>, Bytes), ApiError> {
+    let path = call.path;
+    let failed = |why: &str| ApiError(format!("The Extensions API at {address} cannot be reached for {path}: {why}."));
+    if !is_address(address) {
+        return Err(ApiError(format!(
+            "AWS_LAMBDA_RUNTIME_API must be a host and a port, found {}.",
+            quoted(address.as_bytes())
+        )));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| failed(&error.kind().to_string()))?;
+    let asked = async {
+        match patience {
+            None => ask(address, call).await,
+            Some(patience) => timeout(patience, ask(address, call)).await.unwrap_or_else(|_| Err("timed out".to_owned())),
+        }
+    };
+    let (response, body) = LocalSet::new().block_on(&runtime, asked).map_err(|why| failed(&why))?;
+    if !matches!(response.status().as_u16(), 200 | 202) {
+        let text = quoted(&body);
+        return Err(ApiError(format!("The Extensions API answered {} to {path}: {text}.", response.status().as_u16())));
+    }
+    Ok((response, body))
+}
+
+async fn ask(address: &str, call: Call<'_>) -> Result<(Response<()>, Bytes), String> {
+    let stream = TcpStream::connect(address).await.map_err(|error| why(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| why(&error))?;
+    // It ends with the sender; what goes wrong on it is the answer's error.
+    let driver = tokio::task::spawn_local(async move { drop(connection.await) });
+    let mut request = Request::builder().method(call.method).uri(format!("{VERSION}{}", call.path));
+    request = request.header("Host", address);
+    for (name, value) in call.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::new(Bytes::from(call.body))).map_err(|error| why(&error))?;
+    let response = sender.send_request(request).await.map_err(|error| why(&error))?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| why(&*error))?.to_bytes();
+    driver.abort();
+    Ok((Response::from_parts(head, ()), body))
+}
+
+fn is_address(address: &str) -> bool {
+    let Some((host, port)) = address.rsplit_once(':') else { return false };
+    !host.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok()
+}
+
+/// The innermost cause, which says what happened: the others say only that something did.
+fn why(error: &(dyn StdError + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    match innermost.downcast_ref::<std::io::Error>() {
+        Some(error) => error.kind().to_string(),
+        None => innermost.to_string(),
+    }
+}

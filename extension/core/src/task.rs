@@ -1,0 +1,79 @@
+//! Work on a thread of its own, and waiting for it in a way that a signal interrupts.
+//!
+//! Python runs the handlers of signals between two of its instructions, and so never while it is inside a call of C.
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use keystart_core::error::{Error, Result};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::io::{Errno, write};
+
+/// Something that is going on. Dropping it does not end it: the process does, or its own deadline.
+#[derive(Debug)]
+pub struct Task<T> {
+    done: Arc<OwnedFd>,
+    result: Arc<Mutex<Option<T>>>,
+}
+
+impl<T: Send + 'static> Task<T> {
+    /// Starts the work.
+    pub fn start(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<Self> {
+        let refused = |what: &str| Error::internal(&format!("no thread for {name}: {what}"));
+        let flags = EventfdFlags::CLOEXEC;
+        let done = Arc::new(eventfd(0, flags).map_err(|errno| refused(&errno.to_string()))?);
+        let result = Arc::new(Mutex::new(None));
+        let (told, given) = (Arc::clone(&done), Arc::clone(&result));
+        let run = move || {
+            // Tells that it is over also when the work panics; then there is no result.
+            let _bell = Bell(told);
+            let value = work();
+            *given.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+        };
+        thread::Builder::new()
+            .name(format!("keystart-{name}"))
+            .spawn(run)
+            .map_err(|error| refused(&error.kind().to_string()))?;
+        Ok(Self { done, result })
+    }
+
+    /// Waits for the end and gives the result; `None` when a signal came first.
+    pub fn wait(&self) -> Result<Option<T>> {
+        let mut waiting = [PollFd::new(&*self.done, PollFlags::IN)];
+        match poll(&mut waiting, None) {
+            Err(Errno::INTR) => return Ok(None),
+            Err(errno) => return Err(Error::internal(&format!("waiting for a task: {errno}"))),
+            Ok(_) => {}
+        }
+        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        result.map(Some).ok_or_else(|| Error::internal("a task ended without a result"))
+    }
+}
+
+struct Bell(Arc<OwnedFd>);
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        // An eventfd takes a first count always.
+        let _rung = write(&self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_gives_its_result_once() {
+        let task = Task::start("test", || 7).unwrap();
+        assert_eq!(task.wait().unwrap(), Some(7));
+        assert!(task.wait().is_err());
+    }
+
+    #[test]
+    fn a_task_that_panics_ends() {
+        let task: Task<()> = Task::start("test", || panic!("on purpose")).unwrap();
+        assert!(task.wait().is_err());
+    }
+}
