@@ -53,12 +53,23 @@ impl Plan {
     /// Reads a plan; gives the name of the member that is missing or wrong.
     pub fn parse(text: &[u8]) -> Result<Self, &'static str> {
         let document = json::parse(text).map_err(|_| "the document")?;
-        let Some(Json::Number(seconds)) = document.get("deadline") else { return Err("deadline") };
+        let Some(Json::Number(seconds)) = document.get("deadline") else {
+            return Err("deadline");
+        };
         let seconds: f64 = seconds.parse().map_err(|_| "deadline")?;
         let deadline = Duration::try_from_secs_f64(seconds).map_err(|_| "deadline")?;
-        let Some(Json::Array(entries)) = document.get("entries") else { return Err("entries") };
-        let entries = entries.iter().map(Entry::from_json).collect::<Result<_, _>>()?;
-        Ok(Self { deadline, region: optional(&document, "region")?, entries })
+        let Some(Json::Array(entries)) = document.get("entries") else {
+            return Err("entries");
+        };
+        let entries = entries
+            .iter()
+            .map(Entry::from_json)
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            deadline,
+            region: optional(&document, "region")?,
+            entries,
+        })
     }
 }
 
@@ -70,7 +81,9 @@ impl Entry {
             "parameters" => Kind::Parameters,
             _ => return Err("kind"),
         };
-        let Some(Json::Bool(expand)) = value.get("expand") else { return Err("expand") };
+        let Some(Json::Bool(expand)) = value.get("expand") else {
+            return Err("expand");
+        };
         Ok(Self {
             name: required(value, "name")?,
             kind,
@@ -86,7 +99,11 @@ impl Entry {
 }
 
 fn required(value: &Json, member: &'static str) -> Result<String, &'static str> {
-    value.get(member).and_then(Json::as_str).map(str::to_owned).ok_or(member)
+    value
+        .get(member)
+        .and_then(Json::as_str)
+        .map(str::to_owned)
+        .ok_or(member)
 }
 
 fn optional(value: &Json, member: &'static str) -> Result<Option<String>, &'static str> {
