@@ -60,51 +60,27 @@ impl Answer {
     /// A second one, for another entry that asks for the same.
     fn copy(&self) -> Self {
         let value = SecretBytes::from(self.value.as_bytes());
-        Self {
-            value,
-            encoding: self.encoding,
-            source: self.source.clone(),
-            fetched_at: self.fetched_at,
-        }
+        Self { value, encoding: self.encoding, source: self.source.clone(), fetched_at: self.fetched_at }
     }
 }
 
 impl Fetched {
     fn whole(name: &str, answer: Answer) -> Self {
-        let Answer {
-            value,
-            encoding,
-            source,
-            fetched_at,
-        } = answer;
-        Self {
-            name: name.to_owned(),
-            value,
-            encoding,
-            source,
-            fetched_at,
-        }
+        let Answer { value, encoding, source, fetched_at } = answer;
+        Self { name: name.to_owned(), value, encoding, source, fetched_at }
     }
 
     /// The manifest's entry but for `path` and `size`, which the draft adds.
     pub fn entry(&self) -> Json {
         let text = |text: &str| Json::Text(text.to_owned());
-        let stages = self
-            .source
-            .version_stages
-            .iter()
-            .map(|stage| text(stage))
-            .collect();
+        let stages = self.source.version_stages.iter().map(|stage| text(stage)).collect();
         let source = object([
             ("provider", text(self.source.provider)),
             ("id", text(&self.source.id)),
             ("region", text(&self.source.region)),
             ("version_id", text(&self.source.version_id)),
             ("version_stages", Json::Array(stages)),
-            (
-                "field",
-                self.source.field.as_deref().map_or(Json::Null, text),
-            ),
+            ("field", self.source.field.as_deref().map_or(Json::Null, text)),
         ]);
         object([
             ("encoding", text(self.encoding)),
@@ -120,8 +96,5 @@ fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
 }
 
 fn failure(code: &str, message: impl Into<String>) -> Failure {
-    Failure {
-        code: code.to_owned(),
-        message: message.into(),
-    }
+    Failure { code: code.to_owned(), message: message.into() }
 }

@@ -3,17 +3,13 @@
 //! The doc comments of the public items here are the comments of the header that the Python package is built with.
 
 #![allow(unsafe_code, non_camel_case_types)]
-#![expect(
-    clippy::missing_safety_doc,
-    reason = "the rules that all functions share stand in keystart.h"
-)]
+#![expect(clippy::missing_safety_doc, reason = "the rules that all functions share stand in keystart.h")]
 
 use std::sync::{Mutex, PoisonError};
 
 use keystart_core::error::{Error, Result};
 use keystart_core::ffi::{
-    Out, give, guard, handle, keystart_bytes, keystart_draft, keystart_error, required, take_back,
-    text,
+    Out, give, guard, handle, keystart_bytes, keystart_draft, keystart_error, required, take_back, text,
 };
 use keystart_core::json::quote;
 
@@ -35,10 +31,7 @@ enum Work {
 
 impl keystart_task {
     fn new(work: Work) -> Self {
-        Self {
-            work,
-            fetched: Mutex::default(),
-        }
+        Self { work, fetched: Mutex::default() }
     }
 }
 
@@ -80,10 +73,7 @@ pub unsafe extern "C" fn keystart_lambda_register(
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            let (address, name) = (
-                owned(address, address_len, "address")?,
-                owned(name, name_len, "name")?,
-            );
+            let (address, name) = (owned(address, address_len, "address")?, owned(name, name_len, "name")?);
             let events = owned(events, events_len, "events")?;
             out.put(call(move || lambda::register(&address, &name, &events))?);
             Ok(())
@@ -134,18 +124,9 @@ pub unsafe extern "C" fn keystart_lambda_fail(
             let out = Out::new(out)?;
             let address = owned(address, address_len, "address")?;
             let identifier = owned(identifier, identifier_len, "identifier")?;
-            let (kind, message) = (
-                owned(kind, kind_len, "kind")?,
-                owned(message, message_len, "message")?,
-            );
-            let phase = if at_exit == 0 {
-                Phase::Init
-            } else {
-                Phase::Exit
-            };
-            let work = move || {
-                lambda::fail(&address, &identifier, phase, &kind, &message).map(|()| String::new())
-            };
+            let (kind, message) = (owned(kind, kind_len, "kind")?, owned(message, message_len, "message")?);
+            let phase = if at_exit == 0 { Phase::Init } else { Phase::Exit };
+            let work = move || lambda::fail(&address, &identifier, phase, &kind, &message).map(|()| String::new());
             out.put(call(work)?);
             Ok(())
         })
@@ -195,12 +176,8 @@ pub unsafe extern "C" fn keystart_draft_take(
     }
 }
 
-fn call(
-    work: impl FnOnce() -> std::result::Result<String, ApiError> + Send + 'static,
-) -> Result<*mut keystart_task> {
-    Ok(give(keystart_task::new(Work::Call(Task::start(
-        "lambda", work,
-    )?))))
+fn call(work: impl FnOnce() -> std::result::Result<String, ApiError> + Send + 'static) -> Result<*mut keystart_task> {
+    Ok(give(keystart_task::new(Work::Call(Task::start("lambda", work)?))))
 }
 
 /// The JSON of a task that is over.
@@ -219,11 +196,7 @@ fn told(task: &keystart_task) -> Result<Option<String>> {
             let mut entries = Vec::new();
             for (name, outcome) in outcomes {
                 let outcome = match outcome {
-                    Err(why) => format!(
-                        "{{\"code\": {}, \"message\": {}}}",
-                        quote(&why.code),
-                        quote(&why.message)
-                    ),
+                    Err(why) => format!("{{\"code\": {}, \"message\": {}}}", quote(&why.code), quote(&why.message)),
                     Ok(secrets) => {
                         let names = list(secrets.iter().map(|secret| secret.name.as_str()));
                         fetched.extend(secrets);
@@ -233,10 +206,7 @@ fn told(task: &keystart_task) -> Result<Option<String>> {
                 entries.push(format!("{}: {outcome}", quote(&name)));
             }
             let again = list(again.iter().map(String::as_str));
-            Ok(Some(format!(
-                "{{\"entries\": {{{}}}, \"again\": {again}}}",
-                entries.join(", ")
-            )))
+            Ok(Some(format!("{{\"entries\": {{{}}}, \"again\": {again}}}", entries.join(", "))))
         }
     }
 }

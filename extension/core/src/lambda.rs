@@ -45,63 +45,34 @@ pub fn register(address: &str, name: &str, events: &str) -> Result<String, ApiEr
         body: format!("{{\"events\": {events}}}"),
     };
     let (response, _) = exchange(address, call, Some(PATIENCE))?;
-    let identifier = response
-        .headers()
-        .get(IDENTIFIER)
-        .and_then(|value| value.to_str().ok());
+    let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok());
     let identifier = identifier.filter(|value| !value.is_empty());
-    identifier.map(str::to_owned).ok_or_else(|| {
-        ApiError(format!(
-            "The Extensions API answered /register without {IDENTIFIER}."
-        ))
-    })
+    identifier
+        .map(str::to_owned)
+        .ok_or_else(|| ApiError(format!("The Extensions API answered /register without {IDENTIFIER}.")))
 }
 
 /// Says that this extension is ready, waits, for hours if need be, and gives the next event's type.
 pub fn next(address: &str, identifier: &str) -> Result<String, ApiError> {
     let headers = vec![(IDENTIFIER, identifier)];
-    let call = Call {
-        method: Method::GET,
-        path: "/event/next",
-        headers,
-        body: String::new(),
-    };
+    let call = Call { method: Method::GET, path: "/event/next", headers, body: String::new() };
     let (_, body) = exchange(address, call, None)?;
     let event = json::parse(&body).ok();
-    let kind = event
-        .as_ref()
-        .and_then(|event| event.get("eventType"))
-        .and_then(Json::as_str);
-    kind.map(str::to_owned).ok_or_else(|| {
-        ApiError(
-            "The Extensions API answered /event/next with something that is no event.".to_owned(),
-        )
-    })
+    let kind = event.as_ref().and_then(|event| event.get("eventType")).and_then(Json::as_str);
+    kind.map(str::to_owned)
+        .ok_or_else(|| ApiError("The Extensions API answered /event/next with something that is no event.".to_owned()))
 }
 
 /// Reports that Init failed, which is legal after register and before the first `next`, or that the extension ends.
-pub fn fail(
-    address: &str,
-    identifier: &str,
-    phase: Phase,
-    kind: &str,
-    message: &str,
-) -> Result<(), ApiError> {
+pub fn fail(address: &str, identifier: &str, phase: Phase, kind: &str, message: &str) -> Result<(), ApiError> {
     let call = Call {
         method: Method::POST,
         path: match phase {
             Phase::Init => "/init/error",
             Phase::Exit => "/exit/error",
         },
-        headers: vec![
-            (IDENTIFIER, identifier),
-            ("Lambda-Extension-Function-Error-Type", kind),
-        ],
-        body: format!(
-            "{{\"errorMessage\": {}, \"errorType\": {}, \"stackTrace\": []}}",
-            quote(message),
-            quote(kind)
-        ),
+        headers: vec![(IDENTIFIER, identifier), ("Lambda-Extension-Function-Error-Type", kind)],
+        body: format!("{{\"errorMessage\": {}, \"errorType\": {}, \"stackTrace\": []}}", quote(message), quote(kind)),
     };
     exchange(address, call, Some(PATIENCE)).map(drop)
 }
@@ -114,77 +85,47 @@ struct Call<'a> {
 }
 
 /// Asks once, on a connection of its own: one that is kept may be dropped by the other side during a long fetch or a freeze.
-fn exchange(
-    address: &str,
-    call: Call<'_>,
-    patience: Option<Duration>,
-) -> Result<(Response<()>, Bytes), ApiError> {
+fn exchange(address: &str, call: Call<'_>, patience: Option<Duration>) -> Result<(Response<()>, Bytes), ApiError> {
     let path = call.path;
-    let failed = |why: &str| {
-        ApiError(format!(
-            "The Extensions API at {address} cannot be reached for {path}: {why}."
-        ))
-    };
+    let failed = |why: &str| ApiError(format!("The Extensions API at {address} cannot be reached for {path}: {why}."));
     if !is_address(address) {
         return Err(ApiError(format!(
             "AWS_LAMBDA_RUNTIME_API must be a host and a port, found {}.",
             quoted(address.as_bytes())
         )));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(&error.kind().to_string()))?;
     let asked = async {
         match patience {
             None => ask(address, call).await,
-            Some(patience) => timeout(patience, ask(address, call))
-                .await
-                .unwrap_or_else(|_| Err("timed out".to_owned())),
+            Some(patience) => {
+                timeout(patience, ask(address, call)).await.unwrap_or_else(|_| Err("timed out".to_owned()))
+            }
         }
     };
-    let (response, body) = LocalSet::new()
-        .block_on(&runtime, asked)
-        .map_err(|why| failed(&why))?;
+    let (response, body) = LocalSet::new().block_on(&runtime, asked).map_err(|why| failed(&why))?;
     if !matches!(response.status().as_u16(), 200 | 202) {
         let text = quoted(&body);
-        return Err(ApiError(format!(
-            "The Extensions API answered {} to {path}: {text}.",
-            response.status().as_u16()
-        )));
+        return Err(ApiError(format!("The Extensions API answered {} to {path}: {text}.", response.status().as_u16())));
     }
     Ok((response, body))
 }
 
 async fn ask(address: &str, call: Call<'_>) -> Result<(Response<()>, Bytes), String> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(|error| why(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| why(&error))?;
+    let stream = TcpStream::connect(address).await.map_err(|error| why(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| why(&error))?;
     // It ends with the sender; what goes wrong on it is the answer's error.
     let driver = tokio::task::spawn_local(async move { drop(connection.await) });
-    let mut request = Request::builder()
-        .method(call.method)
-        .uri(format!("{VERSION}{}", call.path));
+    let mut request = Request::builder().method(call.method).uri(format!("{VERSION}{}", call.path));
     request = request.header("Host", address);
     for (name, value) in call.headers {
         request = request.header(name, value);
     }
-    let request = request
-        .body(Full::new(Bytes::from(call.body)))
-        .map_err(|error| why(&error))?;
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| why(&error))?;
+    let request = request.body(Full::new(Bytes::from(call.body))).map_err(|error| why(&error))?;
+    let response = sender.send_request(request).await.map_err(|error| why(&error))?;
     let (head, body) = response.into_parts();
-    let body = Limited::new(body, LONGEST_ANSWER)
-        .collect()
-        .await
-        .map_err(|error| why(&*error))?
-        .to_bytes();
+    let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| why(&*error))?.to_bytes();
     driver.abort();
     Ok((Response::from_parts(head, ()), body))
 }
@@ -193,9 +134,7 @@ fn is_address(address: &str) -> bool {
     let Some((host, port)) = address.rsplit_once(':') else {
         return false;
     };
-    !host.is_empty()
-        && port.bytes().all(|digit| digit.is_ascii_digit())
-        && port.parse::<u16>().is_ok()
+    !host.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok()
 }
 
 /// The innermost cause, which says what happened: the others say only that something did.

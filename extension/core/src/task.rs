@@ -46,14 +46,8 @@ impl<T: Send + 'static> Task<T> {
             Err(errno) => return Err(Error::internal(&format!("waiting for a task: {errno}"))),
             Ok(_) => {}
         }
-        let result = self
-            .result
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        result
-            .map(Some)
-            .ok_or_else(|| Error::internal("a task ended without a result"))
+        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        result.map(Some).ok_or_else(|| Error::internal("a task ended without a result"))
     }
 }
 

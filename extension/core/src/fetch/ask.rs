@@ -54,21 +54,12 @@ async fn run(plan: &Plan, until: Instant) -> (Outcomes, Vec<String>) {
     // What is still on its way is dropped, with its connection: nothing may be in flight when the environment is frozen.
     requests.shutdown().await;
     let refused = asker.refused.take();
-    let names: Vec<&str> = plan
-        .entries
-        .iter()
-        .map(|entry| entry.name.as_str())
-        .collect();
+    let names: Vec<&str> = plan.entries.iter().map(|entry| entry.name.as_str()).collect();
     let outcome_of = |entry: &Entry| {
         let outcome = outcomes.remove(&entry.name);
         // What the service said last tells more than that time is over.
-        let outcome = outcome
-            .or_else(|| refused.get(&entry.name).cloned().map(Err))
-            .unwrap_or_else(|| Err(late(plan)));
-        (
-            entry.name.clone(),
-            outcome.and_then(|secrets| shape::beside(entry, secrets, &names)),
-        )
+        let outcome = outcome.or_else(|| refused.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(late(plan)));
+        (entry.name.clone(), outcome.and_then(|secrets| shape::beside(entry, secrets, &names)))
     };
     let all = plan.entries.iter().map(outcome_of).collect();
     (all, asker.again.take())
@@ -76,10 +67,7 @@ async fn run(plan: &Plan, until: Instant) -> (Outcomes, Vec<String>) {
 
 fn late(plan: &Plan) -> Failure {
     let seconds = plan.deadline.as_secs_f64();
-    failure(
-        "DeadlineExceeded",
-        format!("No answer within the deadline of {seconds} s. {NO_WAY_OUT}"),
-    )
+    failure("DeadlineExceeded", format!("No answer within the deadline of {seconds} s. {NO_WAY_OUT}"))
 }
 
 /// One thing to ask a service for, and the entries that it answers.
@@ -97,32 +85,19 @@ fn requests_of(entries: &[Entry]) -> Vec<Request> {
     for entry in entries.iter().cloned() {
         match entry.kind {
             Kind::Secret => {
-                let key = (
-                    &entry.region,
-                    &entry.role,
-                    &entry.id,
-                    &entry.stage,
-                    &entry.version_id,
-                );
+                let key = (&entry.region, &entry.role, &entry.id, &entry.stage, &entry.version_id);
                 let key = format!("{key:?}");
                 secrets.entry(key).or_default().push(entry);
             }
             Kind::Parameter => {
-                parameters
-                    .entry((entry.region.clone(), entry.role.clone()))
-                    .or_default()
-                    .push(entry);
+                parameters.entry((entry.region.clone(), entry.role.clone())).or_default().push(entry);
             }
             Kind::Parameters => requests.push(Request::Path(entry)),
         }
     }
     requests.extend(secrets.into_values().map(Request::Secret));
     for group in parameters.into_values() {
-        requests.extend(
-            group
-                .chunks(GET_PARAMETERS_AT_MOST)
-                .map(|ten| Request::Parameters(ten.to_vec())),
-        );
+        requests.extend(group.chunks(GET_PARAMETERS_AT_MOST).map(|ten| Request::Parameters(ten.to_vec())));
     }
     requests
 }
@@ -140,24 +115,15 @@ impl Request {
 async fn secret(entries: &[Entry], asker: &Asker) -> Vec<(String, Outcome)> {
     let answer = asker.ask(entries, || asker.aws.secret(&entries[0])).await;
     let each = entries.iter().map(|entry| {
-        let outcome = answer
-            .as_ref()
-            .map_err(Refused::to_failure)
-            .map(|answer| answer.copy());
-        (
-            entry.name.clone(),
-            outcome.and_then(|answer| shape::secret(entry, answer)),
-        )
+        let outcome = answer.as_ref().map_err(Refused::to_failure).map(|answer| answer.copy());
+        (entry.name.clone(), outcome.and_then(|answer| shape::secret(entry, answer)))
     });
     each.collect()
 }
 
 async fn parameters(entries: &[Entry], asker: &Asker) -> Vec<(String, Outcome)> {
     match asker.ask(entries, || asker.aws.parameters(entries)).await {
-        Ok(found) => entries
-            .iter()
-            .map(|entry| (entry.name.clone(), parameter(entry, &found)))
-            .collect(),
+        Ok(found) => entries.iter().map(|entry| (entry.name.clone(), parameter(entry, &found))).collect(),
         // One that is denied or malformed refuses all ten: ask for each alone, so that it stands for itself.
         Err(refused) if !refused.retryable && entries.len() > 1 => {
             let mut alone = Vec::new();
@@ -166,19 +132,13 @@ async fn parameters(entries: &[Entry], asker: &Asker) -> Vec<(String, Outcome)> 
             }
             alone
         }
-        Err(refused) => entries
-            .iter()
-            .map(|entry| (entry.name.clone(), Err(refused.to_failure())))
-            .collect(),
+        Err(refused) => entries.iter().map(|entry| (entry.name.clone(), Err(refused.to_failure()))).collect(),
     }
 }
 
 fn parameter(entry: &Entry, found: &BTreeMap<String, super::Answer>) -> Outcome {
     let Some(answer) = found.get(&entry.id) else {
-        let message = format!(
-            "There is no parameter {}. Correct the id or the region.",
-            entry.id
-        );
+        let message = format!("There is no parameter {}. Correct the id or the region.", entry.id);
         return Err(failure("ParameterNotFound", message));
     };
     Ok(vec![Fetched::whole(&entry.name, answer.copy())])
@@ -187,11 +147,7 @@ fn parameter(entry: &Entry, found: &BTreeMap<String, super::Answer>) -> Outcome 
 async fn path(entry: &Entry, asker: &Asker) -> Outcome {
     let (mut found, mut token) = (Vec::new(), None);
     loop {
-        let page = asker
-            .ask(std::slice::from_ref(entry), || {
-                asker.aws.parameters_below(entry, token.clone())
-            })
-            .await;
+        let page = asker.ask(std::slice::from_ref(entry), || asker.aws.parameters_below(entry, token.clone())).await;
         let (more, next) = page.map_err(|refused| refused.to_failure())?;
         found.extend(more);
         if next.is_none() {
@@ -213,19 +169,10 @@ struct Asker {
 impl Asker {
     fn new(plan: &Plan, until: Instant) -> Self {
         let aws = Aws::new(plan.region.clone(), plan.deadline);
-        Self {
-            aws,
-            until,
-            refused: RefCell::default(),
-            again: RefCell::default(),
-        }
+        Self { aws, until, refused: RefCell::default(), again: RefCell::default() }
     }
 
-    async fn ask<T, F>(
-        &self,
-        entries: &[Entry],
-        call: impl Fn() -> F,
-    ) -> std::result::Result<T, Refused>
+    async fn ask<T, F>(&self, entries: &[Entry], call: impl Fn() -> F) -> std::result::Result<T, Refused>
     where
         F: Future<Output = std::result::Result<T, Refused>>,
     {
@@ -236,22 +183,14 @@ impl Asker {
                 other => return other,
             };
             for entry in entries {
-                let line = format!(
-                    "{}: {}; asking again in {} ms",
-                    entry.name,
-                    refused.code,
-                    pause.as_millis()
-                );
+                let line = format!("{}: {}; asking again in {} ms", entry.name, refused.code, pause.as_millis());
                 self.again.borrow_mut().push(line);
-                self.refused
-                    .borrow_mut()
-                    .insert(entry.name.clone(), refused.to_failure());
+                self.refused.borrow_mut().insert(entry.name.clone(), refused.to_failure());
             }
             sleep(pause).await;
             // Decorrelated jitter: many environments that start together do not ask together again.
             let longest = pause * 3;
-            pause =
-                (FIRST_PAUSE + (longest - FIRST_PAUSE).mul_f64(fastrand::f64())).min(LONGEST_PAUSE);
+            pause = (FIRST_PAUSE + (longest - FIRST_PAUSE).mul_f64(fastrand::f64())).min(LONGEST_PAUSE);
         }
     }
 }

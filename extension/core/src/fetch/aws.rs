@@ -71,11 +71,7 @@ type Asked<T> = Result<T, Refused>;
 
 impl Refused {
     pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self {
-            code: code.to_owned(),
-            message: message.into(),
-            retryable: false,
-        }
+        Self { code: code.to_owned(), message: message.into(), retryable: false }
     }
 
     fn again(mut self) -> Self {
@@ -99,20 +95,14 @@ pub(super) struct Aws {
 
 impl Aws {
     pub fn new(region: Option<String>, deadline: Duration) -> Self {
-        Self {
-            region,
-            deadline,
-            http: OnceCell::new(),
-            sessions: RefCell::default(),
-        }
+        Self { region, deadline, http: OnceCell::new(), sessions: RefCell::default() }
     }
 
     /// Asks GetSecretValue once.
     pub async fn secret(&self, entry: &Entry) -> Asked<Answer> {
         let (session, region) = self.session(entry).await?;
-        let config = aws_sdk_secretsmanager::config::Builder::from(&session)
-            .region(Region::new(region.clone()))
-            .build();
+        let config =
+            aws_sdk_secretsmanager::config::Builder::from(&session).region(Region::new(region.clone())).build();
         let client = aws_sdk_secretsmanager::Client::from_conf(config);
         let call = client
             .get_secret_value()
@@ -120,10 +110,7 @@ impl Aws {
             .set_version_stage(entry.stage.clone())
             .set_version_id(entry.version_id.clone());
         let action = format!("secretsmanager:GetSecretValue on {}", entry.id);
-        let answer = call
-            .send()
-            .await
-            .map_err(|error| refused(&action, &error))?;
+        let answer = call.send().await.map_err(|error| refused(&action, &error))?;
         let (value, encoding) = match (answer.secret_string, answer.secret_binary) {
             (Some(text), _) => (text.into_bytes(), "utf-8"),
             (None, Some(binary)) => (binary.into_inner(), "binary"),
@@ -137,12 +124,7 @@ impl Aws {
             version_stages: answer.version_stages.unwrap_or_default(),
             field: None,
         };
-        Ok(Answer {
-            value: SecretBytes::from(value),
-            encoding,
-            source,
-            fetched_at: time::now(),
-        })
+        Ok(Answer { value: SecretBytes::from(value), encoding, source, fetched_at: time::now() })
     }
 
     /// Asks GetParameters once for at most 10 entries of a region and role; one that does not exist is missing in the answer.
@@ -154,30 +136,15 @@ impl Aws {
                 ids.push(&entry.id);
             }
         }
-        let action = format!(
-            "ssm:GetParameters on {}, and kms:Decrypt on the key of a SecureString",
-            ids.join(", ")
-        );
+        let action = format!("ssm:GetParameters on {}, and kms:Decrypt on the key of a SecureString", ids.join(", "));
         let names = ids.iter().map(|id| (*id).to_owned()).collect();
-        let answer = client
-            .get_parameters()
-            .set_names(Some(names))
-            .with_decryption(true)
-            .send()
-            .await;
-        let mut parameters = answer
-            .map_err(|error| refused(&action, &error))?
-            .parameters
-            .unwrap_or_default();
+        let answer = client.get_parameters().set_names(Some(names)).with_decryption(true).send().await;
+        let mut parameters = answer.map_err(|error| refused(&action, &error))?.parameters.unwrap_or_default();
         parameters.sort_by_key(|parameter| parameter.version);
         let mut found = BTreeMap::new();
         for parameter in parameters {
-            for id in asked(&parameter)
-                .into_iter()
-                .filter(|id| ids.contains(&id.as_str()))
-            {
-                let answer =
-                    parameter_answer(&id, &region, &parameter).ok_or_else(|| no_answer(&action))?;
+            for id in asked(&parameter).into_iter().filter(|id| ids.contains(&id.as_str())) {
+                let answer = parameter_answer(&id, &region, &parameter).ok_or_else(|| no_answer(&action))?;
                 found.insert(id, answer);
             }
         }
@@ -191,25 +158,13 @@ impl Aws {
         token: Option<String>,
     ) -> Asked<(Vec<(String, Answer)>, Option<String>)> {
         let (client, region) = self.ssm(entry).await?;
-        let action = format!(
-            "ssm:GetParametersByPath on {}, and kms:Decrypt on the key of a SecureString",
-            entry.id
-        );
-        let call = client
-            .get_parameters_by_path()
-            .path(&entry.id)
-            .recursive(true)
-            .with_decryption(true);
-        let answer = call
-            .set_next_token(token)
-            .send()
-            .await
-            .map_err(|error| refused(&action, &error))?;
+        let action = format!("ssm:GetParametersByPath on {}, and kms:Decrypt on the key of a SecureString", entry.id);
+        let call = client.get_parameters_by_path().path(&entry.id).recursive(true).with_decryption(true);
+        let answer = call.set_next_token(token).send().await.map_err(|error| refused(&action, &error))?;
         let mut found = Vec::new();
         for parameter in answer.parameters.unwrap_or_default() {
             let name = parameter.name.clone().ok_or_else(|| no_answer(&action))?;
-            let answer =
-                parameter_answer(&name, &region, &parameter).ok_or_else(|| no_answer(&action))?;
+            let answer = parameter_answer(&name, &region, &parameter).ok_or_else(|| no_answer(&action))?;
             found.push((name, answer));
         }
         Ok((found, answer.next_token))
@@ -217,9 +172,7 @@ impl Aws {
 
     async fn ssm(&self, entry: &Entry) -> Asked<(aws_sdk_ssm::Client, String)> {
         let (session, region) = self.session(entry).await?;
-        let config = aws_sdk_ssm::config::Builder::from(&session)
-            .region(Region::new(region.clone()))
-            .build();
+        let config = aws_sdk_ssm::config::Builder::from(&session).region(Region::new(region.clone())).build();
         Ok((aws_sdk_ssm::Client::from_conf(config), region))
     }
 
@@ -229,16 +182,9 @@ impl Aws {
             None => self.own_session().await?,
             Some(role) => self.role_session(role).await?,
         };
-        let region = entry
-            .region
-            .clone()
-            .or_else(|| session.region().map(ToString::to_string));
-        let region = region.ok_or_else(|| {
-            Refused::new(
-                "NoRegion",
-                "No region is known. Set `region:` or AWS_REGION.",
-            )
-        })?;
+        let region = entry.region.clone().or_else(|| session.region().map(ToString::to_string));
+        let region =
+            region.ok_or_else(|| Refused::new("NoRegion", "No region is known. Set `region:` or AWS_REGION."))?;
         Ok((session, region))
     }
 
@@ -257,25 +203,11 @@ impl Aws {
     }
 
     async fn own_config(&self) -> Asked<SdkConfig> {
-        let http = self
-            .http
-            .get_or_try_init(|| async { http_client() })
-            .await?;
+        let http = self.http.get_or_try_init(|| async { http_client() }).await?;
         let provider_config = ProviderConfig::without_region().with_http_client(http.clone());
-        let region = match self
-            .region
-            .clone()
-            .or_else(|| set("AWS_REGION"))
-            .or_else(|| set("AWS_DEFAULT_REGION"))
-        {
+        let region = match self.region.clone().or_else(|| set("AWS_REGION")).or_else(|| set("AWS_DEFAULT_REGION")) {
             Some(region) => Some(Region::new(region)),
-            None => {
-                ProfileFileRegionProvider::builder()
-                    .configure(&provider_config)
-                    .build()
-                    .region()
-                    .await
-            }
+            None => ProfileFileRegionProvider::builder().configure(&provider_config).build().region().await,
         };
         let provider_config = provider_config.with_region(region.clone());
         let credentials = credentials(&provider_config).await?;
@@ -296,15 +228,9 @@ impl Aws {
 
     async fn assumed(&self, role: &str) -> Asked<SdkConfig> {
         let own = self.own_session().await?;
-        let call = aws_sdk_sts::Client::new(&own)
-            .assume_role()
-            .role_arn(role)
-            .role_session_name("keystart");
+        let call = aws_sdk_sts::Client::new(&own).assume_role().role_arn(role).role_session_name("keystart");
         let action = format!("sts:AssumeRole on {role}");
-        let answer = call
-            .send()
-            .await
-            .map_err(|error| refused(&action, &error))?;
+        let answer = call.send().await.map_err(|error| refused(&action, &error))?;
         let given = answer.credentials.ok_or_else(|| no_answer(&action))?;
         let credentials = Credentials::new(
             given.access_key_id,
@@ -313,10 +239,7 @@ impl Aws {
             None,
             "AssumeRole",
         );
-        Ok(own
-            .into_builder()
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .build())
+        Ok(own.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }
 }
 
@@ -325,42 +248,24 @@ fn http_client() -> Asked<SharedHttpClient> {
     let context = roots::context()?;
     let proxies = ProxyConfig::from_env();
     // The one way to a client with proxies: they are a setting of the connector, which is made once and kept.
-    Ok(
-        Builder::new().build_with_connector_fn(move |settings, components| {
-            let mut connector = Connector::builder()
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .tls_context(context.clone())
-                .proxy_config(proxies.clone());
-            connector.set_connector_settings(settings.cloned());
-            connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-            connector.build()
-        }),
-    )
+    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+        let mut connector = Connector::builder()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(context.clone())
+            .proxy_config(proxies.clone());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+        connector.build()
+    }))
 }
 
 /// The credentials of this start: from the environment, a profile, a web identity or a container, and never from the
 /// instance metadata service, which Lambda does not have.
 async fn credentials(config: &ProviderConfig) -> Asked<Credentials> {
-    let chain = CredentialsProviderChain::first_try(
-        "Environment",
-        EnvironmentVariableCredentialsProvider::new(),
-    )
-    .or_else(
-        "Profile",
-        ProfileFileCredentialsProvider::builder()
-            .configure(config)
-            .build(),
-    )
-    .or_else(
-        "WebIdentityToken",
-        WebIdentityTokenCredentialsProvider::builder()
-            .configure(config)
-            .build(),
-    )
-    .or_else(
-        "Container",
-        EcsCredentialsProvider::builder().configure(config).build(),
-    );
+    let chain = CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
+        .or_else("Profile", ProfileFileCredentialsProvider::builder().configure(config).build())
+        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(config).build())
+        .or_else("Container", EcsCredentialsProvider::builder().configure(config).build());
     chain.provide_credentials().await.map_err(|error| match error {
         CredentialsError::CredentialsNotLoaded(_) => Refused::new(
             "NoCredentials",
@@ -386,12 +291,7 @@ fn parameter_answer(id: &str, region: &str, parameter: &Parameter) -> Option<Ans
         field: None,
     };
     let value = SecretBytes::from(parameter.value.as_ref()?.as_bytes());
-    Some(Answer {
-        value,
-        encoding: "utf-8",
-        source,
-        fetched_at: time::now(),
-    })
+    Some(Answer { value, encoding: "utf-8", source, fetched_at: time::now() })
 }
 
 /// The ids that ask for this parameter; an emulator does not say which version was asked for.
@@ -401,13 +301,7 @@ fn asked(parameter: &Parameter) -> Vec<String> {
         None => vec![String::new(), format!(":{}", parameter.version)],
     };
     let names = [&parameter.name, &parameter.arn].into_iter().flatten();
-    names
-        .flat_map(|name| {
-            selectors
-                .iter()
-                .map(move |selector| format!("{name}{selector}"))
-        })
-        .collect()
+    names.flat_map(|name| selectors.iter().map(move |selector| format!("{name}{selector}"))).collect()
 }
 
 /// Turns a failure into words: what was refused, and what would help.
@@ -418,28 +312,16 @@ where
     match error {
         SdkError::ServiceError(context) => {
             let (meta, status) = (context.err().meta(), context.raw().status());
-            let code = meta
-                .code()
-                .filter(|code| !code.is_empty())
-                .unwrap_or("Unknown");
-            let mut message = sentence(
-                meta.message()
-                    .filter(|text| !text.is_empty())
-                    .unwrap_or("The service gave no reason"),
-            );
+            let code = meta.code().filter(|code| !code.is_empty()).unwrap_or("Unknown");
+            let mut message =
+                sentence(meta.message().filter(|text| !text.is_empty()).unwrap_or("The service gave no reason"));
             if DENIED.contains(&code) {
-                message += &format!(
-                    " Allow {action}; the resource policy and the KMS key can deny it too."
-                );
+                message += &format!(" Allow {action}; the resource policy and the KMS key can deny it too.");
             } else if EXPIRED.contains(&code) {
                 message += " Log in again, or get new credentials.";
             }
             let retryable = RETRYABLE.contains(&code) || status.is_server_error();
-            Refused {
-                code: code.to_owned(),
-                message,
-                retryable,
-            }
+            Refused { code: code.to_owned(), message, retryable }
         }
         SdkError::TimeoutError(_) => unreachable(&error.to_string(), error),
         SdkError::DispatchFailure(_) => unreachable("the connection failed", error),
@@ -450,11 +332,7 @@ where
 }
 
 fn unreachable(_what: &str, error: &(dyn StdError + 'static)) -> Refused {
-    Refused::new(
-        "ConnectionFailed",
-        format!("{} {NO_WAY_OUT}", sentences(error)),
-    )
-    .again()
+    Refused::new("ConnectionFailed", format!("{} {NO_WAY_OUT}", sentences(error))).again()
 }
 
 fn no_answer(action: &str) -> Refused {
@@ -480,9 +358,5 @@ fn sentences(error: &(dyn StdError + 'static)) -> String {
 
 fn sentence(text: &str) -> String {
     let text = text.trim_end();
-    if text.ends_with(['.', '!', '?']) {
-        text.to_owned()
-    } else {
-        format!("{text}.")
-    }
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }

@@ -61,15 +61,8 @@ impl Plan {
         let Some(Json::Array(entries)) = document.get("entries") else {
             return Err("entries");
         };
-        let entries = entries
-            .iter()
-            .map(Entry::from_json)
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            deadline,
-            region: optional(&document, "region")?,
-            entries,
-        })
+        let entries = entries.iter().map(Entry::from_json).collect::<Result<_, _>>()?;
+        Ok(Self { deadline, region: optional(&document, "region")?, entries })
     }
 }
 
@@ -99,11 +92,7 @@ impl Entry {
 }
 
 fn required(value: &Json, member: &'static str) -> Result<String, &'static str> {
-    value
-        .get(member)
-        .and_then(Json::as_str)
-        .map(str::to_owned)
-        .ok_or(member)
+    value.get(member).and_then(Json::as_str).map(str::to_owned).ok_or(member)
 }
 
 fn optional(value: &Json, member: &'static str) -> Result<Option<String>, &'static str> {

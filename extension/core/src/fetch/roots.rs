@@ -19,13 +19,9 @@ pub(super) fn context() -> Result<TlsContext, Refused> {
         Some(path) => {
             let wrong = |what: &str| {
                 let path = path.display();
-                Refused::new(
-                    "InvalidCaBundle",
-                    format!("AWS_CA_BUNDLE names {path}, {what}. Correct or unset it."),
-                )
+                Refused::new("InvalidCaBundle", format!("AWS_CA_BUNDLE names {path}, {what}. Correct or unset it."))
             };
-            let pem = fs::read(&path)
-                .map_err(|error| wrong(&format!("which cannot be read: {}", error.kind())))?;
+            let pem = fs::read(&path).map_err(|error| wrong(&format!("which cannot be read: {}", error.kind())))?;
             // The client panics at what it cannot parse.
             if !is_sound(&pem) {
                 return Err(wrong("which holds no certificate, or a broken one"));
@@ -33,18 +29,13 @@ pub(super) fn context() -> Result<TlsContext, Refused> {
             pem
         }
     };
-    let context = TlsContext::builder()
-        .with_trust_store(TrustStore::empty().with_pem_certificate(pem))
-        .build();
-    context
-        .map_err(|error| Refused::new("InvalidCaBundle", format!("TLS cannot be set up: {error}.")))
+    let context = TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
+    context.map_err(|error| Refused::new("InvalidCaBundle", format!("TLS cannot be set up: {error}.")))
 }
 
 fn is_sound(pem: &[u8]) -> bool {
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    certificates.is_ok_and(|all| {
-        !all.is_empty() && all.iter().all(|one| anchor_from_trusted_cert(one).is_ok())
-    })
+    certificates.is_ok_and(|all| !all.is_empty() && all.iter().all(|one| anchor_from_trusted_cert(one).is_ok()))
 }
 
 /// The client takes nothing but PEM.

@@ -22,11 +22,8 @@ pub(super) fn secret(entry: &Entry, answer: Answer) -> Outcome {
     let members = members(entry, &answer)?;
     if let Some(field) = &entry.field {
         let Some((_, value)) = members.iter().find(|(member, _)| member == field) else {
-            let message = format!(
-                "{} has no member {}. Correct `field` or the secret.",
-                entry.id,
-                quoted(field.as_bytes())
-            );
+            let message =
+                format!("{} has no member {}. Correct `field` or the secret.", entry.id, quoted(field.as_bytes()));
             return Err(failure("FieldNotFound", message));
         };
         return Ok(vec![member(entry.name.clone(), field, value, &answer)]);
@@ -34,50 +31,27 @@ pub(super) fn secret(entry: &Entry, answer: Answer) -> Outcome {
     if members.is_empty() {
         return Err(failure(
             "NothingToExpand",
-            format!(
-                "{} is an object without members. Correct the secret.",
-                entry.id
-            ),
+            format!("{} is an object without members. Correct the secret.", entry.id),
         ));
     }
-    let names: Vec<String> = members
-        .iter()
-        .map(|(member, _)| format!("{}/{member}", entry.name))
-        .collect();
+    let names: Vec<String> = members.iter().map(|(member, _)| format!("{}/{member}", entry.name)).collect();
     check(&names)?;
     let named = members.iter().zip(names);
-    Ok(named
-        .map(|((field, value), name)| member(name, field, value, &answer))
-        .collect())
+    Ok(named.map(|((field, value), name)| member(name, field, value, &answer)).collect())
 }
 
 /// Names each parameter below the path of a `parameters` entry: `<entry>/<rest of its name>`.
 pub(super) fn parameters(entry: &Entry, found: Vec<(String, Answer)>) -> Outcome {
     if found.is_empty() {
-        let message = format!(
-            "There is no parameter below {}. Correct the path or the region.",
-            entry.id
-        );
+        let message = format!("There is no parameter below {}. Correct the path or the region.", entry.id);
         return Err(failure("ParameterNotFound", message));
     }
     let path = format!("{}/", entry.id.trim_end_matches('/'));
     let named = |(name, answer): (String, Answer)| {
-        Fetched::whole(
-            &format!(
-                "{}/{}",
-                entry.name,
-                name.strip_prefix(&path).unwrap_or(&name)
-            ),
-            answer,
-        )
+        Fetched::whole(&format!("{}/{}", entry.name, name.strip_prefix(&path).unwrap_or(&name)), answer)
     };
     let secrets: Vec<Fetched> = found.into_iter().map(named).collect();
-    check(
-        &secrets
-            .iter()
-            .map(|secret| secret.name.clone())
-            .collect::<Vec<_>>(),
-    )?;
+    check(&secrets.iter().map(|secret| secret.name.clone()).collect::<Vec<_>>())?;
     Ok(secrets)
 }
 
@@ -86,19 +60,10 @@ pub(super) fn parameters(entry: &Entry, found: Vec<(String, Answer)>) -> Outcome
 /// Only an entry below the folder that `entry` fills can be in its way: `tls/ca` beside an expanded `tls`.
 pub(super) fn beside(entry: &Entry, secrets: Vec<Fetched>, others: &[&str]) -> Outcome {
     let folder = format!("{}/", entry.name);
-    let below: BTreeSet<&str> = others
-        .iter()
-        .copied()
-        .filter(|other| other.starts_with(&folder))
-        .collect();
-    let around: BTreeSet<&str> = below
-        .iter()
-        .flat_map(|other| name::folders(other))
-        .collect();
+    let below: BTreeSet<&str> = others.iter().copied().filter(|other| other.starts_with(&folder)).collect();
+    let around: BTreeSet<&str> = below.iter().flat_map(|other| name::folders(other)).collect();
     let in_the_way = |name: &str| {
-        below.contains(name)
-            || around.contains(name)
-            || name::folders(name).any(|folder| below.contains(folder))
+        below.contains(name) || around.contains(name) || name::folders(name).any(|folder| below.contains(folder))
     };
     let problems = secrets.iter().filter(|secret| in_the_way(&secret.name)).map(|secret| {
         format!("\"{}\" is in the way of another entry, or another entry of it. Rename one of them.", secret.name)
@@ -110,18 +75,14 @@ pub(super) fn beside(entry: &Entry, secrets: Vec<Fetched>, others: &[&str]) -> O
 /// Refuses all illegal and nested names together; equal ones cannot come out of one object or path.
 fn check(names: &[String]) -> Result<(), Failure> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let (valid, invalid): (Vec<&String>, Vec<&String>) = names
-        .iter()
-        .partition(|name| name::is_valid(name.as_bytes()));
-    let mut problems: Vec<String> = invalid
-        .iter()
-        .map(|name| Error::invalid_name(name.as_bytes()).message().to_owned())
-        .collect();
+    let (valid, invalid): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| name::is_valid(name.as_bytes()));
+    let mut problems: Vec<String> =
+        invalid.iter().map(|name| Error::invalid_name(name.as_bytes()).message().to_owned()).collect();
     for name in valid {
         let folders = name::folders(name).filter(|folder| known.contains(folder));
-        problems.extend(folders.map(|folder| {
-            format!("\"{folder}\" and \"{name}\": one name cannot be the folder of another.")
-        }));
+        problems.extend(
+            folders.map(|folder| format!("\"{folder}\" and \"{name}\": one name cannot be the folder of another.")),
+        );
     }
     tell(problems)
 }
@@ -140,19 +101,11 @@ fn tell(mut problems: Vec<String>) -> Result<(), Failure> {
 
 /// A string is published as its text, everything else as the JSON that stands in the secret.
 fn member(name: String, field: &str, value: &str, answer: &Answer) -> Fetched {
-    let value = json::string(value).map_or_else(
-        || SecretBytes::from(value.as_bytes()),
-        |text| SecretBytes::from(text.into_bytes()),
-    );
+    let value = json::string(value)
+        .map_or_else(|| SecretBytes::from(value.as_bytes()), |text| SecretBytes::from(text.into_bytes()));
     let mut source = answer.source.clone();
     source.field = Some(field.to_owned());
-    Fetched {
-        name,
-        value,
-        encoding: "utf-8",
-        source,
-        fetched_at: answer.fetched_at,
-    }
+    Fetched { name, value, encoding: "utf-8", source, fetched_at: answer.fetched_at }
 }
 
 /// Gives each member of a JSON object as the text it stands as, so that no number is rewritten.
@@ -161,17 +114,11 @@ fn members<'a>(entry: &Entry, answer: &'a Answer) -> Result<Vec<(String, &'a str
         Ok(Some(members)) => Ok(members),
         Ok(None) => Err(failure(
             "NotAnObject",
-            format!(
-                "{} is not a JSON object, so it has no members to take. Correct the secret.",
-                entry.id
-            ),
+            format!("{} is not a JSON object, so it has no members to take. Correct the secret.", entry.id),
         )),
         Err(NotJson) => Err(failure(
             "NotJson",
-            format!(
-                "{} is not valid JSON, which `field` and `expand` need. Correct the secret.",
-                entry.id
-            ),
+            format!("{} is not valid JSON, which `field` and `expand` need. Correct the secret.", entry.id),
         )),
     }
 }
