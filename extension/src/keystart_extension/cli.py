@@ -133,6 +133,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     from .configuration import ConfigurationError
     from .log import Log
     from .publish import Failed, give_up, publish, wipe
+    from .sources import boto3
     from .store import Writer
 
     log = Log.from_environment(os.environ)
@@ -143,7 +144,7 @@ def _pull(arguments: argparse.Namespace) -> int:
         return _fail(str(error))
     log.info(f"fetching {len(plan.entries)} entries of {plan.source_file}")
     try:
-        publish(plan, writer, log, arguments.profile)
+        publish(plan, writer, log, partial(boto3.fetch, profile=arguments.profile))
     except Failed as failed:
         give_up(failed, writer, plan, log)
         return _fail("\n  - ".join(failed.lines()))

@@ -1,10 +1,14 @@
-"""Holds what came back for an entry of the plan: secrets under their names, or the reason why there are none."""
+"""Holds what came back for a plan and its entries: secrets under their names, or the reason why there are none."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .store import Draft
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,15 @@ class Unavailable(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a source gave for a plan: how many secrets, the entries without any, and the way of the secrets into a draft."""
+
+    count: int
+    unavailable: dict[str, Unavailable]
+    fill: Callable[[Draft], None]
 
 
 def wall_clock() -> str:

@@ -19,7 +19,7 @@ from .configuration import ConfigurationError, load
 from .extensions_api import ApiError, ExtensionsApi
 from .log import Log
 from .plan import Plan
-from .publish import Failed, give_up, publish, wipe
+from .publish import Failed, Source, give_up, publish, wipe
 from .store import Writer
 
 EXIT_FAILED = 1
@@ -102,7 +102,7 @@ class Process:
             self._log.warn(
                 "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
             )
-        publish(plan, writer, self._log)
+        publish(plan, writer, self._log, _source(self._environ))
         self._published = True
         if plan.start == "before":
             self._api.register(_SHUTDOWN_ONLY)
@@ -128,6 +128,17 @@ class Process:
     def _tell_readers(self, failed: Failed) -> None:
         if self._writer is not None:
             give_up(failed, self._writer, self._plan, self._log)
+
+
+def _source(environ: Mapping[str, str]) -> Source:
+    if environ.get("KEYSTART_SOURCE") == "boto3":
+        # Imported here: it costs 220-440 ms, and whoever registered before has the runtime starting meanwhile.
+        from .sources import boto3
+
+        return boto3.fetch
+    from .sources import native
+
+    return native.fetch
 
 
 def _told(bug: Exception) -> str:

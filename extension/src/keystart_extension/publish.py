@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
 
 from keystart import KeystartError
 from keystart.errors import ManifestTooLarge, NameConflict, ValueTooLarge
 
 from . import links
-from .fetched import Secret, Unavailable
+from .fetched import Fetched, Unavailable
 from .log import Log
 from .plan import Plan
-from .store import Writer
+from .store import Draft, Writer
+
+Source = Callable[[Plan, Log], Fetched]
 
 # Refused by the core, but not because of the store: what was fetched does not fit into one.
 _ABOUT_SECRETS = (ManifestTooLarge, NameConflict, ValueTooLarge)
@@ -35,26 +36,15 @@ class Failed(Exception):
         return [self.message, *(f"{name}: {why.code}: {why.message}" for name, why in self.failures.items())]
 
 
-def publish(plan: Plan, writer: Writer, log: Log, profile: str | None = None) -> None:
+def publish(plan: Plan, writer: Writer, log: Log, fetch: Source) -> None:
     """Fetches and publishes everything, or raises `Failed`."""
-    # Imported here: boto3 costs 220-440 ms, and whoever registered before has the runtime starting meanwhile.
-    from .aws import Aws
-    from .prefetch import prefetch
-
     began = time.monotonic()
-    with closing(Aws(plan.region, plan.deadline, profile)) as aws:
-        outcomes = prefetch(plan, aws, log)
-    secrets: list[Secret] = []
+    fetched = fetch(plan, log)
     optional: dict[str, Unavailable] = {}
     required: dict[str, Unavailable] = {}
     for entry in plan.entries:
-        outcome = outcomes[entry.name]
-        if not isinstance(outcome, Unavailable):
-            secrets.extend(outcome)
-        elif entry.optional:
-            optional[entry.name] = outcome
-        else:
-            required[entry.name] = outcome
+        if (why := fetched.unavailable.get(entry.name)) is not None:
+            (optional if entry.optional else required)[entry.name] = why
     if required:
         raise Failed("Extension.SecretsUnavailable", "Required secrets could not be fetched.", required)
     for name, why in optional.items():
@@ -62,7 +52,11 @@ def publish(plan: Plan, writer: Writer, log: Log, profile: str | None = None) ->
     try:
         # First, because a link that leads nowhere yet hurts nobody, and a failure here must leave nothing published.
         links.make(plan, writer.root)
-        generation = writer.publish(secrets, optional)
+        draft = Draft()
+        fetched.fill(draft)
+        for name, why in optional.items():
+            draft.mark(name, why)
+        generation = writer.publish(draft)
     except links.LinkRefused as error:
         raise Failed("Extension.StoreUnusable", str(error)) from None
     except _ABOUT_SECRETS as error:
@@ -70,7 +64,7 @@ def publish(plan: Plan, writer: Writer, log: Log, profile: str | None = None) ->
     except KeystartError as error:
         raise Failed("Extension.StoreUnusable", error.message) from None
     took = (time.monotonic() - began) * 1000
-    log.info(f"published {len(secrets)} secrets as generation {generation} in {took:.0f} ms")
+    log.info(f"published {fetched.count} secrets as generation {generation} in {took:.0f} ms")
 
 
 def give_up(failed: Failed, writer: Writer, plan: Plan | None, log: Log) -> None:

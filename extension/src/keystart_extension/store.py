@@ -5,14 +5,13 @@ The rules of contract §5 are in core/src/publish.rs; here they are only called.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
-from keystart import core
-from keystart.core import ffi, lib
+from keystart.core import root as root_argument
+from keystart.core import text, variable
 
-from . import __version__
+from . import __version__, core
+from .core import ffi, lib
 from .fetched import Secret, Unavailable
 
 _WRITER = "keystart-extension"
@@ -28,57 +27,61 @@ class Writer:
         out = ffi.new("keystart_writer **")
         core.call(
             lib.keystart_writer_open,
-            *core.root(root),
-            *core.variable("KEYSTART_DIR"),
-            *core.text(_WRITER),
-            *core.text(__version__),
+            *root_argument(root),
+            *variable("KEYSTART_DIR"),
+            *text(_WRITER),
+            *text(__version__),
             out,
         )
         self._writer = ffi.gc(out[0], lib.keystart_writer_free)
         self.root = core.give_bytes(lib.keystart_writer_root, self._writer).decode()
 
-    def publish(self, secrets: list[Secret], unavailable: Mapping[str, Unavailable]) -> int:
-        """Publishes everything as the next generation, or nothing, and gives its number."""
-        out = ffi.new("keystart_draft **")
-        core.call(lib.keystart_draft_new, out)
-        draft = ffi.gc(out[0], lib.keystart_draft_free)
-        for secret in secrets:
-            entry = {
-                "encoding": secret.encoding,
-                "fetched_at": secret.fetched_at,
-                "refresh_after": None,
-                "source": secret.source,
-            }
-            value = ffi.from_buffer(secret.value)
-            core.call(
-                lib.keystart_draft_add,
-                draft,
-                *core.text(secret.name),
-                value,
-                len(secret.value),
-                *_json(entry),
-            )
-        for name, why in unavailable.items():
-            core.call(
-                lib.keystart_draft_mark,
-                draft,
-                *core.text(name),
-                *core.text(why.code),
-                *core.text(why.message),
-            )
+    def publish(self, draft: Draft) -> int:
+        """Publishes everything in a draft as the next generation, or nothing, and gives its number."""
         number = ffi.new("uint64_t *")
-        core.call(lib.keystart_draft_publish, draft, self._writer, number)
+        core.call(lib.keystart_draft_publish, draft.handle, self._writer, number)
         return int(number[0])
 
     def fail(self, message: str, failures: Mapping[str, Unavailable]) -> None:
         """Tells readers that there will be no secrets, and why."""
         told = {name: {"code": why.code, "message": why.message} for name, why in failures.items()}
-        core.call(lib.keystart_writer_fail, self._writer, *core.text(message), *_json(told))
+        core.call(lib.keystart_writer_fail, self._writer, *text(message), *core.as_json(told))
 
     def stop(self) -> None:
         """Overwrites and removes every secret and tells readers so."""
         core.call(lib.keystart_writer_stop, self._writer)
 
 
-def _json(value: Any) -> tuple[Any, int]:
-    return core.text(json.dumps(value))
+class Draft:
+    """What is to be published together."""
+
+    def __init__(self) -> None:
+        out = ffi.new("keystart_draft **")
+        core.call(lib.keystart_draft_new, out)
+        self.handle = ffi.gc(out[0], lib.keystart_draft_free)
+
+    def add(self, secret: Secret) -> None:
+        """Adds a copy of a secret."""
+        entry = {
+            "encoding": secret.encoding,
+            "fetched_at": secret.fetched_at,
+            "refresh_after": None,
+            "source": secret.source,
+        }
+        value = ffi.from_buffer(secret.value)
+        core.call(
+            lib.keystart_draft_add,
+            self.handle,
+            *text(secret.name),
+            value,
+            len(secret.value),
+            *core.as_json(entry),
+        )
+
+    def take(self, task: core.Task) -> None:
+        """Moves all that a fetch of the core gave into this draft."""
+        core.call(lib.keystart_draft_take, self.handle, task.handle)
+
+    def mark(self, name: str, why: Unavailable) -> None:
+        """Says why an optional secret is not there."""
+        core.call(lib.keystart_draft_mark, self.handle, *text(name), *text(why.code), *text(why.message))

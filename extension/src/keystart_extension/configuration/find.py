@@ -8,12 +8,12 @@ import stat
 from collections.abc import Mapping as Environ
 from pathlib import Path
 
+from ..names import quote
 from ..plan import Origin, Plan
 from .document import Mapping, Node
 from .errors import ConfigurationError, Problem, Problems
 from .inline import VARIABLE, read_inline
 from .json_document import Positions, parse_json
-from .not_yet import refuse_source
 from .settings import read_settings
 from .square import KEY, is_square, read_square
 
@@ -31,7 +31,7 @@ def load(environ: Environ[str, str], task_root: Path = Path("/var/task")) -> Pla
         return load_file(_check_named(named), environ)
     if value := environ.get(VARIABLE):
         problems = Problems()
-        refuse_source(environ, problems)
+        _check_source(environ, problems)
         plan = read_inline(value, problems)
         problems.raise_if_any()
         return plan
@@ -59,13 +59,20 @@ def load_file(path: Path, environ: Environ[str, str]) -> Plan:
 
 def _plan(root: Node, path: Path, environ: Environ[str, str]) -> Plan:
     problems = Problems()
-    refuse_source(environ, problems)
+    _check_source(environ, problems)
     if isinstance(root, Mapping) and is_square(root):
         plan = read_square(root, str(path), environ, problems)
     else:
         plan = read_settings(root, str(path), problems)
     problems.raise_if_any()
     return plan
+
+
+def _check_source(environ: Environ[str, str], problems: Problems) -> None:
+    source = environ.get("KEYSTART_SOURCE", "")
+    if source not in ("", "native", "boto3"):
+        message = f'It must be "native" or "boto3", found {quote(source)}. Correct or unset it.'
+        problems.add(message, Origin("KEYSTART_SOURCE"))
 
 
 def _check_named(named: str) -> Path:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping as Environ
-
-from ..names import quote
 from ..plan import Origin
 from .document import Mapping, Node, Scalar
 from .errors import Problems
@@ -30,18 +27,6 @@ def refuse_in_entry(node: Mapping, label: str, problems: Problems) -> None:
             "there. Remove it, and read the secret by its name.",
             _key_origin(node, "env"),
         )
-
-
-def refuse_source(environ: Environ[str, str], problems: Problems) -> None:
-    """Checks KEYSTART_SOURCE."""
-    source = environ.get("KEYSTART_SOURCE", "")
-    origin = Origin("KEYSTART_SOURCE")
-    if source == "native":
-        problems.add(
-            "native is not there yet in this version: secrets are fetched with boto3. Unset it.", origin
-        )
-    elif source not in ("", "boto3"):
-        problems.add(f'It must be "boto3", found {quote(source)}. Correct or unset it.', origin)
 
 
 def _refuse_ttl(node: Mapping, prefix: str, problems: Problems) -> None:

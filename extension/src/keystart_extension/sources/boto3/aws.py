@@ -25,7 +25,7 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from .fetched import Answer, wall_clock
+from ...fetched import Answer, wall_clock
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import GetSecretValueRequestTypeDef

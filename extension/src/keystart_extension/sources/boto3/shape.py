@@ -9,9 +9,9 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .fetched import Answer, Secret, Unavailable
-from .names import invalid_name, is_name, quote
-from .plan import Entry
+from ...fetched import Answer, Secret, Unavailable
+from ...names import invalid_name, is_name, quote
+from ...plan import Entry
 
 
 def _refuse(constant: str) -> Any:

@@ -1,0 +1,31 @@
+"""Fetches with boto3: slower to start, and with every source of credentials that people's own machines have."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from ...fetched import Fetched, Secret, Unavailable
+from ...log import Log
+from ...plan import Plan
+from ...store import Draft
+from .aws import Aws
+from .prefetch import prefetch
+
+
+def fetch(plan: Plan, log: Log, profile: str | None = None) -> Fetched:
+    """Gives what became of each entry, at the latest when the plan's deadline is over."""
+    with closing(Aws(plan.region, plan.deadline, profile)) as aws:
+        outcomes = prefetch(plan, aws, log)
+    secrets: list[Secret] = []
+    unavailable: dict[str, Unavailable] = {}
+    for name, outcome in outcomes.items():
+        if isinstance(outcome, Unavailable):
+            unavailable[name] = outcome
+        else:
+            secrets.extend(outcome)
+
+    def fill(draft: Draft) -> None:
+        for secret in secrets:
+            draft.add(secret)
+
+    return Fetched(len(secrets), unavailable, fill)
