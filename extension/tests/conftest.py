@@ -18,7 +18,9 @@ import pytest
 from keystart_extension.configuration import load_file
 from keystart_extension.log import Log
 from keystart_extension.plan import Plan
-from keystart_extension.publish import Failed, give_up, publish
+from keystart_extension.publish import Failed, Source, give_up, publish
+from keystart_extension.sources import boto3 as boto3_source
+from keystart_extension.sources import native
 from keystart_extension.store import Writer
 from moto.server import ThreadedMotoServer
 
@@ -193,9 +195,10 @@ def store(tmp_path: Path) -> Store:
 class Prefetch:
     """Fetches and publishes in this process what a configuration asks for."""
 
-    def __init__(self, folder: Path, environment: Environment) -> None:
+    def __init__(self, folder: Path, environment: Environment, source: Source) -> None:
         self._folder = folder
         self._environment = environment
+        self._source = source
 
     def plan(self, secrets: Mapping[str, Any], **settings: Any) -> Plan:
         file = self._folder / "keystart.json"
@@ -206,16 +209,23 @@ class Prefetch:
         """Gives what made it fail; readers are told of it as the process tells them."""
         plan, writer, log = self.plan(secrets, **settings), Writer(), Log()
         try:
-            publish(plan, writer, log)
+            publish(plan, writer, log, self._source)
         except Failed as failed:
             give_up(failed, writer, plan, log)
             return failed
         return None
 
 
+@pytest.fixture(params=["native", "boto3"])
+def source(request: pytest.FixtureRequest) -> str:
+    """Each source in turn: what a test expects, it expects of both."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def prefetch(environment: Environment, tmp_path: Path) -> Prefetch:
-    return Prefetch(tmp_path, environment)
+def prefetch(environment: Environment, tmp_path: Path, source: str) -> Prefetch:
+    return Prefetch(tmp_path, environment, {"native": native.fetch, "boto3": boto3_source.fetch}[source])
 
 
 class Serve:

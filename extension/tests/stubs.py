@@ -18,6 +18,16 @@ IDENTIFIER = "0f0c8a9e-identifier"
 ERROR_TYPE = "Lambda-Extension-Function-Error-Type"
 
 
+class Headers(dict[str, str]):
+    """The headers of a request, found whatever the case their names are written in."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__({name.lower(): value for name, value in headers.items()})
+
+    def __getitem__(self, name: str) -> str:
+        return super().__getitem__(name.lower())
+
+
 @dataclass(frozen=True)
 class Request:
     """What was asked."""
@@ -34,7 +44,7 @@ class Request:
     @property
     def action(self) -> str:
         """The operation that a client of AWS asks for: `ssm.GetParameters` without its date, or `AssumeRole`."""
-        target = self.headers.get("X-Amz-Target", "")
+        target = self.headers.get("x-amz-target", "")
         return target.rpartition(".")[2] or self.body.decode().partition("Action=")[2].partition("&")[0]
 
 
@@ -64,7 +74,7 @@ class Stub:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                request = Request(self.command, self.path, dict(self.headers), body)
+                request = Request(self.command, self.path, Headers(self.headers), body)
                 stub.remember(request)
                 said = answer(request)
                 if said is None:

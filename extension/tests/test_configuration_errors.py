@@ -262,12 +262,7 @@ def test_a_named_path_that_the_system_refuses_is_told() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        (
-            "native",
-            "KEYSTART_SOURCE: native is not there yet in this version: secrets are fetched with boto3. "
-            "Unset it.",
-        ),
-        ("Boto3", 'KEYSTART_SOURCE: It must be "boto3", found "Boto3". Correct or unset it.'),
+        ("Boto3", 'KEYSTART_SOURCE: It must be "native" or "boto3", found "Boto3". Correct or unset it.'),
     ],
 )
 def test_another_source_is_told_together_with_the_rest(tmp_path: Path, source: str, message: str) -> None:

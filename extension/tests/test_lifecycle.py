@@ -20,7 +20,7 @@ from keystart_extension.log import Log
 from keystart_extension.plan import Link, Plan
 from keystart_extension.process import Process
 from keystart_extension.publish import wipe
-from keystart_extension.store import Writer
+from keystart_extension.store import Draft, Writer
 
 from .conftest import COMMAND, Canaries, Cloud, Environment, Launcher, Prefetch, Serve, Store
 from .stubs import IDENTIFIER, Answer, Lambda, Request, secret
@@ -336,7 +336,7 @@ def test_a_second_writer_is_refused_and_the_first_lives_on(
     launch: Launcher, unlooked_api: Lambda, store: Store
 ) -> None:
     first = Writer()
-    first.publish([], {})
+    first.publish(Draft())
     assert refused_store(launch, unlooked_api) == (
         f"The store at {store.root} is in use by another writer. Stop the other one, or give one of them another "
         "KEYSTART_DIR."

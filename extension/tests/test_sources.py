@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from keystart_extension.fetched import Answer, Secret, Unavailable
 from keystart_extension.plan import Entry, Origin
-from keystart_extension.shape import shape_secret
-from keystart_extension.store import Writer
+from keystart_extension.sources.boto3.shape import shape_secret
+from keystart_extension.store import Draft, Writer
 
 from .conftest import REGION, Canaries, Cloud, Prefetch, Serve, Store
 from .stubs import forward, secret
@@ -65,8 +65,9 @@ def test_the_longest_secret_of_the_service_is_published(
         (r'"ß \u20ac \ud83d\ude00 \n \" \/"', 'ß € 😀 \n " /'),
         ("1.10", "1.10"),
         ("-0", "-0"),
-        ("1E400", "1E400"),
-        ("9" * 5000, "9" * 5000),
+        ("1E300", "1E300"),
+        ("9" * 300, "9" * 300),
+        ("[" * 63 + "]" * 63, "[" * 63 + "]" * 63),
         ("true", "true"),
         ("null", "null"),
         ('{ "b": 1.10,\n "a": [1, 2 ] }', '{ "b": 1.10,\n "a": [1, 2 ] }'),
@@ -108,10 +109,16 @@ def test_of_equal_members_the_last_wins(prefetch: Prefetch, cloud: Cloud, store:
             "{id} is not a JSON object, so it has no members to take. Correct the secret.",
         ),
         ('{"other": "CANARY"}', "FieldNotFound", '{id} has no member "k". Correct `field` or the secret.'),
-        (
-            r'{"k": "CANARY\ud800"}',
-            "NotText",
-            'The member "k" of {id} holds half of a surrogate pair. Correct the secret.',
+        *(
+            (value, "NotJson", "{id} is not valid JSON, which `field` and `expand` need. Correct the secret.")
+            for value in (
+                r'{"k": "CANARY\ud800"}',
+                r'{"other": {"\udc00": 1}, "k": "CANARY"}',
+                r'{"k": "CANARY\ud800", "k": "x"}',
+                '{"k": "CANARY", "other": 1E400}',
+                '{"k": "CANARY", "other": ' + "9" * 5000 + "}",
+                '{"k": "CANARY", "other": ' + "[" * 64 + "]" * 64 + "}",
+            )
         ),
     ],
 )
@@ -344,9 +351,11 @@ def test_a_manifest_of_more_than_a_mebibyte_is_not_published(
 @pytest.mark.usefixtures("environment")
 def test_an_empty_value_and_no_value_at_all_are_published(store: Store) -> None:
     writer = Writer()
-    assert writer.publish([Secret("empty", b"", "utf-8", _source(), _now())], {}) == 1
+    draft = Draft()
+    draft.add(Secret("empty", b"", "utf-8", _source(), _now()))
+    assert writer.publish(draft) == 1
     assert store.values == {"empty": b""}
-    assert writer.publish([], {}) == 2
+    assert writer.publish(Draft()) == 2
     assert store.values == {}
 
 

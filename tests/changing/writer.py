@@ -13,7 +13,7 @@ from pathlib import Path
 
 import proof
 from keystart_extension.fetched import Secret
-from keystart_extension.store import Writer
+from keystart_extension.store import Draft, Writer
 
 FETCHED_AT = "2026-11-23T09:20:00.180Z"
 
@@ -31,17 +31,11 @@ class Publisher:
     def publish(self) -> int:
         """Publishes the next set and gives its number."""
         number = self.last + 1
-        secrets = [
-            Secret(
-                name,
-                value,
-                "utf-8",
-                {"provider": "test", "id": f"{number} {len(value)}"},
-                FETCHED_AT,
-            )
-            for name, value in proof.published(self._run, number, self._chance).items()
-        ]
-        self.last = self._writer.publish(secrets, {})
+        draft = Draft()
+        for name, value in proof.published(self._run, number, self._chance).items():
+            source = {"provider": "test", "id": f"{number} {len(value)}"}
+            draft.add(Secret(name, value, "utf-8", source, FETCHED_AT))
+        self.last = self._writer.publish(draft)
         if self.last != number:
             raise AssertionError(f"generation {number} was published as {self.last}")
         return number

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keystart_extension.fetched import Secret
-from keystart_extension.store import Writer
+from keystart_extension.store import Draft, Writer
 
 FETCHED_AT = "2026-11-23T09:20:00.180Z"
 
@@ -18,9 +18,16 @@ def secret(name: str, value: bytes) -> Secret:
     return Secret(name, value, "utf-8", {"provider": "test", "id": name}, FETCHED_AT)
 
 
+def draft(*made: Secret) -> Draft:
+    draft = Draft()
+    for one in made:
+        draft.add(one)
+    return draft
+
+
 def published(root: Path, *made: Secret) -> dict[str, Any]:
     """The manifest of a generation with these secrets, without the time of its publish."""
-    Writer(str(root)).publish(list(made), {})
+    Writer(str(root)).publish(draft(*made))
     manifest: dict[str, Any] = json.loads((root / "current/manifest.json").read_text())
     del manifest["published_at"]
     return manifest
@@ -44,9 +51,9 @@ def test_of_a_value_the_manifest_tells_nothing_but_its_size(tmp_path: Path) -> N
 def test_a_published_generation_is_not_changed_by_the_next(tmp_path: Path) -> None:
     root = tmp_path / "store"
     writer = Writer(str(root))
-    writer.publish([secret("db", b"first")], {})
+    writer.publish(draft(secret("db", b"first")))
     before = contents(root / "generations/1")
-    writer.publish([secret("db", b"second")], {})
+    writer.publish(draft(secret("db", b"second")))
     assert contents(root / "generations/1") == before
     assert before["secrets/db"] == (b"first", 0o100600)
 

@@ -32,7 +32,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
+use hyper::StatusCode;
 use tokio::sync::OnceCell;
 
 use super::{Answer, Entry, Source, failure, roots};
@@ -310,29 +311,59 @@ where
     E: ProvideErrorMetadata + StdError + 'static,
 {
     match error {
-        SdkError::ServiceError(context) => {
-            let (meta, status) = (context.err().meta(), context.raw().status());
-            let code = meta.code().filter(|code| !code.is_empty()).unwrap_or("Unknown");
-            let mut message =
-                sentence(meta.message().filter(|text| !text.is_empty()).unwrap_or("The service gave no reason"));
-            if DENIED.contains(&code) {
-                message += &format!(" Allow {action}; the resource policy and the KMS key can deny it too.");
-            } else if EXPIRED.contains(&code) {
-                message += " Log in again, or get new credentials.";
-            }
-            let retryable = RETRYABLE.contains(&code) || status.is_server_error();
-            Refused { code: code.to_owned(), message, retryable }
+        SdkError::ServiceError(context) => said(action, context.err().meta(), context.raw().status().as_u16()),
+        SdkError::TimeoutError(_) => Refused::new("ConnectionFailed", "The endpoint did not answer in time.").again(),
+        SdkError::DispatchFailure(failure) => {
+            failure.as_connector_error().map_or_else(|| no_answer(action), |error| lost(error, error.is_timeout()))
         }
-        SdkError::TimeoutError(_) => unreachable(&error.to_string(), error),
-        SdkError::DispatchFailure(_) => unreachable("the connection failed", error),
         // Its text may hold what was answered, and so perhaps a secret.
         SdkError::ResponseError(_) => no_answer(action),
         other => Refused::new("InvalidRequest", sentences(other)),
     }
 }
 
-fn unreachable(_what: &str, error: &(dyn StdError + 'static)) -> Refused {
-    Refused::new("ConnectionFailed", format!("{} {NO_WAY_OUT}", sentences(error))).again()
+/// What a service, or something before it, said instead of an answer.
+fn said(action: &str, meta: &ErrorMetadata, status: u16) -> Refused {
+    let code = meta.code().filter(|code| !code.is_empty());
+    let Some(code) = code else {
+        if status < 300 {
+            return no_answer(action);
+        }
+        // No service of AWS: a proxy, a firewall, a load balancer.
+        let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        let refused = Refused::new(&status.to_string(), sentence(reason.unwrap_or("The service gave no reason")));
+        return if status >= 500 { refused.again() } else { refused };
+    };
+    let message = meta.message().filter(|text| !text.is_empty());
+    let mut message = sentence(message.unwrap_or("The service gave no reason"));
+    if DENIED.contains(&code) {
+        message += &format!(" Allow {action}; the resource policy and the KMS key can deny it too.");
+    } else if EXPIRED.contains(&code) {
+        message += " Log in again, or get new credentials.";
+    }
+    Refused { code: code.to_owned(), message, retryable: RETRYABLE.contains(&code) || status >= 500 }
+}
+
+/// Says how a connection failed: before it stood, by what was seen on it, or after it.
+fn lost(error: &(dyn StdError + 'static), timed_out: bool) -> Refused {
+    let texts = causes(error);
+    let cause = texts.last().map(String::as_str).unwrap_or_default();
+    if let Some(reason) = cause.strip_prefix("invalid peer certificate: ") {
+        // What is not trusted now is not trusted a moment later.
+        let reason = format!("The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL.");
+        return Refused::new("ConnectionFailed", reason);
+    }
+    if !timed_out && !texts.iter().any(|text| text.contains("(Connect)")) {
+        return Refused::new("ConnectionFailed", "The endpoint closed the connection before it answered.").again();
+    }
+    let reason = if timed_out { "timed out" } else { system(cause) };
+    Refused::new("ConnectionFailed", format!("The endpoint cannot be reached: {reason}. {NO_WAY_OUT}")).again()
+}
+
+/// The system's own words for an error, without Rust's additions.
+fn system(cause: &str) -> &str {
+    let cause = cause.strip_prefix("failed to lookup address information: ").unwrap_or(cause);
+    cause.split_once(" (os error ").map_or(cause, |(words, _)| words)
 }
 
 fn no_answer(action: &str) -> Refused {
@@ -344,6 +375,10 @@ fn no_answer(action: &str) -> Refused {
 
 /// An error's text with those of its causes.
 fn sentences(error: &(dyn StdError + 'static)) -> String {
+    sentence(&causes(error).join(": "))
+}
+
+fn causes(error: &(dyn StdError + 'static)) -> Vec<String> {
     let mut texts = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -353,7 +388,7 @@ fn sentences(error: &(dyn StdError + 'static)) -> String {
         }
         cause = error.source();
     }
-    sentence(&texts.join(": "))
+    texts
 }
 
 fn sentence(text: &str) -> String {

@@ -16,12 +16,16 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionClosedError,
+    ConnectionError as NoConnectionError,
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
     NoRegionError,
     PartialCredentialsError,
+    ReadTimeoutError,
+    SSLError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -229,14 +233,9 @@ def _ask(action: str, call: Callable[[], Result]) -> Result:
         ) from None
     except NoRegionError:
         raise Refused("NoRegion", "No region is known. Set `region:` or AWS_REGION.") from None
-    except (ConnectTimeoutError, EndpointConnectionError) as error:
-        raise Refused(
-            "ConnectionFailed",
-            f"{_sentence(error)} {NO_WAY_OUT}",
-            retryable=True,
-        ) from None
-    except HTTPClientError as error:
-        raise Refused("ConnectionFailed", _sentence(error), retryable=True) from None
+    except (NoConnectionError, HTTPClientError) as error:
+        # What is not trusted now is not trusted a moment later.
+        raise Refused("ConnectionFailed", _lost(error), retryable=not isinstance(error, SSLError)) from None
     except (ResponseParserError, KeyError, TypeError):
         # Their texts hold what was answered, and so perhaps a secret.
         raise Refused(
@@ -245,6 +244,33 @@ def _ask(action: str, call: Callable[[], Result]) -> Result:
         ) from None
     except BotoCoreError as error:
         raise Refused(type(error).__name__, _sentence(error)) from None
+
+
+def _lost(error: BotoCoreError) -> str:
+    """Says how a connection failed, in the words of the core: botocore's own differ from one failure to the next."""
+    match error:
+        case ConnectTimeoutError():
+            return f"The endpoint cannot be reached: timed out. {NO_WAY_OUT}"
+        case ReadTimeoutError():
+            return "The endpoint did not answer in time."
+        case ConnectionClosedError():
+            return "The endpoint closed the connection before it answered."
+        case SSLError():
+            return f"The endpoint cannot be trusted: {_cause(error)}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."
+        case EndpointConnectionError():
+            return f"The endpoint cannot be reached: {_cause(error)}. {NO_WAY_OUT}"
+        case _:
+            return f"The connection failed: {_cause(error)}."
+
+
+def _cause(error: BaseException) -> str:
+    """Gives the innermost reason, which says what happened: the others say only that something did."""
+    inner: object = error
+    while isinstance(inner, BaseException):
+        error = inner
+        inner = error.kwargs.get("error") if isinstance(error, BotoCoreError) else None
+        inner = inner or error.__cause__ or error.__context__
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__
 
 
 def _refused(action: str, error: ClientError) -> Refused:

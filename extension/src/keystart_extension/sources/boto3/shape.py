@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from math import isinf
 from typing import Any
 
 from ...fetched import Answer, Secret, Unavailable
@@ -19,8 +20,18 @@ def _refuse(constant: str) -> Any:
     raise ValueError(constant)
 
 
-# Numbers stay text: they are published as they stand, however long they are.
-_DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_refuse)
+def _number(text: str) -> str:
+    """Keeps a number as it stands; one that no double can hold is refused (contract 6.4.3)."""
+    if isinf(float(text)):
+        raise ValueError(text)
+    return text
+
+
+# Every member is kept, also one that a later equal one replaces: the contract looks at all of them.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=list, parse_int=_number, parse_float=_number, parse_constant=_refuse
+)
+_DEEPEST = 64  # contract 6.4.4
 _PROBLEMS_AT_MOST = 50  # told of one entry; state.json must hold all of them
 
 
@@ -35,12 +46,12 @@ def shape_secret(entry: Entry, answer: Answer) -> tuple[Secret, ...]:
                 "FieldNotFound",
                 f"{entry.id} has no member {quote(entry.field)}. Correct `field` or the secret.",
             )
-        return (_member(entry, entry.name, entry.field, members[entry.field], answer),)
+        return (_member(entry.name, entry.field, members[entry.field], answer),)
     if not members:
         raise Unavailable("NothingToExpand", f"{entry.id} is an object without members. Correct the secret.")
     names = {f"{entry.name}/{member}": member for member in members}
     _check(names)
-    return tuple(_member(entry, name, member, members[member], answer) for name, member in names.items())
+    return tuple(_member(name, member, members[member], answer) for name, member in names.items())
 
 
 def shape_parameters(entry: Entry, answers: Iterable[tuple[str, Answer]]) -> tuple[Secret, ...]:
@@ -107,14 +118,9 @@ def _folders(name: str) -> Iterator[str]:
     return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
 
 
-def _member(entry: Entry, name: str, member: str, value: str, answer: Answer) -> Secret:
+def _member(name: str, member: str, value: str, answer: Answer) -> Secret:
     """A string is published as its text, everything else as the JSON that stands in the secret."""
     text: str = json.loads(value) if value.startswith('"') else value
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise Unavailable(
-            "NotText",
-            f"The member {quote(member)} of {entry.id} holds half of a surrogate pair. Correct the secret.",
-        )
     source = {**answer.source, "field": member}
     return Secret(name, text.encode(), "utf-8", source, answer.fetched_at)
 
@@ -135,13 +141,29 @@ def _members(entry: Entry, value: bytes) -> dict[str, str]:
 
 
 def _json_text(value: bytes) -> str | None:
-    """Gives the text when it is JSON. No exception comes out: those of the decoder carry the whole text."""
+    """Gives the text when it is JSON by contract 6.4, which is what readers take for JSON.
+
+    No exception comes out: those of the decoder carry the whole text.
+    """
     try:
         text = value.decode()
-        _DECODER.decode(text)
+        whole = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
-    return text
+    return text if _is_exact(whole, _DEEPEST) else None
+
+
+def _is_exact(value: object, deepest: int) -> bool:
+    """Checks what Python's decoder does not: half of a surrogate pair, and the depth."""
+    match value:
+        case str():
+            return not any("\ud800" <= character <= "\udfff" for character in value)
+        case tuple():  # a member: its name and its value
+            return all(_is_exact(part, deepest) for part in value)
+        case list():
+            return deepest > 0 and all(_is_exact(part, deepest - 1) for part in value)
+        case _:
+            return True
 
 
 def _raw_members(text: str) -> Iterator[tuple[str, str]]:
