@@ -38,11 +38,10 @@ def test(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the core and install the Python reader and the extension into .venv, editable."""
-    with session.chdir(ROOT / "bindings/python"):
-        session.run("maturin", "develop", "--release", silent=True, external=True)
-    in_place = ["--no-deps", "--no-build-isolation", "--editable"]
-    session.run("python", "-m", "pip", "install", "--quiet", *in_place, str(ROOT / "extension"), silent=True)
+    """Build both cores and install the Python reader and the extension into .venv, editable."""
+    for package in ("bindings/python", "extension"):
+        with session.chdir(ROOT / package):
+            session.run("maturin", "develop", "--release", silent=True, external=True)
 
 
 @nox.session
@@ -66,7 +65,7 @@ def lint(session: nox.Session) -> None:
         )
     session.run("pytest", "--quiet", "tests/test_versions.py")
     if shutil.which("cargo-clippy"):
-        session.run("cargo", "clippy", "--quiet", "--all-targets", "--", "-D", "warnings", external=True)
+        session.run("cargo", "clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings", external=True)
     else:
         session.warn("clippy is not installed: the Rust code is not linted (rustup component add clippy)")
     npm_install(session, NODE)
@@ -78,8 +77,8 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """Test the Rust core, with property tests; compares its header with cbindgen's."""
-    session.run("cargo", "test", "--quiet", *session.posargs, external=True)
+    """Test both Rust cores, the readers' with property tests; compares its header with cbindgen's."""
+    session.run("cargo", "test", "--quiet", "--workspace", *session.posargs, external=True)
 
 
 @nox.session

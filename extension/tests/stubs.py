@@ -74,7 +74,7 @@ class Stub:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                request = Request(self.command, self.path, Headers(self.headers), body)
+                request = Request(self.command, self.path, Headers(dict(self.headers)), body)
                 stub.remember(request)
                 said = answer(request)
                 if said is None:

@@ -40,6 +40,7 @@ struct Source {
 
 /// One value under the name that it is published with.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "the manifest calls it so")]
 pub struct Fetched {
     /// The name by contract §2.
     pub name: String,

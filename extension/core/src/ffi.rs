@@ -4,6 +4,7 @@
 
 #![allow(unsafe_code, non_camel_case_types)]
 #![expect(clippy::missing_safety_doc, reason = "the rules that all functions share stand in keystart.h")]
+#![expect(clippy::doc_markdown, reason = "the comments are for people who read a C header")]
 
 use std::sync::{Mutex, PoisonError};
 

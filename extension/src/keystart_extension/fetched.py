@@ -43,7 +43,7 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a source gave for a plan: how many secrets, the entries without any, and the way of the secrets into a draft."""
+    """What a source gave: how many secrets, the entries without any, and the way of the secrets into a draft."""
 
     count: int
     unavailable: dict[str, Unavailable]

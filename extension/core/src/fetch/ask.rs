@@ -10,7 +10,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::aws::{Aws, NO_WAY_OUT, Refused};
-use super::{Entry, Fetched, Kind, Outcome, Outcomes, Plan, failure, shape};
+use super::{Answer, Entry, Fetched, Kind, Outcome, Outcomes, Plan, failure, shape};
 use keystart_core::Failure;
 use keystart_core::error::{Error, Result};
 
@@ -115,7 +115,7 @@ impl Request {
 async fn secret(entries: &[Entry], asker: &Asker) -> Vec<(String, Outcome)> {
     let answer = asker.ask(entries, || asker.aws.secret(&entries[0])).await;
     let each = entries.iter().map(|entry| {
-        let outcome = answer.as_ref().map_err(Refused::to_failure).map(|answer| answer.copy());
+        let outcome = answer.as_ref().map_err(Refused::to_failure).map(Answer::copy);
         (entry.name.clone(), outcome.and_then(|answer| shape::secret(entry, answer)))
     });
     each.collect()
@@ -136,7 +136,7 @@ async fn parameters(entries: &[Entry], asker: &Asker) -> Vec<(String, Outcome)> 
     }
 }
 
-fn parameter(entry: &Entry, found: &BTreeMap<String, super::Answer>) -> Outcome {
+fn parameter(entry: &Entry, found: &BTreeMap<String, Answer>) -> Outcome {
     let Some(answer) = found.get(&entry.id) else {
         let message = format!("There is no parameter {}. Correct the id or the region.", entry.id);
         return Err(failure("ParameterNotFound", message));
@@ -189,8 +189,8 @@ impl Asker {
             }
             sleep(pause).await;
             // Decorrelated jitter: many environments that start together do not ask together again.
-            let longest = pause * 3;
-            pause = (FIRST_PAUSE + (longest - FIRST_PAUSE).mul_f64(fastrand::f64())).min(LONGEST_PAUSE);
+            let spread = (pause * 3).saturating_sub(FIRST_PAUSE);
+            pause = (FIRST_PAUSE + spread.mul_f64(fastrand::f64())).min(LONGEST_PAUSE);
         }
     }
 }

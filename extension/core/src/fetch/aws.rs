@@ -99,7 +99,7 @@ impl Aws {
         Self { region, deadline, http: OnceCell::new(), sessions: RefCell::default() }
     }
 
-    /// Asks GetSecretValue once.
+    /// Asks `GetSecretValue` once.
     pub async fn secret(&self, entry: &Entry) -> Asked<Answer> {
         let (session, region) = self.session(entry).await?;
         let config =
@@ -128,7 +128,7 @@ impl Aws {
         Ok(Answer { value: SecretBytes::from(value), encoding, source, fetched_at: time::now() })
     }
 
-    /// Asks GetParameters once for at most 10 entries of a region and role; one that does not exist is missing in the answer.
+    /// Asks `GetParameters` once for at most 10 entries of a region and role; one that does not exist is missing in the answer.
     pub async fn parameters(&self, entries: &[Entry]) -> Asked<BTreeMap<String, Answer>> {
         let (client, region) = self.ssm(&entries[0]).await?;
         let mut ids: Vec<&str> = Vec::new();
@@ -152,7 +152,7 @@ impl Aws {
         Ok(found)
     }
 
-    /// Asks GetParametersByPath for one page: names with answers, and the token of the next page.
+    /// Asks `GetParametersByPath` for one page: names with answers, and the token of the next page.
     pub async fn parameters_below(
         &self,
         entry: &Entry,
@@ -337,7 +337,7 @@ fn said(action: &str, meta: &ErrorMetadata, status: u16) -> Refused {
     let message = meta.message().filter(|text| !text.is_empty());
     let mut message = sentence(message.unwrap_or("The service gave no reason"));
     if DENIED.contains(&code) {
-        message += &format!(" Allow {action}; the resource policy and the KMS key can deny it too.");
+        message = format!("{message} Allow {action}; the resource policy and the KMS key can deny it too.");
     } else if EXPIRED.contains(&code) {
         message += " Log in again, or get new credentials.";
     }

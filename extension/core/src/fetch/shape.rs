@@ -36,8 +36,8 @@ pub(super) fn secret(entry: &Entry, answer: Answer) -> Outcome {
     }
     let names: Vec<String> = members.iter().map(|(member, _)| format!("{}/{member}", entry.name)).collect();
     check(&names)?;
-    let named = members.iter().zip(names);
-    Ok(named.map(|((field, value), name)| member(name, field, value, &answer)).collect())
+    let both = members.iter().zip(names);
+    Ok(both.map(|((field, value), name)| member(name, field, value, &answer)).collect())
 }
 
 /// Names each parameter below the path of a `parameters` entry: `<entry>/<rest of its name>`.

@@ -1,1 +1,1 @@
-"""Are what secrets are fetched with: `native`, AWS's SDK in the core, or `boto3`. Nothing switches from one to the other."""
+"""Fetch secrets: `native` with AWS's SDK in the core, `boto3` with boto3. Nothing switches from one to the other."""

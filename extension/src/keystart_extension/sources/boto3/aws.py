@@ -17,7 +17,6 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     ConnectionClosedError,
-    ConnectionError as NoConnectionError,
     ConnectTimeoutError,
     EndpointConnectionError,
     HTTPClientError,
@@ -26,6 +25,9 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ReadTimeoutError,
     SSLError,
+)
+from botocore.exceptions import (
+    ConnectionError as NoConnectionError,
 )
 from botocore.parsers import ResponseParserError
 
@@ -256,7 +258,9 @@ def _lost(error: BotoCoreError) -> str:
         case ConnectionClosedError():
             return "The endpoint closed the connection before it answered."
         case SSLError():
-            return f"The endpoint cannot be trusted: {_cause(error)}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."
+            return (
+                f"The endpoint cannot be trusted: {_cause(error)}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."
+            )
         case EndpointConnectionError():
             return f"The endpoint cannot be reached: {_cause(error)}. {NO_WAY_OUT}"
         case _:

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from .aws import NO_WAY_OUT, Aws, Refused
 from ...fetched import Answer, Secret, Unavailable
 from ...log import Log
 from ...plan import Entry, Plan
+from .aws import NO_WAY_OUT, Aws, Refused
 from .shape import check_beside, shape_parameters, shape_secret
 
 Outcome = tuple[Secret, ...] | Unavailable
