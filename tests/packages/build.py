@@ -18,7 +18,7 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 
 ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
-LIBRARY = "keystart/_native/lib_native.so"
+LIBRARY = "_native/lib_native.so"
 # Rust's own standard library asks for 2.17 as well, so nothing is lost by it. Lambda's oldest runtime has 2.26.
 GLIBC = "2.17"
 TARGETS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
@@ -63,18 +63,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def build(into: Path) -> None:
     """Builds every package that this machine can build; says which it cannot."""
-    python, extension = ROOT / "bindings/python", ROOT / "extension"
-    _run(["maturin", "sdist", "--out", str(into)], python)
+    with_core = (ROOT / "bindings/python", ROOT / "extension")
+    for package in with_core:
+        _run(["maturin", "sdist", "--out", str(into)], package)
     for target in TARGETS:
         if not _has_standard_library(target):
             _say(f"no wheel for {target}: Rust has no standard library for it (rustup target add {target})")
             continue
-        _say(f"the wheel for {target}")
+        _say(f"the wheels for {target}")
         # Zig links for the glibc of any year; the linker of this machine only for its own.
         arguments = ["--release", "--zig", "--compatibility", f"manylinux_{GLIBC.replace('.', '_')}"]
-        _run(["maturin", "build", *arguments, "--target", target, "--out", str(into)], python)
-    _say("the extension, the npm package and the gem")
-    _run(["hatchling", "build", "--directory", str(into)], extension)
+        for package in with_core:
+            _run(["maturin", "build", *arguments, "--target", target, "--out", str(into)], package)
+    _say("the npm package and the gem")
     _run(["npm", "pack", "--silent", "--pack-destination", str(into)], ROOT / "bindings/node")
     version = _run(
         ["ruby", "-r./lib/keystart/version", "-e", "print Keystart::VERSION"], ROOT / "bindings/ruby"
@@ -111,7 +112,8 @@ def describe(file: Path) -> dict[str, str | int]:
     """File name and size; of a wheel with a library also that library's size and least glibc."""
     facts: dict[str, str | int] = {"file": file.name, "size": file.stat().st_size}
     if file.suffix == ".whl" and "none-any" not in file.name:
-        code = zipfile.ZipFile(file).read(LIBRARY)
+        wheel = zipfile.ZipFile(file)
+        code = wheel.read(next(name for name in wheel.namelist() if name.endswith(LIBRARY)))
         facts |= {"library": len(code), "glibc": least_glibc(code)}
     return facts
 
