@@ -65,7 +65,8 @@ def lint(session: nox.Session) -> None:
         )
     session.run("pytest", "--quiet", "tests/test_versions.py")
     if shutil.which("cargo-clippy"):
-        session.run("cargo", "clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings", external=True)
+        options = ["--quiet", "--workspace", "--all-targets"]
+        session.run("cargo", "clippy", *options, "--", "-D", "warnings", external=True)
     else:
         session.warn("clippy is not installed: the Rust code is not linted (rustup component add clippy)")
     npm_install(session, NODE)
