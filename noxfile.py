@@ -175,6 +175,12 @@ def bench_readers(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure cold starts of the extension beside a Go extension; `-- --runs N --secrets N --latency MS --json`."""
+    session.run("python", "benchmarks/cold_start/bench.py", *session.posargs)
+
+
+@nox.session
 def packages(session: nox.Session) -> None:
     """Build what users install into dist/, and try it as installed; `-- --chroot` also in other Debians."""
     npm_install(session, NODE)

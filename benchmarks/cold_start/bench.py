@@ -1,0 +1,173 @@
+"""Measures a cold start: from exec to registered and to published, beside a Go extension that does the same.
+
+Nothing here is a test: machines are noisy, so every figure is a median with its quartiles, peers run in turn, and what
+counts is the ratio to the Go extension of the same run. "Published" is when the process asks for its next event.
+
+Exit codes: 0 measured; 2 something could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cloud import Cloud
+
+HERE = Path(__file__).parent
+PEER = "go"
+_PATIENCE = 30.0  # seconds for one start
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start: milliseconds from exec, milliseconds of CPU, and the most memory in MB."""
+
+    registered: float
+    published: float
+    cpu: float
+    memory: float
+
+
+class CannotMeasure(Exception):
+    """Something that the measurement needs is not there; the text says what."""
+
+
+def main() -> int:
+    """Runs the command and gives its exit code."""
+    options = _arguments()
+    try:
+        with tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder:
+            starts = measure(Path(folder), options.runs, options.secrets, options.latency)
+    except CannotMeasure as why:
+        print(f"bench: {why}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(json.dumps({name: [vars(start) for start in all] for name, all in starts.items()}, indent=2))
+    else:
+        print(table(starts))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="./dev bench",
+        description="Measures cold starts of the extension beside a Go extension.",
+        epilog="Exit codes: 0 measured; 2 something could not be measured.",
+    )
+    parser.add_argument("--runs", type=int, default=20, metavar="N", help="starts of each (default: 20)")
+    parser.add_argument(
+        "--secrets", type=int, default=3, metavar="N", help="how many are fetched (default: 3)"
+    )
+    parser.add_argument(
+        "--latency", type=float, default=30.0, metavar="MS", help="of Secrets Manager (default: 30 ms)"
+    )
+    parser.add_argument("--json", action="store_true", help="print every start as JSON")
+    return parser.parse_args()
+
+
+def measure(folder: Path, runs: int, secrets: int, latency: float) -> dict[str, list[Start]]:
+    """Starts each extension once in turn, `runs` times, after one start of each that does not count."""
+    cloud = Cloud(folder, latency / 1000)
+    wanted = ",".join(f"s{number}=bench/s{number}" for number in range(secrets))
+    keystart = Path(sys.executable).with_name("keystart")
+    yaml = folder / "keystart.yaml"
+    yaml.write_text("version: 1\nsecrets:\n" + "".join(f"  s{n}: bench/s{n}\n" for n in range(secrets)))
+    inline = {"KEYSTART_SECRETS": wanted}
+    extensions: dict[str, tuple[Path, dict[str, str]]] = {
+        PEER: (_go(folder), {"PEER_SECRETS": wanted}),
+        "keystart, native": (keystart, inline),
+        "keystart, native, YAML": (keystart, {"KEYSTART_CONFIG": str(yaml)}),
+        "keystart, boto3": (keystart, {**inline, "KEYSTART_SOURCE": "boto3"}),
+    }
+    starts: dict[str, list[Start]] = {name: [] for name in extensions}
+    for run in range(runs + 1):
+        for name, (program, variables) in extensions.items():
+            store = folder / "store"
+            shutil.rmtree(store, ignore_errors=True)
+            variables = {**variables, "KEYSTART_DIR": str(store), "PEER_DIR": str(store)}
+            start = _start(program, variables, cloud)
+            if run > 0:
+                starts[name].append(start)
+        _progress(run, runs)
+    return starts
+
+
+def _go(folder: Path) -> Path:
+    go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
+    if go is None:
+        raise CannotMeasure("the Go extension cannot be built: install Go 1.24 or newer (golang-go)")
+    program = folder / "peer"
+    built = subprocess.run(
+        [go, "build", "-trimpath", "-ldflags=-s -w", "-o", program, "."],
+        cwd=HERE / "peers/go",
+        capture_output=True,
+        text=True,
+    )
+    if built.returncode != 0:
+        raise CannotMeasure(f"the Go extension cannot be built:\n{built.stderr}")
+    return program
+
+
+def _start(program: Path, variables: Mapping[str, str], cloud: Cloud) -> Start:
+    cloud.begin()
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nowhere", **cloud.variables(), **variables}
+    began = time.monotonic()
+    process = subprocess.Popen([program], env=environment, stderr=subprocess.PIPE, text=True)
+    ready = cloud.waits(_PATIENCE)
+    memory = _peak_memory(process.pid)
+    (cloud.shut_down if ready else process.kill)()
+    said = process.stderr.read() if process.stderr else ""
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if not ready or process.returncode != 0:
+        raise CannotMeasure(f"{program.name} ended with {process.returncode}:\n{said}")
+    return Start(
+        registered=(cloud.events["register"] - began) * 1000,
+        published=(cloud.events["next"] - began) * 1000,
+        cpu=(used.ru_utime + used.ru_stime) * 1000,
+        memory=memory,
+    )
+
+
+def _peak_memory(pid: int) -> float:
+    """The most memory that a process had, in MB; what wait4 gives counts this process's own from before the exec."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def table(starts: Mapping[str, Sequence[Start]]) -> str:
+    """The medians with their quartiles, and each median divided by that of the Go extension."""
+    units = {"registered": "ms", "published": "ms", "cpu": "ms CPU", "memory": "MB"}
+    rows = [["", *(f"{what} ({unit})" for what, unit in units.items())]]
+    for name, all in starts.items():
+        row = [name]
+        for what in units:
+            low, middle, high = statistics.quantiles([getattr(start, what) for start in all], n=4)
+            peer = statistics.median(getattr(start, what) for start in starts[PEER])
+            row.append(f"{middle:.1f} [{low:.1f}-{high:.1f}]  {middle / peer:.2f} x")
+        rows.append(row)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _progress(run: int, runs: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\rbench: {run} of {runs}", end="\n" if run == runs else "", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Plays AWS for one process at a time: Secrets Manager with TLS and a latency, the Extensions API with a clock."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import json
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+_HOST = "127.0.0.1"
+
+
+class Cloud:
+    """Two servers in a thread; `events` is what an extension asked the API for, with the time of each."""
+
+    def __init__(self, folder: Path, latency: float) -> None:
+        self.latency = latency
+        self.events: dict[str, float] = {}
+        self._waiting = threading.Event()
+        self._authority = folder / "authority.pem"
+        self._loop = asyncio.new_event_loop()
+        self._tls = _certificate(folder, self._authority)
+        self._next: asyncio.Event
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+
+    async def _start(self) -> None:
+        store = await asyncio.start_server(self._store, _HOST, 0, ssl=self._tls)
+        api = await asyncio.start_server(self._api, _HOST, 0)
+        self.store_port, self.api_port = (server.sockets[0].getsockname()[1] for server in (store, api))
+        self._next = asyncio.Event()
+
+    def variables(self) -> dict[str, str]:
+        """What makes a process ask this cloud."""
+        return {
+            "AWS_ENDPOINT_URL": f"https://{_HOST}:{self.store_port}",
+            "AWS_CA_BUNDLE": str(self._authority),
+            "AWS_LAMBDA_RUNTIME_API": f"{_HOST}:{self.api_port}",
+            "AWS_ACCESS_KEY_ID": "made-up",
+            "AWS_SECRET_ACCESS_KEY": "made-up",
+            "AWS_REGION": "eu-west-1",
+        }
+
+    def begin(self) -> None:
+        """Forgets what the process before asked for."""
+        self.events = {}
+        self._waiting.clear()
+
+    def waits(self, seconds: float) -> bool:
+        """Waits until the extension asks for its next event, which says that it is ready."""
+        return self._waiting.wait(seconds)
+
+    def shut_down(self) -> None:
+        """Answers SHUTDOWN to who waits."""
+        self._loop.call_soon_threadsafe(self._next.set)
+
+    async def _store(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for _, body in _requests(reader):
+            await asyncio.sleep(self.latency)
+            id = json.loads(body)["SecretId"]
+            answer = {
+                "ARN": f"arn:aws:secretsmanager:eu-west-1:123456789012:secret:{id}-AbCdEf",
+                "Name": id,
+                "SecretString": "x" * 100,
+                "VersionId": "0f0c8a9e-0000-4000-8000-000000000000",
+                "VersionStages": ["AWSCURRENT"],
+            }
+            _answer(writer, answer, "application/x-amz-json-1.1")
+        writer.close()
+
+    async def _api(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async for path, _ in _requests(reader):
+            asked = path.rpartition("/")[2]
+            self.events.setdefault(asked, time.monotonic())
+            if asked == "next":
+                self._waiting.set()
+                await self._next.wait()
+                self._next.clear()
+            _answer(writer, {"eventType": "SHUTDOWN"}, "application/json")
+        writer.close()
+
+
+async def _requests(reader: asyncio.StreamReader) -> AsyncIterator[tuple[str, bytes]]:
+    """Gives the path and the body of each request on a connection."""
+    try:
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            length = [
+                line.partition(":")[2]
+                for line in head.splitlines()
+                if line.lower().startswith("content-length:")
+            ]
+            yield head.split()[1], await reader.readexactly(int(length[0]) if length else 0)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return
+
+
+def _answer(writer: asyncio.StreamWriter, document: object, kind: str) -> None:
+    body = json.dumps(document).encode()
+    head = (
+        f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nLambda-Extension-Identifier: identifier\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    writer.write(head.encode() + body)
+
+
+def _certificate(folder: Path, authority: Path) -> ssl.SSLContext:
+    """A server's settings, with a certificate that an authority of this run has signed."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("authority", "store")]
+
+    def signed(subject: int, extension: x509.ExtensionType) -> bytes:
+        builder = (
+            x509.CertificateBuilder(names[0], names[subject], keys[subject].public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(extension, critical=True)
+        )
+        return builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+
+    authority.write_bytes(signed(0, x509.BasicConstraints(ca=True, path_length=0)))
+    chain, key = folder / "store.pem", folder / "store.key"
+    chain.write_bytes(signed(1, x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(_HOST))])))
+    key.write_bytes(
+        keys[1].private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    return context
