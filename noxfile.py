@@ -177,7 +177,7 @@ def bench_readers(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure cold starts of the extension beside a Go extension; `-- --runs N --secrets N --latency MS --json`."""
-    session.run("python", "benchmarks/cold_start/bench.py", *session.posargs)
+    session.run("python", "benchmarks/cold_start/measure.py", *session.posargs)
 
 
 @nox.session
