@@ -224,7 +224,7 @@ def test_sigterm_while_waiting_removes_the_secrets(
         (
             None,
             "The Extensions API at {address} cannot be reached for /register: "
-            "Remote end closed connection without response.",
+            "the connection was closed before the answer.",
         ),
     ],
 )
@@ -261,7 +261,7 @@ def test_an_api_that_does_not_register_ends_the_process(
         (
             None,
             "The Extensions API at {address} cannot be reached for /event/next: "
-            "Remote end closed connection without response.",
+            "the connection was closed before the answer.",
         ),
     ],
 )

@@ -143,8 +143,10 @@ fn why(error: &(dyn StdError + 'static)) -> String {
     while let Some(cause) = innermost.source() {
         innermost = cause;
     }
-    match innermost.downcast_ref::<std::io::Error>() {
-        Some(error) => error.kind().to_string(),
-        None => innermost.to_string(),
+    if innermost.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
+        return "the connection was closed before the answer".to_owned();
     }
+    let text = innermost.to_string();
+    // The system's own words, without Rust's addition.
+    text.split_once(" (os error ").map_or(text.as_str(), |(words, _)| words).to_owned()
 }
