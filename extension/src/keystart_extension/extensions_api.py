@@ -5,8 +5,10 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.htm
 
 from __future__ import annotations
 
+from keystart.core import text
+
 from . import core
-from .core import lib, text
+from .core import lib
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
