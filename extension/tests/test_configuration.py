@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,21 +65,20 @@ def entries_of(folder: Path, secrets: str) -> tuple[Entry, ...]:
     """Reads a configuration with these lines below `secrets:`; origins are left out."""
     text = f"version: 1\nsecrets:\n{secrets}\n"
     plan = load_file(write(folder, text), {})
-    return tuple(replace(entry, origin=Origin("")) for entry in plan.entries)
+    return tuple(entry._replace(origin=Origin("")) for entry in plan.entries)
 
 
 def test_a_file_with_every_key_gives_the_plan_it_says(tmp_path: Path) -> None:
     path = write(tmp_path, COMPLETE)
     file = str(path)
-    here = replace(PLAIN, region="eu-west-1")
+    here = PLAIN._replace(region="eu-west-1")
     assert load_file(path, {}) == Plan(
         start="before",
         deadline=1.5,
         region="eu-west-1",
         entries=(
-            replace(here, origin=Origin(file, 10, 3)),
-            replace(
-                here,
+            here._replace(origin=Origin(file, 10, 3)),
+            here._replace(
                 name="stripe/key",
                 id="arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/stripe-a1B2c3",
                 region="us-east-1",
@@ -89,23 +87,21 @@ def test_a_file_with_every_key_gives_the_plan_it_says(tmp_path: Path) -> None:
                 role="arn:aws:iam::210987654321:role/stripe-reader",
                 origin=Origin(file, 11, 3),
             ),
-            replace(here, name="tls", id="prod/mtls", expand=True, origin=Origin(file, 16, 3)),
-            replace(
-                here,
+            here._replace(name="tls", id="prod/mtls", expand=True, origin=Origin(file, 16, 3)),
+            here._replace(
                 name="signing-previous",
                 id="prod/signing",
                 stage="AWSPREVIOUS",
                 origin=Origin(file, 19, 3),
             ),
-            replace(
-                here,
+            here._replace(
                 name="signing-pinned",
                 id="prod/signing",
                 version_id="9d4cb84b-ad69-40c0-a0ab-cead36b967e8",
                 origin=Origin(file, 22, 3),
             ),
-            replace(here, name="flags", kind="parameter", id="/prod/flags", origin=Origin(file, 25, 3)),
-            replace(here, name="app", kind="parameters", id="/prod/orders", origin=Origin(file, 27, 3)),
+            here._replace(name="flags", kind="parameter", id="/prod/flags", origin=Origin(file, 25, 3)),
+            here._replace(name="app", kind="parameters", id="/prod/orders", origin=Origin(file, 27, 3)),
         ),
         links=(),
         links_home=None,
@@ -155,41 +151,40 @@ def test_json_text_is_decoded_as_json_does(tmp_path: Path) -> None:
     ("id", "expected"),
     [
         pytest.param("prod/db", PLAIN, id="name"),
-        pytest.param("A/z0_+=.@-", replace(PLAIN, id="A/z0_+=.@-"), id="every character of a name"),
-        pytest.param("rds!db-1234", replace(PLAIN, id="rds!db-1234"), id="secret that a service manages"),
-        pytest.param(ARN, replace(PLAIN, id=ARN, region="us-east-1"), id="ARN"),
+        pytest.param("A/z0_+=.@-", PLAIN._replace(id="A/z0_+=.@-"), id="every character of a name"),
+        pytest.param("rds!db-1234", PLAIN._replace(id="rds!db-1234"), id="secret that a service manages"),
+        pytest.param(ARN, PLAIN._replace(id=ARN, region="us-east-1"), id="ARN"),
         pytest.param(
             "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:db",
-            replace(
-                PLAIN, id="arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:db", region="cn-north-1"
+            PLAIN._replace(
+                id="arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:db", region="cn-north-1"
             ),
             id="ARN of another partition",
         ),
         pytest.param(
-            f"{ARN}:password::", replace(PLAIN, id=ARN, region="us-east-1", field="password"), id="ECS field"
+            f"{ARN}:password::", PLAIN._replace(id=ARN, region="us-east-1", field="password"), id="ECS field"
         ),
         pytest.param(
-            f"{ARN}:password", replace(PLAIN, id=ARN, region="us-east-1", field="password"), id="ECS, cut"
+            f"{ARN}:password", PLAIN._replace(id=ARN, region="us-east-1", field="password"), id="ECS, cut"
         ),
         pytest.param(
             f"{ARN}::AWSPREVIOUS:",
-            replace(PLAIN, id=ARN, region="us-east-1", stage="AWSPREVIOUS"),
+            PLAIN._replace(id=ARN, region="us-east-1", stage="AWSPREVIOUS"),
             id="ECS stage",
         ),
         pytest.param(
             f"{ARN}:::9d4cb84b-ad69-40c0-a0ab-cead36b967e8",
-            replace(PLAIN, id=ARN, region="us-east-1", version_id="9d4cb84b-ad69-40c0-a0ab-cead36b967e8"),
+            PLAIN._replace(id=ARN, region="us-east-1", version_id="9d4cb84b-ad69-40c0-a0ab-cead36b967e8"),
             id="ECS version",
         ),
-        pytest.param(f"{ARN}:::", replace(PLAIN, id=ARN, region="us-east-1"), id="ECS, all parts empty"),
-        pytest.param("ssm:/prod/flags", replace(PLAIN, kind="parameter", id="/prod/flags"), id="parameter"),
+        pytest.param(f"{ARN}:::", PLAIN._replace(id=ARN, region="us-east-1"), id="ECS, all parts empty"),
+        pytest.param("ssm:/prod/flags", PLAIN._replace(kind="parameter", id="/prod/flags"), id="parameter"),
         pytest.param(
-            "ssm:flags:3", replace(PLAIN, kind="parameter", id="flags:3"), id="version of a parameter"
+            "ssm:flags:3", PLAIN._replace(kind="parameter", id="flags:3"), id="version of a parameter"
         ),
         pytest.param(
             "arn:aws:ssm:us-east-1:123456789012:parameter/prod/flags:live",
-            replace(
-                PLAIN,
+            PLAIN._replace(
                 kind="parameter",
                 id="arn:aws:ssm:us-east-1:123456789012:parameter/prod/flags:live",
                 region="us-east-1",
@@ -205,7 +200,7 @@ def test_the_short_form_understands_every_kind_of_id(tmp_path: Path, id: str, ex
 
 def test_the_long_form_understands_ecs_references_too(tmp_path: Path) -> None:
     assert entries_of(tmp_path, f"  db:\n    secret: '{ARN}:password::'\n    optional: true") == (
-        replace(PLAIN, id=ARN, region="us-east-1", field="password", optional=True),
+        PLAIN._replace(id=ARN, region="us-east-1", field="password", optional=True),
     )
 
 
@@ -235,7 +230,7 @@ def test_quotes_make_text_of_what_looks_like_something_else(tmp_path: Path) -> N
     "id", ["1.2.3", "11111111-1111-1111-1111-111111111111", "2024-01-01-db", "nothing", "0123x", "1e3-db"]
 )
 def test_text_that_only_begins_like_a_number_or_date_needs_no_quotes(tmp_path: Path, id: str) -> None:
-    assert entries_of(tmp_path, f"  db: {id}") == (replace(PLAIN, id=id),)
+    assert entries_of(tmp_path, f"  db: {id}") == (PLAIN._replace(id=id),)
 
 
 # Where a configuration is found.
@@ -284,9 +279,9 @@ def test_the_variable_holds_pairs() -> None:
         deadline=8.0,
         region=None,
         entries=(
-            replace(PLAIN, id="prod/a=b", origin=at[0]),
-            replace(PLAIN, name="flags", kind="parameter", id="/prod/flags", origin=at[1]),
-            replace(PLAIN, name="key", id=ARN, region="us-east-1", field="api_key", origin=at[2]),
+            PLAIN._replace(id="prod/a=b", origin=at[0]),
+            PLAIN._replace(name="flags", kind="parameter", id="/prod/flags", origin=at[1]),
+            PLAIN._replace(name="key", id=ARN, region="us-east-1", field="api_key", origin=at[2]),
         ),
         links=(),
         links_home=None,
@@ -297,8 +292,8 @@ def test_the_variable_holds_pairs() -> None:
 def test_the_variable_holds_json_with_the_long_form() -> None:
     value = '{"db": "prod/db",\n "tls": {"secret": "prod/mtls", "expand": true}}'
     assert load({"KEYSTART_SECRETS": value}).entries == (
-        replace(PLAIN, origin=Origin("KEYSTART_SECRETS", 1, 2)),
-        replace(PLAIN, name="tls", id="prod/mtls", expand=True, origin=Origin("KEYSTART_SECRETS", 2, 2)),
+        PLAIN._replace(origin=Origin("KEYSTART_SECRETS", 1, 2)),
+        PLAIN._replace(name="tls", id="prod/mtls", expand=True, origin=Origin("KEYSTART_SECRETS", 2, 2)),
     )
 
 
@@ -364,7 +359,7 @@ def test_a_missing_or_empty_filename_means_the_secrets_name(tmp_path: Path) -> N
 def test_a_plan_is_shown_as_a_table(tmp_path: Path) -> None:
     plan = load_file(write(tmp_path, COMPLETE), {})
     assert (
-        replace(plan, source_file="keystart.yaml").describe()
+        plan._replace(source_file="keystart.yaml").describe()
         == """\
 configuration  keystart.yaml
 start          before
@@ -395,7 +390,7 @@ def test_a_plan_with_links_shows_them(tmp_path: Path) -> None:
     text = "SecretManagers: [{secrets: [{secretname: prod/db, filename: +db}]}]"
     plan = load_file(write(tmp_path, text, "config.yaml"), {})
     assert (
-        replace(plan, source_file="config.yaml").describe()
+        plan._replace(source_file="config.yaml").describe()
         == """\
 configuration  config.yaml
 start          before

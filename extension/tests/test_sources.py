@@ -8,8 +8,9 @@ import traceback
 from typing import Any
 
 import pytest
-from keystart_extension.fetched import Answer, Secret, Unavailable
+from keystart_extension.fetched import Unavailable
 from keystart_extension.plan import Entry, Origin
+from keystart_extension.secret import Answer, Secret
 from keystart_extension.sources.boto3.shape import shape_secret
 from keystart_extension.store import Draft, Writer
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from keystart_extension.fetched import Secret
+from keystart_extension.secret import Secret
 from keystart_extension.store import Draft, Writer
 
 FETCHED_AT = "2026-11-23T09:20:00.180Z"

@@ -1,4 +1,4 @@
-"""Is the command `keystart`. Without arguments, where Lambda started it, it is the extension process."""
+"""Is the command `keystart` for people: check, pull, ls, get."""
 
 from __future__ import annotations
 
@@ -26,10 +26,6 @@ process. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
 
 def main() -> int:
     """Runs the command line and gives the exit code."""
-    if len(sys.argv) == 1 and os.environ.get("AWS_LAMBDA_RUNTIME_API"):
-        from .process import run
-
-        return run(os.environ, sys.argv[0])
     parser = _parser()
     arguments = parser.parse_args()
     if arguments.command is None:
@@ -193,7 +189,3 @@ def _get(arguments: argparse.Namespace) -> int:
 def _fail(message: str) -> int:
     print(f"keystart: {message}", file=sys.stderr)
     return _EXIT_FAILED
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,35 +1,14 @@
-"""Holds what came back for a plan and its entries: secrets under their names, or the reason why there are none."""
+"""Holds what came back for a plan, and the reason of each entry that has no secrets."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .store import Draft
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One value as a service gave it. `source` is what the manifest tells about it (contract §4)."""
-
-    value: bytes = field(repr=False)
-    encoding: str
-    source: dict[str, Any]
-    fetched_at: str
-
-
-@dataclass(frozen=True)
-class Secret:
-    """One value under the name that it is published with."""
-
-    name: str
-    value: bytes = field(repr=False)
-    encoding: str
-    source: dict[str, Any]
-    fetched_at: str
 
 
 class Unavailable(Exception):
@@ -41,13 +20,15 @@ class Unavailable(Exception):
         self.message = message
 
 
-@dataclass(frozen=True)
 class Fetched:
     """What a source gave: how many secrets, the entries without any, and the way of the secrets into a draft."""
 
-    count: int
-    unavailable: dict[str, Unavailable]
-    fill: Callable[[Draft], None]
+    def __init__(
+        self, count: int, unavailable: dict[str, Unavailable], fill: Callable[[Draft], None]
+    ) -> None:
+        self.count = count
+        self.unavailable = unavailable
+        self.fill = fill
 
 
 def wall_clock() -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Kind = Literal["secret", "parameter", "parameters"]
 Start = Literal["overlap", "before"]
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """Says where something was configured: a file's path or `KEYSTART_SECRETS`, line and column from 1."""
 
     file: str
@@ -22,8 +20,7 @@ class Origin:
         return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One thing to fetch.
 
     `id` is what the service's API takes: a name or an ARN, for a parameter with its `:version` or `:label`,
@@ -43,16 +40,14 @@ class Entry:
     origin: Origin
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """A file name below `Plan.links_home` that must lead to the published secret `name`."""
 
     name: str
     path: str
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """The whole configuration of one start. `deadline` is in seconds; `links_home` is None without links."""
 
     start: Start
@@ -65,7 +60,8 @@ class Plan:
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the plan as data for `keystart check --json`; it holds ids, never values."""
-        return asdict(self)
+        entries = [{**entry._asdict(), "origin": entry.origin._asdict()} for entry in self.entries]
+        return {**self._asdict(), "entries": entries, "links": [link._asdict() for link in self.links]}
 
     def describe(self) -> str:
         """Gives the plan as text for people, one line an entry."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Mapping
-from pathlib import PurePath
 from types import FrameType
 from typing import NoReturn
 
@@ -37,7 +36,7 @@ def run(environ: Mapping[str, str], executable: str) -> int:
     # Lambda has no instance metadata. Without credentials boto3 would ask for it, and hang instead of saying so.
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     signal.signal(signal.SIGTERM, _terminate)
-    process = Process(environ, log, PurePath(executable).name)
+    process = Process(environ, log, executable.rpartition("/")[2])
     try:
         return process.run()
     except Terminated:
@@ -146,6 +145,8 @@ def _told(bug: Exception) -> str:
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     place = (
-        "" if where is None else f" in {PurePath(where.tb_frame.f_code.co_filename).name}:{where.tb_lineno}"
+        ""
+        if where is None
+        else f" in {where.tb_frame.f_code.co_filename.rpartition('/')[2]}:{where.tb_lineno}"
     )
     return f"Keystart failed in a way it should not: {type(bug).__name__}{place}. Please report it."

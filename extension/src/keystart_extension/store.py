@@ -12,7 +12,11 @@ from keystart.core import text, variable
 
 from . import __version__, core
 from .core import ffi, lib
-from .fetched import Secret, Unavailable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .fetched import Unavailable
+    from .secret import Secret
 
 _WRITER = "keystart-extension"
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from ..names import quote
 from ..plan import Origin
@@ -14,8 +13,7 @@ DEEPEST = 64
 TOO_DEEP = f"More than {DEEPEST} lists and mappings lie inside each other."
 
 
-@dataclass(frozen=True)
-class Scalar:
+class Scalar(NamedTuple):
     """A text as it was written. `plain` when without quotes: then it may mean something else than text."""
 
     text: str
@@ -23,14 +21,12 @@ class Scalar:
     origin: Origin
 
 
-@dataclass(frozen=True)
-class Sequence:
+class Sequence(NamedTuple):
     items: tuple[Node, ...]
     origin: Origin
 
 
-@dataclass(frozen=True)
-class Mapping:
+class Mapping(NamedTuple):
     members: tuple[tuple[Scalar, Node], ...]
     origin: Origin
 
@@ -41,8 +37,7 @@ class Mapping:
 Node: TypeAlias = Scalar | Sequence | Mapping
 
 
-@dataclass
-class _Open:
+class _Open(NamedTuple):
     """A list or mapping whose end has not come yet."""
 
     is_mapping: bool

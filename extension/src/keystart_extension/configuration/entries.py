@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..names import DEEPEST, LONGEST, invalid_name, is_name, quote
 from ..plan import Entry, Origin
@@ -112,14 +111,14 @@ def _read_name(key: Scalar, problems: Problems) -> str | None:
     return name
 
 
-@dataclass(frozen=True)
 class _Reader:
     """Reads the long form of one secret; `label` is its quoted name."""
 
-    label: str
-    key: Scalar
-    node: Mapping
-    problems: Problems
+    def __init__(self, label: str, key: Scalar, node: Mapping, problems: Problems) -> None:
+        self.label = label
+        self.key = key
+        self.node = node
+        self.problems = problems
 
     def read(self, name: str | None, region: str | None) -> Entry | None:
         refuse_unknown(self.node, self.label, _KEYS, self.problems, later=not_yet.ENTRY_KEYS)

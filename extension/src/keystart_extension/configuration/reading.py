@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from ..names import quote
@@ -92,6 +91,8 @@ def refuse_unknown(
     for key, _ in node.members:
         if key.text in known or key.text in later:
             continue
+        import difflib  # here, because a good configuration needs none of it
+
         near = difflib.get_close_matches(key.text, known, n=1)
         cure = f'Did you mean "{near[0]}"?' if near else f"Its keys are {', '.join(known)}."
         problems.add(f"{owner} has no key {quote(key.text)}. {cure}", key.origin)

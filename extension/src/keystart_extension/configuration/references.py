@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..names import quote
 from ..plan import Kind
@@ -20,8 +20,7 @@ _LONGEST_PARAMETER = 1011  # Parameter Store's own limit
 _SSM = "ssm:"
 
 
-@dataclass(frozen=True)
-class Reference:
+class Reference(NamedTuple):
     """What an id says. `region` is the ARN's own; field, stage and version come from an ECS reference."""
 
     kind: Kind

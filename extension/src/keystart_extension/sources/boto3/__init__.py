@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from ...fetched import Fetched, Secret, Unavailable
+from ...fetched import Fetched, Unavailable
 from ...log import Log
 from ...plan import Plan
+from ...secret import Secret
 from ...store import Draft
 from .aws import Aws
 from .prefetch import prefetch

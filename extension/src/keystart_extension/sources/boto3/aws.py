@@ -31,7 +31,8 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
-from ...fetched import Answer, wall_clock
+from ...fetched import wall_clock
+from ...secret import Answer
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import GetSecretValueRequestTypeDef

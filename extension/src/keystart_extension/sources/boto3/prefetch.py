@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from ...fetched import Answer, Secret, Unavailable
+from ...fetched import Unavailable
 from ...log import Log
 from ...plan import Entry, Plan
+from ...secret import Answer, Secret
 from .aws import NO_WAY_OUT, Aws, Refused
 from .shape import check_beside, shape_parameters, shape_secret
 

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from math import isinf
 from typing import Any
 
-from ...fetched import Answer, Secret, Unavailable
+from ...fetched import Unavailable
 from ...names import invalid_name, is_name, quote
 from ...plan import Entry
+from ...secret import Answer, Secret
 
 
 def _refuse(constant: str) -> Any:
