@@ -23,11 +23,11 @@ PACKAGES = {
     "python-sdist": "keystart-*.tar.gz",
     "node": "keystart-*.tgz",
     "ruby": "keystart-*.gem",
-    "extension-wheel": "keystart_extension-*.whl",
+    "extension-wheel": "keystart_extension-*_x86_64.whl",
     "extension-sdist": "keystart_extension-*.tar.gz",
 }
 # What the core is made of changes often, and cargo says what belongs to it.
-CORE = re.compile(r"core/(src|tests|examples)/.*\.rs")
+CORE = re.compile(r"(extension/)?core/(src|tests|examples)/.*\.rs")
 
 
 def contents(file: Path) -> dict[str, bytes]:
