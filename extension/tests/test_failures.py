@@ -96,7 +96,7 @@ def test_what_asking_again_cannot_cure_is_asked_once(
         (refusal(400, "ThrottlingException", "Rate exceeded"), "ThrottlingException", "Rate exceeded."),
         (refusal(500, "InternalServiceError", "We failed."), "InternalServiceError", "We failed."),
         (Answer(503, b"<html>busy</html>"), "503", "Service Unavailable."),
-        (None, "ConnectionFailed", "The endpoint closed the connection before it answered."),
+        (None, "ConnectionFailed", "The endpoint closed the connection before its whole answer was there."),
     ],
 )
 def test_what_asking_again_may_cure_is_asked_until_the_deadline(

@@ -57,6 +57,8 @@ const RETRYABLE: [&str; 10] = [
     "ThrottlingException",
     "TooManyRequestsException",
 ];
+/// How hyper tells of an answer that broke off.
+const BODY_LOST: &str = "error reading a body from connection";
 const DENIED: [&str; 2] = ["AccessDenied", "AccessDeniedException"];
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 
@@ -316,7 +318,8 @@ where
         SdkError::DispatchFailure(failure) => {
             failure.as_connector_error().map_or_else(|| no_answer(action), |error| lost(error, error.is_timeout()))
         }
-        // Its text may hold what was answered, and so perhaps a secret.
+        // Its own text may hold what was answered, and so perhaps a secret.
+        SdkError::ResponseError(_) if causes(error).iter().any(|text| text == BODY_LOST) => closed(),
         SdkError::ResponseError(_) => no_answer(action),
         other => Refused::new("InvalidRequest", sentences(other)),
     }
@@ -349,15 +352,21 @@ fn lost(error: &(dyn StdError + 'static), timed_out: bool) -> Refused {
     let texts = causes(error);
     let cause = texts.last().map(String::as_str).unwrap_or_default();
     if let Some(reason) = cause.strip_prefix("invalid peer certificate: ") {
+        let reason = reason.split(": verification time").next().unwrap_or(reason);
         // What is not trusted now is not trusted a moment later.
         let reason = format!("The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL.");
         return Refused::new("ConnectionFailed", reason);
     }
     if !timed_out && !texts.iter().any(|text| text.contains("(Connect)")) {
-        return Refused::new("ConnectionFailed", "The endpoint closed the connection before it answered.").again();
+        return closed();
     }
     let reason = if timed_out { "timed out" } else { system(cause) };
     Refused::new("ConnectionFailed", format!("The endpoint cannot be reached: {reason}. {NO_WAY_OUT}")).again()
+}
+
+fn closed() -> Refused {
+    let reason = "The endpoint closed the connection before its whole answer was there.";
+    Refused::new("ConnectionFailed", reason).again()
 }
 
 /// The system's own words for an error, without Rust's additions.

@@ -257,7 +257,7 @@ def _lost(error: BotoCoreError) -> str:
         case ReadTimeoutError():
             return "The endpoint did not answer in time."
         case ConnectionClosedError():
-            return "The endpoint closed the connection before it answered."
+            return "The endpoint closed the connection before its whole answer was there."
         case SSLError():
             return (
                 f"The endpoint cannot be trusted: {_cause(error)}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."

@@ -1,0 +1,171 @@
+"""Lets the network do its worst to both sources: a secret is published whole, or its reason is told in time.
+
+With KEYSTART_WRITE_FAULTS=1 it writes what it saw as the table docs/faults.md; without, it compares.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .conftest import Canaries, Cloud, Prefetch, Store
+from .front import Exchange, Fault, Front, refusal, reset, response
+
+TABLE = Path(__file__).parents[2] / "docs/faults.md"
+DEADLINE = 1.5
+
+
+def after(refusals: int, answer: bytes) -> Fault:
+    """Answers so for a number of times, and then well."""
+
+    def behave(exchange: Exchange) -> None:
+        exchange.send(answer if exchange.number <= refusals else exchange.answer())
+
+    return Fault(behave)
+
+
+def late(exchange: Exchange) -> None:
+    exchange.ended.wait(0.3)
+    exchange.send(exchange.answer())
+
+
+def black_hole(exchange: Exchange) -> None:
+    exchange.ended.wait()
+
+
+def drip(exchange: Exchange) -> None:
+    for byte in exchange.answer():
+        exchange.send(bytes([byte]))
+        if exchange.ended.wait(1):
+            return
+
+
+def reset_within_header(exchange: Exchange) -> None:
+    exchange.send(exchange.answer()[:20])
+    exchange.reset()
+
+
+def reset_within_body(exchange: Exchange) -> None:
+    head, _, body = exchange.answer().partition(b"\r\n\r\n")
+    exchange.send(head + b"\r\n\r\n" + body[:20])
+    exchange.reset()
+
+
+def reset_within_body_once(exchange: Exchange) -> None:
+    if exchange.number == 1:
+        reset_within_body(exchange)
+    else:
+        exchange.send(exchange.answer())
+
+
+def reset_instead(exchange: Exchange) -> None:
+    exchange.reset()
+
+
+def too_short(exchange: Exchange) -> None:
+    _, _, body = exchange.answer().partition(b"\r\n\r\n")
+    exchange.send(response(200, body, length=len(body) + 10))
+    exchange.connection.close()
+
+
+def too_long(exchange: Exchange) -> None:
+    _, _, body = exchange.answer().partition(b"\r\n\r\n")
+    exchange.send(response(200, body, length=len(body) - 10))
+    exchange.connection.close()
+
+
+def huge(exchange: Exchange) -> None:
+    answer = json.loads(exchange.answer().partition(b"\r\n\r\n")[2])
+    exchange.send(response(200, json.dumps({**answer, "SecretString": "x" * 10_000_000}).encode()))
+
+
+THROTTLED = refusal(400, "ThrottlingException", "Rate exceeded")
+SKEWED = refusal(400, "InvalidSignatureException", "Signature expired: it is 10 minutes old")
+HTML = response(200, b"<html>Log in to the network</html>", "text/html")
+FAULTS = {
+    "nothing": Fault(),
+    "0.3 s of latency": Fault(late),
+    "no answer": Fault(black_hole),
+    "one byte a second": Fault(drip),
+    "reset before TLS": Fault(accept=reset),
+    "reset instead of an answer": Fault(reset_instead),
+    "reset within the header": Fault(reset_within_header),
+    "reset within the body once": Fault(reset_within_body_once),
+    "reset within the body": Fault(reset_within_body),
+    "500 twice": after(2, response(500, b"")),
+    "500 for ever": after(10_000, response(500, b"")),
+    "503 twice": after(2, response(503, b"<html>busy</html>", "text/html")),
+    "503 for ever": after(10_000, response(503, b"<html>busy</html>", "text/html")),
+    "throttled twice": after(2, THROTTLED),
+    "throttled for ever": after(10_000, THROTTLED),
+    "an answer shorter than its length": Fault(too_short),
+    "an answer longer than its length": Fault(too_long),
+    "HTML instead of JSON": after(10_000, HTML),
+    "an answer of 10 MB": Fault(huge),
+    "a certificate of another name": Fault(certificate="name"),
+    "an expired certificate": Fault(certificate="expired"),
+    "a certificate of an unknown authority": Fault(certificate="authority"),
+    "a clock that is 10 minutes off": after(10_000, SKEWED),
+}
+seen: dict[tuple[str, str], str] = {}
+
+
+# urllib3 leaves the socket of a handshake that failed to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("what", FAULTS)
+def test_a_fault_ends_in_a_whole_secret_or_in_its_reason(
+    what: str,
+    prefetch: Prefetch,
+    source: str,
+    cloud: Cloud,
+    moto: str,
+    store: Store,
+    canary: Canaries,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    value, fault = canary(), FAULTS[what]
+    arn = cloud.secret(value)
+    with Front(fault, moto, tmp_path) as front:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(front.authority))
+        began = time.monotonic()
+        failed = prefetch({"db": arn}, deadline=f"{DEADLINE * 1000:.0f}ms")
+        took = time.monotonic() - began
+        asked = front.asked
+    assert took < DEADLINE + 3, "the deadline holds, on a machine that does other things too"
+    if failed is None:
+        assert store.values == {"db": value.encode()}
+        seen[what, source] = "published" + (" after asking again" if asked > 1 else "")
+        return
+    assert not store.is_published()
+    assert store.leftovers() == []
+    reason = store.failures["db"] if store.failures else (failed.error_type, failed.message)
+    seen[what, source] = f"`{reason[0]}`: {reason[1]}".replace(arn, "ID")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table() -> Iterator[None]:
+    yield
+    if len(seen) < 2 * len(FAULTS):
+        return  # only a part was asked for
+    rows = [f"| {what} | {_cell(what, 'native')} | {_cell(what, 'boto3')} |" for what in FAULTS]
+    text = TABLE.read_text()
+    wanted = re.sub(r"(?s)(\|---\|---\|---\|\n).*", lambda head: head[1] + "\n".join(rows) + "\n", text)
+    if os.environ.get("KEYSTART_WRITE_FAULTS") == "1":
+        TABLE.write_text(wanted)
+        return
+    assert text == wanted, (
+        "docs/faults.md is not what was seen: KEYSTART_WRITE_FAULTS=1 ./dev extension writes it"
+    )
+
+
+def _cell(what: str, source: str) -> str:
+    other = seen[what, "native"]
+    return "the same" if source == "boto3" and seen[what, source] == other else seen[what, source]
