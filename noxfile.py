@@ -176,7 +176,7 @@ def bench_readers(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure cold starts of the extension beside a Go extension; `-- --runs N --secrets N --latency MS --json`."""
+    """Measure cold starts beside a Go extension; `-- --runs N --secrets N --latency MS --json --write`."""
     session.run("python", "benchmarks/cold_start/measure.py", *session.posargs)
 
 

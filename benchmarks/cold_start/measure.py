@@ -24,6 +24,8 @@ from pathlib import Path
 from cloud import Cloud
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+REPORT = ROOT / "docs/performance.md"
 PEER = "go"
 _PATIENCE = 30.0  # seconds for one start
 
@@ -47,6 +49,9 @@ def main() -> int:
     options = _arguments()
     try:
         with tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder:
+            if options.write:
+                write_report(Path(folder), options.runs)
+                return 0
             starts = measure(Path(folder), options.runs, options.secrets, options.latency)
     except CannotMeasure as why:
         print(f"bench: {why}", file=sys.stderr)
@@ -72,6 +77,9 @@ def _arguments() -> argparse.Namespace:
         "--latency", type=float, default=30.0, metavar="MS", help="of Secrets Manager (default: 30 ms)"
     )
     parser.add_argument("--json", action="store_true", help="print every start as JSON")
+    parser.add_argument(
+        "--write", action="store_true", help="measure what docs/performance.md tells, and write it there"
+    )
     return parser.parse_args()
 
 
@@ -147,7 +155,12 @@ def _peak_memory(pid: int) -> float:
     return 0.0
 
 
-def table(starts: Mapping[str, Sequence[Start]]) -> str:
+def median(starts: Sequence[Start], what: str) -> float:
+    values: list[float] = [getattr(start, what) for start in starts]
+    return statistics.median(values)
+
+
+def rows_of(starts: Mapping[str, Sequence[Start]]) -> list[list[str]]:
     """The medians with their quartiles, and each median divided by that of the Go extension."""
     units = {"registered": "ms", "published": "ms", "cpu": "ms CPU", "memory": "MB"}
     rows = [["", *(f"{what} ({unit})" for what, unit in units.items())]]
@@ -155,13 +168,68 @@ def table(starts: Mapping[str, Sequence[Start]]) -> str:
         row = [name]
         for what in units:
             low, middle, high = statistics.quantiles([getattr(start, what) for start in all], n=4)
-            peer = statistics.median(getattr(start, what) for start in starts[PEER])
-            row.append(f"{middle:.1f} [{low:.1f}-{high:.1f}]  {middle / peer:.2f} x")
+            row.append(f"{middle:.1f} [{low:.1f}-{high:.1f}]  {middle / median(starts[PEER], what):.2f} x")
         rows.append(row)
+    return rows
+
+
+def table(starts: Mapping[str, Sequence[Start]]) -> str:
+    """The figures as text for a terminal."""
+    rows = rows_of(starts)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
+
+
+def write_report(folder: Path, runs: int) -> None:
+    """Measures what docs/performance.md tells, and puts it between its two marks."""
+    plain = measure(folder, runs, secrets=3, latency=30)
+    slow = measure(folder, runs, secrets=3, latency=300)
+    many = measure(folder, runs, secrets=100, latency=30)
+    parts = [f"{runs} starts of each, in turn, on {os.cpu_count()} cores; Python {sys.version.split()[0]}."]
+    for title, starts in (
+        ("3 secrets, 30 ms of latency", plain),
+        ("3 secrets, 300 ms", slow),
+        ("100 secrets, 30 ms", many),
+    ):
+        header, *rows = rows_of(starts)
+        lines = [header, ["---"] * len(header), *rows]
+        parts.append(f"### {title}\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in lines))
+    judged = [
+        f"| {what} | {budget:g} {unit} | {found:.2f} {unit} | {'pass' if found <= budget else '**miss**'} |"
+        for what, budget, unit, found in budgets(plain, slow, many)
+    ]
+    parts.append("### Budgets\n\n| what | at most | measured | |\n|---|---|---|---|\n" + "\n".join(judged))
+    before, mark, rest = REPORT.read_text().partition("<!-- measured -->\n")
+    _, end, after = rest.partition("<!-- end -->\n")
+    if not (mark and end):
+        raise CannotMeasure(f"{REPORT} has no place for the figures")
+    REPORT.write_text(before + mark + "\n" + "\n\n".join(parts) + "\n\n" + end + after)
+    print(f"bench: {REPORT.relative_to(ROOT)} is written", file=sys.stderr)
+
+
+def budgets(
+    plain: Mapping[str, Sequence[Start]],
+    slow: Mapping[str, Sequence[Start]],
+    many: Mapping[str, Sequence[Start]],
+) -> list[tuple[str, float, str, float]]:
+    """What is measured, the most it should be, the unit, and what it is: of the pip-installed process."""
+    ours, yaml, go = plain["keystart, native"], plain["keystart, native, YAML"], plain[PEER]
+
+    def ratio(what: str, of: Sequence[Start], to: Sequence[Start]) -> float:
+        return median(of, what) / median(to, what)
+
+    return [
+        ("B1 registered", 25, "ms", median(ours, "registered")),
+        ("B1 registered at 300 ms, to 30 ms", 1.1, "x", ratio("registered", slow["keystart, native"], ours)),
+        ("B1 registered with YAML, to Go", 1.0, "x", ratio("registered", yaml, go)),
+        ("B1 published with YAML, to Go", 1.6, "x", ratio("published", yaml, go)),
+        ("B2 published, to Go", 1.15, "x", ratio("published", ours, go)),
+        ("B3 CPU to published", 40, "ms", median(ours, "cpu")),
+        ("B5 peak memory", 20, "MB", median(ours, "memory")),
+        ("B11 100 secrets, to 3", 5, "x", ratio("published", many["keystart, native"], ours)),
+    ]
 
 
 def _progress(run: int, runs: int) -> None:
