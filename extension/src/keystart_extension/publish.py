@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from keystart import KeystartError
 from keystart.errors import ManifestTooLarge, NameConflict, ValueTooLarge
 
-from . import links
 from .fetched import Fetched, Unavailable
 from .log import Log
 from .plan import Plan
@@ -51,14 +50,12 @@ def publish(plan: Plan, writer: Writer, log: Log, fetch: Source) -> None:
         log.warn(f"The optional secret {name} is not available: {why.code}: {why.message}")
     try:
         # First, because a link that leads nowhere yet hurts nobody, and a failure here must leave nothing published.
-        links.make(plan, writer.root)
+        _make_links(plan, writer.root)
         draft = Draft()
         fetched.fill(draft)
         for name, why in optional.items():
             draft.mark(name, why)
         generation = writer.publish(draft)
-    except links.LinkRefused as error:
-        raise Failed("Extension.StoreUnusable", str(error)) from None
     except _ABOUT_SECRETS as error:
         raise Failed("Extension.SecretsUnavailable", error.message) from None
     except KeystartError as error:
@@ -71,10 +68,9 @@ def give_up(failed: Failed, writer: Writer, plan: Plan | None, log: Log) -> None
     """Tells the readers why there will be no secrets, so that none waits for nothing."""
     try:
         writer.fail(failed.message, failed.failures)
-        if plan is not None:
-            links.remove(plan, writer.root)
-    except (KeystartError, links.LinkRefused) as error:
+    except KeystartError as error:
         log.error(str(error))
+    _remove_links(plan, writer.root, log)
 
 
 def wipe(writer: Writer, plan: Plan | None, log: Log) -> bool:
@@ -85,10 +81,28 @@ def wipe(writer: Writer, plan: Plan | None, log: Log) -> bool:
     except KeystartError as error:
         log.error(f"The secrets could not be removed: {error}")
         stopped = False
+    return _remove_links(plan, writer.root, log) and stopped
+
+
+def _make_links(plan: Plan, root: str) -> None:
+    if plan.links_home is None:
+        return
+    from . import links  # here, because only Square's configuration has some
+
     try:
-        if plan is not None:
-            links.remove(plan, writer.root)
+        links.make(plan, root)
+    except links.LinkRefused as error:
+        raise Failed("Extension.StoreUnusable", str(error)) from None
+
+
+def _remove_links(plan: Plan | None, root: str, log: Log) -> bool:
+    if plan is None or plan.links_home is None:
+        return True
+    from . import links
+
+    try:
+        links.remove(plan, root)
     except links.LinkRefused as error:
         log.error(str(error))
         return False
-    return stopped
+    return True
