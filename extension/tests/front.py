@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from .stubs import Serving
+
 _HOST = "127.0.0.1"
 _DAY = datetime.timedelta(days=1)
 
@@ -94,7 +96,7 @@ class _Server(ThreadingTCPServer):
     allow_reuse_address = True
 
 
-class Front:
+class Front(Serving):
     """The server of one fault; `url` is what AWS_ENDPOINT_URL must say, `authority` AWS_CA_BUNDLE."""
 
     def __init__(self, fault: Fault, endpoint: str, folder: Path) -> None:
@@ -121,18 +123,11 @@ class Front:
         self._server = _Server((_HOST, 0), Handler)
         self.url = f"https://{_HOST}:{self._server.server_address[1]}"
 
-    def __enter__(self) -> Front:
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__exit__(kind, error, trace)
 
 
 def _request(connection: ssl.SSLSocket) -> tuple[bytes, bytes] | None:

@@ -9,8 +9,12 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 _API = "/2020-01-01/extension"
@@ -61,7 +65,25 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # of 5 the kernel drops what comes at once, and it comes again after a second
 
 
-class Stub:
+class Serving:
+    """Serves in a thread while the `with` lasts."""
+
+    _server: TCPServer
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+class Stub(Serving):
     """A server that remembers every request and asks `answer` what to say."""
 
     def __init__(self, answer: Callable[[Request], Answer | None]) -> None:
@@ -98,20 +120,8 @@ class Stub:
                 """Keeps the test's output to what is tested."""
 
         self._server = _Server(("127.0.0.1", 0), Handler)
-        self.address = f"127.0.0.1:{self._server.server_port}"
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
         self.url = f"http://{self.address}"
-
-    def __enter__(self) -> Stub:
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
     def remember(self, request: Request) -> None:
         with self._changed:
@@ -171,10 +181,6 @@ class Lambda(Stub):
         self.events: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
         self.looks = looks
         self.seen_at_register: Any = None
-
-    def __enter__(self) -> Lambda:
-        super().__enter__()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

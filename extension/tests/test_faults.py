@@ -1,6 +1,6 @@
 """Lets the network do its worst to both sources: a secret is published whole, or its reason is told in time.
 
-With KEYSTART_WRITE_FAULTS=1 it writes what it saw as the table docs/faults.md; without, it compares.
+With KEYSTART_WRITE_FAULTS=1 it writes what it saw as the table docs/faults.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from .conftest import Canaries, Cloud, Prefetch, Store
 from .front import Exchange, Fault, Front, refusal, reset, response
 
 TABLE = Path(__file__).parents[2] / "docs/faults.md"
-DEADLINE = 1.5
+DEADLINE = 1.5  # seconds, for what does not end well
+PATIENCE = 20.0  # seconds, for what does: a busy machine takes its time
 
 
 def after(refusals: int, answer: bytes) -> Fault:
@@ -113,6 +114,18 @@ FAULTS = {
     "a certificate of an unknown authority": Fault(certificate="authority"),
     "a clock that is 10 minutes off": after(10_000, SKEWED),
 }
+_IN_BOTH = {
+    "nothing",
+    "0.3 s of latency",
+    "500 twice",
+    "503 twice",
+    "throttled twice",
+}
+# boto3 does not look at the length that an answer was announced with.
+ENDS_WELL = {
+    "native": _IN_BOTH | {"reset within the body once"},
+    "boto3": _IN_BOTH | {"an answer shorter than its length"},
+}
 seen: dict[tuple[str, str], str] = {}
 
 
@@ -131,15 +144,18 @@ def test_a_fault_ends_in_a_whole_secret_or_in_its_reason(
     tmp_path: Path,
 ) -> None:
     value, fault = canary(), FAULTS[what]
+    ends_well = what in ENDS_WELL[source]
+    deadline = PATIENCE if ends_well else DEADLINE
     arn = cloud.secret(value)
     with Front(fault, moto, tmp_path) as front:
         monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(front.authority))
         began = time.monotonic()
-        failed = prefetch({"db": arn}, deadline=f"{DEADLINE * 1000:.0f}ms")
+        failed = prefetch({"db": arn}, deadline=f"{deadline * 1000:.0f}ms")
         took = time.monotonic() - began
         asked = front.asked
-    assert took < DEADLINE + 3, "the deadline holds, on a machine that does other things too"
+    assert took < deadline + 3, "the deadline holds, on a machine that does other things too"
+    assert (failed is None) == ends_well
     if failed is None:
         assert store.values == {"db": value.encode()}
         seen[what, source] = "published" + (" after asking again" if asked > 1 else "")
@@ -150,20 +166,18 @@ def test_a_fault_ends_in_a_whole_secret_or_in_its_reason(
     seen[what, source] = f"`{reason[0]}`: {reason[1]}".replace(arn, "ID")
 
 
+def test_the_page_tells_of_every_fault() -> None:
+    told = re.findall(r"^\| (.+?) \|", TABLE.read_text(), re.MULTILINE)
+    assert told == ["fault", *FAULTS]
+
+
 @pytest.fixture(scope="module", autouse=True)
 def table() -> Iterator[None]:
     yield
-    if len(seen) < 2 * len(FAULTS):
-        return  # only a part was asked for
-    rows = [f"| {what} | {_cell(what, 'native')} | {_cell(what, 'boto3')} |" for what in FAULTS]
-    text = TABLE.read_text()
-    wanted = re.sub(r"(?s)(\|---\|---\|---\|\n).*", lambda head: head[1] + "\n".join(rows) + "\n", text)
     if os.environ.get("KEYSTART_WRITE_FAULTS") == "1":
-        TABLE.write_text(wanted)
-        return
-    assert text == wanted, (
-        "docs/faults.md is not what was seen: KEYSTART_WRITE_FAULTS=1 ./dev extension writes it"
-    )
+        rows = [f"| {what} | {_cell(what, 'native')} | {_cell(what, 'boto3')} |" for what in FAULTS]
+        head, mark, _ = TABLE.read_text().partition("|---|---|---|\n")
+        TABLE.write_text(head + mark + "\n".join(rows) + "\n")
 
 
 def _cell(what: str, source: str) -> str:
