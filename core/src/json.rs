@@ -43,14 +43,31 @@ pub fn parse(bytes: &[u8]) -> Result<Json, NotJson> {
 /// Checks the text and gives the members of the object that it is, each as the text that stands there, in their order; of
 /// equal ones the last. `None` when it is something else than an object.
 pub fn members(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson> {
+    let Some(all) = every_member(bytes)? else {
+        return Ok(None);
+    };
+    let mut members: Vec<(String, &str)> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for (name, value) in all {
+        if let Some(place) = places.get(&name) {
+            members[*place].1 = value;
+        } else {
+            places.insert(name.clone(), members.len());
+            members.push((name, value));
+        }
+    }
+    Ok(Some(members))
+}
+
+/// The same with every one of equal members.
+pub fn every_member(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson> {
     let mut parser = Parser::new(bytes)?;
     check(bytes)?;
     parser.space();
     if parser.peek() != Some(b'{') {
         return Ok(None);
     }
-    let mut members: Vec<(String, &str)> = Vec::new();
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    let mut members = Vec::new();
     while !parser.take(b'}') {
         parser.at += 1; // the brace, or the comma before a further member
         parser.space();
@@ -63,13 +80,7 @@ pub fn members(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson> {
         parser.space();
         let start = parser.at;
         parser.value::<()>()?;
-        let value = &parser.text[start..parser.at];
-        if let Some(place) = places.get(&name) {
-            members[*place].1 = value;
-        } else {
-            places.insert(name.clone(), members.len());
-            members.push((name, value));
-        }
+        members.push((name, &parser.text[start..parser.at]));
         parser.space();
     }
     Ok(Some(members))

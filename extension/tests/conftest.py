@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import secrets as randomness
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,9 +18,10 @@ from typing import Any
 import boto3
 import pytest
 from keystart_extension.configuration import load_file
+from keystart_extension.fetched import Fetched
 from keystart_extension.log import Log
 from keystart_extension.plan import Plan
-from keystart_extension.publish import Failed, Source, give_up, publish
+from keystart_extension.publish import Failed, give_up, publish
 from keystart_extension.sources import boto3 as boto3_source
 from keystart_extension.sources import native
 from keystart_extension.store import Writer
@@ -195,7 +198,9 @@ def store(tmp_path: Path) -> Store:
 class Prefetch:
     """Fetches and publishes in this process what a configuration asks for."""
 
-    def __init__(self, folder: Path, environment: Environment, source: Source) -> None:
+    def __init__(
+        self, folder: Path, environment: Environment, source: Callable[[Plan, Log], Fetched]
+    ) -> None:
         self._folder = folder
         self._environment = environment
         self._source = source
@@ -207,9 +212,9 @@ class Prefetch:
 
     def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Failed | None:
         """Gives what made it fail; readers are told of it as the process tells them."""
-        plan, writer, log = self.plan(secrets, **settings), Writer(), Log()
+        plan, writer, log = self.plan(secrets, **settings), Writer.open(), Log()
         try:
-            publish(plan, writer, log, self._source)
+            publish(plan, writer, log, lambda: self._source(plan, log), time.monotonic())
         except Failed as failed:
             give_up(failed, writer, plan, log)
             return failed
@@ -258,23 +263,25 @@ class Extension:
         )
 
     def ended(self) -> tuple[int, list[str]]:
-        """Waits for the end and gives the exit code and the lines of the log."""
+        """Waits for the end and gives the exit code and the lines of the log, without the one on what YAML costs."""
         out, error = self.process.communicate(timeout=_PATIENCE)
         self._canary.hear(out + error)
         assert out == ""
-        return self.process.returncode, error.splitlines()
+        cost = re.compile(r".*keystart\.yaml took \d+ ms of this start\. ")
+        return self.process.returncode, [line for line in error.splitlines() if not cost.match(line)]
 
 
 class Launcher:
     """Starts extensions, and ends at the end of the test those that still run."""
 
-    def __init__(self, folder: Path, environment: Environment, canary: Canaries) -> None:
+    def __init__(self, folder: Path, environment: Environment, canary: Canaries, form: str) -> None:
         self.path = folder / "extensions" / "keystart-under-test"
         self.path.parent.mkdir()
         self.path.symlink_to(COMMAND)
         self._folder = folder
         self._environment = environment
         self._canary = canary
+        self._form = form
         self.started: list[Extension] = []
 
     def __call__(
@@ -282,12 +289,17 @@ class Launcher:
         api: Lambda | str,
         secrets: Mapping[str, Any] | str,
         *,
+        start: str = "overlap",
         within: Sequence[str] = (),
         **variables: str,
     ) -> Extension:
         """`secrets` is the mapping, or the text of a whole keystart.yaml; `within` is a command that starts it."""
-        file = self._folder / "keystart.yaml"
-        text = secrets if isinstance(secrets, str) else json.dumps({"version": 1, "secrets": secrets})
+        if isinstance(secrets, str):
+            file, text = self._folder / "keystart.yaml", secrets
+        else:
+            # What is JSON is YAML too; only the name of the file says who reads it, the core or Python.
+            file = self._folder / f"keystart.{self._form}"
+            text = json.dumps({"version": 1, "start": start, "secrets": secrets})
         file.write_text(text)
         address = api if isinstance(api, str) else api.address
         variables = {
@@ -300,9 +312,16 @@ class Launcher:
         return self.started[-1]
 
 
+@pytest.fixture(params=["json", "yaml"])
+def form(request: pytest.FixtureRequest) -> str:
+    """Each form of a configuration in turn: the one that the core reads, and the one that Python does."""
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def launch(environment: Environment, tmp_path: Path, canary: Canaries) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, environment, canary)
+def launch(environment: Environment, tmp_path: Path, canary: Canaries, form: str) -> Iterator[Launcher]:
+    launcher = Launcher(tmp_path, environment, canary, form)
     yield launcher
     for extension in launcher.started:
         if extension.process.poll() is None:

@@ -14,24 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from keystart.core import text
 from keystart.errors import StoreUnwritable
-from keystart_extension import links
+from keystart_extension import core, links
 from keystart_extension.log import Log
 from keystart_extension.plan import Link, Plan
 from keystart_extension.process import Process
 from keystart_extension.publish import wipe
 from keystart_extension.store import Draft, Writer
 
-from .conftest import COMMAND, Canaries, Cloud, Environment, Launcher, Prefetch, Serve, Store
+from .conftest import COMMAND, Canaries, Cloud, Environment, Launcher, Serve, Store
 from .stubs import IDENTIFIER, Answer, Lambda, Request, secret
 
 TERMINATED = 128 + signal.SIGTERM
 ABSENT = "db: ResourceNotFoundException: Secrets Manager can't find the specified secret."
 REQUIRED = "Required secrets could not be fetched."
-
-
-def yaml(start: str, arn: str) -> str:
-    return f"version: 1\nstart: {start}\nsecrets:\n  db: {arn}\n"
 
 
 def gone(store: Store) -> bool:
@@ -51,7 +48,7 @@ def test_a_life_from_register_to_shutdown(
     at_register: tuple[str, bool],
 ) -> None:
     value = canary()
-    extension = launch(lambda_api, yaml(start, cloud.secret(value)))
+    extension = launch(lambda_api, {"db": cloud.secret(value)}, start=start)
     lambda_api.wait_for("/event/next")
     assert lambda_api.seen_at_register == at_register
     assert store.values == {"db": value.encode()}
@@ -73,12 +70,12 @@ def test_a_life_from_register_to_shutdown(
 def test_what_an_earlier_process_left_is_gone_before_register(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store
 ) -> None:
-    killed = launch(lambda_api, yaml("overlap", cloud.secret("old")))
+    killed = launch(lambda_api, {"db": cloud.secret("old")})
     lambda_api.wait_for("/event/next")
     killed.process.kill()
     killed.ended()
     assert store.values == {"db": b"old"}
-    launch(lambda_api, yaml("overlap", cloud.secret("new")))
+    launch(lambda_api, {"db": cloud.secret("new")})
     lambda_api.wait_for("/event/next", times=2)
     assert lambda_api.seen_at_register == ("starting", False)
     assert (store.values, store.manifest["generation"]) == ({"db": b"new"}, 2)
@@ -88,7 +85,7 @@ def test_what_an_earlier_process_left_is_gone_before_register(
 def test_a_missing_required_secret_is_told_to_the_log_the_readers_and_lambda(
     launch: Launcher, lambda_api: Lambda, store: Store, start: str
 ) -> None:
-    code, lines = launch(lambda_api, yaml(start, "prod/absent")).ended()
+    code, lines = launch(lambda_api, {"db": "prod/absent"}, start=start).ended()
     assert code == 1
     assert lines == [f"[keystart] ERROR {REQUIRED}", f"[keystart] ERROR {ABSENT}"]
     assert (store.state["state"], store.state["message"]) == ("failed", REQUIRED)
@@ -118,9 +115,11 @@ def test_a_wrong_configuration_registers_and_reports_every_problem(
     assert lambda_api.reported == [("Extension.ConfigurationInvalid", message)]
 
 
-def test_an_empty_map_of_secrets_is_refused(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> None:
+def test_an_empty_map_of_secrets_is_refused(
+    launch: Launcher, lambda_api: Lambda, tmp_path: Path, form: str
+) -> None:
     code, lines = launch(lambda_api, {}).ended()
-    message = f"{tmp_path}/keystart.yaml:1:27: There are no secrets. Name at least one."
+    message = f"{tmp_path}/keystart.{form}:1:47: There are no secrets. Name at least one."
     assert (code, lines) == (1, [f"[keystart] ERROR {message}"])
 
 
@@ -239,7 +238,7 @@ def test_an_api_that_does_not_register_ends_the_process(
     reason: str,
 ) -> None:
     lambda_api.answers["/register"] = answer
-    code, lines = launch(lambda_api, yaml(start, cloud.secret("x"))).ended()
+    code, lines = launch(lambda_api, {"db": cloud.secret("x")}, start=start).ended()
     message = reason.format(address=lambda_api.address)
     assert code == 1
     assert lines[-1] == f"[keystart] ERROR {message}"
@@ -335,7 +334,7 @@ def unlooked_api() -> Iterator[Lambda]:
 def test_a_second_writer_is_refused_and_the_first_lives_on(
     launch: Launcher, unlooked_api: Lambda, store: Store
 ) -> None:
-    first = Writer()
+    first = Writer.open()
     first.publish(Draft())
     assert refused_store(launch, unlooked_api) == (
         f"The store at {store.root} is in use by another writer. Stop the other one, or give one of them another "
@@ -452,21 +451,21 @@ def test_the_level_of_the_log_is_keystarts_own_or_lambdas(
     assert {line.split()[1] for line in lines} == levels
 
 
+@pytest.mark.usefixtures("environment")
 def test_a_bug_is_told_without_what_it_says(
     lambda_api: Lambda,
-    prefetch: Prefetch,
     store: Store,
     canary: Canaries,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> None:
     def publish(*_: object) -> None:
         raise ValueError(canary())
 
-    prefetch.plan({"db": "prod/db"})  # writes keystart.json
     monkeypatch.setattr("keystart_extension.process.publish", publish)
-    variables = {"AWS_LAMBDA_RUNTIME_API": lambda_api.address, "KEYSTART_CONFIG": f"{tmp_path}/keystart.json"}
-    assert Process(variables, Log(), "keystart").run() == 1
+    monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", lambda_api.address)
+    monkeypatch.setenv("KEYSTART_SECRETS", "db=prod/db")
+    core.call(core.lib.keystart_start_begin, *text("keystart"))
+    assert Process(os.environ, Log(), "keystart").run() == 1
     (line,) = canary.said().splitlines()
     message = line.removeprefix("[keystart] ERROR ")
     assert re.fullmatch(
@@ -483,7 +482,7 @@ def test_a_store_that_cannot_be_wiped_is_told_and_the_links_go_all_the_same(
 ) -> None:
     home = tmp_path / "theirs"
     plan = Plan("before", 8.0, None, (), (Link("db", "db"),), str(home), "config.yaml")
-    writer = Writer()
+    writer = Writer.open()
     links.make(plan, writer.root)
 
     def stop(_: Writer) -> None:

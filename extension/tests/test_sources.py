@@ -351,7 +351,7 @@ def test_a_manifest_of_more_than_a_mebibyte_is_not_published(
 
 @pytest.mark.usefixtures("environment")
 def test_an_empty_value_and_no_value_at_all_are_published(store: Store) -> None:
-    writer = Writer()
+    writer = Writer.open()
     draft = Draft()
     draft.add(Secret("empty", b"", "utf-8", _source(), _now()))
     assert writer.publish(draft) == 1

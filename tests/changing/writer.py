@@ -22,7 +22,7 @@ class Publisher:
     """The writer of a store whose values prove themselves."""
 
     def __init__(self, root: Path, run: str, seed: int) -> None:
-        self._writer = Writer(str(root))
+        self._writer = Writer.open(str(root))
         self._run = run
         self._chance = random.Random(seed)
         # Contract 3.2: after the start this is the highest number that was ever used.

@@ -27,7 +27,7 @@ def draft(*made: Secret) -> Draft:
 
 def published(root: Path, *made: Secret) -> dict[str, Any]:
     """The manifest of a generation with these secrets, without the time of its publish."""
-    Writer(str(root)).publish(draft(*made))
+    Writer.open(str(root)).publish(draft(*made))
     manifest: dict[str, Any] = json.loads((root / "current/manifest.json").read_text())
     del manifest["published_at"]
     return manifest
@@ -50,7 +50,7 @@ def test_of_a_value_the_manifest_tells_nothing_but_its_size(tmp_path: Path) -> N
 
 def test_a_published_generation_is_not_changed_by_the_next(tmp_path: Path) -> None:
     root = tmp_path / "store"
-    writer = Writer(str(root))
+    writer = Writer.open(str(root))
     writer.publish(draft(secret("db", b"first")))
     before = contents(root / "generations/1")
     writer.publish(draft(secret("db", b"second")))

@@ -15,6 +15,13 @@ use crate::secret::SecretBytes;
 /// The one writer of a store. It holds the store's lock until it is freed.
 pub struct keystart_writer(Mutex<Writer>);
 
+impl keystart_writer {
+    /// A handle of a writer that is open.
+    pub fn new(writer: Writer) -> Self {
+        Self(Mutex::new(writer))
+    }
+}
+
 /// What is going to be published: values, and the entries that could not be fetched. It is in memory only.
 pub struct keystart_draft(Mutex<Draft>);
 
@@ -62,7 +69,7 @@ pub unsafe extern "C" fn keystart_writer_open(
                 name: text(writer_name, writer_name_len, "writer_name")?.to_owned(),
                 version: text(writer_version, writer_version_len, "writer_version")?.to_owned(),
             };
-            out.put(give(keystart_writer(Mutex::new(Writer::open(&options, identity)?))));
+            out.put(give(keystart_writer::new(Writer::open(&options, identity)?)));
             Ok(())
         })
     }

@@ -8,8 +8,6 @@ mod plan;
 mod roots;
 mod shape;
 
-use std::collections::BTreeMap;
-
 pub use ask::prefetch;
 pub use plan::{Entry, Kind, Plan};
 
@@ -54,8 +52,14 @@ pub struct Fetched {
 /// What became of an entry.
 pub type Outcome = std::result::Result<Vec<Fetched>, Failure>;
 
-/// The outcome of each entry of a plan, by name.
-pub type Outcomes = BTreeMap<String, Outcome>;
+/// What became of a plan.
+#[derive(Debug)]
+pub struct Prefetched {
+    /// Each entry with its outcome, in the plan's order.
+    pub outcomes: Vec<(Entry, Outcome)>,
+    /// A line for each time that something was asked for again.
+    pub again: Vec<String>,
+}
 
 impl Answer {
     /// A second one, for another entry that asks for the same.

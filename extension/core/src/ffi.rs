@@ -10,12 +10,15 @@ use std::sync::{Mutex, PoisonError};
 
 use keystart_core::error::{Error, Result};
 use keystart_core::ffi::{
-    Out, give, guard, handle, keystart_bytes, keystart_draft, keystart_error, required, take_back, text,
+    Out, give, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer, required, take_back,
+    text,
 };
 use keystart_core::json::quote;
 
-use crate::fetch::{Fetched, Outcomes, Plan, prefetch};
+use crate::configuration::Configuration;
+use crate::fetch::{Fetched, Plan, Prefetched, prefetch};
 use crate::lambda::{self, ApiError, Phase};
+use crate::start::Begun;
 use crate::task::Task;
 
 /// Something that is going on: a fetch, or a call of the Extensions API.
@@ -26,8 +29,17 @@ pub struct keystart_task {
 }
 
 enum Work {
-    Fetch(Task<Result<(Outcomes, Vec<String>)>>),
+    Fetch(Task<Result<Prefetched>>),
     Call(Task<std::result::Result<String, ApiError>>),
+}
+
+/// The one start of this process.
+static START: Mutex<Start> = Mutex::new(Start::NotBegun);
+
+enum Start {
+    NotBegun,
+    Begun(Box<Begun>),
+    Taken,
 }
 
 impl keystart_task {
@@ -36,9 +48,75 @@ impl keystart_task {
     }
 }
 
-/// Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. keystart_task_wait gives
-/// `{"entries": {"db": {"names": ["db"]}, "flags": {"code": "...", "message": "..."}}, "again": ["..."]}`, where `again`
-/// has a line for each time that something was asked for again. Errors: 901.
+/// Begins a cold start as the extension of that name: takes over the store, and where the configuration is one that needs
+/// no help, registers and starts to fetch. Only the first call in a process does something. keystart_start_take tells what.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_start_begin(name: *const u8, name_len: usize, err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            let name = text(name, name_len, "name")?;
+            let mut start = lock(&START);
+            if matches!(*start, Start::NotBegun) {
+                *start = Start::Begun(Box::new(Begun::new(name)));
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Gives what keystart_start_begin began, once: the writer; the task of registering, NULL when the process has to read the
+/// configuration or to fetch first; and the task of the fetch, NULL when the process has to read the configuration, or is
+/// not registered. Errors: those of keystart_writer_open, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_start_take(
+    writer: *mut *mut keystart_writer,
+    registered: *mut *mut keystart_task,
+    fetch: *mut *mut keystart_task,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (writer, registered, fetch) = (Out::new(writer)?, Out::new(registered)?, Out::new(fetch)?);
+            let Start::Begun(begun) = std::mem::replace(&mut *lock(&START), Start::Taken) else {
+                return Err(Error::internal("no start was begun, or it was taken already"));
+            };
+            let task = |work: Option<Work>| work.map_or(std::ptr::null_mut(), |work| give(keystart_task::new(work)));
+            let open = begun.writer?;
+            let fetching = begun.fetch.transpose()?;
+            registered.put(task(begun.registered.map(Task::over).transpose()?.map(Work::Call)));
+            fetch.put(task(fetching.map(Work::Fetch)));
+            writer.put(give(keystart_writer::new(open)));
+            Ok(())
+        })
+    }
+}
+
+/// Reads a configuration as keystart_start_begin does: what keystart.json holds, or, when `inline` is not 0, the variable
+/// KEYSTART_SECRETS. Gives the plan as `keystart check --json` prints it, without places; nothing when it needs help.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_read(
+    configuration: *const u8,
+    configuration_len: usize,
+    inline: u32,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let bytes = required(configuration, configuration_len, "configuration")?;
+            let read = if inline == 0 { Configuration::document } else { Configuration::inline };
+            let plan = std::str::from_utf8(bytes).ok().and_then(read).map(|found| found.to_json().to_string());
+            out.put(keystart_bytes::give(plan.unwrap_or_default().as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. keystart_task_wait gives the number of
+/// secrets when that is all there is to tell, else `{"count": 2, "unavailable": {"flags": {"code": "...", "message": "...",
+/// "optional": true}}, "again": ["..."]}`, where `again` has a line for each time that something was asked for again.
+/// Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_start(
     plan: *const u8,
@@ -58,16 +136,14 @@ pub unsafe extern "C" fn keystart_fetch_start(
     }
 }
 
-/// Starts to register with the Extensions API at `address` (a host and a port), as an extension of that name, for a JSON
-/// array of events. keystart_task_wait gives `{"answer": "the identifier"}`, or `{"error": "a sentence"}`.
+/// Starts to register with the Extensions API at `address` (a host and a port), as an extension of that name, for
+/// SHUTDOWN. keystart_task_wait gives the identifier.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_lambda_register(
     address: *const u8,
     address_len: usize,
     name: *const u8,
     name_len: usize,
-    events: *const u8,
-    events_len: usize,
     out: *mut *mut keystart_task,
     err: *mut *mut keystart_error,
 ) -> u32 {
@@ -75,15 +151,13 @@ pub unsafe extern "C" fn keystart_lambda_register(
         guard(err, || {
             let out = Out::new(out)?;
             let (address, name) = (owned(address, address_len, "address")?, owned(name, name_len, "name")?);
-            let events = owned(events, events_len, "events")?;
-            out.put(call(move || lambda::register(&address, &name, &events))?);
+            out.put(call(move || lambda::register(&address, &name))?);
             Ok(())
         })
     }
 }
 
-/// Starts to wait, without a limit, for the next event. keystart_task_wait gives `{"answer": "SHUTDOWN"}`, the event's type,
-/// or `{"error": "a sentence"}`.
+/// Starts to wait, without a limit, for the next event. keystart_task_wait gives its type, such as `SHUTDOWN`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_lambda_next(
     address: *const u8,
@@ -105,7 +179,7 @@ pub unsafe extern "C" fn keystart_lambda_next(
 }
 
 /// Starts to report a failure: of Init, or, when `at_exit` is not 0, of what came after. `kind` is like
-/// `Extension.SecretsUnavailable`. keystart_task_wait gives `{"answer": ""}`, or `{"error": "a sentence"}`.
+/// `Extension.SecretsUnavailable`. keystart_task_wait gives `reported`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_lambda_fail(
     address: *const u8,
@@ -127,26 +201,30 @@ pub unsafe extern "C" fn keystart_lambda_fail(
             let identifier = owned(identifier, identifier_len, "identifier")?;
             let (kind, message) = (owned(kind, kind_len, "kind")?, owned(message, message_len, "message")?);
             let phase = if at_exit == 0 { Phase::Init } else { Phase::Exit };
-            let work = move || lambda::fail(&address, &identifier, phase, &kind, &message).map(|()| String::new());
+            let work =
+                move || lambda::fail(&address, &identifier, phase, &kind, &message).map(|()| "reported".to_owned());
             out.put(call(work)?);
             Ok(())
         })
     }
 }
 
-/// Waits for the end of a task and gives its JSON, once. When a signal came first the length is 0: let its handler run, and
-/// wait again.
+/// Waits for the end of a task and gives what it told, once. `refused` is 1 when that is the sentence that says why a call
+/// of the Extensions API failed, else 0. When a signal came first the length is 0: let its handler run, and wait again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_task_wait(
     task: *const keystart_task,
+    refused: *mut u32,
     out: *mut keystart_bytes,
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
         guard(err, || {
-            let out = Out::new(out)?;
+            let (refused, out) = (Out::new(refused)?, Out::new(out)?);
             let told = told(handle(task, "task")?)?;
-            out.put(keystart_bytes::give(told.unwrap_or_default().as_bytes()));
+            refused.put(u32::from(matches!(told, Some(Err(_)))));
+            let (Ok(text) | Err(text)) = told.unwrap_or_else(|| Ok(String::new()));
+            out.put(keystart_bytes::give(text.as_bytes()));
             Ok(())
         })
     }
@@ -181,39 +259,38 @@ fn call(work: impl FnOnce() -> std::result::Result<String, ApiError> + Send + 's
     Ok(give(keystart_task::new(Work::Call(Task::start("lambda", work)?))))
 }
 
-/// The JSON of a task that is over.
-fn told(task: &keystart_task) -> Result<Option<String>> {
+/// What a task tells that is over: its text, or the sentence that says why it failed.
+fn told(task: &keystart_task) -> Result<Option<std::result::Result<String, String>>> {
     match &task.work {
-        Work::Call(call) => Ok(call.wait()?.map(|answer| match answer {
-            Ok(answer) => format!("{{\"answer\": {}}}", quote(&answer)),
-            Err(ApiError(why)) => format!("{{\"error\": {}}}", quote(&why)),
-        })),
+        Work::Call(call) => Ok(call.wait()?.map(|answer| answer.map_err(|ApiError(why)| why))),
         Work::Fetch(fetch) => {
             let Some(result) = fetch.wait()? else {
                 return Ok(None);
             };
-            let (outcomes, again) = result?;
+            let Prefetched { outcomes, again } = result?;
             let mut fetched = lock(&task.fetched);
-            let mut entries = Vec::new();
-            for (name, outcome) in outcomes {
-                let outcome = match outcome {
-                    Err(why) => format!("{{\"code\": {}, \"message\": {}}}", quote(&why.code), quote(&why.message)),
-                    Ok(secrets) => {
-                        let names = list(secrets.iter().map(|secret| secret.name.as_str()));
-                        fetched.extend(secrets);
-                        format!("{{\"names\": {names}}}")
-                    }
-                };
-                entries.push(format!("{}: {outcome}", quote(&name)));
+            let mut unavailable = Vec::new();
+            for (entry, outcome) in outcomes {
+                match outcome {
+                    Ok(secrets) => fetched.extend(secrets),
+                    Err(why) => unavailable.push(format!(
+                        "{}: {{\"code\": {}, \"message\": {}, \"optional\": {}}}",
+                        quote(&entry.name),
+                        quote(&why.code),
+                        quote(&why.message),
+                        entry.optional
+                    )),
+                }
             }
-            let again = list(again.iter().map(String::as_str));
-            Ok(Some(format!("{{\"entries\": {{{}}}, \"again\": {again}}}", entries.join(", "))))
+            let count = fetched.len();
+            if unavailable.is_empty() && again.is_empty() {
+                return Ok(Some(Ok(count.to_string())));
+            }
+            let again = again.iter().map(|line| quote(line)).collect::<Vec<_>>().join(", ");
+            let unavailable = unavailable.join(", ");
+            Ok(Some(Ok(format!("{{\"count\": {count}, \"unavailable\": {{{unavailable}}}, \"again\": [{again}]}}"))))
         }
     }
-}
-
-fn list<'a>(texts: impl Iterator<Item = &'a str>) -> String {
-    format!("[{}]", texts.map(quote).collect::<Vec<_>>().join(", "))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

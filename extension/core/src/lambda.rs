@@ -17,6 +17,8 @@ use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 const VERSION: &str = "/2020-01-01/extension";
+/// Nothing in this version is done at an INVOKE.
+const EVENTS: &str = "{\"events\": [\"SHUTDOWN\"]}";
 const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 /// For everything but `next`, which waits for as long as the environment is frozen.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -36,13 +38,13 @@ pub enum Phase {
 }
 
 /// Registers and gives the identifier; Lambda starts the runtime when every extension has. `name` is that of the
-/// executable, `events` a JSON array.
-pub fn register(address: &str, name: &str, events: &str) -> Result<String, ApiError> {
+/// executable.
+pub fn register(address: &str, name: &str) -> Result<String, ApiError> {
     let call = Call {
         method: Method::POST,
         path: "/register",
         headers: vec![("Lambda-Extension-Name", name)],
-        body: format!("{{\"events\": {events}}}"),
+        body: EVENTS.to_owned(),
     };
     let (response, _) = exchange(address, call, Some(PATIENCE))?;
     let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok());
@@ -59,7 +61,8 @@ pub fn next(address: &str, identifier: &str) -> Result<String, ApiError> {
     let (_, body) = exchange(address, call, None)?;
     let event = json::parse(&body).ok();
     let kind = event.as_ref().and_then(|event| event.get("eventType")).and_then(Json::as_str);
-    kind.map(str::to_owned)
+    kind.filter(|kind| !kind.is_empty())
+        .map(str::to_owned)
         .ok_or_else(|| ApiError("The Extensions API answered /event/next with something that is no event.".to_owned()))
 }
 

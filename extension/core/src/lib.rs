@@ -2,7 +2,9 @@
 //!
 //! Both are slow and are called from Python, so each runs as a task of its own, which Python waits for.
 
+pub mod configuration;
 pub mod fetch;
 pub mod ffi;
 pub mod lambda;
+pub mod start;
 pub mod task;

@@ -21,9 +21,7 @@ impl<T: Send + 'static> Task<T> {
     /// Starts the work.
     pub fn start(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<Self> {
         let refused = |what: &str| Error::internal(&format!("no thread for {name}: {what}"));
-        let flags = EventfdFlags::CLOEXEC;
-        let done = Arc::new(eventfd(0, flags).map_err(|errno| refused(&errno.to_string()))?);
-        let result = Arc::new(Mutex::new(None));
+        let Self { done, result } = Self::new(0, None)?;
         let (told, given) = (Arc::clone(&done), Arc::clone(&result));
         let run = move || {
             // Tells that it is over also when the work panics; then there is no result.
@@ -36,6 +34,17 @@ impl<T: Send + 'static> Task<T> {
             .spawn(run)
             .map_err(|error| refused(&error.kind().to_string()))?;
         Ok(Self { done, result })
+    }
+
+    /// Work that was done on the way.
+    pub fn over(value: T) -> Result<Self> {
+        Self::new(1, Some(value))
+    }
+
+    fn new(rung: u32, value: Option<T>) -> Result<Self> {
+        let refused = |errno: Errno| Error::internal(&format!("no place to wait for a task: {errno}"));
+        let done = Arc::new(eventfd(rung, EventfdFlags::CLOEXEC).map_err(refused)?);
+        Ok(Self { done, result: Arc::new(Mutex::new(value)) })
     }
 
     /// Waits for the end and gives the result; `None` when a signal came first.
@@ -66,9 +75,10 @@ mod tests {
 
     #[test]
     fn a_task_gives_its_result_once() {
-        let task = Task::start("test", || 7).unwrap();
-        assert_eq!(task.wait().unwrap(), Some(7));
-        assert!(task.wait().is_err());
+        for task in [Task::start("test", || 7).unwrap(), Task::over(7).unwrap()] {
+            assert_eq!(task.wait().unwrap(), Some(7));
+            assert!(task.wait().is_err());
+        }
     }
 
     #[test]

@@ -8,13 +8,23 @@ from __future__ import annotations
 import os
 import sys
 
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def main() -> int:
     """Runs what was asked for and gives the exit code."""
     if len(sys.argv) == 1 and os.environ.get("AWS_LAMBDA_RUNTIME_API"):
+        from . import _native
+
+        native: Any = _native  # cffi gives a library that no type checker can look into
+        # Before the rest is loaded: registering and fetching go on meanwhile. What goes wrong is told when it is taken.
+        name = os.fsencode(sys.argv[0]).rpartition(b"/")[2]
+        native.lib.keystart_start_begin(name, len(name), native.ffi.NULL)
         from .process import run
 
-        return run(os.environ, sys.argv[0])
+        return run(os.environ, name.decode())
     from . import cli
 
     return cli.main()

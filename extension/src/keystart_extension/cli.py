@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -136,12 +137,13 @@ def _pull(arguments: argparse.Namespace) -> int:
     log = Log.from_environment(os.environ)
     try:
         plan = _plan(arguments.configuration)
-        writer = Writer(arguments.root)
+        writer = Writer.open(arguments.root)
     except (ConfigurationError, KeystartError) as error:
         return _fail(str(error))
     log.info(f"fetching {len(plan.entries)} entries of {plan.source_file}")
     try:
-        publish(plan, writer, log, partial(boto3.fetch, profile=arguments.profile))
+        fetch = partial(boto3.fetch, plan, log, arguments.profile)
+        publish(plan, writer, log, fetch, time.monotonic())
     except Failed as failed:
         give_up(failed, writer, plan, log)
         return _fail("\n  - ".join(failed.lines()))

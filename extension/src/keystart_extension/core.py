@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from keystart.core import Library, text
+from keystart.core import Library
 
 from . import _native
+
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 _library = Library(_native, "keystart-extension")
 ffi, lib = _library.ffi, _library.lib
 call, give_bytes = _library.call, _library.give_bytes
 
 
-def as_json(value: Any) -> tuple[Any, int]:
-    """Gives a value as JSON: pointer and length."""
-    return text(json.dumps(value))
+class ApiError(Exception):
+    """Lambda's Extensions API could not be reached or refused a call; the message is a sentence."""
 
 
 class Task:
-    """What `function` of the core has started: it goes on in a thread of the core until it is over."""
+    """What goes on in a thread of the core until it is over: what `function` has started, by its handle."""
 
-    def __init__(self, function: Any, *arguments: Any) -> None:
+    def __init__(self, handle: Any) -> None:
+        self.handle = ffi.gc(handle, lib.keystart_task_free)
+
+    @classmethod
+    def start(cls, function: Any, *arguments: Any) -> Task:
+        """Starts one."""
         out = ffi.new("keystart_task **")
         call(function, *arguments, out)
-        self.handle = ffi.gc(out[0], lib.keystart_task_free)
+        return cls(out[0])
 
-    def wait(self) -> Any:
-        """Waits for the end and gives what it told, once. Handlers of signals run meanwhile."""
-        while not (told := give_bytes(lib.keystart_task_wait, self.handle)):
+    def wait(self) -> str:
+        """Waits for the end and gives what it told, once. Handlers of signals run meanwhile. Raises ApiError."""
+        refused = ffi.new("uint32_t *")
+        while not (told := give_bytes(lib.keystart_task_wait, self.handle, refused).decode()):
             pass  # a signal came: Python has run its handler before it is here again
-        return json.loads(told)
+        if refused[0]:
+            raise ApiError(told)
+        return told

@@ -7,17 +7,11 @@ from __future__ import annotations
 
 from keystart.core import text
 
-from . import core
-from .core import lib
+from .core import ApiError, Task, lib
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from typing import Any
-
-
-class ApiError(Exception):
-    """The API could not be reached or refused a call; the message is a sentence."""
 
 
 class ExtensionsApi:
@@ -32,11 +26,11 @@ class ExtensionsApi:
     def registered(self) -> bool:
         return self._identifier is not None
 
-    def register(self, events: Sequence[str]) -> None:
-        """Registers; Lambda starts the runtime when every extension has."""
-        self._identifier = self._call(
-            lib.keystart_lambda_register, *text(self._name), *core.as_json(list(events))
-        )
+    def register(self, begun: Task | None = None) -> None:
+        """Registers for SHUTDOWN, unless that has begun; Lambda starts the runtime when every extension has."""
+        if begun is None:
+            begun = Task.start(lib.keystart_lambda_register, *text(self._address), *text(self._name))
+        self._identifier = begun.wait()
 
     def next(self) -> str:
         """Says that this extension is ready, waits, for hours if need be, and gives the next event's type."""
@@ -52,8 +46,4 @@ class ExtensionsApi:
         return self._identifier
 
     def _call(self, function: Any, *arguments: Any) -> str:
-        told = core.Task(function, *text(self._address), *arguments).wait()
-        if "error" in told:
-            raise ApiError(told["error"])
-        answer: str = told["answer"]
-        return answer
+        return Task.start(function, *text(self._address), *arguments).wait()

@@ -23,12 +23,15 @@ class Unavailable(Exception):
 class Fetched:
     """What a source gave: how many secrets, the entries without any, and the way of the secrets into a draft."""
 
-    def __init__(
-        self, count: int, unavailable: dict[str, Unavailable], fill: Callable[[Draft], None]
-    ) -> None:
+    def __init__(self, count: int, fill: Callable[[Draft], None]) -> None:
         self.count = count
-        self.unavailable = unavailable
         self.fill = fill
+        self.required: dict[str, Unavailable] = {}
+        self.optional: dict[str, Unavailable] = {}
+
+    def add(self, name: str, why: Unavailable, *, optional: bool) -> None:
+        """Notes an entry without secrets."""
+        (self.optional if optional else self.required)[name] = why
 
 
 def wall_clock() -> str:

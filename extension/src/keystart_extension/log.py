@@ -5,11 +5,13 @@ Not the module `logging`: its import alone costs half of what the process may us
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
 
 from .fetched import wall_clock
+
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 LEVELS = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
@@ -19,7 +21,11 @@ class Log:
 
     def __init__(self, level: str = "INFO", *, as_json: bool = False) -> None:
         self._lowest = LEVELS.index(level)
-        self._as_json = as_json
+        self._as_json: Callable[[object], str] | None = None
+        if as_json:
+            import json  # only here, because it takes 3 ms of a start
+
+            self._as_json = json.dumps
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Log:
@@ -47,9 +53,9 @@ class Log:
     def _write(self, level: str, message: str) -> None:
         if LEVELS.index(level) < self._lowest:
             return
-        if self._as_json:
+        if self._as_json is not None:
             record = {"timestamp": wall_clock(), "level": level, "logger": "keystart", "message": message}
-            text = json.dumps(record)
+            text = self._as_json(record)
         else:
             text = "\n".join(f"[keystart] {level:5} {line}" for line in message.splitlines())
         # One write for one line: the stream is shared with the function and other extensions.

@@ -2,41 +2,52 @@
 
 root prepared, state starting  ->  configuration  ->  register  ->  fetch, publish  ->  next … SHUTDOWN  ->  wipe
 with `start: before`                                  fetch, publish  ->  register
+
+The core has begun with it: as far as the fetch where it reads the configuration by itself, else as far as the root.
 """
 
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Mapping
-from types import FrameType
-from typing import NoReturn
+import time
 
-from keystart import KeystartError
+from keystart.errors import KeystartError
 
-from .configuration import ConfigurationError, load
-from .extensions_api import ApiError, ExtensionsApi
+from .core import ApiError
+from .extensions_api import ExtensionsApi
 from .log import Log
-from .plan import Plan
-from .publish import Failed, Source, give_up, publish, wipe
-from .store import Writer
+from .publish import Failed, give_up, publish, wipe
+from .sources import native
+from .start import Begun
+
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Mapping
+    from types import FrameType
+    from typing import NoReturn
+
+    from .core import Task
+    from .fetched import Fetched
+    from .plan import Plan
+    from .publish import Fetch
+    from .store import Writer
+else:
+    import _signal as signal  # what `signal` is made of; it takes 4 ms more, for enumerations
 
 EXIT_FAILED = 1
 EXIT_TERMINATED = 128 + signal.SIGTERM
-_SHUTDOWN_ONLY = ("SHUTDOWN",)  # nothing in this version is done at an INVOKE
 
 
 class Terminated(BaseException):
     """SIGTERM came. Not an Exception, so that nothing on the way takes it for a failure."""
 
 
-def run(environ: Mapping[str, str], executable: str) -> int:
-    """Runs as the extension until SHUTDOWN and gives the exit code; `executable` names it for Lambda."""
+def run(environ: Mapping[str, str], name: str) -> int:
+    """Runs as the extension of that name until SHUTDOWN and gives the exit code; the core has begun the start."""
     log = Log.from_environment(environ)
-    # Lambda has no instance metadata. Without credentials boto3 would ask for it, and hang instead of saying so.
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     signal.signal(signal.SIGTERM, _terminate)
-    process = Process(environ, log, executable.rpartition("/")[2])
+    process = Process(environ, log, name)
     try:
         return process.run()
     except Terminated:
@@ -86,25 +97,46 @@ class Process:
         return 0 if done else EXIT_FAILED
 
     def _start(self) -> None:
+        began = time.monotonic()
         try:
-            # Before registering: a reader that finds no root knows that no extension is attached (contract 3.3).
-            self._writer = writer = Writer()
+            begun = Begun()
         except KeystartError as error:
             raise Failed("Extension.StoreUnusable", error.message) from None
+        self._writer = begun.writer
+        if begun.registered is not None:
+            self._api.register(begun.registered)
+        fetch = self._configured() if begun.fetch is None else _going_on(begun.fetch, self._log)
+        if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            self._log.warn(
+                "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
+            )
+        publish(self._plan, begun.writer, self._log, fetch, began)
+        self._published = True
+        if not self._api.registered:
+            self._api.register()
+
+    def _configured(self) -> Fetch:
+        """Reads the configuration that the core has left to Python, and registers unless it asks to fetch first."""
+        from .configuration import (
+            ConfigurationError,
+            load,
+        )  # here, as it takes longer to load than all of this
+
+        began = time.monotonic()
         try:
             self._plan = plan = load(self._environ)
         except ConfigurationError as error:
             raise Failed("Extension.ConfigurationInvalid", str(error)) from None
         if plan.start == "overlap":
-            self._api.register(_SHUTDOWN_ONLY)
-        if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-            self._log.warn(
-                "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
+            self._api.register()
+        if plan.source_file.endswith((".yaml", ".yml")):
+            took = (time.monotonic() - began) * 1000
+            self._log.info(
+                f"Reading {plan.source_file} took {took:.0f} ms of this start. "
+                'The JSON that "keystart compile" makes of it is read in less than 1 ms.'
             )
-        publish(plan, writer, self._log, _source(self._environ))
-        self._published = True
-        if plan.start == "before":
-            self._api.register(_SHUTDOWN_ONLY)
+        source = _source(self._environ)
+        return lambda: source(plan, self._log)
 
     def _wait(self) -> None:
         """Waits for SHUTDOWN; freezes and thaws with the environment."""
@@ -119,7 +151,7 @@ class Process:
         try:
             # init/error is legal only for who is registered, which under `start: before` nobody is yet.
             if not self._api.registered:
-                self._api.register(_SHUTDOWN_ONLY)
+                self._api.register()
             self._api.init_error(failed.error_type, failed.message)
         except ApiError as error:
             self._log.error(str(error))
@@ -129,15 +161,19 @@ class Process:
             give_up(failed, self._writer, self._plan, self._log)
 
 
-def _source(environ: Mapping[str, str]) -> Source:
-    if environ.get("KEYSTART_SOURCE") == "boto3":
-        # Imported here: it costs 220-440 ms, and whoever registered before has the runtime starting meanwhile.
-        from .sources import boto3
+def _going_on(task: Task, log: Log) -> Fetch:
+    return lambda: native.end(task, log)
 
-        return boto3.fetch
-    from .sources import native
 
-    return native.fetch
+def _source(environ: Mapping[str, str]) -> Callable[[Plan, Log], Fetched]:
+    if environ.get("KEYSTART_SOURCE") != "boto3":
+        return native.fetch
+    # Lambda has no instance metadata. Without credentials boto3 would ask for it, and hang instead of saying so.
+    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+    # Imported here: it costs 220-440 ms, and whoever registered before has the runtime starting meanwhile.
+    from .sources import boto3
+
+    return boto3.fetch
 
 
 def _told(bug: Exception) -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
 
-from keystart import KeystartError
-from keystart.errors import ManifestTooLarge, NameConflict, ValueTooLarge
+from keystart.errors import KeystartError, ManifestTooLarge, NameConflict, ValueTooLarge
 
-from .fetched import Fetched, Unavailable
-from .log import Log
-from .plan import Plan
-from .store import Draft, Writer
+from .store import Draft
 
-Source = Callable[[Plan, Log], Fetched]
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from .fetched import Fetched, Unavailable
+    from .log import Log
+    from .plan import Plan
+    from .store import Writer
+
+    Fetch = Callable[[], Fetched]
 
 # Refused by the core, but not because of the store: what was fetched does not fit into one.
 _ABOUT_SECRETS = (ManifestTooLarge, NameConflict, ValueTooLarge)
@@ -35,25 +39,24 @@ class Failed(Exception):
         return [self.message, *(f"{name}: {why.code}: {why.message}" for name, why in self.failures.items())]
 
 
-def publish(plan: Plan, writer: Writer, log: Log, fetch: Source) -> None:
-    """Fetches and publishes everything, or raises `Failed`."""
-    began = time.monotonic()
-    fetched = fetch(plan, log)
-    optional: dict[str, Unavailable] = {}
-    required: dict[str, Unavailable] = {}
-    for entry in plan.entries:
-        if (why := fetched.unavailable.get(entry.name)) is not None:
-            (optional if entry.optional else required)[entry.name] = why
-    if required:
-        raise Failed("Extension.SecretsUnavailable", "Required secrets could not be fetched.", required)
-    for name, why in optional.items():
+def publish(plan: Plan | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> None:
+    """Fetches and publishes everything, or raises `Failed`.
+
+    `plan` is None where the core has read the configuration, which then asks for no links. The log tells the time since
+    `began`.
+    """
+    fetched = fetch()
+    if fetched.required:
+        message = "Required secrets could not be fetched."
+        raise Failed("Extension.SecretsUnavailable", message, fetched.required)
+    for name, why in fetched.optional.items():
         log.warn(f"The optional secret {name} is not available: {why.code}: {why.message}")
     try:
         # First, because a link that leads nowhere yet hurts nobody, and a failure here must leave nothing published.
         _make_links(plan, writer.root)
         draft = Draft()
         fetched.fill(draft)
-        for name, why in optional.items():
+        for name, why in fetched.optional.items():
             draft.mark(name, why)
         generation = writer.publish(draft)
     except _ABOUT_SECRETS as error:
@@ -84,8 +87,8 @@ def wipe(writer: Writer, plan: Plan | None, log: Log) -> bool:
     return _remove_links(plan, writer.root, log) and stopped
 
 
-def _make_links(plan: Plan, root: str) -> None:
-    if plan.links_home is None:
+def _make_links(plan: Plan | None, root: str) -> None:
+    if plan is None or plan.links_home is None:
         return
     from . import links  # here, because only Square's configuration has some
 

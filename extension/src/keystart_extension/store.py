@@ -5,8 +5,6 @@ The rules of contract §5 are in core/src/publish.rs; here they are only called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from keystart.core import root as root_argument
 from keystart.core import text, variable
 
@@ -15,6 +13,9 @@ from .core import ffi, lib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from .fetched import Unavailable
     from .secret import Secret
 
@@ -22,12 +23,15 @@ _WRITER = "keystart-extension"
 
 
 class Writer:
-    """The one writer of the store at `root` (None: KEYSTART_DIR or the default) until it is no longer referred to.
+    """The one writer of a store, by its handle, until it is no longer referred to. Its errors are `KeystartError`s."""
 
-    Its errors are `KeystartError`s.
-    """
+    def __init__(self, handle: Any) -> None:
+        self._writer = ffi.gc(handle, lib.keystart_writer_free)
+        self.root = core.give_bytes(lib.keystart_writer_root, self._writer).decode()
 
-    def __init__(self, root: str | None = None) -> None:
+    @classmethod
+    def open(cls, root: str | None = None) -> Writer:
+        """Takes over the store at `root` (None: KEYSTART_DIR or the default)."""
         out = ffi.new("keystart_writer **")
         core.call(
             lib.keystart_writer_open,
@@ -37,8 +41,7 @@ class Writer:
             *text(__version__),
             out,
         )
-        self._writer = ffi.gc(out[0], lib.keystart_writer_free)
-        self.root = core.give_bytes(lib.keystart_writer_root, self._writer).decode()
+        return cls(out[0])
 
     def publish(self, draft: Draft) -> int:
         """Publishes everything in a draft as the next generation, or nothing, and gives its number."""
@@ -49,7 +52,7 @@ class Writer:
     def fail(self, message: str, failures: Mapping[str, Unavailable]) -> None:
         """Tells readers that there will be no secrets, and why."""
         told = {name: {"code": why.code, "message": why.message} for name, why in failures.items()}
-        core.call(lib.keystart_writer_fail, self._writer, *text(message), *core.as_json(told))
+        core.call(lib.keystart_writer_fail, self._writer, *text(message), *as_json(told))
 
     def stop(self) -> None:
         """Overwrites and removes every secret and tells readers so."""
@@ -79,7 +82,7 @@ class Draft:
             *text(secret.name),
             value,
             len(secret.value),
-            *core.as_json(entry),
+            *as_json(entry),
         )
 
     def take(self, task: core.Task) -> None:
@@ -89,3 +92,10 @@ class Draft:
     def mark(self, name: str, why: Unavailable) -> None:
         """Says why an optional secret is not there."""
         core.call(lib.keystart_draft_mark, self.handle, *text(name), *text(why.code), *text(why.message))
+
+
+def as_json(value: Any) -> tuple[Any, int]:
+    """Gives a value as JSON: pointer and length."""
+    import json  # here, because a start that goes well needs none of it
+
+    return text(json.dumps(value))

@@ -10,7 +10,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::aws::{Aws, NO_WAY_OUT, Refused};
-use super::{Answer, Entry, Fetched, Kind, Outcome, Outcomes, Plan, failure, shape};
+use super::{Answer, Entry, Fetched, Kind, Outcome, Plan, Prefetched, failure, shape};
 use keystart_core::Failure;
 use keystart_core::error::{Error, Result};
 
@@ -20,9 +20,8 @@ const GET_PARAMETERS_AT_MOST: usize = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Gives the outcome of each entry, at the latest when the plan's deadline is over, and a line for each time that
-/// something was asked for again.
-pub fn prefetch(plan: &Plan) -> Result<(Outcomes, Vec<String>)> {
+/// Gives the outcome of each entry, at the latest when the plan's deadline is over.
+pub fn prefetch(plan: &Plan) -> Result<Prefetched> {
     let until = Instant::now() + plan.deadline;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -34,7 +33,7 @@ pub fn prefetch(plan: &Plan) -> Result<(Outcomes, Vec<String>)> {
     Ok(done)
 }
 
-async fn run(plan: &Plan, until: Instant) -> (Outcomes, Vec<String>) {
+async fn run(plan: &Plan, until: Instant) -> Prefetched {
     let asker = Rc::new(Asker::new(plan, until));
     let mut requests = JoinSet::new();
     let room = Rc::new(Semaphore::new(PARALLEL));
@@ -46,7 +45,7 @@ async fn run(plan: &Plan, until: Instant) -> (Outcomes, Vec<String>) {
             request.run(&asker).await
         });
     }
-    let mut outcomes = Outcomes::new();
+    let mut outcomes = BTreeMap::new();
     while let Ok(Some(answered)) = timeout_at(until, requests.join_next()).await {
         // A task that panicked has no outcome, which is told below as an entry without an answer.
         outcomes.extend(answered.unwrap_or_default());
@@ -59,10 +58,9 @@ async fn run(plan: &Plan, until: Instant) -> (Outcomes, Vec<String>) {
         let outcome = outcomes.remove(&entry.name);
         // What the service said last tells more than that time is over.
         let outcome = outcome.or_else(|| refused.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(late(plan)));
-        (entry.name.clone(), outcome.and_then(|secrets| shape::beside(entry, secrets, &names)))
+        (entry.clone(), outcome.and_then(|secrets| shape::beside(entry, secrets, &names)))
     };
-    let all = plan.entries.iter().map(outcome_of).collect();
-    (all, asker.again.take())
+    Prefetched { outcomes: plan.entries.iter().map(outcome_of).collect(), again: asker.again.take() }
 }
 
 fn late(plan: &Plan) -> Failure {

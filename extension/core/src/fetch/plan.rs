@@ -36,6 +36,8 @@ pub struct Entry {
     pub version_id: Option<String>,
     /// A role to assume first.
     pub role: Option<String>,
+    /// Whether the rest is published without it when it cannot be had.
+    pub optional: bool,
 }
 
 /// Everything that one prefetch asks for.
@@ -64,9 +66,38 @@ impl Plan {
         let entries = entries.iter().map(Entry::from_json).collect::<Result<_, _>>()?;
         Ok(Self { deadline, region: optional(&document, "region")?, entries })
     }
+
+    /// The JSON that `parse` reads.
+    pub fn to_json(&self) -> Json {
+        super::object([
+            ("deadline", Json::Number(self.deadline.as_secs_f64().to_string())),
+            ("region", or_null(self.region.as_ref())),
+            ("entries", Json::Array(self.entries.iter().map(Entry::to_json).collect())),
+        ])
+    }
 }
 
 impl Entry {
+    fn to_json(&self) -> Json {
+        let kind = match self.kind {
+            Kind::Secret => "secret",
+            Kind::Parameter => "parameter",
+            Kind::Parameters => "parameters",
+        };
+        super::object([
+            ("name", Json::Text(self.name.clone())),
+            ("kind", Json::Text(kind.to_owned())),
+            ("id", Json::Text(self.id.clone())),
+            ("region", or_null(self.region.as_ref())),
+            ("field", or_null(self.field.as_ref())),
+            ("expand", Json::Bool(self.expand)),
+            ("stage", or_null(self.stage.as_ref())),
+            ("version_id", or_null(self.version_id.as_ref())),
+            ("role", or_null(self.role.as_ref())),
+            ("optional", Json::Bool(self.optional)),
+        ])
+    }
+
     fn from_json(value: &Json) -> Result<Self, &'static str> {
         let kind = match required(value, "kind")?.as_str() {
             "secret" => Kind::Secret,
@@ -74,21 +105,27 @@ impl Entry {
             "parameters" => Kind::Parameters,
             _ => return Err("kind"),
         };
-        let Some(Json::Bool(expand)) = value.get("expand") else {
-            return Err("expand");
-        };
         Ok(Self {
             name: required(value, "name")?,
             kind,
             id: required(value, "id")?,
             region: optional(value, "region")?,
             field: optional(value, "field")?,
-            expand: *expand,
+            expand: flag(value, "expand")?,
             stage: optional(value, "stage")?,
             version_id: optional(value, "version_id")?,
             role: optional(value, "role")?,
+            optional: flag(value, "optional")?,
         })
     }
+}
+
+fn or_null(text: Option<&String>) -> Json {
+    text.map_or(Json::Null, |text| Json::Text(text.clone()))
+}
+
+fn flag(value: &Json, member: &'static str) -> Result<bool, &'static str> {
+    if let Some(Json::Bool(flag)) = value.get(member) { Ok(*flag) } else { Err(member) }
 }
 
 fn required(value: &Json, member: &'static str) -> Result<String, &'static str> {

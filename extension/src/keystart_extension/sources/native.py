@@ -4,21 +4,31 @@ from __future__ import annotations
 
 from .. import core
 from ..fetched import Fetched, Unavailable
-from ..log import Log
-from ..plan import Plan
+
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from ..log import Log
+    from ..plan import Plan
 
 
 def fetch(plan: Plan, log: Log) -> Fetched:
     """Gives what became of each entry, at the latest when the plan's deadline is over."""
-    task = core.Task(core.lib.keystart_fetch_start, *core.as_json(plan.to_dict()))
+    from ..store import as_json
+
+    return end(core.Task.start(core.lib.keystart_fetch_start, *as_json(plan.to_dict())), log)
+
+
+def end(task: core.Task, log: Log) -> Fetched:
+    """Gives what became of each entry of a fetch that goes on, when it is over."""
     told = task.wait()
-    for line in told["again"]:
+    if told.isdigit():
+        return Fetched(int(told), lambda draft: draft.take(task))
+    import json  # here, because a start that goes well needs none of it
+
+    outcome = json.loads(told)
+    for line in outcome["again"]:
         log.debug(line)
-    entries = told["entries"]
-    count = sum(len(entry["names"]) for entry in entries.values() if "names" in entry)
-    unavailable = {
-        name: Unavailable(entry["code"], entry["message"])
-        for name, entry in entries.items()
-        if "names" not in entry
-    }
-    return Fetched(count, unavailable, lambda draft: draft.take(task))
+    fetched = Fetched(outcome["count"], lambda draft: draft.take(task))
+    for name, why in outcome["unavailable"].items():
+        fetched.add(name, Unavailable(why["code"], why["message"]), optional=why["optional"])
+    return fetched

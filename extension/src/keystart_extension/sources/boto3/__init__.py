@@ -6,7 +6,7 @@ from contextlib import closing
 
 from ...fetched import Fetched, Unavailable
 from ...log import Log
-from ...plan import Plan
+from ...plan import Entry, Plan
 from ...secret import Secret
 from ...store import Draft
 from .aws import Aws
@@ -18,10 +18,11 @@ def fetch(plan: Plan, log: Log, profile: str | None = None) -> Fetched:
     with closing(Aws(plan.region, plan.deadline, profile)) as aws:
         outcomes = prefetch(plan, aws, log)
     secrets: list[Secret] = []
-    unavailable: dict[str, Unavailable] = {}
-    for name, outcome in outcomes.items():
+    failures: list[tuple[Entry, Unavailable]] = []
+    for entry in plan.entries:
+        outcome = outcomes[entry.name]
         if isinstance(outcome, Unavailable):
-            unavailable[name] = outcome
+            failures.append((entry, outcome))
         else:
             secrets.extend(outcome)
 
@@ -29,4 +30,7 @@ def fetch(plan: Plan, log: Log, profile: str | None = None) -> Fetched:
         for secret in secrets:
             draft.add(secret)
 
-    return Fetched(len(secrets), unavailable, fill)
+    fetched = Fetched(len(secrets), fill)
+    for entry, why in failures:
+        fetched.add(entry.name, why, optional=entry.optional)
+    return fetched
