@@ -51,7 +51,7 @@ def test_help_lists_the_commands_that_there_are(keystart: Keystart) -> None:
     code, out, error = keystart("--help")
     assert (code, error) == (0, "")
     _, _, commands = out.partition("\n  COMMAND\n")
-    assert re.findall(r"^    (\S+)", commands, re.MULTILINE) == ["check", "pull", "ls", "get"]
+    assert re.findall(r"^    (\S+)", commands, re.MULTILINE) == ["check", "compile", "pull", "ls", "get"]
 
 
 def test_the_version_is_told(keystart: Keystart) -> None:

@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -465,7 +466,7 @@ def test_a_bug_is_told_without_what_it_says(
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", lambda_api.address)
     monkeypatch.setenv("KEYSTART_SECRETS", "db=prod/db")
     core.call(core.lib.keystart_start_begin, *text("keystart"))
-    assert Process(os.environ, Log(), "keystart").run() == 1
+    assert Process(os.environ, Log(), "keystart", time.monotonic()).run() == 1
     (line,) = canary.said().splitlines()
     message = line.removeprefix("[keystart] ERROR ")
     assert re.fullmatch(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ def main() -> int:
         from . import _native
 
         native: Any = _native  # cffi gives a library that no type checker can look into
+        began = time.monotonic()
         # Before the rest is loaded: registering and fetching go on meanwhile. What goes wrong is told when it is taken.
         name = os.fsencode(sys.argv[0]).rpartition(b"/")[2]
         native.lib.keystart_start_begin(name, len(name), native.ffi.NULL)
         from .process import run
 
-        return run(os.environ, name.decode())
+        return run(os.environ, name.decode(), began)
     from . import cli
 
     return cli.main()

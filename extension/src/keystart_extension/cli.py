@@ -1,4 +1,4 @@
-"""Is the command `keystart` for people: check, pull, ls, get."""
+"""Is the command `keystart` for people: check, compile, pull, ls, get."""
 
 from __future__ import annotations
 
@@ -56,6 +56,18 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     _add_configuration(check)
     check.add_argument("--json", action="store_true", help="print the plan, or the problems, as JSON")
+
+    compile = commands.add_parser(
+        "compile",
+        help="write a configuration as the JSON that is read fastest",
+        description="Writes keystart.json beside a configuration: the same, as JSON. At a cold start the extension "
+        "reads it in less than 1 ms, and YAML in about 30 ms. Put it into the function's package.",
+    )
+    compile.set_defaults(command=_compile)
+    _add_configuration(compile)
+    compile.add_argument(
+        "-o", "--output", metavar="FILE", help='default: keystart.json beside FILE; "-" is standard output'
+    )
 
     pull = commands.add_parser("pull", help="fetch and publish once, with your own AWS credentials")
     pull.set_defaults(command=_pull)
@@ -122,6 +134,32 @@ def _check(arguments: argparse.Namespace) -> int:
         print(json.dumps({"valid": True, "plan": plan.to_dict()}, indent=2))
     else:
         print(plan.describe(), end="")
+    return 0
+
+
+def _compile(arguments: argparse.Namespace) -> int:
+    from .compile import compiled
+    from .configuration import ConfigurationError
+
+    try:
+        plan = _plan(arguments.configuration)
+    except ConfigurationError as error:
+        return _fail(str(error))
+    text = compiled(plan)
+    if arguments.output == "-":
+        print(text, end="")
+        return 0
+    source = Path.cwd() / plan.source_file
+    output = source.with_name("keystart.json") if arguments.output is None else Path(arguments.output)
+    if output.suffix != ".json":
+        return _fail(f"{output} would not be read: the name of a compiled configuration ends in .json.")
+    if output.resolve() == source.resolve():
+        return _fail(f"{output} is what should be compiled. Name another file with --output.")
+    try:
+        output.write_text(text)
+    except OSError as error:
+        return _fail(f"{output} cannot be written: {error.strerror}.")
+    print(output)
     return 0
 
 

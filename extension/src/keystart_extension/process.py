@@ -43,11 +43,11 @@ class Terminated(BaseException):
     """SIGTERM came. Not an Exception, so that nothing on the way takes it for a failure."""
 
 
-def run(environ: Mapping[str, str], name: str) -> int:
+def run(environ: Mapping[str, str], name: str, began: float) -> int:
     """Runs as the extension of that name until SHUTDOWN and gives the exit code; the core has begun the start."""
     log = Log.from_environment(environ)
     signal.signal(signal.SIGTERM, _terminate)
-    process = Process(environ, log, name)
+    process = Process(environ, log, name, began)
     try:
         return process.run()
     except Terminated:
@@ -63,11 +63,12 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 class Process:
-    """One life of the extension."""
+    """One life of the extension; it `began` at that time of the monotonic clock."""
 
-    def __init__(self, environ: Mapping[str, str], log: Log, name: str) -> None:
+    def __init__(self, environ: Mapping[str, str], log: Log, name: str, began: float) -> None:
         self._environ = environ
         self._log = log
+        self._began = began
         self._api = ExtensionsApi(environ["AWS_LAMBDA_RUNTIME_API"], name)
         self._writer: Writer | None = None
         self._plan: Plan | None = None
@@ -97,7 +98,6 @@ class Process:
         return 0 if done else EXIT_FAILED
 
     def _start(self) -> None:
-        began = time.monotonic()
         try:
             begun = Begun()
         except KeystartError as error:
@@ -110,7 +110,7 @@ class Process:
             self._log.warn(
                 "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
             )
-        publish(self._plan, begun.writer, self._log, fetch, began)
+        publish(self._plan, begun.writer, self._log, fetch, self._began)
         self._published = True
         if not self._api.registered:
             self._api.register()

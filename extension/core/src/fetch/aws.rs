@@ -94,19 +94,28 @@ pub(super) struct Aws {
     http: OnceCell<SharedHttpClient>,
     /// The configuration for our own credentials, and for each role's.
     sessions: RefCell<BTreeMap<Option<String>, Rc<OnceCell<SdkConfig>>>>,
+    /// One client for each role and region, because to make one takes longer than to ask with it.
+    secrets_managers: Clients<aws_sdk_secretsmanager::Client>,
+    parameter_stores: Clients<aws_sdk_ssm::Client>,
 }
+
+type Clients<T> = RefCell<BTreeMap<(Option<String>, String), T>>;
 
 impl Aws {
     pub fn new(region: Option<String>, deadline: Duration) -> Self {
-        Self { region, deadline, http: OnceCell::new(), sessions: RefCell::default() }
+        Self {
+            region,
+            deadline,
+            http: OnceCell::new(),
+            sessions: RefCell::default(),
+            secrets_managers: RefCell::default(),
+            parameter_stores: RefCell::default(),
+        }
     }
 
     /// Asks `GetSecretValue` once.
     pub async fn secret(&self, entry: &Entry) -> Asked<Answer> {
-        let (session, region) = self.session(entry).await?;
-        let config =
-            aws_sdk_secretsmanager::config::Builder::from(&session).region(Region::new(region.clone())).build();
-        let client = aws_sdk_secretsmanager::Client::from_conf(config);
+        let (client, region) = self.secrets_manager(entry).await?;
         let call = client
             .get_secret_value()
             .secret_id(&entry.id)
@@ -132,7 +141,7 @@ impl Aws {
 
     /// Asks `GetParameters` once for at most 10 entries of a region and role; one that does not exist is missing in the answer.
     pub async fn parameters(&self, entries: &[Entry]) -> Asked<BTreeMap<String, Answer>> {
-        let (client, region) = self.ssm(&entries[0]).await?;
+        let (client, region) = self.parameter_store(&entries[0]).await?;
         let mut ids: Vec<&str> = Vec::new();
         for entry in entries {
             if !ids.contains(&entry.id.as_str()) {
@@ -160,7 +169,7 @@ impl Aws {
         entry: &Entry,
         token: Option<String>,
     ) -> Asked<(Vec<(String, Answer)>, Option<String>)> {
-        let (client, region) = self.ssm(entry).await?;
+        let (client, region) = self.parameter_store(entry).await?;
         let action = format!("ssm:GetParametersByPath on {}, and kms:Decrypt on the key of a SecureString", entry.id);
         let call = client.get_parameters_by_path().path(&entry.id).recursive(true).with_decryption(true);
         let answer = call.set_next_token(token).send().await.map_err(|error| refused(&action, &error))?;
@@ -173,10 +182,24 @@ impl Aws {
         Ok((found, answer.next_token))
     }
 
-    async fn ssm(&self, entry: &Entry) -> Asked<(aws_sdk_ssm::Client, String)> {
+    async fn secrets_manager(&self, entry: &Entry) -> Asked<(aws_sdk_secretsmanager::Client, String)> {
         let (session, region) = self.session(entry).await?;
-        let config = aws_sdk_ssm::config::Builder::from(&session).region(Region::new(region.clone())).build();
-        Ok((aws_sdk_ssm::Client::from_conf(config), region))
+        let mut known = self.secrets_managers.borrow_mut();
+        let client = known.entry((entry.role.clone(), region.clone())).or_insert_with(|| {
+            let config = aws_sdk_secretsmanager::config::Builder::from(&session).region(Region::new(region.clone()));
+            aws_sdk_secretsmanager::Client::from_conf(config.build())
+        });
+        Ok((client.clone(), region))
+    }
+
+    async fn parameter_store(&self, entry: &Entry) -> Asked<(aws_sdk_ssm::Client, String)> {
+        let (session, region) = self.session(entry).await?;
+        let mut known = self.parameter_stores.borrow_mut();
+        let client = known.entry((entry.role.clone(), region.clone())).or_insert_with(|| {
+            let config = aws_sdk_ssm::config::Builder::from(&session).region(Region::new(region.clone()));
+            aws_sdk_ssm::Client::from_conf(config.build())
+        });
+        Ok((client.clone(), region))
     }
 
     /// The configuration with the credentials that the entry asks for, and its region.

@@ -1,0 +1,238 @@
+"""Compiles configurations, and holds what the core reads by itself against what Python reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from keystart_extension import core
+from keystart_extension.cli import main
+from keystart_extension.compile import compiled
+from keystart_extension.configuration import ConfigurationError, load, load_file
+from keystart_extension.plan import Plan
+
+from .test_configuration_properties import SHARED_FOLDER, TEXTS
+
+ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-a1B2c3"
+PARAMETER = "arn:aws:ssm:us-east-1:123456789012:parameter/prod/flags"
+VERSION = "0f0c8a9e-0000-4000-8000-000000000000"
+GOOD_IDS = [
+    *("prod/orders/db", ARN, f"{ARN}:password::", f"{ARN}:::{VERSION}", f"{ARN}:a:AWSPREVIOUS:", "rds!db-1"),
+    *("ssm:/prod/flags", "ssm:flags:3", "ssm:/prod/flags:live", PARAMETER, f"{PARAMETER}:7"),
+    "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:x-a1B2c3",
+    "arn:aws:ssm:eu-west-1:123456789012:parameter/flags",
+]
+BAD_IDS = [
+    *(
+        "",
+        " ",
+        "a:b",
+        "arn:",
+        "ssm:",
+        "ssm:a/b",
+        "ssm:/a//b",
+        "ssm:/a/",
+        "prod db",
+        "x" * 513,
+        f"{ARN}:a:b:{VERSION}:e",
+    ),
+    *(
+        ARN.replace("eu-west-1", "moon"),
+        ARN.replace("secretsmanager", "s3"),
+        f"{PARAMETER}:",
+        f"{PARAMETER}::",
+    ),
+    *(
+        "secret:x",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:",
+        f"{ARN}::AWSCURRENT:{VERSION}",
+        "ü",
+    ),
+]
+IDS = st.sampled_from(GOOD_IDS + BAD_IDS)
+NAMES = st.sampled_from(
+    ["db", "db/x", "tls", "a/b/c/d/e/f/g/h", ".db", "a" * 255, "a" * 256, "é", "", "db x", "x=y"]
+)
+PATHS = st.sampled_from(["/prod/", "/", "/prod//x", "prod", "//", "/a/b"])
+ENTRIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "secret": IDS,
+        "parameter": IDS,
+        "parameters": PATHS,
+        "field": st.sampled_from(["password", "", "ü", "a b", 3]),
+        "expand": st.sampled_from([True, False, "true", None]),
+        "stage": st.sampled_from(["AWSPREVIOUS", "x" * 256, "x" * 257]),
+        "version_id": st.sampled_from([VERSION, "short"]),
+        "role": st.sampled_from(["arn:aws:iam::123456789012:role/reader", "arn:aws:iam::1:role/x"]),
+        "optional": st.sampled_from([True, False, 1]),
+        "ttl": st.sampled_from(["none", "15m", None]),
+        "env": st.just("DB"),
+    },
+)
+SOUND = st.sampled_from(
+    [
+        {"secret": "prod/db", "field": "password", "optional": True},
+        {"secret": ARN, "expand": True, "role": "arn:aws:iam::123456789012:role/a/b/reader"},
+        {"secret": "prod/db", "stage": "AWSPREVIOUS", "expand": False},
+        {"secret": "prod/db", "version_id": VERSION, "ttl": "none"},
+        {"parameter": "/prod/flags:3"},
+        {"parameters": "/prod/"},
+    ]
+)
+SECRETS = st.dictionaries(NAMES, IDS | ENTRIES | SOUND, max_size=3)
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "start": st.sampled_from(["overlap", "before", "after", None]),
+        "deadline": st.sampled_from(["8s", "100ms", "99ms", "15m", "16m", "1h", 8, "0008s", "1234567890ms"]),
+        "region": st.sampled_from(["eu-west-1", "moon", ""]),
+        "ttl": st.sampled_from(["none", "1m"]),
+        "snapstart": st.sampled_from(["init", "first-invoke"]),
+        "batch": st.sampled_from([False, True]),
+        "env_overwrite": st.sampled_from([False, True]),
+        "color": st.just("blue"),
+    },
+)
+DOCUMENTS = st.builds(
+    lambda settings, secrets: json.dumps({"version": 1, **settings, "secrets": secrets}), SETTINGS, SECRETS
+)
+PAIRS = st.lists(st.builds("{}={}".format, NAMES, IDS), max_size=3).map(",".join)
+
+
+def read_by_core(text: str, *, inline: bool) -> dict[str, Any] | None:
+    data = text.encode(errors="surrogatepass")
+    plan = core.give_bytes(core.lib.keystart_plan_read, data, len(data), int(inline))
+    return json.loads(plan) if plan else None
+
+
+def without_places(plan: Plan) -> dict[str, Any]:
+    """The plan as both readers tell it; JSON has one kind of list."""
+    told: dict[str, Any] = json.loads(json.dumps(plan.to_dict()))
+    for entry in told["entries"]:
+        del entry["origin"]
+    return {key: told[key] for key in ("start", "deadline", "region", "entries")}
+
+
+def outcome(read: Callable[[], Plan]) -> dict[str, Any] | str:
+    try:
+        return without_places(read())
+    except ConfigurationError as error:
+        return str(error)
+
+
+@SHARED_FOLDER
+@given(text=DOCUMENTS | TEXTS)
+def test_what_the_core_reads_of_a_file_is_what_python_reads(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keystart.json"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    assert read_by_core(text, inline=False) in (None, outcome(lambda: load_file(path, {})))
+
+
+@given(text=(SECRETS.map(json.dumps) | PAIRS | TEXTS).filter(bool))
+def test_what_the_core_reads_of_the_variable_is_what_python_reads(text: str) -> None:
+    assert read_by_core(text, inline=True) in (None, outcome(lambda: load({"KEYSTART_SECRETS": text})))
+
+
+@pytest.mark.parametrize("id", GOOD_IDS)
+def test_the_core_reads_each_kind_of_id(id: str) -> None:
+    expected = without_places(load({"KEYSTART_SECRETS": json.dumps({"db": id})}))
+    assert read_by_core(json.dumps({"db": id}), inline=True) == expected
+    assert read_by_core(f" db = {id} ", inline=True) == expected
+
+
+@SHARED_FOLDER
+@given(text=DOCUMENTS)
+def test_a_compiled_configuration_has_the_same_plan_and_is_read_by_the_core(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "keystart.yaml"
+    path.write_text(text)
+    try:
+        plan = load_file(path, {})
+    except ConfigurationError:
+        return
+    again = tmp_path / "compiled.json"
+    again.write_text(compiled(plan))
+    assert without_places(load_file(again, {})) == without_places(plan)
+    is_ascii = all((entry.field or "").isascii() for entry in plan.entries)
+    assert read_by_core(compiled(plan), inline=False) == (without_places(plan) if is_ascii else None)
+
+
+SQUARE = f"""
+SecretManagers:
+- prefix: "arn:aws:secretsmanager:us-east-1:123456789012:secret:"
+  secrets:
+    - secretname: first
+    - secretname: "db-a1B2c3:password:AWSPREVIOUS:"
+      filename: .odd name+1
+- secrets:
+    - {{secretname: "ssm:/prod/flags:3", filename: flags}}
+    - {{secretname: "{PARAMETER}", filename: more}}
+secretshome: /tmp/theirs
+"""
+
+
+def test_squares_configuration_keeps_its_links_and_what_they_lead_to(tmp_path: Path) -> None:
+    path, again = tmp_path / "config.yaml", tmp_path / "keystart.json"
+    path.write_text(SQUARE)
+    plan = load_file(path, {})
+    again.write_text(compiled(plan))
+    read = load_file(again, {})
+    assert (read.links, read.links_home, len(read.links)) == (plan.links, "/tmp/theirs", 4)
+    assert without_places(read) == without_places(plan)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["keystart", "compile", *arguments])
+    return main()
+
+
+def test_compile_writes_keystart_json_beside_the_file_and_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "keystart.yaml"
+    source.write_text("version: 1\nsecrets:\n  db: prod/db\n")
+    assert run(monkeypatch, str(source)) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/keystart.json\n"
+    assert load_file(tmp_path / "keystart.json", {}).entries[0].id == "prod/db"
+    assert run(monkeypatch, str(source), "-o", "-") == 0
+    assert capsys.readouterr().out == (tmp_path / "keystart.json").read_text()
+
+
+def test_compile_refuses_a_wrong_configuration_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "keystart.yaml"
+    source.write_text("version: 1\nsecrets: {}\n")
+    assert run(monkeypatch, str(source)) == 1
+    assert capsys.readouterr().err == f"keystart: {source}:2:10: There are no secrets. Name at least one.\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["keystart.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("output", "why"),
+    [
+        ("keystart.json", "{output} is what should be compiled. Name another file with --output."),
+        ("out.yaml", "{output} would not be read: the name of a compiled configuration ends in .json."),
+        ("absent/x.json", "{output} cannot be written: No such file or directory."),
+    ],
+)
+def test_compile_refuses_an_output_that_is_of_no_use(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    output: str,
+    why: str,
+) -> None:
+    source = tmp_path / "keystart.json"
+    source.write_text('{"version": 1, "secrets": {"db": "prod/db"}}')
+    path = tmp_path / output
+    assert run(monkeypatch, str(source), "-o", str(path)) == 1
+    assert capsys.readouterr().err == f"keystart: {why.format(output=path)}\n"
+    assert source.read_text() == '{"version": 1, "secrets": {"db": "prod/db"}}'
