@@ -1,0 +1,111 @@
+/* The C ABI of the extension's own core, beside that of keystart.h, whose rules it follows.
+ * Generated from extension/core/src/ffi.rs; change it there.
+ */
+
+
+#ifndef KEYSTART_EXTENSION_H
+#define KEYSTART_EXTENSION_H
+
+#include "keystart.h"
+
+/*
+ Something that is going on: a fetch, or a call of the Extensions API.
+ */
+typedef struct keystart_task keystart_task;
+
+/*
+ Begins a cold start as the extension of that name: takes over the store, and where the configuration is one that needs
+ no help, registers and starts to fetch. Only the first call in a process does something. keystart_start_take tells what.
+ */
+uint32_t keystart_start_begin(const uint8_t *name,
+                              size_t name_len,
+                              keystart_error **err);
+
+/*
+ Gives what keystart_start_begin began, once: the writer; the task of registering, NULL when the process has to read the
+ configuration or to fetch first; and the task of the fetch, NULL when the process has to read the configuration, or is
+ not registered. Errors: those of keystart_writer_open, 901.
+ */
+uint32_t keystart_start_take(keystart_writer **writer,
+                             keystart_task **registered,
+                             keystart_task **fetch,
+                             keystart_error **err);
+
+/*
+ Reads a configuration as keystart_start_begin does: what keystart.json holds, or, when `inline` is not 0, the variable
+ KEYSTART_SECRETS. Gives the plan as `keystart check --json` prints it, without places; nothing when it needs help.
+ */
+uint32_t keystart_plan_read(const uint8_t *configuration,
+                            size_t configuration_len,
+                            uint32_t inline_,
+                            keystart_bytes *out,
+                            keystart_error **err);
+
+/*
+ Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. keystart_task_wait gives the number of
+ secrets when that is all there is to tell, else `{"count": 2, "unavailable": {"flags": {"code": "...", "message": "...",
+ "optional": true}}, "again": ["..."]}`, where `again` has a line for each time that something was asked for again.
+ Errors: 901.
+ */
+uint32_t keystart_fetch_start(const uint8_t *plan,
+                              size_t plan_len,
+                              keystart_task **out,
+                              keystart_error **err);
+
+/*
+ Starts to register with the Extensions API at `address` (a host and a port), as an extension of that name, for
+ SHUTDOWN. keystart_task_wait gives the identifier.
+ */
+uint32_t keystart_lambda_register(const uint8_t *address,
+                                  size_t address_len,
+                                  const uint8_t *name,
+                                  size_t name_len,
+                                  keystart_task **out,
+                                  keystart_error **err);
+
+/*
+ Starts to wait, without a limit, for the next event. keystart_task_wait gives its type, such as `SHUTDOWN`.
+ */
+uint32_t keystart_lambda_next(const uint8_t *address,
+                              size_t address_len,
+                              const uint8_t *identifier,
+                              size_t identifier_len,
+                              keystart_task **out,
+                              keystart_error **err);
+
+/*
+ Starts to report a failure: of Init, or, when `at_exit` is not 0, of what came after. `kind` is like
+ `Extension.SecretsUnavailable`. keystart_task_wait gives `reported`.
+ */
+uint32_t keystart_lambda_fail(const uint8_t *address,
+                              size_t address_len,
+                              const uint8_t *identifier,
+                              size_t identifier_len,
+                              uint32_t at_exit,
+                              const uint8_t *kind,
+                              size_t kind_len,
+                              const uint8_t *message,
+                              size_t message_len,
+                              keystart_task **out,
+                              keystart_error **err);
+
+/*
+ Waits for the end of a task and gives what it told, once. `refused` is 1 when that is the sentence that says why a call
+ of the Extensions API failed, else 0. When a signal came first the length is 0: let its handler run, and wait again.
+ */
+uint32_t keystart_task_wait(const keystart_task *task,
+                            uint32_t *refused,
+                            keystart_bytes *out,
+                            keystart_error **err);
+
+/*
+ Frees a task. One that is not over goes on until its deadline, and what it fetched is zeroed. Ignores NULL.
+ */
+void keystart_task_free(keystart_task *task);
+
+/*
+ Moves what a fetch gave into a draft, the values of all entries that have some. Errors: 101, 504.
+ */
+uint32_t keystart_draft_take(const keystart_draft *draft, const keystart_task *task, keystart_error **err);
+
+#endif  /* KEYSTART_EXTENSION_H */
