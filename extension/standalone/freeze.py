@@ -1,0 +1,86 @@
+"""Freezes the program and what it imports for the layer's executable. Run by the very Python that is linked in.
+
+Writes frozen.bin, the code of all modules one after the other, and frozen.c, the table that the interpreter looks them up in.
+What is frozen is found by following each import of the code; what is left out on purpose stands in _ABSENT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import marshal
+import sys
+from modulefinder import Module, ModuleFinder
+from pathlib import Path
+
+# What some module imports and the executable does not need, by the reason. All but `ssl` is imported late or tried only.
+_ABSENT = {
+    "there is no TLS for Python in a static executable; the core fetches": (
+        "boto3 keystart_extension.sources.boto3 keystart.mtls ssl"
+    ),
+    "for the tests of functions": "keystart.testing keystart.pytest_plugin",
+    "the library that Python falls back from": "yaml.cyaml yaml._yaml _json _py_abc _compression bz2 lzma zlib",
+    "for numbers, dates and texts that no configuration has": (
+        "_pydecimal _strptime calendar csv decimal fractions numbers random statistics string quopri unicodedata"
+    ),
+    "for files and processes that nobody asks for": (
+        "_posixsubprocess gzip hashlib pwd grp selectors select socket subprocess tarfile tempfile zipfile"
+    ),
+    "for people who debug, and for sources, which are not here": (
+        "ast dataclasses doctest inspect linecache logging pdb pickle pprint py_compile pydoc tokenize traceback "
+        "tracemalloc unittest"
+    ),
+    "for packages on a disk": "email importlib.abc importlib.metadata importlib.readers importlib.resources importlib.util",
+    "built in (builtin.c)": "keystart._native keystart_extension._native",
+    "for other systems": "_winapi encodings.mbcs msvcrt nt winreg",
+}
+ABSENT = [name for names in _ABSENT.values() for name in names.split()]
+# What the interpreter asks for by itself, and the program.
+ENTRIES = ("encodings.ascii", "encodings.latin_1", "encodings.utf_8", "io", "keystart_extension.__main__")
+
+
+def main() -> int:
+    """Runs the command and gives its exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--path", action="append", required=True, help="where modules are, in order")
+    parser.add_argument("--output", type=Path, required=True, help="the folder for frozen.bin and frozen.c")
+    arguments = parser.parse_args()
+    found = find([*arguments.path, *(entry for entry in sys.path if entry.startswith("/usr/lib/python3"))])
+    write(found, arguments.output)
+    for name, _ in found:
+        print(name)
+    return 0
+
+
+def find(path: list[str]) -> list[tuple[str, Module]]:
+    """Gives the modules with code that the entries lead to, by name."""
+    finder = ModuleFinder(path, excludes=ABSENT)
+    for entry in ENTRIES:
+        finder.import_hook(entry)
+        parent, _, child = entry.rpartition(".")
+        if parent:
+            finder.import_hook(parent, None, [child])
+    return sorted((name, module) for name, module in finder.modules.items() if module.__code__ is not None)
+
+
+def write(modules: list[tuple[str, Module]], folder: Path) -> None:
+    code, rows, at = [], [], 0
+    for name, module in modules:
+        source = Path(module.__file__).read_bytes()
+        # Without assertions and docstrings; the name stands in traces and must not name the machine.
+        data = marshal.dumps(compile(source, f"<frozen {name}>", "exec", dont_inherit=True, optimize=2))
+        rows.append(f'    {{"{name}", keystart_frozen_code + {at}, {len(data)}, {int(module.__path__ is not None)}, NULL}},')
+        code.append(data)
+        at += len(data)
+    (folder / "frozen.bin").write_bytes(b"".join(code))
+    table = "\n".join(rows)
+    (folder / "frozen.c").write_text(
+        "#include <Python.h>\n\n"
+        '__asm__(".section .rodata\\n.balign 16\\n.globl keystart_frozen_code\\nkeystart_frozen_code:\\n'
+        '.incbin \\"frozen.bin\\"\\n.previous\\n");\n'
+        "extern const unsigned char keystart_frozen_code[];\n\n"
+        f"const struct _frozen keystart_frozen[] = {{\n{table}\n    {{0}},\n}};\n"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
