@@ -16,7 +16,7 @@
 INSIDE_LIBPYTHON(DECLARE)
 DECLARE(_imp)
 DECLARE(_cffi_backend)
-DECLARE(_native)
+DECLARE(_keystart_native)
 DECLARE(gc)
 PyObject *PyMarshal_Init(void);
 PyObject *PyInit__string(void);
@@ -25,9 +25,7 @@ PyObject *_PyWarnings_Init(void);
 struct _inittab _PyImport_Inittab[] = {
     INSIDE_LIBPYTHON(ENTER)
     ENTER(_cffi_backend)
-    /* The core, once for each package that asks for it: the extension's has all that the reader's has. */
-    {"keystart._native", PyInit__native},
-    {"keystart_extension._native", PyInit__native},
+    ENTER(_keystart_native)
     /* What every interpreter has, in the order of CPython's own config.c. */
     {"marshal", PyMarshal_Init},
     {"_imp", PyInit__imp},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import marshal
 import sys
-from modulefinder import Module, ModuleFinder
+from modulefinder import ModuleFinder
 from pathlib import Path
 
 # What some module imports and the executable does not need, by the reason. All but `ssl` is imported late or tried only.
@@ -30,9 +30,11 @@ _ABSENT = {
         "tracemalloc unittest"
     ),
     "for packages on a disk": "email importlib.abc importlib.metadata importlib.readers importlib.resources importlib.util",
-    "built in (builtin.c)": "keystart._native keystart_extension._native",
     "for other systems": "_winapi encodings.mbcs msvcrt nt winreg",
 }
+# The library of each package is the one that is linked in: the extension's has all that the reader's has.
+_NATIVE = "from _keystart_native import ffi, lib\n"
+NATIVE = ("keystart._native", "keystart_extension._native")
 ABSENT = [name for names in _ABSENT.values() for name in names.split()]
 # What the interpreter asks for by itself, and the program.
 ENTRIES = ("encodings.ascii", "encodings.latin_1", "encodings.utf_8", "io", "keystart_extension.__main__")
@@ -46,29 +48,32 @@ def main() -> int:
     arguments = parser.parse_args()
     found = find([*arguments.path, *(entry for entry in sys.path if entry.startswith("/usr/lib/python3"))])
     write(found, arguments.output)
-    for name, _ in found:
-        print(name)
+    print("\n".join(found))
     return 0
 
 
-def find(path: list[str]) -> list[tuple[str, Module]]:
-    """Gives the modules with code that the entries lead to, by name."""
+def find(path: list[str]) -> dict[str, tuple[str, bool]]:
+    """Gives the modules that the entries lead to: by name the source, and whether it is a package."""
     finder = ModuleFinder(path, excludes=ABSENT)
     for entry in ENTRIES:
         finder.import_hook(entry)
         parent, _, child = entry.rpartition(".")
         if parent:
             finder.import_hook(parent, None, [child])
-    return sorted((name, module) for name, module in finder.modules.items() if module.__code__ is not None)
+    sources = {
+        name: (Path(module.__file__).read_text(), module.__path__ is not None)
+        for name, module in finder.modules.items()
+        if module.__code__ is not None and not name.startswith(NATIVE)
+    }
+    return dict(sorted((sources | {name: (_NATIVE, False) for name in NATIVE}).items()))
 
 
-def write(modules: list[tuple[str, Module]], folder: Path) -> None:
+def write(modules: dict[str, tuple[str, bool]], folder: Path) -> None:
     code, rows, at = [], [], 0
-    for name, module in modules:
-        source = Path(module.__file__).read_bytes()
+    for name, (source, is_package) in modules.items():
         # Without assertions and docstrings; the name stands in traces and must not name the machine.
         data = marshal.dumps(compile(source, f"<frozen {name}>", "exec", dont_inherit=True, optimize=2))
-        rows.append(f'    {{"{name}", keystart_frozen_code + {at}, {len(data)}, {int(module.__path__ is not None)}, NULL}},')
+        rows.append(f'    {{"{name}", keystart_frozen_code + {at}, {len(data)}, {int(is_package)}, NULL}},')
         code.append(data)
         at += len(data)
     (folder / "frozen.bin").write_bytes(b"".join(code))

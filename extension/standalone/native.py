@@ -1,4 +1,4 @@
-"""Writes the C of the module `_native`, through which Python calls the core that is linked in: cffi's API mode."""
+"""Writes the C of the module `_keystart_native`, through which Python calls the core that is linked in: cffi's API mode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> int:
     for header in HEADERS:
         # cffi reads declarations only.
         builder.cdef(re.sub(r"^#.*$", "", (root / header).read_text(), flags=re.MULTILINE))
-    builder.set_source("keystart_extension._native", '#include "keystart_extension.h"')
+    builder.set_source("_keystart_native", '#include "keystart_extension.h"')
     builder.emit_c_code(sys.argv[1])
     return 0
 
