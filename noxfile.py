@@ -23,6 +23,10 @@ NODE_RUNTIME = ROOT / "tests/e2e/runtimes/node"
 PACKAGE_TOOLS = ROOT / "tests/packages/tools"
 # One folder for everything that cargo builds: a second one would compile every crate again.
 os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
+# A panic names its source file: without this a library would name the home of whoever built it. The same for every
+# session, because other flags would compile every crate again.
+_CARGO_HOME = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
+os.environ.setdefault("RUSTFLAGS", f"--remap-path-prefix={_CARGO_HOME}=/cargo")
 
 
 @nox.session
@@ -30,7 +34,7 @@ def test(session: nox.Session) -> None:
     """Everything that a change must pass: the sessions from build to e2e, one after the other."""
     readers, whole = (
         ("core", "node", "ruby", "python"),
-        ("extension", "conformance", "writer", "changing", "docs", "e2e"),
+        ("extension", "conformance", "writer", "changing", "docs", "standalone", "e2e"),
     )
     for name in ("build", "lint", *readers, *whole):
         session.notify(name)
@@ -157,6 +161,18 @@ def fuzz(session: nox.Session) -> None:
 def fuzz_core(session: nox.Session) -> None:
     """Fuzz each parser of the core by coverage; `-- --seconds N` for each of them (60 when left out)."""
     session.run("python", "core/fuzz/run.py", *session.posargs)
+
+
+@nox.session
+def standalone(session: nox.Session) -> None:
+    """Build the layer's executable into build/standalone/, and run it in an empty root; needs Debian 12."""
+    if "ID=debian" not in Path("/etc/os-release").read_text() or not Path("/usr/bin/python3.11").exists():
+        session.warn(
+            "not built: the executable is linked from what Debian 12 has (apt-get install python3.11 libpython3.11-dev)"
+        )
+        return
+    session.run("python", "extension/standalone/build.py")
+    session.run("pytest", "tests/standalone", *session.posargs)
 
 
 @nox.session

@@ -1,7 +1,7 @@
 """Builds the executable of the layer: the extension with the interpreter inside, one static file.
 
-The core is linked from Rust, the interpreter from Debian's libpython, cffi's backend from cffi's own source, and the Python
-code is frozen (freeze.py). Exit codes: 0 built, 1 something is missing or could not be built.
+The core is linked from Rust, the interpreter from Debian's libpython, cffi's backend from cffi's own source, and the
+Python code is frozen (freeze.py). Exit codes: 0 built, 1 something is missing or could not be built.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _check(target: Target) -> None:
     missing = [package for file, package in needed.items() if not Path(file).exists()]
     if missing:
         cross = "" if target.is_native else f"dpkg --add-architecture {target.architecture}; "
-        raise Failed(f"this needs Debian 12's {' '.join(missing)}: {cross}apt-get install {' '.join(missing)}")
+        raise Failed(
+            f"this needs Debian 12's {' '.join(missing)}: {cross}apt-get install {' '.join(missing)}"
+        )
     if not _has_standard_library(target):
         raise Failed(f"Rust has no standard library for {target.rust}: rustup target add {target.rust}")
 
@@ -109,12 +111,16 @@ def _freeze(folder: Path) -> None:
     path = [ROOT / "bindings/python/src", ROOT / "extension/src", Path(yaml.__file__).parents[1]]
     options = [f"--path={entry}" for entry in path]
     # The order of a frozen set's items is that of their hashes.
-    frozen = run([f"/usr/bin/{PYTHON}", HERE / "freeze.py", *options, f"--output={folder}"], {"PYTHONHASHSEED": "0"})
+    frozen = run(
+        [f"/usr/bin/{PYTHON}", HERE / "freeze.py", *options, f"--output={folder}"], {"PYTHONHASHSEED": "0"}
+    )
     listed = HERE / "frozen.txt"
     if os.environ.get("KEYSTART_WRITE_FROZEN"):
         listed.write_text(frozen)
     if listed.read_text() != frozen:
-        raise Failed(f"{listed.name} is not what is frozen; KEYSTART_WRITE_FROZEN=1 writes it anew:\n{frozen}")
+        raise Failed(
+            f"{listed.name} is not what is frozen; KEYSTART_WRITE_FROZEN=1 writes it anew:\n{frozen}"
+        )
 
 
 def _cffi(folder: Path) -> Path:
@@ -127,7 +133,13 @@ def _cffi(folder: Path) -> Path:
     if not source.exists():
         requirement = folder / "cffi.txt"
         requirement.write_text(pinned[0] + "\n")
-        options = ["--quiet", "--no-deps", "--no-binary=:all:", "--require-hashes", f"--requirement={requirement}"]
+        options = [
+            "--quiet",
+            "--no-deps",
+            "--no-binary=:all:",
+            "--require-hashes",
+            f"--requirement={requirement}",
+        ]
         run([sys.executable, "-m", "pip", "download", *options, f"--dest={folder}"])
         with tarfile.open(folder / f"{source.name}.tar.gz") as archive:
             archive.extractall(folder, filter="data")
@@ -136,18 +148,28 @@ def _cffi(folder: Path) -> Path:
 
 def _link(target: Target, folder: Path, sources: list[Path], core: Path) -> Path:
     compiler = f"{target.triplet}-gcc"
+    options: list[str | Path]
     include = [f"/usr/include/{PYTHON}", ROOT / "core/include", ROOT / "extension/core/include"]
     ours = [HERE / "main.c", HERE / "builtin.c"]
-    options = ["-c", "-O2", "-fPIE", "-ffunction-sections", "-fdata-sections", *(f"-I{path}" for path in include)]
+    options = [
+        "-c",
+        "-O2",
+        "-fPIE",
+        "-ffunction-sections",
+        "-fdata-sections",
+        *(f"-I{path}" for path in include),
+    ]
     # No path of this machine in the file, so that it is the same wherever it is built.
     options += [f"-ffile-prefix-map={ROOT}=.", f"-ffile-prefix-map={folder}=."]
     for source in (*ours, folder / "frozen.c", folder / "native.c", *sources):
         strict = ["-Wall", "-Wextra", "-Werror"] if source in ours else []
         libffi = ["-DFFI_BUILDING=1"] if source in sources else []
         run([compiler, *options, *strict, *libffi, source, "-o", folder / f"{source.stem}.o"], folder=folder)
-    objects = [folder / f"{source.stem}.o" for source in (*ours, folder / "frozen.c", folder / "native.c", *sources)]
+    objects = [
+        folder / f"{source.stem}.o" for source in (*ours, folder / "frozen.c", folder / "native.c", *sources)
+    ]
     executable = folder / "keystart"
-    libraries = [_libpython(target), core, "-lffi", "-lz", "-lm"]
+    libraries: list[str | Path] = [_libpython(target), core, "-lffi", "-lz", "-lm"]
     options = ["-static-pie", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-z,now"]
     run([compiler, *options, "-o", executable, *objects, *libraries])
     return executable
@@ -159,7 +181,11 @@ def run(command: list[str | Path], environment: dict[str, str] | None = None, fo
     if program is None:
         raise Failed(f"{command[0]} is not installed")
     done = subprocess.run(
-        [program, *command[1:]], cwd=folder, env={**os.environ, **(environment or {})}, capture_output=True, text=True
+        [program, *command[1:]],
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
     )
     if done.returncode != 0:
         words = " ".join(str(word) for word in command)

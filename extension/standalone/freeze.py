@@ -1,6 +1,6 @@
 """Freezes the program and what it imports for the layer's executable. Run by the very Python that is linked in.
 
-Writes frozen.bin, the code of all modules one after the other, and frozen.c, the table that the interpreter looks them up in.
+Writes frozen.bin, the code of all modules one after the other, and frozen.c, the table that the interpreter looks in.
 What is frozen is found by following each import of the code; what is left out on purpose stands in _ABSENT.
 """
 
@@ -11,8 +11,9 @@ import marshal
 import sys
 from modulefinder import ModuleFinder
 from pathlib import Path
+from typing import Any
 
-# What some module imports and the executable does not need, by the reason. All but `ssl` is imported late or tried only.
+# What some module imports and the executable does not need, by the reason. Nearly all is imported late, or tried only.
 _ABSENT = {
     "there is no TLS for Python in a static executable; the core fetches": (
         "boto3 keystart_extension.sources.boto3 keystart.mtls ssl"
@@ -29,7 +30,9 @@ _ABSENT = {
         "ast dataclasses doctest inspect linecache logging pdb pickle pprint py_compile pydoc tokenize traceback "
         "tracemalloc unittest"
     ),
-    "for packages on a disk": "email importlib.abc importlib.metadata importlib.readers importlib.resources importlib.util",
+    "for packages on a disk": (
+        "email importlib.abc importlib.metadata importlib.readers importlib.resources importlib.util"
+    ),
     "for other systems": "_winapi encodings.mbcs msvcrt nt winreg",
 }
 # The library of each package is the one that is linked in: the extension's has all that the reader's has.
@@ -60,12 +63,13 @@ def find(path: list[str]) -> dict[str, tuple[str, bool]]:
         parent, _, child = entry.rpartition(".")
         if parent:
             finder.import_hook(parent, None, [child])
+    modules: dict[str, Any] = finder.modules  # whose type does not say what a module has here
     sources = {
         name: (Path(module.__file__).read_text(), module.__path__ is not None)
-        for name, module in finder.modules.items()
+        for name, module in modules.items()
         if module.__code__ is not None and not name.startswith(NATIVE)
     }
-    return dict(sorted((sources | {name: (_NATIVE, False) for name in NATIVE}).items()))
+    return dict(sorted((sources | dict.fromkeys(NATIVE, (_NATIVE, False))).items()))
 
 
 def write(modules: dict[str, tuple[str, bool]], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writes the C of the module `_keystart_native`, through which Python calls the core that is linked in: cffi's API mode."""
+"""Writes the C of the module `_keystart_native`, by which Python calls the core: cffi's API mode."""
 
 from __future__ import annotations
 

@@ -169,8 +169,13 @@ def _pull(arguments: argparse.Namespace) -> int:
     from .configuration import ConfigurationError
     from .log import Log
     from .publish import Failed, give_up, publish, wipe
-    from .sources import boto3
+    from .sources import WITHOUT_BOTO3
     from .store import Writer
+
+    try:
+        from .sources.boto3 import fetch as fetch_with_boto3
+    except ModuleNotFoundError:
+        return _fail(WITHOUT_BOTO3)
 
     log = Log.from_environment(os.environ)
     try:
@@ -180,7 +185,7 @@ def _pull(arguments: argparse.Namespace) -> int:
         return _fail(str(error))
     log.info(f"fetching {len(plan.entries)} entries of {plan.source_file}")
     try:
-        fetch = partial(boto3.fetch, plan, log, arguments.profile)
+        fetch = partial(fetch_with_boto3, plan, log, arguments.profile)
         publish(plan, writer, log, fetch, time.monotonic())
     except Failed as failed:
         give_up(failed, writer, plan, log)

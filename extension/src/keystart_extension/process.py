@@ -17,7 +17,7 @@ from .core import ApiError
 from .extensions_api import ExtensionsApi
 from .log import Log
 from .publish import Failed, give_up, publish, wipe
-from .sources import native
+from .sources import WITHOUT_BOTO3, native
 from .start import Begun
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
@@ -171,9 +171,12 @@ def _source(environ: Mapping[str, str]) -> Callable[[Plan, Log], Fetched]:
     # Lambda has no instance metadata. Without credentials boto3 would ask for it, and hang instead of saying so.
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     # Imported here: it costs 220-440 ms, and whoever registered before has the runtime starting meanwhile.
-    from .sources import boto3
+    try:
+        from .sources.boto3 import fetch
+    except ModuleNotFoundError:
+        raise Failed("Extension.ConfigurationInvalid", f"KEYSTART_SOURCE: {WITHOUT_BOTO3}") from None
 
-    return boto3.fetch
+    return fetch
 
 
 def _told(bug: Exception) -> str:

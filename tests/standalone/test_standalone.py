@@ -1,0 +1,120 @@
+"""Takes the layer's executable through its life where nothing but itself is there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from cloud import Cloud
+
+from .conftest import EXECUTABLE, Sandbox
+
+INLINE = {"KEYSTART_SECRETS": "db=prod/db,tls/key=prod/key"}
+# What reaches an extension from a function's own configuration, and what the C library reads before main.
+HOSTILE = {
+    **dict.fromkeys(("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONPLATLIBDIR"), "/tmp"),
+    **dict.fromkeys(("PYTHONVERBOSE", "PYTHONINSPECT", "PYTHONPROFILEIMPORTTIME", "PYTHONDEVMODE"), "1"),
+    **dict.fromkeys(("LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "LOCPATH", "GCONV_PATH"), "/tmp/x.so"),
+    "GLIBC_TUNABLES": "glibc.malloc.arena_max=64:glibc.malloc.check=3:glibc.malloc.perturb=255",
+    **{"MALLOC_ARENA_MAX": "64", "MALLOC_TOP_PAD_": "1", "MALLOC_PERTURB_": "255", "MALLOC_CHECK_": "3"},
+    **{"RES_OPTIONS": "attempts:9 timeout:30", "HOSTALIASES": "/tmp/hosts", "LOCALDOMAIN": "example.org"},
+    **{"LC_ALL": "tr_TR.ISO-8859-9", "LANG": "xx", "TZ": "/tmp/zone", "HOME": "/nowhere"},
+}
+
+
+class Life:
+    """One start up to `next`, what was published, and the end at SHUTDOWN."""
+
+    def __init__(self, sandbox: Sandbox, cloud: Cloud, variables: dict[str, str]) -> None:
+        cloud.begin()
+        address = {**cloud.variables(), "AWS_CA_BUNDLE": "/opt/authority.pem"}
+        process = sandbox.start([], {**address, **variables})
+        self.ready = cloud.waits(20)
+        store = Path(f"/proc/{process.pid}/root/tmp/keystart/current")
+        self.manifest = json.loads((store / "manifest.json").read_text()) if self.ready else {}
+        folder = store / "secrets"
+        self.values = {
+            str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()
+        }
+        self.owner = folder.stat().st_uid if self.ready else -1
+        (cloud.shut_down if self.ready else process.kill)()
+        _, said = process.communicate(timeout=20)
+        # The shell that makes the sandbox is told of LD_PRELOAD too.
+        self.said = "".join(
+            line for line in said.splitlines(keepends=True) if not line.startswith("ERROR: ld.so")
+        )
+        self.code = process.returncode
+        self.events = dict(cloud.events)
+
+
+def test_version_and_help_need_nothing(sandbox: Sandbox) -> None:
+    assert sandbox.run("--version") == (0, "keystart 0.1.0\n", "")
+    code, out, error = sandbox.run("--help")
+    assert (code, error) == (0, "")
+    assert out.startswith("usage: keystart ")
+
+
+@pytest.mark.parametrize("hostile", [{}, HOSTILE], ids=["as in Lambda", "hostile"])
+def test_a_life_in_an_empty_root(sandbox: Sandbox, cloud: Cloud, hostile: dict[str, str]) -> None:
+    life = Life(sandbox, cloud, {**hostile, **INLINE})
+    assert (life.code, life.values) == (0, {"db": "x" * 100, "tls/key": "x" * 100}), life.said
+    assert life.owner == 65534
+    assert life.said.startswith("[keystart] INFO  published 2 secrets as generation 1 in ")
+    assert len(life.said.splitlines()) == 1
+    assert list(life.events) == ["register", "next"]
+
+
+@pytest.mark.parametrize("file", ["keystart.json", "keystart.yaml", "config.yaml"])
+def test_each_form_of_a_configuration_is_read_from_the_function(
+    sandbox: Sandbox, cloud: Cloud, file: str
+) -> None:
+    theirs = {"SecretManagers": [{"secrets": [{"secretname": "prod/db", "filename": "db"}]}]}
+    document = theirs if file == "config.yaml" else {"version": 1, "secrets": {"db": "prod/db"}}
+    (sandbox.root / "var/task" / file).write_text(json.dumps(document))
+    life = Life(sandbox, cloud, {})
+    assert (life.code, life.values) == (0, {"db": "x" * 100}), life.said
+
+
+def test_a_wrong_configuration_ends_the_start_with_its_reason(sandbox: Sandbox, cloud: Cloud) -> None:
+    (sandbox.root / "var/task/keystart.yaml").write_text("version: 1\nsecrts: {}\n")
+    code, _, error = sandbox.run(**{**cloud.variables(), "AWS_CA_BUNDLE": "/opt/authority.pem"})
+    assert code == 1
+    assert (
+        '/var/task/keystart.yaml:2:1: The configuration has no key "secrts". Did you mean "secrets"?' in error
+    )
+    assert list(cloud.events) == ["register", "error"]
+
+
+def test_boto3_is_refused_with_the_cure(sandbox: Sandbox, cloud: Cloud) -> None:
+    cure = "There is no boto3 here; the layer comes without it."
+    variables = {**cloud.variables(), **INLINE, "KEYSTART_SOURCE": "boto3"}
+    code, _, error = sandbox.run(**variables)
+    assert (code, error.splitlines()[0].partition(" Use ")[0]) == (
+        1,
+        f"[keystart] ERROR KEYSTART_SOURCE: {cure}",
+    )
+    (sandbox.root / "var/task/keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
+    code, _, error = sandbox.run("pull", "/var/task/keystart.yaml")
+    assert (code, error.partition(" Use ")[0]) == (1, f"keystart: {cure}")
+
+
+def test_the_commands_for_people_work(sandbox: Sandbox) -> None:
+    (sandbox.root / "var/task/keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
+    assert sandbox.run("check", "/var/task/keystart.yaml")[0] == 0
+    code, out, _ = sandbox.run("compile", "/var/task/keystart.yaml", "-o", "-")
+    assert (code, json.loads(out)["secrets"]) == (0, {"db": {"secret": "prod/db"}})
+    code, _, error = sandbox.run("ls")
+    assert (code, error.startswith("keystart: There is no store at /tmp/keystart.")) == (1, True)
+
+
+def test_the_file_needs_no_other_and_names_no_machine() -> None:
+    headers = subprocess.run(
+        ["readelf", "-lW", EXECUTABLE], capture_output=True, text=True, check=True
+    ).stdout
+    assert "INTERP" not in headers
+    assert "Elf file type is DYN" in headers  # so that its addresses are random
+    code = EXECUTABLE.read_bytes()
+    assert b"/.cargo/registry" not in code
+    assert str(EXECUTABLE.parents[3]).encode() not in code
