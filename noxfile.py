@@ -56,7 +56,13 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", "--quiet", *(["--fix"] if fix else []), ".")
     session.run("mypy", "noxfile.py", "bindings/python/src", "bindings/python/tests")
     session.run(
-        "mypy", "extension/src", "extension/tests", "benchmarks", "core/fuzz", "tests/test_versions.py"
+        "mypy",
+        "extension/src",
+        "extension/standalone",
+        "extension/tests",
+        "benchmarks",
+        "core/fuzz",
+        "tests/test_versions.py",
     )
     # One by one: several have a conftest.py, and mypy would take them for the same module.
     for folder in sorted(path.name for path in (ROOT / "tests").iterdir() if any(path.glob("*.py"))):

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -175,7 +176,7 @@ def _link(target: Target, folder: Path, sources: list[Path], core: Path) -> Path
     return executable
 
 
-def run(command: list[str | Path], environment: dict[str, str] | None = None, folder: Path = ROOT) -> str:
+def run(command: Sequence[str | Path], environment: dict[str, str] | None = None, folder: Path = ROOT) -> str:
     """Gives what a command printed; raises `Failed` with all that it said."""
     program = shutil.which(command[0])
     if program is None:

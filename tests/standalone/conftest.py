@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,7 @@ class Sandbox:
         shutil.copy2(EXECUTABLE, root / "opt/extensions/keystart")
 
     def start(self, arguments: Sequence[str], variables: dict[str, str]) -> subprocess.Popen[str]:
-        command = [
+        command: list[str | Path] = [
             "unshare",
             "-m",
             "sh",
@@ -74,7 +74,7 @@ def sandbox(tmp_path: Path) -> Sandbox:
 
 
 @pytest.fixture
-def cloud(sandbox: Sandbox, tmp_path: Path) -> Iterator[Cloud]:
+def cloud(sandbox: Sandbox, tmp_path: Path) -> Cloud:
     made = Cloud(tmp_path, latency=0.0)
     shutil.copy2(tmp_path / "authority.pem", sandbox.root / "opt/authority.pem")
-    yield made
+    return made
