@@ -182,6 +182,13 @@ def standalone(session: nox.Session) -> None:
 
 
 @nox.session
+def layer(session: nox.Session) -> None:
+    """Build the layer's zip into dist/, with SHA-256 and SBOM; `-- --arch arm64` for the other architecture."""
+    node_reader(session)
+    session.run("python", "extension/standalone/layer.py", *session.posargs)
+
+
+@nox.session
 def e2e(session: nox.Session) -> None:
     """Run the extension and functions in three languages in a simulator of Lambda."""
     node_reader(session)

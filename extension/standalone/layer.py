@@ -1,0 +1,171 @@
+"""Builds the layer into dist/: the executable, the readers of all languages, what they are made of, in one zip.
+
+The zip is the same bytes from the same sources. Beside it lie its SHA-256 and an SBOM (CycloneDX). Exit codes: 0 built,
+1 something is missing or could not be built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import re
+import shutil
+import sys
+import tarfile
+import tempfile
+import zipfile
+from pathlib import Path
+
+from build import ROOT, TARGETS, Failed, Target, build, run
+
+DIST = ROOT / "dist"
+# What Lambda offers; one library of the core serves all of them, cffi's backend is made for each.
+PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+# Amazon Linux 2 has 2.26; cffi's wheels and Rust's own library ask for 2.17.
+GLIBC = "2.17"
+LARGEST_ZIP, LARGEST = 10_000_000, 25_000_000  # B10 of docs/performance.md
+_WHEN = (1980, 1, 1, 0, 0, 0)  # the first that a zip can tell
+# What of Debian is inside the executable.
+_LINKED = ("libc6-dev", "libpython3.11-dev", "libffi-dev", "zlib1g-dev")
+
+
+def main() -> int:
+    """Runs the command and gives its exit code."""
+    native = next((target.name for target in TARGETS.values() if target.is_native), None)
+    parser = argparse.ArgumentParser(prog="./dev layer --", description=__doc__)
+    parser.add_argument("--arch", choices=TARGETS, default=native, help="default: that of this machine")
+    target = TARGETS[parser.parse_args().arch]
+    try:
+        with tempfile.TemporaryDirectory(prefix="keystart-layer-") as folder:
+            content = Path(folder) / "opt"
+            _fill(content, target, Path(folder))
+            path = _pack(content, target)
+    except Failed as failure:
+        print(f"layer: {failure}", file=sys.stderr)
+        return 1
+    unzipped = sum(info.file_size for info in zipfile.ZipFile(path).infolist())
+    print(f"{path.stat().st_size:>10,}  {path.relative_to(ROOT)}\n{unzipped:>10,}  unzipped")
+    return 0
+
+
+def _fill(content: Path, target: Target, temporary: Path) -> None:
+    _say(f"the executable for {target.name}")
+    (content / "extensions").mkdir(parents=True)
+    shutil.copy(build(target), content / "extensions/keystart")
+    _say("the readers")
+    _python(content / "python", target, temporary)
+    _node(content / "nodejs/node_modules/keystart", temporary)
+    shutil.copytree(ROOT / "bindings/ruby/lib", content / "ruby/lib")
+    _licences(content / "share/keystart")
+
+
+def _python(folder: Path, target: Target, temporary: Path) -> None:
+    wheels = temporary / "wheels"
+    options = ["--release", "--zig", "--compatibility", f"manylinux_{GLIBC.replace('.', '_')}", "--target", target.rust]
+    run(["maturin", "build", "--quiet", *options, "--out", wheels], folder=ROOT / "bindings/python")
+    requirement = temporary / "cffi.txt"
+    requirement.write_text(_pinned("cffi"))
+    platforms = [f"--platform=manylinux{name}_{target.machine}" for name in ("2014", "_2_17")]
+    for version in PYTHONS:
+        python = [f"--python-version={version}", "--implementation=cp", "--only-binary=:all:", *platforms]
+        options = ["--quiet", "--no-deps", "--require-hashes", f"--requirement={requirement}", f"--dest={wheels}"]
+        run([sys.executable, "-m", "pip", "download", *options, *python])
+    for wheel in sorted(wheels.iterdir()):
+        with zipfile.ZipFile(wheel) as archive:
+            # Of cffi only what a start loads: its other half is for those who build.
+            wanted = "keystart/" if wheel.name.startswith("keystart") else "_cffi_backend."
+            archive.extractall(folder, [name for name in archive.namelist() if name.startswith(wanted)])
+
+
+def _pinned(package: str) -> str:
+    lock = (ROOT / "requirements.lock").read_text()
+    found = re.search(rf"^{package}==(\S+)(?: \\\n +--hash=\S+)+", lock, re.MULTILINE)
+    if found is None:
+        raise Failed(f"requirements.lock does not pin {package}: ./dev nox -s lock")
+    return found[0] + "\n"
+
+
+def _node(folder: Path, temporary: Path) -> None:
+    name = run(["npm", "pack", "--silent", "--pack-destination", temporary], folder=ROOT / "bindings/node").split()[-1]
+    with tarfile.open(temporary / name) as archive:
+        archive.extractall(temporary / "npm", filter="data")
+    shutil.copytree(temporary / "npm/package", folder)
+
+
+def _licences(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "LICENSE", folder / "LICENSE")
+    for package in _LINKED:
+        source = Path(f"/usr/share/doc/{package}/copyright")
+        if not source.exists():
+            raise Failed(f"{source} is missing, and with it the licence of what is linked in")
+        shutil.copy(source, folder / f"{package}.txt")
+    components = "\n".join(f"{one['name']} {one['version']}  {one['licence']}" for one in _components())
+    (folder / "components.txt").write_text(f"What extensions/keystart is made of, and under which licence:\n\n{components}\n")
+
+
+def _components() -> list[dict[str, str]]:
+    """Name, version, licence and purl of all that is inside the executable."""
+    crates = run(
+        ["cargo", "tree", "--package", "keystart-extension-core", "--edges", "normal", "--prefix", "none",
+         "--no-dedupe", "--format", "{p}|{l}"]
+    )  # fmt: skip
+    found = []
+    for line in sorted(set(crates.splitlines())):
+        package, licence = line.split("|")
+        name, version = package.split()[:2]
+        version = version.removeprefix("v")
+        found.append({"name": name, "version": version, "licence": licence, "purl": f"pkg:cargo/{name}@{version}"})
+    for name, licence in (("cffi", "MIT"), ("pyyaml", "MIT")):
+        version = _pinned(name).split()[0].partition("==")[2]
+        found.append({"name": name, "version": version, "licence": licence, "purl": f"pkg:pypi/{name}@{version}"})
+    for name in _LINKED:
+        version = run(["dpkg-query", "--show", "--showformat=${Version}", name])
+        licence = f"share/keystart/{name}.txt"
+        found.append({"name": name, "version": version, "licence": licence, "purl": f"pkg:deb/debian/{name}@{version}"})
+    return found
+
+
+def _pack(content: Path, target: Target) -> Path:
+    version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
+    assert version is not None
+    DIST.mkdir(exist_ok=True)
+    path = DIST / f"keystart-layer-{version[1]}-{target.name}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for file in sorted(file for file in content.rglob("*") if file.is_file()):
+            info = zipfile.ZipInfo(str(file.relative_to(content)), _WHEN)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            # Executed by Lambda, and read by whoever the function runs as.
+            mode = 0o755 if info.filename.startswith("extensions/") else 0o644
+            info.external_attr = (0o100000 | mode) << 16
+            info.create_system = 3  # Unix: otherwise no mode is read
+            archive.writestr(info, file.read_bytes())
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_suffix(".zip.sha256").write_text(f"{digest}  {path.name}\n")
+    path.with_suffix(".cdx.json").write_text(json.dumps(_sbom(path.name, version[1], digest), indent=2) + "\n")
+    return path
+
+
+def _sbom(name: str, version: str, digest: str) -> dict[str, object]:
+    """CycloneDX 1.5. Without a time and a serial number, so that it is the same bytes too."""
+    layer = {"type": "application", "name": name, "version": version, "hashes": [{"alg": "SHA-256", "content": digest}]}
+    components = [
+        {
+            "type": "library",
+            "name": one["name"],
+            "version": one["version"],
+            "purl": one["purl"],
+            "licenses": [{"license": {"name": one["licence"]}}],
+        }
+        for one in _components()
+    ]
+    return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "metadata": {"component": layer}, "components": components}
+
+
+def _say(what: str) -> None:
+    print(f"layer: {what}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
