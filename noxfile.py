@@ -177,7 +177,7 @@ def standalone(session: nox.Session) -> None:
             "not built: the executable is linked from what Debian 12 has (apt-get install python3.11 libpython3.11-dev)"
         )
         return
-    session.run("python", "extension/standalone/build.py")
+    session.run("python", "extension/standalone/executable.py")
     session.run("pytest", "tests/standalone", *session.posargs)
 
 

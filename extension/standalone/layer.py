@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from build import ROOT, TARGETS, Failed, Target, build, run
+from executable import ROOT, TARGETS, Failed, Target, build, run
 
 DIST = ROOT / "dist"
 # What Lambda offers; one library of the core serves all of them, cffi's backend is made for each.
@@ -41,10 +41,12 @@ def main() -> int:
             content = Path(folder) / "opt"
             _fill(content, target, Path(folder))
             path = _pack(content, target)
+        unzipped = sum(info.file_size for info in zipfile.ZipFile(path).infolist())
+        if path.stat().st_size > LARGEST_ZIP or unzipped > LARGEST:
+            raise Failed(f"{path.name} is too large: {path.stat().st_size:,} bytes, {unzipped:,} unzipped")
     except Failed as failure:
         print(f"layer: {failure}", file=sys.stderr)
         return 1
-    unzipped = sum(info.file_size for info in zipfile.ZipFile(path).infolist())
     print(f"{path.stat().st_size:>10,}  {path.relative_to(ROOT)}\n{unzipped:>10,}  unzipped")
     return 0
 
@@ -62,14 +64,27 @@ def _fill(content: Path, target: Target, temporary: Path) -> None:
 
 def _python(folder: Path, target: Target, temporary: Path) -> None:
     wheels = temporary / "wheels"
-    options = ["--release", "--zig", "--compatibility", f"manylinux_{GLIBC.replace('.', '_')}", "--target", target.rust]
+    options = [
+        "--release",
+        "--zig",
+        "--compatibility",
+        f"manylinux_{GLIBC.replace('.', '_')}",
+        "--target",
+        target.rust,
+    ]
     run(["maturin", "build", "--quiet", *options, "--out", wheels], folder=ROOT / "bindings/python")
     requirement = temporary / "cffi.txt"
     requirement.write_text(_pinned("cffi"))
     platforms = [f"--platform=manylinux{name}_{target.machine}" for name in ("2014", "_2_17")]
     for version in PYTHONS:
         python = [f"--python-version={version}", "--implementation=cp", "--only-binary=:all:", *platforms]
-        options = ["--quiet", "--no-deps", "--require-hashes", f"--requirement={requirement}", f"--dest={wheels}"]
+        options = [
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            f"--requirement={requirement}",
+            f"--dest={wheels}",
+        ]
         run([sys.executable, "-m", "pip", "download", *options, *python])
     for wheel in sorted(wheels.iterdir()):
         with zipfile.ZipFile(wheel) as archive:
@@ -87,7 +102,9 @@ def _pinned(package: str) -> str:
 
 
 def _node(folder: Path, temporary: Path) -> None:
-    name = run(["npm", "pack", "--silent", "--pack-destination", temporary], folder=ROOT / "bindings/node").split()[-1]
+    name = run(
+        ["npm", "pack", "--silent", "--pack-destination", temporary], folder=ROOT / "bindings/node"
+    ).split()[-1]
     with tarfile.open(temporary / name) as archive:
         archive.extractall(temporary / "npm", filter="data")
     shutil.copytree(temporary / "npm/package", folder)
@@ -102,7 +119,8 @@ def _licences(folder: Path) -> None:
             raise Failed(f"{source} is missing, and with it the licence of what is linked in")
         shutil.copy(source, folder / f"{package}.txt")
     components = "\n".join(f"{one['name']} {one['version']}  {one['licence']}" for one in _components())
-    (folder / "components.txt").write_text(f"What extensions/keystart is made of, and under which licence:\n\n{components}\n")
+    title = "What extensions/keystart is made of, and under which licence:"
+    (folder / "components.txt").write_text(f"{title}\n\n{components}\n")
 
 
 def _components() -> list[dict[str, str]]:
@@ -116,14 +134,20 @@ def _components() -> list[dict[str, str]]:
         package, licence = line.split("|")
         name, version = package.split()[:2]
         version = version.removeprefix("v")
-        found.append({"name": name, "version": version, "licence": licence, "purl": f"pkg:cargo/{name}@{version}"})
+        found.append(
+            {"name": name, "version": version, "licence": licence, "purl": f"pkg:cargo/{name}@{version}"}
+        )
     for name, licence in (("cffi", "MIT"), ("pyyaml", "MIT")):
         version = _pinned(name).split()[0].partition("==")[2]
-        found.append({"name": name, "version": version, "licence": licence, "purl": f"pkg:pypi/{name}@{version}"})
+        found.append(
+            {"name": name, "version": version, "licence": licence, "purl": f"pkg:pypi/{name}@{version}"}
+        )
     for name in _LINKED:
         version = run(["dpkg-query", "--show", "--showformat=${Version}", name])
         licence = f"share/keystart/{name}.txt"
-        found.append({"name": name, "version": version, "licence": licence, "purl": f"pkg:deb/debian/{name}@{version}"})
+        found.append(
+            {"name": name, "version": version, "licence": licence, "purl": f"pkg:deb/debian/{name}@{version}"}
+        )
     return found
 
 
@@ -143,13 +167,20 @@ def _pack(content: Path, target: Target) -> Path:
             archive.writestr(info, file.read_bytes())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".zip.sha256").write_text(f"{digest}  {path.name}\n")
-    path.with_suffix(".cdx.json").write_text(json.dumps(_sbom(path.name, version[1], digest), indent=2) + "\n")
+    path.with_suffix(".cdx.json").write_text(
+        json.dumps(_sbom(path.name, version[1], digest), indent=2) + "\n"
+    )
     return path
 
 
 def _sbom(name: str, version: str, digest: str) -> dict[str, object]:
     """CycloneDX 1.5. Without a time and a serial number, so that it is the same bytes too."""
-    layer = {"type": "application", "name": name, "version": version, "hashes": [{"alg": "SHA-256", "content": digest}]}
+    layer = {
+        "type": "application",
+        "name": name,
+        "version": version,
+        "hashes": [{"alg": "SHA-256", "content": digest}],
+    }
     components = [
         {
             "type": "library",
@@ -160,7 +191,14 @@ def _sbom(name: str, version: str, digest: str) -> dict[str, object]:
         }
         for one in _components()
     ]
-    return {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "metadata": {"component": layer}, "components": components}
+    metadata = {"component": layer}
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": metadata,
+        "components": components,
+    }
 
 
 def _say(what: str) -> None:
