@@ -90,7 +90,9 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             # Of cffi only what a start loads: its other half is for those who build.
             wanted = "keystart/" if wheel.name.startswith("keystart") else "_cffi_backend."
-            archive.extractall(folder, [name for name in archive.namelist() if name.startswith(wanted)])
+            for name in archive.namelist():
+                if name.startswith(wanted):
+                    archive.extract(name, folder)
 
 
 def _pinned(package: str) -> str:
@@ -153,7 +155,8 @@ def _components() -> list[dict[str, str]]:
 
 def _pack(content: Path, target: Target) -> Path:
     version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
-    assert version is not None
+    if version is None:
+        raise Failed("Cargo.toml has no version")
     DIST.mkdir(exist_ok=True)
     path = DIST / f"keystart-layer-{version[1]}-{target.name}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
