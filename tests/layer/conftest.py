@@ -14,6 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks/cold_start"))  # Secrets Manager with TLS, and the Extensions API
+sys.path.insert(0, str(ROOT / "tests/packages"))  # the interpreters of this machine
 from cloud import Cloud  # noqa: E402
 
 EXECUTABLE = ROOT / "build/standalone" / platform.machine() / "keystart"

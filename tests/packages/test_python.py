@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from installed import CONSUMERS, Installed, example, run
+from interpreters import VERSIONS, interpreter
 
 Package = Callable[[str], Path]
 
-VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # What 3.10's wheels of cffi begin with; pyproject.toml promises it.
 OLDEST_CFFI = "1.15.0"
-
-
-def interpreter(version: str) -> str | None:
-    """A CPython that works and can make environments: on the PATH, or where pyenv puts them."""
-    candidates = [
-        shutil.which(f"python{version}"),
-        *Path.home().glob(f".pyenv/versions/{version}.*/bin/python"),
-    ]
-    check = f"import ensurepip, sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != '{version}')"
-    for candidate in candidates:
-        if candidate and subprocess.run([candidate, "-I", "-c", check], capture_output=True).returncode == 0:
-            return str(candidate)
-    return None
 
 
 def environment(folder: Path, version: str, *packages: str | Path, **variables: str) -> Path:
