@@ -172,7 +172,7 @@ def fuzz_core(session: nox.Session) -> None:
 @nox.session
 def layer(session: nox.Session) -> None:
     """Build the layer into dist/ and try it in an empty root, on Debian 12; `-- --arch arm64` only builds that one."""
-    if "bookworm" not in Path("/etc/os-release").read_text():
+    if not is_debian_12():
         session.warn("the layer is not built: its executable is linked from the packages of Debian 12")
         return
     node_reader(session)
@@ -217,7 +217,11 @@ def demo(session: nox.Session) -> None:
     build(session)
     node_reader(session)
     node_runtime(session)
-    session.run("python", "-m", "demo", *session.posargs, env={"PYTHONPATH": "tests/e2e"})
+    which = []
+    if is_debian_12():
+        session.run("python", "extension/standalone/executable.py", silent=True)
+        which = ["--extension", str(next((ROOT / "build/standalone").glob("*/keystart")))]
+    session.run("python", "-m", "demo", *which, *session.posargs, env={"PYTHONPATH": "tests/e2e"})
 
 
 @nox.session
@@ -235,6 +239,12 @@ def lock(session: nox.Session) -> None:
         "uv", "pip", "compile", "--quiet", *arguments, *session.posargs,
         "requirements.in", "--output-file", "requirements.lock",
     )  # fmt: skip
+
+
+def is_debian_12() -> bool:
+    """The layer's executable is linked from its packages."""
+    release = Path("/etc/os-release")
+    return release.exists() and "bookworm" in release.read_text()
 
 
 def soak_programs(session: nox.Session) -> None:

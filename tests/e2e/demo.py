@@ -9,6 +9,7 @@ import argparse
 import hmac
 import json
 import secrets
+import shutil
 import stat
 import sys
 import tempfile
@@ -134,10 +135,22 @@ def _mode(path: Path) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__.splitlines()[0])
-    parser.parse_args()
+    parser.add_argument(
+        "--extension",
+        type=Path,
+        metavar="FILE",
+        help="the layer's executable (default: the process that pip installs)",
+    )
+    extension: Path | None = parser.parse_args().extension
     stage.without_aws_settings()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="keystart-demo-") as scratch:
+        if extension is None:
+            print("The extension is the process that pip installs.")
+        else:
+            print("The extension is the executable of the layer, the interpreter inside.")
+            (Path(scratch) / "extensions").mkdir()
+            shutil.copy(extension, Path(scratch) / "extensions/keystart")
         code = Demo(sys.stdout.isatty()).run(Path(scratch))
     print(f"\n{'failed' if code else 'done'} in {time.monotonic() - began:.1f} s")
     return code
