@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import http.client
-import ipaddress
 import json
 import socket
 import ssl
@@ -17,15 +15,10 @@ from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from types import TracebackType
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
+from .authority import Authority
 from .stubs import Serving
 
 _HOST = "127.0.0.1"
-_DAY = datetime.timedelta(days=1)
 
 
 @dataclass
@@ -91,7 +84,7 @@ def reset(connection: socket.socket) -> None:
     connection.close()
 
 
-class _Server(ThreadingTCPServer):
+class Server(ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 
@@ -100,10 +93,11 @@ class Front(Serving):
     """The server of one fault; `url` is what AWS_ENDPOINT_URL must say, `authority` AWS_CA_BUNDLE."""
 
     def __init__(self, fault: Fault, endpoint: str, folder: Path) -> None:
-        self.authority = folder / "authority.pem"
+        authority = Authority(folder)
+        self.authority = authority.file
         self.asked = 0
         self._ended = threading.Event()
-        context = _certificate(folder, self.authority, fault.certificate)
+        context = authority.context(_HOST, fault.certificate)
         front = self
 
         class Handler(BaseRequestHandler):
@@ -116,11 +110,11 @@ class Front(Serving):
                     suppress(OSError, ssl.SSLError),
                     context.wrap_socket(self.request, server_side=True) as connection,
                 ):
-                    while (request := _request(connection)) is not None:
+                    while (request := read_request(connection)) is not None:
                         front.asked += 1
                         fault.behave(Exchange(connection, front.asked, *request, endpoint, front._ended))
 
-        self._server = _Server((_HOST, 0), Handler)
+        self._server = Server((_HOST, 0), Handler)
         self.url = f"https://{_HOST}:{self._server.server_address[1]}"
 
     def __exit__(
@@ -130,7 +124,8 @@ class Front(Serving):
         super().__exit__(kind, error, trace)
 
 
-def _request(connection: ssl.SSLSocket) -> tuple[bytes, bytes] | None:
+def read_request(connection: socket.socket) -> tuple[bytes, bytes] | None:
+    """Gives head and body of the next request, or None at the end."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65_536)
@@ -139,46 +134,10 @@ def _request(connection: ssl.SSLSocket) -> tuple[bytes, bytes] | None:
         data += more
     head, _, body = data.partition(b"\r\n\r\n")
     lengths = [
-        line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+        int(line.split(b":")[1])
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"content-length:")
     ]
-    while len(body) < int(lengths[0]):
+    while len(body) < sum(lengths):  # CONNECT has none
         body += connection.recv(65_536)
     return head, body
-
-
-def _certificate(folder: Path, authority: Path, wrong: str) -> ssl.SSLContext:
-    now = datetime.datetime.now(datetime.timezone.utc)
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("authority", "endpoint")]
-    address = "127.0.0.2" if wrong == "name" else _HOST
-
-    def signed(
-        subject: int, ends: datetime.datetime, signer: ec.EllipticCurvePrivateKey, what: x509.ExtensionType
-    ) -> bytes:
-        builder = (
-            x509.CertificateBuilder(
-                issuer if subject else names[0], names[subject], keys[subject].public_key()
-            )
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - 2 * _DAY)
-            .not_valid_after(ends)
-            .add_extension(what, critical=True)
-        )
-        return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    signer = ec.generate_private_key(ec.SECP256R1()) if wrong == "authority" else keys[0]
-    # Of another name too: one of the same name would be a forgery, not an authority that is not known.
-    issuer = (
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "stranger")]) if wrong == "authority" else names[0]
-    )
-    authority.write_bytes(signed(0, now + _DAY, keys[0], x509.BasicConstraints(ca=True, path_length=0)))
-    chain, key = folder / "endpoint.pem", folder / "endpoint.key"
-    ends = now - _DAY if wrong == "expired" else now + _DAY
-    chain.write_bytes(
-        signed(1, ends, signer, x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]))
-    )
-    private = serialization.PrivateFormat.PKCS8
-    key.write_bytes(keys[1].private_bytes(serialization.Encoding.PEM, private, serialization.NoEncryption()))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, key)
-    return context

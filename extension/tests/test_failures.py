@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
 
 import pytest
 
-from .conftest import REGION, Canaries, Cloud, Launcher, Prefetch, Serve, Store
-from .stubs import Answer, Lambda, Request, Stub, parameters, refusal, secret
+from .conftest import Canaries, Cloud, Prefetch, Serve, Store
+from .stubs import Answer, Request, parameters, refusal, secret
 
 VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 ALLOW = "the resource policy and the KMS key can deny it too."
@@ -253,69 +252,3 @@ def test_an_unknown_profile_is_told(
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert prefetch({"db": "prod/db"}) is not None
     assert store.failures == {"db": ("ProfileNotFound", "The config profile (nobody) could not be found.")}
-
-
-def test_in_lambda_missing_credentials_are_told_at_once_and_no_metadata_is_asked_for(
-    launch: Launcher, lambda_api: Lambda, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_EC2_METADATA_DISABLED",
-    ):
-        monkeypatch.delenv(name)
-    with Stub(lambda _: Answer(404)) as metadata:
-        extension = launch(lambda_api, {"db": "prod/db"}, AWS_EC2_METADATA_SERVICE_ENDPOINT=metadata.url)
-        code, lines = extension.ended()
-        assert metadata.requests == []
-    message = (
-        "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, "
-        "or set AWS_PROFILE."
-    )
-    assert code == 1
-    assert lines == [
-        "[keystart] ERROR Required secrets could not be fetched.",
-        f"[keystart] ERROR db: NoCredentials: {message}",
-    ]
-    assert store.failures == {"db": ("NoCredentials", message)}
-
-
-def test_under_snapstart_credentials_come_from_the_container_endpoint(
-    prefetch: Prefetch, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch, canary: Canaries
-) -> None:
-    token, key = canary(), canary()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name)
-    given = {
-        "AccessKeyId": "from-container",
-        "SecretAccessKey": key,
-        "Token": "made-up",
-        "Expiration": "2999-01-01T00:00:00Z",
-    }
-    with Stub(lambda _: Answer(body=json.dumps(given).encode())) as container:
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
-        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", token)
-        aws = serve(lambda _: secret("x"))
-        assert prefetch({"db": "prod/db"}) is None
-        assert [(asked.path, asked.headers["Authorization"]) for asked in container.requests] == [
-            ("/credentials", token)
-        ]
-    assert "Credential=from-container/" in aws.requests[0].headers["Authorization"]
-    assert f"/{REGION}/secretsmanager/" in aws.requests[0].headers["Authorization"]
-    assert store.values == {"db": b"x"}
-
-
-def test_a_credentials_endpoint_that_never_answers_takes_no_longer_than_the_deadline(
-    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name)
-    with socket.create_server(("127.0.0.1", 0)) as black_hole:
-        url = f"http://127.0.0.1:{black_hole.getsockname()[1]}/"
-        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
-        began = time.monotonic()
-        assert prefetch({"a": "a", "b": "b"}, deadline="300ms") is not None
-        assert time.monotonic() - began < 1.9, "boto3 alone waits for 2 seconds, and asks 3 times"
-    why = ("DeadlineExceeded", f"No answer within the deadline of 0.3 s. {VPC}")
-    assert store.failures == {"a": why, "b": why}

@@ -18,6 +18,7 @@ from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
     ConnectTimeoutError,
+    CredentialRetrievalError,
     EndpointConnectionError,
     HTTPClientError,
     NoCredentialsError,
@@ -170,7 +171,7 @@ class Aws:
     def _own_session(self) -> boto3.Session:
         with self._lock:
             if None not in self._sessions:
-                self._sessions[None] = _ask("a session", lambda: boto3.Session(profile_name=self._profile))
+                self._sessions[None] = _ask("a session", lambda: _session(self._profile))
             return self._sessions[None]
 
     def _role_session(self, role: str) -> boto3.Session:
@@ -189,6 +190,18 @@ class Aws:
             return boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
 
         return _ask(f"sts:AssumeRole on {role}", call)
+
+
+def _session(profile: str | None) -> boto3.Session:
+    session = boto3.Session(profile_name=profile)
+    try:
+        session.get_credentials()
+    except ValueError as error:  # an endpoint that credentials must not be asked of
+        raise Refused("CredentialsUnavailable", _sentence(error)) from None
+    except KeyError as missing:
+        reason = f"The container's endpoint gave credentials without {missing}."
+        raise Refused("CredentialsUnavailable", reason) from None
+    return session
 
 
 def _parameter(name: str, parameter: Any, client: Any) -> Answer:
@@ -236,6 +249,10 @@ def _ask(action: str, call: Callable[[], Result]) -> Result:
         ) from None
     except NoRegionError:
         raise Refused("NoRegion", "No region is known. Set `region:` or AWS_REGION.") from None
+    except CredentialRetrievalError as error:
+        # Its own text holds what was answered.
+        provider = error.kwargs.get("provider", "their source")
+        raise Refused("CredentialsUnavailable", f"No credentials could be had from {provider}.") from None
     except (NoConnectionError, HTTPClientError) as error:
         # What is not trusted now is not trusted a moment later.
         raise Refused("ConnectionFailed", _lost(error), retryable=not isinstance(error, SSLError)) from None

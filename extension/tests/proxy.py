@@ -1,0 +1,45 @@
+"""Is an HTTPS proxy that is every endpoint itself: it notes the URL of each request and answers as a test says."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from socketserver import BaseRequestHandler
+from urllib.parse import urlsplit
+
+from .authority import Authority
+from .front import Server, read_request
+from .stubs import Serving
+
+
+class Proxy(Serving):
+    """What HTTPS_PROXY must name as `url`, with `authority` as AWS_CA_BUNDLE. `asked` are the URLs in their order."""
+
+    def __init__(self, folder: Path, answer: Callable[[bytes], bytes]) -> None:
+        authority = Authority(folder)
+        self.authority = authority.file
+        self.asked: list[str] = []
+        proxy = self
+
+        class Handler(BaseRequestHandler):
+            def handle(self) -> None:
+                request = read_request(self.request)
+                assert request is not None
+                method, target, _ = request[0].split(b"\r\n")[0].decode().split()
+                assert method == "CONNECT"
+                host, _, port = target.rpartition(":")
+                self.request.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                with (
+                    suppress(OSError, ssl.SSLError),  # who asked may go away without a word
+                    authority.context(host).wrap_socket(self.request, server_side=True) as connection,
+                ):
+                    while (request := read_request(connection)) is not None:
+                        # AWS's SDK for Rust repeats scheme and host here, as it would to a proxy without a tunnel.
+                        path = urlsplit(request[0].split(b" ")[1].decode()).path
+                        proxy.asked.append(f"https://{host}{'' if port == '443' else ':' + port}{path}")
+                        connection.sendall(answer(request[1]))
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"

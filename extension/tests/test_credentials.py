@@ -1,0 +1,165 @@
+"""Takes the credentials away, lets them come from where Lambda gives them, and looks at who was asked with which."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from .conftest import REGION, Canaries, Launcher, Prefetch, Serve, Store
+from .stubs import Answer, Lambda, Stub, secret
+
+VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
+NONE = (
+    "NoCredentials",
+    "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, "
+    "or set AWS_PROFILE.",
+)
+
+
+@pytest.fixture
+def without_keys(environment: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No credentials in the environment, as under SnapStart."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+
+
+def given(key: str, **others: str) -> Answer:
+    """An answer of the container's endpoint."""
+    answer = {
+        "AccessKeyId": "from-container",
+        "SecretAccessKey": key,
+        "Token": "token-from-container",
+        "Expiration": "2999-01-01T00:00:00Z",
+        **others,
+    }
+    return Answer(body=json.dumps(answer).encode())
+
+
+def signer(headers: Mapping[str, str]) -> tuple[str, str, str]:
+    """The key id, the region and the session token of a request."""
+    scope = headers["Authorization"].partition("Credential=")[2].split("/")
+    return scope[0], scope[2], headers["X-Amz-Security-Token"]
+
+
+def test_the_environment_of_lambda_gives_them(
+    prefetch: Prefetch, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-environment")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "token-from-environment")
+    aws = serve(lambda _: secret("x"))
+    with Stub(lambda _: given("unused")) as container:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
+        assert prefetch({"db": "prod/db"}) is None
+        assert container.requests == []
+    assert signer(aws.requests[0].headers) == ("from-environment", REGION, "token-from-environment")
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_under_snapstart_they_come_from_the_container_endpoint(
+    prefetch: Prefetch,
+    serve: Serve,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    canary: Canaries,
+    without_keys: None,
+    tmp_path: Path,
+    as_file: bool,
+) -> None:
+    token, key = canary(), canary()
+    if as_file:
+        file = tmp_path / "secrets" / "token"  # where a canary may lie
+        file.parent.mkdir()
+        file.write_text(token)
+        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(file))
+    else:
+        monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", token)
+    with Stub(lambda _: given(key)) as container:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
+        aws = serve(lambda _: secret("x"))
+        assert prefetch({"db": "prod/db", "other": "prod/other"}) is None
+        asked = [(request.path, request.headers["Authorization"]) for request in container.requests]
+        assert asked == [("/credentials", token)]
+    signers = {signer(request.headers) for request in aws.requests}
+    assert signers == {("from-container", REGION, "token-from-container")}
+    assert store.values == {"db": b"x", "other": b"x"}
+
+
+@pytest.mark.parametrize(
+    "answer", [(403, "{}"), (500, "KEY"), (200, "KEY"), (200, '{"SecretAccessKey": "KEY"}')]
+)
+def test_a_container_endpoint_that_gives_none_is_told_without_its_answer(
+    prefetch: Prefetch,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    without_keys: None,
+    canary: Canaries,
+    answer: tuple[int, str],
+) -> None:
+    body = answer[1].replace("KEY", canary()).encode()
+    with Stub(lambda _: Answer(answer[0], body, {"Content-Type": "application/json"})) as container:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
+        assert prefetch({"db": "prod/db"}) is not None
+        assert container.requests
+    assert store.failures["db"][0] == "CredentialsUnavailable"
+    assert not store.is_published()
+
+
+def test_a_container_endpoint_of_another_machine_is_not_asked_without_tls(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch, without_keys: None, canary: Canaries
+) -> None:
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://192.0.2.1/credentials")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", canary())
+    began = time.monotonic()
+    assert prefetch({"db": "prod/db"}, deadline="8s") is not None
+    assert time.monotonic() - began < 2, "nothing was waited for"
+    assert store.failures["db"][0] == "CredentialsUnavailable"
+
+
+def test_in_lambda_missing_ones_are_told_at_once_and_no_metadata_is_asked_for(
+    launch: Launcher,
+    lambda_api: Lambda,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    without_keys: None,
+    source: str,
+) -> None:
+    monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
+    with Stub(lambda _: Answer(404)) as metadata:
+        extension = launch(
+            lambda_api,
+            {"db": "prod/db"},
+            AWS_EC2_METADATA_SERVICE_ENDPOINT=metadata.url,
+            KEYSTART_SOURCE=source,
+        )
+        code, lines = extension.ended()
+        assert metadata.requests == []
+    assert code == 1
+    assert lines == [
+        "[keystart] ERROR Required secrets could not be fetched.",
+        f"[keystart] ERROR db: {NONE[0]}: {NONE[1]}",
+    ]
+    assert store.failures == {"db": NONE}
+
+
+def test_half_of_a_key_is_none(prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    assert prefetch({"db": "prod/db"}) is not None
+    assert store.failures == {"db": NONE}
+
+
+def test_a_credentials_endpoint_that_never_answers_takes_no_longer_than_the_deadline(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch, without_keys: None
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as black_hole:
+        url = f"http://127.0.0.1:{black_hole.getsockname()[1]}/"
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
+        began = time.monotonic()
+        assert prefetch({"a": "a", "b": "b"}, deadline="300ms") is not None
+        assert time.monotonic() - began < 1.9, "boto3 alone waits for 2 seconds, and asks 3 times"
+    why = ("DeadlineExceeded", f"No answer within the deadline of 0.3 s. {VPC}")
+    assert store.failures == {"a": why, "b": why}
