@@ -30,7 +30,7 @@ from quota import NotApplied, drop_caches, share
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 EXECUTABLE = (
-    ROOT / "build/standalone" / {"aarch64": "arm64"}.get(platform.machine(), platform.machine()) / "keystart"
+    ROOT / "target/standalone" / {"aarch64": "arm64"}.get(platform.machine(), platform.machine()) / "keystart"
 )
 REPORT = ROOT / "docs/performance.md"
 PEER = "go"

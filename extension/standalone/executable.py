@@ -12,14 +12,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-OUTPUT = ROOT / "build/standalone"
+OUTPUT = ROOT / "target/standalone"
 # The interpreter must be the one whose library is linked in: the code is frozen for it.
 PYTHON = "python3.11"
 _CORE = "keystart-extension-core"
@@ -142,8 +141,7 @@ def _cffi(folder: Path) -> Path:
             f"--requirement={requirement}",
         ]
         run([sys.executable, "-m", "pip", "download", *options, f"--dest={folder}"])
-        with tarfile.open(folder / f"{source.name}.tar.gz") as archive:
-            archive.extractall(folder, filter="data")
+        run(["tar", "--extract", f"--file={folder}/{source.name}.tar.gz", f"--directory={folder}"])
     return source
 
 

@@ -12,7 +12,6 @@ import json
 import re
 import shutil
 import sys
-import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -107,9 +106,8 @@ def _node(folder: Path, temporary: Path) -> None:
     name = run(
         ["npm", "pack", "--silent", "--pack-destination", temporary], folder=ROOT / "bindings/node"
     ).split()[-1]
-    with tarfile.open(temporary / name) as archive:
-        archive.extractall(temporary / "npm", filter="data")
-    shutil.copytree(temporary / "npm/package", folder)
+    run(["tar", "--extract", f"--file={temporary / name}", f"--directory={temporary}"])
+    shutil.copytree(temporary / "package", folder)
 
 
 def _licences(folder: Path) -> None:

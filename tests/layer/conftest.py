@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "benchmarks/cold_start"))  # Secrets Manager with 
 sys.path.insert(0, str(ROOT / "tests/packages"))  # the interpreters of this machine
 from cloud import Cloud  # noqa: E402
 
-EXECUTABLE = ROOT / "build/standalone" / platform.machine() / "keystart"
+EXECUTABLE = ROOT / "target/standalone" / platform.machine() / "keystart"
 NOBODY = 65534
 _PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 # Makes the root read-only but for a /tmp of its own, in a mount namespace that ends with the process.
