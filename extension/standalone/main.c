@@ -6,6 +6,7 @@
 
 #include <Python.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,7 +95,14 @@ int main(int argc, char **argv) {
     const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "keystart";
     const char *api = getenv("AWS_LAMBDA_RUNTIME_API");
     int is_extension = argc == 1 && api != NULL && *api != '\0';
-    if (is_extension) keystart_start_begin(bytes(name), strlen(name), NULL);
+    if (is_extension) {
+        /* SIGTERM waits until Python can answer it: what is begun here would be left as it is. */
+        sigset_t terminate;
+        sigemptyset(&terminate);
+        sigaddset(&terminate, SIGTERM);
+        sigprocmask(SIG_BLOCK, &terminate, NULL);
+        keystart_start_begin(bytes(name), strlen(name), NULL);
+    }
 
     PyStatus status = start_python(argc, argv);
     if (PyStatus_Exception(status)) {

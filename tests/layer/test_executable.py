@@ -77,6 +77,21 @@ def test_each_form_of_a_configuration_is_read_from_the_function(
     assert (life.code, life.values) == (0, {"db": "x" * 100}), life.said
 
 
+def test_sigterm_at_any_moment_of_the_start_removes_the_secrets(sandbox: Sandbox, cloud: Cloud) -> None:
+    variables = {**cloud.variables(), "AWS_CA_BUNDLE": "/opt/authority.pem", **INLINE}
+    for _ in range(10):
+        cloud.begin()
+        process = sandbox.start([], variables)
+        while "register" not in cloud.events and process.poll() is None:
+            pass  # as near as can be to what main has just begun
+        process.terminate()
+        _, error = process.communicate(timeout=20)
+        assert (process.returncode, error.splitlines()[-1]) == (
+            143,
+            "[keystart] WARN  SIGTERM: the secrets are removed and the process ends.",
+        )
+
+
 def test_a_wrong_configuration_ends_the_start_with_its_reason(sandbox: Sandbox, cloud: Cloud) -> None:
     (sandbox.root / "var/task/keystart.yaml").write_text("version: 1\nsecrts: {}\n")
     code, _, error = sandbox.run(**{**cloud.variables(), "AWS_CA_BUNDLE": "/opt/authority.pem"})

@@ -103,6 +103,8 @@ class Process:
         except KeystartError as error:
             raise Failed("Extension.StoreUnusable", error.message) from None
         self._writer = begun.writer
+        # One that came meanwhile is answered now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         if begun.registered is not None:
             self._api.register(begun.registered)
         fetch = self._configured() if begun.fetch is None else _going_on(begun.fetch, self._log)
