@@ -176,8 +176,12 @@ def bench_readers(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure cold starts beside a Go extension; `-- --runs N --secrets N --latency MS --json --write`."""
-    session.run("python", "benchmarks/cold_start/measure.py", *session.posargs)
+    """Hold cold starts, functions and readers to their budgets, beside peers; `-- --quick`, `--write`, `--help`."""
+    node_reader(session)
+    node_runtime(session)
+    npm_install(session, ROOT / "benchmarks/cold_start/apps/node")
+    env = {"PYTHONPATH": "tests/e2e:benchmarks/readers"}
+    session.run("python", "benchmarks/cold_start/measure.py", *session.posargs, env=env)
 
 
 @nox.session

@@ -23,8 +23,8 @@ _HOST = "127.0.0.1"
 class Cloud:
     """Two servers in a thread. `latency` is in seconds, and may change between two processes.
 
-    `events` is what a process did, with the time of each: `connected` and `asked`, its first connection and request to the
-    store; `answered`, the last answer of the store; `register` and `next`, its first calls of the Extensions API.
+    `events` is what a process did, with the time of each: `connected` and `asked`, its first connection and request to
+    the store; `answered`, the store's last answer; `register` and `next`, its first calls of the Extensions API.
     """
 
     def __init__(self, folder: Path, latency: float = 0.0) -> None:

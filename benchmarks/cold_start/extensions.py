@@ -1,4 +1,4 @@
-"""The extensions that are measured beside each other: each fetches the same secrets and is ready when it asks for an event."""
+"""The extensions that are measured beside each other: each fetches the same secrets, and then asks for an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cold starts of functions in the simulator of Lambda: without secrets, with Keystart, with AWS's SDK in their own init."""
+"""Cold starts of functions in the simulator of Lambda: without secrets, with Keystart, with AWS's SDK in their init."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Init:
-    """One cold start, in milliseconds: Init; the runtime's part of it, from its exec; Init with the first invocation."""
+    """One cold start, in milliseconds: Init, the runtime's part of it from its exec, and Init with an invocation."""
 
     whole: float
     runtime: float
@@ -49,19 +49,23 @@ def not_there(language: str, variant: str) -> str | None:
     if (language, variant) != ("ruby", SDK):
         return None
     found = subprocess.run(["ruby", "-e", 'require "aws-sdk-kms"'], capture_output=True)
-    return "AWS's SDK for Ruby is not installed (apt-get install ruby-aws-sdk-kms)" if found.returncode else None
+    return (
+        "AWS's SDK for Ruby is not installed (apt-get install ruby-aws-sdk-kms)" if found.returncode else None
+    )
 
 
-def measure_inits(folder: Path, cloud: Cloud, runs: int, cases: Iterable[Case], latency: float = 30.0) -> Inits:
-    """Starts each case once in turn, `runs` times, after one start of each that does not count.
+def measure_inits(
+    folder: Path, cloud: Cloud, runs: int, cases: Iterable[Case], *, latency: float = 30.0, warm: bool = False
+) -> Inits:
+    """Starts each case once in turn, `runs` times, after one start of each that does not count unless all are `warm`.
 
-    Leaves out what is `not_there`. `latency` is in milliseconds. Raises `NotApplied` where a case wants a share of a CPU and
-    there are no cgroups to give it.
+    Leaves out what is `not_there`. `latency` is in milliseconds. Raises `NotApplied` where a case wants a share of a
+    CPU and there are no cgroups to give it.
     """
     inits: dict[Case, list[Init]] = {
         case: [] for case in cases if not_there(case.language, case.variant) is None
     }
-    for run in range(runs + 1):
+    for run in range(1 if warm else 0, runs + 1):
         for case, all in inits.items():
             cloud.begin()
             cloud.latency = latency / 1000
@@ -103,7 +107,11 @@ def _init(folder: Path, cloud: Cloud, case: Case) -> Init:
 
 def _variables(cloud: Cloud) -> dict[str, str]:
     """What a person would set for the function; Lambda sets the rest."""
-    aws = {name: text for name, text in cloud.variables().items() if name in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")}
+    aws = {
+        name: text
+        for name, text in cloud.variables().items()
+        if name in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")
+    }
     return {
         **aws,
         "NODE_EXTRA_CA_CERTS": aws["AWS_CA_BUNDLE"],  # AWS's SDK for Node does not know AWS_CA_BUNDLE

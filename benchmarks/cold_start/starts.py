@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -54,8 +55,8 @@ def measure(
 ) -> Starts:
     """Starts each extension once in turn, `runs` times, after one start of each that does not count.
 
-    `latency` is in milliseconds, `share` a share of one CPU, and `cold` empties the page cache before each start. Raises
-    `NotApplied` where the machine does not allow one of those.
+    `latency` is in milliseconds, `share` a share of one CPU, and `cold` empties the page cache before each start.
+    Raises `NotApplied` where the machine does not allow one of those.
     """
     chosen = {name: each for name, each in extensions(folder, secrets).items() if name in only or not only}
     starts: dict[str, list[Start]] = {name: [] for name in chosen}
@@ -97,7 +98,13 @@ def _start(folder: Path, extension: Extension, cloud: Cloud, group: Path | None)
         return (cloud.events[event] - began) * 1000
 
     return Start(
-        *(since(event) for event in ("connected", "asked", "answered", "register", "next")), cpu, memory
+        connected=since("connected"),
+        asked=since("asked"),
+        answered=since("answered"),
+        registered=since("register"),
+        published=since("next"),
+        cpu=cpu,
+        memory=memory,
     )
 
 
@@ -128,7 +135,7 @@ def _ready(process: subprocess.Popen[str], cloud: Cloud) -> None:
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
             said = process.communicate()[1]
-            raise CannotMeasure(f"{process.args} ended or hung before it was ready:\n{said}")
+            raise CannotMeasure(f"{_name(process)} ended or hung before it was ready:\n{said}")
 
 
 def _end(process: subprocess.Popen[str]) -> float:
@@ -137,8 +144,12 @@ def _end(process: subprocess.Popen[str]) -> float:
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise CannotMeasure(f"{process.args} ended with {process.returncode}:\n{said}")
+        raise CannotMeasure(f"{_name(process)} ended with {process.returncode}:\n{said}")
     return (used.ru_utime + used.ru_stime) * 1000
+
+
+def _name(process: subprocess.Popen[str]) -> str:
+    return shlex.join(map(str, process.args)) if isinstance(process.args, list) else str(process.args)
 
 
 def _peak_memory(pid: int) -> float:

@@ -1,3 +1,4 @@
+# ruff: noqa: S310 - the URL is the one that Lambda gives
 """An extension with boto3 as one writes it: registers, fetches each secret, writes each to a file, and waits."""
 
 import json
@@ -30,9 +31,7 @@ def fetch() -> None:
 
 
 def wait(identifier: str) -> None:
-    request = urllib.request.Request(
-        f"{API}/event/next", headers={"Lambda-Extension-Identifier": identifier}
-    )
+    request = urllib.request.Request(f"{API}/event/next", headers={"Lambda-Extension-Identifier": identifier})
     urllib.request.urlopen(request).close()
 
 
