@@ -161,10 +161,10 @@ def fuzz_core(session: nox.Session) -> None:
 
 @nox.session
 def e2e(session: nox.Session) -> None:
-    """Run the extension and functions in three languages in a simulator of Lambda."""
+    """Run the extension and functions in three languages in a simulator of Lambda; test what benchmarks compute."""
     node_reader(session)
     node_runtime(session)
-    session.run("pytest", "tests/e2e", *session.posargs)
+    session.run("pytest", "tests/e2e", "tests/benchmarks", *session.posargs)
 
 
 @nox.session(name="bench-readers")
