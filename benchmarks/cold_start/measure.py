@@ -19,7 +19,7 @@ from cloud import Cloud
 from conditions import NotApplied
 from extensions import CannotMeasure
 from findings import everything, quick
-from lambda_simulator import RuntimeMissing
+from lambda_simulator import SimulatorError
 from starts import measure
 
 
@@ -29,7 +29,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder:
             _run(Path(folder), options)
-    except (CannotMeasure, NotApplied, RuntimeMissing, subprocess.CalledProcessError) as why:
+    except (CannotMeasure, NotApplied, SimulatorError, subprocess.CalledProcessError) as why:
         print(f"bench: {why}", file=sys.stderr)
         return 2
     return 0

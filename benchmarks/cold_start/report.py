@@ -216,7 +216,11 @@ def _swept(
     names = dict.fromkeys(name for starts in swept.values() for name in starts)
     series: dict[str, dict[str, plots.Points]] = {
         event: {
-            name: [(value, median(starts[name], event)) for value, starts in swept.items() if name in starts]
+            name: [
+                (value, median(starts[name], event))
+                for value, starts in sorted(swept.items())
+                if name in starts
+            ]
             for name in names
         }
         for event in ("published", "registered")
