@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -33,8 +33,7 @@ class Axis:
     def ticks(self) -> list[float]:
         if self.logarithmic:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            # A lone decade gets steps between, or it would have one tick.
-            steps = (1, 2, 5) if self.high / self.low < 1000 else (1,)
+            steps = (1, 2, 5) if self.high / self.low < 100 else (1, 5)  # as many as have a place
             places = [step * 10.0**decade for decade in decades for step in steps]
             return [place for place in places if self.low * 0.999 <= place <= self.high * 1.001]
         rough = (self.high - self.low) / 5
@@ -50,10 +49,17 @@ def axis(title: str, values: Sequence[float], *, logarithmic: bool = False) -> A
     return Axis(title, 0, max(values) * 1.05)
 
 
-def lines(title: str, x: Axis, y: Axis, series: Mapping[str, Points], dashed: Mapping[str, Points]) -> str:
-    """A line for each name, in `dashed` the same name's second one."""
+def lines(
+    title: str,
+    x: Axis,
+    y: Axis,
+    series: Mapping[str, Points],
+    dashed: Mapping[str, Points],
+    names: Iterable[str],
+) -> str:
+    """A line for each name, in `dashed` its second one; `names` are those of all charts that go together."""
     height = 300
-    colours = dict(zip(series, COLOURS, strict=False))
+    colours = {name: colour for name, colour in zip(names, COLOURS, strict=False) if name in series}
     body = _ticks_below(x, height) + _ticks_left(y, height)
     for style, group in (("", series), (' stroke-dasharray="5 4"', dashed)):
         for name, points in group.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import bench
 import plots
@@ -181,7 +181,7 @@ def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
     plain = found.latencies[30.0]
     bare = next(figure.median for figure in found.readers if figure.what == "import: bare process")
     timeline = {
-        "python, nothing else": [("to the end", bare)],
+        "python, nothing else": [("interpreter", bare)],
         **{name: phases(each) for name, each in plain.items()},
     }
     longest = [sum(length for _, length in parts) for parts in timeline.values()]
@@ -190,13 +190,15 @@ def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
             title := "A cold start: 3 secrets, 30 ms of latency",
             plots.stacks(title, plots.axis("ms from exec", longest), timeline),
         ),
-        "latency": _swept("Latency of the store", "ms of latency", found.latencies, logarithmic=False),
-        "secrets": _swept("Number of secrets, 30 ms of latency", "secrets", found.secrets, logarithmic=True),
+        "latency": _swept(plain, "Latency of the store", "ms of latency", found.latencies, logarithmic=False),
+        "secrets": _swept(
+            plain, "Number of secrets, 30 ms of latency", "secrets", found.secrets, logarithmic=True
+        ),
         "reads": _reads(found.readers),
     }
     if not isinstance(found.shares, NotApplied):
         drawn["quota"] = _swept(
-            "CPU quota, 3 secrets, 30 ms", "share of a CPU", found.shares, logarithmic=True
+            plain, "CPU quota, 3 secrets, 30 ms", "share of a CPU", found.shares, logarithmic=True
         )
     return drawn
 
@@ -209,18 +211,19 @@ def phases(starts: Sequence[Start]) -> list[tuple[str, float]]:
 
 
 def _swept(
-    what: str, along: str, swept: Mapping[int, Starts] | Mapping[float, Starts], *, logarithmic: bool
+    plain: Iterable[str],
+    what: str,
+    along: str,
+    swept: Mapping[int, Starts] | Mapping[float, Starts],
+    *,
+    logarithmic: bool,
 ) -> tuple[str, str]:
-    """Published (a line) and registered (dashed) of each extension, along what was changed."""
+    """Published (a line) and registered (dashed) of each extension that was measured all along what was changed."""
     title = f"{what}: published, and registered (dashed)"
-    names = dict.fromkeys(name for starts in swept.values() for name in starts)
+    names = [name for name in plain if all(name in starts for starts in swept.values())]
     series: dict[str, dict[str, plots.Points]] = {
         event: {
-            name: [
-                (value, median(starts[name], event))
-                for value, starts in sorted(swept.items())
-                if name in starts
-            ]
+            name: [(value, median(starts[name], event)) for value, starts in sorted(swept.items())]
             for name in names
         }
         for event in ("published", "registered")
@@ -228,7 +231,7 @@ def _swept(
     heights = [y for lines in series.values() for points in lines.values() for _, y in points]
     x = plots.axis(along, list(swept), logarithmic=logarithmic)
     y = plots.axis("ms from exec", heights, logarithmic=True)
-    return title, plots.lines(title, x, y, series["published"], series["registered"])
+    return title, plots.lines(title, x, y, series["published"], series["registered"], plain)
 
 
 def _reads(readers: Sequence[bench.Figure]) -> tuple[str, str]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+import bench
 import plots
 import pytest
-from budgets import Budget, reduction
+import report
+from budgets import Budget, budgets, reduction
 from conditions import PERIOD_US, NotApplied, limited, settings, share_of
+from extensions import BOTO3, GO, ORACLE, PIP, YAML
+from findings import MORE, WITH, WITHOUT, Findings
+from inits import BARE, LANGUAGES, OURS, SDK, Case, Init, Inits
 from report import phases, quartiles
-from starts import Start
+from starts import Start, Starts
 
 
 def start(**times: float) -> Start:
@@ -87,6 +92,67 @@ def test_values_are_placed_between_the_ends_of_an_axis() -> None:
 def test_a_chart_is_xml_with_a_line_for_each_series() -> None:
     series = {"a & b": [(1.0, 2.0), (3.0, 4.0)], "c": [(1.0, 1.0)]}
     x, y = plots.axis("x", [1, 3]), plots.axis("y", [1, 2, 4], logarithmic=True)
-    drawn = ElementTree.fromstring(plots.lines("<title>", x, y, series, {"c": [(2.0, 2.0)]}))  # noqa: S314 our own
+    drawn = ElementTree.fromstring(plots.lines("<title>", x, y, series, {"c": [(2.0, 2.0)]}, series))  # noqa: S314 our own
     assert len(drawn.findall("{*}polyline")) == 3
     assert {"a & b", "c", "<title>"} <= {text.text for text in drawn.findall("{*}text")}
+
+
+def findings(limited: bool) -> Findings:
+    """Made-up findings of a machine that allows every condition, or none."""
+    starts: Starts = {name: [start(), start(), start()] for name in (GO, PIP, YAML, ORACLE, BOTO3)}
+    init = [Init(100, 60, 120)] * 10
+    square: Inits = {Case(language, *one): init for language in LANGUAGES for one in (WITH, MORE, WITHOUT)}
+    refused = NotApplied("cgroups cannot be written here")
+    figures = [
+        bench.Figure(language, what, unit, 1, 2, 3, budget)
+        for language in LANGUAGES
+        for what, unit, budget in (
+            ("import: bare process", "ms", None),
+            ("import: added by loading", "ms", 3.0),
+            ("first read", "µs", 300.0),
+            ("warm get", "µs", 5.0),
+            ("warm file", "µs", None),
+            ("warm http", "µs", None),
+        )
+    ]
+    return Findings(
+        runs=3,
+        latencies={0.0: starts, 30.0: starts, 300.0: starts},
+        secrets={1: starts, 3: starts, 100: starts},
+        shares={0.1: starts, 1.0: starts} if limited else refused,
+        cold=starts if limited else NotApplied("the page cache cannot be dropped here"),
+        invocations=[0.5] if limited else None,
+        inits={Case(language, variant): init for language in LANGUAGES for variant in (BARE, OURS, SDK)},
+        square=square if limited else refused,
+        readers=figures,
+    )
+
+
+def test_every_budget_but_that_of_the_layers_size_is_judged() -> None:
+    assert {budget.number for budget in budgets(findings(True))} == {f"B{n}" for n in range(1, 14)} - {"B10"}
+
+
+def test_what_the_machine_does_not_allow_is_not_applied_and_says_why() -> None:
+    why = {
+        budget.number: budget.why_not for budget in budgets(findings(False)) if budget.number in ("B4", "B13")
+    }
+    assert why == {"B4": "cgroups cannot be written here", "B13": "the page cache cannot be dropped here"}
+    assert "not applied: cgroups cannot be written here" in report.as_text(findings(False))
+
+
+def test_only_what_lies_between_the_marks_of_the_page_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- measured -->\nfigures of before\n<!-- end -->\nafter\n")
+    monkeypatch.setattr(report, "PAGE", page)
+    monkeypatch.setattr(report, "PLOTS", tmp_path / "plots")
+    report.write(findings(True))
+    written = page.read_text()
+    assert written.startswith("before\n<!-- measured -->\n")
+    assert written.endswith("\n<!-- end -->\nafter\n")
+    assert "figures of before" not in written
+    drawn = sorted(path.stem for path in (tmp_path / "plots").iterdir())
+    assert drawn == ["latency", "quota", "reads", "secrets", "timeline"]
+    for name in drawn:
+        assert f"](plots/{name}.svg)" in written
