@@ -21,24 +21,30 @@ _HOST = "127.0.0.1"
 
 
 class Cloud:
-    """Two servers in a thread; `events` is what an extension asked the API for, with the time of each."""
+    """Two servers in a thread. `latency` is in seconds, and may change between two processes.
 
-    def __init__(self, folder: Path, latency: float) -> None:
+    `events` is what a process did, with the time of each: `connected` and `asked`, its first connection and request to
+    the store; `answered`, the store's last answer; `register` and `next`, its first calls of the Extensions API.
+    """
+
+    def __init__(self, folder: Path, latency: float = 0.0) -> None:
         self.latency = latency
         self.events: dict[str, float] = {}
+        self.subscribed: list[str] = []
         self._waiting = threading.Event()
+        self._handed = self._asked_again = 0.0
         self._authority = folder / "authority.pem"
         self._loop = asyncio.new_event_loop()
         self._tls = _certificate(folder, self._authority)
-        self._next: asyncio.Event
+        self._mail: asyncio.Queue[str]
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
 
     async def _start(self) -> None:
-        store = await asyncio.start_server(self._store, _HOST, 0, ssl=self._tls)
+        store = await self._loop.create_server(self._connected, _HOST, 0, ssl=self._tls)
         api = await asyncio.start_server(self._api, _HOST, 0)
         self.store_port, self.api_port = (server.sockets[0].getsockname()[1] for server in (store, api))
-        self._next = asyncio.Event()
+        self._mail = asyncio.Queue()
 
     def variables(self) -> dict[str, str]:
         """What makes a process ask this cloud."""
@@ -49,6 +55,7 @@ class Cloud:
             "AWS_ACCESS_KEY_ID": "made-up",
             "AWS_SECRET_ACCESS_KEY": "made-up",
             "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",  # Lambda gives both, and boto3 knows only this one
         }
 
     def begin(self) -> None:
@@ -60,33 +67,54 @@ class Cloud:
         """Waits until the extension asks for its next event, which says that it is ready."""
         return self._waiting.wait(seconds)
 
+    def invoke(self, seconds: float) -> float:
+        """Answers INVOKE to who waits, and gives the seconds until it asks for the next event."""
+        self._waiting.clear()
+        self._loop.call_soon_threadsafe(self._mail.put_nowait, "INVOKE")
+        if not self._waiting.wait(seconds):
+            raise TimeoutError(f"no next event was asked for in the {seconds:g} s after an INVOKE")
+        return self._asked_again - self._handed
+
     def shut_down(self) -> None:
         """Answers SHUTDOWN to who waits."""
-        self._loop.call_soon_threadsafe(self._next.set)
+        self._loop.call_soon_threadsafe(self._mail.put_nowait, "SHUTDOWN")
+
+    def _connected(self) -> asyncio.Protocol:
+        """Called when a connection is accepted: TLS begins after it."""
+        self.events.setdefault("connected", time.monotonic())
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._store)
 
     async def _store(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         async for _, body in _requests(reader):
+            self.events.setdefault("asked", time.monotonic())
             await asyncio.sleep(self.latency)
-            id = json.loads(body)["SecretId"]
+            wanted = json.loads(body)
+            id = wanted.get("SecretId") or wanted["KeyId"]
             answer = {
                 "ARN": f"arn:aws:secretsmanager:eu-west-1:123456789012:secret:{id}-AbCdEf",
                 "Name": id,
                 "SecretString": "x" * 100,
                 "VersionId": "0f0c8a9e-0000-4000-8000-000000000000",
                 "VersionStages": ["AWSCURRENT"],
+                "KeyMetadata": {"KeyId": id, "Description": "x" * 100},  # for the KMS client of apps/ruby/sdk
             }
             _answer(writer, answer, "application/x-amz-json-1.1")
+            self.events["answered"] = time.monotonic()
         writer.close()
 
     async def _api(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async for path, _ in _requests(reader):
+        async for path, body in _requests(reader):
             asked = path.rpartition("/")[2]
-            self.events.setdefault(asked, time.monotonic())
-            if asked == "next":
+            self._asked_again = time.monotonic()
+            self.events.setdefault(asked, self._asked_again)
+            kind = ""
+            if asked == "register":
+                self.subscribed = json.loads(body)["events"]
+            elif asked == "next":
                 self._waiting.set()
-                await self._next.wait()
-                self._next.clear()
-            _answer(writer, {"eventType": "SHUTDOWN"}, "application/json")
+                kind = await self._mail.get()
+            _answer(writer, {"eventType": kind, "requestId": "invocation"}, "application/json")
+            self._handed = time.monotonic()
         writer.close()
 
 

@@ -92,14 +92,7 @@ class Stand:
 
 def main() -> int:
     arguments = parse_arguments()
-    runs, loops = (5, 200) if arguments.quick else (41, 2000)
-    figures = []
-    with stand() as place:
-        for language in arguments.language or LOAD_MS:
-            say(f"{language}: {runs} runs of each process")
-            figures += loads(language, place, runs)
-            figures += first_reads(language, place, runs)
-            figures += warm_reads(language, place, loops)
+    figures = measure(arguments.language or list(LOAD_MS), arguments.quick)
     if arguments.json:
         print(
             json.dumps({"machine": machine(), "figures": [as_json(figure) for figure in figures]}, indent=2)
@@ -111,6 +104,19 @@ def main() -> int:
         write_report(figures)
     missed = any(figure.verdict == "MISS" for figure in figures)
     return 1 if missed and arguments.strict else 0
+
+
+def measure(languages: Sequence[str], quick: bool) -> list[Figure]:
+    """Takes every figure of these languages; `quick` takes few runs."""
+    runs, loops = (5, 200) if quick else (41, 2000)
+    figures = []
+    with stand() as place:
+        for language in languages:
+            say(f"{language}: {runs} runs of each process")
+            figures += loads(language, place, runs)
+            figures += first_reads(language, place, runs)
+            figures += warm_reads(language, place, loops)
+    return figures
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -187,6 +187,11 @@ class Environment:
         return self._sandbox.why_not_isolated
 
     @property
+    def launcher_pid(self) -> int:
+        """The parent of all processes, for who limits what they may use: a cgroup that it is in is theirs too."""
+        return self._sandbox.launcher_pid
+
+    @property
     def log(self) -> list[LogLine]:
         """What all processes have written up to now, in the order it was read."""
         return self._output.lines()

@@ -118,6 +118,10 @@ class Sandbox:
                 f"/proc/{self._launcher.pid}/root/tmp"
             )  # a tmpfs of the namespace: seen only through it
 
+    @property
+    def launcher_pid(self) -> int:
+        return self._launcher.pid
+
     def start(self, name: str, command: Sequence[str], variables: Mapping[str, str], folder: str) -> Process:
         """Starts a process with these variables and no others; `LaunchRefused` when that is refused."""
         process = Process(name, self)

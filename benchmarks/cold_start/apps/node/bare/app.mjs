@@ -1,0 +1,2 @@
+// A function without secrets.
+export const handler = async () => 0;

@@ -1,0 +1,5 @@
+# A function without secrets.
+
+def handler(event:, context:)
+  0
+end

@@ -1,0 +1,148 @@
+"""Holds what was found to the budgets: how fast and how small it is to be. A miss ends nothing: busy machines miss."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from conditions import NotApplied
+from extensions import GO, ONE_FILE, PIP, YAML
+from findings import WITH, WITHOUT, Findings
+from inits import BARE, LANGUAGES, OURS, SDK, Case, Init, not_there
+from starts import Start, Starts, median
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is measured, the most it should be, or with `least` the least, and what it is.
+
+    `why_not` says why it is not judged; then `found` may be None.
+    """
+
+    number: str
+    what: str
+    limit: float
+    unit: str
+    found: float | None
+    why_not: str = ""
+    least: bool = False
+
+    @property
+    def verdict(self) -> str:
+        if self.found is None or self.why_not:
+            return "not applied"
+        return "pass" if (self.found >= self.limit if self.least else self.found <= self.limit) else "miss"
+
+    @property
+    def allowed(self) -> str:
+        return f"{'≥' if self.least else '≤'} {self.limit:g} {self.unit}"
+
+
+def budgets(found: Findings) -> list[Budget]:
+    """Every budget in order: of the pip-installed process, and of the layer's executable where it was built."""
+    all = [*_starts(found), *_scarce(found), *_inits(found), *_readers(found), _invocation(found)]
+    return sorted(all, key=lambda budget: int(budget.number[1:]))  # stable
+
+
+def _starts(found: Findings) -> Iterator[Budget]:
+    plain, slow, many = found.latencies[30.0], found.latencies[300.0], found.secrets[100]
+    for ours, registered, published, memory in ((PIP, 25.0, 1.15, 20.0), (ONE_FILE, 3.0, 1.05, 14.0)):
+        if ours not in plain:
+            yield Budget("B1", f"{ours}: registered", registered, "ms", None, "it is not built here")
+            continue
+        mine = plain[ours]
+        slower = _ratio("registered", slow[ours], mine)
+        yield Budget("B1", f"{ours}: registered", registered, "ms", median(mine, "registered"))
+        yield Budget("B1", f"{ours}: registered at 300 ms of latency, to 30 ms", 1.1, "x", slower)
+        yield Budget("B2", f"{ours}: published, to Go", published, "x", _ratio("published", mine, plain[GO]))
+        yield Budget("B3", f"{ours}: CPU to published", 40, "ms", median(mine, "cpu"))
+        yield Budget("B5", f"{ours}: peak memory", memory, "MB", median(mine, "memory"))
+        more = _ratio("published", many[ours], mine)
+        yield Budget("B11", f"{ours}: published, 100 secrets to 3", 5, "x", more)
+    for what, limit in (("registered", 1.0), ("published", 1.6)):
+        yield Budget("B1", f"{YAML}: {what}, to Go", limit, "x", _ratio(what, plain[YAML], plain[GO]))
+
+
+def _scarce(found: Findings) -> Iterator[Budget]:
+    """B4 and B13: little CPU, and a cold page cache."""
+    little = found.shares if isinstance(found.shares, NotApplied) else found.shares[0.1]
+    for number, where, starts, limits in (
+        ("B4", "CPU quota 0.1", little, {"registered": 0.25, "published": 1.5}),
+        ("B13", "cold page cache", found.cold, {"registered": 0.4, "published": 1.05}),
+    ):
+        for ours in _there(found.latencies[30.0]):
+            for what, limit in limits.items():
+                title = f"{ours}: {what}, {where}, to Go"
+                if isinstance(starts, NotApplied):
+                    yield Budget(number, title, limit, "x", None, str(starts))
+                else:
+                    yield Budget(number, title, limit, "x", _ratio(what, starts[ours], starts[GO]))
+
+
+def _inits(found: Findings) -> Iterator[Budget]:
+    """B6 and B7: what a function sees."""
+    plain = found.latencies[30.0]
+    published = median(plain[_there(plain)[-1]], "published")
+    for language in LANGUAGES:
+        bare, ours = (median_init(found.inits[Case(language, variant)], "whole") for variant in (BARE, OURS))
+        quicker = (
+            f"its own start, {bare:.0f} ms, is shorter than B2, {published:.0f} ms"
+            if bare < published
+            else ""
+        )
+        yield Budget(
+            "B6", f"{language}: Init with 3 secrets, less that without", 10, "ms", ours - bare, quicker
+        )
+    for language in LANGUAGES:
+        for what, title, limit in (("whole", "Init", 60), ("duration", "duration", 40)):
+            text = f"{language}: {title} at 128 MB, reduction against the SDK in init"
+            value, why_not = _reduction(found, language, what)
+            yield Budget("B7", text, limit, "%", value, why_not, least=True)
+
+
+def _reduction(found: Findings, language: str, what: str) -> tuple[float | None, str]:
+    if isinstance(found.square, NotApplied):
+        return None, str(found.square)
+    if why := not_there(language, SDK):
+        return None, why
+    ours, sdk = (found.square.get(Case(language, *column)) for column in (WITH, WITHOUT))
+    if ours is None or sdk is None:
+        return None, "not in a quick run"
+    return reduction(median_init(sdk, what), median_init(ours, what)), ""
+
+
+def _readers(found: Findings) -> Iterator[Budget]:
+    for figure in found.readers:
+        if figure.budget is not None:
+            number = "B9" if "added by loading" in figure.what else "B8"
+            yield Budget(
+                number, f"{figure.language}: {figure.what}", figure.budget, figure.unit, figure.median
+            )
+
+
+def _invocation(found: Findings) -> Budget:
+    what = "INVOKE with nothing due"
+    if found.invocations is None:
+        return Budget(
+            "B12", what, 1, "ms", None, "the extension subscribes to no INVOKE, and so takes no time of it"
+        )
+    return Budget("B12", what, 1, "ms", statistics.median(found.invocations))
+
+
+def reduction(before: float, after: float) -> float:
+    """By how many per cent the second is less than the first."""
+    return (1 - after / before) * 100
+
+
+def median_init(inits: Sequence[Init], what: str) -> float:
+    values: list[float] = [getattr(init, what) for init in inits]
+    return statistics.median(values)
+
+
+def _ratio(what: str, of: Sequence[Start], to: Sequence[Start]) -> float:
+    return median(of, what) / median(to, what)
+
+
+def _there(starts: Starts) -> list[str]:
+    return [ours for ours in (PIP, ONE_FILE) if ours in starts]

@@ -1,0 +1,103 @@
+"""Everything that one run of the benchmark finds out, and how much of it is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import bench
+from cloud import Cloud
+from conditions import NotApplied
+from extensions import BOTO3, GO, ONE_FILE, PIP
+from inits import BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
+from starts import Starts, invocations, measure
+
+_Found = TypeVar("_Found")
+WITH, MORE, WITHOUT = (OURS, 128), (OURS, 192), (SDK, 128)  # the columns of Square's table: who, and MB
+_SWEPT = (GO, ONE_FILE, PIP, BOTO3)
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The starts by milliseconds of latency, by number of secrets and by share of a CPU, and what else there is.
+
+    `invocations` are milliseconds, None when no INVOKE is subscribed. A `NotApplied` stands for what the machine does
+    not allow.
+    """
+
+    runs: int
+    latencies: Mapping[float, Starts]
+    secrets: Mapping[int, Starts]
+    shares: Mapping[float, Starts] | NotApplied
+    cold: Starts | NotApplied
+    invocations: Sequence[float] | None
+    inits: Inits
+    square: Inits | NotApplied
+    readers: Sequence[bench.Figure]
+
+
+def everything(folder: Path, cloud: Cloud, runs: int) -> Findings:
+    """Measures all budgets with `runs` starts of each, and what only the plots show with half of them."""
+    half = max(2, runs // 2)
+    inits = measure_inits(folder, cloud, runs, _functions())  # first: what needs most that may be missing
+    plain = measure(folder, cloud, runs)
+    latencies = {
+        0.0: measure(folder, cloud, half, latency=0),
+        30.0: plain,
+        100.0: measure(folder, cloud, half, latency=100),
+        300.0: measure(folder, cloud, runs, latency=300),
+    }
+    secrets = {
+        number: measure(folder, cloud, half, secrets=number, only=_SWEPT) for number in (1, 10, 30, 500)
+    }
+    secrets |= {3: plain, 100: measure(folder, cloud, runs, secrets=100)}
+    return Findings(
+        runs,
+        latencies,
+        secrets,
+        _tried(
+            lambda: {
+                share: measure(folder, cloud, runs if share == 0.1 else half, share=share, only=_SWEPT)
+                for share in (0.07, 0.1, 0.25, 1.0)
+            }
+        ),
+        _tried(lambda: measure(folder, cloud, runs, cold=True, only=_SWEPT)),
+        invocations(folder, cloud, runs),
+        inits,
+        _tried(lambda: measure_inits(folder, cloud, 10, _square(LANGUAGES))),
+        bench.measure(LANGUAGES, quick=False),
+    )
+
+
+def quick(folder: Path, cloud: Cloud) -> Findings:
+    """Measures each budget a few times, in less than a minute: shows that it works and the order of magnitude."""
+    both = (GO, ONE_FILE, PIP)
+    plain = measure(folder, cloud, 3)
+    return Findings(
+        3,
+        {30.0: plain, 300.0: measure(folder, cloud, 2, latency=300, only=both)},
+        {3: plain, 100: measure(folder, cloud, 2, secrets=100, only=both)},
+        _tried(lambda: {0.1: measure(folder, cloud, 2, share=0.1, only=both)}),
+        _tried(lambda: measure(folder, cloud, 2, cold=True, only=both)),
+        invocations(folder, cloud, 3),
+        measure_inits(folder, cloud, 1, _functions()),
+        _tried(lambda: measure_inits(folder, cloud, 1, _square(["ruby"]), warm=True)),
+        bench.measure(LANGUAGES, quick=True),
+    )
+
+
+def _functions() -> list[Case]:
+    return [Case(language, variant) for language in LANGUAGES for variant in (BARE, OURS, SDK)]
+
+
+def _square(languages: Sequence[str]) -> list[Case]:
+    return [Case(language, *column) for language in languages for column in (WITH, MORE, WITHOUT)]
+
+
+def _tried(measurement: Callable[[], _Found]) -> _Found | NotApplied:
+    try:
+        return measurement()
+    except NotApplied as why:
+        return why

@@ -1,0 +1,250 @@
+"""Says what was found: as text for a terminal, as docs/performance.md, and as its plots."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import bench
+import plots
+from budgets import Budget, budgets, median_init, reduction
+from conditions import NotApplied
+from extensions import GO, ROOT, CannotMeasure
+from findings import MORE, WITH, WITHOUT, Findings
+from inits import BARE, LANGUAGES, OURS, SDK, Case, Inits, not_there
+from starts import Start, Starts, median
+
+PAGE = ROOT / "docs/performance.md"
+PLOTS = PAGE.with_name("plots")
+_BEGIN, _END = "<!-- measured -->\n", "<!-- end -->\n"
+_UNITS = {"registered": "ms", "published": "ms", "cpu": "ms CPU", "memory": "MB"}
+# How the time before an event is called, in a picture of a start.
+_PHASES = {
+    "registered": "to registered",
+    "connected": "to connected",
+    "asked": "to first request",
+    "answered": "to last answer",
+    "published": "to published",
+}
+_WHO = {OURS: "Keystart", SDK: "SDK in init", BARE: "no secrets"}
+
+Rows = Sequence[Sequence[str]]
+
+
+def as_text(found: Findings) -> str:
+    """Everything for a terminal."""
+    return "\n\n".join(f"{title}\n{columns(rows)}" for title, rows in _tables(found))
+
+
+def as_ratios(found: Findings) -> str:
+    """What a quick run can say: no figure of it means anything but beside another of the same run."""
+    plain = found.latencies[30.0]
+    compared = [["to Go", *_UNITS]]
+    compared += [
+        [name, *(_ratio(starts, plain[GO], what) for what in _UNITS)] for name, starts in plain.items()
+    ]
+    judged = [["budget", "what", "of the budget", ""]]
+    for budget in budgets(found):
+        share = "" if budget.found is None else f"{budget.found / budget.limit:.2f} x"
+        judged.append([budget.number, budget.what, share, _verdict(budget)])
+    return f"{columns(compared)}\n\n{columns(judged)}"
+
+
+def as_json(found: Mapping[str, Sequence[Start]]) -> str:
+    return json.dumps({name: [vars(start) for start in starts] for name, starts in found.items()}, indent=2)
+
+
+def write(found: Findings) -> None:
+    """Replaces what lies between the marks of docs/performance.md, and its plots."""
+    before, mark, rest = PAGE.read_text().partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not (mark and end):
+        raise CannotMeasure(f"{PAGE} has no place for the figures")
+    PLOTS.mkdir(exist_ok=True)
+    parts = [f"{found.runs} starts of each, in turn. {bench.machine()}."]
+    parts += [f"### {title}\n\n{_markdown(rows)}" for title, rows in _tables(found)]
+    parts.append("### Plots")
+    for name, (title, drawn) in _drawn(found).items():
+        (PLOTS / f"{name}.svg").write_text(drawn)
+        parts.append(f"![{title}](plots/{name}.svg)")
+    PAGE.write_text(before + mark + "\n" + "\n\n".join(parts) + "\n\n" + end + after)
+
+
+def _tables(found: Findings) -> Iterator[tuple[str, Rows]]:
+    judged = [["", "what", "budget", "measured", ""]]
+    for budget in budgets(found):
+        value = "" if budget.found is None else f"{budget.found:.2f} {budget.unit}"
+        judged.append([budget.number, budget.what, budget.allowed, value, _verdict(budget)])
+    yield "Budgets", judged
+    for latency in (30.0, 300.0):
+        yield f"3 secrets, {latency:g} ms of latency", starts_rows(found.latencies[latency])
+    yield "100 secrets, 30 ms", starts_rows(found.secrets[100])
+    if isinstance(found.shares, NotApplied):
+        yield "CPU quotas", [["not applied"], [str(found.shares)]]
+    else:
+        for share, starts in found.shares.items():
+            yield f"3 secrets, 30 ms, {share:g} of a CPU", starts_rows(starts)
+    if isinstance(found.cold, NotApplied):
+        yield "Cold page cache", [["not applied"], [str(found.cold)]]
+    else:
+        yield "3 secrets, 30 ms, with a cold page cache", starts_rows(found.cold)
+    yield "Init of functions that need 3 secrets, in the simulator, 30 ms", _inits(found)
+    if isinstance(found.square, NotApplied):
+        yield "Square's tables", [["not applied"], [str(found.square)]]
+    else:
+        for title, what in _SQUARE.items():
+            yield title, _square(found.square, what)
+
+
+_SQUARE = {
+    "Square's first table: function duration (ms) over ten invocations, each of a new environment": "duration",
+    "Square's second table: runtime init (ms) over ten cold starts": "runtime",
+}
+
+
+def _square(found: Inits, what: str) -> Rows:
+    """Ten figures with their average and median, and by how much they are less than without Keystart."""
+    rows = [["function", *(str(number) for number in range(1, 11)), "average", "median", "reduction"]]
+    for language in LANGUAGES:
+        without = found.get(Case(language, *WITHOUT), ())
+        for variant, memory in (WITH, MORE, WITHOUT):
+            inits = found.get(Case(language, variant, memory), ())
+            name = f"{language}, {memory} MB, {_WHO[variant]}"
+            if not inits:
+                rows.append([f"{name}: {not_there(language, variant)}", *[""] * 13])
+                continue
+            values = [getattr(init, what) for init in inits]
+            middle = median_init(inits, what)
+            less = ""
+            if without and variant != SDK:
+                less = f"{reduction(median_init(without, what), middle):.1f} %"
+            average = f"{statistics.mean(values):.0f}"
+            rows.append([name, *(f"{value:.0f}" for value in values), average, f"{middle:.0f}", less])
+    return rows
+
+
+def _inits(found: Findings) -> Rows:
+    rows = [["function", "Init (ms)", "runtime init (ms)", "more than without secrets (ms)"]]
+    for case, inits in found.inits.items():
+        bare = median_init(found.inits[Case(case.language, BARE)], "whole")
+        cells = (quartiles([getattr(init, what) for init in inits]) for what in ("whole", "runtime"))
+        more = f"{median_init(inits, 'whole') - bare:.1f}"
+        rows.append([f"{case.language}, {_WHO[case.variant]}", *cells, more])
+    return rows
+
+
+def starts_rows(starts: Starts) -> Rows:
+    """The medians with their quartiles, and each median divided by that of the Go extension."""
+    rows = [["", *(f"{what} ({unit})" for what, unit in _UNITS.items())]]
+    for name, all in starts.items():
+        cells = (
+            f"{quartiles([getattr(start, what) for start in all])}  {_ratio(all, starts[GO], what)}"
+            for what in _UNITS
+        )
+        rows.append([name, *cells])
+    return rows
+
+
+def quartiles(values: Sequence[float]) -> str:
+    """The median with the quartiles around it; the values themselves where there are too few for quartiles."""
+    if len(values) < 3:
+        return " ".join(f"{value:.1f}" for value in values)
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{middle:.1f} [{low:.1f}-{high:.1f}]"
+
+
+def _ratio(starts: Sequence[Start], to: Sequence[Start], what: str) -> str:
+    return f"{median(starts, what) / median(to, what):.2f} x"
+
+
+def _verdict(budget: Budget) -> str:
+    return f"{budget.verdict}: {budget.why_not}" if budget.why_not else budget.verdict
+
+
+def columns(rows: Rows) -> str:
+    """Rows as text for a terminal."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _markdown(rows: Rows) -> str:
+    bold = [["**miss**" if cell == "miss" else cell for cell in row] for row in rows]
+    lines = [bold[0], ["---"] * len(bold[0]), *bold[1:]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines)
+
+
+def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
+    """The plots by the names of their files, each with its title."""
+    plain = found.latencies[30.0]
+    bare = next(figure.median for figure in found.readers if figure.what == "import: bare process")
+    timeline = {
+        "python, nothing else": [("interpreter", bare)],
+        **{name: phases(each) for name, each in plain.items()},
+    }
+    longest = [sum(length for _, length in parts) for parts in timeline.values()]
+    drawn = {
+        "timeline": (
+            title := "A cold start: 3 secrets, 30 ms of latency",
+            plots.stacks(title, plots.axis("ms from exec", longest), timeline),
+        ),
+        "latency": _swept(plain, "Latency of the store", "ms of latency", found.latencies, logarithmic=False),
+        "secrets": _swept(
+            plain, "Number of secrets, 30 ms of latency", "secrets", found.secrets, logarithmic=True
+        ),
+        "reads": _reads(found.readers),
+    }
+    if not isinstance(found.shares, NotApplied):
+        drawn["quota"] = _swept(
+            plain, "CPU quota, 3 secrets, 30 ms", "share of a CPU", found.shares, logarithmic=True
+        )
+    return drawn
+
+
+def phases(starts: Sequence[Start]) -> list[tuple[str, float]]:
+    """A start as parts, in the order in which their ends were seen: some register before they fetch, some after."""
+    ends = sorted((median(starts, event), name) for event, name in _PHASES.items())
+    begins = [0.0, *(end for end, _ in ends)]
+    return [(name, end - begin) for begin, (end, name) in zip(begins, ends, strict=False)]
+
+
+def _swept(
+    plain: Iterable[str],
+    what: str,
+    along: str,
+    swept: Mapping[int, Starts] | Mapping[float, Starts],
+    *,
+    logarithmic: bool,
+) -> tuple[str, str]:
+    """Published (a line) and registered (dashed) of each extension that was measured all along what was changed."""
+    title = f"{what}: published, and registered (dashed)"
+    names = [name for name in plain if all(name in starts for starts in swept.values())]
+    series: dict[str, dict[str, plots.Points]] = {
+        event: {
+            name: [(value, median(starts[name], event)) for value, starts in sorted(swept.items())]
+            for name in names
+        }
+        for event in ("published", "registered")
+    }
+    heights = [y for lines in series.values() for points in lines.values() for _, y in points]
+    x = plots.axis(along, list(swept), logarithmic=logarithmic)
+    y = plots.axis("ms from exec", heights, logarithmic=True)
+    return title, plots.lines(title, x, y, series["published"], series["registered"], plain)
+
+
+def _reads(readers: Sequence[bench.Figure]) -> tuple[str, str]:
+    title = "Warm reads per second, in one thread"
+    calls = {"get": "Keystart", "file": "a plain file", "http": "a cache behind HTTP"}
+    rows = {
+        language: {
+            name: 1e6 / figure.median
+            for call, name in calls.items()
+            for figure in readers
+            if (figure.language, figure.what) == (language, f"warm {call}")
+        }
+        for language in LANGUAGES
+    }
+    all = [value for row in rows.values() for value in row.values()]
+    return title, plots.bars(title, plots.axis("reads per second", [1000, *all], logarithmic=True), rows)

@@ -1,0 +1,176 @@
+"""Starts extensions in turn, and takes the time from exec to each thing that can be seen from outside."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from cloud import Cloud
+from conditions import empty_page_cache, limited
+from extensions import PIP, CannotMeasure, Extension, extensions
+
+_PATIENCE = 60.0  # seconds for one start
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start: milliseconds from exec, milliseconds of CPU, and the most memory in MB.
+
+    `connected` and `asked` are the first connection and request that the store saw, `answered` its last answer;
+    `published` is when the process asked for its next event.
+    """
+
+    connected: float
+    asked: float
+    answered: float
+    registered: float
+    published: float
+    cpu: float
+    memory: float
+
+
+Starts = Mapping[str, Sequence[Start]]
+
+
+def measure(
+    folder: Path,
+    cloud: Cloud,
+    runs: int,
+    *,
+    secrets: int = 3,
+    latency: float = 30.0,
+    only: Collection[str] = (),
+    share: float | None = None,
+    cold: bool = False,
+) -> Starts:
+    """Starts each extension once in turn, `runs` times, after one start of each that does not count.
+
+    `latency` is in milliseconds, `share` a share of one CPU, and `cold` empties the page cache before each start.
+    Raises `NotApplied` where the machine does not allow one of those.
+    """
+    chosen = {name: each for name, each in extensions(folder, secrets).items() if name in only or not only}
+    starts: dict[str, list[Start]] = {name: [] for name in chosen}
+    what = f"{secrets} secrets, {latency:g} ms" + (f", CPU {share:g}" if share else "") + ", cold" * cold
+    with ExitStack() as stack:
+        group = stack.enter_context(limited(share)) if share else None
+        for run in range(runs + 1):
+            for name, extension in chosen.items():
+                cloud.latency = latency / 1000
+                if cold:
+                    empty_page_cache()
+                start = _start(folder, extension, cloud, group)
+                if run > 0:
+                    starts[name].append(start)
+            progress(what, run, runs)
+    return starts
+
+
+def invocations(folder: Path, cloud: Cloud, runs: int) -> list[float] | None:
+    """Milliseconds from an INVOKE to the question for the next event; None when the extension asks for none."""
+    cloud.latency = 0
+    process, _ = _exec(folder, extensions(folder, 3)[PIP], cloud, None)
+    _ready(process, cloud)
+    subscribed = "INVOKE" in cloud.subscribed
+    took = [cloud.invoke(_PATIENCE) * 1000 for _ in range(runs + 1)][1:] if subscribed else None
+    cloud.shut_down()
+    _end(process)
+    return took
+
+
+def _start(folder: Path, extension: Extension, cloud: Cloud, group: Path | None) -> Start:
+    process, began = _exec(folder, extension, cloud, group)
+    _ready(process, cloud)
+    memory = _peak_memory(process.pid)
+    cloud.shut_down()
+    cpu = _end(process)
+
+    def since(event: str) -> float:
+        return (cloud.events[event] - began) * 1000
+
+    return Start(
+        connected=since("connected"),
+        asked=since("asked"),
+        answered=since("answered"),
+        registered=since("register"),
+        published=since("next"),
+        cpu=cpu,
+        memory=memory,
+    )
+
+
+def _exec(
+    folder: Path, extension: Extension, cloud: Cloud, group: Path | None
+) -> tuple[subprocess.Popen[str], float]:
+    """Starts a process, and gives the time just before."""
+    shutil.rmtree(folder / "store", ignore_errors=True)
+    cloud.begin()
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nowhere",
+        **cloud.variables(),
+        **extension.variables,
+    }
+    # The one moment at which a process can enter a cgroup before it takes CPU is between fork and exec.
+    enter: Callable[[], object] | None = partial(group.write_text, "0") if group else None
+    began = time.monotonic()
+    process = subprocess.Popen(
+        extension.command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=enter
+    )
+    return process, began
+
+
+def _ready(process: subprocess.Popen[str], cloud: Cloud) -> None:
+    until = time.monotonic() + _PATIENCE
+    while not cloud.waits(0.2):
+        if process.poll() is not None or time.monotonic() > until:
+            process.kill()
+            said = process.communicate()[1]
+            raise CannotMeasure(f"{_name(process)} ended or hung before it was ready:\n{said}")
+
+
+def _end(process: subprocess.Popen[str]) -> float:
+    """Waits for the end, and gives the milliseconds of CPU of the whole life."""
+    said = process.stderr.read() if process.stderr else ""
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise CannotMeasure(f"{_name(process)} ended with {process.returncode}:\n{said}")
+    return (used.ru_utime + used.ru_stime) * 1000
+
+
+def _name(process: subprocess.Popen[str]) -> str:
+    return shlex.join(map(str, process.args)) if isinstance(process.args, list) else str(process.args)
+
+
+def _peak_memory(pid: int) -> float:
+    """The most memory that a process had, in MB; what wait4 gives counts this process's own from before the exec."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise CannotMeasure(f"/proc/{pid}/status does not say VmHWM")
+
+
+def median(starts: Sequence[Start], what: str) -> float:
+    values: list[float] = [getattr(start, what) for start in starts]
+    return statistics.median(values)
+
+
+def progress(what: str, run: int, runs: int) -> None:
+    """Keeps who waits at a terminal informed."""
+    if sys.stderr.isatty():
+        print(
+            f"\rbench: {what}: {run} of {runs}\x1b[K",
+            end="\n" if run == runs else "",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,0 +1,158 @@
+"""What is computed from measured times: a wrong figure would look like a right one."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import bench
+import plots
+import pytest
+import report
+from budgets import Budget, budgets, reduction
+from conditions import PERIOD_US, NotApplied, limited, settings, share_of
+from extensions import BOTO3, GO, ORACLE, PIP, YAML
+from findings import MORE, WITH, WITHOUT, Findings
+from inits import BARE, LANGUAGES, OURS, SDK, Case, Init, Inits
+from report import phases, quartiles
+from starts import Start, Starts
+
+
+def start(**times: float) -> Start:
+    known = {"connected": 5, "asked": 10, "answered": 40, "registered": 42, "published": 43}
+    return Start(**{**known, "cpu": 1, "memory": 1, **times})
+
+
+@pytest.mark.parametrize(
+    ("least", "found", "verdict"),
+    [
+        (False, 25.0, "pass"),
+        (False, 25.1, "miss"),
+        (True, 25.0, "pass"),
+        (True, 24.9, "miss"),
+        (False, None, "not applied"),
+    ],
+)
+def test_a_budget_is_the_most_that_passes_or_with_least_the_least(
+    least: bool, found: float | None, verdict: str
+) -> None:
+    assert Budget("B1", "what", 25, "ms", found, least=least).verdict == verdict
+
+
+def test_a_budget_with_a_reason_is_not_judged_though_something_was_found() -> None:
+    assert Budget("B6", "what", 10, "ms", 3, "its own start is shorter").verdict == "not applied"
+
+
+def test_a_reduction_is_told_against_what_was_before() -> None:
+    assert reduction(1000, 612) == pytest.approx(38.8)
+
+
+def test_quartiles_stand_around_the_median_of_all_values() -> None:
+    assert quartiles([5, 1, 4, 2, 3]) == "3.0 [2.0-4.0]"
+    assert quartiles([2, 1]) == "2.0 1.0"
+
+
+def test_memory_stands_for_the_share_of_a_cpu_that_lambda_gives() -> None:
+    assert share_of(1769) == 1
+    assert share_of(128) == pytest.approx(0.0724, abs=1e-4)
+
+
+def test_a_share_becomes_the_quota_of_either_version_of_cgroups(tmp_path: Path) -> None:
+    group, files = settings(0.1, tmp_path)
+    assert group.parent == tmp_path / "cpu"
+    assert files == {"cpu.cfs_period_us": f"{PERIOD_US}", "cpu.cfs_quota_us": f"{PERIOD_US // 10}"}
+    (tmp_path / "cgroup.controllers").touch()
+    group, files = settings(0.1, tmp_path)
+    assert group.parent == tmp_path
+    assert files == {"cpu.max": f"{PERIOD_US // 10} {PERIOD_US}"}
+
+
+def test_without_cgroups_a_quota_is_not_applied_and_says_why(tmp_path: Path) -> None:
+    with pytest.raises(NotApplied, match="No such file or directory"), limited(0.1, tmp_path):
+        pytest.fail("nothing limits here")
+
+
+def test_a_start_falls_into_parts_in_the_order_in_which_they_ended() -> None:
+    before = [start(registered=4)]
+    names = [name for name, _ in phases(before)]
+    assert names == ["to registered", "to connected", "to first request", "to last answer", "to published"]
+    after = phases([start(connected=4), start(connected=5), start(connected=6)])
+    assert after[0] == ("to connected", 5)
+    assert after[-2:] == [("to registered", 2), ("to published", 1)]
+    assert sum(length for _, length in after) == 43
+
+
+def test_values_are_placed_between_the_ends_of_an_axis() -> None:
+    assert plots.Axis("", 0, 200).place(50) == 0.25
+    assert plots.Axis("", 1, 10_000, True).place(100) == pytest.approx(0.5)
+    assert plots.Axis("", 0, 105).ticks() == [0, 50, 100]
+    assert plots.Axis("", 0.06, 1.1, True).ticks() == pytest.approx([0.1, 0.2, 0.5, 1])
+
+
+def test_a_chart_is_xml_with_a_line_for_each_series() -> None:
+    series = {"a & b": [(1.0, 2.0), (3.0, 4.0)], "c": [(1.0, 1.0)]}
+    x, y = plots.axis("x", [1, 3]), plots.axis("y", [1, 2, 4], logarithmic=True)
+    drawn = ElementTree.fromstring(plots.lines("<title>", x, y, series, {"c": [(2.0, 2.0)]}, series))  # noqa: S314 our own
+    assert len(drawn.findall("{*}polyline")) == 3
+    assert {"a & b", "c", "<title>"} <= {text.text for text in drawn.findall("{*}text")}
+
+
+def findings(limited: bool) -> Findings:
+    """Made-up findings of a machine that allows every condition, or none."""
+    starts: Starts = {name: [start(), start(), start()] for name in (GO, PIP, YAML, ORACLE, BOTO3)}
+    init = [Init(100, 60, 120)] * 10
+    square: Inits = {Case(language, *one): init for language in LANGUAGES for one in (WITH, MORE, WITHOUT)}
+    refused = NotApplied("cgroups cannot be written here")
+    figures = [
+        bench.Figure(language, what, unit, 1, 2, 3, budget)
+        for language in LANGUAGES
+        for what, unit, budget in (
+            ("import: bare process", "ms", None),
+            ("import: added by loading", "ms", 3.0),
+            ("first read", "µs", 300.0),
+            ("warm get", "µs", 5.0),
+            ("warm file", "µs", None),
+            ("warm http", "µs", None),
+        )
+    ]
+    return Findings(
+        runs=3,
+        latencies={0.0: starts, 30.0: starts, 300.0: starts},
+        secrets={1: starts, 3: starts, 100: starts},
+        shares={0.1: starts, 1.0: starts} if limited else refused,
+        cold=starts if limited else NotApplied("the page cache cannot be dropped here"),
+        invocations=[0.5] if limited else None,
+        inits={Case(language, variant): init for language in LANGUAGES for variant in (BARE, OURS, SDK)},
+        square=square if limited else refused,
+        readers=figures,
+    )
+
+
+def test_every_budget_but_that_of_the_layers_size_is_judged() -> None:
+    assert {budget.number for budget in budgets(findings(True))} == {f"B{n}" for n in range(1, 14)} - {"B10"}
+
+
+def test_what_the_machine_does_not_allow_is_not_applied_and_says_why() -> None:
+    why = {
+        budget.number: budget.why_not for budget in budgets(findings(False)) if budget.number in ("B4", "B13")
+    }
+    assert why == {"B4": "cgroups cannot be written here", "B13": "the page cache cannot be dropped here"}
+    assert "not applied: cgroups cannot be written here" in report.as_text(findings(False))
+
+
+def test_only_what_lies_between_the_marks_of_the_page_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- measured -->\nfigures of before\n<!-- end -->\nafter\n")
+    monkeypatch.setattr(report, "PAGE", page)
+    monkeypatch.setattr(report, "PLOTS", tmp_path / "plots")
+    report.write(findings(True))
+    written = page.read_text()
+    assert written.startswith("before\n<!-- measured -->\n")
+    assert written.endswith("\n<!-- end -->\nafter\n")
+    assert "figures of before" not in written
+    drawn = sorted(path.stem for path in (tmp_path / "plots").iterdir())
+    assert drawn == ["latency", "quota", "reads", "secrets", "timeline"]
+    for name in drawn:
+        assert f"](plots/{name}.svg)" in written
