@@ -46,7 +46,7 @@ class Life:
             line for line in said.splitlines(keepends=True) if not line.startswith("ERROR: ld.so")
         )
         self.code = process.returncode
-        self.events = dict(cloud.events)
+        self.api_calls = [name for name in cloud.events if name in ("register", "next", "error")]
 
 
 def test_version_and_help_need_nothing(sandbox: Sandbox) -> None:
@@ -63,7 +63,7 @@ def test_a_life_in_an_empty_root(sandbox: Sandbox, cloud: Cloud, hostile: dict[s
     assert life.owner == 65534
     assert life.said.startswith("[keystart] INFO  published 2 secrets as generation 1 in ")
     assert len(life.said.splitlines()) == 1
-    assert list(life.events) == ["register", "next"]
+    assert life.api_calls == ["register", "next"]
 
 
 @pytest.mark.parametrize("file", ["keystart.json", "keystart.yaml", "config.yaml"])
