@@ -21,6 +21,7 @@ NODE = ROOT / "bindings/node"
 RUBY = ROOT / "bindings/ruby"
 NODE_RUNTIME = ROOT / "tests/e2e/runtimes/node"
 PACKAGE_TOOLS = ROOT / "tests/packages/tools"
+EXAMPLE_TOOLS = ROOT / "tests/examples/tools"
 # One folder for everything that cargo builds: a second one would compile every crate again.
 os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
 # A panic names its source file: without this a library would name the home of whoever built it. The same for every
@@ -34,7 +35,7 @@ def test(session: nox.Session) -> None:
     """Everything that a change must pass: the sessions from build to e2e, one after the other."""
     readers, whole = (
         ("core", "node", "ruby", "python"),
-        ("extension", "conformance", "writer", "changing", "docs", "layer", "e2e"),
+        ("extension", "conformance", "writer", "changing", "docs", "layer", "examples", "e2e"),
     )
     for name in ("build", "lint", *readers, *whole):
         session.notify(name)
@@ -187,6 +188,15 @@ def e2e(session: nox.Session) -> None:
     node_reader(session)
     node_runtime(session)
     session.run("pytest", "tests/e2e", "tests/benchmarks", *session.posargs)
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Deploy every recipe of examples/ as far as that goes without AWS, and run its function in the simulator."""
+    node_reader(session)
+    node_runtime(session)
+    npm_install(session, EXAMPLE_TOOLS)
+    session.run("pytest", "tests/examples", *session.posargs)
 
 
 @nox.session(name="bench-readers")
