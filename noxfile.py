@@ -192,7 +192,7 @@ def e2e(session: nox.Session) -> None:
 
 @nox.session
 def examples(session: nox.Session) -> None:
-    """Deploy every recipe of examples/ as far as that goes without AWS, and run its function in the simulator."""
+    """Deploy every recipe as far as that goes without AWS, and run what it deploys with the layer that is in dist."""
     node_reader(session)
     node_runtime(session)
     npm_install(session, EXAMPLE_TOOLS)

@@ -31,6 +31,15 @@ from stand_in import StandIn
 NODE_PATH = Path(__file__).with_name("node_path.mjs")
 
 
+_ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
+_BUILT = sorted((ROOT / "dist").glob(f"keystart-layer-*-{_ARCHITECTURE}.zip"))
+
+
+def pytest_report_header() -> str:
+    which = _BUILT[-1].name if _BUILT else "the process of this checkout, as dist holds no layer"
+    return f"functions run with {which}"
+
+
 @dataclass(frozen=True)
 class Layer:
     """What lies in /opt, and what it is."""
@@ -43,9 +52,8 @@ class Layer:
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
     """The layer as Lambda unpacks it; where it is not built, the process and the readers of this checkout."""
     opt = tmp_path_factory.mktemp("layer") / "opt"
-    architecture = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
-    if built := sorted((ROOT / "dist").glob(f"keystart-layer-*-{architecture}.zip")):
-        with zipfile.ZipFile(built[-1]) as archive:
+    if _BUILT:
+        with zipfile.ZipFile(_BUILT[-1]) as archive:
             for info in archive.infolist():
                 Path(archive.extract(info, opt)).chmod(info.external_attr >> 16)
         return Layer(opt, built=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -67,6 +69,15 @@ def test_the_ruby_function_gives_tokens(
     assert abs(answer["expires"] - time.time() - seconds) < 30
     said = 'The secret "token/settings" is not valid JSON'
     assert (said in environment.log_text()) == (seconds == 300)
+
+
+def test_the_layers_reader_comes_before_that_of_this_checkout(layer: Any) -> None:
+    if not layer.built:
+        pytest.skip("dist holds no layer: it is built on Debian 12")
+    code = "import keystart; print(keystart.__file__)"
+    variables = {"PYTHONPATH": f"{layer.opt}/python"}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
+    assert done.stdout == f"{layer.opt}/python/keystart/__init__.py\n"
 
 
 def test_a_function_without_its_secret_does_not_start(start: Start, cloud: StandIn) -> None:
