@@ -1,4 +1,4 @@
-# In AWS's base image. `import` finds packages in the function's own folder only, so the reader goes there.
+# In AWS's base image. `import` looks into the function's own folder in every image, so the reader goes there:
 #   unzip keystart-layer-0.1.0-x86_64.zip -d layer
 #   docker build --platform linux/amd64 -f container/aws-node.Dockerfile .
 FROM public.ecr.aws/lambda/nodejs:22
