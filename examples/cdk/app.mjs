@@ -9,10 +9,12 @@ const layerArn = app.node.tryGetContext('keystartLayer');
 if (layerArn === undefined) throw new Error('Say which layer: -c keystartLayer=ARN');
 
 const stack = new Stack(app, 'Webhook');
-const name = 'prod/webhook-key';
+const key = 'prod/webhook-key';
+const limits = '/prod/webhook-limits';
 const secrets = {
-  'webhook/key': name,
-  'webhook/previous-key': { secret: name, stage: 'AWSPREVIOUS', optional: true },
+  'webhook/key': key,
+  'webhook/previous-key': { secret: key, stage: 'AWSPREVIOUS', optional: true },
+  'webhook/limits': { parameter: limits },
 };
 const handler = new Function(stack, 'Function', {
   code: Code.fromAsset(fileURLToPath(new URL('../node', import.meta.url))),
@@ -26,12 +28,16 @@ const handler = new Function(stack, 'Function', {
 });
 // Secret.grantRead would allow DescribeSecret too, which nothing asks for. Six ? stand for what Secrets Manager puts
 // behind the name.
-const resource = stack.formatArn({
+allow('secretsmanager:GetSecretValue', {
   service: 'secretsmanager',
   resource: 'secret',
-  resourceName: `${name}-??????`,
+  resourceName: `${key}-??????`,
   arnFormat: ArnFormat.COLON_RESOURCE_NAME,
 });
-handler.addToRolePolicy(new PolicyStatement({ actions: ['secretsmanager:GetSecretValue'], resources: [resource] }));
+allow('ssm:GetParameters', { service: 'ssm', resource: 'parameter', resourceName: limits.slice(1) });
+
+function allow(action, arn) {
+  handler.addToRolePolicy(new PolicyStatement({ actions: [action], resources: [stack.formatArn(arn)] }));
+}
 
 app.synth();

@@ -5,5 +5,7 @@ FROM public.ecr.aws/lambda/nodejs:22
 COPY layer/extensions/ /opt/extensions/
 COPY layer/nodejs/node_modules/ ${LAMBDA_TASK_ROOT}/node_modules/
 COPY node/app.mjs ${LAMBDA_TASK_ROOT}/
-ENV KEYSTART_SECRETS='{"webhook/key": "prod/webhook-key", "webhook/previous-key": {"secret": "prod/webhook-key", "stage": "AWSPREVIOUS", "optional": true}}'
+ENV KEYSTART_SECRETS='{"webhook/key": "prod/webhook-key", \
+ "webhook/previous-key": {"secret": "prod/webhook-key", "stage": "AWSPREVIOUS", "optional": true}, \
+ "webhook/limits": {"parameter": "/prod/webhook-limits"}}'
 CMD ["app.handler"]

@@ -4,6 +4,7 @@ import keystart, { SecretUnavailable } from 'keystart';
 
 // At import: what the extension fetched while this runtime started. Without it, the start has ended with the reason.
 const current = keystart.getBytes('webhook/key');
+const { maxBytes } = keystart.getJson('webhook/limits');
 
 function previous() {
   try {
@@ -17,6 +18,7 @@ function previous() {
 const keys = [current, ...previous()];
 
 export async function handler(event) {
+  if (Buffer.byteLength(event.body) > maxBytes) return { statusCode: 413 };
   const given = Buffer.from(event.headers['x-signature'] ?? '', 'hex');
   const genuine = keys.some((key) => {
     const made = createHmac('sha256', key).update(event.body).digest();

@@ -104,6 +104,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
     stage.without_aws_settings()
     with stage.store() as store, serve_partner(tmp_path_factory.mktemp("certificates"), price) as server:
         made = StandIn(store.endpoint)
+        made.put("/prod/webhook-limits", json.dumps({"maxBytes": 100}))
         made.put("/prod/orders/partner", json.dumps(dict(server.address)))
         mtls = json.dumps(dict(server.mtls))
         made.manager.create_secret(Name="prod/orders/partner-mtls", SecretString=mtls)

@@ -47,6 +47,7 @@ def test_the_node_function_takes_only_what_was_signed(start: Start, cloud: Stand
         assert environment.invoke(signed(before)).value == taken
         assert environment.invoke(signed("another key")).value == {"statusCode": 401}
         assert environment.invoke({"body": body, "headers": {}}).value == {"statusCode": 401}
+        assert environment.invoke({"body": "x" * 101, "headers": {}}).value == {"statusCode": 413}
     current = cloud.rotate_webhook_key()
     with start(recipe) as environment:
         assert environment.invoke(signed(current)).value == taken
