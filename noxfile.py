@@ -234,7 +234,7 @@ def demo(session: nox.Session) -> None:
     which = []
     if is_debian_12():
         session.run("python", "extension/standalone/executable.py", silent=True)
-        which = ["--extension", str(next((ROOT / "target/standalone").glob("*/keystart")))]
+        which = ["--extension", str(ROOT / "target/standalone" / os.uname().machine / "keystart")]
     session.run("python", "-m", "demo", *which, *session.posargs, env={"PYTHONPATH": "tests/e2e"})
 
 

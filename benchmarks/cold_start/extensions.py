@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,10 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-INSTALLED = Path(sys.executable).with_name("keystart")
-LAYER = next(
-    (ROOT / "target/standalone").glob("*/keystart"), ROOT / "target/standalone/keystart"
-)  # the one-file executable, where it was built
+# Debian's interpreter is built for speed, as those of images are; a developer's own may not be.
+PYTHON = Path("/usr/bin/python3.11") if Path("/usr/bin/python3.11").exists() else Path(sys.executable)
+# The one-file executable, where it was built.
+LAYER = ROOT / "target/standalone" / ("x86_64" if platform.machine() == "x86_64" else "arm64") / "keystart"
 
 GO = "go"
 PIP = "keystart, pip"
@@ -45,17 +46,44 @@ def extensions(folder: Path, secrets: int) -> dict[str, Extension]:
     store = str(folder / "store")
     peer = {"PEER_SECRETS": pairs, "PEER_DIR": store}
     ours = {"KEYSTART_SECRETS": pairs, "KEYSTART_DIR": store}
+    command = installed(folder)
     all = {
         GO: Extension([_go(folder)], peer),
         ONE_FILE: Extension([LAYER], ours),
-        PIP: Extension([INSTALLED], ours),
-        YAML: Extension([INSTALLED], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": store}),
-        ORACLE: Extension([INSTALLED], {**ours, "KEYSTART_SOURCE": "boto3"}),
-        BOTO3: Extension([sys.executable, HERE / "peers/boto3/extension.py"], peer),
+        PIP: Extension([command], ours),
+        YAML: Extension([command], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": store}),
+        ORACLE: Extension([command], {**ours, "KEYSTART_SOURCE": "boto3"}),
+        BOTO3: Extension([command.with_name("python"), HERE / "peers/boto3/extension.py"], peer),
     }
     if not LAYER.exists():
         del all[ONE_FILE]
     return all
+
+
+def installed(folder: Path) -> Path:
+    """The command in an environment with nothing but our two packages and what they need, as `pip install` makes it.
+
+    That of this checkout would not do: each start reads what other packages tell the interpreter to do (`.pth` files).
+    """
+    environment = folder / "installed"
+    command = environment / "bin/keystart"
+    if command.exists():
+        return command
+    for package in ("bindings/python", "extension"):
+        _run(["maturin", "build", "--quiet", "--release", "--out", folder / "wheels"], ROOT / package)
+    _run([PYTHON, "-m", "venv", "--without-pip", environment], ROOT)
+    wheels = sorted((folder / "wheels").glob("*.whl"))
+    uv: list[str | Path] = [
+        "uv",
+        "pip",
+        "install",
+        "--quiet",
+        "--compile-bytecode",
+        "--constraint",
+        ROOT / "requirements.lock",
+    ]
+    _run([*uv, "--python", environment / "bin/python", *wheels], ROOT)
+    return command
 
 
 def _go(folder: Path) -> Path:
@@ -65,12 +93,12 @@ def _go(folder: Path) -> Path:
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if go is None:
         raise CannotMeasure("the Go extension cannot be built: install Go 1.24 or newer (golang-go)")
-    built = subprocess.run(
-        [go, "build", "-trimpath", "-ldflags=-s -w", "-o", program, "."],
-        cwd=HERE / "peers/go",
-        capture_output=True,
-        text=True,
-    )
-    if built.returncode != 0:
-        raise CannotMeasure(f"the Go extension cannot be built:\n{built.stderr}")
+    _run([go, "build", "-trimpath", "-ldflags=-s -w", "-o", program, "."], HERE / "peers/go")
     return program
+
+
+def _run(command: Sequence[str | Path], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode != 0:
+        words = " ".join(map(str, command))
+        raise CannotMeasure(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}")

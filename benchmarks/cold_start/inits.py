@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cloud import Cloud
 from conditions import limited, share_of
-from extensions import HERE, INSTALLED, LAYER, ROOT
+from extensions import HERE, LAYER, ROOT, installed
 from lambda_simulator import Environment, Function
 from lambda_simulator.runtimes import BY_NAME
 from lambda_simulator.timeline import Kind
@@ -82,7 +82,7 @@ def _init(folder: Path, cloud: Cloud, case: Case) -> Init:
         group = stack.enter_context(limited(share_of(case.memory_mb))) if case.memory_mb else None
         environment = stack.enter_context(
             Environment(
-                extensions=[LAYER if LAYER.exists() else INSTALLED] if case.variant == OURS else [],
+                extensions=[LAYER if LAYER.exists() else installed(folder)] if case.variant == OURS else [],
                 function=function,
                 memory_mb=case.memory_mb or 1769,
                 timeout=_SECONDS,
