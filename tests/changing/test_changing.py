@@ -54,6 +54,13 @@ def test_a_secret_that_is_written_in_place_is_caught_in_every_language(tmp_path:
     run = secrets.token_hex(8)
     root = tmp_path / "store"
     _writer(root, run, publishes=None).communicate()
+    # What a second shows on an idle machine takes longer on a busy one.
+    rounds = (_written_in_place(root, run, seconds) for seconds in (1.0, 4.0, 16.0))
+    assert any(all(_suspicious(seen) for seen in reports) for reports in rounds)
+
+
+def _written_in_place(root: Path, run: str, seconds: float) -> list[Report]:
+    """What all readers report while somebody writes a secret over and over, which no writer of ours does."""
     done = threading.Event()
 
     def overwrite() -> None:
@@ -68,18 +75,14 @@ def test_a_secret_that_is_written_in_place_is_caught_in_every_language(tmp_path:
     with reading(root, run, threads=1, children=0, allowed=allowed, fresh=True) as readers:
         readers.wait_until_reading()
         vandal.start()
-        _until_all_have_read(1.0)
+        done.wait(seconds)
         done.set()
         vandal.join()
-    assert all(_suspicious(seen) for seen in readers.reports), readers.reports
+    return readers.reports
 
 
 def _suspicious(seen: Report) -> bool:
     return seen.wrongs > 0 or seen.errors["secret_corrupt"] > 0
-
-
-def _until_all_have_read(seconds: float) -> None:
-    threading.Event().wait(seconds)
 
 
 def _writer(root: Path, run: str, publishes: int | None) -> subprocess.Popen[str]:
