@@ -14,7 +14,9 @@ mod tests;
 mod writer;
 
 use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
+use std::sync::Once;
 
 pub use bytes::*;
 pub use error::*;
@@ -28,6 +30,7 @@ const _: () = assert!(cfg!(panic = "unwind"), "keystart-core must be built with 
 
 /// Runs the body of one function: its error or its panic becomes the number, and the error at `err`.
 pub unsafe fn guard(err: *mut *mut keystart_error, body: impl FnOnce() -> Result<()>) -> u32 {
+    hush();
     // Handles hold their state behind locks and in whole values, so what a panic leaves is still consistent.
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(from_panic(panic.as_ref())));
     let Err(error) = result else { return 0 };
@@ -42,6 +45,23 @@ pub unsafe fn guard(err: *mut *mut keystart_error, body: impl FnOnce() -> Result
 /// Runs the body of a `_free`: a panic while dropping must not leave the library.
 pub fn guard_free(body: impl FnOnce()) {
     drop(catch_unwind(AssertUnwindSafe(body)));
+}
+
+/// Keeps the text of a panic, which Rust would print, out of the log; a debug build, which only developers run, tells all.
+fn hush() {
+    static HUSHED: Once = Once::new();
+    HUSHED.call_once(|| {
+        if !cfg!(debug_assertions) {
+            set_hook(Box::new(tell_the_place));
+        }
+    });
+}
+
+/// Says where a panic happened. Its text may hold what it was about: a string that was cut at a wrong place, say.
+pub fn tell_the_place(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+    // Where standard error is closed nobody can be told, and a panic in here would end the process.
+    drop(writeln!(std::io::stderr(), "keystart: a bug of Keystart at {place}. Please report it."));
 }
 
 /// Only messages that are literals of ours are told: a formatted one could hold anything.
