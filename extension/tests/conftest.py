@@ -212,7 +212,8 @@ class Prefetch:
 
     def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Failed | None:
         """Gives what made it fail; readers are told of it as the process tells them."""
-        plan, writer, log = self.plan(secrets, **settings), Writer.open(), Log()
+        plan, writer = self.plan(secrets, **settings), Writer.open()
+        log = Log.from_environment(self._environment())
         try:
             publish(plan, writer, log, lambda: self._source(plan, log), time.monotonic())
         except Failed as failed:

@@ -6,7 +6,7 @@ import http.client
 import json
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -150,6 +150,16 @@ def refusal(status: int, code: str, message: str) -> Answer:
 def secret(value: str) -> Answer:
     """An answer of GetSecretValue."""
     return Answer(body=json.dumps({"VersionId": "1", "SecretString": value}).encode())
+
+
+def batch(values: Mapping[str, str], errors: Sequence[Mapping[str, str]] = (), token: str = "") -> Answer:
+    """An answer of BatchGetSecretValue: values by ARN, whose secrets are named as the ARN says."""
+    found = [
+        {"ARN": arn, "Name": arn.split(":", 6)[-1][:-7], "VersionId": f"v-{arn}", "SecretString": value}
+        for arn, value in values.items()
+    ]
+    page = {"NextToken": token} if token else {}
+    return Answer(body=json.dumps({"SecretValues": found, "Errors": list(errors), **page}).encode())
 
 
 def parameters(values: Mapping[str, str]) -> Answer:

@@ -116,7 +116,7 @@ def without_places(plan: Plan) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(json.dumps(plan.to_dict()))
     for entry in told["entries"]:
         del entry["origin"]
-    return {key: told[key] for key in ("start", "deadline", "region", "entries")}
+    return {key: told[key] for key in ("start", "deadline", "region", "batch", "entries")}
 
 
 def outcome(read: Callable[[], Plan]) -> dict[str, Any] | str:

@@ -30,7 +30,7 @@ deadline: 1500ms
 region: eu-west-1
 ttl: none
 snapstart: init
-batch: false
+batch: true
 env_overwrite: false
 secrets:
   db: prod/db
@@ -106,6 +106,7 @@ def test_a_file_with_every_key_gives_the_plan_it_says(tmp_path: Path) -> None:
         links=(),
         links_home=None,
         source_file=file,
+        batch=True,
     )
 
 
@@ -365,6 +366,7 @@ configuration  keystart.yaml
 start          before
 deadline       1500ms
 region         eu-west-1
+batch          true
 
 NAME              SOURCE      ID                                                                       \
 REGION     DETAILS
@@ -430,4 +432,5 @@ def test_a_plan_as_data_is_json() -> None:
         "links": [],
         "links_home": None,
         "source_file": "KEYSTART_SECRETS",
+        "batch": False,
     }

@@ -26,8 +26,7 @@ const MAX_SEGMENTS: usize = 8;
 const LONGEST_STAGE: usize = 256;
 const VERSION_ID_LENGTHS: std::ops::RangeInclusive<usize> = 32..=64;
 /// What asks for what is done anyway.
-const WITHOUT_EFFECT: [(&str, &str); 4] =
-    [("ttl", "\"none\""), ("snapstart", "\"init\""), ("batch", "false"), ("env_overwrite", "false")];
+const WITHOUT_EFFECT: [(&str, &str); 3] = [("ttl", "\"none\""), ("snapstart", "\"init\""), ("env_overwrite", "false")];
 
 /// Whether the process registers before it fetches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +79,7 @@ impl Configuration {
     pub fn document(text: &str) -> Option<Self> {
         let members = members(text)?;
         let member = |name: &str| members.iter().find(|member| member.0 == name).map(|member| member.1);
-        let known = ["version", "start", "deadline", "region", "secrets"];
+        let known = ["version", "start", "deadline", "region", "batch", "secrets"];
         let is_known = |(key, value): &(String, &str)| known.contains(&key.as_str()) || is_without_effect(key, value);
         if !members.iter().all(is_known) || member("version") != Some("1") {
             return None;
@@ -101,14 +100,15 @@ impl Configuration {
             None => None,
             Some(region) => Some(string(region).filter(|region| reference::is_region(region))?),
         };
+        let batch = member("batch").map_or(Some(false), boolean)?;
         let entries = entries(member("secrets")?, region.as_deref())?;
-        Some(Self { start, plan: Plan { deadline, region, entries } })
+        Some(Self { start, plan: Plan { deadline, region, batch, entries } })
     }
 
     /// What `KEYSTART_SECRETS` holds: the mapping of secrets, or pairs.
     pub fn inline(value: &str) -> Option<Self> {
         let entries = if value.trim_start().starts_with('{') { entries(value, None)? } else { pairs(value)? };
-        let plan = Plan { deadline: DEFAULT_DEADLINE, region: None, entries };
+        let plan = Plan { deadline: DEFAULT_DEADLINE, region: None, batch: false, entries };
         Some(Self { start: Start::Overlap, plan })
     }
 

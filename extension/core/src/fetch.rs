@@ -62,6 +62,11 @@ pub struct Prefetched {
 }
 
 impl Answer {
+    /// Whether it is the same version of the same secret.
+    fn is(&self, other: &Self) -> bool {
+        self.source.version_id == other.source.version_id && self.value.as_bytes() == other.value.as_bytes()
+    }
+
     /// A second one, for another entry that asks for the same.
     fn copy(&self) -> Self {
         let value = SecretBytes::from(self.value.as_bytes());

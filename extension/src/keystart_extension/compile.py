@@ -16,9 +16,10 @@ def compiled(plan: Plan) -> str:
 
 def _settings(plan: Plan) -> dict[str, Any]:
     region = {} if plan.region is None else {"region": plan.region}
+    batch = {"batch": True} if plan.batch else {}
     secrets = {entry.name: _secret(entry) for entry in plan.entries}
     deadline = seconds_text(plan.deadline)
-    return {"version": 1, "start": plan.start, "deadline": deadline, **region, "secrets": secrets}
+    return {"version": 1, "start": plan.start, "deadline": deadline, **region, **batch, "secrets": secrets}
 
 
 def _secret(entry: Entry) -> dict[str, Any]:

@@ -48,7 +48,10 @@ class Link(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The whole configuration of one start. `deadline` is in seconds; `links_home` is None without links."""
+    """The whole configuration of one start.
+
+    `deadline` is in seconds, `links_home` is None without links, `batch` asks for secrets with BatchGetSecretValue.
+    """
 
     start: Start
     deadline: float
@@ -57,6 +60,7 @@ class Plan(NamedTuple):
     links: tuple[Link, ...]
     links_home: str | None
     source_file: str
+    batch: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the plan as data for `keystart check --json`; it holds ids, never values."""
@@ -71,6 +75,7 @@ class Plan(NamedTuple):
             f"start          {self.start}",
             f"deadline       {seconds_text(self.deadline)}",
             f"region         {region}",
+            *(["batch          true"] if self.batch else []),
         ]
         rows = [("NAME", "SOURCE", "ID", "REGION", "DETAILS")]
         rows += [

@@ -17,6 +17,10 @@ use keystart_core::error::{Error, Result};
 /// Requests in flight: each new one to a host opens a connection, whose handshake costs CPU that small functions lack.
 const PARALLEL: usize = 64;
 const GET_PARAMETERS_AT_MOST: usize = 10;
+const BATCH_GET_SECRET_VALUE_AT_MOST: usize = 20;
+/// What a whole batch is refused for because of one secret in it.
+const ABOUT_ONE: [&str; 4] =
+    ["DecryptionFailure", "InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"];
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -37,18 +41,25 @@ async fn run(plan: &Plan, until: Instant) -> Prefetched {
     let asker = Rc::new(Asker::new(plan, until));
     let mut requests = JoinSet::new();
     let room = Rc::new(Semaphore::new(PARALLEL));
-    for request in requests_of(&plan.entries) {
+    let start = |request: Request, requests: &mut JoinSet<Done>| {
         let (asker, room) = (Rc::clone(&asker), Rc::clone(&room));
         requests.spawn_local(async move {
             // Closed never, so that this waits and does not fail.
             let _place = room.acquire().await;
             request.run(&asker).await
         });
+    };
+    for request in requests_of(plan) {
+        start(request, &mut requests);
     }
     let mut outcomes = BTreeMap::new();
     while let Ok(Some(answered)) = timeout_at(until, requests.join_next()).await {
         // A task that panicked has no outcome, which is told below as an entry without an answer.
-        outcomes.extend(answered.unwrap_or_default());
+        let Done { given, instead } = answered.unwrap_or_default();
+        outcomes.extend(given);
+        for request in instead {
+            start(request, &mut requests);
+        }
     }
     // What is still on its way is dropped, with its connection: nothing may be in flight when the environment is frozen.
     requests.shutdown().await;
@@ -71,16 +82,41 @@ fn late(plan: &Plan) -> Failure {
 /// One thing to ask a service for, and the entries that it answers.
 enum Request {
     Secret(Vec<Entry>),
+    /// One secret after a pause.
+    Later(Vec<Entry>, Duration),
+    Batch(Vec<Entry>),
     Parameters(Vec<Entry>),
     Path(Entry),
 }
 
-/// Groups entries: one call for equal secrets, one for 10 parameters of a region and role, one for a path.
-fn requests_of(entries: &[Entry]) -> Vec<Request> {
+/// What a request gave, and what is to be asked for instead of what it did not give.
+#[derive(Default)]
+struct Done {
+    given: Vec<(String, Outcome)>,
+    instead: Vec<Request>,
+}
+
+impl Done {
+    fn given(given: Vec<(String, Outcome)>) -> Self {
+        Self { given, instead: Vec::new() }
+    }
+
+    fn instead(instead: Vec<Request>) -> Self {
+        Self { given: Vec::new(), instead }
+    }
+
+    fn refused(entries: &[Entry], refused: &Refused) -> Self {
+        Self::given(entries.iter().map(|entry| (entry.name.clone(), Err(refused.to_failure()))).collect())
+    }
+}
+
+/// Groups entries: a call for equal secrets or a batch of 20, for 10 parameters of a region and role, for a path.
+fn requests_of(plan: &Plan) -> Vec<Request> {
     let mut secrets: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
+    let mut batches: BTreeMap<_, Vec<Vec<Entry>>> = BTreeMap::new();
     let mut parameters: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
     let mut requests = Vec::new();
-    for entry in entries.iter().cloned() {
+    for entry in plan.entries.iter().cloned() {
         match entry.kind {
             Kind::Secret => {
                 let key = (&entry.region, &entry.role, &entry.id, &entry.stage, &entry.version_id);
@@ -93,44 +129,108 @@ fn requests_of(entries: &[Entry]) -> Vec<Request> {
             Kind::Parameters => requests.push(Request::Path(entry)),
         }
     }
-    requests.extend(secrets.into_values().map(Request::Secret));
+    for same in secrets.into_values() {
+        if plan.batch && same[0].stage.is_none() && same[0].version_id.is_none() {
+            let key = (same[0].region.clone(), same[0].role.clone(), account(&same[0].id).map(str::to_owned));
+            batches.entry(key).or_default().push(same);
+        } else {
+            requests.push(Request::Secret(same));
+        }
+    }
+    for group in batches.into_values() {
+        requests.extend(group.chunks(BATCH_GET_SECRET_VALUE_AT_MOST).map(|twenty| match twenty {
+            // One alone needs no other permission, and has the larger quota.
+            [same] => Request::Secret(same.clone()),
+            _ => Request::Batch(twenty.concat()),
+        }));
+    }
     for group in parameters.into_values() {
         requests.extend(group.chunks(GET_PARAMETERS_AT_MOST).map(|ten| Request::Parameters(ten.to_vec())));
     }
     requests
 }
 
+/// The account in an ARN; a name has none. In one account and region a name is one secret, so that no answer of a batch
+/// is mistaken for another.
+fn account(id: &str) -> Option<&str> {
+    id.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(3))
+}
+
 impl Request {
-    async fn run(self, asker: &Asker) -> Vec<(String, Outcome)> {
+    async fn run(self, asker: &Asker) -> Done {
         match self {
             Self::Secret(entries) => secret(&entries, asker).await,
+            Self::Later(entries, pause) => {
+                sleep(pause).await;
+                secret(&entries, asker).await
+            }
+            Self::Batch(entries) => batch(&entries, asker).await,
             Self::Parameters(entries) => parameters(&entries, asker).await,
-            Self::Path(entry) => vec![(entry.name.clone(), path(&entry, asker).await)],
+            Self::Path(entry) => Done::given(vec![(entry.name.clone(), path(&entry, asker).await)]),
         }
     }
 }
 
-async fn secret(entries: &[Entry], asker: &Asker) -> Vec<(String, Outcome)> {
-    let answer = asker.ask(entries, || asker.aws.secret(&entries[0])).await;
-    let each = entries.iter().map(|entry| {
-        let outcome = answer.as_ref().map_err(Refused::to_failure).map(Answer::copy);
-        (entry.name.clone(), outcome.and_then(|answer| shape::secret(entry, answer)))
-    });
-    each.collect()
+async fn secret(entries: &[Entry], asker: &Asker) -> Done {
+    match asker.ask(entries, || asker.aws.secret(&entries[0])).await {
+        Ok(answer) => Done::given(shaped(entries, &answer).collect()),
+        Err(refused) => Done::refused(entries, &refused),
+    }
 }
 
-async fn parameters(entries: &[Entry], asker: &Asker) -> Vec<(String, Outcome)> {
+/// What the answer for one secret is to each entry that asks for it.
+fn shaped(entries: &[Entry], answer: &Answer) -> impl Iterator<Item = (String, Outcome)> {
+    entries.iter().map(|entry| (entry.name.clone(), shape::secret(entry, answer.copy())))
+}
+
+/// Asks for all in one call. What that does not give is asked for alone: `GetSecretValue` reads secrets of other accounts,
+/// which a batch does not, and what it refuses is refused for its reason.
+async fn batch(entries: &[Entry], asker: &Asker) -> Done {
+    let (mut found, mut refusals, mut token) = (BTreeMap::new(), BTreeMap::new(), None);
+    loop {
+        let page = match asker.ask(entries, || asker.aws.secrets(entries, token.clone())).await {
+            Ok(page) => page,
+            Err(refused) if ABOUT_ONE.contains(&refused.code.as_str()) => {
+                return Done::instead(each(entries).map(|same| asker.alone(same, Some(&refused))).collect());
+            }
+            Err(refused) => return Done::refused(entries, &refused),
+        };
+        for (id, answer) in page.found {
+            let twice = found.get(&id).is_some_and(|other: &Answer| !other.is(&answer));
+            if twice {
+                return Done::refused(entries, &super::aws::two_answers(&id));
+            }
+            found.insert(id, answer);
+        }
+        refusals.extend(page.refused);
+        token = page.next;
+        if token.is_none() {
+            break;
+        }
+    }
+    let mut done = Done::default();
+    for same in each(entries) {
+        match found.get(&same[0].id) {
+            Some(answer) => done.given.extend(shaped(same, answer)),
+            None => done.instead.push(asker.alone(same, refusals.get(&same[0].id))),
+        }
+    }
+    done
+}
+
+/// The entries of a batch, those of one secret together, as `requests_of` has put them.
+fn each(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
+    entries.chunk_by(|one, other| one.id == other.id)
+}
+
+async fn parameters(entries: &[Entry], asker: &Asker) -> Done {
     match asker.ask(entries, || asker.aws.parameters(entries)).await {
-        Ok(found) => entries.iter().map(|entry| (entry.name.clone(), parameter(entry, &found))).collect(),
+        Ok(found) => Done::given(entries.iter().map(|entry| (entry.name.clone(), parameter(entry, &found))).collect()),
         // One that is denied or malformed refuses all ten: ask for each alone, so that it stands for itself.
         Err(refused) if !refused.retryable && entries.len() > 1 => {
-            let mut alone = Vec::new();
-            for entry in entries {
-                alone.extend(Box::pin(parameters(std::slice::from_ref(entry), asker)).await);
-            }
-            alone
+            Done::instead(entries.iter().map(|entry| Request::Parameters(vec![entry.clone()])).collect())
         }
-        Err(refused) => entries.iter().map(|entry| (entry.name.clone(), Err(refused.to_failure()))).collect(),
+        Err(refused) => Done::refused(entries, &refused),
     }
 }
 
@@ -180,15 +280,33 @@ impl Asker {
                 Err(refused) if refused.retryable && Instant::now() + pause < self.until => refused,
                 other => return other,
             };
-            for entry in entries {
-                let line = format!("{}: {}; asking again in {} ms", entry.name, refused.code, pause.as_millis());
-                self.again.borrow_mut().push(line);
-                self.refused.borrow_mut().insert(entry.name.clone(), refused.to_failure());
-            }
+            self.note(entries, Some(&refused), &format!("asking again in {} ms", pause.as_millis()));
             sleep(pause).await;
             // Decorrelated jitter: many environments that start together do not ask together again.
             let spread = (pause * 3).saturating_sub(FIRST_PAUSE);
             pause = (FIRST_PAUSE + spread.mul_f64(fastrand::f64())).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// The request for what a batch did not give; it waits like any other where asking again may help.
+    fn alone(&self, entries: &[Entry], refused: Option<&Refused>) -> Request {
+        if refused.is_some_and(|refused| refused.retryable) {
+            let pause = FIRST_PAUSE + FIRST_PAUSE.mul_f64(2.0 * fastrand::f64());
+            self.note(entries, refused, &format!("asking for it alone in {} ms", pause.as_millis()));
+            return Request::Later(entries.to_vec(), pause);
+        }
+        self.note(entries, refused, "asking for it alone");
+        Request::Secret(entries.to_vec())
+    }
+
+    /// Remembers why something is asked for again.
+    fn note(&self, entries: &[Entry], refused: Option<&Refused>, then: &str) {
+        for entry in entries {
+            let code = refused.map_or("not answered", |refused| &refused.code);
+            self.again.borrow_mut().push(format!("{}: {code}; {then}", entry.name));
+            if let Some(refused) = refused {
+                self.refused.borrow_mut().insert(entry.name.clone(), refused.to_failure());
+            }
         }
     }
 }

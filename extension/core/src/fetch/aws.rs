@@ -3,7 +3,7 @@
 //! Every failure comes out as `Refused`, which says whether asking again can help.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::error::Error as StdError;
 use std::rc::Rc;
@@ -32,7 +32,8 @@ use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::error::metadata::{ErrorMetadata, ProvideErrorMetadata};
+use aws_smithy_types::Blob;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper::StatusCode;
 use tokio::sync::OnceCell;
 
@@ -60,6 +61,8 @@ const RETRYABLE: [&str; 10] = [
 /// How hyper tells of an answer that broke off.
 const BODY_LOST: &str = "error reading a body from connection";
 const DENIED: [&str; 2] = ["AccessDenied", "AccessDeniedException"];
+/// Such an action is allowed for everything or for nothing.
+const BATCH: &str = "secretsmanager:BatchGetSecretValue on *";
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 
 /// A call that gave no value: the service's code and message, with the cure where we know one.
@@ -71,6 +74,14 @@ pub(super) struct Refused {
 }
 
 type Asked<T> = Result<T, Refused>;
+
+/// What `BatchGetSecretValue` said, by id, and the token of the next page.
+#[derive(Default)]
+pub(super) struct Page {
+    pub found: Vec<(String, Answer)>,
+    pub refused: Vec<(String, Refused)>,
+    pub next: Option<String>,
+}
 
 impl Refused {
     pub fn new(code: &str, message: impl Into<String>) -> Self {
@@ -121,22 +132,50 @@ impl Aws {
             .secret_id(&entry.id)
             .set_version_stage(entry.stage.clone())
             .set_version_id(entry.version_id.clone());
-        let action = format!("secretsmanager:GetSecretValue on {}", entry.id);
+        let action = get_secret_value(&entry.id);
         let answer = call.send().await.map_err(|error| refused(&action, &error))?;
-        let (value, encoding) = match (answer.secret_string, answer.secret_binary) {
-            (Some(text), _) => (text.into_bytes(), "utf-8"),
-            (None, Some(binary)) => (binary.into_inner(), "binary"),
-            (None, None) => return Err(no_answer(&action)),
-        };
-        let source = Source {
-            provider: "secretsmanager",
-            id: entry.id.clone(),
-            region,
-            version_id: answer.version_id.ok_or_else(|| no_answer(&action))?,
-            version_stages: answer.version_stages.unwrap_or_default(),
-            field: None,
-        };
-        Ok(Answer { value: SecretBytes::from(value), encoding, source, fetched_at: time::now() })
+        let value = value(answer.secret_string, answer.secret_binary);
+        secret_answer(&entry.id, &region, value, answer.version_id, answer.version_stages)
+            .ok_or_else(|| no_answer(&action))
+    }
+
+    /// Asks `BatchGetSecretValue` once for entries of a region, role and account: one page of answers.
+    pub async fn secrets(&self, entries: &[Entry], token: Option<String>) -> Asked<Page> {
+        let (client, region) = self.secrets_manager(&entries[0]).await?;
+        let ids: BTreeSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        let wanted = ids.iter().map(|id| (*id).to_owned()).collect();
+        let call = client.batch_get_secret_value().set_secret_id_list(Some(wanted)).set_next_token(token);
+        let answer = call.send().await.map_err(|error| refused(BATCH, &error))?;
+        if answer.secret_values.is_none() && answer.errors.is_none() && answer.next_token.is_none() {
+            return Err(no_answer(BATCH));
+        }
+        let mut page = Page { next: answer.next_token.filter(|token| !token.is_empty()), ..Page::default() };
+        for secret in answer.secret_values.unwrap_or_default() {
+            let (Some(arn), Some(name)) = (secret.arn, secret.name) else {
+                return Err(no_answer(BATCH));
+            };
+            let mut asked = ids.iter().filter(|id| is_id_of(id, &arn, &name)).peekable();
+            if asked.peek().is_none() {
+                return Err(confused("gave a secret that was not asked for"));
+            }
+            let value = value(secret.secret_string, secret.secret_binary);
+            let answer = secret_answer("", &region, value, secret.version_id, secret.version_stages);
+            let answer = answer.ok_or_else(|| no_answer(BATCH))?;
+            for id in asked {
+                let mut answer = answer.copy();
+                (*id).clone_into(&mut answer.source.id);
+                page.found.push(((*id).to_owned(), answer));
+            }
+        }
+        for error in answer.errors.unwrap_or_default() {
+            let secret = error.secret_id.unwrap_or_default();
+            for id in ids.iter().filter(|id| is_id_of(id, &secret, &secret)) {
+                let action = get_secret_value(id);
+                let refused = said(&action, error.error_code.as_deref(), error.message.as_deref(), 200);
+                page.refused.push(((*id).to_owned(), refused));
+            }
+        }
+        Ok(page)
     }
 
     /// Asks `GetParameters` once for at most 10 entries of a region and role; one that does not exist is missing in the answer.
@@ -307,6 +346,53 @@ fn set(variable: &str) -> Option<String> {
     env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
+fn get_secret_value(id: &str) -> String {
+    format!("secretsmanager:GetSecretValue on {id}")
+}
+
+fn value(text: Option<String>, binary: Option<Blob>) -> Option<(SecretBytes, &'static str)> {
+    let text = text.map(|text| (SecretBytes::from(text.into_bytes()), "utf-8"));
+    text.or_else(|| binary.map(|binary| (SecretBytes::from(binary.into_inner()), "binary")))
+}
+
+fn secret_answer(
+    id: &str,
+    region: &str,
+    value: Option<(SecretBytes, &'static str)>,
+    version_id: Option<String>,
+    version_stages: Option<Vec<String>>,
+) -> Option<Answer> {
+    let (value, encoding) = value?;
+    let source = Source {
+        provider: "secretsmanager",
+        id: id.to_owned(),
+        region: region.to_owned(),
+        version_id: version_id?,
+        version_stages: version_stages.unwrap_or_default(),
+        field: None,
+    };
+    Some(Answer { value, encoding, source, fetched_at: time::now() })
+}
+
+/// Whether an id asks for this secret: by name, by ARN, or by ARN without the six characters at its end.
+fn is_id_of(id: &str, arn: &str, name: &str) -> bool {
+    let is_suffix = |rest: &str| {
+        let suffix = rest.strip_prefix('-').unwrap_or_default();
+        suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    id == arn || id == name || (id.starts_with("arn:") && arn.strip_prefix(id).is_some_and(is_suffix))
+}
+
+/// An answer to a batch from which nobody can tell whose secret is whose.
+fn confused(what: &str) -> Refused {
+    let told = format!("secretsmanager:BatchGetSecretValue {what}. Check AWS_ENDPOINT_URL, or set `batch: false`.");
+    Refused::new("InvalidAnswer", told)
+}
+
+pub(super) fn two_answers(id: &str) -> Refused {
+    confused(&format!("gave two secrets for {id}"))
+}
+
 fn parameter_answer(id: &str, region: &str, parameter: &Parameter) -> Option<Answer> {
     let source = Source {
         provider: "ssm",
@@ -336,7 +422,10 @@ where
     E: ProvideErrorMetadata + StdError + 'static,
 {
     match error {
-        SdkError::ServiceError(context) => said(action, context.err().meta(), context.raw().status().as_u16()),
+        SdkError::ServiceError(context) => {
+            let meta = context.err().meta();
+            said(action, meta.code(), meta.message(), context.raw().status().as_u16())
+        }
         SdkError::TimeoutError(_) => Refused::new("ConnectionFailed", "The endpoint did not answer in time.").again(),
         SdkError::DispatchFailure(failure) => {
             failure.as_connector_error().map_or_else(|| no_answer(action), |error| lost(error, error.is_timeout()))
@@ -349,9 +438,8 @@ where
 }
 
 /// What a service, or something before it, said instead of an answer.
-fn said(action: &str, meta: &ErrorMetadata, status: u16) -> Refused {
-    let code = meta.code().filter(|code| !code.is_empty());
-    let Some(code) = code else {
+fn said(action: &str, code: Option<&str>, message: Option<&str>, status: u16) -> Refused {
+    let Some(code) = code.filter(|code| !code.is_empty()) else {
         if status < 300 {
             return no_answer(action);
         }
@@ -360,10 +448,12 @@ fn said(action: &str, meta: &ErrorMetadata, status: u16) -> Refused {
         let refused = Refused::new(&status.to_string(), sentence(reason.unwrap_or("The service gave no reason")));
         return if status >= 500 { refused.again() } else { refused };
     };
-    let message = meta.message().filter(|text| !text.is_empty());
+    let message = message.filter(|text| !text.is_empty());
     let mut message = sentence(message.unwrap_or("The service gave no reason"));
     if DENIED.contains(&code) {
-        message = format!("{message} Allow {action}; the resource policy and the KMS key can deny it too.");
+        let other =
+            if action == BATCH { "the policy of a VPC endpoint" } else { "the resource policy and the KMS key" };
+        message = format!("{message} Allow {action}; {other} can deny it too.");
     } else if EXPIRED.contains(&code) {
         message += " Log in again, or get new credentials.";
     }

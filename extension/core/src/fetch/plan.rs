@@ -47,6 +47,8 @@ pub struct Plan {
     pub deadline: Duration,
     /// The region of entries without one; none means that of the environment.
     pub region: Option<String>,
+    /// Whether `BatchGetSecretValue` asks for several secrets at once.
+    pub batch: bool,
     /// The entries; their names differ.
     pub entries: Vec<Entry>,
 }
@@ -64,7 +66,7 @@ impl Plan {
             return Err("entries");
         };
         let entries = entries.iter().map(Entry::from_json).collect::<Result<_, _>>()?;
-        Ok(Self { deadline, region: optional(&document, "region")?, entries })
+        Ok(Self { deadline, region: optional(&document, "region")?, batch: flag(&document, "batch")?, entries })
     }
 
     /// The JSON that `parse` reads.
@@ -72,6 +74,7 @@ impl Plan {
         super::object([
             ("deadline", Json::Number(self.deadline.as_secs_f64().to_string())),
             ("region", or_null(self.region.as_ref())),
+            ("batch", Json::Bool(self.batch)),
             ("entries", Json::Array(self.entries.iter().map(Entry::to_json).collect())),
         ])
     }

@@ -7,7 +7,7 @@ from .document import Mapping, Node, Scalar
 from .errors import Problems
 from .reading import boolean, found
 
-SETTINGS_KEYS = ("ttl", "snapstart", "batch", "env_overwrite")
+SETTINGS_KEYS = ("ttl", "snapstart", "env_overwrite")
 ENTRY_KEYS = ("ttl", "env")
 
 
@@ -15,7 +15,6 @@ def refuse_in_settings(node: Mapping, problems: Problems) -> None:
     """Checks the keys of the whole configuration; a value that asks for what is done anyway may stay."""
     _refuse_ttl(node, "", problems)
     _refuse_snapstart(node, problems)
-    _refuse_true(node, "batch", "each secret is fetched with its own GetSecretValue", problems)
     _refuse_true(node, "env_overwrite", "no variables are set before the exec wrapper is there", problems)
 
 

@@ -8,13 +8,13 @@ from . import not_yet
 from .document import Mapping, Node, Scalar
 from .entries import read_entries
 from .errors import Problems
-from .reading import duration, found, refuse_unknown, text
+from .reading import boolean, duration, found, refuse_unknown, text
 from .references import is_region
 
 DEFAULT_DEADLINE = 8.0
 # Init may take 10 s on demand, but 15 min with provisioned concurrency.
 _DEADLINES = range(100, 15 * 60_000 + 1)
-_KEYS = ("version", "start", "deadline", "region", "secrets")
+_KEYS = ("version", "start", "deadline", "region", "batch", "secrets")
 
 
 def read_settings(root: Node, file: str, problems: Problems) -> Plan:
@@ -27,6 +27,7 @@ def read_settings(root: Node, file: str, problems: Problems) -> Plan:
         not_yet.refuse_in_settings(root, problems)
         _check_version(root, problems)
     region = _read_region(root, problems)
+    batch = root.get("batch")
     secrets = root.get("secrets")
     if secrets is None and root.members:
         problems.add('"secrets" is missing. Name at least one secret.', root.origin)
@@ -38,6 +39,7 @@ def read_settings(root: Node, file: str, problems: Problems) -> Plan:
         links=(),
         links_home=None,
         source_file=file,
+        batch=batch is not None and boolean(batch, '"batch"', problems),
     )
 
 

@@ -6,10 +6,11 @@ Every failure comes out as `Refused`, which says whether asking again can help.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -56,6 +57,8 @@ _RETRYABLE = frozenset(
     }
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
+# Such an action is allowed for everything or for nothing.
+_BATCH = "secretsmanager:BatchGetSecretValue on *"
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _CONNECT_TIMEOUT = 2.0  # seconds
 NO_WAY_OUT = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
@@ -69,6 +72,14 @@ class Refused(Exception):
         self.code = code
         self.message = message
         self.retryable = retryable
+
+
+class Page(NamedTuple):
+    """What BatchGetSecretValue said, by id, and the token of the next page."""
+
+    found: list[tuple[str, Answer]]
+    refused: dict[str, Refused]
+    next: str | None
 
 
 class Aws:
@@ -101,17 +112,35 @@ class Aws:
         if version_id is not None:
             request["VersionId"] = version_id
         client = self._client("secretsmanager", region, role)
+        return _ask(
+            _get_secret_value(secret_id),
+            lambda: _secret(secret_id, client.get_secret_value(**request), client),
+        )
 
-        def call() -> Answer:
-            answer = client.get_secret_value(**request)
-            source = _source(
-                "secretsmanager", secret_id, client, answer["VersionId"], answer.get("VersionStages")
-            )
-            if "SecretString" in answer:
-                return _text(answer["SecretString"], source)
-            return Answer(answer["SecretBinary"], "binary", source, wall_clock())
+    def secrets(self, region: str | None, role: str | None, ids: Sequence[str], token: str | None) -> Page:
+        """Asks BatchGetSecretValue once for ids of one account: one page of answers."""
+        client = self._client("secretsmanager", region, role)
+        page = {"NextToken": token} if token else {}
 
-        return _ask(f"secretsmanager:GetSecretValue on {secret_id}", call)
+        def call() -> Page:
+            answer = client.batch_get_secret_value(SecretIdList=list(ids), **page)
+            if not {"SecretValues", "Errors", "NextToken"} & answer.keys():
+                raise _no_answer(_BATCH)  # as botocore tells of what is not JSON
+            found: list[tuple[str, Answer]] = []
+            for secret in answer.get("SecretValues", ()):
+                asked = [id for id in ids if _is_id_of(id, secret["ARN"], secret["Name"])]
+                if not asked:
+                    raise confused("gave a secret that was not asked for")
+                found += [(id, _secret(id, secret, client)) for id in asked]
+            refused = {
+                id: _said(_get_secret_value(id), error.get("ErrorCode"), error.get("Message"), 200)
+                for error in answer.get("Errors", ())
+                for id in ids
+                if _is_id_of(id, error.get("SecretId", ""), error.get("SecretId", ""))
+            }
+            return Page(found, refused, answer.get("NextToken"))
+
+        return _ask(_BATCH, call)
 
     def parameters(self, region: str | None, role: str | None, ids: Sequence[str]) -> dict[str, Answer]:
         """Asks GetParameters once for at most 10 ids; one that does not exist is missing in the answer."""
@@ -204,6 +233,30 @@ def _session(profile: str | None) -> boto3.Session:
     return session
 
 
+def _get_secret_value(secret_id: str) -> str:
+    return f"secretsmanager:GetSecretValue on {secret_id}"
+
+
+def _secret(secret_id: str, answer: Any, client: Any) -> Answer:
+    source = _source("secretsmanager", secret_id, client, answer["VersionId"], answer.get("VersionStages"))
+    if "SecretString" in answer:
+        return _text(answer["SecretString"], source)
+    return Answer(answer["SecretBinary"], "binary", source, wall_clock())
+
+
+def _is_id_of(id: str, arn: str, name: str) -> bool:
+    """Says whether an id asks for this secret: by name, by ARN, or by ARN without the six characters at its end."""
+    if id in (arn, name):
+        return True
+    return id.startswith("arn:") and re.fullmatch(f"{re.escape(id)}-[A-Za-z0-9]{{6}}", arn) is not None
+
+
+def confused(what: str) -> Refused:
+    """Refuses an answer to a batch from which nobody can tell whose secret is whose."""
+    told = f"secretsmanager:BatchGetSecretValue {what}. Check AWS_ENDPOINT_URL, or set `batch: false`."
+    return Refused("InvalidAnswer", told)
+
+
 def _parameter(name: str, parameter: Any, client: Any) -> Answer:
     return _text(parameter["Value"], _source("ssm", name, client, str(parameter["Version"]), None))
 
@@ -258,10 +311,7 @@ def _ask(action: str, call: Callable[[], Result]) -> Result:
         raise Refused("ConnectionFailed", _lost(error), retryable=not isinstance(error, SSLError)) from None
     except (ResponseParserError, KeyError, TypeError):
         # Their texts hold what was answered, and so perhaps a secret.
-        raise Refused(
-            "InvalidAnswer",
-            f"The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL.",
-        ) from None
+        raise _no_answer(action) from None
     except BotoCoreError as error:
         raise Refused(type(error).__name__, _sentence(error)) from None
 
@@ -297,14 +347,27 @@ def _cause(error: BaseException) -> str:
 
 def _refused(action: str, error: ClientError) -> Refused:
     details = error.response.get("Error", {})
-    code = details.get("Code") or "Unknown"
-    message = _sentence(details.get("Message") or "The service gave no reason")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return _said(action, details.get("Code") or "Unknown", details.get("Message"), status)
+
+
+def _said(action: str, code: str | None, message: str | None, status: int) -> Refused:
+    """Gives what a service said instead of an answer."""
+    if not code:
+        return _no_answer(action)
+    message = _sentence(message or "The service gave no reason")
     if code in _DENIED:
-        message += f" Allow {action}; the resource policy and the KMS key can deny it too."
+        other = "the policy of a VPC endpoint" if action == _BATCH else "the resource policy and the KMS key"
+        message += f" Allow {action}; {other} can deny it too."
     elif code in _EXPIRED:
         message += " Log in again, or get new credentials."
     return Refused(code, message, retryable=code in _RETRYABLE or status >= 500)
+
+
+def _no_answer(action: str) -> Refused:
+    return Refused(
+        "InvalidAnswer", f"The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL."
+    )
 
 
 def _sentence(reason: object) -> str:
