@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import REGION, Canaries, Launcher, Prefetch, Serve, Store
-from .stubs import Answer, Lambda, Stub, secret
+from .stubs import Answer, Lambda, Stub, refusal, secret
 
 VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 NONE = (
@@ -19,6 +19,8 @@ NONE = (
     "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, "
     "or set AWS_PROFILE.",
 )
+
+EXPIRED = ("ExpiredTokenException", "The credentials have expired. Log in again, or get new credentials.")
 
 
 @pytest.fixture
@@ -107,6 +109,34 @@ def test_a_container_endpoint_that_gives_none_is_told_without_its_answer(
         assert container.requests
     assert store.failures["db"][0] == "CredentialsUnavailable"
     assert not store.is_published()
+
+
+def test_expired_ones_of_the_container_endpoint_are_told_and_nobody_is_asked_with_them(
+    prefetch: Prefetch,
+    serve: Serve,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    without_keys: None,
+    canary: Canaries,
+) -> None:
+    key = canary()
+    with Stub(lambda _: given(key, Expiration="2016-01-01T00:00:00Z")) as container:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
+        aws = serve(lambda _: secret("x"))
+        assert prefetch({"db": "prod/db", "other": "prod/other"}) is not None
+        assert container.requests
+    assert store.failures == {"db": EXPIRED, "other": EXPIRED}
+    assert aws.requests == []
+
+
+def test_expired_ones_of_the_environment_are_told(
+    prefetch: Prefetch, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only boto3 reads this variable; the service tells native.
+    monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2016-01-01T00:00:00Z")
+    serve(lambda _: refusal(400, EXPIRED[0], "The credentials have expired"))
+    assert prefetch({"db": "prod/db"}) is not None
+    assert store.failures == {"db": EXPIRED}
 
 
 def test_a_container_endpoint_of_another_machine_is_not_asked_without_tls(

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::error::Error as StdError;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_config::ecs::EcsCredentialsProvider;
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -331,7 +331,7 @@ async fn credentials(config: &ProviderConfig) -> Asked<Credentials> {
         .or_else("Profile", ProfileFileCredentialsProvider::builder().configure(config).build())
         .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(config).build())
         .or_else("Container", EcsCredentialsProvider::builder().configure(config).build());
-    chain.provide_credentials().await.map_err(|error| match error {
+    let given = chain.provide_credentials().await.map_err(|error| match error {
         CredentialsError::CredentialsNotLoaded(_) => Refused::new(
             "NoCredentials",
             "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, \
@@ -339,7 +339,12 @@ async fn credentials(config: &ProviderConfig) -> Asked<Credentials> {
         ),
         CredentialsError::ProviderTimedOut(_) => Refused::new("CredentialsUnavailable", sentences(&error)).again(),
         other => Refused::new("CredentialsUnavailable", sentences(&other)),
-    })
+    })?;
+    if given.expiry().is_some_and(|end| end <= SystemTime::now()) {
+        let reason = "The credentials have expired. Log in again, or get new credentials.";
+        return Err(Refused::new("ExpiredTokenException", reason));
+    }
+    Ok(given)
 }
 
 fn set(variable: &str) -> Option<String> {

@@ -224,7 +224,12 @@ class Aws:
 def _session(profile: str | None) -> boto3.Session:
     session = boto3.Session(profile_name=profile)
     try:
-        session.get_credentials()
+        credentials = session.get_credentials()
+        if credentials is not None:
+            credentials.get_frozen_credentials()
+    except RuntimeError:  # got anew, and over all the same
+        reason = "The credentials have expired. Log in again, or get new credentials."
+        raise Refused("ExpiredTokenException", reason) from None
     except ValueError as error:  # an endpoint that credentials must not be asked of
         raise Refused("CredentialsUnavailable", _sentence(error)) from None
     except KeyError as missing:
