@@ -9,6 +9,7 @@ import signal
 import socket
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from keystart_extension.publish import wipe
 from keystart_extension.store import Draft, Writer
 
 from .conftest import COMMAND, Canaries, Cloud, Environment, Launcher, Serve, Store
-from .stubs import IDENTIFIER, Answer, Lambda, Request, secret
+from .stubs import IDENTIFIER, Answer, Lambda, Request, refusal, secret
 
 TERMINATED = 128 + signal.SIGTERM
 ABSENT = "db: ResourceNotFoundException: Secrets Manager can't find the specified secret."
@@ -493,3 +494,18 @@ def test_a_store_that_cannot_be_wiped_is_told_and_the_links_go_all_the_same(
     assert not wipe(writer, plan, Log())
     assert canary.said() == "[keystart] ERROR The secrets could not be removed: EIO at current.\n"
     assert list(home.iterdir()) == []
+
+
+def test_the_process_ends_without_taking_the_interpreter_apart(
+    launch: Launcher, lambda_api: Lambda, environment: Environment, serve: Serve, source: str
+) -> None:
+    bare = subprocess.run(
+        [sys.executable, "-v", "-c", ""], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert "# cleanup" in bare.stderr
+    serve(lambda _: refusal(400, "AccessDeniedException", "No"))
+    extension = launch(lambda_api, {"db": "prod/db"}, KEYSTART_SOURCE=source, PYTHONVERBOSE="1")
+    code, lines = extension.ended()
+    assert code == 1
+    assert f"[keystart] ERROR {REQUIRED}" in lines
+    assert not [line for line in lines if line.startswith("# cleanup")]

@@ -31,7 +31,9 @@ def main() -> int:
         native.lib.keystart_start_begin(name, len(name), native.ffi.NULL)
         from .process import run
 
-        return run(os.environ, name.decode(), began)
+        code = run(os.environ, name.decode(), began)
+        # At once, for Lambda waits for it: to take boto3 apart takes the interpreter longer than many a fetch.
+        os._exit(code)
     from . import cli
 
     return cli.main()
