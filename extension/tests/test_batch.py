@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from keystart_extension.compile import compiled
 
-from .conftest import REGION, Canaries, Cloud, Prefetch, Serve, Store
-from .stubs import Answer, Request, Stub, batch, forward, refusal, secret
+from .conftest import REGION, Canaries, Cloud, Launcher, Prefetch, Serve, Store
+from .stubs import Answer, Lambda, Request, Stub, batch, forward, refusal, secret
 
 ALLOW = "the resource policy and the KMS key can deny it too."
 CONFUSED = "Check AWS_ENDPOINT_URL, or set `batch: false`."
@@ -105,6 +107,30 @@ def test_what_a_batch_cannot_ask_for_is_asked_for_alone(
         "theirs": b"here",
         "theirs-too": b"new",
     }
+
+
+@pytest.mark.parametrize("form", ["json"], indirect=True)  # what it writes is not read here
+def test_the_process_asks_so_with_a_compiled_configuration(
+    launch: Launcher,
+    lambda_api: Lambda,
+    prefetch: Prefetch,
+    serve: Serve,
+    cloud: Cloud,
+    store: Store,
+    moto: str,
+    tmp_path: Path,
+    source: str,
+) -> None:
+    wanted = {"db": cloud.secret("1"), "key": cloud.secret("2")}
+    file = tmp_path / "compiled.json"
+    file.write_text(compiled(prefetch.plan(wanted, batch=True)))
+    counting = serve(lambda request: forward(request, moto))
+    extension = launch(lambda_api, {}, KEYSTART_CONFIG=str(file), KEYSTART_SOURCE=source)
+    lambda_api.wait_for("/event/next")
+    assert store.values == {"db": b"1", "key": b"2"}
+    assert counting.actions() == ["BatchGetSecretValue"]
+    lambda_api.send("SHUTDOWN")
+    assert extension.ended()[0] == 0
 
 
 def test_one_name_in_two_accounts_is_two_batches(prefetch: Prefetch, serve: Serve, store: Store) -> None:
