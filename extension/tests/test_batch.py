@@ -72,10 +72,10 @@ def test_the_store_is_the_one_that_single_calls_give(
         "first": known[0],
         "second": known[1],
     }
-    assert prefetch(wanted) is None
+    assert prefetch(wanted, region=REGION) is None
     single = store.values, without_times(store.manifest), store.unavailable
     counting = serve(lambda request: forward(request, moto))
-    assert prefetch(wanted, batch=True) is None
+    assert prefetch(wanted, batch=True, region=REGION) is None
     assert (store.values, without_times(store.manifest), store.unavailable) == single
     assert sorted(len(ids) for ids in asked(counting)) == [2, 4], "names and ARNs are two batches"
     assert alone(counting) == []
@@ -134,27 +134,22 @@ def test_the_process_asks_so_with_a_compiled_configuration(
 
 
 def test_one_name_in_two_accounts_is_two_batches(prefetch: Prefetch, serve: Serve, store: Store) -> None:
-    theirs = "999999999999"
+    ours, theirs = "123456789012", "999999999999"
 
     def answer(request: Request) -> Answer:
-        ids: list[str] = request.json["SecretIdList"]
-        account = theirs if theirs in ids[0] else "123456789012"
-        return batch({arn(name, account): f"{name} of {account}" for name in ("db", "key")})
+        asked = [id if id.startswith("arn:") else arn(id, ours) for id in request.json["SecretIdList"]]
+        return batch({id: f"of {ours if ours in id else theirs}" for id in asked})
 
-    serve(answer)
-    wanted = {
-        "db": "db",
-        "key": "key",
-        "theirs/db": arn("db", theirs),
-        "theirs/key": arn("key", theirs),
-    }
-    assert prefetch(wanted, batch=True) is None
+    aws = serve(answer)
+    wanted = {"db": "db", "key": "key", "their-db": arn("db", theirs), "their-key": arn("key", theirs)}
+    assert prefetch(wanted, batch=True, region=REGION) is None
     assert store.values == {
-        "db": b"db of 123456789012",
-        "key": b"key of 123456789012",
-        "theirs/db": b"db of 999999999999",
-        "theirs/key": b"key of 999999999999",
+        "db": b"of 123456789012",
+        "key": b"of 123456789012",
+        "their-db": b"of 999999999999",
+        "their-key": b"of 999999999999",
     }
+    assert aws.actions() == ["BatchGetSecretValue"] * 2
 
 
 @pytest.mark.parametrize("optional", [True, False])
