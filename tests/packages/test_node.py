@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +15,8 @@ from installed import CONSUMERS, Installed, example, run
 TOOLS = Path(__file__).parent / "tools/node_modules"
 VERSIONS = ("20", "22", "24")
 BUNDLES = {"cjs": "bundle.cjs", "esm": "bundle.mjs"}
-# An ES module has no `require`, and esbuild leaves those of Node's own modules as they are. This is what its users add.
-REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+# What esbuild is given for a function, and nothing for this package.
+BUNDLE = ("--bundle", "--platform=node", "--target=node20", "--log-level=warning")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,7 @@ def project(package: Callable[[str], Path], tmp_path_factory: pytest.TempPathFac
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--offline"]
     run(*install, package("keystart-*.tgz"), cwd=folder)
     assert [path.name for path in (folder / "node_modules").glob("[!.]*")] == ["keystart"]
-    for consumer in CONSUMERS.glob("consumer.*s"):
+    for consumer in CONSUMERS.glob("*.*s"):
         shutil.copy(consumer, folder)
     return folder
 
@@ -43,17 +45,30 @@ def test_it_can_be_imported_and_required(consumer: str, node: Path, project: Pat
     store.check(node, consumer, cwd=project)
 
 
-@pytest.mark.parametrize("form", BUNDLES)
-@pytest.mark.parametrize("consumer", ["consumer.mjs", "consumer.cjs", "consumer.ts"])
+# consumer.cjs has a `require` of its own for node:tls, which no ES module can hold.
+@pytest.mark.parametrize(
+    ("consumer", "form"),
+    [
+        *itertools.product(["consumer.mjs", "consumer.ts", "consumer.both.mjs"], BUNDLES),
+        ("consumer.cjs", "cjs"),
+    ],
+)
 def test_a_bundle_of_it_needs_nothing_installed(
     consumer: str, form: str, node: Path, project: Path, store: Installed, tmp_path: Path
 ) -> None:
     bundle = tmp_path / BUNDLES[form]
-    options = ["--bundle", "--platform=node", "--target=node20", f"--format={form}", "--log-level=warning"]
-    if form == "esm":
-        options.append(f"--banner:js={REQUIRE}")
-    run(TOOLS / ".bin/esbuild", consumer, *options, f"--outfile={bundle}", cwd=project)
+    run(TOOLS / ".bin/esbuild", consumer, *BUNDLE, f"--format={form}", f"--outfile={bundle}", cwd=project)
     store.check(node, bundle, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("form", BUNDLES)
+def test_a_bundle_of_tests_publishes_and_reads(form: str, node: Path, project: Path, tmp_path: Path) -> None:
+    value = secrets.token_hex(16)
+    bundle = tmp_path / BUNDLES[form]
+    run(
+        TOOLS / ".bin/esbuild", "testing.mjs", *BUNDLE, f"--format={form}", f"--outfile={bundle}", cwd=project
+    )
+    assert run(node, bundle, cwd=tmp_path, VALUE=value).split() == [value, "true", "false"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@
 // No error has a `cause`: what JSON.parse throws quotes the text it could not parse.
 'use strict';
 
-const { Buffer } = require('node:buffer');
+const { Buffer } = require('./node.js');
 
 class KeystartError extends Error {
   static code = '';

@@ -4,6 +4,7 @@
 
 const { classes } = require('./errors.js');
 const { checkName } = require('./name.js');
+const { crypto } = require('./node.js');
 const { readOptions } = require('./options.js');
 const { PrivateKey, Secret } = require('./secret.js');
 const { Store } = require('./store.js');
@@ -75,7 +76,7 @@ class Reader {
       if (generation.manifest.secrets.has(caName)) {
         const ca = generation.value(caName).text();
         // To node:tls an empty ca is none, so that others would be trusted than were configured. This throws.
-        new (require('node:crypto').X509Certificate)(ca);
+        new (crypto().X509Certificate)(ca);
         return { cert, key, ca };
       }
       generation.manifest.checkAvailable(caName);

@@ -1,7 +1,7 @@
 // The manifest of one generation (contract §4): checks it and answers from it. Reads no file.
 'use strict';
 
-const { isUtf8 } = require('node:buffer');
+const { isUtf8 } = require('./node.js');
 const errors = require('./errors.js');
 const { isObject, member, parseJson } = require('./json.js');
 const { isName, nearestNames } = require('./name.js');

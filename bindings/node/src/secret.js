@@ -1,7 +1,7 @@
 // A secret in memory: its bytes, and the objects that carry it and never show it. Reads no file.
 'use strict';
 
-const { Buffer, isUtf8 } = require('node:buffer');
+const { Buffer, isUtf8 } = require('./node.js');
 const errors = require('./errors.js');
 const { parseJson } = require('./json.js');
 

@@ -1,8 +1,7 @@
 // Reads the store by the steps of contract 6.2 and 6.3. Writes nothing and knows nothing of what callers want.
 'use strict';
 
-const fs = require('node:fs');
-const { Buffer, isUtf8 } = require('node:buffer');
+const { Buffer, fs, isUtf8 } = require('./node.js');
 const errors = require('./errors.js');
 const { isObject, member, parseJson } = require('./json.js');
 const { parseManifest } = require('./manifest.js');

@@ -2,10 +2,11 @@
 // process that trusts its folder needs to: it takes no lock, and overwrites nothing that it removes. For tests only.
 'use strict';
 
-const fs = require('node:fs');
-const os = require('node:os');
-const path = require('node:path');
-const { Buffer } = require('node:buffer');
+// As in node.js.
+const fs = process.getBuiltinModule?.('node:fs') ?? require('node:fs');
+const os = process.getBuiltinModule?.('node:os') ?? require('node:os');
+const path = process.getBuiltinModule?.('node:path') ?? require('node:path');
+const { Buffer } = process.getBuiltinModule?.('node:buffer') ?? require('node:buffer');
 const keystart = require('keystart');
 const { version } = require('keystart/package.json');
 

@@ -10,8 +10,6 @@ const esbuild = require('esbuild');
 const { buildStore, canary, temporaryFolder } = require('./store.js');
 
 const FOLDER = path.join(__dirname, '..');
-// What people put before an ES module that holds CommonJS.
-const REQUIRE = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
 const manifest = JSON.parse(fs.readFileSync(path.join(FOLDER, 'package.json'), 'utf8'));
 
 test('the package holds what was built, types, the licence and the README only', () => {
@@ -54,7 +52,6 @@ for (const format of /** @type {const} */ (['esm', 'cjs'])) {
       conditions: ['anything'],
       format,
       outfile: file,
-      banner: format === 'esm' ? { js: REQUIRE } : {},
     });
     const env = { ...process.env, KEYSTART_DIR: buildStore(t, { db: value }) };
     assert.equal(execFileSync(process.execPath, [file], { cwd: folder, env, encoding: 'utf8' }).trim(), value);
