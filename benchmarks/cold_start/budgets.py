@@ -115,7 +115,7 @@ def _reduction(found: Findings, language: str, what: str) -> tuple[float | None,
 def _readers(found: Findings) -> Iterator[Budget]:
     for figure in found.readers:
         if figure.budget is not None:
-            number = "B9" if "added by loading" in figure.what else "B8"
+            number = "B9" if "loading" in figure.what else "B8"
             yield Budget(
                 number, f"{figure.language}: {figure.what}", figure.budget, figure.unit, figure.median
             )
