@@ -242,13 +242,13 @@ impl Error {
         )
     }
 
-    pub(crate) fn manifest_unsupported(generation: u64, format: &str) -> Self {
+    pub(crate) fn manifest_unsupported(generation: u64, format: &str, known: &str) -> Self {
         let quoted = quoted(format.as_bytes());
         Self::new(
             Code::ManifestUnsupported,
             format!(
-                "The manifest of generation {generation} has the format {quoted}, which this reader does not know. Use \
-                 the same version of Keystart for the reader and the extension."
+                "The manifest of generation {generation} has the format {quoted}, and this reader knows only \
+                 \"{known}\". Use the same version of Keystart for the reader and the extension."
             ),
         )
     }

@@ -107,7 +107,7 @@ impl Manifest {
         let text = |member: &str| document.get(member).and_then(Json::as_str);
         let format = text("format").ok_or_else(|| wrong("format"))?;
         if format != FORMAT {
-            return Err(Error::manifest_unsupported(generation, format));
+            return Err(Error::manifest_unsupported(generation, format, FORMAT));
         }
         if document.get("generation").and_then(Json::as_whole) != Some(generation) {
             return Err(wrong("generation"));
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn another_format_is_told_before_anything_else() {
         let error = Manifest::parse(br#"{"format":"keystart.manifest/2\n"}"#, 3).unwrap_err();
-        assert_eq!(error, Error::manifest_unsupported(3, "keystart.manifest/2\n"));
+        assert_eq!(error, Error::manifest_unsupported(3, "keystart.manifest/2\n", FORMAT));
     }
 
     #[test]

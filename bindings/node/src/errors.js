@@ -188,10 +188,11 @@ function manifestInvalid(generation, what) {
 /**
  * @param {number} generation
  * @param {string} format
+ * @param {string} known
  */
-function manifestUnsupported(generation, format) {
+function manifestUnsupported(generation, format, known) {
   return new ManifestUnsupported(
-    `The manifest of generation ${generation} has the format ${quote(format)}, which this reader does not know. ` +
+    `The manifest of generation ${generation} has the format ${quote(format)}, and this reader knows only "${known}". ` +
       'Use the same version of Keystart for the reader and the extension.',
   );
 }

@@ -109,7 +109,7 @@ function parseManifest(bytes, generation) {
 
   const format = member(document, 'format');
   if (typeof format !== 'string') throw wrong(generation, 'format');
-  if (format !== FORMAT) throw errors.manifestUnsupported(generation, format);
+  if (format !== FORMAT) throw errors.manifestUnsupported(generation, format, FORMAT);
   if (member(document, 'generation') !== generation) throw wrong(generation, 'generation');
   checkStrings(document, ['published_at'], generation, '');
   const writer = member(document, 'writer');

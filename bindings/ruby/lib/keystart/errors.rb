@@ -126,9 +126,9 @@ module Keystart
   class ManifestUnsupported < Error
     CODE = "manifest_unsupported"
 
-    def self.of(number, format)
-      new("The manifest of generation #{number} has the format #{Text.quoted(format)}, which this reader does not " \
-          "know. Use the same version of Keystart for the reader and the extension.")
+    def self.of(number, format, known)
+      new("The manifest of generation #{number} has the format #{Text.quoted(format)}, and this reader knows only " \
+          "\"#{known}\". Use the same version of Keystart for the reader and the extension.")
     end
   end
 

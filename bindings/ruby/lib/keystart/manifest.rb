@@ -58,7 +58,7 @@ module Keystart
 
       format = @document["format"]
       check String === format, "format"
-      raise ManifestUnsupported.of(@number, format) unless format == FORMAT
+      raise ManifestUnsupported.of(@number, format, FORMAT) unless format == FORMAT
 
       check @document["generation"] == @number, "generation"
       check String === @document["published_at"], "published_at"
