@@ -57,7 +57,8 @@ def _fill(content: Path, target: Target, temporary: Path) -> None:
     _say("the readers")
     _python(content / "python", target, temporary)
     _node(content / "nodejs/node_modules/keystart", temporary)
-    shutil.copytree(ROOT / "bindings/ruby/lib", content / "ruby/lib")
+    shutil.copytree(ROOT / "bindings/ruby/layer", content / "ruby/lib")
+    shutil.copytree(ROOT / "bindings/ruby/lib", content / "ruby/keystart/lib")
     _licences(content / "share/keystart")
 
 

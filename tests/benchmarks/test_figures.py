@@ -97,6 +97,15 @@ def test_a_chart_is_xml_with_a_line_for_each_series() -> None:
     assert {"a & b", "c", "<title>"} <= {text.text for text in drawn.findall("{*}text")}
 
 
+def test_beside_a_budget_stands_what_of_it_the_interpreter_takes_by_itself() -> None:
+    figures = [
+        bench.Figure("node", "first read (import)", "µs", 900, 1000, 1100, 300),
+        bench.Figure("node", "the system calls of a first read alone", "µs", 600, 700, 800),
+    ]
+    assert [bench.floor(one, figures) for one in figures] == [700, None]
+    assert "| 300 µs | 700.00 µs | MISS |" in bench.table(figures)
+
+
 def findings(limited: bool) -> Findings:
     """Made-up findings of a machine that allows every condition, or none."""
     starts: Starts = {name: [start(), start(), start()] for name in (GO, PIP, YAML, ORACLE, BOTO3)}

@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -80,10 +82,149 @@ def test_a_node_function_requires_the_layers_reader(opt: Path, store: Path, tmp_
     assert (value, file.startswith(f"{opt}/nodejs/")) == ("x" * 100, True)
 
 
-def test_a_ruby_function_requires_the_layers_reader(opt: Path, store: Path) -> None:
-    code = "require 'keystart'; puts Keystart.get('db'), $LOADED_FEATURES.grep(/keystart.rb/)"
-    value, file = read(["ruby", "-e", code], {"RUBYLIB": str(opt / "ruby/lib")}, store).split()
-    assert (value, file) == ("x" * 100, f"{opt}/ruby/lib/keystart.rb")
+@dataclass(frozen=True)
+class Function:
+    """A function whose package holds a reader of its own, and how Lambda starts it beside the layer."""
+
+    command: tuple[str, ...]
+    variables: dict[str, str]
+
+
+def python_function(opt: Path, task: Path) -> Function:
+    shutil.copytree(opt / "python", task, dirs_exist_ok=True)
+    (task / "app.py").write_text(
+        "import keystart, re\n"
+        "maps = open('/proc/self/maps').read()\n"
+        "print(keystart.__file__, *set(re.findall('/.*lib_native.so', maps)), sep='\\n')\n"
+        "try: print(keystart.get('db'))\n"
+        "except keystart.ManifestUnsupported as error: print(error)\n"
+    )
+    # -S: what this machine has installed is not seen.
+    return Function((sys.executable, "-S", f"{task}/app.py"), {"PYTHONPATH": f"{task}:{opt}/python"})
+
+
+def node_function(opt: Path, task: Path, file: str, load: str, resolve: str) -> Function:
+    shutil.copytree(opt / "nodejs/node_modules", task / "node_modules")
+    (task / file).write_text(
+        f"{load}\n"
+        f"console.log({resolve}('keystart').replace('file://', ''));\n"
+        "try { console.log(keystart.get('db')); } catch (error) {\n"
+        "  if (!(error instanceof keystart.ManifestUnsupported)) throw error;\n"
+        "  console.log(error.message);\n"
+        "}\n"
+    )
+    return Function(("node", f"{task}/{file}"), {"NODE_PATH": f"{opt}/nodejs/node_modules"})
+
+
+def node_function_that_requires(opt: Path, task: Path) -> Function:
+    return node_function(opt, task, "app.cjs", "const keystart = require('keystart');", "require.resolve")
+
+
+def node_function_that_imports(opt: Path, task: Path) -> Function:
+    return node_function(opt, task, "app.mjs", "import keystart from 'keystart';", "import.meta.resolve")
+
+
+def ruby_function(opt: Path, task: Path) -> Function:
+    """With the files in the package itself, which stands on the load path."""
+    shutil.copytree(ROOT / "bindings/ruby/lib", task, dirs_exist_ok=True)
+    return ruby_function_beside(opt, task)
+
+
+def ruby_function_with_a_gem(opt: Path, task: Path) -> Function:
+    """With the gem where Bundler puts it."""
+    gem = task / "keystart.gem"
+    folder = task / "vendor/bundle/ruby"
+    commands = (
+        ["gem", "build", "--silent", "keystart.gemspec", "-o", str(gem)],
+        ["gem", "install", "--local", "--silent", "--no-document", "--install-dir", str(folder), str(gem)],
+    )
+    for command in commands:
+        subprocess.run(command, cwd=ROOT / "bindings/ruby", check=True, capture_output=True)
+    return ruby_function_beside(opt, task)
+
+
+def ruby_function_beside(opt: Path, task: Path) -> Function:
+    (task / "app.rb").write_text(
+        "require 'keystart'\n"
+        "puts Object.const_source_location('Keystart::VERSION').first\n"
+        "begin\n"
+        "  puts Keystart.get('db')\n"
+        "rescue Keystart::ManifestUnsupported => e\n"
+        "  puts e.message\n"
+        "end\n"
+    )
+    variables = {"GEM_PATH": f"{task}/vendor/bundle/ruby", "RUBYLIB": f"{task}:{opt}/ruby/lib"}
+    return Function(("ruby", "-w", f"{task}/app.rb"), variables)
+
+
+def test_a_ruby_function_requires_the_layers_reader(opt: Path, store: Path, tmp_path: Path) -> None:
+    function = ruby_function_beside(opt, tmp_path)
+    file, value = read(function.command, function.variables, store).split()
+    assert (value, file) == ("x" * 100, f"{opt}/ruby/keystart/lib/keystart/version.rb")
+
+
+@pytest.fixture(
+    params=[
+        python_function,
+        node_function_that_requires,
+        node_function_that_imports,
+        ruby_function,
+        ruby_function_with_a_gem,
+    ]
+)
+def function(request: pytest.FixtureRequest, opt: Path, tmp_path: Path) -> Function:
+    task = tmp_path / "task"
+    task.mkdir()
+    made: Function = request.param(opt, task)
+    return made
+
+
+def test_the_reader_of_the_functions_own_package_wins(
+    function: Function, store: Path, tmp_path: Path
+) -> None:
+    *files, value = read(function.command, function.variables, store).split()
+    assert value == "x" * 100
+    assert all(file.startswith(f"{tmp_path}/task/") for file in files)
+
+
+def test_a_contract_that_reader_and_extension_do_not_share_is_said(function: Function, store: Path) -> None:
+    manifest = store / "current/manifest.json"
+    manifest.write_text(manifest.read_text().replace("keystart.manifest/1", "keystart.manifest/2"))
+    said = read(function.command, function.variables, store).splitlines()[-1]
+    assert said == (
+        'The manifest of generation 1 has the format "keystart.manifest/2", and this reader knows only '
+        '"keystart.manifest/1". Use the same version of Keystart for the reader and the extension.'
+    )
+
+
+def without_library(keystart: Path) -> None:
+    shutil.rmtree(keystart / "_native")
+
+
+def of_another_version(keystart: Path) -> None:
+    (keystart / "version.py").write_text('__version__ = "9.9.9"\n')
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (without_library, "ImportError: cannot import name '_native'"),
+        (of_another_version, "ImportError: keystart 9.9.9 found its core library in version "),
+    ],
+)
+def test_a_python_reader_calls_no_library_but_its_own(
+    change: Callable[[Path], None], said: str, opt: Path, store: Path, tmp_path: Path
+) -> None:
+    function = python_function(opt, tmp_path)
+    change(tmp_path / "keystart")
+    done = subprocess.run(
+        function.command,
+        env={**function.variables, "KEYSTART_DIR": str(store)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert said in done.stderr
 
 
 def test_lambda_finds_one_extension_that_it_can_execute() -> None:
