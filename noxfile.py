@@ -35,7 +35,17 @@ def test(session: nox.Session) -> None:
     """Everything that a change must pass: the sessions from build to e2e, one after the other."""
     readers, whole = (
         ("core", "node", "ruby", "python"),
-        ("extension", "conformance", "writer", "changing", "docs", "layer", "examples", "e2e"),
+        (
+            "extension",
+            "conformance",
+            "writer",
+            "changing",
+            "docs",
+            "packages-quick",
+            "layer",
+            "examples",
+            "e2e",
+        ),
     )
     for name in ("build", "lint", *readers, *whole):
         session.notify(name)
@@ -219,10 +229,13 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def packages(session: nox.Session) -> None:
     """Build what users install into dist/, and try it as installed; `-- --chroot` also in other Debians."""
-    npm_install(session, NODE)
-    npm_install(session, PACKAGE_TOOLS)
-    session.run("python", "tests/packages/build.py")
-    session.run("pytest", "tests/packages", *session.posargs)
+    try_packages(session, *session.posargs)
+
+
+@nox.session(name="packages-quick")
+def packages_quick(session: nox.Session) -> None:
+    """Build and try what users install as far as nothing compiles for minutes, with one CPython."""
+    try_packages(session, "--quick")
 
 
 @nox.session
@@ -253,6 +266,14 @@ def lock(session: nox.Session) -> None:
         "uv", "pip", "compile", "--quiet", *arguments, *session.posargs,
         "requirements.in", "--output-file", "requirements.lock",
     )  # fmt: skip
+
+
+def try_packages(session: nox.Session, *options: str) -> None:
+    """Build into dist/, and let small programs use what is there as installed."""
+    npm_install(session, NODE)
+    npm_install(session, PACKAGE_TOOLS)
+    session.run("python", "tests/packages/build.py", *[option for option in options if option == "--quick"])
+    session.run("pytest", "tests/packages", *options)
 
 
 def is_debian_12() -> bool:

@@ -26,10 +26,24 @@ from installed import Installed
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--quick", action="store_true", help="one CPython, and nothing that compiles for minutes"
+    )
+    parser.addoption(
         "--chroot",
         action="store_true",
         help="also install and test in a Debian 13 and a Debian testing made by debootstrap; needs root and a mirror",
     )
+
+
+@pytest.fixture
+def unhurried(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Skips, in a quick run, what is left out of it; told why."""
+
+    def skip_when_quick(why: str) -> None:
+        if request.config.getoption("--quick"):
+            pytest.skip(f"not in a quick run: {why}")
+
+    return skip_when_quick
 
 
 @pytest.fixture(scope="session")

@@ -55,8 +55,10 @@ def untar(data: bytes) -> dict[str, bytes]:
 
 
 @pytest.fixture(params=PACKAGES)
-def kind(request: pytest.FixtureRequest, package: Package) -> str:
+def kind(request: pytest.FixtureRequest, unhurried: Callable[[str], None]) -> str:
     kind: str = request.param
+    if kind == "extension-wheel":
+        unhurried("it compiles AWS's SDK")
     if kind == "python-wheel-aarch64" and not list((ROOT / "dist").glob(PACKAGES[kind])):
         pytest.skip("there is no wheel for aarch64: rustup target add aarch64-unknown-linux-gnu")
     return kind

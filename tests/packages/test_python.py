@@ -12,6 +12,7 @@ from installed import CONSUMERS, Installed, example, run
 from interpreters import VERSIONS, interpreter
 
 Package = Callable[[str], Path]
+Unhurried = Callable[[str], None]
 
 # What 3.10's wheels of cffi begin with; pyproject.toml promises it.
 OLDEST_CFFI = "1.15.0"
@@ -37,8 +38,18 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["keystart-*_x86_64.whl", "keystart-*.tar.gz"], ids=["wheel", "sdist"])
 def test_it_installs_reads_and_is_typed(
-    kind: str, version: str, package: Package, store: Installed, target: Path, tmp_path: Path
+    kind: str,
+    version: str,
+    package: Package,
+    store: Installed,
+    target: Path,
+    tmp_path: Path,
+    unhurried: Unhurried,
 ) -> None:
+    if kind.endswith(".tar.gz"):
+        unhurried("it compiles the core")
+    if version != "3.11":
+        unhurried("one CPython is enough")
     python = environment(tmp_path, version, package(kind), CARGO_TARGET_DIR=str(target))
     consumer = shutil.copy(CONSUMERS / "consumer.py", tmp_path)
     store.check(python, "-I", consumer, cwd=tmp_path)
@@ -48,8 +59,9 @@ def test_it_installs_reads_and_is_typed(
 
 
 def test_it_works_with_the_oldest_cffi_that_it_accepts(
-    package: Package, store: Installed, tmp_path: Path
+    package: Package, store: Installed, tmp_path: Path, unhurried: Unhurried
 ) -> None:
+    unhurried("one CPython is enough")
     python = environment(tmp_path, "3.10", package("keystart-*_x86_64.whl"), f"cffi=={OLDEST_CFFI}")
     store.check(python, "-I", CONSUMERS / "consumer.py", cwd=tmp_path)
 
@@ -72,8 +84,9 @@ def test_the_example_of_the_readme_runs_as_it_stands(
     "kind", ["keystart_extension-*.whl", "keystart_extension-*.tar.gz"], ids=["wheel", "sdist"]
 )
 def test_the_extension_installs_beside_the_reader(
-    kind: str, package: Package, store: Installed, tmp_path: Path
+    kind: str, package: Package, store: Installed, tmp_path: Path, unhurried: Unhurried
 ) -> None:
+    unhurried("it compiles AWS's SDK")
     python = environment(tmp_path, "3.11", package("keystart-*_x86_64.whl"), package(kind))
     said = store.read(python.with_name("keystart"), "get", "stripe/key", cwd=tmp_path)
     assert said == store.answer["text"]
