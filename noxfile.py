@@ -33,21 +33,13 @@ os.environ.setdefault("RUSTFLAGS", f"--remap-path-prefix={_CARGO_HOME}=/cargo")
 @nox.session
 def test(session: nox.Session) -> None:
     """Everything that a change must pass: the sessions from build to e2e, one after the other."""
-    readers, whole = (
+    first, readers, whole, packed = (
+        ("build", "lint"),
         ("core", "node", "ruby", "python"),
-        (
-            "extension",
-            "conformance",
-            "writer",
-            "changing",
-            "docs",
-            "packages-quick",
-            "layer",
-            "examples",
-            "e2e",
-        ),
+        ("extension", "conformance", "writer", "changing", "docs"),
+        ("packages-quick", "layer", "examples", "e2e"),
     )
-    for name in ("build", "lint", *readers, *whole):
+    for name in (*first, *readers, *whole, *packed):
         session.notify(name)
 
 
