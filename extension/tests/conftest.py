@@ -9,6 +9,7 @@ import re
 import secrets as randomness
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -52,7 +53,7 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
+def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Environment]:
     """Sets the variables of this process for AWS: moto, and nothing of this machine. Gives what a new process gets."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "KEYSTART_"))]:
         monkeypatch.delenv(name)
@@ -67,7 +68,12 @@ def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> E
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return _variables
+    yield _variables
+    # One that came too late would read the next test's variables, and ask the next test's server.
+    for worker in threading.enumerate():
+        if worker.name.startswith("keystart-fetch"):
+            worker.join(timeout=30)
+            assert not worker.is_alive(), "a thread goes on asking after its deadline"
 
 
 def _variables() -> dict[str, str]:

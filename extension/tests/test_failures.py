@@ -103,8 +103,8 @@ def test_what_asking_again_may_cure_is_asked_until_the_deadline(
 ) -> None:
     aws = serve(lambda _: answer)
     began = time.monotonic()
-    assert prefetch({"db": "prod/db"}, deadline="1s") is not None
-    assert time.monotonic() - began < 5, "the deadline is a second"
+    assert prefetch({"db": "prod/db"}, deadline="3s") is not None
+    assert time.monotonic() - began < 8, "the deadline is 3 seconds"
     assert store.failures == {"db": (code, message)}
     assert len(aws.requests) > 1
 
@@ -122,7 +122,7 @@ def test_an_endpoint_that_is_throttled_and_then_hangs_is_told_by_what_it_said(
         return refused
 
     serve(answer)
-    assert prefetch({"db": "prod/db", "same": "prod/db"}, deadline="1s") is not None
+    assert prefetch({"db": "prod/db", "same": "prod/db"}, deadline="3s") is not None
     released.set()
     why = ("ThrottlingException", "Rate exceeded.")
     assert store.failures == {"db": why, "same": why}
