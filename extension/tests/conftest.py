@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from keystart_extension.sources import native
 from keystart_extension.store import Writer
 from moto.server import ThreadedMotoServer
 
+from .accounts import Account
 from .stubs import Answer, Lambda, Request, Stub
 
 COMMAND = Path(sys.executable).with_name("keystart")
@@ -43,7 +44,7 @@ _CREDENTIALS = {
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
-    """The URL of Secrets Manager, Parameter Store and STS on loopback."""
+    """The URL of AWS's services on loopback."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -238,6 +239,70 @@ def source(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def prefetch(environment: Environment, tmp_path: Path, source: str) -> Prefetch:
     return Prefetch(tmp_path, environment, {"native": native.fetch, "boto3": boto3_source.fetch}[source])
+
+
+Told = tuple[int, str, str]
+
+
+class Keystart:
+    """Runs the command in the folder of the test; gives exit code, output and errors."""
+
+    def __init__(self, folder: Path, environment: Environment, canary: Canaries) -> None:
+        self._folder = folder
+        self._environment = environment
+        self._canary = canary
+
+    def __call__(self, *arguments: str | Path) -> Told:
+        """Runs it without a terminal, as a script does."""
+        ended = subprocess.run(
+            [COMMAND, *arguments],
+            env=self._environment(),
+            cwd=self._folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=_PATIENCE,
+        )
+        out, error = ended.stdout.decode(), ended.stderr.decode()
+        self._canary.hear(error if "get" in arguments else out + error)
+        return ended.returncode, out, error
+
+    def at_terminal(self, answer: str, *arguments: str | Path, **variables: str) -> Told:
+        """Runs it at a terminal, where a person types `answer`; the output has what is typed too."""
+        ours, theirs = os.openpty()
+        process = subprocess.Popen(
+            [COMMAND, *arguments],
+            env={**self._environment(), **variables},
+            cwd=self._folder,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+        )
+        os.close(theirs)
+        os.write(ours, f"{answer}\n".encode())
+        _, error = process.communicate(timeout=_PATIENCE)
+        out = b""
+        with suppress(OSError):  # the other side is closed, which ends what can be read
+            while more := os.read(ours, 65_536):
+                out += more
+        os.close(ours)
+        self._canary.hear(out.decode() + error.decode())
+        return process.returncode, out.decode().replace("\r\n", "\n"), error.decode()
+
+
+@pytest.fixture
+def keystart(environment: Environment, tmp_path: Path, canary: Canaries) -> Keystart:
+    return Keystart(tmp_path, environment, canary)
+
+
+@pytest.fixture
+def account(moto: str, environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    """Lambda of an account, as the command line finds it."""
+    assert environment()["AWS_ENDPOINT_URL"] == moto  # set there, and replaced here
+    with Account(moto) as account:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
+        yield account
+    account.api.close()
 
 
 class Serve:

@@ -7,38 +7,14 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from keystart_extension import __version__
 
-from .conftest import COMMAND, REGION, Canaries, Cloud, Environment, Serve, Store
+from .conftest import COMMAND, REGION, Canaries, Cloud, Environment, Keystart, Serve, Store
 from .stubs import Answer, Request, secret
-
-Told = tuple[int, str, str]
-Keystart = Callable[..., Told]
-
-
-@pytest.fixture
-def keystart(environment: Environment, tmp_path: Path, canary: Canaries) -> Keystart:
-    """Runs the command in the folder of the test; gives exit code, output and errors."""
-
-    def keystart(*arguments: str | Path) -> Told:
-        ended = subprocess.run(
-            [COMMAND, *arguments],
-            env=environment(),
-            cwd=tmp_path,
-            capture_output=True,
-            check=False,
-            timeout=20,
-        )
-        out, error = ended.stdout.decode(), ended.stderr.decode()
-        canary.hear(error if "get" in arguments else out + error)
-        return ended.returncode, out, error
-
-    return keystart
 
 
 def configure(folder: Path, secrets: dict[str, Any]) -> Path:
@@ -51,7 +27,9 @@ def test_help_lists_the_commands_that_there_are(keystart: Keystart) -> None:
     code, out, error = keystart("--help")
     assert (code, error) == (0, "")
     _, _, commands = out.partition("\n  COMMAND\n")
-    assert re.findall(r"^    (\S+)", commands, re.MULTILINE) == ["check", "compile", "pull", "ls", "get"]
+    assert re.findall(r"^    (\S+)", commands, re.MULTILINE) == [
+        *("check", "compile", "pull", "ls", "get", "layer", "attach", "detach", "iam-policy")
+    ]
 
 
 def test_the_version_is_told(keystart: Keystart) -> None:

@@ -1,4 +1,4 @@
-"""Is the command `keystart` for people: check, compile, pull, ls, get."""
+"""Is the command `keystart` for people: check, compile, pull, ls, get, iam-policy; those of deploy are beside it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import __version__
+from . import __version__, deploy
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -37,7 +37,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
-    code: int = arguments.command(arguments)
+    try:
+        code: int = arguments.command(arguments)
+    except deploy.CannotDeploy as error:
+        return _fail(str(error))
     return code
 
 
@@ -87,6 +90,29 @@ def _parser() -> argparse.ArgumentParser:
     get.set_defaults(command=_get)
     get.add_argument("name", metavar="NAME")
     _add_root(get)
+
+    deploy.add_to(commands)
+
+    policy = commands.add_parser(
+        "iam-policy",
+        help="print the least privilege that a configuration needs, as a policy of IAM",
+        description="Prints the policy for the function's role: what its secrets and parameters need, and no more. "
+        "What the roles of `role:` need themselves is printed with --role.",
+    )
+    policy.set_defaults(command=_iam_policy)
+    _add_configuration(policy)
+    policy.add_argument("--role", metavar="ARN", help="the policy for this role of the configuration instead")
+    policy.add_argument(
+        "--account", metavar="ID", help="the account of what is named without ARN (default: *)"
+    )
+    policy.add_argument("--region", help="the function's region (default: AWS_REGION)")
+    policy.add_argument(
+        "--kms-key",
+        action="append",
+        default=[],
+        metavar="ARN",
+        help="a key of your own that encrypts them; may be given several times",
+    )
     return parser
 
 
@@ -228,6 +254,21 @@ def _get(arguments: argparse.Namespace) -> int:
         return _fail(str(error))
     sys.stdout.buffer.write(value)
     sys.stdout.buffer.flush()
+    return 0
+
+
+def _iam_policy(arguments: argparse.Namespace) -> int:
+    from .configuration import ConfigurationError
+    from .deploy.policy import Account, notes, policy
+
+    try:
+        plan = _plan(arguments.configuration)
+    except ConfigurationError as error:
+        return _fail(str(error))
+    account = Account(arguments.account, arguments.region or os.environ.get("AWS_REGION") or None)
+    print(json.dumps(policy(plan, account, arguments.role, arguments.kms_key), indent=2))
+    for note in notes(plan, account, arguments.role):
+        print(f"keystart: {note}", file=sys.stderr)
     return 0
 
 

@@ -1,17 +1,55 @@
-"""Writes a checked configuration as the keystart.json that a cold start reads fastest; it reads none itself."""
+"""Writes a checked configuration in the forms that a cold start reads fastest: keystart.json, or KEYSTART_SECRETS."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from .plan import Entry, Plan, seconds_text
+from .plan import Entry, Origin, Plan, seconds_text
+
+
+class DoesNotFit(Exception):
+    """Says what of a configuration KEYSTART_SECRETS cannot hold."""
 
 
 def compiled(plan: Plan) -> str:
     """Gives the text of a keystart.json with the same plan: ASCII, and with a plan of Square's in their form."""
     document = _settings(plan) if plan.links_home is None else _square(plan)
     return json.dumps(document, indent=2) + "\n"
+
+
+def inline(plan: Plan, region: str) -> str:
+    """Gives the text of KEYSTART_SECRETS that means the same to a function in `region`; raises DoesNotFit."""
+    from .configuration import ConfigurationError, load
+    from .configuration.inline import VARIABLE
+
+    pairs = ",".join(f"{entry.name}={_reference(entry)}" for entry in plan.entries)
+    secrets = {entry.name: _shortest(_secret(entry)) for entry in plan.entries}
+    wanted, lost = _meaning(plan, region), set[str]()
+    # Read again, so that nothing is taken that would be lost on the way.
+    for text in (pairs, json.dumps(secrets, separators=(",", ":"))):
+        try:
+            read = _meaning(load({VARIABLE: text}), region)
+        except ConfigurationError:
+            continue
+        if read == wanted:
+            return text
+        lost = {key for key in wanted if read[key] != wanted[key]} - {"entries"}
+    what = "Square's file" if plan.links_home is not None else " and ".join(f"{key}:" for key in sorted(lost))
+    raise DoesNotFit(f"{VARIABLE} holds what stands under secrets: and nothing else, so not {what}.")
+
+
+def _meaning(plan: Plan, region: str) -> dict[str, Any]:
+    """Gives all of a plan that a start depends on."""
+    nowhere = Origin("")
+    entries = [
+        entry._replace(region=entry.region or plan.region or region, origin=nowhere) for entry in plan.entries
+    ]
+    return plan._replace(region=plan.region or region, entries=tuple(entries), source_file="")._asdict()
+
+
+def _shortest(parts: dict[str, Any]) -> Any:
+    return parts["secret"] if list(parts) == ["secret"] else parts
 
 
 def _settings(plan: Plan) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class Aws:
         if version_id is not None:
             request["VersionId"] = version_id
         client = self._client("secretsmanager", region, role)
-        return _ask(
+        return ask(
             _get_secret_value(secret_id),
             lambda: _secret(secret_id, client.get_secret_value(**request), client),
         )
@@ -140,7 +140,7 @@ class Aws:
             }
             return Page(found, refused, answer.get("NextToken"))
 
-        return _ask(_BATCH, call)
+        return ask(_BATCH, call)
 
     def parameters(self, region: str | None, role: str | None, ids: Sequence[str]) -> dict[str, Answer]:
         """Asks GetParameters once for at most 10 ids; one that does not exist is missing in the answer."""
@@ -154,7 +154,7 @@ class Aws:
                     found[asked] = parameter
             return {name: _parameter(name, found[name], client) for name in ids if name in found}
 
-        return _ask(
+        return ask(
             f"ssm:GetParameters on {', '.join(ids)}, and kms:Decrypt on the key of a SecureString", call
         )
 
@@ -173,7 +173,7 @@ class Aws:
             ]
             return found, answer.get("NextToken")
 
-        return _ask(f"ssm:GetParametersByPath on {path}, and kms:Decrypt on the key of a SecureString", call)
+        return ask(f"ssm:GetParametersByPath on {path}, and kms:Decrypt on the key of a SecureString", call)
 
     def close(self) -> None:
         """Closes the connections, which would not outlive a freeze. A call that hangs goes on until its own timeout."""
@@ -192,7 +192,7 @@ class Aws:
     def _made(self, service: str, region: str | None, session: boto3.Session) -> Any:
         # The stubs know `client` only with a literal for each service.
         make: Any = session.client
-        return _ask(
+        return ask(
             f"a client of {service}",
             lambda: make(service, region_name=region or self._region, config=self._config),
         )
@@ -200,7 +200,7 @@ class Aws:
     def _own_session(self) -> boto3.Session:
         with self._lock:
             if None not in self._sessions:
-                self._sessions[None] = _ask("a session", lambda: _session(self._profile))
+                self._sessions[None] = ask("a session", lambda: _session(self._profile))
             return self._sessions[None]
 
     def _role_session(self, role: str) -> boto3.Session:
@@ -218,7 +218,7 @@ class Aws:
             given = client.assume_role(RoleArn=role, RoleSessionName="keystart")["Credentials"]
             return boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
 
-        return _ask(f"sts:AssumeRole on {role}", call)
+        return ask(f"sts:AssumeRole on {role}", call)
 
 
 def _session(profile: str | None) -> boto3.Session:
@@ -293,7 +293,7 @@ def _text(value: str, source: dict[str, Any]) -> Answer:
     return Answer(value.encode("utf-8", "surrogatepass"), "utf-8", source, wall_clock())
 
 
-def _ask(action: str, call: Callable[[], Result]) -> Result:
+def ask(action: str, call: Callable[[], Result]) -> Result:
     """Calls once and turns every failure into words: what was refused, and what would help."""
     try:
         return call()

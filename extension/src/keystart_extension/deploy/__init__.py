@@ -1,0 +1,157 @@
+"""Brings the layer to functions: the commands layer, attach and detach; what they do is imported when one is run.
+
+change   what a function needs to have the layer, or no longer, and what speaks against it; it asks nobody
+attach   does it through Lambda's API
+layer    builds the layer and publishes it
+policy   the least privilege that a configuration needs
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from ..sources import WITHOUT_BOTO3
+
+# As Lambda's API takes it; layers of AWS itself (awslayer) are not Keystart's.
+_LAYER_VERSION = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}:[0-9]+")
+_LAYER_NAME = re.compile(r"[A-Za-z0-9_-]{1,140}")
+
+_ATTACH = """\
+Adds the layer to each function, or puts it in the place of another version of it, and leaves all other layers where
+they are. What would change is shown first. All functions are looked at before the first is changed: what speaks against
+one of them stops all. Once changing has begun, a function that Lambda refuses does not stop the others.
+"""
+_DETACH = """\
+Removes the layer from each function, and the variables that attach sets: KEYSTART_SECRETS, and AWS_LAMBDA_EXEC_WRAPPER
+where it names Keystart's. What would change is shown first.
+"""
+
+
+class CannotDeploy(Exception):
+    """Says why a command ended without what was asked for, and what to do."""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the commands to the command line."""
+    layer = commands.add_parser("layer", help="build the layer, and publish it to your account")
+    of_layer = layer.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    build = of_layer.add_parser("build", help="build the layer's zip, in a checkout of Keystart")
+    build.set_defaults(command=_build)
+    build.add_argument("--arch", choices=("x86_64", "arm64"), help="default: that of this machine")
+
+    publish = of_layer.add_parser(
+        "publish",
+        help="publish zips as versions of layers, and print their ARNs",
+        description="Publishes each zip as a new version of a layer of your account, for the architecture that its "
+        "executable is for, and prints the ARN of each.",
+    )
+    publish.set_defaults(command=_publish)
+    publish.add_argument(
+        "zips", nargs="*", type=Path, metavar="ZIP", help="default: dist/keystart-layer-<version>-*.zip"
+    )
+    publish.add_argument(
+        "--name", type=_layer_name, help="the layer's name (default: keystart-<architecture>)"
+    )
+    publish.add_argument("--json", action="store_true", help="print what was published as JSON")
+    _add_account(publish, region=True)
+
+    attach = commands.add_parser(
+        "attach", help="add the layer to functions, with their configuration", description=_ATTACH
+    )
+    attach.set_defaults(command=_attach)
+    attach.add_argument(
+        "--layer",
+        required=True,
+        type=_layer_version,
+        metavar="ARN",
+        help="what keystart layer publish printed",
+    )
+    attach.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="set its secrets as the variable KEYSTART_SECRETS (default: the configuration is left as it is)",
+    )
+    attach.add_argument(
+        "--wrapper",
+        action="store_true",
+        help="start the runtime through the exec wrapper; done anyway where FILE has env:",
+    )
+    _add_change(attach)
+    _add_account(attach, region=False)
+
+    detach = commands.add_parser("detach", help="remove the layer from functions", description=_DETACH)
+    detach.set_defaults(command=_detach)
+    detach.add_argument(
+        "--layer",
+        type=_layer_name,
+        metavar="NAME",
+        help="the layer's name, if keystart layer publish was given one",
+    )
+    _add_change(detach)
+    _add_account(detach, region=True)
+
+
+def _add_change(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("functions", nargs="+", metavar="FUNCTION", help="a function's name or ARN")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would change")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="print what became of each function as JSON")
+
+
+def _add_account(parser: argparse.ArgumentParser, *, region: bool) -> None:
+    if region:
+        parser.add_argument("--region", help="default: AWS_REGION, or that of the profile")
+    parser.add_argument("--profile", help="the profile of your AWS configuration (default: AWS_PROFILE)")
+
+
+def _layer_version(text: str) -> str:
+    if _LAYER_VERSION.fullmatch(text):
+        return text
+    raise argparse.ArgumentTypeError(
+        "this is not the ARN of a layer's version, such as "
+        "arn:aws:lambda:eu-west-1:123456789012:layer:keystart-x86_64:1"
+    )
+
+
+def _layer_name(text: str) -> str:
+    if _LAYER_NAME.fullmatch(text):
+        return text
+    raise argparse.ArgumentTypeError(
+        "the name of a layer has 1 to 140 letters, digits, hyphens and underscores"
+    )
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from .build import CHECKOUT, build
+
+    return build(CHECKOUT, arguments.arch)
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    try:
+        from .layer import publish
+    except ModuleNotFoundError:
+        raise CannotDeploy(WITHOUT_BOTO3) from None
+    return publish(
+        arguments.zips, arguments.name, arguments.region, arguments.profile, as_json=arguments.json
+    )
+
+
+def _attach(arguments: argparse.Namespace) -> int:
+    try:
+        from .attach import attach
+    except ModuleNotFoundError:
+        raise CannotDeploy(WITHOUT_BOTO3) from None
+    return attach(arguments)
+
+
+def _detach(arguments: argparse.Namespace) -> int:
+    try:
+        from .attach import detach
+    except ModuleNotFoundError:
+        raise CannotDeploy(WITHOUT_BOTO3) from None
+    return detach(arguments)

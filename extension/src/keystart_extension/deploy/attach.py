@@ -1,0 +1,279 @@
+"""Adds the layer to functions, and removes it, through Lambda's API: looks at all, shows, asks, changes, and waits.
+
+No value of a variable that a function has is printed: any of them may be a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TextIO
+
+from botocore.exceptions import WaiterError
+
+from ..compile import DoesNotFit, inline
+from ..configuration import ConfigurationError, load_file
+from ..configuration.inline import VARIABLE
+from ..sources.boto3.aws import Refused, ask
+from . import CannotDeploy
+from .change import WRAPPER, WRAPPER_PATH, Change, Layer, Setting, attached, detached
+from .client import lambda_client, words
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
+
+    from ..plan import Plan
+
+Result = Literal["changed", "unchanged", "planned", "failed"]
+
+_EXIT_FAILED = 1
+_EXIT_WRONG_USE = 2
+_EXIT_INTERRUPTED = 128 + 2
+_COLOURS = {"+": "\033[32m", "-": "\033[31m", "~": "\033[33m", " ": ""}
+_PLAIN = "\033[0m"
+# Lambda's words for a set of variables that is too large are followed by all of them.
+_MEASURED = "String measured"
+_SHORTEST = 4  # characters; a shorter value stands in ordinary words
+
+
+def attach(arguments: Namespace) -> int:
+    """Attaches and gives the exit code."""
+    region = arguments.layer.split(":")[3]  # a function takes layers of its own region only
+    settings = _settings(arguments.config, region, wrapper=arguments.wrapper)
+    if not _can_ask(arguments):
+        return _EXIT_WRONG_USE
+    client = lambda_client(region, arguments.profile)
+    layer = _layer(client, arguments.layer)
+    return _run(arguments, client, lambda function: attached(function, layer, settings))
+
+
+def detach(arguments: Namespace) -> int:
+    """Detaches and gives the exit code."""
+    if not _can_ask(arguments):
+        return _EXIT_WRONG_USE
+    client = lambda_client(arguments.region, arguments.profile)
+    return _run(arguments, client, lambda function: detached(function, arguments.layer))
+
+
+def _settings(file: Path | None, region: str, *, wrapper: bool) -> Mapping[str, Setting]:
+    """Gives the variables that attach sets."""
+    settings = {}
+    if file is not None:
+        try:
+            plan = load_file(file, os.environ)
+            text = inline(plan, region)
+        except ConfigurationError as error:
+            raise CannotDeploy(str(error)) from None
+        except DoesNotFit as error:
+            raise CannotDeploy(
+                f"{file}: {error} Put the keystart.json that keystart compile writes into the function's package, and "
+                "attach without --config."
+            ) from None
+        shown = f"{len(plan.entries)} of `secrets:` in {file.name}, {len(text)} bytes"
+        settings[VARIABLE] = Setting(text, shown)
+        wrapper = wrapper or _sets_variables(plan)
+    if wrapper:
+        settings[WRAPPER] = Setting(WRAPPER_PATH, WRAPPER_PATH)
+    return settings
+
+
+def _sets_variables(plan: Plan) -> bool:
+    return any(getattr(entry, "env", None) is not None for entry in plan.entries)
+
+
+def _can_ask(arguments: Namespace) -> bool:
+    if arguments.dry_run or arguments.yes or sys.stdin.isatty():
+        return True
+    print(
+        "keystart: There is no terminal to ask at. Give --yes, or --dry-run to look first.", file=sys.stderr
+    )
+    return False
+
+
+def _layer(client: LambdaClient, arn: str) -> Layer:
+    name, _, version = arn.rpartition(":")
+
+    def call() -> Layer:
+        told = client.get_layer_version(LayerName=name, VersionNumber=int(version))
+        return Layer(arn, tuple(told.get("CompatibleArchitectures", ())), told["Content"]["CodeSize"])
+
+    try:
+        return ask(f"lambda:GetLayerVersion on {arn}", call)
+    except Refused as refused:
+        raise CannotDeploy(f"{arn}: {words(refused)}") from None
+
+
+class _Function:
+    """A function, what would become of it, and what has."""
+
+    def __init__(self, client: LambdaClient, name: str) -> None:
+        self._client = client
+        self._revision = ""
+        self._variables: Mapping[str, str] = {}
+        self.name = name
+        self.arn = name
+        self.stack: str | None = None
+        self.change = Change((), None, None, ())
+        self.result: Result = "unchanged"
+        self.errors: list[str] = []
+
+    def look(self, change: Callable[[Configuration], Change]) -> None:
+        """Reads it, and finds what it needs."""
+
+        def call() -> None:
+            told = self._client.get_function(FunctionName=self.name)
+            configuration = told["Configuration"]
+            self._revision = configuration["RevisionId"]
+            self._variables = configuration.get("Environment", {}).get("Variables", {})
+            self.name = configuration["FunctionName"]
+            self.arn = configuration["FunctionArn"].removesuffix(":$LATEST")
+            self.stack = told.get("Tags", {}).get("aws:cloudformation:stack-name")
+            self.change = change(configuration)
+
+        try:
+            ask(f"lambda:GetFunction on {self.name}", call)
+        except Refused as refused:
+            self._fail(words(refused))
+            return
+        self.result = "planned" if self.change.is_needed else "unchanged"
+        for problem in self.change.problems:
+            self._fail(problem)
+
+    def update(self) -> None:
+        """Changes it, unless somebody else has changed it since it was read."""
+        request: dict[str, Any] = {}
+        if self.change.layers is not None:
+            request["Layers"] = list(self.change.layers)
+        if self.change.variables is not None:
+            request["Environment"] = {"Variables": dict(self.change.variables)}
+
+        def call() -> None:
+            self._client.update_function_configuration(
+                FunctionName=self.arn, RevisionId=self._revision, **request
+            )
+
+        try:
+            ask(
+                f"lambda:UpdateFunctionConfiguration on {self.arn}, and lambda:GetLayerVersion on its layers",
+                call,
+            )
+        except Refused as refused:
+            self._fail(self._without_values(words(refused)))
+        else:
+            self.result = "changed"
+
+    def wait(self) -> None:
+        """Waits until Lambda has taken the change over."""
+        waiter = self._client.get_waiter("function_updated_v2")
+
+        def call() -> None:
+            try:
+                waiter.wait(FunctionName=self.arn)
+            except WaiterError as error:
+                response: Any = error.last_response
+                told = response.get("Configuration", {})
+                if told.get("LastUpdateStatus") != "Failed":
+                    raise
+                code = told.get("LastUpdateStatusReasonCode", "Failed")
+                raise Refused(code, told.get("LastUpdateStatusReason", "Lambda gave no reason.")) from None
+
+        try:
+            ask(f"lambda:GetFunction on {self.arn}", call)
+        except Refused as refused:
+            self._fail(f"It was changed, and is not known to run so. {words(refused)}")
+
+    def _fail(self, error: str) -> None:
+        self.result = "failed"
+        self.errors.append(error)
+
+    def _without_values(self, message: str) -> str:
+        message = message.partition(_MEASURED)[0]
+        for value in sorted(self._variables.values(), key=len, reverse=True):
+            if len(value) >= _SHORTEST:
+                message = message.replace(value, "***").replace(json.dumps(value)[1:-1], "***")
+        return message
+
+    def to_dict(self) -> dict[str, Any]:
+        changes = [line._asdict() for line in self.change.lines if line.sign != " "]
+        return {"function": self.arn, "result": self.result, "changes": changes, "errors": self.errors}
+
+
+def _run(arguments: Namespace, client: LambdaClient, change: Callable[[Configuration], Change]) -> int:
+    """Looks at all functions, and changes them when nothing speaks against it; gives the exit code."""
+    out = sys.stderr if arguments.json else sys.stdout
+    functions: dict[str, _Function] = {}
+    try:
+        for name in arguments.functions:
+            function = _Function(client, name)
+            function.look(change)
+            functions.setdefault(function.arn, function)
+        for function in functions.values():
+            _show(function, out)
+        code = _apply(arguments, list(functions.values()), out)
+    except KeyboardInterrupt:
+        changed = [function.name for function in functions.values() if function.result == "changed"]
+        print(f"\nkeystart: Interrupted. Changed: {', '.join(changed) or 'nothing'}.", file=sys.stderr)
+        return _EXIT_INTERRUPTED
+    if arguments.json:
+        print(json.dumps([function.to_dict() for function in functions.values()], indent=2))
+    return code
+
+
+def _apply(arguments: Namespace, functions: Sequence[_Function], out: TextIO) -> int:
+    needed = [function for function in functions if function.result == "planned"]
+    failed = [function for function in functions if function.result == "failed"]
+    if failed:
+        _tell(failed)
+        print("keystart: Nothing is changed.", file=sys.stderr)
+        return _EXIT_FAILED
+    if arguments.dry_run or not needed:
+        return 0
+    if not arguments.yes and not _agreed(needed, out):
+        print("keystart: Nothing is changed.", file=sys.stderr)
+        return _EXIT_FAILED
+    for function in needed:
+        function.update()
+    for function in needed:
+        if function.result == "changed":
+            function.wait()
+        if function.result == "changed":
+            print(f"changed {function.name}", file=out)
+    failed = [function for function in needed if function.result == "failed"]
+    if not failed:
+        return 0
+    _tell(failed)
+    print(f"keystart: {len(failed)} of {len(needed)} functions failed.", file=sys.stderr)
+    return _EXIT_FAILED
+
+
+def _agreed(functions: Sequence[_Function], out: TextIO) -> bool:
+    what = functions[0].name if len(functions) == 1 else f"these {len(functions)} functions"
+    print(f"Change {what}? [y/N] ", end="", file=out, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _tell(functions: Sequence[_Function]) -> None:
+    for function in functions:
+        for error in function.errors:
+            print(f"keystart: {function.name}: {error}", file=sys.stderr)
+
+
+def _show(function: _Function, out: TextIO) -> None:
+    coloured = out.isatty() and not os.environ.get("NO_COLOR")
+    print(function.arn, file=out)
+    for line in function.change.lines:
+        text = f"  {line.sign} {line.kind:8}  {line.name}{f'  {line.detail}' if line.detail else ''}"
+        print(f"{_COLOURS[line.sign]}{text}{_PLAIN}" if coloured else text, file=out)
+    if function.result == "unchanged":
+        print("    nothing to change", file=out)
+    if function.stack is not None:
+        print(
+            f"    CloudFormation's stack {function.stack} made it, and may undo the change when it is deployed again. "
+            "Write it into the template too.",
+            file=out,
+        )

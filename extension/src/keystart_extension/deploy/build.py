@@ -1,0 +1,26 @@
+"""Builds the layer's zip where its sources are: in a checkout, with what `./dev layer` does."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+
+from . import CannotDeploy
+
+# What pip installs from a wheel has no sources of the layer around it.
+CHECKOUT = Path(__file__).parents[4]
+_ARCHITECTURES = {"aarch64": "arm64"}
+
+
+def build(checkout: Path, architecture: str | None) -> int:
+    """Builds the zip into dist/ of the checkout and gives the exit code."""
+    if not (checkout / "extension/standalone/layer.py").exists():
+        raise CannotDeploy(
+            "The layer is built from its sources, and they are not here. In a checkout of Keystart, on Debian 12: "
+            "./dev layer. What was built there, keystart layer publish ZIP publishes from anywhere."
+        )
+    machine = platform.machine()
+    architecture = architecture or _ARCHITECTURES.get(machine, machine)
+    # With an architecture it only builds. The tests that it runs otherwise take longer than people expect of a build.
+    return subprocess.run([checkout / "dev", "layer", "--arch", architecture], check=False).returncode

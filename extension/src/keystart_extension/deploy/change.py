@@ -1,0 +1,238 @@
+"""Works out what a function needs to have the layer, or no longer, and what speaks against it; it asks nobody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from ..configuration.inline import VARIABLE
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
+
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+WRAPPER_PATH = "/opt/keystart-env"
+# Those of keystart layer publish, and the name without an architecture, which people give.
+_NAMES = frozenset({"keystart", "keystart-x86_64", "keystart-arm64"})
+# Lambda's own limits.
+_MOST_LAYERS = 5
+_LARGEST = 250 * 1024 * 1024
+_LARGEST_ENVIRONMENT = 4 * 1024
+
+
+class Layer(NamedTuple):
+    """A version of the layer as Lambda tells it; `size` is that of the zip."""
+
+    arn: str
+    architectures: tuple[str, ...]
+    size: int
+
+
+class Line(NamedTuple):
+    """One line of what is shown. `detail` never holds the value of a variable that the function has already."""
+
+    sign: Literal["+", "-", "~", " "]
+    kind: Literal["layer", "variable"]
+    name: str
+    detail: str = ""
+
+
+class Setting(NamedTuple):
+    """A variable that attach sets, and what is shown of it."""
+
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a function. None stands for what stays as it is."""
+
+    lines: tuple[Line, ...]
+    layers: tuple[str, ...] | None
+    variables: Mapping[str, str] | None = field(repr=False)
+    problems: tuple[str, ...]
+
+    @property
+    def is_needed(self) -> bool:
+        return self.layers is not None or self.variables is not None
+
+
+def attached(function: Configuration, layer: Layer, settings: Mapping[str, Setting]) -> Change:
+    """Gives what a function needs to have this version of the layer, and these variables."""
+    before = _layers(function)
+    ours = [one for one in before if _is_ours(one, layer_name(layer.arn))]
+    # In the place of the first one: a layer hides files of those before it.
+    after = [layer.arn if one in ours[:1] else one for one in before if one not in ours[1:]]
+    if not ours:
+        after.append(layer.arn)
+    problems = _problems(function)
+    if not problems:
+        problems = [*_unfit(function, layer, after), *_in_the_way(function, settings)]
+    variables = {**_variables(function), **{name: setting.value for name, setting in settings.items()}}
+    details = {name: setting.detail for name, setting in settings.items()}
+    return _change(function, after, variables, details, problems)
+
+
+def detached(function: Configuration, name: str | None) -> Change:
+    """Gives what a function needs to be as it was before attach; `name` is a name of the layer that it may have too."""
+    after = [one for one in _layers(function) if not _is_ours(one, name)]
+    variables = {
+        name: value
+        for name, value in _variables(function).items()
+        if name != VARIABLE and (name, value) != (WRAPPER, WRAPPER_PATH)
+    }
+    # A wrapper that stayed behind without its layer would keep the function from starting.
+    return _change(function, after, variables, {}, _problems(function) or _unreadable(function))
+
+
+def layer_name(arn: str) -> str:
+    """Gives the name in the ARN of a layer's version."""
+    return arn.split(":")[6]
+
+
+def _is_ours(arn: str, name: str | None) -> bool:
+    return layer_name(arn) in _NAMES or layer_name(arn) == name
+
+
+def _layers(function: Configuration) -> list[str]:
+    return [layer["Arn"] for layer in function.get("Layers") or []]
+
+
+def _variables(function: Configuration) -> Mapping[str, str]:
+    return function.get("Environment", {}).get("Variables", {})
+
+
+def _change(
+    function: Configuration,
+    layers: Sequence[str],
+    variables: Mapping[str, str],
+    details: Mapping[str, str],
+    problems: Sequence[str],
+) -> Change:
+    had, knew = _layers(function), _variables(function)
+    if variables != knew:
+        problems = [*problems, *_unwritable(function, variables)]
+    return Change(
+        lines=(*_layer_lines(had, layers), *_variable_lines(knew, variables, details)),
+        layers=None if list(layers) == had else tuple(layers),
+        variables=None if variables == knew else variables,
+        problems=tuple(problems),
+    )
+
+
+def _layer_lines(before: Sequence[str], after: Sequence[str]) -> list[Line]:
+    lines = []
+    for what, start, end, new_start, new_end in SequenceMatcher(None, before, after, False).get_opcodes():
+        if what == "equal":
+            lines += [Line(" ", "layer", arn) for arn in before[start:end]]
+        else:
+            lines += [Line("-", "layer", arn) for arn in before[start:end]]
+            lines += [Line("+", "layer", arn) for arn in after[new_start:new_end]]
+    return lines
+
+
+def _variable_lines(
+    before: Mapping[str, str], after: Mapping[str, str], details: Mapping[str, str]
+) -> list[Line]:
+    lines = []
+    for name in sorted({*before, *after}):
+        if name not in after:
+            lines.append(Line("-", "variable", name))
+        elif name not in before:
+            lines.append(Line("+", "variable", name, details[name]))
+        elif before[name] != after[name]:
+            lines.append(Line("~", "variable", name, details[name]))
+    return lines
+
+
+def _problems(function: Configuration) -> list[str]:
+    """Tells what speaks against any change."""
+    if function.get("PackageType") == "Image":
+        return [
+            "It is an image, and images take no layers. Unzip the layer, and COPY it to /opt in the Dockerfile."
+        ]
+    if function["Version"] != "$LATEST":
+        return [
+            f"This is its version {function['Version']}, which cannot be changed. Name the function alone, and "
+            "publish a new version afterwards."
+        ]
+    state, reason = function.get("State", "Active"), function.get("StateReason")
+    if state != "Active":
+        return [f"It is not Active but {state}{f': {reason}' if reason else '.'} {_cure(state)}"]
+    if function.get("LastUpdateStatus") == "InProgress":
+        return ["Another update of it is going on. Wait for its end."]
+    return []
+
+
+def _cure(state: str) -> str:
+    if state == "Inactive":
+        return "Invoke it once, and wait until it is Active."
+    return "Correct what failed." if state == "Failed" else "Wait until it is Active."
+
+
+def _unfit(function: Configuration, layer: Layer, layers: Sequence[str]) -> list[str]:
+    problems = []
+    architecture = (function.get("Architectures") or ["x86_64"])[0]
+    if layer.architectures and architecture not in layer.architectures:
+        problems.append(
+            f"It runs on {architecture}, and this layer is for {' and '.join(layer.architectures)}. "
+            f"Publish the one for {architecture}."
+        )
+    if len(layers) > _MOST_LAYERS:
+        problems.append(
+            f"It has {len(layers) - 1} layers, and Lambda takes {_MOST_LAYERS}. Remove one of them."
+        )
+    kept = [one["CodeSize"] for one in function.get("Layers") or [] if one["Arn"] in layers]
+    size = function["CodeSize"] + sum(kept) + (0 if layer.arn in _layers(function) else layer.size)
+    # Lambda tells no other size than that of the zips. What it counts itself is what they unzip to.
+    if size > _LARGEST:
+        problems.append(
+            f"Its package and layers would be {size:,} bytes zipped, and unzipped Lambda takes {_LARGEST:,} of them "
+            "together. Make the package smaller, or remove a layer."
+        )
+    return problems
+
+
+def _in_the_way(function: Configuration, settings: Mapping[str, Setting]) -> list[str]:
+    problems = []
+    variables = _variables(function)
+    if VARIABLE in settings and variables.get("KEYSTART_CONFIG"):
+        problems.append(
+            f"Its variable KEYSTART_CONFIG wins over {VARIABLE}. Remove that variable, or attach without --config."
+        )
+    if WRAPPER in settings:
+        if variables.get(WRAPPER, WRAPPER_PATH) != WRAPPER_PATH:
+            problems.append(
+                f"Its variable {WRAPPER} names another wrapper, and Lambda starts only one. Remove that variable, or "
+                "attach without --wrapper, and without env: in the configuration."
+            )
+        if function.get("Runtime", "").startswith("provided"):
+            problems.append(
+                f"Its runtime {function['Runtime']} starts no wrapper. Attach without --wrapper, and without env: "
+                "in the configuration."
+            )
+    return problems
+
+
+def _unreadable(function: Configuration) -> list[str]:
+    if "Error" not in function.get("Environment", {}):
+        return []
+    key = function.get("KMSKeyArn") or "the key that encrypts them"
+    return [f"Its variables cannot be read, and so not be changed. Allow kms:Decrypt on {key}."]
+
+
+def _unwritable(function: Configuration, variables: Mapping[str, str]) -> list[str]:
+    if problems := _unreadable(function):
+        return problems  # writing some would remove the others
+    # As Lambda measures it: the JSON of all of them.
+    size = len(json.dumps(dict(variables), separators=(",", ":"), ensure_ascii=False).encode())
+    if size > _LARGEST_ENVIRONMENT:
+        return [
+            f"Its variables would have {size:,} bytes, and Lambda takes {_LARGEST_ENVIRONMENT:,}. Put the "
+            "keystart.json that keystart compile writes into the function's package, and attach without --config."
+        ]
+    return []

@@ -1,0 +1,122 @@
+"""Publishes the layer's zip through Lambda's API; what it is for, it reads from the zip itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from .. import __version__
+from ..sources.boto3.aws import Refused, ask
+from . import CannotDeploy
+from .client import lambda_client, words
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.literals import RuntimeType
+
+Architecture = Literal["x86_64", "arm64"]
+
+# Lambda's limits: of a zip that comes with the request, and of what it unzips to.
+_LARGEST_ZIP = 50 * 1024 * 1024
+_LARGEST = 250 * 1024 * 1024
+_EXECUTABLE = "extensions/keystart"
+_VERSION = "python/keystart/version.py"
+# e_machine of the ELF header, at byte 18.
+_MACHINES: dict[int, Architecture] = {62: "x86_64", 183: "arm64"}
+# At most 15, by which Lambda filters lists of layers; it refuses no other: those with a reader, and those without a
+# language of their own.
+_RUNTIMES: tuple[RuntimeType, ...] = (
+    *("python3.10", "python3.11", "python3.12", "python3.13", "python3.14"),
+    *("nodejs20.x", "nodejs22.x", "nodejs24.x", "ruby3.2", "ruby3.3", "ruby3.4"),
+    *("provided.al2", "provided.al2023"),
+)
+_LICENCE = "Apache-2.0; those of what is inside lie in /opt/share/keystart"
+
+
+class _Zip(NamedTuple):
+    path: Path
+    architecture: Architecture
+    version: str
+
+
+def publish(
+    paths: Sequence[Path], name: str | None, region: str | None, profile: str | None, *, as_json: bool
+) -> int:
+    """Publishes each zip as a version of a layer, prints what became of it, and gives the exit code."""
+    zips = [_read(path) for path in paths or _built()]
+    if name is not None and len(zips) > 1:
+        raise CannotDeploy("A layer has one name for each architecture. Give --name with one zip.")
+    client = lambda_client(region, profile)
+    published = []
+    for one in zips:
+        layer = name or f"keystart-{one.architecture}"
+        print(f"publishing {one.path} as {layer}", file=sys.stderr)
+        arn = _publish(client, one, layer)
+        published.append({"arn": arn, "architecture": one.architecture, "file": str(one.path)})
+        if not as_json:
+            print(arn)
+    if as_json:
+        print(json.dumps(published, indent=2))
+    return 0
+
+
+def _built() -> list[Path]:
+    found = sorted(Path("dist").glob(f"keystart-layer-{__version__}-*.zip"))
+    if not found:
+        raise CannotDeploy(
+            f"There is no dist/keystart-layer-{__version__}-*.zip here. Build it with keystart layer build, "
+            "or name a zip."
+        )
+    return found
+
+
+def _read(path: Path) -> _Zip:
+    try:
+        size = path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"{damaged} is damaged")
+            unzipped = sum(info.file_size for info in archive.infolist())
+            with archive.open(_EXECUTABLE) as executable:
+                head = executable.read(20)
+            version = re.search(r'__version__ = "([0-9.]+)"', archive.read(_VERSION).decode(errors="replace"))
+    except OSError as error:
+        raise CannotDeploy(f"{path} cannot be read: {error.strerror}.") from None
+    except KeyError:
+        raise CannotDeploy(f"{path} is not the layer: it has no {_EXECUTABLE}, or no {_VERSION}.") from None
+    except (zipfile.BadZipFile, zlib.error) as error:
+        raise CannotDeploy(f"{path} is not a sound zip: {error}. Build it again.") from None
+    machine = int.from_bytes(head[18:20], "little")
+    if not head.startswith(b"\x7fELF") or machine not in _MACHINES or version is None:
+        raise CannotDeploy(f"{path} is not the layer: {_EXECUTABLE} is nothing that Lambda can start.")
+    if size > _LARGEST_ZIP:
+        raise CannotDeploy(f"{path} has {size:,} bytes, and Lambda takes {_LARGEST_ZIP:,} with a request.")
+    if unzipped > _LARGEST:
+        raise CannotDeploy(f"{path} has {unzipped:,} bytes unzipped, and Lambda takes {_LARGEST:,}.")
+    return _Zip(path, _MACHINES[machine], version[1])
+
+
+def _publish(client: LambdaClient, one: _Zip, layer: str) -> str:
+    content = one.path.read_bytes()
+
+    def call() -> str:
+        published = client.publish_layer_version(
+            LayerName=layer,
+            Description=f"Keystart {one.version} for {one.architecture}",
+            Content={"ZipFile": content},
+            CompatibleArchitectures=[one.architecture],
+            CompatibleRuntimes=list(_RUNTIMES),
+            LicenseInfo=_LICENCE,
+        )
+        return published["LayerVersionArn"]
+
+    try:
+        return ask(f"lambda:PublishLayerVersion on {layer}", call)
+    except Refused as refused:
+        raise CannotDeploy(f"{one.path}: {words(refused)}") from None

@@ -1,0 +1,177 @@
+"""Prints policies for configurations, gives them to moto's IAM, and holds their ARNs against those of real secrets."""
+
+from __future__ import annotations
+
+import json
+import secrets as randomness
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+import pytest
+from keystart_extension.deploy.policy import partition
+
+from .conftest import REGION, Cloud, Environment, Keystart
+
+ACCOUNT = "123456789012"
+ROLE = "arn:aws:iam::210987654321:role/stripe-reader"
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0f0c8a9e-0000-4000-8000-000000000000"
+SECRET = f"arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:"
+PARAMETER = f"arn:aws:ssm:eu-west-1:{ACCOUNT}:parameter/"
+
+
+@pytest.fixture
+def iam(moto: str, environment: Environment) -> Iterator[Any]:
+    assert environment()["AWS_ENDPOINT_URL"] == moto
+    client = boto3.Session().client("iam", endpoint_url=moto, region_name=REGION)
+    yield client
+    client.close()
+
+
+class Asked:
+    """Runs keystart iam-policy for a configuration; what it prints, IAM must take."""
+
+    def __init__(self, keystart: Keystart, folder: Path, iam: Any) -> None:
+        self._keystart = keystart
+        self._folder = folder
+        self._iam = iam
+        self.error = ""
+
+    def refused(self, secrets: dict[str, Any], *options: str, **settings: Any) -> str:
+        code, out, error = self._run(secrets, *options, **settings)
+        assert (code, out) == (1, "")
+        return error
+
+    def __call__(self, secrets: dict[str, Any], *options: str, **settings: Any) -> dict[str, list[str]]:
+        """Gives the resources by action."""
+        code, out, self.error = self._run(secrets, *options, **settings)
+        assert code == 0, self.error
+        self._iam.create_policy(PolicyName=f"p{randomness.token_hex(8)}", PolicyDocument=out)
+        policy = json.loads(out)
+        assert policy["Version"] == "2012-10-17"
+        assert {one["Effect"] for one in policy["Statement"]} == {"Allow"}
+        return {one["Action"]: one["Resource"] for one in policy["Statement"]}
+
+    def _run(self, secrets: dict[str, Any], *options: str, **settings: Any) -> tuple[int, str, str]:
+        file = self._folder / "keystart.yaml"
+        file.write_text(json.dumps({"version": 1, **settings, "secrets": secrets}))
+        return self._keystart("iam-policy", file, *options)
+
+
+@pytest.fixture
+def asked(keystart: Keystart, tmp_path: Path, iam: Any) -> Asked:
+    return Asked(keystart, tmp_path, iam)
+
+
+def test_each_kind_of_entry_gets_its_own_permission_and_no_other(asked: Asked) -> None:
+    secrets = {
+        "db": "prod/orders/db",
+        "db-user": {"secret": "prod/orders/db", "field": "user"},
+        "stripe": f"{SECRET}prod/stripe-a1B2c3:key::",
+        "partial": f"{SECRET}prod/signing",
+        "flags": "ssm:/prod/flags:3",
+        "limits": {"parameter": "limits:live"},
+        "other": {"parameter": f"{PARAMETER}other/flags:7"},
+        "app": {"parameters": "/prod/app/"},
+    }
+    assert asked(secrets, "--account", ACCOUNT) == {
+        "secretsmanager:GetSecretValue": [
+            f"{SECRET}prod/orders/db-??????",
+            f"{SECRET}prod/stripe-a1B2c3",
+            f"{SECRET}prod/signing-??????",
+        ],
+        "ssm:GetParameters": [f"{PARAMETER}prod/flags", f"{PARAMETER}limits", f"{PARAMETER}other/flags"],
+        "ssm:GetParametersByPath": [f"{PARAMETER}prod/app", f"{PARAMETER}prod/app/*"],
+    }
+    assert asked.error == ""
+
+
+def test_the_arn_of_the_real_secret_is_matched_and_that_of_a_longer_name_is_not(
+    asked: Asked, cloud: Cloud
+) -> None:
+    name = f"prod/{randomness.token_hex(8)}"
+    theirs = cloud.secrets.create_secret(Name=name, SecretString="x")["ARN"]
+    longer = cloud.secrets.create_secret(Name=f"{name}-replica", SecretString="x")["ARN"]
+    (pattern,) = asked({"db": name}, "--account", ACCOUNT)["secretsmanager:GetSecretValue"]
+    assert fnmatchcase(theirs, pattern)
+    assert not fnmatchcase(longer, pattern)
+    assert asked({"db": theirs}) == {"secretsmanager:GetSecretValue": [theirs]}
+
+
+def test_without_an_account_any_is_allowed_and_that_is_said(asked: Asked) -> None:
+    secrets = {"db": "prod/db"}
+    assert asked(secrets) == {
+        "secretsmanager:GetSecretValue": ["arn:aws:secretsmanager:eu-west-1:*:secret:prod/db-??????"]
+    }
+    assert asked.error == (
+        "keystart: No account is known for what has no ARN, so that it is *. Name it with --account.\n"
+    )
+
+
+def test_the_configurations_region_wins_over_the_functions(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {"db": "prod/db"}
+    options = ("--account", ACCOUNT, "--region", "cn-north-1")
+    assert asked(secrets, *options) == {
+        "secretsmanager:GetSecretValue": [
+            f"arn:aws-cn:secretsmanager:cn-north-1:{ACCOUNT}:secret:prod/db-??????"
+        ]
+    }
+    assert asked(secrets, *options, region="us-gov-west-1") == {
+        "secretsmanager:GetSecretValue": [
+            f"arn:aws-us-gov:secretsmanager:us-gov-west-1:{ACCOUNT}:secret:prod/db-??????"
+        ]
+    }
+    monkeypatch.delenv("AWS_REGION")
+    assert asked.refused(secrets) == (
+        "keystart: db: no region is known for prod/db. Give --region, or set AWS_REGION.\n"
+    )
+
+
+def test_roles_are_assumed_and_have_policies_of_their_own(asked: Asked) -> None:
+    secrets = {"db": "prod/db", "stripe": {"secret": "prod/stripe", "role": ROLE}}
+    assert asked(secrets, "--account", ACCOUNT) == {
+        "secretsmanager:GetSecretValue": [f"{SECRET}prod/db-??????"],
+        "sts:AssumeRole": [ROLE],
+    }
+    assert asked.error == (
+        f"keystart: The role {ROLE} must trust the function's role, and needs a policy of its own: --role {ROLE}\n"
+    )
+    assert asked(secrets, "--role", ROLE) == {
+        "secretsmanager:GetSecretValue": [
+            "arn:aws:secretsmanager:eu-west-1:210987654321:secret:prod/stripe-??????"
+        ]
+    }
+    assert asked.error == ""
+    assert asked.refused({"db": "prod/db"}, "--role", ROLE).endswith(
+        f"no secret has the role {ROLE}. It has none.\n"
+    )
+
+
+def test_keys_are_decrypted_with_when_they_are_named(asked: Asked) -> None:
+    other = KEY.replace("key/0", "key/1")
+    secrets = {"db": f"{SECRET}prod/db-a1B2c3"}
+    assert asked(secrets, "--kms-key", KEY, "--kms-key", other)["kms:Decrypt"] == [KEY, other]
+    alias = KEY.partition("key/")[0] + "alias/ours"
+    assert "IAM takes no alias for it." in asked.refused(secrets, "--kms-key", alias)
+
+
+def test_a_wrong_configuration_has_no_policy(asked: Asked) -> None:
+    assert "There are no secrets. Name at least one." in asked.refused({})
+
+
+def test_every_region_stands_in_its_partition() -> None:
+    session = botocore.session.get_session()
+    known = {
+        region: name
+        for name in session.get_available_partitions()
+        for region in session.get_available_regions("lambda", name)
+    }
+    assert {region: partition(region) for region in known} == {
+        region: session.get_partition_for_region(region) for region in known
+    }
+    assert {"aws", "aws-cn", "aws-us-gov"} <= set(known.values())
