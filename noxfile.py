@@ -176,7 +176,10 @@ def fuzz_core(session: nox.Session) -> None:
 def layer(session: nox.Session) -> None:
     """Build the layer into dist/ and try it in an empty root, on Debian 12; `-- --arch arm64` only builds that one."""
     if not is_debian_12():
-        session.warn("the layer is not built: its executable is linked from the packages of Debian 12")
+        missing = "the layer is not built: its executable is linked from the packages of Debian 12"
+        if session.posargs:  # asked for by itself, as keystart layer build does
+            session.error(missing)
+        session.warn(missing)
         return
     node_reader(session)
     session.run("python", "extension/standalone/layer.py", *session.posargs)

@@ -16,8 +16,10 @@ from typing import Any
 # What some module imports and the executable does not need, by the reason. Nearly all is imported late, or tried only.
 _ABSENT = {
     "there is no TLS for Python in a static executable; the core fetches": (
-        "boto3 keystart_extension.sources.boto3 keystart.mtls ssl"
+        "boto3 keystart_extension.sources.boto3 keystart_extension.deploy.attach keystart_extension.deploy.layer "
+        "keystart.mtls ssl"
     ),
+    "the layer is built from its sources": "keystart_extension.deploy.build",
     "for the tests of functions": "keystart.testing keystart.pytest_plugin",
     "the library that Python falls back from": "yaml.cyaml yaml._yaml _json _py_abc _compression bz2 lzma zlib",
     "for numbers, dates and texts that no configuration has": (

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .accounts import Account, Change
-from .conftest import Canaries, Keystart
+from .conftest import COMMAND, Canaries, Environment, Keystart
 from .stubs import Answer, Request, refusal
 
 SECRETS = {"db": "prod/orders/db", "tls": {"secret": "prod/mtls", "expand": True}}
@@ -363,22 +366,16 @@ def test_variables_that_cannot_be_read_do_not_matter_where_none_is_set(
     assert account.variables_of(name) == {"STAGE": "prod"}
 
 
-@pytest.mark.parametrize(
-    ("settings", "what"),
-    [
-        ({"deadline": "5s", "start": "before"}, "deadline: and start:"),
-        ({"region": "us-east-1"}, "region:"),
-    ],
-)
 def test_a_configuration_that_no_variable_holds_is_refused_with_the_cure(
-    keystart: Keystart, account: Account, layer: str, tmp_path: Path, settings: dict[str, Any], what: str
+    keystart: Keystart, account: Account, layer: str, tmp_path: Path
 ) -> None:
-    file = configure(tmp_path, SECRETS, **settings)
+    file = configure(tmp_path, SECRETS, deadline="5s")
     code, out, error = keystart("attach", account.function(), "--layer", layer, "--config", file, "--yes")
     assert (code, out) == (1, "")
     assert error == (
-        f"keystart: {file}: KEYSTART_SECRETS holds what stands under secrets: and nothing else, so not {what}. "
-        "Put the keystart.json that keystart compile writes into the function's package, and attach without --config.\n"
+        f"keystart: {file}: KEYSTART_SECRETS holds what stands under secrets: and nothing else, so not deadline:. "
+        "Put the keystart.json that keystart compile writes into the function's package, and attach without "
+        "--config.\n"
     )
     assert account.requests == []
 
@@ -523,6 +520,37 @@ def test_a_change_that_lambda_cannot_take_over_is_told(
     assert error.splitlines()[0] == (
         f"keystart: {name}: It was changed, and is not known to run so. SubnetOutOfIPAddresses: No address is free."
     )
+
+
+@pytest.mark.parametrize(("method", "changed"), [("GET", "nothing"), ("PUT", "one")])
+def test_an_interrupted_attach_says_what_is_changed(
+    account: Account, layer: str, environment: Environment, method: str, changed: str
+) -> None:
+    first, second = account.function(), account.function()
+    asked, released = threading.Event(), threading.Event()
+
+    def refuse(request: Request) -> None:
+        if request.method == method and second in request.path:
+            asked.set()
+            released.wait(20)
+
+    account.refuse = refuse
+    # A shell that runs the tests in the background has them ignore SIGINT, and a child would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    attach = subprocess.Popen(
+        [COMMAND, "attach", first, second, "--layer", layer, "--yes"],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    signal.signal(signal.SIGINT, before)
+    assert asked.wait(20)
+    attach.send_signal(signal.SIGINT)
+    _, error = attach.communicate(timeout=20)
+    released.set()
+    assert attach.returncode == 130
+    assert error == f"\nkeystart: Interrupted. Changed: {first if changed == 'one' else 'nothing'}.\n"
 
 
 @pytest.mark.parametrize(

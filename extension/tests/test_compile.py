@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keystart_extension import core
 from keystart_extension.cli import main
-from keystart_extension.compile import compiled
+from keystart_extension.compile import DoesNotFit, compiled, inline
 from keystart_extension.configuration import ConfigurationError, load, load_file
 from keystart_extension.plan import Plan
 
@@ -162,6 +162,57 @@ def test_a_compiled_configuration_has_the_same_plan_and_is_read_by_the_core(
     assert without_places(load_file(again, {})) == without_places(plan)
     is_ascii = all((entry.field or "").isascii() for entry in plan.entries)
     assert read_by_core(compiled(plan), inline=False) == (without_places(plan) if is_ascii else None)
+
+
+@given(secrets=SECRETS, settings=st.sampled_from([{}, {"region": "eu-west-1"}]))
+def test_a_plan_of_secrets_alone_fits_into_the_variable(
+    secrets: dict[str, Any], settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "inline.json"
+    path.write_text(json.dumps({"version": 1, **settings, "secrets": secrets}))
+    try:
+        plan = load_file(path, {})
+    except ConfigurationError:
+        return
+    text = inline(plan, "eu-west-1")
+    read = without_places(load({"KEYSTART_SECRETS": text}))
+    # In a function in eu-west-1 what has no region is there.
+    for one in (read, expected := without_places(plan)):
+        one["region"] = "eu-west-1"
+        for entry in one["entries"]:
+            entry["region"] = entry["region"] or "eu-west-1"
+    assert read == expected
+    if all((entry.field or "").isascii() for entry in plan.entries):
+        assert read_by_core(text, inline=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("secrets", "text"),
+    [
+        ({"db": "prod/db", "flags": {"parameter": "/prod/flags:3"}}, "db=prod/db,flags=ssm:/prod/flags:3"),
+        ({"db": {"secret": ARN, "field": "password"}}, f"db={ARN}:password::"),
+        ({"db": {"secret": ARN, "field": "a,b=c"}}, f'{{"db":{{"secret":"{ARN}","field":"a,b=c"}}}}'),
+        ({"db": {"secret": "prod/db", "field": "x"}}, '{"db":{"secret":"prod/db","field":"x"}}'),
+        ({"db": "ssm:/x", "app": {"parameters": "/a/"}}, '{"db":"ssm:/x","app":{"parameters":"/a"}}'),
+    ],
+)
+def test_the_variable_is_written_as_pairs_where_they_say_it_all(
+    tmp_path: Path, secrets: dict[str, Any], text: str
+) -> None:
+    path = tmp_path / "keystart.json"
+    path.write_text(json.dumps({"version": 1, "secrets": secrets}))
+    assert inline(load_file(path, {}), "eu-west-1") == text
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [({"start": "before", "deadline": "9s"}, "deadline: and start:"), ({"region": "us-east-1"}, "region:")],
+)
+def test_what_the_variable_would_lose_is_told(tmp_path: Path, settings: dict[str, str], what: str) -> None:
+    path = tmp_path / "keystart.json"
+    path.write_text(json.dumps({"version": 1, **settings, "secrets": {"db": "prod/db"}}))
+    with pytest.raises(DoesNotFit, match=f"and nothing else, so not {what}[.]$"):
+        inline(load_file(path, {}), "eu-west-1")
 
 
 SQUARE = f"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets as randomness
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from typing import Any
 import boto3
 import botocore.session
 import pytest
+from keystart_extension import deploy
 from keystart_extension.deploy.policy import partition
 
 from .conftest import REGION, Cloud, Environment, Keystart
@@ -162,6 +164,16 @@ def test_keys_are_decrypted_with_when_they_are_named(asked: Asked) -> None:
 
 def test_a_wrong_configuration_has_no_policy(asked: Asked) -> None:
     assert "There are no secrets. Name at least one." in asked.refused({})
+
+
+def test_the_policy_in_the_documentation_names_what_the_commands_call(iam: Any) -> None:
+    page = (Path(__file__).parents[2] / "docs/attach.md").read_text()
+    text = page.partition("```json\n")[2].partition("```")[0]
+    iam.create_policy(PolicyName=f"p{randomness.token_hex(8)}", PolicyDocument=text)
+    actions = [action for one in json.loads(text)["Statement"] for action in one["Action"]]
+    source = Path(deploy.__file__).parent
+    code = "".join(file.read_text() for file in source.glob("*.py"))
+    assert set(actions) == set(re.findall(r"lambda:[A-Z][A-Za-z]+", code))
 
 
 def test_every_region_stands_in_its_partition() -> None:

@@ -11,6 +11,7 @@ from cloud import Cloud
 
 from .conftest import EXECUTABLE, Sandbox
 
+LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:keystart-x86_64:1"
 INLINE = {"KEYSTART_SECRETS": "db=prod/db,tls/key=prod/key"}
 # What reaches an extension from a function's own configuration, and what the C library reads before main.
 HOSTILE = {
@@ -115,11 +116,30 @@ def test_boto3_is_refused_with_the_cure(sandbox: Sandbox, cloud: Cloud) -> None:
     assert (code, error.partition(" Use ")[0]) == (1, f"keystart: {cure}")
 
 
+@pytest.mark.parametrize(
+    ("command", "cure"),
+    [
+        (["layer", "publish"], "Use what pip install keystart-extension installs."),
+        (["attach", "orders", "--layer", LAYER], "Use what pip install keystart-extension installs."),
+        (["detach", "orders"], "Use what pip install keystart-extension installs."),
+        (["layer", "build"], "In a checkout of Keystart, on Debian 12: ./dev layer."),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_what_needs_boto3_or_sources_is_refused_with_the_cure(
+    sandbox: Sandbox, command: list[str], cure: str
+) -> None:
+    code, out, error = sandbox.run(*command)
+    assert (code, out, cure in error) == (1, "", True), error
+
+
 def test_the_commands_for_people_work(sandbox: Sandbox) -> None:
     (sandbox.root / "var/task/keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
     assert sandbox.run("check", "/var/task/keystart.yaml")[0] == 0
     code, out, _ = sandbox.run("compile", "/var/task/keystart.yaml", "-o", "-")
     assert (code, json.loads(out)["secrets"]) == (0, {"db": {"secret": "prod/db"}})
+    code, out, _ = sandbox.run("iam-policy", "/var/task/keystart.yaml", "--region", "eu-west-1")
+    assert (code, json.loads(out)["Statement"][0]["Action"]) == (0, "secretsmanager:GetSecretValue")
     code, _, error = sandbox.run("ls")
     assert (code, error.startswith("keystart: There is no store at /tmp/keystart.")) == (1, True)
 

@@ -41,6 +41,9 @@ def main() -> int:
         code: int = arguments.command(arguments)
     except deploy.CannotDeploy as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("Interrupted.")
+        return _EXIT_INTERRUPTED
     return code
 
 

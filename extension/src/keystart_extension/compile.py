@@ -24,7 +24,7 @@ def inline(plan: Plan, region: str) -> str:
     from .configuration.inline import VARIABLE
 
     pairs = ",".join(f"{entry.name}={_reference(entry)}" for entry in plan.entries)
-    secrets = {entry.name: _shortest(_secret(entry)) for entry in plan.entries}
+    secrets = {entry.name: _shortest(entry) for entry in plan.entries}
     wanted, lost = _meaning(plan, region), set[str]()
     # Read again, so that nothing is taken that would be lost on the way.
     for text in (pairs, json.dumps(secrets, separators=(",", ":"))):
@@ -48,8 +48,9 @@ def _meaning(plan: Plan, region: str) -> dict[str, Any]:
     return plan._replace(region=plan.region or region, entries=tuple(entries), source_file="")._asdict()
 
 
-def _shortest(parts: dict[str, Any]) -> Any:
-    return parts["secret"] if list(parts) == ["secret"] else parts
+def _shortest(entry: Entry) -> str | dict[str, Any]:
+    parts = _secret(entry)
+    return _reference(entry) if list(parts) in (["secret"], ["parameter"]) else parts
 
 
 def _settings(plan: Plan) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Brings the layer to functions: the commands layer, attach and detach; what they do is imported when one is run.
 
 change   what a function needs to have the layer, or no longer, and what speaks against it; it asks nobody
-attach   does it through Lambda's API
-layer    builds the layer and publishes it
+attach   does it through Lambda's API, which client opens
+build    builds the layer, in a checkout
+layer    publishes it
 policy   the least privilege that a configuration needs
 """
 
@@ -27,6 +28,11 @@ _DETACH = """\
 Removes the layer from each function, and the variables that attach sets: KEYSTART_SECRETS, and AWS_LAMBDA_EXEC_WRAPPER
 where it names Keystart's. What would change is shown first.
 """
+# Neither the layer itself holds them, nor what pip installs.
+NO_SOURCES = (
+    "The layer is built from its sources, and they are not here. In a checkout of Keystart, on Debian 12: ./dev layer. "
+    "What was built there, keystart layer publish ZIP publishes from anywhere."
+)
 
 
 class CannotDeploy(Exception):
@@ -126,8 +132,10 @@ def _layer_name(text: str) -> str:
 
 
 def _build(arguments: argparse.Namespace) -> int:
-    from .build import CHECKOUT, build
-
+    try:
+        from .build import CHECKOUT, build
+    except ModuleNotFoundError:
+        raise CannotDeploy(NO_SOURCES) from None
     return build(CHECKOUT, arguments.arch)
 
 

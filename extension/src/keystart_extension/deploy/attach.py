@@ -74,7 +74,7 @@ def _settings(file: Path | None, region: str, *, wrapper: bool) -> Mapping[str, 
                 f"{file}: {error} Put the keystart.json that keystart compile writes into the function's package, and "
                 "attach without --config."
             ) from None
-        shown = f"{len(plan.entries)} of `secrets:` in {file.name}, {len(text)} bytes"
+        shown = f"{len(plan.entries)} of `secrets:` in {file.name}, {len(text.encode())} bytes"
         settings[VARIABLE] = Setting(text, shown)
         wrapper = wrapper or _sets_variables(plan)
     if wrapper:

@@ -6,7 +6,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from . import CannotDeploy
+from . import NO_SOURCES, CannotDeploy
 
 # What pip installs from a wheel has no sources of the layer around it.
 CHECKOUT = Path(__file__).parents[4]
@@ -16,10 +16,7 @@ _ARCHITECTURES = {"aarch64": "arm64"}
 def build(checkout: Path, architecture: str | None) -> int:
     """Builds the zip into dist/ of the checkout and gives the exit code."""
     if not (checkout / "extension/standalone/layer.py").exists():
-        raise CannotDeploy(
-            "The layer is built from its sources, and they are not here. In a checkout of Keystart, on Debian 12: "
-            "./dev layer. What was built there, keystart layer publish ZIP publishes from anywhere."
-        )
+        raise CannotDeploy(NO_SOURCES)
     machine = platform.machine()
     architecture = architecture or _ARCHITECTURES.get(machine, machine)
     # With an architecture it only builds. The tests that it runs otherwise take longer than people expect of a build.
