@@ -522,9 +522,9 @@ def test_a_change_that_lambda_cannot_take_over_is_told(
     )
 
 
-@pytest.mark.parametrize(("method", "changed"), [("GET", "nothing"), ("PUT", "one")])
-def test_an_interrupted_attach_says_what_is_changed(
-    account: Account, layer: str, environment: Environment, method: str, changed: str
+@pytest.mark.parametrize(("method", "changed"), [("GET", False), ("PUT", True)])
+def test_an_interrupted_attach_says_what_may_be_changed(
+    account: Account, layer: str, environment: Environment, method: str, changed: bool
 ) -> None:
     first, second = account.function(), account.function()
     asked, released = threading.Event(), threading.Event()
@@ -550,7 +550,8 @@ def test_an_interrupted_attach_says_what_is_changed(
     _, error = attach.communicate(timeout=20)
     released.set()
     assert attach.returncode == 130
-    assert error == f"\nkeystart: Interrupted. Changed: {first if changed == 'one' else 'nothing'}.\n"
+    what = f"Lambda was asked to change {first}, {second}." if changed else "Nothing is changed."
+    assert error == f"\nkeystart: Interrupted. {what}\n"
 
 
 @pytest.mark.parametrize(
@@ -563,6 +564,7 @@ def test_an_interrupted_attach_says_what_is_changed(
         ["detach"],
         ["layer"],
         ["layer", "publish", "--name", "a b"],
+        ["iam-policy", "--account", "1234"],
     ],
 )
 def test_wrong_use_ends_with_2(keystart: Keystart, arguments: list[str]) -> None:

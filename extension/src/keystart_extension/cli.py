@@ -106,7 +106,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_configuration(policy)
     policy.add_argument("--role", metavar="ARN", help="the policy for this role of the configuration instead")
     policy.add_argument(
-        "--account", metavar="ID", help="the account of what is named without ARN (default: *)"
+        "--account",
+        type=deploy.account_id,
+        metavar="ID",
+        help="the account of what is named without ARN (default: *)",
     )
     policy.add_argument("--region", help="the function's region (default: AWS_REGION)")
     policy.add_argument(

@@ -101,6 +101,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     _add_account(detach, region=True)
 
 
+def account_id(text: str) -> str:
+    """Takes the id of an account from the command line."""
+    if re.fullmatch("[0-9]{12}", text):
+        return text
+    raise argparse.ArgumentTypeError("the id of an account has 12 digits")
+
+
 def _add_change(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("functions", nargs="+", metavar="FUNCTION", help="a function's name or ARN")
     parser.add_argument("--dry-run", action="store_true", help="only show what would change")

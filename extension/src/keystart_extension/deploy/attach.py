@@ -121,6 +121,7 @@ class _Function:
         self.change = Change((), None, None, ())
         self.result: Result = "unchanged"
         self.errors: list[str] = []
+        self.is_asked_for = False
 
     def look(self, change: Callable[[Configuration], Change]) -> None:
         """Reads it, and finds what it needs."""
@@ -151,6 +152,7 @@ class _Function:
             request["Layers"] = list(self.change.layers)
         if self.change.variables is not None:
             request["Environment"] = {"Variables": dict(self.change.variables)}
+        self.is_asked_for = True
 
         def call() -> None:
             self._client.update_function_configuration(
@@ -216,8 +218,9 @@ def _run(arguments: Namespace, client: LambdaClient, change: Callable[[Configura
             _show(function, out)
         code = _apply(arguments, list(functions.values()), out)
     except KeyboardInterrupt:
-        changed = [function.name for function in functions.values() if function.result == "changed"]
-        print(f"\nkeystart: Interrupted. Changed: {', '.join(changed) or 'nothing'}.", file=sys.stderr)
+        asked = ", ".join(function.name for function in functions.values() if function.is_asked_for)
+        what = f"Lambda was asked to change {asked}." if asked else "Nothing is changed."
+        print(f"\nkeystart: Interrupted. {what}", file=sys.stderr)
         return _EXIT_INTERRUPTED
     if arguments.json:
         print(json.dumps([function.to_dict() for function in functions.values()], indent=2))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..configuration.references import is_region
 from . import CannotDeploy
 
 if TYPE_CHECKING:
@@ -127,4 +128,6 @@ def _place(entry: Entry, account: Account, service: str) -> str:
         raise CannotDeploy(
             f"{entry.name}: no region is known for {entry.id}. Give --region, or set AWS_REGION."
         )
+    if not is_region(region):
+        raise CannotDeploy(f"{region} is not a region such as eu-west-1. Correct --region, or AWS_REGION.")
     return f"arn:{partition(region)}:{service}:{region}:{account.id or '*'}"
