@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keystart_extension.plan import Entry
 
 from .accounts import Account, Change
 from .conftest import COMMAND, Canaries, Environment, Keystart
@@ -131,6 +132,19 @@ def test_the_wrapper_is_set_when_it_is_asked_for(keystart: Keystart, account: Ac
     assert code == 0
     assert "\n  + variable  AWS_LAMBDA_EXEC_WRAPPER  /opt/keystart-env\n" in out
     assert account.variables_of(name) == {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/keystart-env"}
+
+
+@pytest.mark.skipif("env" not in Entry._fields, reason="this version's configuration has no env:")
+def test_the_wrapper_is_set_where_a_secret_asks_for_a_variable(
+    keystart: Keystart, account: Account, layer: str, tmp_path: Path
+) -> None:
+    file = configure(tmp_path, {"db": {"secret": "prod/db", "env": "DB_PASSWORD"}})
+    name = account.function()
+    assert keystart("attach", name, "--layer", layer, "--config", file, "--yes")[0] == 0
+    assert account.variables_of(name) == {
+        "AWS_LAMBDA_EXEC_WRAPPER": "/opt/keystart-env",
+        "KEYSTART_SECRETS": '{"db":{"secret":"prod/db","env":"DB_PASSWORD"}}',
+    }
 
 
 def test_detach_is_the_reverse(
