@@ -472,6 +472,19 @@ def test_what_somebody_else_has_changed_meanwhile_is_not_overwritten(
     assert (account.layers_of(raced), account.layers_of(good)) == ([], [layer])
 
 
+def test_an_endpoint_that_tells_no_revision_is_not_trusted_with_a_change(
+    keystart: Keystart, account: Account, layer: str, moto: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = account.function()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)  # without what stands before it
+    code, _, error = keystart("attach", name, "--layer", layer, "--yes")
+    assert code == 1
+    assert error.startswith(
+        f"keystart: {name}: InvalidAnswer: The endpoint gave no answer that AWS gives to lambda:GetFu"
+    )
+    assert account.layers_of(name) == []
+
+
 def test_lambdas_own_words_are_shown_without_the_values_that_they_repeat(
     keystart: Keystart, account: Account, layer: str, configuration: Path, canary: Canaries
 ) -> None:
