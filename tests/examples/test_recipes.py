@@ -14,6 +14,7 @@ import pytest
 from deployed import ACCOUNT, DEPLOYMENTS, EXAMPLES, IMAGES, LAYER, REGION, ROOT, Deployment, Refused, image
 from keystart_extension.compile import compiled
 from keystart_extension.configuration import load, load_file
+from keystart_extension.deploy.policy import Account, policy
 from stand_in import StandIn
 
 Deployed = Callable[[str], Any]
@@ -43,6 +44,8 @@ def test_a_role_may_fetch_what_is_configured_and_nothing_else(
         for entry in plan.entries
     }
     assert sorted(deployment.allowed) == sorted(wanted)
+    printed = policy(plan, Account(ACCOUNT, REGION), None, ())["Statement"]
+    assert sorted((one["Action"], arn) for one in printed for arn in one["Resource"]) == sorted(wanted)
     # The six characters are those that Secrets Manager gives.
     for name in (entry.id for entry in plan.entries if entry.kind == "secret"):
         assert any(fnmatchcase(cloud.arn(name), resource) for _, resource in deployment.allowed)
