@@ -15,7 +15,6 @@ import botocore.session
 import pytest
 from keystart_extension import deploy
 from keystart_extension.deploy.policy import partition
-from keystart_extension.plan import Plan
 
 from .conftest import REGION, Cloud, Environment, Keystart
 
@@ -164,7 +163,6 @@ def test_keys_are_decrypted_with_when_they_are_named(asked: Asked) -> None:
     assert "IAM takes no alias for it." in asked.refused(secrets, "--kms-key", alias)
 
 
-@pytest.mark.skipif("batch" not in Plan._fields, reason="this version's configuration has no batch:")
 def test_a_batch_is_allowed_where_one_is_asked_for(asked: Asked) -> None:
     one, two = f"{SECRET}prod/db-a1B2c3", f"{SECRET}prod/tls-a1B2c3"
     assert asked({"db": one, "tls": two}, batch=True) == {

@@ -93,7 +93,7 @@ def _batches(plan: Plan, entries: Iterable[Entry]) -> list[str]:
     # A batch takes no versions, and one secret alone is not asked for in one. The call can be allowed for everything
     # only; what it may give is what GetSecretValue is allowed for.
     ids = {entry.id for entry in entries if entry.kind == "secret" and not (entry.stage or entry.version_id)}
-    return ["*"] if getattr(plan, "batch", False) and len(ids) > 1 else []
+    return ["*"] if plan.batch and len(ids) > 1 else []
 
 
 def _allow(sid: str, action: str, resources: Iterable[str]) -> dict[str, Any]:
