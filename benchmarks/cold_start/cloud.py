@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _HOST = "127.0.0.1"
+NAME = "store.test"  # the other name that the store's certificate is for
 
 
 class Cloud:
@@ -160,7 +161,8 @@ def _certificate(folder: Path, authority: Path) -> ssl.SSLContext:
 
     authority.write_bytes(signed(0, x509.BasicConstraints(ca=True, path_length=0)))
     chain, key = folder / "store.pem", folder / "store.key"
-    chain.write_bytes(signed(1, x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(_HOST))])))
+    names_of_store = [x509.IPAddress(ipaddress.ip_address(_HOST)), x509.DNSName(NAME)]
+    chain.write_bytes(signed(1, x509.SubjectAlternativeName(names_of_store)))
     key.write_bytes(
         keys[1].private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -1,9 +1,12 @@
 /* The modules written in C that are linked in: what the frozen ones import, and the core.
  *
- * It takes the place of the list in libpython, which names more: with unicodedata alone a megabyte.
+ * It takes the place of the list in libpython, which names more: with unicodedata alone a megabyte. In the same way the frozen
+ * modules take the place of CPython's own, which are nearly a megabyte of objects that every start would read and relocate.
  */
 
+#define Py_BUILD_CORE
 #include <Python.h>
+#include <internal/pycore_import.h>
 
 #define INSIDE_LIBPYTHON(X)                                                                                            \
     X(_abc) X(_bisect) X(_codecs) X(_collections) X(_datetime) X(_functools) X(_heapq) X(_io) X(_locale) X(_operator)  \
@@ -36,3 +39,22 @@ struct _inittab _PyImport_Inittab[] = {
     {"_string", PyInit__string},
     {NULL, NULL},
 };
+
+extern const struct _frozen keystart_frozen_modules[], keystart_frozen_bootstrap[];
+static const struct _frozen NONE[] = {{0}};
+static const struct _module_alias ALIASES[] = {
+    {"_frozen_importlib", "importlib._bootstrap"},
+    {"_frozen_importlib_external", "importlib._bootstrap_external"},
+    {0},
+};
+const struct _frozen *_PyImport_FrozenBootstrap = keystart_frozen_bootstrap;
+const struct _frozen *_PyImport_FrozenStdlib = NONE;
+const struct _frozen *_PyImport_FrozenTest = NONE;
+const struct _frozen *PyImport_FrozenModules = keystart_frozen_modules;
+const struct _module_alias *_PyImport_FrozenAliases = ALIASES;
+
+/* What would prepare CPython's own frozen objects, and throw them away. */
+int _Py_Deepfreeze_Init(void);
+void _Py_Deepfreeze_Fini(void);
+int _Py_Deepfreeze_Init(void) { return 0; }
+void _Py_Deepfreeze_Fini(void) {}

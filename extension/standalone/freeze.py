@@ -41,6 +41,11 @@ _ABSENT = {
 _NATIVE = "from _keystart_native import ffi, lib\n"
 NATIVE = ("keystart._native", "keystart_extension._native")
 ABSENT = [name for names in _ABSENT.values() for name in names.split()]
+# The import system itself, under the names by which the interpreter asks for it.
+BOOTSTRAP = {
+    "importlib._bootstrap": "_frozen_importlib",
+    "importlib._bootstrap_external": "_frozen_importlib_external",
+}
 # What the interpreter asks for by itself, and the program.
 ENTRIES = ("encodings.ascii", "encodings.latin_1", "encodings.utf_8", "io", "keystart_extension.__main__")
 
@@ -71,25 +76,34 @@ def find(path: list[str]) -> dict[str, tuple[str, bool]]:
         for name, module in modules.items()
         if module.__code__ is not None and not name.startswith(NATIVE)
     }
+    for name in BOOTSTRAP:
+        files = (Path(entry, *name.split(".")).with_suffix(".py") for entry in path)
+        sources[name] = (next(file for file in files if file.exists()).read_text(), False)
     return dict(sorted((sources | dict.fromkeys(NATIVE, (_NATIVE, False))).items()))
 
 
 def write(modules: dict[str, tuple[str, bool]], folder: Path) -> None:
-    code, rows, at = [], [], 0
+    code: list[bytes] = []
+    tables: dict[str, list[str]] = {"modules": [], "bootstrap": []}
+    at = 0
     for name, (source, is_package) in modules.items():
         # Without assertions and docstrings; the name stands in traces and must not name the machine.
         data = marshal.dumps(compile(source, f"<frozen {name}>", "exec", dont_inherit=True, optimize=2))
-        rows.append(f'    {{"{name}", keystart_frozen_code + {at}, {len(data)}, {int(is_package)}, NULL}},')
+        table = tables["bootstrap" if name in BOOTSTRAP else "modules"]
+        place = f"keystart_frozen_code + {at}, {len(data)}, {int(is_package)}, NULL"
+        table.append(f'    {{"{BOOTSTRAP.get(name, name)}", {place}}},')
         code.append(data)
         at += len(data)
     (folder / "frozen.bin").write_bytes(b"".join(code))
-    table = "\n".join(rows)
+    written = "\n".join(
+        f"const struct _frozen keystart_frozen_{name}[] = {{\n" + "\n".join(rows) + "\n    {0},\n};\n"
+        for name, rows in tables.items()
+    )
     (folder / "frozen.c").write_text(
         "#include <Python.h>\n\n"
         '__asm__(".section .rodata\\n.balign 16\\n.globl keystart_frozen_code\\nkeystart_frozen_code:\\n'
         '.incbin \\"frozen.bin\\"\\n.previous\\n");\n'
-        "extern const unsigned char keystart_frozen_code[];\n\n"
-        f"const struct _frozen keystart_frozen[] = {{\n{table}\n    {{0}},\n}};\n"
+        f"extern const unsigned char keystart_frozen_code[];\n\n{written}"
     )
 
 

@@ -16,7 +16,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from executable import ROOT, TARGETS, Failed, Target, build, run
+from executable import build
+from toolchain import LINKED, ROOT, TARGETS, Failed, Missing, Target, prepare, run, version_of
 
 DIST = ROOT / "dist"
 # What Lambda offers; one library of the core serves all of them, cffi's backend is made for each.
@@ -25,29 +26,44 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 GLIBC = "2.17"
 LARGEST_ZIP, LARGEST = 10_000_000, 25_000_000  # B10 of docs/performance.md
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the first that a zip can tell
-# What of Debian is inside the executable.
-_LINKED = ("libc6-dev", "libpython3.11-dev", "libffi-dev", "zlib1g-dev")
 
 
 def main() -> int:
     """Runs the command and gives its exit code."""
-    native = next((target.name for target in TARGETS.values() if target.is_native), None)
     parser = argparse.ArgumentParser(prog="./dev layer --", description=__doc__)
-    parser.add_argument("--arch", choices=TARGETS, default=native, help="default: that of this machine")
-    target = TARGETS[parser.parse_args().arch]
+    parser.add_argument(
+        "--arch", choices=TARGETS, help="default: this machine's, and each other that it can build"
+    )
+    name = parser.parse_args().arch
     try:
-        with tempfile.TemporaryDirectory(prefix="keystart-layer-") as folder:
-            content = Path(folder) / "opt"
-            _fill(content, target, Path(folder))
-            path = _pack(content, target)
-        unzipped = sum(info.file_size for info in zipfile.ZipFile(path).infolist())
-        if path.stat().st_size > LARGEST_ZIP or unzipped > LARGEST:
-            raise Failed(f"{path.name} is too large: {path.stat().st_size:,} bytes, {unzipped:,} unzipped")
+        for target in TARGETS.values():
+            if name in (None, target.name):
+                _layer(target, must=name is not None or target.is_native)
     except Failed as failure:
         print(f"layer: {failure}", file=sys.stderr)
         return 1
-    print(f"{path.stat().st_size:>10,}  {path.relative_to(ROOT)}\n{unzipped:>10,}  unzipped")
     return 0
+
+
+def _layer(target: Target, *, must: bool) -> None:
+    path = DIST / f"keystart-layer-{_version()}-{target.name}.zip"
+    # None is better than one of other sources.
+    path.unlink(missing_ok=True)
+    try:
+        prepare(target)
+    except Missing as missing:
+        if must:
+            raise
+        _say(f"there is no zip for {target.name}: {missing}")
+        return
+    with tempfile.TemporaryDirectory(prefix="keystart-layer-") as folder:
+        content = Path(folder) / "opt"
+        _fill(content, target, Path(folder))
+        _pack(content, target, path)
+    unzipped = sum(info.file_size for info in zipfile.ZipFile(path).infolist())
+    if path.stat().st_size > LARGEST_ZIP or unzipped > LARGEST:
+        raise Failed(f"{path.name} is too large: {path.stat().st_size:,} bytes, {unzipped:,} unzipped")
+    print(f"{path.stat().st_size:>10,}  {path.relative_to(ROOT)}\n{unzipped:>10,}  unzipped")
 
 
 def _fill(content: Path, target: Target, temporary: Path) -> None:
@@ -59,7 +75,7 @@ def _fill(content: Path, target: Target, temporary: Path) -> None:
     _node(content / "nodejs/node_modules/keystart", temporary)
     shutil.copytree(ROOT / "bindings/ruby/layer", content / "ruby/lib")
     shutil.copytree(ROOT / "bindings/ruby/lib", content / "ruby/keystart/lib")
-    _licences(content / "share/keystart")
+    _licences(content / "share/keystart", target)
 
 
 def _python(folder: Path, target: Target, temporary: Path) -> None:
@@ -72,7 +88,11 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
         "--target",
         target.rust,
     ]
-    run(["maturin", "build", "--quiet", *options, "--out", wheels], folder=ROOT / "bindings/python")
+    run(
+        ["maturin", "build", "--quiet", *options, "--out", wheels],
+        prepare(target).variables,
+        ROOT / "bindings/python",
+    )
     requirement = temporary / "cffi.txt"
     requirement.write_text(_pinned("cffi"))
     platforms = [f"--platform=manylinux{name}_{target.machine}" for name in ("2014", "_2_17")]
@@ -111,24 +131,24 @@ def _node(folder: Path, temporary: Path) -> None:
     shutil.copytree(temporary / "package", folder)
 
 
-def _licences(folder: Path) -> None:
+def _licences(folder: Path, target: Target) -> None:
     folder.mkdir(parents=True)
     shutil.copy(ROOT / "LICENSE", folder / "LICENSE")
-    for package in _LINKED:
-        source = Path(f"/usr/share/doc/{package}/copyright")
+    for package in LINKED:
+        source = target.debian / f"usr/share/doc/{package}/copyright"
         if not source.exists():
             raise Failed(f"{source} is missing, and with it the licence of what is linked in")
         shutil.copy(source, folder / f"{package}.txt")
-    components = "\n".join(f"{one['name']} {one['version']}  {one['licence']}" for one in _components())
+    components = "\n".join(f"{one['name']} {one['version']}  {one['licence']}" for one in _components(target))
     title = "What extensions/keystart is made of, and under which licence:"
     (folder / "components.txt").write_text(f"{title}\n\n{components}\n")
 
 
-def _components() -> list[dict[str, str]]:
+def _components(target: Target) -> list[dict[str, str]]:
     """Name, version, licence and purl of all that is inside the executable."""
     crates = run(
-        ["cargo", "tree", "--package", "keystart-extension-core", "--edges", "normal", "--prefix", "none",
-         "--no-dedupe", "--format", "{p}|{l}"]
+        ["cargo", "tree", "--package", "keystart-extension-core", "--target", target.rust, "--edges", "normal",
+         "--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"]
     )  # fmt: skip
     found = []
     for line in sorted(set(crates.splitlines())):
@@ -143,21 +163,26 @@ def _components() -> list[dict[str, str]]:
         found.append(
             {"name": name, "version": version, "licence": licence, "purl": f"pkg:pypi/{name}@{version}"}
         )
-    for name in _LINKED:
-        version = run(["dpkg-query", "--show", "--showformat=${Version}", name])
+    for name in LINKED:
+        linked = version_of(name, target)
+        if linked is None:
+            raise Failed(f"Debian's {name} is not installed, and is inside the executable")
         licence = f"share/keystart/{name}.txt"
         found.append(
-            {"name": name, "version": version, "licence": licence, "purl": f"pkg:deb/debian/{name}@{version}"}
+            {"name": name, "version": linked, "licence": licence, "purl": f"pkg:deb/debian/{name}@{linked}"}
         )
     return found
 
 
-def _pack(content: Path, target: Target) -> Path:
+def _version() -> str:
     version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
     if version is None:
         raise Failed("Cargo.toml has no version")
+    return version[1]
+
+
+def _pack(content: Path, target: Target, path: Path) -> None:
     DIST.mkdir(exist_ok=True)
-    path = DIST / f"keystart-layer-{version[1]}-{target.name}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for file in sorted(file for file in content.rglob("*") if file.is_file()):
             info = zipfile.ZipInfo(str(file.relative_to(content)), _WHEN)
@@ -169,18 +194,15 @@ def _pack(content: Path, target: Target) -> Path:
             archive.writestr(info, file.read_bytes())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".zip.sha256").write_text(f"{digest}  {path.name}\n")
-    path.with_suffix(".cdx.json").write_text(
-        json.dumps(_sbom(path.name, version[1], digest), indent=2) + "\n"
-    )
-    return path
+    path.with_suffix(".cdx.json").write_text(json.dumps(_sbom(path.name, target, digest), indent=2) + "\n")
 
 
-def _sbom(name: str, version: str, digest: str) -> dict[str, object]:
+def _sbom(name: str, target: Target, digest: str) -> dict[str, object]:
     """CycloneDX 1.5. Without a time and a serial number, so that it is the same bytes too."""
     layer = {
         "type": "application",
         "name": name,
-        "version": version,
+        "version": _version(),
         "hashes": [{"alg": "SHA-256", "content": digest}],
     }
     components = [
@@ -191,7 +213,7 @@ def _sbom(name: str, version: str, digest: str) -> dict[str, object]:
             "purl": one["purl"],
             "licenses": [{"license": {"name": one["licence"]}}],
         }
-        for one in _components()
+        for one in _components(target)
     ]
     metadata = {"component": layer}
     return {

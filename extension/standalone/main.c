@@ -6,14 +6,13 @@
 
 #include <Python.h>
 #include <malloc.h>
+#include <nss.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "keystart_extension.h"
-
-extern const struct _frozen keystart_frozen[];
 
 static const char PROGRAM[] = "import sys\n"
                               "from keystart_extension.__main__ import main\n"
@@ -64,7 +63,6 @@ static PyStatus start_python(int argc, char **argv) {
     PyStatus status = Py_PreInitialize(&pre);
     if (PyStatus_Exception(status)) return status;
 
-    PyImport_FrozenModules = keystart_frozen;
     PyConfig config;
     PyConfig_InitIsolatedConfig(&config);
     config.site_import = 0;
@@ -90,6 +88,11 @@ int main(int argc, char **argv) {
     mallopt(M_ARENA_MAX, 1);
     mallopt(M_TOP_PAD, 1 << 20);
     mallopt(M_TRIM_THRESHOLD, 1 << 28);
+
+    /* Files and the resolver alone: glibc would load a library for what else an nsswitch.conf names, one of another glibc, or
+     * one from LD_LIBRARY_PATH. */
+    __nss_configure_lookup("hosts", "files dns");
+    __nss_configure_lookup("passwd", "files");
 
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "keystart";

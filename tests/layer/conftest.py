@@ -1,77 +1,43 @@
-"""Runs the layer's executable in a root that holds nothing else, as another user, with nothing to write but /tmp."""
+"""Gives the tests each layer that was built, a sandbox with its executable, and what it fetches from."""
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks/cold_start"))  # Secrets Manager with TLS, and the Extensions API
-sys.path.insert(0, str(ROOT / "tests/packages"))  # the interpreters of this machine
-from cloud import Cloud  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(
+    0, str(Path(__file__).parents[2] / "benchmarks/cold_start")
+)  # Secrets Manager with TLS, and the Extensions API
+sys.path.insert(0, str(Path(__file__).parents[2] / "extension/standalone"))  # what the layer is built for
+sys.path.insert(0, str(Path(__file__).parents[2] / "tests/packages"))  # the interpreters of this machine
 
-EXECUTABLE = ROOT / "target/standalone" / platform.machine() / "keystart"
-NOBODY = 65534
-_PATIENCE = 20.0  # seconds; only a test that fails waits for so long
-# Makes the root read-only but for a /tmp of its own, in a mount namespace that ends with the process.
-_ENTER = """
-mount --make-rprivate / && mount --bind "$1" "$1" && mount -t tmpfs -o mode=1777 tmpfs "$1/tmp" &&
-mount -t proc proc "$1/proc" && mount -o remount,bind,ro "$1" && root="$1" && shift &&
-exec chroot --userspec=65534:65534 "$root" "$@"
-"""
+from cloud import Cloud
+from sandbox import Layer, Sandbox, open_to_others, unpacked
+from toolchain import TARGETS
 
 
-class Sandbox:
-    """The root; what stands in `files` below /opt and /var/task is all there is."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--chroot",
+        action="store_true",
+        help="also run in a Debian 11 and a Debian 13 made by debootstrap; needs root and a mirror",
+    )
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        for folder in ("opt/extensions", "var/task", "tmp", "proc"):
-            (root / folder).mkdir(parents=True)
-        shutil.copy2(EXECUTABLE, root / "opt/extensions/keystart")
 
-    def start(self, arguments: Sequence[str], variables: dict[str, str]) -> subprocess.Popen[str]:
-        command: list[str | Path] = [
-            "unshare",
-            "-m",
-            "sh",
-            "-c",
-            _ENTER,
-            "sh",
-            self.root,
-            "/opt/extensions/keystart",
-            *arguments,
-        ]
-        return subprocess.Popen(
-            command,
-            env={"PATH": os.environ["PATH"], **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: str, **variables: str) -> tuple[int, str, str]:
-        process = self.start(arguments, variables)
-        out, error = process.communicate(timeout=_PATIENCE)
-        return process.returncode, out, error
+@pytest.fixture(scope="session", params=TARGETS)
+def layer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Layer:
+    """The layer for each architecture."""
+    return unpacked(TARGETS[request.param], tmp_path_factory.mktemp(f"layer-{request.param}") / "opt")
 
 
 @pytest.fixture
-def sandbox(tmp_path: Path) -> Sandbox:
-    if os.getuid() != 0:
-        pytest.skip("an empty root needs the rights of root: run the tests as root")
-    # Others must be able to go through to it.
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.getuid() and folder != Path("/") and "pytest" in folder.name:
-            folder.chmod(0o755)
-    return Sandbox(tmp_path / "root")
+def sandbox(layer: Layer, tmp_path: Path) -> Sandbox:
+    open_to_others(tmp_path)
+    return Sandbox(tmp_path / "root", layer)
 
 
 @pytest.fixture

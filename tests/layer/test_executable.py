@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
 
 import pytest
 from cloud import Cloud
-
-from .conftest import EXECUTABLE, Sandbox
+from sandbox import Layer, Life, Sandbox
+from toolchain import ROOT
 
 LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:keystart-x86_64:1"
 INLINE = {"KEYSTART_SECRETS": "db=prod/db,tls/key=prod/key"}
@@ -23,31 +22,6 @@ HOSTILE = {
     **{"RES_OPTIONS": "attempts:9 timeout:30", "HOSTALIASES": "/tmp/hosts", "LOCALDOMAIN": "example.org"},
     **{"LC_ALL": "tr_TR.ISO-8859-9", "LANG": "xx", "TZ": "/tmp/zone", "HOME": "/nowhere"},
 }
-
-
-class Life:
-    """One start up to `next`, what was published, and the end at SHUTDOWN."""
-
-    def __init__(self, sandbox: Sandbox, cloud: Cloud, variables: dict[str, str]) -> None:
-        cloud.begin()
-        address = {**cloud.variables(), "AWS_CA_BUNDLE": "/opt/authority.pem"}
-        process = sandbox.start([], {**address, **variables})
-        self.ready = cloud.waits(20)
-        store = Path(f"/proc/{process.pid}/root/tmp/keystart/current")
-        self.manifest = json.loads((store / "manifest.json").read_text()) if self.ready else {}
-        folder = store / "secrets"
-        self.values = {
-            str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()
-        }
-        self.owner = folder.stat().st_uid if self.ready else -1
-        (cloud.shut_down if self.ready else process.kill)()
-        _, said = process.communicate(timeout=20)
-        # The shell that makes the sandbox is told of LD_PRELOAD too.
-        self.said = "".join(
-            line for line in said.splitlines(keepends=True) if not line.startswith("ERROR: ld.so")
-        )
-        self.code = process.returncode
-        self.api_calls = [name for name in cloud.events if name in ("register", "next", "error")]
 
 
 def test_version_and_help_need_nothing(sandbox: Sandbox) -> None:
@@ -144,12 +118,12 @@ def test_the_commands_for_people_work(sandbox: Sandbox) -> None:
     assert (code, error.startswith("keystart: There is no store at /tmp/keystart.")) == (1, True)
 
 
-def test_the_file_needs_no_other_and_names_no_machine() -> None:
+def test_the_file_needs_no_other_and_names_no_machine(layer: Layer) -> None:
     headers = subprocess.run(
-        ["readelf", "-lW", EXECUTABLE], capture_output=True, text=True, check=True
+        ["readelf", "-lW", layer.executable], capture_output=True, text=True, check=True
     ).stdout
     assert "INTERP" not in headers
     assert "Elf file type is DYN" in headers  # so that its addresses are random
-    code = EXECUTABLE.read_bytes()
+    code = layer.executable.read_bytes()
     assert b"/.cargo/registry" not in code
-    assert str(EXECUTABLE.parents[3]).encode() not in code
+    assert str(ROOT).encode() not in code

@@ -5,33 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from build import least_glibc, numbers
 from cloud import Cloud
+from elftools.elf.elffile import ELFFile
 from interpreters import VERSIONS, interpreter
+from sandbox import Layer, unpacked
+from toolchain import PYTHON, ROOT, TARGETS
 
-ROOT = Path(__file__).parents[2]
-ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
-ZIP = next((ROOT / "dist").glob(f"keystart-layer-*-{ARCHITECTURE}.zip"))
+# Amazon Linux 2, the oldest that Lambda has.
+OLDEST_GLIBC = "2.26"
 
 
 @pytest.fixture(scope="module")
 def opt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What Lambda has under /opt."""
-    folder = tmp_path_factory.mktemp("layer") / "opt"
-    with zipfile.ZipFile(ZIP) as archive:
-        for info in archive.infolist():
-            path = Path(archive.extract(info, folder))
-            path.chmod(info.external_attr >> 16)
-    return folder
+    """What Lambda has under /opt, for this machine."""
+    native = next(target for target in TARGETS.values() if target.is_native)
+    return unpacked(native, tmp_path_factory.mktemp("layer") / "opt").opt
 
 
 @pytest.fixture
@@ -50,7 +49,7 @@ def store(opt: Path, tmp_path: Path) -> Iterator[Path]:
     assert process.returncode == 0, said
 
 
-def read(command: Sequence[str], variables: dict[str, str], store: Path) -> str:
+def read(command: Sequence[str | Path], variables: dict[str, str], store: Path) -> str:
     done = subprocess.run(
         command,
         env={"PATH": os.environ["PATH"], "KEYSTART_DIR": str(store), **variables},
@@ -61,18 +60,30 @@ def read(command: Sequence[str], variables: dict[str, str], store: Path) -> str:
     return done.stdout
 
 
+CODE = "import keystart, _cffi_backend; print(keystart.get('db'), keystart.__file__, _cffi_backend.__file__)"
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_python_function_reads_with_the_layers_reader(opt: Path, store: Path, version: str) -> None:
     program = interpreter(version)
     if program is None:
         pytest.skip(f"this machine has no CPython {version}")
-    code = (
-        "import keystart, _cffi_backend; print(keystart.get('db'), keystart.__file__, _cffi_backend.__file__)"
-    )
     # As Lambda's runtime for Python has it on its path; -S, so that what this machine has installed is not seen.
-    value, *files = read([program, "-S", "-c", code], {"PYTHONPATH": str(opt / "python")}, store).split()
+    value, *files = read([program, "-S", "-c", CODE], {"PYTHONPATH": str(opt / "python")}, store).split()
     assert value == "x" * 100
     assert all(file.startswith(f"{opt}/python/") for file in files)
+
+
+def test_a_python_function_of_another_machine_reads_with_the_layers_reader(layer: Layer, store: Path) -> None:
+    if layer.emulator is None:
+        pytest.skip("this machine's own interpreters have a test of their own")
+    debian = layer.target.debian
+    command: list[str | Path] = [layer.emulator, "-L", debian, debian / "usr/bin" / PYTHON, "-S", "-c", CODE]
+    variables = {"PYTHONHOME": str(debian / "usr"), "PYTHONPATH": str(layer.opt / "python")}
+    value, *files = read(command, variables, store).split()
+    assert value == "x" * 100
+    assert all(file.startswith(f"{layer.opt}/python/") for file in files)
+    assert f"-{layer.target.machine}-" in files[1]
 
 
 def test_a_node_function_requires_the_layers_reader(opt: Path, store: Path, tmp_path: Path) -> None:
@@ -227,8 +238,8 @@ def test_a_python_reader_calls_no_library_but_its_own(
     assert said in done.stderr
 
 
-def test_lambda_finds_one_extension_that_it_can_execute() -> None:
-    with zipfile.ZipFile(ZIP) as archive:
+def test_lambda_finds_one_extension_that_it_can_execute(layer: Layer) -> None:
+    with zipfile.ZipFile(layer.zip) as archive:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
     extensions = {name: mode for name, mode in modes.items() if name.startswith("extensions/")}
     assert extensions == {"extensions/keystart": 0o100755}
@@ -237,10 +248,20 @@ def test_lambda_finds_one_extension_that_it_can_execute() -> None:
     assert folders == {"extensions", "python", "nodejs", "ruby", "share"}
 
 
-def test_what_lies_beside_the_zip_is_about_it() -> None:
-    digest = hashlib.sha256(ZIP.read_bytes()).hexdigest()
-    assert ZIP.with_suffix(".zip.sha256").read_text() == f"{digest}  {ZIP.name}\n"
-    sbom = json.loads(ZIP.with_suffix(".cdx.json").read_text())
+def test_every_library_for_readers_loads_on_the_oldest_glibc_of_lambda(layer: Layer) -> None:
+    libraries = sorted((layer.opt / "python").rglob("*.so"))
+    assert len(libraries) == 1 + len(VERSIONS)  # the core, and cffi's backend for each Python
+    for library in libraries:
+        code = library.read_bytes()
+        assert numbers(least_glibc(code)) <= numbers(OLDEST_GLIBC), library.name
+        machine = ELFFile(BytesIO(code)).header["e_machine"]
+        assert machine == f"EM_{layer.target.machine.upper()}", library.name
+
+
+def test_what_lies_beside_the_zip_is_about_it(layer: Layer) -> None:
+    digest = hashlib.sha256(layer.zip.read_bytes()).hexdigest()
+    assert layer.zip.with_suffix(".zip.sha256").read_text() == f"{digest}  {layer.zip.name}\n"
+    sbom = json.loads(layer.zip.with_suffix(".cdx.json").read_text())
     assert sbom["metadata"]["component"]["hashes"] == [{"alg": "SHA-256", "content": digest}]
     names = {component["name"] for component in sbom["components"]}
     assert {
@@ -254,7 +275,13 @@ def test_what_lies_beside_the_zip_is_about_it() -> None:
     } <= names
 
 
-def test_the_same_sources_give_the_same_bytes() -> None:
-    before = ZIP.read_bytes()
-    subprocess.run([sys.executable, ROOT / "extension/standalone/layer.py"], check=True, capture_output=True)
-    assert hashlib.sha256(ZIP.read_bytes()).hexdigest() == hashlib.sha256(before).hexdigest()
+def test_the_same_sources_give_the_same_bytes(layer: Layer) -> None:
+    before = layer.zip.read_bytes()
+    command: list[str | Path] = [
+        sys.executable,
+        ROOT / "extension/standalone/layer.py",
+        "--arch",
+        layer.target.name,
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    assert hashlib.sha256(layer.zip.read_bytes()).hexdigest() == hashlib.sha256(before).hexdigest()

@@ -1,0 +1,205 @@
+"""Says what the layer is built for and with: the compilers, and what Debian has for a machine that is not this one.
+
+For another machine Debian's packages are unpacked to a folder of their own (target/debian), because installing them
+would put a second architecture beside everything that is installed here.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+# The interpreter must be the one whose library is linked in: the code is frozen for it.
+PYTHON = "python3.11"
+# What of Debian is inside the executable.
+LINKED = ("libc6-dev", f"lib{PYTHON}-dev", "libffi-dev", "zlib1g-dev")
+# The kernel's headers, which those of libc6-dev include; the licences; an interpreter, with which tests try the reader.
+_BESIDE = (
+    *("linux-libc-dev", f"{PYTHON}-minimal", f"lib{PYTHON}-minimal", f"lib{PYTHON}-stdlib"),
+    *("libc6", "libgcc-s1", "libexpat1", "libffi8", "zlib1g"),
+)
+# Debian's newest compiler of Rust, and the package with its standard library.
+_RUST, _STANDARD_LIBRARY = "rustc-web", "libstd-rust-web-dev"
+
+
+class Failed(Exception):
+    """Something could not be built; the text says what, and what helps."""
+
+
+class Missing(Failed):
+    """This machine has not what a build needs; the text says what to install."""
+
+
+class Target(NamedTuple):
+    """What is built for: Lambda's name of it, the machine, and what Debian and Rust call it."""
+
+    name: str
+    machine: str
+    triplet: str
+    rust: str
+    architecture: str
+
+    @property
+    def is_native(self) -> bool:
+        return platform.machine() == self.machine
+
+    @property
+    def compiler(self) -> list[str]:
+        # The cross compiler's own C library gets no security updates: the one of Debian's packages is linked.
+        sysroot = [] if self.is_native else [f"--sysroot={self.debian}"]
+        return [f"{self.triplet}-gcc", *sysroot]
+
+    @property
+    def debian(self) -> Path:
+        """Where the files of Debian's packages for it are, as if this were the root of a system."""
+        return Path("/") if self.is_native else ROOT / "target/debian" / self.name / "root"
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("x86_64", "x86_64", "x86_64-linux-gnu", "x86_64-unknown-linux-gnu", "amd64"),
+        Target("arm64", "aarch64", "aarch64-linux-gnu", "aarch64-unknown-linux-gnu", "arm64"),
+    )
+}
+
+
+class Rust(NamedTuple):
+    """A compiler of Rust that has a target's standard library."""
+
+    variables: dict[str, str]  # for cargo, and for maturin, whose zig links by itself
+    linking: dict[str, str]  # for cargo alone, in addition
+    folder: Path  # where cargo builds with it
+
+
+def prepare(target: Target) -> Rust:
+    """Finds all that is needed, gets Debian's packages for another machine, and gives the compiler of Rust."""
+    suffix = "" if target.is_native else f"-{target.triplet.replace('_', '-')}"
+    needed = {f"/usr/bin/{target.compiler[0]}": f"gcc{suffix}", f"/usr/bin/{PYTHON}": PYTHON}
+    if target.is_native:
+        needed |= {
+            str(libpython(target)): f"lib{PYTHON}-dev",
+            f"/usr/lib/{target.triplet}/libffi.a": "libffi-dev",
+            f"/usr/lib/{target.triplet}/libz.a": "zlib1g-dev",
+        }
+    missing = [package for file, package in needed.items() if not Path(file).exists()]
+    if missing:
+        raise Missing(f"this needs Debian 12's {' '.join(missing)}: apt-get install {' '.join(missing)}")
+    folder = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    # As in the noxfile: other flags would compile every crate again, and a panic names its source file.
+    cargo = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
+    flags = os.environ.get("RUSTFLAGS", f"--remap-path-prefix={cargo}=/cargo").split()
+    if target.is_native:
+        if not _has_standard_library(target):
+            raise Missing(f"Rust has no standard library for {target.rust}")
+        return Rust({"RUSTFLAGS": " ".join(flags)}, {}, folder)
+
+    packages = [*LINKED, *_BESIDE]
+    compiler, *options = target.compiler
+    name = target.rust.replace("-", "_")
+    variables = {f"CC_{name}": compiler, f"CFLAGS_{name}": " ".join(options)}
+    if not _has_standard_library(target):
+        version = version_of(_RUST)
+        if version is None:
+            raise Missing(
+                f"Rust has no standard library for {target.rust}: rustup target add {target.rust}, "
+                f"or apt-get install {_RUST}"
+            )
+        packages.append(f"{_STANDARD_LIBRARY}={version}")
+        # Cargo is told the target, so that what runs here while it builds does not get these flags.
+        flags.append(f"--sysroot={target.debian}/usr")
+        # A folder of its own: cargo compiles everything anew when the compiler is another.
+        folder /= f"{_RUST}-{target.name}"
+        variables |= {"RUSTC": "/usr/bin/rustc", "CARGO_TARGET_DIR": str(folder)}
+    _unpack(target, packages)
+    linking = {
+        f"CARGO_TARGET_{name.upper()}_LINKER": compiler,
+        "RUSTFLAGS": " ".join([*flags, *(f"-Clink-arg={option}" for option in options)]),
+    }
+    return Rust(variables | {"RUSTFLAGS": " ".join(flags)}, linking, folder)
+
+
+def libpython(target: Target) -> Path:
+    """The interpreter as a library that goes into a position-independent executable."""
+    folder = f"config-{PYTHON.removeprefix('python')}-{target.triplet}"
+    return target.debian / "usr/lib" / PYTHON / folder / f"lib{PYTHON}-pic.a"
+
+
+def version_of(package: str, target: Target | None = None) -> str | None:
+    """The version of one of Debian's packages: what is installed, or what was unpacked for another machine."""
+    if target is not None and not target.is_native:
+        unpacked = (target.debian.parent / "packages.txt").read_text().splitlines()
+        return dict(line.split(" ") for line in unpacked).get(package)
+    done = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Version}", package],
+        capture_output=True,
+        text=True,
+    )
+    status, _, version = done.stdout.partition(" ")
+    return version if status == "installed" else None
+
+
+def _has_standard_library(target: Target) -> bool:
+    folder = run(["rustc", "--print", "target-libdir", "--target", target.rust]).strip()
+    return any(Path(folder).glob("libstd-*"))
+
+
+def _unpack(target: Target, packages: list[str]) -> None:
+    """Unpacks what apt downloads from where this machine has its packages from, with their signatures checked.
+
+    Done once for the same packages; who removes the folder gets newer ones.
+    """
+    folder = target.debian.parent
+    asked = folder / "asked-for.txt"
+    if asked.exists() and asked.read_text().split() == packages:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    for part in ("lists/partial", "cache/archives/partial", "root"):
+        (folder / part).mkdir(parents=True)
+    # Lists of its own, so that the machine's are as they were and nobody needs the rights of root.
+    settings = {
+        "APT::Architecture": target.architecture,
+        "APT::Architectures": target.architecture,
+        "APT::Sandbox::User": "root",  # with whose rights a download by root runs: others have no way to this folder
+        "Dir::State::lists": f"{folder}/lists",
+        "Dir::State::status": "/dev/null",
+        "Dir::Cache": f"{folder}/cache",
+    }
+    apt = ["apt-get", "--quiet", *(f"--option={name}={value}" for name, value in settings.items())]
+    try:
+        run([*apt, "update"])
+        run([*apt, "download", *packages], folder=folder / "cache")
+    except Failed as failure:
+        raise Missing(f"Debian's packages for {target.architecture} cannot be had: {failure}") from None
+    unpacked = []
+    for file in sorted((folder / "cache").glob("*.deb")):
+        run(["dpkg-deb", "--extract", file, folder / "root"])
+        unpacked.append(run(["dpkg-deb", "--show", "--showformat=${Package} ${Version}\n", file]))
+    (folder / "packages.txt").write_text("".join(unpacked))
+    for part in ("lists", "cache"):
+        shutil.rmtree(folder / part)
+    asked.write_text("\n".join(packages))
+
+
+def run(command: Sequence[str | Path], environment: dict[str, str] | None = None, folder: Path = ROOT) -> str:
+    """Gives what a command printed; raises `Failed` with all that it said."""
+    program = shutil.which(command[0])
+    if program is None:
+        raise Failed(f"{command[0]} is not installed")
+    done = subprocess.run(
+        [program, *command[1:]],
+        cwd=folder,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        words = " ".join(str(word) for word in command)
+        raise Failed(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout

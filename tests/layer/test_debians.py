@@ -1,0 +1,99 @@
+"""The layer on other systems: an older and a newer glibc than the one it was built with.
+
+Each system is made by debootstrap in a folder, which takes two minutes, so these run only with --chroot.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cloud import NAME, Cloud
+from sandbox import Layer, Life, Sandbox, unpacked
+from test_names import Resolver
+from toolchain import TARGETS
+
+# Debian 11 and 13: their glibc, and their programs for readers. Python 3.9 and Ruby 2.7 are too old for ours.
+SUITES = {"bullseye": ("2.31", "python3"), "trixie": ("2.41", "python3,ruby")}
+CORE = ["python3", "/opt/core_reader.py", "/opt/python/keystart/_native/lib_native.so", "/tmp/keystart", "db"]
+READERS = {
+    "bullseye": [],
+    "trixie": [
+        [
+            "env",
+            "PYTHONPATH=/opt/python",
+            "python3",
+            "-S",
+            "-c",
+            "import keystart; print(keystart.get('db'))",
+        ],
+        ["env", "RUBYLIB=/opt/ruby/lib", "ruby", "-e", "require 'keystart'; puts Keystart.get('db')"],
+    ],
+}
+# What the systems of Lambda, and these, look in for names, and more that they may not have.
+NSSWITCH = "passwd: files systemd\nhosts: myhostname mymachines files dns\n"
+
+
+class System(Sandbox):
+    """A Debian with the layer under /opt; everything but /tmp is read-only, and nobody is root."""
+
+    def __init__(self, suite: str, folder: Path, layer: Layer) -> None:
+        self.suite = suite
+        self.glibc, programs = SUITES[suite]
+        # All suites of debootstrap are one script; older versions of it do not know the name of a newer one.
+        script = "/usr/share/debootstrap/scripts/sid"
+        packages = f"--include=libnss-myhostname,libnss-mymachines,{programs}"
+        command = ["debootstrap", "--variant=minbase", packages, suite, str(folder), "", script]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        super().__init__(folder, layer)
+        shutil.copytree(layer.opt, folder / "opt", dirs_exist_ok=True)
+        shutil.copy(Path(__file__).parent / "core_reader.py", folder / "opt")
+        (folder / "etc/nsswitch.conf").write_text(NSSWITCH)
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    if not request.config.getoption("--chroot"):
+        pytest.skip("only with --chroot: it downloads a Debian and needs root")
+    if os.geteuid() != 0 or not shutil.which("debootstrap"):
+        pytest.fail("--chroot needs root and debootstrap (apt-get install debootstrap)")
+    native = next(target for target in TARGETS.values() if target.is_native)
+    folder = tmp_path_factory.mktemp(request.param)
+    yield System(request.param, folder / "root", unpacked(native, folder / "opt"))
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def cloud(system: System, tmp_path: Path) -> Cloud:
+    made = Cloud(tmp_path, latency=0.0)
+    shutil.copy2(tmp_path / "authority.pem", system.root / "opt/authority.pem")
+    return made
+
+
+def test_a_life_beside_another_glibc(system: System, cloud: Cloud) -> None:
+    resolver = Resolver()
+    (system.root / "etc/resolv.conf").write_text(f"nameserver {resolver.address}\n")
+    variables = {"KEYSTART_SECRETS": "db=prod/db", "AWS_ENDPOINT_URL": f"https://{NAME}:{cloud.store_port}"}
+    readers = [CORE, ["/opt/extensions/keystart", "get", "db"], *READERS[system.suite]]
+    life = Life(system, cloud, variables, [["getconf", "GNU_LIBC_VERSION"], *readers])
+    assert (life.code, life.values, resolver.asked()) == (0, {"db": "x" * 100}, {NAME}), life.said
+    glibc, core, *values = (text.strip() for text in life.read)
+    assert (glibc, core) == (f"glibc {system.glibc}", f"0.1.0 {'x' * 100}")
+    assert values == ["x" * 100] * (len(readers) - 1)
+
+
+def test_a_name_that_no_source_knows_is_said(system: System, cloud: Cloud) -> None:
+    """The name goes through all that nsswitch.conf names, where a static program would load libraries of the system."""
+    resolver = Resolver()
+    (system.root / "etc/resolv.conf").write_text(f"nameserver {resolver.address}\n")
+    variables = {
+        "KEYSTART_SECRETS": "db=prod/db",
+        "AWS_ENDPOINT_URL": f"https://gone.test:{cloud.store_port}",
+    }
+    life = Life(system, cloud, variables)
+    assert (life.code, resolver.asked()) == (1, {"gone.test"}), life.said
