@@ -174,7 +174,7 @@ def fuzz_core(session: nox.Session) -> None:
 
 @nox.session
 def layer(session: nox.Session) -> None:
-    """Build the layer into dist/ and try it in an empty root, on Debian 12; `-- --arch arm64` only builds that one."""
+    """Build the layers into dist/ and try them in an empty root, on Debian 12; `-- --chroot` in other Debians too."""
     if not is_debian_12():
         missing = "the layer is not built: its executable is linked from the packages of Debian 12"
         if session.posargs:  # asked for by itself, as keystart layer build does
@@ -182,9 +182,11 @@ def layer(session: nox.Session) -> None:
         session.warn(missing)
         return
     node_reader(session)
-    session.run("python", "extension/standalone/layer.py", *session.posargs)
-    if not session.posargs:
-        session.run("pytest", "tests/layer")
+    if "--arch" in session.posargs:  # only builds that one
+        session.run("python", "extension/standalone/layer.py", *session.posargs)
+        return
+    session.run("python", "extension/standalone/layer.py")
+    session.run("pytest", "tests/layer", *session.posargs)
 
 
 @nox.session

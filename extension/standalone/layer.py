@@ -88,11 +88,12 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
         "--target",
         target.rust,
     ]
-    run(
-        ["maturin", "build", "--quiet", *options, "--out", wheels],
-        prepare(target).variables,
-        ROOT / "bindings/python",
-    )
+    rust = prepare(target)
+    variables = dict(rust.variables)
+    if not target.is_native:
+        # Apart from the executable's core, which has other flags: each would compile the other's crates again.
+        variables["CARGO_TARGET_DIR"] = str(rust.folder / "wheels")
+    run(["maturin", "build", "--quiet", *options, "--out", wheels], variables, ROOT / "bindings/python")
     requirement = temporary / "cffi.txt"
     requirement.write_text(_pinned("cffi"))
     platforms = [f"--platform=manylinux{name}_{target.machine}" for name in ("2014", "_2_17")]

@@ -34,6 +34,13 @@ def layer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return unpacked(TARGETS[request.param], tmp_path_factory.mktemp(f"layer-{request.param}") / "opt")
 
 
+@pytest.fixture(scope="session")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Layer:
+    """The layer for this machine."""
+    target = next(target for target in TARGETS.values() if target.is_native)
+    return unpacked(target, tmp_path_factory.mktemp("layer") / "opt")
+
+
 @pytest.fixture
 def sandbox(layer: Layer, tmp_path: Path) -> Sandbox:
     open_to_others(tmp_path)

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 from cloud import NAME, Cloud
-from sandbox import Layer, Life, Sandbox, unpacked
+from sandbox import Layer, Life, Sandbox
 from test_names import Resolver
-from toolchain import TARGETS
 
 # Debian 11 and 13: their glibc, and their programs for readers. Python 3.9 and Ruby 2.7 are too old for ours.
 SUITES = {"bullseye": ("2.31", "python3"), "trixie": ("2.41", "python3,ruby")}
@@ -34,8 +33,8 @@ READERS = {
         ["env", "RUBYLIB=/opt/ruby/lib", "ruby", "-e", "require 'keystart'; puts Keystart.get('db')"],
     ],
 }
-# What the systems of Lambda, and these, look in for names, and more that they may not have.
-NSSWITCH = "passwd: files systemd\nhosts: myhostname mymachines files dns\n"
+# A source that comes with systemd, as in Lambda's systems, and is looked in first.
+NSSWITCH = "passwd: files systemd\nhosts: myhostname files dns\n"
 
 
 class System(Sandbox):
@@ -46,10 +45,10 @@ class System(Sandbox):
         self.glibc, programs = SUITES[suite]
         # All suites of debootstrap are one script; older versions of it do not know the name of a newer one.
         script = "/usr/share/debootstrap/scripts/sid"
-        packages = f"--include=libnss-myhostname,libnss-mymachines,{programs}"
+        packages = f"--include=libnss-myhostname,{programs}"
         command = ["debootstrap", "--variant=minbase", packages, suite, str(folder), "", script]
         done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout[-2000:]
         super().__init__(folder, layer)
         shutil.copytree(layer.opt, folder / "opt", dirs_exist_ok=True)
         shutil.copy(Path(__file__).parent / "core_reader.py", folder / "opt")
@@ -57,14 +56,15 @@ class System(Sandbox):
 
 
 @pytest.fixture(scope="module", params=SUITES)
-def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+def system(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, native: Layer
+) -> Iterator[System]:
     if not request.config.getoption("--chroot"):
         pytest.skip("only with --chroot: it downloads a Debian and needs root")
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         pytest.fail("--chroot needs root and debootstrap (apt-get install debootstrap)")
-    native = next(target for target in TARGETS.values() if target.is_native)
     folder = tmp_path_factory.mktemp(request.param)
-    yield System(request.param, folder / "root", unpacked(native, folder / "opt"))
+    yield System(request.param, folder / "root", native)
     shutil.rmtree(folder)
 
 

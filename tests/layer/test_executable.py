@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from cloud import Cloud
 from sandbox import Layer, Life, Sandbox
-from toolchain import ROOT
+from toolchain import ROOT, version_of
 
 LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:keystart-x86_64:1"
 INLINE = {"KEYSTART_SECRETS": "db=prod/db,tls/key=prod/key"}
@@ -127,3 +127,8 @@ def test_the_file_needs_no_other_and_names_no_machine(layer: Layer) -> None:
     code = layer.executable.read_bytes()
     assert b"/.cargo/registry" not in code
     assert str(ROOT).encode() not in code
+
+
+def test_the_c_library_inside_is_the_one_that_gets_security_updates(layer: Layer) -> None:
+    version = version_of("libc6-dev", layer.target)
+    assert f"GNU C Library (Debian GLIBC {version}) ".encode() in layer.executable.read_bytes()

@@ -19,18 +19,17 @@ from build import least_glibc, numbers
 from cloud import Cloud
 from elftools.elf.elffile import ELFFile
 from interpreters import VERSIONS, interpreter
-from sandbox import Layer, unpacked
-from toolchain import PYTHON, ROOT, TARGETS
+from sandbox import Layer
+from toolchain import PYTHON, ROOT
 
 # Amazon Linux 2, the oldest that Lambda has.
 OLDEST_GLIBC = "2.26"
 
 
 @pytest.fixture(scope="module")
-def opt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def opt(native: Layer) -> Path:
     """What Lambda has under /opt, for this machine."""
-    native = next(target for target in TARGETS.values() if target.is_native)
-    return unpacked(native, tmp_path_factory.mktemp("layer") / "opt").opt
+    return native.opt
 
 
 @pytest.fixture
