@@ -18,8 +18,7 @@ from sandbox import Life, Sandbox
 from test_executable import HOSTILE
 
 DEADLINE = 2.0
-# For the start and the end of the process, also under qemu. By itself glibc asks for 10 s, or for as long as RES_OPTIONS
-# says.
+# For start and end of the process, also under qemu. By itself glibc asks for 10 s, or for as long as RES_OPTIONS says.
 MARGIN = 4.0
 DNSMASQ = "/usr/sbin/dnsmasq"
 
