@@ -176,7 +176,8 @@ def _unpack(target: Target, packages: list[str]) -> None:
         run([*apt, "update"])
         run([*apt, "download", *packages], folder=folder / "cache")
     except Failed as failure:
-        raise Missing(f"Debian's packages for {target.architecture} cannot be had: {failure}") from None
+        last = str(failure).splitlines()[-1]
+        raise Missing(f"Debian's packages for {target.architecture} cannot be had: {last}") from failure
     unpacked = []
     for file in sorted((folder / "cache").glob("*.deb")):
         run(["dpkg-deb", "--extract", file, folder / "root"])

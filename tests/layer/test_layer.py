@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import layer as builder
 import pytest
 from build import least_glibc, numbers
 from cloud import Cloud
 from elftools.elf.elffile import ELFFile
 from interpreters import VERSIONS, interpreter
 from sandbox import Layer
-from toolchain import PYTHON, ROOT
+from toolchain import PYTHON, ROOT, TARGETS, Missing, Target
 
 # Amazon Linux 2, the oldest that Lambda has.
 OLDEST_GLIBC = "2.26"
@@ -284,3 +285,20 @@ def test_the_same_sources_give_the_same_bytes(layer: Layer) -> None:
     ]
     subprocess.run(command, check=True, capture_output=True)
     assert hashlib.sha256(layer.zip.read_bytes()).hexdigest() == hashlib.sha256(before).hexdigest()
+
+
+def test_a_layer_that_cannot_be_built_here_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def missing(target: Target) -> None:
+        raise Missing("a compiler is missing")
+
+    monkeypatch.setattr(builder, "prepare", missing)
+    monkeypatch.setattr(builder, "DIST", tmp_path)
+    stale = tmp_path / "keystart-layer-0.1.0-arm64.zip"
+    stale.touch()
+    builder._layer(TARGETS["arm64"], must=False)
+    assert capsys.readouterr().err == "layer: there is no zip for arm64: a compiler is missing\n"
+    assert not stale.exists()
+    with pytest.raises(Missing):
+        builder._layer(TARGETS["arm64"], must=True)
