@@ -48,7 +48,8 @@ def main() -> int:
 def _layer(target: Target, *, must: bool) -> None:
     path = DIST / f"keystart-layer-{_version()}-{target.name}.zip"
     # None is better than one of other sources.
-    path.unlink(missing_ok=True)
+    for suffix in (".zip", ".zip.sha256", ".cdx.json"):
+        path.with_suffix(suffix).unlink(missing_ok=True)
     try:
         prepare(target)
     except Missing as missing:
