@@ -263,6 +263,18 @@ uint32_t keystart_draft_mark(const keystart_draft *draft,
                              keystart_error **err);
 
 /*
+ Says that the exec wrapper is to put a secret, or an optional one that could not be fetched, into a variable; when
+ `overwrite` is not 0, also into one that is set already (contract 4.9). Errors: 101, 901.
+ */
+uint32_t keystart_draft_assign(const keystart_draft *draft,
+                               const uint8_t *variable,
+                               size_t variable_len,
+                               const uint8_t *secret,
+                               size_t secret_len,
+                               uint32_t overwrite,
+                               keystart_error **err);
+
+/*
  Publishes a draft as the next generation, whose number is given; readers see all of it or nothing (contract 5.4 to 5.8).
  The draft stays the caller's. Errors: 502, 503, 505.
  */

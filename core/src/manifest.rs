@@ -10,6 +10,8 @@ use crate::state::{Failure, Failures};
 use crate::time;
 
 const FORMAT: &str = "keystart.manifest/1";
+/// The longest name of a variable (contract 4.9).
+const MAX_VARIABLE: usize = 255;
 
 /// The writer's name and version, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,12 +88,32 @@ pub(crate) struct Secret {
     pub entry: Entry,
 }
 
-/// A valid manifest.
+/// Where the exec wrapper puts a secret (contract 4.9).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable {
+    /// The name of the secret.
+    pub secret: String,
+    /// Whether it replaces a variable that is there already.
+    pub overwrite: bool,
+}
+
+/// By the names of the variables.
+pub type Variables = BTreeMap<String, Variable>;
+
+/// True for the name of a variable by contract 4.9.
+pub fn is_variable(name: &str) -> bool {
+    let (first, rest) = name.as_bytes().split_first().map_or((0, &[][..]), |(first, rest)| (*first, rest));
+    let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    first.is_ascii_alphabetic() && (1..MAX_VARIABLE).contains(&rest.len()) && rest.iter().all(goes_on)
+}
+
+/// A valid manifest. `env` is as it stands: readers pass over it, and only the exec wrapper asks for it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub generation: u64,
     pub secrets: BTreeMap<String, Secret>,
     pub unavailable: Failures,
+    pub env: Option<Json>,
 }
 
 impl Manifest {
@@ -141,7 +163,29 @@ impl Manifest {
             }
             unavailable.insert(name.clone(), failure);
         }
-        Ok(Self { generation, secrets, unavailable })
+        Ok(Self { generation, secrets, unavailable, env: document.get("env").cloned() })
+    }
+
+    /// Checks and gives what the exec wrapper is to set (contract 4.9).
+    pub fn variables(&self) -> Result<Variables> {
+        let invalid = |what: &str| Error::manifest_invalid(self.generation, what);
+        let Some(env) = &self.env else {
+            return Ok(Variables::new());
+        };
+        let mut variables = Variables::new();
+        for (name, value) in env.as_object().ok_or_else(|| invalid("env is missing or wrong"))? {
+            if !is_variable(name) {
+                return Err(invalid("a name under env is not valid"));
+            }
+            let wrong = |member: &str| invalid(&format!("env[\"{name}\"]{member} is missing or wrong"));
+            let secret = value.get("secret").and_then(Json::as_str).filter(|secret| name::is_valid(secret.as_bytes()));
+            let secret = secret.ok_or_else(|| wrong(".secret"))?.to_owned();
+            let Some(Json::Bool(overwrite)) = value.get("overwrite") else {
+                return Err(wrong(".overwrite"));
+            };
+            variables.insert(name.clone(), Variable { secret, overwrite: *overwrite });
+        }
+        Ok(variables)
     }
 
     /// Finds a secret, or says why it is not there (contract 6.5.6).
@@ -176,7 +220,11 @@ impl Manifest {
         for (i, (name, failure)) in self.unavailable.iter().enumerate() {
             let _infallible = write!(text, "{}\n    {}: {}", comma(i), quote(name), failure.to_json());
         }
-        text.push_str("\n  }\n}\n");
+        text.push_str("\n  }");
+        if let Some(env) = &self.env {
+            let _infallible = write!(text, ",\n  \"env\": {env}");
+        }
+        text.push_str("\n}\n");
         if text.len() > MAX_BYTES {
             return Err(Error::manifest_too_large(self.secrets.len(), text.len()));
         }
@@ -286,6 +334,39 @@ mod tests {
     }
 
     #[test]
+    fn the_first_wrong_member_of_env_is_told_to_who_asks_for_it() {
+        let with = |env: &str| Manifest::parse(format!("{},\"env\":{env}}}", &GOOD[..GOOD.len() - 1]).as_bytes(), 3);
+        let good =
+            with(r#"{"B_1":{"secret":"tls/key","overwrite":true,"more":1},"aB":{"secret":"x","overwrite":false}}"#);
+        let expected = [("B_1", "tls/key", true), ("aB", "x", false)]
+            .map(|(name, secret, overwrite)| (name.to_owned(), Variable { secret: secret.to_owned(), overwrite }));
+        assert_eq!(good.unwrap().variables().unwrap(), expected.into());
+        assert_eq!(Manifest::parse(GOOD.as_bytes(), 3).unwrap().variables().unwrap(), Variables::new());
+        for (env, what) in [
+            ("null", "env is missing or wrong"),
+            ("[]", "env is missing or wrong"),
+            (r#"{"A=":{}}"#, "a name under env is not valid"),
+            (r#"{"A":{}}"#, "a name under env is not valid"),
+            (r#"{"AB":[]}"#, "env[\"AB\"].secret is missing or wrong"),
+            (r#"{"AB":{"secret":"../x","overwrite":true}}"#, "env[\"AB\"].secret is missing or wrong"),
+            (r#"{"AB":{"secret":"x","overwrite":"true"}}"#, "env[\"AB\"].overwrite is missing or wrong"),
+        ] {
+            let error = with(env).expect("readers pass over it").variables().unwrap_err();
+            assert_eq!(error, Error::manifest_invalid(3, what));
+        }
+    }
+
+    #[test]
+    fn a_variable_has_a_name_that_lambda_takes() {
+        for name in ["DB", "d1", "Stripe_API_KEY", &"A".repeat(255)] {
+            assert!(is_variable(name), "{name}");
+        }
+        for name in ["", "A", "_A", "1A", "A-B", "A B", "A=", "A\0", "É1", "AÉ", "A.B", &"A".repeat(256)] {
+            assert!(!is_variable(name), "{name:?}");
+        }
+    }
+
+    #[test]
     fn another_format_is_told_before_anything_else() {
         let error = Manifest::parse(br#"{"format":"keystart.manifest/2\n"}"#, 3).unwrap_err();
         assert_eq!(error, Error::manifest_unsupported(3, "keystart.manifest/2\n", FORMAT));
@@ -341,6 +422,7 @@ mod tests {
                 generation: 7,
                 secrets: sizes.iter().enumerate().map(secret).collect(),
                 unavailable: Failures::from([("x".to_owned(), Failure { code: source.clone(), message: source.clone() })]),
+                env: (!source.is_empty()).then(|| Json::Text(source.clone())),
             };
             let text = manifest.to_json(&Identity { name: source.clone(), version: source }).unwrap();
             prop_assert_eq!(Manifest::parse(text.as_bytes(), 7), Ok(manifest));

@@ -362,6 +362,7 @@ fn last_number(folder: &Folder, generations: &Folder) -> std::result::Result<u64
 pub struct Draft {
     secrets: Vec<Added>,
     unavailable: Vec<(String, Failure)>,
+    env: BTreeMap<String, Json>,
 }
 
 #[derive(Debug)]
@@ -400,6 +401,18 @@ impl Draft {
         Ok(())
     }
 
+    /// Says that the exec wrapper is to put a secret into a variable (contract 4.9).
+    pub fn assign(&mut self, variable: &str, secret: impl AsRef<[u8]>, overwrite: bool) -> Result<()> {
+        let secret = name::check(secret.as_ref())?;
+        if !manifest::is_variable(variable) || self.env.contains_key(variable) {
+            return Err(Error::internal("a variable is assigned twice, or its name is not valid"));
+        }
+        let members = [("secret", Json::Text(secret.to_owned())), ("overwrite", Json::Bool(overwrite))];
+        let members = members.map(|(member, value)| (member.to_owned(), value));
+        self.env.insert(variable.to_owned(), Json::Object(members.into()));
+        Ok(())
+    }
+
     /// Publishes the draft and gives the number of its generation. What is wrong with it is told before anything is written.
     pub fn publish(&self, writer: &mut Writer) -> Result<u64> {
         writer.publish(self)
@@ -416,7 +429,9 @@ impl Draft {
             (added.name.clone(), Secret { size: added.value.as_bytes().len(), entry: added.entry.clone() })
         };
         let secrets: BTreeMap<String, Secret> = self.secrets.iter().map(secret).collect();
-        Manifest { generation, secrets, unavailable: self.unavailable.iter().cloned().collect() }.to_json(writer)
+        let unavailable = self.unavailable.iter().cloned().collect();
+        let env = (!self.env.is_empty()).then(|| Json::Object(self.env.clone()));
+        Manifest { generation, secrets, unavailable, env }.to_json(writer)
     }
 
     fn write_secrets(&self, generation: &Folder) -> std::result::Result<(), Denied> {

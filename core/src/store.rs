@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::error::{Error, MAX_BYTES, Result};
 use crate::json;
 use crate::layout::{self, CURRENT, GENERATIONS, MANIFEST, STATE, Trouble};
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Variables};
 use crate::name;
 use crate::options::Options;
 use crate::secret::SecretBytes;
@@ -171,6 +171,11 @@ impl Store {
         }
         let members = secret.entry.members(name, secret.size);
         Ok(format!("{{{members}, \"stale\": {}}}", secret.entry.is_stale(time::now())))
+    }
+
+    /// Gives what the exec wrapper is to set, by the names of the variables (contract 4.9).
+    pub fn variables(&self) -> Result<Variables> {
+        self.generation(&mut Patience::new(self.timeout_ms))?.manifest.variables()
     }
 
     fn generation(&self, patience: &mut Patience) -> Result<Arc<Generation>> {

@@ -182,6 +182,8 @@ fn a_pointer_that_must_not_be_null_is_told() {
             call(|err| keystart_draft_add(draft, x, 1, x, 1, null(), 0, err)),
             call(|err| keystart_draft_mark(null(), x, 1, x, 1, x, 1, err)),
             call(|err| keystart_draft_mark(draft, x, 1, null(), 1, x, 1, err)),
+            call(|err| keystart_draft_assign(null(), x, 1, x, 1, 0, err)),
+            call(|err| keystart_draft_assign(draft, null(), 1, x, 1, 0, err)),
             call(|err| keystart_draft_publish(null(), writer, &raw mut number, err)),
             call(|err| keystart_draft_publish(draft, null(), &raw mut number, err)),
             call(|err| keystart_draft_publish(draft, writer, null_mut(), err)),

@@ -30,6 +30,11 @@ impl keystart_draft {
     pub fn add(&self, name: &str, value: SecretBytes, entry: &Json) -> Result<()> {
         lock(&self.0).add(name, value, entry)
     }
+
+    /// Says where a secret goes, as keystart_draft_assign does.
+    pub fn assign(&self, variable: &str, secret: impl AsRef<[u8]>, overwrite: bool) -> Result<()> {
+        lock(&self.0).assign(variable, secret, overwrite)
+    }
 }
 
 /// A panic inside is a bug that was told as such; what it left is whole values.
@@ -187,6 +192,27 @@ pub unsafe extern "C" fn keystart_draft_mark(
             let name = self::name(name, name_len)?;
             let code = text(code, code_len, "code")?;
             lock(&draft.0).mark_unavailable(name, code, text(message, message_len, "message")?)
+        })
+    }
+}
+
+/// Says that the exec wrapper is to put a secret, or an optional one that could not be fetched, into a variable; when
+/// `overwrite` is not 0, also into one that is set already (contract 4.9). Errors: 101, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_assign(
+    draft: *const keystart_draft,
+    variable: *const u8,
+    variable_len: usize,
+    secret: *const u8,
+    secret_len: usize,
+    overwrite: u32,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let draft = handle(draft, "draft")?;
+            let variable = text(variable, variable_len, "variable")?;
+            draft.assign(variable, name(secret, secret_len)?, overwrite != 0)
         })
     }
 }
