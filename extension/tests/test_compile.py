@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from keystart_extension import core
 from keystart_extension.cli import main
 from keystart_extension.compile import DoesNotFit, compiled, inline
-from keystart_extension.configuration import ConfigurationError, load, load_file
+from keystart_extension.configuration import ConfigurationError, load, load_file, variables
 from keystart_extension.plan import Plan
 
 from .test_configuration_properties import SHARED_FOLDER, TEXTS
@@ -58,6 +58,13 @@ IDS = st.sampled_from(GOOD_IDS + BAD_IDS)
 NAMES = st.sampled_from(
     ["db", "db/x", "tls", "a/b/c/d/e/f/g/h", ".db", "a" * 255, "a" * 256, "é", "", "db x", "x=y"]
 )
+# Names, beginnings of names, and what is near to them.
+TAKEN = [name for names in variables.TAKEN.values() for name in names.split()]
+VARIABLES = st.sampled_from(
+    ["DB", "db_2", "A" * 255, "A" * 256, "A", "_A", "1A", "D-B", "DÉ", "", 3]
+) | st.builds(
+    str.__add__, st.sampled_from([name.rstrip("*") for name in TAKEN]), st.sampled_from(["", "X", "_x"])
+)
 PATHS = st.sampled_from(["/prod/", "/", "/prod//x", "prod", "//", "/a/b"])
 ENTRIES = st.fixed_dictionaries(
     {},
@@ -72,7 +79,7 @@ ENTRIES = st.fixed_dictionaries(
         "role": st.sampled_from(["arn:aws:iam::123456789012:role/reader", "arn:aws:iam::1:role/x"]),
         "optional": st.sampled_from([True, False, 1]),
         "ttl": st.sampled_from(["none", "15m", None]),
-        "env": st.just("DB"),
+        "env": VARIABLES,
     },
 )
 SOUND = st.sampled_from(
@@ -81,7 +88,8 @@ SOUND = st.sampled_from(
         {"secret": ARN, "expand": True, "role": "arn:aws:iam::123456789012:role/a/b/reader"},
         {"secret": "prod/db", "stage": "AWSPREVIOUS", "expand": False},
         {"secret": "prod/db", "version_id": VERSION, "ttl": "none"},
-        {"parameter": "/prod/flags:3"},
+        {"parameter": "/prod/flags:3", "env": "FLAGS"},
+        {"secret": "prod/db", "field": "password", "env": "DB_PASSWORD"},
         {"parameters": "/prod/"},
     ]
 )
@@ -116,7 +124,7 @@ def without_places(plan: Plan) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(json.dumps(plan.to_dict()))
     for entry in told["entries"]:
         del entry["origin"]
-    return {key: told[key] for key in ("start", "deadline", "region", "batch", "entries")}
+    return {key: told[key] for key in ("start", "deadline", "region", "batch", "entries", "env_overwrite")}
 
 
 def outcome(read: Callable[[], Plan]) -> dict[str, Any] | str:
@@ -144,6 +152,22 @@ def test_the_core_reads_each_kind_of_id(id: str) -> None:
     expected = without_places(load({"KEYSTART_SECRETS": json.dumps({"db": id})}))
     assert read_by_core(json.dumps({"db": id}), inline=True) == expected
     assert read_by_core(f" db = {id} ", inline=True) == expected
+
+
+@pytest.mark.parametrize("variable", TAKEN)
+def test_no_reader_takes_a_variable_that_is_not_the_functions_own(variable: str) -> None:
+    text = json.dumps({"db": {"secret": "prod/db", "env": variable.replace("*", "X")}})
+    assert read_by_core(text, inline=True) is None
+    with pytest.raises(ConfigurationError, match='"env" cannot be '):
+        load({"KEYSTART_SECRETS": text})
+
+
+@pytest.mark.parametrize(
+    "variable", ["DB_PASSWORD", "d1", "A" * 255, "AWS_SES_SMTP_PASSWORD", "PATH_TO", "NODE_AUTH_TOKEN"]
+)
+def test_the_core_reads_each_kind_of_variable(variable: str) -> None:
+    text = json.dumps({"db": {"secret": "prod/db", "env": variable}})
+    assert read_by_core(text, inline=True) == without_places(load({"KEYSTART_SECRETS": text}))
 
 
 @SHARED_FOLDER

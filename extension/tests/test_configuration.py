@@ -21,6 +21,7 @@ PLAIN = Entry(
     version_id=None,
     role=None,
     optional=False,
+    env=None,
     origin=Origin(""),
 )
 COMPLETE = """\
@@ -31,7 +32,7 @@ region: eu-west-1
 ttl: none
 snapstart: init
 batch: true
-env_overwrite: false
+env_overwrite: true
 secrets:
   db: prod/db
   stripe/key:
@@ -39,6 +40,7 @@ secrets:
     field: api_key
     optional: true
     role: arn:aws:iam::210987654321:role/stripe-reader
+    env: STRIPE_API_KEY
   tls:
     secret: prod/mtls
     expand: true
@@ -85,28 +87,30 @@ def test_a_file_with_every_key_gives_the_plan_it_says(tmp_path: Path) -> None:
                 field="api_key",
                 optional=True,
                 role="arn:aws:iam::210987654321:role/stripe-reader",
+                env="STRIPE_API_KEY",
                 origin=Origin(file, 11, 3),
             ),
-            here._replace(name="tls", id="prod/mtls", expand=True, origin=Origin(file, 16, 3)),
+            here._replace(name="tls", id="prod/mtls", expand=True, origin=Origin(file, 17, 3)),
             here._replace(
                 name="signing-previous",
                 id="prod/signing",
                 stage="AWSPREVIOUS",
-                origin=Origin(file, 19, 3),
+                origin=Origin(file, 20, 3),
             ),
             here._replace(
                 name="signing-pinned",
                 id="prod/signing",
                 version_id="9d4cb84b-ad69-40c0-a0ab-cead36b967e8",
-                origin=Origin(file, 22, 3),
+                origin=Origin(file, 23, 3),
             ),
-            here._replace(name="flags", kind="parameter", id="/prod/flags", origin=Origin(file, 25, 3)),
-            here._replace(name="app", kind="parameters", id="/prod/orders", origin=Origin(file, 27, 3)),
+            here._replace(name="flags", kind="parameter", id="/prod/flags", origin=Origin(file, 26, 3)),
+            here._replace(name="app", kind="parameters", id="/prod/orders", origin=Origin(file, 28, 3)),
         ),
         links=(),
         links_home=None,
         source_file=file,
         batch=True,
+        env_overwrite=True,
     )
 
 
@@ -367,13 +371,14 @@ start          before
 deadline       1500ms
 region         eu-west-1
 batch          true
+env_overwrite  true
 
 NAME              SOURCE      ID                                                                       \
 REGION     DETAILS
 db                secret      prod/db                                                                  \
 eu-west-1
 stripe/key        secret      arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/stripe-a1B2c3  \
-us-east-1  field api_key, role arn:aws:iam::210987654321:role/stripe-reader, optional
+us-east-1  field api_key, role arn:aws:iam::210987654321:role/stripe-reader, optional, env STRIPE_API_KEY
 tls/*             secret      prod/mtls                                                                \
 eu-west-1  expand
 signing-previous  secret      prod/signing                                                             \
@@ -426,6 +431,7 @@ def test_a_plan_as_data_is_json() -> None:
                 "version_id": None,
                 "role": None,
                 "optional": False,
+                "env": None,
                 "origin": {"file": "KEYSTART_SECRETS", "line": 1, "column": 1},
             }
         ],
@@ -433,4 +439,5 @@ def test_a_plan_as_data_is_json() -> None:
         "links_home": None,
         "source_file": "KEYSTART_SECRETS",
         "batch": False,
+        "env_overwrite": False,
     }

@@ -140,7 +140,7 @@ def test_a_field_that_cannot_be_taken_says_why(
 )
 def test_no_exception_of_a_wrong_secret_holds_it(canary: Canaries, value: str) -> None:
     text = value.replace("CANARY", canary())
-    entry = Entry("one", "secret", "id", None, "k", False, None, None, None, False, Origin(""))
+    entry = Entry("one", "secret", "id", None, "k", False, None, None, None, False, None, Origin(""))
     with pytest.raises(Unavailable) as failure:
         shape_secret(entry, Answer(text.encode(), "utf-8", {}, ""))
     assert failure.value.__context__ is None
@@ -148,6 +148,27 @@ def test_no_exception_of_a_wrong_secret_holds_it(canary: Canaries, value: str) -
     canary.hear("".join(traceback.format_exception(failure.value)))
     canary.hear(repr(failure.value) + repr(Answer(text.encode(), "utf-8", {}, "")))
     canary.hear(repr(Secret("one", text.encode(), "utf-8", {}, "")))
+
+
+def test_the_manifest_says_which_variable_a_secret_goes_into(
+    prefetch: Prefetch, cloud: Cloud, store: Store
+) -> None:
+    db, path = cloud.secret('{"password": "x"}'), cloud.parameters(flag="x")
+    entries = {
+        "db/password": {"secret": db, "field": "password", "env": "DB_PASSWORD"},
+        "flags": {"parameter": f"{path}/flag", "env": "FLAGS"},
+        "missing": {"secret": "test/absent", "optional": True, "env": "MISSING"},
+        "none": db,
+    }
+    for settings in ({}, {"env_overwrite": True}):
+        assert prefetch(entries, **settings) is None
+        names = {"DB_PASSWORD": "db/password", "FLAGS": "flags", "MISSING": "missing"}
+        overwrite = bool(settings)
+        expected = {variable: {"secret": name, "overwrite": overwrite} for variable, name in names.items()}
+        assert store.manifest["env"] == expected
+        assert set(store.unavailable) == {"missing"}
+    assert prefetch({"none": db}) is None
+    assert "env" not in store.manifest
 
 
 def test_expand_publishes_each_member(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:

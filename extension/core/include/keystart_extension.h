@@ -104,7 +104,8 @@ uint32_t keystart_task_wait(const keystart_task *task,
 void keystart_task_free(keystart_task *task);
 
 /*
- Moves what a fetch gave into a draft, the values of all entries that have some. Errors: 101, 504.
+ Moves what a fetch gave into a draft: the values of all entries that have some, and the variables they go into.
+ Errors: 101, 504.
  */
 uint32_t keystart_draft_take(const keystart_draft *draft, const keystart_task *task, keystart_error **err);
 

@@ -4,6 +4,7 @@
 //! that is read here gives the plan that Python gives, and one with a problem is never read here.
 
 mod reference;
+mod variables;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -26,7 +27,7 @@ const MAX_SEGMENTS: usize = 8;
 const LONGEST_STAGE: usize = 256;
 const VERSION_ID_LENGTHS: std::ops::RangeInclusive<usize> = 32..=64;
 /// What asks for what is done anyway.
-const WITHOUT_EFFECT: [(&str, &str); 3] = [("ttl", "\"none\""), ("snapstart", "\"init\""), ("env_overwrite", "false")];
+const WITHOUT_EFFECT: [(&str, &str); 2] = [("ttl", "\"none\""), ("snapstart", "\"init\"")];
 
 /// Whether the process registers before it fetches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl Configuration {
     pub fn document(text: &str) -> Option<Self> {
         let members = members(text)?;
         let member = |name: &str| members.iter().find(|member| member.0 == name).map(|member| member.1);
-        let known = ["version", "start", "deadline", "region", "batch", "secrets"];
+        let known = ["version", "start", "deadline", "region", "batch", "env_overwrite", "secrets"];
         let is_known = |(key, value): &(String, &str)| known.contains(&key.as_str()) || is_without_effect(key, value);
         if !members.iter().all(is_known) || member("version") != Some("1") {
             return None;
@@ -101,14 +102,15 @@ impl Configuration {
             Some(region) => Some(string(region).filter(|region| reference::is_region(region))?),
         };
         let batch = member("batch").map_or(Some(false), boolean)?;
+        let env_overwrite = member("env_overwrite").map_or(Some(false), boolean)?;
         let entries = entries(member("secrets")?, region.as_deref())?;
-        Some(Self { start, plan: Plan { deadline, region, batch, entries } })
+        Some(Self { start, plan: Plan { deadline, region, batch, entries, env_overwrite } })
     }
 
     /// What `KEYSTART_SECRETS` holds: the mapping of secrets, or pairs.
     pub fn inline(value: &str) -> Option<Self> {
         let entries = if value.trim_start().starts_with('{') { entries(value, None)? } else { pairs(value)? };
-        let plan = Plan { deadline: DEFAULT_DEADLINE, region: None, batch: false, entries };
+        let plan = Plan { deadline: DEFAULT_DEADLINE, region: None, batch: false, entries, env_overwrite: false };
         Some(Self { start: Start::Overlap, plan })
     }
 
@@ -149,12 +151,13 @@ fn pairs(value: &str) -> Option<Vec<Entry>> {
 fn short(name: String, id: &str, region: Option<&str>) -> Option<Entry> {
     let Reference { kind, id, region: own, field, stage, version_id } = Reference::short(id)?;
     let region = own.or_else(|| region.map(str::to_owned));
-    Some(Entry { name, kind, id, region, field, expand: false, stage, version_id, role: None, optional: false })
+    let (expand, role, optional, env) = (false, None, false, None);
+    Some(Entry { name, kind, id, region, field, expand, stage, version_id, role, optional, env })
 }
 
 fn long(name: String, text: &str, region: Option<&str>) -> Option<Entry> {
     let (mut reference, mut expand, mut optional, mut only_for_secrets) = (None, false, false, false);
-    let (mut field, mut stage, mut version_id, mut role) = (None, None, None, None);
+    let (mut field, mut stage, mut version_id, mut role, mut env) = (None, None, None, None, None);
     for (key, value) in members(text)? {
         only_for_secrets |= matches!(key.as_str(), "field" | "expand" | "stage" | "version_id");
         match key.as_str() {
@@ -168,6 +171,7 @@ fn long(name: String, text: &str, region: Option<&str>) -> Option<Entry> {
             "version_id" => version_id = Some(string(value).filter(|id| VERSION_ID_LENGTHS.contains(&id.len()))?),
             "role" => role = Some(string(value).filter(|role| reference::is_role(role))?),
             "optional" => optional = boolean(value)?,
+            "env" => env = Some(string(value).filter(|env| variables::is_allowed(env))?),
             "ttl" if is_without_effect("ttl", value) => {}
             _ => return None,
         }
@@ -187,6 +191,7 @@ fn long(name: String, text: &str, region: Option<&str>) -> Option<Entry> {
         version_id: one(version_id, reference.version_id)?,
         role,
         optional,
+        env,
     })
 }
 
@@ -202,16 +207,19 @@ fn checked(entries: Vec<Entry>) -> Option<Vec<Entry>> {
     let files: BTreeSet<&str> =
         entries.iter().filter(|entry| !is_folder(entry)).map(|entry| entry.name.as_str()).collect();
     let names: BTreeSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+    let variables: Vec<&String> = entries.iter().filter_map(|entry| entry.env.as_ref()).collect();
     let is_sound = |entry: &Entry| {
         let name = entry.name.as_str();
         let leaves_room = name.split('/').count() < MAX_SEGMENTS && name.len() <= MAX_NAME - 2;
         let two_versions = entry.stage.is_some() && entry.version_id.is_some();
         let one_and_each = entry.expand && entry.field.is_some();
         let lies_inside = name::folders(name).any(|folder| files.contains(folder));
-        let contradicts = two_versions || one_and_each || lies_inside || (is_folder(entry) && !leaves_room);
+        let is_wrong_folder = is_folder(entry) && (!leaves_room || entry.env.is_some());
+        let contradicts = two_versions || one_and_each || lies_inside || is_wrong_folder;
         name::is_valid(name.as_bytes()) && !contradicts
     };
-    let sound = !entries.is_empty() && names.len() == entries.len() && entries.iter().all(is_sound);
+    let differ = names.len() == entries.len() && variables.iter().collect::<BTreeSet<_>>().len() == variables.len();
+    let sound = !entries.is_empty() && differ && entries.iter().all(is_sound);
     sound.then_some(entries)
 }
 

@@ -59,6 +59,8 @@ pub struct Prefetched {
     pub outcomes: Vec<(Entry, Outcome)>,
     /// A line for each time that something was asked for again.
     pub again: Vec<String>,
+    /// As the plan has it.
+    pub env_overwrite: bool,
 }
 
 impl Answer {

@@ -25,7 +25,14 @@ use crate::task::Task;
 pub struct keystart_task {
     work: Work,
     /// What a fetch gave, until a draft takes it.
-    fetched: Mutex<Vec<Fetched>>,
+    given: Mutex<Given>,
+}
+
+#[derive(Default)]
+struct Given {
+    secrets: Vec<Fetched>,
+    /// The variables of the exec wrapper, with the secret that goes there, and whether it replaces what is there.
+    variables: Vec<(String, String, bool)>,
 }
 
 enum Work {
@@ -44,7 +51,7 @@ enum Start {
 
 impl keystart_task {
     fn new(work: Work) -> Self {
-        Self { work, fetched: Mutex::default() }
+        Self { work, given: Mutex::default() }
     }
 }
 
@@ -236,7 +243,8 @@ pub unsafe extern "C" fn keystart_task_free(task: *mut keystart_task) {
     unsafe { take_back(task) };
 }
 
-/// Moves what a fetch gave into a draft, the values of all entries that have some. Errors: 101, 504.
+/// Moves what a fetch gave into a draft: the values of all entries that have some, and the variables they go into.
+/// Errors: 101, 504.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_draft_take(
     draft: *const keystart_draft,
@@ -246,9 +254,13 @@ pub unsafe extern "C" fn keystart_draft_take(
     unsafe {
         guard(err, || {
             let (draft, task) = (handle(draft, "draft")?, handle(task, "task")?);
-            for fetched in std::mem::take(&mut *lock(&task.fetched)) {
+            let Given { secrets, variables } = std::mem::take(&mut *lock(&task.given));
+            for fetched in secrets {
                 let entry = fetched.entry();
                 draft.add(&fetched.name, fetched.value, &entry)?;
+            }
+            for (variable, secret, overwrite) in variables {
+                draft.assign(&variable, secret, overwrite)?;
             }
             Ok(())
         })
@@ -267,12 +279,13 @@ fn told(task: &keystart_task) -> Result<Option<std::result::Result<String, Strin
             let Some(result) = fetch.wait()? else {
                 return Ok(None);
             };
-            let Prefetched { outcomes, again } = result?;
-            let mut fetched = lock(&task.fetched);
+            let Prefetched { outcomes, again, env_overwrite } = result?;
+            let mut given = lock(&task.given);
             let mut unavailable = Vec::new();
             for (entry, outcome) in outcomes {
+                given.variables.extend(entry.env.map(|variable| (variable, entry.name.clone(), env_overwrite)));
                 match outcome {
-                    Ok(secrets) => fetched.extend(secrets),
+                    Ok(secrets) => given.secrets.extend(secrets),
                     Err(why) => unavailable.push(format!(
                         "{}: {{\"code\": {}, \"message\": {}, \"optional\": {}}}",
                         quote(&entry.name),
@@ -282,7 +295,7 @@ fn told(task: &keystart_task) -> Result<Option<std::result::Result<String, Strin
                     )),
                 }
             }
-            let count = fetched.len();
+            let count = given.secrets.len();
             if unavailable.is_empty() && again.is_empty() {
                 return Ok(Some(Ok(count.to_string())));
             }

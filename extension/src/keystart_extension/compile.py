@@ -58,13 +58,22 @@ def _settings(plan: Plan) -> dict[str, Any]:
     batch = {"batch": True} if plan.batch else {}
     secrets = {entry.name: _secret(entry) for entry in plan.entries}
     deadline = seconds_text(plan.deadline)
-    return {"version": 1, "start": plan.start, "deadline": deadline, **region, **batch, "secrets": secrets}
+    overwrite = {"env_overwrite": True} if plan.env_overwrite else {}
+    return {
+        "version": 1,
+        "start": plan.start,
+        "deadline": deadline,
+        **region,
+        **batch,
+        **overwrite,
+        "secrets": secrets,
+    }
 
 
 def _secret(entry: Entry) -> dict[str, Any]:
     # Its region is that of the plan, or that of an ARN, which stands in the id.
     parts: dict[str, Any] = {entry.kind: entry.id}
-    for key in ("field", "expand", "stage", "version_id", "role", "optional"):
+    for key in ("field", "expand", "stage", "version_id", "role", "optional", "env"):
         if value := getattr(entry, key):
             parts[key] = value
     return parts

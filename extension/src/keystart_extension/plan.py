@@ -24,7 +24,8 @@ class Entry(NamedTuple):
     """One thing to fetch.
 
     `id` is what the service's API takes: a name or an ARN, for a parameter with its `:version` or `:label`,
-    for `parameters` a path without a slash at its end (`/` alone stays). `region` None means AWS_REGION.
+    for `parameters` a path without a slash at its end (`/` alone stays). `region` None means AWS_REGION. `env` is the
+    variable that the exec wrapper puts it into.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Entry(NamedTuple):
     version_id: str | None
     role: str | None
     optional: bool
+    env: str | None
     origin: Origin
 
 
@@ -61,6 +63,7 @@ class Plan(NamedTuple):
     links_home: str | None
     source_file: str
     batch: bool = False
+    env_overwrite: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Gives the plan as data for `keystart check --json`; it holds ids, never values."""
@@ -77,6 +80,7 @@ class Plan(NamedTuple):
             f"region         {region}",
             *(["batch          true"] if self.batch else []),
         ]
+        lines += ["env_overwrite  true"] if self.env_overwrite else []
         rows = [("NAME", "SOURCE", "ID", "REGION", "DETAILS")]
         rows += [
             (_target(entry), entry.kind, entry.id, entry.region or region, _details(entry))
@@ -109,6 +113,7 @@ def _details(entry: Entry) -> str:
     details += [f"role {entry.role}"] if entry.role is not None else []
     details += ["expand"] if entry.expand else []
     details += ["optional"] if entry.optional else []
+    details += [f"env {entry.env}"] if entry.env is not None else []
     return ", ".join(details)
 
 

@@ -89,6 +89,10 @@ class Draft:
         """Moves all that a fetch of the core gave into this draft."""
         core.call(lib.keystart_draft_take, self.handle, task.handle)
 
+    def assign(self, variable: str, name: str, *, overwrite: bool) -> None:
+        """Says that the exec wrapper is to put a secret into a variable."""
+        core.call(lib.keystart_draft_assign, self.handle, *text(variable), *text(name), int(overwrite))
+
     def mark(self, name: str, why: Unavailable) -> None:
         """Says why an optional secret is not there."""
         core.call(lib.keystart_draft_mark, self.handle, *text(name), *text(why.code), *text(why.message))

@@ -71,7 +71,8 @@ async fn run(plan: &Plan, until: Instant) -> Prefetched {
         let outcome = outcome.or_else(|| refused.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(late(plan)));
         (entry.clone(), outcome.and_then(|secrets| shape::beside(entry, secrets, &names)))
     };
-    Prefetched { outcomes: plan.entries.iter().map(outcome_of).collect(), again: asker.again.take() }
+    let outcomes = plan.entries.iter().map(outcome_of).collect();
+    Prefetched { outcomes, again: asker.again.take(), env_overwrite: plan.env_overwrite }
 }
 
 fn late(plan: &Plan) -> Failure {

@@ -38,6 +38,8 @@ pub struct Entry {
     pub role: Option<String>,
     /// Whether the rest is published without it when it cannot be had.
     pub optional: bool,
+    /// The variable that the exec wrapper puts it into.
+    pub env: Option<String>,
 }
 
 /// Everything that one prefetch asks for.
@@ -51,6 +53,8 @@ pub struct Plan {
     pub batch: bool,
     /// The entries; their names differ.
     pub entries: Vec<Entry>,
+    /// Whether the exec wrapper replaces variables that are there already.
+    pub env_overwrite: bool,
 }
 
 impl Plan {
@@ -66,7 +70,8 @@ impl Plan {
             return Err("entries");
         };
         let entries = entries.iter().map(Entry::from_json).collect::<Result<_, _>>()?;
-        Ok(Self { deadline, region: optional(&document, "region")?, batch: flag(&document, "batch")?, entries })
+        let (batch, env_overwrite) = (flag(&document, "batch")?, flag(&document, "env_overwrite")?);
+        Ok(Self { deadline, region: optional(&document, "region")?, batch, entries, env_overwrite })
     }
 
     /// The JSON that `parse` reads.
@@ -76,6 +81,7 @@ impl Plan {
             ("region", or_null(self.region.as_ref())),
             ("batch", Json::Bool(self.batch)),
             ("entries", Json::Array(self.entries.iter().map(Entry::to_json).collect())),
+            ("env_overwrite", Json::Bool(self.env_overwrite)),
         ])
     }
 }
@@ -98,6 +104,7 @@ impl Entry {
             ("version_id", or_null(self.version_id.as_ref())),
             ("role", or_null(self.role.as_ref())),
             ("optional", Json::Bool(self.optional)),
+            ("env", or_null(self.env.as_ref())),
         ])
     }
 
@@ -119,6 +126,7 @@ impl Entry {
             version_id: optional(value, "version_id")?,
             role: optional(value, "role")?,
             optional: flag(value, "optional")?,
+            env: optional(value, "env")?,
         })
     }
 }

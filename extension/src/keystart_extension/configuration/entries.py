@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..names import DEEPEST, LONGEST, invalid_name, is_name, quote
 from ..plan import Entry, Origin
-from . import not_yet
+from . import not_yet, variables
 from .document import Mapping, Node, Scalar, place
 from .errors import Problems
 from .reading import boolean, found, is_nothing, mapping, refuse_unknown, text
@@ -22,7 +22,7 @@ from .references import (
 
 _SOURCES = {"secret": parse_secret, "parameter": parse_parameter, "parameters": parse_path}
 _ONLY_SECRET = ("field", "expand", "stage", "version_id")
-_KEYS = (*_SOURCES, *_ONLY_SECRET, "role", "optional")
+_KEYS = (*_SOURCES, *_ONLY_SECRET, "role", "optional", "env")
 _LONGEST_STAGE = 256  # of Secrets Manager, as the lengths of a version's id
 _VERSION_ID_LENGTHS = range(32, 65)
 _TWO_VERSIONS = '"stage" and "version_id" both choose a version. Keep one of them.'
@@ -39,6 +39,7 @@ def read_entries(node: Node, region: str | None, problems: Problems) -> tuple[En
     read = [_read_entry(key, value, region, problems) for key, value in members.members]
     entries = tuple(entry for entry in read if entry is not None)
     refuse_nested(entries, problems)
+    _refuse_same_variable(entries, problems)
     return entries
 
 
@@ -64,6 +65,7 @@ def short_entry(
         version_id=reference.version_id,
         role=None,
         optional=False,
+        env=None,
         origin=origin,
     )
 
@@ -84,6 +86,18 @@ def refuse_nested(entries: Sequence[Entry], problems: Problems) -> None:
                     f"({place(outer.origin)}). Rename one of them.",
                     entry.origin,
                 )
+
+
+def _refuse_same_variable(entries: Sequence[Entry], problems: Problems) -> None:
+    seen: dict[str, Entry] = {}
+    for entry in entries:
+        first = seen.setdefault(entry.env, entry) if entry.env is not None else entry
+        if first is not entry:
+            problems.add(
+                f"The variable {entry.env} of {quote(entry.name)} is already that of {quote(first.name)} "
+                f"({place(first.origin)}). Name another.",
+                entry.origin,
+            )
 
 
 def _is_folder(entry: Entry) -> bool:
@@ -125,6 +139,7 @@ class _Reader:
         not_yet.refuse_in_entry(self.node, self.label, self.problems)
         role = self._role()
         optional = self._flag("optional")
+        env = self._env()
         expand = self._flag("expand")
         field, stage, version_id = self._text("field"), self._stage(), self._version_id()
         reference = self._reference()
@@ -152,8 +167,13 @@ class _Reader:
             version_id=version_id,
             role=role,
             optional=optional,
+            env=env,
             origin=self.key.origin,
         )
+        if env is not None and _is_folder(entry):
+            self._add(
+                '"env" takes one value, and this brings several. Give it to a secret with "field".', "env"
+            )
         if _is_folder(entry) and (name.count("/") + 1 == DEEPEST or len(name) > LONGEST - 2):
             self._add("This name leaves no room for the names below it. Shorten it.")
         return entry
@@ -191,6 +211,13 @@ class _Reader:
                 '"role" must be the ARN of a role, such as arn:aws:iam::123456789012:role/reader.', "role"
             )
         return role
+
+    def _env(self) -> str | None:
+        env = self._text("env")
+        refusal = None if env is None else variables.refusal(env)
+        if refusal is not None:
+            self._add(refusal, "env")
+        return env
 
     def _stage(self) -> str | None:
         stage = self._text("stage")

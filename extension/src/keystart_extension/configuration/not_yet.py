@@ -5,27 +5,20 @@ from __future__ import annotations
 from ..plan import Origin
 from .document import Mapping, Node, Scalar
 from .errors import Problems
-from .reading import boolean, found
+from .reading import found
 
-SETTINGS_KEYS = ("ttl", "snapstart", "env_overwrite")
-ENTRY_KEYS = ("ttl", "env")
+SETTINGS_KEYS = ("ttl", "snapstart")
+ENTRY_KEYS = ("ttl",)
 
 
 def refuse_in_settings(node: Mapping, problems: Problems) -> None:
     """Checks the keys of the whole configuration; a value that asks for what is done anyway may stay."""
     _refuse_ttl(node, "", problems)
     _refuse_snapstart(node, problems)
-    _refuse_true(node, "env_overwrite", "no variables are set before the exec wrapper is there", problems)
 
 
 def refuse_in_entry(node: Mapping, label: str, problems: Problems) -> None:
     _refuse_ttl(node, f"{label}: ", problems)
-    if node.get("env") is not None:
-        problems.add(
-            f"{label}: env is not there yet in this version: no variables are set before the exec wrapper is "
-            "there. Remove it, and read the secret by its name.",
-            _key_origin(node, "env"),
-        )
 
 
 def _refuse_ttl(node: Mapping, prefix: str, problems: Problems) -> None:
@@ -50,12 +43,6 @@ def _refuse_snapstart(node: Mapping, problems: Problems) -> None:
         )
     else:
         problems.add(f'"snapstart" must be init, found {found(snapstart)}.', snapstart.origin)
-
-
-def _refuse_true(node: Mapping, key: str, instead: str, problems: Problems) -> None:
-    value = node.get(key)
-    if value is not None and boolean(value, f'"{key}"', problems):
-        problems.add(f"{key} is not there yet in this version: {instead}. Remove it.", _key_origin(node, key))
 
 
 def _is_text(node: Node, text: str) -> bool:

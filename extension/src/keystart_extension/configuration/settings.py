@@ -14,7 +14,7 @@ from .references import is_region
 DEFAULT_DEADLINE = 8.0
 # Init may take 10 s on demand, but 15 min with provisioned concurrency.
 _DEADLINES = range(100, 15 * 60_000 + 1)
-_KEYS = ("version", "start", "deadline", "region", "batch", "secrets")
+_KEYS = ("version", "start", "deadline", "region", "batch", "env_overwrite", "secrets")
 
 
 def read_settings(root: Node, file: str, problems: Problems) -> Plan:
@@ -27,7 +27,7 @@ def read_settings(root: Node, file: str, problems: Problems) -> Plan:
         not_yet.refuse_in_settings(root, problems)
         _check_version(root, problems)
     region = _read_region(root, problems)
-    batch = root.get("batch")
+    batch, overwrite = root.get("batch"), root.get("env_overwrite")
     secrets = root.get("secrets")
     if secrets is None and root.members:
         problems.add('"secrets" is missing. Name at least one secret.', root.origin)
@@ -40,6 +40,7 @@ def read_settings(root: Node, file: str, problems: Problems) -> Plan:
         links_home=None,
         source_file=file,
         batch=batch is not None and boolean(batch, '"batch"', problems),
+        env_overwrite=overwrite is not None and boolean(overwrite, '"env_overwrite"', problems),
     )
 
 

@@ -29,6 +29,9 @@ def fetch(plan: Plan, log: Log, profile: str | None = None) -> Fetched:
     def fill(draft: Draft) -> None:
         for secret in secrets:
             draft.add(secret)
+        for entry in plan.entries:
+            if entry.env is not None:
+                draft.assign(entry.env, entry.name, overwrite=plan.env_overwrite)
 
     fetched = Fetched(len(secrets), fill)
     for entry, why in failures:
