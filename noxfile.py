@@ -192,6 +192,7 @@ def layer(session: nox.Session) -> None:
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Run the extension and functions in three languages in a simulator of Lambda; test what benchmarks compute."""
+    session.run("cargo", "build", "--quiet", "--release", "--bin", "keystart-env", external=True)
     node_reader(session)
     node_runtime(session)
     session.run("pytest", "tests/e2e", "tests/benchmarks", *session.posargs)

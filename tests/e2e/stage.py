@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = Path(__file__).parent / "functions"
 LANGUAGES = ("python", "node", "ruby")
 REGION = "eu-west-1"
+WRAPPER = ROOT / "target/release/keystart-env"
 FILES = {"python": "app.py", "node": "app.mjs", "ruby": "app.rb"}
 
 CONFIGURATION = """\

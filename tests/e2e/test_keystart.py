@@ -97,6 +97,69 @@ def test_with_start_before_everything_is_published_when_the_runtime_starts(
         }
 
 
+VARIABLES = """\
+version: 1
+secrets:
+  db/password: {secret: prod/orders/db, field: password, env: DB_PASSWORD}
+  api/stripe: {secret: prod/stripe-key, env: STRIPE_API_KEY}
+  tls/cert: {secret: prod/orders/mtls, field: cert, env: TLS_CERT}
+  limits: {parameter: /prod/orders/limits, env: LIMITS}
+  feature-flags: {secret: prod/feature-flags, optional: true, env: FEATURE_FLAGS}
+"""
+
+
+@pytest.mark.parametrize("language", stage.LANGUAGES)
+def test_a_function_finds_secrets_in_its_environment(
+    tmp_path: Path, store: stage.Store, language: str
+) -> None:
+    key = secrets.token_bytes(32)
+    with stage.environment(
+        tmp_path,
+        language,
+        store.endpoint,
+        function="variables",
+        configuration=VARIABLES,
+        env={"AWS_LAMBDA_EXEC_WRAPPER": str(stage.WRAPPER), "LIMITS": "as configured"},
+    ) as environment:
+        environment.init()
+        expected: dict[str, bytes | None] = {
+            "DB_PASSWORD": store.expected["db/password"],
+            "STRIPE_API_KEY": store.expected["api/stripe"],
+            "TLS_CERT": store.expected["tls/cert"],
+            "LIMITS": b"as configured",
+            "FEATURE_FLAGS": None,
+        }
+        assert environment.invoke({"key": key.hex(), "names": list(expected)}).value == {
+            name: None if value is None else hmac.new(key, value, "sha256").hexdigest()
+            for name, value in expected.items()
+        }
+        said = environment.log_text("runtime")
+        assert "[keystart] WARN  LIMITS is set already and stays as it is" in said
+        assert "[keystart] WARN  FEATURE_FLAGS is not set by Keystart: " in said
+        assert "[keystart] INFO  set from secrets: DB_PASSWORD, STRIPE_API_KEY, TLS_CERT" in said
+        assert_no_secret_is_told(environment, store)
+
+
+def test_a_secret_that_no_variable_can_hold_ends_init_with_its_name(
+    tmp_path: Path, store: stage.Store
+) -> None:
+    configuration = "version: 1\nsecrets:\n  keytab: {secret: prod/orders/keytab, env: KEYTAB}\n"
+    with stage.environment(
+        tmp_path,
+        "python",
+        store.endpoint,
+        function="variables",
+        configuration=configuration,
+        env={"AWS_LAMBDA_EXEC_WRAPPER": str(stage.WRAPPER)},
+    ) as environment:
+        with pytest.raises(InitFailed) as failed:
+            environment.init()
+        assert failed.value.who == "runtime"
+        assert environment.timeline.last(Kind.RUNTIME_EXITED).detail["code"] == 1
+        assert '[keystart] ERROR The secret "keytab" holds a NUL byte' in environment.log_text("runtime")
+        assert_no_secret_is_told(environment, store)
+
+
 def test_a_function_written_for_squares_extension_finds_its_files(tmp_path: Path, store: stage.Store) -> None:
     square = """\
 SecretManagers:

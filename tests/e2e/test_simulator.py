@@ -390,6 +390,32 @@ def test_a_runtime_that_cannot_be_executed_fails_init() -> None:
         assert raised.value.error_type == "Runtime.InvalidEntrypoint"
 
 
+def test_a_wrapper_gets_the_runtimes_command_line_and_becomes_the_runtime(tmp_path: Path) -> None:
+    wrapper = tmp_path / "wrapper"
+    wrapper.write_text('#!/bin/sh\nprintf "%s\\n" "$$" "$@" >&2\nexport SEEN=yes\nexec "$@"\n')
+    wrapper.chmod(0o755)
+    function = Function(
+        runtimes.python(),
+        task_root=FUNCTIONS / "python" / "variables",
+        env={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)},
+    )
+    with Environment(function=function, visible=[tmp_path]) as environment:
+        environment.init()
+        answer = environment.invoke({"key": "00", "names": ["SEEN", "ABSENT"]}).value
+        assert isinstance(answer, dict)
+        assert [value is None for value in answer.values()] == [False, True]
+        started = environment.timeline.first(Kind.RUNTIME_STARTED)
+        expected = [str(started.detail["pid"]), *function.runtime.command, function.handler]
+        assert environment.log_text("runtime").splitlines() == expected
+
+
+def test_a_wrapper_that_is_not_there_fails_init() -> None:
+    with Environment(function=Function(env={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/absent"})) as environment:
+        with pytest.raises(InitFailed) as failed:
+            environment.init()
+        assert failed.value.error_type == "Runtime.InvalidEntrypoint"
+
+
 def test_dotfiles_and_links_in_the_folder_are_executed_and_folders_are_not(extension: Write) -> None:
     folder = extension(BOTH, ".hidden").parent
     (folder / "link").symlink_to(".hidden")

@@ -107,6 +107,8 @@ void keystart_task_free(keystart_task *task);
  Moves what a fetch gave into a draft: the values of all entries that have some, and the variables they go into.
  Errors: 101, 504.
  */
-uint32_t keystart_draft_take(const keystart_draft *draft, const keystart_task *task, keystart_error **err);
+uint32_t keystart_draft_take(const keystart_draft *draft,
+                             const keystart_task *task,
+                             keystart_error **err);
 
 #endif  /* KEYSTART_EXTENSION_H */

@@ -296,7 +296,9 @@ class Environment:
             self._start(path.name, [command], "/", Kind.EXTENSION_STARTED, Kind.EXTENSION_LAUNCH_ERROR)
         if not self._control.wait_registered(until):
             return False
-        command_line = [*self.function.runtime.command, self.function.handler]
+        # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
+        wrapper = [path] if (path := self.function.env.get("AWS_LAMBDA_EXEC_WRAPPER")) else []
+        command_line = [*wrapper, *self.function.runtime.command, self.function.handler]
         self._start(RUNTIME, command_line, self._task_root, Kind.RUNTIME_STARTED, Kind.RUNTIME_LAUNCH_ERROR)
         return self._control.wait_initialized(until)
 
