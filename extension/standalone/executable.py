@@ -16,6 +16,7 @@ from toolchain import PYTHON, ROOT, TARGETS, Failed, Rust, Target, libpython, pr
 HERE = Path(__file__).parent
 OUTPUT = ROOT / "target/standalone"
 _CORE = "keystart-extension-core"
+WRAPPER = "keystart-env"
 
 
 def build(target: Target) -> Path:
@@ -38,6 +39,16 @@ def _core(target: Target, rust: Rust) -> Path:
         folder /= target.rust
     run(command, {**rust.variables, **rust.linking})
     return folder / f"release/lib{_CORE.replace('-', '_')}.a"
+
+
+def wrapper(target: Target) -> Path:
+    """Builds the exec wrapper of the reader's core, static too, and gives its path."""
+    rust = prepare(target)
+    command = ["cargo", "rustc", "--quiet", "--release", "--package", "keystart-core", "--bin", WRAPPER]
+    # The triple is named for this machine too: beside it lies what is not static, and both would be linked in turns.
+    command += ["--target", target.rust, "--", "-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,--build-id=none"]
+    run(command, {**rust.variables, **rust.linking})
+    return rust.folder / target.rust / "release" / WRAPPER
 
 
 def _freeze(folder: Path) -> None:

@@ -16,7 +16,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from executable import build
+from executable import WRAPPER, build, wrapper
 from toolchain import LINKED, ROOT, TARGETS, Failed, Missing, Target, prepare, run, version_of
 
 DIST = ROOT / "dist"
@@ -71,6 +71,8 @@ def _fill(content: Path, target: Target, temporary: Path) -> None:
     _say(f"the executable for {target.name}")
     (content / "extensions").mkdir(parents=True)
     shutil.copy(build(target), content / "extensions/keystart")
+    _say("the exec wrapper")
+    shutil.copy(wrapper(target), content / WRAPPER)
     _say("the readers")
     _python(content / "python", target, temporary)
     _node(content / "nodejs/node_modules/keystart", temporary)
@@ -142,7 +144,7 @@ def _licences(folder: Path, target: Target) -> None:
             raise Failed(f"{source} is missing, and with it the licence of what is linked in")
         shutil.copy(source, folder / f"{package}.txt")
     components = "\n".join(f"{one['name']} {one['version']}  {one['licence']}" for one in _components(target))
-    title = "What extensions/keystart is made of, and under which licence:"
+    title = "What extensions/keystart and keystart-env are made of, and under which licence:"
     (folder / "components.txt").write_text(f"{title}\n\n{components}\n")
 
 
@@ -190,7 +192,7 @@ def _pack(content: Path, target: Target, path: Path) -> None:
             info = zipfile.ZipInfo(str(file.relative_to(content)), _WHEN)
             info.compress_type = zipfile.ZIP_DEFLATED
             # Executed by Lambda, and read by whoever the function runs as.
-            mode = 0o755 if info.filename.startswith("extensions/") else 0o644
+            mode = 0o755 if info.filename.startswith(("extensions/", WRAPPER)) else 0o644
             info.external_attr = (0o100000 | mode) << 16
             info.create_system = 3  # Unix: otherwise no mode is read
             archive.writestr(info, file.read_bytes())

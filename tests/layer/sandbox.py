@@ -62,6 +62,7 @@ class Sandbox:
 
     def __init__(self, root: Path, layer: Layer) -> None:
         self.root = root
+        self.program = "/opt/extensions/keystart"
         for folder in ("opt/extensions", "var/task", "tmp", "proc", "etc"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         shutil.copy2(layer.executable, root / "opt/extensions/keystart")
@@ -73,7 +74,7 @@ class Sandbox:
     def start(self, arguments: Sequence[str], variables: dict[str, str]) -> subprocess.Popen[str]:
         enter: list[str | Path] = ["unshare", "-m", "sh", "-c", _ENTER, "sh", self.root]
         return subprocess.Popen(
-            [*enter, *self._emulator, "/opt/extensions/keystart", *arguments],
+            [*enter, *self._emulator, self.program, *arguments],
             env={"PATH": os.environ["PATH"], **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -20,11 +20,12 @@ from build import least_glibc, numbers
 from cloud import Cloud
 from elftools.elf.elffile import ELFFile
 from interpreters import VERSIONS, interpreter
-from sandbox import Layer
+from sandbox import Layer, Sandbox
 from toolchain import PYTHON, ROOT, TARGETS, Missing, Target
 
 # Amazon Linux 2, the oldest that Lambda has.
 OLDEST_GLIBC = "2.26"
+SECRETS = json.dumps({"db": {"secret": "prod/db", "env": "DB_PASSWORD"}})
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def store(opt: Path, tmp_path: Path) -> Iterator[Path]:
     """The root of a store that the layer's extension has published."""
     cloud = Cloud(tmp_path, latency=0.0)
     root = tmp_path / "store"
-    variables = {**cloud.variables(), "KEYSTART_SECRETS": "db=prod/db", "KEYSTART_DIR": str(root)}
+    variables = {**cloud.variables(), "KEYSTART_SECRETS": SECRETS, "KEYSTART_DIR": str(root)}
     process = subprocess.Popen(
         [opt / "extensions/keystart"], env=variables, stderr=subprocess.PIPE, text=True
     )
@@ -238,13 +239,43 @@ def test_a_python_reader_calls_no_library_but_its_own(
     assert said in done.stderr
 
 
+def test_the_wrapper_puts_a_secret_into_the_environment(opt: Path, store: Path) -> None:
+    said = read([str(opt / "keystart-env"), "/usr/bin/env"], {}, store)
+    assert f"DB_PASSWORD={'x' * 100}\n" in said
+
+
+def test_the_wrapper_needs_nothing_and_listens_to_no_loader(layer: Layer, sandbox: Sandbox) -> None:
+    shutil.copy2(layer.opt / "keystart-env", sandbox.root / "opt")
+    sandbox.program = "/opt/keystart-env"
+    assert sandbox.run("--version") == (0, "keystart-env 0.1.0\n", "")
+    hostile = {"LD_PRELOAD": "/tmp/x.so", "LD_LIBRARY_PATH": "/tmp", "GLIBC_TUNABLES": "glibc.malloc.check=3"}
+    code, out, error = sandbox.run("/opt/keystart-env", "--version", **hostile)
+    said = [
+        line for line in error.splitlines() if not line.startswith("ERROR: ld.so")
+    ]  # of the sandbox's own shell
+    begin = "[keystart] ERROR The runtime is not started: not_attached: There is no store at /tmp/keystart."
+    assert (code, out, len(said), said[0].startswith(begin)) == (1, "", 1, True)
+
+
+def test_the_wrapper_is_static_and_small(layer: Layer) -> None:
+    file = layer.opt / "keystart-env"
+    headers = subprocess.run(["readelf", "-lW", file], capture_output=True, text=True, check=True).stdout
+    assert "INTERP" not in headers
+    assert "Elf file type is DYN" in headers  # so that its addresses are random
+    assert file.stat().st_size < 1_500_000
+    code = file.read_bytes()
+    assert b"/.cargo/registry" not in code
+    assert str(ROOT).encode() not in code
+
+
 def test_lambda_finds_one_extension_that_it_can_execute(layer: Layer) -> None:
     with zipfile.ZipFile(layer.zip) as archive:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
-    extensions = {name: mode for name, mode in modes.items() if name.startswith("extensions/")}
-    assert extensions == {"extensions/keystart": 0o100755}
-    assert {mode for name, mode in modes.items() if name not in extensions} == {0o100644}
-    folders = {name.split("/")[0] for name in modes}
+    assert [name for name in modes if name.startswith("extensions/")] == ["extensions/keystart"]
+    executable = {name for name, mode in modes.items() if mode == 0o100755}
+    assert executable == {"extensions/keystart", "keystart-env"}
+    assert {mode for name, mode in modes.items() if name not in executable} == {0o100644}
+    folders = {name.split("/")[0] for name in modes if "/" in name}
     assert folders == {"extensions", "python", "nodejs", "ruby", "share"}
 
 

@@ -297,8 +297,9 @@ class Environment:
         if not self._control.wait_registered(until):
             return False
         # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
-        wrapper = [path] if (path := self.function.env.get("AWS_LAMBDA_EXEC_WRAPPER")) else []
-        command_line = [*wrapper, *self.function.runtime.command, self.function.handler]
+        command_line = [*self.function.runtime.command, self.function.handler]
+        if wrapper := self.function.env.get("AWS_LAMBDA_EXEC_WRAPPER"):
+            command_line.insert(0, wrapper)
         self._start(RUNTIME, command_line, self._task_root, Kind.RUNTIME_STARTED, Kind.RUNTIME_LAUNCH_ERROR)
         return self._control.wait_initialized(until)
 
