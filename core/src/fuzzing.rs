@@ -4,7 +4,7 @@
 
 use crate::error::Code;
 use crate::json;
-use crate::manifest::{Identity, Manifest};
+use crate::manifest::{Identity, Manifest, is_variable};
 use crate::name;
 use crate::state::{self, State};
 
@@ -24,6 +24,10 @@ pub fn manifest(bytes: &[u8], generation: u64) -> crate::Result<Vec<String>> {
             let identity = Identity { name: "w".to_owned(), version: "1".to_owned() };
             if let Ok(text) = manifest.to_json(&identity) {
                 assert_eq!(Manifest::parse(text.as_bytes(), generation).as_ref(), Ok(&manifest));
+            }
+            match manifest.variables() {
+                Ok(variables) => assert!(variables.keys().all(|name| is_variable(name))),
+                Err(error) => assert!(error.message().bytes().all(|byte| matches!(byte, b' '..=b'~'))),
             }
             Ok(manifest.secrets.into_keys().collect())
         }
