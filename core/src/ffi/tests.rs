@@ -78,9 +78,19 @@ fn what_was_published_through_the_abi_is_read_through_it() {
     add(db, value);
     add(empty, b"");
     ok(|err| unsafe { keystart_draft_mark(draft, b"x".as_ptr(), 1, b"Code".as_ptr(), 4, b"why".as_ptr(), 3, err) });
+    let assign = |variable: &[u8], secret: &[u8]| {
+        let ((a, a_len), (b, b_len)) = ((variable.as_ptr(), variable.len()), (secret.as_ptr(), secret.len()));
+        call(|err| unsafe { keystart_draft_assign(draft, a, a_len, b, b_len, 1, err) }).0
+    };
+    assert_eq!(
+        [assign(b"DB", db), assign(b"DB", empty), assign(b"D-B", db), assign(b"KEY", b"../x")],
+        [0, 901, 901, 101]
+    );
     let mut generation = 0;
     ok(|err| unsafe { keystart_draft_publish(draft, writer, &raw mut generation, err) });
     assert_eq!(generation, 1);
+    let manifest = std::fs::read_to_string(folder.path().join("store/current/manifest.json")).unwrap();
+    assert!(manifest.ends_with("\"env\": {\"DB\":{\"overwrite\":true,\"secret\":\"db\"}}\n}\n"), "{manifest}");
 
     let client = open_store(&root, 0.0);
     let mut snapshot = null_mut();
