@@ -7,10 +7,12 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
+use std::panic;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use keystart_core::error::{Code, Result};
+use keystart_core::ffi::tell_the_place;
 use keystart_core::json::quote;
 use keystart_core::{Form, Options, SecretBytes, Store, VERSION, time};
 
@@ -35,6 +37,7 @@ could not be executed; 127 it was not found.
 ";
 
 fn main() -> ExitCode {
+    panic::set_hook(Box::new(tell_the_place));
     let mut arguments = env::args_os().skip(1);
     let program = match arguments.next() {
         Some(option) if option == "--help" => return print(HELP),
