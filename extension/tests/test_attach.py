@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keystart_extension.plan import Entry
 
 from .accounts import Account, Change
 from .conftest import COMMAND, Canaries, Environment, Keystart
@@ -134,7 +133,6 @@ def test_the_wrapper_is_set_when_it_is_asked_for(keystart: Keystart, account: Ac
     assert account.variables_of(name) == {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/keystart-env"}
 
 
-@pytest.mark.skipif("env" not in Entry._fields, reason="this version's configuration has no env:")
 def test_the_wrapper_is_set_where_a_secret_asks_for_a_variable(
     keystart: Keystart, account: Account, layer: str, tmp_path: Path
 ) -> None:

@@ -217,6 +217,7 @@ def test_a_plan_of_secrets_alone_fits_into_the_variable(
         ({"db": {"secret": ARN, "field": "password"}}, f"db={ARN}:password::"),
         ({"db": {"secret": ARN, "field": "a,b=c"}}, f'{{"db":{{"secret":"{ARN}","field":"a,b=c"}}}}'),
         ({"db": {"secret": "prod/db", "field": "x"}}, '{"db":{"secret":"prod/db","field":"x"}}'),
+        ({"db": {"secret": "prod/db", "env": "DB"}}, '{"db":{"secret":"prod/db","env":"DB"}}'),
         ({"db": "ssm:/x", "app": {"parameters": "/a/"}}, '{"db":"ssm:/x","app":{"parameters":"/a"}}'),
     ],
 )
@@ -230,9 +231,13 @@ def test_the_variable_is_written_as_pairs_where_they_say_it_all(
 
 @pytest.mark.parametrize(
     ("settings", "what"),
-    [({"start": "before", "deadline": "9s"}, "deadline: and start:"), ({"region": "us-east-1"}, "region:")],
+    [
+        ({"start": "before", "deadline": "9s"}, "deadline: and start:"),
+        ({"region": "us-east-1"}, "region:"),
+        ({"env_overwrite": True}, "env_overwrite:"),
+    ],
 )
-def test_what_the_variable_would_lose_is_told(tmp_path: Path, settings: dict[str, str], what: str) -> None:
+def test_what_the_variable_would_lose_is_told(tmp_path: Path, settings: dict[str, Any], what: str) -> None:
     path = tmp_path / "keystart.json"
     path.write_text(json.dumps({"version": 1, **settings, "secrets": {"db": "prod/db"}}))
     with pytest.raises(DoesNotFit, match=f"and nothing else, so not {what}[.]$"):

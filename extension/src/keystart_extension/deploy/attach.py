@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
 
-    from ..plan import Plan
 
 Result = Literal["changed", "unchanged", "planned", "failed"]
 
@@ -76,14 +75,10 @@ def _settings(file: Path | None, region: str, *, wrapper: bool) -> Mapping[str, 
             ) from None
         shown = f"{len(plan.entries)} of `secrets:` in {file.name}, {len(text.encode())} bytes"
         settings[VARIABLE] = Setting(text, shown)
-        wrapper = wrapper or _sets_variables(plan)
+        wrapper = wrapper or any(entry.env is not None for entry in plan.entries)
     if wrapper:
         settings[WRAPPER] = Setting(WRAPPER_PATH, WRAPPER_PATH)
     return settings
-
-
-def _sets_variables(plan: Plan) -> bool:
-    return any(getattr(entry, "env", None) is not None for entry in plan.entries)
 
 
 def _can_ask(arguments: Namespace) -> bool:
