@@ -12,7 +12,7 @@ from cloud import Cloud
 from conditions import NotApplied
 from extensions import BOTO3, GO, ONE_FILE, PIP
 from inits import BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
-from starts import Starts, invocations, measure
+from starts import Starts, invocations, measure, measure_latencies
 
 _Found = TypeVar("_Found")
 WITH, MORE, WITHOUT = (OURS, 128), (OURS, 192), (SDK, 128)  # the columns of Square's table: who, and MB
@@ -42,13 +42,11 @@ def everything(folder: Path, cloud: Cloud, runs: int) -> Findings:
     """Measures all budgets with `runs` starts of each, and what only the plots show with half of them."""
     half = max(2, runs // 2)
     inits = measure_inits(folder, cloud, runs, _functions())  # first: what needs most that may be missing
-    plain = measure(folder, cloud, runs)
     latencies = {
-        0.0: measure(folder, cloud, half, latency=0),
-        30.0: plain,
-        100.0: measure(folder, cloud, half, latency=100),
-        300.0: measure(folder, cloud, runs, latency=300),
+        **measure_latencies(folder, cloud, runs, (30.0, 300.0)),
+        **measure_latencies(folder, cloud, half, (0.0, 100.0)),
     }
+    plain = latencies[30.0]
     secrets = {
         number: measure(folder, cloud, half, secrets=number, only=_SWEPT) for number in (1, 10, 30, 500)
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import shutil
@@ -59,18 +60,41 @@ def measure(
     Raises `NotApplied` where the machine does not allow one of those.
     """
     chosen = {name: each for name, each in extensions(folder, secrets).items() if name in only or not only}
-    starts: dict[str, list[Start]] = {name: [] for name in chosen}
     what = f"{secrets} secrets, {latency:g} ms" + (f", CPU {share:g}" if share else "") + ", cold" * cold
+    return _in_turn(folder, cloud, runs, chosen, (latency,), what, share, cold)[latency]
+
+
+def measure_latencies(
+    folder: Path, cloud: Cloud, runs: int, latencies: Sequence[float]
+) -> Mapping[float, Starts]:
+    """Starts each extension as `measure` does, with each latency in turn, so that they can be compared."""
+    what = f"3 secrets, {' and '.join(f'{latency:g}' for latency in latencies)} ms"
+    return _in_turn(folder, cloud, runs, extensions(folder, 3), latencies, what)
+
+
+def _in_turn(
+    folder: Path,
+    cloud: Cloud,
+    runs: int,
+    chosen: Mapping[str, Extension],
+    latencies: Sequence[float],
+    what: str,
+    share: float | None = None,
+    cold: bool = False,
+) -> Mapping[float, Starts]:
+    starts: dict[float, dict[str, list[Start]]] = {
+        latency: {name: [] for name in chosen} for latency in latencies
+    }
     with ExitStack() as stack:
         group = stack.enter_context(limited(share)) if share else None
         for run in range(runs + 1):
-            for name, extension in chosen.items():
+            for (name, extension), latency in itertools.product(chosen.items(), latencies):
                 cloud.latency = latency / 1000
                 if cold:
                     empty_page_cache()
                 start = _start(folder, extension, cloud, group)
                 if run > 0:
-                    starts[name].append(start)
+                    starts[latency][name].append(start)
             progress(what, run, runs)
     return starts
 
