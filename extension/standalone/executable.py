@@ -46,7 +46,13 @@ def wrapper(target: Target) -> Path:
     rust = prepare(target)
     command = ["cargo", "rustc", "--quiet", "--release", "--package", "keystart-core", "--bin", WRAPPER]
     # The triple is named for this machine too: beside it lies what is not static, and both would be linked in turns.
-    command += ["--target", target.rust, "--", "-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,--build-id=none"]
+    command += [
+        "--target",
+        target.rust,
+        "--",
+        "-Ctarget-feature=+crt-static",
+        "-Clink-arg=-Wl,--build-id=none",
+    ]
     run(command, {**rust.variables, **rust.linking})
     return rust.folder / target.rust / "release" / WRAPPER
 

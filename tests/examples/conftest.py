@@ -19,6 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))  # the simulator, and moto
 sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))  # a partner that speaks mutual TLS
+sys.path.insert(0, str(Path(__file__).parents[2] / "extension"))  # TLS before moto
 
 import stage
 from deployed import DEPLOYMENTS, EXAMPLES, IMAGES, REGION, ROOT, Function, Image, image
@@ -27,6 +28,7 @@ from lambda_simulator import Function as Code
 from lambda_simulator.runtimes import BY_NAME
 from partner import serve_partner
 from stand_in import StandIn
+from tests.front import Fault, Front
 
 NODE_PATH = Path(__file__).with_name("node_path.mjs")
 
@@ -102,8 +104,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
         return json.dumps({"item": item, "currency": currency, "for": client}).encode()
 
     stage.without_aws_settings()
-    with stage.store() as store, serve_partner(tmp_path_factory.mktemp("certificates"), price) as server:
-        made = StandIn(store.endpoint)
+    certificates = tmp_path_factory.mktemp("certificates")
+    with (
+        stage.store() as store,
+        serve_partner(certificates, price) as server,
+        Front(Fault(), store.endpoint, tmp_path_factory.mktemp("authority")) as front,
+    ):
+        made = StandIn(store.endpoint, front)
         made.put("/prod/webhook-limits", json.dumps({"maxBytes": 100}))
         made.put("/prod/orders/partner", json.dumps(dict(server.address)))
         mtls = json.dumps(dict(server.mtls))
@@ -126,7 +133,8 @@ def start(
         own = {
             **_runtimes_own(function, opt),
             **{name: value.replace("/opt/", f"{opt}/") for name, value in function.environment.items()},
-            "AWS_ENDPOINT_URL": cloud.endpoint,
+            "AWS_ENDPOINT_URL": cloud.front.url,
+            "AWS_CA_BUNDLE": str(cloud.front.authority),
         }
         with Environment() as probe:
             if not probe.isolated and (function.code / "keystart.json").exists():
@@ -135,7 +143,7 @@ def start(
             extensions=opt / "extensions",
             function=Code(runtime, function.code, function.handler, own, name=recipe),
             region=REGION,
-            visible=[ROOT, opt, tmp_path],
+            visible=[ROOT, opt, tmp_path, cloud.front.authority.parent],
         ) as environment:
             environment.init()
             yield environment

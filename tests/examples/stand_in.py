@@ -1,4 +1,4 @@
-"""Stands in for AWS: what the examples ask for, in a store served by moto."""
+"""Stands in for AWS: what the examples ask for, in a store served by moto behind TLS."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import secrets
 
 import boto3
 from deployed import REGION
+from tests.front import Front
 
 
 class StandIn:
     """Secrets Manager and Parameter Store with what the examples ask for, made up for this run."""
 
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
+    def __init__(self, endpoint: str, front: Front) -> None:
+        self.front = front
+        """Where functions find it, behind TLS."""
         session = boto3.Session("made-up", "made-up", region_name=REGION)
         self.manager = session.client("secretsmanager", endpoint_url=endpoint)
         self.parameters = session.client("ssm", endpoint_url=endpoint)
