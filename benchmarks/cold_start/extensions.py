@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import subprocess
@@ -38,26 +39,32 @@ class Extension:
 
 
 def extensions(folder: Path, secrets: int) -> dict[str, Extension]:
-    """Every extension there is here, by its name, told to fetch this many secrets into `folder`/store."""
+    """Every extension there is here, by its name, told to fetch this many secrets into `store`."""
     names = [f"s{number}" for number in range(secrets)]
     pairs = ",".join(f"{name}=bench/{name}" for name in names)
     yaml = folder / f"{secrets}.yaml"
     yaml.write_text("version: 1\nsecrets:\n" + "".join(f"  {name}: bench/{name}\n" for name in names))
-    store = str(folder / "store")
-    peer = {"PEER_SECRETS": pairs, "PEER_DIR": store}
-    ours = {"KEYSTART_SECRETS": pairs, "KEYSTART_DIR": store}
+    where = str(store(folder))
+    peer = {"PEER_SECRETS": pairs, "PEER_DIR": where}
+    ours = {"KEYSTART_SECRETS": pairs, "KEYSTART_DIR": where}
     command = installed(folder)
     all = {
         GO: Extension([_go(folder)], peer),
         ONE_FILE: Extension([LAYER], ours),
         PIP: Extension([command], ours),
-        YAML: Extension([command], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": store}),
+        YAML: Extension([command], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": where}),
         ORACLE: Extension([command], {**ours, "KEYSTART_SOURCE": "boto3"}),
         BOTO3: Extension([command.with_name("python"), HERE / "peers/boto3/extension.py"], peer),
     }
     if not LAYER.exists():
         del all[ONE_FILE]
     return all
+
+
+def store(folder: Path) -> Path:
+    """Where secrets go: in memory where that can be had, as ext4 takes long to make files after many were deleted, as here."""
+    memory = Path("/dev/shm")  # noqa: S108 below it is a folder of this run
+    return (memory if os.access(memory, os.W_OK) else folder.parent) / folder.name / "store"
 
 
 def installed(folder: Path) -> Path:

@@ -9,15 +9,17 @@ Exit codes: 0 measured, also when a budget is missed; 2 something could not be m
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import report
 from cloud import Cloud
 from conditions import NotApplied
-from extensions import CannotMeasure
+from extensions import CannotMeasure, store
 from findings import everything, quick
 from lambda_simulator import SimulatorError
 from starts import measure
@@ -27,8 +29,10 @@ def main() -> int:
     """Runs the command and gives its exit code."""
     options = _arguments()
     try:
-        with tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder:
-            _run(Path(folder), options)
+        with tempfile.TemporaryDirectory(prefix="keystart-bench-") as name, ExitStack() as closing:
+            folder = Path(name)
+            closing.callback(shutil.rmtree, store(folder).parent, ignore_errors=True)
+            _run(folder, options)
     except (CannotMeasure, NotApplied, SimulatorError, subprocess.CalledProcessError) as why:
         print(f"bench: {why}", file=sys.stderr)
         return 2

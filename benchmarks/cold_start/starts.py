@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cloud import Cloud
 from conditions import empty_page_cache, limited
-from extensions import PIP, CannotMeasure, Extension, extensions
+from extensions import PIP, CannotMeasure, Extension, extensions, store
 
 _PATIENCE = 60.0  # seconds for one start
 
@@ -136,7 +136,8 @@ def _exec(
     folder: Path, extension: Extension, cloud: Cloud, group: Path | None
 ) -> tuple[subprocess.Popen[str], float]:
     """Starts a process, and gives the time just before."""
-    shutil.rmtree(folder / "store", ignore_errors=True)
+    shutil.rmtree(store(folder), ignore_errors=True)
+    store(folder).parent.mkdir(exist_ok=True)
     cloud.begin()
     environment = {
         "PATH": os.environ["PATH"],
