@@ -62,7 +62,7 @@ def extensions(folder: Path, secrets: int) -> dict[str, Extension]:
 
 
 def store(folder: Path) -> Path:
-    """Where secrets go: in memory where that can be had, as ext4 takes long to make files after many were deleted, as here."""
+    """Where secrets go: in memory where it can be had, as ext4 takes long to make files after many were deleted."""
     memory = Path("/dev/shm")  # noqa: S108 below it is a folder of this run
     return (memory if os.access(memory, os.W_OK) else folder.parent) / folder.name / "store"
 
