@@ -76,10 +76,8 @@ def installed(folder: Path) -> Path:
     command = environment / "bin/keystart"
     if command.exists():
         return command
-    for package in ("bindings/python", "extension"):
-        _run(["maturin", "build", "--quiet", "--release", "--out", folder / "wheels"], ROOT / package)
+    python = environment / "bin/python"
     _run([PYTHON, "-m", "venv", "--without-pip", environment], ROOT)
-    wheels = sorted((folder / "wheels").glob("*.whl"))
     uv: list[str | Path] = [
         "uv",
         "pip",
@@ -89,7 +87,15 @@ def installed(folder: Path) -> Path:
         "--constraint",
         ROOT / "requirements.lock",
     ]
-    _run([*uv, "--python", environment / "bin/python", *wheels], ROOT)
+    _run([*uv, "--python", python, "cffi", "boto3", "PyYAML"], ROOT)
+    # The packages as `./dev build` has made them: wheels would be compiled for a minute to hold the same.
+    (packages,) = environment.glob("lib/python3.*/site-packages")
+    for package in ("bindings/python/src/keystart", "extension/src/keystart_extension"):
+        shutil.copytree(ROOT / package, packages / Path(package).name)
+    _run([python, "-m", "compileall", "-q", packages], ROOT)
+    script = (ROOT / "extension/data/scripts/keystart").read_text()
+    command.write_text(script.replace("#!python", f"#!{python}", 1))
+    command.chmod(0o755)
     return command
 
 
