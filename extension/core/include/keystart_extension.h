@@ -15,7 +15,8 @@ typedef struct keystart_task keystart_task;
 
 /*
  Begins a cold start as the extension of that name: takes over the store, and where the configuration is one that needs
- no help, registers and starts to fetch. Only the first call in a process does something. keystart_start_take tells what.
+ no help, registers and starts to fetch, until that is asked for. Only the first call in a process does something.
+ keystart_start_take tells what.
  */
 uint32_t keystart_start_begin(const uint8_t *name,
                               size_t name_len,

@@ -6,10 +6,12 @@ mod ask;
 mod aws;
 mod plan;
 mod roots;
+mod sent;
 mod shape;
 
 pub use ask::prefetch;
 pub use plan::{Entry, Kind, Plan};
+pub use sent::Sent;
 
 use keystart_core::Failure;
 use keystart_core::SecretBytes;

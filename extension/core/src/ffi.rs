@@ -6,7 +6,7 @@
 #![expect(clippy::missing_safety_doc, reason = "the rules that all functions share stand in keystart.h")]
 #![expect(clippy::doc_markdown, reason = "the comments are for people who read a C header")]
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use keystart_core::error::{Error, Result};
 use keystart_core::ffi::{
@@ -16,10 +16,10 @@ use keystart_core::ffi::{
 use keystart_core::json::quote;
 
 use crate::configuration::Configuration;
-use crate::fetch::{Fetched, Plan, Prefetched, prefetch};
+use crate::fetch::{Fetched, Plan, Prefetched, Sent, prefetch};
 use crate::lambda::{self, ApiError, Phase};
 use crate::start::Begun;
-use crate::task::Task;
+use crate::task::{Task, lock, runtime};
 
 /// Something that is going on: a fetch, or a call of the Extensions API.
 pub struct keystart_task {
@@ -56,7 +56,8 @@ impl keystart_task {
 }
 
 /// Begins a cold start as the extension of that name: takes over the store, and where the configuration is one that needs
-/// no help, registers and starts to fetch. Only the first call in a process does something. keystart_start_take tells what.
+/// no help, registers and starts to fetch, until that is asked for. Only the first call in a process does something.
+/// keystart_start_take tells what.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_start_begin(name: *const u8, name_len: usize, err: *mut *mut keystart_error) -> u32 {
     unsafe {
@@ -136,7 +137,8 @@ pub unsafe extern "C" fn keystart_fetch_start(
             let out = Out::new(out)?;
             let plan = Plan::parse(required(plan, plan_len, "plan")?)
                 .map_err(|member| Error::internal(&format!("the plan has a wrong {member}")))?;
-            let task = Task::start("fetch", move || prefetch(&plan))?;
+            let fetch = async move { Ok(prefetch(&plan, &Sent::new()).await) };
+            let task = Task::start("fetch", runtime()?, fetch)?;
             out.put(give(keystart_task::new(Work::Fetch(task))));
             Ok(())
         })
@@ -158,7 +160,7 @@ pub unsafe extern "C" fn keystart_lambda_register(
         guard(err, || {
             let out = Out::new(out)?;
             let (address, name) = (owned(address, address_len, "address")?, owned(name, name_len, "name")?);
-            out.put(call(move || lambda::register(&address, &name))?);
+            out.put(call(async move { lambda::register(&address, &name, || ()).await })?);
             Ok(())
         })
     }
@@ -179,7 +181,7 @@ pub unsafe extern "C" fn keystart_lambda_next(
             let out = Out::new(out)?;
             let address = owned(address, address_len, "address")?;
             let identifier = owned(identifier, identifier_len, "identifier")?;
-            out.put(call(move || lambda::next(&address, &identifier))?);
+            out.put(call(async move { lambda::next(&address, &identifier).await })?);
             Ok(())
         })
     }
@@ -208,9 +210,9 @@ pub unsafe extern "C" fn keystart_lambda_fail(
             let identifier = owned(identifier, identifier_len, "identifier")?;
             let (kind, message) = (owned(kind, kind_len, "kind")?, owned(message, message_len, "message")?);
             let phase = if at_exit == 0 { Phase::Init } else { Phase::Exit };
-            let work =
-                move || lambda::fail(&address, &identifier, phase, &kind, &message).map(|()| "reported".to_owned());
-            out.put(call(work)?);
+            out.put(call(async move {
+                lambda::fail(&address, &identifier, phase, &kind, &message).await.map(|()| "reported".to_owned())
+            })?);
             Ok(())
         })
     }
@@ -267,8 +269,10 @@ pub unsafe extern "C" fn keystart_draft_take(
     }
 }
 
-fn call(work: impl FnOnce() -> std::result::Result<String, ApiError> + Send + 'static) -> Result<*mut keystart_task> {
-    Ok(give(keystart_task::new(Work::Call(Task::start("lambda", work)?))))
+fn call(
+    work: impl Future<Output = std::result::Result<String, ApiError>> + Send + 'static,
+) -> Result<*mut keystart_task> {
+    Ok(give(keystart_task::new(Work::Call(Task::start("lambda", runtime()?, work)?))))
 }
 
 /// What a task tells that is over: its text, or the sentence that says why it failed.
@@ -304,10 +308,6 @@ fn told(task: &keystart_task) -> Result<Option<std::result::Result<String, Strin
             Ok(Some(Ok(format!("{{\"count\": {count}, \"unavailable\": {{{unavailable}}}, \"again\": [{again}]}}"))))
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 unsafe fn owned(data: *const u8, len: usize, what: &str) -> Result<String> {

@@ -13,7 +13,6 @@ use hyper_util::rt::TokioIo;
 use keystart_core::error::quoted;
 use keystart_core::json::{self, Json, quote};
 use tokio::net::TcpStream;
-use tokio::task::LocalSet;
 use tokio::time::timeout;
 
 const VERSION: &str = "/2020-01-01/extension";
@@ -38,15 +37,15 @@ pub enum Phase {
 }
 
 /// Registers and gives the identifier; Lambda starts the runtime when every extension has. `name` is that of the
-/// executable.
-pub fn register(address: &str, name: &str) -> Result<String, ApiError> {
+/// executable. Calls `meanwhile` between asking and the answer, or not when there was nobody to ask.
+pub async fn register(address: &str, name: &str, meanwhile: impl FnOnce()) -> Result<String, ApiError> {
     let call = Call {
         method: Method::POST,
         path: "/register",
         headers: vec![("Lambda-Extension-Name", name)],
         body: EVENTS.to_owned(),
     };
-    let (response, _) = exchange(address, call, Some(PATIENCE))?;
+    let (response, _) = exchange(address, call, Some(PATIENCE), meanwhile).await?;
     let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok());
     let identifier = identifier.filter(|value| !value.is_empty());
     identifier
@@ -55,10 +54,10 @@ pub fn register(address: &str, name: &str) -> Result<String, ApiError> {
 }
 
 /// Says that this extension is ready, waits, for hours if need be, and gives the next event's type.
-pub fn next(address: &str, identifier: &str) -> Result<String, ApiError> {
+pub async fn next(address: &str, identifier: &str) -> Result<String, ApiError> {
     let headers = vec![(IDENTIFIER, identifier)];
     let call = Call { method: Method::GET, path: "/event/next", headers, body: String::new() };
-    let (_, body) = exchange(address, call, None)?;
+    let (_, body) = exchange(address, call, None, || ()).await?;
     let event = json::parse(&body).ok();
     let kind = event.as_ref().and_then(|event| event.get("eventType")).and_then(Json::as_str);
     kind.filter(|kind| !kind.is_empty())
@@ -67,7 +66,7 @@ pub fn next(address: &str, identifier: &str) -> Result<String, ApiError> {
 }
 
 /// Reports that Init failed, which is legal after register and before the first `next`, or that the extension ends.
-pub fn fail(address: &str, identifier: &str, phase: Phase, kind: &str, message: &str) -> Result<(), ApiError> {
+pub async fn fail(address: &str, identifier: &str, phase: Phase, kind: &str, message: &str) -> Result<(), ApiError> {
     let call = Call {
         method: Method::POST,
         path: match phase {
@@ -77,7 +76,7 @@ pub fn fail(address: &str, identifier: &str, phase: Phase, kind: &str, message: 
         headers: vec![(IDENTIFIER, identifier), ("Lambda-Extension-Function-Error-Type", kind)],
         body: format!("{{\"errorMessage\": {}, \"errorType\": {}, \"stackTrace\": []}}", quote(message), quote(kind)),
     };
-    exchange(address, call, Some(PATIENCE)).map(drop)
+    exchange(address, call, Some(PATIENCE), || ()).await.map(drop)
 }
 
 struct Call<'a> {
@@ -88,7 +87,12 @@ struct Call<'a> {
 }
 
 /// Asks once, on a connection of its own: one that is kept may be dropped by the other side during a long fetch or a freeze.
-fn exchange(address: &str, call: Call<'_>, patience: Option<Duration>) -> Result<(Response<()>, Bytes), ApiError> {
+async fn exchange(
+    address: &str,
+    call: Call<'_>,
+    patience: Option<Duration>,
+    meanwhile: impl FnOnce(),
+) -> Result<(Response<()>, Bytes), ApiError> {
     let path = call.path;
     let failed = |why: &str| ApiError(format!("The Extensions API at {address} cannot be reached for {path}: {why}."));
     if !is_address(address) {
@@ -97,17 +101,13 @@ fn exchange(address: &str, call: Call<'_>, patience: Option<Duration>) -> Result
             quoted(address.as_bytes())
         )));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| failed(&error.kind().to_string()))?;
-    let asked = async {
-        match patience {
-            None => ask(address, call).await,
-            Some(patience) => {
-                timeout(patience, ask(address, call)).await.unwrap_or_else(|_| Err("timed out".to_owned()))
-            }
+    let asked = match patience {
+        None => ask(address, call, meanwhile).await,
+        Some(patience) => {
+            timeout(patience, ask(address, call, meanwhile)).await.unwrap_or_else(|_| Err("timed out".to_owned()))
         }
     };
-    let (response, body) = LocalSet::new().block_on(&runtime, asked).map_err(|why| failed(&why))?;
+    let (response, body) = asked.map_err(|why| failed(&why))?;
     if !matches!(response.status().as_u16(), 200 | 202) {
         let text = quoted(&body);
         return Err(ApiError(format!("The Extensions API answered {} to {path}: {text}.", response.status().as_u16())));
@@ -115,18 +115,22 @@ fn exchange(address: &str, call: Call<'_>, patience: Option<Duration>) -> Result
     Ok((response, body))
 }
 
-async fn ask(address: &str, call: Call<'_>) -> Result<(Response<()>, Bytes), String> {
+async fn ask(address: &str, call: Call<'_>, meanwhile: impl FnOnce()) -> Result<(Response<()>, Bytes), String> {
     let stream = TcpStream::connect(address).await.map_err(|error| why(&error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| why(&error))?;
     // It ends with the sender; what goes wrong on it is the answer's error.
-    let driver = tokio::task::spawn_local(async move { drop(connection.await) });
+    let driver = tokio::spawn(async move { drop(connection.await) });
     let mut request = Request::builder().method(call.method).uri(format!("{VERSION}{}", call.path));
     request = request.header("Host", address);
     for (name, value) in call.headers {
         request = request.header(name, value);
     }
     let request = request.body(Full::new(Bytes::from(call.body))).map_err(|error| why(&error))?;
-    let response = sender.send_request(request).await.map_err(|error| why(&error))?;
+    let answer = sender.send_request(request);
+    tokio::task::yield_now().await; // to the driver, which sends it
+    std::thread::yield_now(); // to who is asked, where it waits for this CPU
+    meanwhile();
+    let response = answer.await.map_err(|error| why(&error))?;
     let (head, body) = response.into_parts();
     let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| why(&*error))?.to_bytes();
     driver.abort();

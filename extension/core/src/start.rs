@@ -4,25 +4,33 @@
 
 use std::env;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
 
-use keystart_core::error::Result;
+use keystart_core::error::{Error, Result};
 use keystart_core::manifest::Identity;
 use keystart_core::{Options, VERSION, Writer};
+use tokio::time::timeout;
 
 use crate::configuration::{Configuration, Start};
-use crate::fetch::{Prefetched, prefetch};
+use crate::fetch::{Prefetched, Sent, prefetch};
 use crate::lambda::{self, ApiError};
-use crate::task::Task;
+use crate::task::{Task, runtime};
 
 /// Where Lambda unpacks the function; it does not tell extensions another place.
 const TASK_ROOT: &str = "/var/task";
+/// For what is sent at once where there is a way to the store. Where there is none, SIGTERM is to be answered soon.
+const UNTIL_SENT: Duration = Duration::from_secs(1);
+
+type ApiResult = std::result::Result<String, ApiError>;
 
 /// What was begun.
 pub struct Begun {
     /// Open before the process registers: a reader that finds no root knows that no extension is attached (contract 3.3).
     pub writer: Result<Writer>,
     /// What registering gave; none when the process has to read the configuration, or to fetch, first.
-    pub registered: Option<std::result::Result<String, ApiError>>,
+    pub registered: Option<ApiResult>,
     /// The fetch; none when the process has to read the configuration, or when registering failed.
     pub fetch: Option<Result<Task<Result<Prefetched>>>>,
 }
@@ -40,13 +48,45 @@ impl Begun {
         let Some(found) = Configuration::find(|variable| env::var_os(variable), Path::new(TASK_ROOT)) else {
             return begun;
         };
-        if found.start == Start::Overlap {
-            let address = env::var("AWS_LAMBDA_RUNTIME_API").unwrap_or_default();
-            begun.registered = Some(lambda::register(&address, name));
-        }
+        let (tell, told) = channel();
+        let run = |runtime| Task::start("start", runtime, run(found, name.to_owned(), tell));
+        let fetch = runtime().and_then(run);
+        // Nothing is told by a task that was not started, or that panicked; then `fetch` says so.
+        begun.registered = told.recv().unwrap_or(None);
         if !matches!(begun.registered, Some(Err(_))) {
-            begun.fetch = Some(Task::start("fetch", move || prefetch(&found.plan)));
+            begun.fetch = Some(fetch);
         }
         begun
+    }
+}
+
+/// Registers and fetches. Tells how registering went when what is asked for first is on its way: what a process loads next
+/// would take CPU from that, and has time while the store answers.
+async fn run(found: Configuration, name: String, tell: Sender<Option<ApiResult>>) -> Result<Prefetched> {
+    let sent = Sent::new();
+    let told = Arc::clone(&sent);
+    let mut fetching = None;
+    let fetch = || fetching = Some(tokio::spawn(async move { prefetch(&found.plan, &told).await }));
+    let registered = match found.start {
+        Start::Overlap => {
+            let address = env::var("AWS_LAMBDA_RUNTIME_API").unwrap_or_default();
+            // The runtime starts when this is asked, and the fetch needs no answer to it.
+            Some(lambda::register(&address, &name, fetch).await)
+        }
+        Start::Before => {
+            fetch();
+            None
+        }
+    };
+    let fetching = fetching.filter(|_| !matches!(registered, Some(Err(_))));
+    if fetching.is_some() {
+        // When its time is over the start goes on all the same.
+        drop(timeout(UNTIL_SENT, sent.all()).await);
+    }
+    // Who waits for it is there as long as this runs.
+    drop(tell.send(registered));
+    match fetching {
+        Some(fetching) => fetching.await.map_err(|_panic| Error::internal("the fetch ended without a result")),
+        None => Err(Error::internal("nothing was fetched, as registering failed")),
     }
 }

@@ -3,12 +3,13 @@
 //! Python runs the handlers of signals between two of its instructions, and so never while it is inside a call of C.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use keystart_core::error::{Error, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::{Errno, write};
+use tokio::runtime::{Builder, Runtime};
 
 /// Something that is going on. Dropping it does not end it: the process does, or its own deadline.
 #[derive(Debug)]
@@ -18,16 +19,18 @@ pub struct Task<T> {
 }
 
 impl<T: Send + 'static> Task<T> {
-    /// Starts the work.
-    pub fn start(name: &str, work: impl FnOnce() -> T + Send + 'static) -> Result<Self> {
+    /// Goes on with work in a runtime, which nothing else uses any more.
+    pub fn start(name: &str, runtime: Runtime, work: impl Future<Output = T> + Send + 'static) -> Result<Self> {
         let refused = |what: &str| Error::internal(&format!("no thread for {name}: {what}"));
         let Self { done, result } = Self::new(0, None)?;
         let (told, given) = (Arc::clone(&done), Arc::clone(&result));
         let run = move || {
             // Tells that it is over also when the work panics; then there is no result.
             let _bell = Bell(told);
-            let value = work();
-            *given.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            let value = runtime.block_on(work);
+            // A lookup of a name that hangs has a thread of its own, which nobody waits for.
+            runtime.shutdown_background();
+            *lock(&given) = Some(value);
         };
         thread::Builder::new()
             .name(format!("keystart-{name}"))
@@ -55,9 +58,20 @@ impl<T: Send + 'static> Task<T> {
             Err(errno) => return Err(Error::internal(&format!("waiting for a task: {errno}"))),
             Ok(_) => {}
         }
-        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let result = lock(&self.result).take();
         result.map(Some).ok_or_else(|| Error::internal("a task ended without a result"))
     }
+}
+
+/// What drives a task: one thread at a time, and no more.
+pub fn runtime() -> Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Error::internal(&format!("no runtime for a task: {}", error.kind())))
+}
+
+/// Locks also what a thread left behind that panicked: it is replaced as a whole, or only read.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Bell(Arc<OwnedFd>);
@@ -75,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_task_gives_its_result_once() {
-        for task in [Task::start("test", || 7).unwrap(), Task::over(7).unwrap()] {
+        for task in [Task::start("test", runtime().unwrap(), async { 7 }).unwrap(), Task::over(7).unwrap()] {
             assert_eq!(task.wait().unwrap(), Some(7));
             assert!(task.wait().is_err());
         }
@@ -83,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_task_that_panics_ends() {
-        let task: Task<()> = Task::start("test", || panic!("on purpose")).unwrap();
+        let task: Task<()> = Task::start("test", runtime().unwrap(), async { panic!("on purpose") }).unwrap();
         assert!(task.wait().is_err());
     }
 }

@@ -3,8 +3,6 @@
 The process is on the way of a cold start, so that nothing is imported here that only people need.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,18 +1,19 @@
 //! Asks for everything of a plan in parallel, inside one deadline, and asks again for what may be asked for again.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::mem::take;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::aws::{Aws, NO_WAY_OUT, Refused};
+use super::sent::{Over, Sent};
 use super::{Answer, Entry, Fetched, Kind, Outcome, Plan, Prefetched, failure, shape};
+use crate::task::lock;
 use keystart_core::Failure;
-use keystart_core::error::{Error, Result};
 
 /// Requests in flight: each new one to a host opens a connection, whose handshake costs CPU that small functions lack.
 const PARALLEL: usize = 64;
@@ -24,32 +25,24 @@ const ABOUT_ONE: [&str; 4] =
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Gives the outcome of each entry, at the latest when the plan's deadline is over.
-pub fn prefetch(plan: &Plan) -> Result<Prefetched> {
+/// Gives the outcome of each entry, at the latest when the plan's deadline is over. Tells `sent` what is on its way.
+pub async fn prefetch(plan: &Plan, sent: &Arc<Sent>) -> Prefetched {
+    let _over = Over(sent);
     let until = Instant::now() + plan.deadline;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::internal(&format!("no runtime for requests: {}", error.kind())))?;
-    let done = LocalSet::new().block_on(&runtime, run(plan, until));
-    // A lookup of a name that hangs has a thread of its own, which nobody waits for.
-    runtime.shutdown_background();
-    Ok(done)
-}
-
-async fn run(plan: &Plan, until: Instant) -> Prefetched {
-    let asker = Rc::new(Asker::new(plan, until));
+    let asker = Arc::new(Asker::new(plan, until, sent));
     let mut requests = JoinSet::new();
-    let room = Rc::new(Semaphore::new(PARALLEL));
+    let room = Arc::new(Semaphore::new(PARALLEL));
     let start = |request: Request, requests: &mut JoinSet<Done>| {
-        let (asker, room) = (Rc::clone(&asker), Rc::clone(&room));
-        requests.spawn_local(async move {
+        let (asker, room) = (Arc::clone(&asker), Arc::clone(&room));
+        requests.spawn(async move {
             // Closed never, so that this waits and does not fail.
             let _place = room.acquire().await;
             request.run(&asker).await
         });
     };
-    for request in requests_of(plan) {
+    let first = requests_of(plan);
+    sent.expect(first.len().min(PARALLEL));
+    for request in first {
         start(request, &mut requests);
     }
     let mut outcomes = BTreeMap::new();
@@ -63,7 +56,7 @@ async fn run(plan: &Plan, until: Instant) -> Prefetched {
     }
     // What is still on its way is dropped, with its connection: nothing may be in flight when the environment is frozen.
     requests.shutdown().await;
-    let refused = asker.refused.take();
+    let refused = take(&mut *lock(&asker.refused));
     let names: Vec<&str> = plan.entries.iter().map(|entry| entry.name.as_str()).collect();
     let outcome_of = |entry: &Entry| {
         let outcome = outcomes.remove(&entry.name);
@@ -72,7 +65,7 @@ async fn run(plan: &Plan, until: Instant) -> Prefetched {
         (entry.clone(), outcome.and_then(|secrets| shape::beside(entry, secrets, &names)))
     };
     let outcomes = plan.entries.iter().map(outcome_of).collect();
-    Prefetched { outcomes, again: asker.again.take(), env_overwrite: plan.env_overwrite }
+    Prefetched { outcomes, again: take(&mut *lock(&asker.again)), env_overwrite: plan.env_overwrite }
 }
 
 fn late(plan: &Plan) -> Failure {
@@ -261,14 +254,14 @@ struct Asker {
     aws: Aws,
     until: Instant,
     /// By name the last reason of what is asked for again.
-    refused: RefCell<BTreeMap<String, Failure>>,
-    again: RefCell<Vec<String>>,
+    refused: Mutex<BTreeMap<String, Failure>>,
+    again: Mutex<Vec<String>>,
 }
 
 impl Asker {
-    fn new(plan: &Plan, until: Instant) -> Self {
-        let aws = Aws::new(plan.region.clone(), plan.deadline);
-        Self { aws, until, refused: RefCell::default(), again: RefCell::default() }
+    fn new(plan: &Plan, until: Instant, sent: &Arc<Sent>) -> Self {
+        let aws = Aws::new(plan.region.clone(), plan.deadline, Arc::clone(sent));
+        Self { aws, until, refused: Mutex::default(), again: Mutex::default() }
     }
 
     async fn ask<T, F>(&self, entries: &[Entry], call: impl Fn() -> F) -> std::result::Result<T, Refused>
@@ -304,9 +297,9 @@ impl Asker {
     fn note(&self, entries: &[Entry], refused: Option<&Refused>, then: &str) {
         for entry in entries {
             let code = refused.map_or("not answered", |refused| &refused.code);
-            self.again.borrow_mut().push(format!("{}: {code}; {then}", entry.name));
+            lock(&self.again).push(format!("{}: {code}; {then}", entry.name));
             if let Some(refused) = refused {
-                self.refused.borrow_mut().insert(entry.name.clone(), refused.to_failure());
+                lock(&self.refused).insert(entry.name.clone(), refused.to_failure());
             }
         }
     }

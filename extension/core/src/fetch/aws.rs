@@ -2,11 +2,10 @@
 //!
 //! Every failure comes out as `Refused`, which says whether asking again can help.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::error::Error as StdError;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws_config::ecs::EcsCredentialsProvider;
@@ -37,7 +36,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper::StatusCode;
 use tokio::sync::OnceCell;
 
+use super::sent::{Count, Sent};
 use super::{Answer, Entry, Source, failure, roots};
+use crate::task::lock;
 use keystart_core::Failure;
 use keystart_core::SecretBytes;
 use keystart_core::time;
@@ -102,25 +103,27 @@ impl Refused {
 pub(super) struct Aws {
     region: Option<String>,
     deadline: Duration,
+    sent: Arc<Sent>,
     http: OnceCell<SharedHttpClient>,
     /// The configuration for our own credentials, and for each role's.
-    sessions: RefCell<BTreeMap<Option<String>, Rc<OnceCell<SdkConfig>>>>,
+    sessions: Mutex<BTreeMap<Option<String>, Arc<OnceCell<SdkConfig>>>>,
     /// One client for each role and region, because to make one takes longer than to ask with it.
     secrets_managers: Clients<aws_sdk_secretsmanager::Client>,
     parameter_stores: Clients<aws_sdk_ssm::Client>,
 }
 
-type Clients<T> = RefCell<BTreeMap<(Option<String>, String), T>>;
+type Clients<T> = Mutex<BTreeMap<(Option<String>, String), T>>;
 
 impl Aws {
-    pub fn new(region: Option<String>, deadline: Duration) -> Self {
+    pub fn new(region: Option<String>, deadline: Duration, sent: Arc<Sent>) -> Self {
         Self {
             region,
             deadline,
+            sent,
             http: OnceCell::new(),
-            sessions: RefCell::default(),
-            secrets_managers: RefCell::default(),
-            parameter_stores: RefCell::default(),
+            sessions: Mutex::default(),
+            secrets_managers: Mutex::default(),
+            parameter_stores: Mutex::default(),
         }
     }
 
@@ -223,20 +226,20 @@ impl Aws {
 
     async fn secrets_manager(&self, entry: &Entry) -> Asked<(aws_sdk_secretsmanager::Client, String)> {
         let (session, region) = self.session(entry).await?;
-        let mut known = self.secrets_managers.borrow_mut();
+        let mut known = lock(&self.secrets_managers);
         let client = known.entry((entry.role.clone(), region.clone())).or_insert_with(|| {
             let config = aws_sdk_secretsmanager::config::Builder::from(&session).region(Region::new(region.clone()));
-            aws_sdk_secretsmanager::Client::from_conf(config.build())
+            aws_sdk_secretsmanager::Client::from_conf(config.interceptor(Count(Arc::clone(&self.sent))).build())
         });
         Ok((client.clone(), region))
     }
 
     async fn parameter_store(&self, entry: &Entry) -> Asked<(aws_sdk_ssm::Client, String)> {
         let (session, region) = self.session(entry).await?;
-        let mut known = self.parameter_stores.borrow_mut();
+        let mut known = lock(&self.parameter_stores);
         let client = known.entry((entry.role.clone(), region.clone())).or_insert_with(|| {
             let config = aws_sdk_ssm::config::Builder::from(&session).region(Region::new(region.clone()));
-            aws_sdk_ssm::Client::from_conf(config.build())
+            aws_sdk_ssm::Client::from_conf(config.interceptor(Count(Arc::clone(&self.sent))).build())
         });
         Ok((client.clone(), region))
     }
@@ -263,8 +266,8 @@ impl Aws {
         cell.get_or_try_init(|| self.assumed(role)).await.cloned()
     }
 
-    fn session_cell(&self, role: Option<String>) -> Rc<OnceCell<SdkConfig>> {
-        Rc::clone(self.sessions.borrow_mut().entry(role).or_default())
+    fn session_cell(&self, role: Option<String>) -> Arc<OnceCell<SdkConfig>> {
+        Arc::clone(lock(&self.sessions).entry(role).or_default())
     }
 
     async fn own_config(&self) -> Asked<SdkConfig> {
@@ -327,11 +330,12 @@ fn http_client() -> Asked<SharedHttpClient> {
 /// The credentials of this start: from the environment, a profile, a web identity or a container, and never from the
 /// instance metadata service, which Lambda does not have.
 async fn credentials(config: &ProviderConfig) -> Asked<Credentials> {
-    let chain = CredentialsProviderChain::first_try("Environment", EnvironmentVariableCredentialsProvider::new())
-        .or_else("Profile", ProfileFileCredentialsProvider::builder().configure(config).build())
-        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(config).build())
-        .or_else("Container", EcsCredentialsProvider::builder().configure(config).build());
-    let given = chain.provide_credentials().await.map_err(|error| match error {
+    let given = match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
+        // The others are made only now: each brings a client of STS along, and Lambda gives variables.
+        Err(CredentialsError::CredentialsNotLoaded(_)) => elsewhere(config).provide_credentials().await,
+        given => given,
+    };
+    let given = given.map_err(|error| match error {
         CredentialsError::CredentialsNotLoaded(_) => Refused::new(
             "NoCredentials",
             "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, \
@@ -345,6 +349,12 @@ async fn credentials(config: &ProviderConfig) -> Asked<Credentials> {
         return Err(Refused::new("ExpiredTokenException", reason));
     }
     Ok(given)
+}
+
+fn elsewhere(config: &ProviderConfig) -> CredentialsProviderChain {
+    CredentialsProviderChain::first_try("Profile", ProfileFileCredentialsProvider::builder().configure(config).build())
+        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(config).build())
+        .or_else("Container", EcsCredentialsProvider::builder().configure(config).build())
 }
 
 fn set(variable: &str) -> Option<String> {
