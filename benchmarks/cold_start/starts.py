@@ -17,10 +17,11 @@ from functools import partial
 from pathlib import Path
 
 from cloud import Cloud
-from conditions import empty_page_cache, limited
+from conditions import PERIOD_US, empty_page_cache, limited
 from extensions import PIP, CannotMeasure, Extension, extensions, store
 
 _PATIENCE = 60.0  # seconds for one start
+_REST = 5 * PERIOD_US / 1e6  # seconds
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,10 @@ def _in_turn(
                 cloud.latency = latency / 1000
                 if cold:
                     empty_page_cache()
+                if group:
+                    time.sleep(
+                        _REST
+                    )  # so that no start has less CPU, or more, for what the one before it took
                 start = _start(folder, extension, cloud, group)
                 if run > 0:
                     starts[latency][name].append(start)

@@ -127,8 +127,7 @@ async fn ask(address: &str, call: Call<'_>, meanwhile: impl FnOnce()) -> Result<
     }
     let request = request.body(Full::new(Bytes::from(call.body))).map_err(|error| why(&error))?;
     let answer = sender.send_request(request);
-    tokio::task::yield_now().await; // to the driver, which sends it
-    std::thread::yield_now(); // to who is asked, where it waits for this CPU
+    tokio::task::yield_now().await; // the driver sends it meanwhile
     meanwhile();
     let response = answer.await.map_err(|error| why(&error))?;
     let (head, body) = response.into_parts();
