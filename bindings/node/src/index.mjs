@@ -1,6 +1,6 @@
-// The import side of index.js. It holds nothing of its own, so that import and require share one default
-// client and one set of error classes.
-import keystart from './index.js';
+// The import side. It holds nothing of its own, so that import and require share one default client and one set of
+// error classes.
+import keystart from './keystart.mjs';
 
 export default keystart;
 export const {

@@ -1,9 +1,7 @@
 // JSON by contract 6.4. The shared cases have the same rules as data; here they are tried in bulk.
-'use strict';
-
-const assert = require('node:assert/strict');
-const { test } = require('node:test');
-const { parseJson } = require('../src/json.js');
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseJson } from '../src/json.mjs';
 
 test('what RFC 8259 does not allow is refused', () => {
   for (const text of [

@@ -10,9 +10,7 @@
 // └── Internal
 //
 // No error has a `cause`: what JSON.parse throws quotes the text it could not parse.
-'use strict';
-
-const { Buffer } = require('./node.js');
+import { Buffer } from './node.mjs';
 
 class KeystartError extends Error {
   static code = '';
@@ -277,7 +275,7 @@ function internal(what) {
   return new Internal(`Keystart failed in a way it should not: ${what}. Please report it.`);
 }
 
-module.exports = {
+export {
   classes,
   invalidName,
   nameNotText,

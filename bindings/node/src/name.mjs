@@ -1,7 +1,5 @@
 // Names of secrets (contract §2): what a name is, and which names are near a misspelt one. Knows no store.
-'use strict';
-
-const errors = require('./errors.js');
+import * as errors from './errors.mjs';
 
 const NAME = /^\w[\w.-]*(?:\/\w[\w.-]*)*$/; // \w is ASCII; a count in it would make V8 compile it eight times over
 const MAX_SEGMENTS = 8;
@@ -58,4 +56,4 @@ function distance(a, b, most) {
   return above[b.length];
 }
 
-module.exports = { isName, checkName, nearestNames };
+export { isName, checkName, nearestNames };

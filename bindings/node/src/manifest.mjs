@@ -1,10 +1,8 @@
 // The manifest of one generation (contract §4): checks it and answers from it. Reads no file.
-'use strict';
-
-const { isUtf8 } = require('./node.js');
-const errors = require('./errors.js');
-const { isObject, member, parseJson } = require('./json.js');
-const { isName, nearestNames } = require('./name.js');
+import { isUtf8 } from './node.mjs';
+import * as errors from './errors.mjs';
+import { isObject, member, parseJson } from './json.mjs';
+import { isName, nearestNames } from './name.mjs';
 
 const FORMAT = 'keystart.manifest/1';
 const MAX_VALUE_BYTES = 1_048_576;
@@ -193,4 +191,4 @@ function wrong(generation, path) {
   return errors.manifestInvalid(generation, `${path} is missing or wrong`);
 }
 
-module.exports = { Manifest, parseManifest };
+export { Manifest, parseManifest };

@@ -1,13 +1,11 @@
-// The reader's interface (contract §7), for require and, through index.mjs, for import. How the store is read
+// The reader's interface (contract §7): as one object, which require gives, and which index.mjs takes apart for import. How the store is read
 // is told in store.js.
-'use strict';
-
-const { classes } = require('./errors.js');
-const { checkName } = require('./name.js');
-const { crypto } = require('./node.js');
-const { readOptions } = require('./options.js');
-const { PrivateKey, Secret } = require('./secret.js');
-const { Store } = require('./store.js');
+import { classes } from './errors.mjs';
+import { checkName } from './name.mjs';
+import { crypto } from './node.mjs';
+import { readOptions } from './options.mjs';
+import { PrivateKey, Secret } from './secret.mjs';
+import { Store } from './store.mjs';
 
 /** What a client and a snapshot have in common. They differ in what their source reads from. */
 class Reader {
@@ -117,7 +115,7 @@ function client() {
   return shared;
 }
 
-module.exports = {
+const keystart = {
   /** @param {string} name */
   get: (name) => client().get(name),
   /** @param {string} name */
@@ -140,7 +138,7 @@ module.exports = {
 };
 
 /** What keystart/testing needs and nobody else does: neither in the types nor enumerable, so no part of the interface. */
-Object.defineProperty(module.exports, Symbol.for('keystart.testing'), {
+Object.defineProperty(keystart, Symbol.for('keystart.testing'), {
   value: {
     checkName,
     /** @param {Keystart} [client] */
@@ -151,3 +149,5 @@ Object.defineProperty(module.exports, Symbol.for('keystart.testing'), {
     },
   },
 });
+
+export default keystart;

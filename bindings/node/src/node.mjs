@@ -1,7 +1,5 @@
 // Node's own modules. They are asked of `process` first, because a bundler leaves their `require` as it is, and in an ES
 // module there is none. Node before 20.16 and 22.3 cannot be asked so.
-'use strict';
-
 const fs = process.getBuiltinModule?.('node:fs') ?? require('node:fs');
 const { Buffer, isUtf8 } = process.getBuiltinModule?.('node:buffer') ?? require('node:buffer');
 
@@ -10,4 +8,4 @@ function crypto() {
   return process.getBuiltinModule?.('node:crypto') ?? require('node:crypto');
 }
 
-module.exports = { Buffer, crypto, fs, isUtf8 };
+export { Buffer, crypto, fs, isUtf8 };

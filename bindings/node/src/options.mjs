@@ -1,7 +1,5 @@
 // What a client is made of (contract 6.1): arguments first, then variables, then defaults. Opens nothing.
-'use strict';
-
-const errors = require('./errors.js');
+import * as errors from './errors.mjs';
 
 const DEFAULT_ROOT = '/tmp/keystart';
 const DEFAULT_TIMEOUT_MS = 9_000; // Lambda ends an Init after 10 s, and then the reason would never be printed
@@ -51,4 +49,4 @@ function readTimeout(given) {
   return Number(variable);
 }
 
-module.exports = { readOptions };
+export { readOptions };

@@ -1,7 +1,6 @@
 // Compiled, never run: the written types say what the source gives, no more and no less.
-'use strict';
-
-const source = require('../../src/index.js');
+import source from '../../src/keystart.mjs';
+import written from '../../src/testing.js';
 
 /** @typedef {typeof import('../../types/api.js')} Written */
 
@@ -12,6 +11,6 @@ const no_more = source;
 const no_less = {};
 
 /** @type {typeof import('../../types/testing.js')} */
-const testing = require('../../src/testing.js');
+const testing = written;
 
-module.exports = { no_more, no_less, testing };
+export { no_more, no_less, testing };

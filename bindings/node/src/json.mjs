@@ -1,7 +1,5 @@
 // JSON by contract 6.4, which is stricter than JSON.parse. Does not say why a text is refused: a reason
 // would quote the text, and the text may be a secret.
-'use strict';
-
 const MAX_DEPTH = 64;
 const NUMERIC = '0123456789.eE+-';
 
@@ -108,4 +106,4 @@ function member(object, name) {
   return Object.hasOwn(object, name) ? object[name] : undefined;
 }
 
-module.exports = { parseJson, isObject, member };
+export { parseJson, isObject, member };

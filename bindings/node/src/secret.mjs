@@ -1,9 +1,7 @@
 // A secret in memory: its bytes, and the objects that carry it and never show it. Reads no file.
-'use strict';
-
-const { Buffer, isUtf8 } = require('./node.js');
-const errors = require('./errors.js');
-const { parseJson } = require('./json.js');
+import { Buffer, isUtf8 } from './node.mjs';
+import * as errors from './errors.mjs';
+import { parseJson } from './json.mjs';
 
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 
@@ -18,7 +16,7 @@ class Value {
   /**
    * @param {string} name
    * @param {Buffer} bytes
-   * @param {import('./manifest.js').Manifest} manifest of the generation they were read from
+   * @param {import('./manifest.mjs').Manifest} manifest of the generation they were read from
    */
   constructor(name, bytes, manifest) {
     this.#name = name;
@@ -128,4 +126,4 @@ class PrivateKey extends Redacted {
   }
 }
 
-module.exports = { PrivateKey, Secret, Value };
+export { PrivateKey, Secret, Value };

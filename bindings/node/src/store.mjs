@@ -1,11 +1,9 @@
 // Reads the store by the steps of contract 6.2 and 6.3. Writes nothing and knows nothing of what callers want.
-'use strict';
-
-const { Buffer, fs, isUtf8 } = require('./node.js');
-const errors = require('./errors.js');
-const { isObject, member, parseJson } = require('./json.js');
-const { parseManifest } = require('./manifest.js');
-const { Value } = require('./secret.js');
+import { Buffer, fs, isUtf8 } from './node.mjs';
+import * as errors from './errors.mjs';
+import { isObject, member, parseJson } from './json.mjs';
+import { parseManifest } from './manifest.mjs';
+import { Value } from './secret.mjs';
 
 const MAX_DOCUMENT_BYTES = 1_048_576;
 const MAX_RESTARTS_WITHOUT_TIMEOUT = 100; // contract 6.2.7
@@ -406,4 +404,4 @@ function errnoOf(error) {
   throw errors.internal(error instanceof Error ? error.name : typeof error);
 }
 
-module.exports = { Store };
+export { Store };
