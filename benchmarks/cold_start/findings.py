@@ -11,7 +11,7 @@ import bench
 from cloud import Cloud
 from conditions import NotApplied
 from extensions import BOTO3, GO, ONE_FILE, PIP
-from inits import BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
+from inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
 from starts import Starts, invocations, measure, measure_latencies
 
 _Found = TypeVar("_Found")
@@ -87,7 +87,7 @@ def quick(folder: Path, cloud: Cloud) -> Findings:
 
 
 def _functions() -> list[Case]:
-    return [Case(language, variant) for language in LANGUAGES for variant in (BARE, OURS, SDK)]
+    return [Case(language, variant) for language in LANGUAGES for variant in (BARE, ATTACHED, OURS, SDK)]
 
 
 def _square(languages: Sequence[str]) -> list[Case]:

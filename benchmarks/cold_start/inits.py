@@ -18,9 +18,10 @@ from lambda_simulator.timeline import Kind
 from starts import progress
 
 LANGUAGES = ("python", "node", "ruby")
-BARE, OURS, SDK = "bare", "keystart", "sdk"
+# Without secrets; so, with the extension beside it; and with secrets, from Keystart or with AWS's SDK.
+BARE, ATTACHED, OURS, SDK = "bare", "attached", "keystart", "sdk"
 _SECONDS = 60.0  # for Init, and for the invocation
-_READ = {BARE: 0, OURS: 300, SDK: 300}  # bytes of secrets that a function answers with
+_READ = {BARE: 0, ATTACHED: 0, OURS: 300, SDK: 300}  # bytes of secrets that a function answers with
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,18 @@ class Case:
 
 @dataclass(frozen=True)
 class Init:
-    """One cold start, in milliseconds: Init, the runtime's part of it from its exec, and Init with an invocation."""
+    """One cold start, in milliseconds: Init, the runtime's part of it from its exec, and Init with an invocation.
+
+    `before` is what of Init was over when the runtime was started. Until the end of Init the runtime's main thread
+    `ran` on a CPU, and `waited` for one.
+    """
 
     whole: float
     runtime: float
     duration: float
+    before: float
+    ran: float
+    waited: float
 
 
 Inits = Mapping[Case, Sequence[Init]]
@@ -82,7 +90,9 @@ def _init(folder: Path, cloud: Cloud, case: Case) -> Init:
         group = stack.enter_context(limited(share_of(case.memory_mb))) if case.memory_mb else None
         environment = stack.enter_context(
             Environment(
-                extensions=[LAYER if LAYER.exists() else installed(folder)] if case.variant == OURS else [],
+                extensions=[LAYER if LAYER.exists() else installed(folder)]
+                if case.variant in (ATTACHED, OURS)
+                else [],
                 function=function,
                 memory_mb=case.memory_mb or 1769,
                 timeout=_SECONDS,
@@ -93,16 +103,27 @@ def _init(folder: Path, cloud: Cloud, case: Case) -> Init:
         if group:
             group.write_text(str(environment.launcher_pid))
         environment.init()
+        started = environment.timeline.first(Kind.RUNTIME_STARTED)
+        ran, waited = _scheduled(int(str(started.detail["pid"])))
         answer = environment.invoke().value
         if answer != _READ[case.variant]:
             raise RuntimeError(f"{case} answered {answer!r}: it did not read what it should")
         timeline = environment.timeline
         began = timeline.first(Kind.INIT_START).at_ns
         ended = timeline.first(Kind.INIT_END).at_ns
-        runtime = timeline.first(Kind.RUNTIME_NEXT).at_ns - timeline.first(Kind.RUNTIME_STARTED).at_ns
+        runtime = timeline.first(Kind.RUNTIME_NEXT).at_ns - started.at_ns
         answered = timeline.first(Kind.RUNTIME_RESPONSE).at_ns
         environment.shutdown()
-    return Init((ended - began) / 1e6, runtime / 1e6, (answered - began) / 1e6)
+    before = started.at_ns - began
+    return Init(
+        (ended - began) / 1e6, runtime / 1e6, (answered - began) / 1e6, before / 1e6, ran / 1e6, waited / 1e6
+    )
+
+
+def _scheduled(pid: int) -> tuple[int, int]:
+    """The nanoseconds that the main thread of a process was on a CPU, and that it waited for one."""
+    ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
+    return int(ran), int(waited)
 
 
 def _variables(cloud: Cloud) -> dict[str, str]:
@@ -126,7 +147,7 @@ def _task(folder: Path, case: Case) -> Path:
     if task.exists():
         return task
     apps = HERE / "apps" / case.language
-    shutil.copytree(apps / case.variant, task)
+    shutil.copytree(apps / (BARE if case.variant == ATTACHED else case.variant), task)
     if case.language == "node" and case.variant == OURS:
         (task / "node_modules").mkdir()
         (task / "node_modules/keystart").symlink_to(ROOT / "bindings/node")
