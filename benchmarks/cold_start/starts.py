@@ -10,10 +10,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from cloud import Cloud
@@ -21,7 +20,10 @@ from conditions import PERIOD_US, empty_page_cache, limited
 from extensions import PIP, CannotMeasure, Extension, extensions, store
 
 _PATIENCE = 60.0  # seconds for one start
-_REST = 5 * PERIOD_US / 1e6  # seconds
+_REST = 5 * PERIOD_US / 1e6  # seconds, in which what was taken from a share before comes back
+# A small process enters the cgroup and becomes the extension when it is told to: entering takes 20 ms, and this large
+# process would take more CPU for a fork inside than some extensions take to register.
+_READY = 'echo 0 > "$0"; read -r _; exec "$@"'
 
 
 @dataclass(frozen=True)
@@ -93,10 +95,6 @@ def _in_turn(
                 cloud.latency = latency / 1000
                 if cold:
                     empty_page_cache()
-                if group:
-                    time.sleep(
-                        _REST
-                    )  # so that no start has less CPU, or more, for what the one before it took
                 start = _start(folder, extension, cloud, group)
                 if run > 0:
                     starts[latency][name].append(start)
@@ -150,12 +148,20 @@ def _exec(
         **cloud.variables(),
         **extension.variables,
     }
-    # The one moment at which a process can enter a cgroup before it takes CPU is between fork and exec.
-    enter: Callable[[], object] | None = partial(group.write_text, "0") if group else None
+    ready: list[str | Path] = ["sh", "-c", _READY, group] if group else []
     began = time.monotonic()
     process = subprocess.Popen(
-        extension.command, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=enter
+        [*ready, *extension.command],
+        env=environment,
+        stdin=subprocess.PIPE if group else None,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    if process.stdin:
+        time.sleep(_REST)
+        began = time.monotonic()
+        process.stdin.write("\n")
+        process.stdin.close()
     return process, began
 
 
