@@ -109,7 +109,7 @@ def test_beside_a_budget_stands_what_of_it_the_interpreter_takes_by_itself() -> 
 def findings(limited: bool) -> Findings:
     """Made-up findings of a machine that allows every condition, or none."""
     starts: Starts = {name: [start(), start(), start()] for name in (GO, PIP, YAML, ORACLE, BOTO3)}
-    init = [Init(100, 60, 120)] * 10
+    init = [Init(100, 60, 120, 3, 50, 2)] * 10
     square: Inits = {Case(language, *one): init for language in LANGUAGES for one in (WITH, MORE, WITHOUT)}
     refused = NotApplied("cgroups cannot be written here")
     figures = [
