@@ -86,13 +86,12 @@ def measure_inits(
 
 def _init(folder: Path, cloud: Cloud, case: Case) -> Init:
     function = Function(BY_NAME[case.language](), _task(folder, case), env=_variables(cloud), name="function")
+    beside = [LAYER if LAYER.exists() else installed(folder)] if case.variant in (ATTACHED, OURS) else []
     with ExitStack() as stack:
         group = stack.enter_context(limited(share_of(case.memory_mb))) if case.memory_mb else None
         environment = stack.enter_context(
             Environment(
-                extensions=[LAYER if LAYER.exists() else installed(folder)]
-                if case.variant in (ATTACHED, OURS)
-                else [],
+                extensions=beside,
                 function=function,
                 memory_mb=case.memory_mb or 1769,
                 timeout=_SECONDS,

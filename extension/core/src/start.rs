@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::configuration::{Configuration, Start};
 use crate::fetch::{Prefetched, Sent, prefetch};
 use crate::lambda::{self, ApiError};
-use crate::task::{Task, runtime};
+use crate::task::Task;
 
 /// Where Lambda unpacks the function; it does not tell extensions another place.
 const TASK_ROOT: &str = "/var/task";
@@ -49,8 +49,7 @@ impl Begun {
             return begun;
         };
         let (tell, told) = channel();
-        let run = |runtime| Task::start("start", runtime, run(found, name.to_owned(), tell));
-        let fetch = runtime().and_then(run);
+        let fetch = Task::start("start", run(found, name.to_owned(), tell));
         // Nothing is told by a task that was not started, or that panicked; then `fetch` says so.
         begun.registered = told.recv().unwrap_or(None);
         if !matches!(begun.registered, Some(Err(_))) {

@@ -9,7 +9,7 @@ use std::thread;
 use keystart_core::error::{Error, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::{Errno, write};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 /// Something that is going on. Dropping it does not end it: the process does, or its own deadline.
 #[derive(Debug)]
@@ -19,9 +19,11 @@ pub struct Task<T> {
 }
 
 impl<T: Send + 'static> Task<T> {
-    /// Goes on with work in a runtime, which nothing else uses any more.
-    pub fn start(name: &str, runtime: Runtime, work: impl Future<Output = T> + Send + 'static) -> Result<Self> {
+    /// Starts the work.
+    pub fn start(name: &str, work: impl Future<Output = T> + Send + 'static) -> Result<Self> {
         let refused = |what: &str| Error::internal(&format!("no thread for {name}: {what}"));
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| refused(&error.kind().to_string()))?;
         let Self { done, result } = Self::new(0, None)?;
         let (told, given) = (Arc::clone(&done), Arc::clone(&result));
         let run = move || {
@@ -63,12 +65,6 @@ impl<T: Send + 'static> Task<T> {
     }
 }
 
-/// What drives a task: one thread at a time, and no more.
-pub fn runtime() -> Result<Runtime> {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| Error::internal(&format!("no runtime for a task: {}", error.kind())))
-}
-
 /// Locks also what a thread left behind that panicked: it is replaced as a whole, or only read.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -89,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_task_gives_its_result_once() {
-        for task in [Task::start("test", runtime().unwrap(), async { 7 }).unwrap(), Task::over(7).unwrap()] {
+        for task in [Task::start("test", async { 7 }).unwrap(), Task::over(7).unwrap()] {
             assert_eq!(task.wait().unwrap(), Some(7));
             assert!(task.wait().is_err());
         }
@@ -97,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_task_that_panics_ends() {
-        let task: Task<()> = Task::start("test", runtime().unwrap(), async { panic!("on purpose") }).unwrap();
+        let task: Task<()> = Task::start("test", async { panic!("on purpose") }).unwrap();
         assert!(task.wait().is_err());
     }
 }
