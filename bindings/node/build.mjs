@@ -1,9 +1,10 @@
 // Writes dist/, which is what the package gives: the sources as one file and in one scope, because each file that Node
 // finds, opens and compiles makes a cold start longer, and so does each function around one, which V8 goes over twice. It is
 // not minified: Node prints the line that threw.
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import keystart from './src/keystart.mjs';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 
@@ -20,16 +21,22 @@ const { outputFiles } = await build({
 });
 put('index.js', outputFiles[0].text);
 
-// dist/index.mjs is for bundlers, which follow its import. Node itself takes the other one, because before it imports a
-// file that is no ES module it loads a lexer that looks for what that exports.
-const importSide = readFileSync(`${folder}src/index.mjs`, 'utf8');
-const source = "import keystart from './keystart.mjs';\n";
-const followed = "import keystart from './index.js';\n";
-const direct =
-  "import { createRequire } from 'node:module';\nconst keystart = createRequire(import.meta.url)('./index.js');\n";
-if (!importSide.includes(source)) throw new Error(`src/index.mjs does not hold this line: ${source}`);
-put('index.mjs', importSide.replace(source, followed));
-put('index.node.mjs', importSide.replace(source, direct));
+// index.mjs is for bundlers, which follow its import. Node itself takes the other one, because before it imports a file that
+// is no ES module it loads a lexer that looks for what that exports.
+const names = Object.keys(keystart).map((name) => `  ${name},\n`);
+const given = `
+export default keystart;
+export const {
+${names.join('')}} = keystart;
+`;
+const why = `// The import side. It holds nothing of its own, so that import and require share one default client and one set of
+// error classes.
+`;
+put('index.mjs', `${why}import keystart from './index.js';\n${given}`);
+put(
+  'index.node.mjs',
+  `${why}import { createRequire } from 'node:module';\nconst keystart = createRequire(import.meta.url)('./index.js');\n${given}`,
+);
 
 /**
  * Puts a file into dist/ whole or not at all: tests that run meanwhile load it.

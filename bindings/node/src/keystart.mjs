@@ -1,5 +1,5 @@
-// The reader's interface (contract §7): as one object, which require gives, and which index.mjs takes apart for import. How the store is read
-// is told in store.js.
+// The reader's interface (contract §7): as one object, which require gives, and which import gives taken apart too. How the
+// store is read is told in store.mjs.
 import { classes } from './errors.mjs';
 import { checkName } from './name.mjs';
 import { crypto } from './node.mjs';

@@ -5,7 +5,9 @@ import { spawn } from 'node:child_process';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
-import { Keystart, KeystartError } from '../../../bindings/node/src/index.mjs';
+import keystart from '../../../bindings/node/src/keystart.mjs';
+
+const { Keystart, KeystartError } = keystart;
 
 const NAMES = ['json', 'text', 'tiny', 'tls/cert', 'tls/key'];
 

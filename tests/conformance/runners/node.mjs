@@ -2,7 +2,9 @@
 
 import { createSecureContext } from 'node:tls';
 
-import { Keystart, KeystartError, SecretNotText } from '../../../bindings/node/src/index.mjs';
+import keystart from '../../../bindings/node/src/keystart.mjs';
+
+const { Keystart, KeystartError, SecretNotText } = keystart;
 
 /** @typedef {import('../../../bindings/node/types/api.js').Reader} Reader */
 
