@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import shlex
 import shutil
 import statistics
@@ -158,7 +159,8 @@ def _exec(
         text=True,
     )
     if process.stdin:
-        time.sleep(_REST)
+        # At any moment of a period: the one before ended early in one, as who waits for a share does.
+        time.sleep(_REST + random.random() * PERIOD_US / 1e6)  # noqa: S311 nothing is kept secret by it
         began = time.monotonic()
         process.stdin.write("\n")
         process.stdin.close()

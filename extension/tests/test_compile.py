@@ -115,7 +115,7 @@ PAIRS = st.lists(st.builds("{}={}".format, NAMES, IDS), max_size=3).map(",".join
 
 def read_by_core(text: str, *, inline: bool) -> dict[str, Any] | None:
     data = text.encode(errors="surrogatepass")
-    plan = core.give_bytes(core.lib.keystart_plan_read, data, len(data), int(inline))
+    plan = core.give_text(core.lib.keystart_plan_read, data, len(data), int(inline))
     return json.loads(plan) if plan else None
 
 

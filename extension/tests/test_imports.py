@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
+from keystart_extension import __version__
 
 from .conftest import Cloud, Environment, Launcher, Serve
 from .stubs import Answer, Lambda, Request, secret
@@ -22,15 +25,6 @@ BEFORE = [
 ]
 BEFORE += ["keystart_extension._native"]
 MEANWHILE = {
-    *(
-        "keystart",
-        "keystart.core",
-        "keystart.errors",
-        "keystart.secret",
-        "keystart.store",
-        "keystart.version",
-    ),
-    *("keystart._native", "keystart._native.ffi"),
     *(
         f"keystart_extension.{name}"
         for name in ("core", "extensions_api", "fetched", "log", "process", "publish", "start", "store")
@@ -74,15 +68,15 @@ def test_a_start_loads_nothing_that_it_does_not_need(
 def test_what_the_process_needs_next_is_loaded_while_the_store_answers(
     launch: Launcher, lambda_api: Lambda, serve: Serve
 ) -> None:
-    started: list[int] = []
+    started: list[Imports] = []
     loaded: list[bool] = []
 
     def answer(_: Request) -> Answer:
-        loaded.append(until_loaded(started))
+        loaded.append(until(lambda: bool(started) and set(started[0].until_now()) >= MEANWHILE))
         return secret("x")
 
     serve(answer)
-    started.append(launch(lambda_api, {"db": "prod/db"}).process.pid)
+    started.append(Imports(launch(lambda_api, {"db": "prod/db"}, PYTHONPROFILEIMPORTTIME="1").process))
     lambda_api.wait_for("/event/next")
     assert loaded == [True]
 
@@ -93,24 +87,51 @@ def test_it_is_not_loaded_before_the_secrets_are_asked_for_unless_that_takes_lon
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{store.getsockname()[1]}")
-        pid = launch(lambda_api, {"db": "prod/db"}).process.pid
+        imports = Imports(launch(lambda_api, {"db": "prod/db"}, PYTHONPROFILEIMPORTTIME="1").process)
         connection, _ = store.accept()
         with connection:
             assert connection.recv(1), "the process begins with TLS, and hears nothing"
-            assert not is_loaded(pid)
-            assert until_loaded([pid])
+            loaded = imports.until_now()
+            assert BEFORE[-1] in loaded
+            assert not set(loaded) & MEANWHILE
+            assert until(lambda: set(imports.until_now()) >= MEANWHILE)
 
 
-def is_loaded(pid: int) -> bool:
-    """Whether a process has loaded the reader's library, as what comes after the core's begin does."""
-    return "/keystart/_native/" in Path(f"/proc/{pid}/maps").read_text()
+def test_a_library_of_another_version_is_refused_with_the_cure() -> None:
+    code = """
+import keystart_extension
+keystart_extension.__version__ = "9.9.9"
+import keystart_extension.core
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.endswith(
+        f"ImportError: keystart-extension 9.9.9 found its core library in version {__version__}. "
+        "Install the package again: pip install --force-reinstall keystart-extension\n"
+    )
 
 
-def until_loaded(started: list[int]) -> bool:
-    """Waits for a process, and until it has."""
-    until = time.monotonic() + 20  # seconds; only a test that fails waits for so long
-    while time.monotonic() < until:
-        if started and is_loaded(started[0]):
+class Imports:
+    """What a process has loaded, as it tells on its standard error while it goes on."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        self._fd = process.stderr.fileno()
+        self._told = b""
+        os.set_blocking(self._fd, False)
+
+    def until_now(self) -> list[str]:
+        with contextlib.suppress(BlockingIOError):
+            while told := os.read(self._fd, 65_536):
+                self._told += told
+        return imported(self._told.decode())
+
+
+def until(is_so: Callable[[], bool]) -> bool:
+    """Waits until something is so, and says whether it came to be."""
+    end = time.monotonic() + 20  # seconds; only a test that fails waits for so long
+    while time.monotonic() < end:
+        if is_so():
             return True
         time.sleep(0.001)
     return False

@@ -16,9 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from keystart.core import text
-from keystart.errors import StoreUnwritable
 from keystart_extension import core, links
+from keystart_extension.core import CoreError, text
 from keystart_extension.log import Log
 from keystart_extension.plan import Link, Plan
 from keystart_extension.process import Process
@@ -488,7 +487,7 @@ def test_a_store_that_cannot_be_wiped_is_told_and_the_links_go_all_the_same(
     links.make(plan, writer.root)
 
     def stop(_: Writer) -> None:
-        raise StoreUnwritable("EIO at current.")
+        raise CoreError("store_unwritable", "EIO at current.")
 
     monkeypatch.setattr(Writer, "stop", stop)
     assert not wipe(writer, plan, Log())

@@ -196,9 +196,8 @@ def _compile(arguments: argparse.Namespace) -> int:
 
 
 def _pull(arguments: argparse.Namespace) -> int:
-    from keystart import KeystartError
-
     from .configuration import ConfigurationError
+    from .core import CoreError
     from .log import Log
     from .publish import Failed, give_up, publish, wipe
     from .sources import WITHOUT_BOTO3
@@ -213,7 +212,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     try:
         plan = _plan(arguments.configuration)
         writer = Writer.open(arguments.root)
-    except (ConfigurationError, KeystartError) as error:
+    except (ConfigurationError, CoreError) as error:
         return _fail(str(error))
     log.info(f"fetching {len(plan.entries)} entries of {plan.source_file}")
     try:

@@ -1,22 +1,65 @@
-"""Is the extension's own core: the store's writer, AWS's SDK and the Extensions API in one library."""
+"""Is the extension's own core: the store's writer, AWS's SDK and the Extensions API in one library.
+
+It is called from here and not through the reader's package: that is a library more, and a tenth of a start's CPU.
+"""
 
 from __future__ import annotations
 
-from keystart.core import Library
-
-from . import _native
+from . import __version__, _native
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
-_library = Library(_native, "keystart-extension")
-ffi, lib = _library.ffi, _library.lib
-call, give_bytes = _library.call, _library.give_bytes
+# cffi gives a library that no type checker can look into.
+ffi: Any = _native.ffi
+lib: Any = _native.lib
+
+
+class CoreError(Exception):
+    """The core refused a call: `code` is the word of contract §8, the message a sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
 
 
 class ApiError(Exception):
     """Lambda's Extensions API could not be reached or refused a call; the message is a sentence."""
+
+
+def call(function: Callable[..., int], *arguments: Any) -> None:
+    """Calls a function of the core, and raises `CoreError` where it refuses."""
+    err = ffi.new("keystart_error **")
+    if function(*arguments, err):
+        error = err[0]
+        try:
+            code = bytes(ffi.buffer(error.code_name, error.code_name_len)).decode()
+            message = bytes(ffi.buffer(error.message, error.message_len)).decode()
+        finally:
+            lib.keystart_error_free(error)
+        raise CoreError(code, message)
+
+
+def give_text(function: Callable[..., int], *arguments: Any) -> str:
+    """Calls a function whose last output is `keystart_bytes` that hold text."""
+    out = ffi.new("keystart_bytes *")
+    call(function, *arguments, out)
+    try:
+        return bytes(ffi.buffer(out.data, out.len)).decode()
+    finally:
+        lib.keystart_bytes_free(out)
+
+
+def text(value: str) -> tuple[bytes, int]:
+    """Gives text as pointer and length; a lone surrogate is told as U+FFFD (contract 8.3)."""
+    try:
+        data = value.encode()
+    except UnicodeEncodeError:
+        data = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    return data, len(data)
 
 
 class Task:
@@ -35,8 +78,15 @@ class Task:
     def wait(self) -> str:
         """Waits for the end and gives what it told, once. Handlers of signals run meanwhile. Raises ApiError."""
         refused = ffi.new("uint32_t *")
-        while not (told := give_bytes(lib.keystart_task_wait, self.handle, refused).decode()):
+        while not (told := give_text(lib.keystart_task_wait, self.handle, refused)):
             pass  # a signal came: Python has run its handler before it is here again
         if refused[0]:
             raise ApiError(told)
         return told
+
+
+if (_found := give_text(lib.keystart_version_read)) != __version__:
+    raise ImportError(
+        f"keystart-extension {__version__} found its core library in version {_found}. "
+        "Install the package again: pip install --force-reinstall keystart-extension"
+    )

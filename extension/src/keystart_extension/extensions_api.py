@@ -5,9 +5,7 @@ Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.htm
 
 from __future__ import annotations
 
-from keystart.core import text
-
-from .core import ApiError, Task, lib
+from .core import ApiError, Task, lib, text
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:

@@ -11,9 +11,7 @@ from __future__ import annotations
 import os
 import time
 
-from keystart.errors import KeystartError
-
-from .core import ApiError
+from .core import ApiError, CoreError
 from .extensions_api import ExtensionsApi
 from .log import Log
 from .publish import Failed, give_up, publish, wipe
@@ -100,7 +98,7 @@ class Process:
     def _start(self) -> None:
         try:
             begun = Begun()
-        except KeystartError as error:
+        except CoreError as error:
             raise Failed("Extension.StoreUnusable", error.message) from None
         self._writer = begun.writer
         # One that came meanwhile is answered now.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from keystart.errors import KeystartError, ManifestTooLarge, NameConflict, ValueTooLarge
-
+from .core import CoreError
 from .store import Draft
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     Fetch = Callable[[], Fetched]
 
 # Refused by the core, but not because of the store: what was fetched does not fit into one.
-_ABOUT_SECRETS = (ManifestTooLarge, NameConflict, ValueTooLarge)
+_ABOUT_SECRETS = ("manifest_too_large", "name_conflict", "value_too_large")
 
 
 class Failed(Exception):
@@ -59,10 +58,9 @@ def publish(plan: Plan | None, writer: Writer, log: Log, fetch: Fetch, began: fl
         for name, why in fetched.optional.items():
             draft.mark(name, why)
         generation = writer.publish(draft)
-    except _ABOUT_SECRETS as error:
-        raise Failed("Extension.SecretsUnavailable", error.message) from None
-    except KeystartError as error:
-        raise Failed("Extension.StoreUnusable", error.message) from None
+    except CoreError as error:
+        about = "SecretsUnavailable" if error.code in _ABOUT_SECRETS else "StoreUnusable"
+        raise Failed(f"Extension.{about}", error.message) from None
     took = (time.monotonic() - began) * 1000
     log.info(f"published {fetched.count} secrets as generation {generation} in {took:.0f} ms")
 
@@ -71,7 +69,7 @@ def give_up(failed: Failed, writer: Writer, plan: Plan | None, log: Log) -> None
     """Tells the readers why there will be no secrets, so that none waits for nothing."""
     try:
         writer.fail(failed.message, failed.failures)
-    except KeystartError as error:
+    except CoreError as error:
         log.error(str(error))
     _remove_links(plan, writer.root, log)
 
@@ -81,7 +79,7 @@ def wipe(writer: Writer, plan: Plan | None, log: Log) -> bool:
     try:
         writer.stop()
         stopped = True
-    except KeystartError as error:
+    except CoreError as error:
         log.error(f"The secrets could not be removed: {error}")
         stopped = False
     return _remove_links(plan, writer.root, log) and stopped

@@ -15,7 +15,7 @@ class Begun:
     """What goes on: the writer; the task of registering and that of the fetch, each None where it waits for Python.
 
     Both do where the core does not read the configuration by itself; the first one also with `start: before`, the
-    second one when registering failed. Raises the `KeystartError` that the store gave.
+    second one when registering failed. Raises the `CoreError` that the store gave.
     """
 
     def __init__(self) -> None:

@@ -5,11 +5,10 @@ The rules of contract §5 are in core/src/publish.rs; here they are only called.
 
 from __future__ import annotations
 
-from keystart.core import root as root_argument
-from keystart.core import text, variable
+import os
 
 from . import __version__, core
-from .core import ffi, lib
+from .core import ffi, lib, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,11 +22,11 @@ _WRITER = "keystart-extension"
 
 
 class Writer:
-    """The one writer of a store, by its handle, until it is no longer referred to. Its errors are `KeystartError`s."""
+    """The one writer of a store, by its handle, until it is no longer referred to. Its errors are `CoreError`s."""
 
     def __init__(self, handle: Any) -> None:
         self._writer = ffi.gc(handle, lib.keystart_writer_free)
-        self.root = core.give_bytes(lib.keystart_writer_root, self._writer).decode()
+        self.root = core.give_text(lib.keystart_writer_root, self._writer)
 
     @classmethod
     def open(cls, root: str | None = None) -> Writer:
@@ -35,8 +34,8 @@ class Writer:
         out = ffi.new("keystart_writer **")
         core.call(
             lib.keystart_writer_open,
-            *root_argument(root),
-            *variable("KEYSTART_DIR"),
+            *_folder(root),
+            *_folder(os.environ.get("KEYSTART_DIR")),
             *text(_WRITER),
             *text(__version__),
             out,
@@ -96,6 +95,13 @@ class Draft:
     def mark(self, name: str, why: Unavailable) -> None:
         """Says why an optional secret is not there."""
         core.call(lib.keystart_draft_mark, self.handle, *text(name), *text(why.code), *text(why.message))
+
+
+def _folder(path: str | None) -> tuple[Any, int]:
+    if path is None:
+        return ffi.NULL, 0
+    data = os.fsencode(path)
+    return data, len(data)
 
 
 def as_json(value: Any) -> tuple[Any, int]:

@@ -16,61 +16,33 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Library:
-    """A library that holds the core, as maturin's cffi bindings give it: this package's own, or the extension's."""
-
-    def __init__(self, native: Any, package: str) -> None:
-        # cffi gives a library that no type checker can look into.
-        self.ffi: Any = native.ffi
-        self.lib: Any = native.lib
-        # Looked up once: ffi.new is faster with a type than with its name.
-        self._bytes = self.ffi.typeof("keystart_bytes *")
-        self._error = self.ffi.typeof("keystart_error **")
-        self._check_version(package)
-
-    def call(self, function: Callable[..., int], *arguments: Any) -> None:
-        """Calls a function of the core and raises the exception of its code."""
-        err = self.ffi.new(self._error)
-        number = function(*arguments, err)
-        if number:
-            raise self._raised(number, err[0])
-
-    def give_bytes(self, function: Callable[..., int], *arguments: Any) -> bytes:
-        """Calls a function whose last output is `keystart_bytes`; the core's own copy is zeroed at once."""
-        out, err = self.ffi.new(self._bytes), self.ffi.new(self._error)
-        number = function(*arguments, out, err)
-        if number:
-            raise self._raised(number, err[0])
-        try:
-            return bytes(self.ffi.buffer(out.data, out.len))
-        finally:
-            self.lib.keystart_bytes_free(out)
-
-    def _raised(self, number: int, error: Any) -> errors.KeystartError:
-        try:
-            message = self._decode(error.message, error.message_len)
-            secret = None if error.secret == NULL else self._decode(error.secret, error.secret_len)
-        finally:
-            self.lib.keystart_error_free(error)
-        return errors.BY_NUMBER[number](message, secret)
-
-    def _decode(self, data: Any, length: int) -> str:
-        return bytes(self.ffi.buffer(data, length)).decode()
-
-    def _check_version(self, package: str) -> None:
-        """Refuses a library of another build than this package."""
-        found = self.give_bytes(self.lib.keystart_version_read).decode()
-        if found != __version__:
-            raise ImportError(
-                f"{package} {__version__} found its core library in version {found}. "
-                f"Install the package again: pip install --force-reinstall {package}"
-            )
+# cffi gives a library that no type checker can look into.
+ffi: Any = _native.ffi
+lib: Any = _native.lib
+NULL = ffi.NULL
+# Looked up once: ffi.new is faster with a type than with its name.
+_BYTES = ffi.typeof("keystart_bytes *")
+_ERROR = ffi.typeof("keystart_error **")
 
 
-NULL = _native.ffi.NULL
-_own = Library(_native, "keystart")
-ffi, lib = _own.ffi, _own.lib
-call, give_bytes = _own.call, _own.give_bytes
+def call(function: Callable[..., int], *arguments: Any) -> None:
+    """Calls a function of the core and raises the exception of its code."""
+    err = ffi.new(_ERROR)
+    number = function(*arguments, err)
+    if number:
+        raise _raised(number, err[0])
+
+
+def give_bytes(function: Callable[..., int], *arguments: Any) -> bytes:
+    """Calls a function whose last output is `keystart_bytes`; the core's own copy is zeroed at once."""
+    out, err = ffi.new(_BYTES), ffi.new(_ERROR)
+    number = function(*arguments, out, err)
+    if number:
+        raise _raised(number, err[0])
+    try:
+        return bytes(ffi.buffer(out.data, out.len))
+    finally:
+        lib.keystart_bytes_free(out)
 
 
 def give_store(function: Callable[..., int], *arguments: Any) -> Any:
@@ -122,9 +94,29 @@ def variable(name: str) -> tuple[Any, int]:
     return (NULL, 0) if value is None else (value, len(value))
 
 
+def _raised(number: int, error: Any) -> errors.KeystartError:
+    try:
+        message = _decode(error.message, error.message_len)
+        secret = None if error.secret == NULL else _decode(error.secret, error.secret_len)
+    finally:
+        lib.keystart_error_free(error)
+    return errors.BY_NUMBER[number](message, secret)
+
+
+def _decode(data: Any, length: int) -> str:
+    return bytes(ffi.buffer(data, length)).decode()
+
+
 def _encode(value: str) -> bytes:
     """Encodes text; a lone surrogate is told as U+FFFD (contract 8.3)."""
     try:
         return value.encode()
     except UnicodeEncodeError:
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+if (_found := give_bytes(lib.keystart_version_read).decode()) != __version__:
+    raise ImportError(
+        f"keystart {__version__} found its core library in version {_found}. "
+        "Install the package again: pip install --force-reinstall keystart"
+    )
