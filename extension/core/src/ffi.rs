@@ -138,7 +138,7 @@ pub unsafe extern "C" fn keystart_fetch_start(
             let plan = Plan::parse(required(plan, plan_len, "plan")?)
                 .map_err(|member| Error::internal(&format!("the plan has a wrong {member}")))?;
             let fetch = async move { Ok(prefetch(&plan, &Sent::new()).await) };
-            let task = Task::start("fetch", fetch)?;
+            let task = Task::start(fetch)?;
             out.put(give(keystart_task::new(Work::Fetch(task))));
             Ok(())
         })
@@ -272,7 +272,7 @@ pub unsafe extern "C" fn keystart_draft_take(
 fn call(
     work: impl Future<Output = std::result::Result<String, ApiError>> + Send + 'static,
 ) -> Result<*mut keystart_task> {
-    Ok(give(keystart_task::new(Work::Call(Task::start("lambda", work)?))))
+    Ok(give(keystart_task::new(Work::Call(Task::start(work)?))))
 }
 
 /// What a task tells that is over: its text, or the sentence that says why it failed.

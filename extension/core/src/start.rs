@@ -49,7 +49,7 @@ impl Begun {
             return begun;
         };
         let (tell, told) = channel();
-        let fetch = Task::start("start", run(found, name.to_owned(), tell));
+        let fetch = Task::start(run(found, name.to_owned(), tell));
         // Nothing is told by a task that was not started, or that panicked; then `fetch` says so.
         begun.registered = told.recv().unwrap_or(None);
         if !matches!(begun.registered, Some(Err(_))) {

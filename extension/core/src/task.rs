@@ -1,15 +1,15 @@
-//! Work on a thread of its own, and waiting for it in a way that a signal interrupts.
+//! Work on a thread of the core, and waiting for it in a way that a signal interrupts.
 //!
 //! Python runs the handlers of signals between two of its instructions, and so never while it is inside a call of C.
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::{future, io, thread};
 
 use keystart_core::error::{Error, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::{Errno, write};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 
 /// Something that is going on. Dropping it does not end it: the process does, or its own deadline.
 #[derive(Debug)]
@@ -20,24 +20,15 @@ pub struct Task<T> {
 
 impl<T: Send + 'static> Task<T> {
     /// Starts the work.
-    pub fn start(name: &str, work: impl Future<Output = T> + Send + 'static) -> Result<Self> {
-        let refused = |what: &str| Error::internal(&format!("no thread for {name}: {what}"));
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| refused(&error.kind().to_string()))?;
+    pub fn start(work: impl Future<Output = T> + Send + 'static) -> Result<Self> {
         let Self { done, result } = Self::new(0, None)?;
         let (told, given) = (Arc::clone(&done), Arc::clone(&result));
-        let run = move || {
+        runtime()?.spawn(async move {
             // Tells that it is over also when the work panics; then there is no result.
             let _bell = Bell(told);
-            let value = runtime.block_on(work);
-            // A lookup of a name that hangs has a thread of its own, which nobody waits for.
-            runtime.shutdown_background();
+            let value = work.await;
             *lock(&given) = Some(value);
-        };
-        thread::Builder::new()
-            .name(format!("keystart-{name}"))
-            .spawn(run)
-            .map_err(|error| refused(&error.kind().to_string()))?;
+        });
         Ok(Self { done, result })
     }
 
@@ -65,6 +56,23 @@ impl<T: Send + 'static> Task<T> {
     }
 }
 
+/// The one runtime of this process, on a thread that runs as long as it does: each work of its own would take a tenth of a
+/// millisecond more to begin. A lookup of a name that hangs has a thread of its own, which nobody waits for.
+fn runtime() -> Result<Handle> {
+    static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
+    let refused = |error: io::Error| Error::internal(&format!("no thread for the core: {}", error.kind()));
+    let mut known = lock(&RUNTIME);
+    if let Some(handle) = &*known {
+        return Ok(handle.clone());
+    }
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(refused)?;
+    let handle = runtime.handle().clone();
+    let run = move || runtime.block_on(future::pending::<()>());
+    thread::Builder::new().name("keystart-core".to_owned()).spawn(run).map_err(refused)?;
+    *known = Some(handle.clone());
+    Ok(handle)
+}
+
 /// Locks also what a thread left behind that panicked: it is replaced as a whole, or only read.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_task_gives_its_result_once() {
-        for task in [Task::start("test", async { 7 }).unwrap(), Task::over(7).unwrap()] {
+        for task in [Task::start(async { 7 }).unwrap(), Task::over(7).unwrap()] {
             assert_eq!(task.wait().unwrap(), Some(7));
             assert!(task.wait().is_err());
         }
@@ -93,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_task_that_panics_ends() {
-        let task: Task<()> = Task::start("test", async { panic!("on purpose") }).unwrap();
+        let task: Task<()> = Task::start(async { panic!("on purpose") }).unwrap();
         assert!(task.wait().is_err());
     }
 }
