@@ -369,7 +369,7 @@ class Launcher:
         if isinstance(secrets, str):
             file, text = self._folder / "keystart.yaml", secrets
         else:
-            # What is JSON is YAML too; only the name of the file says who reads it, the core or Python.
+            # What is JSON is YAML too, but none that the core reads; so the file's name says who does, it or Python.
             file = self._folder / f"keystart.{self._form}"
             text = json.dumps({"version": 1, "start": start, "secrets": secrets})
         file.write_text(text)

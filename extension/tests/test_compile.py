@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +113,13 @@ DOCUMENTS = st.builds(
 PAIRS = st.lists(st.builds("{}={}".format, NAMES, IDS), max_size=3).map(",".join)
 
 
-def read_by_core(text: str, *, inline: bool) -> dict[str, Any] | None:
+# What the core is asked to read: the forms of keystart_plan_read.
+JSON, YAML, INLINE = range(3)
+
+
+def read_by_core(text: str, form: int) -> dict[str, Any] | None:
     data = text.encode(errors="surrogatepass")
-    plan = core.give_text(core.lib.keystart_plan_read, data, len(data), int(inline))
+    plan = core.give_text(core.lib.keystart_plan_read, data, len(data), form)
     return json.loads(plan) if plan else None
 
 
@@ -139,25 +143,202 @@ def outcome(read: Callable[[], Plan]) -> dict[str, Any] | str:
 def test_what_the_core_reads_of_a_file_is_what_python_reads(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keystart.json"
     path.write_bytes(text.encode(errors="surrogatepass"))
-    assert read_by_core(text, inline=False) in (None, outcome(lambda: load_file(path, {})))
+    assert read_by_core(text, JSON) in (None, outcome(lambda: load_file(path, {})))
+
+
+# Plain and quoted text, and what looks like it to some reader only.
+SCALARS = st.sampled_from(
+    [
+        *GOOD_IDS,
+        *(f'"{id}"' for id in BAD_IDS),
+        *(
+            "db",
+            "no",
+            "N",
+            "on",
+            "true",
+            "'true'",
+            "null",
+            "Null",
+            "~",
+            "1",
+            "0123",
+            "1e3",
+            "1_0",
+            "12:30:45",
+            "8s",
+            "9m",
+            "5ms",
+        ),
+        *(
+            "2024-01-01",
+            ".inf",
+            ".5",
+            "0x1F",
+            "0o7",
+            "<<",
+            "=",
+            "a b",
+            "a:",
+            "a: b",
+            "a #b",
+            "a#b",
+            "'a#b'",
+            "'it''s'",
+            '"a\\tb"',
+        ),
+        *(
+            "'a\\b'",
+            "'\"'",
+            '"',
+            "'",
+            '""',
+            "&a",
+            "*a",
+            "!a",
+            "|",
+            ">",
+            "{a: b}",
+            "[a]",
+            "- a",
+            "-a",
+            "? a",
+            "@a",
+            "`a",
+            "%a",
+        ),
+        *(
+            "é",
+            "a\tb",
+            "---",
+            "...",
+            "#a",
+            "",
+            "overlap",
+            "before",
+            "eu-west-1",
+            "none",
+            "init",
+            "prod/db,",
+            "password",
+            VERSION,
+        ),
+        *("/prod/", "arn:aws:iam::123456789012:role/reader", "DB_PASSWORD", "AWSPREVIOUS"),
+    ]
+)
+KEYS = st.sampled_from(
+    [
+        *("version", "start", "deadline", "region", "batch", "env_overwrite", "ttl", "snapstart", "secrets"),
+        *(
+            "secret",
+            "parameter",
+            "parameters",
+            "field",
+            "expand",
+            "stage",
+            "version_id",
+            "role",
+            "optional",
+            "env",
+        ),
+        *("db", "db/x", "tls", "a.b", "no", "1", "'db'", '"x"', ".db", "<<", "a b", "é", "- db", "? db", ""),
+    ]
+)
+INDENTS = st.sampled_from(["", "  ", "    ", " ", "\t"])
+BETWEEN = st.sampled_from([": ", ":", ":  ", " : ", ": \t"])
+BEHIND = st.sampled_from(["", " ", " # why", "#", "\r", "\n", "\n# why", "\n      # why", "\n  \n"])
+
+
+def as_yaml(document: Mapping[str, Any], indent: str = "") -> list[str]:
+    """The document in YAML's own form, each text without quotes."""
+    lines: list[str] = []
+    for key, value in document.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{key}:", *as_yaml(value, f"{indent}  ")]
+        else:
+            lines.append(f"{indent}{key}: {value if isinstance(value, str) else json.dumps(value)}")
+    return lines
+
+
+@st.composite
+def yaml_documents(draw: st.DrawFn) -> str:
+    """A document in YAML's own form, in which up to two lines are replaced by another, or follow one."""
+    secrets = st.dictionaries(
+        st.sampled_from(["db", "tls", "a/b"]), st.sampled_from(GOOD_IDS) | SOUND, min_size=1
+    )
+    settings = draw(st.sampled_from([{}, {"start": "before", "region": "eu-west-1"}]) | SETTINGS)
+    lines = as_yaml({"version": 1, **settings, "secrets": draw(secrets | SECRETS)})
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(lines)))
+        another = "".join(draw(st.tuples(INDENTS, KEYS, BETWEEN, SCALARS, BEHIND)))
+        lines[at : at + draw(st.integers(0, 1))] = [another]
+    return "\n".join(lines)
+
+
+@SHARED_FOLDER
+@given(text=yaml_documents() | TEXTS)
+def test_what_the_core_reads_of_yaml_is_what_python_reads(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "keystart.yaml"
+    path.write_bytes(text.encode(errors="surrogatepass"))
+    assert read_by_core(text, YAML) in (None, outcome(lambda: load_file(path, {})))
+
+
+@SHARED_FOLDER
+@given(value=SCALARS, behind=BEHIND)
+@pytest.mark.parametrize(
+    "line", ["{}: prod/db", "db: {}", "db:\n    secret: prod/db\n    field: {}", "db:\n    parameter: {}"]
+)
+def test_what_the_core_reads_of_a_scalar_in_yaml_is_what_python_reads(
+    tmp_path: Path, line: str, value: str, behind: str
+) -> None:
+    path = tmp_path / "keystart.yaml"
+    path.write_text(text := f"version: 1\nsecrets:\n  {line.format(value)}{behind}\n")
+    assert read_by_core(text, YAML) in (None, outcome(lambda: load_file(path, {})))
 
 
 @given(text=(SECRETS.map(json.dumps) | PAIRS | TEXTS).filter(bool))
 def test_what_the_core_reads_of_the_variable_is_what_python_reads(text: str) -> None:
-    assert read_by_core(text, inline=True) in (None, outcome(lambda: load({"KEYSTART_SECRETS": text})))
+    assert read_by_core(text, INLINE) in (None, outcome(lambda: load({"KEYSTART_SECRETS": text})))
+
+
+PLAIN = f"""
+# The keys of this function.
+version: 1
+start: before   # the files are read at import
+deadline: 9s
+secrets:
+  db: prod/db
+
+  tls:
+      secret: "{ARN}"
+      expand: true
+   # not where the lines around it begin
+  stripe/key:
+    secret: 'prod/stripe'
+    field: "a b"
+    env: STRIPE_KEY
+"""
+
+
+def test_the_core_reads_yaml_as_people_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "keystart.yaml"
+    path.write_text(PLAIN)
+    assert read_by_core(PLAIN, YAML) == without_places(load_file(path, {}))
 
 
 @pytest.mark.parametrize("id", GOOD_IDS)
 def test_the_core_reads_each_kind_of_id(id: str) -> None:
     expected = without_places(load({"KEYSTART_SECRETS": json.dumps({"db": id})}))
-    assert read_by_core(json.dumps({"db": id}), inline=True) == expected
-    assert read_by_core(f" db = {id} ", inline=True) == expected
+    value = f"'{id}'" if id.endswith(":") else id
+    assert read_by_core(f"version: 1\nsecrets:\n  db: {value}\n", YAML) == expected
+    assert read_by_core(json.dumps({"db": id}), INLINE) == expected
+    assert read_by_core(f" db = {id} ", INLINE) == expected
 
 
 @pytest.mark.parametrize("variable", TAKEN)
 def test_no_reader_takes_a_variable_that_is_not_the_functions_own(variable: str) -> None:
     text = json.dumps({"db": {"secret": "prod/db", "env": variable.replace("*", "X")}})
-    assert read_by_core(text, inline=True) is None
+    assert read_by_core(text, INLINE) is None
     with pytest.raises(ConfigurationError, match='"env" cannot be '):
         load({"KEYSTART_SECRETS": text})
 
@@ -167,7 +348,7 @@ def test_no_reader_takes_a_variable_that_is_not_the_functions_own(variable: str)
 )
 def test_the_core_reads_each_kind_of_variable(variable: str) -> None:
     text = json.dumps({"db": {"secret": "prod/db", "env": variable}})
-    assert read_by_core(text, inline=True) == without_places(load({"KEYSTART_SECRETS": text}))
+    assert read_by_core(text, INLINE) == without_places(load({"KEYSTART_SECRETS": text}))
 
 
 @SHARED_FOLDER
@@ -185,7 +366,7 @@ def test_a_compiled_configuration_has_the_same_plan_and_is_read_by_the_core(
     again.write_text(compiled(plan))
     assert without_places(load_file(again, {})) == without_places(plan)
     is_ascii = all((entry.field or "").isascii() for entry in plan.entries)
-    assert read_by_core(compiled(plan), inline=False) == (without_places(plan) if is_ascii else None)
+    assert read_by_core(compiled(plan), JSON) == (without_places(plan) if is_ascii else None)
 
 
 @given(secrets=SECRETS, settings=st.sampled_from([{}, {"region": "eu-west-1"}]))
@@ -207,7 +388,7 @@ def test_a_plan_of_secrets_alone_fits_into_the_variable(
             entry["region"] = entry["region"] or "eu-west-1"
     assert read == expected
     if all((entry.field or "").isascii() for entry in plan.entries):
-        assert read_by_core(text, inline=True) is not None
+        assert read_by_core(text, INLINE) is not None
 
 
 @pytest.mark.parametrize(

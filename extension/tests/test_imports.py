@@ -39,8 +39,16 @@ def imported(stderr: str) -> list[str]:
     return [name.strip() for _, name in lines if name.strip() != "imported package"]
 
 
+@pytest.mark.parametrize(
+    ("form", "is_plain"),
+    [
+        pytest.param("json", False, id="json"),
+        pytest.param("yaml", True, id="plain yaml"),
+        pytest.param("yaml", False, id="other yaml"),
+    ],
+)
 def test_a_start_loads_nothing_that_it_does_not_need(
-    launch: Launcher, lambda_api: Lambda, cloud: Cloud, environment: Environment, form: str
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, environment: Environment, form: str, is_plain: bool
 ) -> None:
     bare = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", "import __future__"],
@@ -49,7 +57,9 @@ def test_a_start_loads_nothing_that_it_does_not_need(
         text=True,
         check=True,
     )
-    extension = launch(lambda_api, {"db": cloud.secret("x")}, PYTHONPROFILEIMPORTTIME="1")
+    id = cloud.secret("x")
+    secrets = f"version: 1\nsecrets:\n  db: {id}\n" if is_plain else {"db": id}
+    extension = launch(lambda_api, secrets, PYTHONPROFILEIMPORTTIME="1")
     lambda_api.wait_for("/event/next")
     lambda_api.send("SHUTDOWN")
     code, lines = extension.ended()
@@ -57,7 +67,7 @@ def test_a_start_loads_nothing_that_it_does_not_need(
     loaded = [name for name in imported("\n".join(lines)) if name not in imported(bare.stderr)]
     assert loaded[: len(BEFORE)] == BEFORE
     meanwhile = set(loaded[len(BEFORE) :])
-    if form == "json":
+    if form == "json" or is_plain:
         assert meanwhile == MEANWHILE
     else:  # what the core leaves to Python takes all of this more
         assert meanwhile > MEANWHILE | {"json", "re", "typing", "yaml", "keystart_extension.configuration"}

@@ -33,12 +33,13 @@ uint32_t keystart_start_take(keystart_writer **writer,
                              keystart_error **err);
 
 /*
- Reads a configuration as keystart_start_begin does: what keystart.json holds, or, when `inline` is not 0, the variable
- KEYSTART_SECRETS. Gives the plan as `keystart check --json` prints it, without places; nothing when it needs help.
+ Reads a configuration as keystart_start_begin does: by `form` what keystart.json holds (0), what keystart.yaml holds (1),
+ or the variable KEYSTART_SECRETS (2). Gives the plan as `keystart check --json` prints it, without places; nothing when it
+ needs help.
  */
 uint32_t keystart_plan_read(const uint8_t *configuration,
                             size_t configuration_len,
-                            uint32_t inline_,
+                            uint32_t form,
                             keystart_bytes *out,
                             keystart_error **err);
 

@@ -1,15 +1,16 @@
-//! Reads the configurations that need no help: keystart.json, and what stands in `KEYSTART_SECRETS`.
+//! Reads the configurations that need no help: keystart.json, plain keystart.yaml, and what stands in `KEYSTART_SECRETS`.
 //!
 //! It takes what is surely right and leaves the rest to Python, which knows every form and tells what is wrong: a text
 //! that is read here gives the plan that Python gives, and one with a problem is never read here.
 
 mod reference;
 mod variables;
+mod yaml;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -57,14 +58,22 @@ impl Configuration {
         if let Some(named) = variable("KEYSTART_CONFIG") {
             return Self::from_file(Path::new(&named));
         }
-        match variable("KEYSTART_SECRETS") {
-            Some(value) => Self::inline(value.to_str()?),
-            None => Self::from_file(&task_root.join("keystart.json")),
+        if let Some(value) = variable("KEYSTART_SECRETS") {
+            return Self::inline(value.to_str()?);
         }
+        let json = task_root.join("keystart.json");
+        // Whatever lies there is the one that counts.
+        let is_absent = fs::symlink_metadata(&json).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        Self::from_file(&if is_absent { task_root.join("keystart.yaml") } else { json })
     }
 
     fn from_file(path: &Path) -> Option<Self> {
-        if !path.is_absolute() || path.extension()? != "json" || !printable(path.to_str()?) {
+        let form = match path.extension()?.to_str()? {
+            "json" => Self::document,
+            "yaml" | "yml" => Self::yaml,
+            _ => return None,
+        };
+        if !path.is_absolute() || !printable(path.to_str()?) {
             return None;
         }
         // Opening a FIFO would hang the start.
@@ -73,7 +82,7 @@ impl Configuration {
         }
         let mut text = String::new();
         File::open(path).ok()?.take(LARGEST_FILE + 1).read_to_string(&mut text).ok()?;
-        if text.len() as u64 > LARGEST_FILE { None } else { Self::document(&text) }
+        if text.len() as u64 > LARGEST_FILE { None } else { form(&text) }
     }
 
     /// What keystart.json holds.
@@ -105,6 +114,11 @@ impl Configuration {
         let env_overwrite = member("env_overwrite").map_or(Some(false), boolean)?;
         let entries = entries(member("secrets")?, region.as_deref())?;
         Some(Self { start, plan: Plan { deadline, region, batch, entries, env_overwrite } })
+    }
+
+    /// What keystart.yaml holds.
+    pub fn yaml(text: &str) -> Option<Self> {
+        if text.lines().all(printable) { Self::document(&yaml::to_json(text)?) } else { None }
     }
 
     /// What `KEYSTART_SECRETS` holds: the mapping of secrets, or pairs.
@@ -281,6 +295,12 @@ mod tests {
         };
         let root = folder.path();
         assert_eq!(found(&[], root), None);
+        fs::write(root.join("keystart.yaml"), "version: 1\nsecrets:\n  db: yaml\n").unwrap();
+        assert_eq!(found(&[], root), Some(vec!["yaml".to_owned()]));
+        let json = root.join("keystart.json");
+        std::os::unix::fs::symlink("absent", &json).unwrap();
+        assert_eq!(found(&[], root), None);
+        fs::remove_file(json).unwrap();
         write("keystart.json", "task");
         let named = write("named.json", "named");
         let inline = ("KEYSTART_SECRETS", "db=inline");
@@ -302,7 +322,7 @@ mod tests {
             found(&[("KEYSTART_CONFIG", path.to_str().unwrap())], folder.path())
         };
         assert!(file("good.json", text).is_some());
-        assert!(file("good.yaml", text).is_none());
+        assert!(file("good.toml", text).is_none());
         assert!(file("large.json", &format!("{text}{}", " ".repeat(256 * 1024))).is_none());
         assert!(found(&[("KEYSTART_CONFIG", "good.json")], folder.path()).is_none());
         assert!(found(&[("KEYSTART_CONFIG", folder.path().to_str().unwrap())], folder.path()).is_none());

@@ -99,13 +99,14 @@ pub unsafe extern "C" fn keystart_start_take(
     }
 }
 
-/// Reads a configuration as keystart_start_begin does: what keystart.json holds, or, when `inline` is not 0, the variable
-/// KEYSTART_SECRETS. Gives the plan as `keystart check --json` prints it, without places; nothing when it needs help.
+/// Reads a configuration as keystart_start_begin does: by `form` what keystart.json holds (0), what keystart.yaml holds (1),
+/// or the variable KEYSTART_SECRETS (2). Gives the plan as `keystart check --json` prints it, without places; nothing when it
+/// needs help.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_plan_read(
     configuration: *const u8,
     configuration_len: usize,
-    inline: u32,
+    form: u32,
     out: *mut keystart_bytes,
     err: *mut *mut keystart_error,
 ) -> u32 {
@@ -113,7 +114,12 @@ pub unsafe extern "C" fn keystart_plan_read(
         guard(err, || {
             let out = Out::new(out)?;
             let bytes = required(configuration, configuration_len, "configuration")?;
-            let read = if inline == 0 { Configuration::document } else { Configuration::inline };
+            let read = match form {
+                0 => Configuration::document,
+                1 => Configuration::yaml,
+                2 => Configuration::inline,
+                _ => return Err(Error::internal("there is no such form of a configuration")),
+            };
             let plan = std::str::from_utf8(bytes).ok().and_then(read).map(|found| found.to_json().to_string());
             out.put(keystart_bytes::give(plan.unwrap_or_default().as_bytes()));
             Ok(())
