@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from conditions import NotApplied
-from extensions import GO, ONE_FILE, PIP, YAML
+from extensions import GO, GO_YAML, ONE_FILE, PIP, YAML
 from findings import WITH, WITHOUT, Findings
 from inits import BARE, LANGUAGES, OURS, SDK, Case, Init, not_there
 from starts import Start, Starts, median
@@ -61,7 +61,8 @@ def _starts(found: Findings) -> Iterator[Budget]:
         more = _ratio("published", many[ours], mine)
         yield Budget("B11", f"{ours}: published, 100 secrets to 3", 5, "x", more)
     for what, limit in (("registered", 1.0), ("published", 1.6)):
-        yield Budget("B1", f"{YAML}: {what}, to Go", limit, "x", _ratio(what, plain[YAML], plain[GO]))
+        found_ratio = _ratio(what, found.yaml[YAML], found.yaml[GO_YAML])
+        yield Budget("B1", f"{YAML}: {what}, to Go with YAML", limit, "x", found_ratio)
 
 
 def _scarce(found: Findings) -> Iterator[Budget]:

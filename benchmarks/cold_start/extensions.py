@@ -20,10 +20,15 @@ LAYER = ROOT / "target/standalone" / ("x86_64" if platform.machine() == "x86_64"
 
 GO = "go"
 PIP = "keystart, pip"
-YAML = "keystart, pip, YAML"
 ORACLE = "keystart, pip, boto3"
 ONE_FILE = "keystart, layer"
 BOTO3 = "boto3"
+# What is measured beside each other everywhere, and what its configuration in YAML costs each.
+COMPARED = (GO, ONE_FILE, PIP, ORACLE, BOTO3)
+GO_YAML = "go, YAML"
+YAML = "keystart, pip, YAML"
+OTHER_YAML = "keystart, pip, YAML with braces"  # which the core leaves to Python
+WITH_YAML = (GO_YAML, YAML, OTHER_YAML)
 
 
 class CannotMeasure(Exception):
@@ -42,19 +47,22 @@ def extensions(folder: Path, secrets: int) -> dict[str, Extension]:
     """Every extension there is here, by its name, told to fetch this many secrets into `store`."""
     names = [f"s{number}" for number in range(secrets)]
     pairs = ",".join(f"{name}=bench/{name}" for name in names)
-    yaml = folder / f"{secrets}.yaml"
+    yaml, braces = folder / f"{secrets}.yaml", folder / f"{secrets}-braces.yaml"
     yaml.write_text("version: 1\nsecrets:\n" + "".join(f"  {name}: bench/{name}\n" for name in names))
+    braces.write_text(f"version: 1\nsecrets: {{{', '.join(f'{name}: bench/{name}' for name in names)}}}\n")
     where = str(store(folder))
     peer = {"PEER_SECRETS": pairs, "PEER_DIR": where}
     ours = {"KEYSTART_SECRETS": pairs, "KEYSTART_DIR": where}
     command = installed(folder)
     all = {
-        GO: Extension([_go(folder)], peer),
+        GO: Extension([_go(folder, "pairs")], peer),
         ONE_FILE: Extension([LAYER], ours),
         PIP: Extension([command], ours),
-        YAML: Extension([command], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": where}),
         ORACLE: Extension([command], {**ours, "KEYSTART_SOURCE": "boto3"}),
         BOTO3: Extension([command.with_name("python"), HERE / "peers/boto3/extension.py"], peer),
+        GO_YAML: Extension([_go(folder, "yaml")], {"PEER_CONFIG": str(yaml), "PEER_DIR": where}),
+        YAML: Extension([command], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": where}),
+        OTHER_YAML: Extension([command], {"KEYSTART_CONFIG": str(braces), "KEYSTART_DIR": where}),
     }
     if not LAYER.exists():
         del all[ONE_FILE]
@@ -99,14 +107,18 @@ def installed(folder: Path) -> Path:
     return command
 
 
-def _go(folder: Path) -> Path:
-    program = folder / "peer"
+def _go(folder: Path, configuration: str) -> Path:
+    """The Go extension, with nothing in it but what reads that form of a configuration."""
+    program = folder / f"peer-{configuration}"
     if program.exists():
         return program
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if go is None:
         raise CannotMeasure("the Go extension cannot be built: install Go 1.24 or newer (golang-go)")
-    _run([go, "build", "-trimpath", "-ldflags=-s -w", "-o", program, "."], HERE / "peers/go")
+    _run(
+        [go, "build", "-tags", configuration, "-trimpath", "-ldflags=-s -w", "-o", program, "."],
+        HERE / "peers/go",
+    )
     return program
 
 

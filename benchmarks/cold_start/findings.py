@@ -10,7 +10,7 @@ from typing import TypeVar
 import bench
 from cloud import Cloud
 from conditions import NotApplied
-from extensions import BOTO3, GO, ONE_FILE, PIP
+from extensions import BOTO3, GO, ONE_FILE, PIP, WITH_YAML
 from inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
 from starts import Starts, invocations, measure, measure_latencies
 
@@ -29,6 +29,7 @@ class Findings:
 
     runs: int
     latencies: Mapping[float, Starts]
+    yaml: Starts
     secrets: Mapping[int, Starts]
     shares: Mapping[float, Starts] | NotApplied
     cold: Starts | NotApplied
@@ -54,6 +55,7 @@ def everything(folder: Path, cloud: Cloud, runs: int) -> Findings:
     return Findings(
         runs,
         latencies,
+        measure(folder, cloud, runs, only=WITH_YAML),
         secrets,
         _tried(
             lambda: {
@@ -76,6 +78,7 @@ def quick(folder: Path, cloud: Cloud) -> Findings:
     return Findings(
         3,
         {30.0: plain, 300.0: measure(folder, cloud, 2, latency=300, only=both)},
+        measure(folder, cloud, 3, only=WITH_YAML),
         {3: plain, 100: measure(folder, cloud, 2, secrets=100, only=both)},
         _tried(lambda: {0.1: measure(folder, cloud, 2, share=0.1, only=both)}),
         _tried(lambda: measure(folder, cloud, 2, cold=True, only=both)),

@@ -79,6 +79,7 @@ def _tables(found: Findings) -> Iterator[tuple[str, Rows]]:
     yield "Budgets", judged
     for latency in (30.0, 300.0):
         yield f"3 secrets, {latency:g} ms of latency", starts_rows(found.latencies[latency])
+    yield "3 secrets, 30 ms, configured in YAML", starts_rows(found.yaml)
     yield "100 secrets, 30 ms", starts_rows(found.secrets[100])
     if isinstance(found.shares, NotApplied):
         yield "CPU quotas", [["not applied"], [str(found.shares)]]
@@ -141,11 +142,12 @@ def _inits(found: Findings) -> Rows:
 
 
 def starts_rows(starts: Starts) -> Rows:
-    """The medians with their quartiles, and each median divided by that of the Go extension."""
+    """The medians with their quartiles, and each median divided by that of the Go extension, which comes first."""
+    peer = next(iter(starts.values()))
     rows = [["", *(f"{what} ({unit})" for what, unit in _UNITS.items())]]
     for name, all in starts.items():
         cells = (
-            f"{quartiles([getattr(start, what) for start in all])}  {_ratio(all, starts[GO], what)}"
+            f"{quartiles([getattr(start, what) for start in all])}  {_ratio(all, peer, what)}"
             for what in _UNITS
         )
         rows.append([name, *cells])
@@ -188,7 +190,7 @@ def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
     bare = next(figure.median for figure in found.readers if figure.what == "import: bare process")
     timeline = {
         "python, nothing else": [("interpreter", bare)],
-        **{name: phases(each) for name, each in plain.items()},
+        **{name: phases(each) for name, each in {**plain, **found.yaml}.items()},
     }
     longest = [sum(length for _, length in parts) for parts in timeline.values()]
     drawn = {

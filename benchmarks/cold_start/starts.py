@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cloud import Cloud
 from conditions import PERIOD_US, empty_page_cache, limited
-from extensions import PIP, CannotMeasure, Extension, extensions, store
+from extensions import COMPARED, PIP, CannotMeasure, Extension, extensions, store
 
 _PATIENCE = 60.0  # seconds for one start
 _REST = 5 * PERIOD_US / 1e6  # seconds, in which what was taken from a share before comes back
@@ -54,7 +54,7 @@ def measure(
     *,
     secrets: int = 3,
     latency: float = 30.0,
-    only: Collection[str] = (),
+    only: Collection[str] = COMPARED,
     share: float | None = None,
     cold: bool = False,
 ) -> Starts:
@@ -63,7 +63,7 @@ def measure(
     `latency` is in milliseconds, `share` a share of one CPU, and `cold` empties the page cache before each start.
     Raises `NotApplied` where the machine does not allow one of those.
     """
-    chosen = {name: each for name, each in extensions(folder, secrets).items() if name in only or not only}
+    chosen = {name: each for name, each in extensions(folder, secrets).items() if name in only}
     what = f"{secrets} secrets, {latency:g} ms" + (f", CPU {share:g}" if share else "") + ", cold" * cold
     return _in_turn(folder, cloud, runs, chosen, (latency,), what, share, cold)[latency]
 
@@ -72,8 +72,9 @@ def measure_latencies(
     folder: Path, cloud: Cloud, runs: int, latencies: Sequence[float]
 ) -> Mapping[float, Starts]:
     """Starts each extension as `measure` does, with each latency in turn, so that they can be compared."""
+    chosen = {name: each for name, each in extensions(folder, 3).items() if name in COMPARED}
     what = f"3 secrets, {' and '.join(f'{latency:g}' for latency in latencies)} ms"
-    return _in_turn(folder, cloud, runs, extensions(folder, 3), latencies, what)
+    return _in_turn(folder, cloud, runs, chosen, latencies, what)
 
 
 def _in_turn(

@@ -11,7 +11,7 @@ import pytest
 import report
 from budgets import Budget, budgets, reduction
 from conditions import PERIOD_US, NotApplied, limited, settings, share_of
-from extensions import BOTO3, GO, ORACLE, PIP, YAML
+from extensions import BOTO3, GO, GO_YAML, ORACLE, PIP, YAML
 from findings import MORE, WITH, WITHOUT, Findings
 from inits import BARE, LANGUAGES, OURS, SDK, Case, Init, Inits
 from report import phases, quartiles
@@ -108,7 +108,7 @@ def test_beside_a_budget_stands_what_of_it_the_interpreter_takes_by_itself() -> 
 
 def findings(limited: bool) -> Findings:
     """Made-up findings of a machine that allows every condition, or none."""
-    starts: Starts = {name: [start(), start(), start()] for name in (GO, PIP, YAML, ORACLE, BOTO3)}
+    starts: Starts = {name: [start(), start(), start()] for name in (GO, PIP, ORACLE, BOTO3)}
     init = [Init(100, 60, 120, 3, 50, 2)] * 10
     square: Inits = {Case(language, *one): init for language in LANGUAGES for one in (WITH, MORE, WITHOUT)}
     refused = NotApplied("cgroups cannot be written here")
@@ -127,6 +127,7 @@ def findings(limited: bool) -> Findings:
     return Findings(
         runs=3,
         latencies={0.0: starts, 30.0: starts, 300.0: starts},
+        yaml={GO_YAML: starts[GO], YAML: starts[PIP]},
         secrets={1: starts, 3: starts, 100: starts},
         shares={0.1: starts, 1.0: starts} if limited else refused,
         cold=starts if limited else NotApplied("the page cache cannot be dropped here"),

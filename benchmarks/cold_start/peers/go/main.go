@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -25,8 +24,12 @@ func main() {
 	call("GET", "event/next", identifier, "")
 }
 
-// fetch writes each secret of PEER_SECRETS (`name=id`, separated by commas) to a file of its name below PEER_DIR.
+// fetch writes each secret that is configured to a file of its name below PEER_DIR.
 func fetch(ctx context.Context) error {
+	ids, err := configured()
+	if err != nil {
+		return err
+	}
 	settings, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return err
@@ -36,28 +39,24 @@ func fetch(ctx context.Context) error {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return err
 	}
-	pairs := strings.Split(os.Getenv("PEER_SECRETS"), ",")
-	failures := make([]error, len(pairs))
+	failures := make(chan error, len(ids))
 	var group sync.WaitGroup
-	for i, pair := range pairs {
+	for name, id := range ids {
 		group.Add(1)
 		go func() {
 			defer group.Done()
-			name, id, _ := strings.Cut(pair, "=")
 			answer, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
 			if err == nil {
 				err = os.WriteFile(filepath.Join(root, name), []byte(*answer.SecretString), 0o600)
 			}
-			failures[i] = err
+			if err != nil {
+				failures <- err
+			}
 		}()
 	}
 	group.Wait()
-	for _, err := range failures {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	close(failures)
+	return <-failures
 }
 
 func call(method, path, identifier, body string) string {
