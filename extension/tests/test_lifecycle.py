@@ -282,6 +282,41 @@ def test_a_report_that_is_refused_is_logged(launch: Launcher, lambda_api: Lambda
     assert lines[-1] == '[keystart] ERROR The Extensions API answered 500 to /init/error: "no".'
 
 
+def test_nothing_is_asked_for_any_more_when_registering_is_refused(
+    environment: Environment, tmp_path: Path
+) -> None:
+    file = tmp_path / "keystart.json"
+    file.write_text('{"version": 1, "deadline": "15m", "secrets": {"db": "prod/db"}}')
+    begin = """
+import sys
+from keystart_extension import _native
+_native.lib.keystart_start_begin(b"keystart", 8, _native.ffi.NULL)
+sys.stdin.read()
+"""
+    asked = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as service, Lambda(lambda: asked.wait(20)) as api:
+        api.answers["/register"] = Answer(403, b"no")
+        service.settimeout(20)
+        variables = {
+            **environment(),
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{service.getsockname()[1]}",
+            "AWS_LAMBDA_RUNTIME_API": api.address,
+            "KEYSTART_CONFIG": str(file),
+        }
+        command = [sys.executable, "-c", begin]
+        with subprocess.Popen(command, env=variables, stdin=subprocess.PIPE) as process:
+            connection, _ = service.accept()
+            with connection:
+                connection.settimeout(20)  # seconds; only a test that fails waits for so long
+                assert connection.recv(4096).startswith(b"POST / ")
+                asked.set()
+                while connection.recv(4096):
+                    pass
+            assert process.poll() is None
+            process.communicate()
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("address", ["nohost", ":1", "host:", "host:65536", "host:-1", "host:x"])
 def test_an_address_that_is_none_is_told(launch: Launcher, store: Store, address: str) -> None:
     code, lines = launch(address, {"db": "prod/db"}).ended()

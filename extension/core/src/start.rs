@@ -77,7 +77,10 @@ async fn run(found: Configuration, name: String, tell: Sender<Option<ApiResult>>
             None
         }
     };
-    let fetching = fetching.filter(|_| !matches!(registered, Some(Err(_))));
+    if let (Some(Err(_)), Some(useless)) = (&registered, &fetching) {
+        useless.abort();
+        fetching = None;
+    }
     if fetching.is_some() {
         // When its time is over the start goes on all the same.
         drop(timeout(UNTIL_SENT, sent.all()).await);
