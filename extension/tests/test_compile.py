@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keystart_extension import core
 from keystart_extension.cli import main
@@ -246,7 +246,10 @@ KEYS = st.sampled_from(
 )
 INDENTS = st.sampled_from(["", "  ", "    ", " ", "\t"])
 BETWEEN = st.sampled_from([": ", ":", ":  ", " : ", ": \t"])
+CHARACTERS = st.sampled_from([*" #:'\"\n\t-{}[],&*!|>?%@`\\~=<1y/.é", ""])
 BEHIND = st.sampled_from(["", " ", " # why", "#", "\r", "\n", "\n# why", "\n      # why", "\n  \n"])
+
+LINES = st.tuples(INDENTS, KEYS, BETWEEN, SCALARS, BEHIND).map("".join)
 
 
 def as_yaml(document: Mapping[str, Any], indent: str = "") -> list[str]:
@@ -262,20 +265,28 @@ def as_yaml(document: Mapping[str, Any], indent: str = "") -> list[str]:
 
 @st.composite
 def yaml_documents(draw: st.DrawFn) -> str:
-    """A document in YAML's own form, in which up to two lines are replaced by another, or follow one."""
+    """A sound document in YAML's own form, in which up to two lines or characters are added or take another's place."""
     secrets = st.dictionaries(
         st.sampled_from(["db", "tls", "a/b"]), st.sampled_from(GOOD_IDS) | SOUND, min_size=1
     )
-    settings = draw(st.sampled_from([{}, {"start": "before", "region": "eu-west-1"}]) | SETTINGS)
-    lines = as_yaml({"version": 1, **settings, "secrets": draw(secrets | SECRETS)})
+    settings = draw(st.sampled_from([{}, {"start": "before", "region": "eu-west-1"}]))
+    text = "\n".join(as_yaml({"version": 1, **settings, "secrets": draw(secrets)}))
     for _ in range(draw(st.integers(0, 2))):
-        at = draw(st.integers(0, len(lines)))
-        another = "".join(draw(st.tuples(INDENTS, KEYS, BETWEEN, SCALARS, BEHIND)))
-        lines[at : at + draw(st.integers(0, 1))] = [another]
-    return "\n".join(lines)
+        if draw(st.booleans()):
+            text = with_another(draw, text, CHARACTERS, "")
+        else:
+            text = with_another(draw, text, LINES, "\n")
+    return text
 
 
-@SHARED_FOLDER
+def with_another(draw: st.DrawFn, text: str, parts: st.SearchStrategy[str], between: str) -> str:
+    """The text in which one of its parts stands before another part, or in its place."""
+    old = text.split(between) if between else list(text)
+    at = draw(st.integers(0, len(old)))
+    return between.join([*old[:at], draw(parts), *old[at + draw(st.integers(0, 1)) :]])
+
+
+@settings(SHARED_FOLDER, max_examples=500)
 @given(text=yaml_documents() | TEXTS)
 def test_what_the_core_reads_of_yaml_is_what_python_reads(tmp_path: Path, text: str) -> None:
     path = tmp_path / "keystart.yaml"
@@ -324,6 +335,36 @@ def test_the_core_reads_yaml_as_people_write_it(tmp_path: Path) -> None:
     path = tmp_path / "keystart.yaml"
     path.write_text(PLAIN)
     assert read_by_core(PLAIN, YAML) == without_places(load_file(path, {}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "secrets:#no comment\n  db: prod/db\nversion: 1\n",
+        "version: 1\nsecrets:\n  db: prod/db#no comment\n",
+        "version: 1\nsecrets:\n  db: 'prod/db'#no comment\n",
+        "version: 1\nsecrets:\n  db: prod/db\n    and more\n",
+        "version: 1\nsecrets:\n  db: prod/db\n    tls: prod/tls\n",
+        "version: 1\nsecrets:\n    db: prod/db\n  tls: prod/tls\n",
+        "version: 1\nsecrets:\ndb: prod/db\n",
+        "version: 1\nsecrets:\n  db: prod/db\n  tls:\n",
+        "version: 1\nsecrets:\n  db:\n  tls: prod/tls\n",
+        "version: 1\nsecrets:\n\tdb: prod/db\n",
+        "version: 1\nsecrets:\n  db: no\n",
+        "version: 1\nsecrets:\n  no: prod/db\n",
+        "version: 1\nsecrets:\n  db: arn:aws:x:\n",
+        "version: 1\nsecrets:\n  db: 'it''s'\n",
+        'version: 1\nsecrets:\n  db: "prod\\x2fdb"\n',
+        "--- # the only one\nversion: 1\nsecrets:\n  db: prod/db\n",
+        "version: 1\nsecrets: {db: prod/db}\n",
+        "version: 1\nsecrets:\n  db: &a prod/db\n",
+        "version: '1'\nsecrets:\n  db: prod/db\n",
+        "# nothing\n",
+        "",
+    ],
+)
+def test_the_core_leaves_other_yaml_to_python(text: str) -> None:
+    assert read_by_core(text, YAML) is None
 
 
 @pytest.mark.parametrize("id", GOOD_IDS)

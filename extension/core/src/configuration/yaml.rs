@@ -10,7 +10,7 @@ const NOT_TEXT: [&str; 9] = ["null", "true", "false", "yes", "no", "on", "off", 
 
 /// The same document as JSON.
 pub fn to_json(text: &str) -> Option<String> {
-    let lines: Vec<Line> = text.lines().filter(|line| !is_over(line)).map(Line::read).collect::<Option<_>>()?;
+    let lines: Vec<Line> = text.lines().filter(|line| !is_blank(line)).map(Line::read).collect::<Option<_>>()?;
     let mut json = String::new();
     // The indents of the mappings that are open.
     let mut open: Vec<usize> = Vec::new();
@@ -58,17 +58,21 @@ impl<'a> Line<'a> {
     }
 }
 
-/// Whether nothing comes any more but spaces and a comment.
-fn is_over(rest: &str) -> bool {
-    let content = rest.trim_start_matches(' ');
+/// Whether there is nothing but spaces and a comment.
+fn is_blank(line: &str) -> bool {
+    let content = line.trim_start_matches(' ');
     content.is_empty() || content.starts_with('#')
+}
+
+/// Whether nothing comes any more in a line. Right behind something else a "#" begins no comment.
+fn is_over(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(' ') && is_blank(rest)
 }
 
 /// Text in quotes or a plain word as JSON, with nothing behind it.
 fn scalar(text: &str) -> Option<String> {
     let (value, rest) = if text.starts_with(['"', '\'']) { quoted(text)? } else { plain(text)? };
-    // Right behind the value a "#" begins no comment.
-    (!rest.starts_with('#') && is_over(rest)).then_some(value)
+    is_over(rest).then_some(value)
 }
 
 fn quoted(text: &str) -> Option<(String, &str)> {
