@@ -61,8 +61,8 @@ def _starts(found: Findings) -> Iterator[Budget]:
         more = _ratio("published", many[ours], mine)
         yield Budget("B11", f"{ours}: published, 100 secrets to 3", 5, "x", more)
     for what, limit in (("registered", 1.0), ("published", 1.6)):
-        found_ratio = _ratio(what, found.yaml[YAML], found.yaml[GO_YAML])
-        yield Budget("B1", f"{YAML}: {what}, to Go with YAML", limit, "x", found_ratio)
+        ratio = _ratio(what, found.yaml[YAML], found.yaml[GO_YAML])
+        yield Budget("B1", f"{YAML}: {what}, to Go with YAML", limit, "x", ratio)
 
 
 def _scarce(found: Findings) -> Iterator[Budget]:

@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +43,8 @@ class Extension:
     variables: Mapping[str, str]
 
 
-def extensions(folder: Path, secrets: int) -> dict[str, Extension]:
-    """Every extension there is here, by its name, told to fetch this many secrets into `store`."""
+def extensions(folder: Path, secrets: int, only: Collection[str] = COMPARED) -> dict[str, Extension]:
+    """The extensions of these names that there are here, told to fetch this many secrets into `store`."""
     names = [f"s{number}" for number in range(secrets)]
     pairs = ",".join(f"{name}=bench/{name}" for name in names)
     yaml, braces = folder / f"{secrets}.yaml", folder / f"{secrets}-braces.yaml"
@@ -64,9 +64,7 @@ def extensions(folder: Path, secrets: int) -> dict[str, Extension]:
         YAML: Extension([command], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": where}),
         OTHER_YAML: Extension([command], {"KEYSTART_CONFIG": str(braces), "KEYSTART_DIR": where}),
     }
-    if not LAYER.exists():
-        del all[ONE_FILE]
-    return all
+    return {name: each for name, each in all.items() if name in only and (name != ONE_FILE or LAYER.exists())}
 
 
 def store(folder: Path) -> Path:

@@ -63,8 +63,8 @@ def measure(
     `latency` is in milliseconds, `share` a share of one CPU, and `cold` empties the page cache before each start.
     Raises `NotApplied` where the machine does not allow one of those.
     """
-    chosen = {name: each for name, each in extensions(folder, secrets).items() if name in only}
     what = f"{secrets} secrets, {latency:g} ms" + (f", CPU {share:g}" if share else "") + ", cold" * cold
+    chosen = extensions(folder, secrets, only)
     return _in_turn(folder, cloud, runs, chosen, (latency,), what, share, cold)[latency]
 
 
@@ -72,9 +72,8 @@ def measure_latencies(
     folder: Path, cloud: Cloud, runs: int, latencies: Sequence[float]
 ) -> Mapping[float, Starts]:
     """Starts each extension as `measure` does, with each latency in turn, so that they can be compared."""
-    chosen = {name: each for name, each in extensions(folder, 3).items() if name in COMPARED}
     what = f"3 secrets, {' and '.join(f'{latency:g}' for latency in latencies)} ms"
-    return _in_turn(folder, cloud, runs, chosen, latencies, what)
+    return _in_turn(folder, cloud, runs, extensions(folder, 3), latencies, what)
 
 
 def _in_turn(

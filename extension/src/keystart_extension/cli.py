@@ -171,7 +171,7 @@ def _check(arguments: argparse.Namespace) -> int:
         if is_quicker(plan):
             print(
                 f"keystart: {plan.source_file} is not plain, so that a cold start takes about 25 ms to read it. "
-                f'Put into the package what "keystart compile" makes of it: that is read in less than 1 ms.',
+                'Put into the package what "keystart compile" makes of it: that is read in less than 1 ms.',
                 file=sys.stderr,
             )
     return 0
