@@ -39,7 +39,8 @@ def calls(executable: Path, folder: Path, *injected: str) -> dict[str, int]:
 
 def test_no_call_is_newer_than_the_kernels_of_lambda(native: Layer, tmp_path: Path) -> None:
     made = calls(native.executable, tmp_path)
-    assert {"execve", "openat", "renameat", "connect", "futex"} <= made.keys()  # it was looked at
+    # It was looked at. futex is not among them: whether a thread waits for another is the moment's choice.
+    assert {"execve", "openat", "renameat", "connect", "eventfd2"} <= made.keys()
     assert {name for name, number in made.items() if number > LAST_OF_5_10} == set()
 
 
