@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from lambda_simulator import Environment, Fault, Function, InitializationType
-from lambda_simulator.runtimes import BY_NAME
+from lambda_simulator.runtimes import BY_NAME, Runtime
 from moto.server import ThreadedMotoServer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -149,13 +149,17 @@ def environment(
     language: str,
     endpoint: str,
     *,
+    runtime: Runtime | None = None,
     function: str = "demo",
     configuration: str | None = CONFIGURATION,
     env: Mapping[str, str] | None = None,
     initialization_type: InitializationType = "on-demand",
     faults: Sequence[Fault] = (),
 ) -> Environment:
-    """Gives an execution environment with the extension and a function that reads its secrets at import."""
+    """Returns an execution environment with the extension and a function that reads its secrets at import.
+
+    The runtime is AWS's own client where there is one for the language, unless another is named.
+    """
     code = task(scratch / f"task-{language}", language, function, configuration)
     own = {"AWS_ENDPOINT_URL": endpoint, "RUBYLIB": str(ROOT / "bindings/ruby/lib"), **(env or {})}
     if configuration is not None and not _isolates():
@@ -163,7 +167,7 @@ def environment(
     folder = scratch / "extensions"
     return Environment(
         extensions=folder if folder.exists() else extensions(folder),
-        function=Function(BY_NAME[language](), code, env=own, name=f"orders-{language}"),
+        function=Function(runtime or BY_NAME[language](), code, env=own, name=f"orders-{language}"),
         region=REGION,
         visible=[ROOT, scratch],
         initialization_type=initialization_type,

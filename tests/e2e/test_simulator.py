@@ -40,7 +40,8 @@ from scripted import write_extension
 
 HERE = Path(__file__).parent
 FUNCTIONS = HERE / "functions"
-LANGUAGES = ("python", "node", "ruby")
+# The language of the function that each runtime runs.
+RUNTIMES = {"python": "python", "node": "node", "node-loop": "node", "ruby": "ruby"}
 BOTH = 'serve(register("INVOKE", "SHUTDOWN"))'
 SHUTDOWN_ONLY = 'serve(register("SHUTDOWN"))'
 
@@ -971,9 +972,9 @@ def test_a_second_next_while_one_waits_is_refused(extension: Write) -> None:
         assert sorted(fact["status"] for fact in told(environment)) == [200, 403]
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_function_runs_in_its_languages_runtime(extension: Write, language: str) -> None:
-    function = Function(runtimes.BY_NAME[language](), FUNCTIONS / language / "echo")
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_function_runs_in_its_languages_runtime(extension: Write, runtime: str) -> None:
+    function = Function(runtimes.BY_NAME[runtime](), FUNCTIONS / RUNTIMES[runtime] / "echo")
     with Environment(extensions=[extension(BOTH)], function=function, timeout=10) as environment:
         environment.init()
         event = {"text": "ä 🔑 \u0000", "list": [1, None]}
@@ -999,13 +1000,11 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_a_function_that_cannot_be_loaded_fails_init_and_the_invocation(
-    language: str, tmp_path: Path
-) -> None:
-    name, code = BROKEN[language]
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_function_that_cannot_be_loaded_fails_init_and_the_invocation(runtime: str, tmp_path: Path) -> None:
+    name, code = BROKEN[RUNTIMES[runtime]]
     (tmp_path / name).write_text(code)
-    function = Function(runtimes.BY_NAME[language](), tmp_path)
+    function = Function(runtimes.BY_NAME[runtime](), tmp_path)
     with Environment(function=function, timeout=10) as environment:
         with pytest.raises(InitFailed, match="broken on purpose") as raised:
             environment.init()

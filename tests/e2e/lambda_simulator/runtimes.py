@@ -1,4 +1,4 @@
-"""Gives the runtimes' command lines: AWS's own interface clients, a loop of ours for Ruby. Starts nothing."""
+"""The runtimes' command lines: AWS's own interface clients, and small loops of ours. Starts nothing."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def node() -> Runtime:
     return Runtime((program, str(NODE_CLIENT / "bin" / "index.mjs")), "AWS_Lambda_nodejs20.x", (FOLDER,))
 
 
+def node_loop() -> Runtime:
+    """bootstrap.mjs, a small loop of ours, in the Node that is found on PATH: nothing compiles for it."""
+    return Runtime(
+        (_program("node"), str(FOLDER / "node" / "bootstrap.mjs")), "AWS_Lambda_nodejs20.x", (FOLDER,)
+    )
+
+
 def ruby() -> Runtime:
     """bootstrap.rb, a small loop of ours, in the Ruby that is found on PATH."""
     return Runtime((_program("ruby"), str(FOLDER / "ruby" / "bootstrap.rb")), "AWS_Lambda_ruby3.1", (FOLDER,))
@@ -56,7 +63,7 @@ def echo() -> Runtime:
     )
 
 
-BY_NAME = {"python": python, "node": node, "ruby": ruby, "echo": echo}
+BY_NAME = {"python": python, "node": node, "node-loop": node_loop, "ruby": ruby, "echo": echo}
 
 
 def _program(name: str) -> str:

@@ -1,0 +1,17 @@
+"""The demo, as people see it first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from demo import Demo
+from lambda_simulator import runtimes
+
+
+def test_the_demo_agrees_in_all_languages_and_needs_nothing_that_compiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runtimes, "NODE_CLIENT", tmp_path / "not-installed")
+    assert Demo(colour=False).run(tmp_path) == 0
+    assert "✓ python, node, ruby agree byte for byte on 8 secrets" in capsys.readouterr().out
