@@ -46,9 +46,18 @@ def test(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build both cores and install the Python reader and the extension into .venv, editable."""
-    for package in ("bindings/python", "extension"):
-        with session.chdir(ROOT / package):
-            session.run("maturin", "develop", "--release", silent=True, external=True)
+    step(
+        session,
+        "building the core and the Python reader (a minute)",
+        *("maturin", "develop", "--release"),
+        folder=ROOT / "bindings/python",
+    )
+    step(
+        session,
+        "building the extension with AWS's SDK (about 5 minutes the first time)",
+        *("maturin", "develop", "--release"),
+        folder=ROOT / "extension",
+    )
 
 
 @nox.session
@@ -66,6 +75,7 @@ def lint(session: nox.Session) -> None:
         "benchmarks",
         "core/fuzz",
         "tests/test_versions.py",
+        "tests/test_dev.py",
     )
     # One by one: several have a conftest.py, and mypy would take them for the same module.
     for folder in sorted(path.name for path in (ROOT / "tests").iterdir() if any(path.glob("*.py"))):
@@ -76,7 +86,7 @@ def lint(session: nox.Session) -> None:
         session.warn(
             "rustfmt is not installed: the form of the Rust code is not checked (rustup component add rustfmt)"
         )
-    session.run("pytest", "--quiet", "tests/test_versions.py")
+    session.run("pytest", "--quiet", "tests/test_versions.py", "tests/test_dev.py")
     if shutil.which("cargo-clippy"):
         options = ["--quiet", "--workspace", "--all-targets"]
         session.run("cargo", "clippy", *options, "--", "-D", "warnings", external=True)
@@ -125,7 +135,7 @@ def extension(session: nox.Session) -> None:
 @nox.session
 def conformance(session: nox.Session) -> None:
     """Hold every reader against the cases of the contract; `-- --cases DIR --language L` runs other cases."""
-    session.run("cargo", "build", "--quiet", "--example", "conformance", external=True)
+    step(session, "building the core's runner of the cases", "cargo", "build", "--example", "conformance")
     if session.posargs:
         with session.chdir(session.invoked_from):  # DIR is relative to where the caller is
             session.run("python", str(ROOT / "tests/conformance/harness.py"), *session.posargs)
@@ -192,7 +202,7 @@ def layer(session: nox.Session) -> None:
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Run the extension and functions in three languages in a simulator of Lambda; test what benchmarks compute."""
-    session.run("cargo", "build", "--quiet", "--release", "--bin", "keystart-env", external=True)
+    step(session, "building the exec wrapper", *("cargo", "build", "--release", "--bin", "keystart-env"))
     node_reader(session)
     node_runtime(session)
     session.run("pytest", "tests/e2e", "tests/benchmarks", *session.posargs)
@@ -241,10 +251,13 @@ def demo(session: nox.Session) -> None:
     """Show the whole way once: secrets, extension, three languages, and that all agree."""
     build(session)
     node_reader(session)
-    node_runtime(session)
     which = []
     if is_debian_12():
-        session.run("python", "extension/standalone/executable.py", silent=True)
+        step(
+            session,
+            "building the layer's executable (about 3 minutes the first time)",
+            *("python", "extension/standalone/executable.py"),
+        )
         which = ["--extension", str(ROOT / "target/standalone" / os.uname().machine / "keystart")]
     session.run("python", "-m", "demo", *which, *session.posargs, env={"PYTHONPATH": "tests/e2e"})
 
@@ -282,11 +295,19 @@ def is_debian_12() -> bool:
 
 def soak_programs(session: nox.Session) -> None:
     """Build what reads a changing store with the core, and the one file that the Node reader is."""
-    session.run("cargo", "build", "--quiet", "--example", "soak", external=True)
+    step(session, "building the core's part of the soak", "cargo", "build", "--example", "soak")
     node_reader(session)
 
 
-def npm_install(session: nox.Session, package: Path) -> None:
+def step(
+    session: nox.Session, what: str, *command: str, folder: Path = ROOT, env: dict[str, str] | None = None
+) -> None:
+    """Run what prints too much: its output goes into a file, and its last lines are shown if it fails."""
+    with session.chdir(folder):
+        session.run(str(ROOT / "dev"), "step", what, *command, env=env, external=True, log=False)
+
+
+def npm_install(session: nox.Session, package: Path, duration: str = "") -> None:
     """Install what package-lock.json pins, unless that was done with this very lock."""
     lock_file = package / "package-lock.json"
     digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()
@@ -297,20 +318,19 @@ def npm_install(session: nox.Session, package: Path) -> None:
     prefix = session.run("node", "-p", "path.resolve(process.execPath, '../..')", silent=True, external=True)
     headers = Path(str(prefix).strip())
     env = {"npm_config_nodedir": str(headers)} if (headers / "include/node/node.h").exists() else {}
-    with session.chdir(package):
-        session.run("npm", "ci", "--silent", "--no-audit", "--no-fund", env=env, external=True)
-        # npm 10 may end with 0 after a failed download ("Exit handler never called").
-        session.run("npm", "ls", "--silent", silent=True, external=True)
+    name = package.relative_to(ROOT) if package.is_relative_to(ROOT) else package
+    # npm 10 may end with 0 after a failed download ("Exit handler never called"): `npm ls` sees what is missing.
+    install = "npm ci --no-audit --no-fund --foreground-scripts && npm ls"
+    step(session, f"installing what {name} pins{duration}", "sh", "-c", install, folder=package, env=env)
     stamp.write_text(digest)
 
 
 def node_reader(session: nox.Session) -> None:
     """Write the one file that the package `keystart` is for those who install it."""
     npm_install(session, NODE)
-    with session.chdir(NODE):
-        session.run("npm", "run", "--silent", "build", external=True)
+    step(session, "packing the Node reader", "npm", "run", "build", folder=NODE)
 
 
 def node_runtime(session: nox.Session) -> None:
     """Install Amazon's runtime client for Node, which compiles for two minutes the first time."""
-    npm_install(session, NODE_RUNTIME)
+    npm_install(session, NODE_RUNTIME, " (compiles for 2 minutes)")

@@ -1,0 +1,270 @@
+"""The door, `./dev`: what it asks for, and what it shows when a step fails.
+
+Nothing is installed: the programs that it would call are stand-ins that note how they were called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Programs of the system that the door itself uses.
+TOOLS = [
+    *(
+        "awk",
+        "bash",
+        "cat",
+        "cut",
+        "date",
+        "dirname",
+        "env",
+        "grep",
+        "head",
+        "mkdir",
+        "sed",
+        "sha256sum",
+        "sh",
+    ),
+    *("sort", "tail", "tr", "uname"),
+]
+LINES = 'i=0; while [ "$i" -lt 1000 ]; do echo "line $i."; i=$((i + 1)); done; '
+OLD_PYTHON = "case $* in --version) echo Python 3.9.2 ;; *) exit 1 ;; esac"
+
+
+class Door:
+    """A copy of the door in an empty folder, with a PATH that has only what a test puts there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.programs = folder / "bin"
+        self.asked = folder / "asked"
+        self.programs.mkdir()
+        self.asked.touch()
+        for tool in TOOLS:
+            found = shutil.which(tool)
+            assert found, f"{tool} is not installed"
+            (self.programs / tool).symlink_to(found)
+        for file in ("dev", "noxfile.py", "extension/core/Cargo.toml"):
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, folder / file)
+        for file in ("requirements.lock", "requirements-node.lock"):
+            (folder / file).touch()
+        # As root, whoever runs the tests.
+        self.program("id", "echo 0")
+        self.program("apt-get", "")
+
+    def program(self, name: str, script: str, *, folder: Path | None = None) -> None:
+        """Makes a program that notes what it was called with, and runs the script."""
+        file = (folder or self.programs) / name
+        file.write_text(f'#!/bin/sh\nprintf "%s\\n" "{name} $*" >>"{self.asked}"\n{script}\n')
+        file.chmod(0o755)
+
+    def with_venv(self) -> None:
+        """Makes the environment that an earlier run has left, with everything built."""
+        programs = self.folder / ".venv/bin"
+        programs.mkdir(parents=True)
+        digest = hashlib.sha256((self.folder / "requirements.lock").read_bytes()).hexdigest()
+        (self.folder / ".venv/stamp.python").write_text(f"{digest}\n")
+        self.program("python", "", folder=programs)
+        self.program("keystart", "", folder=programs)
+
+    def open(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": str(self.programs), "HOME": str(self.folder), **variables}
+        command = [str(self.folder / "dev"), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    def installed(self) -> set[str]:
+        """The Debian packages that the door asked for."""
+        calls = [line.split() for line in self.asked.read_text().splitlines() if "apt-get install" in line]
+        return {word for call in calls for word in call[2:] if not word.startswith("-")}
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Door:
+    return Door(tmp_path)
+
+
+def test_a_step_that_fails_shows_its_last_lines_and_keeps_all_of_them(door: Door) -> None:
+    done = door.open("step", "building a thing (a minute)", "sh", "-c", f"{LINES} echo why >&2; exit 7")
+    assert done.returncode == 7
+    assert (done.stdout, done.stderr.splitlines()[0]) == ("", "dev: building a thing (a minute)")
+    assert "exit code 7" in done.stderr
+    assert "    line 999.\n    why\n" in done.stderr
+    assert "line 900." not in done.stderr, "the rest is in the file"
+    log = Path(done.stderr.splitlines()[-1].removeprefix("dev: all of it is in "))
+    assert log.read_text().splitlines() == [*(f"line {number}." for number in range(1000)), "why"]
+
+
+def test_a_line_of_a_failed_step_is_cut(door: Door) -> None:
+    done = door.open("step", "building", sys.executable, "-c", "print('x' * 100_000); exit(1)")
+    assert done.returncode == 1
+    assert len(done.stderr) < 1000
+
+
+def test_a_step_that_succeeds_shows_only_what_it_does(door: Door) -> None:
+    done = door.open("step", "building a thing", "sh", "-c", "echo out; echo err >&2")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "dev: building a thing\n")
+
+
+def test_a_step_runs_where_the_door_was_called(door: Door, tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    command = [str(door.folder / "dev"), "step", "looking", "sh", "-c", "pwd >here"]
+    subprocess.run(command, cwd=tmp_path / "package", check=True, capture_output=True)
+    assert (tmp_path / "package/here").read_text() == f"{tmp_path}/package\n"
+
+
+def test_a_step_that_takes_long_says_how_far_it_is(door: Door, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "enough")
+    command = [str(door.folder / "dev"), "step", "building", "sh", "-c", "echo Compiling aws; read _ <enough"]
+    environment = {"PATH": str(door.programs), "DEV_TICK": "0.1"}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = [process.stderr.readline() for _ in range(3)]
+        # For reading too: opening it to write would wait for a reader that may have failed.
+        enough = os.open(tmp_path / "enough", os.O_RDWR)
+        os.write(enough, b"\n")
+    os.close(enough)
+    assert process.returncode == 0
+    assert [line.endswith(" s so far: Compiling aws\n") for line in said] == [False, True, True]
+
+
+def test_a_step_of_a_session_that_fails_shows_its_last_lines(tmp_path: Path) -> None:
+    """npm itself, whose install script fails: with --silent it would say nothing."""
+    package = '"name": "broken", "version": "1.0.0"'
+    script = '"scripts": {"install": "echo distutils is missing >&2; exit 1"}'
+    (tmp_path / "package.json").write_text(f"{{{package}, {script}}}")
+    (tmp_path / "package-lock.json").write_text(
+        f'{{{package}, "lockfileVersion": 3, "packages": {{"": {{{package}, "hasInstallScript": true}}}}}}'
+    )
+    session = f"def broken(session):\n    ours.npm_install(session, pathlib.Path({str(tmp_path)!r}))\n"
+    (tmp_path / "noxfile.py").write_text(
+        f"import pathlib, sys\nsys.path.insert(0, {str(ROOT)!r})\nimport nox, noxfile as ours\n"
+        f"@nox.session(venv_backend='none')\n{session}"
+    )
+    (tmp_path / "sessions.py").symlink_to("noxfile.py")  # `noxfile` is the name of ours
+    command = [sys.executable, "-m", "nox", "--noxfile", "sessions.py", "--session", "broken"]
+    done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 1
+    assert "distutils is missing" in done.stdout
+    assert "dev: all of it is in " in done.stdout
+    assert not (tmp_path / "node_modules/.installed-from").exists()
+
+
+def test_pip_that_fails_shows_its_last_lines(door: Door) -> None:
+    door.program(
+        "python3.12",
+        f'[ "$2" != venv ] || {{ mkdir -p .venv/bin; cp "{door.programs}/pip" .venv/bin/python; }}',
+    )
+    door.program("cp", 'exec /bin/cp "$@"')
+    door.program("pip", 'echo "ERROR: No matching distribution found"; exit 2')
+    done = door.open("lock")
+    assert done.returncode == 2
+    assert "    ERROR: No matching distribution found\n" in done.stderr
+    assert not (door.folder / ".venv/stamp.python").exists()
+
+
+def test_apt_that_fails_shows_its_last_lines_and_what_to_do_by_hand(door: Door) -> None:
+    door.program("apt-get", 'echo "E: Unable to fetch some archives"; exit 100')
+    done = door.open("demo")
+    assert done.returncode == 1
+    assert "    E: Unable to fetch some archives\n" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("apt-get install python3 python3-venv")
+
+
+def test_whoever_is_not_root_learns_what_root_has_to_install(door: Door) -> None:
+    door.program("id", "echo 1000")
+    done = door.open("demo")
+    assert done.returncode == 1
+    assert "this needs the rights of root" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("apt-get install python3 python3-venv")
+
+
+def test_a_python_that_is_too_old_is_named(door: Door) -> None:
+    door.program("python3", OLD_PYTHON)
+    done = door.open("demo")
+    assert done.returncode == 1
+    assert "This system's Python is Python 3.9.2, and 3.10 or newer is needed." in done.stderr
+
+
+def test_the_python_that_was_asked_for_is_taken_or_refused(door: Door) -> None:
+    door.with_venv()
+    door.program("python3.12", "echo 3.12")
+    door.program("python", "echo 3.12", folder=door.folder / ".venv/bin")
+    assert door.open("lock", PYTHON="python3.12").returncode == 0
+    done = door.open("lock", PYTHON="python3.9")
+    assert done.returncode == 1
+    assert "PYTHON=python3.9 is no Python 3.10 or newer" in done.stderr
+
+
+def test_a_rust_that_is_too_old_is_refused_with_the_cure(door: Door) -> None:
+    door.with_venv()
+    door.program("cc", "")
+    door.program("cargo", "echo cargo 1.63.0")
+    done = door.open("build")
+    assert done.returncode == 1
+    assert (
+        "this is cargo 1.63.0. Update it with rustup, or on Debian: apt-get install cargo-web" in done.stderr
+    )
+
+
+def test_a_session_asks_only_for_what_it_needs(door: Door) -> None:
+    door.with_venv()
+    assert (door.open("lock").returncode, door.installed()) == (0, set())
+    assert (door.open("ruby").returncode, door.installed()) == (0, {"ruby", "ruby-minitest"})
+
+
+def test_the_demo_asks_for_no_tool_of_the_tests(door: Door) -> None:
+    door.with_venv()
+    assert door.open("demo").returncode == 0
+    assert not door.installed() & {
+        "g++",
+        "cmake",
+        "make",
+        "autoconf",
+        "automake",
+        "libtool",
+        "rubocop",
+        "openssl",
+        "strace",
+    }
+    assert door.installed() >= {"gcc", "cargo-web", "ruby"}
+    assert door.asked.read_text().splitlines()[-1].endswith("--session demo --")
+
+
+def test_all_tests_ask_for_the_tools_that_amazons_client_compiles_with(door: Door) -> None:
+    door.with_venv()
+    assert door.open("test").returncode == 0
+    assert door.installed() >= {
+        "g++",
+        "cmake",
+        "make",
+        "autoconf",
+        "automake",
+        "libtool",
+        "rubocop",
+        "openssl",
+    }
+
+
+def test_an_unknown_session_is_refused_before_anything_is_installed(door: Door) -> None:
+    done = door.open("tests")
+    assert (done.returncode, done.stderr) == (1, "dev: There is no session tests. ./dev lists them.\n")
+    assert door.asked.read_text() == ""
+
+
+def test_the_manual_lists_every_session_and_needs_nothing(door: Door) -> None:
+    said = door.open().stdout
+    assert door.asked.read_text() == ""
+    listed = subprocess.run([sys.executable, "-m", "nox", "--list"], cwd=ROOT, capture_output=True, text=True)
+    sessions = [line.split()[1] for line in listed.stdout.splitlines() if " -> " in line]
+    assert sessions
+    assert [line.split()[0] for line in said.partition("The sessions:")[2].split("\n") if line] == sessions
