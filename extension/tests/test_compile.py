@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import resource
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +20,7 @@ from keystart_extension.compile import DoesNotFit, compiled, inline
 from keystart_extension.configuration import ConfigurationError, load, load_file, variables
 from keystart_extension.plan import Plan
 
+from .foreign import NOBODY, OWNERS, facts
 from .test_configuration_properties import SHARED_FOLDER, TEXTS
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-a1B2c3"
@@ -484,3 +489,151 @@ def test_compile_refuses_an_output_that_is_of_no_use(
     assert run(monkeypatch, str(source), "-o", str(path)) == 1
     assert capsys.readouterr().err == f"keystart: {why.format(output=path)}\n"
     assert source.read_text() == '{"version": 1, "secrets": {"db": "prod/db"}}'
+
+
+def write(folder: Path) -> Path:
+    source = folder / "keystart.yaml"
+    source.write_text("version: 1\nsecrets:\n  db: prod/db\n")
+    return source
+
+
+def test_compile_replaces_what_it_wrote_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, output = write(tmp_path), tmp_path / "keystart.json"
+    assert run(monkeypatch, str(source)) == 0
+    source.write_text("version: 1\nsecrets:\n  db: prod/other\n")
+    assert run(monkeypatch, str(source)) == 0
+    assert load_file(output, {}).entries[0].id == "prod/other"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "mine",
+        '{"version": 1, "secrets": {"db": "prod/db"}}',
+        '{"version": 1, "secrets": {"db": "prod/db"}, "x": 1}',
+    ],
+)
+def test_compile_replaces_what_it_did_not_write_only_if_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    source, output = write(tmp_path), tmp_path / "keystart.json"
+    output.write_text(text)
+    before = facts(tmp_path)
+    assert run(monkeypatch, str(source)) == 1
+    assert capsys.readouterr().err == (
+        f"keystart: {output} exists, and keystart compile did not write it. Replace it with --output {output}.\n"
+    )
+    assert facts(tmp_path) == before
+    assert run(monkeypatch, str(source), "-o", str(output)) == 0
+    assert load_file(output, {}).entries[0].id == "prod/db"
+
+
+def test_compile_keeps_the_mode_and_the_owner_of_the_file_and_the_bytes_of_its_other_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = write(tmp_path), tmp_path / "out.json"
+    output.write_text("old")
+    output.chmod(0o640)
+    os.chown(output, OWNERS[-1], -1)
+    (tmp_path / "other").hardlink_to(output)
+    assert run(monkeypatch, str(source), "-o", str(output)) == 0
+    assert (output.stat().st_mode, output.stat().st_uid) == (0o100640, OWNERS[-1])
+    assert (tmp_path / "other").read_text() == "old"
+
+
+@pytest.mark.parametrize("options", [[], ["-o", "keystart.json"]])
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("link", "is a symbolic link. Name the file that it leads to."),
+        ("dangling", "is a symbolic link. Name the file that it leads to."),
+        ("fifo", "is not a regular file. Name another one."),
+        ("folder", "is not a regular file. Name another one."),
+    ],
+)
+def test_compile_writes_into_no_other_kind_of_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+    why: str,
+    options: list[str],
+) -> None:
+    write(tmp_path)
+    output, elsewhere = tmp_path / "keystart.json", tmp_path / "elsewhere"
+    if kind == "fifo":
+        os.mkfifo(output)
+    elif kind == "folder":
+        output.mkdir()
+    else:
+        output.symlink_to(elsewhere)
+        if kind == "link":
+            elsewhere.write_text("theirs")
+    before = facts(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "keystart.yaml", *options) == 1
+    shown = "keystart.json" if options else output
+    assert capsys.readouterr().err == f"keystart: {shown} {why}\n"
+    assert facts(tmp_path) == before
+
+
+def test_a_compile_that_fails_half_way_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = write(tmp_path), tmp_path / "out.json"
+    output.write_text("old")
+    before = facts(tmp_path, changed=[tmp_path])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))  # bytes, as if the disk were full then
+    try:
+        code = run(monkeypatch, str(source), "-o", str(output))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (code, capsys.readouterr().err) == (1, f"keystart: {output} cannot be written: File too large.\n")
+    assert facts(tmp_path, changed=[tmp_path]) == before
+
+
+def test_compile_respects_a_file_that_is_read_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folder is closed to another user
+        folder = Path(name)
+        source, output = write(folder), folder / "out.json"
+        output.write_text("old")
+        output.chmod(0o444)
+        if os.geteuid() == 0:  # which may write to any file
+            for path in (folder, source, output):
+                os.chown(path, NOBODY, NOBODY)
+            os.seteuid(NOBODY)
+        try:
+            code = run(monkeypatch, str(source), "-o", str(output))
+        finally:
+            os.seteuid(os.getuid())
+        assert (code, capsys.readouterr().err) == (
+            1,
+            f"keystart: {output} cannot be written: Permission denied.\n",
+        )
+        assert output.read_text() == "old"
+
+
+def test_compile_does_not_replace_what_came_after_it_had_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output = write(tmp_path), tmp_path / "keystart.json"
+    monkeypatch.setattr("os.fsync", lambda _: output.write_text("theirs"))
+    assert run(monkeypatch, str(source)) == 1
+    assert capsys.readouterr().err == (
+        f"keystart: {output} was made meanwhile by somebody else. Look at it, and try again.\n"
+    )
+    assert output.read_text() == "theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keystart.json", "keystart.yaml"]
+
+
+def test_compile_works_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", link)
+    assert run(monkeypatch, str(write(tmp_path))) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keystart.json", "keystart.yaml"]

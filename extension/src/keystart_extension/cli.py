@@ -178,8 +178,9 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _compile(arguments: argparse.Namespace) -> int:
-    from .compile import compiled
+    from .compile import compiled, is_compiled
     from .configuration import ConfigurationError
+    from .output import OutputRefused, existing, write
 
     try:
         plan = _plan(arguments.configuration)
@@ -193,12 +194,17 @@ def _compile(arguments: argparse.Namespace) -> int:
     output = source.with_name("keystart.json") if arguments.output is None else Path(arguments.output)
     if output.suffix != ".json":
         return _fail(f"{output} would not be read: the name of a compiled configuration ends in .json.")
-    if output.resolve() == source.resolve():
+    if os.path.realpath(output) == os.path.realpath(source):
         return _fail(f"{output} is what should be compiled. Name another file with --output.")
     try:
-        output.write_text(text)
-    except OSError as error:
-        return _fail(f"{output} cannot be written: {error.strerror}.")
+        old = existing(output)
+        if arguments.output is None and old and not is_compiled(output):
+            return _fail(
+                f"{output} exists, and keystart compile did not write it. Replace it with --output {output}."
+            )
+        write(output, text, old)
+    except OutputRefused as error:
+        return _fail(str(error))
     print(output)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,16 @@ def compiled(plan: Plan) -> str:
     """Gives the text of a keystart.json with the same plan: ASCII, and with a plan of Square's in their form."""
     document = _settings(plan) if plan.links_home is None else _square(plan)
     return json.dumps(document, indent=2) + "\n"
+
+
+def is_compiled(file: Path) -> bool:
+    """Says whether `compiled` wrote a file: the plan in it, compiled again, is the same text."""
+    from .configuration import ConfigurationError, load_file
+
+    try:
+        return compiled(load_file(file, os.environ)).encode() == file.read_bytes()
+    except ConfigurationError:
+        return False
 
 
 def is_quicker(plan: Plan) -> bool:

@@ -1,0 +1,91 @@
+"""Writes a file that people asked for: whole or not at all, and only in the place of a regular file.
+
+The new file is made beside the old one and renamed, so that a full disk, a crash and another name of the old file (a
+hard link) leave the old bytes. It keeps the old file's mode and owner.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class OutputRefused(Exception):
+    """A file cannot be written; the message says which, why, and the cure."""
+
+
+def existing(path: Path) -> os.stat_result | None:
+    """Returns the status of the file that would be replaced, None if there is none; raises for what must stay."""
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            raise OutputRefused(f"{path} is a symbolic link. Name the file that it leads to.")
+        if not stat.S_ISREG(status.st_mode):
+            raise OutputRefused(f"{path} is not a regular file. Name another one.")
+        # A rename would replace a file that is read-only, too.
+        os.close(os.open(path, _OLD))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failed(path, error) from None
+    return status
+
+
+def write(path: Path, text: str, old: os.stat_result | None) -> None:
+    """Writes the file in the place of `old`, or where nothing is if that is None."""
+    try:
+        with _beside(path, 0o666 if old is None else 0o600) as (descriptor, new):
+            if old is not None:
+                _take_over(descriptor, old)
+            with open(descriptor, "wb", closefd=False) as file:
+                file.write(text.encode())
+            os.fsync(descriptor)
+            if old is None:
+                _place(new, path)
+            else:
+                new.replace(path)
+    except FileExistsError:
+        raise OutputRefused(
+            f"{path} was made meanwhile by somebody else. Look at it, and try again."
+        ) from None
+    except OSError as error:
+        raise _failed(path, error) from None
+
+
+@contextlib.contextmanager
+def _beside(path: Path, mode: int) -> Iterator[tuple[int, Path]]:
+    """Makes a file in the same folder, and removes its name at the end if it still has it."""
+    new = path.with_name(f".keystart-{os.urandom(8).hex()}")
+    descriptor = os.open(new, _NEW, mode)
+    try:
+        yield descriptor, new
+    finally:
+        os.close(descriptor)
+        new.unlink(missing_ok=True)
+
+
+def _take_over(descriptor: int, old: os.stat_result) -> None:
+    new = os.fstat(descriptor)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    os.fchmod(descriptor, stat.S_IMODE(old.st_mode))
+
+
+def _place(new: Path, path: Path) -> None:
+    """Gives the file its name unless something has it; a rename would replace that."""
+    try:
+        path.hardlink_to(new)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        new.rename(path)
+
+
+def _failed(path: Path, error: OSError) -> OutputRefused:
+    return OutputRefused(f"{path} cannot be written: {error.strerror}.")

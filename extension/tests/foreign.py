@@ -1,0 +1,115 @@
+"""Makes up folders that belong to somebody else, of every kind of file, and says what of one has changed."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+NOBODY = 65_534
+_IS_ROOT = os.geteuid() == 0
+_MODES = (0o000, 0o400, 0o600, 0o644, 0o664, 0o755, 0o4755, 0o777)
+_FOLDER_MODES = (0o700, 0o755, 0o775, 0o777, 0o1777, 0o2755)
+# Only root may give a file away: without its rights all files are this user's.
+OWNERS = (os.geteuid(), NOBODY) if _IS_ROOT else (os.geteuid(),)
+
+
+class Made(NamedTuple):
+    """One thing in a folder: its path, its kind, and what its kind asks for."""
+
+    path: str
+    kind: str
+    mode: int
+    owner: int
+    text: str
+
+
+def trees(
+    names: Sequence[str], texts: Sequence[str], targets: Sequence[str]
+) -> st.SearchStrategy[list[Made]]:
+    """Returns folders with the names at any depth; `texts` are what files hold, `targets` where links lead."""
+    paths = st.lists(st.sampled_from(names), min_size=1, max_size=3).map("/".join)
+    kinds = ("file", "file", "folder", "folder", "link", "link", "hard link", "fifo")
+
+    def one(kind: str) -> st.SearchStrategy[Made]:
+        modes = _FOLDER_MODES if kind == "folder" else _MODES
+        content = targets if kind == "link" else texts
+        return st.builds(
+            Made,
+            paths,
+            st.just(kind),
+            st.sampled_from(modes),
+            st.sampled_from(OWNERS),
+            st.sampled_from(content),
+        )
+
+    return st.lists(st.sampled_from(kinds).flatmap(one), max_size=8)
+
+
+def build(folder: Path, victim: Path, things: Sequence[Made]) -> None:
+    """Makes the folder. A hard link is one to the victim, a file elsewhere; what does not fit the rest is left out."""
+    folder.mkdir(parents=True)
+    victim.write_text("somebody else's")
+    modes: list[tuple[Path, int]] = []
+    for made in things:
+        path = folder / made.path
+        ways = [way for way in path.parents if way.is_relative_to(folder)]
+        if os.path.lexists(path) or any(os.path.lexists(way) and not is_folder(way) for way in ways):
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path, made, victim)
+        if made.kind != "hard link":
+            os.chown(path, made.owner, -1, follow_symlinks=False)
+        if made.kind not in ("link", "hard link"):
+            modes.append((path, made.mode))
+    for path, mode in modes:  # last, because they may forbid what lies below
+        path.chmod(mode)
+
+
+def is_folder(path: Path) -> bool:
+    return stat.S_ISDIR(path.lstat().st_mode)
+
+
+def _make(path: Path, made: Made, victim: Path) -> None:
+    if made.kind == "folder":
+        path.mkdir()
+    elif made.kind == "link":
+        path.symlink_to(made.text)
+    elif made.kind == "hard link":
+        path.hardlink_to(victim)
+    elif made.kind == "fifo":
+        os.mkfifo(path)
+    else:
+        with path.open("x") as file:
+            file.write(made.text)
+
+
+Facts = tuple[object, ...]
+
+
+def facts(folder: Path, without: Collection[Path] = (), changed: Collection[Path] = ()) -> dict[str, Facts]:
+    """Returns all that can be known of what a folder holds, except what is in `without`.
+
+    `changed` are those whose number of names may change; of a folder, that includes its size and its time.
+    """
+    found: dict[str, Facts] = {}
+    for path in (folder, *sorted(folder.rglob("*"))):
+        if path not in without:
+            found[str(path)] = _facts(path, is_changed=path in changed)
+    return found
+
+
+def _facts(path: Path, *, is_changed: bool) -> Facts:
+    status = path.lstat()
+    content: object = None
+    if stat.S_ISLNK(status.st_mode):
+        content = str(path.readlink())
+    elif stat.S_ISREG(status.st_mode):
+        content = path.read_bytes()
+    names = None if is_changed else status.st_nlink
+    time = None if is_changed and stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
+    return (status.st_ino, oct(status.st_mode), status.st_uid, status.st_gid, content, names, time)
