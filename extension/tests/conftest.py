@@ -22,7 +22,7 @@ from keystart_extension.configuration import load_file
 from keystart_extension.fetched import Fetched
 from keystart_extension.log import Log
 from keystart_extension.plan import Plan
-from keystart_extension.publish import Failed, give_up, publish
+from keystart_extension.publish import Failed, give_up, links_of, publish
 from keystart_extension.sources import boto3 as boto3_source
 from keystart_extension.sources import native
 from keystart_extension.store import Writer
@@ -220,11 +220,11 @@ class Prefetch:
     def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Failed | None:
         """Gives what made it fail; readers are told of it as the process tells them."""
         plan, writer = self.plan(secrets, **settings), Writer.open()
-        log = Log.from_environment(self._environment())
+        log, links = Log.from_environment(self._environment()), links_of(plan, writer)
         try:
-            publish(plan, writer, log, lambda: self._source(plan, log), time.monotonic())
+            publish(links, writer, log, lambda: self._source(plan, log), time.monotonic())
         except Failed as failed:
-            give_up(failed, writer, plan, log)
+            give_up(failed, writer, links, log)
             return failed
         return None
 

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from keystart_extension import core, links
+from keystart_extension import core
 from keystart_extension.core import CoreError, text
+from keystart_extension.links import Links
 from keystart_extension.log import Log
 from keystart_extension.plan import Link, Plan
 from keystart_extension.process import Process
@@ -162,7 +163,7 @@ def test_under_square_the_links_are_there_before_register_and_gone_at_the_end(
     assert (home / "+db").readlink() == store.root / "current/secrets/_db"
     lambda_api.send("SHUTDOWN")
     assert extension.ended()[0] == 0
-    assert list(home.iterdir()) == []
+    assert not home.exists()
 
 
 def test_under_square_a_file_in_the_way_of_a_link_publishes_nothing(
@@ -175,7 +176,7 @@ def test_under_square_a_file_in_the_way_of_a_link_publishes_nothing(
     managers = [{"prefix": "", "secrets": files}]
     extension = launch(lambda_api, json.dumps({"SecretsHome": str(home), "SecretManagers": managers}))
     assert extension.ended()[0] == 1
-    message = f"{home}/b is in the way of the link to a secret. Remove it."
+    message = f"{home}/b is in the way of the link to a secret. Move it away, or choose another SecretsHome."
     assert lambda_api.reported == [("Extension.StoreUnusable", message)]
     assert (store.state["state"], store.state["message"]) == ("failed", message)
     assert not store.is_published()
@@ -519,15 +520,16 @@ def test_a_store_that_cannot_be_wiped_is_told_and_the_links_go_all_the_same(
     home = tmp_path / "theirs"
     plan = Plan("before", 8.0, None, (), (Link("db", "db"),), str(home), "config.yaml")
     writer = Writer.open()
-    links.make(plan, writer.root)
+    links = Links(plan, writer.root)
+    links.make()
 
     def stop(_: Writer) -> None:
         raise CoreError("store_unwritable", "EIO at current.")
 
     monkeypatch.setattr(Writer, "stop", stop)
-    assert not wipe(writer, plan, Log())
+    assert not wipe(writer, links, Log())
     assert canary.said() == "[keystart] ERROR The secrets could not be removed: EIO at current.\n"
-    assert list(home.iterdir()) == []
+    assert not home.exists()
 
 
 def test_the_process_ends_without_taking_the_interpreter_apart(

@@ -213,7 +213,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     from .configuration import ConfigurationError
     from .core import CoreError
     from .log import Log
-    from .publish import Failed, give_up, publish, wipe
+    from .publish import Failed, give_up, links_of, publish, wipe
     from .sources import WITHOUT_BOTO3
     from .store import Writer
 
@@ -228,15 +228,16 @@ def _pull(arguments: argparse.Namespace) -> int:
         writer = Writer.open(arguments.root)
     except (ConfigurationError, CoreError) as error:
         return _fail(str(error))
+    links = links_of(plan, writer)
     log.info(f"fetching {len(plan.entries)} entries of {plan.source_file}")
     try:
         fetch = partial(fetch_with_boto3, plan, log, arguments.profile)
-        publish(plan, writer, log, fetch, time.monotonic())
+        publish(links, writer, log, fetch, time.monotonic())
     except Failed as failed:
-        give_up(failed, writer, plan, log)
+        give_up(failed, writer, links, log)
         return _fail("\n  - ".join(failed.lines()))
     except KeyboardInterrupt:
-        wipe(writer, plan, log)
+        wipe(writer, links, log)
         _fail("Interrupted: nothing is published.")
         return _EXIT_INTERRUPTED
     print(f"{writer.root}/current/secrets")

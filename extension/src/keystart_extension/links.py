@@ -1,6 +1,7 @@
 """Keeps the links that functions written for Square's extension read: `<SecretsHome>/<file>` to the published secret.
 
-Nothing is followed on the way: a link planted in the folder would carry ours elsewhere.
+A link is this store's if this user owns it and it leads to a secret of this store. Whatever else is in a link's place
+stays as it is. Nothing is followed on the way: a link planted in the folder would carry ours elsewhere.
 """
 
 from __future__ import annotations
@@ -8,12 +9,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
-from pathlib import PurePosixPath
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 
-from .plan import Link, Plan
+from .names import is_name
+from .plan import Plan
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+_Identity = tuple[int, int]
+_Look = Callable[[PurePosixPath, os.stat_result], None]
+_Folders = list[tuple[PurePosixPath, _Identity]]
 
 
 class LinkRefused(Exception):
@@ -24,81 +32,186 @@ class _NoFolder(LinkRefused):
     """What lies on the way is no folder, so that nothing of ours can lie below it."""
 
 
-def make(plan: Plan, root: str) -> None:
-    """Makes every link of the plan, or raises; a link that is there is replaced, a file is not."""
-    for link, path in _paths(plan):
+class Links:
+    """The links of one start, and the folders that it made for them."""
+
+    def __init__(self, plan: Plan, root: str) -> None:
+        home = PurePosixPath(plan.links_home or "/")
+        self._root = root
+        self._secrets = f"{root}/current/secrets/"
+        self._wanted = [(home / link.path, self._secrets + link.name) for link in plan.links]
+        self._folders: _Folders = []
+
+    def make(self) -> None:
+        """Makes every link or none: it looks at all places first, and removes what it made when a later one fails."""
+        look = _look_within(self._root)
+        for path, _ in self._wanted:
+            self._check(path, look)
         try:
-            with _folder(path.parent, missing_too=True) as folder:
-                _replace(folder, path, _target(root, link))
-        except OSError as error:
-            raise LinkRefused(f"The link {path} cannot be made: {error.strerror}.") from None
+            for path, target in self._wanted:
+                self._make(path, target, look)
+        except LinkRefused:
+            with contextlib.suppress(LinkRefused):  # the first one says what to do
+                self.remove()
+            raise
 
+    def remove(self) -> None:
+        """Removes the links, and the folders made for them that are empty. What fails is raised after the rest."""
+        refused = []
+        for path, target in self._wanted:
+            try:
+                _remove_link(path, target)
+            except LinkRefused as error:
+                refused.append(str(error))
+        while self._folders:
+            try:
+                _remove_folder(*self._folders.pop())
+            except LinkRefused as error:
+                refused.append(str(error))
+        if refused:
+            raise LinkRefused(" ".join(refused))
 
-def remove(plan: Plan, root: str) -> None:
-    """Removes the links that lead to secrets of this store; what leads elsewhere, or is no link, is left alone."""
-    for link, path in _paths(plan):
+    def _check(self, path: PurePosixPath, look: _Look) -> None:
         try:
-            with _folder(path.parent) as folder:
-                if _read_link(folder, path.name) == _target(root, link):
-                    os.unlink(path.name, dir_fd=folder)
-        except (FileNotFoundError, _NoFolder):
-            continue
+            with _folder(path.parent, look) as folder:
+                self._find(folder, path)
+        except FileNotFoundError:
+            return  # the folder is still to be made
         except OSError as error:
-            raise LinkRefused(f"The link {path} cannot be removed: {error.strerror}.") from None
+            raise _failed(path, "made", error) from None
+
+    def _make(self, path: PurePosixPath, target: str, look: _Look) -> None:
+        try:
+            with _folder(path.parent, look, self._folders) as folder:
+                found = self._find(folder, path)
+                if found == target:
+                    return
+                if found is not None:
+                    os.unlink(path.name, dir_fd=folder)  # another configuration's
+                os.symlink(target, path.name, dir_fd=folder)  # fails if something came in between
+        except OSError as error:
+            raise _failed(path, "made", error) from None
+
+    def _find(self, folder: int, path: PurePosixPath) -> str | None:
+        """Returns where a link of this store in the place leads, and None for a free place; raises for all else."""
+        try:
+            target = _own_link(folder, path.name)
+        except FileNotFoundError:
+            return None
+        if (
+            target is None
+            or not target.startswith(self._secrets)
+            or not is_name(target[len(self._secrets) :])
+        ):
+            raise LinkRefused(
+                f"{path} is in the way of the link to a secret. Move it away, or choose another SecretsHome."
+            )
+        return target
 
 
-def _paths(plan: Plan) -> Iterator[tuple[Link, PurePosixPath]]:
-    if plan.links_home is not None:
-        for link in plan.links:
-            yield link, PurePosixPath(plan.links_home, link.path)
+def _remove_link(path: PurePosixPath, target: str) -> None:
+    try:
+        with _folder(path.parent) as folder:
+            if _own_link(folder, path.name) == target:
+                os.unlink(path.name, dir_fd=folder)
+    except (FileNotFoundError, _NoFolder):
+        return
+    except OSError as error:
+        raise _failed(path, "removed", error) from None
 
 
-def _target(root: str, link: Link) -> str:
-    return f"{root}/current/secrets/{link.name}"
+def _remove_folder(path: PurePosixPath, identity: _Identity) -> None:
+    try:
+        with _folder(path.parent) as folder:
+            if _identity(os.stat(path.name, dir_fd=folder, follow_symlinks=False)) == identity:
+                os.rmdir(path.name, dir_fd=folder)
+    except (FileNotFoundError, _NoFolder):
+        return
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise LinkRefused(f"The folder {path} cannot be removed: {error.strerror}.") from None
+
+
+def _failed(path: PurePosixPath, what: str, error: OSError) -> LinkRefused:
+    return LinkRefused(f"The link {path} cannot be {what}: {error.strerror}.")
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_dev, status.st_ino
+
+
+def _own_link(folder: int, name: str) -> str | None:
+    """Returns where a link of this user leads; None for everything else that is there."""
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode) or status.st_uid != os.geteuid():
+        return None
+    return os.readlink(name, dir_fd=folder)
+
+
+def _look_within(root: str) -> _Look:
+    """Returns what refuses a folder in which somebody else could exchange a link, and the store's own."""
+    store = _identity(Path(root).stat()) if Path(root).exists() else None
+
+    def look(path: PurePosixPath, status: os.stat_result) -> None:
+        if status.st_uid not in (0, os.geteuid()):
+            raise LinkRefused(f"{path} belongs to another user. Choose another SecretsHome.")
+        if status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
+            raise LinkRefused(
+                f"Others may write to {path}, and so exchange the links. Run chmod go-w {path}, or choose another "
+                "SecretsHome."
+            )
+        if _identity(status) == store:
+            raise LinkRefused(f"{path} is the store itself. Choose another SecretsHome.")
+
+    return look
 
 
 @contextlib.contextmanager
-def _folder(path: PurePosixPath, *, missing_too: bool = False) -> Iterator[int]:
-    """Opens a folder, and makes it 0700 when it may be missing."""
+def _folder(path: PurePosixPath, look: _Look | None = None, made: _Folders | None = None) -> Iterator[int]:
+    """Opens a folder. `look` may refuse each one on the way; with `made`, missing ones are made 0700, and noted."""
     folder = os.open("/", _FOLDER)
     try:
         walked = PurePosixPath("/")
         for part in path.parts[1:]:
             walked /= part
-            if missing_too:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(part, 0o700, dir_fd=folder)
-            try:
-                inner = os.open(part, _FOLDER, dir_fd=folder)
-            except OSError as error:
-                if error.errno in (errno.ENOTDIR, errno.ELOOP):
-                    raise _NoFolder(f"{walked} is not a folder, or is a symbolic link. Remove it.") from None
-                raise
+            inner, is_new = _open(part, folder, walked, make=made is not None)
             os.close(folder)
             folder = inner
+            status = os.fstat(folder)
+            if is_new and made is not None:
+                made.append((walked, _identity(status)))
+            if look is not None:
+                look(walked, status)
         yield folder
     finally:
         os.close(folder)
 
 
-def _replace(folder: int, path: PurePosixPath, target: str) -> None:
-    if _read_link(folder, path.name) == "":
-        raise LinkRefused(f"{path} is in the way of the link to a secret. Remove it.")
-    temporary = f".keystart-{os.getpid()}"
-    # A process with this number may have been killed between the two steps.
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary, dir_fd=folder)
-    os.symlink(target, temporary, dir_fd=folder)
-    os.replace(temporary, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-
-
-def _read_link(folder: int, name: str) -> str | None:
-    """Gives where a link leads; "" for what is no link, None for what is not there."""
+def _open(name: str, folder: int, path: PurePosixPath, *, make: bool) -> tuple[int, bool]:
+    """Opens the folder of that name, and says whether it was made for that."""
+    is_new = False
     try:
-        return os.readlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return None
+        try:
+            return os.open(name, _FOLDER, dir_fd=folder), False
+        except FileNotFoundError:
+            if not make:
+                raise
+            with contextlib.suppress(FileExistsError):
+                _make_folder(name, folder)
+                is_new = True
+            return os.open(name, _FOLDER, dir_fd=folder), is_new
     except OSError as error:
-        if error.errno == errno.EINVAL:
-            return ""
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise _NoFolder(
+                f"{path} is not a folder, or is a symbolic link. Move it away, or choose another SecretsHome."
+            ) from None
         raise
+
+
+def _make_folder(name: str, folder: int) -> None:
+    # Without the caller's umask, which may take rights of our own. What another thread makes meanwhile is as closed.
+    umask = os.umask(0o077)
+    try:
+        os.mkdir(name, 0o700, dir_fd=folder)
+    finally:
+        os.umask(umask)

@@ -14,7 +14,7 @@ import time
 from .core import ApiError, CoreError
 from .extensions_api import ExtensionsApi
 from .log import Log
-from .publish import Failed, give_up, publish, wipe
+from .publish import Failed, give_up, links_of, publish, wipe
 from .sources import WITHOUT_BOTO3, native
 from .start import Begun
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from .core import Task
     from .fetched import Fetched
+    from .links import Links
     from .plan import Plan
     from .publish import Fetch
     from .store import Writer
@@ -69,7 +70,7 @@ class Process:
         self._began = began
         self._api = ExtensionsApi(environ["AWS_LAMBDA_RUNTIME_API"], name)
         self._writer: Writer | None = None
-        self._plan: Plan | None = None
+        self._links: Links | None = None
         self._published = False
 
     def run(self) -> int:
@@ -92,7 +93,7 @@ class Process:
 
     def wipe(self) -> int:
         """Removes the secrets and the links to them, and gives the exit code."""
-        done = self._writer is None or wipe(self._writer, self._plan, self._log)
+        done = self._writer is None or wipe(self._writer, self._links, self._log)
         return 0 if done else EXIT_FAILED
 
     def _start(self) -> None:
@@ -105,17 +106,17 @@ class Process:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         if begun.registered is not None:
             self._api.register(begun.registered)
-        fetch = self._configured() if begun.fetch is None else _going_on(begun.fetch, self._log)
+        fetch = self._configured(begun.writer) if begun.fetch is None else _going_on(begun.fetch, self._log)
         if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
             self._log.warn(
                 "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
             )
-        publish(self._plan, begun.writer, self._log, fetch, self._began)
+        publish(self._links, begun.writer, self._log, fetch, self._began)
         self._published = True
         if not self._api.registered:
             self._api.register()
 
-    def _configured(self) -> Fetch:
+    def _configured(self, writer: Writer) -> Fetch:
         """Reads the configuration that the core has left to Python, and registers unless it asks to fetch first."""
         from .configuration import (
             ConfigurationError,
@@ -124,9 +125,10 @@ class Process:
 
         began = time.monotonic()
         try:
-            self._plan = plan = load(self._environ)
+            plan = load(self._environ)
         except ConfigurationError as error:
             raise Failed("Extension.ConfigurationInvalid", str(error)) from None
+        self._links = links_of(plan, writer)
         if plan.start == "overlap":
             self._api.register()
         if plan.source_file.endswith((".yaml", ".yml")):
@@ -158,7 +160,7 @@ class Process:
 
     def _tell_readers(self, failed: Failed) -> None:
         if self._writer is not None:
-            give_up(failed, self._writer, self._plan, self._log)
+            give_up(failed, self._writer, self._links, self._log)
 
 
 def _going_on(task: Task, log: Log) -> Fetch:

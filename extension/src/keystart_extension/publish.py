@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .fetched import Fetched, Unavailable
+    from .links import Links
     from .log import Log
     from .plan import Plan
     from .store import Writer
@@ -38,12 +39,17 @@ class Failed(Exception):
         return [self.message, *(f"{name}: {why.code}: {why.message}" for name, why in self.failures.items())]
 
 
-def publish(plan: Plan | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> None:
-    """Fetches and publishes everything, or raises `Failed`.
+def links_of(plan: Plan, writer: Writer) -> Links | None:
+    """Returns the links that a plan asks for; only Square's configuration has some."""
+    if plan.links_home is None:
+        return None
+    from .links import Links
 
-    `plan` is None where the core has read the configuration, which then asks for no links. The log tells the time since
-    `began`.
-    """
+    return Links(plan, writer.root)
+
+
+def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> None:
+    """Fetches and publishes everything, or raises `Failed`. The log tells the time since `began`."""
     fetched = fetch()
     if fetched.required:
         message = "Required secrets could not be fetched."
@@ -52,7 +58,7 @@ def publish(plan: Plan | None, writer: Writer, log: Log, fetch: Fetch, began: fl
         log.warn(f"The optional secret {name} is not available: {why.code}: {why.message}")
     try:
         # First, because a link that leads nowhere yet hurts nobody, and a failure here must leave nothing published.
-        _make_links(plan, writer.root)
+        _make_links(links)
         draft = Draft()
         fetched.fill(draft)
         for name, why in fetched.optional.items():
@@ -65,16 +71,16 @@ def publish(plan: Plan | None, writer: Writer, log: Log, fetch: Fetch, began: fl
     log.info(f"published {fetched.count} secrets as generation {generation} in {took:.0f} ms")
 
 
-def give_up(failed: Failed, writer: Writer, plan: Plan | None, log: Log) -> None:
+def give_up(failed: Failed, writer: Writer, links: Links | None, log: Log) -> None:
     """Tells the readers why there will be no secrets, so that none waits for nothing."""
     try:
         writer.fail(failed.message, failed.failures)
     except CoreError as error:
         log.error(str(error))
-    _remove_links(plan, writer.root, log)
+    _remove_links(links, log)
 
 
-def wipe(writer: Writer, plan: Plan | None, log: Log) -> bool:
+def wipe(writer: Writer, links: Links | None, log: Log) -> bool:
     """Removes the secrets and the links to them. What goes wrong is logged, and the rest is removed all the same."""
     try:
         writer.stop()
@@ -82,28 +88,28 @@ def wipe(writer: Writer, plan: Plan | None, log: Log) -> bool:
     except CoreError as error:
         log.error(f"The secrets could not be removed: {error}")
         stopped = False
-    return _remove_links(plan, writer.root, log) and stopped
+    return _remove_links(links, log) and stopped
 
 
-def _make_links(plan: Plan | None, root: str) -> None:
-    if plan is None or plan.links_home is None:
+def _make_links(links: Links | None) -> None:
+    if links is None:
         return
-    from . import links  # here, because only Square's configuration has some
+    from .links import LinkRefused
 
     try:
-        links.make(plan, root)
-    except links.LinkRefused as error:
+        links.make()
+    except LinkRefused as error:
         raise Failed("Extension.StoreUnusable", str(error)) from None
 
 
-def _remove_links(plan: Plan | None, root: str, log: Log) -> bool:
-    if plan is None or plan.links_home is None:
+def _remove_links(links: Links | None, log: Log) -> bool:
+    if links is None:
         return True
-    from . import links
+    from .links import LinkRefused
 
     try:
-        links.remove(plan, root)
-    except links.LinkRefused as error:
+        links.remove()
+    except LinkRefused as error:
         log.error(str(error))
         return False
     return True

@@ -1,0 +1,172 @@
+"""Runs the commands that write on made-up folders of somebody else: what is not Keystart's stays exactly as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from keystart_extension.cli import main
+from keystart_extension.compile import compiled
+from keystart_extension.configuration import load_file
+from keystart_extension.links import LinkRefused, Links
+from keystart_extension.plan import Link, Plan
+
+from .conftest import Cloud, Launcher, Store
+from .foreign import Made, build, facts, trees
+from .stubs import Lambda
+
+SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+STORE = "/store"
+OURS = f"{STORE}/current/secrets"
+PLACES = ("db", "deep/db", "deep/er/tls")
+YAML = "version: 1\nsecrets:\n  db: prod/db\n"
+JSON = json.dumps({"version": 1, "secrets": {"db": "prod/db"}})
+
+LIVED = {"SHUTDOWN": 0, "SIGTERM": 128 + signal.SIGTERM, "SIGKILL": -signal.SIGKILL}  # exit codes
+NAMES = ("db", "deep", "er", "tls", "theirs", f".keystart-{os.getpid()}")
+TARGETS = (
+    "/elsewhere",
+    ".",
+    "..",
+    "theirs",
+    f"{OURS}/db",
+    f"{OURS}/deep/db",
+    f"{OURS}/../../lock",
+    "/old/secrets/db",
+)
+
+
+def own_links(home: Path, root: str) -> set[Path]:
+    """What an earlier start of this store has left in the places of links."""
+    return {
+        path
+        for path in (home / place for place in PLACES)
+        if path.is_symlink()
+        and path.lstat().st_uid == os.geteuid()
+        and str(path.readlink()) in {f"{root}/current/secrets/{name}" for name in PLACES}
+    }
+
+
+def ways(home: Path, area: Path) -> set[Path]:
+    """The folders in which links or folders may be made."""
+    return {way for place in PLACES for way in (home / place).parents if way.is_relative_to(area)}
+
+
+@SHARED
+@given(things=trees(NAMES, ("theirs",), TARGETS), home=st.sampled_from(["", "deep", "new/er"]))
+def test_links_change_nothing_that_is_not_theirs(things: list[Made], home: str) -> None:
+    with TemporaryDirectory() as name:
+        area = Path(name)
+        build(area / "folder", area / "victim", things)
+        check_links(area, area / "folder" / home)
+
+
+def check_links(area: Path, home: Path) -> None:
+    links = Links(
+        Plan("before", 8.0, None, (), tuple(Link(name, name) for name in PLACES), str(home), "config.yaml"),
+        STORE,
+    )
+    left, touched = own_links(home, STORE), ways(home, area)
+    strictly, before = facts(area), facts(area, without=left, changed=touched)
+    try:
+        links.make()
+    except LinkRefused:
+        assert facts(area) == strictly
+    else:
+        made = {home / place for place in PLACES}
+        assert {str(path.readlink()) for path in made} == {f"{OURS}/{place}" for place in PLACES}
+        new = {way for way in touched if str(way) not in strictly}
+        assert facts(area, without=made | new, changed=touched) == before
+    links.remove()
+    assert facts(area, without=left, changed=touched) == before
+
+
+@SHARED
+@given(
+    things=trees(
+        ("keystart.json", "out.json", "deep"),
+        ("", "theirs", JSON, "compiled"),
+        ("/elsewhere", "deep", "out.json"),
+    ),
+    options=st.sampled_from([[], ["-o", "keystart.json"], ["-o", "out.json"], ["-o", "deep/out.json"]]),
+)
+def test_compile_changes_nothing_but_its_output(things: list[Made], options: list[str]) -> None:
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        area = Path(name)
+        source = area / "source.yaml"
+        source.write_text(YAML)
+        written = compiled(load_file(source, {}))
+        things = [made._replace(text=written) if made.text == "compiled" else made for made in things]
+        build(area / "folder", area / "victim", things)
+        source = source.rename(area / "folder" / source.name)
+        output = source.parent / (options[-1] if options else "keystart.json")
+        patch.chdir(source.parent)
+        patch.setattr("sys.argv", ["keystart", "compile", str(source), *options])
+        check_compile(area, output, written, is_named=bool(options))
+
+
+def check_compile(area: Path, output: Path, written: str, *, is_named: bool) -> None:
+    place = Path(os.path.realpath(output.parent), output.name)
+    strictly, old = facts(area), place.lstat() if os.path.lexists(place) else None
+    before = facts(area, without=[place], changed=[place.parent, area / "victim"])
+    is_ours = place.is_file() and place.read_bytes() == written.encode()
+    code = main()
+    if code == 0:
+        assert old is None or is_named or is_ours
+        assert place.read_text() == written
+        new = place.lstat()
+        if old is not None:
+            assert (new.st_mode, new.st_uid, new.st_gid) == (old.st_mode, old.st_uid, old.st_gid)
+        assert facts(area, without=[place], changed=[place.parent, area / "victim"]) == before
+    else:
+        assert facts(area) == strictly
+
+
+@pytest.mark.parametrize("form", ["yaml"])
+@pytest.mark.parametrize("end", ["SHUTDOWN", "SIGTERM", "SIGKILL"])
+@settings(SHARED, max_examples=10)
+@given(things=trees(NAMES, ("theirs",), TARGETS), home=st.sampled_from(["", "deep", "new/er"]))
+def test_a_life_under_squares_configuration_changes_nothing_that_is_not_its_own(
+    launch: Launcher, cloud: Cloud, store: Store, end: str, things: list[Made], home: str
+) -> None:
+    root = str(store.root)
+    things = [made._replace(text=made.text.replace(STORE, root)) for made in things]
+    id = cloud.secrets.describe_secret(SecretId=cloud.secret("x"))["Name"]
+    managers = [{"secrets": [{"secretname": id, "filename": place} for place in PLACES]}]
+    with TemporaryDirectory() as name:
+        area = Path(name)
+        folder = area / "folder" / home
+        build(area / "folder", area / "victim", things)
+        configuration = json.dumps({"SecretsHome": str(folder), "SecretManagers": managers})
+        left, touched = own_links(folder, root), ways(folder, area)
+        known = facts(area)
+        before = facts(area, without=left, changed=touched)
+        new = {way for way in touched if str(way) not in known}
+        made = {folder / place for place in PLACES if str(folder / place) not in before}
+        lived = live(launch, configuration, end)
+        assert facts(area, without=left | made | new, changed=touched) == before
+        assert live(launch, configuration, "SHUTDOWN") == lived
+        assert facts(area, without=left | new if lived else left | made | new, changed=touched) == before
+
+
+def live(launch: Launcher, configuration: str, end: str) -> bool:
+    """Starts the process and ends it so; says whether it published, or ended by itself before."""
+    with Lambda() as api:
+        process = launch(api, configuration)
+        while "/event/next" not in api.paths() and process.process.poll() is None:
+            time.sleep(0.01)
+        lived = process.process.poll() is None
+        if lived and end == "SHUTDOWN":
+            api.send(end)
+        elif lived:
+            process.process.send_signal(signal.Signals[end])
+        code, _ = process.ended()
+        assert code == (LIVED[end] if lived else 1)
+    return lived
