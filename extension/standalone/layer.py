@@ -16,10 +16,11 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from dist import DIST, clear, place, release
 from executable import WRAPPER, build, wrapper
 from toolchain import LINKED, ROOT, TARGETS, Failed, Missing, Target, prepare, run, version_of
 
-DIST = ROOT / "dist"
+_SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: where it is, the others are
 # What Lambda offers; one library of the core serves all of them, cffi's backend is made for each.
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # Amazon Linux 2 has 2.26; cffi's wheels and Rust's own library ask for 2.17.
@@ -46,10 +47,8 @@ def main() -> int:
 
 
 def _layer(target: Target, *, must: bool) -> None:
-    path = DIST / f"keystart-layer-{_version()}-{target.name}.zip"
-    # None is better than one of other sources.
-    for suffix in (".zip", ".zip.sha256", ".cdx.json"):
-        path.with_suffix(suffix).unlink(missing_ok=True)
+    name = f"keystart-layer-{release()}-{target.name}.zip"
+    clear(DIST, [str(Path(name).with_suffix(suffix)) for suffix in _SUFFIXES])
     try:
         prepare(target)
     except Missing as missing:
@@ -60,10 +59,13 @@ def _layer(target: Target, *, must: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="keystart-layer-") as folder:
         content = Path(folder) / "opt"
         _fill(content, target, Path(folder))
-        _pack(content, target, path)
-    unzipped = sum(info.file_size for info in zipfile.ZipFile(path).infolist())
-    if path.stat().st_size > LARGEST_ZIP or unzipped > LARGEST:
-        raise Failed(f"{path.name} is too large: {path.stat().st_size:,} bytes, {unzipped:,} unzipped")
+        packed = Path(folder) / name
+        _pack(content, target, packed)
+        unzipped = sum(info.file_size for info in zipfile.ZipFile(packed).infolist())
+        if packed.stat().st_size > LARGEST_ZIP or unzipped > LARGEST:
+            raise Failed(f"{name} is too large: {packed.stat().st_size:,} bytes, {unzipped:,} unzipped")
+        for suffix in _SUFFIXES:
+            path = place(packed.with_suffix(suffix), DIST)
     print(f"{path.stat().st_size:>10,}  {path.relative_to(ROOT)}\n{unzipped:>10,}  unzipped")
 
 
@@ -178,15 +180,7 @@ def _components(target: Target) -> list[dict[str, str]]:
     return found
 
 
-def _version() -> str:
-    version = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
-    if version is None:
-        raise Failed("Cargo.toml has no version")
-    return version[1]
-
-
 def _pack(content: Path, target: Target, path: Path) -> None:
-    DIST.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for file in sorted(file for file in content.rglob("*") if file.is_file()):
             info = zipfile.ZipInfo(str(file.relative_to(content)), _WHEN)
@@ -206,7 +200,7 @@ def _sbom(name: str, target: Target, digest: str) -> dict[str, object]:
     layer = {
         "type": "application",
         "name": name,
-        "version": _version(),
+        "version": release(),
         "hashes": [{"alg": "SHA-256", "content": digest}],
     }
     components = [

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "extension"))  # TLS before m
 
 import stage
 from deployed import DEPLOYMENTS, EXAMPLES, IMAGES, REGION, ROOT, Function, Image, image
+from keystart import __version__
 from lambda_simulator import Environment
 from lambda_simulator import Function as Code
 from lambda_simulator.runtimes import BY_NAME
@@ -34,7 +35,7 @@ NODE_PATH = Path(__file__).with_name("node_path.mjs")
 
 
 _ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
-_BUILT = sorted((ROOT / "dist").glob(f"keystart-layer-*-{_ARCHITECTURE}.zip"))
+_BUILT = sorted((ROOT / "dist").glob(f"keystart-layer-{__version__}-{_ARCHITECTURE}.zip"))
 
 
 def pytest_report_header() -> str:

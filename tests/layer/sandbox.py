@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 from cloud import Cloud
+from dist import release
 from toolchain import ROOT, Target
 
 PATIENCE = 30.0  # seconds; only a test that fails waits for so long
@@ -40,7 +41,7 @@ class Layer(NamedTuple):
 
 def unpacked(target: Target, folder: Path) -> Layer:
     """Skips the test when there is no zip for another machine, or when nothing here runs it."""
-    zips = list((ROOT / "dist").glob(f"keystart-layer-*-{target.name}.zip"))
+    zips = list((ROOT / "dist").glob(f"keystart-layer-{release()}-{target.name}.zip"))
     assert zips or not target.is_native, "there is no layer in dist: ./dev layer"
     if not zips:
         pytest.skip(f"there is no layer for {target.name}; ./dev layer says what it needs")

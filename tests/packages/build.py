@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
+import re
 import subprocess
 import sys
 import tempfile
@@ -15,16 +15,15 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
-ROOT = Path(__file__).parents[2]
-DIST = ROOT / "dist"
+sys.path.insert(0, str(Path(__file__).parents[2] / "extension/standalone"))
+
+from dist import DIST, check, clear, place, release
+from toolchain import ROOT, Failed
+
 LIBRARY = "_native/lib_native.so"
 # Rust's own standard library asks for 2.17 as well, so nothing is lost by it. Lambda's oldest runtime has 2.26.
 GLIBC = "2.17"
 TARGETS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
-
-
-class Failed(Exception):
-    """A command did not do what it should; the text is what it said."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,12 +31,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="keystart-dist-") as folder:
+            check(DIST, packages(DIST))  # before minutes of compiling
             build(Path(folder), quick=options.quick)
-            # Only what was built whole takes the place of what was there; the layer is not built here.
-            for old in DIST.glob("*"):
-                if not old.name.startswith("keystart-layer-"):
-                    old.unlink()
-            shutil.copytree(folder, DIST, dirs_exist_ok=True)
+            # Only what was built whole takes the place of what was there.
+            clear(DIST, packages(DIST))
+            for file in sorted(Path(folder).iterdir()):
+                place(file, DIST)
             made = [describe(file) for file in sorted(Path(folder).iterdir())]
     except Failed as failure:
         print(f"packages: {failure}", file=sys.stderr)
@@ -89,6 +88,14 @@ def build(into: Path, *, quick: bool) -> None:
         ["gem", "build", "--silent", "keystart.gemspec", "-o", str(into / f"keystart-{version}.gem")],
         ROOT / "bindings/ruby",
     )
+
+
+def packages(folder: Path) -> list[str]:
+    """Returns the names in a folder that this version's packages have; the layer is not built here."""
+    name = re.compile(
+        rf"keystart(_extension)?-{re.escape(release())}(-py3-none-[\w.]+\.whl|\.tar\.gz|\.tgz|\.gem)"
+    )
+    return [path.name for path in folder.glob("*") if name.fullmatch(path.name)]
 
 
 def _has_standard_library(target: str) -> bool:

@@ -8,6 +8,7 @@ import json
 import secrets
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "extension/standalone"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "extension"))  # made-up folders of somebody else
 
 import store as conformance
-from build import DIST
+from build import packages
+from dist import DIST
 from installed import Installed
 
 
@@ -48,10 +52,10 @@ def unhurried(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def package() -> Callable[[str], Path]:
-    """The one file of dist/ that matches a pattern."""
+    """The one file of dist/ that matches a pattern, in this version."""
 
     def one(pattern: str) -> Path:
-        found = list(DIST.glob(pattern))
+        found = [DIST / name for name in packages(DIST) if fnmatch(name, pattern)]
         assert len(found) == 1, f"{len(found)} of {pattern} in {DIST}: run ./dev packages"
         return found[0]
 

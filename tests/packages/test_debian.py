@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from build import ROOT
 from installed import CONSUMERS, Installed, run
+from toolchain import ROOT
 
 Package = Callable[[str], Path]
 
