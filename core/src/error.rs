@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 
 use rustix::io::Errno;
 
+use crate::name;
 use crate::state::Failure;
 
 /// The limit of contract 4.1 and 4.5 in bytes.
@@ -124,14 +125,7 @@ impl Error {
     /// The error of a name that is not one by contract §2.
     pub fn invalid_name(name: &[u8]) -> Self {
         let quoted = quoted(name);
-        Self::new(
-            Code::InvalidName,
-            format!(
-                "{quoted} is not a valid secret name. A name is 1 to 8 segments separated by \"/\", at most 255 bytes \
-                 in all; a segment starts with a letter, a digit or \"_\" and goes on with letters, digits, \"_\", \".\" \
-                 or \"-\"."
-            ),
-        )
+        Self::new(Code::InvalidName, format!("{quoted} is not a valid secret name. {}", name::RULE))
     }
 
     /// For a binding whose caller gave something that is no string.

@@ -6,6 +6,10 @@ const MAX_BYTES: usize = 255;
 const MAX_SEGMENTS: usize = 8;
 const MAX_SUGGESTIONS: usize = 3;
 
+/// What a name is, in a message.
+pub const RULE: &str = "A name is 1 to 8 segments separated by \"/\", at most 255 bytes in all; a segment starts with a letter, \
+    a digit or \"_\" and goes on with letters, digits, \"_\", \".\" or \"-\".";
+
 /// True for a name by contract 2.1.
 pub fn is_valid(name: &[u8]) -> bool {
     name.len() <= MAX_BYTES

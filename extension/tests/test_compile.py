@@ -423,7 +423,7 @@ SecretManagers:
   secrets:
     - secretname: first
     - secretname: "db-a1B2c3:password:AWSPREVIOUS:"
-      filename: .odd name+1
+      filename: .odd@name+1
 - secrets:
     - {{secretname: "ssm:/prod/flags:3", filename: flags}}
     - {{secretname: "{PARAMETER}", filename: more}}

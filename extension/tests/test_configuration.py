@@ -312,7 +312,7 @@ SecretManagers:
     - secretname: second
       filename: renamed
 - secrets:
-    - filename: .en+v/-ü/a=b@c
+    - filename: .en+v/-u/a=b@c
       secretname: 0123
 SecretsHome: /tmp/theirs/
 application: {on: yes}
@@ -324,12 +324,12 @@ def test_squares_file_is_read_as_their_program_reads_it(tmp_path: Path) -> None:
     assert [(entry.name, entry.id, entry.region, entry.optional) for entry in plan.entries] == [
         ("first", "arn:aws:secretsmanager:us-east-1:123456789012:secret:first", "us-east-1", False),
         ("renamed", "arn:aws:secretsmanager:us-east-1:123456789012:secret:second", "us-east-1", False),
-        ("_en_v/___/a_b_c", "0123", None, False),
+        ("_en_v/_u/a_b_c", "0123", None, False),
     ]
     assert plan.links == (
         Link("first", "first"),
         Link("renamed", "renamed"),
-        Link("_en_v/___/a_b_c", ".en+v/-ü/a=b@c"),
+        Link("_en_v/_u/a_b_c", ".en+v/-u/a=b@c"),
     )
     assert (plan.start, plan.links_home) == ("before", "/tmp/theirs")
 

@@ -109,7 +109,9 @@ def test_a_wrong_configuration_registers_and_reports_every_problem(
     assert code == 1
     file = tmp_path / "keystart.yaml"
     assert lines[0].startswith(f"[keystart] ERROR {file}:2:1: ")
-    assert lines[1].startswith(f'[keystart] ERROR {file}:4:3: "../x" is not a valid secret name.')
+    assert lines[1].startswith(
+        f"[keystart] ERROR {file}:4:3: The name of a secret must be valid, found a text of 4"
+    )
     message = "\n".join(line.removeprefix("[keystart] ERROR ") for line in lines)
     assert (store.state["state"], store.state["message"]) == ("failed", message)
     assert lambda_api.paths() == ["/register", "/init/error"]

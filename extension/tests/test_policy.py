@@ -128,7 +128,9 @@ def test_the_configurations_region_wins_over_the_functions(
             f"arn:aws-us-gov:secretsmanager:us-gov-west-1:{ACCOUNT}:secret:prod/db-??????"
         ]
     }
-    assert "moon is not a region such as eu-west-1." in asked.refused(secrets, "--region", "moon")
+    assert "A text of 4 characters is not a region such as eu-west-1." in asked.refused(
+        secrets, "--region", "moon"
+    )
     monkeypatch.delenv("AWS_REGION")
     assert asked.refused(secrets) == (
         "keystart: db: no region is known for prod/db. Give --region, or set AWS_REGION.\n"

@@ -25,8 +25,6 @@ const DEADLINES: std::ops::RangeInclusive<u64> = 100..=15 * 60_000;
 const LARGEST_FILE: u64 = 256 * 1024;
 const MAX_NAME: usize = 255;
 const MAX_SEGMENTS: usize = 8;
-const LONGEST_STAGE: usize = 256;
-const VERSION_ID_LENGTHS: std::ops::RangeInclusive<usize> = 32..=64;
 /// What asks for what is done anyway.
 const WITHOUT_EFFECT: [(&str, &str); 2] = [("ttl", "\"none\""), ("snapstart", "\"init\"")];
 
@@ -181,8 +179,8 @@ fn long(name: String, text: &str, region: Option<&str>) -> Option<Entry> {
             "parameters" => reference = Some(Reference::path(&string(value)?)?),
             "field" => field = Some(string(value)?),
             "expand" => expand = boolean(value)?,
-            "stage" => stage = Some(string(value).filter(|stage| stage.len() <= LONGEST_STAGE)?),
-            "version_id" => version_id = Some(string(value).filter(|id| VERSION_ID_LENGTHS.contains(&id.len()))?),
+            "stage" => stage = Some(string(value).filter(|stage| reference::is_stage(stage))?),
+            "version_id" => version_id = Some(string(value).filter(|id| reference::is_version_id(id))?),
             "role" => role = Some(string(value).filter(|role| reference::is_role(role))?),
             "optional" => optional = boolean(value)?,
             "env" => env = Some(string(value).filter(|env| variables::is_allowed(env))?),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__, deploy
+from .names import shown_path
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -165,12 +166,12 @@ def _check(arguments: argparse.Namespace) -> int:
             print(error, file=sys.stderr)
         return _EXIT_FAILED
     if arguments.json:
-        print(json.dumps({"valid": True, "plan": plan.to_dict()}, indent=2))
+        print(json.dumps({"valid": True, "plan": plan.to_shown_dict()}, indent=2))
     else:
         print(plan.describe(), end="")
         if is_quicker(plan):
             print(
-                f"keystart: {plan.source_file} is not plain, so that a cold start takes about 25 ms to read it. "
+                f"keystart: {plan.source} is not plain, so that a cold start takes about 25 ms to read it. "
                 'Put into the package what "keystart compile" makes of it: that is read in less than 1 ms.',
                 file=sys.stderr,
             )
@@ -192,15 +193,16 @@ def _compile(arguments: argparse.Namespace) -> int:
         return 0
     source = Path.cwd() / plan.source_file
     output = source.with_name("keystart.json") if arguments.output is None else Path(arguments.output)
+    shown = shown_path(str(output))
     if output.suffix != ".json":
-        return _fail(f"{output} would not be read: the name of a compiled configuration ends in .json.")
+        return _fail(f"{shown} would not be read: the name of a compiled configuration ends in .json.")
     if os.path.realpath(output) == os.path.realpath(source):
-        return _fail(f"{output} is what should be compiled. Name another file with --output.")
+        return _fail(f"{shown} is what should be compiled. Name another file with --output.")
     try:
         old = existing(output)
         if arguments.output is None and old and not is_compiled(output):
             return _fail(
-                f"{output} exists, and keystart compile did not write it. Replace it with --output {output}."
+                f"{shown} exists, and keystart compile did not write it. Replace it with --output {shown}."
             )
         write(output, text, old)
     except OutputRefused as error:
@@ -229,7 +231,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     except (ConfigurationError, CoreError) as error:
         return _fail(str(error))
     links = links_of(plan, writer)
-    log.info(f"fetching {len(plan.entries)} entries of {plan.source_file}")
+    log.info(f"fetching {len(plan.entries)} entries of {plan.source}")
     try:
         fetch = partial(fetch_with_boto3, plan, log, arguments.profile)
         publish(links, writer, log, fetch, time.monotonic())

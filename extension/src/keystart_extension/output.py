@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from .names import shown_path
+
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -25,9 +27,11 @@ def existing(path: Path) -> os.stat_result | None:
     try:
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):
-            raise OutputRefused(f"{path} is a symbolic link. Name the file that it leads to.")
+            raise OutputRefused(
+                f"{shown_path(str(path))} is a symbolic link. Name the file that it leads to."
+            )
         if not stat.S_ISREG(status.st_mode):
-            raise OutputRefused(f"{path} is not a regular file. Name another one.")
+            raise OutputRefused(f"{shown_path(str(path))} is not a regular file. Name another one.")
         # A rename would replace a file that is read-only, too.
         os.close(os.open(path, _OLD))
     except FileNotFoundError:
@@ -52,7 +56,7 @@ def write(path: Path, text: str, old: os.stat_result | None) -> None:
                 new.replace(path)
     except FileExistsError:
         raise OutputRefused(
-            f"{path} was made meanwhile by somebody else. Look at it, and try again."
+            f"{shown_path(str(path))} was made meanwhile by somebody else. Look at it, and try again."
         ) from None
     except OSError as error:
         raise _failed(path, error) from None
@@ -88,4 +92,4 @@ def _place(new: Path, path: Path) -> None:
 
 
 def _failed(path: Path, error: OSError) -> OutputRefused:
-    return OutputRefused(f"{path} cannot be written: {error.strerror}.")
+    return OutputRefused(f"{shown_path(str(path))} cannot be written: {error.strerror}.")

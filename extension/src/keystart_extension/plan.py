@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from .names import characters, is_certain, shown_path
+
 Kind = Literal["secret", "parameter", "parameters"]
 Start = Literal["overlap", "before"]
 
@@ -65,16 +67,30 @@ class Plan(NamedTuple):
     batch: bool = False
     env_overwrite: bool = False
 
+    @property
+    def source(self) -> str:
+        """What messages call the file, or the variable, that the plan is from."""
+        return self.source_file if self.source_file == "KEYSTART_SECRETS" else shown_path(self.source_file)
+
     def to_dict(self) -> dict[str, Any]:
-        """Gives the plan as data for `keystart check --json`; it holds ids, never values."""
+        """Returns all of the plan as data, for the core."""
         entries = [{**entry._asdict(), "origin": entry.origin._asdict()} for entry in self.entries]
         return {**self._asdict(), "entries": entries, "links": [link._asdict() for link in self.links]}
+
+    def to_shown_dict(self) -> dict[str, Any]:
+        """Returns the plan as data for `keystart check --json`: with ids, and nothing that may be a secret."""
+        shown = self.to_dict()
+        for entry in shown["entries"]:
+            field = entry["field"]
+            if field is not None and not is_certain(field, "name"):
+                entry["field"] = {"characters": len(field)}
+        return {**shown, "source_file": self.source}
 
     def describe(self) -> str:
         """Gives the plan as text for people, one line an entry."""
         region = self.region or "AWS_REGION"
         lines = [
-            f"configuration  {self.source_file}",
+            f"configuration  {self.source}",
             f"start          {self.start}",
             f"deadline       {seconds_text(self.deadline)}",
             f"region         {region}",
@@ -107,7 +123,7 @@ def _target(entry: Entry) -> str:
 
 
 def _details(entry: Entry) -> str:
-    details = [f"field {entry.field}"] if entry.field is not None else []
+    details = [_field(entry.field)] if entry.field is not None else []
     details += [f"stage {entry.stage}"] if entry.stage is not None else []
     details += [f"version {entry.version_id}"] if entry.version_id is not None else []
     details += [f"role {entry.role}"] if entry.role is not None else []
@@ -115,6 +131,10 @@ def _details(entry: Entry) -> str:
     details += ["optional"] if entry.optional else []
     details += [f"env {entry.env}"] if entry.env is not None else []
     return ", ".join(details)
+
+
+def _field(field: str) -> str:
+    return f"field {field}" if is_certain(field, "name") else f"field of {characters(field)}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

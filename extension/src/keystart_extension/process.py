@@ -134,7 +134,7 @@ class Process:
         if plan.source_file.endswith((".yaml", ".yml")):
             took = (time.monotonic() - began) * 1000
             self._log.info(
-                f"Reading {plan.source_file} took {took:.0f} ms of this start. "
+                f"Reading {plan.source} took {took:.0f} ms of this start. "
                 'The JSON that "keystart compile" makes of it is read in less than 1 ms.'
             )
         source = _source(self._environ)

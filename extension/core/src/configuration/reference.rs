@@ -36,7 +36,9 @@ impl Reference {
     /// A secret's name or ARN, with `:field:stage:version_id` after an ARN.
     pub fn secret(text: &str) -> Option<Self> {
         if !text.starts_with("arn:") {
-            return is_secret_name(text).then(|| Self::new(Kind::Secret, text, None));
+            // With "=" at an end it may be a pasted secret in Base64, or what is left of one.
+            let is_name = is_secret_name(text) && !text.starts_with('=') && !text.ends_with('=');
+            return is_name.then(|| Self::new(Kind::Secret, text, None));
         }
         let arn = Arn::parse(text, "secretsmanager")?;
         let parts: Vec<&str> = arn.resource.strip_prefix("secret:")?.split(':').collect();
@@ -46,7 +48,9 @@ impl Reference {
         let id = &text[..text.len() - arn.resource.len() + "secret:".len() + parts[0].len()];
         let part = |at: usize| parts.get(at).filter(|part| !part.is_empty()).map(|part| (*part).to_owned());
         let bare = Self::new(Kind::Secret, id, Some(arn.region));
-        Some(Self { field: part(1), stage: part(2), version_id: part(3), ..bare })
+        let (field, stage, version_id) = (part(1), part(2), part(3));
+        let sound = stage.as_deref().is_none_or(is_stage) && version_id.as_deref().is_none_or(is_version_id);
+        sound.then_some(Self { field, stage, version_id, ..bare })
     }
 
     /// A parameter's name or ARN, with `:version` or `:label`.
@@ -93,6 +97,14 @@ pub(super) fn is_region(text: &str) -> bool {
 
 pub(super) fn is_role(text: &str) -> bool {
     is_match("^arn:aws(?:-[a-z]+)*:iam::[0-9]{12}:role/(?:[!-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$", text)
+}
+
+pub(super) fn is_stage(text: &str) -> bool {
+    (1..=256).contains(&text.len()) && all_in(text, "_.-")
+}
+
+pub(super) fn is_version_id(text: &str) -> bool {
+    (32..=64).contains(&text.len()) && all_in(text, "_.-")
 }
 
 fn is_match(pattern: &str, text: &str) -> bool {

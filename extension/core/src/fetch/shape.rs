@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use super::{Answer, Entry, Fetched, Outcome, failure};
 use keystart_core::Failure;
 use keystart_core::SecretBytes;
-use keystart_core::error::{Error, quoted};
+use keystart_core::error::quoted;
 use keystart_core::json::{self, NotJson};
-use keystart_core::name;
+use keystart_core::name::{self, RULE};
 
 /// How many wrong names are told of one entry; state.json must hold all of them.
 const PROBLEMS_AT_MOST: usize = 50;
@@ -22,8 +22,13 @@ pub(super) fn secret(entry: &Entry, answer: Answer) -> Outcome {
     let members = members(entry, &answer)?;
     if let Some(field) = &entry.field {
         let Some((_, value)) = members.iter().find(|(member, _)| member == field) else {
-            let message =
-                format!("{} has no member {}. Correct `field` or the secret.", entry.id, quoted(field.as_bytes()));
+            // Only a name is certainly no secret that was pasted here.
+            let shown = if name::is_valid(field.as_bytes()) {
+                quoted(field.as_bytes())
+            } else {
+                format!("with the {} characters of `field`", field.chars().count())
+            };
+            let message = format!("{} has no member {shown}. Correct `field` or the secret.", entry.id);
             return Err(failure("FieldNotFound", message));
         };
         return Ok(vec![member(entry.name.clone(), field, value, &answer)]);
@@ -35,7 +40,7 @@ pub(super) fn secret(entry: &Entry, answer: Answer) -> Outcome {
         ));
     }
     let names: Vec<String> = members.iter().map(|(member, _)| format!("{}/{member}", entry.name)).collect();
-    check(&names)?;
+    check(entry, "member", &names)?;
     let both = members.iter().zip(names);
     Ok(both.map(|((field, value), name)| member(name, field, value, &answer)).collect())
 }
@@ -51,7 +56,7 @@ pub(super) fn parameters(entry: &Entry, found: Vec<(String, Answer)>) -> Outcome
         Fetched::whole(&format!("{}/{}", entry.name, name.strip_prefix(&path).unwrap_or(&name)), answer)
     };
     let secrets: Vec<Fetched> = found.into_iter().map(named).collect();
-    check(&secrets.iter().map(|secret| secret.name.clone()).collect::<Vec<_>>())?;
+    check(entry, "parameter", &secrets.iter().map(|secret| secret.name.clone()).collect::<Vec<_>>())?;
     Ok(secrets)
 }
 
@@ -72,13 +77,27 @@ pub(super) fn beside(entry: &Entry, secrets: Vec<Fetched>, others: &[&str]) -> O
     Ok(secrets)
 }
 
-/// Refuses all illegal and nested names together; equal ones cannot come out of one object or path.
-fn check(names: &[String]) -> Result<(), Failure> {
+/// Refuses all illegal and nested names together; equal ones cannot come out of one object or path. An illegal one is part
+/// of what was fetched, and may be a secret: it is described, not repeated.
+fn check(entry: &Entry, what: &str, names: &[String]) -> Result<(), Failure> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let (valid, invalid): (Vec<&String>, Vec<&String>) = names.iter().partition(|name| name::is_valid(name.as_bytes()));
-    let mut problems: Vec<String> =
-        invalid.iter().map(|name| Error::invalid_name(name.as_bytes()).message().to_owned()).collect();
-    for name in valid {
+    let is_invalid = |name: &String| !name::is_valid(name.as_bytes());
+    let mut problems = Vec::new();
+    if let Some(first) = names.iter().position(is_invalid) {
+        let count = names.iter().filter(|name| is_invalid(name)).count();
+        let length = names[first].chars().count() - entry.name.chars().count() - 1;
+        let cure =
+            if what == "member" { "Take each with `field` under a valid name" } else { "Configure each by itself" };
+        problems.push(format!(
+            "{count} of {} {what}s of {} cannot be published below \"{}\", because their names are not valid there. \
+             The first is {what} {}, with a name of {length} characters. {RULE} {cure}, or rename it.",
+            names.len(),
+            entry.id,
+            entry.name,
+            first + 1,
+        ));
+    }
+    for name in names.iter().filter(|name| !is_invalid(name)) {
         let folders = name::folders(name).filter(|folder| known.contains(folder));
         problems.extend(
             folders.map(|folder| format!("\"{folder}\" and \"{name}\": one name cannot be the folder of another.")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-from ..names import quote
+from ..names import characters
 from ..plan import Origin
 from .errors import ConfigurationError, Problem, Problems
 
@@ -82,7 +82,7 @@ class Builder:
             elif key.text in members:
                 first = members[key.text][0].origin
                 self._problems.add(
-                    f"The key {quote(key.text)} is here for the second time; the first is at {place(first)}. "
+                    f"This key of {characters(key.text)} is here for the second time; the first is at {place(first)}. "
                     "Remove one of them.",
                     key.origin,
                 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from ..names import DEEPEST, LONGEST, invalid_name, is_name, quote
+from ..names import DEEPEST, LONGEST, NAME_RULE, characters, is_certain, is_name, quote
 from ..plan import Entry, Origin
 from . import not_yet, variables
 from .document import Mapping, Node, Scalar, place
@@ -13,6 +13,8 @@ from .reading import boolean, found, is_nothing, mapping, refuse_unknown, text
 from .references import (
     BadReference,
     Reference,
+    check_stage,
+    check_version_id,
     is_role,
     parse_parameter,
     parse_path,
@@ -23,8 +25,6 @@ from .references import (
 _SOURCES = {"secret": parse_secret, "parameter": parse_parameter, "parameters": parse_path}
 _ONLY_SECRET = ("field", "expand", "stage", "version_id")
 _KEYS = (*_SOURCES, *_ONLY_SECRET, "role", "optional", "env")
-_LONGEST_STAGE = 256  # of Secrets Manager, as the lengths of a version's id
-_VERSION_ID_LENGTHS = range(32, 65)
 _TWO_VERSIONS = '"stage" and "version_id" both choose a version. Keep one of them.'
 
 
@@ -44,29 +44,39 @@ def read_entries(node: Node, region: str | None, problems: Problems) -> tuple[En
 
 
 def short_entry(
-    name: str, id: str, region: str | None, origin: Origin, id_origin: Origin, problems: Problems
+    name: str | None,
+    id: str,
+    region: str | None,
+    origin: Origin,
+    id_origin: Origin,
+    label: str,
+    problems: Problems,
 ) -> Entry | None:
-    """Makes the entry of `name: id`."""
+    """Makes the entry of `name: id`; `label` begins a message."""
     try:
         reference = parse_short(id)
     except BadReference as error:
-        problems.add(f"{quote(name)}: {error}", id_origin)
+        problems.add(f"{label}{error}", id_origin)
         return None
     if reference.stage is not None and reference.version_id is not None:
-        problems.add(f"{quote(name)}: {_TWO_VERSIONS}", id_origin)
-    return Entry(
-        name=name,
-        kind=reference.kind,
-        id=reference.id,
-        region=reference.region or region,
-        field=reference.field,
-        expand=False,
-        stage=reference.stage,
-        version_id=reference.version_id,
-        role=None,
-        optional=False,
-        env=None,
-        origin=origin,
+        problems.add(f"{label}{_TWO_VERSIONS}", id_origin)
+    return (
+        None
+        if name is None
+        else Entry(
+            name=name,
+            kind=reference.kind,
+            id=reference.id,
+            region=reference.region or region,
+            field=reference.field,
+            expand=False,
+            stage=reference.stage,
+            version_id=reference.version_id,
+            role=None,
+            optional=False,
+            env=None,
+            origin=origin,
+        )
     )
 
 
@@ -104,29 +114,37 @@ def _is_folder(entry: Entry) -> bool:
     return entry.expand or entry.kind == "parameters"
 
 
+def refuse_name(name: str, label: str, origin: Origin, problems: Problems) -> None:
+    """Adds the problem of a text that is not a name, without the text."""
+    what = f"a text of {characters(name)}" if name else "nothing"
+    problems.add(f"{label}The name of a secret must be valid, found {what}. {NAME_RULE}", origin)
+
+
 def _read_entry(key: Scalar, node: Node, region: str | None, problems: Problems) -> Entry | None:
     name = _read_name(key, problems)
+    is_shown = is_certain(key.text, "name")
+    label = quote(key.text) if is_shown else f"The secret at {place(key.origin)}"
     if isinstance(node, Mapping):
-        return _Reader(quote(key.text), key, node, problems).read(name, region)
+        return _Reader(label, key, node, problems).read(name, region)
     if not isinstance(node, Scalar):
-        problems.add(f"{quote(key.text)}: An id or a mapping must follow, found {found(node)}.", node.origin)
+        problems.add(f"{label}: An id or a mapping must follow, found {found(node)}.", node.origin)
         return None
-    id = text(node, f"{quote(key.text)}: The id", problems)
-    return (
-        None if id is None else short_entry(name or key.text, id, region, key.origin, node.origin, problems)
-    )
+    id = text(node, f"{label}: The id", problems)
+    if id is None:
+        return None
+    return short_entry(name, id, region, key.origin, node.origin, f"{label}: ", problems)
 
 
 def _read_name(key: Scalar, problems: Problems) -> str | None:
     name = text(key, "The name of a secret", problems)
     if name is not None and not is_name(name):
-        problems.add(invalid_name(name), key.origin)
+        refuse_name(name, "", key.origin, problems)
         return None
     return name
 
 
 class _Reader:
-    """Reads the long form of one secret; `label` is its quoted name."""
+    """Reads the long form of one secret; `label` is its quoted name, or its place."""
 
     def __init__(self, label: str, key: Scalar, node: Mapping, problems: Problems) -> None:
         self.label = label
@@ -135,7 +153,7 @@ class _Reader:
         self.problems = problems
 
     def read(self, name: str | None, region: str | None) -> Entry | None:
-        refuse_unknown(self.node, self.label, _KEYS, self.problems, later=not_yet.ENTRY_KEYS)
+        refuse_unknown(self.node, self.label, _KEYS, self.problems, elsewhere=not_yet.ENTRY_KEYS)
         not_yet.refuse_in_entry(self.node, self.label, self.problems)
         role = self._role()
         optional = self._flag("optional")
@@ -196,7 +214,7 @@ class _Reader:
 
     def _one(self, part: str, explicit: str | None, referred: str | None) -> str | None:
         if explicit is not None and referred is not None:
-            self._add(f'The reference already names the {part} {quote(referred)}. Remove "{part}".', part)
+            self._add(f'The reference already names the {part}. Remove "{part}".', part)
         return explicit if explicit is not None else referred
 
     def _refuse_only_secret(self) -> None:
@@ -217,19 +235,25 @@ class _Reader:
         refusal = None if env is None else variables.refusal(env)
         if refusal is not None:
             self._add(refusal, "env")
+            return None
         return env
 
     def _stage(self) -> str | None:
         stage = self._text("stage")
-        if stage is not None and len(stage) > _LONGEST_STAGE:
-            self._add(f'"stage" has at most {_LONGEST_STAGE} characters.', "stage")
+        self._check(stage, check_stage, "stage")
         return stage
 
     def _version_id(self) -> str | None:
         version_id = self._text("version_id")
-        if version_id is not None and len(version_id) not in _VERSION_ID_LENGTHS:
-            self._add('"version_id" has 32 to 64 characters. For a staging label use "stage".', "version_id")
+        self._check(version_id, check_version_id, "version_id")
         return version_id
+
+    def _check(self, value: str | None, check: Callable[[str], None], key: str) -> None:
+        try:
+            if value is not None:
+                check(value)
+        except BadReference as error:
+            self._add(str(error), key)
 
     def _text(self, key: str) -> str | None:
         value = self.node.get(key)

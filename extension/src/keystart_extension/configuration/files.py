@@ -8,14 +8,15 @@ import stat
 from collections.abc import Mapping as Environ
 from pathlib import Path
 
+from ..names import ENDINGS, shown_path
 from ..plan import Origin, Plan
 from .document import Mapping, Node
 from .errors import ConfigurationError, Problem, Problems
 from .find import check_source
 from .inline import VARIABLE
 from .json_document import Positions, parse_json
-from .settings import read_settings
-from .square import KEY, is_square, read_square
+from .settings import SQUARES_KEY, read_settings
+from .square import is_square, read_square
 
 TASK_ROOT = Path("/var/task")
 _LARGEST = 256 * 1024
@@ -34,7 +35,7 @@ def find(environ: Environ[str, str], task_root: Path) -> Plan:
     if _is_there(square):
         data = _read(square)
         # Many functions have a config.yaml of their own. Without the word it is not even parsed.
-        if KEY.encode() in data:
+        if SQUARES_KEY.encode() in data:
             root = _parse(data, square)
             if isinstance(root, Mapping) and is_square(root):
                 return _plan(root, square, environ)
@@ -64,7 +65,8 @@ def _check_named(named: str) -> Path:
     if not path.is_absolute() or not named.isprintable():
         raise _error("It must be an absolute path of printable characters. Correct or unset it.", origin)
     if not _is_there(path):
-        raise _error(f"There is no file {named}. Correct or unset it.", origin)
+        shown = shown_path(named)
+        raise _error(f"There is no file {shown}. Correct or unset it.", origin)
     return path
 
 
@@ -79,7 +81,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    origin = Origin(str(path))
+    origin = Origin(shown_path(str(path)))
     try:
         # Opening a FIFO would hang the start.
         if not stat.S_ISREG(path.stat().st_mode):
@@ -94,8 +96,8 @@ def _read(path: Path) -> bytes:
 
 
 def _parse(data: bytes, path: Path) -> Node:
-    file = str(path)
-    if path.suffix not in (".json", ".yaml", ".yml"):
+    file = shown_path(str(path))
+    if path.suffix not in ENDINGS:
         raise _error("The name of a configuration must end in .json, .yaml or .yml.", Origin(file))
     text = _decode(data, file)
     if path.suffix == ".json":
@@ -118,26 +120,26 @@ def _decode(data: bytes, file: str) -> str:
         origin = Positions(text, file).at(len(text))
         raise _error("The file is not UTF-8. Save it as UTF-8.", origin) from None
     if control := _CONTROL.search(text):
-        code = f"U+{ord(control[0]):04X}"
         origin = Positions(text, file).at(control.start())
-        raise _error(f"The control character {code} is not allowed here. Remove it.", origin)
+        raise _error("A control character stands here, which is not allowed. Remove it.", origin)
     return text
 
 
 def _nothing_found(task_root: Path, square: Path) -> ConfigurationError:
-    config = f"it has no {KEY}" if _is_there(square) else "no such file"
+    config = f"it has no {SQUARES_KEY}" if _is_there(square) else "no such file"
+    json, yaml = (shown_path(str(task_root / name)) for name in ("keystart.json", "keystart.yaml"))
     return _error(
         "No configuration was found. Looked for: the variable KEYSTART_CONFIG (not set), "
-        f"the variable {VARIABLE} (not set), {task_root}/keystart.json (no such file), "
-        f"{task_root}/keystart.yaml (no such file), {square} ({config}). "
+        f"the variable {VARIABLE} (not set), {json} (no such file), "
+        f"{yaml} (no such file), {shown_path(str(square))} ({config}). "
         "Put a keystart.yaml into the function's package, or set one of the variables.",
-        Origin(str(task_root)),
+        Origin(yaml.removesuffix("/keystart.yaml")),
     )
 
 
 def _unreadable(path: Path, error: OSError) -> ConfigurationError:
     name = errno.errorcode.get(error.errno or 0, "unknown error")
-    return _error(f"The file cannot be read: {name}.", Origin(str(path)))
+    return _error(f"The file cannot be read: {name}.", Origin(shown_path(str(path))))
 
 
 def _error(message: str, origin: Origin) -> ConfigurationError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..names import quote
+from ..names import characters, is_certain, quote
 from ..plan import Origin
 from .errors import Problems
 from .inline import VARIABLE, read_inline
@@ -45,6 +45,8 @@ def load_file(path: Path, environ: Environ[str, str]) -> Plan:
 def check_source(environ: Environ[str, str], problems: Problems) -> None:
     """Checks KEYSTART_SOURCE."""
     source = environ.get("KEYSTART_SOURCE", "")
-    if source not in ("", "native", "boto3"):
-        message = f'It must be "native" or "boto3", found {quote(source)}. Correct or unset it.'
+    known = ("native", "boto3")
+    if source not in ("", *known):
+        what = quote(source) if is_certain(source, "word", known) else f"a text of {characters(source)}"
+        message = f'It must be "native" or "boto3", found {what}. Correct or unset it.'
         problems.add(message, Origin("KEYSTART_SOURCE"))

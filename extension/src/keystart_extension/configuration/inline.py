@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ..names import invalid_name, is_name, quote
+from ..names import is_name, quote
 from ..plan import Entry, Origin, Plan
 from .document import Mapping, place
-from .entries import read_entries, refuse_nested, short_entry
+from .entries import read_entries, refuse_name, refuse_nested, short_entry
 from .errors import Problems
 from .json_document import Positions, parse_json
 from .settings import DEFAULT_DEADLINE
@@ -34,27 +34,32 @@ def _read_pairs(value: str, problems: Problems) -> tuple[Entry, ...]:
     positions = Positions(value, VARIABLE)
     entries: list[Entry] = []
     end = -1
-    for pair in value.split(","):
+    for number, pair in enumerate(value.split(","), 1):
         start = end + 1
         end = start + len(pair)
-        entry = _read_pair(pair, positions.at(start + len(pair) - len(pair.lstrip())), problems)
+        origin = positions.at(start + len(pair) - len(pair.lstrip()))
+        entry = _read_pair(pair, f"Pair {number}: ", origin, problems)
         if entry is not None:
             entries.append(entry)
-    _refuse_equal(entries, problems)
-    refuse_nested(entries, problems)
+    # Unless each pair is one, commas and "=" may have cut up a pasted secret, and what looks like a name may be a part.
+    if problems.count == 0:
+        _refuse_equal(entries, problems)
+        refuse_nested(entries, problems)
     return tuple(entries)
 
 
-def _read_pair(pair: str, origin: Origin, problems: Problems) -> Entry | None:
+def _read_pair(pair: str, label: str, origin: Origin, problems: Problems) -> Entry | None:
     # The first "=" ends the name; ids may hold more of them.
     name, _, id = (part.strip() for part in pair.partition("="))
     if id == "":
-        # The text is not shown: a secret may have been pasted here.
-        problems.add("Each secret must be name=id, with one comma between two of them.", origin)
+        problems.add(
+            f"{label}Each secret must be name=id, with one comma between two of them.",
+            origin,
+        )
     elif not is_name(name):
-        problems.add(invalid_name(name), origin)
+        refuse_name(name, label, origin, problems)
     else:
-        return short_entry(name, id, None, origin, origin, problems)
+        return short_entry(name, id, None, origin, origin, label, problems)
     return None
 
 

@@ -12,6 +12,18 @@ from .errors import ConfigurationError, Problem, Problems
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]|[^\s\[\]{}",:]+')
 _CONSTANTS = ("NaN", "Infinity", "-Infinity")
+# How the words of Python's decoder begin, and ours. Its own may show parts of the text.
+_MISTAKES = {
+    "Expecting property name": "a key in double quotes must stand here",
+    "Expecting ':'": 'a ":" is missing here',
+    "Expecting ','": 'a "," is missing here, or what stands before it is not closed',
+    "Expecting value": "a value must stand here",
+    "Illegal trailing comma": 'a "," stands before the end',
+    "Extra data": "the document ends before this",
+    "Unterminated string": "the quotes that open here are not closed",
+    "Invalid control character": "a line break or another control character stands in quotes",
+    "Invalid \\": "JSON does not have the escape that begins here",
+}
 
 
 def parse_json(text: str, file: str) -> Node:
@@ -55,7 +67,8 @@ def _check_syntax(text: str, file: str) -> None:
         # Numbers stay text: int() refuses very long ones, and no number is asked for but version 1.
         json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except json.JSONDecodeError as error:
-        message = f"This is not valid JSON: {error.msg[:1].lower()}{error.msg[1:]}."
+        words = next((words for start, words in _MISTAKES.items() if error.msg.startswith(start)), None)
+        message = "This is not valid JSON." if words is None else f"This is not valid JSON: {words}."
         raise ConfigurationError((Problem(message, Origin(file, error.lineno, error.colno)),)) from None
     except RecursionError:
         raise ConfigurationError((Problem(TOO_DEEP, Origin(file)),)) from None

@@ -42,7 +42,9 @@ def _refuse_snapstart(node: Mapping, problems: Problems) -> None:
             snapstart.origin,
         )
     else:
-        problems.add(f'"snapstart" must be init, found {found(snapstart)}.', snapstart.origin)
+        problems.add(
+            f'"snapstart" must be init, found {found(snapstart, "init", "first-invoke")}.', snapstart.origin
+        )
 
 
 def _is_text(node: Node, text: str) -> bool:

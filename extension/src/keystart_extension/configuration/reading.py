@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence as Known
 
-from ..names import quote
+from ..names import characters, is_certain, nearest, quote
 from .document import Mapping, Node, Scalar, Sequence
 from .errors import Problems
 
 _NOTHING = ("", "~", "null")
 _TRUTH = ("true", "false", "yes", "no", "on", "off", "y", "n")
+# Words that say why a text is not what was expected, and can be no secret.
+_WORDS = (*_TRUTH, *_NOTHING, *"0123456789")
 _DIGITS = "[0-9][0-9_]*"
 _NUMBER = re.compile(
     rf"[-+]?(?:{_DIGITS}(?::[0-5]?[0-9])+"  # 12:30:45 is sexagesimal in YAML 1.1
@@ -25,15 +28,15 @@ _DURATION = re.compile("([0-9]{1,9})(ms|s|m)")
 _MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000}
 
 
-def found(node: Node) -> str:
-    """Says what a node is, for the end of a message."""
+def found(node: Node, *known: str) -> str:
+    """Says what a node is, for the end of a message. `known` are the words that may stand in its place."""
     match node:
         case Mapping():
             return "a mapping"
         case Sequence():
             return "a list"
         case Scalar():
-            return _found_scalar(node)
+            return _found_scalar(node, known)
 
 
 def is_nothing(node: Node | None) -> bool:
@@ -45,7 +48,8 @@ def text(node: Node, what: str, problems: Problems) -> str | None:
     if not isinstance(node, Scalar) or is_nothing(node):
         problems.add(f"{what} must be text, found {found(node)}.", node.origin)
     elif _surprise(node) is not None:
-        problems.add(f"{what} must be text, found {found(node)}. Quote it: {quote(node.text)}.", node.origin)
+        cure = f"Quote it: {quote(node.text)}." if node.text.lower() in _WORDS else "Put it in quotes."
+        problems.add(f"{what} must be text, found {found(node)}. {cure}", node.origin)
     else:
         return plain_text(node, what, problems)
     return None
@@ -85,17 +89,18 @@ def sequence(node: Node, what: str, problems: Problems) -> tuple[Node, ...]:
 
 
 def refuse_unknown(
-    node: Mapping, owner: str, known: tuple[str, ...], problems: Problems, later: tuple[str, ...] = ()
+    node: Mapping, owner: str, known: tuple[str, ...], problems: Problems, elsewhere: tuple[str, ...] = ()
 ) -> None:
-    """Tells each key that is neither known nor of a later version; `owner` begins the sentence."""
+    """Adds the problem of each key that is neither known nor looked at `elsewhere`; `owner` begins the sentence."""
     for key, _ in node.members:
-        if key.text in known or key.text in later:
+        if key.text in known or key.text in elsewhere:
             continue
-        import difflib  # here, because a good configuration needs none of it
-
-        near = difflib.get_close_matches(key.text, known, n=1)
-        cure = f'Did you mean "{near[0]}"?' if near else f"Its keys are {', '.join(known)}."
-        problems.add(f"{owner} has no key {quote(key.text)}. {cure}", key.origin)
+        near = nearest(key.text, known)
+        cure = f"Its keys are {', '.join(known)}." if near is None else f'Did you mean "{near}"?'
+        if is_certain(key.text, "word", known):
+            problems.add(f"{owner} has no key {quote(key.text)}. {cure}", key.origin)
+        else:
+            problems.add(f"{owner} has an unknown key of {characters(key.text)}. {cure}", key.origin)
 
 
 def duration(node: Node, what: str, problems: Problems) -> int | None:
@@ -106,14 +111,17 @@ def duration(node: Node, what: str, problems: Problems) -> int | None:
     return None
 
 
-def _found_scalar(node: Scalar) -> str:
-    surprise = _surprise(node)
-    if surprise is None:
-        return f"the text {quote(node.text)}"
-    if node.text.lower() in _NOTHING:
-        return surprise
-    # Without the quotes of quote(): they would make it text.
-    return f"{surprise} {quote(node.text)[1:-1]}"
+def _found_scalar(node: Scalar, known: Known[str]) -> str:
+    what = _surprise(node)
+    word = node.text.lower()
+    if what is None:
+        if word in _WORDS or is_certain(node.text, "word", known):
+            return f"the text {quote(node.text)}"
+        return f"a text of {characters(node.text)}"
+    if word in _NOTHING:
+        return what
+    # A word without quotes around it: they would make it text.
+    return f"the {what} {node.text}" if word in _WORDS else f"a {what} of {characters(node.text)}"
 
 
 def _surprise(node: Scalar) -> str | None:
@@ -123,9 +131,9 @@ def _surprise(node: Scalar) -> str | None:
     if node.text.lower() in _NOTHING:
         return "nothing"
     if node.text.lower() in _TRUTH:
-        return "the truth value"
+        return "truth value"
     if _NUMBER.fullmatch(node.text):
-        return "the number"
+        return "number"
     if _DATE.fullmatch(node.text):
-        return "the date"
+        return "date"
     return None

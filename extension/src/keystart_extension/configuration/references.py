@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from ..names import quote
 from ..plan import Kind
 
 _REGION = r"[a-z]{2,8}(?:-[a-z]+){1,3}-[0-9]{1,2}"
@@ -15,9 +14,15 @@ _ROLE = re.compile(r"arn:aws(?:-[a-z]+)*:iam::[0-9]{12}:role/(?:[!-~]+/)?[A-Za-z
 _NOT_IN_SECRET = re.compile("[^A-Za-z0-9/_+=.@!-]")
 _NOT_IN_PARAMETER = re.compile("[^A-Za-z0-9/_.-]")
 _SELECTOR = re.compile("[A-Za-z0-9_.-]{1,100}")
+# AWS takes any characters in both. These are what labels and versions have, and leave no room for a pasted secret.
+_STAGE = re.compile("[A-Za-z0-9_.-]{1,256}")
+_VERSION_ID = re.compile("[A-Za-z0-9_.-]{32,64}")
 _LONGEST_SECRET = 512
 _LONGEST_PARAMETER = 1011  # Parameter Store's own limit
 _SSM = "ssm:"
+IN_BASE64 = (
+    "That is taken for a secret in Base64, which does not belong here. If it is a name, write the whole ARN."
+)
 
 
 class Reference(NamedTuple):
@@ -32,7 +37,7 @@ class Reference(NamedTuple):
 
 
 class BadReference(ValueError):
-    """Says what is wrong with an id, as a sentence. It does not repeat the id: it may be a pasted secret."""
+    """Says what is wrong with an id, as a sentence. It repeats nothing of the id, which may be a pasted secret."""
 
 
 def is_region(text: str) -> bool:
@@ -41,6 +46,20 @@ def is_region(text: str) -> bool:
 
 def is_role(text: str) -> bool:
     return _ROLE.fullmatch(text) is not None
+
+
+def check_stage(text: str) -> None:
+    """Checks a staging label."""
+    if _STAGE.fullmatch(text) is None:
+        raise BadReference('A stage has 1 to 256 letters, digits, "_", "." and "-".')
+
+
+def check_version_id(text: str) -> None:
+    """Checks the id of a version."""
+    if _VERSION_ID.fullmatch(text) is None:
+        raise BadReference(
+            'A "version_id" has 32 to 64 letters, digits, "_", "." and "-". For a staging label use "stage".'
+        )
 
 
 def parse_short(text: str) -> Reference:
@@ -62,6 +81,8 @@ def parse_secret(text: str) -> Reference:
                 'Only a full ARN can be followed by ":". For one member of a secret use "field".'
             )
         _check_secret_name(text)
+        if text.startswith("=") or text.endswith("="):
+            raise BadReference(f'The name of the secret begins or ends with "=". {IN_BASE64}')
         return Reference("secret", text)
     arn = _ARN.fullmatch(text)
     parts = arn[3].split(":") if arn else []
@@ -77,6 +98,10 @@ def parse_secret(text: str) -> Reference:
     _check_secret_name(parts[1])
     extra = parts[2:] + [""] * (5 - len(parts))
     field, stage, version_id = (part or None for part in extra)
+    if stage is not None:
+        check_stage(stage)
+    if version_id is not None:
+        check_version_id(version_id)
     bare = text[: len(text) - len(arn[3])] + f"secret:{parts[1]}"
     return Reference("secret", bare, arn[2], field, stage, version_id)
 
@@ -129,8 +154,8 @@ def _check_secret_name(name: str) -> None:
         raise BadReference(f"The name of a secret has at most {_LONGEST_SECRET} characters.")
     if wrong := _NOT_IN_SECRET.search(name):
         raise BadReference(
-            'The name of a secret in Secrets Manager has letters, digits and "/_+=.@!-", '
-            f"but this one holds {quote(wrong[0])}."
+            'The name of a secret in Secrets Manager has letters, digits and "/_+=.@!-". '
+            + _position(wrong, name)
         )
 
 
@@ -141,7 +166,7 @@ def _check_parameter_name(name: str) -> None:
         raise BadReference(f"The name of a parameter has at most {_LONGEST_PARAMETER} characters.")
     if wrong := _NOT_IN_PARAMETER.search(name):
         raise BadReference(
-            f'The name of a parameter has letters, digits and "/_.-", but this one holds {quote(wrong[0])}.'
+            'The name of a parameter has letters, digits and "/_.-". ' + _position(wrong, name)
         )
     if "/" in name and not name.startswith("/"):
         raise BadReference('The name of a parameter that holds "/" begins with "/".')
@@ -151,3 +176,7 @@ def _check_parameter_name(name: str) -> None:
         raise BadReference(
             'The name of a parameter does not end in "/". For all below a path use "parameters".'
         )
+
+
+def _position(wrong: re.Match[str], name: str) -> str:
+    return f"Character {wrong.start() + 1} of the {len(name)} here is another."

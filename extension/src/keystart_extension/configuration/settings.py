@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..names import quote
-from ..plan import Plan, Start
+from ..plan import Plan, Start, seconds_text
 from . import not_yet
 from .document import Mapping, Node, Scalar
 from .entries import read_entries
@@ -14,6 +13,8 @@ from .references import is_region
 DEFAULT_DEADLINE = 8.0
 # Init may take 10 s on demand, but 15 min with provisioned concurrency.
 _DEADLINES = range(100, 15 * 60_000 + 1)
+# What a file of Square's extension begins with (square.py).
+SQUARES_KEY = "SecretManagers"
 _KEYS = ("version", "start", "deadline", "region", "batch", "env_overwrite", "secrets")
 
 
@@ -23,7 +24,14 @@ def read_settings(root: Node, file: str, problems: Problems) -> Plan:
         problems.add(f"The configuration must be a mapping, found {found(root)}.", root.origin)
         root = Mapping((), root.origin)
     else:
-        refuse_unknown(root, "The configuration", _KEYS, problems, later=not_yet.SETTINGS_KEYS)
+        elsewhere = (*not_yet.SETTINGS_KEYS, SQUARES_KEY)
+        refuse_unknown(root, "The configuration", _KEYS, problems, elsewhere=elsewhere)
+        for key, _ in root.members:
+            if key.text == SQUARES_KEY:
+                problems.add(
+                    f'"{SQUARES_KEY}" belongs to the file of Square\'s extension, which has no "version". Remove one.',
+                    key.origin,
+                )
         not_yet.refuse_in_settings(root, problems)
         _check_version(root, problems)
     region = _read_region(root, problems)
@@ -61,8 +69,9 @@ def _read_start(root: Mapping, problems: Problems) -> Start:
             return "overlap"
         case "before":
             return "before"
-        case str(other):
-            problems.add(f'"start" must be overlap or before, found the text {quote(other)}.', node.origin)
+        case str():
+            what = found(node, "overlap", "before")
+            problems.add(f'"start" must be overlap or before, found {what}.', node.origin)
     return "overlap"
 
 
@@ -72,7 +81,9 @@ def _read_deadline(root: Mapping, problems: Problems) -> float:
     if node is None or milliseconds is None:
         return DEFAULT_DEADLINE
     if milliseconds not in _DEADLINES:
-        problems.add(f'"deadline" must be from 100ms to 15m, found {found(node)}.', node.origin)
+        problems.add(
+            f'"deadline" must be from 100ms to 15m, found {seconds_text(milliseconds / 1000)}.', node.origin
+        )
     return milliseconds / 1000
 
 

@@ -7,17 +7,20 @@ import re
 from collections.abc import Mapping as Environ
 from pathlib import Path
 
-from ..names import invalid_name, is_name, quote
+from ..names import is_certain, is_name, quote
 from ..plan import Entry, Link, Plan
 from .document import Mapping, Node, Scalar, place
-from .entries import refuse_nested, short_entry
+from .entries import refuse_name, refuse_nested, short_entry
 from .errors import Problems
 from .reading import found, is_nothing, mapping, plain_text, refuse_unknown, sequence
+from .references import IN_BASE64
 from .settings import DEFAULT_DEADLINE
+from .settings import SQUARES_KEY as KEY
 
-KEY = "SecretManagers"
 # Documented is the first; their program listens only to the second.
 _HOMES = ("SecretsHome", "secretshome")
+# What a path may be of so that it certainly is no secret (names.py).
+_CHARACTERS = 'letters, digits and "/_.@+!,~-", or "=" before a letter or digit'
 _DEFAULT_HOME = "/tmp/secrets"  # noqa: S108
 _DEFAULT_STORE = "/tmp/keystart"  # contract 6.1.1  # noqa: S108
 
@@ -59,6 +62,8 @@ def _read_home(root: Mapping, problems: Problems) -> str:
             home = _text(node, f'"{key.text}"', problems)
             if home is not None and not home.startswith("/"):
                 problems.add(f'"{key.text}" must be an absolute path, found {found(node)}.', node.origin)
+            elif home is not None and home.strip("/") and not is_certain(home.rstrip("/"), "path"):
+                problems.add(f'"{key.text}" must be a path of {_CHARACTERS}.', node.origin)
             elif home is not None:
                 homes.append((key, home.rstrip("/")))
         elif key.text.lower() == _HOMES[1]:
@@ -84,6 +89,8 @@ def _read_managers(root: Mapping, problems: Problems) -> list[tuple[Entry, Link]
             continue
         refuse_unknown(members, f'An item of "{KEY}"', ("prefix", "secrets"), problems)
         prefix = _text(members.get("prefix"), '"prefix"', problems) or ""
+        if prefix.endswith("="):
+            problems.add(f'"prefix" ends in "=". {IN_BASE64}', members.origin)
         secrets = _items(members.get("secrets"), '"secrets"', problems)
         read.extend(_read_secret(prefix, secret, problems) for secret in secrets)
     if not read and problems.count == told:
@@ -104,19 +111,23 @@ def _read_secret(prefix: str, node: Node, problems: Problems) -> tuple[Entry, Li
     if secretname is None or filename is None:
         problems.add('"secretname" is missing.', secret.origin)
         return None
-    name = _stored_name(filename)
+    entry = short_entry(
+        _stored_name(filename), prefix + secretname, None, secret.origin, secret.origin, "", problems
+    )
     if any(segment in ("", ".", "..") for segment in filename.split("/")):
         problems.add(
-            f"The file name {quote(filename)} is not a path inside the folder of secrets. Give one that is "
+            "The file name is not a path inside the folder of secrets. Give one that is "
             'relative, without "." and "..", and without empty parts.',
             secret.origin,
         )
-        return None
-    if not is_name(name):
-        problems.add(invalid_name(name), secret.origin)
-        return None
-    entry = short_entry(name, prefix + secretname, None, secret.origin, secret.origin, problems)
-    return None if entry is None else (entry, Link(name, filename))
+    elif not is_certain(filename, "path"):
+        # Its name in the store would show most of it.
+        problems.add(f"The file name must be of {_CHARACTERS}.", secret.origin)
+    elif entry is not None and not is_name(entry.name):
+        refuse_name(entry.name, "The file's name names a secret too. ", secret.origin, problems)
+    elif entry is not None:
+        return entry, Link(entry.name, filename)
+    return None
 
 
 def _stored_name(filename: str) -> str:

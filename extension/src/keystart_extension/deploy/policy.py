@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..configuration.references import is_region
+from ..configuration.references import is_region, is_role
+from ..names import characters
 from . import CannotDeploy
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ def policy(plan: Plan, account: Account, role: str | None, keys: Sequence[str]) 
     roles = _roles(plan)
     if role is not None and role not in roles:
         known = f"It has {', '.join(roles)}." if roles else "It has none."
-        raise CannotDeploy(f"{plan.source_file}: no secret has the role {role}. {known}")
+        shown = f"the role {role}" if is_role(role) else f"this role of {characters(role)}"
+        raise CannotDeploy(f"{plan.source}: no secret has {shown}. {known}")
     for key in keys:
         if not _KEY.fullmatch(key):
             raise CannotDeploy(
-                f"{key} is not the ARN of a key, such as arn:aws:kms:eu-west-1:123456789012:key/…; "
-                "IAM takes no alias for it."
+                f"--kms-key of {characters(key)} is not the ARN of a key, such as "
+                "arn:aws:kms:eu-west-1:123456789012:key/…; IAM takes no alias for it."
             )
     entries = [entry for entry in plan.entries if entry.role == role]
     if role is not None:
@@ -130,5 +132,7 @@ def _place(entry: Entry, account: Account, service: str) -> str:
             f"{entry.name}: no region is known for {entry.id}. Give --region, or set AWS_REGION."
         )
     if not is_region(region):
-        raise CannotDeploy(f"{region} is not a region such as eu-west-1. Correct --region, or AWS_REGION.")
+        raise CannotDeploy(
+            f"A text of {characters(region)} is not a region such as eu-west-1. Correct --region, or AWS_REGION."
+        )
     return f"arn:{partition(region)}:{service}:{region}:{account.id or '*'}"

@@ -6,12 +6,12 @@ It knows the names before anything is written, so it refuses every illegal one h
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from math import isinf
 from typing import Any
 
 from ...fetched import Unavailable
-from ...names import invalid_name, is_name, quote
+from ...names import NAME_RULE, characters, is_certain, is_name, quote
 from ...plan import Entry
 from ...secret import Answer, Secret
 
@@ -43,15 +43,16 @@ def shape_secret(entry: Entry, answer: Answer) -> tuple[Secret, ...]:
     members = _members(entry, answer.value)
     if entry.field is not None:
         if entry.field not in members:
+            is_shown = is_certain(entry.field, "name")
+            shown = quote(entry.field) if is_shown else f"with the {characters(entry.field)} of `field`"
             raise Unavailable(
-                "FieldNotFound",
-                f"{entry.id} has no member {quote(entry.field)}. Correct `field` or the secret.",
+                "FieldNotFound", f"{entry.id} has no member {shown}. Correct `field` or the secret."
             )
         return (_member(entry.name, entry.field, members[entry.field], answer),)
     if not members:
         raise Unavailable("NothingToExpand", f"{entry.id} is an object without members. Correct the secret.")
     names = {f"{entry.name}/{member}": member for member in members}
-    _check(names)
+    _check(entry, "member", names)
     return tuple(_member(name, member, members[member], answer) for name, member in names.items())
 
 
@@ -72,7 +73,7 @@ def shape_parameters(entry: Entry, answers: Iterable[tuple[str, Answer]]) -> tup
         raise Unavailable(
             "ParameterNotFound", f"There is no parameter below {entry.id}. Correct the path or the region."
         )
-    _check(secret.name for secret in secrets)
+    _check(entry, "parameter", [secret.name for secret in secrets])
     return secrets
 
 
@@ -91,11 +92,21 @@ def check_beside(entry: Entry, secrets: tuple[Secret, ...], others: Iterable[str
     return secrets
 
 
-def _check(names: Iterable[str]) -> None:
-    """Refuses all illegal and nested names together; equal ones cannot come out of one object or path."""
-    names = list(names)
+def _check(entry: Entry, what: str, names: Collection[str]) -> None:
+    """Refuses all illegal and nested names together; equal ones cannot come out of one object or path.
+
+    An illegal one is part of what was fetched, and may be a secret: it is described, not repeated.
+    """
     known = set(names)
-    problems = [invalid_name(name) for name in names if not is_name(name)]
+    problems = []
+    if invalid := [(number, name) for number, name in enumerate(names, 1) if not is_name(name)]:
+        number, name = invalid[0]
+        cure = "Take each with `field` under a valid name" if what == "member" else "Configure each by itself"
+        problems.append(
+            f'{len(invalid)} of {len(names)} {what}s of {entry.id} cannot be published below "{entry.name}", '
+            f"because their names are not valid there. The first is {what} {number}, with a name of "
+            f"{len(name) - len(entry.name) - 1} characters. {NAME_RULE} {cure}, or rename it."
+        )
     problems += [
         f'"{folder}" and "{name}": one name cannot be the folder of another.'
         for name in names
