@@ -40,33 +40,81 @@ pub fn folders(name: &str) -> impl Iterator<Item = &str> {
 pub(crate) fn nearest<'a>(asked: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let limit = (asked.len() / 3).max(2);
     let mut near: Vec<(usize, &str)> = candidates
-        .map(|candidate| (distance(asked.as_bytes(), candidate.as_bytes()), candidate))
-        .filter(|(distance, _)| *distance <= limit)
+        .filter_map(|candidate| Some((distance(asked.as_bytes(), candidate.as_bytes(), limit)?, candidate)))
         .collect();
     near.sort_unstable();
     near.into_iter().take(MAX_SUGGESTIONS).map(|(_, name)| name).collect()
 }
 
-/// The Levenshtein distance with unit costs, one row of the table at a time.
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
+/// The Levenshtein distance with unit costs, when it is at most `limit`.
+///
+/// One row of the table at a time, and of it only the cells that are at most `limit` away from the diagonal: whatever goes
+/// through another one is too far.
+fn distance(a: &[u8], b: &[u8], limit: usize) -> Option<usize> {
+    if a.len().abs_diff(b.len()) > limit {
+        return None;
+    }
+    let too_far = limit + 1;
+    let mut row: Vec<usize> = (0..=b.len()).map(|column| column.min(too_far)).collect();
     for (i, left) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(left != right);
+        let band = i.saturating_sub(limit)..b.len().min(i + too_far);
+        let mut diagonal = row[band.start];
+        row[band.start] = if band.start == 0 { i + 1 } else { too_far };
+        let mut least = row[band.start];
+        for j in band {
+            #[cfg(test)]
+            tests::STEPS.set(tests::STEPS.get() + 1);
+            let replaced = diagonal + usize::from(*left != b[j]);
             diagonal = row[j + 1];
             row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+            least = least.min(row[j + 1]);
+        }
+        if least > limit {
+            return None;
         }
     }
-    row[b.len()]
+    Some(row[b.len()]).filter(|distance| *distance <= limit)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use proptest::prelude::*;
 
     use super::*;
+
+    thread_local! {
+        /// How many cells of tables were worked out.
+        pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// The distance by the whole table: slow, and plain.
+    fn plain_distance(a: &[u8], b: &[u8]) -> usize {
+        let mut row: Vec<usize> = (0..=b.len()).collect();
+        for (i, left) in a.iter().enumerate() {
+            let above = row.clone();
+            row[0] = i + 1;
+            for (j, right) in b.iter().enumerate() {
+                row[j + 1] = (above[j] + usize::from(left != right)).min(row[j] + 1).min(above[j + 1] + 1);
+            }
+        }
+        row[b.len()]
+    }
+
+    #[test]
+    fn long_names_cost_no_more_than_a_band_each() {
+        let asked = "ab/".repeat(80);
+        let names: Vec<String> = (0..1000).map(|n| format!("{}{n}", "ba_".repeat(79))).collect();
+        STEPS.set(0);
+        nearest(&asked, names.iter().map(String::as_str));
+        assert!(STEPS.get() <= names.len() * asked.len() * (2 * (asked.len() / 3) + 1), "{}", STEPS.get());
+        STEPS.set(0);
+        nearest(&asked, ["ab".repeat(40), "ab".repeat(79)].iter().map(String::as_str));
+        assert_eq!(STEPS.get(), 0, "lengths alone say that these are too far");
+        nearest("abcdef", ["x".repeat(6)].iter().map(String::as_str));
+        assert!(STEPS.get() < 6 * 5, "{}", STEPS.get());
+    }
 
     #[test]
     fn legal_names_are_accepted() {
@@ -151,7 +199,17 @@ mod tests {
                     }
                 }
             }
-            prop_assert_eq!(distance(a.as_bytes(), b.as_bytes()), defined(a.as_bytes(), b.as_bytes()));
+            let (a, b) = (a.as_bytes(), b.as_bytes());
+            prop_assert_eq!(plain_distance(a, b), defined(a, b));
+            for limit in 0..7 {
+                prop_assert_eq!(distance(a, b, limit), Some(defined(a, b)).filter(|found| *found <= limit));
+            }
+        }
+
+        #[test]
+        fn a_limit_only_leaves_out_what_is_farther(a in "[abc]{0,60}", b in "[abc]{0,60}", limit in 0..30_usize) {
+            let (a, b) = (a.as_bytes(), b.as_bytes());
+            prop_assert_eq!(distance(a, b, limit), Some(plain_distance(a, b)).filter(|found| *found <= limit));
         }
 
         #[test]
@@ -159,7 +217,7 @@ mod tests {
             asked in "[ab]{1,9}", others in proptest::collection::btree_set("[ab]{1,9}", 0..9),
         ) {
             let near = nearest(&asked, others.iter().map(String::as_str));
-            let rank = |name: &str| (distance(asked.as_bytes(), name.as_bytes()), name.to_owned());
+            let rank = |name: &str| (plain_distance(asked.as_bytes(), name.as_bytes()), name.to_owned());
             prop_assert!(near.is_sorted_by_key(|name| rank(name)));
             let limit = (asked.len() / 3).max(2);
             let left_out = others.iter().filter(|name| !near.contains(&name.as_str()) && rank(name).0 <= limit);
@@ -170,7 +228,7 @@ mod tests {
 
         #[test]
         fn the_distance_is_a_metric(a in "[abc]{0,9}", b in "[abc]{0,9}", c in "[abc]{0,9}") {
-            let between = |x: &str, y: &str| distance(x.as_bytes(), y.as_bytes());
+            let between = |x: &str, y: &str| distance(x.as_bytes(), y.as_bytes(), 9).unwrap();
             prop_assert_eq!(between(&a, &b), between(&b, &a));
             prop_assert_eq!(between(&a, &b) == 0, a == b);
             prop_assert!(between(&a, &c) <= between(&a, &b) + between(&b, &c));

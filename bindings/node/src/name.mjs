@@ -37,23 +37,30 @@ function nearestNames(asked, names) {
 }
 
 /**
- * Levenshtein's distance with unit costs, or any number above `most` when it is above that.
+ * Levenshtein's distance with unit costs, or any number above `most` when it is above that. One row of the table at a time, and
+ * of it only the cells that are at most `most` away from the diagonal: whatever goes through another one is too far.
  * @param {string} a
  * @param {string} b
  * @param {number} most
  */
 function distance(a, b, most) {
-  let above = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = above[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
-      row.push(Math.min(change, above[j] + 1, row[j - 1] + 1));
+  const tooFar = most + 1;
+  const row = Array.from({ length: b.length + 1 }, (_, column) => Math.min(column, tooFar));
+  for (let i = 0; i < a.length; i++) {
+    const start = Math.max(0, i - most);
+    const end = Math.min(b.length, i + tooFar);
+    let diagonal = row[start];
+    row[start] = start === 0 ? i + 1 : tooFar;
+    let least = row[start];
+    for (let j = start; j < end; j++) {
+      const replaced = diagonal + (a[i] === b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = Math.min(replaced, row[j] + 1, diagonal + 1);
+      least = Math.min(least, row[j + 1]);
     }
-    if (Math.min(...row) > most) return Infinity; // no later row gets smaller
-    above = row;
+    if (least > most) return tooFar; // no later row gets smaller
   }
-  return above[b.length];
+  return row[b.length];
 }
 
 export { isName, checkName, nearestNames };

@@ -14,7 +14,7 @@ module Keystart
     def check(name)
       raise InvalidName.not_text unless String === name
 
-      text = name.ascii_only? ? name : Text.utf8(name)
+      text = Text.utf8(name)
       raise InvalidName.of(name) unless text && valid?(text)
 
       text
@@ -31,34 +31,48 @@ module Keystart
     # At most three names near to one that does not exist (contract 6.5.6).
     def nearest(name, names)
       most = [2, name.length / 3].max
+      places = places(name)
       near = names.filter_map do |other|
-        distance = distance(name, other, most)
+        distance = distance(name, places, other, most)
         [distance, other] if distance <= most
       end
       near.min(OFFERED).map(&:last)
     end
 
+    # For each byte of a name, the set of places where it stands, as the bits of an Integer.
+    def places(name)
+      name.each_byte.with_index.each_with_object(Hash.new(0)) { |(byte, at), places| places[byte] |= 1 << at }
+    end
+
     # Levenshtein's distance; anything above `most` stands for "too far" and is not worked out.
-    def distance(from, to, most)
+    #
+    # A column of the table at once, as two sets of rows: where it is one more, or one less, than the row above (Myers
+    # 1999, in the form of Hyyrö 2003). So it takes one step for each byte of `to`, where cell by cell takes up to 255.
+    def distance(from, places, to, most)
       return most + 1 if (from.length - to.length).abs > most
 
-      targets = to.bytes
-      row = (0..targets.length).to_a
-      from.each_byte.with_index(1) do |byte, count|
-        row = next_row(row, byte, targets, count)
-        return most + 1 if row.min > most
-      end
-      row.last
-    end
+      all = (1 << from.length) - 1
+      last = 1 << (from.length - 1)
+      more = all
+      less = 0
+      distance = from.length
+      to.each_byte.with_index(1) do |byte, count|
+        same = places[byte]
+        straight = (((same & more) + more) ^ more) | same | less
+        more_across = less | (all & ~(straight | more))
+        less_across = more & straight
+        distance += 1 if more_across.anybits?(last)
+        distance -= 1 if less_across.anybits?(last)
+        return most + 1 if distance - (to.length - count) > most
 
-    def next_row(row, byte, targets, count)
-      left = count
-      targets.each_with_index.with_object([count]) do |(target, at), following|
-        left = [left + 1, row[at + 1] + 1, row[at] + (byte == target ? 0 : 1)].min
-        following << left
+        more_across = (more_across << 1) | 1
+        less_across <<= 1
+        more = (less_across | ~(straight | more_across)) & all
+        less = more_across & straight & all
       end
+      distance
     end
-    private_class_method :distance, :next_row
+    private_class_method :distance, :places
   end
   private_constant :Name
 end
