@@ -136,10 +136,14 @@ impl Error {
     pub(crate) fn invalid_root() -> Self {
         Self::new(
             Code::InvalidOption,
-            "The root must be a path without NUL bytes. Give an absolute path, or leave it out to use KEYSTART_DIR or \
-             /tmp/keystart."
+            "The root must be a path: text in UTF-8 without NUL bytes, and not empty. Give an absolute path, or leave it \
+             out to use KEYSTART_DIR or /tmp/keystart."
                 .into(),
         )
+    }
+
+    pub(crate) fn invalid_root_variable() -> Self {
+        Self::new(Code::InvalidOption, "KEYSTART_DIR must be a path in UTF-8. Correct or unset it.".into())
     }
 
     pub(crate) fn invalid_timeout() -> Self {
@@ -192,6 +196,16 @@ impl Error {
         )
     }
 
+    pub(crate) fn removed(root: &str) -> Self {
+        Self::new(
+            Code::NotReady,
+            format!(
+                "The store at {root} was removed while this process ran. Keep {root} when you clear /tmp. The secrets \
+                 come back with the next execution environment; on your own machine, run \"keystart pull\"."
+            ),
+        )
+    }
+
     pub(crate) fn changing(root: &str) -> Self {
         Self::new(
             Code::NotReady,
@@ -215,6 +229,17 @@ impl Error {
         Self::new(
             Code::LayoutInsecure,
             format!("The store at {root} is not safe to read: {what}. Remove it and start the extension again."),
+        )
+    }
+
+    /// Where the root is another user's, who alone may remove it.
+    pub(crate) fn layout_insecure_of_other_user(root: &str, what: &str) -> Self {
+        Self::new(
+            Code::LayoutInsecure,
+            format!(
+                "The store at {root} is not safe to read: {what}. Let the same user run the extension and this process, \
+                 or set KEYSTART_DIR to another path for both."
+            ),
         )
     }
 

@@ -2,6 +2,8 @@
 //!
 //! The environment is handed in: reading it in a library races with a host that changes its own.
 
+use std::os::unix::ffi::OsStrExt;
+
 use crate::error::{Error, Result};
 
 const DEFAULT_ROOT: &str = "/tmp/keystart";
@@ -25,12 +27,11 @@ pub struct Options<'a> {
 impl Options<'_> {
     /// The absolute path of the root.
     pub fn root(&self) -> Result<String> {
-        let given = self.root.or(self.env_dir.filter(|dir| !dir.is_empty()));
-        let given = given.unwrap_or(DEFAULT_ROOT.as_bytes());
-        let text = std::str::from_utf8(given).map_err(|_| Error::invalid_root())?;
-        if text.is_empty() || text.contains('\0') {
-            return Err(Error::invalid_root());
-        }
+        let text = match (self.root, self.env_dir.filter(|dir| !dir.is_empty())) {
+            (Some(argument), _) => path(argument).ok_or_else(Error::invalid_root)?,
+            (None, Some(variable)) => path(variable).ok_or_else(Error::invalid_root_variable)?,
+            (None, None) => DEFAULT_ROOT,
+        };
         let absolute = if text.starts_with('/') { text.to_owned() } else { format!("{}/{text}", working_folder()?) };
         let trimmed = absolute.trim_end_matches('/');
         Ok(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })
@@ -51,9 +52,15 @@ impl Options<'_> {
     }
 }
 
+/// The text of a path that every language can pass on (contract 6.1.2).
+fn path(bytes: &[u8]) -> Option<&str> {
+    let usable = |text: &&str| !text.is_empty() && !text.contains(['\0', char::REPLACEMENT_CHARACTER]);
+    std::str::from_utf8(bytes).ok().filter(usable)
+}
+
 fn working_folder() -> Result<String> {
     let folder = std::env::current_dir().map_err(|_| Error::invalid_root())?;
-    folder.into_os_string().into_string().map_err(|_| Error::invalid_root())
+    path(folder.as_os_str().as_bytes()).map(str::to_owned).ok_or_else(Error::invalid_root)
 }
 
 /// Rounds to the nearest whole number, a half up, when that is in range.
@@ -106,8 +113,14 @@ mod tests {
     fn a_root_that_is_no_path_is_refused() {
         assert_eq!(root(Some(""), Some("/b")).unwrap_err(), Error::invalid_root());
         assert_eq!(root(Some("/a\0"), None).unwrap_err(), Error::invalid_root());
-        let not_text = Options { root: Some(b"/\xff"), ..Options::default() };
-        assert_eq!(not_text.root().unwrap_err(), Error::invalid_root());
+        for not_text in [&b"/\xff"[..], b"/\xed\xa0\x80", "/\u{fffd}".as_bytes()] {
+            let argument = Options { root: Some(not_text), ..Options::default() };
+            assert_eq!(argument.root().unwrap_err(), Error::invalid_root());
+            let variable = Options { env_dir: Some(not_text), ..Options::default() };
+            assert_eq!(variable.root().unwrap_err(), Error::invalid_root_variable());
+            let both = Options { root: Some(b"/a"), ..variable };
+            assert_eq!(both.root().unwrap(), "/a");
+        }
     }
 
     #[test]
@@ -140,6 +153,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_root_is_absolute_and_ends_without_a_slash(given in "\\PC{1,20}") {
+            prop_assume!(!given.contains(char::REPLACEMENT_CHARACTER));
             let root = root(Some(&given), None).unwrap();
             prop_assert!(root.starts_with('/'));
             prop_assert!(root == "/" || !root.ends_with('/'));

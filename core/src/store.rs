@@ -4,11 +4,13 @@
 //! stays locked in the child for ever. A lock that is busy counts as nothing kept, and the store is read again.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, MAX_BYTES, Result};
@@ -23,6 +25,8 @@ use crate::time;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// How long one read waits for a store that was removed (contract 6.2.10).
+const REMOVAL_WAIT: Duration = Duration::from_secs(1);
 /// How often a read that must not wait starts again (contract 6.2.7).
 const MAX_RESTARTS: u32 = 100;
 
@@ -43,6 +47,13 @@ pub struct Store {
     root: String,
     timeout_ms: u64,
     view: View,
+    /// A generation was found here once, so a root that is missing was removed (contract 6.2.10). A child that is forked
+    /// knows it too; a lock could be lost on the way.
+    has_read: AtomicBool,
+    /// The removal was reported, and no read waits for the store until something is there again.
+    removal_is_known: AtomicBool,
+    /// How often the store was found removed: what was read before does not count, because a new store counts from 1 again.
+    removals: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -57,6 +68,8 @@ enum View {
 #[derive(Debug)]
 struct Generation {
     manifest: Manifest,
+    /// How often the store had been removed before this was read.
+    removals: usize,
     values: RwLock<HashMap<String, Arc<SecretBytes>>>,
 }
 
@@ -76,6 +89,8 @@ enum Halt {
     Told(Error),
     /// There is no `current` (contract 6.2.3).
     Unpublished,
+    /// There is no store where this reader found one before (contract 6.2.10).
+    Removed,
     /// What was read does not count any more; start again at 6.2.1.
     Again,
     /// Something is missing in the generation: the verdict, unless the store has moved on (contract 6.2.7).
@@ -94,7 +109,7 @@ impl Store {
     /// Makes a client. Nothing on disk is looked at yet.
     pub fn open(options: &Options<'_>) -> Result<Self> {
         let root = options.root()?;
-        Ok(Self { root, timeout_ms: options.timeout_ms()?, view: View::Current(RwLock::default()) })
+        Ok(Self::new(root, options.timeout_ms()?, View::Current(RwLock::default())))
     }
 
     /// Makes a reader that is bound to the generation of this moment; that of a snapshot is the same again.
@@ -119,7 +134,19 @@ impl Store {
     }
 
     fn bound(&self, generation: Arc<Generation>, patience: Patience) -> Self {
-        Self { root: self.root.clone(), timeout_ms: self.timeout_ms, view: View::Bound(generation, patience) }
+        Self::new(self.root.clone(), self.timeout_ms, View::Bound(generation, patience))
+    }
+
+    fn new(root: String, timeout_ms: u64, view: View) -> Self {
+        let has_read = AtomicBool::new(matches!(view, View::Bound(..)));
+        Self {
+            root,
+            timeout_ms,
+            view,
+            has_read,
+            removal_is_known: AtomicBool::default(),
+            removals: AtomicUsize::default(),
+        }
     }
 
     /// Gives the bytes of a secret, once they are what was asked for.
@@ -191,12 +218,8 @@ impl Store {
             match self.published().and_then(|generation| answer(&generation)) {
                 Ok(value) => return Ok(value),
                 Err(Halt::Told(error)) => return Err(error),
-                Err(Halt::Unpublished) => {
-                    let message = self.wait_for()?;
-                    if !patience.pause() {
-                        return Err(Error::not_ready(&self.root, self.timeout_ms, message.as_deref()));
-                    }
-                }
+                Err(Halt::Unpublished) => self.wait(patience)?,
+                Err(Halt::Removed) => self.wait_for_removed(patience)?,
                 Err(Halt::Gone { generation, verdict }) if self.target() == Ok(Some(generation)) => {
                     return Err(verdict);
                 }
@@ -211,14 +234,19 @@ impl Store {
 
     /// The generation that `current` points to (contract 6.2.1, 6.2.2, 6.2.4, 6.2.5).
     fn published(&self) -> Pass<Arc<Generation>> {
+        let removals = self.removals.load(Ordering::Relaxed);
         let target = self.target();
+        if target != Err(Errno::NOENT) {
+            self.removal_is_known.store(false, Ordering::Relaxed);
+        }
         if let Some(known) = self.known() {
-            if target == Ok(Some(known.number())) {
+            if target == Ok(Some(known.number())) && known.removals == removals {
                 return Ok(known);
             }
         }
         if !self.root_is_there()? {
-            return Err(Error::not_attached(&self.root).into());
+            let never_seen = || Error::not_attached(&self.root).into();
+            return Err(if self.has_read() { Halt::Removed } else { never_seen() });
         }
         let number = match target {
             Ok(Some(number)) => number,
@@ -227,7 +255,9 @@ impl Store {
             Ok(None) | Err(Errno::INVAL) => return Err(self.insecure("current does not point to a generation")),
             Err(errno) => return Err(self.unreadable(errno, CURRENT)),
         };
-        let generation = Arc::new(Generation { manifest: self.manifest(number)?, values: RwLock::default() });
+        self.has_read.store(true, Ordering::Relaxed);
+        let manifest = self.manifest(number)?;
+        let generation = Arc::new(Generation { manifest, removals, values: RwLock::default() });
         self.keep(&generation);
         Ok(generation)
     }
@@ -353,31 +383,58 @@ impl Store {
         match halt {
             Halt::Told(error) => error,
             Halt::Gone { verdict, .. } if !folder_is_gone() => verdict,
-            Halt::Gone { .. } | Halt::Again | Halt::Unpublished => Error::snapshot_expired(name, generation.number()),
+            Halt::Gone { .. } | Halt::Again | Halt::Unpublished | Halt::Removed => {
+                Error::snapshot_expired(name, generation.number())
+            }
         }
     }
 
-    /// Reads state.json while there is no `current`: a reason to end, or what the writer says meanwhile.
-    fn wait_for(&self) -> Result<Option<String>> {
+    /// Waits a little for a `current`, unless state.json or the clock ends the read (contract 6.2.3).
+    fn wait(&self, patience: &mut Patience) -> Result<()> {
         let mut buffer = vec![0; MAX_BYTES + 1];
-        // A state that cannot be read counts as broken (contract 3.5), so no error is told here.
-        let length = layout::read_file(&self.at(STATE), &mut buffer).unwrap_or(0);
-        let state = buffer.get(..length).filter(|text| text.len() <= MAX_BYTES).and_then(State::parse);
-        match state {
-            Some(State { phase: Phase::Failed, message, failures }) => {
-                Err(Error::prefetch_failed(message.as_deref(), &failures))
-            }
-            Some(State { phase: Phase::Stopped, .. }) => Err(Error::stopped(&self.root)),
-            state => Ok(state.and_then(|state| state.message)),
+        let read = layout::read_file(&self.at(STATE), &mut buffer);
+        if read == Err(Trouble::Missing) && self.has_read() {
+            return self.wait_for_removed(patience);
         }
+        self.removal_is_known.store(false, Ordering::Relaxed);
+        // A state that cannot be read counts as broken (contract 3.5), so its error is not reported.
+        let text = buffer.get(..read.unwrap_or(0)).filter(|text| text.len() <= MAX_BYTES);
+        let message = match text.and_then(State::parse) {
+            Some(State { phase: Phase::Failed, message, failures }) => {
+                return Err(Error::prefetch_failed(message.as_deref(), &failures));
+            }
+            Some(State { phase: Phase::Stopped, .. }) => return Err(Error::stopped(&self.root)),
+            state => state.and_then(|state| state.message),
+        };
+        if patience.pause() {
+            return Ok(());
+        }
+        Err(Error::not_ready(&self.root, self.timeout_ms, message.as_deref()))
+    }
+
+    /// Waits a little for a writer that may be about to start where the store was removed (contract 6.2.10).
+    fn wait_for_removed(&self, patience: &mut Patience) -> Result<()> {
+        self.removals.fetch_add(1, Ordering::Relaxed);
+        if !self.removal_is_known.load(Ordering::Relaxed) && patience.pause_for_removed() {
+            return Ok(());
+        }
+        self.removal_is_known.store(true, Ordering::Relaxed);
+        Err(Error::removed(&self.root))
+    }
+
+    fn has_read(&self) -> bool {
+        self.has_read.load(Ordering::Relaxed)
     }
 
     fn at(&self, path: &str) -> String {
         format!("{}/{path}", self.root)
     }
 
+    /// The advice depends on the owner: only ours can be removed by this user (contract 8.4).
     fn insecure(&self, what: &str) -> Halt {
-        Error::layout_insecure(&self.root, what).into()
+        let is_ours = rustix::fs::lstat(&self.root).is_ok_and(|stat| stat.st_uid == geteuid().as_raw());
+        let error = if is_ours { Error::layout_insecure } else { Error::layout_insecure_of_other_user };
+        error(&self.root, what).into()
     }
 
     fn unreadable(&self, errno: Errno, path: &str) -> Halt {
@@ -392,11 +449,14 @@ struct Patience {
     timeout: Duration,
     pause: Duration,
     restarts: u32,
+    /// When this read first found that the store was removed.
+    removed: Option<Instant>,
 }
 
 impl Patience {
     fn new(timeout_ms: u64) -> Self {
-        Self { start: Instant::now(), timeout: Duration::from_millis(timeout_ms), pause: FIRST_PAUSE, restarts: 0 }
+        let timeout = Duration::from_millis(timeout_ms);
+        Self { start: Instant::now(), timeout, pause: FIRST_PAUSE, restarts: 0, removed: None }
     }
 
     fn left(&self) -> Duration {
@@ -406,6 +466,17 @@ impl Patience {
     /// Waits a little; false when there is no time left.
     fn pause(&mut self) -> bool {
         let left = self.left();
+        self.pause_within(left)
+    }
+
+    /// The same while the store is removed.
+    fn pause_for_removed(&mut self) -> bool {
+        let since = *self.removed.get_or_insert_with(Instant::now);
+        let left = REMOVAL_WAIT.saturating_sub(since.elapsed()).min(self.left());
+        self.pause_within(left)
+    }
+
+    fn pause_within(&mut self, left: Duration) -> bool {
         if left.is_zero() {
             return false;
         }

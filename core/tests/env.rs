@@ -7,11 +7,12 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use keystart_core::error::Code;
 use keystart_core::json::{self, Json};
 use keystart_core::{Draft, Options, SecretBytes, Writer, manifest::Identity};
 use tempfile::TempDir;
@@ -42,7 +43,15 @@ impl Stage {
     fn writer(&self) -> Writer {
         let root = self.path("store");
         let options = Options { root: Some(root.as_bytes()), ..Options::default() };
-        Writer::open(&options, Identity { name: "test".into(), version: "0".into() }).unwrap()
+        let open = || Writer::open(&options, Identity { name: "test".into(), version: "0".into() });
+        // A process that another test starts has the lock of a writer that is gone for a moment: until it executes.
+        for _ in 0..1000 {
+            match open() {
+                Err(error) if error.code() == Code::StoreLocked => thread::sleep(Duration::from_millis(1)),
+                writer => return writer.unwrap(),
+            }
+        }
+        open().unwrap()
     }
 
     /// Publishes secrets; each goes into the variable that stands before it.
@@ -323,6 +332,33 @@ fn the_secrets_of_one_start_are_of_one_generation() {
     });
     assert!(seen.iter().all(|found| found["CERT"] == found["KEY"]), "a start has seen two generations");
     assert_ne!(seen[0]["KEY"], seen[29]["KEY"]);
+}
+
+#[test]
+fn a_writer_that_fails_while_the_wrapper_waits_ends_the_start_at_once() {
+    let stage = Stage::new();
+    let _writer = stage.writer();
+    // So long that a wrapper which waits for its timeout never ends.
+    let mut command = stage.command();
+    command.env("KEYSTART_TIMEOUT_MS", "999999999").arg("/bin/true").stderr(Stdio::piped());
+    let wrapper = command.spawn().unwrap();
+    thread::sleep(Duration::from_millis(100));
+    let failed = r#"{"format": "keystart.state/1", "state": "failed", "message": "It crashed.", "failures": {}}"#;
+    fs::write(stage.path("store/.state.json"), failed).unwrap();
+    fs::rename(stage.path("store/.state.json"), stage.path("store/state.json")).unwrap();
+    let ended = wrapper.wait_with_output().unwrap();
+    let expected =
+        "The runtime is not started: prefetch_failed: The extension could not publish the secrets: It crashed.";
+    assert_eq!((ended.status.code(), text(&ended.stderr)), (Some(1), line("ERROR", expected)));
+}
+
+#[test]
+fn a_root_that_is_no_utf_8_is_refused_by_its_name() {
+    let stage = Stage::new();
+    let ended = stage.command().env("KEYSTART_DIR", OsStr::from_bytes(b"/tmp/\xff")).arg("/bin/true").output().unwrap();
+    let expected =
+        "The runtime is not started: invalid_option: KEYSTART_DIR must be a path in UTF-8. Correct or unset it.";
+    assert_eq!((ended.status.code(), text(&ended.stderr)), (Some(1), line("ERROR", expected)));
 }
 
 #[test]

@@ -100,9 +100,13 @@ function nameNotText() {
 
 function invalidRoot() {
   return new InvalidOption(
-    'The root must be a path without NUL bytes. ' +
+    'The root must be a path: text in UTF-8 without NUL bytes, and not empty. ' +
       'Give an absolute path, or leave it out to use KEYSTART_DIR or /tmp/keystart.',
   );
+}
+
+function invalidRootVariable() {
+  return new InvalidOption('KEYSTART_DIR must be a path in UTF-8. Correct or unset it.');
 }
 
 function invalidTimeout() {
@@ -145,6 +149,14 @@ function stopped(root) {
 }
 
 /** @param {string} root */
+function removed(root) {
+  return new NotReady(
+    `The store at ${root} was removed while this process ran. Keep ${root} when you clear /tmp. ` +
+      'The secrets come back with the next execution environment; on your own machine, run "keystart pull".',
+  );
+}
+
+/** @param {string} root */
 function changing(root) {
   return new NotReady(
     `The store at ${root} changes faster than it can be read. Try again with a longer timeout.`,
@@ -165,11 +177,13 @@ function prefetchFailed(message, failures) {
 /**
  * @param {string} root
  * @param {string} what
+ * @param {boolean} ours whether the root belongs to this user, whom others' roots do not let remove them
  */
-function layoutInsecure(root, what) {
-  return new LayoutInsecure(
-    `The store at ${root} is not safe to read: ${what}. Remove it and start the extension again.`,
-  );
+function layoutInsecure(root, what, ours) {
+  const advice = ours
+    ? 'Remove it and start the extension again.'
+    : 'Let the same user run the extension and this process, or set KEYSTART_DIR to another path for both.';
+  return new LayoutInsecure(`The store at ${root} is not safe to read: ${what}. ${advice}`);
 }
 
 /**
@@ -280,11 +294,13 @@ export {
   invalidName,
   nameNotText,
   invalidRoot,
+  invalidRootVariable,
   invalidTimeout,
   invalidTimeoutVariable,
   notAttached,
   notReady,
   stopped,
+  removed,
   changing,
   prefetchFailed,
   layoutInsecure,

@@ -1,5 +1,6 @@
 // What a client is made of (contract 6.1): arguments first, then variables, then defaults. Opens nothing.
 import * as errors from './errors.mjs';
+import { member } from './json.mjs';
 
 const DEFAULT_ROOT = '/tmp/keystart';
 const DEFAULT_TIMEOUT_MS = 9_000; // Lambda ends an Init after 10 s, and then the reason would never be printed
@@ -12,28 +13,42 @@ const MAX_TIMEOUT_MS = 999_999_999;
 function readOptions(options) {
   const given = options ?? {};
   if (typeof given !== 'object') throw errors.invalidRoot(); // new Keystart('/a/path')
-  const { root, timeoutMs } = /** @type {{ root?: unknown, timeoutMs?: unknown }} */ (given);
-  return { root: readRoot(root), timeoutMs: readTimeout(timeoutMs) };
+  // members of its own: any package can put `root` on Object.prototype (contract 6.1.6)
+  const own = /** @type {Record<string, unknown>} */ (given);
+  return { root: readRoot(member(own, 'root')), timeoutMs: readTimeout(member(own, 'timeoutMs')) };
 }
 
 /** @param {unknown} given */
 function readRoot(given) {
-  const root = given ?? (process.env.KEYSTART_DIR || DEFAULT_ROOT);
-  if (typeof root !== 'string' || root === '' || root.includes('\0')) throw errors.invalidRoot();
-  // Node would put U+FFFD for a lone surrogate, and open another path than the one that was given
-  if (!root.isWellFormed()) throw errors.invalidRoot();
+  const isGiven = given !== undefined && given !== null;
+  const root = isGiven ? given : member(process.env, 'KEYSTART_DIR') || DEFAULT_ROOT;
+  if (!isPath(root)) throw isGiven ? errors.invalidRoot() : errors.invalidRootVariable();
   const absolute = root.startsWith('/') ? root : `${workingFolder()}/${root}`;
   let end = absolute.length;
   while (end > 1 && absolute[end - 1] === '/') end -= 1;
   return absolute.slice(0, end);
 }
 
+/**
+ * Contract 6.1.2. Node puts U+FFFD for bytes that are no UTF-8 and for a lone surrogate, and would open another path than the
+ * one that was meant.
+ * @param {unknown} text
+ * @returns {text is string}
+ */
+function isPath(text) {
+  if (typeof text !== 'string' || text === '' || !text.isWellFormed()) return false;
+  return !text.includes('\0') && !text.includes('\ufffd');
+}
+
 function workingFolder() {
+  let folder;
   try {
-    return process.cwd();
+    folder = process.cwd();
   } catch {
     throw errors.invalidRoot(); // contract 6.1.1: it was removed
   }
+  if (!isPath(folder)) throw errors.invalidRoot();
+  return folder;
 }
 
 /** @param {unknown} given */
@@ -43,9 +58,9 @@ function readTimeout(given) {
     if (!(timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS)) throw errors.invalidTimeout();
     return timeoutMs;
   }
-  const variable = process.env.KEYSTART_TIMEOUT_MS;
+  const variable = member(process.env, 'KEYSTART_TIMEOUT_MS');
   if (!variable) return DEFAULT_TIMEOUT_MS;
-  if (!/^[0-9]{1,9}$/.test(variable)) throw errors.invalidTimeoutVariable();
+  if (typeof variable !== 'string' || !/^[0-9]{1,9}$/.test(variable)) throw errors.invalidTimeoutVariable();
   return Number(variable);
 }
 

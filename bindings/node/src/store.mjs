@@ -8,6 +8,7 @@ import { Value } from './secret.mjs';
 const MAX_DOCUMENT_BYTES = 1_048_576;
 const MAX_RESTARTS_WITHOUT_TIMEOUT = 100; // contract 6.2.7
 const LONGEST_WAIT_MS = 20;
+const REMOVAL_WAIT_MS = 1_000; // contract 6.2.10
 const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK; // libuv adds O_CLOEXEC
 const TARGET = /^generations\/([1-9][0-9]{0,15})$/;
 
@@ -106,6 +107,10 @@ class Store {
   #generation = null;
   /** @type {string | null} the target of `current` that led to it */
   #target = null;
+  /** A generation was found here once, so a root that is missing was removed (contract 6.2.10). */
+  #hasRead = false;
+  /** The removal was reported: no read waits for the store until something is there again. */
+  #removalIsKnown = false;
 
   /** @param {{ root: string, timeoutMs: number }} options */
   constructor({ root, timeoutMs }) {
@@ -144,12 +149,18 @@ class Store {
   #published(patience) {
     for (;;) {
       const { target, errno } = readCurrent(this.root);
+      if (errno !== 'ENOENT') this.#removalIsKnown = false;
       if (target !== null && target === this.#target && this.#generation !== null) return this.#generation;
-      if (!checkRoot(this.root)) throw errors.notAttached(this.root);
-      if (target !== null || errno === 'EINVAL') return this.#open(target);
-      if (errno !== 'ENOENT') throw errors.storeUnreadable(this.root, errno, 'current');
-      const message = this.#unpublished();
-      if (!patience.wait()) throw errors.notReady(this.root, this.timeoutMs, message);
+      if (!checkRoot(this.root)) {
+        if (!this.#hasRead) throw errors.notAttached(this.root);
+        this.#waitForRemoved(patience);
+      } else if (target !== null || errno === 'EINVAL') {
+        return this.#open(target);
+      } else if (errno === 'ENOENT') {
+        this.#wait(patience);
+      } else {
+        throw errors.storeUnreadable(this.root, errno, 'current');
+      }
     }
   }
 
@@ -157,24 +168,48 @@ class Store {
   #open(target) {
     const number = Number(TARGET.exec(target ?? '')?.[1]);
     if (!Number.isSafeInteger(number)) {
-      throw errors.layoutInsecure(this.root, 'current does not point to a generation');
+      throw insecure(this.root, 'current does not point to a generation');
     }
+    this.#hasRead = true;
     this.#target = target;
     this.#generation = null;
     this.#generation = new Generation(this.root, number);
     return this.#generation;
   }
 
-  /** Why there is nothing to wait for is thrown; what the writer says meanwhile is given (contract 6.2.3). */
-  #unpublished() {
+  /**
+   * Waits a little for a `current`, unless state.json or the clock ends the read (contract 6.2.3).
+   * @param {Patience} patience
+   */
+  #wait(patience) {
     const state = readState(this.root);
-    if (state?.state === 'failed') {
+    if (state === 'missing' && this.#hasRead) {
+      this.#waitForRemoved(patience);
+      return;
+    }
+    this.#removalIsKnown = false;
+    if (typeof state !== 'object' || state === null) {
+      if (!patience.wait()) throw errors.notReady(this.root, this.timeoutMs, null);
+      return;
+    }
+    if (state.state === 'failed') {
       const failures = Object.entries(state.failures).map(([name, { code, message }]) => ({ name, code, message }));
       failures.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
       throw errors.prefetchFailed(state.message, failures);
     }
-    if (state?.state === 'stopped') throw errors.stopped(this.root);
-    return state?.message ?? null;
+    if (state.state === 'stopped') throw errors.stopped(this.root);
+    if (!patience.wait()) throw errors.notReady(this.root, this.timeoutMs, state.message);
+  }
+
+  /**
+   * Waits a little for a writer that may be about to start where the store was removed (contract 6.2.10).
+   * @param {Patience} patience
+   */
+  #waitForRemoved(patience) {
+    this.#generation = null; // a new store counts from 1 again
+    if (!this.#removalIsKnown && patience.waitForRemoved()) return;
+    this.#removalIsKnown = true;
+    throw errors.removed(this.root);
   }
 }
 
@@ -224,6 +259,7 @@ class Patience {
   #end = 0;
   #wait = 1;
   #restarts = 0;
+  #removalEnd = 0;
 
   /** @param {number} timeoutMs */
   constructor(timeoutMs) {
@@ -232,7 +268,19 @@ class Patience {
 
   /** Waits a little, or says that the time is over. */
   wait() {
+    return this.#waitWithin(this.#left());
+  }
+
+  /** The same while the store is removed. */
+  waitForRemoved() {
     const left = this.#left();
+    const now = performance.now();
+    this.#removalEnd ||= now + REMOVAL_WAIT_MS;
+    return this.#waitWithin(Math.min(left, this.#removalEnd - now));
+  }
+
+  /** @param {number} left */
+  #waitWithin(left) {
     if (left <= 0) return false;
     // blocks this thread, as a read must: Atomics.wait on what nobody will ever notify
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.min(this.#wait, left));
@@ -273,13 +321,28 @@ function readCurrent(root) {
 function checkRoot(root) {
   const stats = lstat(root, '.');
   if (stats === null) return false;
-  if (stats.isSymbolicLink()) throw errors.layoutInsecure(root, 'the root is a symbolic link');
-  if (!stats.isDirectory()) throw errors.layoutInsecure(root, 'the root is not a directory');
+  if (stats.isSymbolicLink()) throw insecure(root, 'the root is a symbolic link');
+  if (!stats.isDirectory()) throw insecure(root, 'the root is not a directory');
   if (stats.uid !== 0 && stats.uid !== process.geteuid?.()) {
-    throw errors.layoutInsecure(root, 'the root belongs to another user');
+    throw insecure(root, 'the root belongs to another user');
   }
-  if ((stats.mode & 0o022) !== 0) throw errors.layoutInsecure(root, 'the root is writable by group or others');
+  if ((stats.mode & 0o022) !== 0) throw insecure(root, 'the root is writable by group or others');
   return true;
+}
+
+/**
+ * The advice depends on the owner: only what is ours can be removed by this user (contract 8.4).
+ * @param {string} root
+ * @param {string} what
+ */
+function insecure(root, what) {
+  let owner;
+  try {
+    owner = fs.lstatSync(root).uid;
+  } catch (error) {
+    errnoOf(error); // gone, or not to be looked at: not known to be ours
+  }
+  return errors.layoutInsecure(root, what, owner === process.geteuid?.());
 }
 
 /**
@@ -291,21 +354,21 @@ function checkRoot(root) {
 function checkFolder(root, path, missing) {
   const stats = lstat(root, path);
   if (stats === null) throw new Missing(missing());
-  if (stats.isSymbolicLink()) throw errors.layoutInsecure(root, `${path} is a symbolic link`);
-  if (!stats.isDirectory()) throw errors.layoutInsecure(root, `${path} is not a directory`);
+  if (stats.isSymbolicLink()) throw insecure(root, `${path} is a symbolic link`);
+  if (!stats.isDirectory()) throw insecure(root, `${path} is not a directory`);
 }
 
 /**
- * The state, or null when it is broken or missing, whatever the reason (contract 3.5).
+ * The state; null when it is broken, whatever the reason (contract 3.5).
  * @param {string} root
- * @returns {State | null}
+ * @returns {State | 'missing' | null}
  */
 function readState(root) {
   let bytes;
   try {
     bytes = readFile(root, 'state.json', MAX_DOCUMENT_BYTES, (what) => new Error(what));
-  } catch {
-    return null; // broken counts as "wait": the writer may be about to replace it
+  } catch (error) {
+    return error instanceof Missing ? 'missing' : null; // broken counts as "wait": the writer may be about to replace it
   }
   const state = bytes.length <= MAX_DOCUMENT_BYTES && isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
   return isState(state) ? state : null;
@@ -371,7 +434,7 @@ function readFile(root, path, limit, broken) {
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'ENOENT') throw new Missing(broken('is missing'));
-    if (errno === 'ELOOP') throw errors.layoutInsecure(root, `${path} is a symbolic link`);
+    if (errno === 'ELOOP') throw insecure(root, `${path} is a symbolic link`);
     if (errno !== 'ENXIO') throw errors.storeUnreadable(root, errno, path); // ENXIO: a socket, contract 8.6
   } finally {
     if (file !== undefined) fs.closeSync(file);

@@ -128,6 +128,24 @@ test('options that cannot be used are refused', () => {
   assert.throws(() => new Keystart(/** @type {any} */ ('/tmp/keystart')), InvalidOption);
 });
 
+test('a root of the environment that is no UTF-8 is refused', () => {
+  const script = "try { keystart.get('db'); } catch (error) { console.log(error.name, error.message); }";
+  const prelude = `const keystart = require(${JSON.stringify(require.resolve('keystart'))});`;
+  // Only a shell gives Node a variable that is no text.
+  const command = 'KEYSTART_DIR=$(printf "/tmp/\\377") exec "$0" -e "$1"';
+  const said = execFileSync('sh', ['-c', command, process.execPath, prelude + script], { encoding: 'utf8' });
+  assert.equal(said, 'InvalidOption KEYSTART_DIR must be a path in UTF-8. Correct or unset it.\n');
+});
+
+test('members that are inherited are no options', (t) => {
+  const root = buildStore(t, { db: 'hunter2' });
+  const inherited = Object.create({ root: '/nonexistent', timeoutMs: -1 });
+  assert.equal(run(`
+    const inherited = Object.create({ root: '/nonexistent', timeoutMs: -1 });
+    console.log(new keystart.Keystart(inherited).get('db'))`, { KEYSTART_DIR: root }), 'hunter2');
+  assert.equal(new Keystart(Object.assign(inherited, { root, timeoutMs: 0 })).get('db'), 'hunter2');
+});
+
 test('the timeout is rounded to milliseconds, a half up', () => {
   for (const timeoutMs of [-0.5, 0, 0.4, 999_999_999.4]) new Keystart({ root: '/nonexistent', timeoutMs });
   assert.throws(() => new Keystart({ timeoutMs: -0.6 }), InvalidOption);
@@ -151,7 +169,7 @@ test('a working folder that is gone is an error of ours', () => {
     process.chdir(folder);
     fs.rmdirSync(folder);
     try { new keystart.Keystart({ root: 'store' }); } catch (error) { console.log(error.name, error.message); }`;
-  assert.match(run(script), /^InvalidOption The root must be a path /);
+  assert.match(run(script), /^InvalidOption The root must be a path: /);
 });
 
 test('loading the package loads nothing of Node that was not there', () => {

@@ -144,6 +144,65 @@ test('where there is no root nothing is waited for', (t) => {
   assert.throws(() => new Keystart({ root, timeoutMs: A_LONG_TIME_MS }).get('db'), keystart.NotAttached);
 });
 
+test('a removed store is waited for once, for a second at most, and then reported at once', (t) => {
+  for (const timeoutMs of [A_LONG_TIME_MS, 500, 0]) {
+    const root = buildStore(t, { db: 'one', api: 'one' });
+    const client = new Keystart({ root, timeoutMs });
+    const snapshot = client.snapshot();
+    client.get('db');
+    let now = 0;
+    let waited = 0;
+    t.mock.method(performance, 'now', () => now);
+    t.mock.method(Atomics, 'wait', (/** @type {unknown[]} */ ...[, , , ms]) => {
+      waited += Number(ms);
+      now += Number(ms);
+      return 'timed-out';
+    });
+    const removed = {
+      name: 'NotReady',
+      message:
+        `The store at ${root} was removed while this process ran. Keep ${root} when you clear /tmp. ` +
+        'The secrets come back with the next execution environment; on your own machine, run "keystart pull".',
+      secret: null,
+    };
+    fs.renameSync(root, `${root}-away`);
+    assert.throws(() => client.get('db'), removed);
+    assert.equal(waited, Math.min(timeoutMs, 1000));
+    for (const call of ['get', 'getBytes', 'getJson', 'info', 'path', 'secret', 'tls']) {
+      assert.throws(() => Reflect.get(client, call).call(client, 'db'), removed, call);
+    }
+    assert.throws(() => client.names(), removed);
+    assert.throws(() => client.snapshot(), removed);
+    assert.throws(() => snapshot.get('api'), { name: 'SnapshotExpired' });
+    assert.equal(waited, Math.min(timeoutMs, 1000), 'it waits once');
+
+    fs.renameSync(`${root}-away`, root);
+    assert.equal(client.get('db'), 'one');
+    fs.rmSync(path.join(root, 'current'));
+    waited = 0;
+    assert.throws(() => client.get('db'), removed);
+    assert.equal(waited, Math.min(timeoutMs, 1000), 'it came back and was removed again, this time its content');
+    t.mock.restoreAll();
+  }
+});
+
+test('a client that found the removed store begun again waits for it as ever', (t) => {
+  const root = buildStore(t, { db: 'one' });
+  const client = new Keystart({ root, timeoutMs: A_LONG_TIME_MS });
+  client.get('db');
+  fs.rmSync(root, { recursive: true });
+  let waits = 0;
+  t.mock.method(Atomics, 'wait', () => {
+    waits += 1;
+    if (waits === 2) prepare(root);
+    if (waits === 3) writeState(root, 'starting');
+    if (waits === 500) publish(root, 1, { db: 'two' });
+    return 'timed-out';
+  });
+  assert.equal(client.get('db'), 'two', 'of the same number, and another store');
+  assert.equal(waits, 500);
+});
+
 test('waits grow from 1 ms to 20 ms, and what the extension says last is told', (t) => {
   const root = path.join(temporaryFolder(t), 'store');
   prepare(root);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -137,6 +138,42 @@ def test_a_client_works_in_a_process_that_was_forked_after_its_use(
         assert json.load(pipe) == ["2", "2", "1", "1"]
     os.waitpid(pid, 0)
     assert client.get("read") == "2"
+
+
+def test_a_forked_child_knows_that_its_parent_has_read(
+    publisher: Publisher, root: Path, client: keystart.Keystart
+) -> None:
+    publisher.publish({"db": "x"})
+    assert client.get("db") == "x"
+    shutil.rmtree(root)
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            client.get("db")
+        except keystart.KeystartError as error:
+            os.write(theirs, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as pipe:
+        assert pipe.read().startswith(f"The store at {root} was removed while this process ran.")
+    os.waitpid(pid, 0)
+
+
+def test_a_removed_store_ends_each_question_long_before_its_timeout(publisher: Publisher, root: Path) -> None:
+    publisher.publish({"db": "x", "mtls/cert": "c", "mtls/key": "k"})
+    client = keystart.Keystart(str(root), timeout=999_999)
+    assert client.get("db") == "x"
+    shutil.rmtree(root)
+    questions: list[Callable[[], object]] = [
+        *(lambda: client.get("db"), lambda: client.get_bytes("db"), lambda: client.get_json("db")),
+        *(lambda: client.path("db"), lambda: client.info("db"), lambda: client.secret("db")),
+        *(lambda: client.names(), lambda: client.snapshot(), lambda: client.tls("mtls")),
+    ]
+    for question in questions:
+        with pytest.raises(keystart.NotReady, match="was removed while this process ran"):
+            question()
 
 
 def test_the_default_client_works_in_a_pool_of_forked_processes(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -78,8 +80,15 @@ def test_a_subclass_of_str_is_a_name(publisher: Publisher, client: keystart.Keys
     "root", [5, True, False, b"/x", Path("/x"), ["/x"], "", "/a\0b", "/\ud800"], ids=ascii
 )
 def test_a_root_that_is_no_text_is_refused(root: Any) -> None:
-    with pytest.raises(keystart.InvalidOption, match=r"^The root must be a path without NUL bytes"):
+    with pytest.raises(
+        keystart.InvalidOption, match=r"^The root must be a path: text in UTF-8 without NUL bytes"
+    ):
         keystart.Keystart(root)
+
+
+def test_a_root_that_may_have_lost_bytes_is_refused() -> None:
+    with pytest.raises(keystart.InvalidOption, match=r"^The root must be a path: text in UTF-8"):
+        keystart.Keystart("/\N{REPLACEMENT CHARACTER}")
 
 
 TIMEOUTS = [
@@ -115,6 +124,19 @@ def test_the_environment_is_read_when_a_client_is_made(
     assert client.get("db") == "x"
     with pytest.raises(keystart.InvalidOption, match=r"^KEYSTART_TIMEOUT_MS must be"):
         keystart.Keystart()
+
+
+@pytest.mark.parametrize("value", [b"/tmp/\xff", b"a\xed\xa0\x80", "/\ufffd".encode()], ids=ascii)
+def test_a_root_of_the_environment_that_is_no_utf_8_is_refused(value: bytes) -> None:
+    program = "import keystart\ntry:\n    keystart.get('db')\nexcept keystart.InvalidOption as error:\n    print(error)"
+    said = subprocess.run(
+        [sys.executable, "-c", program],
+        env={b"KEYSTART_DIR": value},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    assert said.stdout == "KEYSTART_DIR must be a path in UTF-8. Correct or unset it.\n"
 
 
 def test_the_default_client_is_made_at_the_first_call(

@@ -5,12 +5,12 @@ require "bigdecimal"
 require "pathname"
 
 class OptionsTest < KeystartTest
-  ROOT = "The root must be a path without NUL bytes. Give an absolute path, or leave it out to use KEYSTART_DIR or " \
-         "/tmp/keystart."
+  ROOT = "The root must be a path: text in UTF-8 without NUL bytes, and not empty. Give an absolute path, or leave " \
+         "it out to use KEYSTART_DIR or /tmp/keystart."
   TIMEOUT = "The timeout must be a number from 0 to 999999999 milliseconds. Give 0 to not wait at all."
 
   def test_a_root_that_is_no_text_is_an_invalid_option
-    ["", "a\0b", 1, :root, [], true, false, Object.new, BasicObject.new, Pathname("/tmp"), "/\xFF",
+    ["", "a\0b", "/\u{FFFD}", 1, :root, [], true, false, Object.new, BasicObject.new, Pathname("/tmp"), "/\xFF",
      "/\x00\xD8".dup.force_encoding("UTF-16LE"), "/\xFF".b].each do |root|
       assert_fails(Keystart::InvalidOption, ROOT) { Keystart::Client.new(root:) }
     end
@@ -36,6 +36,27 @@ class OptionsTest < KeystartTest
     said = IO.popen({ "LC_ALL" => "C", "KEYSTART_DIR" => "#{named}/store", "KEYSTART_TIMEOUT_MS" => "0" },
                     [RbConfig.ruby, "-I", File.expand_path("../lib", __dir__), "-rkeystart", "-e", program], &:read)
     assert_includes said.force_encoding("UTF-8"), "The store at #{named}/store was not ready after 0 ms."
+  end
+
+  def test_a_root_of_the_environment_that_is_no_utf_8_is_refused
+    ["/tmp/\xFF".b, "/tmp/\u{FFFD}", "a\xED\xA0\x80".b].product(%w[C C.UTF-8]) do |root, locale|
+      program = 'begin; Keystart.get("db"); rescue Keystart::InvalidOption => e; $stdout.write(e.message); end'
+      said = IO.popen({ "LC_ALL" => locale, "KEYSTART_DIR" => root },
+                      [RbConfig.ruby, "-I", File.expand_path("../lib", __dir__), "-rkeystart", "-e", program], &:read)
+      assert_equal "KEYSTART_DIR must be a path in UTF-8. Correct or unset it.", said
+    end
+  end
+
+  def test_a_working_folder_that_is_no_utf_8_takes_an_absolute_root
+    said = in_child do
+      odd = "#{@folder}/\xFF".b
+      Dir.mkdir(odd)
+      Dir.chdir(odd)
+      Keystart::Client.new(root: "store")
+    rescue Keystart::InvalidOption => e
+      e.message
+    end
+    assert_equal ROOT, said
   end
 
   def test_a_working_folder_that_was_removed_is_an_invalid_option

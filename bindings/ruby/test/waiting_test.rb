@@ -26,6 +26,52 @@ class WaitingTest < KeystartTest
     assert_instance_of Keystart::NotAttached, raised
   end
 
+  def test_a_removed_store_is_waited_for_once_and_then_reported_at_once
+    @store.publish(1, { "db" => "x" })
+    away = File.join(@folder, "away")
+    removals = { -> { File.rename(@store.root, away) } => -> { File.rename(away, @store.root) },
+                 -> { File.delete(File.join(@store.root, "current")) } => -> { @store.point_to(1) } }
+    [PATIENT, 0.5, 0].product(removals.to_a) do |timeout, (remove, bring_back)|
+      client = Keystart::Client.new(root: @store.root, timeout:)
+      assert_equal "x", client.get("db")
+      2.times do
+        remove.call
+        waited = slept { assert_removed { client.get("db") } }
+        assert_in_delta [timeout, 1].min, waited, 1e-6
+        assert_equal 0, slept { assert_all_removed(client) }
+        bring_back.call
+        assert_equal "x", client.get("db")
+      end
+    end
+  end
+
+  def test_a_removed_store_that_begins_again_is_waited_for_as_ever
+    @store.publish(1, { "db" => "old" })
+    client = Keystart::Client.new(root: @store.root, timeout: PATIENT)
+    assert_equal "old", client.get("db")
+    FileUtils.rm_r(@store.root)
+    pauses = 0
+    with_sleep(lambda do |_|
+      pauses += 1
+      FileUtils.mkdir_p(@store.root, mode: 0o700) if pauses == 2
+      @store.state("starting") if pauses == 3
+      @store.publish(1, { "db" => "new" }) if pauses == 500
+    end) { assert_equal "new", client.get("db"), "of the same number, and another store" }
+    assert_equal 500, pauses
+  end
+
+  def test_a_forked_child_knows_that_its_parent_has_read
+    @store.publish(1, { "db" => "x" })
+    assert_equal "x", @client.get("db")
+    FileUtils.rm_r(@store.root)
+    said = in_child do
+      @client.get("db")
+    rescue Keystart::Error => e
+      e.message
+    end
+    assert_equal removed, said
+  end
+
   def test_a_snapshot_waits_as_a_read_does
     client = Keystart::Client.new(root: @store.root, timeout: PATIENT)
     snapshot, = reading_while(client, :snapshot) { @store.publish(7, { "db" => "x" }) }
@@ -43,6 +89,7 @@ class WaitingTest < KeystartTest
     @store.publish(1, { "db" => "old" })
     client = Keystart::Client.new(root: @store.root, timeout: PATIENT)
     assert_equal "old", client.get("db")
+    @store.state("ready")
     File.delete(File.join(@store.root, "current"))
     read, = reading_while(client) { @store.publish(2, { "db" => "new" }) }
     assert_equal "new", read
@@ -95,6 +142,38 @@ class WaitingTest < KeystartTest
   end
 
   private
+
+  def removed
+    "The store at #{@store.root} was removed while this process ran. Keep #{@store.root} when you clear /tmp. The " \
+      'secrets come back with the next execution environment; on your own machine, run "keystart pull".'
+  end
+
+  def assert_removed(&) = assert_fails(Keystart::NotReady, removed, &)
+
+  def assert_all_removed(client)
+    %i[get bytes json info path secret tls].each { |call| assert_removed { client.public_send(call, "db") } }
+    %i[names snapshot].each { |call| assert_removed { client.public_send(call) } }
+  end
+
+  # How long the block would have slept, by a clock that only sleeping moves.
+  def slept(&)
+    total = 0
+    with_sleep(->(seconds) { total += seconds }, &)
+    total
+  end
+
+  def with_sleep(sleep, &)
+    now = 0
+    patience = Keystart.const_get(:Patience)
+    patience.define_method(:sleep) { |seconds| sleep.call(seconds).then { now += seconds } }
+    original = patience.instance_method(:now)
+    patience.define_method(:now) { now }
+    yield
+  ensure
+    patience.remove_method(:sleep)
+    patience.define_method(:now, original)
+    patience.send(:private, :now)
+  end
 
   # What a thread got from the client, and what it raised, while the block ran after it had begun to wait.
   def reading_while(client, call = :get)

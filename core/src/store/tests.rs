@@ -128,7 +128,8 @@ fn an_unsafe_root_is_told_in_the_order_of_the_contract() {
     assert_eq!(store.error(), store.insecure("the root is writable by group or others"));
     if rustix::process::geteuid().is_root() {
         chown(&store.root, Some(12345), None).unwrap();
-        assert_eq!(store.error(), store.insecure("the root belongs to another user"));
+        let foreign = |what: &str| Error::layout_insecure_of_other_user(&store.root, what);
+        assert_eq!(store.error(), foreign("the root belongs to another user"));
     } else {
         println!("skipped in part: only root can give a folder to another user");
     }
@@ -406,4 +407,95 @@ fn debug_shows_no_value() {
     assert_eq!(read(&client, "db").unwrap(), canary);
     let shown = format!("{client:?} {:?}", client.snapshot());
     assert!(shown.contains("redacted") && !shown.contains(&canary), "{shown}");
+}
+
+/// Asks for the names, and says whether the read paused.
+fn names_and_pauses(store: &Store) -> (Result<Vec<String>>, bool) {
+    let mut patience = Patience::new(store.timeout_ms);
+    let names = store.ask(&mut patience, |generation| Ok(generation.manifest.secrets.keys().cloned().collect()));
+    (names, patience.pause != FIRST_PAUSE)
+}
+
+fn patient(root: &str) -> Store {
+    Store::open(&Options { timeout_ms: Some(999_999_999.0), ..options(root) }).unwrap()
+}
+
+#[test]
+fn a_removed_store_is_waited_for_once_and_then_reported_at_once() {
+    for removed in [".", "current state.json"] {
+        let mut store = Published::new();
+        let client = patient(&store.root);
+        assert_eq!(read(&client, "db").unwrap(), "secret");
+        let kept = format!("{}-kept", store.root);
+        let remove = |store: &Published| {
+            if removed == "." {
+                fs::rename(&store.root, &kept).unwrap();
+            } else {
+                store.replace(removed, "");
+            }
+        };
+        remove(&store);
+        assert_eq!(names_and_pauses(&client), (Err(Error::removed(&store.root)), true), "{removed}");
+        for _ in 0..3 {
+            assert_eq!(names_and_pauses(&client), (Err(Error::removed(&store.root)), false), "{removed}");
+            assert_eq!(read(&client, "db").unwrap_err(), Error::removed(&store.root));
+        }
+        if removed == "." {
+            fs::rename(&kept, &store.root).unwrap();
+        }
+        store.publish(&[("db", "again")]);
+        assert_eq!(read(&client, "db").unwrap(), "again");
+        remove(&store);
+        assert_eq!(names_and_pauses(&client), (Err(Error::removed(&store.root)), true), "it came back: {removed}");
+    }
+}
+
+#[test]
+fn a_writer_that_starts_after_a_removal_is_waited_for() {
+    let store = Published::new();
+    let client = patient(&store.root);
+    let snapshot = client.snapshot().unwrap();
+    fs::remove_dir_all(&store.root).unwrap();
+    assert_eq!(read(&client, "db").unwrap_err(), Error::removed(&store.root));
+    assert_eq!(snapshot.renewed().unwrap_err(), Error::removed(&store.root));
+    assert_eq!(read(&snapshot, "db").unwrap_err(), Error::snapshot_expired("db", 1));
+
+    let identity = Identity { name: "test".into(), version: "0".into() };
+    let mut writer = Writer::open(&options(&store.root), identity).unwrap();
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| (names_and_pauses(&client), read(&client, "db")));
+        // It waits for a writer that says that it has started, however long that takes.
+        thread::sleep(Duration::from_millis(50));
+        draft(&[("db", "new")]).publish(&mut writer).unwrap();
+        let ((names, _), value) = reader.join().unwrap();
+        assert_eq!((names.unwrap(), value.unwrap()), (vec!["db".to_owned()], "new".to_owned()));
+    });
+}
+
+#[test]
+fn a_store_that_was_never_seen_was_not_removed() {
+    let store = Published::nothing();
+    let client = store.open();
+    assert_eq!(read(&client, "db").unwrap_err(), Error::not_ready(&store.root, 0, None));
+    store.replace("state.json", "");
+    assert_eq!(read(&client, "db").unwrap_err(), Error::not_ready(&store.root, 0, None));
+    fs::remove_dir_all(&store.root).unwrap();
+    assert_eq!(read(&client, "db").unwrap_err(), Error::not_attached(&store.root));
+}
+
+#[test]
+fn a_reader_that_waits_sees_at_once_that_the_writer_failed() {
+    let store = Published::nothing();
+    let client = patient(&store.root);
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| read(&client, "db"));
+        thread::sleep(Duration::from_millis(50));
+        let failed = r#"{"format": "keystart.state/1", "state": "failed", "message": "it crashed", "failures": {}}"#;
+        fs::write(store.at(".state.json"), failed).unwrap();
+        fs::rename(store.at(".state.json"), store.at("state.json")).unwrap();
+        assert_eq!(
+            reader.join().unwrap().unwrap_err(),
+            Error::prefetch_failed(Some("it crashed"), std::iter::empty::<(&String, &crate::state::Failure)>())
+        );
+    });
 }

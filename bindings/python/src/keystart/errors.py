@@ -62,7 +62,7 @@ class NotAttached(KeystartError):
 
 
 class NotReady(KeystartError):
-    """The store was not ready within the timeout, or was stopped."""
+    """The store was not ready within the timeout, or was stopped or removed."""
 
     code = "not_ready"
 

@@ -75,6 +75,10 @@ module Keystart
       @store = Store.new(Options.root(root))
       @timeout = Options.timeout(timeout)
       @generation = nil
+      # A generation was found here once, so a root that is missing was removed (contract 6.2.10).
+      @has_read = false
+      # The removal was reported: no read waits for the store until something is there again.
+      @removal_is_known = false
     end
 
     # A reader of the generation that is published now: what is read from it belongs together.
@@ -103,18 +107,47 @@ module Keystart
     def published(patience)
       loop do
         target = @store.current
+        missing = Errno::ENOENT === target
+        @removal_is_known = false unless missing
         generation = @generation
         return generation if generation&.target == target
-        raise NotAttached.at(@store.root) unless @store.root?
-        return @generation = Generation.new(@store, target) unless Errno::ENOENT === target
 
-        wait(patience)
+        if !@store.root?
+          wait_without_root(patience)
+        elsif missing
+          wait(patience)
+        else
+          return take(target)
+        end
       end
+    end
+
+    def take(target)
+      @generation = Generation.new(@store, target) { @has_read = true }
+    end
+
+    def wait_without_root(patience)
+      raise NotAttached.at(@store.root) unless @has_read
+
+      wait_for_removed(patience)
+    end
+
+    # Waits a little for a writer that may be about to start where the store was removed (contract 6.2.10).
+    def wait_for_removed(patience)
+      @generation = nil # a new store counts from 1 again
+      return if !@removal_is_known && patience.pause_for_removed?
+
+      @removal_is_known = true
+      raise NotReady.removed(@store.root)
     end
 
     # Contract 6.2.3.
     def wait(patience)
       state = read_state
+      return wait_for_removed(patience) if state == :missing && @has_read
+
+      @removal_is_known = false
+      state = nil if state == :missing
       raise PrefetchFailed.because(state.message, state.failures) if state&.failed?
       raise NotReady.stopped(@store.root) if state&.stopped?
       return if patience.pause?
@@ -122,10 +155,12 @@ module Keystart
       raise NotReady.waited(@store.root, patience.milliseconds, state&.message)
     end
 
-    # The state, or nil for one that is broken, as one that cannot be read is too (contract 3.5).
+    # The state, :missing, or nil for one that is broken, as one that cannot be read is too (contract 3.5).
     def read_state
       require_relative "state" # loaded by those who wait only
       bytes = @store.read("state.json", State::LONGEST)
+      return :missing if bytes.nil?
+
       State.parse(bytes) if String === bytes && bytes.bytesize <= State::LONGEST
     rescue LayoutInsecure, StoreUnreadable
       nil

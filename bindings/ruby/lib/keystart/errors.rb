@@ -8,7 +8,7 @@ module Keystart
   #       ├── InvalidName           not a name by contract §2
   #       ├── InvalidOption         root or timeout is not usable
   #       ├── NotAttached           there is no root
-  #       ├── NotReady              waited the whole timeout, or the store was stopped
+  #       ├── NotReady              waited the whole timeout, or the store was stopped or removed
   #       ├── PrefetchFailed        the extension gave up and says why
   #       ├── LayoutInsecure        somebody else could have written what would be read
   #       ├── ManifestInvalid       missing, not JSON, wrong shape, wrong time
@@ -55,9 +55,11 @@ module Keystart
     CODE = "invalid_option"
 
     def self.root
-      new("The root must be a path without NUL bytes. Give an absolute path, or leave it out to use " \
-          "KEYSTART_DIR or /tmp/keystart.")
+      new("The root must be a path: text in UTF-8 without NUL bytes, and not empty. Give an absolute path, or leave " \
+          "it out to use KEYSTART_DIR or /tmp/keystart.")
     end
+
+    def self.root_variable = new("KEYSTART_DIR must be a path in UTF-8. Correct or unset it.")
 
     def self.timeout
       new("The timeout must be a number from 0 to 999999999 milliseconds. Give 0 to not wait at all.")
@@ -90,6 +92,11 @@ module Keystart
           '"keystart pull" on your own machine.')
     end
 
+    def self.removed(root)
+      new("The store at #{root} was removed while this process ran. Keep #{root} when you clear /tmp. The secrets " \
+          'come back with the next execution environment; on your own machine, run "keystart pull".')
+    end
+
     def self.changing(root)
       new("The store at #{root} changes faster than it can be read. Try again with a longer timeout.")
     end
@@ -109,8 +116,14 @@ module Keystart
   class LayoutInsecure < Error
     CODE = "layout_insecure"
 
-    def self.at(root, what)
-      new("The store at #{root} is not safe to read: #{what}. Remove it and start the extension again.")
+    # `ours` says whether this user owns the root: nobody else may remove it.
+    def self.at(root, what, ours:)
+      advice = if ours
+                 "Remove it and start the extension again."
+               else
+                 "Let the same user run the extension and this process, or set KEYSTART_DIR to another path for both."
+               end
+      new("The store at #{root} is not safe to read: #{what}. #{advice}")
     end
   end
 

@@ -10,11 +10,12 @@ module Keystart
     GREATEST = 2**53 - 1
     attr_reader :target, :number, :manifest
 
-    # `target` is what Store#current gave.
+    # `target` is what Store#current gave. Yields when it is the target of a generation, before that is looked at.
     def initialize(store, target)
       @store = store
       @target = target
       @number = numbered(target)
+      yield
       @manifest = read_manifest
       # No lock, which a fork or a signal handler could find taken: one store into a Hash is atomic, and two threads
       # that read the same value at once store the same bytes.

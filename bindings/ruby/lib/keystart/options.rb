@@ -15,7 +15,7 @@ module Keystart
     # The root as an absolute path in UTF-8 without trailing slashes.
     def root(argument)
       # `nil ==`, because an argument may have no methods at all.
-      root = nil == argument ? variable("KEYSTART_DIR") || DEFAULT_ROOT : path(argument)
+      root = nil == argument ? root_variable || DEFAULT_ROOT : path(argument)
       root = "#{working_folder}/#{root}" unless root.start_with?("/")
       root = root.sub(%r{/+\z}, "")
       -(root.empty? ? "/" : root)
@@ -29,13 +29,23 @@ module Keystart
     # The path as text, or InvalidOption.
     def path(argument)
       text = Text.utf8(argument) if String === argument
-      raise InvalidOption.root unless text&.valid_encoding? && !text.empty? && !text.include?("\0")
+      raise InvalidOption.root unless text && !text.empty? && usable?(text)
 
       text
     end
 
+    def root_variable
+      root = variable("KEYSTART_DIR")
+      raise InvalidOption.root_variable unless root.nil? || usable?(root)
+
+      root
+    end
+
+    # Contract 6.1.2. U+FFFD is what other languages put for bytes that are no UTF-8.
+    def usable?(text) = text.valid_encoding? && !text.match?(/[\0\u{FFFD}]/)
+
     def working_folder
-      Dir.pwd.force_encoding(Encoding::UTF_8)
+      path(Dir.pwd.force_encoding(Encoding::UTF_8))
     rescue SystemCallError
       # It was removed, so nothing can be relative to it; an absolute path is the cure that the message gives.
       raise InvalidOption.root
@@ -70,7 +80,8 @@ module Keystart
       text = ENV.fetch(name, "").dup.force_encoding(Encoding::UTF_8)
       text unless text.empty?
     end
-    private_class_method :path, :working_folder, :milliseconds, :number?, :timeout_variable, :variable
+    private_class_method :path, :root_variable, :usable?, :working_folder, :milliseconds, :number?, :timeout_variable,
+                         :variable
   end
   private_constant :Options
 end

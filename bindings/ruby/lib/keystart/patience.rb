@@ -5,6 +5,8 @@ module Keystart
   class Patience
     FIRST_PAUSE = 0.001
     LONGEST_PAUSE = 0.02
+    # How long a store that was removed is waited for (contract 6.2.10).
+    REMOVAL = 1
     # With timeout 0 there is no time to be over (contract 6.2.7).
     TRIES = 100
 
@@ -15,16 +17,16 @@ module Keystart
       @until = now + milliseconds / 1000.0
       @pause = FIRST_PAUSE
       @tries = 0
+      @removal_until = nil
     end
 
     # Pauses, each time twice as long; false when the time is over.
-    def pause?
-      left = @until - now
-      return false unless left.positive?
+    def pause? = pause_within?(@until - now)
 
-      sleep([@pause, left].min)
-      @pause = [@pause * 2, LONGEST_PAUSE].min
-      true
+    # The same while the store is removed.
+    def pause_for_removed?
+      @removal_until ||= [now + REMOVAL, @until].min
+      pause_within?(@removal_until - now)
     end
 
     # Whether to start again at once.
@@ -35,6 +37,14 @@ module Keystart
     end
 
     private
+
+    def pause_within?(left)
+      return false unless left.positive?
+
+      sleep([@pause, left].min)
+      @pause = [@pause * 2, LONGEST_PAUSE].min
+      true
+    end
 
     def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
   end

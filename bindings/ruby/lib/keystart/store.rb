@@ -78,9 +78,17 @@ module Keystart
       raise unreadable(path, e)
     end
 
-    def insecure(what) = LayoutInsecure.at(@root, what)
+    def insecure(what) = LayoutInsecure.at(@root, what, ours: ours?)
 
     def unreadable(path, error) = StoreUnreadable.at(@root, path, error)
+
+    private
+
+    def ours?
+      File.lstat(@root).uid == Process.euid
+    rescue SystemCallError
+      false # gone, or not to be looked at
+    end
   end
   private_constant :Store
 end
