@@ -52,40 +52,52 @@ def give_store(function: Callable[..., int], *arguments: Any) -> Any:
     return ffi.gc(out[0], lib.keystart_store_free)
 
 
-def check_name(name: object) -> None:
-    """Raises `InvalidName` for what is not the name of a secret."""
+def check_name(name: str) -> str:
+    """Returns a name as nothing but a `str`; raises `InvalidName` for what is not the name of a secret."""
     call(lib.keystart_name_check, *text(name))
+    return str.__str__(name)
+
+
+def is_text(value: object) -> bool:
+    """Says whether a value is a `str`, also of a derived class.
+
+    Not by isinstance, which believes what an object says of its class.
+    """
+    return issubclass(type(value), str)
 
 
 def text(value: object) -> tuple[Any, int]:
     """Gives text as pointer and length, which for cffi is bytes and theirs; what is no text is NULL."""
-    if not isinstance(value, str):
+    if not is_text(value):
         return NULL, 0
     data = _encode(value)
     return data, len(data)
 
 
-def root(value: object) -> tuple[Any, int]:
+def root(value: Any) -> tuple[Any, int]:
     """Gives a root argument; what is no text is told by a NUL byte."""
     if value is None:
         return NULL, 0
     try:
-        data = value.encode() if isinstance(value, str) else b"\0"
+        data = str.encode(value) if is_text(value) else b"\0"
     except UnicodeEncodeError:
         data = b"\0"
     return data, len(data)
 
 
-def milliseconds(seconds: object) -> Any:
+def milliseconds(seconds: Any) -> Any:
     """Gives a timeout argument; what is no number is told by NaN, and a boolean is no number (contract 6.1.4)."""
     if seconds is None:
         return NULL
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-        return ffi.new("double *", float("nan"))
+    kind = type(seconds)
     try:
-        return ffi.new("double *", seconds * 1000.0)
+        if issubclass(kind, float):
+            return ffi.new("double *", float.__mul__(seconds, 1000.0))
+        if issubclass(kind, int) and kind is not bool:
+            return ffi.new("double *", int.__int__(seconds) * 1000.0)
     except OverflowError:  # of an int that no double can hold
         return ffi.new("double *", float("inf"))
+    return ffi.new("double *", float("nan"))
 
 
 def variable(name: str) -> tuple[Any, int]:
@@ -107,12 +119,15 @@ def _decode(data: Any, length: int) -> str:
     return bytes(ffi.buffer(data, length)).decode()
 
 
-def _encode(value: str) -> bytes:
-    """Encodes text; a lone surrogate is told as U+FFFD (contract 8.3)."""
+def _encode(value: Any) -> bytes:
+    """Encodes text; a lone surrogate is told as U+FFFD (contract 8.3).
+
+    With the methods of `str` alone: a derived class may have replaced its own (contract 8.5).
+    """
     try:
-        return value.encode()
+        return str.encode(value)
     except UnicodeEncodeError:
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+        return str.encode(value, "utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 if (_found := give_bytes(lib.keystart_version_read).decode()) != __version__:

@@ -54,7 +54,7 @@ class Reader:
 
     def names(self, prefix: str | None = None) -> list[str]:
         """Gives the names of all secrets, or of those below the folder `prefix`, sorted by bytes."""
-        if prefix is not None and not isinstance(prefix, str):
+        if prefix is not None and not core.is_text(prefix):
             core.check_name(prefix)
         joined = core.give_bytes(lib.keystart_names_list, self._store, *core.text(prefix))
         return joined.decode().split("\n") if joined else []
@@ -73,7 +73,7 @@ class Reader:
 
     def secret(self, name: str) -> Secret:
         """Gives a secret as an object whose repr, str and format never show the value. Errors as for `get_bytes`."""
-        core.check_name(name)
+        name = core.check_name(name)
         return self._at_one_instant(lambda one: Secret(name, one.get_bytes(name), lambda: one.info(name)))
 
     def snapshot(self) -> Snapshot:
@@ -86,7 +86,7 @@ class Reader:
         All come from one generation. Without a `ca` the system's authorities are trusted. Errors as for `get`; what
         OpenSSL cannot use raises `ssl.SSLError`.
         """
-        core.check_name(prefix)
+        prefix = core.check_name(prefix)
         core.check_name(f"{prefix}/cert")
         from . import mtls
 

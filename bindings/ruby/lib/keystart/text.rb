@@ -12,19 +12,24 @@ module Keystart
 
     # The same text tagged as UTF-8 (its bytes may still be invalid), or nil when it cannot be converted.
     def utf8(string)
-      case string.encoding
-      when Encoding::UTF_8 then string
+      plain = plain(string)
+      case plain.encoding
+      when Encoding::UTF_8 then plain
       # Ruby tags what comes from ENV and ARGV so under LANG=C, whatever the bytes are.
-      when Encoding::US_ASCII, Encoding::BINARY then String.new(string).force_encoding(Encoding::UTF_8)
-      else string.encode(Encoding::UTF_8)
+      when Encoding::US_ASCII, Encoding::BINARY then plain.force_encoding(Encoding::UTF_8)
+      else plain.encode(Encoding::UTF_8)
       end
     rescue EncodingError
       nil
     end
 
+    # The characters of a String as nothing but a String: a derived class may have replaced any method, and another
+    # thread may change the original.
+    def plain(string) = String.new(string)
+
     # {quoted} of contract 8.3.
     def quoted(string)
-      bytes = (utf8(string) || string).b.gsub(SURROGATE, REPLACEMENT)
+      bytes = (utf8(string) || plain(string)).b.gsub(SURROGATE, REPLACEMENT)
       shown = bytes.byteslice(0, SHOWN).gsub(/[^\x20-\x7E]|["\\]/n) { |byte| format('\x%02x', byte.ord) }
       %("#{shown}#{"..." if bytes.bytesize > SHOWN}")
     end
