@@ -10,10 +10,13 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 
 const { outputFiles } = await build({
   absWorkingDir: folder,
-  entryPoints: ['src/keystart.mjs'],
+  // Not src/keystart.mjs itself: for its export esbuild adds a helper that goes through inherited members too, and fails to
+  // load where a package has put one on Object.prototype.
+  stdin: { contents: "import keystart from './src/keystart.mjs';\nmodule.exports = keystart;", resolveDir: folder },
+  banner: { js: '"use strict";' },
   bundle: true,
   format: 'cjs',
-  footer: { js: 'module.exports = module.exports.default;' },
+  logOverride: { 'commonjs-variable-in-esm': 'silent' },
   platform: 'node',
   target: 'node20',
   logLevel: 'warning',

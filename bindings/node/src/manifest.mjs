@@ -75,7 +75,7 @@ class Manifest {
       encoding,
       fetched_at,
       refresh_after,
-      source: /** @type {Entry['source']} */ (JSON.parse(JSON.stringify(source))),
+      source: copy(source),
       stale: due <= Date.now(),
     };
   }
@@ -93,6 +93,18 @@ class Manifest {
     }
     return time;
   }
+}
+
+/**
+ * A copy of parsed JSON. Not by JSON.stringify, which calls a `toJSON` that any package can put on Object.prototype.
+ * @template T
+ * @param {T} value
+ * @returns {T}
+ */
+function copy(value) {
+  if (Array.isArray(value)) return /** @type {T} */ (value.map(copy));
+  if (!isObject(value)) return value;
+  return /** @type {T} */ (Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, copy(inner)])));
 }
 
 /**

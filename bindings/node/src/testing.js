@@ -56,7 +56,10 @@ class Store {
       fs.rmSync(this.#folder, { recursive: true });
       throw error;
     }
-    if (open.length === 0) before = { variable: process.env.KEYSTART_DIR, client: exchangeClient() };
+    if (open.length === 0) {
+      const variable = Object.hasOwn(process.env, 'KEYSTART_DIR') ? process.env.KEYSTART_DIR : undefined;
+      before = { variable, client: exchangeClient() };
+    }
     open.push(this);
     pointTo(this.root);
   }
@@ -70,7 +73,8 @@ class Store {
    * @param {Secrets} secrets
    * @param {PublishOptions} [options]
    */
-  publish(secrets, { unavailable = {} } = {}) {
+  publish(secrets, options = {}) {
+    const unavailable = (Object.hasOwn(options, 'unavailable') && options.unavailable) || {};
     const given = Object.entries(secrets).map(([name, value]) => toBytes(checkName(name), value));
     const reasons = Object.entries(unavailable).map(
       ([name, message]) => /** @type {const} */ ([checkName(name), { code: 'Unavailable', message }]),
@@ -234,7 +238,7 @@ function makeFolder(folder) {
  * @param {string | Buffer} content
  */
 function write(file, content) {
-  fs.writeFileSync(file, content, { flag: 'wx', mode: 0o600 });
+  fs.writeFileSync(file, content, { encoding: 'utf8', flag: 'wx', mode: 0o600 });
 }
 
 function now() {
@@ -246,7 +250,9 @@ function now() {
  * @param {...any} given
  */
 function store(...given) {
-  const test = typeof given[0]?.after === 'function' ? given.shift() : null;
+  const after = given[0]?.after;
+  // inherited by a context from its class, and never from Object.prototype, where any package can put it
+  const test = typeof after === 'function' && after !== Reflect.get(Object.prototype, 'after') ? given.shift() : null;
   const [secrets, options] = given;
   const one = new Store(secrets, options);
   test?.after(() => one.close());

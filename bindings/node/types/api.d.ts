@@ -49,6 +49,7 @@ export interface KeystartOptions {
 
 /** A client of one store. Throws `InvalidOption`. */
 export class Keystart implements Reader {
+  /** Members that `options` inherits do not count. */
   constructor(options?: KeystartOptions | null);
   get(name: string): string;
   getBytes(name: string): Buffer;
@@ -156,7 +157,7 @@ export class InvalidName extends KeystartError {}
 export class InvalidOption extends KeystartError {}
 /** There is no store: the extension is not attached. */
 export class NotAttached extends KeystartError {}
-/** The extension did not publish in time, or it was stopped. */
+/** The extension did not publish in time, or it was stopped, or the store was removed. */
 export class NotReady extends KeystartError {}
 /** The extension could not fetch the secrets; the message says why, secret by secret. */
 export class PrefetchFailed extends KeystartError {}
