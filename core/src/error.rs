@@ -160,6 +160,11 @@ impl Error {
         )
     }
 
+    /// A limit of the system that keeps the extension from its work; `what` names it and says what to raise.
+    pub fn limit_reached(what: &str) -> Self {
+        Self::new(Code::Internal, format!("The extension cannot run: {what}."))
+    }
+
     /// A bug of ours, or of who calls the library.
     pub fn internal(what: &str) -> Self {
         Self::new(Code::Internal, format!("Keystart failed in a way it should not: {what}. Please report it."))
@@ -346,6 +351,8 @@ impl Error {
                 "There is no space left: remove files from its file system, or give the function more ephemeral \
                  storage (/tmp)."
             }
+            Errno::MFILE => "No descriptor is left: raise the limit of open files (RLIMIT_NOFILE, ulimit -n).",
+            Errno::NFILE => "The system has no descriptor left: raise fs.file-max.",
             Errno::ROFS => "Its file system is read-only: set KEYSTART_DIR to a folder below /tmp.",
             _ => "Check that this process may write it.",
         };

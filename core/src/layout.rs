@@ -4,7 +4,7 @@
 //! opened relative to the one above it (contract 5.1).
 
 use std::ffi::CString;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -19,10 +19,10 @@ pub(crate) const STATE: &str = "state.json";
 
 const MAX_GENERATION: u64 = (1 << 53) - 1;
 const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
-const OPEN_FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(crate) const FILE_MODE: u32 = 0o600;
+pub(crate) const OPEN_FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// A FIFO must not hang a function (contract 6.2.8).
-const OPEN_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+pub(crate) const OPEN_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// What is wrong with a path; which path is known where it was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub(crate) fn read_file(path: &str, buffer: &mut [u8]) -> Result<usize, Trouble>
     read(&open_file(fs::CWD, path, OFlags::RDONLY)?, buffer)
 }
 
-fn open_file<N: Arg + Copy>(folder: impl std::os::fd::AsFd, name: N, access: OFlags) -> Result<OwnedFd, Trouble> {
+fn open_file<N: Arg + Copy>(folder: impl AsFd, name: N, access: OFlags) -> Result<OwnedFd, Trouble> {
     let file = fs::openat(folder, name, access | OPEN_FILE, Mode::empty()).map_err(|errno| match errno {
         Errno::LOOP => Trouble::Link,
         Errno::NXIO => Trouble::NotFile,
@@ -150,6 +150,12 @@ pub(crate) struct Folder {
     fd: OwnedFd,
     /// Relative to the root, for messages; empty for the root itself.
     path: String,
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl Folder {

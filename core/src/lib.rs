@@ -2,6 +2,7 @@
 //!
 //! Clauses of the contract are named in comments by their number, as in "contract 6.2.7".
 
+pub mod crash;
 pub mod error;
 mod failpoint;
 pub mod ffi;
@@ -9,6 +10,7 @@ pub mod ffi;
 pub mod fuzzing;
 pub mod json;
 mod layout;
+pub mod log;
 pub mod manifest;
 pub mod name;
 pub mod options;

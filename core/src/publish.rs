@@ -11,13 +11,17 @@
 //!
 //! A stop after any of them leaves the old set, the new set, or none; never a part of one (contract 5.10).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::fmt;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
+use crate::crash::CrashReport;
 use crate::error::{Error, MAX_BYTES, Result};
 use crate::failpoint;
 use crate::json::Json;
@@ -35,8 +39,8 @@ const NEW_STATE: &str = ".state.json";
 #[derive(Debug)]
 pub struct Writer {
     root: String,
-    folder: Folder,
-    generations: Folder,
+    folder: Arc<Folder>,
+    generations: Arc<Folder>,
     identity: Identity,
     /// The highest number that was ever used under this root.
     last: u64,
@@ -44,7 +48,25 @@ pub struct Writer {
     /// What state.json says.
     told: State,
     stopped: bool,
+    crash: Arc<CrashReport>,
+    /// Given back when no descriptor is left and readers must still learn the reason.
+    reserve: Reserve,
     _lock: OwnedFd,
+}
+
+/// A descriptor that is held for a time when there is none left.
+struct Reserve(Cell<Option<OwnedFd>>);
+
+impl fmt::Debug for Reserve {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Reserve")
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.crash.end(); // from here on the store may be another writer's
+    }
 }
 
 impl Writer {
@@ -80,6 +102,9 @@ impl Writer {
         let last = last_number(&folder, &generations).map_err(denied)?;
         folder.remove(CURRENT).map_err(denied)?;
         failpoint::reached("3, current removed");
+        let (folder, generations) = (Arc::new(folder), Arc::new(generations));
+        let crash = Arc::new(CrashReport::new(&folder, &generations, last));
+        let reserve = Reserve(Cell::new(fcntl_dupfd_cloexec(&lock, 0).ok()));
         let mut writer = Self {
             root: root.clone(),
             folder,
@@ -89,6 +114,8 @@ impl Writer {
             published: None,
             told: State::new(Phase::Starting),
             stopped: false,
+            crash,
+            reserve,
             _lock: lock,
         };
         if writer.say(State::new(Phase::Starting)).is_err() {
@@ -105,6 +132,11 @@ impl Writer {
     /// The absolute path of the root.
     pub fn root(&self) -> &str {
         &self.root
+    }
+
+    /// What is to be done when the process crashes.
+    pub fn crash_report(&self) -> Arc<CrashReport> {
+        Arc::clone(&self.crash)
     }
 
     /// Tells readers that there will be no publish, and why. What was published stays, and then it is only told to people:
@@ -129,6 +161,9 @@ impl Writer {
         // The wipe may have made the room that was missing.
         let said = said.or_else(|_| self.say(State::new(Phase::Stopped)));
         failpoint::reached("11");
+        if wiped.is_ok() {
+            self.crash.end();
+        }
         unlinked.and(said).and(wiped)
     }
 
@@ -158,6 +193,7 @@ impl Writer {
         let manifest = draft.manifest(number, &self.identity)?;
 
         self.last = number;
+        self.crash.set_number(number);
         if let Err(denied) = self.put_in_place(draft, number, &manifest) {
             // The first error is the one to tell; what cannot be removed now, the next writer removes.
             let _leftovers = self.discard(number);
@@ -295,7 +331,14 @@ impl Writer {
 
     fn write_state(&self, state: &State) -> std::result::Result<(), Denied> {
         self.folder.remove(NEW_STATE)?;
-        self.folder.write_new(NEW_STATE, state.to_json(self.last).as_bytes())
+        let text = state.to_json(self.last);
+        match self.folder.write_new(NEW_STATE, text.as_bytes()) {
+            Err(Denied { trouble: Trouble::System(Errno::MFILE | Errno::NFILE), .. }) => {
+                drop(self.reserve.0.take());
+                self.folder.write_new(NEW_STATE, text.as_bytes())
+            }
+            other => other,
+        }
     }
 
     fn refusal(&self, denied: Denied) -> Error {

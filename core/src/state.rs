@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::error::MAX_BYTES;
 use crate::json::{self, Json, quote};
-use crate::time;
+use crate::time::{Moment, now};
 
 const FORMAT: &str = "keystart.state/1";
 /// The most bytes of one text that a provider gave (contract 3.6).
@@ -133,16 +134,29 @@ impl State {
     }
 
     fn render(&self, generation: u64, message: Option<&str>, failures: &[String]) -> String {
-        format!(
-            "{{\"format\": \"{FORMAT}\", \"state\": \"{}\", \"generation\": {generation}, \"pid\": {},\n \"at\": \"{}\", \
-             \"message\": {}, \"failures\": {{{}}}}}\n",
-            self.phase.name(),
-            std::process::id(),
-            time::format(time::now()),
-            message.map_or_else(|| "null".to_owned(), quote),
-            failures.join(SEPARATOR),
-        )
+        let quoted = message.map(quote);
+        let message = quoted.as_deref().map(|quoted| &quoted[1..quoted.len() - 1]);
+        let mut text = String::new();
+        let _infallible = write_document(&mut text, self.phase, generation, message, &failures.join(SEPARATOR));
+        text
     }
+}
+
+/// Writes the document, and allocates nothing. `message` has no character that JSON must escape; `failures` is JSON.
+pub(crate) fn write_document(
+    out: &mut impl fmt::Write,
+    phase: Phase,
+    generation: u64,
+    message: Option<&str>,
+    failures: &str,
+) -> fmt::Result {
+    let (phase, pid, at) = (phase.name(), std::process::id(), Moment(now()));
+    let (mark, message) = message.map_or(("", "null"), |message| ("\"", message));
+    writeln!(
+        out,
+        "{{\"format\": \"{FORMAT}\", \"state\": \"{phase}\", \"generation\": {generation}, \"pid\": {pid},\n \"at\": \"{at}\", \
+         \"message\": {mark}{message}{mark}, \"failures\": {{{failures}}}}}",
+    )
 }
 
 /// The generation that a state.json tells, for the next writer; 0 when it tells none.

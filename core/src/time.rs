@@ -1,5 +1,6 @@
 //! Times as the store writes them: RFC 3339 in UTC with milliseconds (contract 4.3). No zones, no calendars.
 
+use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const DAY: i64 = 86_400_000;
@@ -13,11 +14,20 @@ pub fn now() -> i64 {
 
 /// Writes milliseconds since 1970 as `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 pub fn format(time: i64) -> String {
-    let (year, month, day) = civil(time.div_euclid(DAY));
-    let ms = time.rem_euclid(DAY);
-    let (seconds, ms) = (ms / 1000, ms % 1000);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    Moment(time).to_string()
+}
+
+/// Milliseconds since 1970, shown as `format` writes them. Showing it allocates nothing.
+pub(crate) struct Moment(pub i64);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil(self.0.div_euclid(DAY));
+        let ms = self.0.rem_euclid(DAY);
+        let (seconds, ms) = (ms / 1000, ms % 1000);
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        write!(formatter, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
 }
 
 /// Reads what `format` writes, years 0001 to 9999, and nothing else.

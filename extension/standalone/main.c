@@ -7,7 +7,6 @@
 #include <Python.h>
 #include <malloc.h>
 #include <nss.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,39 +19,12 @@ static const char PROGRAM[] = "import sys\n"
 
 static const uint8_t *bytes(const char *text) { return (const uint8_t *)text; }
 
-/* Waits for a task and gives what it told, or NULL when it failed. */
-static char *told(keystart_task *task) {
-    keystart_bytes out;
-    uint32_t refused = 0;
-    char *text = NULL;
-    do { /* a signal ends the wait early, with nothing */
-        if (keystart_task_wait(task, &refused, &out, NULL) != 0) return NULL;
-        if (out.len > 0 && !refused) text = strndup((const char *)out.data, out.len);
-        size_t length = out.len;
-        keystart_bytes_free(&out);
-        if (length > 0) break;
-    } while (1);
-    return text;
-}
-
-/* Tells the log, the readers and Lambda that Python does not run. init/error is legal only for who is registered. */
-static void give_up(const char *name, const char *why) {
+/* Has the core report to readers, Lambda and the log that Python does not run. */
+static void give_up(const char *why) {
     char message[512];
-    keystart_writer *writer = NULL;
-    keystart_task *registered = NULL, *fetch = NULL, *reported = NULL;
-    const char *api = getenv("AWS_LAMBDA_RUNTIME_API"), *kind = "Extension.Internal";
+    const char *kind = "Extension.Internal";
     snprintf(message, sizeof message, "The interpreter of the extension does not start: %s. Please report it.", why);
-    fprintf(stderr, "[keystart] ERROR %s\n", message);
-    if (keystart_start_take(&writer, &registered, &fetch, NULL) == 0)
-        keystart_writer_fail(writer, bytes(message), strlen(message), bytes("{}"), 2, NULL);
-    if (registered == NULL)
-        keystart_lambda_register(bytes(api), strlen(api), bytes(name), strlen(name), &registered, NULL);
-    char *identifier = registered == NULL ? NULL : told(registered);
-    if (identifier != NULL &&
-        keystart_lambda_fail(bytes(api), strlen(api), bytes(identifier), strlen(identifier), 0, bytes(kind), strlen(kind),
-                             bytes(message), strlen(message), &reported, NULL) == 0)
-        free(told(reported));
-    free(identifier);
+    keystart_start_fail(bytes(kind), strlen(kind), bytes(message), strlen(message), NULL);
 }
 
 /* An interpreter that looks at nothing outside: no variables, no site, no files, an empty path. */
@@ -99,11 +71,9 @@ int main(int argc, char **argv) {
     const char *api = getenv("AWS_LAMBDA_RUNTIME_API");
     int is_extension = argc == 1 && api != NULL && *api != '\0';
     if (is_extension) {
-        /* SIGTERM waits until Python can answer it: what is begun here would be left as it is. */
-        sigset_t terminate;
-        sigemptyset(&terminate);
-        sigaddset(&terminate, SIGTERM);
-        sigprocmask(SIG_BLOCK, &terminate, NULL);
+        /* First: nothing may be open yet. From here on signals wait until Python can answer them. */
+        uint64_t signals;
+        keystart_process_prepare(&signals, NULL);
         keystart_start_begin(bytes(name), strlen(name), NULL);
     }
 
@@ -111,7 +81,7 @@ int main(int argc, char **argv) {
     if (PyStatus_Exception(status)) {
         const char *why = status.err_msg != NULL ? status.err_msg : "no reason was given";
         if (is_extension)
-            give_up(name, why);
+            give_up(why);
         else
             fprintf(stderr, "keystart: the interpreter does not start: %s.\n", why);
         return 1;

@@ -328,11 +328,21 @@ def serve(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator
 class Extension:
     """The process as Lambda starts it: by its path below /opt/extensions, with AWS_LAMBDA_RUNTIME_API."""
 
-    def __init__(self, command: Sequence[str | Path], variables: Mapping[str, str], canary: Canaries) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        variables: Mapping[str, str],
+        canary: Canaries,
+        stderr: int = subprocess.PIPE,
+    ) -> None:
         self._canary = canary
         self.process = subprocess.Popen(
-            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command, env=variables, stdout=subprocess.PIPE, stderr=stderr, text=True
         )
+
+    def code(self) -> int:
+        """Waits for the end and returns the exit code, where nobody can read the log."""
+        return self.process.wait(timeout=_PATIENCE)
 
     def ended(self) -> tuple[int, list[str]]:
         """Waits for the end and gives the exit code and the lines of the log, without the one on what YAML costs."""
@@ -354,6 +364,7 @@ class Launcher:
         self._environment = environment
         self._canary = canary
         self._form = form
+        self.stderr: int = subprocess.PIPE
         self.started: list[Extension] = []
 
     def __call__(
@@ -380,7 +391,7 @@ class Launcher:
             "AWS_LAMBDA_RUNTIME_API": address,
             **variables,
         }
-        self.started.append(Extension([*within, self.path], variables, self._canary))
+        self.started.append(Extension([*within, self.path], variables, self._canary, self.stderr))
         return self.started[-1]
 
 

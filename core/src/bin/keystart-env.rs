@@ -14,7 +14,7 @@ use std::sync::Arc;
 use keystart_core::error::{Code, Result};
 use keystart_core::ffi::tell_the_place;
 use keystart_core::json::quote;
-use keystart_core::{Form, Options, SecretBytes, Store, VERSION, time};
+use keystart_core::{Form, Options, SecretBytes, Store, VERSION, log};
 
 const FAILED: u8 = 1;
 const WRONG_USE: u8 = 2;
@@ -198,7 +198,7 @@ impl Log {
             "ERROR" | "FATAL" => Level::Error,
             _ => Level::Info,
         };
-        Self { lowest, as_json: variable("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format == "JSON") }
+        Self { lowest, as_json: log::is_json() }
     }
 
     fn write(&self, level: Level, message: &str) {
@@ -210,17 +210,6 @@ impl Log {
             Level::Warn => "WARN",
             Level::Error => "ERROR",
         };
-        let text = if self.as_json {
-            let timestamp = time::format(time::now());
-            let message = quote(message);
-            format!(
-                "{{\"timestamp\": \"{timestamp}\", \"level\": \"{level}\", \"logger\": \"keystart\", \"message\": {message}}}\n"
-            )
-        } else {
-            let lines: Vec<String> = message.lines().map(|line| format!("[keystart] {level:5} {line}")).collect();
-            lines.join("\n") + "\n"
-        };
-        // One write for one message: the stream is shared.
-        let _nobody_to_tell = io::stderr().write_all(text.as_bytes());
+        log::write(level, message, self.as_json);
     }
 }

@@ -14,7 +14,6 @@ mod tests;
 mod writer;
 
 use std::any::Any;
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook};
 use std::sync::Once;
 
@@ -24,6 +23,7 @@ pub use reader::*;
 pub use writer::*;
 
 use crate::error::{Error, Result};
+use crate::log;
 
 // With panic = "abort" the guard below would end the host process instead of catching.
 const _: () = assert!(cfg!(panic = "unwind"), "keystart-core must be built with panic = \"unwind\"");
@@ -60,8 +60,7 @@ fn hush() {
 /// Says where a panic happened. Its text may hold what it was about: a string that was cut at a wrong place, say.
 pub fn tell_the_place(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
-    // Where standard error is closed nobody can be told, and a panic in here would end the process.
-    drop(writeln!(std::io::stderr(), "keystart: a bug of Keystart at {place}. Please report it."));
+    log::write_raw(&format!("keystart: a bug of Keystart at {place}. Please report it.\n"));
 }
 
 /// Only messages that are literals of ours are told: a formatted one could hold anything.

@@ -14,6 +14,27 @@
 typedef struct keystart_task keystart_task;
 
 /*
+ Prepares the process of the extension; call it first, and in no other process. It opens the standard streams that are
+ closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into this one, leaves no core file, raises the limit of
+ open files, and has readers learn of a crash. `signals` are those that end the extension, as bits (1 << 15 for SIGTERM):
+ they are blocked, and come while keystart_task_wait waits; give them handlers.
+ */
+uint32_t keystart_process_prepare(uint64_t *signals,
+                                  keystart_error **err);
+
+/*
+ Writes a message to the log, a line for each of its own, or as one JSON object when `as_json` is not 0. `level` is a word
+ such as ERROR. It never fails because of the log, and waits at most half a second for it in the life of the process: lines
+ that cannot be written are counted, and the next one that can says how many.
+ */
+uint32_t keystart_log_write(const uint8_t *level,
+                            size_t level_len,
+                            const uint8_t *message,
+                            size_t message_len,
+                            uint32_t as_json,
+                            keystart_error **err);
+
+/*
  Begins a cold start as the extension of that name: takes over the store, and where the configuration is one that needs
  no help, registers and starts to fetch, until that is asked for. Only the first call in a process does something.
  keystart_start_take tells what.
@@ -30,6 +51,16 @@ uint32_t keystart_start_begin(const uint8_t *name,
 uint32_t keystart_start_take(keystart_writer **writer,
                              keystart_task **registered,
                              keystart_task **fetch,
+                             keystart_error **err);
+
+/*
+ Gives up what keystart_start_begin began and nobody has taken, where what should take it cannot run: readers, Lambda and
+ the log get the message. `kind` is like `Extension.Internal`. Errors: 901.
+ */
+uint32_t keystart_start_fail(const uint8_t *kind,
+                             size_t kind_len,
+                             const uint8_t *message,
+                             size_t message_len,
                              keystart_error **err);
 
 /*

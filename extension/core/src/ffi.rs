@@ -6,6 +6,8 @@
 #![expect(clippy::missing_safety_doc, reason = "the rules that all functions share stand in keystart.h")]
 #![expect(clippy::doc_markdown, reason = "the comments are for people who read a C header")]
 
+pub(crate) mod process;
+
 use std::sync::Mutex;
 
 use keystart_core::error::{Error, Result};
@@ -14,12 +16,13 @@ use keystart_core::ffi::{
     text,
 };
 use keystart_core::json::quote;
+use keystart_core::log;
 
 use crate::configuration::Configuration;
 use crate::fetch::{Fetched, Plan, Prefetched, Sent, prefetch};
-use crate::lambda::{self, ApiError, Phase};
+use crate::lambda::{self, ApiError, Driver, Phase};
 use crate::start::Begun;
-use crate::task::{Task, lock};
+use crate::task::{Task, alone, lock};
 
 /// Something that is going on: a fetch, or a call of the Extensions API.
 pub struct keystart_task {
@@ -52,6 +55,41 @@ enum Start {
 impl keystart_task {
     fn new(work: Work) -> Self {
         Self { work, given: Mutex::default() }
+    }
+}
+
+/// Prepares the process of the extension; call it first, and in no other process. It opens the standard streams that are
+/// closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into this one, leaves no core file, raises the limit of
+/// open files, and has readers learn of a crash. `signals` are those that end the extension, as bits (1 << 15 for SIGTERM):
+/// they are blocked, and come while keystart_task_wait waits; give them handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_process_prepare(signals: *mut u64, err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            Out::new(signals)?.put(process::prepare());
+            Ok(())
+        })
+    }
+}
+
+/// Writes a message to the log, a line for each of its own, or as one JSON object when `as_json` is not 0. `level` is a word
+/// such as ERROR. It never fails because of the log, and waits at most half a second for it in the life of the process: lines
+/// that cannot be written are counted, and the next one that can says how many.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_log_write(
+    level: *const u8,
+    level_len: usize,
+    message: *const u8,
+    message_len: usize,
+    as_json: u32,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (level, message) = (text(level, level_len, "level")?, text(message, message_len, "message")?);
+            log::write(level, message, as_json != 0);
+            Ok(())
+        })
     }
 }
 
@@ -90,10 +128,33 @@ pub unsafe extern "C" fn keystart_start_take(
             };
             let task = |work: Option<Work>| work.map_or(std::ptr::null_mut(), |work| give(keystart_task::new(work)));
             let open = begun.writer?;
-            let fetching = begun.fetch.transpose()?;
-            registered.put(task(begun.registered.map(Task::over).transpose()?.map(Work::Call)));
+            // One that could not be started says so when it is waited for: the writer is needed to report it.
+            let fetching = begun.fetch.map(|fetch| fetch.unwrap_or_else(|error| Task::over(Err(error))));
+            registered.put(task(begun.registered.map(Task::over).map(Work::Call)));
             fetch.put(task(fetching.map(Work::Fetch)));
             writer.put(give(keystart_writer::new(open)));
+            Ok(())
+        })
+    }
+}
+
+/// Gives up what keystart_start_begin began and nobody has taken, where what should take it cannot run: readers, Lambda and
+/// the log get the message. `kind` is like `Extension.Internal`. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_start_fail(
+    kind: *const u8,
+    kind_len: usize,
+    message: *const u8,
+    message_len: usize,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (kind, message) = (text(kind, kind_len, "kind")?, text(message, message_len, "message")?);
+            let Start::Begun(begun) = std::mem::replace(&mut *lock(&START), Start::Taken) else {
+                return Err(Error::internal("no start was begun, or it was taken already"));
+            };
+            begun.give_up(kind, message);
             Ok(())
         })
     }
@@ -166,7 +227,10 @@ pub unsafe extern "C" fn keystart_lambda_register(
         guard(err, || {
             let out = Out::new(out)?;
             let (address, name) = (owned(address, address_len, "address")?, owned(name, name_len, "name")?);
-            out.put(call(async move { lambda::register(&address, &name, || ()).await })?);
+            out.put(call(|driver| {
+                let (address, name) = (address.clone(), name.clone());
+                async move { lambda::register(driver, &address, &name, || ()).await }
+            })?);
             Ok(())
         })
     }
@@ -187,7 +251,8 @@ pub unsafe extern "C" fn keystart_lambda_next(
             let out = Out::new(out)?;
             let address = owned(address, address_len, "address")?;
             let identifier = owned(identifier, identifier_len, "identifier")?;
-            out.put(call(async move { lambda::next(&address, &identifier).await })?);
+            let next = Task::start(async move { lambda::next(&address, &identifier).await })?;
+            out.put(give(keystart_task::new(Work::Call(next))));
             Ok(())
         })
     }
@@ -216,8 +281,13 @@ pub unsafe extern "C" fn keystart_lambda_fail(
             let identifier = owned(identifier, identifier_len, "identifier")?;
             let (kind, message) = (owned(kind, kind_len, "kind")?, owned(message, message_len, "message")?);
             let phase = if at_exit == 0 { Phase::Init } else { Phase::Exit };
-            out.put(call(async move {
-                lambda::fail(&address, &identifier, phase, &kind, &message).await.map(|()| "reported".to_owned())
+            out.put(call(|driver| {
+                let (address, identifier) = (address.clone(), identifier.clone());
+                let (kind, message) = (kind.clone(), message.clone());
+                async move {
+                    let reported = lambda::fail(driver, &address, &identifier, phase, &kind, &message).await;
+                    reported.map(|()| "reported".to_owned())
+                }
             })?);
             Ok(())
         })
@@ -275,10 +345,13 @@ pub unsafe extern "C" fn keystart_draft_take(
     }
 }
 
-fn call(
-    work: impl Future<Output = std::result::Result<String, ApiError>> + Send + 'static,
-) -> Result<*mut keystart_task> {
-    Ok(give(keystart_task::new(Work::Call(Task::start(work)?))))
+/// Starts a call. Where no thread or no descriptor is left for that, the calling thread makes it at once.
+fn call<F>(work: impl Fn(Driver) -> F) -> Result<*mut keystart_task>
+where
+    F: Future<Output = std::result::Result<String, ApiError>> + Send + 'static,
+{
+    let task = Task::start(work(Driver::Runtime)).or_else(|_| alone(work(Driver::Caller)).map(Task::over))?;
+    Ok(give(keystart_task::new(Work::Call(task))))
 }
 
 /// What a task tells that is over: its text, or the sentence that says why it failed.

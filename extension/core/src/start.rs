@@ -2,6 +2,7 @@
 //!
 //! It goes as far as nothing needs deciding. What it did is told once, and the process goes on from there.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use std::time::Duration;
 
 use keystart_core::error::{Error, Result};
 use keystart_core::manifest::Identity;
-use keystart_core::{Options, VERSION, Writer};
+use keystart_core::{Options, VERSION, Writer, log};
 use tokio::time::timeout;
 
 use crate::configuration::{Configuration, Start};
 use crate::fetch::{Prefetched, Sent, prefetch};
-use crate::lambda::{self, ApiError};
-use crate::task::Task;
+use crate::ffi::process::report_crashes;
+use crate::lambda::{self, ApiError, Driver, Phase};
+use crate::task::{Task, alone};
 
 /// Where Lambda unpacks the function; it does not tell extensions another place.
 const TASK_ROOT: &str = "/var/task";
@@ -27,6 +29,7 @@ type ApiResult = std::result::Result<String, ApiError>;
 
 /// What was begun.
 pub struct Begun {
+    name: String,
     /// Open before the process registers: a reader that finds no root knows that no extension is attached (contract 3.3).
     pub writer: Result<Writer>,
     /// What registering gave; none when the process has to read the configuration, or to fetch, first.
@@ -41,9 +44,11 @@ impl Begun {
         let root = env::var_os("KEYSTART_DIR").map(std::os::unix::ffi::OsStringExt::into_vec);
         let options = Options { env_dir: root.as_deref(), ..Options::default() };
         let identity = Identity { name: "keystart-extension".to_owned(), version: VERSION.to_owned() };
-        let mut begun = Self { writer: Writer::open(&options, identity), registered: None, fetch: None };
-        if begun.writer.is_err() {
-            return begun;
+        let writer = Writer::open(&options, identity);
+        let mut begun = Self { name: name.to_owned(), writer, registered: None, fetch: None };
+        match &begun.writer {
+            Ok(writer) => report_crashes(writer.crash_report()),
+            Err(_) => return begun,
         }
         let Some(found) = Configuration::find(|variable| env::var_os(variable), Path::new(TASK_ROOT)) else {
             return begun;
@@ -56,6 +61,34 @@ impl Begun {
             begun.fetch = Some(fetch);
         }
         begun
+    }
+
+    /// Gives the start up, where nothing is left that could go on with it. Readers learn the reason first, then Lambda, then
+    /// the log; none of them needs a thread, and Lambda the only descriptor.
+    pub fn give_up(self, kind: &str, message: &str) {
+        let Self { name, writer, registered, fetch } = self;
+        let mut lines = vec![message.to_owned()];
+        match writer.and_then(|mut writer| writer.fail(message, BTreeMap::new())) {
+            Ok(()) => {} // and its descriptors are given back
+            Err(error) => lines.push(error.message().to_owned()),
+        }
+        drop(fetch);
+        let address = env::var("AWS_LAMBDA_RUNTIME_API").unwrap_or_default();
+        let report = async {
+            let identifier = match registered {
+                Some(registered) => registered?,
+                None => lambda::register(Driver::Caller, &address, &name, || ()).await?,
+            };
+            lambda::fail(Driver::Caller, &address, &identifier, Phase::Init, kind, message).await
+        };
+        match alone(report) {
+            Ok(Ok(())) => {}
+            Ok(Err(ApiError(why))) => lines.push(why),
+            Err(error) => lines.push(error.message().to_owned()),
+        }
+        for line in lines {
+            log::write("ERROR", &line, log::is_json());
+        }
     }
 }
 
@@ -70,7 +103,7 @@ async fn run(found: Configuration, name: String, tell: Sender<Option<ApiResult>>
         Start::Overlap => {
             let address = env::var("AWS_LAMBDA_RUNTIME_API").unwrap_or_default();
             // The runtime starts when this is asked, and the fetch needs no answer to it.
-            Some(lambda::register(&address, &name, fetch).await)
+            Some(lambda::register(Driver::Runtime, &address, &name, fetch).await)
         }
         Start::Before => {
             fetch();

@@ -2,26 +2,36 @@
 //!
 //! Python runs the handlers of signals between two of its instructions, and so never while it is inside a call of C.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{future, io, thread};
 
 use keystart_core::error::{Error, Result};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, write};
+use rustix::process::{Resource, getrlimit};
 use tokio::runtime::{Builder, Handle};
+
+use crate::ffi::process::{give_stack_for_crashes, wait_readable};
+
+/// As much as the main thread has. It is memory only where it is used.
+const STACK: usize = 8 << 20;
+/// With fewer descriptors a start would go some way, and then have none left to report why it ends.
+const LEAST_DESCRIPTORS: u64 = 32;
 
 /// Something that is going on. Dropping it does not end it: the process does, or its own deadline.
 #[derive(Debug)]
 pub struct Task<T> {
-    done: Arc<OwnedFd>,
+    /// Can be read when the work is over; none for work that was done on the way.
+    done: Option<Arc<OwnedFd>>,
     result: Arc<Mutex<Option<T>>>,
 }
 
 impl<T: Send + 'static> Task<T> {
     /// Starts the work.
     pub fn start(work: impl Future<Output = T> + Send + 'static) -> Result<Self> {
-        let Self { done, result } = Self::new(0, None)?;
+        let done = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(refused)?);
+        let result = Arc::new(Mutex::new(None));
         let (told, given) = (Arc::clone(&done), Arc::clone(&result));
         runtime()?.spawn(async move {
             // Tells that it is over also when the work panics; then there is no result.
@@ -29,48 +39,83 @@ impl<T: Send + 'static> Task<T> {
             let value = work.await;
             *lock(&given) = Some(value);
         });
-        Ok(Self { done, result })
+        Ok(Self { done: Some(done), result })
     }
 
     /// Work that was done on the way.
-    pub fn over(value: T) -> Result<Self> {
-        Self::new(1, Some(value))
-    }
-
-    fn new(rung: u32, value: Option<T>) -> Result<Self> {
-        let refused = |errno: Errno| Error::internal(&format!("no place to wait for a task: {errno}"));
-        let done = Arc::new(eventfd(rung, EventfdFlags::CLOEXEC).map_err(refused)?);
-        Ok(Self { done, result: Arc::new(Mutex::new(value)) })
+    pub fn over(value: T) -> Self {
+        Self { done: None, result: Arc::new(Mutex::new(Some(value))) }
     }
 
     /// Waits for the end and gives the result; `None` when a signal came first.
     pub fn wait(&self) -> Result<Option<T>> {
-        let mut waiting = [PollFd::new(&*self.done, PollFlags::IN)];
-        match poll(&mut waiting, None) {
-            Err(Errno::INTR) => return Ok(None),
-            Err(errno) => return Err(Error::internal(&format!("waiting for a task: {errno}"))),
-            Ok(_) => {}
+        if let Some(done) = &self.done {
+            match wait_readable(done.as_fd()) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(errno) => return Err(Error::internal(&format!("waiting for a task: {errno}"))),
+            }
         }
         let result = lock(&self.result).take();
         result.map(Some).ok_or_else(|| Error::internal("a task ended without a result"))
     }
 }
 
+/// Does the work in the calling thread, for a process that gets no thread or no descriptor any more. Work that waits for
+/// descriptors must look at them by itself: nothing here tells it when one is ready.
+pub(crate) fn alone<T>(work: impl Future<Output = T>) -> Result<T> {
+    Ok(Builder::new_current_thread().enable_time().build().map_err(|error| refused_by(&error))?.block_on(work))
+}
+
 /// The one runtime of this process, on a thread that runs as long as it does: each work of its own would take a tenth of a
 /// millisecond more to begin. A lookup of a name that hangs has a thread of its own, which nobody waits for.
 fn runtime() -> Result<Handle> {
     static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
-    let refused = |error: io::Error| Error::internal(&format!("no thread for the core: {}", error.kind()));
+    let refused = |error: io::Error| refused_by(&error);
     let mut known = lock(&RUNTIME);
     if let Some(handle) = &*known {
         return Ok(handle.clone());
     }
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(refused)?;
+    if getrlimit(Resource::Nofile).current.is_some_and(|limit| limit < LEAST_DESCRIPTORS) {
+        return Err(refused_by(&Errno::MFILE.into()));
+    }
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().thread_stack_size(STACK).on_thread_start(give_stack_for_crashes);
+    let runtime = builder.build().map_err(refused)?;
     let handle = runtime.handle().clone();
-    let run = move || runtime.block_on(future::pending::<()>());
-    thread::Builder::new().name("keystart-core".to_owned()).spawn(run).map_err(refused)?;
+    let run = move || {
+        give_stack_for_crashes();
+        runtime.block_on(future::pending::<()>());
+    };
+    thread::Builder::new().name("keystart-core".to_owned()).stack_size(STACK).spawn(run).map_err(refused)?;
     *known = Some(handle.clone());
     Ok(handle)
+}
+
+fn refused_by(error: &io::Error) -> Error {
+    Errno::from_io_error(error).map_or_else(|| Error::internal(&format!("no thread: {}", error.kind())), refused)
+}
+
+/// The limit that a call of the system has run into.
+fn refused(errno: Errno) -> Error {
+    let limit =
+        |resource| getrlimit(resource).current.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    let what = match errno {
+        Errno::AGAIN => format!(
+            "no thread can be started. The limit of processes and threads is reached: RLIMIT_NPROC (ulimit -u), which is {}, \
+             or pids.max of the container. Raise it",
+            limit(Resource::Nproc)
+        ),
+        Errno::MFILE => format!(
+            "too few descriptors are left. The limit of open files, RLIMIT_NOFILE (ulimit -n), is {}. Raise it to \
+             {LEAST_DESCRIPTORS} or more",
+            limit(Resource::Nofile)
+        ),
+        Errno::NFILE => "the system has no descriptor left. Raise fs.file-max".to_owned(),
+        Errno::NOMEM => "there is no memory for a thread. Give the function more".to_owned(),
+        other => return Error::internal(&format!("no thread for the core: {other}")),
+    };
+    Error::limit_reached(&what)
 }
 
 /// Locks also what a thread left behind that panicked: it is replaced as a whole, or only read.
@@ -93,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_task_gives_its_result_once() {
-        for task in [Task::start(async { 7 }).unwrap(), Task::over(7).unwrap()] {
+        for task in [Task::start(async { 7 }).unwrap(), Task::over(7)] {
             assert_eq!(task.wait().unwrap(), Some(7));
             assert!(task.wait().is_err());
         }

@@ -9,10 +9,7 @@ import time
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    import signal
     from typing import Any
-else:
-    import _signal as signal  # what `signal` is made of; it takes 4 ms more, for enumerations
 
 
 def main() -> int:
@@ -22,19 +19,37 @@ def main() -> int:
 
         native: Any = _native  # cffi gives a library that no type checker can look into
         began = time.monotonic()
-        # Until the process can answer it (process.py): what was begun would be left as it is.
-        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+        signals = native.ffi.new("uint64_t *")
+        # From here on signals wait until the process answers them (process.py): what was begun would stay as it is.
+        native.lib.keystart_process_prepare(signals, native.ffi.NULL)
         # Before the rest is loaded: registering and fetching go on meanwhile. What goes wrong is told when it is taken.
         name = os.fsencode(sys.argv[0]).rpartition(b"/")[2]
         native.lib.keystart_start_begin(name, len(name), native.ffi.NULL)
-        from .process import run
+        try:
+            from .process import run
 
-        code = run(os.environ, name.decode(), began)
+            code = run(os.environ, name.decode(), began, signals[0])
+        except Exception as error:
+            code = 1
+            _give_up(native, error)
         # At once, for Lambda waits for it: to take boto3 apart takes the interpreter longer than many a fetch.
         os._exit(code)
     from . import cli
 
     return cli.main()
+
+
+def _give_up(native: "Any", error: Exception) -> None:
+    """Has the core report that its process cannot run; it needs nothing that would have to be loaded."""
+    # Of an error's text only what the system or the import system said: the rest may hold anything.
+    why = error.strerror if isinstance(error, OSError) else getattr(error, "name", None)
+    kind = b"Extension.Internal"
+    said = f"{type(error).__name__}{f' ({why})' if isinstance(why, str) else ''}"
+    message = (
+        f"The code of the extension cannot run: {said}. Install it again, or raise the limit that this names."
+    )
+    text = message.encode(errors="replace")
+    native.lib.keystart_start_fail(kind, len(kind), text, len(text), native.ffi.NULL)
 
 
 if __name__ == "__main__":

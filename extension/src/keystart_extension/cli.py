@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 _EXIT_FAILED = 1
-_EXIT_INTERRUPTED = 128 + 2  # as a shell tells SIGINT
+_EXIT_INTERRUPTED = 128 + 2  # as a shell reports SIGINT
+_EXIT_BROKEN_PIPE = 128 + 13  # as a shell reports SIGPIPE, by which other programs end then
 
 _EPILOG = """\
 Started by Lambda from /opt/extensions (AWS_LAMBDA_RUNTIME_API is set), keystart without arguments is the extension
@@ -27,9 +29,46 @@ process. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
 
 
 def main() -> int:
-    """Runs the command line and gives the exit code."""
+    """Runs the command line and returns the exit code."""
+    _open_streams()
+    try:
+        code = _run()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except BrokenPipeError:
+        code = _EXIT_BROKEN_PIPE
+    except OSError as error:
+        # Only a stream: every command answers for the files and sockets that it opens.
+        code = _EXIT_FAILED
+        with contextlib.suppress(OSError):
+            _fail(f"The output cannot be written: {error.strerror}.")
+    else:
+        return code
+    _drop_output()
+    return code
+
+
+def _open_streams() -> None:
+    """Opens the standard streams that are closed, so that no file gets the number of one."""
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(null)
+
+
+def _drop_output() -> None:
+    """Keeps the interpreter from writing at its end what could not be written before, and from complaining."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(null, stream)
+
+
+def _run() -> int:
     parser = _parser()
-    arguments = parser.parse_args()
+    try:
+        arguments = parser.parse_args()
+    except SystemExit as ended:  # help, version, or wrong use
+        return ended.code if isinstance(ended.code, int) else 0
     if arguments.command is None:
         parser.print_help(sys.stderr)
         print(
@@ -274,8 +313,9 @@ def _get(arguments: argparse.Namespace) -> int:
         value = Keystart(arguments.root, timeout=0).get_bytes(arguments.name)
     except KeystartError as error:
         return _fail(str(error))
-    sys.stdout.buffer.write(value)
-    sys.stdout.buffer.flush()
+    if sys.stdout is not None:
+        sys.stdout.buffer.write(value)
+        sys.stdout.buffer.flush()
     return 0
 
 

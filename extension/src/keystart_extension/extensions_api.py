@@ -1,4 +1,4 @@
-"""Speaks Lambda's Extensions API through the core: register, next, init/error. It knows nothing of secrets.
+"""Speaks Lambda's Extensions API through the core: register, next, init/error, exit/error. It knows nothing of secrets.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html
 """
@@ -19,6 +19,7 @@ class ExtensionsApi:
         self._address = address
         self._name = name
         self._identifier: str | None = None
+        self._is_ready = False
 
     @property
     def registered(self) -> bool:
@@ -32,11 +33,13 @@ class ExtensionsApi:
 
     def next(self) -> str:
         """Says that this extension is ready, waits, for hours if need be, and gives the next event's type."""
+        self._is_ready = True
         return self._call(lib.keystart_lambda_next, *text(self._known()))
 
-    def init_error(self, error_type: str, message: str) -> None:
-        """Reports that Init failed; legal after register and before the first next. It takes effect at the exit."""
-        self._call(lib.keystart_lambda_fail, *text(self._known()), 0, *text(error_type), *text(message))
+    def report(self, error_type: str, message: str) -> None:
+        """Reports that Init failed, or, after the first next, that the extension ends. It takes effect at the exit."""
+        at_exit = int(self._is_ready)
+        self._call(lib.keystart_lambda_fail, *text(self._known()), at_exit, *text(error_type), *text(message))
 
     def _known(self) -> str:
         if self._identifier is None:

@@ -21,9 +21,9 @@ from .start import Begun
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
-    from typing import NoReturn
+    from typing import TypeVar
 
     from .core import Task
     from .fetched import Fetched
@@ -31,64 +31,103 @@ if TYPE_CHECKING:
     from .plan import Plan
     from .publish import Fetch
     from .store import Writer
+
+    T = TypeVar("T")
 else:
     import _signal as signal  # what `signal` is made of; it takes 4 ms more, for enumerations
 
 EXIT_FAILED = 1
-EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
 class Terminated(BaseException):
-    """SIGTERM came. Not an Exception, so that nothing on the way takes it for a failure."""
+    """A signal came. Not an Exception, so that nothing on the way takes it for a failure."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
-def run(environ: Mapping[str, str], name: str, began: float) -> int:
-    """Runs as the extension of that name until SHUTDOWN and gives the exit code; the core has begun the start."""
-    log = Log.from_environment(environ)
-    signal.signal(signal.SIGTERM, _terminate)
-    process = Process(environ, log, name, began)
+def run(environ: Mapping[str, str], name: str, began: float, signals: int) -> int:
+    """Runs as the extension of that name until SHUTDOWN and gives the exit code; the core has begun the start.
+
+    `signals` are the bits of those that end it; the core holds them back wherever nobody waits.
+    """
+    log = Log.from_environment(environ, held=True)
+    answer = Answer()
+    answered = [number for number in range(1, 64) if signals >> number & 1]
+    for number in answered:
+        signal.signal(number, answer)
+    process = Process(environ, log, name, began, answered)
     try:
         return process.run()
-    except Terminated:
-        log.warn("SIGTERM: the secrets are removed and the process ends.")
+    except Terminated as terminated:
+        log.hold()
         process.wipe()
-        return EXIT_TERMINATED
+        log.warn(f"{_name(terminated.number)}: the secrets are removed and the process ends.")
+        return 128 + terminated.number
+    finally:
+        log.release()
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    # A second one must not come between the first and the end of the wipe.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated
+class Answer:
+    """The handler of signals. Only the first raises: a second must not come between it and the end of the wipe."""
+
+    def __init__(self) -> None:
+        self._came = False
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if not self._came:
+            self._came = True
+            raise Terminated(number)
+
+
+def _name(number: int) -> str:
+    names = (
+        name
+        for name in dir(signal)
+        if name.startswith("SIG") and "_" not in name and getattr(signal, name) == number
+    )
+    return next(names, f"signal {number}")
 
 
 class Process:
-    """One life of the extension; it `began` at that time of the monotonic clock."""
+    """One life of the extension; it `began` at that time of the monotonic clock.
 
-    def __init__(self, environ: Mapping[str, str], log: Log, name: str, began: float) -> None:
+    Deeds come before words: while secrets are removed, or readers and Lambda wait for a reason, the log is held.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str], log: Log, name: str, began: float, signals: Sequence[int] = ()
+    ) -> None:
         self._environ = environ
         self._log = log
         self._began = began
+        self._signals = signals
         self._api = ExtensionsApi(environ["AWS_LAMBDA_RUNTIME_API"], name)
         self._writer: Writer | None = None
         self._links: Links | None = None
         self._published = False
 
     def run(self) -> int:
+        self._log.hold()
         try:
             self._start()
+            self._log.release()
             self._wait()
+            self._log.hold()
             return self.wipe()
         except ApiError as error:
-            self._log.error(str(error))
-            if self._published:
-                self.wipe()
-            else:
-                self._tell_readers(Failed("Extension.ApiFailed", str(error)))
+            # Lambda cannot be reached, or has refused: it is not asked again.
+            self._end(Failed("Extension.ApiFailed", str(error)), to_lambda=False)
         except Failed as failed:
-            self._give_up(failed)
+            self._end(failed)
+        except CoreError as error:
+            self._end(Failed("Extension.Internal", error.message))
         except Exception as bug:
             # Without its text, which may hold what was fetched.
-            self._give_up(Failed("Extension.Internal", _told(bug)))
+            self._end(Failed("Extension.Internal", _told(bug)))
+        finally:
+            self._log.release()
         return EXIT_FAILED
 
     def wipe(self) -> int:
@@ -102,8 +141,6 @@ class Process:
         except CoreError as error:
             raise Failed("Extension.StoreUnusable", error.message) from None
         self._writer = begun.writer
-        # One that came meanwhile is answered now.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
         if begun.registered is not None:
             self._api.register(begun.registered)
         fetch = self._configured(begun.writer) if begun.fetch is None else _going_on(begun.fetch, self._log)
@@ -125,7 +162,7 @@ class Process:
 
         began = time.monotonic()
         try:
-            plan = load(self._environ)
+            plan = self._answering(lambda: load(self._environ))
         except ConfigurationError as error:
             raise Failed("Extension.ConfigurationInvalid", str(error)) from None
         self._links = links_of(plan, writer)
@@ -138,29 +175,46 @@ class Process:
                 'The JSON that "keystart compile" makes of it is read in less than 1 ms.'
             )
         source = _source(self._environ)
-        return lambda: source(plan, self._log)
+        return lambda: self._answering(lambda: source(plan, self._log))
+
+    def _answering(self, act: Callable[[], T]) -> T:
+        """Does what takes long outside of the core, and lets signals come meanwhile."""
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
+            return act()
+        finally:
+            signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
     def _wait(self) -> None:
         """Waits for SHUTDOWN; freezes and thaws with the environment."""
         while (kind := self._api.next()) != "SHUTDOWN":
             self._log.warn(f"An event that was not asked for is ignored: {kind[:64]!r}.")
 
-    def _give_up(self, failed: Failed) -> None:
-        """Tells the log, the readers and Lambda why."""
-        for line in failed.lines():
-            self._log.error(line)
-        self._tell_readers(failed)
+    def _end(self, failed: Failed, *, to_lambda: bool = True) -> None:
+        """Removes what was published, else reports to the readers and Lambda why nothing was; then to the log.
+
+        What fails on the way keeps nobody else from the reason.
+        """
+        self._log.hold()
+        try:
+            if self._published:
+                self.wipe()
+            elif self._writer is not None:
+                give_up(failed, self._writer, self._links, self._log)
+        finally:
+            for line in failed.lines():
+                self._log.error(line)
+            if to_lambda:
+                self._report(failed)
+
+    def _report(self, failed: Failed) -> None:
         try:
             # init/error is legal only for who is registered, which under `start: before` nobody is yet.
             if not self._api.registered:
                 self._api.register()
-            self._api.init_error(failed.error_type, failed.message)
-        except ApiError as error:
+            self._api.report(failed.error_type, failed.message)
+        except (ApiError, CoreError) as error:
             self._log.error(str(error))
-
-    def _tell_readers(self, failed: Failed) -> None:
-        if self._writer is not None:
-            give_up(failed, self._writer, self._links, self._log)
 
 
 def _going_on(task: Task, log: Log) -> Fetch:

@@ -54,8 +54,6 @@ def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: 
     if fetched.required:
         message = "Required secrets could not be fetched."
         raise Failed("Extension.SecretsUnavailable", message, fetched.required)
-    for name, why in fetched.optional.items():
-        log.warn(f"The optional secret {name} is not available: {why.code}: {why.message}")
     try:
         # First, because a link that leads nowhere yet hurts nobody, and a failure here must leave nothing published.
         _make_links(links)
@@ -67,28 +65,35 @@ def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: 
     except CoreError as error:
         about = "SecretsUnavailable" if error.code in _ABOUT_SECRETS else "StoreUnusable"
         raise Failed(f"Extension.{about}", error.message) from None
+    for name, why in fetched.optional.items():
+        log.warn(f"The optional secret {name} is not available: {why.code}: {why.message}")
     took = (time.monotonic() - began) * 1000
     log.info(f"published {fetched.count} secrets as generation {generation} in {took:.0f} ms")
 
 
 def give_up(failed: Failed, writer: Writer, links: Links | None, log: Log) -> None:
     """Tells the readers why there will be no secrets, so that none waits for nothing."""
+    refused = None
     try:
         writer.fail(failed.message, failed.failures)
     except CoreError as error:
-        log.error(str(error))
+        refused = error
     _remove_links(links, log)
+    if refused is not None:
+        log.error(str(refused))
 
 
 def wipe(writer: Writer, links: Links | None, log: Log) -> bool:
     """Removes the secrets and the links to them. What goes wrong is logged, and the rest is removed all the same."""
+    refused = None
     try:
         writer.stop()
-        stopped = True
     except CoreError as error:
-        log.error(f"The secrets could not be removed: {error}")
-        stopped = False
-    return _remove_links(links, log) and stopped
+        refused = error
+    unlinked = _remove_links(links, log)
+    if refused is not None:
+        log.error(f"The secrets could not be removed: {refused}")
+    return unlinked and refused is None
 
 
 def _make_links(links: Links | None) -> None:

@@ -51,7 +51,9 @@ class Writer:
     def fail(self, message: str, failures: Mapping[str, Unavailable]) -> None:
         """Tells readers that there will be no secrets, and why."""
         told = {name: {"code": why.code, "message": why.message} for name, why in failures.items()}
-        core.call(lib.keystart_writer_fail, self._writer, *text(message), *as_json(told))
+        # Without failures the module that writes JSON is not loaded: it may be that no file can be opened.
+        document = as_json(told) if told else text("{}")
+        core.call(lib.keystart_writer_fail, self._writer, *text(message), *document)
 
     def stop(self) -> None:
         """Overwrites and removes every secret and tells readers so."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -111,6 +112,8 @@ def _work(
     answers: queue.SimpleQueue[Done | BaseException],
     asker: Asker,
 ) -> None:
+    # The thread that waits answers them: a signal that came here would not wake it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     # After the deadline nobody takes an answer, and nothing may be in flight when the environment is frozen.
     while (left := asker.until - time.monotonic()) > 0:
         try:

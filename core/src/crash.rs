@@ -1,0 +1,167 @@
+//! What a writer's process still does when it crashes: readers learn the reason, and the secrets are removed (contract 5.13).
+//!
+//! All of it runs in a handler of a signal, in a process where anything may be broken: it allocates nothing, takes no lock,
+//! and uses what the writer has open already.
+
+use std::ffi::CStr;
+use std::fmt::{self, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom};
+use rustix::io::{Errno, Result, write};
+
+use crate::layout::{self, CURRENT, FILE_MODE, Folder, OPEN_FILE, OPEN_FOLDER, STATE};
+use crate::log;
+use crate::state::{self, Phase};
+
+const NEW_STATE: &CStr = c".state.json";
+/// Deeper than the folders of any name (contract 2.1), below a generation and its `secrets`.
+const DEPTH: u32 = 12;
+const ZEROS: &[u8] = &[0; 4096];
+
+/// What a handler needs to know of a writer.
+#[derive(Debug)]
+pub struct CrashReport {
+    root: Arc<Folder>,
+    generations: Arc<Folder>,
+    /// As the writer would say it in state.json.
+    number: AtomicU64,
+    /// There is nothing left to remove, or the store is another writer's.
+    is_over: AtomicBool,
+    log_is_json: bool,
+}
+
+impl CrashReport {
+    pub(crate) fn new(root: &Arc<Folder>, generations: &Arc<Folder>, number: u64) -> Self {
+        Self {
+            root: Arc::clone(root),
+            generations: Arc::clone(generations),
+            number: AtomicU64::new(number),
+            is_over: AtomicBool::new(false),
+            log_is_json: log::is_json(),
+        }
+    }
+
+    pub(crate) fn set_number(&self, number: u64) {
+        self.number.store(number, Ordering::SeqCst);
+    }
+
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::SeqCst);
+    }
+
+    /// Removes `current`, says `failed`, and then overwrites and removes the secrets, each as far as it can be done.
+    pub fn write(&self, signal: &str) {
+        if self.is_over.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let mut message = Text::<128>::new();
+        let _fits = write!(message, "The extension crashed ({signal}); its secrets are removed. Please report it.");
+        let root = self.root.as_fd();
+        let _each_is_tried = fs::unlinkat(root, CURRENT, AtFlags::empty());
+        let _each_is_tried = self.say_failed(root, message.as_str());
+        self.wipe();
+        let mut line = Text::<512>::new();
+        if log::write_line(&mut line, "ERROR", message.as_str(), self.log_is_json).is_ok() {
+            log::write_in_handler(line.as_str());
+        }
+    }
+
+    fn say_failed(&self, root: BorrowedFd<'_>, message: &str) -> Result<()> {
+        let mut document = Text::<1024>::new();
+        let number = self.number.load(Ordering::SeqCst);
+        state::write_document(&mut document, Phase::Failed, number, Some(message), "").map_err(|_| Errno::NOSPC)?;
+        let _missing = fs::unlinkat(root, NEW_STATE, AtFlags::empty());
+        let mode = Mode::from_raw_mode(FILE_MODE);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OPEN_FILE;
+        let file = fs::openat(root, NEW_STATE, flags, mode)?;
+        fs::fchmod(&file, mode)?;
+        let text = document.as_str().as_bytes();
+        if write(&file, text)? != text.len() {
+            return Err(Errno::NOSPC);
+        }
+        fs::renameat(root, NEW_STATE, root, STATE)
+    }
+
+    /// Readers throw away what they read from a generation that is gone, so all are renamed before one is overwritten.
+    fn wipe(&self) {
+        let generations = self.generations.as_fd();
+        for_each(generations, |folder, name| {
+            if layout::generation_number(name.to_bytes()).is_none() {
+                return Ok(());
+            }
+            let mut old = Text::<32>::new();
+            write!(old, ".old-{}", name.to_str().unwrap_or_default()).map_err(|_| Errno::NAMETOOLONG)?;
+            fs::renameat(folder, name, folder, old.as_str())
+        });
+        for_each(generations, |folder, name| wipe(folder, name, DEPTH));
+    }
+}
+
+/// Calls `act` for each name in a folder. What goes wrong with one does not keep it from the others.
+fn for_each(folder: BorrowedFd<'_>, mut act: impl FnMut(BorrowedFd<'_>, &CStr) -> Result<()>) {
+    let _from_the_beginning = fs::seek(folder, SeekFrom::Start(0));
+    let mut buffer = [MaybeUninit::uninit(); 2048];
+    let mut entries = RawDir::new(folder, &mut buffer);
+    while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name();
+        if name != c"." && name != c".." {
+            let _each_is_tried = act(folder, name);
+        }
+    }
+}
+
+/// Overwrites and removes a file, or all that is in a folder, without following links.
+fn wipe(folder: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
+    let stat = fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory if depth > 0 => {
+            let inner = fs::openat(folder, name, OPEN_FOLDER, Mode::empty())?;
+            for_each(inner.as_fd(), |folder, name| wipe(folder, name, depth - 1));
+            return fs::unlinkat(folder, name, AtFlags::REMOVEDIR);
+        }
+        // One that has another name too may be somebody else's.
+        FileType::RegularFile if stat.st_nlink == 1 => {
+            let _removed_all_the_same = overwrite(folder, name, stat.st_size);
+        }
+        _ => {}
+    }
+    fs::unlinkat(folder, name, AtFlags::empty())
+}
+
+fn overwrite(folder: BorrowedFd<'_>, name: &CStr, size: i64) -> Result<()> {
+    let file = fs::openat(folder, name, OFlags::WRONLY | OPEN_FILE, Mode::empty())?;
+    let mut left = usize::try_from(size).unwrap_or(0);
+    while left > 0 {
+        left -= write(&file, &ZEROS[..left.min(ZEROS.len())])?.max(1);
+    }
+    Ok(())
+}
+
+/// A text that grows on the stack.
+struct Text<const SIZE: usize> {
+    bytes: [u8; SIZE],
+    length: usize,
+}
+
+impl<const SIZE: usize> Text<SIZE> {
+    fn new() -> Self {
+        Self { bytes: [0; SIZE], length: 0 }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
+impl<const SIZE: usize> Write for Text<SIZE> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.length..self.length + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.length += text.len();
+        Ok(())
+    }
+}
