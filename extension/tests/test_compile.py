@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from keystart_extension import core
 from keystart_extension.cli import main
 from keystart_extension.compile import DoesNotFit, compiled, inline
-from keystart_extension.configuration import ConfigurationError, load, load_file, variables
+from keystart_extension.configuration import ConfigurationError, load, load_file
 from keystart_extension.plan import Plan
 
 from .foreign import NOBODY, OWNERS, facts
@@ -64,7 +64,8 @@ NAMES = st.sampled_from(
     ["db", "db/x", "tls", "a/b/c/d/e/f/g/h", ".db", "a" * 255, "a" * 256, "é", "", "db x", "x=y"]
 )
 # Names, beginnings of names, and what is near to them.
-TAKEN = [name for names in variables.TAKEN.values() for name in names.split()]
+LIST = Path(__file__).parents[1] / "core/variables.json"
+TAKEN: list[str] = [name for group in json.loads(LIST.read_text()) for name in group["names"]]
 VARIABLES = st.sampled_from(
     ["DB", "db_2", "A" * 255, "A" * 256, "A", "_A", "1A", "D-B", "DÉ", "", 3]
 ) | st.builds(

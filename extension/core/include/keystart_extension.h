@@ -75,6 +75,14 @@ uint32_t keystart_plan_read(const uint8_t *configuration,
                             keystart_error **err);
 
 /*
+ Writes the sentence that says why `env:` of a configuration may not name this variable, or nothing if it may.
+ */
+uint32_t keystart_variable_check(const uint8_t *name,
+                                 size_t name_len,
+                                 keystart_bytes *out,
+                                 keystart_error **err);
+
+/*
  Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. keystart_task_wait gives the number of
  secrets when that is all there is to tell, else `{"count": 2, "unavailable": {"flags": {"code": "...", "message": "...",
  "optional": true}}, "again": ["..."]}`, where `again` has a line for each time that something was asked for again.

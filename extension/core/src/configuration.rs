@@ -4,7 +4,7 @@
 //! that is read here gives the plan that Python gives, and one with a problem is never read here.
 
 mod reference;
-mod variables;
+pub mod variables;
 mod yaml;
 
 use std::collections::BTreeSet;

@@ -18,7 +18,7 @@ use keystart_core::ffi::{
 use keystart_core::json::quote;
 use keystart_core::log;
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, variables};
 use crate::fetch::{Fetched, Plan, Prefetched, Sent, prefetch};
 use crate::lambda::{self, ApiError, Driver, Phase};
 use crate::start::Begun;
@@ -183,6 +183,24 @@ pub unsafe extern "C" fn keystart_plan_read(
             };
             let plan = std::str::from_utf8(bytes).ok().and_then(read).map(|found| found.to_json().to_string());
             out.put(keystart_bytes::give(plan.unwrap_or_default().as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Writes the sentence that says why `env:` of a configuration may not name this variable, or nothing if it may.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_variable_check(
+    name: *const u8,
+    name_len: usize,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let refusal = variables::refusal(text(name, name_len, "name")?);
+            out.put(keystart_bytes::give(refusal.unwrap_or_default().as_bytes()));
             Ok(())
         })
     }
