@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -34,6 +35,14 @@ def configure(folder: Path, secrets: dict[str, Any], **settings: Any) -> Path:
     file = folder / "keystart.yaml"  # what is JSON is YAML too
     file.write_text(json.dumps({"version": 1, **settings, "secrets": secrets}))
     return file
+
+
+def noted(**variables: str) -> dict[str, str]:
+    """The variables, and the one in which attach notes that it has set them."""
+    digests = (
+        f"{name}:{hashlib.sha256(variables[name].encode()).hexdigest()[:16]}" for name in sorted(variables)
+    )
+    return {**variables, "KEYSTART_ATTACHED": ",".join(digests)}
 
 
 def path(name: str) -> str:
@@ -97,7 +106,8 @@ def test_attach_compiles_the_configuration_into_a_variable(
     code, out, error = keystart("attach", name, "--layer", layer, "--config", configuration, "--yes")
     assert (code, error) == (0, "")
     assert f"  + variable  KEYSTART_SECRETS  2 of `secrets:` in keystart.yaml, {len(INLINE)} bytes\n" in out
-    variables = {**before, "KEYSTART_SECRETS": INLINE}
+    assert "  + variable  KEYSTART_ATTACHED  what detach removes\n" in out
+    variables = {**before, **noted(KEYSTART_SECRETS=INLINE)}
     assert account.changes == [
         Change(path(name), {"Layers": [layer], "Environment": {"Variables": variables}})
     ]
@@ -116,13 +126,115 @@ def test_attach_again_changes_nothing(
     assert len(account.changes) == 1
 
 
-def test_a_variable_that_is_replaced_is_named_and_its_value_is_not_shown(
+def test_attach_replaces_the_configuration_that_it_has_set(
+    keystart: Keystart, account: Account, layer: str, tmp_path: Path
+) -> None:
+    name = account.function({"STAGE": "prod"})
+    for id in ("prod/old", "prod/new"):
+        file = configure(tmp_path, {"db": id})
+        code, out, _ = keystart("attach", name, "--layer", layer, "--config", file, "--yes")
+        assert code == 0
+    assert "\n  ~ variable  KEYSTART_SECRETS  1 of" in out
+    assert account.variables_of(name) == {"STAGE": "prod", **noted(KEYSTART_SECRETS="db=prod/new")}
+    assert keystart("detach", name, "--yes")[0] == 0
+    assert account.variables_of(name) == {"STAGE": "prod"}
+
+
+def test_a_configuration_that_somebody_else_has_set_is_not_replaced_and_not_shown(
     keystart: Keystart, account: Account, layer: str, configuration: Path, canary: Canaries
 ) -> None:
     name = account.function({"KEYSTART_SECRETS": f"db={canary()}"})
-    code, out, _ = keystart("attach", name, "--layer", layer, "--config", configuration, "--yes")
+    code, _, error = keystart("attach", name, "--layer", layer, "--config", configuration, "--yes")
+    assert code == 1
+    assert error.splitlines() == [
+        f"keystart: {name}: Its variable KEYSTART_SECRETS was set by somebody else, and attach replaces only what it "
+        "has set. Remove that variable, or attach without --config.",
+        "keystart: Nothing is changed.",
+    ]
+    assert account.changes == []
+
+
+def test_a_configuration_that_somebody_has_changed_since_is_neither_replaced_nor_removed(
+    keystart: Keystart, account: Account, layer: str, configuration: Path, canary: Canaries
+) -> None:
+    name = account.function()
+    keystart("attach", name, "--layer", layer, "--config", configuration, "--yes")
+    theirs = {"KEYSTART_SECRETS": f"db=prod/{canary()}"}
+    account.set_variables(name, {**account.variables_of(name), **theirs})
+    code, _, error = keystart("attach", name, "--layer", layer, "--config", configuration, "--yes")
+    assert (code, "KEYSTART_SECRETS was set by somebody else" in error) == (1, True)
+    code, out, _ = keystart("detach", name, "--yes")
     assert code == 0
-    assert "\n  ~ variable  KEYSTART_SECRETS  2 of" in out
+    assert "    variable  KEYSTART_SECRETS  stays: attach did not set it so\n" in out
+    assert (account.layers_of(name), account.variables_of(name)) == ([], theirs)
+
+
+def test_a_note_that_attach_did_not_write_is_refused_and_stays(
+    keystart: Keystart, account: Account, layer: str, configuration: Path, canary: Canaries
+) -> None:
+    theirs = {"KEYSTART_ATTACHED": canary()}
+    name = account.function(theirs)
+    code, _, error = keystart("attach", name, "--layer", layer, "--config", configuration, "--yes")
+    assert code == 1
+    assert error.splitlines()[0] == (
+        f"keystart: {name}: Its variable KEYSTART_ATTACHED is not one that attach has written. Remove that variable."
+    )
+    assert keystart("detach", name, "--yes")[0] == 0
+    assert account.variables_of(name) == theirs
+
+
+def test_a_wrapper_that_somebody_else_has_set_keeps_the_layer_that_brings_it(
+    keystart: Keystart, account: Account, layer: str, tmp_path: Path
+) -> None:
+    theirs = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/keystart-env"}
+    name = account.function(theirs)
+    assert keystart("attach", name, "--layer", layer, "--wrapper", "--yes")[0] == 0
+    assert account.variables_of(name) == theirs
+    code, _, error = keystart("detach", name, "--yes")
+    assert code == 1
+    assert error.splitlines()[0] == (
+        f"keystart: {name}: Its variable AWS_LAMBDA_EXEC_WRAPPER names /opt/keystart-env, and attach did not set it. "
+        "Without the layer the function would not start. Remove that variable first."
+    )
+    assert (account.layers_of(name), account.variables_of(name)) == ([layer], theirs)
+
+
+def of_another_account(account: Account, *names: str) -> list[str]:
+    """ARNs of layers of another account, which every function of this one is said to have."""
+    arns = [f"arn:aws:lambda:eu-west-1:210987654321:layer:{name}:3" for name in names]
+
+    def edit(_: str, told: dict[str, Any]) -> None:
+        told["Layers"] = [*({"Arn": arn, "CodeSize": 1} for arn in arns), *(told.get("Layers") or [])]
+
+    account.edit = edit
+    return arns
+
+
+@pytest.mark.parametrize("other", ["keystart", "keystart-x86_64", "keystart-arm64"])
+def test_a_layer_of_another_account_that_has_keystarts_name_is_not_replaced(
+    keystart: Keystart, account: Account, layer: str, other: str
+) -> None:
+    name = account.function()
+    (arn,) = of_another_account(account, other)
+    whose = f"keystart: {name}: Its layer {arn} has Keystart's name, and is of another account."
+    named = f"--layer {arn.removesuffix(':3')}"
+    code, _, error = keystart("attach", name, "--layer", layer, "--yes")
+    assert (code, error.splitlines()[0]) == (1, f"{whose} Remove it first: keystart detach {named}")
+    code, _, error = keystart("detach", name, "--yes")
+    assert (code, error.splitlines()[0]) == (1, f"{whose} If it is the one to remove, name it: {named}")
+    assert account.changes == []
+
+
+@pytest.mark.parametrize("suffix", ["", ":3", ":2"])
+def test_detach_removes_the_layer_of_another_account_that_is_named(
+    keystart: Keystart, account: Account, suffix: str
+) -> None:
+    own = account.layer("keystart-x86_64")
+    name = account.function(layers=(own,))
+    arn, other = of_another_account(account, "keystart-x86_64", "tracing")
+    code, out, error = keystart("detach", name, "--dry-run", "--layer", arn.removesuffix(":3") + suffix)
+    assert (code, error) == (0, "")
+    assert out.splitlines()[1:] == [f"  - layer     {arn}", f"    layer     {other}", f"    layer     {own}"]
 
 
 def test_the_wrapper_is_set_when_it_is_asked_for(keystart: Keystart, account: Account, layer: str) -> None:
@@ -130,7 +242,7 @@ def test_the_wrapper_is_set_when_it_is_asked_for(keystart: Keystart, account: Ac
     code, out, _ = keystart("attach", name, "--layer", layer, "--wrapper", "--yes")
     assert code == 0
     assert "\n  + variable  AWS_LAMBDA_EXEC_WRAPPER  /opt/keystart-env\n" in out
-    assert account.variables_of(name) == {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/keystart-env"}
+    assert account.variables_of(name) == noted(AWS_LAMBDA_EXEC_WRAPPER="/opt/keystart-env")
 
 
 def test_the_wrapper_is_set_where_a_secret_asks_for_a_variable(
@@ -139,10 +251,10 @@ def test_the_wrapper_is_set_where_a_secret_asks_for_a_variable(
     file = configure(tmp_path, {"db": {"secret": "prod/db", "env": "DB_PASSWORD"}})
     name = account.function()
     assert keystart("attach", name, "--layer", layer, "--config", file, "--yes")[0] == 0
-    assert account.variables_of(name) == {
-        "AWS_LAMBDA_EXEC_WRAPPER": "/opt/keystart-env",
-        "KEYSTART_SECRETS": '{"db":{"secret":"prod/db","env":"DB_PASSWORD"}}',
-    }
+    assert account.variables_of(name) == noted(
+        AWS_LAMBDA_EXEC_WRAPPER="/opt/keystart-env",
+        KEYSTART_SECRETS='{"db":{"secret":"prod/db","env":"DB_PASSWORD"}}',
+    )
 
 
 def test_detach_is_the_reverse(
@@ -158,6 +270,7 @@ def test_detach_is_the_reverse(
         f"    layer     {other}\n"
         f"  - layer     {layer}\n"
         f"  - variable  AWS_LAMBDA_EXEC_WRAPPER\n"
+        f"  - variable  KEYSTART_ATTACHED\n"
         f"  - variable  KEYSTART_SECRETS\n"
         f"changed {name}\n",
         "",
@@ -350,7 +463,8 @@ def test_variables_beyond_what_lambda_takes_are_told_before(
     name = account.function({"TOKEN": canary(), "LONG": "x" * 3990})
     code, _, error = keystart("attach", name, "--layer", layer, "--config", configuration, "--yes")
     # As the JSON that Lambda measures: quotes inside the variable count twice.
-    measured = json.dumps({**account.variables_of(name), "KEYSTART_SECRETS": INLINE}, separators=(",", ":"))
+    variables = {**account.variables_of(name), **noted(KEYSTART_SECRETS=INLINE)}
+    measured = json.dumps(variables, separators=(",", ":"))
     assert code == 1
     assert error.startswith(
         f"keystart: {name}: Its variables would have {len(measured):,} bytes, and Lambda takes 4,096. Put the "

@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +17,16 @@ from hypothesis import strategies as st
 from keystart_extension.cli import main
 from keystart_extension.compile import compiled
 from keystart_extension.configuration import load_file
+from keystart_extension.deploy.change import (
+    ATTACHED,
+    WRAPPER,
+    Change,
+    Layer,
+    Setting,
+    attached,
+    detached,
+    layer_arn,
+)
 from keystart_extension.links import LinkRefused, Links
 from keystart_extension.plan import Link, Plan
 
@@ -127,6 +139,80 @@ def check_compile(area: Path, output: Path, written: str, *, is_named: bool) -> 
         assert facts(area, without=[place], changed=[place.parent, area / "victim"]) == before
     else:
         assert facts(area) == strictly
+
+
+ARN = "arn:aws:lambda:eu-west-1:{}:layer:{}:{}"
+LAYERS = [
+    ARN.format(account, name, version)
+    for account in ("123456789012", "210987654321")
+    for name in ("keystart", "keystart-x86_64", "keystart-arm64", "our-keys", "tracing")
+    for version in (1, 2)
+]
+OLD_NOTE = "KEYSTART_SECRETS:0123456789abcdef"  # of a value that somebody has changed since
+VALUES = st.sampled_from(["", "db=prod/db", "/opt/keystart-env", "/opt/bootstrap", OLD_NOTE])
+VARIABLES = st.dictionaries(
+    st.sampled_from(["KEYSTART_SECRETS", WRAPPER, ATTACHED, "KEYSTART_DIR", "STAGE", "TOKEN"]),
+    VALUES | st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
+    max_size=5,
+)
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "KEYSTART_SECRETS": st.sampled_from(["db=prod/db", "db=prod/other"]),
+        WRAPPER: st.just("/opt/keystart-env"),
+    },
+)
+
+
+def function(layers: Sequence[str], variables: Mapping[str, str]) -> Any:
+    return {
+        "FunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:orders",
+        "Version": "$LATEST",
+        "CodeSize": 1,
+        "Layers": [{"Arn": arn, "CodeSize": 1} for arn in layers],
+        "Environment": {"Variables": variables},
+    }
+
+
+def changed(before: Any, change: Change) -> Any:
+    """The function as Lambda has it after a change."""
+    layers = [layer["Arn"] for layer in before["Layers"]] if change.layers is None else change.layers
+    return function(
+        layers, before["Environment"]["Variables"] if change.variables is None else change.variables
+    )
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    layers=st.lists(st.sampled_from(LAYERS), max_size=4, unique_by=layer_arn),
+    variables=VARIABLES,
+    layer=st.sampled_from(LAYERS[:8]),
+    all_settings=st.lists(SETTINGS, min_size=1, max_size=3),
+)
+def test_detach_brings_back_what_was_there_before_attach(
+    layers: list[str], variables: dict[str, str], layer: str, all_settings: list[dict[str, str]]
+) -> None:
+    before = after = function(layers, variables)
+    for one in all_settings:  # attached again and again, with other configurations
+        wanted = {name: Setting(value, "") for name, value in one.items()}
+        change = attached(after, Layer(layer, (), 1), wanted)
+        if change.problems:
+            continue
+        after = changed(after, change)
+        now = [arn for arn in after["Layers"] if arn["Arn"] != layer]
+        assert now == [arn for arn in before["Layers"] if arn in now]
+        for name in variables.keys() - {ATTACHED}:
+            assert after["Environment"]["Variables"][name] == variables[name]
+    if after == before:
+        return
+    change = detached(after, layer_arn(layer))
+    if change.problems:  # the one that there is: a wrapper that would keep the function from starting
+        assert variables.get(WRAPPER) == "/opt/keystart-env"
+        return
+    kept = {one["Arn"] for one in after["Layers"]} - {layer}  # attach replaces other versions of Keystart
+    note = {ATTACHED} if variables.get(ATTACHED) == OLD_NOTE else set()
+    had = {name: value for name, value in variables.items() if name not in note}
+    assert changed(after, change) == function([arn for arn in layers if arn in kept], had)
 
 
 @pytest.mark.parametrize("form", ["yaml"])

@@ -16,7 +16,8 @@ from pathlib import Path
 from ..sources import WITHOUT_BOTO3
 
 # As Lambda's API takes it; layers of AWS itself (awslayer) are not Keystart's.
-_LAYER_VERSION = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}:[0-9]+")
+_LAYER = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}")
+_LAYER_VERSION = re.compile(rf"{_LAYER.pattern}:[0-9]+")
 _LAYER_NAME = re.compile(r"[A-Za-z0-9_-]{1,140}")
 
 _ATTACH = """\
@@ -25,8 +26,8 @@ they are. What would change is shown first. All functions are looked at before t
 one of them stops all. Once changing has begun, a function that Lambda refuses does not stop the others.
 """
 _DETACH = """\
-Removes the layer from each function, and the variables that attach sets: KEYSTART_SECRETS, and AWS_LAMBDA_EXEC_WRAPPER
-where it names Keystart's. What would change is shown first.
+Removes the layer from each function, and the variables that attach has set, as KEYSTART_ATTACHED lists them. One that
+somebody else has set, or has changed since, stays. What would change is shown first.
 """
 # Neither the layer itself holds them, nor what pip installs.
 NO_SOURCES = (
@@ -93,9 +94,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     detach.set_defaults(command=_detach)
     detach.add_argument(
         "--layer",
-        type=_layer_name,
-        metavar="NAME",
-        help="the layer's name, if keystart layer publish was given one",
+        type=_layer_or_name,
+        metavar="NAME|ARN",
+        help="the layer's name, if keystart layer publish was given one; its ARN, if it is of another account",
     )
     _add_change(detach)
     _add_account(detach, region=True)
@@ -128,6 +129,12 @@ def _layer_version(text: str) -> str:
         "this is not the ARN of a layer's version, such as "
         "arn:aws:lambda:eu-west-1:123456789012:layer:keystart-x86_64:1"
     )
+
+
+def _layer_or_name(text: str) -> str:
+    if _LAYER_VERSION.fullmatch(text):
+        return text.rpartition(":")[0]
+    return text if _LAYER.fullmatch(text) else _layer_name(text)
 
 
 def _layer_name(text: str) -> str:

@@ -1,10 +1,16 @@
-"""Works out what a function needs to have the layer, or no longer, and what speaks against it; it asks nobody."""
+"""Works out what a function needs to have the layer, or no longer, and what speaks against it; it asks nobody.
+
+Whatever attach did not bring stays. Which variables it set, it notes in the variable KEYSTART_ATTACHED, each with a
+digest of its value: one that somebody has changed since is that person's.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -15,6 +21,9 @@ if TYPE_CHECKING:
 
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 WRAPPER_PATH = "/opt/keystart-env"
+ATTACHED = "KEYSTART_ATTACHED"
+_NOTED = "[A-Za-z][A-Za-z0-9_]+:[0-9a-f]{16}"
+_NOTE = re.compile(f"{_NOTED}(?:,{_NOTED})*")
 # Those of keystart layer publish, and the name without an architecture, which people give.
 _NAMES = frozenset({"keystart", "keystart-x86_64", "keystart-arm64"})
 # Lambda's own limits.
@@ -62,40 +71,113 @@ class Change:
 
 
 def attached(function: Configuration, layer: Layer, settings: Mapping[str, Setting]) -> Change:
-    """Gives what a function needs to have this version of the layer, and these variables."""
+    """Returns what a function needs to have this version of the layer, and these variables."""
     before = _layers(function)
-    ours = [one for one in before if _is_ours(one, layer_name(layer.arn))]
+    ours = [one for one in before if _is_of(one, layer.arn)]
     # In the place of the first one: a layer hides files of those before it.
     after = [layer.arn if one in ours[:1] else one for one in before if one not in ours[1:]]
     if not ours:
         after.append(layer.arn)
+    old = _variables(function)
     problems = _problems(function)
     if not problems:
-        problems = [*_unfit(function, layer, after), *_in_the_way(function, settings)]
-    variables = {**_variables(function), **{name: setting.value for name, setting in settings.items()}}
+        problems = [
+            *_unfit(function, layer, after),
+            *_other_accounts(
+                before, ours, layer_name(layer.arn), "Remove it first: keystart detach --layer {}"
+            ),
+            *_in_the_way(function, settings),
+        ]
+    new = _new(old, settings)
+    variables = {**old, **new, **_noted({**_notes(old), **{name: _digest(new[name]) for name in new}})}
     details = {name: setting.detail for name, setting in settings.items()}
-    return _change(function, after, variables, details, problems)
+    details[ATTACHED] = "what detach removes"
+    return _change(function, after, variables if new else old, details, problems)
 
 
-def detached(function: Configuration, name: str | None) -> Change:
-    """Gives what a function needs to be as it was before attach; `name` is a name of the layer that it may have too."""
-    after = [one for one in _layers(function) if not _is_ours(one, name)]
-    variables = {
-        name: value
-        for name, value in _variables(function).items()
-        if name != VARIABLE and (name, value) != (WRAPPER, WRAPPER_PATH)
-    }
-    # A wrapper that stayed behind without its layer would keep the function from starting.
-    return _change(function, after, variables, {}, _problems(function) or _unreadable(function))
+def detached(function: Configuration, layer: str | None) -> Change:
+    """Returns what a function needs to be as it was before attach.
+
+    `layer` is the ARN of the layer, without a version, or one more name of it in the function's account.
+    """
+    before, old = _layers(function), _variables(function)
+    account = function["FunctionArn"].split(":")[4]
+    if layer is not None and ":" in layer:
+        ours, others = [one for one in before if layer_arn(one) == layer], []
+    else:
+        names = {*_NAMES, layer}
+        ours = [one for one in before if layer_name(one) in names and _account(one) == account]
+        others = _other_accounts(before, ours, layer, "If it is the one to remove, name it: --layer {}")
+    removed = {*_notes(old), *([ATTACHED] if _is_note(old.get(ATTACHED)) else [])}
+    variables = {name: value for name, value in old.items() if name not in removed}
+    problems = _problems(function) or [*_unreadable(function), *others]
+    if not problems and ours and variables.get(WRAPPER) == WRAPPER_PATH:
+        problems = [
+            f"Its variable {WRAPPER} names {WRAPPER_PATH}, and attach did not set it. Without the layer the function "
+            "would not start. Remove that variable first."
+        ]
+    change = _change(function, [one for one in before if one not in ours], variables, {}, problems)
+    if VARIABLE not in variables:
+        return change
+    stays = Line(" ", "variable", VARIABLE, "stays: attach did not set it so")
+    return replace(change, lines=(*change.lines, stays))
 
 
 def layer_name(arn: str) -> str:
-    """Gives the name in the ARN of a layer's version."""
+    """Returns the name in the ARN of a layer or of its version."""
     return arn.split(":")[6]
 
 
-def _is_ours(arn: str, name: str | None) -> bool:
-    return layer_name(arn) in _NAMES or layer_name(arn) == name
+def layer_arn(version: str) -> str:
+    """Returns the ARN of the layer that a version is of."""
+    return ":".join(version.split(":")[:7])
+
+
+def _account(arn: str) -> str:
+    return arn.split(":")[4]
+
+
+def _is_of(version: str, layer: str) -> bool:
+    """Says whether a version is of that layer, or of Keystart's for another architecture beside it."""
+    beside = layer_name(version) in _NAMES and _account(version) == _account(layer)
+    return layer_arn(version) == layer_arn(layer) or beside
+
+
+def _other_accounts(layers: Sequence[str], ours: Sequence[str], name: str | None, cure: str) -> list[str]:
+    return [
+        f"Its layer {one} has Keystart's name, and is of another account. {cure.format(layer_arn(one))}"
+        for one in layers
+        if layer_name(one) in {*_NAMES, name} and one not in ours
+    ]
+
+
+def _new(variables: Mapping[str, str], settings: Mapping[str, Setting]) -> dict[str, str]:
+    return {name: setting.value for name, setting in settings.items() if variables.get(name) != setting.value}
+
+
+def _is_note(value: str | None) -> bool:
+    return value is not None and _NOTE.fullmatch(value) is not None
+
+
+def _notes(variables: Mapping[str, str]) -> dict[str, str]:
+    """Returns the digests of the variables that attach has set and nobody has changed since."""
+    note = variables.get(ATTACHED)
+    if note is None or not _is_note(note):
+        return {}
+    notes = dict(noted.split(":") for noted in note.split(","))
+    return {
+        name: digest
+        for name, digest in notes.items()
+        if name in variables and _digest(variables[name]) == digest
+    }
+
+
+def _noted(notes: Mapping[str, str]) -> Mapping[str, str]:
+    return {ATTACHED: ",".join(f"{name}:{digest}" for name, digest in sorted(notes.items()))}
+
+
+def _digest(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()[:16]
 
 
 def _layers(function: Configuration) -> list[str]:
@@ -200,6 +282,14 @@ def _unfit(function: Configuration, layer: Layer, layers: Sequence[str]) -> list
 def _in_the_way(function: Configuration, settings: Mapping[str, Setting]) -> list[str]:
     problems = []
     variables = _variables(function)
+    new = _new(variables, settings)
+    if VARIABLE in new and VARIABLE in variables and VARIABLE not in _notes(variables):
+        problems.append(
+            f"Its variable {VARIABLE} was set by somebody else, and attach replaces only what it has set. Remove that "
+            "variable, or attach without --config."
+        )
+    if new and ATTACHED in variables and not _is_note(variables[ATTACHED]):
+        problems.append(f"Its variable {ATTACHED} is not one that attach has written. Remove that variable.")
     if VARIABLE in settings and variables.get("KEYSTART_CONFIG"):
         problems.append(
             f"Its variable KEYSTART_CONFIG wins over {VARIABLE}. Remove that variable, or attach without --config."
