@@ -58,7 +58,9 @@ class Door:
             (folder / file).touch()
         # As root, whoever runs the tests.
         self.program("id", "echo 0")
-        self.program("apt-get", "")
+        self.program("apt-cache", "")
+        self.program("cargo.new", "echo cargo 9.0.0")
+        self.program("apt-get", f"case $* in *cargo*) /bin/ln -s cargo.new {self.programs}/cargo ;; esac")
 
     def program(self, name: str, script: str, *, folder: Path | None = None) -> None:
         """Makes a program that notes what it was called with, and runs the script."""
@@ -212,8 +214,16 @@ def test_a_rust_that_is_too_old_is_refused_with_the_cure(door: Door) -> None:
     done = door.open("build")
     assert done.returncode == 1
     assert (
-        "this is cargo 1.63.0. Update it with rustup, or on Debian: apt-get install cargo-web" in done.stderr
+        "this is cargo 1.63.0. Update it with rustup, or on Debian 12 and 13: apt-get install cargo-web"
+        in done.stderr
     )
+
+
+def test_a_debian_without_a_second_rust_has_a_new_one(door: Door) -> None:
+    door.with_venv()
+    door.program("apt-cache", "exit 100")
+    assert door.open("build").returncode == 0
+    assert door.installed() >= {"cargo", "rustfmt", "rust-clippy"}
 
 
 def test_a_session_asks_only_for_what_it_needs(door: Door) -> None:
