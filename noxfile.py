@@ -317,7 +317,9 @@ def npm_install(session: nox.Session, package: Path, duration: str = "") -> None
     # What compiles takes the headers that came with node; node-gyp would download them.
     prefix = session.run("node", "-p", "path.resolve(process.execPath, '../..')", silent=True, external=True)
     headers = Path(str(prefix).strip())
-    env = {"npm_config_nodedir": str(headers)} if (headers / "include/node/node.h").exists() else {}
+    env = {"MAKEFLAGS": f"-j{os.cpu_count() or 1}"}
+    if (headers / "include/node/node.h").exists():
+        env["npm_config_nodedir"] = str(headers)
     name = package.relative_to(ROOT) if package.is_relative_to(ROOT) else package
     # npm 10 may end with 0 after a failed download ("Exit handler never called"): `npm ls` sees what is missing.
     install = "npm ci --no-audit --no-fund --foreground-scripts && npm ls"
