@@ -97,9 +97,10 @@ def facts(folder: Path, without: Collection[Path] = (), changed: Collection[Path
     `changed` are those whose number of names may change; of a folder, that includes its size and its time.
     """
     found: dict[str, Facts] = {}
+    files = {path.lstat().st_ino for path in changed if os.path.lexists(path)}  # by all of their names
     for path in (folder, *sorted(folder.rglob("*"))):
         if path not in without:
-            found[str(path)] = _facts(path, is_changed=path in changed)
+            found[str(path)] = _facts(path, is_changed=path.lstat().st_ino in files)
     return found
 
 
