@@ -417,3 +417,40 @@ fn lines_are_json_where_lambda_is_set_so() {
     let message = record.get("message").and_then(Json::as_str).unwrap();
     assert!(message.starts_with("The runtime is not started:\nThe secret \"db\" holds a NUL byte"), "{message}");
 }
+
+/// A pipe that takes nothing more, and that nobody reads.
+fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
+    rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+    while std::io::Write::write(&mut writer, &[b'.'; 65_536]).is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, flags).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn a_log_that_takes_nothing_does_not_keep_the_runtime() {
+    let stage = Stage::new();
+    let _writer = stage.publish(&[("DB", "db", b"value")]);
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let (_reader, pipe) = full_pipe();
+    let (gone, closed) = std::io::pipe().unwrap();
+    drop(gone);
+    for stderr in [Stdio::from(full), Stdio::from(pipe), Stdio::from(closed)] {
+        let ended = stage.command().args(["/usr/bin/printenv", "DB"]).stderr(stderr).output().unwrap();
+        assert_eq!((ended.status.code(), text(&ended.stdout).as_str()), (Some(0), "value\n"));
+    }
+}
+
+#[test]
+fn no_file_gets_the_number_of_a_stream_that_is_closed() {
+    let stage = Stage::new();
+    let _writer = stage.publish(&[("DB", "db", b"value")]);
+    let proof = stage.path("streams");
+    let look = format!("readlink /proc/self/fd/2 > {proof}");
+    let mut command = Command::new("/bin/sh");
+    command.env_clear().env("KEYSTART_DIR", stage.path("store"));
+    command.args(["-c", "exec \"$0\" /bin/sh -c \"$1\" 2>&-", WRAPPER, &look]);
+    assert!(command.status().unwrap().success());
+    assert_eq!(fs::read_to_string(proof).unwrap(), "/dev/null\n");
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -233,3 +234,49 @@ def test_a_name_that_is_not_there_is_told_with_the_nearest(
         "Add it to the configuration of the extension.\n"
     )
     assert keystart("get", "../x")[2].startswith('keystart: "../x" is not a valid secret name.')
+
+
+@pytest.mark.parametrize("command", [["ls"], ["ls", "--json"], ["get", "db"], ["check"], ["--help"]])
+def test_output_that_nobody_reads_ends_it_quietly(
+    environment: Environment, keystart: Keystart, cloud: Cloud, tmp_path: Path, command: list[str]
+) -> None:
+    configure(tmp_path, {"db": cloud.secret("x")})
+    assert keystart("pull")[0] == 0
+    reader, writer = os.pipe()
+    os.close(reader)
+    for stream, code, said in (
+        (writer, 128 + signal.SIGPIPE, ""),
+        (
+            os.open("/dev/full", os.O_WRONLY),
+            1,
+            "keystart: The output cannot be written: No space left on device.\n",
+        ),
+    ):
+        ended = subprocess.run(
+            [COMMAND, *command],
+            env=environment(),
+            cwd=tmp_path,
+            stdout=stream,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(stream)
+        assert (ended.returncode, ended.stderr) == (code, said)
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_streams_change_nothing(
+    environment: Environment, cloud: Cloud, store: Store, tmp_path: Path, closed: str
+) -> None:
+    configure(tmp_path, {"db": cloud.secret("x")})
+    for command in ("pull", "ls", "get db", "check"):
+        ended = subprocess.run(
+            ["sh", "-c", f'exec "$0" {command} {closed}', COMMAND],
+            env=environment(),
+            cwd=tmp_path,
+            check=False,
+        )
+        assert ended.returncode == 0
+    assert store.values == {"db": b"x"}
+    assert store.state["state"] == "ready"

@@ -364,6 +364,36 @@ def test_a_crash_after_the_publish_removes_the_secrets(
     assert again.ended()[0] == 128 + signal.SIGTERM
 
 
+@pytest.mark.parametrize("wrong", ["process", "log"])
+def test_code_that_cannot_be_loaded_is_reported(
+    environment: Environment, lambda_api: Lambda, store: Store, tmp_path: Path, wrong: str
+) -> None:
+    (tmp_path / "keystart.json").write_text('{"version": 1, "secrets": {"db": "prod/db"}}')
+    begin = f"""
+import sys
+sys.modules["keystart_extension.{wrong}"] = None
+sys.argv = ["keystart"]
+from keystart_extension.__main__ import main
+main()
+"""
+    variables = {
+        **environment(),
+        "AWS_LAMBDA_RUNTIME_API": lambda_api.address,
+        "KEYSTART_CONFIG": str(tmp_path / "keystart.json"),
+    }
+    ended = subprocess.run(
+        [sys.executable, "-c", begin], env=variables, capture_output=True, text=True, check=False
+    )
+    message = (
+        f"The code of the extension cannot run: ModuleNotFoundError (keystart_extension.{wrong}). "
+        "Install it again, or raise the limit that this names."
+    )
+    assert (ended.returncode, ended.stderr) == (1, f"[keystart] ERROR {message}\n")
+    assert (store.state["state"], store.state["message"]) == ("failed", message)
+    assert lambda_api.paths() == ["/register", "/init/error"]
+    assert lambda_api.reported == [("Extension.Internal", message)]
+
+
 NO_THREAD = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=clone3,clone"]
 NO_THREAD += ["-e", "inject=clone3,clone:error=EAGAIN"]
 
