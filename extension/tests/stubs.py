@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import queue
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _PATIENCE = 20.0  # seconds; only a test that fails waits for so long
+_SUFFIX = re.compile("-[A-Za-z0-9]{6}$")
 _API = "/2020-01-01/extension"
 IDENTIFIER = "0f0c8a9e-identifier"
 ERROR_TYPE = "Lambda-Extension-Function-Error-Type"
@@ -59,6 +61,35 @@ class Answer:
     status: int = 200
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def to(self, _request: Request) -> bytes:
+        """Returns the body for a request."""
+        return self.body
+
+
+@dataclass(frozen=True)
+class SecretAnswer(Answer):
+    """An answer of GetSecretValue about the secret that was asked for, except for what `changes` say of it."""
+
+    value: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def to(self, _request: Request) -> bytes:
+        request, asked = _request, _request.json
+        id, region = (
+            asked["SecretId"],
+            request.headers["Authorization"].partition("Credential=")[2].split("/")[2],
+        )
+        arn = id if id.startswith("arn:") else f"arn:aws:secretsmanager:{region}:123456789012:secret:{id}"
+        arn = arn if _SUFFIX.search(arn) else f"{arn}-a1B2c3"
+        answer = {
+            "ARN": arn,
+            "Name": arn.split(":", 6)[-1][:-7],
+            "VersionId": asked.get("VersionId", "1"),
+            "VersionStages": [asked.get("VersionStage", "AWSCURRENT")],
+            "SecretString": self.value,
+        }
+        return json.dumps({**answer, **self.changes}).encode()
 
 
 class _Server(ThreadingHTTPServer):
@@ -103,16 +134,16 @@ class Stub(Serving):
                     self.close_connection = True
                     return
                 try:
-                    self._send(said)
+                    self._send(said, said.to(request))
                 except ConnectionError:
                     self.close_connection = True  # who asked has given up, as tests make them do
 
-            def _send(self, said: Answer) -> None:
+            def _send(self, said: Answer, body: bytes) -> None:
                 self.send_response(said.status)
-                for name, value in {**said.headers, "Content-Length": str(len(said.body))}.items():
+                for name, value in {**said.headers, "Content-Length": str(len(body))}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(said.body)
+                self.wfile.write(body)
 
             do_GET = do_PUT = do_POST
 
@@ -147,9 +178,9 @@ def refusal(status: int, code: str, message: str) -> Answer:
     return Answer(status, body, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code})
 
 
-def secret(value: str) -> Answer:
-    """An answer of GetSecretValue."""
-    return Answer(body=json.dumps({"VersionId": "1", "SecretString": value}).encode())
+def secret(value: str, **changes: Any) -> Answer:
+    """An answer of GetSecretValue with what was asked for, or with members that differ from it."""
+    return SecretAnswer(value=value, changes=changes)
 
 
 def batch(values: Mapping[str, str], errors: Sequence[Mapping[str, str]] = (), token: str = "") -> Answer:

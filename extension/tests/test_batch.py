@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +25,13 @@ def arn(name: str, account: str = "123456789012") -> str:
 
 def error(secret_id: str, code: str, message: str = "It is so") -> dict[str, str]:
     return {"SecretId": secret_id, "ErrorCode": code, "Message": message}
+
+
+def changed(**changes: Any) -> Answer:
+    """An answer for the secret `db`, of which members differ or, where None, are missing."""
+    members = json.loads(batch({arn("db"): "CANARY"}).body)["SecretValues"][0] | changes
+    kept = {name: value for name, value in members.items() if value is not None}
+    return Answer(body=json.dumps({"SecretValues": [kept]}).encode())
 
 
 def asked(stub: Stub) -> list[list[str]]:
@@ -366,17 +374,33 @@ def test_a_secret_that_a_batch_passes_over_is_asked_for_alone(
             f"secretsmanager:BatchGetSecretValue gave two secrets for db. {CONFUSED}",
         ),
         (
+            changed(ARN="db"),
+            f"secretsmanager:BatchGetSecretValue gave a secret that was not asked for. {CONFUSED}",
+        ),
+        (
+            changed(Name="other"),
+            f"secretsmanager:BatchGetSecretValue gave a secret that was not asked for. {CONFUSED}",
+        ),
+        (
+            changed(ARN=arn("db").replace(REGION, "us-east-1")),
+            f"secretsmanager:BatchGetSecretValue gave a secret that was not asked for. {CONFUSED}",
+        ),
+        (
+            changed(VersionStages=["AWSPENDING"]),
+            f"secretsmanager:BatchGetSecretValue gave a version that was not asked for. {CONFUSED}",
+        ),
+        (
             Answer(body=b'{"SecretValues": [{"Name": "db", "VersionId": "1", "SecretString": "CANARY"}]}'),
             "The endpoint gave no answer that AWS gives to secretsmanager:BatchGetSecretValue on *. "
             "Check AWS_ENDPOINT_URL.",
         ),
         (
-            Answer(body=b'{"SecretValues": [{"ARN": "db", "Name": "db", "SecretString": "CANARY"}]}'),
+            changed(VersionId=None),
             "The endpoint gave no answer that AWS gives to secretsmanager:BatchGetSecretValue on *. "
             "Check AWS_ENDPOINT_URL.",
         ),
         (
-            Answer(body=b'{"SecretValues": [{"ARN": "db", "Name": "db", "VersionId": "1"}]}'),
+            changed(SecretString=None),
             "The endpoint gave no answer that AWS gives to secretsmanager:BatchGetSecretValue on *. "
             "Check AWS_ENDPOINT_URL.",
         ),

@@ -182,7 +182,10 @@ def test_pull_with_an_unknown_profile_says_so(keystart: Keystart, store: Store, 
     configure(tmp_path, {"db": "prod/db"})
     code, _, error = keystart("pull", "--profile", "nobody")
     assert code == 1
-    assert error.endswith("  - db: ProfileNotFound: The config profile (nobody) could not be found.\n")
+    assert (
+        "  - db: ProfileNotFound: The AWS profile, or one that its `source_profile` names, does not exist."
+        in error
+    )
     assert store.state["state"] == "failed"
 
 

@@ -252,4 +252,6 @@ def test_an_unknown_profile_is_told(
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert prefetch({"db": "prod/db"}) is not None
-    assert store.failures == {"db": ("ProfileNotFound", "The config profile (nobody) could not be found.")}
+    reason = "The AWS profile, or one that its `source_profile` names, does not exist."
+    message = f"{reason} Correct AWS_PROFILE or the profile."
+    assert store.failures == {"db": ("ProfileNotFound", message)}

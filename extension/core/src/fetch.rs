@@ -4,7 +4,10 @@
 
 mod ask;
 mod aws;
+mod credentials;
+mod identity;
 mod plan;
+mod refused;
 mod roots;
 mod sent;
 mod shape;

@@ -272,7 +272,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     links = links_of(plan, writer)
     log.info(f"fetching {len(plan.entries)} entries of {plan.source}")
     try:
-        fetch = partial(fetch_with_boto3, plan, log, arguments.profile)
+        fetch = partial(fetch_with_boto3, plan, log, arguments.profile, patient=True)
         publish(links, writer, log, fetch, time.monotonic())
     except Failed as failed:
         give_up(failed, writer, links, log)

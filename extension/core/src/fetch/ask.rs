@@ -9,7 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::aws::{Aws, NO_WAY_OUT, Refused};
+use super::aws::Aws;
+use super::refused::{NO_WAY_OUT, Refused};
 use super::sent::{Over, Sent};
 use super::{Answer, Entry, Fetched, Kind, Outcome, Plan, Prefetched, failure, shape};
 use crate::task::lock;
@@ -45,15 +46,17 @@ pub async fn prefetch(plan: &Plan, sent: &Arc<Sent>) -> Prefetched {
     for request in first {
         start(request, &mut requests);
     }
-    let mut outcomes = BTreeMap::new();
+    let (mut outcomes, mut is_broken) = (BTreeMap::new(), false);
     while let Ok(Some(answered)) = timeout_at(until, requests.join_next()).await {
-        // A task that panicked has no outcome, which is told below as an entry without an answer.
+        // A task that panicked has no outcome. Nobody says which one it was, and so which entries are without.
+        is_broken |= answered.is_err();
         let Done { given, instead } = answered.unwrap_or_default();
         outcomes.extend(given);
         for request in instead {
             start(request, &mut requests);
         }
     }
+    let none = if is_broken { broken() } else { late(plan) };
     // What is still on its way is dropped, with its connection: nothing may be in flight when the environment is frozen.
     requests.shutdown().await;
     let refused = take(&mut *lock(&asker.refused));
@@ -61,7 +64,8 @@ pub async fn prefetch(plan: &Plan, sent: &Arc<Sent>) -> Prefetched {
     let outcome_of = |entry: &Entry| {
         let outcome = outcomes.remove(&entry.name);
         // What the service said last tells more than that time is over.
-        let outcome = outcome.or_else(|| refused.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(late(plan)));
+        let outcome =
+            outcome.or_else(|| refused.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(none.clone()));
         (entry.clone(), outcome.and_then(|secrets| shape::beside(entry, secrets, &names)))
     };
     let outcomes = plan.entries.iter().map(outcome_of).collect();
@@ -71,6 +75,13 @@ pub async fn prefetch(plan: &Plan, sent: &Arc<Sent>) -> Prefetched {
 fn late(plan: &Plan) -> Failure {
     let seconds = plan.deadline.as_secs_f64();
     failure("DeadlineExceeded", format!("No answer within the deadline of {seconds} s. {NO_WAY_OUT}"))
+}
+
+fn broken() -> Failure {
+    failure(
+        "InternalError",
+        "The fetch failed in a way it should not. Please report it, with the lines of the log before.",
+    )
 }
 
 /// One thing to ask a service for, and the entries that it answers.
@@ -221,7 +232,7 @@ async fn parameters(entries: &[Entry], asker: &Asker) -> Done {
     match asker.ask(entries, || asker.aws.parameters(entries)).await {
         Ok(found) => Done::given(entries.iter().map(|entry| (entry.name.clone(), parameter(entry, &found))).collect()),
         // One that is denied or malformed refuses all ten: ask for each alone, so that it stands for itself.
-        Err(refused) if !refused.retryable && entries.len() > 1 => {
+        Err(refused) if !refused.is_retryable() && entries.len() > 1 => {
             Done::instead(entries.iter().map(|entry| Request::Parameters(vec![entry.clone()])).collect())
         }
         Err(refused) => Done::refused(entries, &refused),
@@ -237,11 +248,17 @@ fn parameter(entry: &Entry, found: &BTreeMap<String, Answer>) -> Outcome {
 }
 
 async fn path(entry: &Entry, asker: &Asker) -> Outcome {
-    let (mut found, mut token) = (Vec::new(), None);
+    let (mut found, mut token) = (BTreeMap::new(), None);
     loop {
         let page = asker.ask(std::slice::from_ref(entry), || asker.aws.parameters_below(entry, token.clone())).await;
         let (more, next) = page.map_err(|refused| refused.to_failure())?;
-        found.extend(more);
+        for (name, answer) in more {
+            match found.get(&name) {
+                None => drop(found.insert(name, answer)),
+                Some(known) if known.is(&answer) => {}
+                Some(_) => return Err(super::aws::two_values(entry).to_failure()),
+            }
+        }
         if next.is_none() {
             return shape::parameters(entry, found);
         }
@@ -271,7 +288,7 @@ impl Asker {
         let mut pause = FIRST_PAUSE;
         loop {
             let refused = match call().await {
-                Err(refused) if refused.retryable && Instant::now() + pause < self.until => refused,
+                Err(refused) if refused.is_retryable() && Instant::now() + pause < self.until => refused,
                 other => return other,
             };
             self.note(entries, Some(&refused), &format!("asking again in {} ms", pause.as_millis()));
@@ -284,7 +301,7 @@ impl Asker {
 
     /// The request for what a batch did not give; it waits like any other where asking again may help.
     fn alone(&self, entries: &[Entry], refused: Option<&Refused>) -> Request {
-        if refused.is_some_and(|refused| refused.retryable) {
+        if refused.is_some_and(Refused::is_retryable) {
             let pause = FIRST_PAUSE + FIRST_PAUSE.mul_f64(2.0 * fastrand::f64());
             self.note(entries, refused, &format!("asking for it alone in {} ms", pause.as_millis()));
             return Request::Later(entries.to_vec(), pause);

@@ -4,77 +4,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::error::Error as StdError;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use aws_config::ecs::EcsCredentialsProvider;
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
-use aws_config::meta::credentials::CredentialsProviderChain;
 use aws_config::meta::region::ProvideRegion;
-
-use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::profile::ProfileFileRegionProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_credential_types::Credentials;
-use aws_credential_types::provider::error::CredentialsError;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_ssm::types::Parameter;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::Blob;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use hyper::StatusCode;
 use tokio::sync::OnceCell;
 
+use super::refused::{Asked, BATCH, Refused, no_answer, refused, said};
 use super::sent::{Count, Sent};
-use super::{Answer, Entry, Source, failure, roots};
+use super::{Answer, Entry, Source, credentials, identity, roots};
 use crate::task::lock;
-use keystart_core::Failure;
 use keystart_core::SecretBytes;
 use keystart_core::time;
 
-pub(super) const NO_WAY_OUT: &str =
-    "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint.";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// What Secrets Manager, Parameter Store and STS name when asking again can help.
-const RETRYABLE: [&str; 10] = [
-    "InternalFailure",
-    "InternalServerError",
-    "InternalServiceError",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestTimeout",
-    "ServiceUnavailable",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
-];
-/// How hyper tells of an answer that broke off.
-const BODY_LOST: &str = "error reading a body from connection";
-const DENIED: [&str; 2] = ["AccessDenied", "AccessDeniedException"];
-/// Such an action is allowed for everything or for nothing.
-const BATCH: &str = "secretsmanager:BatchGetSecretValue on *";
-const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
-
-/// A call that gave no value: the service's code and message, with the cure where we know one.
-#[derive(Debug)]
-pub(super) struct Refused {
-    pub code: String,
-    pub message: String,
-    pub retryable: bool,
-}
-
-type Asked<T> = Result<T, Refused>;
 
 /// What `BatchGetSecretValue` said, by id, and the token of the next page.
 #[derive(Default)]
@@ -82,21 +39,6 @@ pub(super) struct Page {
     pub found: Vec<(String, Answer)>,
     pub refused: Vec<(String, Refused)>,
     pub next: Option<String>,
-}
-
-impl Refused {
-    pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), retryable: false }
-    }
-
-    fn again(mut self) -> Self {
-        self.retryable = true;
-        self
-    }
-
-    pub fn to_failure(&self) -> Failure {
-        failure(&self.code, self.message.clone())
-    }
 }
 
 /// The clients of one start. They share connections; each role is assumed once.
@@ -137,9 +79,19 @@ impl Aws {
             .set_version_id(entry.version_id.clone());
         let action = get_secret_value(&entry.id);
         let answer = call.send().await.map_err(|error| refused(&action, &error))?;
+        let (Some(arn), Some(name)) = (answer.arn, answer.name) else {
+            return Err(no_answer(&action));
+        };
         let value = value(answer.secret_string, answer.secret_binary);
-        secret_answer(&entry.id, &region, value, answer.version_id, answer.version_stages)
-            .ok_or_else(|| no_answer(&action))
+        let answer = secret_answer(&entry.id, &region, value, answer.version_id, answer.version_stages);
+        let answer = answer.ok_or_else(|| no_answer(&action))?;
+        if !identity::is_secret(&entry.id, &region, &arn, &name) {
+            return Err(another(&action, "secret"));
+        }
+        if !identity::is_version(entry, &answer.source.version_id, &answer.source.version_stages) {
+            return Err(another(&action, "version"));
+        }
+        Ok(answer)
     }
 
     /// Asks `BatchGetSecretValue` once for entries of a region, role and account: one page of answers.
@@ -157,13 +109,17 @@ impl Aws {
             let (Some(arn), Some(name)) = (secret.arn, secret.name) else {
                 return Err(no_answer(BATCH));
             };
-            let mut asked = ids.iter().filter(|id| is_id_of(id, &arn, &name)).peekable();
+            let mut asked = ids.iter().filter(|id| identity::is_secret(id, &region, &arn, &name)).peekable();
             if asked.peek().is_none() {
                 return Err(confused("gave a secret that was not asked for"));
             }
             let value = value(secret.secret_string, secret.secret_binary);
             let answer = secret_answer("", &region, value, secret.version_id, secret.version_stages);
             let answer = answer.ok_or_else(|| no_answer(BATCH))?;
+            // A batch asks for no stage and no version, and so for the current one.
+            if !identity::is_version(&entries[0], &answer.source.version_id, &answer.source.version_stages) {
+                return Err(confused("gave a version that was not asked for"));
+            }
             for id in asked {
                 let mut answer = answer.copy();
                 (*id).clone_into(&mut answer.source.id);
@@ -172,7 +128,7 @@ impl Aws {
         }
         for error in answer.errors.unwrap_or_default() {
             let secret = error.secret_id.unwrap_or_default();
-            for id in ids.iter().filter(|id| is_id_of(id, &secret, &secret)) {
+            for id in ids.iter().filter(|id| identity::is_secret_id(id, &secret)) {
                 let action = get_secret_value(id);
                 let refused = said(&action, error.error_code.as_deref(), error.message.as_deref(), 200);
                 page.refused.push(((*id).to_owned(), refused));
@@ -197,8 +153,18 @@ impl Aws {
         parameters.sort_by_key(|parameter| parameter.version);
         let mut found = BTreeMap::new();
         for parameter in parameters {
-            for id in asked(&parameter).into_iter().filter(|id| ids.contains(&id.as_str())) {
+            let name = parameter.name.as_deref().ok_or_else(|| no_answer(&action))?;
+            let asked: Vec<String> = asked(&parameter).into_iter().filter(|id| ids.contains(&id.as_str())).collect();
+            if asked.is_empty() || !is_sound(&parameter, name, &region) {
+                return Err(another(&action, "parameter"));
+            }
+            for id in asked {
                 let answer = parameter_answer(&id, &region, &parameter).ok_or_else(|| no_answer(&action))?;
+                let is_twice =
+                    |other: &Answer| other.source.version_id == answer.source.version_id && !other.is(&answer);
+                if found.get(&id).is_some_and(is_twice) {
+                    return Err(another(&action, "value"));
+                }
                 found.insert(id, answer);
             }
         }
@@ -212,12 +178,15 @@ impl Aws {
         token: Option<String>,
     ) -> Asked<(Vec<(String, Answer)>, Option<String>)> {
         let (client, region) = self.parameter_store(entry).await?;
-        let action = format!("ssm:GetParametersByPath on {}, and kms:Decrypt on the key of a SecureString", entry.id);
+        let action = get_parameters_by_path(entry);
         let call = client.get_parameters_by_path().path(&entry.id).recursive(true).with_decryption(true);
         let answer = call.set_next_token(token).send().await.map_err(|error| refused(&action, &error))?;
         let mut found = Vec::new();
         for parameter in answer.parameters.unwrap_or_default() {
             let name = parameter.name.clone().ok_or_else(|| no_answer(&action))?;
+            if !identity::is_below(&entry.id, &name) || !is_sound(&parameter, &name, &region) {
+                return Err(another(&action, "parameter"));
+            }
             let answer = parameter_answer(&name, &region, &parameter).ok_or_else(|| no_answer(&action))?;
             found.push((name, answer));
         }
@@ -278,7 +247,7 @@ impl Aws {
             None => ProfileFileRegionProvider::builder().configure(&provider_config).build().region().await,
         };
         let provider_config = provider_config.with_region(region.clone());
-        let credentials = credentials(&provider_config).await?;
+        let credentials = credentials::load(&provider_config).await?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT.min(self.deadline))
             .read_timeout(self.deadline)
@@ -299,14 +268,7 @@ impl Aws {
         let call = aws_sdk_sts::Client::new(&own).assume_role().role_arn(role).role_session_name("keystart");
         let action = format!("sts:AssumeRole on {role}");
         let answer = call.send().await.map_err(|error| refused(&action, &error))?;
-        let given = answer.credentials.ok_or_else(|| no_answer(&action))?;
-        let credentials = Credentials::new(
-            given.access_key_id,
-            given.secret_access_key,
-            Some(given.session_token),
-            None,
-            "AssumeRole",
-        );
+        let credentials = credentials::of_role(role, answer.credentials)?;
         Ok(own.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }
 }
@@ -327,42 +289,21 @@ fn http_client() -> Asked<SharedHttpClient> {
     }))
 }
 
-/// The credentials of this start: from the environment, a profile, a web identity or a container, and never from the
-/// instance metadata service, which Lambda does not have.
-async fn credentials(config: &ProviderConfig) -> Asked<Credentials> {
-    let given = match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
-        // The others are made only now: each brings a client of STS along, and Lambda gives variables.
-        Err(CredentialsError::CredentialsNotLoaded(_)) => elsewhere(config).provide_credentials().await,
-        given => given,
-    };
-    let given = given.map_err(|error| match error {
-        CredentialsError::CredentialsNotLoaded(_) => Refused::new(
-            "NoCredentials",
-            "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, \
-             or set AWS_PROFILE.",
-        ),
-        CredentialsError::ProviderTimedOut(_) => Refused::new("CredentialsUnavailable", sentences(&error)).again(),
-        other => Refused::new("CredentialsUnavailable", sentences(&other)),
-    })?;
-    if given.expiry().is_some_and(|end| end <= SystemTime::now()) {
-        let reason = "The credentials have expired. Log in again, or get new credentials.";
-        return Err(Refused::new("ExpiredTokenException", reason));
-    }
-    Ok(given)
-}
-
-fn elsewhere(config: &ProviderConfig) -> CredentialsProviderChain {
-    CredentialsProviderChain::first_try("Profile", ProfileFileCredentialsProvider::builder().configure(config).build())
-        .or_else("WebIdentityToken", WebIdentityTokenCredentialsProvider::builder().configure(config).build())
-        .or_else("Container", EcsCredentialsProvider::builder().configure(config).build())
-}
-
 fn set(variable: &str) -> Option<String> {
     env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
 fn get_secret_value(id: &str) -> String {
     format!("secretsmanager:GetSecretValue on {id}")
+}
+
+fn get_parameters_by_path(entry: &Entry) -> String {
+    format!("ssm:GetParametersByPath on {}, and kms:Decrypt on the key of a SecureString", entry.id)
+}
+
+/// Refuses pages that hold one parameter with two values.
+pub(super) fn two_values(entry: &Entry) -> Refused {
+    another(&get_parameters_by_path(entry), "value")
 }
 
 fn value(text: Option<String>, binary: Option<Blob>) -> Option<(SecretBytes, &'static str)> {
@@ -389,13 +330,10 @@ fn secret_answer(
     Some(Answer { value, encoding, source, fetched_at: time::now() })
 }
 
-/// Whether an id asks for this secret: by name, by ARN, or by ARN without the six characters at its end.
-fn is_id_of(id: &str, arn: &str, name: &str) -> bool {
-    let is_suffix = |rest: &str| {
-        let suffix = rest.strip_prefix('-').unwrap_or_default();
-        suffix.len() == 6 && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    };
-    id == arn || id == name || (id.starts_with("arn:") && arn.strip_prefix(id).is_some_and(is_suffix))
+/// Refuses an answer about something else than what was asked for, which may be another secret's value.
+fn another(action: &str, what: &str) -> Refused {
+    let reason = format!("The endpoint answered {action} with another {what}. Check AWS_ENDPOINT_URL.");
+    Refused::new("InvalidAnswer", reason)
 }
 
 /// An answer to a batch from which nobody can tell whose secret is whose.
@@ -421,6 +359,11 @@ fn parameter_answer(id: &str, region: &str, parameter: &Parameter) -> Option<Ans
     Some(Answer { value, encoding: "utf-8", source, fetched_at: time::now() })
 }
 
+fn is_sound(parameter: &Parameter, name: &str, region: &str) -> bool {
+    identity::is_parameter(region, name, parameter.arn.as_deref())
+        && identity::is_selected(parameter.selector.as_deref(), parameter.version)
+}
+
 /// The ids that ask for this parameter; an emulator does not say which version was asked for.
 fn asked(parameter: &Parameter) -> Vec<String> {
     let selectors = match &parameter.selector {
@@ -429,106 +372,4 @@ fn asked(parameter: &Parameter) -> Vec<String> {
     };
     let names = [&parameter.name, &parameter.arn].into_iter().flatten();
     names.flat_map(|name| selectors.iter().map(move |selector| format!("{name}{selector}"))).collect()
-}
-
-/// Turns a failure into words: what was refused, and what would help.
-fn refused<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Refused
-where
-    E: ProvideErrorMetadata + StdError + 'static,
-{
-    match error {
-        SdkError::ServiceError(context) => {
-            let meta = context.err().meta();
-            said(action, meta.code(), meta.message(), context.raw().status().as_u16())
-        }
-        SdkError::TimeoutError(_) => Refused::new("ConnectionFailed", "The endpoint did not answer in time.").again(),
-        SdkError::DispatchFailure(failure) => {
-            failure.as_connector_error().map_or_else(|| no_answer(action), |error| lost(error, error.is_timeout()))
-        }
-        // Its own text may hold what was answered, and so perhaps a secret.
-        SdkError::ResponseError(_) if causes(error).iter().any(|text| text == BODY_LOST) => closed(),
-        SdkError::ResponseError(_) => no_answer(action),
-        other => Refused::new("InvalidRequest", sentences(other)),
-    }
-}
-
-/// What a service, or something before it, said instead of an answer.
-fn said(action: &str, code: Option<&str>, message: Option<&str>, status: u16) -> Refused {
-    let Some(code) = code.filter(|code| !code.is_empty()) else {
-        if status < 300 {
-            return no_answer(action);
-        }
-        // No service of AWS: a proxy, a firewall, a load balancer.
-        let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-        let refused = Refused::new(&status.to_string(), sentence(reason.unwrap_or("The service gave no reason")));
-        return if status >= 500 { refused.again() } else { refused };
-    };
-    let message = message.filter(|text| !text.is_empty());
-    let mut message = sentence(message.unwrap_or("The service gave no reason"));
-    if DENIED.contains(&code) {
-        let other =
-            if action == BATCH { "the policy of a VPC endpoint" } else { "the resource policy and the KMS key" };
-        message = format!("{message} Allow {action}; {other} can deny it too.");
-    } else if EXPIRED.contains(&code) {
-        message += " Log in again, or get new credentials.";
-    }
-    Refused { code: code.to_owned(), message, retryable: RETRYABLE.contains(&code) || status >= 500 }
-}
-
-/// Says how a connection failed: before it stood, by what was seen on it, or after it.
-fn lost(error: &(dyn StdError + 'static), timed_out: bool) -> Refused {
-    let texts = causes(error);
-    let cause = texts.last().map(String::as_str).unwrap_or_default();
-    if let Some(reason) = cause.strip_prefix("invalid peer certificate: ") {
-        let reason = reason.split(": verification time").next().unwrap_or(reason);
-        // What is not trusted now is not trusted a moment later.
-        let reason = format!("The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL.");
-        return Refused::new("ConnectionFailed", reason);
-    }
-    if !timed_out && !texts.iter().any(|text| text.contains("(Connect)")) {
-        return closed();
-    }
-    let reason = if timed_out { "timed out" } else { system(cause) };
-    Refused::new("ConnectionFailed", format!("The endpoint cannot be reached: {reason}. {NO_WAY_OUT}")).again()
-}
-
-fn closed() -> Refused {
-    let reason = "The endpoint closed the connection before its whole answer was there.";
-    Refused::new("ConnectionFailed", reason).again()
-}
-
-/// The system's own words for an error, without Rust's additions.
-fn system(cause: &str) -> &str {
-    let cause = cause.strip_prefix("failed to lookup address information: ").unwrap_or(cause);
-    cause.split_once(" (os error ").map_or(cause, |(words, _)| words)
-}
-
-fn no_answer(action: &str) -> Refused {
-    Refused::new(
-        "InvalidAnswer",
-        format!("The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL."),
-    )
-}
-
-/// An error's text with those of its causes.
-fn sentences(error: &(dyn StdError + 'static)) -> String {
-    sentence(&causes(error).join(": "))
-}
-
-fn causes(error: &(dyn StdError + 'static)) -> Vec<String> {
-    let mut texts = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !texts.contains(&text) {
-            texts.push(text);
-        }
-        cause = error.source();
-    }
-    texts
-}
-
-fn sentence(text: &str) -> String {
-    let text = text.trim_end();
-    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }

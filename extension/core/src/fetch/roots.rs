@@ -10,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use webpki::anchor_from_trusted_cert;
 
-use super::aws::Refused;
+use super::refused::Refused;
 
 /// Loads the authorities. Those that come along serve an image that has none, and no file is read for them.
 pub(super) fn context() -> Result<TlsContext, Refused> {
@@ -18,19 +18,18 @@ pub(super) fn context() -> Result<TlsContext, Refused> {
         None => bundled(),
         Some(path) => {
             let wrong = |what: &str| {
-                let path = path.display();
-                Refused::new("InvalidCaBundle", format!("AWS_CA_BUNDLE names {path}, {what}. Correct or unset it."))
+                Refused::new("InvalidCaBundle", format!("AWS_CA_BUNDLE names a file {what}. Correct or unset it."))
             };
-            let pem = fs::read(&path).map_err(|error| wrong(&format!("which cannot be read: {}", error.kind())))?;
+            let pem = fs::read(&path).map_err(|error| wrong(&format!("that cannot be read: {}", error.kind())))?;
             // The client panics at what it cannot parse.
             if !is_sound(&pem) {
-                return Err(wrong("which holds no certificate, or a broken one"));
+                return Err(wrong("that holds no certificate, or a broken one"));
             }
             pem
         }
     };
     let context = TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
-    context.map_err(|error| Refused::new("InvalidCaBundle", format!("TLS cannot be set up: {error}.")))
+    context.map_err(|_| Refused::new("InvalidCaBundle", "TLS cannot be set up with these authorities."))
 }
 
 fn is_sound(pem: &[u8]) -> bool {

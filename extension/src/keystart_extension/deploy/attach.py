@@ -18,7 +18,7 @@ from botocore.exceptions import WaiterError
 from ..compile import DoesNotFit, inline
 from ..configuration import ConfigurationError, load_file
 from ..configuration.inline import VARIABLE
-from ..sources.boto3.aws import Refused, ask
+from ..sources.boto3.refused import Refused, ask
 from . import CannotDeploy
 from .change import WRAPPER, WRAPPER_PATH, Change, Layer, Setting, attached, detached
 from .client import lambda_client, words

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from ..sources.boto3.aws import Refused, ask
+from ..sources.boto3.refused import Refused, ask
 from . import CannotDeploy
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .. import __version__
-from ..sources.boto3.aws import Refused, ask
+from ..sources.boto3.refused import Refused, ask
 from . import CannotDeploy
 from .client import lambda_client, words
 

@@ -11,12 +11,22 @@ from ...secret import Secret
 from ...store import Draft
 from .aws import Aws
 from .prefetch import prefetch
+from .refused import Refused
 
 
-def fetch(plan: Plan, log: Log, profile: str | None = None) -> Fetched:
-    """Gives what became of each entry, at the latest when the plan's deadline is over."""
+def fetch(plan: Plan, log: Log, profile: str | None = None, *, patient: bool = False) -> Fetched:
+    """Returns what became of each entry, at the latest when the plan's deadline is over.
+
+    With `patient` the deadline begins when there are credentials: a person may have to type a code for them.
+    """
     with closing(Aws(plan.region, plan.deadline, profile)) as aws:
-        outcomes = prefetch(plan, aws, log)
+        try:
+            if patient:
+                aws.log_in()
+            outcomes = prefetch(plan, aws, log)
+        except Refused as refused:
+            why = Unavailable(refused.code, refused.message)
+            outcomes = {entry.name: why for entry in plan.entries}
     secrets: list[Secret] = []
     failures: list[tuple[Entry, Unavailable]] = []
     for entry in plan.entries:

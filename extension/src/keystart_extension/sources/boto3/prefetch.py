@@ -19,7 +19,8 @@ from ...fetched import Unavailable
 from ...log import Log
 from ...plan import Entry, Plan
 from ...secret import Answer, Secret
-from .aws import NO_WAY_OUT, Aws, Refused, confused
+from .aws import Aws, below, confused
+from .refused import NO_WAY_OUT, Refused, another
 from .shape import check_beside, shape_parameters, shape_secret
 
 Outcome = tuple[Secret, ...] | Unavailable
@@ -265,11 +266,15 @@ def _parameter_outcome(entry: Entry, answer: Answer | None) -> Outcome:
 
 def _path_request(entry: Entry) -> Request:
     def run(asker: Asker) -> Done:
-        found, token = asker.ask([entry], partial(_page, entry=entry, token=None))
-        while token is not None:
-            more, token = asker.ask([entry], partial(_page, entry=entry, token=token))
-            found += more
-        return Done({entry.name: _shaped(shape_parameters, entry, found)})
+        found: dict[str, Answer] = {}
+        token: str | None = None
+        while True:
+            page, token = asker.ask([entry], partial(_page, entry=entry, token=token))
+            for name, answer in page:
+                if not _is_same(found.setdefault(name, answer), answer):
+                    raise another(below(entry.id), "value")
+            if token is None:
+                return Done({entry.name: _shaped(shape_parameters, entry, found.items())})
 
     return Request((entry,), run)
 

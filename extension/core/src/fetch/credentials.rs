@@ -1,0 +1,248 @@
+//! The credentials of a start: from the environment, a profile, a web identity or a container, and never from the
+//! instance metadata service, which Lambda does not have.
+//!
+//! Each source is asked by itself, so that a failure names the variable or the file to look at and repeats nothing of it.
+
+use std::env;
+use std::os::unix::ffi::OsStrExt;
+use std::time::SystemTime;
+
+use aws_config::ecs::EcsCredentialsProvider;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::ProvideCredentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_sts::operation::assume_role::AssumeRoleError;
+use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+
+use super::refused::{Asked, Refused, find, no_answer, refused, system, unreached};
+
+const UNAVAILABLE: &str = "CredentialsUnavailable";
+const INVALID: &str = "InvalidCredentials";
+const EXPIRED: &str = "ExpiredTokenException";
+/// Set for AWS's environment provider; it takes the third one in place of the second.
+const VARIABLES: [&str; 4] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+
+/// Where credentials come from when not from the environment.
+#[derive(Clone, Copy)]
+enum Origin {
+    Profile,
+    WebIdentity,
+    Container,
+}
+
+/// Returns the first credentials that a source has.
+pub(super) async fn load(config: &ProviderConfig) -> Asked<Credentials> {
+    match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
+        Err(CredentialsError::CredentialsNotLoaded(_)) => {}
+        found => {
+            for variable in VARIABLES {
+                check_variable(variable, flaw)?;
+            }
+            // Only a variable that is no text is refused, and those are checked.
+            return found.map_err(|_| Refused::new(UNAVAILABLE, "The credentials of the environment cannot be read."));
+        }
+    }
+    for origin in [Origin::Profile, Origin::WebIdentity, Origin::Container] {
+        match origin.load(config).await {
+            Err(CredentialsError::CredentialsNotLoaded(_)) => {}
+            Ok(found) => return origin.checked(found),
+            Err(error) => return Err(origin.refused(&error)),
+        }
+    }
+    Err(Refused::new(
+        "NoCredentials",
+        "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, \
+         or set AWS_PROFILE.",
+    ))
+}
+
+/// Returns the credentials of a role, unless the answer broke off before its end.
+pub(super) fn of_role(role: &str, answer: Option<aws_sdk_sts::types::Credentials>) -> Asked<Credentials> {
+    let action = format!("sts:AssumeRole on {role}");
+    let answer = answer.ok_or_else(|| no_answer(&action))?;
+    let members = [&answer.access_key_id, &answer.secret_access_key, &answer.session_token];
+    let is_whole = members.iter().all(|member| !member.is_empty() && flaw(member.as_bytes()).is_none());
+    // What the SDK takes a missing time for.
+    if !is_whole || answer.expiration.secs() == 0 {
+        return Err(no_answer(&action));
+    }
+    if SystemTime::try_from(answer.expiration).is_ok_and(|end| end <= SystemTime::now()) {
+        let reason = format!("{action} gave credentials that have expired already. Check the clock.");
+        return Err(Refused::new(EXPIRED, reason));
+    }
+    let token = Some(answer.session_token);
+    Ok(Credentials::new(answer.access_key_id, answer.secret_access_key, token, None, "AssumeRole"))
+}
+
+impl Origin {
+    /// Each source is made only when it is asked: it brings a client of its own along.
+    async fn load(self, config: &ProviderConfig) -> Result<Credentials, CredentialsError> {
+        match self {
+            Self::Profile => {
+                ProfileFileCredentialsProvider::builder().configure(config).build().provide_credentials().await
+            }
+            Self::WebIdentity => {
+                WebIdentityTokenCredentialsProvider::builder().configure(config).build().provide_credentials().await
+            }
+            Self::Container => EcsCredentialsProvider::builder().configure(config).build().provide_credentials().await,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Profile => "the AWS profile",
+            Self::WebIdentity => "the web identity",
+            Self::Container => "the container's endpoint",
+        }
+    }
+
+    fn checked(self, found: Credentials) -> Asked<Credentials> {
+        let members = [
+            ("access key id", Some(found.access_key_id())),
+            ("secret access key", Some(found.secret_access_key())),
+            ("session token", found.session_token()),
+        ];
+        let from = self.words();
+        for (member, value) in members {
+            let Some(value) = value else { continue };
+            if value.is_empty() {
+                let reason = format!("The credentials from {from} have no {member}. Correct them there.");
+                return Err(Refused::new(INVALID, reason));
+            }
+            if let Some(flaw) = flaw(value.as_bytes()) {
+                let reason = format!("The {member} from {from} holds {flaw}, which none has. Correct it there.");
+                return Err(Refused::new(INVALID, reason));
+            }
+        }
+        if found.expiry().is_some_and(|end| end <= SystemTime::now()) {
+            let reason = "The credentials have expired. Log in again, or get new credentials.";
+            return Err(Refused::new(EXPIRED, reason));
+        }
+        Ok(found)
+    }
+
+    fn refused(self, error: &CredentialsError) -> Refused {
+        if let Some(error) = find::<SdkError<AssumeRoleError, HttpResponse>>(error) {
+            return refused("sts:AssumeRole on the role of the AWS profile", error);
+        }
+        if let Some(error) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error) {
+            return refused("sts:AssumeRoleWithWebIdentity on the role of the web identity", error);
+        }
+        if let (Self::Container, Err(refused)) = (self, check_variable(TOKEN, header_flaw)) {
+            return refused;
+        }
+        let reason = match self {
+            Self::Profile => profile_reason(error),
+            Self::WebIdentity => web_identity_reason(error),
+            Self::Container => container_reason(error),
+        };
+        let refused = Refused::new(UNAVAILABLE, reason);
+        if matches!(error, CredentialsError::ProviderTimedOut(_)) { refused.again() } else { refused }
+    }
+}
+
+fn profile_reason(error: &CredentialsError) -> String {
+    // The SDK keeps the kind in nothing but the beginning of its text. The rest, which repeats the file, is not shown.
+    let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let text = text.strip_prefix("ProfileFile provider could not be built: ").unwrap_or_default();
+    let reason = if text.starts_with("invalid profile: ") {
+        "A file of AWS profiles cannot be read. Correct what AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name; \
+         without them it is ~/.aws/config and ~/.aws/credentials."
+    } else if text.starts_with("profile formed an infinite loop") {
+        "The `source_profile` of the AWS profile leads back to itself. Correct it."
+    } else if text.starts_with("profile `") && text.contains("` was not defined") {
+        "The AWS profile, or one that its `source_profile` names, does not exist. Correct AWS_PROFILE or the profile."
+    } else if text.starts_with("missing credential source") || text.starts_with("invalid credential source") {
+        "The AWS profile names no source of credentials, or a wrong one. Correct it."
+    } else if text.starts_with("profile referenced") {
+        "The `credential_source` of the AWS profile is none that AWS's SDK knows. Correct it."
+    } else if let Some(feature) = text.strip_prefix("This behavior requires following cargo feature(s) enabled: ") {
+        let from = match feature {
+            feature if feature.starts_with("credentials-process") => "a process",
+            feature if feature.starts_with("sso") => "IAM Identity Center",
+            _ => "a login",
+        };
+        return without(from);
+    } else if text.starts_with("sso-session") || text.contains("SSO config") || text.starts_with("selected profile") {
+        return without("IAM Identity Center");
+    } else {
+        "The AWS profile cannot be used, for a reason that is not described. Correct it, or set AWS_ACCESS_KEY_ID, \
+         AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN."
+    };
+    reason.to_owned()
+}
+
+fn without(from: &str) -> String {
+    format!(
+        "The AWS profile takes its credentials from {from}, which this source does not do. Set the variables that `aws \
+         configure export-credentials --format env` prints, or KEYSTART_SOURCE=boto3."
+    )
+}
+
+fn web_identity_reason(error: &CredentialsError) -> String {
+    const FILE: &str = "The file that AWS_WEB_IDENTITY_TOKEN_FILE names";
+    match (error, system(error)) {
+        (_, Some(words)) => format!("{FILE} cannot be read: {words}."),
+        (CredentialsError::InvalidConfiguration(_), _) => {
+            "AWS_WEB_IDENTITY_TOKEN_FILE is set without AWS_ROLE_ARN. Set both, or none.".to_owned()
+        }
+        (CredentialsError::Unhandled(_), _) => format!("{FILE} holds no token, or STS's answer no credentials."),
+        _ => "The web identity gave no credentials, for a reason that is not described.".to_owned(),
+    }
+}
+
+fn container_reason(error: &CredentialsError) -> String {
+    match error {
+        CredentialsError::InvalidConfiguration(_) if env::var_os("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").is_some() => {
+            "The file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names holds what no header can hold, such as a line \
+             break, or AWS_CONTAINER_CREDENTIALS_FULL_URI is no address that credentials may be asked of."
+        }
+        CredentialsError::InvalidConfiguration(_) => {
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is no address that credentials \
+             may be asked of."
+        }
+        _ if find::<ConnectorError>(error).is_some() => {
+            return format!("The container's endpoint cannot be reached: {}.", unreached(error));
+        }
+        _ if system(error).is_some() => {
+            let words = system(error).unwrap_or_default();
+            return format!("The file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names cannot be read: {words}.");
+        }
+        CredentialsError::ProviderTimedOut(_) => "The container's endpoint did not answer in time.",
+        _ => "The container's endpoint gave no credentials.",
+    }
+    .to_owned()
+}
+
+/// Refuses a variable with a character that none of its kind has. Its value is not repeated.
+fn check_variable(variable: &str, flaw: impl Fn(&[u8]) -> Option<&'static str>) -> Asked<()> {
+    let Some(value) = env::var_os(variable) else { return Ok(()) };
+    match flaw(value.as_bytes()) {
+        Some(flaw) if !value.as_bytes().trim_ascii().is_empty() => {
+            let reason = format!("{variable} holds {flaw}, which no credential has. Set it again without it.");
+            Err(Refused::new(INVALID, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says what a key or a token holds that none has.
+fn flaw(value: &[u8]) -> Option<&'static str> {
+    header_flaw(value).or_else(|| value.iter().any(|byte| matches!(byte, b' ' | b'\t')).then_some("a space"))
+}
+
+/// Says what a value holds that no header can hold.
+fn header_flaw(value: &[u8]) -> Option<&'static str> {
+    if value.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+        return Some("a line break");
+    }
+    let is_wrong = |byte: &u8| !matches!(byte, b'\t' | b' '..=b'~');
+    value.iter().any(is_wrong).then_some("a character that is not printable ASCII")
+}

@@ -1,0 +1,291 @@
+"""The words for what went wrong, from closed sets: the texts of libraries may hold what was sent or answered.
+
+A message is repeated only where a service of AWS gave it in the form of its errors: its first line, up to a length.
+"""
+
+from __future__ import annotations
+
+import http
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConfigParseError,
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    HTTPClientError,
+    InvalidConfigError,
+    LoginError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    SSLError,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.exceptions import (
+    ConnectionError as NoConnectionError,
+)
+from botocore.parsers import ResponseParserError
+
+Result = TypeVar("Result")
+
+NO_WAY_OUT = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
+BATCH = "secretsmanager:BatchGetSecretValue on *"  # allowed for everything or for nothing
+SESSION = "a session"  # what is asked for where credentials are made ready
+# What Secrets Manager, Parameter Store and STS name when asking again can help.
+_RETRYABLE = frozenset(
+    {
+        "InternalFailure",
+        "InternalServerError",
+        "InternalServiceError",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
+_CODE = re.compile("[A-Za-z][A-Za-z0-9._-]{0,127}")
+_LONGEST_MESSAGE = 1_024  # bytes of a service's message that are repeated at most
+_NO_REASON = "The service gave no reason"
+# X509_V_ERR_… of OpenSSL.
+_DISTRUST = {
+    9: "its certificate is not valid yet",
+    10: "its certificate has expired",
+    62: "its certificate is for another name",
+    64: "its certificate is for another name",
+    **dict.fromkeys((2, 18, 19, 20, 21), "its certificate is from an authority that is not known"),
+    23: "its certificate is revoked",
+}
+_LOG_IN = "Log in again, or get new credentials."
+# Where credentials come from, by the name of botocore's provider.
+_ORIGINS = {
+    "container-role": "the container's endpoint",
+    "assume-role-with-web-identity": "the web identity",
+    "custom-process": "the process that the AWS profile names",
+}
+
+
+class Refused(Exception):
+    """A call without a value: the service's code and message, with the cure where we know one."""
+
+    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retryable = retryable
+
+
+def ask(action: str, call: Callable[[], Result]) -> Result:
+    """Calls once and turns every failure into words: what was refused, and what would help."""
+    try:
+        return call()
+    except Refused:
+        raise
+    except Exception as error:
+        refused = _refused(action, error)
+    # Outside of the handler, so that no traceback shows the error with its text.
+    raise refused
+
+
+def said(action: str, code: str | None, message: str | None, status: int) -> Refused:
+    """Turns the error of a service, or of something before it, into words."""
+    # botocore puts the status in the place of a code that is missing, and the whole page into the message.
+    if not code or not _CODE.fullmatch(code):
+        if status < 300:
+            return no_answer(action)
+        known = {status.value: status.phrase for status in http.HTTPStatus}
+        return Refused(
+            str(status),
+            _sentence(known.get(status, _NO_REASON)),
+            retryable=status >= 500 or status == 429,
+        )
+    message = _service_message(message or "")
+    if code in _DENIED:
+        other = "the policy of a VPC endpoint" if action == BATCH else "the resource policy and the KMS key"
+        message += f" Allow {action}; {other} can deny it too."
+    elif code in _EXPIRED:
+        message += f" {_LOG_IN}"
+    return Refused(code, message, retryable=code in _RETRYABLE or status >= 500 or status == 429)
+
+
+def no_answer(action: str) -> Refused:
+    return Refused(
+        "InvalidAnswer", f"The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL."
+    )
+
+
+def another(action: str, what: str) -> Refused:
+    """Refuses an answer about something else than what was asked for, which may be another secret's value."""
+    return Refused(
+        "InvalidAnswer", f"The endpoint answered {action} with another {what}. Check AWS_ENDPOINT_URL."
+    )
+
+
+def origin(provider: object) -> str:
+    """Returns our words for a source of credentials of botocore."""
+    return _ORIGINS.get(str(provider), "the AWS profile")
+
+
+def _refused(action: str, error: Exception) -> Refused:
+    match error:
+        case ClientError():
+            details = error.response.get("Error", {})
+            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            return said(action, details.get("Code"), details.get("Message"), status)
+        case NoCredentialsError() | PartialCredentialsError():
+            return Refused(
+                "NoCredentials",
+                "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log "
+                "in, or set AWS_PROFILE.",
+            )
+        case NoRegionError():
+            return Refused("NoRegion", "No region is known. Set `region:` or AWS_REGION.")
+        case CredentialRetrievalError():
+            where = origin(error.kwargs.get("provider"))
+            return Refused("CredentialsUnavailable", f"{where[0].upper()}{where[1:]} gave no credentials.")
+        case SSLError() if (reason := _distrust(error)) is not None:
+            # What is not trusted now is not trusted a moment later.
+            reason = f"The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."
+            return Refused("ConnectionFailed", reason)
+        case NoConnectionError() | HTTPClientError():
+            return Refused("ConnectionFailed", _lost(error), retryable=True)
+        case ResponseParserError() | KeyError() | TypeError():
+            return no_answer(action)
+        case ProfileNotFound():
+            return Refused(
+                "ProfileNotFound",
+                "The AWS profile, or one that its `source_profile` names, does not exist. Correct AWS_PROFILE or the "
+                "profile.",
+            )
+        case AttributeError() | ValueError() if ":" in action:
+            return no_answer(action)
+        case ConfigParseError() | UnicodeDecodeError():
+            return Refused(
+                "CredentialsUnavailable",
+                "A file of AWS profiles cannot be read. Correct what AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE "
+                "name; without them it is ~/.aws/config and ~/.aws/credentials.",
+            )
+        case InvalidConfigError():
+            return Refused(
+                "CredentialsUnavailable",
+                "The AWS profile names no source of credentials, or a wrong one. Correct it.",
+            )
+        case SSOError() | LoginError() | TokenRetrievalError():
+            return Refused("ExpiredTokenException", f"The login of the AWS profile has ended. {_LOG_IN}")
+        case EOFError():
+            return Refused(
+                "CredentialsUnavailable",
+                "The AWS profile asks for a code of MFA, and there is no terminal to type it at.",
+            )
+        case OSError() if action == SESSION and error.errno:
+            words = os.strerror(error.errno)
+            reason = f"A file that the source of the credentials names cannot be read: {words}."
+            return Refused("CredentialsUnavailable", reason)
+        case _:
+            kind = type(error).__name__
+            return Refused(
+                "RequestFailed",
+                f"The request failed in a way that is not described ({kind}). Check AWS_ENDPOINT_URL, the region and "
+                "the credentials.",
+            )
+
+
+def _lost(error: BotoCoreError) -> str:
+    """Says how a connection failed, in the words of the core."""
+    match error:
+        case ConnectTimeoutError():
+            return f"The endpoint cannot be reached: timed out. {NO_WAY_OUT}"
+        case ReadTimeoutError():
+            return "The endpoint did not answer in time."
+        case ConnectionClosedError():
+            return "The endpoint closed the connection before its whole answer was there."
+        case ProxyConnectionError():
+            reason = "the proxy that HTTPS_PROXY names opened no way to it"
+        case SSLError():
+            reason = "TLS failed"
+        case EndpointConnectionError():
+            reason = _system(error)
+        case _:
+            return "The connection failed in a way that is not described."
+    return f"The endpoint cannot be reached: {reason}. {NO_WAY_OUT}"
+
+
+def _system(error: BaseException) -> str:
+    """Returns the system's own words for the errno in an error."""
+    words = "the connection failed in a way that is not described"
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror):
+            words = _LOOKUPS.get(cause.errno or 0, "its name cannot be looked up")
+        elif isinstance(cause, OSError) and isinstance(cause.errno, int) and cause.errno > 0:
+            words = os.strerror(cause.errno)
+    return words
+
+
+_LOOKUPS = {
+    socket.EAI_NONAME: "Name or service not known",
+    socket.EAI_AGAIN: "Temporary failure in name resolution",
+    socket.EAI_FAIL: "Non-recoverable failure in name resolution",
+    socket.EAI_NODATA: "No address associated with hostname",
+    socket.EAI_SYSTEM: "System error",
+}
+
+
+def _distrust(error: BaseException) -> str | None:
+    """Says what is wrong with a certificate. The names in it are not ours to repeat."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            # urllib3 raises one of its own, without a code, where the name does not fit.
+            return _DISTRUST.get(getattr(cause, "verify_code", 0), "its certificate is not sound")
+        if type(cause).__name__ == "CertificateError":
+            return _DISTRUST[62]
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Lists an error and what it was made of, each once."""
+    waiting, seen = [error], set()
+    while waiting:
+        error = waiting.pop()
+        if id(error) in seen:
+            continue
+        seen.add(id(error))
+        yield error
+        inner = error.kwargs.get("error") if isinstance(error, BotoCoreError) else None
+        known = (inner, getattr(error, "reason", None), error.__cause__, error.__context__, *error.args)
+        waiting += [cause for cause in known if isinstance(cause, BaseException)]
+
+
+def _service_message(message: str) -> str:
+    """Returns what is repeated of a service's message.
+
+    Only the first line: those that follow in SignatureDoesNotMatch hold the request's headers, and so the session
+    token.
+    """
+    lines = (line.strip() for line in re.split("[\n\r\u2028\u2029]", message))
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", next(filter(None, lines), _NO_REASON))
+    data = line.encode("utf-8", "replace")
+    if len(data) <= _LONGEST_MESSAGE:
+        return _sentence(data.decode())
+    return data[:_LONGEST_MESSAGE].decode(errors="ignore") + "…"
+
+
+def _sentence(text: str) -> str:
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?")) else text + "."
