@@ -229,3 +229,12 @@ def test_everything_below_the_root_is_published(prefetch: Prefetch, serve: Serve
     serve(lambda _: parameters(parameter("/app/flag", "1"), parameter("plain", "2")))
     assert prefetch({"all": {"parameters": "/"}}) is None
     assert store.values == {"all/app/flag": b"1", "all/plain": b"2"}
+
+
+def test_names_that_differ_by_the_first_slash_alone_are_refused_also_where_they_are_optional(
+    prefetch: Prefetch, serve: Serve, store: Store
+) -> None:
+    both = parameters(parameter("/flag", "1", ARN=None), parameter("flag", "2", ARN=None))
+    serve(lambda request: both if request.action == "GetParametersByPath" else secret("x"))
+    assert prefetch({"all": {"parameters": "/", "optional": True}, "db": "prod/db"}) is None
+    assert store.unavailable == {"all": ("InvalidName", '"all/flag" is there twice. Rename one of them.')}

@@ -248,14 +248,16 @@ fn parameter(entry: &Entry, found: &BTreeMap<String, Answer>) -> Outcome {
 }
 
 async fn path(entry: &Entry, asker: &Asker) -> Outcome {
-    let (mut found, mut token) = (BTreeMap::new(), None);
+    let (mut found, mut places) = (Vec::<(String, Answer)>::new(), BTreeMap::<String, usize>::new());
+    let mut token: Option<String> = None;
     loop {
         let page = asker.ask(std::slice::from_ref(entry), || asker.aws.parameters_below(entry, token.clone())).await;
         let (more, next) = page.map_err(|refused| refused.to_failure())?;
         for (name, answer) in more {
-            match found.get(&name) {
-                None => drop(found.insert(name, answer)),
-                Some(known) if known.is(&answer) => {}
+            match places.insert(name.clone(), found.len()) {
+                None => found.push((name, answer)),
+                // A page may repeat the end of the one before it.
+                Some(place) if found[place].1.is(&answer) => drop(places.insert(name, place)),
                 Some(_) => return Err(super::aws::two_values(entry).to_failure()),
             }
         }

@@ -77,7 +77,7 @@ pub(super) fn beside(entry: &Entry, secrets: Vec<Fetched>, others: &[&str]) -> O
     Ok(secrets)
 }
 
-/// Refuses all illegal and nested names together; equal ones cannot come out of one object or path. An illegal one is part
+/// Refuses all illegal, equal and nested names together: below the path `/`, `flag` and `/flag` are one name. An illegal one is part
 /// of what was fetched, and may be a secret: it is described, not repeated.
 fn check(entry: &Entry, what: &str, names: &[String]) -> Result<(), Failure> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
@@ -97,7 +97,11 @@ fn check(entry: &Entry, what: &str, names: &[String]) -> Result<(), Failure> {
             first + 1,
         ));
     }
+    let mut seen = BTreeSet::new();
     for name in names.iter().filter(|name| !is_invalid(name)) {
+        if !seen.insert(name) {
+            problems.push(format!("\"{name}\" is there twice. Rename one of them."));
+        }
         let folders = name::folders(name).filter(|folder| known.contains(folder));
         problems.extend(
             folders.map(|folder| format!("\"{folder}\" and \"{name}\": one name cannot be the folder of another.")),

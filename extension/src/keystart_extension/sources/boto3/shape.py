@@ -6,6 +6,7 @@ It knows the names before anything is written, so it refuses every illegal one h
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from math import isinf
 from typing import Any
@@ -93,11 +94,11 @@ def check_beside(entry: Entry, secrets: tuple[Secret, ...], others: Iterable[str
 
 
 def _check(entry: Entry, what: str, names: Collection[str]) -> None:
-    """Refuses all illegal and nested names together; equal ones cannot come out of one object or path.
+    """Refuses all illegal, equal and nested names together: below the path `/`, `flag` and `/flag` are one name.
 
     An illegal one is part of what was fetched, and may be a secret: it is described, not repeated.
     """
-    known = set(names)
+    known = Counter(iter(names))
     problems = []
     if invalid := [(number, name) for number, name in enumerate(names, 1) if not is_name(name)]:
         number, name = invalid[0]
@@ -107,6 +108,11 @@ def _check(entry: Entry, what: str, names: Collection[str]) -> None:
             f"because their names are not valid there. The first is {what} {number}, with a name of "
             f"{len(name) - len(entry.name) - 1} characters. {NAME_RULE} {cure}, or rename it."
         )
+    problems += [
+        f'"{name}" is there twice. Rename one of them.'
+        for name, times in known.items()
+        if times > 1 and is_name(name)
+    ]
     problems += [
         f'"{folder}" and "{name}": one name cannot be the folder of another.'
         for name in names
