@@ -174,6 +174,35 @@ def test_pip_that_fails_shows_its_last_lines(door: Door) -> None:
     assert not (door.folder / ".venv/stamp.python").exists()
 
 
+@pytest.mark.parametrize("kind", ["folder", "link", "file"])
+def test_an_environment_that_the_door_did_not_make_stays(door: Door, tmp_path: Path, kind: str) -> None:
+    door.program("python3.12", "exit 0")
+    theirs, venv = tmp_path / "theirs", door.folder / ".venv"
+    (theirs / "bin").mkdir(parents=True)
+    (theirs / "bin/python").touch()
+    (theirs / "stamp.python").write_text("theirs, however it is called")
+    if kind == "folder":
+        theirs.rename(venv)
+        (venv / "stamp.python").unlink()
+    elif kind == "link":
+        venv.symlink_to(theirs)
+    else:
+        venv.touch()
+    done = door.open("lock")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"dev: {venv} is not an environment that ./dev made. Move it away: ./dev makes its own in that place.\n"
+    )
+    assert "venv --clear" not in door.asked.read_text()
+
+
+def test_an_environment_that_was_left_half_made_is_made_again(door: Door) -> None:
+    door.program("python3.12", '[ "$2" != venv ] || mkdir -p .venv/bin')
+    for _ in range(2):
+        assert door.open("lock").returncode != 0  # there is no pip
+    assert door.asked.read_text().count("venv --clear") == 2
+
+
 def test_apt_that_fails_shows_its_last_lines_and_what_to_do_by_hand(door: Door) -> None:
     door.program("apt-get", 'echo "E: Unable to fetch some archives"; exit 100')
     done = door.open("demo")
