@@ -290,7 +290,7 @@ def write(findings: list[Finding], folder: Path) -> None:
     for finding in findings:
         name = finding.case["id"]
         section = {"section": f"Found by fuzzing: {finding.what[:200]}", "cases": [finding.case]}
-        (folder / f"{name}.json").write_text(json.dumps(section, indent=2, ensure_ascii=False) + "\n")
+        (folder / f"{name}.json").write_text(json.dumps(section, indent=2) + "\n")
         (folder / f"{name}.answers.txt").write_text(
             json.dumps(finding.answers, indent=2, ensure_ascii=False) + "\n"
         )

@@ -16,7 +16,8 @@ ROOTS = [
     "{root}/", "{root}//", "{relative}", "{relative}/", "./{relative}", "{root}/.", "{root}/../store",
     "/{root}", "{root}/current", "{root}/generations", "{root}/lock", "{root}/lock/x", "{root}/nowhere",
     "{root}x", "/", "//", "/dev/null", "/nowhere/at/all", "nowhere", "~", "", "\0", "{root}\0", "{root}\n",
-    " {root}", "{root}/é", "/" + "a" * 300, "/a" * 2500, 5, True, False, [], {}, -0.5,
+    " {root}", "{root}/é", "{root}/\ufffd", "\ufffd", "/\ud800", "/" + "a" * 300, "/a" * 2500,
+    5, True, False, [], {}, -0.5,
 ]  # fmt: skip
 # No timeout is longer than this where the store may never be published.
 TIMEOUTS = [
@@ -135,6 +136,7 @@ class Questions:
             return {"timeout_ms": random.choice(TIMEOUTS)}
         if kind < 0.8:
             return {"timeout_ms": None, "env": {"KEYSTART_TIMEOUT_MS": random.choice(TIMEOUT_VARIABLES)}}
-        # Never the default root: the machine may have a store there.
-        text = random.choice([root for root in ROOTS if isinstance(root, str) and root and "\0" not in root])
+        # Never the default root: the machine may have a store there. A variable cannot hold half a character.
+        texts = [root for root in ROOTS if isinstance(root, str) and root and "\0" not in root]
+        text = random.choice([root for root in texts if "\ud800" not in root])
         return {"root": None, "env": {"KEYSTART_DIR": text}}

@@ -153,7 +153,7 @@ class Stores:
         if kind < 0.7:
             return {"current": None, "state": described(self._state_text(number))}
         if kind < 0.75:
-            return {"removed": ["."]}
+            return random.choice([{"removed": ["."]}, {"current": None, "removed": ["state.json"]}])
         changed: Description = {}
         self._tree({**made, **changed}, changed)
         return changed
