@@ -232,7 +232,7 @@ impl Look {
 fn code_of(error: &Error) -> String {
     let code = error.code().name();
     let text = error.message();
-    let word = ["stopped", "changes faster"].into_iter().find(|word| text.contains(word));
+    let word = ["stopped", "removed", "changes faster"].into_iter().find(|word| text.contains(word));
     word.filter(|_| code == "not_ready").map_or_else(|| code.to_owned(), |word| format!("{code}: {word}"))
 }
 

@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,37 @@ def test_a_wipe_under_sixteen_readers_gives_nobody_zeros_nor_a_value_that_is_gon
     for seen in readers.reports:
         assert seen.wrongs == 0, f"{seen.language}: {seen.wrong}"
         assert seen.errors["not_ready: stopped"] > 0
+
+
+def test_a_store_that_is_removed_under_sixteen_readers_is_reported_and_read_again_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    run = secrets.token_hex(8)
+    root = tmp_path / "store"
+    _writer(root, run, publishes=None).communicate()
+    # What a second shows on an idle machine takes longer on a busy one.
+    rounds = (_removed_for_a_while(root, run, seconds) for seconds in (1.0, 4.0, 16.0))
+    # Only the first read of a client waits. If each did, twelve threads at most would report it once a second.
+    assert any(
+        all(seen.errors["not_ready: removed"] > 12 * seconds for seen in reports)
+        for seconds, reports in rounds
+    )
+
+
+def _removed_for_a_while(root: Path, run: str, seconds: float) -> tuple[float, list[Report]]:
+    """What all readers report whose store is away for the middle of three equal times."""
+    away = root.parent / "away"
+    # One that has not read before the removal cannot know that there was a store.
+    allowed = ["not_ready: removed", "not_attached"]
+    with reading(root, run, threads=2, children=2, allowed=allowed) as readers:
+        readers.wait_until_reading()
+        for source, target in ((root, away), (away, root)):
+            time.sleep(seconds)
+            source.rename(target)
+        time.sleep(seconds)
+    for seen in readers.reports:
+        assert seen.wrongs == 0, f"{seen.language}: {seen.wrong}"
+    return seconds, readers.reports
 
 
 def test_a_secret_that_is_written_in_place_is_caught_in_every_language(tmp_path: Path) -> None:

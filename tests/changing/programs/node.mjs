@@ -35,7 +35,7 @@ function numberOf(value, run, name) {
 const tinyOf = (number) => String.fromCharCode(33 + (number % 90)).repeat(1 + (number % 16));
 
 function codeOf(error) {
-  const word = ['stopped', 'changes faster'].find((some) => error.message.includes(some));
+  const word = ['stopped', 'removed', 'changes faster'].find((some) => error.message.includes(some));
   return error.code === 'not_ready' && word ? `${error.code}: ${word}` : error.code;
 }
 

@@ -160,7 +160,7 @@ class Look:
 
 def code_of(error: keystart.KeystartError) -> str:
     """The code, and which kind of not_ready it is."""
-    for word in ("stopped", "changes faster"):
+    for word in ("stopped", "removed", "changes faster"):
         if isinstance(error, keystart.NotReady) and word in str(error):
             return f"{error.code}: {word}"
     return error.code

@@ -36,7 +36,7 @@ end
 def tiny(number) = (33 + (number % 90)).chr * (1 + (number % 16))
 
 def code_of(error)
-  word = ["stopped", "changes faster"].find { |some| error.message.include?(some) }
+  word = ["stopped", "removed", "changes faster"].find { |some| error.message.include?(some) }
   error.code == "not_ready" && word ? "#{error.code}: #{word}" : error.code
 end
 
