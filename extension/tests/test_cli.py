@@ -283,3 +283,22 @@ def test_closed_streams_change_nothing(
         assert ended.returncode == 0
     assert store.values == {"db": b"x"}
     assert store.state["state"] == "ready"
+
+
+@pytest.mark.parametrize("command", [["check"], ["compile"], ["compile", "FILE"], ["pull"], ["iam-policy"]])
+def test_a_working_folder_that_was_removed_is_named(
+    environment: Environment, tmp_path: Path, command: list[str]
+) -> None:
+    folder, file = tmp_path / "removed", configure(tmp_path, {"db": "prod/db"})
+    folder.mkdir()
+    words = [str(file) if word == "FILE" else word for word in command]
+    script = 'rmdir "$PWD" && exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", COMMAND, *words],
+        env=environment(),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "keystart: The working folder was removed. Change to another one.\n"

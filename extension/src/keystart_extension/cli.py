@@ -180,7 +180,14 @@ def _add_root(parser: argparse.ArgumentParser) -> None:
 def _plan(file: Path | None) -> Plan:
     from .configuration import load, load_file
 
-    return load(os.environ, Path.cwd()) if file is None else load_file(file, os.environ)
+    return load(os.environ, _here()) if file is None else load_file(file, os.environ)
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise deploy.CannotDeploy("The working folder was removed. Change to another one.") from None
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -230,7 +237,7 @@ def _compile(arguments: argparse.Namespace) -> int:
     if arguments.output == "-":
         print(text, end="")
         return 0
-    source = Path.cwd() / plan.source_file
+    source = _here() / plan.source_file
     output = source.with_name("keystart.json") if arguments.output is None else Path(arguments.output)
     shown = shown_path(str(output))
     if output.suffix != ".json":

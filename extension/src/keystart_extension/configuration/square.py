@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping as Environ
-from pathlib import Path
 
 from ..names import is_certain, is_name, quote
 from ..plan import Entry, Link, Plan
@@ -37,7 +36,7 @@ def read_square(root: Mapping, file: str, environ: Environ[str, str], problems: 
     read = _read_managers(root, problems)
     _refuse_merged(read, problems)
     refuse_nested([entry for entry, _ in read], problems)
-    store = os.path.normpath(Path.cwd() / (environ.get("KEYSTART_DIR") or _DEFAULT_STORE))
+    store = os.path.abspath(environ.get("KEYSTART_DIR") or _DEFAULT_STORE)  # noqa: PTH100 it is not read
     for entry, link in read:
         if _overlap(os.path.normpath(f"{home}/{link.path}"), store):
             problems.add(
