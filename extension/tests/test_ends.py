@@ -271,6 +271,20 @@ def test_a_signal_during_the_fetch_publishes_nothing(
     assert gone(store)
 
 
+@pytest.mark.parametrize("start", ["overlap", "before"])
+def test_a_signal_while_lambda_does_not_answer_is_answered(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, start: str
+) -> None:
+    released = threading.Event()
+    lambda_api.looks = released.wait
+    extension = launch(lambda_api, {"db": cloud.secret("x")}, start=start)
+    assert until(lambda: bool(lambda_api.requests))
+    extension.process.terminate()
+    assert extension.ended()[0] == 128 + signal.SIGTERM
+    assert gone(store)
+    released.set()
+
+
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT"])
 def test_a_signal_at_any_moment_of_the_start_removes_the_secrets(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, name: str

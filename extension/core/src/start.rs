@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 use keystart_core::error::{Error, Result};
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::configuration::{Configuration, Start};
 use crate::fetch::{Prefetched, Sent, prefetch};
-use crate::ffi::process::report_crashes;
+use crate::ffi::process::{is_signal_pending, report_crashes};
 use crate::lambda::{self, ApiError, Driver, Phase};
 use crate::task::{Task, alone};
 
@@ -24,6 +24,9 @@ use crate::task::{Task, alone};
 const TASK_ROOT: &str = "/var/task";
 /// For what is sent at once where there is a way to the store. Where there is none, SIGTERM is to be answered soon.
 const UNTIL_SENT: Duration = Duration::from_secs(1);
+
+/// Between two looks whether a signal came while Lambda does not answer.
+const PAUSE: Duration = Duration::from_millis(20);
 
 type ApiResult = std::result::Result<String, ApiError>;
 
@@ -56,7 +59,14 @@ impl Begun {
         let (tell, told) = channel();
         let fetch = Task::start(run(found, name.to_owned(), tell));
         // Nothing is told by a task that was not started, or that panicked; then `fetch` says so.
-        begun.registered = told.recv().unwrap_or(None);
+        begun.registered = loop {
+            match told.recv_timeout(PAUSE) {
+                // A signal came first: whoever waits for the fetch answers it.
+                Err(RecvTimeoutError::Timeout) if is_signal_pending() => break None,
+                Err(RecvTimeoutError::Timeout) => {}
+                registered => break registered.unwrap_or(None),
+            }
+        };
         if !matches!(begun.registered, Some(Err(_))) {
             begun.fetch = Some(fetch);
         }

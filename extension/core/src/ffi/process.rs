@@ -153,6 +153,16 @@ pub(crate) fn report_crashes(report: Arc<CrashReport>) {
     let _first = CRASH.set(report);
 }
 
+/// Whether one of the answered signals came and waits for its answer.
+pub(crate) fn is_signal_pending() -> bool {
+    // SAFETY: valid places, and numbers of signals.
+    unsafe {
+        let mut pending: sigset_t = std::mem::zeroed();
+        libc::sigpending(&raw mut pending);
+        ANSWERED.into_iter().any(|signal| libc::sigismember(&raw const pending, signal) == 1)
+    }
+}
+
 extern "C" fn crashed(signal: c_int) {
     if let (Some(crash), Some((_, name))) = (CRASH.get(), CRASHES.iter().find(|(number, _)| *number == signal)) {
         crash.write(name);
