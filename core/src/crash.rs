@@ -12,14 +12,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::{Errno, Result, write};
+use rustix::path::Arg;
 
-use crate::layout::{self, CURRENT, FILE_MODE, Folder, OPEN_FILE, OPEN_FOLDER, STATE};
+use crate::folder::Folder;
+use crate::inventory::Stage;
+use crate::layout::{self, CURRENT, FILE_MODE, MANIFEST, OPEN_FILE, OPEN_FOLDER, STATE};
 use crate::log;
+use crate::name;
 use crate::state::{self, Phase};
 
 const NEW_STATE: &CStr = c".state.json";
-/// Deeper than the folders of any name (contract 2.1), below a generation and its `secrets`.
-const DEPTH: u32 = 12;
+/// As deep as the folders of a name go (contract 2.1), with `secrets`.
+const DEPTH: u32 = 8;
+const SECRETS: &CStr = c"secrets";
 const ZEROS: &[u8] = &[0; 4096];
 
 /// What a handler needs to know of a writer.
@@ -61,7 +66,9 @@ impl CrashReport {
         let mut message = Text::<128>::new();
         let _fits = write!(message, "The extension crashed ({signal}); its secrets are removed. Please report it.");
         let root = self.root.as_fd();
-        let _each_is_tried = fs::unlinkat(root, CURRENT, AtFlags::empty());
+        if is_own(root, CURRENT, FileType::Symlink) {
+            let _each_is_tried = fs::unlinkat(root, CURRENT, AtFlags::empty());
+        }
         let _each_is_tried = self.say_failed(root, message.as_str());
         self.wipe();
         let mut line = Text::<512>::new();
@@ -74,7 +81,9 @@ impl CrashReport {
         let mut document = Text::<1024>::new();
         let number = self.number.load(Ordering::SeqCst);
         state::write_document(&mut document, Phase::Failed, number, Some(message), "").map_err(|_| Errno::NOSPC)?;
-        let _missing = fs::unlinkat(root, NEW_STATE, AtFlags::empty());
+        if is_own(root, NEW_STATE, FileType::RegularFile) {
+            fs::unlinkat(root, NEW_STATE, AtFlags::empty())?;
+        }
         let mode = Mode::from_raw_mode(FILE_MODE);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OPEN_FILE;
         let file = fs::openat(root, NEW_STATE, flags, mode)?;
@@ -83,22 +92,45 @@ impl CrashReport {
         if write(&file, text)? != text.len() {
             return Err(Errno::NOSPC);
         }
-        fs::renameat(root, NEW_STATE, root, STATE)
+        let is_free = fs::statat(root, STATE, AtFlags::SYMLINK_NOFOLLOW).is_err();
+        if is_free || is_own(root, STATE, FileType::RegularFile) {
+            fs::renameat(root, NEW_STATE, root, STATE)
+        } else {
+            fs::unlinkat(root, NEW_STATE, AtFlags::empty())
+        }
     }
 
     /// Readers throw away what they read from a generation that is gone, so all are renamed before one is overwritten.
     fn wipe(&self) {
         let generations = self.generations.as_fd();
         for_each(generations, |folder, name| {
-            if layout::generation_number(name.to_bytes()).is_none() {
+            if Stage::parse(name.to_bytes()).is_none_or(|(stage, _)| stage != Stage::Whole)
+                || !is_own(folder, name, FileType::Directory)
+            {
                 return Ok(());
             }
             let mut old = Text::<32>::new();
             write!(old, ".old-{}", name.to_str().unwrap_or_default()).map_err(|_| Errno::NAMETOOLONG)?;
             fs::renameat(folder, name, folder, old.as_str())
         });
-        for_each(generations, |folder, name| wipe(folder, name, DEPTH));
+        for_each(generations, |folder, name| {
+            if Stage::parse(name.to_bytes()).is_none() || !is_own(folder, name, FileType::Directory) {
+                return Ok(());
+            }
+            let generation = fs::openat(folder, name, OPEN_FOLDER, Mode::empty())?;
+            if is_own(generation.as_fd(), MANIFEST, FileType::RegularFile) {
+                let _each_is_tried = fs::unlinkat(&generation, MANIFEST, AtFlags::empty());
+            }
+            let _each_is_tried = wipe(generation.as_fd(), SECRETS, DEPTH);
+            fs::unlinkat(folder, name, AtFlags::REMOVEDIR)
+        });
     }
+}
+
+/// True for something of ours of that kind: anything else stays (contract 5.16).
+fn is_own<N: Arg>(folder: BorrowedFd<'_>, name: N, kind: FileType) -> bool {
+    let of_ours = |stat: fs::Stat| FileType::from_raw_mode(stat.st_mode) == kind && layout::owner_flaw(&stat).is_none();
+    fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(of_ours)
 }
 
 /// Calls `act` for each name in a folder. What goes wrong with one does not keep it from the others.
@@ -114,27 +146,29 @@ fn for_each(folder: BorrowedFd<'_>, mut act: impl FnMut(BorrowedFd<'_>, &CStr) -
     }
 }
 
-/// Overwrites and removes a file, or all that is in a folder, without following links.
+/// Overwrites and removes a file that a secret's name can have, or all such files in a folder, without following links.
+/// Which secrets there were is not known here.
 fn wipe(folder: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
-    let stat = fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory if depth > 0 => {
-            let inner = fs::openat(folder, name, OPEN_FOLDER, Mode::empty())?;
-            for_each(inner.as_fd(), |folder, name| wipe(folder, name, depth - 1));
-            return fs::unlinkat(folder, name, AtFlags::REMOVEDIR);
-        }
-        // One that has another name too may be somebody else's.
-        FileType::RegularFile if stat.st_nlink == 1 => {
-            let _removed_all_the_same = overwrite(folder, name, stat.st_size);
-        }
-        _ => {}
+    if !name::is_valid(name.to_bytes()) {
+        return Ok(());
     }
+    if depth > 0 && is_own(folder, name, FileType::Directory) {
+        let inner = fs::openat(folder, name, OPEN_FOLDER, Mode::empty())?;
+        for_each(inner.as_fd(), |folder, name| wipe(folder, name, depth - 1));
+        return fs::unlinkat(folder, name, AtFlags::REMOVEDIR);
+    }
+    if !is_own(folder, name, FileType::RegularFile) {
+        return Ok(());
+    }
+    let _removed_all_the_same = overwrite(folder, name);
     fs::unlinkat(folder, name, AtFlags::empty())
 }
 
-fn overwrite(folder: BorrowedFd<'_>, name: &CStr, size: i64) -> Result<()> {
+fn overwrite(folder: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let file = fs::openat(folder, name, OFlags::WRONLY | OPEN_FILE, Mode::empty())?;
-    let mut left = usize::try_from(size).unwrap_or(0);
+    let stat = fs::fstat(&file)?;
+    // One that has another name too may be somebody else's.
+    let mut left = if stat.st_nlink == 1 { usize::try_from(stat.st_size).unwrap_or(0) } else { 0 };
     while left > 0 {
         left -= write(&file, &ZEROS[..left.min(ZEROS.len())])?.max(1);
     }

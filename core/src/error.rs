@@ -327,11 +327,36 @@ impl Error {
 
 /// The writer.
 impl Error {
-    /// The writer's form of the reader's message: the same cases, the same `{what}`.
+    /// A root that is not taken over (contract 5.15).
     pub(crate) fn root_unsafe_to_write(root: &str, what: &str) -> Self {
         Self::new(
             Code::LayoutInsecure,
-            format!("The store at {root} is not safe to write: {what}. Remove it and start the extension again."),
+            format!(
+                "The store at {root} is not safe to write: {what}. Nothing in it was changed. Set KEYSTART_DIR to a \
+                 folder that does not exist yet, or remove {root} if you need nothing in it."
+            ),
+        )
+    }
+
+    /// A root that this process could not remove if it wanted to.
+    pub(crate) fn root_of_another_user(root: &str) -> Self {
+        Self::new(
+            Code::LayoutInsecure,
+            format!(
+                "The store at {root} is not safe to write: the root belongs to another user. Nothing in it was changed. \
+                 Run as that user, or set KEYSTART_DIR to a folder that does not exist yet."
+            ),
+        )
+    }
+
+    /// Something that appeared in a store while its writer had it.
+    pub(crate) fn store_holds_foreign(root: &str, what: &str) -> Self {
+        Self::new(
+            Code::LayoutInsecure,
+            format!(
+                "The store at {root} holds something that Keystart did not make: {what}. It was left as it is. Remove it \
+                 if you do not need it, and keep other files out of the store."
+            ),
         )
     }
 

@@ -6,8 +6,10 @@ pub mod crash;
 pub mod error;
 mod failpoint;
 pub mod ffi;
+mod folder;
 #[cfg(fuzzing)] // as cargo-fuzz builds it
 pub mod fuzzing;
+mod inventory;
 pub mod json;
 mod layout;
 pub mod log;

@@ -1,7 +1,8 @@
 //! Publishing: the one writer of a store (contract §5). It does not fetch, and does not decide what is published.
 //!
-//! 1. Open the root without following links; create it, refuse one that is not ours, tighten one that is too open.
-//! 2. Take `lock`; empty a root that others could write to.
+//! 1. Open the root without following links; create it, refuse one that is not ours.
+//! 2. Take `lock`, which an empty root does not have yet. Refuse a root that holds anything but a store; only then tighten
+//!    one that is too open, and look again.
 //! 3. Find the last number; remove `current`, say `starting`, and only then remove what older writers left.
 //! 4. Write each file into `generations/.new-<n>`, `manifest.json` last.
 //! 5. Rename `.new-<n>` to `<n>`.
@@ -10,30 +11,33 @@
 //! 8. Collect generations older than the one before: rename first, remove then.
 //!
 //! A stop after any of them leaves the old set, the new set, or none; never a part of one (contract 5.10).
+//! From step 4 on the writer removes only what it wrote itself: it knows the names.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FileType, FlockOperation, flock, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use crate::crash::CrashReport;
 use crate::error::{Error, MAX_BYTES, Result};
 use crate::failpoint;
+use crate::folder::{Cause, Denied, Done, Facts, Folder, Root, Wipe};
+use crate::inventory::{self, Devices, Inventory, LOCK, NEW_STATE, Own, Stage, new_link, target};
 use crate::json::Json;
-use crate::layout::{self, CURRENT, Denied, Folder, GENERATIONS, MANIFEST, Root, STATE, Trouble};
+use crate::layout::{self, CURRENT, FOLDER_MODE, GENERATIONS, MANIFEST, STATE, Trouble};
 use crate::manifest::{self, Entry, Identity, Manifest, Secret};
 use crate::name;
 use crate::options::Options;
 use crate::secret::SecretBytes;
-use crate::state::{self, Failure, Failures, Phase, State};
+use crate::state::{Failure, Failures, Phase, State};
 
-const LOCK: &str = "lock";
-const NEW_STATE: &str = ".state.json";
+/// How long the end of a store waits for disks (contract 5.11). Lambda ends an extension 2 s after SHUTDOWN.
+const WIPE_TIME: Duration = Duration::from_millis(500);
 
 /// The one writer of a store. It holds the lock until it is dropped; what it published stays.
 #[derive(Debug)]
@@ -41,10 +45,13 @@ pub struct Writer {
     root: String,
     folder: Arc<Folder>,
     generations: Arc<Folder>,
+    devices: Devices,
     identity: Identity,
     /// The highest number that was ever used under this root.
     last: u64,
     published: Option<u64>,
+    /// What this writer wrote and has not removed, by number.
+    written: BTreeMap<u64, Written>,
     /// What state.json says.
     told: State,
     stopped: bool,
@@ -69,39 +76,46 @@ impl Drop for Writer {
     }
 }
 
+/// A generation that this writer wrote.
+#[derive(Debug)]
+struct Written {
+    stage: Stage,
+    /// The names of its secrets.
+    names: Vec<String>,
+}
+
 impl Writer {
     /// Takes over the store: steps 1 to 3.
     pub fn open(options: &Options<'_>, identity: Identity) -> Result<Self> {
         let root = options.root()?;
-        let denied = |denied| refusal(&root, denied);
+        let denied = |denied| refused_root(&root, &denied);
 
         // (1)
-        let (folder, was_open) = match Folder::open_root(&root).map_err(denied)? {
-            Root::Sound(folder) => (folder, false),
-            Root::WasOpen(folder) => (folder, true),
+        let (folder, mode) = match Folder::open_root(&root).map_err(denied)? {
+            Root::Own { folder, mode } => (folder, mode),
+            Root::OfAnotherUser => return Err(Error::root_of_another_user(&root)),
             Root::Unsafe(what) => return Err(Error::root_unsafe_to_write(&root, what)),
         };
         failpoint::reached("1");
 
         // (2)
-        if was_open {
-            remove_planted_lock(&folder).map_err(denied)?;
-        }
-        let lock = folder.open_lock(LOCK).map_err(denied)?;
+        let Lock { file: lock, devices, is_new } = open_lock(&folder, mode).map_err(denied)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|errno| match errno {
             Errno::WOULDBLOCK => Error::store_locked(&root),
             other => Error::store_unwritable(&root, other, LOCK),
         })?;
-        if was_open {
-            empty(&folder).map_err(denied)?;
-        }
+        let found =
+            if is_new { Inventory::default() } else { take_inventory(&folder, mode, devices).map_err(denied)? };
         failpoint::reached("2");
 
         // (3)
-        let generations = folder.create(GENERATIONS).map_err(denied)?;
-        let last = last_number(&folder, &generations).map_err(denied)?;
-        folder.remove(CURRENT).map_err(denied)?;
+        let denied = |denied| refusal(&root, &denied);
+        let generations = open_generations(&folder, devices).map_err(denied)?;
+        if found.current.is_some() {
+            folder.remove_file(CURRENT).map_err(denied)?;
+        }
         failpoint::reached("3, current removed");
+        let last = found.last_number();
         let (folder, generations) = (Arc::new(folder), Arc::new(generations));
         let crash = Arc::new(CrashReport::new(&folder, &generations, last));
         let reserve = Reserve(Cell::new(fcntl_dupfd_cloexec(&lock, 0).ok()));
@@ -109,9 +123,11 @@ impl Writer {
             root: root.clone(),
             folder,
             generations,
+            devices,
             identity,
             last,
             published: None,
+            written: BTreeMap::new(),
             told: State::new(Phase::Starting),
             stopped: false,
             crash,
@@ -120,11 +136,11 @@ impl Writer {
         };
         if writer.say(State::new(Phase::Starting)).is_err() {
             // A writer that was killed on a full disk has left no room but that of its own files.
-            let _as_far_as_it_goes = writer.empty_leftovers();
+            let _as_far_as_it_goes = writer.empty_leftovers(&found);
             writer.say(State::new(Phase::Starting))?;
         }
         failpoint::reached("3, starting");
-        writer.remove_leftovers().map_err(denied)?;
+        writer.remove_leftovers(&found).map_err(denied)?;
         failpoint::reached("3");
         Ok(writer)
     }
@@ -149,15 +165,17 @@ impl Writer {
         self.say(State { phase, message: Some(message.to_owned()), failures })
     }
 
-    /// Overwrites and removes every secret (contract 5.11). Goes on after an error, and tells the first.
+    /// Overwrites and removes every secret (contract 5.11). Continues after an error, and returns the first.
     pub fn stop(&mut self) -> Result<()> {
+        let until = Instant::now() + WIPE_TIME;
         self.stopped = true;
+        let unlinked = self.check_current().and_then(|()| self.folder.remove_file(CURRENT));
+        let unlinked = unlinked.map_err(|denied| self.refusal(&denied));
         self.published = None;
-        let unlinked = self.folder.remove(CURRENT).map_err(|denied| self.refusal(denied));
         failpoint::reached("11, current removed");
         let said = self.say(State::new(Phase::Stopped));
         failpoint::reached("11, stopped");
-        let wiped = self.wipe_generations().map_err(|denied| self.refusal(denied));
+        let wiped = self.wipe_generations(until).map_err(|denied| self.refusal(&denied));
         // The wipe may have made the room that was missing.
         let said = said.or_else(|_| self.say(State::new(Phase::Stopped)));
         failpoint::reached("11");
@@ -167,19 +185,18 @@ impl Writer {
         unlinked.and(said).and(wiped)
     }
 
-    fn wipe_generations(&self) -> std::result::Result<(), Denied> {
+    fn wipe_generations(&mut self, until: Instant) -> Done<()> {
+        let wipe = Wipe { reaches_a_disk: self.folder.is_on_disk(), until };
         let mut first = Ok(());
         // All are renamed before the first is overwritten: readers throw away what they read from one that is gone.
-        for number in self.numbers()? {
-            first = first.and(self.generations.rename(&number.to_string(), &old(number)));
+        for (number, written) in &mut self.written {
+            first = first.and(retire(&self.generations, self.devices, *number, written));
         }
         failpoint::reached("11, renamed");
-        for name in self.temporary_names()? {
-            // A reader that has the manifest open must not read zeros; it holds no secret.
-            if let Ok(generation) = self.generations.open(name.as_c_str()) {
-                first = first.and(generation.remove(MANIFEST));
-            }
-            first = first.and(self.generations.wipe(name.as_c_str()));
+        for (number, written) in std::mem::take(&mut self.written) {
+            let own = Own::written(&written.names, self.devices);
+            let name = written.stage.name(number);
+            first = first.and(inventory::remove_generation(&self.generations, &name, &own, Some(&wipe)));
         }
         first
     }
@@ -199,7 +216,7 @@ impl Writer {
             let _leftovers = self.discard(number);
             // Also after a restart the number must not be used again.
             let _number = self.say(self.told.clone());
-            return Err(self.refusal(denied));
+            return Err(self.refusal(&denied));
         }
         let before = self.published.replace(number);
 
@@ -211,15 +228,16 @@ impl Writer {
         // (8)
         let collected = self.collect(before, number);
         failpoint::reached("8");
-        said.and(collected).map_err(|denied| self.refusal(denied).after_publish(number))?;
+        said.and(collected).map_err(|denied| self.refusal(&denied).after_publish(number))?;
         Ok(number)
     }
 
     /// Steps 4 to 6.
-    fn put_in_place(&self, draft: &Draft, number: u64, manifest: &str) -> std::result::Result<(), Denied> {
+    fn put_in_place(&mut self, draft: &Draft, number: u64, manifest: &str) -> Done<()> {
         // (4)
-        let new = new(number);
+        let new = Stage::New.name(number);
         let generation = self.generations.create(new.as_str())?;
+        self.written.insert(number, Written { stage: Stage::New, names: draft.names() });
         failpoint::reached("4, folder made");
         draft.write_secrets(&generation)?;
         failpoint::reached("4, secrets written");
@@ -230,110 +248,101 @@ impl Writer {
 
         // (5)
         self.generations.rename(&new, &number.to_string())?;
+        self.written.entry(number).and_modify(|written| written.stage = Stage::Whole);
         failpoint::reached("5");
 
         // (6)
         let link = new_link(number);
-        self.folder.link(&format!("{GENERATIONS}/{number}"), &link)?;
+        self.folder.link(&target(number), &link)?;
         failpoint::reached("6, link made");
+        self.check_current()?;
         self.folder.rename(&link, CURRENT)?;
         failpoint::reached("6");
         Ok(())
     }
 
+    /// Refuses to touch a `current` that this writer did not make.
+    fn check_current(&self) -> Done<()> {
+        let Some(found) = self.folder.read_link(CURRENT)? else { return Ok(()) };
+        let is_own = self.published.is_some_and(|number| found.as_bytes() == target(number).as_bytes());
+        if is_own { Ok(()) } else { Err(self.folder.foreign(CURRENT, "is none that this writer made")) }
+    }
+
     /// Removes what a publish that failed has left.
-    fn discard(&self, number: u64) -> std::result::Result<(), Denied> {
-        self.folder.remove(new_link(number).as_str())?;
-        self.folder.remove(NEW_STATE)?;
-        self.generations.remove(new(number).as_str())?;
+    fn discard(&mut self, number: u64) -> Done<()> {
+        let link = new_link(number);
+        let found = self.folder.read_link(link.as_str());
+        if found.is_ok_and(|found| found.is_some_and(|found| found.as_bytes() == target(number).as_bytes())) {
+            self.folder.remove_file(link.as_str())?;
+        }
+        self.remove_new_state()?;
         self.collect_one(number)
     }
 
     /// Collects all generations but the two that readers may be in.
-    fn collect(&self, before: Option<u64>, current: u64) -> std::result::Result<(), Denied> {
-        for number in self.numbers()? {
-            if number != current && Some(number) != before {
-                self.collect_one(number)?;
-            }
-        }
-        Ok(())
+    fn collect(&mut self, before: Option<u64>, current: u64) -> Done<()> {
+        let past = |number: &u64| *number != current && Some(*number) != before;
+        let numbers: Vec<u64> = self.written.keys().copied().filter(past).collect();
+        numbers.into_iter().try_for_each(|number| self.collect_one(number))
     }
 
     /// Takes a generation away as a whole: a reader finds it complete or not at all.
-    fn collect_one(&self, number: u64) -> std::result::Result<(), Denied> {
-        let old = old(number);
-        self.generations.remove(old.as_str())?;
-        match self.generations.rename(&number.to_string(), &old) {
-            Err(Denied { trouble: Trouble::Missing, .. }) => return Ok(()),
-            other => other?,
-        }
+    fn collect_one(&mut self, number: u64) -> Done<()> {
+        let Some(written) = self.written.get_mut(&number) else { return Ok(()) };
+        retire(&self.generations, self.devices, number, written)?;
         failpoint::reached("8, renamed");
-        self.generations.remove(old.as_str())
+        let own = Own::written(&written.names, self.devices);
+        inventory::remove_generation(&self.generations, &written.stage.name(number), &own, None)?;
+        self.written.remove(&number);
+        Ok(())
     }
 
     /// Removes what is in the generations of older writers. The names stay: they may be all that tells the last number.
-    fn empty_leftovers(&self) -> std::result::Result<(), Denied> {
-        for number in self.numbers()? {
-            self.generations.remove(old(number).as_str())?;
-            self.generations.rename(&number.to_string(), &old(number))?;
+    fn empty_leftovers(&self, found: &Inventory) -> Done<()> {
+        let own = Own::left_behind(None, self.devices);
+        for (_, number) in found.generations.iter().filter(|(stage, _)| *stage == Stage::Whole) {
+            let old = Stage::Old.name(*number);
+            inventory::remove_generation(&self.generations, &old, &own, None)?;
+            ignore_missing(self.generations.rename(&Stage::Whole.name(*number), &old))?;
         }
         failpoint::reached("3, renamed");
-        for name in self.temporary_names()? {
-            // What is no folder is empty.
-            if let Ok(folder) = self.generations.open(name.as_c_str()) {
-                folder.clear()?;
-            }
+        for name in temporary_names(found) {
+            inventory::clear_generation(&self.generations, name.as_str(), &own, None)?;
         }
         failpoint::reached("3, emptied");
         Ok(())
     }
 
-    fn remove_leftovers(&self) -> std::result::Result<(), Denied> {
-        self.empty_leftovers()?;
-        for name in self.temporary_names()? {
-            self.generations.remove(name.as_c_str())?;
+    fn remove_leftovers(&self, found: &Inventory) -> Done<()> {
+        self.empty_leftovers(found)?;
+        for name in temporary_names(found) {
+            self.generations.remove_folder(name.as_str())?;
         }
-        for name in self.folder.names()? {
-            if name.as_bytes().starts_with(b".current-") {
-                self.folder.remove(name.as_c_str())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn numbers(&self) -> std::result::Result<Vec<u64>, Denied> {
-        let names = self.generations.names()?;
-        Ok(names.iter().filter_map(|name| layout::generation_number(name.as_bytes())).collect())
-    }
-
-    fn temporary_names(&self) -> std::result::Result<Vec<CString>, Denied> {
-        let mut names = self.generations.names()?;
-        names.retain(|name| temporary_number(name.as_bytes()).is_some());
-        Ok(names)
+        found.new_links.iter().try_for_each(|number| self.folder.remove_file(new_link(*number).as_str()))
     }
 
     fn say(&mut self, state: State) -> Result<()> {
-        self.write_state(&state).and_then(|()| self.replace_state()).map_err(|denied| self.refusal(denied))?;
+        self.write_state(&state).and_then(|()| self.replace_state()).map_err(|denied| self.refusal(&denied))?;
         self.told = state;
         Ok(())
     }
 
-    fn replace_state(&self) -> std::result::Result<(), Denied> {
-        match self.folder.rename(NEW_STATE, STATE) {
-            // Somebody made a folder of that name.
-            Err(Denied { trouble: Trouble::System(Errno::ISDIR), .. }) => {
-                self.folder.remove(STATE)?;
-                self.folder.rename(NEW_STATE, STATE)
-            }
-            other => other,
+    fn replace_state(&self) -> Done<()> {
+        if let Some(facts) = self.folder.facts(STATE)? {
+            self.devices.check_file(&self.folder, STATE, &facts)?;
         }
+        self.folder.rename(NEW_STATE, STATE)
     }
 
-    fn write_state(&self, state: &State) -> std::result::Result<(), Denied> {
-        self.folder.remove(NEW_STATE)?;
+    fn write_state(&self, state: &State) -> Done<()> {
         let text = state.to_json(self.last);
         match self.folder.write_new(NEW_STATE, text.as_bytes()) {
-            Err(Denied { trouble: Trouble::System(Errno::MFILE | Errno::NFILE), .. }) => {
+            // A writer that was killed has left it.
+            Err(Denied { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => {
+                self.remove_new_state()?;
+                self.folder.write_new(NEW_STATE, text.as_bytes())
+            }
+            Err(Denied { cause: Cause::Trouble(Trouble::System(Errno::MFILE | Errno::NFILE)), .. }) => {
                 drop(self.reserve.0.take());
                 self.folder.write_new(NEW_STATE, text.as_bytes())
             }
@@ -341,63 +350,138 @@ impl Writer {
         }
     }
 
-    fn refusal(&self, denied: Denied) -> Error {
+    fn remove_new_state(&self) -> Done<()> {
+        let Some(facts) = self.folder.facts(NEW_STATE)? else { return Ok(()) };
+        self.devices.check_file(&self.folder, NEW_STATE, &facts)?;
+        self.folder.remove_file(NEW_STATE)
+    }
+
+    fn refusal(&self, denied: &Denied) -> Error {
         refusal(&self.root, denied)
     }
 }
 
-fn new(number: u64) -> String {
-    format!(".new-{number}")
-}
-
-fn old(number: u64) -> String {
-    format!(".old-{number}")
-}
-
-fn new_link(number: u64) -> String {
-    format!(".current-{number}")
-}
-
-fn temporary_number(name: &[u8]) -> Option<u64> {
-    let digits = name.strip_prefix(b".new-").or_else(|| name.strip_prefix(b".old-"))?;
-    layout::generation_number(digits)
-}
-
-fn refusal(root: &str, Denied { path, trouble }: Denied) -> Error {
-    match trouble {
-        Trouble::Link => Error::root_unsafe_to_write(root, &format!("{path} is a symbolic link")),
-        Trouble::NotFolder => Error::root_unsafe_to_write(root, &format!("{path} is not a directory")),
-        Trouble::NotFile => Error::root_unsafe_to_write(root, &format!("{path} is not a regular file")),
-        Trouble::Missing => Error::store_unwritable(root, Errno::NOENT, &path),
-        Trouble::System(errno) => Error::store_unwritable(root, errno, &path),
+/// Renames a generation to `.old-<n>`, unless that was done before.
+fn retire(generations: &Folder, devices: Devices, number: u64, written: &mut Written) -> Done<()> {
+    if written.stage != Stage::Whole {
+        return Ok(());
     }
-}
-
-/// A lock that no writer of ours can have made is removed; another one may be held, so it is tried.
-fn remove_planted_lock(folder: &Folder) -> std::result::Result<(), Denied> {
-    if folder.is_own_file(LOCK)? { Ok(()) } else { folder.remove(LOCK) }
-}
-
-/// Removes everything in the root but the lock that is held.
-fn empty(folder: &Folder) -> std::result::Result<(), Denied> {
-    for name in folder.names()? {
-        if name.as_bytes() != LOCK.as_bytes() {
-            folder.remove(name.as_c_str())?;
-        }
+    let (whole, old) = (Stage::Whole.name(number), Stage::Old.name(number));
+    if generations.facts(old.as_str())?.is_some() {
+        return Err(generations.foreign(old.as_str(), "is none that this writer made"));
     }
+    if let Some(facts) = generations.facts(whole.as_str())? {
+        devices.check_place(generations, whole.as_str(), &facts, FileType::Directory)?;
+        generations.rename(&whole, &old)?;
+    }
+    written.stage = Stage::Old;
     Ok(())
 }
 
-/// The highest number that was ever used (contract 5.3). A broken state.json tells none.
-fn last_number(folder: &Folder, generations: &Folder) -> std::result::Result<u64, Denied> {
-    let mut buffer = vec![0; MAX_BYTES + 1];
-    let length = folder.read(STATE, &mut buffer).unwrap_or(0);
-    let told = if length > MAX_BYTES { 0 } else { state::generation(&buffer[..length]) };
-    let target = folder.read_link(CURRENT)?.and_then(|target| layout::target_number(target.as_bytes()));
-    let names = generations.names()?;
-    let used = names.iter().map(CString::as_bytes);
-    let used = used.filter_map(|name| layout::generation_number(name).or_else(|| temporary_number(name)));
-    Ok(used.chain(target).fold(told, u64::max))
+fn ignore_missing(done: Done<()>) -> Done<()> {
+    match done {
+        Err(Denied { cause: Cause::Trouble(Trouble::Missing), .. }) => Ok(()),
+        other => other,
+    }
+}
+
+/// What the generations of older writers are called once all are renamed.
+fn temporary_names(found: &Inventory) -> impl Iterator<Item = String> {
+    let renamed = |(stage, number): &(Stage, u64)| match stage {
+        Stage::Whole => Stage::Old.name(*number),
+        other => other.name(*number),
+    };
+    found.generations.iter().map(renamed)
+}
+
+/// The file that keeps a second writer out.
+struct Lock {
+    file: OwnedFd,
+    devices: Devices,
+    /// It was made now, in an empty root.
+    is_new: bool,
+}
+
+/// Opens the lock of a store, or makes it in an empty root. A root with anything else in it is none of ours.
+fn open_lock(folder: &Folder, mode: u32) -> Done<Lock> {
+    let mut refused = Ok(());
+    // Another writer may make it meanwhile, and then the root is not empty any more.
+    for _ in 0..2 {
+        if let Some(facts) = folder.facts(LOCK)? {
+            let devices = Devices::new(folder, &facts);
+            devices.check_lock(folder, LOCK, &facts)?;
+            let file = folder.open_file(LOCK)?;
+            let opened = Facts::from(fstat(&file).map_err(|errno| folder.denied(LOCK, errno))?);
+            if opened.inode != facts.inode {
+                return Err(folder.foreign(LOCK, "was replaced meanwhile"));
+            }
+            return Ok(Lock { file, devices, is_new: false });
+        }
+        refused = inventory::check_is_empty(folder);
+        if refused.is_ok() {
+            if is_too_open(mode) {
+                return Err(folder.holds_foreign("is empty, and group or others may write to it".to_owned()));
+            }
+            tighten(folder, mode)?;
+            if let Some(file) = folder.create_lock(LOCK)? {
+                let facts = fstat(&file).map_err(|errno| folder.denied(LOCK, errno))?;
+                return Ok(Lock { file, devices: Devices::new(folder, &facts.into()), is_new: true });
+            }
+        }
+    }
+    refused.and_then(|()| Err(folder.denied(LOCK, Errno::EXIST)))
+}
+
+/// Looks at everything before anything is changed, and again when others could write there until now.
+fn take_inventory(folder: &Folder, mode: u32, devices: Devices) -> Done<Inventory> {
+    let found = Inventory::take(folder, devices)?;
+    tighten(folder, mode)?;
+    if is_too_open(mode) { Inventory::take(folder, devices) } else { Ok(found) }
+}
+
+fn tighten(folder: &Folder, mode: u32) -> Done<()> {
+    if mode == FOLDER_MODE { Ok(()) } else { folder.tighten() }
+}
+
+fn is_too_open(mode: u32) -> bool {
+    mode & 0o022 != 0
+}
+
+fn open_generations(folder: &Folder, devices: Devices) -> Done<Folder> {
+    let Some(facts) = folder.facts(GENERATIONS)? else { return folder.create(GENERATIONS) };
+    devices.check_folder(folder, GENERATIONS, &facts)?;
+    let generations = folder.open(GENERATIONS)?;
+    tighten(&generations, facts.mode)?;
+    Ok(generations)
+}
+
+/// The error of a root that is taken over: nothing in it was changed.
+fn refused_root(root: &str, denied: &Denied) -> Error {
+    foreign_text(denied).map_or_else(
+        |errno| Error::store_unwritable(root, errno, &denied.path),
+        |what| Error::root_unsafe_to_write(root, &what),
+    )
+}
+
+/// The error of a store that is being written.
+fn refusal(root: &str, denied: &Denied) -> Error {
+    match foreign_text(denied) {
+        Ok(what) => Error::store_holds_foreign(root, &what),
+        Err(errno) => Error::store_unwritable(root, errno, &denied.path),
+    }
+}
+
+/// What is said of something that is not the writer's, or the system's reason.
+fn foreign_text(Denied { path, cause }: &Denied) -> std::result::Result<String, Errno> {
+    let what = match cause {
+        Cause::Foreign(what) => what,
+        Cause::Trouble(Trouble::Link) => "is a symbolic link",
+        Cause::Trouble(Trouble::NotFolder) => "is not a directory",
+        Cause::Trouble(Trouble::NotFile) => "is not a regular file",
+        Cause::Trouble(Trouble::Missing) => return Err(Errno::NOENT),
+        Cause::Trouble(Trouble::System(errno)) => return Err(*errno),
+    };
+    Ok(format!("{path} {what}"))
 }
 
 /// What is going to be published: the values, and the optional entries that could not be fetched.
@@ -477,14 +561,18 @@ impl Draft {
         Manifest { generation, secrets, unavailable, env }.to_json(writer)
     }
 
-    fn write_secrets(&self, generation: &Folder) -> std::result::Result<(), Denied> {
+    fn names(&self) -> Vec<String> {
+        self.secrets.iter().map(|added| added.name.clone()).collect()
+    }
+
+    fn write_secrets(&self, generation: &Folder) -> Done<()> {
         let secrets = generation.create("secrets")?;
         for Added { name, value, .. } in &self.secrets {
             let (folders, file) =
                 name.rsplit_once('/').map_or((None, name.as_str()), |(above, file)| (Some(above), file));
             let mut inner = None;
             for part in folders.into_iter().flat_map(|folders| folders.split('/')) {
-                inner = Some(inner.as_ref().unwrap_or(&secrets).create(part)?);
+                inner = Some(inner.as_ref().unwrap_or(&secrets).open_or_create(part)?);
             }
             inner.as_ref().unwrap_or(&secrets).write_new(file, value.as_bytes())?;
         }

@@ -9,6 +9,8 @@ use crate::json::{self, Json, quote};
 use crate::time::{Moment, now};
 
 const FORMAT: &str = "keystart.state/1";
+/// How every document that a writer writes begins.
+pub(crate) const START: &str = "{\"format\": \"keystart.state/1\", \"state\": \"";
 /// The most bytes of one text that a provider gave (contract 3.6).
 const MAX_TEXT: usize = 16_384;
 const ELLIPSIS: &str = "…";
@@ -159,9 +161,11 @@ pub(crate) fn write_document(
     )
 }
 
-/// The generation that a state.json tells, for the next writer; 0 when it tells none.
-pub(crate) fn generation(bytes: &[u8]) -> u64 {
-    json::parse(bytes).ok().and_then(|document| document.get("generation")?.as_whole()).unwrap_or(0)
+/// The generation that a state.json tells, for the next writer; `None` for a document that no writer wrote.
+pub(crate) fn generation(bytes: &[u8]) -> Option<u64> {
+    let document = json::parse(bytes).ok()?;
+    document.get("format")?.as_str().filter(|format| *format == FORMAT)?;
+    document.get("generation")?.as_whole()
 }
 
 #[cfg(test)]
@@ -200,10 +204,21 @@ mod tests {
     }
 
     #[test]
-    fn the_generation_is_read_from_anything_that_tells_one() {
-        assert_eq!(generation(br#"{"generation": 7}"#), 7);
-        for garbage in ["", "[]", "{}", r#"{"generation": -1}"#, r#"{"generation": "7"}"#, r#"{"generation": 1e99}"#] {
-            assert_eq!(generation(garbage.as_bytes()), 0, "{garbage}");
+    fn the_generation_is_read_from_what_a_writer_wrote_and_from_nothing_else() {
+        assert_eq!(generation(br#"{"format": "keystart.state/1", "generation": 7}"#), Some(7));
+        for garbage in ["", "[]", "{}", r#"{"generation": 7}"#, r#"{"format": "keystart.state/1"}"#] {
+            assert_eq!(generation(garbage.as_bytes()), None, "{garbage}");
+        }
+        for number in ["-1", "\"7\"", "1e99"] {
+            let garbage = format!(r#"{{"format": "keystart.state/1", "generation": {number}}}"#);
+            assert_eq!(generation(garbage.as_bytes()), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn every_document_begins_in_the_same_way() {
+        for phase in Phase::ALL {
+            assert!(State::new(phase).to_json(3).starts_with(START));
         }
     }
 
@@ -292,7 +307,7 @@ mod tests {
             let state = State { phase: Phase::Failed, message, failures };
             let text = state.to_json(number);
             prop_assert_eq!(State::parse(text.as_bytes()), Some(state));
-            prop_assert_eq!(generation(text.as_bytes()), number);
+            prop_assert_eq!(generation(text.as_bytes()), Some(number));
         }
     }
 }

@@ -403,22 +403,38 @@ def test_a_root_that_is_not_ours_is_refused(
     else:
         store.root.mkdir()
         os.chown(store.root, 12345, 12345)
-    assert refused_store(launch, unlooked_api) == (
-        f"The store at {store.root} is not safe to write: {what}. Remove it and start the extension again."
+    said = refused_store(launch, unlooked_api)
+    assert said.startswith(
+        f"The store at {store.root} is not safe to write: {what}. Nothing in it was changed."
     )
+    assert ("remove" in said) == (kind != "another"), "only its owner can remove it"
 
 
-def test_a_root_that_is_too_open_is_tightened_and_emptied(
-    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o775, 0o1777])
+def test_a_folder_that_is_no_store_is_refused_and_keeps_its_mode_and_what_it_holds(
+    launch: Launcher, unlooked_api: Lambda, store: Store, mode: int
 ) -> None:
     store.root.mkdir()
-    (store.root / "planted").write_text("x")
-    store.root.chmod(0o777)
-    launch(lambda_api, {"db": cloud.secret("x")})
+    (store.root / "README.md").write_text("mine")
+    store.root.chmod(mode)
+    said = refused_store(launch, unlooked_api)
+    assert 'the root holds 1 entry that Keystart did not make, such as "README.md"' in said
+    assert stat.S_IMODE(store.root.stat().st_mode) == mode
+    assert [path.name for path in store.root.iterdir()] == ["README.md"]
+
+
+def test_a_store_that_is_too_open_is_tightened(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store
+) -> None:
+    extension = launch(lambda_api, {"db": cloud.secret("x")})
     lambda_api.wait_for("/event/next")
+    extension.process.kill()
+    extension.process.wait()
+    store.root.chmod(0o777)
+    launch(lambda_api, {"db": cloud.secret("y")})
+    lambda_api.wait_for("/event/next", times=2)
     assert stat.S_IMODE(store.root.stat().st_mode) == 0o700
-    assert not (store.root / "planted").exists()
-    assert store.values == {"db": b"x"}
+    assert store.values == {"db": b"y"}
 
 
 FULL_DISK = """

@@ -10,6 +10,8 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "conformance")]
+# Last, as names there are those of other modules too.
+sys.path.append(str(HERE.parents[1] / "extension" / "tests"))
 
 from runner import chosen_languages  # noqa: E402
 from seen import Readers  # noqa: E402

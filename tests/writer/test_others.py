@@ -6,6 +6,7 @@ The store lies in a folder like /tmp: everybody may write there, and nobody may 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from disk import mounted
 from driven import Refused, Writer, recover, store, tree, value
 from seen import Readers
 from test_refused import AS_NOBODY, NOBODY, facts, with_old_set
@@ -133,11 +135,10 @@ FURNISH = (
     "ln -s generations/7 current",
     "echo '{}' > state.json",
     "touch lock",
-    "exec 3< . 4< generations/7/secrets/tls/key 5< generations 6<> state.json 7<> lock",
 )
-# All ways on from what is still open: files by their handle, folders by name from the handle and the working folder.
+# All ways on from what is still open: folders by name from the handle and from the working folder.
 AFTERWARDS = """
-cat <&4; cat <&6; cat <&7; ls /proc/self/fd/5/; cat /proc/self/fd/5/1/secrets/tls/key; touch planted
+touch planted
 for at in . /proc/self/fd/3; do
   ls $at; cat $at/current/secrets/tls/key $at/generations/*/secrets/tls/key; mv $at/generations $at/aside
 done
@@ -145,38 +146,97 @@ echo over
 """
 
 
-def test_what_another_user_put_into_a_root_that_was_too_open_is_gone_and_its_handles_see_nothing(
+def test_handles_of_another_user_see_nothing_of_a_store_that_was_too_open(
     folder: Path, readers: Readers
+) -> None:
+    root = with_old_set(folder / "store")
+    root.chmod(0o777)
+    with holding(root, "exec 3< .") as attacker, Writer(root) as writer:
+        writer.open()
+        number = writer.publish("new")
+        assert readers.see(root) == "new"
+        seen, _ = attacker.communicate("go\n")
+        assert seen.endswith("over\n")
+        assert "Permission denied" in seen
+        for name in ("tls/key", "tls/cert"):
+            assert value("new", name).splitlines()[0] not in seen
+        assert readers.see(root) == "new"
+        assert tree(root) == store(number)
+    recover(root)
+
+
+def refused(root: Path, what: str, *others: Path) -> None:
+    """Sees that the writer refuses the root with this reason, and that nothing has changed there or elsewhere."""
+    before = [facts(path) for path in (root, *others)]
+    with Writer(root) as writer, pytest.raises(Refused, match=f"is not safe to write: {what}") as told:
+        writer.open()
+    assert told.value.code == "layout_insecure"
+    assert [facts(path) for path in (root, *others)] == before
+
+
+def test_what_another_user_made_of_a_root_that_was_too_open_is_refused_and_left_as_it_is(
+    folder: Path,
 ) -> None:
     root = folder / "store"
     root.mkdir()
     root.chmod(0o777)
-    victim = folder / "victim"
-    victim.write_text("kept")
-    with holding(root, "; ".join(FURNISH)) as attacker:
-        os.link(victim, root / "generations/7/manifest.json")  # what fs.protected_hardlinks may allow
-        (root / "generations/.old-3").symlink_to(folder)
-        with Writer(root) as writer:
-            writer.open()
-            number = writer.publish("new")
-            assert readers.see(root) == "new"
-            seen, _ = attacker.communicate("go\n")
-            assert seen.endswith("over\n")
-            assert "Permission denied" in seen
-            assert "planted\n" in seen, "the handle of its own file should have worked"
-            for name in ("tls/key", "tls/cert"):
-                assert value("new", name).splitlines()[0] not in seen
-            assert readers.see(root) == "new"
-            assert tree(root) == store(number)
-    assert victim.read_text() == "kept"
-    assert {path.stat(follow_symlinks=False).st_uid for path in (root, *root.rglob("*"))} == {0}
-    recover(root)
+    with holding(root, "; ".join(FURNISH)):
+        refused(root, "lock belongs to another user")
+
+
+PLANTED = {
+    "touch {root}/planted": "the root holds 1 entry that Keystart did not make",
+    "ln -s {victim} {root}/freshness.json": "freshness.json is a symbolic link",
+    "mkfifo {root}/.state.json": ".state.json is not a regular file",
+    "cp {root}/lock {root}/.state.json": "",
+    "rm {root}/current; ln -s generations/1 {root}/current": "current belongs to another user",
+    "rm {root}/lock; touch {root}/lock": "lock belongs to another user",
+    "mv {root}/generations {root}/aside; mkdir {root}/generations": "the root holds 1 entry that Keystart",
+    "mv {root}/lock {root}/.state.json; touch {root}/lock": "lock belongs to another user",
+    "mv {root}/state.json {root}/freshness.json": "",
+}
+
+
+@pytest.mark.parametrize("attempt", PLANTED)
+def test_what_another_user_plants_into_a_store_that_was_too_open_is_refused(
+    attempt: str, folder: Path
+) -> None:
+    root, victim = with_old_set(folder / "store"), folder / "victim"
+    victim.mkdir()
+    (victim / "precious").write_text("kept")
+    root.chmod(0o777)
+    tried = as_other(attempt.format(root=root, victim=victim))
+    if PLANTED[attempt]:
+        assert tried.returncode == 0, tried.stderr
+        refused(root, PLANTED[attempt], victim)
+    else:
+        # Either the system kept it from that, or all that lies there is certainly ours.
+        recover_without_freshness(root)
+
+
+def recover_without_freshness(root: Path) -> None:
+    with Writer(root) as writer:
+        writer.open()
+        assert writer.publish("new") > 1
+    assert (root.stat().st_mode & 0o7777) == 0o700
+
+
+@pytest.mark.parametrize("name", ["lock", "state.json", ".state.json", "freshness.json", "current"])
+def test_a_hard_link_that_another_user_planted_is_refused_and_its_file_is_left_as_it_is(
+    name: str, folder: Path
+) -> None:
+    root, victim = with_old_set(folder / "store"), folder / "victim"
+    victim.touch(mode=0o600)
+    root.chmod(0o777)
+    # What fs.protected_hardlinks may allow.
+    (root / name).unlink(missing_ok=True)
+    os.link(victim, root / name)
+    kind = "current is not a symbolic link" if name == "current" else rf"{name} has another name too"
+    refused(root, kind, victim)
 
 
 @pytest.mark.parametrize("part", ["generations", "generations/8", "generations/.new-8"])
-def test_a_link_to_a_folder_of_somebody_else_is_removed_and_not_followed(
-    part: str, folder: Path, readers: Readers
-) -> None:
+def test_a_link_to_a_folder_of_somebody_else_is_refused_and_not_followed(part: str, folder: Path) -> None:
     root, victim = folder / "store", folder / "victim"
     for path in (root, victim, victim / "1"):
         path.mkdir()
@@ -184,36 +244,40 @@ def test_a_link_to_a_folder_of_somebody_else_is_removed_and_not_followed(
     root.chmod(0o777)
     planted = f"mkdir -p $(dirname {root}/{part}) && ln -s {victim} {root}/{part}"
     assert as_other(planted).returncode == 0
-    before = facts(victim)
-    with Writer(root) as writer:
-        writer.open()
-        writer.publish("new")
-    assert readers.see(root) == "new"
-    assert facts(victim) == before
-    recover(root)
+    refused(root, "the root holds 1 entry that Keystart did not make", victim)
 
 
-def test_a_lock_that_another_user_made_and_holds_keeps_no_writer_out(folder: Path, readers: Readers) -> None:
+@pytest.mark.parametrize("mode", [0o1777, 0o775, 0o722])
+def test_an_empty_folder_that_others_may_write_to_is_refused_and_keeps_its_mode(
+    mode: int, folder: Path
+) -> None:
     root = folder / "store"
     root.mkdir()
-    root.chmod(0o777)
-    with holding(root, "umask 0; exec 3> lock; flock 3") as attacker, Writer(root) as writer:
-        writer.open()
-        writer.publish("new")
-        assert attacker.poll() is None
-        assert readers.see(root) == "new"
-        with Writer(root) as second, pytest.raises(Refused) as told:
-            second.open()
-        assert told.value.code == "store_locked"
+    root.chmod(mode)
+    refused(root, "the root is empty, and group or others may write to it")
 
 
-def test_a_writer_takes_over_a_root_with_100_000_names_in_generations(folder: Path, readers: Readers) -> None:
+def test_a_writer_takes_over_a_root_with_3_000_names_in_generations(folder: Path, readers: Readers) -> None:
     root = with_old_set(folder / "store")
-    for number in range(2, 100_001):
-        (root / f"generations/.new-{number}").touch()
+    for number in range(2, 3_001):
+        (root / f"generations/.new-{number}").mkdir(mode=0o700)
     assert readers.see(root) == "old"
     with Writer(root) as writer:
         writer.open()
-        assert writer.publish("new") == 100_001
+        assert writer.publish("new") == 3_001
         assert readers.see(root) == "new"
-        assert tree(root) == store(100_001)
+        assert tree(root) == store(3_001)
+
+
+@pytest.mark.parametrize("part", ["generations", "generations/1", "generations/1/secrets", "state.json"])
+def test_what_is_mounted_below_a_root_is_refused_and_left_as_it_is(part: str, tmp_path: Path) -> None:
+    # Of the same file system, so that its number is the same.
+    root, other = with_old_set(tmp_path / "store"), tmp_path / "other"
+    shutil.copytree(root, other, symlinks=True)
+    for path in (other, *other.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o700 if path.is_dir() else 0o600)
+    with mounted(root / part, f"--bind {other / part}") as mount:
+        inside = Path(str(mount.path).removesuffix(f"/{part}"))
+        refused(inside, f"{part} is on another file system", other)
+    recover(root)

@@ -1,0 +1,504 @@
+//! What lies in a root: whether a writer left all of it there, and the removal of generations (contract 5.14 to 5.17).
+//!
+//! A root is a store only when nothing in it is anything else, so that no writer removes what is not Keystart's. In doubt
+//! something is foreign.
+
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString};
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use rustix::path::Arg;
+
+use crate::error::{MAX_BYTES, quoted};
+use crate::folder::{Cause, Denied, Done, Facts, Folder, Wipe};
+use crate::layout::{self, CURRENT, FILE_MODE, FOLDER_MODE, GENERATIONS, MANIFEST, STATE, Trouble};
+use crate::manifest::Manifest;
+use crate::name;
+use crate::state;
+
+pub(crate) const LOCK: &str = "lock";
+pub(crate) const NEW_STATE: &str = ".state.json";
+const SECRETS: &str = "secrets";
+/// Of the refresh (contract 1.4): this version leaves them alone.
+const OF_REFRESH: [&[u8]; 2] = [b"freshness.json", b".freshness.json"];
+/// A folder may inherit it from the one above; it keeps nobody in or out.
+const SETGID: u32 = 0o2000;
+/// So many foreign entries are counted, and no more.
+const MAX_COUNTED: usize = 1000;
+const MAX_SHOWN_NAME: usize = 24;
+
+/// What a writer calls the folder of a generation, from the first step to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// `.new-<n>`
+    New,
+    /// `<n>`
+    Whole,
+    /// `.old-<n>`
+    Old,
+}
+
+impl Stage {
+    /// The name of the folder.
+    pub fn name(self, number: u64) -> String {
+        match self {
+            Self::New => format!(".new-{number}"),
+            Self::Whole => number.to_string(),
+            Self::Old => format!(".old-{number}"),
+        }
+    }
+
+    /// Reads it back from the name of a folder.
+    pub fn parse(name: &[u8]) -> Option<(Self, u64)> {
+        let (stage, digits) = match (name.strip_prefix(b".new-"), name.strip_prefix(b".old-")) {
+            (Some(digits), _) => (Self::New, digits),
+            (_, Some(digits)) => (Self::Old, digits),
+            _ => (Self::Whole, name),
+        };
+        Some((stage, layout::generation_number(digits)?))
+    }
+}
+
+/// The name of the link that is renamed over `current`.
+pub(crate) fn new_link(number: u64) -> String {
+    format!(".current-{number}")
+}
+
+/// What a link to a generation points to.
+pub(crate) fn target(number: u64) -> String {
+    format!("{GENERATIONS}/{number}")
+}
+
+/// What writers left in a root.
+#[derive(Debug, Default)]
+pub(crate) struct Inventory {
+    /// The target of `current`.
+    pub current: Option<u64>,
+    /// Those of `.current-<n>`.
+    pub new_links: Vec<u64>,
+    /// What state.json says.
+    pub state: u64,
+    pub generations: Vec<(Stage, u64)>,
+}
+
+impl Inventory {
+    /// Lists a root; an error when it holds anything that is no part of a store. It changes nothing.
+    pub fn take(root: &Folder, devices: Devices) -> Done<Self> {
+        let mut found = Self::default();
+        let own = |name: &[u8]| RootEntry::parse(name).is_some();
+        for name in names(root, own)? {
+            let Some(entry) = RootEntry::parse(name.as_bytes()) else { continue };
+            // What a living writer has renamed meanwhile is missing, and none of that is foreign.
+            let Some(facts) = root.facts(name.as_c_str())? else { continue };
+            let name = name.as_c_str();
+            match entry {
+                RootEntry::Lock => devices.check_lock(root, name, &facts)?,
+                RootEntry::State => {
+                    devices.check_file(root, name, &facts)?;
+                    found.state = state_generation(root)?;
+                }
+                RootEntry::NewState => {
+                    devices.check_file(root, name, &facts)?;
+                    check_new_state(root)?;
+                }
+                RootEntry::OfRefresh => devices.check_file(root, name, &facts)?,
+                RootEntry::Socket => devices.check(root, name, &facts, FileType::Socket)?,
+                RootEntry::Current => found.current = Some(devices.read_link(root, name, &facts)?),
+                RootEntry::NewLink(number) => {
+                    if devices.read_link(root, name, &facts)? != number {
+                        return Err(root.foreign(name, "does not point to the generation of its name"));
+                    }
+                    found.new_links.push(number);
+                }
+                RootEntry::Generations => {
+                    devices.check_folder(root, name, &facts)?;
+                    found.generations = list_generations(&root.open(name)?, devices)?;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The highest number that was ever used (contract 5.3).
+    pub fn last_number(&self) -> u64 {
+        let used = self.generations.iter().map(|(_, number)| *number);
+        used.chain(self.current).chain(self.new_links.iter().copied()).fold(self.state, u64::max)
+    }
+}
+
+enum RootEntry {
+    Lock,
+    State,
+    NewState,
+    Current,
+    NewLink(u64),
+    Generations,
+    OfRefresh,
+    Socket,
+}
+
+impl RootEntry {
+    fn parse(name: &[u8]) -> Option<Self> {
+        let is = |known: &str| name == known.as_bytes();
+        Some(match name {
+            _ if is(LOCK) => Self::Lock,
+            _ if is(STATE) => Self::State,
+            _ if is(NEW_STATE) => Self::NewState,
+            _ if is(CURRENT) => Self::Current,
+            _ if is(GENERATIONS) => Self::Generations,
+            _ if OF_REFRESH.contains(&name) => Self::OfRefresh,
+            b"control.sock" => Self::Socket,
+            _ => {
+                if let Some(digits) = name.strip_prefix(b".current-") {
+                    return layout::generation_number(digits).map(Self::NewLink);
+                }
+                // A process's id has the digits of a generation's number.
+                layout::generation_number(name.strip_prefix(b".control-")?).map(|_pid| Self::Socket)?
+            }
+        })
+    }
+}
+
+/// Lists a folder; an error when a name is not one of the writer's. The order is that of the names' bytes.
+fn names(folder: &Folder, is_own: impl Fn(&[u8]) -> bool) -> Done<Vec<CString>> {
+    let (mut own, mut foreign) = (Vec::new(), 0);
+    let mut shown: Option<CString> = None;
+    folder.each_name(|name| {
+        if is_own(name.as_bytes()) {
+            own.push(name);
+        } else {
+            foreign += 1;
+            if is_plain(name.as_bytes()) && shown.as_ref().is_none_or(|other| name < *other) {
+                shown = Some(name);
+            }
+        }
+        foreign <= MAX_COUNTED
+    })?;
+    if foreign > 0 {
+        let count = match foreign {
+            1 => "1 entry".to_owned(),
+            _ if foreign > MAX_COUNTED => format!("more than {MAX_COUNTED} entries"),
+            _ => format!("{foreign} entries"),
+        };
+        let shown = shown.map_or_else(String::new, |name| format!(", such as {}", quoted(name.as_bytes())));
+        return Err(folder.holds_foreign(format!("holds {count} that Keystart did not make{shown}")));
+    }
+    own.sort_unstable();
+    Ok(own)
+}
+
+/// Refuses a folder that holds anything.
+pub(crate) fn check_is_empty(folder: &Folder) -> Done<()> {
+    names(folder, |_| false).map(|_none| ())
+}
+
+/// A short name of ordinary characters, which a message may repeat.
+fn is_plain(name: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
+    name.len() <= MAX_SHOWN_NAME && name.iter().all(plain)
+}
+
+fn state_generation(root: &Folder) -> Done<u64> {
+    let mut bytes = vec![0; MAX_BYTES + 1];
+    let length = match root.read(STATE, &mut bytes) {
+        Err(Denied { cause: Cause::Trouble(Trouble::Missing), .. }) => return Ok(0),
+        other => other?,
+    };
+    let generation = (length <= MAX_BYTES).then(|| state::generation(&bytes[..length])).flatten();
+    generation.ok_or_else(|| root.foreign(STATE, "is none that a writer writes"))
+}
+
+/// It may have been cut anywhere, by a kill or a full disk.
+fn check_new_state(root: &Folder) -> Done<()> {
+    let mut start = [0; state::START.len()];
+    let length = match root.read(NEW_STATE, &mut start) {
+        Err(Denied { cause: Cause::Trouble(Trouble::Missing), .. }) => return Ok(()),
+        other => other?,
+    };
+    if state::START.as_bytes().starts_with(&start[..length]) {
+        Ok(())
+    } else {
+        Err(root.foreign(NEW_STATE, "is none that a writer writes"))
+    }
+}
+
+fn list_generations(folder: &Folder, devices: Devices) -> Done<Vec<(Stage, u64)>> {
+    let mut found = Vec::new();
+    for name in names(folder, |name| Stage::parse(name).is_some())? {
+        let Some((stage, number)) = Stage::parse(name.as_bytes()) else { continue };
+        let Some(facts) = folder.facts(name.as_c_str())? else { continue };
+        devices.check_folder(folder, name.as_c_str(), &facts)?;
+        match folder.open(name.as_c_str()).and_then(|generation| check_generation(&generation, number, devices)) {
+            // Removed meanwhile by a living writer.
+            Err(Denied { cause: Cause::Trouble(Trouble::Missing), .. }) => {}
+            other => other?,
+        }
+        found.push((stage, number));
+    }
+    Ok(found)
+}
+
+/// Checks that a generation holds only what a writer puts there: with a manifest, the secrets that it lists.
+fn check_generation(generation: &Folder, number: u64, devices: Devices) -> Done<()> {
+    let mut has_secrets = false;
+    let mut listed = None;
+    for name in names(generation, |name| [MANIFEST, SECRETS].map(str::as_bytes).contains(&name))? {
+        let name = name.as_c_str();
+        let Some(facts) = generation.facts(name)? else { continue };
+        if name.to_bytes() == SECRETS.as_bytes() {
+            devices.check_folder(generation, name, &facts)?;
+            has_secrets = true;
+        } else {
+            devices.check_file(generation, name, &facts)?;
+            listed = listed_names(generation, number)?;
+        }
+    }
+    if !has_secrets {
+        return Ok(());
+    }
+    let own = Own::left_behind(listed, devices);
+    check_secrets(&generation.open(SECRETS)?, "", &own)
+}
+
+/// The names in a manifest; `None` where it was cut, which it can be while its generation has another name.
+fn listed_names(generation: &Folder, number: u64) -> Done<Option<Vec<String>>> {
+    let mut bytes = vec![0; MAX_BYTES + 1];
+    let length = generation.read(MANIFEST, &mut bytes)?;
+    if length > MAX_BYTES {
+        return Err(generation.foreign(MANIFEST, "is none that a writer writes"));
+    }
+    let manifest = Manifest::parse(&bytes[..length], number).ok();
+    Ok(manifest.map(|manifest| manifest.secrets.into_keys().collect()))
+}
+
+fn check_secrets(folder: &Folder, path: &str, own: &Own) -> Done<()> {
+    for name in names(folder, |name| own.may_have(&joined(path, name)))? {
+        let (path, name) = (joined(path, name.as_bytes()), name.as_c_str());
+        let Some(facts) = folder.facts(name)? else { continue };
+        own.check(folder, name, &path, &facts)?;
+        if facts.kind == FileType::Directory {
+            // The length of a name bounds how deep this goes.
+            check_secrets(&folder.open(name)?, &path, own)?;
+        }
+    }
+    Ok(())
+}
+
+/// A path below `secrets`. What is no text has no valid name either.
+fn joined(path: &str, name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name);
+    if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") }
+}
+
+/// Which paths below `secrets` are the writer's.
+#[derive(Debug)]
+pub(crate) struct Own {
+    names: Names,
+    /// False for what a writer wrote itself: whatever was done to the modes and links of its files since, they hold its
+    /// secrets.
+    is_strict: bool,
+    devices: Devices,
+}
+
+#[derive(Debug)]
+enum Names {
+    /// Any name of a secret: nobody knows which ones there were.
+    Valid,
+    /// These files and their folders.
+    Listed { files: BTreeSet<String>, folders: BTreeSet<String> },
+}
+
+impl Own {
+    /// What an older writer left, by the manifest if there is one.
+    pub fn left_behind(names: Option<Vec<String>>, devices: Devices) -> Self {
+        Self { names: names.map_or(Names::Valid, Names::listed), is_strict: true, devices }
+    }
+
+    /// What the writer wrote itself.
+    pub fn written(names: &[String], devices: Devices) -> Self {
+        Self { names: Names::listed(names.to_vec()), is_strict: false, devices }
+    }
+
+    fn may_have(&self, path: &str) -> bool {
+        match &self.names {
+            Names::Valid => name::is_valid(path.as_bytes()),
+            Names::Listed { files, folders } => files.contains(path) || folders.contains(path),
+        }
+    }
+
+    fn check(&self, folder: &Folder, name: &CStr, path: &str, facts: &Facts) -> Done<()> {
+        let is_folder = match &self.names {
+            Names::Valid => facts.kind == FileType::Directory,
+            Names::Listed { folders, .. } => folders.contains(path),
+        };
+        // A folder has something in it, so its own path has fewer segments than a name may have.
+        if is_folder && !name::is_valid(format!("{path}/x").as_bytes()) {
+            return Err(folder.foreign(name, "is a folder deeper than a secret's name goes"));
+        }
+        let kind = if is_folder { FileType::Directory } else { FileType::RegularFile };
+        if self.is_strict {
+            self.devices.check(folder, name, facts, kind)
+        } else {
+            self.devices.check_place(folder, name, facts, kind)
+        }
+    }
+}
+
+impl Names {
+    fn listed(names: Vec<String>) -> Self {
+        let folders = names.iter().flat_map(|name| name::folders(name).map(str::to_owned)).collect();
+        Self::Listed { files: names.into_iter().collect(), folders }
+    }
+}
+
+/// The file systems of a store. They may differ: overlayfs has one number for its folders and others for its files.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Devices {
+    folders: u64,
+    files: u64,
+}
+
+impl Devices {
+    /// The file systems of a root and of the lock in it.
+    pub fn new(root: &Folder, lock: &Facts) -> Self {
+        Self { folders: root.device(), files: lock.device }
+    }
+
+    /// Checks the file that writers lock: it is empty.
+    pub fn check_lock<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> Done<()> {
+        self.check_file(folder, name, facts)?;
+        if facts.size == 0 { Ok(()) } else { Err(folder.foreign(name, "is not empty")) }
+    }
+
+    /// Checks that an entry is a file as a writer makes it.
+    pub fn check_file<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> Done<()> {
+        self.check(folder, name, facts, FileType::RegularFile)
+    }
+
+    /// Checks that an entry is a folder as a writer makes it.
+    pub fn check_folder<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> Done<()> {
+        self.check(folder, name, facts, FileType::Directory)
+    }
+
+    /// Checks that an entry is as a writer makes it.
+    fn check<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts, kind: FileType) -> Done<()> {
+        self.check_place(folder, name, facts, kind)?;
+        let (mode, links) = match kind {
+            FileType::RegularFile => (FILE_MODE, facts.links),
+            FileType::Directory => (FOLDER_MODE | SETGID, 1),
+            FileType::Symlink => (0o7777, facts.links),
+            _ => (FOLDER_MODE, facts.links),
+        };
+        if facts.mode & !mode != 0 {
+            return Err(folder.foreign(name, &format!("has the mode {:04o}, which no writer sets", facts.mode)));
+        }
+        if links != 1 {
+            return Err(folder.foreign(name, "has another name too (a hard link)"));
+        }
+        Ok(())
+    }
+
+    /// Checks an entry's kind, its owner and its file system.
+    pub fn check_place<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts, kind: FileType) -> Done<()> {
+        if facts.kind != kind {
+            return Err(folder.denied(name, wrong_kind(facts.kind, kind)));
+        }
+        if !facts.is_ours() {
+            return Err(folder.foreign(name, "belongs to another user"));
+        }
+        let device = if kind == FileType::Directory { self.folders } else { self.files };
+        if facts.is_mount || facts.device != device {
+            return Err(folder.foreign(name, "is on another file system"));
+        }
+        Ok(())
+    }
+
+    /// Checks a link to a generation, and returns the number.
+    fn read_link<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> Done<u64> {
+        self.check(folder, name, facts, FileType::Symlink)?;
+        let target = folder.read_link(name)?;
+        target
+            .and_then(|target| layout::target_number(target.as_bytes()))
+            .ok_or_else(|| folder.foreign(name, "does not point to a generation"))
+    }
+}
+
+fn wrong_kind(found: FileType, wanted: FileType) -> Cause {
+    match (found, wanted) {
+        (_, FileType::Symlink) => Cause::Foreign("is not a symbolic link".to_owned()),
+        (_, FileType::Socket) => Cause::Foreign("is not a socket".to_owned()),
+        (FileType::Symlink, _) => Trouble::Link.into(),
+        (_, FileType::Directory) => Trouble::NotFolder.into(),
+        _ => Trouble::NotFile.into(),
+    }
+}
+
+/// Removes what a generation holds, but for what is not its own. It continues after an error and returns the first.
+pub(crate) fn clear_generation<N: Arg + Copy>(
+    generations: &Folder,
+    name: N,
+    own: &Own,
+    wipe: Option<&Wipe>,
+) -> Done<()> {
+    let Some(facts) = generations.facts(name)? else { return Ok(()) };
+    own.devices.check_place(generations, name, &facts, FileType::Directory)?;
+    let generation = generations.open(name)?;
+    let mut first = Ok(());
+    if let Some(facts) = generation.facts(MANIFEST)? {
+        // It holds no secret; a reader that has it open must not read zeros.
+        let own = own.devices.check_place(&generation, MANIFEST, &facts, FileType::RegularFile);
+        first = first.and(own.and_then(|()| generation.remove_file(MANIFEST)));
+    }
+    if let Some(facts) = generation.facts(SECRETS)? {
+        let own_folder = own.devices.check_place(&generation, SECRETS, &facts, FileType::Directory);
+        first = first.and(own_folder.and_then(|()| {
+            clear_secrets(&generation.open(SECRETS)?, "", own, wipe)?;
+            generation.remove_folder(SECRETS)
+        }));
+    }
+    first
+}
+
+/// Removes a generation, as `clear_generation` does, and its folder.
+pub(crate) fn remove_generation(generations: &Folder, name: &str, own: &Own, wipe: Option<&Wipe>) -> Done<()> {
+    clear_generation(generations, name, own, wipe)?;
+    generations.remove_folder(name).map_err(|denied| explained(generations, name, denied))
+}
+
+fn clear_secrets(folder: &Folder, path: &str, own: &Own, wipe: Option<&Wipe>) -> Done<()> {
+    let mut entries = Vec::new();
+    folder.each_name(|name| {
+        entries.push(name);
+        true
+    })?;
+    let mut first = Ok(());
+    for name in entries {
+        let path = joined(path, name.as_bytes());
+        first = first.and(remove_secret(folder, name.as_c_str(), &path, own, wipe));
+    }
+    first
+}
+
+fn remove_secret(folder: &Folder, name: &CStr, path: &str, own: &Own, wipe: Option<&Wipe>) -> Done<()> {
+    if !own.may_have(path) {
+        return Err(folder.holds_foreign("holds an entry that Keystart did not make".to_owned()));
+    }
+    let Some(facts) = folder.facts(name)? else { return Ok(()) };
+    own.check(folder, name, path, &facts)?;
+    if facts.kind == FileType::Directory {
+        clear_secrets(&folder.open(name)?, path, own, wipe)?;
+        return folder.remove_folder(name);
+    }
+    let overwritten = wipe.map_or(Ok(()), |wipe| folder.overwrite(name, wipe));
+    overwritten.and(folder.remove_file(name))
+}
+
+/// What keeps a folder from being removed: the system says only that it is not empty.
+fn explained(folder: &Folder, name: &str, denied: Denied) -> Denied {
+    if denied.cause == Cause::Trouble(Trouble::System(Errno::NOTEMPTY)) {
+        folder.foreign(name, "holds entries that Keystart did not make")
+    } else {
+        denied
+    }
+}
