@@ -5,8 +5,11 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -418,13 +421,12 @@ fn lines_are_json_where_lambda_is_set_so() {
     assert!(message.starts_with("The runtime is not started:\nThe secret \"db\" holds a NUL byte"), "{message}");
 }
 
-/// A pipe that takes nothing more, and that nobody reads.
-fn full_pipe() -> (std::io::PipeReader, std::io::PipeWriter) {
-    let (reader, mut writer) = std::io::pipe().unwrap();
-    let flags = rustix::fs::fcntl_getfl(&writer).unwrap();
-    rustix::fs::fcntl_setfl(&writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
-    while std::io::Write::write(&mut writer, &[b'.'; 65_536]).is_ok() {}
-    rustix::fs::fcntl_setfl(&writer, flags).unwrap();
+/// A stream that takes nothing more, and that nobody reads.
+fn full_stream() -> (UnixStream, UnixStream) {
+    let (reader, mut writer) = UnixStream::pair().unwrap();
+    writer.set_nonblocking(true).unwrap();
+    while writer.write(&[b'.'; 4096]).is_ok() {}
+    writer.set_nonblocking(false).unwrap();
     (reader, writer)
 }
 
@@ -433,10 +435,10 @@ fn a_log_that_takes_nothing_does_not_keep_the_runtime() {
     let stage = Stage::new();
     let _writer = stage.publish(&[("DB", "db", b"value")]);
     let full = fs::File::options().write(true).open("/dev/full").unwrap();
-    let (_reader, pipe) = full_pipe();
-    let (gone, closed) = std::io::pipe().unwrap();
+    let (_reader, stream) = full_stream();
+    let (gone, closed) = UnixStream::pair().unwrap();
     drop(gone);
-    for stderr in [Stdio::from(full), Stdio::from(pipe), Stdio::from(closed)] {
+    for stderr in [Stdio::from(full), OwnedFd::from(stream).into(), OwnedFd::from(closed).into()] {
         let ended = stage.command().args(["/usr/bin/printenv", "DB"]).stderr(stderr).output().unwrap();
         assert_eq!((ended.status.code(), text(&ended.stdout).as_str()), (Some(0), "value\n"));
     }
