@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -115,6 +116,17 @@ def test_a_zip_that_is_not_the_layer_is_refused(keystart: Keystart, account: Acc
         assert (code, out) == (1, "")
         assert error.startswith(f"keystart: {path} {reason}")
     assert account.requests == []
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+def test_what_is_no_file_is_refused_and_hangs_nobody(
+    keystart: Keystart, account: Account, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "layer.zip"
+    os.mkfifo(path) if kind == "fifo" else path.mkdir()
+    code, out, error = keystart("layer", "publish", path)
+    assert (code, out, account.requests) == (1, "", [])
+    assert error == f"keystart: {path} is not a regular file. Name a zip.\n"
 
 
 def test_a_zip_beyond_what_lambda_takes_is_refused(

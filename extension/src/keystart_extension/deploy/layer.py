@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import stat
 import sys
 import zipfile
 import zlib
@@ -41,6 +43,7 @@ _LICENCE = "Apache-2.0; those of what is inside lie in /opt/share/keystart"
 
 class _Zip(NamedTuple):
     path: Path
+    content: bytes
     architecture: Architecture
     version: str
 
@@ -77,17 +80,17 @@ def _built() -> list[Path]:
 
 
 def _read(path: Path) -> _Zip:
+    content = _content(path)
     try:
-        size = path.stat().st_size
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            unzipped = sum(info.file_size for info in archive.infolist())
+            if unzipped > _LARGEST:
+                raise CannotDeploy(f"{path} has {unzipped:,} bytes unzipped, and Lambda takes {_LARGEST:,}.")
             if damaged := archive.testzip():
                 raise zipfile.BadZipFile(f"{damaged} is damaged")
-            unzipped = sum(info.file_size for info in archive.infolist())
             with archive.open(_EXECUTABLE) as executable:
                 head = executable.read(20)
             version = re.search(r'__version__ = "([0-9.]+)"', archive.read(_VERSION).decode(errors="replace"))
-    except OSError as error:
-        raise CannotDeploy(f"{path} cannot be read: {error.strerror}.") from None
     except KeyError:
         raise CannotDeploy(f"{path} is not the layer: it has no {_EXECUTABLE}, or no {_VERSION}.") from None
     except (zipfile.BadZipFile, zlib.error) as error:
@@ -95,21 +98,30 @@ def _read(path: Path) -> _Zip:
     machine = int.from_bytes(head[18:20], "little")
     if not head.startswith(b"\x7fELF") or machine not in _MACHINES or version is None:
         raise CannotDeploy(f"{path} is not the layer: {_EXECUTABLE} is nothing that Lambda can start.")
-    if size > _LARGEST_ZIP:
-        raise CannotDeploy(f"{path} has {size:,} bytes, and Lambda takes {_LARGEST_ZIP:,} with a request.")
-    if unzipped > _LARGEST:
-        raise CannotDeploy(f"{path} has {unzipped:,} bytes unzipped, and Lambda takes {_LARGEST:,}.")
-    return _Zip(path, _MACHINES[machine], version[1])
+    return _Zip(path, content, _MACHINES[machine], version[1])
+
+
+def _content(path: Path) -> bytes:
+    """Reads the zip once, so that what is sent is what was looked at."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a FIFO would hang it
+            raise CannotDeploy(f"{path} is not a regular file. Name a zip.")
+        if status.st_size > _LARGEST_ZIP:
+            raise CannotDeploy(
+                f"{path} has {status.st_size:,} bytes, and Lambda takes {_LARGEST_ZIP:,} with a request."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise CannotDeploy(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def _publish(client: LambdaClient, one: _Zip, layer: str) -> str:
-    content = one.path.read_bytes()
-
     def call() -> str:
         published = client.publish_layer_version(
             LayerName=layer,
             Description=f"Keystart {one.version} for {one.architecture}",
-            Content={"ZipFile": content},
+            Content={"ZipFile": one.content},
             CompatibleArchitectures=[one.architecture],
             CompatibleRuntimes=list(_RUNTIMES),
             LicenseInfo=_LICENCE,
