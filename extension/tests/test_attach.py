@@ -37,12 +37,12 @@ def configure(folder: Path, secrets: dict[str, Any], **settings: Any) -> Path:
     return file
 
 
-def noted(**variables: str) -> dict[str, str]:
-    """The variables, and the one in which attach notes that it has set them."""
-    digests = (
+def noted(layer: str, **variables: str) -> dict[str, str]:
+    """The variables, and the one in which attach notes that it has brought them, and the layer."""
+    digests = [
         f"{name}:{hashlib.sha256(variables[name].encode()).hexdigest()[:16]}" for name in sorted(variables)
-    )
-    return {**variables, "KEYSTART_ATTACHED": ",".join(digests)}
+    ]
+    return {**variables, "KEYSTART_ATTACHED": ",".join([layer.rpartition(":")[0], *digests])}
 
 
 def path(name: str) -> str:
@@ -107,7 +107,7 @@ def test_attach_compiles_the_configuration_into_a_variable(
     assert (code, error) == (0, "")
     assert f"  + variable  KEYSTART_SECRETS  2 of `secrets:` in keystart.yaml, {len(INLINE)} bytes\n" in out
     assert "  + variable  KEYSTART_ATTACHED  what detach removes\n" in out
-    variables = {**before, **noted(KEYSTART_SECRETS=INLINE)}
+    variables = {**before, **noted(layer, KEYSTART_SECRETS=INLINE)}
     assert account.changes == [
         Change(path(name), {"Layers": [layer], "Environment": {"Variables": variables}})
     ]
@@ -135,7 +135,7 @@ def test_attach_replaces_the_configuration_that_it_has_set(
         code, out, _ = keystart("attach", name, "--layer", layer, "--config", file, "--yes")
         assert code == 0
     assert "\n  ~ variable  KEYSTART_SECRETS  1 of" in out
-    assert account.variables_of(name) == {"STAGE": "prod", **noted(KEYSTART_SECRETS="db=prod/new")}
+    assert account.variables_of(name) == {"STAGE": "prod", **noted(layer, KEYSTART_SECRETS="db=prod/new")}
     assert keystart("detach", name, "--yes")[0] == 0
     assert account.variables_of(name) == {"STAGE": "prod"}
 
@@ -199,6 +199,19 @@ def test_a_wrapper_that_somebody_else_has_set_keeps_the_layer_that_brings_it(
     assert (account.layers_of(name), account.variables_of(name)) == ([layer], theirs)
 
 
+def test_detach_removes_the_layer_that_attach_has_noted_whatever_its_name(
+    keystart: Keystart, account: Account, configuration: Path
+) -> None:
+    older, newer = account.layer("our-keys"), account.layer("keystart-x86_64")
+    name = account.function({"STAGE": "prod"})
+    for layer in (older, newer, older):  # each takes the place of the one before
+        code, _, _ = keystart("attach", name, "--layer", layer, "--config", configuration, "--yes")
+        assert (code, account.layers_of(name)) == (0, [layer])
+        assert account.variables_of(name) == {"STAGE": "prod", **noted(layer, KEYSTART_SECRETS=INLINE)}
+    assert keystart("detach", name, "--yes")[0] == 0
+    assert (account.layers_of(name), account.variables_of(name)) == ([], {"STAGE": "prod"})
+
+
 def of_another_account(account: Account, *names: str) -> list[str]:
     """ARNs of layers of another account, which every function of this one is said to have."""
     arns = [f"arn:aws:lambda:eu-west-1:210987654321:layer:{name}:3" for name in names]
@@ -242,7 +255,7 @@ def test_the_wrapper_is_set_when_it_is_asked_for(keystart: Keystart, account: Ac
     code, out, _ = keystart("attach", name, "--layer", layer, "--wrapper", "--yes")
     assert code == 0
     assert "\n  + variable  AWS_LAMBDA_EXEC_WRAPPER  /opt/keystart-env\n" in out
-    assert account.variables_of(name) == noted(AWS_LAMBDA_EXEC_WRAPPER="/opt/keystart-env")
+    assert account.variables_of(name) == noted(layer, AWS_LAMBDA_EXEC_WRAPPER="/opt/keystart-env")
 
 
 def test_the_wrapper_is_set_where_a_secret_asks_for_a_variable(
@@ -252,6 +265,7 @@ def test_the_wrapper_is_set_where_a_secret_asks_for_a_variable(
     name = account.function()
     assert keystart("attach", name, "--layer", layer, "--config", file, "--yes")[0] == 0
     assert account.variables_of(name) == noted(
+        layer,
         AWS_LAMBDA_EXEC_WRAPPER="/opt/keystart-env",
         KEYSTART_SECRETS='{"db":{"secret":"prod/db","env":"DB_PASSWORD"}}',
     )
@@ -463,7 +477,7 @@ def test_variables_beyond_what_lambda_takes_are_told_before(
     name = account.function({"TOKEN": canary(), "LONG": "x" * 3990})
     code, _, error = keystart("attach", name, "--layer", layer, "--config", configuration, "--yes")
     # As the JSON that Lambda measures: quotes inside the variable count twice.
-    variables = {**account.variables_of(name), **noted(KEYSTART_SECRETS=INLINE)}
+    variables = {**account.variables_of(name), **noted(layer, KEYSTART_SECRETS=INLINE)}
     measured = json.dumps(variables, separators=(",", ":"))
     assert code == 1
     assert error.startswith(

@@ -148,7 +148,8 @@ LAYERS = [
     for name in ("keystart", "keystart-x86_64", "keystart-arm64", "our-keys", "tracing")
     for version in (1, 2)
 ]
-OLD_NOTE = "KEYSTART_SECRETS:0123456789abcdef"  # of a value that somebody has changed since
+# Of a value that somebody has changed since.
+OLD_NOTE = "arn:aws:lambda:eu-west-1:123456789012:layer:our-keys,KEYSTART_SECRETS:0123456789abcdef"
 VALUES = st.sampled_from(["", "db=prod/db", "/opt/keystart-env", "/opt/bootstrap", OLD_NOTE])
 VARIABLES = st.dictionaries(
     st.sampled_from(["KEYSTART_SECRETS", WRAPPER, ATTACHED, "KEYSTART_DIR", "STAGE", "TOKEN"]),

@@ -16,8 +16,8 @@ from pathlib import Path
 from ..sources import WITHOUT_BOTO3
 
 # As Lambda's API takes it; layers of AWS itself (awslayer) are not Keystart's.
-_LAYER = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}")
-_LAYER_VERSION = re.compile(rf"{_LAYER.pattern}:[0-9]+")
+LAYER = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}")
+_LAYER_VERSION = re.compile(rf"{LAYER.pattern}:[0-9]+")
 _LAYER_NAME = re.compile(r"[A-Za-z0-9_-]{1,140}")
 
 _ATTACH = """\
@@ -134,7 +134,7 @@ def _layer_version(text: str) -> str:
 def _layer_or_name(text: str) -> str:
     if _LAYER_VERSION.fullmatch(text):
         return text.rpartition(":")[0]
-    return text if _LAYER.fullmatch(text) else _layer_name(text)
+    return text if LAYER.fullmatch(text) else _layer_name(text)
 
 
 def _layer_name(text: str) -> str:

@@ -1,7 +1,7 @@
 """Works out what a function needs to have the layer, or no longer, and what speaks against it; it asks nobody.
 
-Whatever attach did not bring stays. Which variables it set, it notes in the variable KEYSTART_ATTACHED, each with a
-digest of its value: one that somebody has changed since is that person's.
+Whatever attach did not bring stays. If attach sets variables, it notes in KEYSTART_ATTACHED its layer, and the name of
+each with a digest of its value: one that somebody has changed since is that person's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ..configuration.inline import VARIABLE
+from . import LAYER
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 WRAPPER_PATH = "/opt/keystart-env"
 ATTACHED = "KEYSTART_ATTACHED"
-_NOTED = "[A-Za-z][A-Za-z0-9_]+:[0-9a-f]{16}"
-_NOTE = re.compile(f"{_NOTED}(?:,{_NOTED})*")
+_NOTE = re.compile(rf"({LAYER.pattern})((?:,[A-Za-z][A-Za-z0-9_]+:[0-9a-f]{{16}})*)")
 # Those of keystart layer publish, and the name without an architecture, which people give.
 _NAMES = frozenset({"keystart", "keystart-x86_64", "keystart-arm64"})
 # Lambda's own limits.
@@ -72,13 +72,13 @@ class Change:
 
 def attached(function: Configuration, layer: Layer, settings: Mapping[str, Setting]) -> Change:
     """Returns what a function needs to have this version of the layer, and these variables."""
-    before = _layers(function)
-    ours = [one for one in before if _is_of(one, layer.arn)]
+    before, old = _layers(function), _variables(function)
+    note = _note(old)
+    ours = [one for one in before if _is_of(one, layer.arn) or (note and layer_arn(one) == note.layer)]
     # In the place of the first one: a layer hides files of those before it.
     after = [layer.arn if one in ours[:1] else one for one in before if one not in ours[1:]]
     if not ours:
         after.append(layer.arn)
-    old = _variables(function)
     problems = _problems(function)
     if not problems:
         problems = [
@@ -89,10 +89,13 @@ def attached(function: Configuration, layer: Layer, settings: Mapping[str, Setti
             *_in_the_way(function, settings),
         ]
     new = _new(old, settings)
-    variables = {**old, **new, **_noted({**_notes(old), **{name: _digest(new[name]) for name in new}})}
+    variables = dict(old)
+    if new or (note and note.layer != layer_arn(layer.arn)):
+        digests = {**(note.digests if note else {}), **{name: _digest(value) for name, value in new.items()}}
+        variables |= {**new, ATTACHED: _Note(layer_arn(layer.arn), digests).text}
     details = {name: setting.detail for name, setting in settings.items()}
     details[ATTACHED] = "what detach removes"
-    return _change(function, after, variables if new else old, details, problems)
+    return _change(function, after, variables, details, problems)
 
 
 def detached(function: Configuration, layer: str | None) -> Change:
@@ -101,14 +104,15 @@ def detached(function: Configuration, layer: str | None) -> Change:
     `layer` is the ARN of the layer, without a version, or one more name of it in the function's account.
     """
     before, old = _layers(function), _variables(function)
-    account = function["FunctionArn"].split(":")[4]
-    if layer is not None and ":" in layer:
-        ours, others = [one for one in before if layer_arn(one) == layer], []
-    else:
-        names = {*_NAMES, layer}
-        ours = [one for one in before if layer_name(one) in names and _account(one) == account]
+    note, account = _note(old), function["FunctionArn"].split(":")[4]
+    known = {layer, *([note.layer] if note else [])}
+    ours = [one for one in before if layer_arn(one) in known]
+    others: list[str] = []
+    if layer is None or ":" not in layer:
+        named = [one for one in before if layer_name(one) in {*_NAMES, layer}]
+        ours += [one for one in named if _account(one) == account]
         others = _other_accounts(before, ours, layer, "If it is the one to remove, name it: --layer {}")
-    removed = {*_notes(old), *([ATTACHED] if _is_note(old.get(ATTACHED)) else [])}
+    removed = {*note.digests, ATTACHED} if note else set()
     variables = {name: value for name, value in old.items() if name not in removed}
     problems = _problems(function) or [*_unreadable(function), *others]
     if not problems and ours and variables.get(WRAPPER) == WRAPPER_PATH:
@@ -155,25 +159,29 @@ def _new(variables: Mapping[str, str], settings: Mapping[str, Setting]) -> dict[
     return {name: setting.value for name, setting in settings.items() if variables.get(name) != setting.value}
 
 
-def _is_note(value: str | None) -> bool:
-    return value is not None and _NOTE.fullmatch(value) is not None
+class _Note(NamedTuple):
+    """What attach has brought: the layer's ARN, and the variables, each with a digest of its value."""
+
+    layer: str
+    digests: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        return ",".join([self.layer, *(f"{name}:{digest}" for name, digest in sorted(self.digests.items()))])
 
 
-def _notes(variables: Mapping[str, str]) -> dict[str, str]:
-    """Returns the digests of the variables that attach has set and nobody has changed since."""
-    note = variables.get(ATTACHED)
-    if note is None or not _is_note(note):
-        return {}
-    notes = dict(noted.split(":") for noted in note.split(","))
-    return {
+def _note(variables: Mapping[str, str]) -> _Note | None:
+    """Returns what attach has noted, without the variables that somebody has changed or removed since."""
+    found = _NOTE.fullmatch(variables.get(ATTACHED, ""))
+    if found is None:
+        return None
+    noted = dict(one.split(":") for one in found[2].split(",")[1:])
+    same = {
         name: digest
-        for name, digest in notes.items()
+        for name, digest in noted.items()
         if name in variables and _digest(variables[name]) == digest
     }
-
-
-def _noted(notes: Mapping[str, str]) -> Mapping[str, str]:
-    return {ATTACHED: ",".join(f"{name}:{digest}" for name, digest in sorted(notes.items()))}
+    return _Note(found[1], same)
 
 
 def _digest(value: str) -> str:
@@ -283,12 +291,13 @@ def _in_the_way(function: Configuration, settings: Mapping[str, Setting]) -> lis
     problems = []
     variables = _variables(function)
     new = _new(variables, settings)
-    if VARIABLE in new and VARIABLE in variables and VARIABLE not in _notes(variables):
+    note = _note(variables)
+    if VARIABLE in new and VARIABLE in variables and (note is None or VARIABLE not in note.digests):
         problems.append(
             f"Its variable {VARIABLE} was set by somebody else, and attach replaces only what it has set. Remove that "
             "variable, or attach without --config."
         )
-    if new and ATTACHED in variables and not _is_note(variables[ATTACHED]):
+    if new and ATTACHED in variables and note is None:
         problems.append(f"Its variable {ATTACHED} is not one that attach has written. Remove that variable.")
     if VARIABLE in settings and variables.get("KEYSTART_CONFIG"):
         problems.append(
