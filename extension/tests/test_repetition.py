@@ -400,6 +400,33 @@ def test_the_process_does_not_repeat_what_was_pasted_into_a_variable(
     pasted.check("\n".join([*lines, *lambda_api.reported[0], *_documents(store)]), "what the process says")
 
 
+@pytest.mark.parametrize("form", ["json"])
+@pytest.mark.parametrize("shape", FORMS)
+def test_the_process_does_not_repeat_what_was_pasted_as_root(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, shape: str
+) -> None:
+    pasted = Pasted(shape)
+    lambda_api.looks = lambda: None  # there is no store to look at
+    extension = launch(lambda_api, {"db": cloud.secret("x")}, KEYSTART_DIR=f"/proc/{pasted.text}/")
+    code, lines = extension.ended()
+    assert code == 1
+    (reported,) = lambda_api.reported
+    assert f"(a path of {len(pasted.text) + 6} characters)" in reported[1]
+    pasted.check("\n".join([*lines, *reported]), "what the process says")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_pull_does_not_repeat_what_was_pasted_as_root(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    (tmp_path / "keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
+    pasted = Pasted(form)
+    monkeypatch.setenv("KEYSTART_DIR", f"/proc/{pasted.text}")
+    code, came_out = command("pull")
+    assert code == 1
+    pasted.check(came_out, "what pull says")
+
+
 @pytest.mark.parametrize("is_optional", [False, True])
 def test_the_members_of_a_secret_are_not_repeated_unless_they_are_names(
     command: Command, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_optional: bool

@@ -40,7 +40,21 @@ def call(function: Callable[..., int], *arguments: Any) -> None:
             message = bytes(ffi.buffer(error.message, error.message_len)).decode()
         finally:
             lib.keystart_error_free(error)
-        raise CoreError(code, message)
+        raise CoreError(code, _without_root(message))
+
+
+def _without_root(message: str) -> str:
+    """Returns a message in which KEYSTART_DIR is described where a secret may have been pasted into it."""
+    import os  # here, because a start that goes well needs none of it
+
+    from .names import characters, is_certain
+
+    root = os.environ.get("KEYSTART_DIR", "").rstrip("/")
+    if root == "" or is_certain(root, "path"):
+        return message
+    # As text() gives it to the core.
+    shown = text(root)[0].decode()
+    return message.replace(shown, f"(a path of {characters(root)})")
 
 
 def give_text(function: Callable[..., int], *arguments: Any) -> str:

@@ -18,6 +18,7 @@ from botocore.exceptions import WaiterError
 from ..compile import DoesNotFit, inline
 from ..configuration import ConfigurationError, load_file
 from ..configuration.inline import VARIABLE
+from ..names import shown_path
 from ..sources.boto3.refused import Refused, ask
 from . import CannotDeploy
 from .change import WRAPPER, WRAPPER_PATH, Change, Layer, Setting, attached, detached
@@ -70,10 +71,10 @@ def _settings(file: Path | None, region: str, *, wrapper: bool) -> Mapping[str, 
             raise CannotDeploy(str(error)) from None
         except DoesNotFit as error:
             raise CannotDeploy(
-                f"{file}: {error} Put the keystart.json that keystart compile writes into the function's package, and "
-                "attach without --config."
+                f"{plan.source}: {error} Put the keystart.json that keystart compile writes into the function's "
+                "package, and attach without --config."
             ) from None
-        shown = f"{len(plan.entries)} of `secrets:` in {file.name}, {len(text.encode())} bytes"
+        shown = f"{len(plan.entries)} of `secrets:` in {shown_path(file.name)}, {len(text.encode())} bytes"
         settings[VARIABLE] = Setting(text, shown)
         wrapper = wrapper or any(entry.env is not None for entry in plan.entries)
     if wrapper:
