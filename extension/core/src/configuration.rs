@@ -9,8 +9,8 @@ mod yaml;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use keystart_core::json::{self, Json};
 use keystart_core::name;
 
 use crate::fetch::{Entry, Kind, Plan};
+use crate::files;
+use crate::regions::is_region;
 use reference::Reference;
 
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(8);
@@ -74,13 +76,7 @@ impl Configuration {
         if !path.is_absolute() || !printable(path.to_str()?) {
             return None;
         }
-        // Opening a FIFO would hang the start.
-        if !fs::metadata(path).ok()?.is_file() {
-            return None;
-        }
-        let mut text = String::new();
-        File::open(path).ok()?.take(LARGEST_FILE + 1).read_to_string(&mut text).ok()?;
-        if text.len() as u64 > LARGEST_FILE { None } else { form(&text) }
+        form(std::str::from_utf8(&files::read_at_most(path, LARGEST_FILE).ok()?).ok()?)
     }
 
     /// What keystart.json holds.
@@ -106,7 +102,7 @@ impl Configuration {
         };
         let region = match member("region") {
             None => None,
-            Some(region) => Some(string(region).filter(|region| reference::is_region(region))?),
+            Some(region) => Some(string(region).filter(|region| is_region(region))?),
         };
         let batch = member("batch").map_or(Some(false), boolean)?;
         let env_overwrite = member("env_overwrite").map_or(Some(false), boolean)?;

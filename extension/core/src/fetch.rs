@@ -5,8 +5,11 @@
 mod ask;
 mod aws;
 mod credentials;
+mod endpoints;
 mod identity;
+mod limits;
 mod plan;
+mod profiles;
 mod refused;
 mod roots;
 mod sent;

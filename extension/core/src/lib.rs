@@ -5,6 +5,8 @@
 pub mod configuration;
 pub mod fetch;
 pub mod ffi;
+mod files;
 pub mod lambda;
+mod regions;
 pub mod start;
 pub mod task;

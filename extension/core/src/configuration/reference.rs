@@ -3,8 +3,8 @@
 use regex_lite::Regex;
 
 use crate::fetch::Kind;
+use crate::regions::is_region;
 
-const REGION: &str = "[a-z]{2,8}(?:-[a-z]+){1,3}-[0-9]{1,2}";
 const LONGEST_SECRET: usize = 512;
 /// Parameter Store's own limit.
 const LONGEST_PARAMETER: usize = 1011;
@@ -85,14 +85,11 @@ struct Arn<'a> {
 
 impl<'a> Arn<'a> {
     fn parse(text: &'a str, service: &str) -> Option<Self> {
-        let pattern = format!("^arn:aws(?:-[a-z]+)*:{service}:({REGION}):[0-9]{{12}}:(.*)$");
+        let pattern = format!("^arn:aws(?:-[a-z]+)*:{service}:([a-z0-9-]+):[0-9]{{12}}:(.*)$");
         let parts = Regex::new(&pattern).ok()?.captures(text)?;
-        Some(Self { region: parts.get(1)?.as_str().to_owned(), resource: parts.get(2)?.as_str() })
+        let region = parts.get(1)?.as_str();
+        is_region(region).then_some(Self { region: region.to_owned(), resource: parts.get(2)?.as_str() })
     }
-}
-
-pub(super) fn is_region(text: &str) -> bool {
-    is_match(&format!("^{REGION}$"), text)
 }
 
 pub(super) fn is_role(text: &str) -> bool {

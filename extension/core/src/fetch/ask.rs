@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::aws::Aws;
-use super::refused::{NO_WAY_OUT, Refused};
+use super::limits::Pages;
+use super::refused::{BATCH, NO_WAY_OUT, Refused};
 use super::sent::{Over, Sent};
 use super::{Answer, Entry, Fetched, Kind, Outcome, Plan, Prefetched, failure, shape};
 use crate::task::lock;
@@ -192,6 +193,7 @@ fn shaped(entries: &[Entry], answer: &Answer) -> impl Iterator<Item = (String, O
 /// which a batch does not, and what it refuses is refused for its reason.
 async fn batch(entries: &[Entry], asker: &Asker) -> Done {
     let (mut found, mut refusals, mut token) = (BTreeMap::new(), BTreeMap::new(), None);
+    let mut pages = Pages::default();
     loop {
         let page = match asker.ask(entries, || asker.aws.secrets(entries, token.clone())).await {
             Ok(page) => page,
@@ -209,8 +211,13 @@ async fn batch(entries: &[Entry], asker: &Asker) -> Done {
         }
         refusals.extend(page.refused);
         token = page.next;
-        if token.is_none() {
-            break;
+        match &token {
+            None => break,
+            Some(token) => {
+                if let Err(excess) = pages.turn(token) {
+                    return Done::refused(entries, &excess.refused(BATCH));
+                }
+            }
         }
     }
     let mut done = Done::default();
@@ -249,7 +256,7 @@ fn parameter(entry: &Entry, found: &BTreeMap<String, Answer>) -> Outcome {
 
 async fn path(entry: &Entry, asker: &Asker) -> Outcome {
     let (mut found, mut places) = (Vec::<(String, Answer)>::new(), BTreeMap::<String, usize>::new());
-    let mut token: Option<String> = None;
+    let (mut token, mut pages) = (None::<String>, Pages::default());
     loop {
         let page = asker.ask(std::slice::from_ref(entry), || asker.aws.parameters_below(entry, token.clone())).await;
         let (more, next) = page.map_err(|refused| refused.to_failure())?;
@@ -261,10 +268,13 @@ async fn path(entry: &Entry, asker: &Asker) -> Outcome {
                 Some(_) => return Err(super::aws::two_values(entry).to_failure()),
             }
         }
-        if next.is_none() {
+        let Some(next) = next else {
             return shape::parameters(entry, found);
+        };
+        if let Err(excess) = pages.turn(&next) {
+            return Err(excess.refused(&super::aws::get_parameters_by_path(entry)).to_failure());
         }
-        token = next;
+        token = Some(next);
     }
 }
 

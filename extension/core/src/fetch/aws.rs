@@ -24,9 +24,12 @@ use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::Blob;
 use tokio::sync::OnceCell;
 
+use super::limits::LimitedClient;
+use super::profiles::Profiles;
 use super::refused::{Asked, BATCH, Refused, no_answer, refused, said};
 use super::sent::{Count, Sent};
-use super::{Answer, Entry, Source, credentials, identity, roots};
+use super::{Answer, Entry, Source, credentials, endpoints, identity, roots};
+use crate::regions::is_region;
 use crate::task::lock;
 use keystart_core::SecretBytes;
 use keystart_core::time;
@@ -190,7 +193,7 @@ impl Aws {
             let answer = parameter_answer(&name, &region, &parameter).ok_or_else(|| no_answer(&action))?;
             found.push((name, answer));
         }
-        Ok((found, answer.next_token))
+        Ok((found, answer.next_token.filter(|token| !token.is_empty())))
     }
 
     async fn secrets_manager(&self, entry: &Entry) -> Asked<(aws_sdk_secretsmanager::Client, String)> {
@@ -222,6 +225,7 @@ impl Aws {
         let region = entry.region.clone().or_else(|| session.region().map(ToString::to_string));
         let region =
             region.ok_or_else(|| Refused::new("NoRegion", "No region is known. Set `region:` or AWS_REGION."))?;
+        checked_region("The region of the entry", &region)?;
         Ok((session, region))
     }
 
@@ -240,14 +244,11 @@ impl Aws {
     }
 
     async fn own_config(&self) -> Asked<SdkConfig> {
-        let http = self.http.get_or_try_init(|| async { http_client() }).await?;
+        let profiles = Profiles::read().await?;
+        let http = self.http.get_or_try_init(http_client).await?;
         let provider_config = ProviderConfig::without_region().with_http_client(http.clone());
-        let region = match self.region.clone().or_else(|| set("AWS_REGION")).or_else(|| set("AWS_DEFAULT_REGION")) {
-            Some(region) => Some(Region::new(region)),
-            None => ProfileFileRegionProvider::builder().configure(&provider_config).build().region().await,
-        };
+        let region = self.own_region(&provider_config, &profiles).await?;
         let provider_config = provider_config.with_region(region.clone());
-        let credentials = credentials::load(&provider_config).await?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT.min(self.deadline))
             .read_timeout(self.deadline)
@@ -255,12 +256,31 @@ impl Aws {
         // Our own loop retries, inside one deadline for everything; the SDK knows only about single calls.
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http.clone())
-            .credentials_provider(credentials)
+            .no_credentials()
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(timeouts);
         // Without a region none is looked for: a call that needs one says so.
-        Ok(loader.region(region).load().await)
+        let config = loader.profile_files(profiles.files()).region(region).load().await;
+        endpoints::check(&config)?;
+        let credentials = credentials::load(&provider_config, &profiles).await?;
+        Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
+    }
+
+    /// The region of entries that have none: that of the configuration, of the environment, or of the profile.
+    async fn own_region(&self, config: &ProviderConfig, profiles: &Profiles) -> Asked<Option<Region>> {
+        let variable = |name| set(name).map(|region| (name, Region::new(region)));
+        let named = self.region.clone().map(|region| ("`region:`", Region::new(region)));
+        let mut found = named.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
+        if found.is_none() {
+            let provider = ProfileFileRegionProvider::builder().configure(config).profile_files(profiles.files());
+            found = provider.build().region().await.map(|region| ("`region` of the AWS profile", region));
+        }
+        let Some((source, region)) = found else {
+            return Ok(None);
+        };
+        checked_region(source, region.as_ref())?;
+        Ok(Some(region))
     }
 
     async fn assumed(&self, role: &str) -> Asked<SdkConfig> {
@@ -273,12 +293,19 @@ impl Aws {
     }
 }
 
+fn checked_region(source: &str, region: &str) -> Asked<()> {
+    if is_region(region) {
+        return Ok(());
+    }
+    Err(Refused::new("InvalidRegion", format!("{source} is not a region such as eu-west-1. Correct or unset it.")))
+}
+
 /// One client for everything: its connections are shared by all that ask the same host.
-fn http_client() -> Asked<SharedHttpClient> {
-    let context = roots::context()?;
+async fn http_client() -> Asked<SharedHttpClient> {
+    let context = roots::context().await?;
     let proxies = ProxyConfig::from_env();
     // The one way to a client with proxies: they are a setting of the connector, which is made once and kept.
-    Ok(Builder::new().build_with_connector_fn(move |settings, components| {
+    let client = LimitedClient::new(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .tls_context(context.clone())
@@ -286,7 +313,8 @@ fn http_client() -> Asked<SharedHttpClient> {
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
         connector.build()
-    }))
+    }));
+    Ok(SharedHttpClient::new(client))
 }
 
 fn set(variable: &str) -> Option<String> {
@@ -297,7 +325,7 @@ fn get_secret_value(id: &str) -> String {
     format!("secretsmanager:GetSecretValue on {id}")
 }
 
-fn get_parameters_by_path(entry: &Entry) -> String {
+pub(super) fn get_parameters_by_path(entry: &Entry) -> String {
     format!("ssm:GetParametersByPath on {}, and kms:Decrypt on the key of a SecureString", entry.id)
 }
 

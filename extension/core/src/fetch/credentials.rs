@@ -4,7 +4,10 @@
 //! Each source is asked by itself, so that a failure names the variable or the file to look at and repeats nothing of it.
 
 use std::env;
+use std::future::poll_fn;
 use std::os::unix::ffi::OsStrExt;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::SystemTime;
 
 use aws_config::ecs::EcsCredentialsProvider;
@@ -15,12 +18,19 @@ use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 
+use super::endpoints;
+use super::limits::Excess;
+use super::profiles::Profiles;
 use super::refused::{Asked, Refused, find, no_answer, refused, system, unreached};
+use crate::files;
 
 const UNAVAILABLE: &str = "CredentialsUnavailable";
 const INVALID: &str = "InvalidCredentials";
@@ -38,7 +48,7 @@ enum Origin {
 }
 
 /// Returns the first credentials that a source has.
-pub(super) async fn load(config: &ProviderConfig) -> Asked<Credentials> {
+pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Asked<Credentials> {
     match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
         Err(CredentialsError::CredentialsNotLoaded(_)) => {}
         found => {
@@ -49,8 +59,10 @@ pub(super) async fn load(config: &ProviderConfig) -> Asked<Credentials> {
             return found.map_err(|_| Refused::new(UNAVAILABLE, "The credentials of the environment cannot be read."));
         }
     }
+    endpoints::check_container()?;
+    profiles.check_tokens().await?;
     for origin in [Origin::Profile, Origin::WebIdentity, Origin::Container] {
-        match origin.load(config).await {
+        match origin.load(config, profiles).await {
             Err(CredentialsError::CredentialsNotLoaded(_)) => {}
             Ok(found) => return origin.checked(found),
             Err(error) => return Err(origin.refused(&error)),
@@ -82,11 +94,29 @@ pub(super) fn of_role(role: &str, answer: Option<aws_sdk_sts::types::Credentials
 }
 
 impl Origin {
+    /// Asks the source on a thread: the SDK reads files with tokens by itself, here and now. The deadline leaves the thread
+    /// behind, and what is on its way there ends.
+    async fn load(self, config: &ProviderConfig, profiles: &Profiles) -> Result<Credentials, CredentialsError> {
+        let (wanted, unwanted) = oneshot::channel::<()>();
+        let (runtime, config, files) = (Handle::current(), config.clone(), profiles.files());
+        let work = move || {
+            let (mut found, mut unwanted) = (pin!(self.ask(&config, files)), pin!(unwanted));
+            runtime.block_on(poll_fn(|context| match found.as_mut().poll(context) {
+                Poll::Pending => unwanted.as_mut().poll(context).map(|_| Err(CredentialsError::not_loaded("unwanted"))),
+                found @ Poll::Ready(_) => found,
+            }))
+        };
+        let found = files::on_a_thread(work).await;
+        drop(wanted);
+        found.unwrap_or_else(|| Err(CredentialsError::unhandled("the search ended without a result")))
+    }
+
     /// Each source is made only when it is asked: it brings a client of its own along.
-    async fn load(self, config: &ProviderConfig) -> Result<Credentials, CredentialsError> {
+    async fn ask(self, config: &ProviderConfig, files: EnvConfigFiles) -> Result<Credentials, CredentialsError> {
         match self {
             Self::Profile => {
-                ProfileFileCredentialsProvider::builder().configure(config).build().provide_credentials().await
+                let builder = ProfileFileCredentialsProvider::builder().configure(config).profile_files(files);
+                builder.build().provide_credentials().await
             }
             Self::WebIdentity => {
                 WebIdentityTokenCredentialsProvider::builder().configure(config).build().provide_credentials().await
@@ -134,6 +164,9 @@ impl Origin {
         }
         if let Some(error) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error) {
             return refused("sts:AssumeRoleWithWebIdentity on the role of the web identity", error);
+        }
+        if let Some(excess) = find::<Excess>(error) {
+            return excess.refused("the request for credentials");
         }
         if let (Self::Container, Err(refused)) = (self, check_variable(TOKEN, header_flaw)) {
             return refused;

@@ -12,6 +12,7 @@ use hyper::StatusCode;
 use rustls::CertificateError;
 
 use super::failure;
+use super::limits::Excess;
 use keystart_core::Failure;
 use keystart_core::json;
 
@@ -31,8 +32,6 @@ const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 const LONGEST_MESSAGE: usize = 1_024;
 const LONGEST_CODE: usize = 128;
 const NO_REASON: &str = "The service gave no reason";
-/// hyper's text for an answer that broke off.
-const BODY_LOST: &str = "error reading a body from connection";
 /// What the resolver of names says, by `gai_strerror(3)`.
 const LOOKUP: &str = "failed to lookup address information: ";
 const LOOKUPS: [&str; 6] = [
@@ -90,6 +89,9 @@ pub(super) fn refused<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Ref
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
+    if let Some(excess) = find::<Excess>(error) {
+        return excess.refused(action);
+    }
     match error {
         SdkError::ServiceError(context) => {
             let (meta, raw) = (context.err().meta(), context.raw());
@@ -98,7 +100,6 @@ where
         }
         SdkError::TimeoutError(_) => Refused::new("ConnectionFailed", "The endpoint did not answer in time.").again(),
         SdkError::DispatchFailure(failure) => failure.as_connector_error().map_or_else(|| no_answer(action), lost),
-        SdkError::ResponseError(_) if chain(error).any(|error| error.to_string() == BODY_LOST) => closed(),
         SdkError::ResponseError(_) => no_answer(action),
         _ => Refused::new(
             "InvalidRequest",

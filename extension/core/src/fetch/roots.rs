@@ -1,7 +1,7 @@
 //! The certificate authorities that answers are believed from: `AWS_CA_BUNDLE`, else those that come with this library.
 
 use std::env;
-use std::fs;
+use std::io::ErrorKind;
 
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use base64::Engine;
@@ -11,25 +11,29 @@ use rustls_pki_types::pem::PemObject;
 use webpki::anchor_from_trusted_cert;
 
 use super::refused::Refused;
+use crate::files::{self, Unreadable};
 
 /// Loads the authorities. Those that come along serve an image that has none, and no file is read for them.
-pub(super) fn context() -> Result<TlsContext, Refused> {
+pub(super) async fn context() -> Result<TlsContext, Refused> {
     let pem = match env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
         None => bundled(),
         Some(path) => {
-            let wrong = |what: &str| {
-                Refused::new("InvalidCaBundle", format!("AWS_CA_BUNDLE names a file {what}. Correct or unset it."))
-            };
-            let pem = fs::read(&path).map_err(|error| wrong(&format!("that cannot be read: {}", error.kind())))?;
+            let read = files::on_a_thread(move || files::read_at_most(path.as_ref(), files::LARGEST)).await;
+            let pem =
+                read.unwrap_or(Err(Unreadable::Refused(ErrorKind::Other))).map_err(|error| wrong(&error.reason()))?;
             // The client panics at what it cannot parse.
             if !is_sound(&pem) {
-                return Err(wrong("that holds no certificate, or a broken one"));
+                return Err(wrong("names a file that holds no certificate, or a broken one"));
             }
             pem
         }
     };
     let context = TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
     context.map_err(|_| Refused::new("InvalidCaBundle", "TLS cannot be set up with these authorities."))
+}
+
+fn wrong(what: &str) -> Refused {
+    Refused::new("InvalidCaBundle", format!("AWS_CA_BUNDLE {what}. Correct or unset it."))
 }
 
 fn is_sound(pem: &[u8]) -> bool {

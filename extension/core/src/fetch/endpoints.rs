@@ -1,0 +1,190 @@
+//! Checks what decides which hosts are asked, before the first request: endpoints, proxies, switches. An error names the
+//! variable or the key of the profile, never the value, which may hold a password.
+
+use std::env;
+use std::ffi::OsString;
+
+use aws_config::SdkConfig;
+use aws_types::service_config::ServiceConfigKey;
+use hyper::Uri;
+
+use super::refused::Refused;
+
+/// The services by the names that they have in a profile's `services` and in variables.
+const SERVICES: [(&str, &str); 3] = [
+    ("Secrets Manager", "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+    ("SSM", "AWS_ENDPOINT_URL_SSM"),
+    ("STS", "AWS_ENDPOINT_URL_STS"),
+];
+/// Switches: their variables, and their keys in a profile. The SDK ignores what it cannot read, and then asks other hosts.
+const SWITCHES: [(&str, &str); 3] = [
+    ("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"),
+    ("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"),
+    ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls"),
+];
+const ENDPOINT: (&str, &str) = ("AWS_ENDPOINT_URL", "endpoint_url");
+const STS_ENDPOINTS: (&str, &str) = ("AWS_STS_REGIONAL_ENDPOINTS", "sts_regional_endpoints");
+const PROXIES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+const CONTAINER_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+const CONTAINER_PATH: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
+
+/// Checks what variables and the profile say.
+pub(super) fn check(config: &SdkConfig) -> Result<(), Refused> {
+    for (variable, key) in SWITCHES {
+        check_one(config, "", (variable, key), |value| {
+            // Templates make an empty one of a switch that is off.
+            let is_switch = ["true", "false", ""].iter().any(|word| value.eq_ignore_ascii_case(word));
+            if is_switch { Ok(()) } else { Err("must be true or false") }
+        })?;
+    }
+    check_one(config, "", STS_ENDPOINTS, |value| {
+        if ["legacy", "regional", ""].contains(&value) { Ok(()) } else { Err("must be regional or legacy") }
+    })?;
+    check_one(config, "", ENDPOINT, |url| check_url(url, false))?;
+    for (service, variable) in SERVICES {
+        // It is named for the service in the error, though the key asks with the name that all services share.
+        let named = if env::var_os(variable).is_some() { variable } else { ENDPOINT.0 };
+        let value = value(config, service, ENDPOINT);
+        value.map_or(Ok(()), |value| check_url(&value, false)).map_err(|what| wrong(named, ENDPOINT.1, what))?;
+    }
+    for variable in PROXIES {
+        text(variable)?.map_or(Ok(()), |value| check_proxy(&value)).map_err(|what| wrong(variable, "", what))?;
+    }
+    Ok(())
+}
+
+/// Checks where a container's credentials are asked for.
+pub(super) fn check_container() -> Result<(), Refused> {
+    let check = |variable: &str, check: fn(&str) -> Result<(), &'static str>| {
+        text(variable)?.map_or(Ok(()), |value| check(&value)).map_err(|what| wrong(variable, "", what))
+    };
+    check(CONTAINER_URI, |uri| check_url(uri, true))?;
+    check(CONTAINER_PATH, |path| {
+        let is_path = path.starts_with('/') && path.parse::<Uri>().is_ok_and(|uri| uri.host().is_none());
+        if is_path { Ok(()) } else { Err("must be a path that begins with /") }
+    })
+}
+
+fn check_one(
+    config: &SdkConfig,
+    service: &str,
+    (variable, key): (&str, &str),
+    check: impl Fn(&str) -> Result<(), &'static str>,
+) -> Result<(), Refused> {
+    value(config, service, (variable, key))
+        .map_or(Ok(()), |value| check(&value))
+        .map_err(|what| wrong(variable, key, what))
+}
+
+/// The value of a variable, else of the key in the profile.
+fn value(config: &SdkConfig, service: &str, (variable, key): (&str, &str)) -> Option<String> {
+    let wanted = ServiceConfigKey::builder().service_id(service).env(variable).profile(key).build().ok()?;
+    config.service_config()?.load_config(wanted)
+}
+
+fn check_url(url: &str, with_query: bool) -> Result<(), &'static str> {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err("must begin with http:// or https://");
+    }
+    if url.contains('#') || (url.contains('?') && !with_query) {
+        return Err("must have no query and no fragment");
+    }
+    let parsed: Uri = url.parse().map_err(|_| "is not a URL")?;
+    let authority = parsed.authority().ok_or("must name a host")?;
+    if authority.as_str().contains('@') {
+        return Err("must have no user and no password");
+    }
+    if authority.host().is_empty() || !has_port(authority.as_str()) {
+        return Err("must name a host, and a port from 1 to 65535 if any");
+    }
+    Ok(())
+}
+
+fn check_proxy(url: &str) -> Result<(), &'static str> {
+    // A proxy that cannot be read is none for the client: it would go where the proxy was to keep it from.
+    let parsed: Uri = url.parse().map_err(|_| "is not the URL of a proxy")?;
+    if !matches!(parsed.scheme_str(), None | Some("http" | "https")) {
+        return Err("must begin with http:// or https://");
+    }
+    let authority = parsed.authority().ok_or("must name a host")?;
+    if authority.host().is_empty() || !has_port(authority.as_str()) {
+        return Err("must name a host, and a port from 1 to 65535 if any");
+    }
+    Ok(())
+}
+
+/// Whether the port is one, where there is one.
+fn has_port(authority: &str) -> bool {
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let rest = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    rest.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// The text of a variable that is set to something.
+fn text(variable: &str) -> Result<Option<String>, Refused> {
+    let value = env::var_os(variable).filter(|value| !value.is_empty());
+    value.map(OsString::into_string).transpose().map_err(|_| wrong(variable, "", "is not UTF-8"))
+}
+
+fn wrong(variable: &str, key: &str, what: &str) -> Refused {
+    let is_variable = key.is_empty() || env::var_os(variable).is_some();
+    let source = if is_variable { variable.to_owned() } else { format!("`{key}` of the AWS profile") };
+    Refused::new("InvalidVariable", format!("{source} {what}. Correct or unset it."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_endpoints_are_checked_whole() {
+        let good = [
+            "http://127.0.0.1:4566",
+            "https://vpce-1.secretsmanager.eu-west-1.vpce.amazonaws.com",
+            "http://[::1]:1/path/",
+        ];
+        for url in good {
+            assert_eq!(check_url(url, false), Ok(()), "{url}");
+        }
+        let wrong = [
+            "",
+            "127.0.0.1:4566",
+            "localhost",
+            "//host",
+            "ftp://host",
+            "HTTP://",
+            "http://",
+            "http:///path",
+            "https://user@host",
+            "https://user:password@host",
+            "http://host?query",
+            "http://host/?query",
+            "http://host#fragment",
+            "http://ho st",
+            "http://host\n",
+            "http://host\r\nX: y",
+            "http://host:",
+            "http://host:0",
+            "http://host:99999",
+            "http://host:port",
+            " http://host",
+            "http://host/\u{7f}",
+        ];
+        for url in wrong {
+            assert!(check_url(url, false).is_err(), "{url:?}");
+        }
+        assert_eq!(check_url("http://169.254.170.2/get?id=1", true), Ok(()));
+    }
+
+    #[test]
+    fn proxies_are_checked_whole() {
+        for url in ["http://proxy:3128", "proxy:3128", "proxy", "https://user:password@proxy:3128/", "http://[::1]:1"] {
+            assert_eq!(check_proxy(url), Ok(()), "{url}");
+        }
+        for url in
+            ["http://", "http://pro xy:3128", "proxy:port", "socks5://proxy", "http://proxy:0", "/proxy", "http:/proxy"]
+        {
+            assert!(check_proxy(url).is_err(), "{url:?}");
+        }
+    }
+}

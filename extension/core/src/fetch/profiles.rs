@@ -1,0 +1,85 @@
+//! Reads the files of AWS's profiles for the SDK, which would read any file, whole and for as long as it takes.
+
+use std::env;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+
+use super::refused::Refused;
+use crate::files::{self, Unreadable};
+
+const CONFIG: &str = "AWS_CONFIG_FILE";
+const CREDENTIALS: &str = "AWS_SHARED_CREDENTIALS_FILE";
+/// Files with tokens, which the SDK reads by itself.
+const TOKENS: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
+const TOKEN_KEY: &str = "web_identity_token_file";
+
+/// The two files of profiles; one that does not exist is empty.
+pub(super) struct Profiles {
+    config: String,
+    credentials: String,
+}
+
+impl Profiles {
+    /// Reads them.
+    pub async fn read() -> Result<Self, Refused> {
+        let read = || {
+            let config = read(CONFIG, "~/.aws/config")?;
+            Ok(Self { config, credentials: read(CREDENTIALS, "~/.aws/credentials")? })
+        };
+        files::on_a_thread(read).await.unwrap_or_else(|| Err(wrong(CONFIG, Unreadable::Refused(ErrorKind::Other))))
+    }
+
+    /// Both as the SDK takes them.
+    pub fn files(&self) -> EnvConfigFiles {
+        EnvConfigFiles::builder()
+            .with_contents(EnvConfigFileKind::Config, &self.config)
+            .with_contents(EnvConfigFileKind::Credentials, &self.credentials)
+            .build()
+    }
+
+    /// Checks the files with tokens that variables and profiles name. The SDK reads them, after this and on a thread too.
+    pub async fn check_tokens(&self) -> Result<(), Refused> {
+        let variables =
+            TOKENS.iter().filter_map(|variable| Some(((*variable).to_owned(), env::var_os(variable)?.into())));
+        let both = self.config.lines().chain(self.credentials.lines());
+        let keys = both.filter_map(|line| line.split_once('=')).filter(|(key, _)| key.trim() == TOKEN_KEY);
+        let keys = keys.map(|(key, path)| (format!("`{}` of an AWS profile", key.trim()), PathBuf::from(path.trim())));
+        let named: Vec<(String, PathBuf)> = variables.chain(keys).collect();
+        let check = || {
+            for (source, path) in named {
+                match files::read_at_most(&path, files::LARGEST) {
+                    Err(Unreadable::Refused(_)) | Ok(_) => {} // the provider says what it missed, if it wanted it
+                    Err(other) => return Err(wrong(&source, other)),
+                }
+            }
+            Ok(())
+        };
+        files::on_a_thread(check).await.unwrap_or(Ok(()))
+    }
+}
+
+fn read(variable: &str, default: &str) -> Result<String, Refused> {
+    let named = env::var_os(variable);
+    let path = PathBuf::from(named.as_ref().map_or(default.as_ref(), |path| path.as_os_str()));
+    match files::read_at_most(&at_home(&path), files::LARGEST) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| wrong(variable, Unreadable::NotText)),
+        // As without it: the SDK takes it so, and Lambda's users may not even look into a home.
+        Err(Unreadable::Refused(ErrorKind::NotFound | ErrorKind::NotADirectory)) => Ok(String::new()),
+        Err(Unreadable::Refused(_)) if named.is_none() => Ok(String::new()),
+        Err(other) => Err(wrong(if named.is_some() { variable } else { default }, other)),
+    }
+}
+
+/// The path with the home folder in place of `~`.
+fn at_home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), env::var_os("HOME")) {
+        (Ok(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => path.to_owned(),
+    }
+}
+
+fn wrong(source: &str, unreadable: Unreadable) -> Refused {
+    Refused::new("InvalidFile", format!("{source} {}. Correct or unset it.", unreadable.reason()))
+}

@@ -1,0 +1,323 @@
+"""Lets endpoints answer without an end, nested without an end, and in the worst forms of HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+from socket import socket
+from socketserver import BaseRequestHandler
+from typing import Any, NamedTuple
+
+import pytest
+
+from .conftest import COMMAND, REGION, Canaries, Environment, Prefetch, Serve, Store
+from .front import Server, read_request
+from .stubs import Answer, Lambda, Request, Serving, Stub, batch, secret
+
+ROLE = "arn:aws:iam::123456789012:role/reader"
+DEEP = 32 * 1024
+LONGEST_ERROR = 64 * 1024
+LONG = 8 * 1024 * 1024
+TOGETHER = 32 * 1024 * 1024
+
+
+class Ended(NamedTuple):
+    """How a process ended, and how much memory it had at most, in KiB."""
+
+    code: int
+    peak: int
+
+
+class Start:
+    """Runs the extension's process, which is sent SHUTDOWN when it has published, and says how it ended."""
+
+    def __init__(self, folder: Path, environment: Environment, canary: Canaries, api: Lambda) -> None:
+        self._folder = folder
+        self._environment = environment
+        self._canary = canary
+        self._api = api
+        self._path = folder / "extensions" / "keystart-under-test"
+        self._path.parent.mkdir()
+        self._path.symlink_to(COMMAND)
+
+    def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Ended:
+        file, output = self._folder / "keystart.json", self._folder / "output"
+        file.write_text(json.dumps({"version": 1, "deadline": "10s", **settings, "secrets": secrets}))
+        variables = {
+            **self._environment(),
+            "KEYSTART_CONFIG": str(file),
+            "AWS_LAMBDA_RUNTIME_API": self._api.address,
+        }
+        self._api.send("SHUTDOWN")
+        with output.open("w") as out:
+            process = subprocess.Popen([self._path], env=variables, stdout=out, stderr=out)
+            _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self._canary.hear(output.read_text())
+        return Ended(process.returncode, usage.ru_maxrss)
+
+
+@pytest.fixture
+def start(environment: Environment, tmp_path: Path, canary: Canaries, lambda_api: Lambda) -> Start:
+    return Start(tmp_path, environment, canary, lambda_api)
+
+
+class Raw(Serving):
+    """A server that does to each request's connection what `behave` does."""
+
+    def __init__(self, behave: Callable[[socket], None]) -> None:
+        raw = self
+        self.asked = 0
+
+        class Handler(BaseRequestHandler):
+            def handle(self) -> None:
+                with suppress(OSError):  # the other side has had enough
+                    while read_request(self.request) is not None:
+                        raw.asked += 1
+                        behave(self.request)
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+
+@pytest.fixture
+def serve_raw(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Raw]]:
+    assert "AWS_ENDPOINT_URL" in environment()  # set there, and replaced here
+    started: list[Raw] = []
+
+    def start(behave: Callable[[socket], None]) -> Raw:
+        started.append(Raw(behave))
+        started[-1].__enter__()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", started[-1].url)
+        return started[-1]
+
+    yield start
+    for raw in started:
+        raw.__exit__(None, None, None)
+
+
+def invalid(action: str, what: str, cure: str = "Check AWS_ENDPOINT_URL") -> tuple[str, str]:
+    return "InvalidAnswer", f"The answer to {action} {what}. {cure}."
+
+
+SECRET = "secretsmanager:GetSecretValue on prod/db"
+PATH = "ssm:GetParametersByPath on /prod, and kms:Decrypt on the key of a SecureString"
+NESTED = "is nested deeper than any of AWS"
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize("nest", [b"[", b'{"a":', b'{"SecretString": "x", "b": [['])
+def test_an_answer_that_is_nested_too_deep_is_refused(
+    status: int, nest: bytes, start: Start, serve: Serve, store: Store
+) -> None:
+    def answer(request: Request) -> Answer:
+        nested = b"<a>" * DEEP if request.action == "AssumeRole" else nest * DEEP
+        return Answer(status, nested[:LONGEST_ERROR])
+
+    serve(answer)
+    entries = {
+        "db": "prod/db",
+        "flag": "ssm:/prod/flag",
+        "all": {"parameters": "/prod"},
+        "theirs": {"secret": "prod/theirs", "role": ROLE},
+    }
+    assert start(entries).code == 1
+    assert store.failures == {
+        "db": invalid(SECRET, NESTED),
+        "flag": invalid(
+            "ssm:GetParameters on /prod/flag, and kms:Decrypt on the key of a SecureString", NESTED
+        ),
+        "all": invalid(PATH, NESTED),
+        "theirs": invalid(f"sts:AssumeRole on {ROLE}", NESTED),
+    }
+
+
+def test_a_batch_that_is_nested_too_deep_is_refused(start: Start, serve: Serve, store: Store) -> None:
+    serve(lambda _: Answer(200, b"[" * DEEP))
+    assert start({"a": "prod/a", "b": "prod/b"}, batch=True).code == 1
+    why = invalid("secretsmanager:BatchGetSecretValue on *", NESTED)
+    assert store.failures == {"a": why, "b": why}
+
+
+def test_a_value_may_have_as_many_brackets_as_it_likes(
+    prefetch: Prefetch, serve: Serve, store: Store
+) -> None:
+    value = '"[' * (DEEP // 2) + "<a>" * 1000
+    serve(lambda _: secret(value))
+    assert prefetch({"db": "prod/db"}) is None
+    assert store.values == {"db": value.encode()}
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_credentials_that_are_nested_too_deep_are_refused(
+    status: int, start: Start, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    serve(lambda _: secret("x"))
+    with Stub(lambda _: Answer(status, b'{"AccessKeyId": ' + b"[" * DEEP)) as container:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
+        assert start({"db": "prod/db"}).code == 1
+        assert len(container.requests) == 1
+    assert store.failures == {"db": invalid("the request for credentials", NESTED)}
+
+
+@pytest.fixture(scope="module")
+def normal_peaks() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def normal(start: Start, serve: Serve, normal_peaks: list[int]) -> int:
+    """The memory of a start that asks for one small secret, in KiB; it is the same for all tests."""
+    if not normal_peaks:
+        serve(lambda _: secret("x"))
+        ended = start({"db": "prod/db"})
+        assert ended.code == 0
+        normal_peaks.append(ended.peak)
+    return normal_peaks[0]
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def head(status: int, *headers: bytes) -> bytes:
+    return b"\r\n".join([b"HTTP/1.1 %d Told" % status, *headers, b"", b""])
+
+
+# The process spends a microsecond on each byte of these when it is built for debugging.
+SLOW = 1_000_000
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
+def send_endless(connection: socket, start: bytes, again: bytes, most: float = inf) -> None:
+    connection.sendall(start)
+    again *= max(1, 65_536 // len(again))
+    sent = 0
+    while sent < most:
+        connection.sendall(again)
+        sent += len(again)
+    connection.recv(1)  # until the other side has had enough
+
+
+def test_a_body_without_an_end_is_given_up_and_takes_no_memory(
+    normal: int, start: Start, serve_raw: Callable[..., Raw], store: Store
+) -> None:
+    serve_raw(lambda connection: send_endless(connection, head(200, CHUNKED), chunk(b" " * 60_000)))
+    ended = start({f"db{number}": f"prod/db{number}" for number in range(40)})
+    assert ended.code == 1
+    told = {why for _, why in store.failures.values()}
+    assert all("bytes" in why for why in told)
+    assert {code for code, _ in store.failures.values()} == {"InvalidAnswer"}
+    assert ended.peak < 3 * normal, f"{ended.peak} KiB, and {normal} KiB without the fault"
+
+
+def test_a_body_that_is_too_long_is_told_with_the_limit(
+    start: Start, serve_raw: Callable[..., Raw], store: Store
+) -> None:
+    serve_raw(lambda connection: send_endless(connection, head(200, CHUNKED), chunk(b" " * 60_000)))
+    assert start({"db": "prod/db"}).code == 1
+    assert store.failures == {"db": invalid(SECRET, f"has more than {LONG} bytes")}
+
+
+def test_of_an_error_that_is_too_long_the_status_counts(
+    start: Start, serve_raw: Callable[..., Raw], store: Store
+) -> None:
+    raw = serve_raw(lambda connection: send_endless(connection, head(403, CHUNKED), chunk(b"x" * 60_000)))
+    assert start({"db": "prod/db"}).code == 1
+    assert store.failures == {"db": ("403", "Forbidden.")}
+    assert raw.asked == 1
+
+
+def parameters_page(numbers: range, token: str, value: str) -> Answer:
+    found = [{"Name": f"/prod/p{number}", "Value": value, "Version": 1} for number in numbers]
+    return Answer(body=json.dumps({"Parameters": found, "NextToken": token}).encode())
+
+
+def test_pages_without_an_end_are_given_up_and_take_no_memory(
+    normal: int, start: Start, serve: Serve, store: Store
+) -> None:
+    pages = itertools.count()
+
+    def answer(_: Request) -> Answer:
+        page = next(pages)
+        return parameters_page(range(page * 10, page * 10 + 10), f"page {page}", "x" * 65_536)
+
+    serve(answer)
+    ended = start({"all": {"parameters": "/prod"}}, deadline="60s")
+    assert ended.code == 1
+    what = f"makes more than {TOGETHER} bytes of all answers, the most that one start reads"
+    assert store.failures == {"all": invalid(PATH, what, "Configure fewer or smaller secrets")}
+    assert ended.peak < 3 * normal, f"{ended.peak} KiB, and {normal} KiB without the fault"
+
+
+def test_empty_pages_without_an_end_are_given_up(start: Start, serve: Serve, store: Store) -> None:
+    pages = itertools.count()
+    stub = serve(lambda _: parameters_page(range(0), f"page {next(pages)}", ""))
+    assert start({"all": {"parameters": "/prod"}}, deadline="60s").code == 1
+    assert store.failures == {"all": invalid(PATH, "has more than 1000 pages")}
+    assert len(stub.requests) == 1000
+
+
+def test_a_page_that_leads_back_is_not_read_again(start: Start, serve: Serve, store: Store) -> None:
+    tokens = itertools.cycle(["one", "two"])
+    stub = serve(lambda _: parameters_page(range(1), next(tokens), "x"))
+    assert start({"all": {"parameters": "/prod"}}).code == 1
+    assert store.failures == {"all": invalid(PATH, "leads to a page that was read already")}
+    assert len(stub.requests) == 3
+
+
+def test_a_page_of_a_batch_that_leads_back_is_not_read_again(
+    start: Start, serve: Serve, store: Store
+) -> None:
+    arns = [f"arn:aws:secretsmanager:{REGION}:123456789012:secret:{name}-abcdef" for name in ("a", "b")]
+    stub = serve(lambda _: batch({arns[0]: "x"}, token="again"))
+    assert start({"a": arns[0], "b": arns[1]}, batch=True).code == 1
+    why = invalid("secretsmanager:BatchGetSecretValue on *", "leads to a page that was read already")
+    assert store.failures == {"a": why, "b": why}
+    assert len(stub.requests) == 2
+
+
+WORST_HTTP: dict[str, Callable[[socket], None]] = {
+    "headers": lambda connection: send_endless(connection, b"HTTP/1.1 200 OK\r\n", b"X-More: more\r\n"),
+    "a header": lambda connection: send_endless(connection, b"HTTP/1.1 200 OK\r\nX-Long: ", b"x" * 1024),
+    "answers before the answer": lambda connection: send_endless(
+        connection, b"", head(103, b"X-More: more"), 0.02
+    ),
+    "extensions of a chunk": lambda connection: send_endless(connection, head(200, CHUNKED) + b"1;", b"x=y;"),
+    "extensions of chunks": lambda connection: send_endless(
+        connection, head(200, CHUNKED), b"1;" + b"x" * 1000 + b"\r\n \r\n"
+    ),
+    "trailers": lambda connection: send_endless(
+        connection, head(200, CHUNKED) + chunk(b"{}") + b"0\r\n", b"X-More: more\r\n"
+    ),
+    "the length of a chunk": lambda connection: send_endless(connection, head(200, CHUNKED), b"0", SLOW),
+}
+
+
+@pytest.mark.parametrize("what", WORST_HTTP)
+def test_no_part_of_an_answer_takes_memory_without_an_end(
+    what: str, normal: int, start: Start, serve_raw: Callable[..., Raw], store: Store
+) -> None:
+    raw = serve_raw(WORST_HTTP[what])
+    ended = start({"db": "prod/db"}, deadline="1500ms")
+    assert ended.code == 1
+    assert raw.asked >= 1
+    assert set(store.failures) == {"db"}
+    assert ended.peak < 1.5 * normal, f"{ended.peak} KiB, and {normal} KiB without the fault"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(status: int, start: Start, serve: Serve, store: Store) -> None:
+    with Stub(lambda _: secret("theirs")) as other:
+        serve(lambda _: Answer(status, b"", {"Location": f"{other.url}/"}))
+        assert start({"db": "prod/db"}).code == 1
+        assert other.requests == []
+    assert store.failures["db"][0] == str(status)

@@ -1,0 +1,279 @@
+"""Puts the worst into the variables and files that decide which hosts are asked, and what is read first."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Canaries, Launcher, Prefetch, Serve, Store
+from .stubs import Lambda, secret
+
+ROLE = "arn:aws:iam::123456789012:role/reader"
+NO_REGION = "is not a region such as eu-west-1. Correct or unset it."
+NO_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+@pytest.fixture
+def form() -> str:
+    return "json"
+
+
+@pytest.fixture
+def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Writes the file of AWS profiles."""
+
+    def write(text: str) -> None:
+        (tmp_path / "aws-config").write_text(text)
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws-config"))
+
+    return write
+
+
+class Started:
+    """Starts the process, which must end by itself, and returns the failures that it told."""
+
+    def __init__(self, launch: Launcher, api: Lambda, store: Store) -> None:
+        self._launch, self._api, self._store = launch, api, store
+
+    def __call__(
+        self, secrets: Mapping[str, Any] | None = None, /, **variables: str
+    ) -> dict[str, tuple[str, str]]:
+        entries = {"db": "prod/db"} if secrets is None else secrets
+        code, _ = self._launch(self._api, entries, **variables).ended()
+        assert code == 1
+        return self._store.failures
+
+
+@pytest.fixture
+def failures(launch: Launcher, lambda_api: Lambda, store: Store) -> Started:
+    return Started(launch, lambda_api, store)
+
+
+HOSTS = [
+    "evil.test/#",
+    "127.0.0.1:PORT/#",
+    "evil.test",
+    "eu-west-1.evil.test#",
+    "us-east-1a",
+    "EU-WEST-1",
+    "a\nb",
+]
+
+
+@pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_DEFAULT_REGION"])
+@pytest.mark.parametrize("region", HOSTS)
+def test_a_region_that_is_a_host_is_refused_and_not_repeated(
+    variable: str, region: str, failures: Started, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws = serve(lambda _: secret("x"))
+    monkeypatch.delenv("AWS_REGION")
+    told = failures(**{variable: region.replace("PORT", aws.address.partition(":")[2])})
+    assert told == {"db": ("InvalidRegion", f"{variable} {NO_REGION}")}
+    assert aws.requests == []
+
+
+def test_a_region_of_a_profile_that_is_a_host_is_refused(
+    failures: Started, serve: Serve, config: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws = serve(lambda _: secret("x"))
+    monkeypatch.delenv("AWS_REGION")
+    config("[default]\nregion = evil.test/x\n")
+    assert failures() == {"db": ("InvalidRegion", f"`region` of the AWS profile {NO_REGION}")}
+    assert aws.requests == []
+
+
+NO_SCHEME = "must begin with http:// or https://"
+NO_QUERY = "must have no query and no fragment"
+NO_USER = "must have no user and no password"
+NO_URL = "is not a URL"
+NO_HOST = "must name a host, and a port from 1 to 65535 if any"
+ENDPOINTS = {
+    "127.0.0.1:4566": NO_SCHEME,
+    "ftp://127.0.0.1": NO_SCHEME,
+    "http://127.0.0.1/?CANARY": NO_QUERY,
+    "http://127.0.0.1/#CANARY": NO_QUERY,
+    "http://user:CANARY@127.0.0.1": NO_USER,
+    "http://127.0.0.1/\nCANARY": NO_URL,
+    "http://": NO_URL,
+    "http://127.0.0.1:0": NO_HOST,
+    "http://127.0.0.1:": NO_HOST,
+}
+
+
+@pytest.mark.parametrize("url", ENDPOINTS)
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+        "AWS_ENDPOINT_URL_SSM",
+        "AWS_ENDPOINT_URL_STS",
+    ],
+)
+def test_a_variable_that_is_no_endpoint_is_refused_before_the_first_request(
+    variable: str, url: str, failures: Started, serve: Serve, canary: Canaries
+) -> None:
+    aws = serve(lambda _: secret("x"))
+    entries = {"db": {"secret": "prod/db", "role": ROLE}, "flag": "ssm:/prod/flag"}
+    why = ("InvalidVariable", f"{variable} {ENDPOINTS[url]}. Correct or unset it.")
+    assert failures(entries, **{variable: url.replace("CANARY", canary())}) == {"db": why, "flag": why}
+    assert aws.requests == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[default]\nendpoint_url = http://user:{}@127.0.0.1\n",
+        "[default]\nservices = s\n[services s]\nssm =\n  endpoint_url = http://user:{}@127.0.0.1\n",
+    ],
+)
+def test_an_endpoint_of_a_profile_that_is_none_is_refused(
+    text: str,
+    failures: Started,
+    config: Callable[[str], None],
+    canary: Canaries,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    config(text.format("password"))
+    why = ("InvalidVariable", f"`endpoint_url` of the AWS profile {NO_USER}. Correct or unset it.")
+    assert failures() == {"db": why}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "what"),
+    [
+        ("AWS_USE_FIPS_ENDPOINT", "yes", "must be true or false"),
+        ("AWS_USE_DUALSTACK_ENDPOINT", "1", "must be true or false"),
+        ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "on", "must be true or false"),
+        ("AWS_STS_REGIONAL_ENDPOINTS", "global", "must be regional or legacy"),
+        ("HTTPS_PROXY", "http://user:{}@pro xy:3128", "is not the URL of a proxy"),
+        ("https_proxy", "socks5://{}", "must begin with http:// or https://"),
+        ("HTTP_PROXY", "proxy:{}", NO_HOST),
+        ("ALL_PROXY", "http://user:{}@proxy:0", NO_HOST),
+    ],
+)
+def test_another_variable_that_decides_who_is_asked_is_refused(
+    variable: str, value: str, what: str, failures: Started, serve: Serve, canary: Canaries
+) -> None:
+    aws = serve(lambda _: secret("x"))
+    why = ("InvalidVariable", f"{variable} {what}. Correct or unset it.")
+    assert failures(**{variable: value.format(canary())}) == {"db": why}
+    assert aws.requests == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "what"),
+    [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "127.0.0.1/{}", NO_SCHEME),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "https://user:{}@evil.test/", NO_USER),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1/#{}", NO_QUERY),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "@evil.test/{}", "must be a path that begins with /"),
+        ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/a\n{}", "must be a path that begins with /"),
+    ],
+)
+def test_a_container_endpoint_that_is_none_is_refused(
+    variable: str,
+    value: str,
+    what: str,
+    failures: Started,
+    canary: Canaries,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in NO_KEYS:
+        monkeypatch.delenv(name)
+    why = ("InvalidVariable", f"{variable} {what}. Correct or unset it.")
+    assert failures(**{variable: value.format(canary())}) == {"db": why}
+
+
+def test_empty_switches_are_unset(prefetch: Prefetch, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(lambda _: secret("x"))
+    for name in ("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "")
+    assert prefetch({"db": "prod/db"}) is None
+
+
+@contextmanager
+def unreadable(what: str, folder: Path) -> Iterator[Path]:
+    """Something that hangs, has no end, or is too much."""
+    path = folder / "named"
+    with ExitStack() as stack:
+        match what:
+            case "a FIFO":
+                os.mkfifo(path)
+            case "a device":
+                path.symlink_to("/dev/zero")
+            case "a folder":
+                path.mkdir()
+            case "a large file":
+                path.write_bytes(b"#" * (1024 * 1024 + 1))
+            case "a sparse file":
+                with path.open("wb") as file:
+                    file.truncate(1 << 40)
+            case "a socket":
+                listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+                listener.bind(str(path))
+        yield path
+    if what == "a sparse file":
+        path.unlink()  # for whoever looks through all files
+
+
+WRONG = {
+    "a FIFO": "names something that is not a regular file",
+    "a device": "names something that is not a regular file",
+    "a folder": "names something that is not a regular file",
+    "a large file": "names a file that has more than 1048576 bytes",
+    "a sparse file": "names a file that has more than 1048576 bytes",
+    "a socket": "names a file that cannot be read: ",
+}
+FILES = {
+    "AWS_CA_BUNDLE": "InvalidCaBundle",
+    "AWS_CONFIG_FILE": "InvalidFile",
+    "AWS_SHARED_CREDENTIALS_FILE": "InvalidFile",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "InvalidFile",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "InvalidFile",
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize("variable", FILES)
+def test_a_file_that_is_none_is_refused_at_once(
+    variable: str,
+    what: str,
+    failures: Started,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    aws = serve(lambda _: secret("x"))
+    if "TOKEN" in variable:
+        for name in NO_KEYS:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{aws.url}/credentials")
+    with unreadable(what, tmp_path) as path:
+        code, message = failures(**{variable: str(path)})["db"]
+    if what == "a socket" and "TOKEN" in variable:
+        assert code == "CredentialsUnavailable"  # whoever needs it says so
+        return
+    assert code == FILES[variable]
+    assert message.startswith(f"{variable} {WRONG[what]}")
+    assert message.endswith(". Correct or unset it.")
+    assert aws.requests == []
+
+
+def test_a_token_file_of_a_profile_that_is_a_device_is_refused(
+    failures: Started, config: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in NO_KEYS:
+        monkeypatch.delenv(name)
+    config(f"[default]\nrole_arn = {ROLE}\nweb_identity_token_file = /dev/zero\n")
+    what = "`web_identity_token_file` of an AWS profile names something that is not a regular file"
+    assert failures() == {"db": ("InvalidFile", f"{what}. Correct or unset it.")}
