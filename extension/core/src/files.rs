@@ -3,9 +3,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
-use tokio::task::spawn_blocking;
+use tokio::sync::oneshot;
+
+use crate::task::lock;
 
 /// The largest file of certificates, profiles or a token. Mozilla's whole list of authorities has 0.2 MiB.
 pub(crate) const LARGEST: u64 = 1024 * 1024;
@@ -36,9 +40,22 @@ impl Unreadable {
 }
 
 /// Does something with files on a thread that nobody has to wait for: a dead mount hangs for ever, and a deadline leaves it
-/// behind. `None` when it panics.
+/// behind. Where no thread is left it happens here and now. `None` when it panics.
 pub(crate) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    spawn_blocking(work).await.ok()
+    let (tell, told) = oneshot::channel();
+    let slot = Arc::new(Mutex::new(Some(move || drop(tell.send(work())))));
+    let taken = Arc::clone(&slot);
+    let started = thread::Builder::new().name("keystart-files".to_owned()).spawn(move || run(&taken));
+    if started.is_err() {
+        run(&slot);
+    }
+    told.await.ok()
+}
+
+fn run(slot: &Mutex<Option<impl FnOnce()>>) {
+    if let Some(work) = lock(slot).take() {
+        work();
+    }
 }
 
 /// Reads a file here and now.
