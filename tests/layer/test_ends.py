@@ -47,6 +47,14 @@ class Start:
     def code(self) -> int:
         return self.process.wait(timeout=PATIENCE)
 
+    def __enter__(self) -> Start:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:  # only of a test that fails
+            self.process.kill()
+            self.process.wait()
+
     def is_gone(self) -> bool:
         return not (self.store / "current").is_symlink() and list(self.store.glob("generations/*")) == []
 
@@ -78,27 +86,27 @@ def test_the_executable_removes_its_secrets_though_the_log_takes_nothing(
     native: Layer, tmp_path: Path, stderr: int | None, end: str
 ) -> None:
     cloud = Cloud(tmp_path)
-    start = Start(native, cloud, tmp_path, stderr)
-    assert cloud.waits(PATIENCE)
-    assert (start.store / "current/secrets/db").read_text() == "x" * 100
-    if end == "SHUTDOWN":
-        cloud.shut_down()
-        code, state = 0, "stopped"
-    else:
-        number = getattr(signal, f"SIG{end}")
-        start.process.send_signal(number)
-        code, state = (-number, "failed") if end == "SEGV" else (128 + number, "stopped")
-    assert (start.code(), start.state["state"]) == (code, state)
-    assert start.is_gone()
+    with Start(native, cloud, tmp_path, stderr) as start:
+        assert cloud.waits(PATIENCE)
+        assert (start.store / "current/secrets/db").read_text() == "x" * 100
+        if end == "SHUTDOWN":
+            cloud.shut_down()
+            code, state = 0, "stopped"
+        else:
+            number = getattr(signal, f"SIG{end}")
+            start.process.send_signal(number)
+            code, state = (-number, "failed") if end == "SEGV" else (128 + number, "stopped")
+        assert (start.code(), start.state["state"]) == (code, state)
+        assert start.is_gone()
 
 
 def test_readers_and_lambda_get_the_reason_though_the_log_takes_nothing(
     native: Layer, tmp_path: Path, stderr: int | None
 ) -> None:
     cloud = Cloud(tmp_path)
-    start = Start(native, cloud, tmp_path, stderr, KEYSTART_SECRETS="../db=prod/db")
-    assert (start.code(), start.state["state"]) == (1, "failed")
-    assert list(cloud.events) == ["register", "error"]
+    with Start(native, cloud, tmp_path, stderr, KEYSTART_SECRETS="../db=prod/db") as start:
+        assert (start.code(), start.state["state"]) == (1, "failed")
+        assert list(cloud.events) == ["register", "error"]
 
 
 def test_without_descriptors_or_threads_readers_and_lambda_get_the_reason(
@@ -128,17 +136,17 @@ def test_without_descriptors_or_threads_readers_and_lambda_get_the_reason(
 
 def test_no_other_process_looks_into_the_executable(native: Layer, tmp_path: Path) -> None:
     cloud = Cloud(tmp_path)
-    start = Start(native, cloud, tmp_path, subprocess.DEVNULL)
-    assert cloud.waits(PATIENCE)
-    limits = Path(f"/proc/{start.process.pid}/limits").read_text().splitlines()
-    (core,) = [line.split() for line in limits if "core file" in line]
-    assert core[4:6] == ["0", "0"]
-    if os.geteuid() == 0:
-        look = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat"]
-        for name in ("environ", "maps", "mem"):
-            seen = subprocess.run(
-                [*look, f"/proc/{start.process.pid}/{name}"], capture_output=True, check=False
-            )
-            assert b"Permission denied" in seen.stderr
-    cloud.shut_down()
-    assert start.code() == 0
+    with Start(native, cloud, tmp_path, subprocess.DEVNULL) as start:
+        assert cloud.waits(PATIENCE)
+        limits = Path(f"/proc/{start.process.pid}/limits").read_text().splitlines()
+        (core,) = [line.split() for line in limits if "core file" in line]
+        assert core[4:6] == ["0", "0"]
+        if os.geteuid() == 0:
+            look = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat"]
+            for name in ("environ", "maps", "mem"):
+                seen = subprocess.run(
+                    [*look, f"/proc/{start.process.pid}/{name}"], capture_output=True, check=False
+                )
+                assert b"Permission denied" in seen.stderr
+        cloud.shut_down()
+        assert start.code() == 0

@@ -51,16 +51,18 @@ def main() -> int:
 
 def _open_streams() -> None:
     """Opens the standard streams that are closed, so that no file gets the number of one."""
-    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass
-    os.close(null)
+    with contextlib.suppress(OSError):  # a root without /dev
+        while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(null)
 
 
 def _drop_output() -> None:
     """Keeps the interpreter from writing at its end what could not be written before, and from complaining."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(null, stream)
+    with contextlib.suppress(OSError):  # a root without /dev
+        null = os.open(os.devnull, os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(null, stream)
 
 
 def _run() -> int:
