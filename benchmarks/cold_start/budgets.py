@@ -41,7 +41,14 @@ class Budget:
 
 def budgets(found: Findings) -> list[Budget]:
     """Every budget in order: of the pip-installed process, and of the layer's executable where it was built."""
-    all = [*_starts(found), *_scarce(found), *_inits(found), *_readers(found), _invocation(found)]
+    all = [
+        *_starts(found),
+        *_scarce(found),
+        *_inits(found),
+        *_readers(found),
+        _invocation(found),
+        _wipe(found),
+    ]
     return sorted(all, key=lambda budget: int(budget.number[1:]))  # stable
 
 
@@ -129,6 +136,11 @@ def _invocation(found: Findings) -> Budget:
             "B12", what, 1, "ms", None, "the extension subscribes to no INVOKE, and so takes no time of it"
         )
     return Budget("B12", what, 1, "ms", statistics.median(found.invocations))
+
+
+def _wipe(found: Findings) -> Budget:
+    what = "SHUTDOWN to the end, 100 secrets on a disk"
+    return Budget("B14", what, 200, "ms", statistics.median(found.wipes))
 
 
 def reduction(before: float, after: float) -> float:

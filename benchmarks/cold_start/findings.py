@@ -12,7 +12,7 @@ from cloud import Cloud
 from conditions import NotApplied
 from extensions import BOTO3, GO, ONE_FILE, PIP, WITH_YAML
 from inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
-from starts import Starts, invocations, measure, measure_latencies
+from starts import Starts, invocations, measure, measure_latencies, wipes
 
 _Found = TypeVar("_Found")
 WITH, MORE, WITHOUT = (OURS, 128), (OURS, 192), (SDK, 128)  # the columns of Square's table: who, and MB
@@ -23,8 +23,8 @@ _SWEPT = (GO, ONE_FILE, PIP, BOTO3)
 class Findings:
     """The starts by milliseconds of latency, by number of secrets and by share of a CPU, and what else there is.
 
-    `invocations` are milliseconds, None when no INVOKE is subscribed. A `NotApplied` stands for what the machine does
-    not allow.
+    `invocations` and `wipes` are milliseconds, the first None when no INVOKE is subscribed. A `NotApplied` stands for
+    what the machine does not allow.
     """
 
     runs: int
@@ -34,6 +34,7 @@ class Findings:
     shares: Mapping[float, Starts] | NotApplied
     cold: Starts | NotApplied
     invocations: Sequence[float] | None
+    wipes: Sequence[float]
     inits: Inits
     square: Inits | NotApplied
     readers: Sequence[bench.Figure]
@@ -65,6 +66,7 @@ def everything(folder: Path, cloud: Cloud, runs: int) -> Findings:
         ),
         _tried(lambda: measure(folder, cloud, runs, cold=True, only=_SWEPT)),
         invocations(folder, cloud, runs),
+        wipes(folder, cloud, runs),
         inits,
         _tried(lambda: measure_inits(folder, cloud, 10, _square(LANGUAGES))),
         bench.measure(LANGUAGES, quick=False),
@@ -83,6 +85,7 @@ def quick(folder: Path, cloud: Cloud) -> Findings:
         _tried(lambda: {0.1: measure(folder, cloud, 2, share=0.1, only=both)}),
         _tried(lambda: measure(folder, cloud, 2, cold=True, only=both)),
         invocations(folder, cloud, 3),
+        wipes(folder, cloud, 3),
         measure_inits(folder, cloud, 1, _functions()),
         _tried(lambda: measure_inits(folder, cloud, 1, _square(["ruby"]), warm=True)),
         bench.measure(LANGUAGES, quick=True),

@@ -13,12 +13,12 @@ import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cloud import Cloud
 from conditions import PERIOD_US, empty_page_cache, limited
-from extensions import COMPARED, PIP, CannotMeasure, Extension, extensions, store
+from extensions import COMPARED, ONE_FILE, PIP, CannotMeasure, Extension, extensions, store
 
 _PATIENCE = 60.0  # seconds for one start
 _REST = 5 * PERIOD_US / 1e6  # seconds, in which what was taken from a share before comes back
@@ -113,6 +113,27 @@ def invocations(folder: Path, cloud: Cloud, runs: int) -> list[float] | None:
     cloud.shut_down()
     _end(process)
     return took
+
+
+def wipes(folder: Path, cloud: Cloud, runs: int) -> list[float]:
+    """Milliseconds from SHUTDOWN to the end of a process that wipes 100 secrets from a disk."""
+    cloud.latency = 0
+    both = extensions(folder, 100)
+    extension = both.get(ONE_FILE, both[PIP])
+    root = folder / "on-disk" / "store"
+    root.parent.mkdir()
+    extension = replace(extension, variables={**extension.variables, "KEYSTART_DIR": str(root)})
+    took = []
+    for run in range(runs + 1):
+        process, _ = _exec(folder, extension, cloud, None)
+        _ready(process, cloud)
+        os.sync()  # what was never written to the disk is quicker to wipe
+        cloud.shut_down()
+        began = time.monotonic()
+        _end(process)
+        took.append((time.monotonic() - began) * 1000)
+        progress("the end with 100 secrets on a disk", run, runs)
+    return took[1:]
 
 
 def _start(folder: Path, extension: Extension, cloud: Cloud, group: Path | None) -> Start:
