@@ -1,0 +1,31 @@
+"""Holds the table of limits in docs/security.md to the constants of the core."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CORE = ROOT / "extension/core/src"
+UNITS = {"KiB": 1024, "MiB": 1024 * 1024}
+ROWS = re.findall(
+    r"^\| .+? \| (\d+)(?: (KiB|MiB))? \| `([A-Z_]+)` \|$", (ROOT / "docs/security.md").read_text(), re.M
+)
+SOURCES = "\n".join((CORE / file).read_text() for file in ("fetch/limits.rs", "files.rs", "configuration.rs"))
+
+
+def test_the_table_is_there() -> None:
+    assert len(ROWS) == 8
+
+
+@pytest.mark.parametrize(("number", "unit", "constant"), ROWS)
+def test_a_limit_is_what_the_core_says(number: str, unit: str, constant: str) -> None:
+    found = re.search(rf"const {constant}: \w+ = ([0-9MIB* _]+);", SOURCES)
+    assert found is not None
+    factors = found[1].replace("MIB", str(UNITS["MiB"])).replace("_", "").split("*")
+    value = 1
+    for factor in factors:
+        value *= int(factor)
+    assert value == int(number) * UNITS.get(unit, 1)
