@@ -210,7 +210,7 @@ uint32_t keystart_writer_root(const keystart_writer *writer, keystart_bytes *out
 
 /*
  Tells readers that the writer gave up, and why. `failures` is a JSON object: by name `{"code": "...", "message": "..."}`.
- What was published stays. Errors: 502.
+ What was published stays. Errors: 204, 502.
  */
 uint32_t keystart_writer_fail(const keystart_writer *writer,
                               const uint8_t *message,
@@ -221,7 +221,7 @@ uint32_t keystart_writer_fail(const keystart_writer *writer,
 
 /*
  Ends the store: overwrites and removes every secret and says `stopped` (contract 5.11). The lock is held until
- keystart_writer_free, and a publish after this is refused. Errors: 502; the secrets that could be removed are gone then.
+ keystart_writer_free, and a publish after this is refused. Errors: 204, 502; the secrets that could be removed are gone then.
  */
 uint32_t keystart_writer_stop(const keystart_writer *writer,
                               keystart_error **err);
@@ -276,7 +276,7 @@ uint32_t keystart_draft_assign(const keystart_draft *draft,
 
 /*
  Publishes a draft as the next generation, whose number is given; readers see all of it or nothing (contract 5.4 to 5.8).
- The draft stays the caller's. Errors: 502, 503, 505.
+ The draft stays the caller's. Errors: 204, 502, 503, 505.
  */
 uint32_t keystart_draft_publish(const keystart_draft *draft,
                                 const keystart_writer *writer,

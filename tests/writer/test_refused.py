@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,27 @@ def with_old_set(root: Path) -> Path:
         writer.open()
         writer.publish("old")
     return root
+
+
+def test_of_many_writers_that_start_at_once_one_gets_the_store_and_no_other_takes_it_for_foreign(
+    tmp_path: Path,
+) -> None:
+    for attempt in range(5):
+        root = tmp_path / f"store-{attempt}"
+        with ExitStack() as stack:
+            writers = [stack.enter_context(Writer(root)) for _ in range(16)]
+            with ThreadPoolExecutor(len(writers)) as pool:
+                codes = list(pool.map(code_of_open, writers))
+        assert sorted(codes) == sorted(["", *["store_locked"] * 15])
+
+
+def code_of_open(writer: Writer) -> str:
+    """Opens the store; returns the code of the error, or nothing."""
+    try:
+        writer.open()
+    except Refused as refused:
+        return refused.code
+    return ""
 
 
 def test_a_root_on_a_read_only_file_system_is_refused_and_still_read(

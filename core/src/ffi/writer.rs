@@ -103,7 +103,7 @@ pub unsafe extern "C" fn keystart_writer_root(
 }
 
 /// Tells readers that the writer gave up, and why. `failures` is a JSON object: by name `{"code": "...", "message": "..."}`.
-/// What was published stays. Errors: 502.
+/// What was published stays. Errors: 204, 502.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_fail(
     writer: *const keystart_writer,
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn keystart_writer_fail(
 }
 
 /// Ends the store: overwrites and removes every secret and says `stopped` (contract 5.11). The lock is held until
-/// keystart_writer_free, and a publish after this is refused. Errors: 502; the secrets that could be removed are gone then.
+/// keystart_writer_free, and a publish after this is refused. Errors: 204, 502; the secrets that could be removed are gone then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_stop(writer: *const keystart_writer, err: *mut *mut keystart_error) -> u32 {
     unsafe { guard(err, || lock(&handle(writer, "writer")?.0).stop()) }
@@ -218,7 +218,7 @@ pub unsafe extern "C" fn keystart_draft_assign(
 }
 
 /// Publishes a draft as the next generation, whose number is given; readers see all of it or nothing (contract 5.4 to 5.8).
-/// The draft stays the caller's. Errors: 502, 503, 505.
+/// The draft stays the caller's. Errors: 204, 502, 503, 505.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_draft_publish(
     draft: *const keystart_draft,

@@ -517,6 +517,33 @@ fn what_appears_in_a_store_while_its_writer_has_it_stays() {
 }
 
 #[test]
+fn a_crash_removes_the_secrets_and_nothing_that_is_foreign() {
+    let (guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    draft(&[("a", "canary"), ("b/c", "canary"), ("d", "canary")]).publish(&mut writer).unwrap();
+    let target = guard.path().join("target");
+    fs::create_dir(&target).unwrap();
+    fs::write(target.join("kept"), "kept").unwrap();
+    fs::hard_link(format!("{root}/generations/1/secrets/d"), guard.path().join("linked")).unwrap();
+    make_folders(format!("{root}/generations/notes/inner"));
+    make_file(format!("{root}/generations/1/secrets/b/.notes"), "mine");
+    symlink(&target, format!("{root}/generations/1/secrets/link")).unwrap();
+    symlink(&target, format!("{root}/generations/2")).unwrap();
+    replace_with_folder(&root, "state.json");
+    let foreign = facts(&target);
+
+    writer.crash_report().write("SIGTEST");
+    assert_eq!(facts(&target), foreign);
+    assert_eq!(fs::read(guard.path().join("linked")).unwrap(), b"canary");
+    assert_eq!(names_in(&root), ["generations", "lock", "state.json"]);
+    assert_eq!(names_in(format!("{root}/generations")), [".old-1", "2", "notes"]);
+    assert_eq!(names_in(format!("{root}/generations/.old-1")), ["secrets"]);
+    assert_eq!(names_in(format!("{root}/generations/.old-1/secrets")), ["b", "link"]);
+    assert_eq!(names_in(format!("{root}/generations/.old-1/secrets/b")), [".notes"]);
+    assert_eq!(names_in(format!("{root}/generations/notes")), ["inner"]);
+}
+
+#[test]
 fn the_writers_own_files_are_removed_whatever_was_done_to_them() {
     let (guard, root) = folder();
     let mut writer = open(&root).unwrap();
