@@ -18,7 +18,10 @@ from keystart_extension import core
 from keystart_extension.cli import main
 from keystart_extension.compile import DoesNotFit, compiled, inline
 from keystart_extension.configuration import ConfigurationError, load, load_file
+from keystart_extension.core import CoreError
 from keystart_extension.plan import Plan
+from keystart_extension.secret import Secret
+from keystart_extension.store import Draft, Writer
 
 from .foreign import NOBODY, OWNERS, facts
 from .test_configuration_properties import SHARED_FOLDER, TEXTS
@@ -416,6 +419,48 @@ def test_what_the_variable_would_lose_is_told(tmp_path: Path, settings: dict[str
     path.write_text(json.dumps({"version": 1, **settings, "secrets": {"db": "prod/db"}}))
     with pytest.raises(DoesNotFit, match=f"and nothing else, so not {what}[.]$"):
         inline(load_file(path, {}), "eu-west-1")
+
+
+def many(count: int) -> dict[str, str]:
+    return {f"n{number:04}": "x" for number in range(count)}
+
+
+# With names of 5 bytes, ids of 1, and the shortest line that a manifest can have.
+MOST = 1_048_576 // (219 + 2 * 5 + 1)
+
+
+def test_more_secrets_than_a_manifest_holds_are_refused_by_both_readers(tmp_path: Path) -> None:
+    path = tmp_path / "keystart.json"
+    for secrets in (many(MOST), many(MOST + 1), many(5000)):
+        path.write_text(text := json.dumps({"version": 1, "secrets": secrets}))
+        read = outcome(lambda: load_file(path, {}))
+        assert read_by_core(text, JSON) == (read if len(secrets) == MOST else None)
+        if len(secrets) > MOST:
+            assert str(read).endswith(
+                f": With this secret, number {MOST + 1} of {len(secrets)}, the manifest would be longer than the "
+                "1048576 bytes that can be published. Configure fewer secrets."
+            )
+    # One that is not available takes less.
+    optional = {name: {"secret": "x", "optional": True} for name in many(5000)}
+    assert read_by_core(json.dumps(optional), INLINE) is not None
+    assert len(load({"KEYSTART_SECRETS": json.dumps(optional)}).entries) == 5000
+
+
+def test_what_is_refused_so_could_not_be_published(tmp_path: Path) -> None:
+    draft = Draft()
+    source: dict[str, Any] = {
+        "provider": "ssm",
+        "id": "x",
+        "region": "eu-west-1",
+        "version_id": "1",
+        "version_stages": [],
+        "field": None,
+    }
+    for name in many(MOST + 1):
+        draft.add(Secret(name, b"", "utf-8", source, "2026-11-23T09:20:00.180Z"))
+    with pytest.raises(CoreError) as caught:
+        Writer.open(str(tmp_path / "keystart")).publish(draft)
+    assert caught.value.code == "manifest_too_large"
 
 
 SQUARE = f"""

@@ -27,6 +27,10 @@ const DEADLINES: std::ops::RangeInclusive<u64> = 100..=15 * 60_000;
 const LARGEST_FILE: u64 = 256 * 1024;
 const MAX_NAME: usize = 255;
 const MAX_SEGMENTS: usize = 8;
+/// Contract 4.5.
+const LARGEST_MANIFEST: usize = 1_048_576;
+/// The least that a manifest says of a secret, without its id and its name, which stands there twice; as in entries.py.
+const SHORTEST_LINE: usize = 219;
 /// What asks for what is done anyway.
 const WITHOUT_EFFECT: [(&str, &str); 2] = [("ttl", "\"none\""), ("snapstart", "\"init\"")];
 
@@ -227,7 +231,9 @@ fn checked(entries: Vec<Entry>) -> Option<Vec<Entry>> {
         name::is_valid(name.as_bytes()) && !contradicts
     };
     let differ = names.len() == entries.len() && variables.iter().collect::<BTreeSet<_>>().len() == variables.len();
-    let sound = !entries.is_empty() && differ && entries.iter().all(is_sound);
+    let line = |entry: &Entry| SHORTEST_LINE + 2 * entry.name.len() + entry.id.len();
+    let least: usize = entries.iter().filter(|entry| !entry.optional).map(line).sum();
+    let sound = !entries.is_empty() && differ && least <= LARGEST_MANIFEST && entries.iter().all(is_sound);
     sound.then_some(entries)
 }
 

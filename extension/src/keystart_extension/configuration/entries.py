@@ -25,6 +25,12 @@ from .references import (
 _SOURCES = {"secret": parse_secret, "parameter": parse_parameter, "parameters": parse_path}
 _ONLY_SECRET = ("field", "expand", "stage", "version_id")
 _KEYS = (*_SOURCES, *_ONLY_SECRET, "role", "optional", "env")
+_LARGEST_MANIFEST = 1_048_576  # contract 4.5
+# The least that a manifest says of a secret, without its id and its name, which stands there twice (contract §4).
+_SHORTEST_LINE = len(
+    '"":{"path":"secrets/","size":0,"encoding":"utf-8","fetched_at":"2026-11-23T09:20:00.180Z","refresh_after":null,'
+    '"source":{"field":null,"id":"","provider":"ssm","region":"eu-west-1","version_id":"1","version_stages":[]}},'
+)
 _TWO_VERSIONS = '"stage" and "version_id" both choose a version. Keep one of them.'
 
 
@@ -38,7 +44,7 @@ def read_entries(node: Node, region: str | None, problems: Problems) -> tuple[En
         return ()
     read = [_read_entry(key, value, region, problems) for key, value in members.members]
     entries = tuple(entry for entry in read if entry is not None)
-    refuse_nested(entries, problems)
+    check_together(entries, problems)
     _refuse_same_variable(entries, problems)
     return entries
 
@@ -80,7 +86,23 @@ def short_entry(
     )
 
 
-def refuse_nested(entries: Sequence[Entry], problems: Problems) -> None:
+def check_together(entries: Sequence[Entry], problems: Problems) -> None:
+    """Checks entries that are sound by themselves: their names against each other, and how many they are."""
+    _refuse_nested(entries, problems)
+    size = 0
+    for number, entry in enumerate(entries, 1):
+        # An optional one that is not available takes less, and its line need not come.
+        size += 0 if entry.optional else _SHORTEST_LINE + 2 * len(entry.name) + len(entry.id)
+        if size > _LARGEST_MANIFEST:
+            problems.add(
+                f"With this secret, number {number} of {len(entries)}, the manifest would be longer than the "
+                f"{_LARGEST_MANIFEST} bytes that can be published. Configure fewer secrets.",
+                entry.origin,
+            )
+            break
+
+
+def _refuse_nested(entries: Sequence[Entry], problems: Problems) -> None:
     """Tells names inside each other (contract 2.4) as far as they are known before the fetch.
 
     What `expand` and `parameters` will bring is not known yet, so other names may lie below theirs.

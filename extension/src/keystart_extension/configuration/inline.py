@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..names import is_name, quote
 from ..plan import Entry, Origin, Plan
 from .document import Mapping, place
-from .entries import read_entries, refuse_name, refuse_nested, short_entry
+from .entries import check_together, read_entries, refuse_name, short_entry
 from .errors import Problems
 from .json_document import Positions, parse_json
 from .settings import DEFAULT_DEADLINE
@@ -44,7 +44,7 @@ def _read_pairs(value: str, problems: Problems) -> tuple[Entry, ...]:
     # Unless each pair is one, commas and "=" may have cut up a pasted secret, and what looks like a name may be a part.
     if problems.count == 0:
         _refuse_equal(entries, problems)
-        refuse_nested(entries, problems)
+        check_together(entries, problems)
     return tuple(entries)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping as Environ
 from ..names import is_certain, is_name, quote
 from ..plan import Entry, Link, Plan
 from .document import Mapping, Node, Scalar, place
-from .entries import refuse_name, refuse_nested, short_entry
+from .entries import check_together, refuse_name, short_entry
 from .errors import Problems
 from .reading import found, is_nothing, mapping, plain_text, refuse_unknown, sequence
 from .references import IN_BASE64
@@ -35,7 +35,7 @@ def read_square(root: Mapping, file: str, environ: Environ[str, str], problems: 
     home = _read_home(root, problems)
     read = _read_managers(root, problems)
     _refuse_merged(read, problems)
-    refuse_nested([entry for entry, _ in read], problems)
+    check_together([entry for entry, _ in read], problems)
     store = os.path.abspath(environ.get("KEYSTART_DIR") or _DEFAULT_STORE)  # noqa: PTH100 it is not read
     for entry, link in read:
         if _overlap(os.path.normpath(f"{home}/{link.path}"), store):
