@@ -221,7 +221,8 @@ impl Store {
                 Err(Halt::Unpublished) => self.wait(patience)?,
                 Err(Halt::Removed) => self.wait_for_removed(patience)?,
                 Err(Halt::Gone { generation, verdict }) if self.target() == Ok(Some(generation)) => {
-                    return Err(verdict);
+                    let files_are_gone = rustix::fs::lstat(self.at(STATE)).err() == Some(Errno::NOENT);
+                    return Err(if files_are_gone { Error::removed(&self.root) } else { verdict });
                 }
                 Err(Halt::Again | Halt::Gone { .. }) => {
                     if !patience.restart() {

@@ -136,7 +136,9 @@ class Store {
         return use(this.#published(patience));
       } catch (error) {
         if (!(error instanceof Missing)) throw error;
-        if (readCurrent(this.root).target === this.#target) throw error.error;
+        if (readCurrent(this.root).target === this.#target) {
+          throw isMissing(`${this.root}/state.json`) ? errors.removed(this.root) : error.error;
+        }
       }
       if (!patience.restart()) throw errors.changing(this.root);
     }
@@ -414,6 +416,16 @@ function lstat(root, path) {
     const errno = errnoOf(error);
     if (errno === 'ENOENT') return null;
     throw errors.storeUnreadable(root, errno, path);
+  }
+}
+
+/** @param {string} path */
+function isMissing(path) {
+  try {
+    fs.lstatSync(path);
+    return false;
+  } catch (error) {
+    return errnoOf(error) === 'ENOENT';
   }
 }
 

@@ -39,7 +39,7 @@ function prepare(root) {
 }
 
 /**
- * Steps 4 to 6 of contract §5.
+ * Steps 4 to 7 of contract §5.
  * @param {string} root
  * @param {number} generation
  * @param {Record<string, string | Buffer>} secrets
@@ -68,6 +68,7 @@ function publish(root, generation, secrets, { refreshAfter, unavailable = {} } =
   const link = path.join(root, `.current-${generation}`);
   fs.symlinkSync(`generations/${generation}`, link);
   fs.renameSync(link, path.join(root, 'current'));
+  writeState(root, 'ready');
 }
 
 /**

@@ -178,7 +178,7 @@ test('a removed store is waited for once, for a second at most, and then reporte
 
     fs.renameSync(`${root}-away`, root);
     assert.equal(client.get('db'), 'one');
-    fs.rmSync(path.join(root, 'current'));
+    for (const name of ['current', 'state.json']) fs.rmSync(path.join(root, name));
     waited = 0;
     assert.throws(() => client.get('db'), removed);
     assert.equal(waited, Math.min(timeoutMs, 1000), 'it came back and was removed again, this time its content');

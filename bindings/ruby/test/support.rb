@@ -26,6 +26,7 @@ class LaidStore
                  writer: { name: "test", version: "0" }, secrets: entries, unavailable: }
     write("generations/#{number}/manifest.json", JSON.generate(manifest))
     point_to(number)
+    state("ready")
   end
 
   def state(state, message: nil, failures: {})

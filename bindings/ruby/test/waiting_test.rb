@@ -30,7 +30,8 @@ class WaitingTest < KeystartTest
     @store.publish(1, { "db" => "x" })
     away = File.join(@folder, "away")
     removals = { -> { File.rename(@store.root, away) } => -> { File.rename(away, @store.root) },
-                 -> { File.delete(File.join(@store.root, "current")) } => -> { @store.point_to(1) } }
+                 -> { %w[current state.json].each { |name| File.delete(File.join(@store.root, name)) } } =>
+                   -> { @store.publish(1, { "db" => "x" }) } }
     [PATIENT, 0.5, 0].product(removals.to_a) do |timeout, (remove, bring_back)|
       client = Keystart::Client.new(root: @store.root, timeout:)
       assert_equal "x", client.get("db")
@@ -89,7 +90,6 @@ class WaitingTest < KeystartTest
     @store.publish(1, { "db" => "old" })
     client = Keystart::Client.new(root: @store.root, timeout: PATIENT)
     assert_equal "old", client.get("db")
-    @store.state("ready")
     File.delete(File.join(@store.root, "current"))
     read, = reading_while(client) { @store.publish(2, { "db" => "new" }) }
     assert_equal "new", read

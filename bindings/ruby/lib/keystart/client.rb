@@ -96,12 +96,15 @@ module Keystart
       begin
         yield published(patience)
       rescue Missing => e
-        raise e.failure, cause: nil if @store.current == e.target
+        raise missing(e), cause: nil if @store.current == e.target
         raise NotReady.changing(@store.root), cause: nil unless patience.again?
 
         retry
       end
     end
+
+    # What is missing for good: one part of the store, or all its files (contract 6.2.7).
+    def missing(error) = @store.missing?("state.json") ? NotReady.removed(@store.root) : error.failure
 
     # Contract 6.2.1 to 6.2.5.
     def published(patience)

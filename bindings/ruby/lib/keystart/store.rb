@@ -63,6 +63,14 @@ module Keystart
       raise unreadable(path, e)
     end
 
+    # True when nothing is there, not even a link.
+    def missing?(path)
+      File.lstat("#{@root}/#{path}")
+      false
+    rescue SystemCallError => e
+      Errno::ENOENT === e
+    end
+
     # At most `most` bytes and one more, :irregular when it is no regular file, or nil when it is missing.
     def read(path, most)
       File.open("#{@root}/#{path}", FLAGS) do |file|
