@@ -4,12 +4,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use tokio::sync::oneshot;
 
-use crate::task::lock;
+use crate::task::{lock, start_thread};
 
 /// The largest file of certificates, profiles or a token. Mozilla's whole list of authorities has 0.2 MiB.
 pub(crate) const LARGEST: u64 = 1024 * 1024;
@@ -45,8 +44,7 @@ pub(crate) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Se
     let (tell, told) = oneshot::channel();
     let slot = Arc::new(Mutex::new(Some(move || drop(tell.send(work())))));
     let taken = Arc::clone(&slot);
-    let started = thread::Builder::new().name("keystart-files".to_owned()).spawn(move || run(&taken));
-    if started.is_err() {
+    if start_thread("keystart-files", move || run(&taken)).is_err() {
         run(&slot);
     }
     told.await.ok()

@@ -83,13 +83,18 @@ fn runtime() -> Result<Handle> {
     builder.enable_all().thread_stack_size(STACK).on_thread_start(give_stack_for_crashes);
     let runtime = builder.build().map_err(refused)?;
     let handle = runtime.handle().clone();
-    let run = move || {
-        give_stack_for_crashes();
-        runtime.block_on(future::pending::<()>());
-    };
-    thread::Builder::new().name("keystart-core".to_owned()).stack_size(STACK).spawn(run).map_err(refused)?;
+    start_thread("keystart-core", move || runtime.block_on(future::pending::<()>())).map_err(refused)?;
     *known = Some(handle.clone());
     Ok(handle)
+}
+
+/// Starts a thread of the core, on which a crash is answered; nobody waits for its end.
+pub(crate) fn start_thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let run = || {
+        give_stack_for_crashes();
+        work();
+    };
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(run).map(drop)
 }
 
 fn refused_by(error: &io::Error) -> Error {
