@@ -568,7 +568,7 @@ def test_compile_replaces_what_it_did_not_write_only_if_that_is_named(
     before = facts(tmp_path)
     assert run(monkeypatch, str(source)) == 1
     assert capsys.readouterr().err == (
-        f"keystart: {output} exists, and keystart compile did not write it. Replace it with --output {output}.\n"
+        f"keystart: {output} exists, and keystart compile did not write it. To replace it, name it with --output.\n"
     )
     assert facts(tmp_path) == before
     assert run(monkeypatch, str(source), "-o", str(output)) == 0

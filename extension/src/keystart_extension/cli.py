@@ -250,7 +250,7 @@ def _compile(arguments: argparse.Namespace) -> int:
         old = existing(output)
         if arguments.output is None and old and not is_compiled(output):
             return _fail(
-                f"{shown} exists, and keystart compile did not write it. Replace it with --output {shown}."
+                f"{shown} exists, and keystart compile did not write it. To replace it, name it with --output."
             )
         write(output, text, old)
     except OutputRefused as error:
