@@ -111,6 +111,9 @@ impl CrashReport {
             }
             let mut old = Text::<32>::new();
             write!(old, ".old-{}", name.to_str().unwrap_or_default()).map_err(|_| Errno::NAMETOOLONG)?;
+            if fs::statat(folder, old.as_str(), AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                return Ok(()); // a rename would replace it
+            }
             fs::renameat(folder, name, folder, old.as_str())
         });
         for_each(generations, |folder, name| {
