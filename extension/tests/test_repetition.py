@@ -415,6 +415,31 @@ def test_the_process_does_not_repeat_what_was_pasted_as_root(
     pasted.check("\n".join([*lines, *reported]), "what the process says")
 
 
+@pytest.mark.parametrize("form", ["json"])
+@pytest.mark.parametrize("shape", NO_NAME)
+def test_the_process_does_not_repeat_what_was_pasted_as_region(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, shape: str
+) -> None:
+    name = cloud.secrets.describe_secret(SecretId=cloud.secret("x"))["Name"]
+    pasted = Pasted(shape)
+    extension = launch(lambda_api, {"db": name}, AWS_REGION=pasted.text)
+    code, lines = extension.ended()
+    assert code == 1
+    pasted.check("\n".join([*lines, *lambda_api.reported[0], *_documents(store)]), "what the process says")
+
+
+@pytest.mark.parametrize("form", NO_NAME)
+def test_pull_does_not_repeat_what_was_pasted_as_region(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    (tmp_path / "keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
+    pasted = Pasted(form)
+    monkeypatch.setenv("AWS_REGION", pasted.text)
+    code, came_out = command("pull")
+    assert code == 1
+    pasted.check(came_out, "what pull says")
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_pull_does_not_repeat_what_was_pasted_as_root(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, form: str
