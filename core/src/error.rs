@@ -10,7 +10,7 @@ use crate::name;
 use crate::state::Failure;
 
 /// The limit of contract 4.1 and 4.5 in bytes.
-pub(crate) const MAX_BYTES: usize = 1_048_576;
+pub const MAX_BYTES: usize = 1_048_576;
 
 const QUOTED_BYTES: usize = 64;
 
@@ -417,7 +417,8 @@ impl Error {
         )
     }
 
-    pub(crate) fn value_too_large(name: &str, size: usize) -> Self {
+    /// The error of a value that no store holds.
+    pub fn value_too_large(name: &str, size: usize) -> Self {
         Self::new(
             Code::ValueTooLarge,
             format!(

@@ -255,3 +255,49 @@ def test_an_unknown_profile_is_told(
     reason = "The AWS profile, or one that its `source_profile` names, does not exist."
     message = f"{reason} Correct AWS_PROFILE or the profile."
     assert store.failures == {"db": ("ProfileNotFound", message)}
+
+
+@pytest.mark.parametrize("source", ["native"], indirect=True)
+def test_an_optional_secret_that_is_too_large_ends_no_start(
+    prefetch: Prefetch, serve: Serve, store: Store
+) -> None:
+    serve(lambda request: secret("x" * (1_048_577 if request.json["SecretId"] == "large" else 1)))
+    large = {"secret": "large"}
+    reason = 'The secret "large" has 1048577 bytes, and 1048576 is the most that can be stored.'
+    why = ("SecretTooLarge", f"{reason} Make it smaller, or split it.")
+    assert prefetch({"large": {**large, "optional": True}, "small": "small"}) is None
+    assert (store.values, store.unavailable) == ({"small": b"x"}, {"large": why})
+    assert prefetch({"large": large, "small": "small"}) is not None
+    assert store.failures == {"large": why}
+
+
+@pytest.mark.parametrize("source", ["native"], indirect=True)
+def test_an_optional_secret_that_no_variable_can_hold_ends_no_start(
+    prefetch: Prefetch, serve: Serve, store: Store
+) -> None:
+    serve(lambda _: secret("x\0"))
+    entry = {"secret": "key", "env": "THE_KEY"}
+    assert prefetch({"key": {**entry, "optional": True}, "plain": "plain"}) is None
+    assert store.values == {"plain": b"x\0"}
+    reason = 'The secret "key" holds a NUL byte, which no variable can: THE_KEY cannot be set.'
+    assert store.unavailable == {"key": ("NoVariable", f"{reason} Remove its env: and read it as bytes.")}
+    # The exec wrapper refuses a required one; whoever reads it as bytes needs no variable.
+    assert prefetch({"key": entry, "plain": "plain"}) is None
+
+
+@pytest.mark.parametrize("source", ["native"], indirect=True)
+@pytest.mark.parametrize("refused", [Answer(429), refusal(400, "ThrottlingException", "Rate exceeded")])
+def test_while_there_are_too_many_requests_one_asks_for_all(
+    prefetch: Prefetch, serve: Serve, store: Store, refused: Answer
+) -> None:
+    began: list[float] = []
+
+    def answer(_: Request) -> Answer:
+        began.append(time.monotonic())
+        return refused if began[-1] - began[0] < 0.5 else secret("x")
+
+    aws = serve(answer)
+    assert prefetch({f"s{number}": f"id-{number}" for number in range(30)}, deadline="20s") is None
+    assert len(store.values) == 30
+    in_vain = len(aws.requests) - 30
+    assert 30 <= in_vain < 45, "each by itself would ask 30 times more after each pause"

@@ -8,6 +8,7 @@ mod credentials;
 mod endpoints;
 mod identity;
 mod limits;
+mod pace;
 mod plan;
 mod profiles;
 mod refused;

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::aws::Aws;
 use super::limits::Pages;
-use super::refused::{BATCH, NO_WAY_OUT, Refused};
+use super::pace::Pace;
+use super::refused::{BATCH, NO_WAY_OUT, Refused, Retry};
 use super::sent::{Over, Sent};
 use super::{Answer, Entry, Fetched, Kind, Outcome, Plan, Prefetched, failure, shape};
 use crate::task::lock;
@@ -67,7 +68,12 @@ pub async fn prefetch(plan: &Plan, sent: &Arc<Sent>) -> Prefetched {
         // What the service said last tells more than that time is over.
         let outcome =
             outcome.or_else(|| refused.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(none.clone()));
-        (entry.clone(), outcome.and_then(|secrets| shape::beside(entry, secrets, &names)))
+        (
+            entry.clone(),
+            outcome
+                .and_then(|secrets| shape::beside(entry, secrets, &names))
+                .and_then(|secrets| shape::storable(entry, secrets)),
+        )
     };
     let outcomes = plan.entries.iter().map(outcome_of).collect();
     Prefetched { outcomes, again: take(&mut *lock(&asker.again)), env_overwrite: plan.env_overwrite }
@@ -178,7 +184,7 @@ impl Request {
 }
 
 async fn secret(entries: &[Entry], asker: &Asker) -> Done {
-    match asker.ask(entries, || asker.aws.secret(&entries[0])).await {
+    match asker.ask(Quota::Secrets, entries, || asker.aws.secret(&entries[0])).await {
         Ok(answer) => Done::given(shaped(entries, &answer).collect()),
         Err(refused) => Done::refused(entries, &refused),
     }
@@ -195,7 +201,7 @@ async fn batch(entries: &[Entry], asker: &Asker) -> Done {
     let (mut found, mut refusals, mut token) = (BTreeMap::new(), BTreeMap::new(), None);
     let mut pages = Pages::default();
     loop {
-        let page = match asker.ask(entries, || asker.aws.secrets(entries, token.clone())).await {
+        let page = match asker.ask(Quota::Batches, entries, || asker.aws.secrets(entries, token.clone())).await {
             Ok(page) => page,
             Err(refused) if ABOUT_ONE.contains(&refused.code.as_str()) => {
                 return Done::instead(each(entries).map(|same| asker.alone(same, Some(&refused))).collect());
@@ -236,7 +242,7 @@ fn each(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
 }
 
 async fn parameters(entries: &[Entry], asker: &Asker) -> Done {
-    match asker.ask(entries, || asker.aws.parameters(entries)).await {
+    match asker.ask(Quota::Parameters, entries, || asker.aws.parameters(entries)).await {
         Ok(found) => Done::given(entries.iter().map(|entry| (entry.name.clone(), parameter(entry, &found))).collect()),
         // One that is denied or malformed refuses all ten: ask for each alone, so that it stands for itself.
         Err(refused) if !refused.is_retryable() && entries.len() > 1 => {
@@ -258,7 +264,9 @@ async fn path(entry: &Entry, asker: &Asker) -> Outcome {
     let (mut found, mut places) = (Vec::<(String, Answer)>::new(), BTreeMap::<String, usize>::new());
     let (mut token, mut pages) = (None::<String>, Pages::default());
     loop {
-        let page = asker.ask(std::slice::from_ref(entry), || asker.aws.parameters_below(entry, token.clone())).await;
+        let page = asker
+            .ask(Quota::Parameters, std::slice::from_ref(entry), || asker.aws.parameters_below(entry, token.clone()))
+            .await;
         let (more, next) = page.map_err(|refused| refused.to_failure())?;
         for (name, answer) in more {
             match places.insert(name.clone(), found.len()) {
@@ -278,28 +286,52 @@ async fn path(entry: &Entry, asker: &Asker) -> Outcome {
     }
 }
 
+/// The quotas that AWS has for each account and region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Quota {
+    Secrets,
+    Batches,
+    Parameters,
+}
+
+type Key = (Quota, Option<String>, Option<String>);
+
 /// Asks until there is an answer, a refusal that stands, or the deadline is over.
 struct Asker {
     aws: Aws,
     until: Instant,
     /// By name the last reason of what is asked for again.
     refused: Mutex<BTreeMap<String, Failure>>,
+    /// By quota, region and role.
+    paces: Mutex<BTreeMap<Key, Arc<Pace>>>,
     again: Mutex<Vec<String>>,
 }
 
 impl Asker {
     fn new(plan: &Plan, until: Instant, sent: &Arc<Sent>) -> Self {
         let aws = Aws::new(plan.region.clone(), plan.deadline, Arc::clone(sent));
-        Self { aws, until, refused: Mutex::default(), again: Mutex::default() }
+        Self { aws, until, refused: Mutex::default(), paces: Mutex::default(), again: Mutex::default() }
     }
 
-    async fn ask<T, F>(&self, entries: &[Entry], call: impl Fn() -> F) -> std::result::Result<T, Refused>
+    async fn ask<T, F>(&self, quota: Quota, entries: &[Entry], call: impl Fn() -> F) -> std::result::Result<T, Refused>
     where
         F: Future<Output = std::result::Result<T, Refused>>,
     {
+        let pace = self.pace(quota, &entries[0]);
         let mut pause = FIRST_PAUSE;
         loop {
-            let refused = match call().await {
+            let ticket = pace.enter().await;
+            let answer = call().await;
+            match &answer {
+                Err(refused) if refused.retry == Retry::Throttled => {
+                    let pause = pace.refuse(&ticket);
+                    self.note(entries, Some(refused), &format!("asking again in {} ms", pause.as_millis()));
+                    continue;
+                }
+                Err(refused) if refused.retry == Retry::Failed => pace.leave(&ticket, false),
+                _ => pace.leave(&ticket, true),
+            }
+            let refused = match answer {
                 Err(refused) if refused.is_retryable() && Instant::now() + pause < self.until => refused,
                 other => return other,
             };
@@ -309,6 +341,11 @@ impl Asker {
             let spread = (pause * 3).saturating_sub(FIRST_PAUSE);
             pause = (FIRST_PAUSE + spread.mul_f64(fastrand::f64())).min(LONGEST_PAUSE);
         }
+    }
+
+    fn pace(&self, quota: Quota, entry: &Entry) -> Arc<Pace> {
+        let key = (quota, entry.region.clone(), entry.role.clone());
+        Arc::clone(lock(&self.paces).entry(key).or_insert_with(|| Arc::new(Pace::new(self.until))))
     }
 
     /// The request for what a batch did not give; it waits like any other where asking again may help.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::{Answer, Entry, Fetched, Outcome, failure};
 use keystart_core::Failure;
 use keystart_core::SecretBytes;
-use keystart_core::error::quoted;
+use keystart_core::error::{Error, MAX_BYTES, quoted};
 use keystart_core::json::{self, NotJson};
 use keystart_core::name::{self, RULE};
 
@@ -74,6 +74,28 @@ pub(super) fn beside(entry: &Entry, secrets: Vec<Fetched>, others: &[&str]) -> O
         format!("\"{}\" is in the way of another entry, or another entry of it. Rename one of them.", secret.name)
     });
     tell(problems.collect())?;
+    Ok(secrets)
+}
+
+/// Returns the secrets of `entry`, unless one cannot be stored, or cannot go into the variable of an optional entry. Said here
+/// it concerns this entry alone; the draft, or the exec wrapper, would end the start.
+pub(super) fn storable(entry: &Entry, secrets: Vec<Fetched>) -> Outcome {
+    for secret in &secrets {
+        let value = secret.value.as_bytes();
+        if value.len() > MAX_BYTES {
+            let message = Error::value_too_large(&secret.name, value.len()).message().to_owned();
+            return Err(failure("SecretTooLarge", message));
+        }
+        let variable = entry.env.as_ref().filter(|_| entry.optional && value.contains(&0));
+        if let Some(variable) = variable {
+            let message = format!(
+                "The secret \"{}\" holds a NUL byte, which no variable can: {variable} cannot be set. Remove its env: and \
+                 read it as bytes.",
+                secret.name
+            );
+            return Err(failure("NoVariable", message));
+        }
+    }
     Ok(secrets)
 }
 
