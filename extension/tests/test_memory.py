@@ -1,0 +1,129 @@
+"""Looks through the memory of the process that has published for the values and credentials that passed it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from .conftest import Canaries, Cloud, Launcher, Store
+from .front import Fault, Front
+from .stubs import Answer, Lambda, Request, Stub, secret
+
+
+@pytest.fixture
+def form() -> str:
+    return "json"
+
+
+def copies(pid: int, wanted: Mapping[str, bytes]) -> dict[str, list[str]]:
+    """The mappings that can be written to in which each of the wanted texts lies."""
+    found: dict[str, list[str]] = {name: [] for name in wanted}
+    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for line in maps:
+            place, modes, *rest = line.split(maxsplit=5)
+            if "w" not in modes or "r" not in modes:
+                continue
+            start, end = (int(number, 16) for number in place.split("-"))
+            content = os.pread(memory.fileno(), end - start, start)
+            for name, text in wanted.items():
+                found[name] += [f"{rest[-1]} {place}"] * content.count(text)
+    return found
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into the memory of the process")
+
+
+@needs_root
+def test_no_value_is_left_in_memory_after_publish(
+    launch: Launcher, lambda_api: Lambda, store: Store, canary: Canaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, member, binary, parameter, below = (canary() for _ in range(5))
+    encoded = base64.b64encode(binary.encode()).decode()
+    answers = {
+        "text": secret(text),
+        "json": secret(json.dumps({"a": member, "b": "x"})),
+        "binary": secret("", SecretString=None, SecretBinary=encoded),
+    }
+
+    def answer(request: Request) -> Answer:
+        if request.action == "GetSecretValue":
+            return answers[request.json["SecretId"]]
+        value = {"GetParameters": parameter, "GetParametersByPath": below}[request.action]
+        name = "/one" if request.action == "GetParameters" else "/all/one"
+        page = {"Parameters": [{"Name": name, "Value": value, "Version": 1, "Type": "SecureString"}]}
+        return Answer(body=json.dumps(page).encode())
+
+    entries = {
+        "text": "text",
+        "member": {"secret": "json", "expand": True},
+        "binary": "binary",
+        "one": "ssm:/one",
+        "all": {"parameters": "/all"},
+    }
+    with Stub(answer) as aws:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+        extension = launch(lambda_api, entries)
+        lambda_api.wait_for("/event/next")
+        published = store.values["text"]
+        wanted = [text, member, binary, encoded, parameter, below]
+        found = copies(extension.process.pid, {str(at): value.encode() for at, value in enumerate(wanted)})
+        lambda_api.send("SHUTDOWN")
+        assert extension.ended()[0] == 0
+    assert published == text.encode()
+    assert found == {name: [] for name in found}
+
+
+@needs_root
+def test_no_value_is_left_in_memory_after_tls(
+    launch: Launcher,
+    lambda_api: Lambda,
+    canary: Canaries,
+    cloud: Cloud,
+    moto: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    value = canary()
+    arn = cloud.secret(value)
+    with Front(Fault(), moto, tmp_path) as front:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
+        extension = launch(lambda_api, {"db": arn}, AWS_CA_BUNDLE=str(front.authority))
+        lambda_api.wait_for("/event/next")
+        found = copies(extension.process.pid, {"value": value.encode()})
+        lambda_api.send("SHUTDOWN")
+        assert extension.ended()[0] == 0
+    assert found == {"value": []}
+
+
+@needs_root
+def test_credentials_of_the_container_are_not_left_in_memory(
+    launch: Launcher, lambda_api: Lambda, canary: Canaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    key, token = canary(), canary()
+    given = {
+        "AccessKeyId": "made-up",
+        "SecretAccessKey": key,
+        "Token": token,
+        "Expiration": "2999-01-01T00:00:00Z",
+    }
+
+    def answer(request: Request) -> Answer:
+        return Answer(body=json.dumps(given).encode()) if request.path == "/credentials" else secret("x")
+
+    with Stub(answer) as aws:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{aws.url}/credentials")
+        extension = launch(lambda_api, {"db": "db"})
+        lambda_api.wait_for("/event/next")
+        found = copies(extension.process.pid, {"key": key.encode(), "token": token.encode()})
+        lambda_api.send("SHUTDOWN")
+        assert extension.ended()[0] == 0
+    assert found == {"key": [], "token": []}
