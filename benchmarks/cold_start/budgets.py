@@ -140,7 +140,7 @@ def _invocation(found: Findings) -> Budget:
 
 def _wipe(found: Findings) -> Budget:
     what = "SHUTDOWN to the end, 100 secrets on a disk"
-    return Budget("B14", what, 200, "ms", statistics.median(found.wipes))
+    return Budget("B18", what, 200, "ms", statistics.median(found.wipes))
 
 
 def reduction(before: float, after: float) -> float:

@@ -332,8 +332,8 @@ impl Error {
         Self::new(
             Code::LayoutInsecure,
             format!(
-                "The store at {root} is not safe to write: {what}. Nothing in it was changed. Set KEYSTART_DIR to a \
-                 folder that does not exist yet, or remove {root} if you need nothing in it."
+                "The store at {root} is not safe to write: {what}. Nothing in it was changed. Name a folder that \
+                 does not exist yet, with KEYSTART_DIR or --root. Remove {root} only if nothing in it is needed."
             ),
         )
     }
@@ -344,7 +344,7 @@ impl Error {
             Code::LayoutInsecure,
             format!(
                 "The store at {root} is not safe to write: the root belongs to another user. Nothing in it was changed. \
-                 Run as that user, or set KEYSTART_DIR to a folder that does not exist yet."
+                 Run as that user, or name a folder that does not exist yet, with KEYSTART_DIR or --root."
             ),
         )
     }

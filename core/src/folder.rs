@@ -342,6 +342,11 @@ impl Folder {
         if wipe.reaches_a_disk { synced(&file).map_err(denied) } else { Ok(()) }
     }
 
+    /// True for a folder that was removed while it was open.
+    pub fn is_removed(&self) -> bool {
+        fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
     /// True where what is written may reach a disk.
     pub fn is_on_disk(&self) -> bool {
         is_on_disk(&self.fd)

@@ -598,6 +598,24 @@ fn stopping_overwrites_and_removes_every_secret() {
 }
 
 #[test]
+fn stopping_a_store_that_somebody_removed_is_no_error() {
+    for remove in [
+        |root: &str| fs::remove_dir_all(root).unwrap(),
+        |root: &str| {
+            fs::remove_file(format!("{root}/current")).unwrap();
+            fs::remove_file(format!("{root}/state.json")).unwrap();
+            fs::remove_dir_all(format!("{root}/generations")).unwrap();
+        },
+    ] {
+        let (_guard, root) = folder();
+        let mut writer = open(&root).unwrap();
+        pair("canary").publish(&mut writer).unwrap();
+        remove(&root);
+        writer.stop().unwrap();
+    }
+}
+
+#[test]
 fn a_writer_that_gives_up_tells_readers_why() {
     let (_guard, root) = folder();
     let mut writer = open(&root).unwrap();
