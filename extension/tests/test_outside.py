@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keystart_extension.sources import boto3 as boto3_source
 
-from .conftest import Canaries, Launcher, Prefetch, Serve, Store
-from .stubs import Lambda, secret
+from .conftest import Canaries, Environment, Launcher, Prefetch, Serve, Store
+from .stubs import Answer, Lambda, Stub, secret
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 NO_REGION = "is not a region such as eu-west-1. Correct or unset it."
@@ -277,3 +278,42 @@ def test_a_token_file_of_a_profile_that_is_a_device_is_refused(
     config(f"[default]\nrole_arn = {ROLE}\nweb_identity_token_file = /dev/zero\n")
     what = "`web_identity_token_file` of an AWS profile names something that is not a regular file"
     assert failures() == {"db": ("InvalidFile", f"{what}. Correct or unset it.")}
+
+
+@pytest.mark.parametrize("what", ["a FIFO", "a device", "a large file"])
+@pytest.mark.parametrize("variable", FILES)
+def test_boto3_is_given_no_file_that_is_none(
+    variable: str,
+    what: str,
+    environment: Environment,
+    serve: Serve,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    aws = serve(lambda _: secret("x"))
+    prefetch = Prefetch(tmp_path, environment, boto3_source.fetch)
+    with unreadable(what, tmp_path) as path:
+        monkeypatch.setenv(variable, str(path))
+        assert prefetch({"db": "prod/db"}, deadline="2s") is not None
+    assert store.failures == {"db": (FILES[variable], f"{variable} {WRONG[what]}. Correct or unset it.")}
+    assert aws.requests == []
+
+
+def test_boto3_asks_no_other_host_for_credentials(
+    environment: Environment,
+    store: Store,
+    canary: Canaries,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    for name in NO_KEYS:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", canary())
+    with Stub(lambda _: Answer(404)) as other:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", f"@{other.address}/")
+        assert Prefetch(tmp_path, environment, boto3_source.fetch)({"db": "prod/db"}) is not None
+        assert other.requests == []
+    variable = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
+    why = ("InvalidVariable", f"{variable} must be a path that begins with /. Correct or unset it.")
+    assert store.failures == {"db": why}

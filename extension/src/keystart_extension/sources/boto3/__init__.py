@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 
 from ...fetched import Fetched, Unavailable
@@ -10,6 +11,7 @@ from ...plan import Entry, Plan
 from ...secret import Secret
 from ...store import Draft
 from .aws import Aws
+from .outside import check_variables
 from .prefetch import prefetch
 from .refused import Refused
 
@@ -21,6 +23,7 @@ def fetch(plan: Plan, log: Log, profile: str | None = None, *, patient: bool = F
     """
     with closing(Aws(plan.region, plan.deadline, profile)) as aws:
         try:
+            check_variables(os.environ)
             if patient:
                 aws.log_in()
             outcomes = prefetch(plan, aws, log)
