@@ -251,7 +251,7 @@ def test_pages_without_an_end_are_given_up_and_take_no_memory(
         return parameters_page(range(page * 10, page * 10 + 10), f"page {page}", "x" * 65_536)
 
     serve(answer)
-    ended = start({"all": {"parameters": "/prod"}}, deadline="60s")
+    ended = start({"all": {"parameters": "/prod"}}, deadline="300s")
     assert ended.code == 1
     what = f"makes more than {TOGETHER} bytes of all answers, the most that one start reads"
     assert store.failures == {"all": invalid(PATH, what, "Configure fewer or smaller secrets")}
@@ -261,7 +261,7 @@ def test_pages_without_an_end_are_given_up_and_take_no_memory(
 def test_empty_pages_without_an_end_are_given_up(start: Start, serve: Serve, store: Store) -> None:
     pages = itertools.count()
     stub = serve(lambda _: parameters_page(range(0), f"page {next(pages)}", ""))
-    assert start({"all": {"parameters": "/prod"}}, deadline="60s").code == 1
+    assert start({"all": {"parameters": "/prod"}}, deadline="300s").code == 1
     assert store.failures == {"all": invalid(PATH, "has more than 1000 pages")}
     assert len(stub.requests) == 1000
 
