@@ -38,6 +38,8 @@ const EXPIRED: &str = "ExpiredTokenException";
 /// Set for AWS's environment provider; it takes the third one in place of the second.
 const VARIABLES: [&str; 4] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
+const ADDRESSES: [&str; 2] = ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"];
 
 /// Where credentials come from when not from the environment.
 #[derive(Clone, Copy)]
@@ -62,6 +64,10 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Asked<
     endpoints::check_container()?;
     profiles.check_tokens().await?;
     for origin in [Origin::Profile, Origin::WebIdentity, Origin::Container] {
+        if matches!(origin, Origin::Container) && is_set(&ADDRESSES) && !is_set(&[TOKEN_FILE]) {
+            // Before the endpoint is asked: the SDK sends what HTTP allows, and asks again after each refusal.
+            check_variable(TOKEN, header_flaw)?;
+        }
         match origin.load(config, profiles).await {
             Err(CredentialsError::CredentialsNotLoaded(_)) => {}
             Ok(found) => return origin.checked(found),
@@ -168,9 +174,6 @@ impl Origin {
         if let Some(excess) = find::<Excess>(error) {
             return excess.refused("the request for credentials");
         }
-        if let (Self::Container, Err(refused)) = (self, check_variable(TOKEN, header_flaw)) {
-            return refused;
-        }
         let reason = match self {
             Self::Profile => profile_reason(error),
             Self::WebIdentity => web_identity_reason(error),
@@ -233,7 +236,7 @@ fn web_identity_reason(error: &CredentialsError) -> String {
 
 fn container_reason(error: &CredentialsError) -> String {
     match error {
-        CredentialsError::InvalidConfiguration(_) if env::var_os("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").is_some() => {
+        CredentialsError::InvalidConfiguration(_) if is_set(&[TOKEN_FILE]) => {
             "The file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names holds what no header can hold, such as a line \
              break, or AWS_CONTAINER_CREDENTIALS_FULL_URI is no address that credentials may be asked of."
         }
@@ -252,6 +255,10 @@ fn container_reason(error: &CredentialsError) -> String {
         _ => "The container's endpoint gave no credentials.",
     }
     .to_owned()
+}
+
+fn is_set(variables: &[&str]) -> bool {
+    variables.iter().any(|variable| env::var_os(variable).is_some())
 }
 
 /// Refuses a variable with a character that none of its kind has. Its value is not repeated.
