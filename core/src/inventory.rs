@@ -434,7 +434,7 @@ fn wrong_kind(found: FileType, wanted: FileType) -> Cause {
     }
 }
 
-/// Removes what a generation holds, but for what is not its own. It continues after an error and returns the first.
+/// Removes what a generation holds, except what is not the writer's. It continues after an error and returns the first.
 pub(crate) fn clear_generation<N: Arg + Copy>(
     generations: &Folder,
     name: N,

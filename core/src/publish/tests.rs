@@ -281,7 +281,7 @@ fn an_empty_folder_of_ours_becomes_a_store() {
 
 type Act = fn(&str);
 
-/// What nobody but somebody else can have left in a store, with the reason that is told.
+/// What nobody but somebody else can have left in a store, with the reason in the message.
 const FOREIGN: &[(Act, &str)] = &[
     (|root| make_file(format!("{root}/lock"), "mine"), "lock is not empty"),
     (|root| set_mode(format!("{root}/lock"), 0o644), "lock has the mode 0644, which no writer sets"),

@@ -23,9 +23,9 @@ uint32_t keystart_process_prepare(uint64_t *signals,
                                   keystart_error **err);
 
 /*
- Writes a message to the log, a line for each of its own, or as one JSON object when `as_json` is not 0. `level` is a word
- such as ERROR. It never fails because of the log, and waits at most half a second for it in the life of the process: lines
- that cannot be written are counted, and the next one that can says how many.
+ Writes a message to the log, one line for each line of the message, or as one JSON object when `as_json` is not 0.
+ `level` is a word such as ERROR. It never fails because of the log, and waits at most half a second for it in the
+ life of the process: lines that cannot be written are counted, and the next one that can says how many.
  */
 uint32_t keystart_log_write(const uint8_t *level,
                             size_t level_len,

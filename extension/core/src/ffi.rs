@@ -72,9 +72,9 @@ pub unsafe extern "C" fn keystart_process_prepare(signals: *mut u64, err: *mut *
     }
 }
 
-/// Writes a message to the log, a line for each of its own, or as one JSON object when `as_json` is not 0. `level` is a word
-/// such as ERROR. It never fails because of the log, and waits at most half a second for it in the life of the process: lines
-/// that cannot be written are counted, and the next one that can says how many.
+/// Writes a message to the log, one line for each line of the message, or as one JSON object when `as_json` is not 0.
+/// `level` is a word such as ERROR. It never fails because of the log, and waits at most half a second for it in the
+/// life of the process: lines that cannot be written are counted, and the next one that can says how many.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_log_write(
     level: *const u8,
