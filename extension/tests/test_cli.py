@@ -174,8 +174,8 @@ def test_pull_tells_what_is_wrong_before_anything_is_touched(
     assert (code, out) == (1, "")
     assert error == (
         f"keystart: The store at {store.root} is not safe to write: the root is not a directory. "
-        "Nothing in it was changed. Set KEYSTART_DIR to a folder that does not exist yet, or remove "
-        f"{store.root} if you need nothing in it.\n"
+        "Nothing in it was changed. Name a folder that does not exist yet, with KEYSTART_DIR or --root. "
+        f"Remove {store.root} only if nothing in it is needed.\n"
     )
 
 
