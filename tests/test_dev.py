@@ -115,6 +115,13 @@ def test_a_step_that_succeeds_shows_only_what_it_does(door: Door) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "dev: building a thing\n")
 
 
+@pytest.mark.parametrize("name", ["python", "apt", "say"])
+def test_a_step_runs_the_program_and_not_a_function_of_the_door(door: Door, name: str) -> None:
+    door.program(name, "exit 7")
+    assert door.open("step", "building it", name, "some.py").returncode == 7
+    assert f"{name} some.py" in door.asked.read_text()
+
+
 def test_a_step_runs_where_the_door_was_called(door: Door, tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     command = [str(door.folder / "dev"), "step", "looking", "sh", "-c", "pwd >here"]
