@@ -73,7 +73,7 @@ impl Begun {
         begun
     }
 
-    /// Gives the start up, where nothing is left that could go on with it. Readers learn the reason first, then Lambda, then
+    /// Ends the start where nothing is left that could continue it. Readers learn the reason first, then Lambda, then
     /// the log; none of them needs a thread, and Lambda the only descriptor.
     pub fn give_up(self, kind: &str, message: &str) {
         let Self { name, writer, registered, fetch } = self;

@@ -62,7 +62,7 @@ impl<T: Send + 'static> Task<T> {
 }
 
 /// Does the work in the calling thread, for a process that gets no thread or no descriptor any more. Work that waits for
-/// descriptors must look at them by itself: nothing here tells it when one is ready.
+/// descriptors must look at them by itself: nothing here reports when one is ready.
 pub(crate) fn alone<T>(work: impl Future<Output = T>) -> Result<T> {
     Ok(Builder::new_current_thread().enable_time().build().map_err(|error| refused_by(&error))?.block_on(work))
 }

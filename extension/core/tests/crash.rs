@@ -30,7 +30,7 @@ fn begin() -> Begun {
     begun
 }
 
-/// Runs the test again in a process of its own; returns how it ended, and its state.json.
+/// Runs the test again in a separate process. Returns how it ended, and its state.json.
 fn crashed(test: &str) -> (Output, String) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");

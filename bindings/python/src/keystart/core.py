@@ -120,7 +120,7 @@ def _decode(data: Any, length: int) -> str:
 
 
 def _encode(value: Any) -> bytes:
-    """Encodes text; a lone surrogate is told as U+FFFD (contract 8.3).
+    """Encodes text; a lone surrogate becomes U+FFFD (contract 8.3).
 
     With the methods of `str` alone: a derived class may have replaced its own (contract 8.5).
     """

@@ -117,7 +117,7 @@ impl Origin {
         found.unwrap_or_else(|| Err(CredentialsError::unhandled("the search ended without a result")))
     }
 
-    /// Each source is made only when it is asked: it brings a client of its own along.
+    /// Each source is made only when it is asked: it brings a separate client along.
     async fn ask(self, config: &ProviderConfig, files: EnvConfigFiles) -> Result<Credentials, CredentialsError> {
         match self {
             Self::Profile => {

@@ -137,7 +137,7 @@ fn answer_crashes() {
     }
 }
 
-/// Gives the calling thread a stack on which a crash is answered. It is never freed: a handler may be on it.
+/// Sets up a stack for the calling thread, on which a handler answers a crash. Nobody frees it: a handler may be on it.
 pub(crate) fn give_stack_for_crashes() {
     if WAITING.get().is_none() {
         return; // nobody has asked for answers
