@@ -1,4 +1,4 @@
-//! Keystart's core: publishes and reads the store that `docs/contract.md` describes. It fetches nothing.
+//! Keystart's core: publishes and reads the store that `contract/contract.md` describes. It fetches nothing.
 //!
 //! Clauses of the contract are named in comments by their number, as in "contract 6.2.7".
 

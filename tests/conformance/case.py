@@ -13,7 +13,9 @@ from typing import Any
 import store
 
 HERE = Path(__file__).resolve().parent
-CASES = HERE / "cases"
+CONTRACT = HERE.parents[1] / "contract"
+CASES = CONTRACT / "cases"
+SCHEMA = CONTRACT / "schema.json"
 LANGUAGES = ("core", "python", "node", "ruby")
 
 

@@ -1,4 +1,4 @@
-"""Reads from docs/contract.md what can be counted: its clauses, its error codes and the pieces of its messages."""
+"""Reads from contract/contract.md what can be counted: its clauses, its error codes and the pieces of its messages."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from case import HERE
+import case
 
-CONTRACT = HERE.parent.parent / "docs" / "contract.md"
+CONTRACT = case.CONTRACT / "contract.md"
 
 _HEADING = re.compile(r"^#+ (\d+)\.")
 _CLAUSE = re.compile(r"^- \*\*(\d+(?:\.\d+)+)\*\*")

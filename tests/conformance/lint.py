@@ -13,9 +13,10 @@ from typing import Any
 
 import jsonschema
 import store
-from case import CASES, HERE, Case, Place, class_of, difference, load, request
-from contract import CONTRACT, clauses, codes, is_piece_of, messages, reader_codes, rules_without_number
+from case import CASES, HERE, SCHEMA, Case, Place, class_of, difference, load, request
 from wrong_readers import ALL, Trusting
+
+from contract import CONTRACT, clauses, codes, is_piece_of, messages, reader_codes, rules_without_number
 
 ELSEWHERE = HERE / "elsewhere.json"
 REPOSITORY = HERE.parent.parent
@@ -35,7 +36,7 @@ class Refused(Exception):
 
 def check_schema(folder: Path) -> None:
     """Raises Refused unless every file of cases is as schema.json says."""
-    schema = json.loads((HERE / "schema.json").read_text())
+    schema = json.loads(SCHEMA.read_text())
     validator = jsonschema.Draft202012Validator(schema)
     problems = []
     for file in sorted(folder.glob("*.json")):

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from case import CASES, HERE, LANGUAGES, Case
-from contract import clauses, codes, messages
 from lint import Elsewhere, read_elsewhere
+
+from contract import clauses, codes, messages
 
 PAGE = HERE.parent.parent / "docs" / "conformance.md"
 
@@ -22,7 +23,7 @@ _HEAD = """\
 <!-- Written by `./dev conformance --write-docs` from a run of all cases. Only what stands between the two marks of
      what is kept is written by hand. -->
 
-The [contract](contract.md) as [cases](../tests/conformance/README.md), asked of every reader: the same value, or the
+The [contract](../contract/contract.md) as [cases](../contract/README.md), asked of every reader: the same value, or the
 same error in the same words.
 """
 
@@ -76,7 +77,7 @@ def _table(head: list[str], rows: Iterator[list[str]]) -> str:
 def _by_file(cases: Sequence[Case], results: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
     for file in sorted({case.file for case in cases}):
         inside = [case for case in cases if case.file == file]
-        link = f"[{_section(file)}](../tests/conformance/cases/{file})"
+        link = f"[{_section(file)}](../contract/cases/{file})"
         yield [link, str(len(inside)), *(_passed(inside, result) for result in results)]
     yield ["**all**", str(len(cases)), *(_passed(cases, result) for result in results)]
 

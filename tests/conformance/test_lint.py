@@ -13,9 +13,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import contract
 import lint
-from case import CASES, HERE
+from case import CASES, CONTRACT
+
+import contract
 
 GOOD: dict[str, Any] = {
     "id": "keeps-newline",
@@ -108,7 +109,7 @@ def test_the_contract_has_no_rule_that_nothing_asks_for() -> None:
 
 
 def test_the_example_of_the_readme_is_one_of_the_cases() -> None:
-    shown = re.findall(r"```json\n(.*?)```", (HERE / "README.md").read_text(), re.DOTALL)
+    shown = re.findall(r"```json\n(.*?)```", (CONTRACT / "README.md").read_text(), re.DOTALL)
     written = [case for file in CASES.glob("*.json") for case in json.loads(file.read_text())["cases"]]
     assert [json.loads(text) in written for text in shown] == [True]
 

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "conformance"))
 
 import jsonschema
 import store
-from case import HERE, LANGUAGES, Place
+from case import LANGUAGES, SCHEMA, Place
 from judge import judged
 from questions import Question, Questions
 from readers import IMPOSSIBLE, Answers, Readers
@@ -36,7 +36,7 @@ BATCH = 24  # stores whose questions are sent together
 MOST_FINDINGS = 20
 SLOWEST = 10.0  # seconds for one answer: nothing asked here waits for more than some milliseconds
 
-_SCHEMA = json.loads((HERE / "schema.json").read_text())
+_SCHEMA = json.loads(SCHEMA.read_text())
 CASE = jsonschema.Draft202012Validator({"$ref": "#/$defs/case", "$defs": _SCHEMA["$defs"]})
 
 

@@ -1,6 +1,6 @@
 """Makes up stores: good ones with something changed, and ones whose documents come from the grammar. Builds nothing.
 
-A store is described as in a conformance case (tests/conformance/schema.json), so that one that readers disagree
+A store is described as in a conformance case (contract/schema.json), so that one that readers disagree
 about is a case already.
 """
 

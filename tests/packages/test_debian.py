@@ -73,7 +73,7 @@ def system(
     system = System(folder)
     for pattern in ("keystart-*_x86_64.whl", "keystart-*.gem"):
         system.copy(package(pattern), f"dist/{package(pattern).name}")
-    for part in ("bindings/ruby", "tests/conformance", "docs", "LICENSE"):
+    for part in ("bindings/ruby", "contract", "tests/conformance", "docs", "LICENSE"):
         system.copy(ROOT / part, f"keystart/{part}")
     system.copy(CONSUMERS, "consumers")
     system.copy(store.root, str(store.root).removeprefix("/"))

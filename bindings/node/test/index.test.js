@@ -37,7 +37,7 @@ test('a client, a snapshot and the module have the functions of contract §7', (
 });
 
 test('the contract and the package have the same error codes, each with its class', () => {
-  const contract = fs.readFileSync(path.join(__dirname, '../../../docs/contract.md'), 'utf8');
+  const contract = fs.readFileSync(path.join(__dirname, '../../../contract/contract.md'), 'utf8');
   const rows = [...contract.matchAll(/^\| `([a-z_]+)` \| ([0-9]{3}) \|/gm)];
   const codes = rows.filter(([, , number]) => !number.startsWith('5')).map(([, code]) => code);
   assert(codes.length > 10);

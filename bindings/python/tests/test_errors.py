@@ -16,7 +16,7 @@ from keystart import errors
 
 from .publisher import Publisher
 
-CONTRACT = Path(__file__).parents[3] / "docs/contract.md"
+CONTRACT = Path(__file__).parents[3] / "contract/contract.md"
 WRITERS = range(500, 600)
 
 

@@ -6,7 +6,7 @@ require "open3"
 # What Ruby's json library accepts differs between its versions. Beside one that accepts everything, the reader must
 # refuse what it refuses beside this one.
 class LenientJsonTest < KeystartTest
-  CASES = File.expand_path("../../../tests/conformance/cases/json.json", __dir__)
+  CASES = File.expand_path("../../../contract/cases/json.json", __dir__)
   # Runs in a process of its own, because there is no way back from it.
   PROGRAM = <<~RUBY
     require "json"
