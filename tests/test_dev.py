@@ -51,7 +51,7 @@ class Door:
             found = shutil.which(tool)
             assert found, f"{tool} is not installed"
             (self.programs / tool).symlink_to(found)
-        for file in ("dev", "noxfile.py", "extension/core/Cargo.toml"):
+        for file in ("dev", "noxfile.py", "core/capi/extension/Cargo.toml"):
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / file, folder / file)
         for file in ("requirements.lock", "requirements-node.lock"):

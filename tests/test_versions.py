@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # What stands around the version, in each place where it is written.
 PLACES = {
     "Cargo.toml": r'^\[workspace\.package\]\nversion = "(.*)"$',
-    "Cargo.lock": r'^name = "keystart-core"\nversion = "(.*)"$',
+    "Cargo.lock": r'^name = "keystart-store"\nversion = "(.*)"$',
     "bindings/python/pyproject.toml": r'^version = "(.*)"$',
     "bindings/python/src/keystart/version.py": r'^__version__ = "(.*)"$',
     "bindings/node/package.json": r'^  "version": "(.*)",$',

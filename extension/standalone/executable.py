@@ -15,7 +15,7 @@ from toolchain import PYTHON, ROOT, TARGETS, Failed, Rust, Target, libpython, pr
 
 HERE = Path(__file__).parent
 OUTPUT = ROOT / "target/standalone"
-_CORE = "keystart-extension-core"
+_PACKAGE, _LIBRARY = "keystart-capi-extension", "libkeystart_extension_core.a"
 WRAPPER = "keystart-env"
 
 
@@ -32,19 +32,19 @@ def build(target: Target) -> Path:
 
 def _core(target: Target, rust: Rust) -> Path:
     """The core as a static library; for this machine beside what was compiled for the wheel."""
-    command = ["cargo", "rustc", "--quiet", "--release", "--package", _CORE, "--crate-type", "staticlib"]
+    command = ["cargo", "rustc", "--quiet", "--release", "--package", _PACKAGE, "--crate-type", "staticlib"]
     folder = rust.folder
     if not target.is_native:
         command += ["--target", target.rust]
         folder /= target.rust
     run(command, {**rust.variables, **rust.linking})
-    return folder / f"release/lib{_CORE.replace('-', '_')}.a"
+    return folder / "release" / _LIBRARY
 
 
 def wrapper(target: Target) -> Path:
     """Builds the exec wrapper of the reader's core, static too, and gives its path."""
     rust = prepare(target)
-    command = ["cargo", "rustc", "--quiet", "--release", "--package", "keystart-core", "--bin", WRAPPER]
+    command = ["cargo", "rustc", "--quiet", "--release", "--package", "keystart-store", "--bin", WRAPPER]
     # The triple is named for this machine too: beside it lies what is not static, and both would be linked in turns.
     command += [
         "--target",
@@ -101,7 +101,7 @@ def _cffi(folder: Path) -> Path:
 def _link(target: Target, folder: Path, sources: list[Path], core: Path) -> Path:
     options: list[str | Path]
     python = target.debian / "usr/include" / PYTHON
-    include = [python, ROOT / "core/include", ROOT / "extension/core/include"]
+    include = [python, ROOT / "core/capi/reader/include", ROOT / "core/capi/extension/include"]
     ours = [HERE / "main.c", HERE / "builtin.c"]
     options = [
         "-c",

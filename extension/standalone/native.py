@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cffi
 
-HEADERS = ("core/include/keystart.h", "extension/core/include/keystart_extension.h")
+HEADERS = ("core/capi/reader/include/keystart.h", "core/capi/extension/include/keystart_extension.h")
 
 
 def main() -> int:

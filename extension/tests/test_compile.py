@@ -67,7 +67,7 @@ NAMES = st.sampled_from(
     ["db", "db/x", "tls", "a/b/c/d/e/f/g/h", ".db", "a" * 255, "a" * 256, "é", "", "db x", "x=y"]
 )
 # Names, beginnings of names, and what is near to them.
-LIST = Path(__file__).parents[1] / "core/variables.json"
+LIST = Path(__file__).parents[2] / "core/providers/variables.json"
 TAKEN: list[str] = [name for group in json.loads(LIST.read_text()) for name in group["names"]]
 VARIABLES = st.sampled_from(
     ["DB", "db_2", "A" * 255, "A" * 256, "A", "_A", "1A", "D-B", "DÉ", "", 3]

@@ -1,6 +1,6 @@
 """Holds the list of variables that `env:` may not name to its documentation, and shows with real programs what they do.
 
-The list is extension/core/variables.json. KEYSTART_WRITE_VARIABLES=1 writes its table in docs/configuration.md.
+The list is core/providers/variables.json. KEYSTART_WRITE_VARIABLES=1 writes its table in docs/configuration.md.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .stubs import Answer, Stub
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/configuration.md"
-GROUPS: list[dict[str, Any]] = json.loads((ROOT / "extension/core/variables.json").read_text())
-_TABLE = re.compile(r"(<!-- of extension/core/variables\.json[^\n]*-->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+GROUPS: list[dict[str, Any]] = json.loads((ROOT / "core/providers/variables.json").read_text())
+_TABLE = re.compile(r"(<!-- of core/providers/variables\.json[^\n]*-->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
 
 
 def table() -> str:

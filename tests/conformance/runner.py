@@ -167,7 +167,7 @@ def command_of(language: str) -> list[str]:
 def _built_core() -> list[str]:
     # Built here and now, so that no old program is asked by mistake.
     arguments = ["build", "--quiet", "--example", "conformance", "--message-format=json"]
-    manifest = ["--manifest-path", str(HERE.parent.parent / "core" / "Cargo.toml")]
+    manifest = ["--manifest-path", str(HERE.parent.parent / "core/store/Cargo.toml")]
     try:
         built = subprocess.run(["cargo", *arguments, *manifest], capture_output=True, text=True, check=True)
     except FileNotFoundError:

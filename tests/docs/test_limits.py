@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CORE = ROOT / "extension/core/src"
+CORE = ROOT / "core/providers/src"
 UNITS = {"KiB": 1024, "MiB": 1024 * 1024}
 ROWS = re.findall(
     r"^\| .+? \| (\d+)(?: (KiB|MiB))? \| `([A-Z_]+)` \|$", (ROOT / "docs/security.md").read_text(), re.M
 )
-SOURCES = "\n".join((CORE / file).read_text() for file in ("fetch/limits.rs", "files.rs", "configuration.rs"))
+SOURCES = "\n".join((CORE / file).read_text() for file in ("limits.rs", "files.rs", "configuration.rs"))
 
 
 def test_the_table_is_there() -> None:

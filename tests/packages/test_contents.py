@@ -30,7 +30,7 @@ PACKAGES = {
     "extension-sdist": "keystart_extension-*.tar.gz",
 }
 # What the core is made of changes often, and cargo says what belongs to it.
-CORE = re.compile(r"(extension/)?core/(src|tests|examples)/.*\.rs")
+CORE = re.compile(r"core/.*\.rs")
 
 
 def contents(file: Path) -> dict[str, bytes]:

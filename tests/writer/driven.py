@@ -1,4 +1,4 @@
-"""Drives a writer in a process of its own (core/examples/writer.rs), which a failpoint may kill. Judges nothing."""
+"""Drives a writer in a separate process (core/store/examples/writer.rs), which a failpoint may kill. Judges nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-CORE = Path(__file__).resolve().parents[2] / "core"
+CORE = Path(__file__).resolve().parents[2] / "core/store"
 # More than a page, so that a full disk cuts it.
 CERTIFICATE_SIZE = 3 * 4096
 

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use keystart_core::json;
+use keystart_store::json;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use keystart_core::fuzzing;
+use keystart_store::fuzzing;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 

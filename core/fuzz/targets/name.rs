@@ -5,7 +5,7 @@
 use std::path::{Component, Path};
 use std::sync::LazyLock;
 
-use keystart_core::{fuzzing, name};
+use keystart_store::{fuzzing, name};
 use libfuzzer_sys::fuzz_target;
 use regex_lite::Regex;
 

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use keystart_core::fuzzing;
+use keystart_store::fuzzing;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| fuzzing::state(bytes));

@@ -1,7 +1,7 @@
 """Writes the log lines of the process: `[keystart] …` as text, or JSON lines when Lambda is set so.
 
-The core writes them (core/src/log.rs), because a log that nobody reads must neither raise nor block. Not the module
-`logging`: its import alone costs half of what the process may use at a cold start.
+The core writes them (core/store/src/log.rs), because a log that nobody reads must neither raise nor block. Not the
+module `logging`: its import alone costs half of what the process may use at a cold start.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Writes the store through the core: a writer for the life of the process, a draft for each publish.
 
-The rules of contract §5 are in core/src/publish.rs; here they are only called.
+The rules of contract §5 are in core/store/src/publish.rs; here they are only called.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Calls the core (core/include/keystart.h): turns its numbers into exceptions and its bytes into Python's.
+"""Calls the core (core/capi/reader/include/keystart.h): turns its numbers into exceptions and its bytes into Python's.
 
 The rules of the contract are in the core, not here.
 """

@@ -1,4 +1,4 @@
-"""Says which variables `env:` may name; the list is extension/core/variables.json, which the core holds."""
+"""Says which variables `env:` may name; the list is core/providers/variables.json, which the core holds."""
 
 from __future__ import annotations
 

@@ -1,0 +1,416 @@
+//! The C ABI of the extension. The rules are those of keystart.h.
+//!
+//! The doc comments of the public items here are the comments of the header that the Python package is built with.
+
+#![allow(unsafe_code, non_camel_case_types)]
+#![expect(clippy::missing_safety_doc, reason = "the rules that all functions share stand in keystart.h")]
+#![expect(clippy::doc_markdown, reason = "the comments are for people who read a C header")]
+
+use std::alloc::System;
+use std::sync::Mutex;
+
+use keystart_core::{
+    Out, give, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer, required, take_back,
+    text,
+};
+use keystart_lambda::api::{self, ApiError, Driver, Phase};
+use keystart_lambda::start::Begun;
+use keystart_lambda::task::{Task, alone};
+use keystart_process::{self as process, lock};
+use keystart_providers::configuration::{Configuration, variables};
+use keystart_providers::{Fetched, Plan, Prefetched, Sent, prefetch};
+use keystart_store::error::{Error, Result};
+use keystart_store::json::quote;
+use keystart_store::log;
+use zeroizing_alloc::ZeroAlloc;
+
+/// Zeroes whatever is freed: values lie in buffers of the SDK, of TLS and of HTTP before they reach one of ours.
+#[global_allocator]
+static ZEROING: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// Something that is going on: a fetch, or a call of the Extensions API.
+pub struct keystart_task {
+    work: Work,
+    /// What a fetch gave, until a draft takes it.
+    given: Mutex<Given>,
+}
+
+#[derive(Default)]
+struct Given {
+    secrets: Vec<Fetched>,
+    /// The variables of the exec wrapper, with the secret that goes there, and whether it replaces what is there.
+    variables: Vec<(String, String, bool)>,
+}
+
+enum Work {
+    Fetch(Task<Result<Prefetched>>),
+    Call(Task<std::result::Result<String, ApiError>>),
+}
+
+/// The one start of this process.
+static START: Mutex<Start> = Mutex::new(Start::NotBegun);
+
+enum Start {
+    NotBegun,
+    Begun(Box<Begun>),
+    Taken,
+}
+
+impl keystart_task {
+    fn new(work: Work) -> Self {
+        Self { work, given: Mutex::default() }
+    }
+}
+
+/// Prepares the process of the extension; call it first, and in no other process. It opens the standard streams that are
+/// closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into this one, leaves no core file, raises the limit of
+/// open files, and has readers learn of a crash. `signals` are those that end the extension, as bits (1 << 15 for SIGTERM):
+/// they are blocked, and come while keystart_task_wait waits; give them handlers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_process_prepare(signals: *mut u64, err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            Out::new(signals)?.put(process::prepare());
+            Ok(())
+        })
+    }
+}
+
+/// Writes a message to the log, one line for each line of the message, or as one JSON object when `as_json` is not 0.
+/// `level` is a word such as ERROR. It never fails because of the log, and waits at most half a second for it in the
+/// life of the process: lines that cannot be written are counted, and the next one that can says how many.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_log_write(
+    level: *const u8,
+    level_len: usize,
+    message: *const u8,
+    message_len: usize,
+    as_json: u32,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (level, message) = (text(level, level_len, "level")?, text(message, message_len, "message")?);
+            log::write(level, message, as_json != 0);
+            Ok(())
+        })
+    }
+}
+
+/// Begins a cold start as the extension of that name: takes over the store, and where the configuration is one that needs
+/// no help, registers and starts to fetch, until that is asked for. Only the first call in a process does something.
+/// keystart_start_take tells what.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_start_begin(name: *const u8, name_len: usize, err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            let name = text(name, name_len, "name")?;
+            let mut start = lock(&START);
+            if matches!(*start, Start::NotBegun) {
+                *start = Start::Begun(Box::new(Begun::new(name)));
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Gives what keystart_start_begin began, once: the writer; the task of registering, NULL when the process has to read the
+/// configuration or to fetch first; and the task of the fetch, NULL when the process has to read the configuration, or is
+/// not registered. Errors: those of keystart_writer_open, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_start_take(
+    writer: *mut *mut keystart_writer,
+    registered: *mut *mut keystart_task,
+    fetch: *mut *mut keystart_task,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (writer, registered, fetch) = (Out::new(writer)?, Out::new(registered)?, Out::new(fetch)?);
+            let Start::Begun(begun) = std::mem::replace(&mut *lock(&START), Start::Taken) else {
+                return Err(Error::internal("no start was begun, or it was taken already"));
+            };
+            let task = |work: Option<Work>| work.map_or(std::ptr::null_mut(), |work| give(keystart_task::new(work)));
+            let open = begun.writer?;
+            // One that could not be started says so when it is waited for: the writer is needed to report it.
+            let fetching = begun.fetch.map(|fetch| fetch.unwrap_or_else(|error| Task::over(Err(error))));
+            registered.put(task(begun.registered.map(Task::over).map(Work::Call)));
+            fetch.put(task(fetching.map(Work::Fetch)));
+            writer.put(give(keystart_writer::new(open)));
+            Ok(())
+        })
+    }
+}
+
+/// Gives up what keystart_start_begin began and nobody has taken, where what should take it cannot run: readers, Lambda and
+/// the log get the message. `kind` is like `Extension.Internal`. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_start_fail(
+    kind: *const u8,
+    kind_len: usize,
+    message: *const u8,
+    message_len: usize,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (kind, message) = (text(kind, kind_len, "kind")?, text(message, message_len, "message")?);
+            let Start::Begun(begun) = std::mem::replace(&mut *lock(&START), Start::Taken) else {
+                return Err(Error::internal("no start was begun, or it was taken already"));
+            };
+            begun.give_up(kind, message);
+            Ok(())
+        })
+    }
+}
+
+/// Reads a configuration as keystart_start_begin does: by `form` what keystart.json holds (0), what keystart.yaml holds (1),
+/// or the variable KEYSTART_SECRETS (2). Gives the plan as `keystart check --json` prints it, without places; nothing when it
+/// needs help.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_read(
+    configuration: *const u8,
+    configuration_len: usize,
+    form: u32,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let bytes = required(configuration, configuration_len, "configuration")?;
+            let read = match form {
+                0 => Configuration::document,
+                1 => Configuration::yaml,
+                2 => Configuration::inline,
+                _ => return Err(Error::internal("there is no such form of a configuration")),
+            };
+            let plan = std::str::from_utf8(bytes).ok().and_then(read).map(|found| found.to_json().to_string());
+            out.put(keystart_bytes::give(plan.unwrap_or_default().as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Writes the sentence that says why `env:` of a configuration may not name this variable, or nothing if it may.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_variable_check(
+    name: *const u8,
+    name_len: usize,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let refusal = variables::refusal(text(name, name_len, "name")?);
+            out.put(keystart_bytes::give(refusal.unwrap_or_default().as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. keystart_task_wait gives the number of
+/// secrets when that is all there is to tell, else `{"count": 2, "unavailable": {"flags": {"code": "...", "message": "...",
+/// "optional": true}}, "again": ["..."]}`, where `again` has a line for each time that something was asked for again.
+/// Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_fetch_start(
+    plan: *const u8,
+    plan_len: usize,
+    out: *mut *mut keystart_task,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let plan = Plan::parse(required(plan, plan_len, "plan")?)
+                .map_err(|member| Error::internal(&format!("the plan has a wrong {member}")))?;
+            let fetch = async move { Ok(prefetch(&plan, &Sent::new()).await) };
+            let task = Task::start(fetch)?;
+            out.put(give(keystart_task::new(Work::Fetch(task))));
+            Ok(())
+        })
+    }
+}
+
+/// Starts to register with the Extensions API at `address` (a host and a port), as an extension of that name, for
+/// SHUTDOWN. keystart_task_wait gives the identifier.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_lambda_register(
+    address: *const u8,
+    address_len: usize,
+    name: *const u8,
+    name_len: usize,
+    out: *mut *mut keystart_task,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let (address, name) = (owned(address, address_len, "address")?, owned(name, name_len, "name")?);
+            out.put(call(|driver| {
+                let (address, name) = (address.clone(), name.clone());
+                async move { api::register(driver, &address, &name, || ()).await }
+            })?);
+            Ok(())
+        })
+    }
+}
+
+/// Starts to wait, without a limit, for the next event. keystart_task_wait gives its type, such as `SHUTDOWN`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_lambda_next(
+    address: *const u8,
+    address_len: usize,
+    identifier: *const u8,
+    identifier_len: usize,
+    out: *mut *mut keystart_task,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let address = owned(address, address_len, "address")?;
+            let identifier = owned(identifier, identifier_len, "identifier")?;
+            let next = Task::start(async move { api::next(&address, &identifier).await })?;
+            out.put(give(keystart_task::new(Work::Call(next))));
+            Ok(())
+        })
+    }
+}
+
+/// Starts to report a failure: of Init, or, when `at_exit` is not 0, of what came after. `kind` is like
+/// `Extension.SecretsUnavailable`. keystart_task_wait gives `reported`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_lambda_fail(
+    address: *const u8,
+    address_len: usize,
+    identifier: *const u8,
+    identifier_len: usize,
+    at_exit: u32,
+    kind: *const u8,
+    kind_len: usize,
+    message: *const u8,
+    message_len: usize,
+    out: *mut *mut keystart_task,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let address = owned(address, address_len, "address")?;
+            let identifier = owned(identifier, identifier_len, "identifier")?;
+            let (kind, message) = (owned(kind, kind_len, "kind")?, owned(message, message_len, "message")?);
+            let phase = if at_exit == 0 { Phase::Init } else { Phase::Exit };
+            out.put(call(|driver| {
+                let (address, identifier) = (address.clone(), identifier.clone());
+                let (kind, message) = (kind.clone(), message.clone());
+                async move {
+                    let reported = api::fail(driver, &address, &identifier, phase, &kind, &message).await;
+                    reported.map(|()| "reported".to_owned())
+                }
+            })?);
+            Ok(())
+        })
+    }
+}
+
+/// Waits for the end of a task and gives what it told, once. `refused` is 1 when that is the sentence that says why a call
+/// of the Extensions API failed, else 0. When a signal came first the length is 0: let its handler run, and wait again.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_task_wait(
+    task: *const keystart_task,
+    refused: *mut u32,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (refused, out) = (Out::new(refused)?, Out::new(out)?);
+            let told = told(handle(task, "task")?)?;
+            refused.put(u32::from(matches!(told, Some(Err(_)))));
+            let (Ok(text) | Err(text)) = told.unwrap_or_else(|| Ok(String::new()));
+            out.put(keystart_bytes::give(text.as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Frees a task. One that is not over goes on until its deadline, and what it fetched is zeroed. Ignores NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_task_free(task: *mut keystart_task) {
+    unsafe { take_back(task) };
+}
+
+/// Moves what a fetch gave into a draft: the values of all entries that have some, and the variables they go into.
+/// Errors: 101, 504.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_take(
+    draft: *const keystart_draft,
+    task: *const keystart_task,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (draft, task) = (handle(draft, "draft")?, handle(task, "task")?);
+            let Given { secrets, variables } = std::mem::take(&mut *lock(&task.given));
+            for fetched in secrets {
+                let entry = fetched.entry();
+                draft.add(&fetched.name, fetched.value, &entry)?;
+            }
+            for (variable, secret, overwrite) in variables {
+                draft.assign(&variable, secret, overwrite)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Starts a call. Where no thread or no descriptor is left for that, the calling thread makes it at once.
+fn call<F>(work: impl Fn(Driver) -> F) -> Result<*mut keystart_task>
+where
+    F: Future<Output = std::result::Result<String, ApiError>> + Send + 'static,
+{
+    let task = Task::start(work(Driver::Runtime)).or_else(|_| alone(work(Driver::Caller)).map(Task::over))?;
+    Ok(give(keystart_task::new(Work::Call(task))))
+}
+
+/// What a task tells that is over: its text, or the sentence that says why it failed.
+fn told(task: &keystart_task) -> Result<Option<std::result::Result<String, String>>> {
+    match &task.work {
+        Work::Call(call) => Ok(call.wait()?.map(|answer| answer.map_err(|ApiError(why)| why))),
+        Work::Fetch(fetch) => {
+            let Some(result) = fetch.wait()? else {
+                return Ok(None);
+            };
+            let Prefetched { outcomes, again, env_overwrite } = result?;
+            let mut given = lock(&task.given);
+            let mut unavailable = Vec::new();
+            for (entry, outcome) in outcomes {
+                given.variables.extend(entry.env.map(|variable| (variable, entry.name.clone(), env_overwrite)));
+                match outcome {
+                    Ok(secrets) => given.secrets.extend(secrets),
+                    Err(why) => unavailable.push(format!(
+                        "{}: {{\"code\": {}, \"message\": {}, \"optional\": {}}}",
+                        quote(&entry.name),
+                        quote(&why.code),
+                        quote(&why.message),
+                        entry.optional
+                    )),
+                }
+            }
+            let count = given.secrets.len();
+            if unavailable.is_empty() && again.is_empty() {
+                return Ok(Some(Ok(count.to_string())));
+            }
+            let again = again.iter().map(|line| quote(line)).collect::<Vec<_>>().join(", ");
+            let unavailable = unavailable.join(", ");
+            Ok(Some(Ok(format!("{{\"count\": {count}, \"unavailable\": {{{unavailable}}}, \"again\": [{again}]}}"))))
+        }
+    }
+}
+
+unsafe fn owned(data: *const u8, len: usize, what: &str) -> Result<String> {
+    unsafe { text(data, len, what) }.map(str::to_owned)
+}

@@ -1,0 +1,191 @@
+//! The process of the extension: its standard streams, limits, signals, and what it does when it crashes.
+//!
+//! It stands beside the C ABI because signals are libc's: `core/capi` is the only room with `unsafe`.
+
+#![allow(unsafe_code)]
+
+mod thread;
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd};
+use std::ptr::{null, null_mut};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use keystart_store::crash::CrashReport;
+use libc::{c_int, c_void, sigset_t};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+
+pub use thread::{STACK, lock, start_thread};
+
+/// The signals that wipe the store and end the process: all that end a process by default, except for those below.
+const ANSWERED: [c_int; 13] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGTERM,
+    libc::SIGSTKFLT,
+    libc::SIGXCPU,
+    libc::SIGVTALRM,
+    libc::SIGPROF,
+    libc::SIGIO,
+    libc::SIGPWR,
+];
+/// A write that fails says so by its error.
+const IGNORED: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
+/// What the process itself did wrong; nothing of it can go on.
+const CRASHES: [(c_int, &str); 7] = [
+    (libc::SIGSEGV, "SIGSEGV"),
+    (libc::SIGBUS, "SIGBUS"),
+    (libc::SIGILL, "SIGILL"),
+    (libc::SIGFPE, "SIGFPE"),
+    (libc::SIGABRT, "SIGABRT"),
+    (libc::SIGTRAP, "SIGTRAP"),
+    (libc::SIGSYS, "SIGSYS"),
+];
+/// What a start needs, and some more; the rest of a lower soft limit was not meant for us.
+const DESCRIPTORS: u64 = 1024;
+/// For the handler of a crash, which may be one that has used up the stack itself.
+const STACK_FOR_CRASHES: usize = 65_536;
+
+/// The signals that are let through while a task is waited for.
+static WAITING: OnceLock<sigset_t> = OnceLock::new();
+static CRASH: OnceLock<Arc<CrashReport>> = OnceLock::new();
+
+/// Prepares the process, once, before it opens anything. Returns the answered signals as bits: 1 << 15 for SIGTERM.
+pub fn prepare() -> u64 {
+    static ANSWERS: Mutex<u64> = Mutex::new(0);
+    let mut answers = lock(&ANSWERS);
+    if *answers == 0 {
+        open_standard_streams();
+        *answers = hold_signals();
+        // Neither needs a right. Before a secret is in memory.
+        let _refused_by_a_sandbox = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        let _refused_by_a_sandbox = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+        raise_descriptors();
+        answer_crashes();
+        give_stack_for_crashes();
+    }
+    *answers
+}
+
+/// No file of the store may get the number of a stream that somebody writes to.
+fn open_standard_streams() {
+    let mut streams = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
+    // SAFETY: three valid places.
+    let found = unsafe { libc::poll(streams.as_mut_ptr(), 3, 0) };
+    if found >= 0 && streams.iter().all(|stream| stream.revents & libc::POLLNVAL == 0) {
+        return;
+    }
+    while let Ok(null) = open("/dev/null", OFlags::RDWR, Mode::empty()) {
+        if null.as_raw_fd() > 2 {
+            break;
+        }
+        let _stays_open = null.into_raw_fd();
+    }
+}
+
+/// Blocks the signals: they are answered where the process waits, and nowhere else. Those of real time, which nobody
+/// sends, are never answered.
+fn hold_signals() -> u64 {
+    // SAFETY: all calls get valid places, and numbers of signals.
+    unsafe {
+        for signal in IGNORED {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+        let mut hangup: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGHUP, null(), &raw mut hangup);
+        let answered = ANSWERED
+            .into_iter()
+            // As nohup has it.
+            .filter(|signal| *signal != libc::SIGHUP || hangup.sa_sigaction != libc::SIG_IGN);
+        let mut held: sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut held);
+        for signal in answered.clone().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
+            libc::sigaddset(&raw mut held, signal);
+        }
+        let mut waiting: sigset_t = std::mem::zeroed();
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const held, &raw mut waiting);
+        for signal in answered.clone() {
+            libc::sigdelset(&raw mut waiting, signal);
+        }
+        for signal in libc::SIGRTMIN()..=libc::SIGRTMAX() {
+            libc::sigaddset(&raw mut waiting, signal);
+        }
+        let _first = WAITING.set(waiting);
+        answered.fold(0, |bits, signal| bits | 1 << signal)
+    }
+}
+
+fn raise_descriptors() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_some_and(|current| current < DESCRIPTORS) && current != maximum {
+        let raised = maximum.map_or(DESCRIPTORS, |maximum| maximum.min(DESCRIPTORS));
+        let _stays_low = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum });
+    }
+}
+
+fn answer_crashes() {
+    // SAFETY: the handler does what is allowed in one, and the action is whole.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = crashed as *const () as usize;
+        action.sa_flags = libc::SA_ONSTACK | libc::SA_RESETHAND;
+        for (signal, _) in CRASHES {
+            libc::sigaction(signal, &raw const action, null_mut());
+        }
+    }
+}
+
+/// Sets up a stack for the calling thread, on which a handler answers a crash. Nobody frees it: a handler may be on it.
+pub fn give_stack_for_crashes() {
+    if WAITING.get().is_none() {
+        return; // nobody has asked for answers
+    }
+    let stack = Box::leak(vec![0_u8; STACK_FOR_CRASHES].into_boxed_slice());
+    let stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast::<c_void>(), ss_flags: 0, ss_size: stack.len() };
+    // SAFETY: the memory is ours for as long as the process lives.
+    unsafe { libc::sigaltstack(&raw const stack, null_mut()) };
+}
+
+/// Has a crash reported to the readers of this store.
+pub fn report_crashes(report: Arc<CrashReport>) {
+    let _first = CRASH.set(report);
+}
+
+/// Whether one of the answered signals came and waits for its answer.
+pub fn is_signal_pending() -> bool {
+    // SAFETY: valid places, and numbers of signals.
+    unsafe {
+        let mut pending: sigset_t = std::mem::zeroed();
+        libc::sigpending(&raw mut pending);
+        ANSWERED.into_iter().any(|signal| libc::sigismember(&raw const pending, signal) == 1)
+    }
+}
+
+extern "C" fn crashed(signal: c_int) {
+    if let (Some(crash), Some((_, name))) = (CRASH.get(), CRASHES.iter().find(|(number, _)| *number == signal)) {
+        crash.write(name);
+    }
+    // SAFETY: the default action, which SA_RESETHAND has set, comes when this returns.
+    unsafe { libc::raise(signal) };
+}
+
+/// Waits until a descriptor can be read; false when a signal came first. The answered ones come only here, so that none is
+/// lost between a look and the wait.
+pub fn wait_readable(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let mut waiting = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mask = WAITING.get().map_or(null(), |mask| &raw const *mask);
+    // SAFETY: one valid place, no time, and a mask that is whole or NULL.
+    match unsafe { libc::ppoll(&raw mut waiting, 1, null(), mask) } {
+        1.. => Ok(true),
+        _ => match Errno::from_io_error(&io::Error::last_os_error()) {
+            Some(Errno::INTR) => Ok(false),
+            errno => Err(errno.unwrap_or(Errno::IO)),
+        },
+    }
+}

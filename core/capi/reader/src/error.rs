@@ -1,0 +1,67 @@
+//! The error as the host sees it.
+
+#![allow(non_camel_case_types)]
+
+use super::{Out, give, guard, keystart_bytes, take_back};
+use ::keystart_store::error::Error;
+
+/// What went wrong. The texts belong to the error and live until keystart_error_free. None of them holds secret bytes.
+#[repr(C)]
+pub struct keystart_error {
+    /// The pinned number, the same that the function answered.
+    pub code: u32,
+    /// The code's name, such as `secret_not_found`.
+    pub code_name: *const u8,
+    /// Its length in bytes.
+    pub code_name_len: usize,
+    /// What happened, to which secret, and what to do next.
+    pub message: *const u8,
+    /// Its length in bytes.
+    pub message_len: usize,
+    /// The name that was asked for, in the codes 301 to 306; else NULL.
+    pub secret: *const u8,
+    /// Its length in bytes.
+    pub secret_len: usize,
+}
+
+/// Keeps the texts alive behind the struct that the host reads; the host's pointer is one to `shown`.
+#[repr(C)]
+struct Owned {
+    shown: keystart_error,
+    error: Error,
+}
+
+impl keystart_error {
+    pub(super) fn give(error: Error) -> *mut Self {
+        let (code, message, secret) = (error.code(), error.message(), error.secret());
+        let shown = Self {
+            code: code.number(),
+            code_name: code.name().as_ptr(),
+            code_name_len: code.name().len(),
+            message: message.as_ptr(),
+            message_len: message.len(),
+            secret: secret.map_or(std::ptr::null(), str::as_ptr),
+            secret_len: secret.map_or(0, str::len),
+        };
+        // Moving the error leaves its texts where they are, on the heap.
+        give(Owned { shown, error }).cast()
+    }
+}
+
+/// Frees an error and its texts. Ignores NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_error_free(error: *mut keystart_error) {
+    // SAFETY: every keystart_error that leaves this library is the first field of an Owned.
+    unsafe { take_back(error.cast::<Owned>()) };
+}
+
+/// Gives the version of the library, such as `0.1.0`. A binding that was built for another one must refuse it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_version_read(out: *mut keystart_bytes, err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            Out::new(out)?.put(keystart_bytes::give(::keystart_store::VERSION.as_bytes()));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,187 @@
+//! Reading: stores, snapshots and what is asked of them.
+
+#![allow(non_camel_case_types)]
+
+use super::{Out, give, guard, handle, keystart_bytes, keystart_error, name, optional, take_back};
+use ::keystart_store::error::{Error, Result};
+use ::keystart_store::options::Options;
+use ::keystart_store::store::{Form, Store};
+
+/// A reader of one store, or a snapshot bound to one generation of it.
+pub struct keystart_store(Store);
+
+/// Makes a reader. Nothing on disk is looked at yet.
+///
+/// `root` NULL: not given. What is no text in the host's language is told by giving one NUL byte. `timeout_ms` NULL: not
+/// given; in milliseconds, NaN for what is no number. `env_dir` and `env_timeout` are the values of KEYSTART_DIR and
+/// KEYSTART_TIMEOUT_MS, NULL when they are not set: the library does not read the environment itself.
+/// Errors: 102.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_store_open(
+    root: *const u8,
+    root_len: usize,
+    env_dir: *const u8,
+    env_dir_len: usize,
+    timeout_ms: *const f64,
+    env_timeout: *const u8,
+    env_timeout_len: usize,
+    out: *mut *mut keystart_store,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let options = Options {
+                root: optional(root, root_len, "root")?,
+                env_dir: optional(env_dir, env_dir_len, "env_dir")?,
+                timeout_ms: timeout_ms.as_ref().copied(),
+                env_timeout: optional(env_timeout, env_timeout_len, "env_timeout")?,
+            };
+            out.put(give(keystart_store(Store::open(&options)?)));
+            Ok(())
+        })
+    }
+}
+
+/// Frees a reader or a snapshot. Ignores NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_store_free(store: *mut keystart_store) {
+    unsafe { take_back(store) };
+}
+
+/// Makes a snapshot: a reader bound to the generation that is published now. Waits like a read. It is freed on its own,
+/// before or after the reader that it was made from. Errors: 201 to 207.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_store_snapshot(
+    store: *const keystart_store,
+    out: *mut *mut keystart_store,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            out.put(give(keystart_store(handle(store, "store")?.0.snapshot()?)));
+            Ok(())
+        })
+    }
+}
+
+/// Makes the next snapshot for a question of several parts (a value and what is known of it, a certificate and its key)
+/// when `snapshot`, made for that question, has expired on the way. All of them share the timeout of the first one; when
+/// it is over the error is 202, which says that the store changes faster than it can be read. `snapshot` stays the
+/// caller's. Errors: 201 to 207.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_snapshot_renew(
+    snapshot: *const keystart_store,
+    out: *mut *mut keystart_store,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            out.put(give(keystart_store(handle(snapshot, "snapshot")?.0.renewed()?)));
+            Ok(())
+        })
+    }
+}
+
+/// Reads a secret. `form` says what it must be: 0 bytes, 1 text (UTF-8, else 304), 2 JSON (else 305). The bytes are given
+/// as they are in every form. A `name` that is NULL says that the host's caller gave no string (101). Waits until the
+/// store is ready or the timeout is over. Errors: 101, 201 to 207, 301 to 306.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_secret_read(
+    store: *const keystart_store,
+    name: *const u8,
+    name_len: usize,
+    form: u32,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        ask(store, name, name_len, out, err, |store, name| {
+            let form = match form {
+                0 => Form::Bytes,
+                1 => Form::Text,
+                2 => Form::Json,
+                _ => return Err(Error::internal("form is not 0, 1 or 2")),
+            };
+            let secret = store.read(name, form)?;
+            Ok(keystart_bytes::give(secret.as_bytes()))
+        })
+    }
+}
+
+/// Gives the absolute path of a secret's file, which is not looked at. `name` and errors as for keystart_secret_read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_secret_path(
+    store: *const keystart_store,
+    name: *const u8,
+    name_len: usize,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        ask(store, name, name_len, out, err, |store, name| Ok(keystart_bytes::give(store.path(name)?.as_bytes())))
+    }
+}
+
+/// Gives what is known of a secret, but its value, as one JSON object: path, size, encoding, fetched_at, refresh_after,
+/// source and stale. `name` and errors as for keystart_secret_read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_secret_info(
+    store: *const keystart_store,
+    name: *const u8,
+    name_len: usize,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        ask(store, name, name_len, out, err, |store, name| Ok(keystart_bytes::give(store.info(name)?.as_bytes())))
+    }
+}
+
+/// What the three questions about one secret have in common.
+unsafe fn ask(
+    store: *const keystart_store,
+    asked: *const u8,
+    asked_len: usize,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+    answer: impl FnOnce(&Store, &[u8]) -> Result<keystart_bytes>,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let store = handle(store, "store")?;
+            out.put(answer(&store.0, name(asked, asked_len)?)?);
+            Ok(())
+        })
+    }
+}
+
+/// Lists the names of all secrets, or with a `prefix` (NULL: none) of those below that folder: sorted by bytes, joined by
+/// line feeds. Of no names the length is 0. For a prefix that is no string ask keystart_name_check(NULL, 0) for the error.
+/// Errors: 101, 201 to 207.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_names_list(
+    store: *const keystart_store,
+    prefix: *const u8,
+    prefix_len: usize,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let names = handle(store, "store")?.0.names(optional(prefix, prefix_len, "prefix")?)?;
+            out.put(keystart_bytes::give(names.join("\n").as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Checks that a name is a legal one. NULL says that the host's caller gave no string. Errors: 101.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_name_check(name: *const u8, name_len: usize, err: *mut *mut keystart_error) -> u32 {
+    unsafe { guard(err, || ::keystart_store::name::check(self::name(name, name_len)?).map(drop)) }
+}

@@ -1,0 +1,237 @@
+//! Writing: one writer for each store, and drafts of what it publishes.
+
+#![allow(non_camel_case_types)]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Out, give, guard, handle, keystart_bytes, keystart_error, name, optional, required, take_back, text};
+use ::keystart_store::error::{Error, Result};
+use ::keystart_store::json::{self, Json};
+use ::keystart_store::manifest::Identity;
+use ::keystart_store::options::Options;
+use ::keystart_store::publish::{Draft, Writer};
+use ::keystart_store::secret::SecretBytes;
+
+/// The one writer of a store. It holds the store's lock until it is freed.
+pub struct keystart_writer(Mutex<Writer>);
+
+impl keystart_writer {
+    /// A handle of a writer that is open.
+    pub fn new(writer: Writer) -> Self {
+        Self(Mutex::new(writer))
+    }
+}
+
+/// What is going to be published: values, and the entries that could not be fetched. It is in memory only.
+pub struct keystart_draft(Mutex<Draft>);
+
+impl keystart_draft {
+    /// Adds a secret, as keystart_draft_add does.
+    pub fn add(&self, name: &str, value: SecretBytes, entry: &Json) -> Result<()> {
+        lock(&self.0).add(name, value, entry)
+    }
+
+    /// Says where a secret goes, as keystart_draft_assign does.
+    pub fn assign(&self, variable: &str, secret: impl AsRef<[u8]>, overwrite: bool) -> Result<()> {
+        lock(&self.0).assign(variable, secret, overwrite)
+    }
+}
+
+/// A panic inside is a bug that was told as such; what it left is whole values.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn document(bytes: &[u8], what: &str) -> Result<Json> {
+    json::parse(bytes).map_err(|_| Error::internal(&format!("{what} is not JSON")))
+}
+
+/// Takes over a store: makes or checks its root, locks it, removes what was published before, and says `starting`
+/// (contract 5.1 to 5.3). `root` and `env_dir` as for keystart_store_open; `writer_name` and `writer_version` go into the
+/// manifests. Errors: 102, 204, 501, 502.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_open(
+    root: *const u8,
+    root_len: usize,
+    env_dir: *const u8,
+    env_dir_len: usize,
+    writer_name: *const u8,
+    writer_name_len: usize,
+    writer_version: *const u8,
+    writer_version_len: usize,
+    out: *mut *mut keystart_writer,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let options = Options {
+                root: optional(root, root_len, "root")?,
+                env_dir: optional(env_dir, env_dir_len, "env_dir")?,
+                ..Options::default()
+            };
+            let identity = Identity {
+                name: text(writer_name, writer_name_len, "writer_name")?.to_owned(),
+                version: text(writer_version, writer_version_len, "writer_version")?.to_owned(),
+            };
+            out.put(give(keystart_writer::new(Writer::open(&options, identity)?)));
+            Ok(())
+        })
+    }
+}
+
+/// Frees a writer and releases the lock; what it published stays. Ignores NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_free(writer: *mut keystart_writer) {
+    unsafe { take_back(writer) };
+}
+
+/// Gives the absolute path of the writer's root.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_root(
+    writer: *const keystart_writer,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            out.put(keystart_bytes::give(lock(&handle(writer, "writer")?.0).root().as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Tells readers that the writer gave up, and why. `failures` is a JSON object: by name `{"code": "...", "message": "..."}`.
+/// What was published stays. Errors: 204, 502.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_fail(
+    writer: *const keystart_writer,
+    message: *const u8,
+    message_len: usize,
+    failures: *const u8,
+    failures_len: usize,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let writer = handle(writer, "writer")?;
+            let message = text(message, message_len, "message")?;
+            let failures = document(required(failures, failures_len, "failures")?, "failures")?;
+            let failures = ::keystart_store::failures_from_json(&failures)
+                .ok_or_else(|| Error::internal("failures is not an object of codes and messages"))?;
+            lock(&writer.0).fail(message, failures)
+        })
+    }
+}
+
+/// Ends the store: overwrites and removes every secret and says `stopped` (contract 5.11). The lock is held until
+/// keystart_writer_free, and a publish after this is refused. Errors: 204, 502; the secrets that could be removed are gone then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_stop(writer: *const keystart_writer, err: *mut *mut keystart_error) -> u32 {
+    unsafe { guard(err, || lock(&handle(writer, "writer")?.0).stop()) }
+}
+
+/// Makes an empty draft.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_new(out: *mut *mut keystart_draft, err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            Out::new(out)?.put(give(keystart_draft(Mutex::new(Draft::new()))));
+            Ok(())
+        })
+    }
+}
+
+/// Zeroes and frees a draft. Ignores NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_free(draft: *mut keystart_draft) {
+    unsafe { take_back(draft) };
+}
+
+/// Adds a secret; the value is copied, 0 to 1048576 bytes. `entry` is a JSON object with `encoding` ("utf-8" or "binary"),
+/// `fetched_at`, `refresh_after` (a time or null) and `source` (with strings `provider` and `id`); times are
+/// `YYYY-MM-DDTHH:MM:SS.mmmZ`. Errors: 101, 504.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_add(
+    draft: *const keystart_draft,
+    name: *const u8,
+    name_len: usize,
+    value: *const u8,
+    value_len: usize,
+    entry: *const u8,
+    entry_len: usize,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let draft = handle(draft, "draft")?;
+            let name = self::name(name, name_len)?;
+            let value = required(value, value_len, "value")?;
+            let entry = document(required(entry, entry_len, "entry")?, "entry")?;
+            lock(&draft.0).add(name, SecretBytes::from(value), &entry)
+        })
+    }
+}
+
+/// Lists an optional entry that could not be fetched. Errors: 101.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_mark(
+    draft: *const keystart_draft,
+    name: *const u8,
+    name_len: usize,
+    code: *const u8,
+    code_len: usize,
+    message: *const u8,
+    message_len: usize,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let draft = handle(draft, "draft")?;
+            let name = self::name(name, name_len)?;
+            let code = text(code, code_len, "code")?;
+            lock(&draft.0).mark_unavailable(name, code, text(message, message_len, "message")?)
+        })
+    }
+}
+
+/// Says that the exec wrapper is to put a secret, or an optional one that could not be fetched, into a variable; when
+/// `overwrite` is not 0, also into one that is set already (contract 4.9). Errors: 101, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_assign(
+    draft: *const keystart_draft,
+    variable: *const u8,
+    variable_len: usize,
+    secret: *const u8,
+    secret_len: usize,
+    overwrite: u32,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let draft = handle(draft, "draft")?;
+            let variable = text(variable, variable_len, "variable")?;
+            draft.assign(variable, name(secret, secret_len)?, overwrite != 0)
+        })
+    }
+}
+
+/// Publishes a draft as the next generation, whose number is given; readers see all of it or nothing (contract 5.4 to 5.8).
+/// The draft stays the caller's. Errors: 204, 502, 503, 505.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_publish(
+    draft: *const keystart_draft,
+    writer: *const keystart_writer,
+    out: *mut u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let (draft, writer) = (handle(draft, "draft")?, handle(writer, "writer")?);
+            out.put(lock(&draft.0).publish(&mut lock(&writer.0))?);
+            Ok(())
+        })
+    }
+}

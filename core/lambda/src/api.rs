@@ -1,0 +1,249 @@
+//! Speaks Lambda's Extensions API: register, next, init/error, exit/error. It knows nothing of secrets.
+//!
+//! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>
+
+use std::error::Error as StdError;
+use std::io;
+use std::net::ToSocketAddrs;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use keystart_store::error::quoted;
+use keystart_store::json::{self, Json, quote};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+const VERSION: &str = "/2020-01-01/extension";
+/// Nothing in this version is done at an INVOKE.
+const EVENTS: &str = "{\"events\": [\"SHUTDOWN\"]}";
+const IDENTIFIER: &str = "Lambda-Extension-Identifier";
+/// For everything but `next`, which waits for as long as the environment is frozen.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LONGEST_ANSWER: usize = 1_048_576;
+/// How long a process that is alone sleeps before it looks at its connection again.
+const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+
+/// What drives a call of the API.
+#[derive(Debug, Clone, Copy)]
+pub enum Driver {
+    /// The runtime of this process.
+    Runtime,
+    /// The calling thread, without a thread or a descriptor more than that of the connection.
+    Caller,
+}
+
+/// Why the API gave no answer; a sentence.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ApiError(pub String);
+
+/// Which part of the extension's life failed.
+#[derive(Debug, Clone, Copy)]
+pub enum Phase {
+    /// Before the first `next`.
+    Init,
+    /// After it.
+    Exit,
+}
+
+/// Registers and gives the identifier; Lambda starts the runtime when every extension has. `name` is that of the
+/// executable. Calls `meanwhile` between asking and the answer, or not when there was nobody to ask.
+pub async fn register(driver: Driver, address: &str, name: &str, meanwhile: impl FnOnce()) -> Result<String, ApiError> {
+    let call = Call {
+        method: Method::POST,
+        path: "/register",
+        headers: vec![("Lambda-Extension-Name", name)],
+        body: EVENTS.to_owned(),
+    };
+    let (response, _) = exchange(driver, address, call, Some(PATIENCE), meanwhile).await?;
+    let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok());
+    let identifier = identifier.filter(|value| !value.is_empty());
+    identifier
+        .map(str::to_owned)
+        .ok_or_else(|| ApiError(format!("The Extensions API answered /register without {IDENTIFIER}.")))
+}
+
+/// Says that this extension is ready, waits, for hours if need be, and gives the next event's type.
+pub async fn next(address: &str, identifier: &str) -> Result<String, ApiError> {
+    let headers = vec![(IDENTIFIER, identifier)];
+    let call = Call { method: Method::GET, path: "/event/next", headers, body: String::new() };
+    let (_, body) = exchange(Driver::Runtime, address, call, None, || ()).await?;
+    let event = json::parse(&body).ok();
+    let kind = event.as_ref().and_then(|event| event.get("eventType")).and_then(Json::as_str);
+    kind.filter(|kind| !kind.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(|| ApiError("The Extensions API answered /event/next with something that is no event.".to_owned()))
+}
+
+/// Reports that Init failed, which is legal after register and before the first `next`, or that the extension ends.
+pub async fn fail(
+    driver: Driver,
+    address: &str,
+    identifier: &str,
+    phase: Phase,
+    kind: &str,
+    message: &str,
+) -> Result<(), ApiError> {
+    let call = Call {
+        method: Method::POST,
+        path: match phase {
+            Phase::Init => "/init/error",
+            Phase::Exit => "/exit/error",
+        },
+        headers: vec![(IDENTIFIER, identifier), ("Lambda-Extension-Function-Error-Type", kind)],
+        body: format!("{{\"errorMessage\": {}, \"errorType\": {}, \"stackTrace\": []}}", quote(message), quote(kind)),
+    };
+    exchange(driver, address, call, Some(PATIENCE), || ()).await.map(drop)
+}
+
+struct Call<'a> {
+    method: Method,
+    path: &'static str,
+    headers: Vec<(&'static str, &'a str)>,
+    body: String,
+}
+
+/// Asks once, on a connection of its own: one that is kept may be dropped by the other side during a long fetch or a freeze.
+async fn exchange(
+    driver: Driver,
+    address: &str,
+    call: Call<'_>,
+    patience: Option<Duration>,
+    meanwhile: impl FnOnce(),
+) -> Result<(Response<()>, Bytes), ApiError> {
+    let path = call.path;
+    let failed = |why: &str| ApiError(format!("The Extensions API at {address} cannot be reached for {path}: {why}."));
+    if !is_address(address) {
+        return Err(ApiError(format!(
+            "AWS_LAMBDA_RUNTIME_API must be a host and a port, found {}.",
+            quoted(address.as_bytes())
+        )));
+    }
+    let ask = async {
+        match driver {
+            Driver::Runtime => ask(TcpStream::connect(address).await, address, call, meanwhile).await,
+            Driver::Caller => ask(Watched::connect(address), address, call, meanwhile).await,
+        }
+    };
+    let asked = match patience {
+        None => ask.await,
+        Some(patience) => timeout(patience, ask).await.unwrap_or_else(|_| Err("timed out".to_owned())),
+    };
+    let (response, body) = asked.map_err(|why| failed(&why))?;
+    if !matches!(response.status().as_u16(), 200 | 202) {
+        let text = quoted(&body);
+        return Err(ApiError(format!("The Extensions API answered {} to {path}: {text}.", response.status().as_u16())));
+    }
+    Ok((response, body))
+}
+
+async fn ask<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: io::Result<S>,
+    address: &str,
+    call: Call<'_>,
+    meanwhile: impl FnOnce(),
+) -> Result<(Response<()>, Bytes), String> {
+    let stream = stream.map_err(|error| why(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| why(&error))?;
+    // It ends with the sender; what goes wrong on it is the answer's error.
+    let driver = tokio::spawn(async move { drop(connection.await) });
+    let mut request = Request::builder().method(call.method).uri(format!("{VERSION}{}", call.path));
+    request = request.header("Host", address);
+    for (name, value) in call.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::new(Bytes::from(call.body))).map_err(|error| why(&error))?;
+    let answer = sender.send_request(request);
+    tokio::task::yield_now().await; // the driver sends it meanwhile
+    meanwhile();
+    let response = answer.await.map_err(|error| why(&error))?;
+    let (head, body) = response.into_parts();
+    let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| why(&*error))?.to_bytes();
+    driver.abort();
+    Ok((Response::from_parts(head, ()), body))
+}
+
+/// A connection that is looked at again and again, because nothing says when it is ready.
+struct Watched(std::net::TcpStream);
+
+impl Watched {
+    fn connect(address: &str) -> io::Result<Self> {
+        let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in address.to_socket_addrs()? {
+            match std::net::TcpStream::connect_timeout(&address, PATIENCE) {
+                Ok(stream) => return stream.set_nonblocking(true).map(|()| Self(stream)),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    /// Tries; what would block is tried again after a pause, and others have their turn meanwhile.
+    fn attempt<T>(
+        &self,
+        context: &Context<'_>,
+        flag: PollFlags,
+        act: impl FnOnce(&std::net::TcpStream) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        match act(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // It may be ready, or a signal may have come: both is seen at the next attempt.
+                let _ready = poll(&mut [PollFd::new(&self.0, flag)], Some(&PAUSE));
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            done => Poll::Ready(done),
+        }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = |mut stream: &std::net::TcpStream| io::Read::read(&mut stream, into.initialize_unfilled());
+        let length = ready!(self.attempt(context, PollFlags::IN, read))?;
+        into.advance(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.attempt(context, PollFlags::OUT, |mut stream| io::Write::write(&mut stream, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.shutdown(std::net::Shutdown::Write))
+    }
+}
+
+fn is_address(address: &str) -> bool {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return false;
+    };
+    !host.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok()
+}
+
+/// The innermost cause, which says what happened: the others say only that something did.
+fn why(error: &(dyn StdError + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(cause) = innermost.source() {
+        innermost = cause;
+    }
+    if innermost.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_incomplete_message) {
+        return "the connection was closed before the answer".to_owned();
+    }
+    let text = innermost.to_string();
+    // The system's own words, without Rust's addition.
+    text.split_once(" (os error ").map_or(text.as_str(), |(words, _)| words).to_owned()
+}

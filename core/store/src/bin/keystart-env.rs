@@ -1,0 +1,214 @@
+//! The exec wrapper (contract §10): waits for the store, puts secrets into the environment, and becomes the runtime.
+//!
+//! It writes no value anywhere but into that environment, and no shell is on the way. What it has in memory ends with exec.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::panic;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+use keystart_store::error::{Code, Result};
+use keystart_store::json::quote;
+use keystart_store::{Form, Options, SecretBytes, Store, VERSION, log};
+
+const FAILED: u8 = 1;
+const WRONG_USE: u8 = 2;
+// As a shell tells them.
+const CANNOT_EXECUTE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// The most that Linux takes for one variable, its name, `=` and the NUL behind it: 32 pages of 4 KiB (execve(2)).
+const MAX_VARIABLE: usize = 32 * 4096;
+
+const HELP: &str = "\
+usage: keystart-env PROGRAM [ARGUMENT]...
+
+Waits for the secrets of Keystart, puts those that have `env:` in the configuration into the environment, and executes the
+program. For AWS Lambda: set AWS_LAMBDA_EXEC_WRAPPER to the path of this file; Lambda gives it the runtime.
+
+It reads KEYSTART_DIR, KEYSTART_TIMEOUT_MS, KEYSTART_LOG_LEVEL and AWS_LAMBDA_LOG_FORMAT as the extension and the readers do.
+Exit codes, where the program was not executed: 1 no secrets, or one that no variable can hold; 2 wrong use; 126 the program
+could not be executed; 127 it was not found.
+";
+
+fn main() -> ExitCode {
+    panic::set_hook(Box::new(log::write_panic));
+    let mut arguments = env::args_os().skip(1);
+    let program = match arguments.next() {
+        Some(option) if option == "--help" => return print(HELP),
+        Some(option) if option == "--version" => return print(&format!("keystart-env {VERSION}\n")),
+        Some(program) if !program.as_bytes().starts_with(b"-") && !program.is_empty() => program,
+        _ => {
+            let _nobody_to_tell = io::stderr().write_all(HELP.as_bytes());
+            return ExitCode::from(WRONG_USE);
+        }
+    };
+    let log = Log::from_environment();
+    let secrets = match read() {
+        Ok(secrets) => secrets,
+        Err(error) => {
+            log.write(Level::Error, &format!("The runtime is not started: {}: {error}", error.code().name()));
+            return ExitCode::from(FAILED);
+        }
+    };
+    let set: Vec<&Given> = secrets.iter().filter(|given| given.goes_in(&log)).collect();
+    let refused: Vec<String> = set.iter().filter_map(|given| given.refusal()).collect();
+    if !refused.is_empty() {
+        log.write(Level::Error, &format!("The runtime is not started:\n{}", refused.join("\n")));
+        return ExitCode::from(FAILED);
+    }
+    tell(&secrets, &set, &log);
+    let variables = set.iter().filter_map(|given| Some((&given.variable, OsStr::from_bytes(given.bytes()?))));
+    let error = Command::new(&program).args(arguments).envs(variables).exec();
+    let (code, what) = match error.kind() {
+        ErrorKind::NotFound => (NOT_FOUND, "it was not found".to_owned()),
+        ErrorKind::ArgumentListTooLong => (CANNOT_EXECUTE, too_long(&set)),
+        other => (CANNOT_EXECUTE, other.to_string()),
+    };
+    let program = quote(&program.to_string_lossy());
+    log.write(Level::Error, &format!("The runtime {program} cannot be executed: {what}."));
+    ExitCode::from(code)
+}
+
+fn print(text: &str) -> ExitCode {
+    if io::stdout().write_all(text.as_bytes()).is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
+}
+
+/// What the configuration gives to a variable.
+struct Given {
+    variable: String,
+    secret: String,
+    overwrite: bool,
+    /// The value; the reason when the secret is optional and was not to be had.
+    value: std::result::Result<Arc<SecretBytes>, String>,
+}
+
+/// Reads all secrets that go into a variable, of one generation (contract 10.1).
+fn read() -> Result<Vec<Given>> {
+    let variable = |name| env::var_os(name).map(OsString::into_vec);
+    let (root, timeout) = (variable("KEYSTART_DIR"), variable("KEYSTART_TIMEOUT_MS"));
+    let options = Options { env_dir: root.as_deref(), env_timeout: timeout.as_deref(), ..Options::default() };
+    let mut snapshot = Store::open(&options)?.snapshot()?;
+    loop {
+        match read_from(&snapshot) {
+            Err(error) if error.code() == Code::SnapshotExpired => snapshot = snapshot.renewed()?,
+            other => return other,
+        }
+    }
+}
+
+fn read_from(snapshot: &Store) -> Result<Vec<Given>> {
+    let mut all = Vec::new();
+    for (variable, given) in snapshot.variables()? {
+        let value = match snapshot.read(&given.secret, Form::Bytes) {
+            Err(error) if error.code() == Code::SecretUnavailable => Err(error.message().to_owned()),
+            other => Ok(other?),
+        };
+        all.push(Given { variable, secret: given.secret, overwrite: given.overwrite, value });
+    }
+    Ok(all)
+}
+
+impl Given {
+    fn bytes(&self) -> Option<&[u8]> {
+        self.value.as_ref().ok().map(|value| value.as_bytes())
+    }
+
+    /// Whether it is set; says why not (contract 10.3, 10.4).
+    fn goes_in(&self, log: &Log) -> bool {
+        let Self { variable, secret, .. } = self;
+        if let Err(why) = &self.value {
+            log.write(Level::Warn, &format!("{variable} is not set by Keystart: {why}"));
+        } else if env::var_os(variable).is_some() && !self.overwrite {
+            let text = format!(
+                "{variable} is set already and stays as it is; the secret \"{secret}\" does not go there. Remove the variable \
+                 from the function, or let env_overwrite: true replace it."
+            );
+            log.write(Level::Warn, &text);
+        } else {
+            return true;
+        }
+        false
+    }
+
+    /// Why no variable can hold the value (contract 10.2).
+    fn refusal(&self) -> Option<String> {
+        let Self { variable, secret, .. } = self;
+        let value = self.bytes()?;
+        if value.contains(&0) {
+            return Some(format!(
+                "The secret \"{secret}\" holds a NUL byte, which no variable can: {variable} cannot be set. Remove its env: \
+                 and read it as bytes."
+            ));
+        }
+        let length = variable.len() + "=".len() + value.len() + "\0".len();
+        (length > MAX_VARIABLE).then(|| {
+            format!(
+                "The secret \"{secret}\" is too long for a variable: {variable} would take {length} bytes, and Linux allows \
+                 {MAX_VARIABLE}. Remove its env: and read it by its name."
+            )
+        })
+    }
+}
+
+/// Says what is set, by name.
+fn tell(secrets: &[Given], set: &[&Given], log: &Log) {
+    if secrets.is_empty() {
+        let text = "No secret asks for a variable, so keystart-env sets none. Write env: at one, or unset \
+                    AWS_LAMBDA_EXEC_WRAPPER.";
+        log.write(Level::Warn, text);
+    } else if !set.is_empty() {
+        let names: Vec<&str> = set.iter().map(|given| given.variable.as_str()).collect();
+        log.write(Level::Info, &format!("set from secrets: {}", names.join(", ")));
+    }
+}
+
+fn too_long(set: &[&Given]) -> String {
+    let size = |given: &&&Given| given.bytes().map_or(0, <[u8]>::len);
+    let most = set.iter().max_by_key(size).map_or_else(String::new, |given| {
+        format!("; the longest secret among them is \"{}\" in {}", given.secret, given.variable)
+    });
+    format!("all variables and arguments together are longer than Linux takes{most}")
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Level {
+    Info,
+    Warn,
+    Error,
+}
+
+/// Lines like those of the extension, whose log is the same stream. Errors are always written.
+struct Log {
+    lowest: Level,
+    as_json: bool,
+}
+
+impl Log {
+    fn from_environment() -> Self {
+        let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let level = variable("KEYSTART_LOG_LEVEL").or_else(|| variable("AWS_LAMBDA_LOG_LEVEL")).unwrap_or_default();
+        let lowest = match level.to_uppercase().as_str() {
+            "WARN" => Level::Warn,
+            "ERROR" | "FATAL" => Level::Error,
+            _ => Level::Info,
+        };
+        Self { lowest, as_json: log::is_json() }
+    }
+
+    fn write(&self, level: Level, message: &str) {
+        if level < self.lowest {
+            return;
+        }
+        let level = match level {
+            Level::Info => "INFO",
+            Level::Warn => "WARN",
+            Level::Error => "ERROR",
+        };
+        log::write(level, message, self.as_json);
+    }
+}

@@ -1,0 +1,32 @@
+//! The store that `contract/contract.md` describes: publishes and reads it. It fetches nothing.
+//!
+//! Clauses of the contract are named in comments by their number, as in "contract 6.2.7".
+
+pub mod crash;
+pub mod error;
+mod failpoint;
+mod folder;
+#[cfg(fuzzing)] // as cargo-fuzz builds it
+pub mod fuzzing;
+mod inventory;
+pub mod json;
+mod layout;
+pub mod log;
+pub mod manifest;
+pub mod name;
+pub mod options;
+pub mod publish;
+pub mod secret;
+mod state;
+pub mod store;
+pub mod time;
+
+pub use error::{Code, Error, Result};
+pub use options::Options;
+pub use publish::{Draft, Writer};
+pub use secret::SecretBytes;
+pub use state::{Failure, failures_from_json};
+pub use store::{Form, Store};
+
+/// The version of this library; a binding refuses one that it was not built for.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
