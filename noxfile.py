@@ -66,20 +66,7 @@ def lint(session: nox.Session) -> None:
     fix = "--fix" in session.posargs
     session.run("ruff", "format", *([] if fix else ["--check", "--quiet"]), ".")
     session.run("ruff", "check", "--quiet", *(["--fix"] if fix else []), ".")
-    session.run("mypy", "noxfile.py", "bindings/python/src", "bindings/python/tests")
-    session.run(
-        "mypy",
-        "extension/src",
-        "extension/standalone",
-        "extension/tests",
-        "benchmarks",
-        "core/fuzz",
-        "tests/test_versions.py",
-        "tests/test_dev.py",
-    )
-    # One by one: several have a conftest.py, and mypy would take them for the same module.
-    for folder in sorted(path.name for path in (ROOT / "tests").iterdir() if any(path.glob("*.py"))):
-        session.run("mypy", f"tests/{folder}")
+    session.run("mypy")
     if shutil.which("cargo-fmt"):
         session.run("cargo", "fmt", *([] if fix else ["--check"]), external=True)
     else:
@@ -108,7 +95,7 @@ def core(session: nox.Session) -> None:
 @nox.session
 def python(session: nox.Session) -> None:
     """Test the Python reader."""
-    session.run("pytest", "bindings/python/tests", *session.posargs)
+    session.run("pytest", "tests/python", *session.posargs)
 
 
 @nox.session
@@ -129,7 +116,7 @@ def ruby(session: nox.Session) -> None:
 @nox.session
 def extension(session: nox.Session) -> None:
     """Test the extension: configuration, sources against moto, lifecycle, command line."""
-    session.run("pytest", "extension/tests", *session.posargs)
+    session.run("pytest", "tests/extension", *session.posargs)
 
 
 @nox.session
@@ -137,8 +124,8 @@ def conformance(session: nox.Session) -> None:
     """Hold every reader against the cases of the contract; `-- --cases DIR --language L` runs other cases."""
     step(session, "building the core's runner of the cases", "cargo", "build", "--example", "conformance")
     if session.posargs:
-        with session.chdir(session.invoked_from):  # DIR is relative to where the caller is
-            session.run("python", str(ROOT / "tests/conformance/harness.py"), *session.posargs)
+        caller = ["--relative-to", session.invoked_from]
+        session.run("python", "-m", "tests.conformance.harness", *caller, *session.posargs)
     else:
         session.run("pytest", "tests/conformance", "tests/fuzz")
 
@@ -167,19 +154,19 @@ def changing(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Read in all languages while writers publish, stop and are killed; `-- --seconds N --seed S --json`."""
     soak_programs(session)
-    session.run("python", "tests/changing/soak.py", *session.posargs)
+    session.run("python", "-m", "tests.changing.soak", *session.posargs)
 
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Ask all readers about made-up stores; `-- --stores N --seconds T --seed S --store K`."""
-    session.run("python", "tests/fuzz/fuzz.py", *session.posargs)
+    session.run("python", "-m", "tests.fuzz.fuzz", *session.posargs)
 
 
 @nox.session(name="fuzz-core")
 def fuzz_core(session: nox.Session) -> None:
     """Fuzz each parser of the core by coverage; `-- --seconds N` for each of them (60 when left out)."""
-    session.run("python", "core/fuzz/run.py", *session.posargs)
+    session.run("python", "-m", "core.fuzz.run", *session.posargs)
 
 
 @nox.session
@@ -193,9 +180,9 @@ def layer(session: nox.Session) -> None:
         return
     node_reader(session)
     if "--arch" in session.posargs:  # only builds that one
-        session.run("python", "extension/standalone/layer.py", *session.posargs)
+        session.run("python", "-m", "extension.standalone.layer", *session.posargs)
         return
-    session.run("python", "extension/standalone/layer.py")
+    session.run("python", "-m", "extension.standalone.layer")
     session.run("pytest", "tests/layer", *session.posargs)
 
 
@@ -221,7 +208,7 @@ def examples(session: nox.Session) -> None:
 def bench_readers(session: nox.Session) -> None:
     """Measure how fast the readers load and read; `-- --quick`, `--json`, `--strict`, `--write` the report."""
     node_reader(session)
-    session.run("python", "benchmarks/readers/bench.py", *session.posargs)
+    session.run("python", "-m", "benchmarks.readers.bench", *session.posargs)
 
 
 @nox.session
@@ -230,8 +217,7 @@ def bench(session: nox.Session) -> None:
     node_reader(session)
     node_runtime(session)
     npm_install(session, ROOT / "benchmarks/cold_start/apps/node")
-    env = {"PYTHONPATH": "tests/e2e:benchmarks/readers"}
-    session.run("python", "benchmarks/cold_start/measure.py", *session.posargs, env=env)
+    session.run("python", "-m", "benchmarks.cold_start.measure", *session.posargs)
 
 
 @nox.session
@@ -256,10 +242,10 @@ def demo(session: nox.Session) -> None:
         step(
             session,
             "building the layer's executable (about 3 minutes the first time)",
-            *("python", "extension/standalone/executable.py"),
+            *("python", "-m", "extension.standalone.executable"),
         )
         which = ["--extension", str(ROOT / "target/standalone" / os.uname().machine / "keystart")]
-    session.run("python", "-m", "demo", *which, *session.posargs, env={"PYTHONPATH": "tests/e2e"})
+    session.run("python", "-m", "tests.e2e.demo", *which, *session.posargs)
 
 
 @nox.session
@@ -283,7 +269,9 @@ def try_packages(session: nox.Session, *options: str) -> None:
     """Build into dist/, and let small programs use what is there as installed."""
     npm_install(session, NODE)
     npm_install(session, PACKAGE_TOOLS)
-    session.run("python", "tests/packages/build.py", *[option for option in options if option == "--quick"])
+    session.run(
+        "python", "-m", "tests.packages.build", *[option for option in options if option == "--quick"]
+    )
     session.run("pytest", "tests/packages", *options)
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 # Programs of the system that the door itself uses.
 TOOLS = [
     *(
@@ -155,13 +156,12 @@ def test_a_step_of_a_session_that_fails_shows_its_last_lines(tmp_path: Path) -> 
         f'{{{package}, "lockfileVersion": 3, "packages": {{"": {{{package}, "hasInstallScript": true}}}}}}'
     )
     session = f"def broken(session):\n    ours.npm_install(session, pathlib.Path({str(tmp_path)!r}))\n"
-    (tmp_path / "noxfile.py").write_text(
-        f"import pathlib, sys\nsys.path.insert(0, {str(ROOT)!r})\nimport nox, noxfile as ours\n"
-        f"@nox.session(venv_backend='none')\n{session}"
+    sessions = tmp_path / "sessions.py"
+    sessions.write_text(
+        f"import pathlib\nimport nox, noxfile as ours\n@nox.session(venv_backend='none')\n{session}"
     )
-    (tmp_path / "sessions.py").symlink_to("noxfile.py")  # `noxfile` is the name of ours
-    command = [sys.executable, "-m", "nox", "--noxfile", "sessions.py", "--session", "broken"]
-    done = subprocess.run(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = [sys.executable, "-m", "nox", "--noxfile", str(sessions), "--session", "broken"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert done.returncode == 1
     assert "distutils is missing" in done.stdout
     assert "dev: all of it is in " in done.stdout

@@ -6,11 +6,11 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from conditions import NotApplied
-from extensions import GO, GO_YAML, ONE_FILE, PIP, YAML
-from findings import WITH, WITHOUT, Findings
-from inits import BARE, LANGUAGES, OURS, SDK, Case, Init, not_there
-from starts import Start, Starts, median
+from .conditions import NotApplied
+from .extensions import GO, GO_YAML, ONE_FILE, PIP, YAML
+from .findings import WITH, WITHOUT, Findings
+from .inits import BARE, LANGUAGES, OURS, SDK, Case, Init, not_there
+from .starts import Start, Starts, median
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import bench
-from cloud import Cloud
-from conditions import NotApplied
-from extensions import BOTO3, GO, ONE_FILE, PIP, WITH_YAML
-from inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
-from starts import Starts, invocations, measure, measure_latencies, wipes
+from benchmarks.readers import bench
+from tests.fakes.cloud import Cloud
+
+from .conditions import NotApplied
+from .extensions import BOTO3, GO, ONE_FILE, PIP, WITH_YAML
+from .inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
+from .starts import Starts, invocations, measure, measure_latencies, wipes
 
 _Found = TypeVar("_Found")
 WITH, MORE, WITHOUT = (OURS, 128), (OURS, 192), (SDK, 128)  # the columns of Square's table: who, and MB

@@ -9,13 +9,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud import Cloud
-from conditions import limited, share_of
-from extensions import HERE, LAYER, ROOT, installed
-from lambda_simulator import Environment, Function
-from lambda_simulator.runtimes import BY_NAME
-from lambda_simulator.timeline import Kind
-from starts import progress
+from tests.e2e.lambda_simulator import Environment, Function
+from tests.e2e.lambda_simulator.runtimes import BY_NAME
+from tests.e2e.lambda_simulator.timeline import Kind
+from tests.fakes.cloud import Cloud
+
+from .conditions import limited, share_of
+from .extensions import HERE, LAYER, ROOT, installed
+from .starts import progress
 
 LANGUAGES = ("python", "node", "ruby")
 # Without secrets; so, with the extension beside it; and with secrets, from Keystart or with AWS's SDK.

@@ -16,13 +16,14 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-import report
-from cloud import Cloud
-from conditions import NotApplied
-from extensions import CannotMeasure, store
-from findings import everything, quick
-from lambda_simulator import SimulatorError
-from starts import measure
+from tests.e2e.lambda_simulator import SimulatorError
+from tests.fakes.cloud import Cloud
+
+from . import report
+from .conditions import NotApplied
+from .extensions import CannotMeasure, store
+from .findings import everything, quick
+from .starts import measure
 
 
 def main() -> int:

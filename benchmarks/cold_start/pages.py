@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cloud import Cloud
+from tests.fakes.cloud import Cloud
 
 ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
     """Prints, for each read-ahead, what was read of the file."""
-    parser = argparse.ArgumentParser(prog="pages.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cold_start.pages", description=__doc__)
     default = ROOT / "target/standalone/x86_64/keystart"
     parser.add_argument("executable", type=Path, nargs="?", default=default, help="default: %(default)s")
     executable: Path = parser.parse_args().executable

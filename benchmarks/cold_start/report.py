@@ -6,14 +6,15 @@ import json
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import bench
-import plots
-from budgets import Budget, budgets, median_init, reduction
-from conditions import NotApplied
-from extensions import GO, ROOT, CannotMeasure
-from findings import MORE, WITH, WITHOUT, Findings
-from inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, not_there
-from starts import Start, Starts, median
+from benchmarks.readers import bench
+
+from . import plots
+from .budgets import Budget, budgets, median_init, reduction
+from .conditions import NotApplied
+from .extensions import GO, ROOT, CannotMeasure
+from .findings import MORE, WITH, WITHOUT, Findings
+from .inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, not_there
+from .starts import Start, Starts, median
 
 PAGE = ROOT / "docs/performance.md"
 PLOTS = PAGE.with_name("plots")

@@ -16,9 +16,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cloud import Cloud
-from conditions import PERIOD_US, empty_page_cache, limited
-from extensions import COMPARED, ONE_FILE, PIP, CannotMeasure, Extension, extensions, store
+from tests.fakes.cloud import Cloud
+
+from .conditions import PERIOD_US, empty_page_cache, limited
+from .extensions import COMPARED, ONE_FILE, PIP, CannotMeasure, Extension, extensions, store
 
 _PATIENCE = 60.0  # seconds for one start
 _REST = 5 * PERIOD_US / 1e6  # seconds, in which what was taken from a share before comes back

@@ -29,7 +29,8 @@ from typing import Any
 import cffi
 import keystart
 import keystart.testing
-from cache import cache
+
+from .cache import cache
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"

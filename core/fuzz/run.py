@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 # Not the common build folder: everything is built for another compiler, with a sanitizer.
-WORK = HERE.parents[1] / "target/fuzz-core"
+WORK = ROOT / "target/fuzz-core"
 TARGETS = ("json", "manifest", "state", "name")
 # The longest input in bytes, and the seconds that one may take: a hundred times what it needs.
 LONGEST, SLOWEST = 4096, 5
@@ -20,7 +21,7 @@ LONGEST, SLOWEST = 4096, 5
 def main() -> int:
     """Runs the command; gives its exit code."""
     parser = argparse.ArgumentParser(
-        prog="run.py",
+        prog="./dev fuzz-core",
         description="Fuzzes the parsers of the core by coverage, with libFuzzer.",
         epilog="Exit codes: 0 nothing found; 1 a finding, whose input is kept; 2 the arguments are wrong; "
         "3 what it needs is missing.",
@@ -34,7 +35,7 @@ def main() -> int:
     if missing:
         print(f"fuzz-core: {missing}", file=sys.stderr)
         return 3
-    subprocess.run([sys.executable, str(HERE / "seeds.py"), str(WORK / "seeds")], check=True)
+    subprocess.run([sys.executable, "-m", "core.fuzz.seeds", str(WORK / "seeds")], cwd=ROOT, check=True)
     found = [target for target in options.target or TARGETS if not _run(target, options.seconds)]
     for target in found:
         print(f"fuzz-core: {target} FAILED; its input is in {WORK}/{target}-*", file=sys.stderr)

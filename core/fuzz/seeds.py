@@ -1,4 +1,4 @@
-"""Writes what the conformance cases hold as the first inputs of the fuzz targets: seeds.py FOLDER."""
+"""Writes what the conformance cases hold as the first inputs of the fuzz targets: its argument is a folder."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests/conformance"))
-
-import store
-from case import load
+from tests.conformance import store
+from tests.conformance.case import load
 
 # Longer inputs make every run slow, and their length is what they are about.
 LONGEST = 4096

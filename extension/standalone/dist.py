@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from toolchain import ROOT, Failed
+from .toolchain import ROOT, Failed
 
 DIST = ROOT / "dist"
 

@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from toolchain import PYTHON, ROOT, TARGETS, Failed, Rust, Target, libpython, prepare, run
+from .toolchain import PYTHON, ROOT, TARGETS, Failed, Rust, Target, libpython, prepare, run
 
 HERE = Path(__file__).parent
 OUTPUT = ROOT / "target/standalone"

@@ -16,9 +16,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from dist import DIST, clear, place, release
-from executable import WRAPPER, build, wrapper
-from toolchain import LINKED, ROOT, TARGETS, Failed, Missing, Target, prepare, run, version_of
+from .dist import DIST, clear, place, release
+from .executable import WRAPPER, build, wrapper
+from .toolchain import LINKED, ROOT, TARGETS, Failed, Missing, Target, prepare, run, version_of
 
 _SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: where it is, the others are
 # What Lambda offers; one library of the core serves all of them, cffi's backend is made for each.

@@ -7,7 +7,7 @@ import json
 import threading
 from pathlib import Path
 
-from cloud import Cloud
+from tests.fakes.cloud import Cloud
 
 
 def test_an_invocation_lasts_until_the_next_event_is_asked_for(tmp_path: Path) -> None:

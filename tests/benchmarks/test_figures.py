@@ -5,17 +5,17 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import bench
-import plots
 import pytest
-import report
-from budgets import Budget, budgets, reduction
-from conditions import PERIOD_US, NotApplied, limited, settings, share_of
-from extensions import BOTO3, GO, GO_YAML, ORACLE, PIP, YAML
-from findings import MORE, WITH, WITHOUT, Findings
-from inits import BARE, LANGUAGES, OURS, SDK, Case, Init, Inits
-from report import phases, quartiles
-from starts import Start, Starts
+
+from benchmarks.cold_start import plots, report
+from benchmarks.cold_start.budgets import Budget, budgets, reduction
+from benchmarks.cold_start.conditions import PERIOD_US, NotApplied, limited, settings, share_of
+from benchmarks.cold_start.extensions import BOTO3, GO, GO_YAML, ORACLE, PIP, YAML
+from benchmarks.cold_start.findings import MORE, WITH, WITHOUT, Findings
+from benchmarks.cold_start.inits import BARE, LANGUAGES, OURS, SDK, Case, Init, Inits
+from benchmarks.cold_start.report import phases, quartiles
+from benchmarks.cold_start.starts import Start, Starts
+from benchmarks.readers import bench
 
 
 def start(**times: float) -> Start:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from tests import ROOT
+
 HERE = Path(__file__).parent
-CHECKOUT = HERE.parents[1]
+WRITER = (sys.executable, "-m", "tests.changing.writer")  # started in ROOT
 LANGUAGES = ("core", "python", "node", "ruby")
 LONG = 120.0  # a limit for what hangs, not a time that anything takes
 # The core has no way to fork that its callers would use.
@@ -58,7 +60,7 @@ class Readers:
             given = {**arguments, "children": CHILDREN.get(language, arguments["children"])}
             log = closing.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 it is, with the others
             command = [*command_of(language), json.dumps(given)]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
             closing.callback(end, process)
             self._running[language] = (process, log)
 
@@ -125,10 +127,10 @@ def command_of(language: str) -> list[str]:
     """How the program of a language is started; the core's must be built (`cargo build --example soak`)."""
     programs = HERE / "programs"
     if language == "core":
-        target = Path(os.environ.get("CARGO_TARGET_DIR", CHECKOUT / "target"))
+        target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
         return [str(target / "debug/examples/soak")]
     if language == "python":
-        return [sys.executable, str(programs / "python.py")]
+        return [sys.executable, "-m", "tests.changing.programs.python"]
     return ["node", str(programs / "node.mjs")] if language == "node" else ["ruby", str(programs / "ruby.rb")]
 
 

@@ -21,7 +21,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reading import HERE, LANGUAGES, LONG, Broken, Report, reading
+from tests import ROOT
+
+from .reading import LANGUAGES, LONG, WRITER, Broken, Report, reading
 
 COLUMNS = ("reads", "pairs", "snapshots", "generations", "waits")
 
@@ -74,8 +76,8 @@ class Writers:
         given = {
             "root": str(self._root), "run": self._run, "stop": str(self._stop), "seed": self._chance.getrandbits(32),
         }  # fmt: skip
-        program = [sys.executable, str(HERE / "writer.py"), json.dumps({**given, **more})]
-        return subprocess.Popen(program, stdout=subprocess.PIPE, text=True)
+        program = [*WRITER, json.dumps({**given, **more})]
+        return subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
     def _ended_by_itself(self, writer: subprocess.Popen[str], seconds: float) -> None:
         try:

@@ -6,17 +6,16 @@ import json
 import random
 import secrets
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from tests import ROOT
 
-from reading import HERE, LANGUAGES, Report, reading
-from soak import soak
+from .reading import LANGUAGES, WRITER, Report, reading
+from .soak import soak
 
 SHORT = 6.0  # seconds; `./dev soak -- --seconds 600` for more
 
@@ -126,6 +125,4 @@ def _writer(root: Path, run: str, publishes: int | None) -> subprocess.Popen[str
         stop.unlink(missing_ok=True)
     given = {"root": str(root), "run": run, "stop": str(stop), "seed": 1}
     arguments = json.dumps(given if publishes is None else {**given, "publishes": publishes})
-    return subprocess.Popen(
-        [sys.executable, str(HERE / "writer.py"), arguments], stdout=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen([*WRITER, arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""Publishes at least once, and as fast as it can, as the extension does: `writer.py ARGUMENTS`, a JSON object.
+"""Publishes at least once, and as fast as it can, as the extension does: its argument is a JSON object.
 
 `root`, `run` and `seed` say what; `stop`, a file that ends it once it is there; `publishes`, after how many it stops as
 at SHUTDOWN. At its end it prints how many it published and the last number, as JSON.
@@ -11,9 +11,10 @@ import random
 import sys
 from pathlib import Path
 
-import proof
 from keystart_extension.secret import Secret
 from keystart_extension.store import Draft, Writer
+
+from . import proof
 
 FETCHED_AT = "2026-11-23T09:20:00.180Z"
 

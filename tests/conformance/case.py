@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import store
+from . import store
 
 HERE = Path(__file__).resolve().parent
 CONTRACT = HERE.parents[1] / "contract"

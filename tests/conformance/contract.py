@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import case
+from . import case
 
 CONTRACT = case.CONTRACT / "contract.md"
 

@@ -8,16 +8,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lint
-import page
-from case import CASES, LANGUAGES, Case, load
-from runner import Runner, RunnerFailed
+from . import lint, page
+from .case import CASES, LANGUAGES, Case, load
+from .runner import Runner, RunnerFailed
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; gives its exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    options.cases = options.relative_to / options.cases
     if options.write_docs and (options.language or options.cases != CASES):
         parser.error("--write-docs takes all languages and the cases of this repository")
     try:
@@ -58,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--cases", type=Path, default=CASES, metavar="DIR", help="a folder of case files (*.json)"
+    )
+    parser.add_argument(
+        "--relative-to",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where a relative --cases starts (here)",
     )
     parser.add_argument(
         "--language", action="append", choices=LANGUAGES, help="may be repeated; all when left out"

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import store
-from case import CASES, HERE, SCHEMA, Case, Place, class_of, difference, load, request
-from wrong_readers import ALL, Trusting
 
-from contract import CONTRACT, clauses, codes, is_piece_of, messages, reader_codes, rules_without_number
+from tests import ROOT
+
+from . import store
+from .case import CASES, HERE, SCHEMA, Case, Place, class_of, difference, load, request
+from .contract import CONTRACT, clauses, codes, is_piece_of, messages, reader_codes, rules_without_number
+from .wrong_readers import ALL, Trusting
 
 ELSEWHERE = HERE / "elsewhere.json"
-REPOSITORY = HERE.parent.parent
 # How a test is written in the language of its file; {} is its name.
 _TESTS = {
     ".py": r"^ *(?:async )?def {}\(",
@@ -144,7 +145,7 @@ def _tests_that_are_not_there(elsewhere: Elsewhere) -> Iterator[str]:
                 file, _, name = test["test"].partition("::")
                 if not test["reason"].endswith("."):
                     yield f"elsewhere.json: {one}: the reason is no sentence"
-                if not _is_there(REPOSITORY / file, name):
+                if not _is_there(ROOT / file, name):
                     yield f"elsewhere.json: {one}: there is no test {test['test']}"
 
 
@@ -229,7 +230,7 @@ def _answer(wrong: Trusting) -> dict[str, Any] | None:
 def main(arguments: list[str] | None = None) -> int:
     """Prints what is wrong; gives the exit code."""
     parser = argparse.ArgumentParser(
-        prog="lint.py",
+        prog="python -m tests.conformance.lint",
         description="Judges cases: their form, and that each can fail. The cases of this repository must also "
         "ask, with the tests named in elsewhere.json, for each clause, error code and message of the contract.",
         epilog="Exit codes: 0 nothing is wrong; 1 something is, and is printed.",

@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from case import CASES, HERE, LANGUAGES, Case
-from lint import Elsewhere, read_elsewhere
+from tests import ROOT
 
-from contract import clauses, codes, messages
+from .case import CASES, LANGUAGES, Case
+from .contract import clauses, codes, messages
+from .lint import Elsewhere, read_elsewhere
 
-PAGE = HERE.parent.parent / "docs" / "conformance.md"
+PAGE = ROOT / "docs" / "conformance.md"
 
 BEGIN, END = "<!-- kept: begin -->", "<!-- kept: end -->"
 _KEPT = "\nNothing was counted yet.\n"

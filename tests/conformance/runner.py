@@ -15,8 +15,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-import store
-from case import HERE, LANGUAGES, Case, Place, difference, request
+from tests import ROOT
+
+from . import store
+from .case import HERE, LANGUAGES, Case, Place, difference, request
 
 # No case waits longer than this for its answer: a reader that hangs on a FIFO must not hang the suite.
 PATIENCE = 30.0
@@ -167,7 +169,7 @@ def command_of(language: str) -> list[str]:
 def _built_core() -> list[str]:
     # Built here and now, so that no old program is asked by mistake.
     arguments = ["build", "--quiet", "--example", "conformance", "--message-format=json"]
-    manifest = ["--manifest-path", str(HERE.parent.parent / "core/store/Cargo.toml")]
+    manifest = ["--manifest-path", str(ROOT / "core/store/Cargo.toml")]
     try:
         built = subprocess.run(["cargo", *arguments, *manifest], capture_output=True, text=True, check=True)
     except FileNotFoundError:

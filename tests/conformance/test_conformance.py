@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache
-from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from case import LANGUAGES, Case, load
-from runner import Runner, RunnerFailed, chosen_languages
+from .case import LANGUAGES, Case, load
+from .runner import Runner, RunnerFailed, chosen_languages
 
 Start = Callable[[str], Runner | RunnerFailed]
 

@@ -12,12 +12,8 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import harness
-import runner
-import store
-from case import Case, Place, difference, load, request, same
+from . import harness, runner, store
+from .case import Case, Place, difference, load, request, same
 
 
 def case(**members: Any) -> Case:

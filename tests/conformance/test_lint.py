@@ -5,18 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import lint
-from case import CASES, CONTRACT
-
-import contract
+from . import contract, lint
+from .case import CASES, CONTRACT
 
 GOOD: dict[str, Any] = {
     "id": "keeps-newline",

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import harness
-import page
-from case import LANGUAGES, Case, load
+from . import harness, page
+from .case import LANGUAGES, Case, load
 
 
 def results(cases: list[Case], failed: dict[str, Any] | None = None) -> list[dict[str, Any]]:

@@ -1,21 +1,18 @@
-"""Lets the tests of this folder import the modules beside them, and gives them what the examples read and ask."""
+"""What the examples of the documentation read and ask."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import keystart.testing
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
+from tests.fakes.partner import serve_partner
 
-from pages import NODE, RUBY
-from partner import serve_partner
+from .pages import NODE, RUBY
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 CORE = ROOT / "core/providers/src"
 UNITS = {"KiB": 1024, "MiB": 1024 * 1024}
 ROWS = re.findall(

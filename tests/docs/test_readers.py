@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import NODE, ROOT, Block, blocks
+
+from tests import ROOT
+
+from .pages import NODE, Block, blocks
 
 PAGE = ROOT / "docs/readers.md"
 BLOCKS = blocks(PAGE)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parents[2] / "docs"
+from tests import ROOT
+
+DOCS = ROOT / "docs"
 NAMED = re.findall(r"\[`([^`]+)`\]\(([^)]+)\)", (DOCS / "security.md").read_text())
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import RUBY
-from runner import Runner
+
+from tests.conformance.runner import Runner
+
+from .pages import RUBY
 
 HERE = Path(__file__).parent / "publishers"
 PUBLISHERS = {

@@ -1,12 +1,8 @@
-"""Lets the tests of this folder import the packages beside them, and says whether environments are isolated."""
+"""Decides whether the environments of these tests are isolated."""
 
 import os
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from lambda_simulator import Environment
+from .lambda_simulator import Environment
 
 # 0 takes the private folders from every test that does not say itself what it wants, as some machines do.
 ISOLATE = {"0": False, "1": True}[os.environ.get("LAMBDA_SIMULATOR_ISOLATE", "1")]

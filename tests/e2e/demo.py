@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import stage
-from lambda_simulator import Environment, picture, runtimes
-from lambda_simulator.timeline import Kind
+from . import stage
+from .lambda_simulator import Environment, picture, runtimes
+from .lambda_simulator.timeline import Kind
 
 # Runtimes that need no compiler: AWS's client for Node compiles for minutes, and the tests run that.
 RUNTIMES = {"python": runtimes.python, "node": runtimes.node_loop, "ruby": runtimes.ruby}

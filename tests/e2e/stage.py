@@ -24,11 +24,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from lambda_simulator import Environment, Fault, Function, InitializationType
-from lambda_simulator.runtimes import BY_NAME, Runtime
 from moto.server import ThreadedMotoServer
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
+from .lambda_simulator import Environment, Fault, Function, InitializationType
+from .lambda_simulator.runtimes import BY_NAME, Runtime
+
 FUNCTIONS = Path(__file__).parent / "functions"
 LANGUAGES = ("python", "node", "ruby")
 REGION = "eu-west-1"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from demo import Demo
-from lambda_simulator import runtimes
+
+from .demo import Demo
+from .lambda_simulator import runtimes
 
 
 def test_the_demo_agrees_in_all_languages_and_needs_nothing_that_compiles(

@@ -12,9 +12,10 @@ from typing import Any
 
 import keystart
 import pytest
-import stage
-from lambda_simulator import Deliver, Environment, Fault, InitFailed, Respond
-from lambda_simulator.timeline import Kind
+
+from . import stage
+from .lambda_simulator import Deliver, Environment, Fault, InitFailed, Respond
+from .lambda_simulator.timeline import Kind
 
 EXTENSION = "keystart"
 

@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-import stage
 
-README = (stage.ROOT / "README.md").read_text()
+from tests import ROOT
+
+from . import stage
+
+README = (ROOT / "README.md").read_text()
 FENCES = {"python": "python", "node": "js", "ruby": "ruby"}
 
 

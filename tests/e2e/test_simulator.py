@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lambda_simulator import (
+
+from tests import ROOT
+
+from .lambda_simulator import (
     Credentials,
     Deliver,
     Drop,
@@ -36,10 +39,9 @@ from lambda_simulator import (
     render,
     runtimes,
 )
-from scripted import write_extension
+from .scripted import write_extension
 
-HERE = Path(__file__).parent
-FUNCTIONS = HERE / "functions"
+FUNCTIONS = ROOT / "tests/e2e/functions"
 # The language of the function that each runtime runs.
 RUNTIMES = {"python": "python", "node": "node", "node-loop": "node", "ruby": "ruby"}
 BOTH = 'serve(register("INVOKE", "SHUTDOWN"))'
@@ -647,7 +649,7 @@ def test_everything_dies_with_the_simulator(extension: Write, tmp_path: Path) ->
     command = [
         sys.executable,
         "-m",
-        "lambda_simulator",
+        "tests.e2e.lambda_simulator",
         "--timeout",
         "60",
         "--extension",
@@ -657,7 +659,7 @@ def test_everything_dies_with_the_simulator(extension: Write, tmp_path: Path) ->
     stuck.write_text("def handler(event, context):\n    while True:\n        pass\n")
     command += ["--runtime", "python", "--task-root", str(tmp_path), "--handler", "stuck.handler"]
     variables = {**os.environ, "TMPDIR": str(tmp_path)}  # killed, it leaves its folder behind
-    with subprocess.Popen(command, cwd=HERE, env=variables, stdout=subprocess.DEVNULL) as simulator:
+    with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL) as simulator:
         watch = os.pidfd_open(int(os.read(read, 20)))
         simulator.kill()
     os.close(read)
@@ -819,15 +821,15 @@ def test_in_a_chroot_the_folders_are_private_too_and_nothing_is_mounted_outside(
 ) -> None:
     (tmp_path / "root").mkdir()
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from lambda_simulator import Environment\n"
-        "with Environment(extensions=[sys.argv[2]]) as environment:\n"
+        "import sys\n"
+        "from tests.e2e.lambda_simulator import Environment\n"
+        "with Environment(extensions=[sys.argv[1]]) as environment:\n"
         "    environment.init()\n"
         "    print(environment.isolated, environment.why_not_isolated)\n"
         "    print(environment.log_text('ext'))\n"
     )
     script = f"print(sys.argv[0], os.listdir('/tmp'), os.path.exists('/inside'), flush=True)\n{BOTH}"
-    program = [sys.executable, "-c", code, str(HERE), str(extension(script))]
+    program = ["env", "-C", str(ROOT), sys.executable, "-c", code, str(extension(script))]
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", IN_CHROOT, "sh", *program],
         env={**os.environ, "ROOT": str(tmp_path / "root"), "BEFORE": str(tmp_path / "before")},
@@ -844,14 +846,13 @@ def test_in_a_chroot_the_folders_are_private_too_and_nothing_is_mounted_outside(
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become a user who may not unshare")
 def test_a_machine_that_allows_no_namespace_says_why() -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from lambda_simulator import Environment\n"
+        "from tests.e2e.lambda_simulator import Environment\n"
         "with Environment() as environment:\n"
         "    print(environment.isolated, environment.why_not_isolated)\n"
     )
     without = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
     done = subprocess.run(
-        [*without, sys.executable, "-c", code, str(HERE)], capture_output=True, text=True, check=True
+        [*without, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "False unshare: Operation not permitted\n"
 
@@ -1349,18 +1350,18 @@ def test_a_picture_shows_phases_processes_and_marks() -> None:
 def test_the_example_in_the_readme_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = (HERE / "README.md").read_text()
+    readme = (ROOT / "tests/e2e/README.md").read_text()
     example = readme.partition("```python\n")[2].partition("```")[0]
     write_extension(tmp_path / "my-extension", BOTH)
-    (tmp_path / "functions").symlink_to(FUNCTIONS)
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "README.md", "exec"), {})  # noqa: S102 -- it is our own
     assert "a moment of yours" in capsys.readouterr().out
 
 
 def by_hand(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lambda_simulator", *arguments]
-    return subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "tests.e2e.lambda_simulator", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("how", [[], ["--no-namespace"]])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -15,21 +14,18 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "e2e"))  # the simulator, and moto
-sys.path.insert(0, str(Path(__file__).parents[1] / "docs"))  # a partner that speaks mutual TLS
-sys.path.insert(0, str(Path(__file__).parents[2] / "extension"))  # TLS before moto
-
-import stage
-from deployed import DEPLOYMENTS, EXAMPLES, IMAGES, REGION, ROOT, Function, Image, image
 from keystart import __version__
-from lambda_simulator import Environment
-from lambda_simulator import Function as Code
-from lambda_simulator.runtimes import BY_NAME
-from partner import serve_partner
-from stand_in import StandIn
-from tests.front import Fault, Front
+
+from tests import ROOT
+from tests.e2e import stage
+from tests.e2e.lambda_simulator import Environment
+from tests.e2e.lambda_simulator import Function as Code
+from tests.e2e.lambda_simulator.runtimes import BY_NAME
+from tests.fakes.front import Fault, Front
+from tests.fakes.partner import serve_partner
+
+from .deployed import DEPLOYMENTS, EXAMPLES, IMAGES, REGION, Function, Image, image
+from .stand_in import StandIn
 
 NODE_PATH = Path(__file__).with_name("node_path.mjs")
 

@@ -21,7 +21,8 @@ from cfnlint.decode import cfn_yaml
 from dockerfile_parse import DockerfileParser
 from samtranslator.translator.transform import transform
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 EXAMPLES = ROOT / "examples"
 TOOLS = Path(__file__).parent / "tools/node_modules"
 ACCOUNT, REGION = "123456789012", "eu-west-1"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 
 import boto3
-from deployed import REGION
-from tests.front import Front
+
+from tests.fakes.front import Front
+
+from .deployed import REGION
 
 
 class StandIn:

@@ -13,8 +13,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from lambda_simulator import Environment, InitFailed
-from stand_in import StandIn
+
+from tests.e2e.lambda_simulator import Environment, InitFailed
+
+from .stand_in import StandIn
 
 Start = Callable[[str], AbstractContextManager[Environment]]
 

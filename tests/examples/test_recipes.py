@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from deployed import ACCOUNT, DEPLOYMENTS, EXAMPLES, IMAGES, LAYER, REGION, ROOT, Deployment, Refused, image
 from keystart_extension.compile import compiled
 from keystart_extension.configuration import load, load_file
 from keystart_extension.deploy.policy import Account, policy
-from stand_in import StandIn
+
+from tests import ROOT
+
+from .deployed import ACCOUNT, DEPLOYMENTS, EXAMPLES, IMAGES, LAYER, REGION, Deployment, Refused, image
+from .stand_in import StandIn
 
 Deployed = Callable[[str], Any]
 PAGE = (ROOT / "docs/recipes.md").read_text()

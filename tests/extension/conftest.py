@@ -28,8 +28,8 @@ from keystart_extension.sources import native
 from keystart_extension.store import Writer
 from moto.server import ThreadedMotoServer
 
-from .accounts import Account
-from .stubs import Answer, Lambda, Request, Stub
+from tests.fakes.accounts import Account
+from tests.fakes.stubs import Answer, Lambda, Request, Stub
 
 COMMAND = Path(sys.executable).with_name("keystart")
 REGION = "eu-west-1"

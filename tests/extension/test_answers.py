@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.stubs import Answer, Request, secret
+
 from .conftest import REGION, Canaries, Cloud, Prefetch, Serve, Store
-from .stubs import Answer, Request, secret
 
 ARN = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:prod/db-a1B2c3"
 PARAMETER = f"arn:aws:ssm:{REGION}:123456789012:parameter"

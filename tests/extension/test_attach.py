@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from .accounts import Account, Change
+from tests.fakes.accounts import Account, Change
+from tests.fakes.stubs import Answer, Request, refusal
+
 from .conftest import COMMAND, Canaries, Environment, Keystart
-from .stubs import Answer, Request, refusal
 
 SECRETS = {"db": "prod/orders/db", "tls": {"secret": "prod/mtls", "expand": True}}
 INLINE = '{"db":"prod/orders/db","tls":{"secret":"prod/mtls","expand":true}}'

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from keystart_extension.compile import compiled
 
+from tests.fakes.stubs import Answer, Lambda, Request, Stub, batch, forward, refusal, secret
+
 from .conftest import REGION, Canaries, Cloud, Launcher, Prefetch, Serve, Store
-from .stubs import Answer, Lambda, Request, Stub, batch, forward, refusal, secret
 
 ALLOW = "the resource policy and the KMS key can deny it too."
 CONFUSED = "Check AWS_ENDPOINT_URL, or set `batch: false`."

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from keystart_extension import __version__
 
+from tests.fakes.stubs import Answer, Request, secret
+
 from .conftest import COMMAND, REGION, Canaries, Cloud, Environment, Keystart, Serve, Store
-from .stubs import Answer, Request, secret
 
 
 def configure(folder: Path, secrets: dict[str, Any]) -> Path:

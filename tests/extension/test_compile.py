@@ -23,7 +23,9 @@ from keystart_extension.plan import Plan
 from keystart_extension.secret import Secret
 from keystart_extension.store import Draft, Writer
 
-from .foreign import NOBODY, OWNERS, facts
+from tests import ROOT
+from tests.foreign import NOBODY, OWNERS, facts
+
 from .test_configuration_properties import SHARED_FOLDER, TEXTS
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-a1B2c3"
@@ -67,7 +69,7 @@ NAMES = st.sampled_from(
     ["db", "db/x", "tls", "a/b/c/d/e/f/g/h", ".db", "a" * 255, "a" * 256, "é", "", "db x", "x=y"]
 )
 # Names, beginnings of names, and what is near to them.
-LIST = Path(__file__).parents[2] / "core/providers/variables.json"
+LIST = ROOT / "core/providers/variables.json"
 TAKEN: list[str] = [name for group in json.loads(LIST.read_text()) for name in group["names"]]
 VARIABLES = st.sampled_from(
     ["DB", "db_2", "A" * 255, "A" * 256, "A", "_A", "1A", "D-B", "DÉ", "", 3]

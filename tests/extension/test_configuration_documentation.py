@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from keystart_extension.configuration import ConfigurationError, load, load_file
 
-PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+from tests import ROOT
+
+PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 
 
 def examples(language: str) -> list[str]:

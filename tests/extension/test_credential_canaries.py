@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from botocore.utils import ContainerMetadataFetcher
 
+from tests.fakes.stubs import Answer, Lambda, Stub, secret
+
 from .conftest import Canaries, Keystart, Launcher, Prefetch, Serve, Store
-from .stubs import Answer, Lambda, Stub, secret
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

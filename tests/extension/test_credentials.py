@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.stubs import Answer, Lambda, Stub, refusal, secret
+
 from .conftest import REGION, Canaries, Launcher, Prefetch, Serve, Store
-from .stubs import Answer, Lambda, Stub, refusal, secret
 
 VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 NONE = (

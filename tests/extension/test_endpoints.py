@@ -19,9 +19,10 @@ from keystart_extension.configuration import load_file
 from keystart_extension.log import Log
 from keystart_extension.sources import native
 
+from tests.fakes.front import response
+from tests.fakes.proxy import Proxy
+
 from .conftest import Environment
-from .front import response
-from .proxy import Proxy
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import ROOT
+from tests.fakes.stubs import Answer, Lambda, Request, secret
+
 from .conftest import COMMAND, Canaries, Cloud, Environment, Launcher, Serve, Store
-from .stubs import Answer, Lambda, Request, secret
 
 # Every signal that ends a process by default and that another process sends.
 SIGNALS = [
@@ -222,7 +224,7 @@ def test_a_parent_that_is_killed_with_its_end_of_the_log_leaves_no_secret(
     )
     emulator = f"""
 import os, subprocess, sys
-from tests.stubs import Lambda
+from tests.fakes.stubs import Lambda
 with Lambda() as api:
     variables = {{**os.environ, "AWS_LAMBDA_RUNTIME_API": api.address}}
     process = subprocess.Popen([{str(COMMAND)!r}], env=variables, stderr=subprocess.PIPE)
@@ -233,10 +235,9 @@ with Lambda() as api:
     variables = {
         **environment(),
         "KEYSTART_CONFIG": str(tmp_path / "keystart.json"),
-        "PYTHONPATH": str(Path(__file__).parents[1]),
     }
     with subprocess.Popen(
-        [sys.executable, "-c", emulator], env=variables, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", emulator], cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True
     ) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())

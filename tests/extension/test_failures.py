@@ -8,8 +8,9 @@ import time
 
 import pytest
 
+from tests.fakes.stubs import Answer, Request, parameters, refusal, secret
+
 from .conftest import Canaries, Cloud, Prefetch, Serve, Store
-from .stubs import Answer, Request, parameters, refusal, secret
 
 VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 ALLOW = "the resource policy and the KMS key can deny it too."

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Canaries, Cloud, Prefetch, Store
-from .front import Exchange, Fault, Front, refusal, reset, response
+from tests import ROOT
+from tests.fakes.front import Exchange, Fault, Front, refusal, reset, response
 
-PAGE = Path(__file__).parents[2] / "docs/faults.md"
+from .conftest import Canaries, Cloud, Prefetch, Store
+
+PAGE = ROOT / "docs/faults.md"
 ROW = "|---|---|---|\n"  # between the head of a table and its rows
 LATE = "\n## Past the deadline\n"
 DEADLINE = 1.5  # seconds, for what does not end well

@@ -30,9 +30,10 @@ from keystart_extension.deploy.change import (
 from keystart_extension.links import LinkRefused, Links
 from keystart_extension.plan import Link, Plan
 
+from tests.fakes.stubs import Lambda
+from tests.foreign import Made, build, facts, trees
+
 from .conftest import Cloud, Launcher, Store
-from .foreign import Made, build, facts, trees
-from .stubs import Lambda
 
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 STORE = "/store"

@@ -13,8 +13,9 @@ from collections.abc import Callable
 import pytest
 from keystart_extension import __version__
 
+from tests.fakes.stubs import Answer, Lambda, Request, secret
+
 from .conftest import Cloud, Environment, Launcher, Serve
-from .stubs import Answer, Lambda, Request, secret
 
 # What is loaded until the core has registered, then what is loaded while it fetches.
 BEFORE = [

@@ -12,9 +12,10 @@ import pytest
 from keystart_extension import __version__
 from keystart_extension.deploy import CannotDeploy, build
 
-from .accounts import Account, layer_files, zipped
+from tests.fakes.accounts import Account, layer_files, zipped
+from tests.fakes.stubs import refusal
+
 from .conftest import Keystart
-from .stubs import refusal
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:"
 

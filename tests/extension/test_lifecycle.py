@@ -25,8 +25,9 @@ from keystart_extension.process import Process
 from keystart_extension.publish import wipe
 from keystart_extension.store import Draft, Writer
 
+from tests.fakes.stubs import IDENTIFIER, Answer, Lambda, Request, refusal, secret
+
 from .conftest import COMMAND, Canaries, Cloud, Environment, Launcher, Serve, Store
-from .stubs import IDENTIFIER, Answer, Lambda, Request, refusal, secret
 
 TERMINATED = 128 + signal.SIGTERM
 ABSENT = "db: ResourceNotFoundException: Secrets Manager can't find the specified secret."

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.fakes.front import Server, read_request
+from tests.fakes.stubs import Answer, Lambda, Request, Serving, Stub, batch, secret
+
 from .conftest import COMMAND, REGION, Canaries, Environment, Prefetch, Serve, Store
-from .front import Server, read_request
-from .stubs import Answer, Lambda, Request, Serving, Stub, batch, secret
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 DEEP = 32 * 1024

@@ -11,7 +11,7 @@ import pytest
 from keystart_extension.links import LinkRefused, Links
 from keystart_extension.plan import Link, Plan
 
-from .foreign import NOBODY, facts
+from tests.foreign import NOBODY, facts
 
 ROOT = "/store"
 

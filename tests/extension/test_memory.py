@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.front import Fault, Front
+from tests.fakes.stubs import Answer, Lambda, Request, Stub, secret
+
 from .conftest import Canaries, Cloud, Launcher, Store
-from .front import Fault, Front
-from .stubs import Answer, Lambda, Request, Stub, secret
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from keystart_extension.sources import boto3 as boto3_source
 
+from tests.fakes.stubs import Answer, Lambda, Stub, secret
+
 from .conftest import Canaries, Environment, Launcher, Prefetch, Serve, Store
-from .stubs import Answer, Lambda, Stub, secret
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 NO_REGION = "is not a region such as eu-west-1. Correct or unset it."

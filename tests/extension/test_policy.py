@@ -16,6 +16,8 @@ import pytest
 from keystart_extension import deploy
 from keystart_extension.deploy.policy import partition
 
+from tests import ROOT
+
 from .conftest import REGION, Cloud, Environment, Keystart
 
 ACCOUNT = "123456789012"
@@ -180,7 +182,7 @@ def test_a_wrong_configuration_has_no_policy(asked: Asked) -> None:
 
 
 def test_the_policy_in_the_documentation_names_what_the_commands_call(iam: Any) -> None:
-    page = (Path(__file__).parents[2] / "docs/attach.md").read_text()
+    page = (ROOT / "docs/attach.md").read_text()
     text = page.partition("```json\n")[2].partition("```")[0]
     iam.create_policy(PolicyName=f"p{randomness.token_hex(8)}", PolicyDocument=text)
     actions = [action for one in json.loads(text)["Statement"] for action in one["Action"]]

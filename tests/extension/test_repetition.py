@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from keystart_extension.cli import main
 
+from tests.fakes.stubs import Lambda
+
 from .conftest import Cloud, Environment, Launcher, Store
-from .stubs import Lambda
 
 
 class Pasted:

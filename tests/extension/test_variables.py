@@ -20,9 +20,9 @@ import pytest
 from keystart_extension.configuration import ConfigurationError, load
 from keystart_extension.configuration.variables import refusal
 
-from .stubs import Answer, Stub
+from tests import ROOT
+from tests.fakes.stubs import Answer, Stub
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/configuration.md"
 GROUPS: list[dict[str, Any]] = json.loads((ROOT / "core/providers/variables.json").read_text())
 _TABLE = re.compile(r"(<!-- of core/providers/variables\.json[^\n]*-->\n)(.*?)(\n<!-- end -->)", re.DOTALL)

@@ -20,17 +20,17 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "conformance"))
-
 import jsonschema
-import store
-from case import LANGUAGES, SCHEMA, Place
-from judge import judged
-from questions import Question, Questions
-from readers import IMPOSSIBLE, Answers, Readers
-from runner import RunnerFailed, command_of
-from shrink import shrunk
-from stores import Description, Stores
+
+from tests.conformance import store
+from tests.conformance.case import LANGUAGES, SCHEMA, Place
+from tests.conformance.runner import RunnerFailed, command_of
+
+from .judge import judged
+from .questions import Question, Questions
+from .readers import IMPOSSIBLE, Answers, Readers
+from .shrink import shrunk
+from .stores import Description, Stores
 
 BATCH = 24  # stores whose questions are sent together
 MOST_FINDINGS = 20
@@ -377,7 +377,9 @@ class Progress:
 
 def _print(tally: Tally, seed: int, took: float, out: Path) -> None:
     for finding in tally.findings:
-        print(f"FOUND {finding.kind}: {finding.what}\n  again: fuzz.py --seed {seed} --store {finding.store}")
+        print(
+            f"FOUND {finding.kind}: {finding.what}\n  again: ./dev fuzz --seed {seed} --store {finding.store}"
+        )
         print(f"  case: {out / finding.case['id']}.json")
     outcomes = ", ".join(f"{count} {outcome}" for outcome, count in tally.outcomes.most_common())
     print(f"fuzz: answers: {outcomes}")
@@ -389,7 +391,7 @@ def _print(tally: Tally, seed: int, took: float, out: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="fuzz.py",
+        prog="./dev fuzz",
         description="Makes up stores and asks every reader the same questions about them: all must answer the same.",
         epilog="Exit codes: 0 no finding; 1 readers disagree, or one does what none may; 2 the arguments are wrong; "
         "3 a runner cannot be started, or a process of the fuzzer failed; 130 it was stopped.",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from case import class_of
-from questions import Question
-from readers import Answers
+from tests.conformance.case import class_of
+
+from .questions import Question
+from .readers import Answers
 
 ABOUT_A_SECRET = frozenset(
     [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from stores import ODD_NAMES, PLAIN_NAMES, WRONG_NAMES, Description, Stores
+from .stores import ODD_NAMES, PLAIN_NAMES, WRONG_NAMES, Description, Stores
 
 Question = dict[str, Any]
 

@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import store
-from case import Case, Place, request
-from questions import Question
-from runner import Runner, RunnerFailed
+from tests.conformance import store
+from tests.conformance.case import Case, Place, request
+from tests.conformance.runner import Runner, RunnerFailed
+
+from .questions import Question
 
 Answers = dict[str, dict[str, Any]]
 

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-import store
-from grammar import (
+from tests.conformance import store
+
+from .grammar import (
     BORDER_NUMBERS,
     ODD_CHARACTERS,
     WRONG_LITERALS,

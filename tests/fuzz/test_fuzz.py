@@ -12,38 +12,28 @@ from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "conformance"))
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+from tests import ROOT
+from tests.conformance import lint, store
+from tests.conformance.runner import chosen_languages, command_of
 
-import lint
-import store
-from fuzz import Tally, fuzz, is_case, main, make, write
-from judge import agree, judged
-from readers import Readers
-from runner import chosen_languages, command_of
-from shrink import shrunk
+from .fuzz import Tally, fuzz, is_case, main, make, write
+from .judge import agree, judged
+from .readers import Readers
+from .shrink import shrunk
 
 CANARY = "QKVZXWMJHGQKVZXW"
-RUNNERS = Path(__file__).resolve().parent.parent / "conformance" / "runners"
-# The Python reader, but for one line.
-LIAR = """
-import os, sys
-sys.path.insert(0, {runners!r})
-import python
-{lie}
-python.main()
-"""
-TRIMS = (
-    'text = python.CALLS["text"]; python.CALLS["text"] = lambda reader, asked: text(reader, asked).strip()'
-)
-DIFFERS = 'python.CALLS["names"] = lambda reader, asked: None'
-CRASHES = 'python.CALLS["info"] = lambda reader, asked: {}[asked["name"]]'
-DIES = 'python.CALLS["path"] = lambda reader, asked: os._exit(1)'
-HANGS = 'python.CALLS["path"] = lambda reader, asked: os.read(os.pipe()[0], 1)'
+RUNNERS = ROOT / "tests/conformance/runners"
+TRIMS = 'text = CALLS["text"]; CALLS["text"] = lambda reader, asked: text(reader, asked).strip()'
+DIFFERS = 'CALLS["names"] = lambda reader, asked: None'
+CRASHES = 'CALLS["info"] = lambda reader, asked: {}[asked["name"]]'
+DIES = 'CALLS["path"] = lambda reader, asked: os._exit(1)'
+HANGS = 'CALLS["path"] = lambda reader, asked: os.read(os.pipe()[0], 1)'
 
 
 def beside_a_liar(lie: str) -> dict[str, list[str]]:
-    liar = LIAR.format(runners=str(RUNNERS), lie=lie)
+    """The runner of Python with one more line, beside the core's."""
+    main = 'if __name__ == "__main__":'
+    liar = (RUNNERS / "python.py").read_text().replace(main, f"{lie}\n{main}")
     return {"core": command_of("core"), "python": [sys.executable, "-c", liar]}
 
 
@@ -136,13 +126,14 @@ def test_numbers_are_compared_by_contract_6_4_6() -> None:
 
 
 def test_a_store_is_the_same_for_the_same_seed_and_number_in_every_process() -> None:
-    code = "import sys, fuzz; print([fuzz.make(7, number) for number in range(200)])"
-    folders = os.pathsep.join(map(str, (RUNNERS.parent, RUNNERS.parent.parent / "fuzz")))
+    code = "from tests.fuzz.fuzz import make; print([make(7, number) for number in range(200)])"
 
     def made(hash_seed: str) -> str:
-        environment = {**os.environ, "PYTHONPATH": folders, "PYTHONHASHSEED": hash_seed}
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
         command = [sys.executable, "-c", code]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        ).stdout
 
     assert made("1") == made("2") == f"{[make(7, number) for number in range(200)]}\n"
     assert make(7, 41) != make(8, 41)

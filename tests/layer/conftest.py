@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(
-    0, str(Path(__file__).parents[2] / "benchmarks/cold_start")
-)  # Secrets Manager with TLS, and the Extensions API
-sys.path.insert(0, str(Path(__file__).parents[2] / "extension/standalone"))  # what the layer is built for
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests/packages"))  # the interpreters of this machine
+from extension.standalone.toolchain import TARGETS
+from tests.fakes.cloud import Cloud
 
-from cloud import Cloud
-from sandbox import Layer, Sandbox, open_to_others, unpacked
-from toolchain import TARGETS
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--chroot",
-        action="store_true",
-        help="also run in a Debian 11 and a Debian 13 made by debootstrap; needs root and a mirror",
-    )
+from .sandbox import Layer, Sandbox, open_to_others, unpacked
 
 
 @pytest.fixture(scope="session", params=TARGETS)

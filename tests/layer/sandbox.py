@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cloud import Cloud
-from dist import release
-from toolchain import ROOT, Target
+
+from extension.standalone.dist import release
+from extension.standalone.toolchain import ROOT, Target
+from tests.fakes.cloud import Cloud
 
 PATIENCE = 30.0  # seconds; only a test that fails waits for so long
 # Makes the root read-only but for a /tmp of its own, in a mount namespace that ends with the process.

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cloud import NAME, Cloud
-from sandbox import Layer, Life, Sandbox
-from test_names import Resolver
+
+from tests.fakes.cloud import NAME, Cloud
+
+from .sandbox import Layer, Life, Sandbox
+from .test_names import Resolver
 
 # Debian 11 and 13: their glibc, and their programs for readers. Python 3.9 and Ruby 2.7 are too old for ours.
 SUITES = {"bullseye": ("2.31", "python3"), "trixie": ("2.41", "python3,ruby")}

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cloud import Cloud
-from sandbox import Layer
+
+from tests.fakes.cloud import Cloud
+
+from .sandbox import Layer
 
 PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 STREAMS = ("closed", "full device", "pipe without reader", "full pipe", "full non-blocking pipe")

@@ -6,9 +6,11 @@ import json
 import subprocess
 
 import pytest
-from cloud import Cloud
-from sandbox import Layer, Life, Sandbox
-from toolchain import ROOT, version_of
+
+from extension.standalone.toolchain import ROOT, version_of
+from tests.fakes.cloud import Cloud
+
+from .sandbox import Layer, Life, Sandbox
 
 LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:keystart-x86_64:1"
 INLINE = {"KEYSTART_SECRETS": "db=prod/db,tls/key=prod/key"}

@@ -7,8 +7,9 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from cloud import Cloud
-from sandbox import Layer
+from tests.fakes.cloud import Cloud
+
+from .sandbox import Layer
 
 # Every architecture has the same numbers since 5.0, and the last one of 5.10 is that of process_madvise.
 LAST_OF_5_10 = 440

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-import layer as builder
 import pytest
-from build import least_glibc, numbers
-from cloud import Cloud
 from elftools.elf.elffile import ELFFile
-from interpreters import VERSIONS, interpreter
-from sandbox import Layer, Sandbox
-from toolchain import PYTHON, ROOT, TARGETS, Missing, Target
+
+from extension.standalone import layer as builder
+from extension.standalone.toolchain import PYTHON, ROOT, TARGETS, Missing, Target
+from tests.fakes.cloud import Cloud
+from tests.packages.build import least_glibc, numbers
+from tests.packages.interpreters import VERSIONS, interpreter
+
+from .sandbox import Layer, Sandbox
 
 # Amazon Linux 2, the oldest that Lambda has.
 OLDEST_GLIBC = "2.26"
@@ -312,11 +314,12 @@ def test_the_same_sources_give_the_same_bytes(layer: Layer) -> None:
     before = layer.zip.read_bytes()
     command: list[str | Path] = [
         sys.executable,
-        ROOT / "extension/standalone/layer.py",
+        "-m",
+        "extension.standalone.layer",
         "--arch",
         layer.target.name,
     ]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert hashlib.sha256(layer.zip.read_bytes()).hexdigest() == hashlib.sha256(before).hexdigest()
 
 

@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cloud import NAME, Cloud
-from sandbox import Life, Sandbox
-from test_executable import HOSTILE
+
+from tests.fakes.cloud import NAME, Cloud
+
+from .sandbox import Life, Sandbox
+from .test_executable import HOSTILE
 
 DEADLINE = 2.0
 # For start and end of the process, also under qemu. By itself glibc asks for 10 s, or for as long as RES_OPTIONS says.

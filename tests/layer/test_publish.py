@@ -16,7 +16,8 @@ import pytest
 from keystart_extension import __version__
 from moto.server import ThreadedMotoServer
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
 VARIABLES = {
     "AWS_ACCESS_KEY_ID": "made-up",

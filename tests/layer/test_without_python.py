@@ -7,8 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cloud import Cloud
-from sandbox import Layer, Life, Sandbox
+
+from tests.fakes.cloud import Cloud
+
+from .sandbox import Layer, Life, Sandbox
 
 _SAID = "puts RbConfig.ruby, %w[rubylibdir rubyarchdir vendordir].map { |name| RbConfig::CONFIG.fetch(name) }"
 _READ = 'require "keystart"; print Keystart.get("db")'

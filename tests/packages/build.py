@@ -15,10 +15,8 @@ from pathlib import Path
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "extension/standalone"))
-
-from dist import DIST, check, clear, place, release
-from toolchain import ROOT, Failed
+from extension.standalone.dist import DIST, check, clear, place, release
+from extension.standalone.toolchain import ROOT, Failed
 
 LIBRARY = "_native/lib_native.so"
 # Rust's own standard library asks for 2.17 as well, so nothing is lost by it. Lambda's oldest runtime has 2.26.
@@ -53,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="build.py",
+        prog="python -m tests.packages.build",
         description="Builds every package into dist/ and tells what was made: size, tag, least glibc.",
         epilog="Exit codes: 0 built; 1 something could not be built; 2 wrong use.",
     )

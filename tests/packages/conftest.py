@@ -6,7 +6,6 @@ import base64
 import datetime
 import json
 import secrets
-import sys
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -17,26 +16,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "conformance"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "extension/standalone"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "extension"))  # made-up folders of somebody else
+from extension.standalone.dist import DIST
+from tests.conformance import store as conformance
 
-import store as conformance
-from build import packages
-from dist import DIST
-from installed import Installed
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--quick", action="store_true", help="one CPython, and nothing that compiles for minutes"
-    )
-    parser.addoption(
-        "--chroot",
-        action="store_true",
-        help="also install and test in a Debian 13 and a Debian testing made by debootstrap; needs root and a mirror",
-    )
+from .build import packages
+from .installed import Installed
 
 
 @pytest.fixture

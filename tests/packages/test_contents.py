@@ -12,9 +12,11 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from build import least_glibc, numbers, packages
-from dist import DIST
-from toolchain import ROOT
+
+from extension.standalone.dist import DIST
+from extension.standalone.toolchain import ROOT
+
+from .build import least_glibc, numbers, packages
 
 Package = Callable[[str], Path]
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from installed import CONSUMERS, Installed, run
-from toolchain import ROOT
+
+from extension.standalone.toolchain import ROOT
+
+from .installed import CONSUMERS, Installed, run
 
 Package = Callable[[str], Path]
 
@@ -73,7 +75,7 @@ def system(
     system = System(folder)
     for pattern in ("keystart-*_x86_64.whl", "keystart-*.gem"):
         system.copy(package(pattern), f"dist/{package(pattern).name}")
-    for part in ("bindings/ruby", "contract", "tests/conformance", "docs", "LICENSE"):
+    for part in ("bindings/ruby", "contract", "tests/__init__.py", "tests/conformance", "docs", "LICENSE"):
         system.copy(ROOT / part, f"keystart/{part}")
     system.copy(CONSUMERS, "consumers")
     system.copy(store.root, str(store.root).removeprefix("/"))
@@ -131,5 +133,7 @@ def test_rubys_own_tests_pass(system: System) -> None:
 
 @pytest.mark.parametrize("language", ["python", "ruby"])
 def test_the_conformance_cases_pass(language: str, system: System) -> None:
-    said = system.run("/venv/bin/python", "/keystart/tests/conformance/harness.py", "--language", language)
+    said = system.run(
+        "/venv/bin/python", "-m", "tests.conformance.harness", "--language", language, cwd="/keystart"
+    )
     assert " 0 different" in said

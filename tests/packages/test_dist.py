@@ -6,16 +6,18 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import build
-import layer
 import pytest
-from build import packages
-from dist import check, clear, place, release
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from extension.standalone import layer
+from extension.standalone.dist import check, clear, place, release
+from extension.standalone.toolchain import TARGETS, Failed, Missing, Target
 from tests.foreign import NOBODY, Made, facts, trees
 from tests.foreign import build as made_up
-from toolchain import TARGETS, Failed, Missing, Target
+
+from . import build
+from .build import packages
 
 ZIP = f"keystart-layer-{release()}-x86_64.zip"
 PACKAGES = [

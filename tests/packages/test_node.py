@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from installed import CONSUMERS, Installed, example, run
+
+from .installed import CONSUMERS, Installed, example, run
 
 TOOLS = Path(__file__).parent / "tools/node_modules"
 VERSIONS = ("20", "22", "24")

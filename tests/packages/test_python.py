@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from installed import CONSUMERS, Installed, example, run
-from interpreters import VERSIONS, interpreter
+
+from .installed import CONSUMERS, Installed, example, run
+from .interpreters import VERSIONS, interpreter
 
 Package = Callable[[str], Path]
 Unhurried = Callable[[str], None]

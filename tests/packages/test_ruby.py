@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from installed import CONSUMERS, Installed, example, run
+
+from .installed import CONSUMERS, Installed, example, run
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,17 @@ import pickle
 import re
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import keystart
 import pytest
 from keystart import errors
 
+from tests import ROOT
+
 from .publisher import Publisher
 
-CONTRACT = Path(__file__).parents[3] / "contract/contract.md"
+CONTRACT = ROOT / "contract/contract.md"
 WRITERS = range(500, 600)
 
 

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import ROOT
+
 from .publisher import Publisher
 
-README = Path(__file__).parents[1] / "README.md"
+README = ROOT / "bindings/python/README.md"
 FUNCTION, TEST = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
 
 

@@ -1,20 +1,14 @@
-"""Lets the tests of this folder import what lies beside them and the conformance suite's runners."""
+"""The readers of all languages, and the core alone."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "conformance")]
-# Last, as names there are those of other modules too.
-sys.path.append(str(HERE.parents[1] / "extension" / "tests"))
+from tests.conformance.runner import chosen_languages
 
-from runner import chosen_languages  # noqa: E402
-from seen import Readers  # noqa: E402
+from .seen import Readers
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-CORE = Path(__file__).resolve().parents[2] / "core/store"
+from tests import ROOT
+
+CORE = ROOT / "core/store"
 # More than a page, so that a full disk cuts it.
 CERTIFICATE_SIZE = 3 * 4096
 

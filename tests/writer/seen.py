@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from driven import value
-from runner import Runner
+from tests.conformance.runner import Runner
+
+from .driven import value
 
 NAMES = ("tls/cert", "tls/key")
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from disk import mounted
-from driven import Command, Writer, store, tree
+
+from .disk import mounted
+from .driven import Command, Writer, store, tree
 
 SECRETS = 8
 

@@ -19,15 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from driven import Refused, Writer
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from test_refused import NOBODY, with_old_set
+
+from .driven import Refused, Writer
+from .test_refused import NOBODY, with_old_set
 
 if TYPE_CHECKING:  # as mypy finds them
-    from tests.stubs import Answer, Lambda, Request, Stub
+    from tests.fakes.stubs import Answer, Lambda, Request, Stub
 else:
-    from stubs import Answer, Lambda, Request, Stub
+    from tests.fakes.stubs import Answer, Lambda, Request, Stub
 
 KEYSTART = Path(sys.executable).with_name("keystart")
 PLACES = ("", "generations", "generations/1", "generations/1/secrets", "generations/1/secrets/tls")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import keystart
 import pytest
-from driven import CORE, FAIL, OPEN, STOP, Writer, numbers, program, publishing, recover
-from seen import Readers
+
+from .driven import CORE, FAIL, OPEN, STOP, Writer, numbers, program, publishing, recover
+from .seen import Readers
 
 BEFORE, AFTER = frozenset({"before"}), frozenset({"after"})
 EITHER = BEFORE | AFTER

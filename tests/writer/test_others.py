@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from disk import mounted
-from driven import Refused, Writer, recover, store, tree, value
-from seen import Readers
-from test_refused import AS_NOBODY, NOBODY, facts, with_old_set
+
+from .disk import mounted
+from .driven import Refused, Writer, recover, store, tree, value
+from .seen import Readers
+from .test_refused import AS_NOBODY, NOBODY, facts, with_old_set
 
 READS = 30
 READING = (

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from disk import Disk
-from driven import OPEN, STOP, Refused, Writer, numbers, publishing, recover, store, tree
-from seen import Readers
-from test_killed import FAILPOINTS, IN_A_STOP, sweep
+
+from .disk import Disk
+from .driven import OPEN, STOP, Refused, Writer, numbers, publishing, recover, store, tree
+from .seen import Readers
+from .test_killed import FAILPOINTS, IN_A_STOP, sweep
 
 NEW = "generations/.new-{}"
 SECRETS = [f"{NEW}/secrets/tls/cert", f"{NEW}/secrets/tls/key", f"{NEW}/manifest.json", ".state.json"]

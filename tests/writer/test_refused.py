@@ -12,9 +12,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from disk import mounted
-from driven import Refused, Writer, program, recover
-from seen import Readers
+
+from .disk import mounted
+from .driven import Refused, Writer, program, recover
+from .seen import Readers
 
 NOBODY = 65534
 # Root is refused like anybody else without these two.

@@ -15,10 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 import keystart
-import proof
+
+from tests.changing import proof
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""The simulator by hand: `python -m lambda_simulator --help`."""
+"""The simulator by hand: `python -m tests.e2e.lambda_simulator --help`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ processes wrote, and the timeline as a picture. Nothing leaves this machine but 
 """
 EPILOG = """\
 examples:
-  python -m lambda_simulator --extension ./my-extension
+  python -m tests.e2e.lambda_simulator --extension ./my-extension
       an extension alone, with a function that answers with its event
-  python -m lambda_simulator --extensions layer/extensions --runtime python --task-root function \\
+  python -m tests.e2e.lambda_simulator --extensions layer/extensions --runtime python --task-root function \\
       --event '{"order": 7}' --event '{"order": 8}' --env AWS_ENDPOINT_URL=http://127.0.0.1:5000
       all files of a folder as extensions, a Python function, two invocations
 
@@ -30,7 +30,7 @@ exit code: 0 when Init and all invocations went well, 1 when one failed, 2 when 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="python -m lambda_simulator",
+        prog="python -m tests.e2e.lambda_simulator",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,0 +1,1 @@
+"""Cold starts of extensions and functions beside peers."""

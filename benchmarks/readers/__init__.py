@@ -1,0 +1,1 @@
+"""How fast the readers load and read."""

@@ -1,0 +1,5 @@
+"""All tests of this repository, except those that stand beside their code in Rust, Node and Ruby."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]

@@ -1,0 +1,1 @@
+"""Readers beside a store that changes."""

@@ -1,0 +1,1 @@
+"""The simulator of Lambda, and what runs in it."""

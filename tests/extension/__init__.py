@@ -1,0 +1,1 @@
+"""Tests of the extension: configuration, fetching, lifecycle, command line."""

@@ -1,0 +1,1 @@
+"""Fakes of what Keystart talks to: AWS, Lambda's Extensions API, proxies, and partners with certificates."""

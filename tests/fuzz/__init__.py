@@ -1,0 +1,1 @@
+"""The fuzzer that asks all readers about made-up stores."""

@@ -1,0 +1,1 @@
+"""Tests of the packages as users install them."""
