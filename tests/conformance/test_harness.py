@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests import ROOT
+
 from . import harness, runner, store
 from .case import Case, Place, difference, load, request, same
 
@@ -339,6 +341,10 @@ def test_the_command_tells_a_runner_that_cannot_be_started(
 
 def test_the_command_explains_itself() -> None:
     shown = subprocess.run(
-        [sys.executable, str(Path(harness.__file__)), "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", harness.__name__, "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "Exit codes" in shown.stdout
