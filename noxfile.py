@@ -67,13 +67,14 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", *([] if fix else ["--check", "--quiet"]), ".")
     session.run("ruff", "check", "--quiet", *(["--fix"] if fix else []), ".")
     session.run("mypy")
+    session.run("python", "-m", "generate", "--check")
     if shutil.which("cargo-fmt"):
         session.run("cargo", "fmt", *([] if fix else ["--check"]), external=True)
     else:
         session.warn(
             "rustfmt is not installed: the form of the Rust code is not checked (rustup component add rustfmt)"
         )
-    session.run("pytest", "--quiet", "tests/test_versions.py", "tests/test_dev.py")
+    session.run("pytest", "--quiet", "tests/test_versions.py", "tests/test_dev.py", "tests/test_generate.py")
     if shutil.which("cargo-clippy"):
         options = ["--quiet", "--workspace", "--all-targets"]
         session.run("cargo", "clippy", *options, "--", "-D", "warnings", external=True)
@@ -84,6 +85,12 @@ def lint(session: nox.Session) -> None:
         session.run("npm", "run", "--silent", "lint", external=True)
     with session.chdir(RUBY):
         session.run("rubocop", "--cache", "false", *(["--autocorrect"] if fix else []), external=True)
+
+
+@nox.session
+def generate(session: nox.Session) -> None:
+    """Write what contract/ says into all languages and the documentation; `-- --check` says what differs."""
+    session.run("python", "-m", "generate", *session.posargs)
 
 
 @nox.session

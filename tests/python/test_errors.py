@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,34 +12,7 @@ import keystart
 import pytest
 from keystart import errors
 
-from tests import ROOT
-
 from .publisher import Publisher
-
-CONTRACT = ROOT / "contract/contract.md"
-WRITERS = range(500, 600)
-
-
-def test_the_classes_are_those_of_the_contract() -> None:
-    table = re.findall(r"^\| `(\w+)` \| (\d{3}) \|", CONTRACT.read_text(), re.MULTILINE)
-    assert {kind.code: number for number, kind in errors.BY_NUMBER.items()} == {
-        code: int(number) for code, number in table
-    }
-    for kind in errors.BY_NUMBER.values():
-        assert kind.__name__ == "".join(word.capitalize() for word in kind.code.split("_"))
-
-
-def test_the_tree_in_the_documentation_is_the_tree() -> None:
-    tree = re.findall(r"── (\w+) +(\d{3})", errors.__doc__ or "")
-    assert [(kind.__name__, number) for number, kind in errors.BY_NUMBER.items()] == [
-        (name, int(number)) for name, number in tree
-    ]
-
-
-def test_every_error_of_a_reader_is_exported() -> None:
-    exported = {name for name in keystart.__all__ if name in vars(errors)}
-    readers = {kind.__name__ for number, kind in errors.BY_NUMBER.items() if number not in WRITERS}
-    assert exported == {"KeystartError", *readers}
 
 
 def test_a_secret_that_is_not_found_is_a_key_error_with_a_readable_message(
@@ -84,15 +56,6 @@ def test_an_error_survives_being_copied(
 def test_an_error_made_by_hand_needs_a_message_only() -> None:
     error = keystart.SecretUnavailable("Not today.")
     assert (str(error), error.secret, error.code) == ("Not today.", None, "secret_unavailable")
-
-
-def test_the_words_of_python_are_those_of_the_core(publisher: Publisher, client: keystart.Keystart) -> None:
-    publisher.publish({"binary": b"\xff"})
-    with pytest.raises(keystart.SecretNotText) as core:
-        client.get("binary")
-    with pytest.raises(keystart.SecretNotText) as python:
-        client.secret("binary").reveal()
-    assert (str(python.value), python.value.secret) == (str(core.value), core.value.secret)
 
 
 def test_a_writer_is_told_that_another_one_is_alive(publisher: Publisher) -> None:

@@ -6,14 +6,12 @@ import subprocess
 import sys
 
 import keystart
+from keystart import errors
 
 INTERFACE = {
     *("Keystart", "Secret", "Snapshot", "__version__"),
     *("get", "get_bytes", "get_json", "info", "names", "path", "secret", "snapshot", "tls"),
-    *("InvalidName", "InvalidOption", "KeystartError", "NotAttached", "NotReady", "PrefetchFailed"),
-    *("LayoutInsecure", "ManifestInvalid", "ManifestUnsupported", "StoreUnreadable"),
-    *("SecretCorrupt", "SecretNotFound", "SecretNotJson", "SecretNotText", "SecretUnavailable"),
-    *("Internal", "RefreshFailed", "RefreshUnavailable", "SnapshotExpired"),
+    *errors.__all__,
 }
 # Each of these is loaded at every cold start of a function.
 LOADED = {

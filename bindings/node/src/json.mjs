@@ -1,6 +1,6 @@
 // JSON by contract 6.4, which is stricter than JSON.parse. Does not say why a text is refused: a reason
 // would quote the text, and the text may be a secret.
-const MAX_DEPTH = 64;
+const MAX_DEPTH = 64; // limits.toml: json.depth
 const NUMERIC = '0123456789.eE+-';
 
 /**

@@ -5,7 +5,7 @@ import { isObject, member, parseJson } from './json.mjs';
 import { isName, nearestNames } from './name.mjs';
 
 const FORMAT = 'keystart.manifest/1';
-const MAX_VALUE_BYTES = 1_048_576;
+const MAX_VALUE_BYTES = 1_048_576; // limits.toml: value.bytes
 const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$/;
 
 /**
@@ -40,7 +40,7 @@ class Manifest {
     const entry = this.secrets.get(name);
     if (entry !== undefined) return entry;
     this.checkAvailable(name);
-    throw errors.secretNotFound(name, nearestNames(name, [...this.secrets.keys()]));
+    throw errors.secretNotFound(name, hint(nearestNames(name, [...this.secrets.keys()])));
   }
 
   /**
@@ -51,7 +51,7 @@ class Manifest {
     for (let end = name.length; end > 0; end = name.lastIndexOf('/', end - 1)) {
       const entry = name.slice(0, end);
       const reason = this.unavailable.get(entry);
-      if (reason !== undefined) throw errors.secretUnavailable(name, entry, reason);
+      if (reason !== undefined) throw errors.secretUnavailable(name, entry, reason.code, reason.message);
     }
   }
 
@@ -96,6 +96,17 @@ class Manifest {
 }
 
 /**
+ * Offers the nearest names, if any.
+ * @param {string[]} nearest at most three
+ */
+function hint(nearest) {
+  const [first, second, third] = nearest;
+  if (third !== undefined) return errors.hintOfThree(first, second, third);
+  if (second !== undefined) return errors.hintOfTwo(first, second);
+  return first === undefined ? '' : errors.hintOfOne(first);
+}
+
+/**
  * A copy of parsed JSON. Not by JSON.stringify, which calls a `toJSON` that any package can put on Object.prototype.
  * @template T
  * @param {T} value
@@ -119,7 +130,7 @@ function parseManifest(bytes, generation) {
 
   const format = member(document, 'format');
   if (typeof format !== 'string') throw wrong(generation, 'format');
-  if (format !== FORMAT) throw errors.manifestUnsupported(generation, format, FORMAT);
+  if (format !== FORMAT) throw errors.manifestUnsupported(generation, format);
   if (member(document, 'generation') !== generation) throw wrong(generation, 'generation');
   checkStrings(document, ['published_at'], generation, '');
   const writer = member(document, 'writer');

@@ -2,8 +2,9 @@
 import * as errors from './errors.mjs';
 
 const NAME = /^\w[\w.-]*(?:\/\w[\w.-]*)*$/; // \w is ASCII; a count in it would make V8 compile it eight times over
-const MAX_SEGMENTS = 8;
-const MAX_BYTES = 255; // a name is ASCII: as many characters
+const MAX_SEGMENTS = 8; // limits.toml: name.segments
+const MAX_BYTES = 255; // limits.toml: name.bytes
+const MAX_OFFERED = 3; // limits.toml: name.offered
 
 /** @param {string} text */
 function isName(text) {
@@ -32,7 +33,7 @@ function nearestNames(asked, names) {
     .map((name) => ({ name, distance: distance(asked, name, most) }))
     .filter((near) => near.distance <= most)
     .sort((a, b) => a.distance - b.distance) // stable: equal ones stay sorted by bytes
-    .slice(0, 3)
+    .slice(0, MAX_OFFERED)
     .map((near) => near.name);
 }
 

@@ -3,8 +3,8 @@ import * as errors from './errors.mjs';
 import { member } from './json.mjs';
 
 const DEFAULT_ROOT = '/tmp/keystart';
-const DEFAULT_TIMEOUT_MS = 9_000; // Lambda ends an Init after 10 s, and then the reason would never be printed
-const MAX_TIMEOUT_MS = 999_999_999;
+const DEFAULT_TIMEOUT_MS = 9_000; // limits.toml: timeout.default_ms
+const MAX_TIMEOUT_MS = 999_999_999; // limits.toml: timeout.most_ms
 
 /**
  * @param {unknown} options `{ root, timeoutMs }`; what is undefined or null was not given

@@ -5,10 +5,11 @@ import { isObject, member, parseJson } from './json.mjs';
 import { parseManifest } from './manifest.mjs';
 import { Value } from './secret.mjs';
 
-const MAX_DOCUMENT_BYTES = 1_048_576;
-const MAX_RESTARTS_WITHOUT_TIMEOUT = 100; // contract 6.2.7
-const LONGEST_WAIT_MS = 20;
-const REMOVAL_WAIT_MS = 1_000; // contract 6.2.10
+const MAX_MANIFEST_BYTES = 1_048_576; // limits.toml: manifest.bytes
+const MAX_STATE_BYTES = 1_048_576; // limits.toml: state.bytes
+const MAX_RESTARTS_WITHOUT_TIMEOUT = 100; // limits.toml: waiting.restarts
+const LONGEST_WAIT_MS = 20; // limits.toml: waiting.longest_pause_ms
+const REMOVAL_WAIT_MS = 1_000; // limits.toml: waiting.removed_ms
 const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK; // libuv adds O_CLOEXEC
 const TARGET = /^generations\/([1-9][0-9]{0,15})$/;
 
@@ -43,11 +44,11 @@ class Generation {
     this.#folder = `generations/${number}`;
     this.#checkFolders();
     const file = `${this.#folder}/manifest.json`;
-    const bytes = this.#read(file, MAX_DOCUMENT_BYTES, (what) =>
+    const bytes = this.#read(file, MAX_MANIFEST_BYTES, (what) =>
       errors.manifestInvalid(number, `manifest.json ${what}`),
     );
-    if (bytes.length > MAX_DOCUMENT_BYTES) {
-      throw errors.manifestInvalid(number, `manifest.json is longer than ${MAX_DOCUMENT_BYTES} bytes`);
+    if (bytes.length > MAX_MANIFEST_BYTES) {
+      throw errors.manifestInvalid(number, `manifest.json is longer than ${MAX_MANIFEST_BYTES} bytes`);
     }
     this.manifest = parseManifest(bytes, number);
   }
@@ -191,16 +192,23 @@ class Store {
     }
     this.#removalIsKnown = false;
     if (typeof state !== 'object' || state === null) {
-      if (!patience.wait()) throw errors.notReady(this.root, this.timeoutMs, null);
+      if (!patience.wait()) throw this.#notReady(null);
       return;
     }
     if (state.state === 'failed') {
-      const failures = Object.entries(state.failures).map(([name, { code, message }]) => ({ name, code, message }));
-      failures.sort((a, b) => Buffer.compare(Buffer.from(a.name), Buffer.from(b.name)));
-      throw errors.prefetchFailed(state.message, failures);
+      const failures = Object.entries(state.failures);
+      failures.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+      const lines = failures.map(([name, { code, message }]) => errors.failureLine(name, code, message));
+      throw errors.prefetchFailed(state.message ?? errors.NO_REASON, lines.join(''));
     }
     if (state.state === 'stopped') throw errors.stopped(this.root);
-    if (!patience.wait()) throw errors.notReady(this.root, this.timeoutMs, state.message);
+    if (!patience.wait()) throw this.#notReady(state.message);
+  }
+
+  /** @param {string | null} message what state.json says */
+  #notReady(message) {
+    if (message === null) return errors.notReady(this.root, this.timeoutMs);
+    return errors.notReadyBecause(this.root, this.timeoutMs, message);
   }
 
   /**
@@ -344,7 +352,7 @@ function insecure(root, what) {
   } catch (error) {
     errnoOf(error); // gone, or not to be looked at: not known to be ours
   }
-  return errors.layoutInsecure(root, what, owner === process.geteuid?.());
+  return owner === process.geteuid?.() ? errors.layoutInsecure(root, what) : errors.layoutInsecureOfOtherUser(root, what);
 }
 
 /**
@@ -368,11 +376,11 @@ function checkFolder(root, path, missing) {
 function readState(root) {
   let bytes;
   try {
-    bytes = readFile(root, 'state.json', MAX_DOCUMENT_BYTES, (what) => new Error(what));
+    bytes = readFile(root, 'state.json', MAX_STATE_BYTES, (what) => new Error(what));
   } catch (error) {
     return error instanceof Missing ? 'missing' : null; // broken counts as "wait": the writer may be about to replace it
   }
-  const state = bytes.length <= MAX_DOCUMENT_BYTES && isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
+  const state = bytes.length <= MAX_STATE_BYTES && isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
   return isState(state) ? state : null;
 }
 

@@ -19,9 +19,9 @@ const { version } = require('keystart/package.json');
 /** @type {{ checkName(name: string): string, exchangeClient(client?: object): object | undefined }} */
 const { checkName, exchangeClient } = Reflect.get(keystart, Symbol.for('keystart.testing'));
 
-const MAX_VALUE_BYTES = 1_048_576;
+const MAX_VALUE_BYTES = 1_048_576; // limits.toml: value.bytes
 
-// Codes that only a writer has (contract §8).
+// Codes that only a writer has (contract §8), generated from contract/errors.toml: errors
 class NameConflict extends keystart.KeystartError {
   static code = 'name_conflict';
   name = 'NameConflict';
@@ -30,6 +30,37 @@ class ValueTooLarge extends keystart.KeystartError {
   static code = 'value_too_large';
   name = 'ValueTooLarge';
 }
+
+/** @param {string} name */
+function nameTwice(name) {
+  return `\n  - "${name}" is there twice`;
+}
+
+/**
+ * @param {string} folder
+ * @param {string} name
+ */
+function nameIsFolder(folder, name) {
+  return `\n  - "${folder}" is the folder of "${name}"`;
+}
+
+/** @param {string} conflicts */
+function nameConflict(conflicts) {
+  const text = `These secrets cannot be in one store:${conflicts}\nGive one of each pair another name.`;
+  return new NameConflict(text);
+}
+
+/**
+ * @param {string} name
+ * @param {number} size
+ */
+function valueTooLarge(name, size) {
+  const text =
+    `The secret "${name}" has ${size} bytes, and 1048576 is the most that can be stored. Make ` +
+    'it smaller, or split it.';
+  return new ValueTooLarge(text);
+}
+// end of generated
 
 /** The stores that are open, the one that the default client reads last. node:test closes the first one first. */
 const open = /** @type {Store[]} */ ([]);
@@ -190,12 +221,7 @@ function toBytes(name, value) {
   const text = typeof value === 'string' || binary ? value : JSON.stringify(value);
   if (text === undefined) throw new TypeError(`The value of the secret "${name}" is not text, bytes, or JSON.`);
   const bytes = Buffer.from(text);
-  if (bytes.length > MAX_VALUE_BYTES) {
-    throw new ValueTooLarge(
-      `The secret "${name}" has ${bytes.length} bytes, and ${MAX_VALUE_BYTES} is the most that can be stored. ` +
-        'Make it smaller, or split it.',
-    );
-  }
+  if (bytes.length > MAX_VALUE_BYTES) throw valueTooLarge(name, bytes.length);
   return { name, bytes, encoding: binary ? 'binary' : 'utf-8' };
 }
 
@@ -205,15 +231,12 @@ function toBytes(name, value) {
  * @param {string[]} unavailable
  */
 function checkConflicts(secrets, unavailable) {
-  const twice = unavailable.filter((name) => secrets.includes(name)).map((name) => `"${name}" is there twice`);
+  const twice = unavailable.filter((name) => secrets.includes(name)).map(nameTwice);
   const nested = secrets.flatMap((name) =>
-    secrets.filter((folder) => name.startsWith(`${folder}/`)).map((folder) => `"${folder}" is the folder of "${name}"`),
+    secrets.filter((folder) => name.startsWith(`${folder}/`)).map((folder) => nameIsFolder(folder, name)),
   );
-  const found = [...twice, ...nested];
-  if (found.length === 0) return;
-  throw new NameConflict(
-    `These secrets cannot be in one store:\n  - ${found.join('\n  - ')}\nGive one of each pair another name.`,
-  );
+  const conflicts = [...twice, ...nested];
+  if (conflicts.length > 0) throw nameConflict(conflicts.join(''));
 }
 
 /**

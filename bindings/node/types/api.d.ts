@@ -2,6 +2,9 @@
 
 /// <reference types="node" />
 
+import type { KeystartError } from './errors.js';
+export * from './errors.js';
+
 /** What a client and a snapshot can be asked. Every method is synchronous and throws a {@link KeystartError}. */
 export interface Reader {
   /**
@@ -117,76 +120,6 @@ export interface PrivateKey {
   /** `<Secret "name" (redacted)>` */
   toJSON(): string;
 }
-
-/** The same in every language; each has a class, `secret_not_found` is `SecretNotFound`. */
-export type ErrorCode =
-  | 'invalid_name'
-  | 'invalid_option'
-  | 'not_attached'
-  | 'not_ready'
-  | 'prefetch_failed'
-  | 'layout_insecure'
-  | 'manifest_invalid'
-  | 'manifest_unsupported'
-  | 'store_unreadable'
-  | 'secret_not_found'
-  | 'secret_unavailable'
-  | 'secret_corrupt'
-  | 'secret_not_text'
-  | 'secret_not_json'
-  | 'snapshot_expired'
-  | 'refresh_unavailable'
-  | 'refresh_failed'
-  | 'internal'
-  // Thrown by keystart/testing alone, which writes stores.
-  | 'name_conflict'
-  | 'value_too_large';
-
-/** The base of all errors. No error holds a byte of a secret. */
-export class KeystartError extends Error {
-  constructor(message: string, secret?: string | null);
-  /** What went wrong, in a word that does not change. */
-  readonly code: ErrorCode;
-  /** The name that was asked for, when the error is about one secret. */
-  readonly secret: string | null;
-}
-
-/** The name is not a valid one, or not a string. */
-export class InvalidName extends KeystartError {}
-/** The root or the timeout is not usable. */
-export class InvalidOption extends KeystartError {}
-/** There is no store: the extension is not attached. */
-export class NotAttached extends KeystartError {}
-/** The extension did not publish in time, or it was stopped, or the store was removed. */
-export class NotReady extends KeystartError {}
-/** The extension could not fetch the secrets; the message says why, secret by secret. */
-export class PrefetchFailed extends KeystartError {}
-/** Somebody else could have changed the store. */
-export class LayoutInsecure extends KeystartError {}
-/** The manifest is missing or wrong. */
-export class ManifestInvalid extends KeystartError {}
-/** The manifest is one of another version of Keystart. */
-export class ManifestUnsupported extends KeystartError {}
-/** The system refuses to read the store. */
-export class StoreUnreadable extends KeystartError {}
-/** The secret is not in the store. */
-export class SecretNotFound extends KeystartError {}
-/** The secret is optional and could not be fetched. */
-export class SecretUnavailable extends KeystartError {}
-/** The secret's file is missing or has another size. */
-export class SecretCorrupt extends KeystartError {}
-/** The secret is not UTF-8 text. */
-export class SecretNotText extends KeystartError {}
-/** The secret is not JSON. */
-export class SecretNotJson extends KeystartError {}
-/** The snapshot's generation is gone. */
-export class SnapshotExpired extends KeystartError {}
-/** Reserved: not thrown by this version. */
-export class RefreshUnavailable extends KeystartError {}
-/** Reserved: not thrown by this version. */
-export class RefreshFailed extends KeystartError {}
-/** A bug in Keystart. */
-export class Internal extends KeystartError {}
 
 /** The secret as text, from the default client. */
 export function get(name: string): string;

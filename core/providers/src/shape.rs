@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 use super::{Answer, Entry, Fetched, Outcome, failure};
 use keystart_store::Failure;
 use keystart_store::SecretBytes;
-use keystart_store::error::{Error, MAX_BYTES, quoted};
+use keystart_store::error::{Error, MAX_BYTES, NAME_RULE, quoted};
 use keystart_store::json::{self, NotJson};
-use keystart_store::name::{self, RULE};
+use keystart_store::name;
 
 /// How many wrong names are told of one entry; state.json must hold all of them.
 const PROBLEMS_AT_MOST: usize = 50;
@@ -112,7 +112,7 @@ fn check(entry: &Entry, what: &str, names: &[String]) -> Result<(), Failure> {
             if what == "member" { "Take each with `field` under a valid name" } else { "Configure each by itself" };
         problems.push(format!(
             "{count} of {} {what}s of {} cannot be published below \"{}\", because their names are not valid there. \
-             The first is {what} {}, with a name of {length} characters. {RULE} {cure}, or rename it.",
+             The first is {what} {}, with a name of {length} characters. {NAME_RULE} {cure}, or rename it.",
             names.len(),
             entry.id,
             entry.name,

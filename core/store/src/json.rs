@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 64; // limits.toml: json.depth
 const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 
 /// The text is not JSON by contract 6.4. Where and why is not told: the text may be a secret.

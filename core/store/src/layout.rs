@@ -13,7 +13,7 @@ pub(crate) const GENERATIONS: &str = "generations";
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const STATE: &str = "state.json";
 
-const MAX_GENERATION: u64 = (1 << 53) - 1;
+const MAX_GENERATION: u64 = 9_007_199_254_740_991; // limits.toml: generation.greatest
 pub(crate) const FOLDER_MODE: u32 = 0o700;
 pub(crate) const FILE_MODE: u32 = 0o600;
 pub(crate) const OPEN_FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use crate::error::{Error, MAX_BYTES, Result};
+use crate::error::{self, Error, MAX_BYTES, Result};
 use crate::json::{self, Json, quote};
 use crate::name;
 use crate::state::{Failure, Failures};
@@ -11,7 +11,7 @@ use crate::time;
 
 const FORMAT: &str = "keystart.manifest/1";
 /// The longest name of a variable (contract 4.9).
-const MAX_VARIABLE: usize = 255;
+const MAX_VARIABLE: usize = 255; // limits.toml: variable.bytes
 
 /// The writer's name and version, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Manifest {
         let text = |member: &str| document.get(member).and_then(Json::as_str);
         let format = text("format").ok_or_else(|| wrong("format"))?;
         if format != FORMAT {
-            return Err(Error::manifest_unsupported(generation, format, FORMAT));
+            return Err(Error::manifest_unsupported(generation, format.as_bytes()));
         }
         if document.get("generation").and_then(Json::as_whole) != Some(generation) {
             return Err(wrong("generation"));
@@ -195,11 +195,11 @@ impl Manifest {
         }
         for entry in std::iter::once(name).chain(name::folders(name)) {
             if let Some(failure) = self.unavailable.get(entry) {
-                return Err(Error::secret_unavailable(name, entry, failure));
+                return Err(Error::secret_unavailable(name, entry, &failure.code, &failure.message));
             }
         }
         let nearest = name::nearest(name, self.secrets.keys().map(String::as_str));
-        Err(Error::secret_not_found(name, &nearest))
+        Err(Error::secret_not_found_near(name, &nearest))
     }
 
     /// Writes the document, one secret a line, or refuses one that readers would refuse.
@@ -254,13 +254,13 @@ pub(crate) fn conflicts(secrets: &[&str], unavailable: &[&str]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     for name in secrets.iter().chain(unavailable) {
         if !seen.insert(*name) {
-            found.push(format!("\n  - \"{name}\" is there twice"));
+            found.push(error::name_twice(name));
         }
     }
     let stored: BTreeSet<&str> = secrets.iter().copied().collect();
     for name in &stored {
         for folder in name::folders(name).filter(|folder| stored.contains(folder)) {
-            found.push(format!("\n  - \"{folder}\" is the folder of \"{name}\""));
+            found.push(error::name_is_folder(folder, name));
         }
     }
     found
@@ -369,19 +369,19 @@ mod tests {
     #[test]
     fn another_format_is_told_before_anything_else() {
         let error = Manifest::parse(br#"{"format":"keystart.manifest/2\n"}"#, 3).unwrap_err();
-        assert_eq!(error, Error::manifest_unsupported(3, "keystart.manifest/2\n", FORMAT));
+        assert_eq!(error, Error::manifest_unsupported(3, b"keystart.manifest/2\n"));
     }
 
     #[test]
     fn an_unavailable_folder_explains_what_lies_below_it() {
         let text = GOOD.replace("\"flags\"", "\"a/b\":{\"code\":\"inner\",\"message\":\"\"},\"a\"");
         let manifest = Manifest::parse(text.as_bytes(), 3).unwrap();
-        let failure = |entry: &str| manifest.unavailable[entry].clone();
         for (name, entry) in [("a/b/c", "a/b"), ("a/b", "a/b"), ("a/c", "a"), ("a", "a")] {
-            let expected = Error::secret_unavailable(name, entry, &failure(entry));
+            let failure = &manifest.unavailable[entry];
+            let expected = Error::secret_unavailable(name, entry, &failure.code, &failure.message);
             assert_eq!(manifest.secret(name).unwrap_err(), expected);
         }
-        assert_eq!(manifest.secret("ab").unwrap_err(), Error::secret_not_found("ab", &["db"]));
+        assert_eq!(manifest.secret("ab").unwrap_err(), Error::secret_not_found_near("ab", &["db"]));
     }
 
     #[test]

@@ -2,13 +2,9 @@
 
 use crate::error::{Error, Result};
 
-const MAX_BYTES: usize = 255;
-const MAX_SEGMENTS: usize = 8;
-const MAX_SUGGESTIONS: usize = 3;
-
-/// What a name is, in a message.
-pub const RULE: &str = "A name is 1 to 8 segments separated by \"/\", at most 255 bytes in all; a segment starts with a letter, \
-    a digit or \"_\" and goes on with letters, digits, \"_\", \".\" or \"-\".";
+const MAX_BYTES: usize = 255; // limits.toml: name.bytes
+const MAX_SEGMENTS: usize = 8; // limits.toml: name.segments
+const MAX_SUGGESTIONS: usize = 3; // limits.toml: name.offered
 
 /// True for a name by contract 2.1.
 pub fn is_valid(name: &[u8]) -> bool {

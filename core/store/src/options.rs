@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 
 const DEFAULT_ROOT: &str = "/tmp/keystart";
 /// Lambda ends an Init after 10 s, and then the reason would never be printed.
-const DEFAULT_TIMEOUT_MS: u64 = 9_000;
-const MAX_TIMEOUT_MS: f64 = 999_999_999.0;
+const DEFAULT_TIMEOUT_MS: u64 = 9_000; // limits.toml: timeout.default_ms
+const MAX_TIMEOUT_MS: f64 = 999_999_999.0; // limits.toml: timeout.most_ms
 
 /// What a client was asked for; `None` is "not given" or "not set".
 #[derive(Debug, Clone, Copy, Default)]

@@ -102,7 +102,7 @@ impl Writer {
         let Lock { file: lock, devices, is_new } = open_lock(&folder, mode).map_err(denied)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|errno| match errno {
             Errno::WOULDBLOCK => Error::store_locked(&root),
-            other => Error::store_unwritable(&root, other, LOCK),
+            other => Error::refused_write(&root, other, LOCK),
         })?;
         let found =
             if is_new { Inventory::default() } else { take_inventory(&folder, mode, devices).map_err(denied)? };
@@ -460,7 +460,7 @@ fn open_generations(folder: &Folder, devices: Devices) -> Done<Folder> {
 /// The error of a root that is taken over: nothing in it was changed.
 fn refused_root(root: &str, denied: &Denied) -> Error {
     foreign_text(denied).map_or_else(
-        |errno| Error::store_unwritable(root, errno, &denied.path),
+        |errno| Error::refused_write(root, errno, &denied.path),
         |what| Error::root_unsafe_to_write(root, &what),
     )
 }
@@ -469,7 +469,7 @@ fn refused_root(root: &str, denied: &Denied) -> Error {
 fn refusal(root: &str, denied: &Denied) -> Error {
     match foreign_text(denied) {
         Ok(what) => Error::store_holds_foreign(root, &what),
-        Err(errno) => Error::store_unwritable(root, errno, &denied.path),
+        Err(errno) => Error::refused_write(root, errno, &denied.path),
     }
 }
 
@@ -552,7 +552,7 @@ impl Draft {
         let missing: Vec<&str> = self.unavailable.iter().map(|(name, _)| name.as_str()).collect();
         let conflicts = manifest::conflicts(&names, &missing);
         if !conflicts.is_empty() {
-            return Err(Error::name_conflict(&conflicts));
+            return Err(Error::name_conflict(&conflicts.concat()));
         }
         let secret = |added: &Added| {
             (added.name.clone(), Secret { size: added.value.as_bytes().len(), entry: added.entry.clone() })

@@ -12,7 +12,7 @@ const FORMAT: &str = "keystart.state/1";
 /// How every document that a writer writes begins.
 pub(crate) const START: &str = "{\"format\": \"keystart.state/1\", \"state\": \"";
 /// The most bytes of one text that a provider gave (contract 3.6).
-const MAX_TEXT: usize = 16_384;
+const MAX_TEXT: usize = 16_384; // limits.toml: state.text_bytes
 const ELLIPSIS: &str = "…";
 const SEPARATOR: &str = ", ";
 

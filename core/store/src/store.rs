@@ -24,11 +24,11 @@ use crate::state::{Phase, State};
 use crate::time;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20); // limits.toml: waiting.longest_pause_ms
 /// How long one read waits for a store that was removed (contract 6.2.10).
-const REMOVAL_WAIT: Duration = Duration::from_secs(1);
+const REMOVAL_WAIT_MS: u64 = 1_000; // limits.toml: waiting.removed_ms
 /// How often a read that must not wait starts again (contract 6.2.7).
-const MAX_RESTARTS: u32 = 100;
+const MAX_RESTARTS: u32 = 100; // limits.toml: waiting.restarts
 
 /// What the bytes of a secret must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -402,7 +402,7 @@ impl Store {
         let text = buffer.get(..read.unwrap_or(0)).filter(|text| text.len() <= MAX_BYTES);
         let message = match text.and_then(State::parse) {
             Some(State { phase: Phase::Failed, message, failures }) => {
-                return Err(Error::prefetch_failed(message.as_deref(), &failures));
+                return Err(Error::failed_start(message.as_deref(), &failures));
             }
             Some(State { phase: Phase::Stopped, .. }) => return Err(Error::stopped(&self.root)),
             state => state.and_then(|state| state.message),
@@ -410,7 +410,7 @@ impl Store {
         if patience.pause() {
             return Ok(());
         }
-        Err(Error::not_ready(&self.root, self.timeout_ms, message.as_deref()))
+        Err(Error::waited(&self.root, self.timeout_ms, message.as_deref()))
     }
 
     /// Waits a little for a writer that may be about to start where the store was removed (contract 6.2.10).
@@ -473,7 +473,7 @@ impl Patience {
     /// The same while the store is removed.
     fn pause_for_removed(&mut self) -> bool {
         let since = *self.removed.get_or_insert_with(Instant::now);
-        let left = REMOVAL_WAIT.saturating_sub(since.elapsed()).min(self.left());
+        let left = Duration::from_millis(REMOVAL_WAIT_MS).saturating_sub(since.elapsed()).min(self.left());
         self.pause_within(left)
     }
 

@@ -8,27 +8,8 @@ The functions here use one default client, made at the first call; `Keystart(roo
 
 from __future__ import annotations
 
-from .errors import (
-    Internal,
-    InvalidName,
-    InvalidOption,
-    KeystartError,
-    LayoutInsecure,
-    ManifestInvalid,
-    ManifestUnsupported,
-    NotAttached,
-    NotReady,
-    PrefetchFailed,
-    RefreshFailed,
-    RefreshUnavailable,
-    SecretCorrupt,
-    SecretNotFound,
-    SecretNotJson,
-    SecretNotText,
-    SecretUnavailable,
-    SnapshotExpired,
-    StoreUnreadable,
-)
+from . import errors
+from .errors import *  # noqa: F403  (its __all__ is what a reader raises)
 from .secret import Secret
 from .store import Keystart, Snapshot
 from .version import __version__
@@ -39,28 +20,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 __all__ = [
-    "Internal",
-    "InvalidName",
-    "InvalidOption",
     "Keystart",
-    "KeystartError",
-    "LayoutInsecure",
-    "ManifestInvalid",
-    "ManifestUnsupported",
-    "NotAttached",
-    "NotReady",
-    "PrefetchFailed",
-    "RefreshFailed",
-    "RefreshUnavailable",
     "Secret",
-    "SecretCorrupt",
-    "SecretNotFound",
-    "SecretNotJson",
-    "SecretNotText",
-    "SecretUnavailable",
     "Snapshot",
-    "SnapshotExpired",
-    "StoreUnreadable",
     "__version__",
     "get",
     "get_bytes",
@@ -72,6 +34,7 @@ __all__ = [
     "snapshot",
     "tls",
 ]
+__all__ += errors.__all__
 
 _default: dict[str, Keystart] = {}
 

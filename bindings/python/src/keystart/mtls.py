@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from .errors import SecretNotFound, SnapshotExpired
+from .errors import SecretNotFound, snapshot_expired
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def context(one: Snapshot, prefix: str) -> ssl.SSLContext:
         failure = error
     generation = Path(one.path(certificate).removesuffix(f"/secrets/{certificate}"))
     if not generation.is_dir():
-        what = f"The snapshot of generation {generation.name} has expired because the store moved on."
-        raise SnapshotExpired(f"{what} Take a new snapshot.", certificate)
+        raise snapshot_expired(certificate, generation.name)
     if failure is not None:
         raise failure
     return made

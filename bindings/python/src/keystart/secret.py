@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import SecretNotText
+from .errors import secret_not_text
 
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Secret:
             return self.__value().decode()
         except UnicodeDecodeError:
             pass  # raised after this block, because this exception carries the bytes
-        raise SecretNotText(f'The secret "{self.name}" is not valid UTF-8 text. Read it as bytes.', self.name)
+        raise secret_not_text(self.name)
 
     def reveal_bytes(self) -> bytes:
         """Gives the value's exact bytes."""

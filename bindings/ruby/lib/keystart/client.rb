@@ -97,14 +97,14 @@ module Keystart
         yield published(patience)
       rescue Missing => e
         raise missing(e), cause: nil if @store.current == e.target
-        raise NotReady.changing(@store.root), cause: nil unless patience.again?
+        raise Errors.changing(@store.root), cause: nil unless patience.again?
 
         retry
       end
     end
 
     # What is missing for good: one part of the store, or all its files (contract 6.2.7).
-    def missing(error) = @store.missing?("state.json") ? NotReady.removed(@store.root) : error.failure
+    def missing(error) = @store.missing?("state.json") ? Errors.removed(@store.root) : error.failure
 
     # Contract 6.2.1 to 6.2.5.
     def published(patience)
@@ -130,7 +130,7 @@ module Keystart
     end
 
     def wait_without_root(patience)
-      raise NotAttached.at(@store.root) unless @has_read
+      raise Errors.not_attached(@store.root) unless @has_read
 
       wait_for_removed(patience)
     end
@@ -141,7 +141,7 @@ module Keystart
       return if !@removal_is_known && patience.pause_for_removed?
 
       @removal_is_known = true
-      raise NotReady.removed(@store.root)
+      raise Errors.removed(@store.root)
     end
 
     # Contract 6.2.3.
@@ -151,11 +151,24 @@ module Keystart
 
       @removal_is_known = false
       state = nil if state == :missing
-      raise PrefetchFailed.because(state.message, state.failures) if state&.failed?
-      raise NotReady.stopped(@store.root) if state&.stopped?
+      raise prefetch_failed(state) if state&.failed?
+      raise Errors.stopped(@store.root) if state&.stopped?
       return if patience.pause?
 
-      raise NotReady.waited(@store.root, patience.milliseconds, state&.message)
+      raise not_ready(patience.milliseconds, state&.message)
+    end
+
+    def not_ready(milliseconds, message)
+      return Errors.not_ready(@store.root, milliseconds) unless message
+
+      Errors.not_ready_because(@store.root, milliseconds, message)
+    end
+
+    def prefetch_failed(state)
+      lines = state.failures.sort.map do |name, failure|
+        Errors.failure_line(name, failure["code"], failure["message"])
+      end
+      Errors.prefetch_failed(state.message || Errors::NO_REASON, lines.join)
     end
 
     # The state, :missing, or nil for one that is broken, as one that cannot be read is too (contract 3.5).
@@ -196,7 +209,7 @@ module Keystart
     rescue Missing => e
       raise e.failure, cause: nil if @store.folder?(e.target)
 
-      raise SnapshotExpired.of(e.name, @generation.number), cause: nil
+      raise Errors.snapshot_expired(e.name, @generation.number), cause: nil
     end
 
     def folder(generation) = "#{@store.root}/#{generation.target}"

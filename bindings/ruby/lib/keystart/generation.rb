@@ -7,7 +7,7 @@ module Keystart
     include Sealed
 
     TARGET = %r{\Agenerations/([1-9][0-9]{0,15})\z}
-    GREATEST = 2**53 - 1
+    GREATEST = 9_007_199_254_740_991 # limits.toml: generation.greatest
     attr_reader :target, :number, :manifest
 
     # `target` is what Store#current gave. Yields when it is the target of a generation, before that is looked at.
@@ -30,7 +30,7 @@ module Keystart
     # A copy that can be changed. A frozen String would show itself in the message of a FrozenError.
     def text(name)
       value = value(name)
-      raise SecretNotText.of(name) unless value.valid_encoding?
+      raise Errors.secret_not_text(name) unless value.valid_encoding?
 
       value.dup
     end
@@ -41,7 +41,7 @@ module Keystart
     def json(name)
       Json.parse(value(name))
     rescue Json::Invalid
-      raise SecretNotJson.of(name)
+      raise Errors.secret_not_json(name)
     end
 
     def inspect = "#<Keystart::Generation #{@number}>"
@@ -80,15 +80,15 @@ module Keystart
 
     # Contract 6.2.6. The folder is looked at before the length is judged, because a writer that stops shortens files.
     def read_value(name, size)
-      raise Missing.new(@target, name, NotAttached.at(@store.root)) unless @store.root?
+      raise Missing.new(@target, name, Errors.not_attached(@store.root)) unless @store.root?
 
       check_folders(name)
       bytes = @store.read("#{@target}/secrets/#{name}", size)
       raise missing_value(name) unless bytes
-      raise SecretCorrupt.of(name, @number, "its file is not a regular file") if bytes == :irregular
+      raise Errors.secret_corrupt(name, @number, "its file is not a regular file") if bytes == :irregular
 
       check_kept(name)
-      raise SecretCorrupt.of(name, @number, "its file does not have #{size} bytes") unless bytes.bytesize == size
+      raise Errors.secret_corrupt(name, @number, "its file does not have #{size} bytes") unless bytes.bytesize == size
 
       bytes
     end
@@ -112,9 +112,9 @@ module Keystart
 
     def missing_generation(name) = Missing.new(@target, name, invalid("#{@target} is missing"))
 
-    def missing_value(name) = Missing.new(@target, name, SecretCorrupt.of(name, @number, "its file is missing"))
+    def missing_value(name) = Missing.new(@target, name, Errors.secret_corrupt(name, @number, "its file is missing"))
 
-    def invalid(what) = ManifestInvalid.of(@number, what)
+    def invalid(what) = Errors.manifest_invalid(@number, what)
   end
   private_constant :Generation
 end

@@ -11,7 +11,7 @@ module Keystart
       def initialize = super("not JSON by RFC 8259")
     end
 
-    DEEPEST = 64
+    DEEPEST = 64 # limits.toml: json.depth
     # The smallest whole number that a double rounds to infinity, and the largest fraction it rounds to zero.
     INFINITE = (1 << 1024) - (1 << 970)
     NOTHING = Rational(1, 1 << 1075)

@@ -4,8 +4,8 @@ module Keystart
   # Checks one generation's manifest (contract 4.7) and answers from it; it reads no files.
   class Manifest
     FORMAT = "keystart.manifest/1"
-    # The most bytes of a manifest, and of a secret.
-    LONGEST = 1_048_576
+    LONGEST = 1_048_576 # limits.toml: manifest.bytes
+    LONGEST_VALUE = 1_048_576 # limits.toml: value.bytes
     ENCODINGS = %w[utf-8 binary].freeze
     TIME = /\A([0-9]{4})-([0-9]{2})-([0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z\z/
     FACTS = %w[path size encoding fetched_at refresh_after source].freeze
@@ -58,7 +58,7 @@ module Keystart
 
       format = @document["format"]
       check String === format, "format"
-      raise ManifestUnsupported.of(@number, format, FORMAT) unless format == FORMAT
+      raise Errors.manifest_unsupported(@number, format) unless format == FORMAT
 
       check @document["generation"] == @number, "generation"
       check String === @document["published_at"], "published_at"
@@ -110,10 +110,10 @@ module Keystart
       raise invalid("#{member} is missing or wrong") unless holds
     end
 
-    def invalid(what) = ManifestInvalid.of(@number, what)
+    def invalid(what) = Errors.manifest_invalid(@number, what)
 
     # By its value: 3.0 is 3 (contract 4.8).
-    def size?(value) = Numeric === value && value == value.floor && value.between?(0, LONGEST)
+    def size?(value) = Numeric === value && value == value.floor && value.between?(0, LONGEST_VALUE)
 
     # Contract 4.3 exactly, and a day that there was or will be.
     def time?(text)
@@ -131,9 +131,19 @@ module Keystart
 
     def absence(name)
       entry = unavailable_entry(name)
-      return SecretUnavailable.of(name, entry, unavailable[entry]) if entry
+      return Errors.secret_unavailable(name, entry, *unavailable[entry].values_at("code", "message")) if entry
 
-      SecretNotFound.of(name, Name.nearest(name, secrets.keys))
+      Errors.secret_not_found(name, hint(Name.nearest(name, secrets.keys)))
+    end
+
+    # Offers the nearest names, if any.
+    def hint(nearest)
+      case nearest.length
+      when 0 then ""
+      when 1 then Errors.hint_of_one(*nearest)
+      when 2 then Errors.hint_of_two(*nearest)
+      else Errors.hint_of_three(*nearest)
+      end
     end
 
     def unavailable_entry(name)

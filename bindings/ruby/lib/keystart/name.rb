@@ -4,18 +4,19 @@ module Keystart
   # Checks the names of secrets (contract §2) and finds the nearest ones; it does not know which exist.
   module Name
     SEGMENT = /[A-Za-z0-9_][A-Za-z0-9_.-]*/
-    PATTERN = %r{\A#{SEGMENT}(?:/#{SEGMENT}){0,7}\z}
-    LONGEST = 255
-    OFFERED = 3
+    DEEPEST = 8 # limits.toml: name.segments
+    PATTERN = %r{\A#{SEGMENT}(?:/#{SEGMENT}){0,#{DEEPEST - 1}}\z}
+    LONGEST = 255 # limits.toml: name.bytes
+    OFFERED = 3 # limits.toml: name.offered
 
     module_function
 
     # The name as an ASCII-compatible String, or InvalidName.
     def check(name)
-      raise InvalidName.not_text unless String === name
+      raise Errors.name_not_text unless String === name
 
       text = Text.utf8(name)
-      raise InvalidName.of(name) unless text && valid?(text)
+      raise Errors.invalid_name(name) unless text && valid?(text)
 
       text
     end

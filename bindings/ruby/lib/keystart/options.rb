@@ -4,9 +4,8 @@ module Keystart
   # Settles a client's root and timeout from arguments, environment and defaults (contract 6.1); it opens nothing.
   module Options
     DEFAULT_ROOT = "/tmp/keystart"
-    # Lambda ends an Init after 10 s, and then the reason would never be printed.
-    DEFAULT_TIMEOUT = 9_000
-    TIMEOUTS = (0..999_999_999)
+    DEFAULT_TIMEOUT = 9_000 # limits.toml: timeout.default_ms
+    TIMEOUTS = (0..999_999_999) # limits.toml: timeout.most_ms
     # A little wider than what is allowed after rounding.
     SECONDS = (-1..1_000_000)
 
@@ -29,14 +28,14 @@ module Keystart
     # The path as text, or InvalidOption.
     def path(argument)
       text = Text.utf8(argument) if String === argument
-      raise InvalidOption.root unless text && !text.empty? && usable?(text)
+      raise Errors.invalid_root unless text && !text.empty? && usable?(text)
 
       text
     end
 
     def root_variable
       root = variable("KEYSTART_DIR")
-      raise InvalidOption.root_variable unless root.nil? || usable?(root)
+      raise Errors.invalid_root_variable unless root.nil? || usable?(root)
 
       root
     end
@@ -48,15 +47,15 @@ module Keystart
       path(Dir.pwd.force_encoding(Encoding::UTF_8))
     rescue SystemCallError
       # It was removed, so nothing can be relative to it; an absolute path is the cure that the message gives.
-      raise InvalidOption.root
+      raise Errors.invalid_root
     end
 
     def milliseconds(seconds)
       # A range first: what is not finite, or too large for a Float, never gets to the rounding.
-      raise InvalidOption.timeout unless number?(seconds) && SECONDS.cover?(seconds)
+      raise Errors.invalid_timeout unless number?(seconds) && SECONDS.cover?(seconds)
 
       rounded = (seconds * 1000 + 0.5).floor
-      raise InvalidOption.timeout unless TIMEOUTS.cover?(rounded)
+      raise Errors.invalid_timeout unless TIMEOUTS.cover?(rounded)
 
       rounded
     end
@@ -70,7 +69,7 @@ module Keystart
 
     def timeout_variable
       text = variable("KEYSTART_TIMEOUT_MS") or return DEFAULT_TIMEOUT
-      raise InvalidOption.timeout_variable unless text.b.match?(/\A[0-9]{1,9}\z/)
+      raise Errors.invalid_timeout_variable unless text.b.match?(/\A[0-9]{1,9}\z/)
 
       text.to_i
     end

@@ -4,11 +4,11 @@ module Keystart
   # How long one read goes on: pauses between looks and tries over a changing store. It does not look itself.
   class Patience
     FIRST_PAUSE = 0.001
-    LONGEST_PAUSE = 0.02
+    LONGEST_PAUSE_MS = 20 # limits.toml: waiting.longest_pause_ms
     # How long a store that was removed is waited for (contract 6.2.10).
-    REMOVAL = 1
+    REMOVAL_MS = 1_000 # limits.toml: waiting.removed_ms
     # With timeout 0 there is no time to be over (contract 6.2.7).
-    TRIES = 100
+    TRIES = 100 # limits.toml: waiting.restarts
 
     attr_reader :milliseconds
 
@@ -25,7 +25,7 @@ module Keystart
 
     # The same while the store is removed.
     def pause_for_removed?
-      @removal_until ||= [now + REMOVAL, @until].min
+      @removal_until ||= [now + REMOVAL_MS / 1000.0, @until].min
       pause_within?(@removal_until - now)
     end
 
@@ -42,7 +42,7 @@ module Keystart
       return false unless left.positive?
 
       sleep([@pause, left].min)
-      @pause = [@pause * 2, LONGEST_PAUSE].min
+      @pause = [@pause * 2, LONGEST_PAUSE_MS / 1000.0].min
       true
     end
 

@@ -4,7 +4,7 @@ module Keystart
   # What state.json says (contract 3.5); when to look at it is the client's affair.
   class State
     FORMAT = "keystart.state/1"
-    LONGEST = 1_048_576
+    LONGEST = 1_048_576 # limits.toml: state.bytes
     STATES = %w[starting ready failed stopped].freeze
 
     attr_reader :message, :failures

@@ -86,9 +86,12 @@ module Keystart
       raise unreadable(path, e)
     end
 
-    def insecure(what) = LayoutInsecure.at(@root, what, ours: ours?)
+    def insecure(what)
+      ours? ? Errors.layout_insecure(@root, what) : Errors.layout_insecure_of_other_user(@root, what)
+    end
 
-    def unreadable(path, error) = StoreUnreadable.at(@root, path, error)
+    # The errno's name, because the system's own sentence differs between systems and languages.
+    def unreadable(path, error) = Errors.store_unreadable(@root, error.class.name.delete_prefix("Errno::"), path)
 
     private
 

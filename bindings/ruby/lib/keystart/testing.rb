@@ -133,18 +133,18 @@ module Keystart
     def bytes(name, value)
       value = JSON.generate(value) unless String === value
       value = value.encode(Encoding::UTF_8) unless value.encoding == Encoding::BINARY
-      raise ValueTooLarge.of(name, value.bytesize) if value.bytesize > Manifest::LONGEST
+      raise Errors.value_too_large(name, value.bytesize) if value.bytesize > Manifest::LONGEST_VALUE
 
       value
     end
 
     # Contract 2.4 and 5.9.
     def check_conflicts(secrets, unavailable)
-      twice = (unavailable & secrets).map { |name| %("#{name}" is there twice) }
+      twice = (unavailable & secrets).map { |name| Errors.name_twice(name) }
       nested = secrets.flat_map do |name|
-        (Name.folders(name) & secrets).map { |folder| %("#{folder}" is the folder of "#{name}") }
+        (Name.folders(name) & secrets).map { |folder| Errors.name_is_folder(folder, name) }
       end
-      raise NameConflict.of(twice + nested) unless (twice + nested).empty?
+      raise Errors.name_conflict((twice + nested).join) unless (twice + nested).empty?
     end
 
     def manifest(number, values, unavailable)
@@ -197,23 +197,40 @@ module Keystart
     def rename(from, to) = File.rename("#{@root}/#{from}", "#{@root}/#{to}")
   end
 
-  # Two secrets have one name, or one name is the folder of the other. The code is a writer's.
+  # Codes that only a writer has (contract §8), generated from contract/errors.toml: errors
+  # Two secrets have one name, or one name is the folder of the other.
   class NameConflict < Error
     CODE = "name_conflict"
-
-    def self.of(conflicts)
-      told = conflicts.map { |conflict| "\n  - #{conflict}" }.join
-      new("These secrets cannot be in one store:#{told}\nGive one of each pair another name.")
-    end
   end
 
-  # A value has more bytes than can be stored. The code is a writer's.
+  # A value has more bytes than can be stored.
   class ValueTooLarge < Error
     CODE = "value_too_large"
+  end
 
-    def self.of(name, size)
-      new("The secret \"#{name}\" has #{size} bytes, and #{Manifest::LONGEST} is the most that can be stored. " \
-          "Make it smaller, or split it.")
+  # Makes the errors, each with its message of contract 8.4.
+  module Errors
+    module_function
+
+    def name_twice(name)
+      "\n  - \"#{name}\" is there twice"
+    end
+
+    def name_is_folder(folder, name)
+      "\n  - \"#{folder}\" is the folder of \"#{name}\""
+    end
+
+    def name_conflict(conflicts)
+      text = "These secrets cannot be in one store:#{conflicts}\nGive one of each pair another " \
+             "name."
+      NameConflict.new(text)
+    end
+
+    def value_too_large(name, size)
+      text = "The secret \"#{name}\" has #{size} bytes, and 1048576 is the most that can be " \
+             "stored. Make it smaller, or split it."
+      ValueTooLarge.new(text)
     end
   end
+  # end of generated
 end

@@ -6,7 +6,7 @@ module Keystart
     # A surrogate that was encoded as if it were a character, which UTF-8 does not allow.
     SURROGATE = /\xED[\xA0-\xBF][\x80-\xBF]/n
     REPLACEMENT = "\u{FFFD}".b.freeze
-    SHOWN = 64
+    SHOWN = 64 # limits.toml: quoted.bytes
 
     module_function
 

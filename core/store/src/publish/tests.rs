@@ -226,7 +226,7 @@ fn a_root_of_another_user_is_refused() {
 fn a_root_in_a_folder_that_is_not_there_is_told() {
     let (_guard, root) = folder();
     let error = open(&format!("{root}/deeper")).unwrap_err();
-    assert_eq!(error, Error::store_unwritable(&format!("{root}/deeper"), Errno::NOENT, "."));
+    assert_eq!(error, Error::refused_write(&format!("{root}/deeper"), Errno::NOENT, "."));
 }
 
 #[test]
@@ -622,7 +622,7 @@ fn a_writer_that_gives_up_tells_readers_why() {
     let failure = Failure { code: "AccessDenied".into(), message: "allow it".into() };
     let failures = Failures::from([("db".to_owned(), failure)]);
     writer.fail("1 of 2 failed", failures.clone()).unwrap();
-    assert_eq!(seen(&root).unwrap_err(), Error::prefetch_failed(Some("1 of 2 failed"), &failures));
+    assert_eq!(seen(&root).unwrap_err(), Error::failed_start(Some("1 of 2 failed"), &failures));
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn every_question_is_answered() {
         assert_eq!(reader.names(Some(b"tls")).unwrap(), ["tls/cert", "tls/key"]);
         assert!(reader.names(Some(b"tl")).unwrap().is_empty());
         assert_eq!(reader.names(Some(b"tls/")).unwrap_err().code(), Code::InvalidName);
-        assert_eq!(reader.read("dn", Form::Bytes).unwrap_err(), Error::secret_not_found("dn", &["db"]));
+        assert_eq!(reader.read("dn", Form::Bytes).unwrap_err(), Error::secret_not_found_near("dn", &["db"]));
         let info = json::parse(reader.info("db").unwrap().as_bytes()).unwrap();
         assert_eq!(info.get("path").unwrap().as_str(), Some("secrets/db"));
         assert_eq!(info.get("size").unwrap().as_whole(), Some(6));
@@ -245,7 +245,7 @@ fn times_are_checked_by_info_alone() {
 #[test]
 fn without_current_the_state_decides() {
     let mut store = Published::nothing();
-    let not_ready = |message| Error::not_ready(&store.root, 0, message);
+    let not_ready = |message| Error::waited(&store.root, 0, message);
     assert_eq!(store.error(), not_ready(None));
     let state = |word: &str, message: &str| {
         let text = format!(
@@ -290,7 +290,7 @@ fn a_read_waits_for_the_publish() {
 fn a_read_that_waited_in_vain_tells_its_timeout() {
     let store = Published::nothing();
     let reader = Store::open(&Options { timeout_ms: Some(30.0), ..options(&store.root) }).unwrap();
-    assert_eq!(read(&reader, "db").unwrap_err(), Error::not_ready(&store.root, 30, None));
+    assert_eq!(read(&reader, "db").unwrap_err(), Error::waited(&store.root, 30, None));
 }
 
 #[test]
@@ -476,9 +476,9 @@ fn a_writer_that_starts_after_a_removal_is_waited_for() {
 fn a_store_that_was_never_seen_was_not_removed() {
     let store = Published::nothing();
     let client = store.open();
-    assert_eq!(read(&client, "db").unwrap_err(), Error::not_ready(&store.root, 0, None));
+    assert_eq!(read(&client, "db").unwrap_err(), Error::waited(&store.root, 0, None));
     store.replace("state.json", "");
-    assert_eq!(read(&client, "db").unwrap_err(), Error::not_ready(&store.root, 0, None));
+    assert_eq!(read(&client, "db").unwrap_err(), Error::waited(&store.root, 0, None));
     fs::remove_dir_all(&store.root).unwrap();
     assert_eq!(read(&client, "db").unwrap_err(), Error::not_attached(&store.root));
 }
@@ -495,7 +495,7 @@ fn a_reader_that_waits_sees_at_once_that_the_writer_failed() {
         fs::rename(store.at(".state.json"), store.at("state.json")).unwrap();
         assert_eq!(
             reader.join().unwrap().unwrap_err(),
-            Error::prefetch_failed(Some("it crashed"), std::iter::empty::<(&String, &crate::state::Failure)>())
+            Error::failed_start(Some("it crashed"), std::iter::empty::<(&String, &crate::state::Failure)>())
         );
     });
 }

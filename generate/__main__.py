@@ -1,0 +1,38 @@
+"""The command behind `./dev generate`: writes what is generated, or with `--check` says what differs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from .contract import FOLDER, ROOT, ContractError, load
+from .files import outputs
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT, folder: Path = FOLDER) -> int:
+    """Runs the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="./dev generate", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
+    check = parser.parse_args(arguments).check
+    try:
+        files = outputs(load(folder), root)
+    except ContractError as error:
+        print(f"generate: {error}", file=sys.stderr)
+        return 2
+    stale = [path for path, text in files.items() if _differs(root / path, text)]
+    for path in stale:
+        if check:
+            print(f"generate: {path} is not what contract/ says. Run ./dev generate.", file=sys.stderr)
+        else:
+            (root / path).write_text(files[path])
+            print(f"generate: wrote {path}")
+    return 1 if check and stale else 0
+
+
+def _differs(path: Path, text: str) -> bool:
+    return not path.exists() or path.read_text() != text
+
+
+if __name__ == "__main__":
+    sys.exit(main())

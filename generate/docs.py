@@ -1,0 +1,62 @@
+"""The tables of the contract and of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .contract import READER, WRITER, Contract, Error, Message
+
+
+def codes(contract: Contract) -> str:
+    """Returns the table of contract 8.2."""
+    rows = (
+        f"| `{error.code}` | {error.number} | {error.since} | {error.when} |" for error in contract.errors
+    )
+    return _table("| code | n | since | when |", rows)
+
+
+def reader_messages(contract: Contract) -> str:
+    """Returns the table of contract 8.4."""
+    return _table("| code | message |", _rows(contract, READER))
+
+
+def writer_messages(contract: Contract) -> str:
+    """Returns the table of the writer's messages."""
+    return _table("| code | message |", _rows(contract, WRITER))
+
+
+def numbers(contract: Contract) -> str:
+    """Returns the codes as lines of a comment in C."""
+    return "".join(f" * {error.number} {error.code}\n" for error in contract.errors if not error.is_reserved)
+
+
+def _table(head: str, rows: Iterator[str]) -> str:
+    return "".join(f"{line}\n" for line in (head, "|---" * head.count(" | ") + "|---|", *rows))
+
+
+def _rows(contract: Contract, who: str) -> Iterator[str]:
+    for error in contract.errors:
+        messages = error.messages_of(who)
+        for message in messages:
+            when = f", {message.when}" if message.when else ""
+            yield f"| `{error.code}`{when} | {_code(message.text)} |"
+            yield from _what(message)
+        if messages and who == error.raised_by:
+            yield from _pieces(error)
+
+
+def _what(message: Message) -> Iterator[str]:
+    if message.what:
+        yield f"| `{{what}}` | {', '.join(_code(what) for what in message.what)} |"
+    if message.member:
+        yield f"| `{{member}}` | {', '.join(_code(member) for member in message.member)}, … |"
+
+
+def _pieces(error: Error) -> Iterator[str]:
+    for piece in error.pieces:
+        if piece.when:
+            yield f"| {piece.when} | {_code(piece.text)} |"
+
+
+def _code(text: str) -> str:
+    return f"`{text.removeprefix(chr(10)).replace(chr(10), '`, a line feed, `')}`"

@@ -1,0 +1,96 @@
+"""The exceptions of Python."""
+
+from __future__ import annotations
+
+from .contract import Contract, Error, Message
+from .text import broken, first_line
+
+# What Python raises without the core.
+_MESSAGES = ("secret_not_text", "snapshot_expired")
+
+
+def errors(contract: Contract) -> str:
+    """Returns the module `keystart.errors`."""
+    width = max(len(error.class_name) for error in contract.errors) + 2
+    tree = "\n".join(
+        f"{'└' if error is contract.errors[-1] else '├'}── {error.class_name:{width}}{error.number}"
+        for error in contract.errors
+    )
+    names = "".join(
+        f'    "{name}",\n'
+        for name in sorted(["KeystartError", *(error.class_name for error in contract.of_readers)])
+    )
+    classes = "\n\n".join(_class(error) for error in contract.errors)
+    numbers = "".join(f"    {error.number}: {error.class_name},\n" for error in contract.errors)
+    messages = "\n\n".join(
+        _function(error, message)
+        for error in contract.errors
+        for message in error.messages
+        if message.name in _MESSAGES
+    )
+    return f'''\
+# {first_line("errors.toml")}
+"""Holds one exception for each error code of the contract (§8); it raises none of them itself.
+
+KeystartError
+{tree}
+"""
+
+from __future__ import annotations
+
+# What a reader raises. A writer's errors are here too, and not part of the package's interface.
+__all__ = [
+{names}]
+
+
+class KeystartError(Exception):
+    """The base of all errors of Keystart: `code` is its word, `secret` the name that was asked for or None."""
+
+    code = ""
+
+    def __init__(self, message: str, secret: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.secret = secret
+
+    def __str__(self) -> str:
+        return self.message
+
+
+{classes}
+
+{messages}
+
+# The numbers of the codes, as the core returns them.
+BY_NUMBER: dict[int, type[KeystartError]] = {{
+{numbers}}}
+'''
+
+
+def _class(error: Error) -> str:
+    bases = "KeystartError, KeyError" if error.code == "secret_not_found" else "KeystartError"
+    return f'class {error.class_name}({bases}):\n    """{error.summary}"""\n\n    code = "{error.code}"\n'
+
+
+def _function(error: Error, message: Message) -> str:
+    arguments = ", ".join(f"{name}: str" for name in error.parameters(message))
+    return (
+        f"def {message.name}({arguments}) -> {error.class_name}:\n"
+        f'    """Returns the error with its message."""\n'
+        f"    text = {_literal(message)}\n"
+        f"    return {error.class_name}(text, name)\n"
+    )
+
+
+def _literal(message: Message) -> str:
+    parts = broken(message.text, 96)
+    lines = [f"{'f' if '{' in part else ''}{_quoted(part)}" for part in parts]
+    if len(lines) == 1:
+        return lines[0]
+    inside = "".join(f"        {line}\n" for line in lines)
+    return f"(\n{inside}    )"
+
+
+def _quoted(text: str) -> str:
+    # The formatter's choice: double quotes where the text has none.
+    return repr(text) if '"' in text else '"' + text.replace("\\", "\\\\").replace("\n", "\\n") + '"'
