@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from generate.contract import FOLDER
+
 from . import store
 
 HERE = Path(__file__).resolve().parent
-CONTRACT = HERE.parents[1] / "contract"
-CASES = CONTRACT / "cases"
-SCHEMA = CONTRACT / "schema.json"
+CASES = FOLDER / "cases"
+SCHEMA = FOLDER / "schema.json"
 LANGUAGES = ("core", "python", "node", "ruby")
 
 

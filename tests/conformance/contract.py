@@ -1,35 +1,24 @@
-"""Reads from contract/contract.md what can be counted: its clauses, its error codes and the pieces of its messages."""
+"""What of contract/ can be counted: its clauses, its error codes and the pieces of its messages."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from . import case
-
-CONTRACT = case.CONTRACT / "contract.md"
+from generate.contract import FOLDER, READER, Error, load
 
 _HEADING = re.compile(r"^#+ (\d+)\.")
 _CLAUSE = re.compile(r"^- \*\*(\d+(?:\.\d+)+)\*\*")
-_STEP = re.compile(r"(?:^ *|; )(\d+)\. ")
-_PLACEHOLDER = re.compile(r'\{\w+\}|"(?:[a-c]|db)"')
+_STEP = re.compile(r"^ *(\d+)\. ")
+_PLACEHOLDER = re.compile(r'\{\w+\}|"db"')
 
 
-@dataclass(frozen=True)
-class Code:
-    """A row of the table in contract 8.2."""
-
-    name: str
-    number: int
-    reserved: bool
-
-
-def clauses(contract: Path = CONTRACT) -> list[str]:
-    """The numbers of the contract's clauses, in its order; a list inside a section or a clause has numbers too."""
+def clauses(contract: Path = FOLDER) -> list[str]:
+    """Returns the numbers of the clauses in their order; the steps inside a section or a clause have numbers too."""
     found = []
     inside = ""
-    for line in contract.read_text().splitlines():
+    for line in (contract / "contract.md").read_text().splitlines():
         if heading := _HEADING.match(line):
             inside = heading[1]
         elif clause := _CLAUSE.match(line):
@@ -40,11 +29,11 @@ def clauses(contract: Path = CONTRACT) -> list[str]:
     return found
 
 
-def rules_without_number(contract: Path = CONTRACT) -> list[str]:
-    """The lines that say MUST outside of every clause, where no case can name them."""
+def rules_without_number(contract: Path = FOLDER) -> list[str]:
+    """Returns the lines that say MUST outside of every clause, where no case can name them."""
     outside = []
     numbered = False
-    for line in contract.read_text().splitlines():
+    for line in (contract / "contract.md").read_text().splitlines():
         if line.startswith("#") or not line:
             numbered = False
         numbered = numbered or bool(_CLAUSE.match(line) or _STEP.match(line))
@@ -53,38 +42,32 @@ def rules_without_number(contract: Path = CONTRACT) -> list[str]:
     return outside
 
 
-def codes(contract: Path = CONTRACT) -> list[Code]:
-    """All error codes (contract 8.2)."""
-    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (.*) \|$", contract.read_text(), re.MULTILINE)
-    return [Code(name, int(number), when.startswith("reserved")) for name, number, when in rows]
+def codes(contract: Path = FOLDER) -> list[Error]:
+    """Returns all error codes."""
+    return list(load(contract).errors)
 
 
-def reader_codes(contract: Path = CONTRACT) -> list[str]:
-    """The names of the codes that readers raise in what cases ask: 101 to 306."""
-    return [code.name for code in codes(contract) if 101 <= code.number <= 306]
+def reader_codes(contract: Path = FOLDER) -> list[str]:
+    """Returns the codes that readers raise in what cases ask: 101 to 306."""
+    return [error.code for error in codes(contract) if 101 <= error.number <= 306]
 
 
-def messages(contract: Path = CONTRACT) -> list[tuple[str, str]]:
-    """The pieces that messages are made of, each with its code (contract 8.4)."""
-    _, _, table = contract.read_text().partition("- **8.4**")
-    table, _, _ = table.partition("- **8.5**")
-    pieces = []
-    code = ""
-    for first, second in re.findall(r"^\| ?(.*?) ?\| (.*) \|$", table, re.MULTILINE)[1:]:
-        code = first.split("`")[1] if first else code
-        values, _, members = second.partition("`{member}` is ")
-        # Outside of a list of values, a single word is the name of something in prose.
-        is_list = second.startswith("`{what}`")
-        said = re.findall("`([^`]+)`", re.sub(r" \(.*?\)", "", values) if is_list else values)
-        said = [
-            piece for piece in said if _PLACEHOLDER.sub("", piece).strip(" .") and (is_list or " " in piece)
-        ]
-        said += [f": {member} is missing or wrong." for member in re.findall("`([^`]+)`", members)]
-        pieces += [(code, piece) for piece in said]
-    return pieces
+def messages(contract: Path = FOLDER) -> list[tuple[str, str]]:
+    """Returns the pieces that the messages of readers are made of, each with its code (contract 8.4)."""
+    return [(error.code, piece) for error in codes(contract) for piece in _pieces(error)]
+
+
+def _pieces(error: Error) -> Iterator[str]:
+    of_readers = error.messages_of(READER)
+    for message in of_readers:
+        yield message.text
+        yield from message.what
+        yield from (f": {member} is missing or wrong." for member in message.member)
+    if of_readers:
+        yield from (piece.text for piece in error.pieces)
 
 
 def is_piece_of(piece: str, message: str) -> bool:
     """Whether a message has this piece of contract 8.4, whatever stands for its placeholders."""
     fixed = [re.escape(text) for text in _PLACEHOLDER.split(piece)]
-    return re.search("(?s:.+?)".join(fixed), message) is not None
+    return re.search("(?s:.*?)".join(fixed), message) is not None

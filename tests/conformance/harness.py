@@ -8,28 +8,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from . import lint, page
+from . import lint
 from .case import CASES, LANGUAGES, Case, load
 from .runner import Runner, RunnerFailed
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; gives its exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     options.cases = options.relative_to / options.cases
-    if options.write_docs and (options.language or options.cases != CASES):
-        parser.error("--write-docs takes all languages and the cases of this repository")
     try:
         lint.check_schema(options.cases)
         cases = load(options.cases)
     except (OSError, lint.Refused) as error:
         print(f"conformance: {error}", file=sys.stderr)
-        return 2
-    if options.write_docs and (left_out := [reason for case in cases if (reason := case.reason_not_here())]):
-        print(
-            f"conformance: nothing is run: not every case can be asked here: {left_out[0]}", file=sys.stderr
-        )
         return 2
     try:
         results = [_run(language, cases) for language in options.language or LANGUAGES]
@@ -43,8 +35,6 @@ def main(arguments: list[str] | None = None) -> int:
             _print(result)
     if any(result["cannot_run"] for result in results):
         return 3
-    if options.write_docs:
-        page.write(cases, results)
     return 1 if any(result["failed"] for result in results) else 0
 
 
@@ -69,7 +59,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--language", action="append", choices=LANGUAGES, help="may be repeated; all when left out"
     )
-    parser.add_argument("--write-docs", action="store_true", help="write docs/conformance.md from this run")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     return parser
 

@@ -13,11 +13,12 @@ from typing import Any
 
 import jsonschema
 
+from generate.contract import FOLDER
 from tests import ROOT
 
 from . import store
 from .case import CASES, HERE, SCHEMA, Case, Place, class_of, difference, load, request
-from .contract import CONTRACT, clauses, codes, is_piece_of, messages, reader_codes, rules_without_number
+from .contract import clauses, codes, is_piece_of, messages, reader_codes, rules_without_number
 from .wrong_readers import ALL, Trusting
 
 ELSEWHERE = HERE / "elsewhere.json"
@@ -71,7 +72,7 @@ def _place(document: Any, error: Any) -> str:
     return ".".join(map(str, path)) or "the file"
 
 
-def problems(folder: Path, contract: Path = CONTRACT) -> list[str]:
+def problems(folder: Path, contract: Path = FOLDER) -> list[str]:
     """Everything that is wrong with the cases of a folder, one sentence each."""
     try:
         check_schema(folder)
@@ -90,7 +91,7 @@ def problems(folder: Path, contract: Path = CONTRACT) -> list[str]:
 Elsewhere = dict[str, dict[str, list[dict[str, str]]]]
 
 
-def gaps(folder: Path = CASES, contract: Path = CONTRACT, elsewhere: Path = ELSEWHERE) -> list[str]:
+def gaps(folder: Path = CASES, contract: Path = FOLDER, elsewhere: Path = ELSEWHERE) -> list[str]:
     """What the contract says and neither a case nor a test elsewhere asks, one sentence each."""
     cases = load(folder)
     tests = read_elsewhere(elsewhere)
@@ -98,12 +99,12 @@ def gaps(folder: Path = CASES, contract: Path = CONTRACT, elsewhere: Path = ELSE
     asked = {case.clause for case in cases}
     expected = {error["code"] for error in errors}
     said = {piece for code, piece in messages(contract) if _is_said(code, piece, errors)}
-    known = [code for code in codes(contract) if not code.reserved]
+    known = [error for error in codes(contract) if not error.is_reserved]
     return [
         *(f"this rule has no number: {line}" for line in rules_without_number(contract)),
         *_missing("clause", clauses(contract), asked, tests["instead_of_cases"]),
         *_beside("clause", asked, tests["beside_cases"]),
-        *_missing("code", [code.name for code in known], expected, tests["codes"]),
+        *_missing("code", [error.code for error in known], expected, tests["codes"]),
         *_missing("message", [piece for _, piece in messages(contract)], said, tests["messages"]),
         *_tests_that_are_not_there(tests),
     ]

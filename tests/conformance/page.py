@@ -1,123 +1,73 @@
-"""Writes docs/conformance.md from a run of all cases in all languages. What is marked there as kept stays."""
+"""The tables of docs/conformance.md: how many cases and which tests each clause and error code has."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from tests import ROOT
-
-from .case import CASES, LANGUAGES, Case
+from .case import CASES, LANGUAGES, Case, load
 from .contract import clauses, codes, messages
-from .lint import Elsewhere, read_elsewhere
-
-PAGE = ROOT / "docs" / "conformance.md"
-
-BEGIN, END = "<!-- kept: begin -->", "<!-- kept: end -->"
-_KEPT = "\nNothing was counted yet.\n"
-_HEAD = """\
-# Conformance
-
-<!-- Written by `./dev conformance --write-docs` from a run of all cases. Only what stands between the two marks of
-     what is kept is written by hand. -->
-
-The [contract](../contract/contract.md) as [cases](../contract/README.md), asked of every reader: the same value, or the
-same error in the same words.
-"""
+from .lint import read_elsewhere
 
 
-def write(cases: Sequence[Case], results: Sequence[dict[str, Any]], page: Path = PAGE) -> None:
-    """Writes the page anew; `results` are the harness's, one for each language."""
-    page.write_text(render(cases, results, kept(page.read_text() if page.exists() else "")))
+def by_file() -> str:
+    """Returns the table of the files of cases, and who is not asked."""
+    cases = load()
+    rows = [_row_of_file(file, cases) for file in sorted({case.file for case in cases})]
+    exceptions = Counter((name, reason) for case in cases for name, reason in case.exceptions.items())
+    return "\n".join(
+        [
+            _table(["about", "cases"], [*rows, ["**all**", str(len(cases))]]),
+            f"{len(LANGUAGES)} languages answer all of them, with these exceptions:\n",
+            *(
+                f"{name} is not asked {count} of them. {reason}"
+                for (name, reason), count in exceptions.items()
+            ),
+            "",
+        ]
+    )
 
 
-def kept(text: str) -> str:
-    """What stands between the marks of a page."""
-    _, begin, rest = text.partition(BEGIN)
-    inside, end, _ = rest.partition(END)
-    return inside if begin and end else _KEPT
-
-
-def render(cases: Sequence[Case], results: Sequence[dict[str, Any]], kept: str) -> str:
-    """The text of the page."""
-    different = {id for result in results for id in result["failed"]}
-    count = sum(len(result["failed"]) for result in results)
+def by_clause() -> str:
+    """Returns the table of the clauses."""
     elsewhere = read_elsewhere()
-    parts = [
-        _HEAD,
-        f"{len(cases)} cases, {len(LANGUAGES)} languages, **{count} divergences**.\n",
-        "## Cases by language\n",
-        "How many of the cases of each file were answered as the contract says.\n",
-        _table(["about", "cases", *LANGUAGES], _by_file(cases, results)),
-        *_not_asked(cases),
-        "\n## Made-up and changing stores\n",
-        f"{BEGIN}{kept}{END}\n",
-        "## Clauses\n",
-        "Each clause has cases, or tests where a case cannot say it, or both. The linter sees that none is left\n"
-        "out and that each test is there.\n",
-        _table(
-            ["clause", "cases", "divergences", "tests elsewhere"], _by_clause(cases, different, elsewhere)
-        ),
-        "\n## Error codes\n",
-        _table(["code", "cases", "tests elsewhere"], _by_code(cases, elsewhere)),
-        f"\nEach of the {len(messages())} pieces that the messages of readers are made of (contract 8.4) is in a\n"
-        "message that a case expects, but for these:\n",
-        *(f"- `{piece}` {_tests(tests)}" for piece, tests in elsewhere["messages"].items()),
-    ]
-    return "\n".join(parts) + "\n"
-
-
-def _table(head: list[str], rows: Iterator[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _by_file(cases: Sequence[Case], results: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
-    for file in sorted({case.file for case in cases}):
-        inside = [case for case in cases if case.file == file]
-        link = f"[{_section(file)}](../contract/cases/{file})"
-        yield [link, str(len(inside)), *(_passed(inside, result) for result in results)]
-    yield ["**all**", str(len(cases)), *(_passed(cases, result) for result in results)]
-
-
-def _section(file: str) -> str:
-    return str(json.loads((CASES / file).read_text())["section"])
-
-
-def _passed(cases: Sequence[Case], result: dict[str, Any]) -> str:
-    asked = [case.id for case in cases if case.id not in result["skipped"]]
-    different = sum(id in result["failed"] for id in asked)
-    if not asked:
-        return "not asked"
-    return f"{len(asked) - different}" + (f", **{different} different**" if different else "")
-
-
-def _not_asked(cases: Sequence[Case]) -> Iterator[str]:
-    exceptions = Counter(f"{name}: {reason}" for case in cases for name, reason in case.exceptions.items())
-    for reason, count in exceptions.items():
-        yield f"\nNot asked, {count} cases: {reason}"
-
-
-def _by_clause(cases: Sequence[Case], different: set[str], elsewhere: Elsewhere) -> Iterator[list[str]]:
     tests = {**elsewhere["instead_of_cases"], **elsewhere["beside_cases"]}
-    for clause in clauses():
-        inside = [case for case in cases if case.clause == clause]
-        count = sum(case.id in different for case in inside)
-        yield [clause, _number(len(inside)), str(count) if inside else "", _tests(tests.get(clause, []))]
+    count = Counter(case.clause for case in load())
+    rows = [[clause, str(count[clause] or ""), _tests(tests.get(clause, []))] for clause in clauses()]
+    return _table(["clause", "cases", "tests elsewhere"], rows)
 
 
-def _by_code(cases: Sequence[Case], elsewhere: Elsewhere) -> Iterator[list[str]]:
-    expected = Counter(case.expect["error"]["code"] for case in cases if "error" in case.expect)
-    for code in codes():
-        tests = "reserved" if code.reserved else _tests(elsewhere["codes"].get(code.name, []))
-        yield [f"`{code.name}`", _number(expected[code.name]), tests]
+def by_code() -> str:
+    """Returns the table of the error codes, and the messages that no case expects."""
+    elsewhere = read_elsewhere()
+    count = Counter(case.expect["error"]["code"] for case in load() if "error" in case.expect)
+    rows = [
+        [
+            f"`{error.code}`",
+            str(count[error.code] or ""),
+            "reserved" if error.is_reserved else _tests(elsewhere["codes"].get(error.code, [])),
+        ]
+        for error in codes()
+    ]
+    return "\n".join(
+        [
+            _table(["code", "cases", "tests elsewhere"], rows),
+            f"Cases expect each of the {len(messages())} pieces of the readers' messages (contract 8.4), "
+            "except these:\n",
+            *(f"- `{piece}` {_tests(tests)}" for piece, tests in elsewhere["messages"].items()),
+            "",
+        ]
+    )
 
 
-def _number(count: int) -> str:
-    return str(count) if count else ""
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "".join(f"| {' | '.join(line)} |\n" for line in [head, ["---"] * len(head), *rows])
+
+
+def _row_of_file(file: str, cases: Sequence[Case]) -> list[str]:
+    section = json.loads((CASES / file).read_text())["section"]
+    return [f"[{section}](../contract/cases/{file})", str(sum(case.file == file for case in cases))]
 
 
 def _tests(tests: Sequence[dict[str, str]]) -> str:

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from generate.contract import FOLDER
+
 from . import contract, lint
-from .case import CASES, CONTRACT
+from .case import CASES
 
 GOOD: dict[str, Any] = {
     "id": "keeps-newline",
@@ -35,22 +37,43 @@ def problems(folder: Path, *cases: dict[str, Any]) -> list[str]:
 CLAUSES = """
 - **1.1** A rule for writers.
 - **1.2** A rule for readers, and for writers:
-  1. first; 2. then.
-
-| code | n | when |
-|---|---|---|
-| `not_ready` | 202 | waited |
-| `later` | 401 | reserved |
-| `internal` | 901 | a bug |
-
-- **8.4** The messages of readers:
-
-| code | message |
-|---|---|
-| `not_ready` | `The store at {root} is not ready: {what}.` |
-| | `{what}`: `it was stopped` (by `stop`), `{member} is wrong`; `{member}` is `format`, … |
-
+  1. first;
+  2. then.
+- **8.4** The messages of readers.
 - **8.5** The end.
+"""
+ERRORS = """
+piece = []
+
+[[error]]
+code = "not_ready"
+number = 202
+since = "1"
+raised_by = "reader"
+when = "waited"
+summary = "Waited."
+
+[[error.message]]
+name = "not_ready"
+text = "The store at {root} is not ready: {what}."
+what = ["it was stopped", "{member} is wrong"]
+member = ["format"]
+
+[[error]]
+code = "later"
+number = 401
+since = "1"
+raised_by = "nobody yet"
+when = "reserved"
+summary = "Reserved."
+
+[[error]]
+code = "internal"
+number = 901
+since = "1"
+raised_by = "reader"
+when = "a bug"
+summary = "A bug."
 """
 NOT_READY = {
     "id": "stopped",
@@ -71,11 +94,15 @@ HERE_IS_A_TEST = "tests/conformance/test_lint.py::test_what_neither_a_case_nor_a
 
 def gaps(folder: Path, **elsewhere: dict[str, list[dict[str, str]]]) -> list[str]:
     """What one case and these tests leave out of a small contract."""
-    (folder / "contract.md").write_text(CLAUSES)
+    contract = folder / "contract"
+    contract.mkdir(exist_ok=True)
+    (contract / "contract.md").write_text(CLAUSES)
+    (contract / "errors.toml").write_text(ERRORS)
+    (contract / "limits.toml").write_text("")
     groups: dict[str, Any] = {name: {} for name in ("instead_of_cases", "beside_cases", "codes", "messages")}
     (folder / "elsewhere").write_text(json.dumps({**groups, **elsewhere}))
     cases = folder_with(folder, NOT_READY)
-    return lint.gaps(cases, folder / "contract.md", folder / "elsewhere")
+    return lint.gaps(cases, contract, folder / "elsewhere")
 
 
 def named(test: str = HERE_IS_A_TEST) -> list[dict[str, str]]:
@@ -104,7 +131,7 @@ def test_the_contract_has_no_rule_that_nothing_asks_for() -> None:
 
 
 def test_the_example_of_the_readme_is_one_of_the_cases() -> None:
-    shown = re.findall(r"```json\n(.*?)```", (CONTRACT / "README.md").read_text(), re.DOTALL)
+    shown = re.findall(r"```json\n(.*?)```", (FOLDER / "README.md").read_text(), re.DOTALL)
     written = [case for file in CASES.glob("*.json") for case in json.loads(file.read_text())["cases"]]
     assert [json.loads(text) in written for text in shown] == [True]
 
@@ -215,7 +242,7 @@ def test_a_wrong_entry_for_a_test_elsewhere_is_told(
 def test_a_rule_without_a_number_is_told(tmp_path: Path) -> None:
     file = tmp_path / "contract.md"
     file.write_text("- **1.1** A reader\n  MUST do this.\n\nA reader MUST do that.\n")
-    assert contract.rules_without_number(file) == ["A reader MUST do that."]
+    assert contract.rules_without_number(tmp_path) == ["A reader MUST do that."]
 
 
 def test_an_error_that_readers_do_not_have_is_refused(tmp_path: Path) -> None:
