@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import logging
 import os
 import secrets
 import shutil
@@ -19,21 +18,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import boto3
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from moto.server import ThreadedMotoServer
-
 from tests import ROOT
+from tests.fakes.aws import REGION, Cloud, serve_moto
+from tests.fakes.certificates import Authority
 
 from .lambda_simulator import Environment, Fault, Function, InitializationType
 from .lambda_simulator.runtimes import BY_NAME, Runtime
 
 FUNCTIONS = Path(__file__).parent / "functions"
 LANGUAGES = ("python", "node", "ruby")
-REGION = "eu-west-1"
 WRAPPER = ROOT / "target/release/keystart-env"
 FILES = {"python": "app.py", "node": "app.mjs", "ruby": "app.rb"}
 
@@ -67,33 +60,25 @@ class Store:
 @contextmanager
 def store() -> Iterator[Store]:
     """Serves Secrets Manager and Parameter Store on loopback, with secrets that people have."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        endpoint = f"http://{host}:{port}"
+    with serve_moto() as endpoint:
         reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")  # noqa: S310 our own server
         urllib.request.urlopen(reset).close()  # noqa: S310  what an earlier stage of this process has left
         yield Store(endpoint, _fill(endpoint))
-    finally:
-        server.stop()
 
 
 def _fill(endpoint: str) -> dict[str, bytes]:
-    session = boto3.Session("made-up", "made-up", region_name=REGION)
-    manager = session.client("secretsmanager", endpoint_url=endpoint)
-    parameters = session.client("ssm", endpoint_url=endpoint)
+    cloud = Cloud(endpoint)
     database = {"host": "orders.internal", "user": "orders", "password": secrets.token_urlsafe(24)}
     stripe = "sk_live_" + secrets.token_hex(16)
-    certificate, key = _certificate()
+    certificate, key = Authority().issue("orders.internal")
     keytab = b"\x05\x02\0\n" + secrets.token_bytes(4092)
     limits = "rate=100,burst=200"
-    manager.create_secret(Name="prod/orders/db", SecretString=json.dumps(database))
-    manager.create_secret(Name="prod/stripe-key", SecretString=stripe)
-    manager.create_secret(Name="prod/orders/mtls", SecretString=json.dumps({"cert": certificate, "key": key}))
-    manager.create_secret(Name="prod/orders/keytab", SecretBinary=keytab)
-    parameters.put_parameter(Name="/prod/orders/limits", Value=limits, Type="SecureString")
+    cloud.secret(json.dumps(database), "prod/orders/db")
+    cloud.secret(stripe, "prod/stripe-key")
+    cloud.secret(json.dumps({"cert": certificate, "key": key}), "prod/orders/mtls")
+    cloud.secret(keytab, "prod/orders/keytab")
+    cloud.parameter("/prod/orders/limits", limits)
+    cloud.close()
     return {
         **{f"db/{member}": value.encode() for member, value in database.items()},
         "api/stripe": stripe.encode(),
@@ -102,27 +87,6 @@ def _fill(endpoint: str) -> dict[str, bytes]:
         "kerberos/keytab": keytab,
         "limits": limits.encode(),
     }
-
-
-def _certificate() -> tuple[str, str]:
-    """Makes a certificate and its key, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "orders.internal")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode()
 
 
 def extensions(folder: Path) -> Path:

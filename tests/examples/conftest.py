@@ -108,10 +108,10 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
         Front(Fault(), store.endpoint, tmp_path_factory.mktemp("authority")) as front,
     ):
         made = StandIn(store.endpoint, front)
-        made.put("/prod/webhook-limits", json.dumps({"maxBytes": 100}))
-        made.put("/prod/orders/partner", json.dumps(dict(server.address)))
+        made.parameter("/prod/webhook-limits", json.dumps({"maxBytes": 100}))
+        made.parameter("/prod/orders/partner", json.dumps(dict(server.address)))
         mtls = json.dumps(dict(server.mtls))
-        made.manager.create_secret(Name="prod/orders/partner-mtls", SecretString=mtls)
+        made.secret(mtls, "prod/orders/partner-mtls")
         made.canaries.append(server.mtls["key"].splitlines()[1])
         yield made
 

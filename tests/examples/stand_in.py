@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import secrets
 
-import boto3
-
+from tests.fakes.aws import Cloud
 from tests.fakes.front import Front
 
-from .deployed import REGION
 
-
-class StandIn:
+class StandIn(Cloud):
     """Secrets Manager and Parameter Store with what the examples ask for, made up for this run."""
 
     def __init__(self, endpoint: str, front: Front) -> None:
         self.front = front
         """Where functions find it, behind TLS."""
-        session = boto3.Session("made-up", "made-up", region_name=REGION)
-        self.manager = session.client("secretsmanager", endpoint_url=endpoint)
-        self.parameters = session.client("ssm", endpoint_url=endpoint)
+        super().__init__(endpoint)
         self.canaries: list[str] = []
         """Text that no log may hold."""
         self.token_key = self._key()
-        self.manager.create_secret(Name="prod/token-key", SecretString=self.token_key)
-        self.manager.create_secret(Name="prod/webhook-key", SecretString=self._key())
-
-    def put(self, name: str, value: str) -> None:
-        self.parameters.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+        self.secret(self.token_key, "prod/token-key")
+        self.secret(self._key(), "prod/webhook-key")
 
     def new_webhook_key(self) -> str:
         """Makes the secret anew: there is no version before this one."""
-        self.manager.delete_secret(SecretId="prod/webhook-key", ForceDeleteWithoutRecovery=True)
-        self.manager.create_secret(Name="prod/webhook-key", SecretString=self._key())
+        self.secrets.delete_secret(SecretId="prod/webhook-key", ForceDeleteWithoutRecovery=True)
+        self.secret(self._key(), "prod/webhook-key")
         return self.canaries[-1]
 
     def rotate_webhook_key(self) -> str:
-        self.manager.put_secret_value(SecretId="prod/webhook-key", SecretString=self._key())
+        self.secrets.put_secret_value(SecretId="prod/webhook-key", SecretString=self._key())
         return self.canaries[-1]
 
     def _key(self) -> str:
@@ -44,4 +36,4 @@ class StandIn:
         return self.canaries[-1]
 
     def arn(self, secret: str) -> str:
-        return self.manager.describe_secret(SecretId=secret)["ARN"]
+        return self.secrets.describe_secret(SecretId=secret)["ARN"]

@@ -29,8 +29,8 @@ def test_the_python_function_asks_its_partner_over_mutual_tls(
         with start(recipe) as environment:
             price = {"item": "7", "currency": currency, "for": "orders"}
             assert environment.invoke({"item": 7}).value == {"status": 200, "price": price}
-        cloud.put("/prod/orders/currency", "SEK")
-    cloud.parameters.delete_parameter(Name="/prod/orders/currency")
+        cloud.parameter("/prod/orders/currency", "SEK")
+    cloud.ssm.delete_parameter(Name="/prod/orders/currency")
 
 
 @pytest.mark.parametrize("recipe", ["cdk", "aws-node"])
@@ -62,7 +62,7 @@ def test_the_node_function_takes_only_what_was_signed(start: Start, cloud: Stand
 def test_the_ruby_function_gives_tokens(
     start: Start, cloud: StandIn, recipe: str, settings: str, seconds: int
 ) -> None:
-    cloud.put("/prod/token-settings", settings)
+    cloud.parameter("/prod/token-settings", settings)
     with start(recipe) as environment:
         answer: Any = environment.invoke({"client": "shop"}).value
     text, _, signature = answer["token"].rpartition(".")
@@ -84,7 +84,7 @@ def test_the_layers_reader_comes_before_that_of_this_checkout(layer: Any) -> Non
 
 
 def test_a_function_without_its_secret_does_not_start(start: Start, cloud: StandIn) -> None:
-    cloud.parameters.delete_parameter(Name="/prod/token-settings")
+    cloud.ssm.delete_parameter(Name="/prod/token-settings")
     with pytest.raises(InitFailed, match=r"Extension\.SecretsUnavailable"), start("terraform"):
         pass
 

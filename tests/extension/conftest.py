@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import secrets as randomness
@@ -16,7 +15,6 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from keystart_extension.configuration import load_file
 from keystart_extension.fetched import Fetched
@@ -26,13 +24,13 @@ from keystart_extension.publish import Failed, give_up, links_of, publish
 from keystart_extension.sources import boto3 as boto3_source
 from keystart_extension.sources import native
 from keystart_extension.store import Writer
-from moto.server import ThreadedMotoServer
 
 from tests.fakes.accounts import Account
-from tests.fakes.stubs import Answer, Lambda, Request, Stub
+from tests.fakes.aws import REGION, Cloud, serve_moto
+from tests.fakes.extensions_api import Lambda
+from tests.fakes.http import Answer, Request, Stub
 
 COMMAND = Path(sys.executable).with_name("keystart")
-REGION = "eu-west-1"
 Environment = Callable[[], dict[str, str]]
 _PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 _CREDENTIALS = {
@@ -45,12 +43,8 @@ _CREDENTIALS = {
 @pytest.fixture(scope="session")
 def moto() -> Iterator[str]:
     """The URL of AWS's services on loopback."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with serve_moto() as url:
+        yield url
 
 
 @pytest.fixture
@@ -83,35 +77,11 @@ def _variables() -> dict[str, str]:
     }
 
 
-class Cloud:
-    """What a test keeps in moto; each id is new."""
-
-    def __init__(self, url: str) -> None:
-        session = boto3.Session("made-up", "made-up", region_name=REGION)
-        self.secrets = session.client("secretsmanager", endpoint_url=url)
-        self.ssm = session.client("ssm", endpoint_url=url)
-
-    def secret(self, value: str | bytes) -> str:
-        """Keeps a secret and gives its ARN."""
-        name = f"test/{randomness.token_hex(8)}"
-        if isinstance(value, str):
-            return self.secrets.create_secret(Name=name, SecretString=value)["ARN"]
-        return self.secrets.create_secret(Name=name, SecretBinary=value)["ARN"]
-
-    def parameters(self, **values: str) -> str:
-        """Keeps parameters below a new path, `__` standing for a slash, and gives the path."""
-        path = f"/test/{randomness.token_hex(8)}"
-        for name, value in values.items():
-            self.ssm.put_parameter(Name=f"{path}/{name.replace('__', '/')}", Value=value, Type="SecureString")
-        return path
-
-
 @pytest.fixture(scope="session")
 def cloud(moto: str) -> Iterator[Cloud]:
     cloud = Cloud(moto)
     yield cloud
-    cloud.secrets.close()
-    cloud.ssm.close()
+    cloud.close()
 
 
 class Canaries:

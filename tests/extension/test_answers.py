@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.stubs import Answer, Request, secret
+from tests.fakes.aws import REGION, Cloud, secret
+from tests.fakes.http import Answer, Request
 
-from .conftest import REGION, Canaries, Cloud, Prefetch, Serve, Store
+from .conftest import Canaries, Prefetch, Serve, Store
 
 ARN = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:prod/db-a1B2c3"
 PARAMETER = f"arn:aws:ssm:{REGION}:123456789012:parameter"

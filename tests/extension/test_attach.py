@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.fakes.accounts import Account, Change
-from tests.fakes.stubs import Answer, Request, refusal
+from tests.fakes.aws import refusal
+from tests.fakes.http import Answer, Request
 
 from .conftest import COMMAND, Canaries, Environment, Keystart
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from keystart_extension.compile import compiled
 
-from tests.fakes.stubs import Answer, Lambda, Request, Stub, batch, forward, refusal, secret
+from tests.fakes.aws import REGION, Cloud, batch, refusal, secret
+from tests.fakes.extensions_api import Lambda
+from tests.fakes.http import Answer, Request, Stub, forward
 
-from .conftest import REGION, Canaries, Cloud, Launcher, Prefetch, Serve, Store
+from .conftest import Canaries, Launcher, Prefetch, Serve, Store
 
 ALLOW = "the resource policy and the KMS key can deny it too."
 CONFUSED = "Check AWS_ENDPOINT_URL, or set `batch: false`."

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from keystart_extension import __version__
 
-from tests.fakes.stubs import Answer, Request, secret
+from tests.fakes.aws import REGION, Cloud, secret
+from tests.fakes.http import Answer, Request
 
-from .conftest import COMMAND, REGION, Canaries, Cloud, Environment, Keystart, Serve, Store
+from .conftest import COMMAND, Canaries, Environment, Keystart, Serve, Store
 
 
 def configure(folder: Path, secrets: dict[str, Any]) -> Path:

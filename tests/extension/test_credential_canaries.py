@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from botocore.utils import ContainerMetadataFetcher
 
-from tests.fakes.stubs import Answer, Lambda, Stub, secret
+from tests.fakes.aws import secret
+from tests.fakes.extensions_api import Lambda
+from tests.fakes.http import Answer, Stub
 
 from .conftest import Canaries, Keystart, Launcher, Prefetch, Serve, Store
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.stubs import Answer, Lambda, Stub, refusal, secret
+from tests.fakes.aws import REGION, refusal, secret
+from tests.fakes.extensions_api import Lambda
+from tests.fakes.http import Answer, Stub
 
-from .conftest import REGION, Canaries, Launcher, Prefetch, Serve, Store
+from .conftest import Canaries, Launcher, Prefetch, Serve, Store
 
 VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 NONE = (

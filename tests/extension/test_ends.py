@@ -18,9 +18,11 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
-from tests.fakes.stubs import Answer, Lambda, Request, secret
+from tests.fakes.aws import Cloud, secret
+from tests.fakes.extensions_api import Lambda
+from tests.fakes.http import Answer, Request
 
-from .conftest import COMMAND, Canaries, Cloud, Environment, Launcher, Serve, Store
+from .conftest import COMMAND, Canaries, Environment, Launcher, Serve, Store
 
 # Every signal that ends a process by default and that another process sends.
 SIGNALS = [
@@ -224,7 +226,7 @@ def test_a_parent_that_is_killed_with_its_end_of_the_log_leaves_no_secret(
     )
     emulator = f"""
 import os, subprocess, sys
-from tests.fakes.stubs import Lambda
+from tests.fakes.extensions_api import Lambda
 with Lambda() as api:
     variables = {{**os.environ, "AWS_LAMBDA_RUNTIME_API": api.address}}
     process = subprocess.Popen([{str(COMMAND)!r}], env=variables, stderr=subprocess.PIPE)

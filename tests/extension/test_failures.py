@@ -8,9 +8,10 @@ import time
 
 import pytest
 
-from tests.fakes.stubs import Answer, Request, parameters, refusal, secret
+from tests.fakes.aws import Cloud, parameters, refusal, secret
+from tests.fakes.http import Answer, Request
 
-from .conftest import Canaries, Cloud, Prefetch, Serve, Store
+from .conftest import Canaries, Prefetch, Serve, Store
 
 VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 ALLOW = "the resource policy and the KMS key can deny it too."

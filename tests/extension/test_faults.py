@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests import ROOT
+from tests.fakes.aws import Cloud
 from tests.fakes.front import Exchange, Fault, Front, refusal, reset, response
 
-from .conftest import Canaries, Cloud, Prefetch, Store
+from .conftest import Canaries, Prefetch, Store
 
 PAGE = ROOT / "docs/faults.md"
 ROW = "|---|---|---|\n"  # between the head of a table and its rows

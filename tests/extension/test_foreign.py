@@ -30,10 +30,11 @@ from keystart_extension.deploy.change import (
 from keystart_extension.links import LinkRefused, Links
 from keystart_extension.plan import Link, Plan
 
-from tests.fakes.stubs import Lambda
+from tests.fakes.aws import Cloud
+from tests.fakes.extensions_api import Lambda
 from tests.foreign import Made, build, facts, trees
 
-from .conftest import Cloud, Launcher, Store
+from .conftest import Launcher, Store
 
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 STORE = "/store"

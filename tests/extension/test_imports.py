@@ -13,9 +13,11 @@ from collections.abc import Callable
 import pytest
 from keystart_extension import __version__
 
-from tests.fakes.stubs import Answer, Lambda, Request, secret
+from tests.fakes.aws import Cloud, secret
+from tests.fakes.extensions_api import Lambda
+from tests.fakes.http import Answer, Request
 
-from .conftest import Cloud, Environment, Launcher, Serve
+from .conftest import Environment, Launcher, Serve
 
 # What is loaded until the core has registered, then what is loaded while it fetches.
 BEFORE = [

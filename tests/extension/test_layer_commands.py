@@ -13,7 +13,7 @@ from keystart_extension import __version__
 from keystart_extension.deploy import CannotDeploy, build
 
 from tests.fakes.accounts import Account, layer_files, zipped
-from tests.fakes.stubs import refusal
+from tests.fakes.aws import refusal
 
 from .conftest import Keystart
 

@@ -25,9 +25,11 @@ from keystart_extension.process import Process
 from keystart_extension.publish import wipe
 from keystart_extension.store import Draft, Writer
 
-from tests.fakes.stubs import IDENTIFIER, Answer, Lambda, Request, refusal, secret
+from tests.fakes.aws import Cloud, refusal, secret
+from tests.fakes.extensions_api import IDENTIFIER, Lambda
+from tests.fakes.http import Answer, Request
 
-from .conftest import COMMAND, Canaries, Cloud, Environment, Launcher, Serve, Store
+from .conftest import COMMAND, Canaries, Environment, Launcher, Serve, Store
 
 TERMINATED = 128 + signal.SIGTERM
 ABSENT = "db: ResourceNotFoundException: Secrets Manager can't find the specified secret."

@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.fakes.aws import REGION, batch, secret
+from tests.fakes.extensions_api import Lambda
 from tests.fakes.front import Server, read_request
-from tests.fakes.stubs import Answer, Lambda, Request, Serving, Stub, batch, secret
+from tests.fakes.http import Answer, Request, Serving, Stub
 
-from .conftest import COMMAND, REGION, Canaries, Environment, Prefetch, Serve, Store
+from .conftest import COMMAND, Canaries, Environment, Prefetch, Serve, Store
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 DEEP = 32 * 1024

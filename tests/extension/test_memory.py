@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.aws import Cloud, secret
+from tests.fakes.extensions_api import Lambda
 from tests.fakes.front import Fault, Front
-from tests.fakes.stubs import Answer, Lambda, Request, Stub, secret
+from tests.fakes.http import Answer, Request, Stub
 
-from .conftest import Canaries, Cloud, Launcher, Store
+from .conftest import Canaries, Launcher, Store
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from keystart_extension.sources import boto3 as boto3_source
 
-from tests.fakes.stubs import Answer, Lambda, Stub, secret
+from tests.fakes.aws import secret
+from tests.fakes.extensions_api import Lambda
+from tests.fakes.http import Answer, Stub
 
 from .conftest import Canaries, Environment, Launcher, Prefetch, Serve, Store
 

@@ -17,8 +17,9 @@ from keystart_extension import deploy
 from keystart_extension.deploy.policy import partition
 
 from tests import ROOT
+from tests.fakes.aws import REGION, Cloud
 
-from .conftest import REGION, Cloud, Environment, Keystart
+from .conftest import Environment, Keystart
 
 ACCOUNT = "123456789012"
 ROLE = "arn:aws:iam::210987654321:role/stripe-reader"

@@ -17,9 +17,10 @@ from pathlib import Path
 import pytest
 from keystart_extension.cli import main
 
-from tests.fakes.stubs import Lambda
+from tests.fakes.aws import Cloud
+from tests.fakes.extensions_api import Lambda
 
-from .conftest import Cloud, Environment, Launcher, Store
+from .conftest import Environment, Launcher, Store
 
 
 class Pasted:

@@ -14,9 +14,10 @@ from keystart_extension.secret import Answer, Secret
 from keystart_extension.sources.boto3.shape import shape_secret
 from keystart_extension.store import Draft, Writer
 
-from tests.fakes.stubs import forward, secret
+from tests.fakes.aws import REGION, Cloud, secret
+from tests.fakes.http import forward
 
-from .conftest import REGION, Canaries, Cloud, Prefetch, Serve, Store
+from .conftest import Canaries, Prefetch, Serve, Store
 
 RULE = (
     'A name is 1 to 8 segments separated by "/", at most 255 bytes in all; a segment starts with a letter, a digit or '

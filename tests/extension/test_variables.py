@@ -21,7 +21,7 @@ from keystart_extension.configuration import ConfigurationError, load
 from keystart_extension.configuration.variables import refusal
 
 from tests import ROOT
-from tests.fakes.stubs import Answer, Stub
+from tests.fakes.http import Answer, Stub
 
 PAGE = ROOT / "docs/configuration.md"
 GROUPS: list[dict[str, Any]] = json.loads((ROOT / "core/providers/variables.json").read_text())

@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 import boto3
 
-from .stubs import Answer, Request, Stub, forward, refusal
+from .aws import REGION, refusal
+from .http import Answer, Request, Stub, forward
 
-REGION = "eu-west-1"
 _TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 _MACHINES = {"x86_64": 62, "arm64": 183}
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import json
-import ssl
 import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from .certificates import Authority
 
 _HOST = "127.0.0.1"
 NAME = "store.test"  # the other name that the store's certificate is for
@@ -34,9 +28,10 @@ class Cloud:
         self.subscribed: list[str] = []
         self._waiting = threading.Event()
         self._handed = self._asked_again = 0.0
-        self._authority = folder / "authority.pem"
+        authority = Authority()
+        self._authority = authority.write(folder)
         self._loop = asyncio.new_event_loop()
-        self._tls = _certificate(folder, self._authority)
+        self._tls = authority.context(folder, _HOST, NAME)
         self._mail: asyncio.Queue[str]
         threading.Thread(target=self._loop.run_forever, daemon=True).start()
         asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
@@ -141,33 +136,3 @@ def _answer(writer: asyncio.StreamWriter, document: object, kind: str) -> None:
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     writer.write(head.encode() + body)
-
-
-def _certificate(folder: Path, authority: Path) -> ssl.SSLContext:
-    """A server's settings, with a certificate that an authority of this run has signed."""
-    now = datetime.datetime.now(datetime.timezone.utc)
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("authority", "store")]
-
-    def signed(subject: int, extension: x509.ExtensionType) -> bytes:
-        builder = (
-            x509.CertificateBuilder(names[0], names[subject], keys[subject].public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=1))
-            .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(extension, critical=True)
-        )
-        return builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-    authority.write_bytes(signed(0, x509.BasicConstraints(ca=True, path_length=0)))
-    chain, key = folder / "store.pem", folder / "store.key"
-    names_of_store = [x509.IPAddress(ipaddress.ip_address(_HOST)), x509.DNSName(NAME)]
-    chain.write_bytes(signed(1, x509.SubjectAlternativeName(names_of_store)))
-    key.write_bytes(
-        keys[1].private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, key)
-    return context

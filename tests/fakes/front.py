@@ -15,8 +15,9 @@ from pathlib import Path
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from types import TracebackType
 
-from .authority import Authority
-from .stubs import Serving
+from .certificates import Authority
+from .certificates import Fault as Wrong
+from .http import Serving
 
 _HOST = "127.0.0.1"
 
@@ -61,7 +62,7 @@ class Fault:
     """What a front does. `certificate` is what is wrong with its certificate; `accept` comes before TLS."""
 
     behave: Behave = field(default=lambda exchange: exchange.send(exchange.answer()))
-    certificate: str = ""
+    certificate: Wrong = ""
     accept: Callable[[socket.socket], None] | None = None
 
 
@@ -93,11 +94,11 @@ class Front(Serving):
     """The server of one fault; `url` is what AWS_ENDPOINT_URL must say, `authority` AWS_CA_BUNDLE."""
 
     def __init__(self, fault: Fault, endpoint: str, folder: Path) -> None:
-        authority = Authority(folder)
-        self.authority = authority.file
+        authority = Authority()
+        self.authority = authority.write(folder)
         self.asked = 0
         self._ended = threading.Event()
-        context = authority.context(_HOST, fault.certificate)
+        context = authority.context(folder, _HOST, fault=fault.certificate)
         front = self
 
         class Handler(BaseRequestHandler):

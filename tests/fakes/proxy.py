@@ -9,17 +9,17 @@ from pathlib import Path
 from socketserver import BaseRequestHandler
 from urllib.parse import urlsplit
 
-from .authority import Authority
+from .certificates import Authority
 from .front import Server, read_request
-from .stubs import Serving
+from .http import Serving
 
 
 class Proxy(Serving):
     """What HTTPS_PROXY must name as `url`, with `authority` as AWS_CA_BUNDLE. `asked` are the URLs in their order."""
 
     def __init__(self, folder: Path, answer: Callable[[bytes], bytes]) -> None:
-        authority = Authority(folder)
-        self.authority = authority.file
+        authority = Authority()
+        self.authority = authority.write(folder)
         self.asked: list[str] = []
         proxy = self
 
@@ -33,7 +33,7 @@ class Proxy(Serving):
                 self.request.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
                 with (
                     suppress(OSError, ssl.SSLError),  # who asked may go away without a word
-                    authority.context(host).wrap_socket(self.request, server_side=True) as connection,
+                    authority.context(folder, host).wrap_socket(self.request, server_side=True) as connection,
                 ):
                     while (request := read_request(connection)) is not None:
                         # AWS's SDK for Rust repeats scheme and host here, as it would to a proxy without a tunnel.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import platform
 import subprocess
@@ -14,9 +13,9 @@ from pathlib import Path
 import boto3
 import pytest
 from keystart_extension import __version__
-from moto.server import ThreadedMotoServer
 
 from tests import ROOT
+from tests.fakes.aws import serve_moto
 
 ARCHITECTURE = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
 VARIABLES = {
@@ -31,12 +30,8 @@ VARIABLES = {
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with serve_moto() as url:
+        yield url
 
 
 def test_the_zip_that_was_built_is_published_as_it_is(url: str) -> None:

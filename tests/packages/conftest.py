@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import json
 import secrets
 from collections.abc import Callable
@@ -11,13 +10,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from extension.standalone.dist import DIST
 from tests.conformance import store as conformance
+from tests.fakes.certificates import Authority
 
 from .build import packages
 from .installed import Installed
@@ -50,7 +46,7 @@ def package() -> Callable[[str], Path]:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """A store with what the consumers and the READMEs ask for, and the answer that each consumer must give."""
     root = tmp_path_factory.mktemp("store") / "root"
-    certificate, key = certificate_and_key()
+    certificate, key = Authority().issue("function")
     keytab = secrets.token_bytes(32)
     stripe = f"sk_{secrets.token_hex(16)}"
     database = {"username": "orders", "user": "orders", "password": secrets.token_hex(16), "port": 5432}
@@ -72,19 +68,3 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         "Add it to the configuration of the extension.",
     }
     return Installed(root, answer)
-
-
-def certificate_and_key() -> tuple[str, str]:
-    """A certificate that signed itself, and its key, as PEM."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "function")])
-    now = datetime.datetime.now(datetime.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return certificate.public_bytes(pem).decode(), private.decode()

@@ -2,86 +2,22 @@
 
 from __future__ import annotations
 
-import datetime
 import socket
 import ssl
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import keystart
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+
+from tests.fakes.certificates import Authority, key_pem
 
 from .publisher import Publisher
 
 LONG = 60.0  # a limit for what hangs, not a time that anything takes
-NOW = datetime.datetime.now(datetime.timezone.utc)
-Key = ec.EllipticCurvePrivateKey
-
-
-def name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
-
-
-@dataclass
-class Authority:
-    """Signs certificates; `pem` is its own."""
-
-    common: str = "authority"
-    key: Key = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
-
-    @property
-    def pem(self) -> str:
-        return self._sign(self.common, self.key, authority=True)
-
-    def issue(self, common: str) -> tuple[str, str]:
-        """A certificate and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        return self._sign(common, key, authority=False), pem(key)
-
-    def _sign(self, common: str, key: Key, *, authority: bool) -> str:
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name(common))
-            .issuer_name(name(self.common))
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(NOW - datetime.timedelta(days=1))
-            .not_valid_after(NOW + datetime.timedelta(days=1))
-            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False
-            )
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(common)]), critical=False)
-            .add_extension(usage(authority), critical=True)
-            .sign(self.key, hashes.SHA256())
-        )
-        return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def usage(authority: bool) -> x509.KeyUsage:
-    rest = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
-    return x509.KeyUsage(
-        digital_signature=not authority,
-        key_cert_sign=authority,
-        encipher_only=False,
-        decipher_only=False,
-        **dict.fromkeys(rest, False),
-    )
-
-
-def pem(key: Key, password: bytes | None = None) -> str:
-    protection = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection
-    ).decode()
 
 
 @pytest.fixture
@@ -98,13 +34,9 @@ def mtls(authority: Authority, common: str = "client") -> dict[str, str | bytes]
 @pytest.fixture
 def server(authority: Authority, tmp_path: Path) -> ssl.SSLContext:
     """The other side, which lets only clients of this authority in."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = authority.context(tmp_path, "localhost")
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=authority.pem)
-    certificate, key = authority.issue("localhost")
-    file = tmp_path / "server.pem"
-    file.write_text(certificate + key)
-    context.load_cert_chain(file)
     return context
 
 
@@ -235,7 +167,7 @@ def test_an_error_of_openssl_shows_nothing_of_the_file(
 def test_an_encrypted_key_is_an_error_and_nobody_is_asked_for_its_password(
     publisher: Publisher, client: keystart.Keystart, authority: Authority
 ) -> None:
-    encrypted = pem(ec.generate_private_key(ec.SECP256R1()), b"password")
+    encrypted = key_pem(ec.generate_private_key(ec.SECP256R1()), b"password")
     publisher.publish({**mtls(authority), "mtls/key": encrypted})
     with pytest.raises(ssl.SSLError):
         client.tls("mtls")

@@ -26,9 +26,11 @@ from .driven import Refused, Writer
 from .test_refused import NOBODY, with_old_set
 
 if TYPE_CHECKING:  # as mypy finds them
-    from tests.fakes.stubs import Answer, Lambda, Request, Stub
+    from tests.fakes.extensions_api import Lambda
+    from tests.fakes.http import Answer, Request, Stub
 else:
-    from tests.fakes.stubs import Answer, Lambda, Request, Stub
+    from tests.fakes.extensions_api import Lambda
+    from tests.fakes.http import Answer, Request, Stub
 
 KEYSTART = Path(sys.executable).with_name("keystart")
 PLACES = ("", "generations", "generations/1", "generations/1/secrets", "generations/1/secrets/tls")

@@ -1,13 +1,11 @@
-"""Serves HTTP on loopback with answers that a test decides: AWS when it refuses, and Lambda's Extensions API."""
+"""An HTTP server on loopback whose answers a test decides."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import queue
-import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -18,10 +16,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _PATIENCE = 20.0  # seconds; only a test that fails waits for so long
-_SUFFIX = re.compile("-[A-Za-z0-9]{6}$")
-_API = "/2020-01-01/extension"
-IDENTIFIER = "0f0c8a9e-identifier"
-ERROR_TYPE = "Lambda-Extension-Function-Error-Type"
+API = "/2020-01-01/extension"
 
 
 class Headers(dict[str, str]):
@@ -65,31 +60,6 @@ class Answer:
     def to(self, _request: Request) -> bytes:
         """Returns the body for a request."""
         return self.body
-
-
-@dataclass(frozen=True)
-class SecretAnswer(Answer):
-    """An answer of GetSecretValue about the secret that was asked for, except for what `changes` say of it."""
-
-    value: str = ""
-    changes: Mapping[str, Any] = field(default_factory=dict)
-
-    def to(self, _request: Request) -> bytes:
-        request, asked = _request, _request.json
-        id, region = (
-            asked["SecretId"],
-            request.headers["Authorization"].partition("Credential=")[2].split("/")[2],
-        )
-        arn = id if id.startswith("arn:") else f"arn:aws:secretsmanager:{region}:123456789012:secret:{id}"
-        arn = arn if _SUFFIX.search(arn) else f"{arn}-a1B2c3"
-        answer = {
-            "ARN": arn,
-            "Name": arn.split(":", 6)[-1][:-7],
-            "VersionId": asked.get("VersionId", "1"),
-            "VersionStages": [asked.get("VersionStage", "AWSCURRENT")],
-            "SecretString": self.value,
-        }
-        return json.dumps({**answer, **self.changes}).encode()
 
 
 class _Server(ThreadingHTTPServer):
@@ -166,37 +136,10 @@ class Stub(Serving):
         assert came, f"{path} was not asked for {times} times, but: {self.paths()}"
 
     def paths(self) -> list[str]:
-        return [request.path.removeprefix(_API) for request in self.requests]
+        return [request.path.removeprefix(API) for request in self.requests]
 
     def actions(self) -> list[str]:
         return [request.action for request in self.requests]
-
-
-def refusal(status: int, code: str, message: str) -> Answer:
-    """An error as AWS's JSON services tell it."""
-    body = json.dumps({"__type": code, "Message": message}).encode()
-    return Answer(status, body, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code})
-
-
-def secret(value: str, **changes: Any) -> Answer:
-    """An answer of GetSecretValue with what was asked for, or with members that differ from it."""
-    return SecretAnswer(value=value, changes=changes)
-
-
-def batch(values: Mapping[str, str], errors: Sequence[Mapping[str, str]] = (), token: str = "") -> Answer:
-    """An answer of BatchGetSecretValue: values by ARN, whose secrets are named as the ARN says."""
-    found = [
-        {"ARN": arn, "Name": arn.split(":", 6)[-1][:-7], "VersionId": f"v-{arn}", "SecretString": value}
-        for arn, value in values.items()
-    ]
-    page = {"NextToken": token} if token else {}
-    return Answer(body=json.dumps({"SecretValues": found, "Errors": list(errors), **page}).encode())
-
-
-def parameters(values: Mapping[str, str]) -> Answer:
-    """An answer of GetParameters."""
-    found = [{"Name": name, "Value": value, "Version": 1} for name, value in values.items()]
-    return Answer(body=json.dumps({"Parameters": found, "InvalidParameters": []}).encode())
 
 
 def forward(request: Request, url: str) -> Answer:
@@ -208,44 +151,3 @@ def forward(request: Request, url: str) -> Answer:
         return Answer(response.status, response.read(), {"Content-Type": response.headers["Content-Type"]})
     finally:
         connection.close()
-
-
-class Lambda(Stub):
-    """The Extensions API, whose `/event/next` waits for `events`.
-
-    `answers` says what a path answers instead of what Lambda would; `looks` is called at register.
-    """
-
-    def __init__(self, looks: Callable[[], Any] = lambda: None) -> None:
-        super().__init__(self._say)
-        self.answers: dict[str, Answer | None] = {}
-        self.events: queue.SimpleQueue[Answer | None] = queue.SimpleQueue()
-        self.looks = looks
-        self.seen_at_register: Any = None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.events.put(None)  # a call that still waits
-        super().__exit__(kind, error, trace)
-
-    def send(self, kind: str) -> None:
-        self.events.put(Answer(body=json.dumps({"eventType": kind}).encode()))
-
-    @property
-    def reported(self) -> list[tuple[str, str]]:
-        """The types and messages that came to init/error."""
-        reports = [request for request in self.requests if request.path == _API + "/init/error"]
-        return [(report.headers[ERROR_TYPE], report.json["errorMessage"]) for report in reports]
-
-    def _say(self, request: Request) -> Answer | None:
-        path = request.path.removeprefix(_API)
-        if path == "/register":
-            self.seen_at_register = self.looks()
-        if path in self.answers:
-            return self.answers[path]
-        if path == "/register":
-            return Answer(headers={"Lambda-Extension-Identifier": IDENTIFIER})
-        if path == "/event/next":
-            return self.events.get()
-        return Answer(202)

@@ -1,0 +1,117 @@
+"""AWS on loopback: moto's services with what people keep in them, and single answers that a test decides."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets as randomness
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+from .http import Answer, Request
+
+REGION = "eu-west-1"
+_SUFFIX = re.compile("-[A-Za-z0-9]{6}$")
+
+
+@contextmanager
+def serve_moto() -> Iterator[str]:
+    """Serves AWS's services while the `with` lasts; its value is their URL."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+class Cloud:
+    """Secrets Manager and Parameter Store of moto, and what a test keeps there."""
+
+    def __init__(self, url: str) -> None:
+        session = boto3.Session("made-up", "made-up", region_name=REGION)
+        self.secrets = session.client("secretsmanager", endpoint_url=url)
+        self.ssm = session.client("ssm", endpoint_url=url)
+
+    def close(self) -> None:
+        """Closes the connections of the clients."""
+        self.secrets.close()
+        self.ssm.close()
+
+    def secret(self, value: str | bytes, name: str | None = None) -> str:
+        """Keeps a secret, with a new name if there is none, and returns its ARN."""
+        name = name or f"test/{randomness.token_hex(8)}"
+        if isinstance(value, str):
+            return self.secrets.create_secret(Name=name, SecretString=value)["ARN"]
+        return self.secrets.create_secret(Name=name, SecretBinary=value)["ARN"]
+
+    def parameter(self, name: str, value: str) -> None:
+        """Keeps a parameter."""
+        self.ssm.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+
+    def parameters(self, **values: str) -> str:
+        """Keeps parameters below a new path, `__` standing for a slash, and returns the path."""
+        path = f"/test/{randomness.token_hex(8)}"
+        for name, value in values.items():
+            self.parameter(f"{path}/{name.replace('__', '/')}", value)
+        return path
+
+
+@dataclass(frozen=True)
+class SecretAnswer(Answer):
+    """An answer of GetSecretValue about the secret that was asked for, except for what `changes` say of it."""
+
+    value: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def to(self, _request: Request) -> bytes:
+        request, asked = _request, _request.json
+        id, region = (
+            asked["SecretId"],
+            request.headers["Authorization"].partition("Credential=")[2].split("/")[2],
+        )
+        arn = id if id.startswith("arn:") else f"arn:aws:secretsmanager:{region}:123456789012:secret:{id}"
+        arn = arn if _SUFFIX.search(arn) else f"{arn}-a1B2c3"
+        answer = {
+            "ARN": arn,
+            "Name": arn.split(":", 6)[-1][:-7],
+            "VersionId": asked.get("VersionId", "1"),
+            "VersionStages": [asked.get("VersionStage", "AWSCURRENT")],
+            "SecretString": self.value,
+        }
+        return json.dumps({**answer, **self.changes}).encode()
+
+
+def refusal(status: int, code: str, message: str) -> Answer:
+    """An error as AWS's JSON services tell it."""
+    body = json.dumps({"__type": code, "Message": message}).encode()
+    return Answer(status, body, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code})
+
+
+def secret(value: str, **changes: Any) -> Answer:
+    """An answer of GetSecretValue with what was asked for, or with members that differ from it."""
+    return SecretAnswer(value=value, changes=changes)
+
+
+def batch(values: Mapping[str, str], errors: Sequence[Mapping[str, str]] = (), token: str = "") -> Answer:
+    """An answer of BatchGetSecretValue: values by ARN, whose secrets are named as the ARN says."""
+    found = [
+        {"ARN": arn, "Name": arn.split(":", 6)[-1][:-7], "VersionId": f"v-{arn}", "SecretString": value}
+        for arn, value in values.items()
+    ]
+    page = {"NextToken": token} if token else {}
+    return Answer(body=json.dumps({"SecretValues": found, "Errors": list(errors), **page}).encode())
+
+
+def parameters(values: Mapping[str, str]) -> Answer:
+    """An answer of GetParameters."""
+    found = [{"Name": name, "Value": value, "Version": 1} for name, value in values.items()]
+    return Answer(body=json.dumps({"Parameters": found, "InvalidParameters": []}).encode())
