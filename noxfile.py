@@ -74,7 +74,7 @@ def lint(session: nox.Session) -> None:
         session.warn(
             "rustfmt is not installed: the form of the Rust code is not checked (rustup component add rustfmt)"
         )
-    session.run("pytest", "--quiet", "tests/test_versions.py", "tests/test_dev.py", "tests/test_generate.py")
+    session.run("pytest", "--quiet", "tests/test_dev.py", "tests/test_generate.py")
     if shutil.which("cargo-clippy"):
         options = ["--quiet", "--workspace", "--all-targets"]
         session.run("cargo", "clippy", *options, "--", "-D", "warnings", external=True)
@@ -89,13 +89,24 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def generate(session: nox.Session) -> None:
-    """Write what contract/ says into all languages and the documentation; `-- --check` says what differs."""
-    session.run("python", "-m", "generate", *session.posargs)
+    """Write what is generated: from contract/, headers, versions; `--check` compares; `layer`, `packages`, `faults`."""
+    arguments = [argument for argument in session.posargs if argument != "--"]
+    # These need a long build or a long run, so that they are written by name only.
+    long = {"layer", "packages", "faults"}.intersection(arguments)
+    if not long:
+        session.run("python", "-m", "generate", *arguments)
+    os.environ["KEYSTART_GENERATE"] = "1"
+    if "layer" in long:
+        session.run("python", "-m", "extension.standalone.executable")
+    if "packages" in long:
+        try_packages(session)
+    if "faults" in long:
+        session.run("pytest", "tests/extension/test_faults.py")
 
 
 @nox.session
 def core(session: nox.Session) -> None:
-    """Test both Rust cores, the readers' with property tests; compares its header with cbindgen's."""
+    """Test both Rust cores, the readers' with property tests."""
     session.run("cargo", "test", "--quiet", "--workspace", *session.posargs, external=True)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from . import files, headers, versions
 from .contract import FOLDER, ROOT, ContractError, load
-from .files import outputs
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT, folder: Path = FOLDER) -> int:
@@ -16,18 +17,25 @@ def main(arguments: list[str] | None = None, root: Path = ROOT, folder: Path = F
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
     check = parser.parse_args(arguments).check
     try:
-        files = outputs(load(folder), root)
+        stale = _settle(files.outputs(load(folder), root) | versions.outputs(root), root, check)
+        # A header has what was written before it.
+        stale += _settle(headers.outputs(root), root, check)
     except ContractError as error:
         print(f"generate: {error}", file=sys.stderr)
         return 2
-    stale = [path for path, text in files.items() if _differs(root / path, text)]
+    return 1 if check and stale else 0
+
+
+def _settle(texts: Mapping[str, str], root: Path, check: bool) -> list[str]:
+    """Writes the files that differ, or says which do; returns them."""
+    stale = [path for path, text in texts.items() if _differs(root / path, text)]
     for path in stale:
         if check:
-            print(f"generate: {path} is not what contract/ says. Run ./dev generate.", file=sys.stderr)
+            print(f"generate: {path} is not what it is generated from. Run ./dev generate.", file=sys.stderr)
         else:
-            (root / path).write_text(files[path])
+            (root / path).write_text(texts[path])
             print(f"generate: wrote {path}")
-    return 1 if check and stale else 0
+    return stale
 
 
 def _differs(path: Path, text: str) -> bool:

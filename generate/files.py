@@ -25,6 +25,7 @@ WHOLE: Mapping[str, Writer] = {
 }
 # What stands between `generated from …: NAME` and `end of generated`.
 PARTS: Mapping[str, Mapping[str, Writer]] = {
+    "core/capi/reader/cbindgen.toml": {"numbers": docs.numbers},
     "bindings/node/src/testing.js": {"errors": node.testing},
     "bindings/ruby/lib/keystart/testing.rb": {"errors": ruby.testing},
     "bindings/ruby/sig/testing.rbs": {"errors": ruby.testing_signatures},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from generate import versions
 from generate.__main__ import main
 from generate.contract import FOLDER, ROOT, ContractError, load
 from generate.files import outputs
@@ -28,6 +30,7 @@ text = "The store at {root} is asleep, and {quoted} does not wake it. Shout."
 SHOWN = {
     "core/store/src/error/codes.rs": ["StoreAsleep = 902,", 'Self::StoreAsleep => "store_asleep",'],
     "core/store/src/error/messages.rs": ["pub fn asleep(root: &str, quoted: &[u8]) -> Self {", "Shout."],
+    "core/capi/reader/cbindgen.toml": [" * 902 store_asleep"],
     "bindings/python/src/keystart/errors.py": [
         "class StoreAsleep(KeystartError):",
         '    "StoreAsleep",',
@@ -79,14 +82,25 @@ def test_a_limit_is_changed_in_one_file(contract: Path) -> None:
     assert "at most 1255 bytes in all" in after["bindings/node/src/errors.mjs"]
 
 
+def test_the_version_is_changed_in_one_file(tmp_path: Path) -> None:
+    for path in ["Cargo.toml", *(before := versions.outputs(ROOT))]:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text((ROOT / path).read_text())
+    manifest = tmp_path / "Cargo.toml"
+    manifest.write_text(re.sub(r'(?m)^version = ".*"$', 'version = "7.8.9"', manifest.read_text()))
+    after = versions.outputs(tmp_path)
+    assert {path for path, text in after.items() if "7.8.9" in text} == set(before)
+    assert '"keystart==7.8.9"' in after["extension/pyproject.toml"]
+
+
 def test_what_differs_is_named_with_the_cure_and_nothing_is_written(
     contract: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     append(contract, ADDED)
     assert main(["--check"], ROOT, contract) == 1
-    assert capsys.readouterr().err.splitlines() == [
-        f"generate: {path} is not what contract/ says. Run ./dev generate." for path in SHOWN
-    ]
+    assert sorted(capsys.readouterr().err.splitlines()) == sorted(
+        f"generate: {path} is not what it is generated from. Run ./dev generate." for path in SHOWN
+    )
     assert main(["--check"]) == 0
 
 

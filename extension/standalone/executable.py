@@ -68,12 +68,10 @@ def _freeze(folder: Path) -> None:
         [f"/usr/bin/{PYTHON}", HERE / "freeze.py", *options, f"--output={folder}"], {"PYTHONHASHSEED": "0"}
     )
     listed = HERE / "frozen.txt"
-    if os.environ.get("KEYSTART_WRITE_FROZEN"):
+    if os.environ.get("KEYSTART_GENERATE"):
         listed.write_text(frozen)
     if listed.read_text() != frozen:
-        raise Failed(
-            f"{listed.name} is not what is frozen; KEYSTART_WRITE_FROZEN=1 writes it anew:\n{frozen}"
-        )
+        raise Failed(f"{listed.name} is not what is frozen; ./dev generate layer writes it anew:\n{frozen}")
 
 
 def _cffi(folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """Lets the network do its worst to both sources: a secret is published whole, or its reason is told in time.
 
-With KEYSTART_WRITE_FAULTS=1 it writes what it saw as the tables of docs/faults.md.
+`./dev generate faults` writes what it saw as the tables of docs/faults.md.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ def test_the_page_tells_how_late_what_was_late_is_and_which_was_the_latest() -> 
 @pytest.fixture(scope="module", autouse=True)
 def page() -> Iterator[None]:
     yield
-    if os.environ.get("KEYSTART_WRITE_FAULTS") == "1":
+    if os.environ.get("KEYSTART_GENERATE"):
         rows = [f"| {what} | {_cell(what, 'native')} | {_cell(what, 'boto3')} |" for what in FAULTS]
         head, mark, rest = PAGE.read_text().partition(ROW)
         _, title, below = rest.partition(LATE)

@@ -79,11 +79,9 @@ def test_it_holds_what_is_listed_and_nothing_else(kind: str, files: dict[str, by
     for name in filter(CORE.fullmatch, files):
         assert (ROOT / name).is_file()
     held = sorted(name for name in files if not CORE.fullmatch(name))
-    if os.environ.get("KEYSTART_WRITE_CONTENTS") == "1":
+    if os.environ.get("KEYSTART_GENERATE"):
         listed.write_text("".join(f"{name}\n" for name in held))
-    assert held == listed.read_text().splitlines(), (
-        "is it meant? KEYSTART_WRITE_CONTENTS=1 ./dev packages writes the list"
-    )
+    assert held == listed.read_text().splitlines(), "is it meant? ./dev generate packages writes the list"
 
 
 def test_the_licence_and_the_readme_are_inside(kind: str, files: dict[str, bytes]) -> None:

@@ -1,0 +1,36 @@
+"""The version of all packages, which Cargo.toml has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .contract import ContractError
+
+_SOURCE = re.compile(r'^\[workspace\.package\]\nversion = "(.*)"$', re.MULTILINE)
+# How often the version is written in a file, and what stands before it.
+_PLACES = {
+    "bindings/python/pyproject.toml": (1, r'^version = "'),
+    "bindings/python/src/keystart/version.py": (1, r'^__version__ = "'),
+    "bindings/node/package.json": (1, r'^  "version": "'),
+    "bindings/node/package-lock.json": (2, r'^ +"name": "keystart",\n +"version": "'),
+    "bindings/ruby/lib/keystart/version.rb": (1, r'^ *VERSION = "'),
+    "extension/pyproject.toml": (2, r'^version = "|"keystart=='),
+    "extension/src/keystart_extension/__init__.py": (1, r'^__version__ = "'),
+}
+
+
+def outputs(root: Path) -> dict[str, str]:
+    """Returns the text of each file that has the version, by its path below the root."""
+    found = _SOURCE.findall((root / "Cargo.toml").read_text())
+    if len(found) != 1:
+        raise ContractError("Cargo.toml has no version of the workspace")
+    return {path: _with_version((root / path).read_text(), path, found[0]) for path in _PLACES}
+
+
+def _with_version(text: str, path: str, version: str) -> str:
+    times, before = _PLACES[path]
+    changed, count = re.subn(f'({before})[^"]*', lambda match: match[1] + version, text, flags=re.MULTILINE)
+    if count != times:
+        raise ContractError(f"{path} has {count} versions")
+    return changed
