@@ -66,7 +66,8 @@ pub(crate) fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, Unreadable
     if FileType::from_raw_mode(about.st_mode) != FileType::RegularFile {
         return Err(Unreadable::NotRegular);
     }
-    let mut bytes = Vec::new();
+    let size = u64::try_from(about.st_size).unwrap_or(0).min(most);
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0) + 1);
     File::from(file).take(most + 1).read_to_end(&mut bytes).map_err(refused)?;
     if bytes.len() as u64 > most { Err(Unreadable::TooLarge(most)) } else { Ok(bytes) }
 }
