@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from .conditions import NotApplied
-from .extensions import GO, GO_YAML, ONE_FILE, PIP, YAML
+from .extensions import GO, GO_SQUARE, GO_YAML, ONE_FILE, PIP, PIP_SQUARE, SQUARE, YAML
 from .findings import WITH, WITHOUT, Findings
 from .inits import BARE, LANGUAGES, OURS, SDK, Case, Init, not_there
 from .starts import Start, Starts, median
@@ -68,8 +68,13 @@ def _starts(found: Findings) -> Iterator[Budget]:
         more = _ratio("published", many[ours], mine)
         yield Budget("B11", f"{ours}: published, 100 secrets to 3", 5, "x", more)
     for what, limit in (("registered", 1.0), ("published", 1.6)):
-        ratio = _ratio(what, found.yaml[YAML], found.yaml[GO_YAML])
+        ratio = _ratio(what, found.files[YAML], found.files[GO_YAML])
         yield Budget("B1", f"{YAML}: {what}, to Go with YAML", limit, "x", ratio)
+    for ours in (SQUARE, PIP_SQUARE):
+        if ours in found.files:
+            # Square's functions start when their secrets are there: one figure is both.
+            ratio = _ratio("registered", found.files[ours], found.files[GO_SQUARE])
+            yield Budget("B1", f"{ours}: registered, to Go with Square's file", 1.0, "x", ratio)
 
 
 def _scarce(found: Findings) -> Iterator[Budget]:

@@ -23,12 +23,14 @@ PIP = "keystart, pip"
 ORACLE = "keystart, pip, boto3"
 ONE_FILE = "keystart, layer"
 BOTO3 = "boto3"
-# What is measured beside each other everywhere, and what its configuration in YAML costs each.
+# What is measured beside each other everywhere, and what a configuration in a file costs each.
 COMPARED = (GO, ONE_FILE, PIP, ORACLE, BOTO3)
 GO_YAML = "go, YAML"
 YAML = "keystart, pip, YAML"
-OTHER_YAML = "keystart, pip, YAML with braces"  # which the core leaves to Python
-WITH_YAML = (GO_YAML, YAML, OTHER_YAML)
+GO_SQUARE = "go, Square's file"
+SQUARE = "keystart, layer, Square's file"
+PIP_SQUARE = "keystart, pip, Square's file"
+WITH_FILES = (GO_YAML, YAML, GO_SQUARE, SQUARE, PIP_SQUARE)
 
 
 class CannotMeasure(Exception):
@@ -47,10 +49,12 @@ def extensions(folder: Path, secrets: int, only: Collection[str] = COMPARED) -> 
     """The extensions of these names that there are here, told to fetch this many secrets into `store`."""
     names = [f"s{number}" for number in range(secrets)]
     pairs = ",".join(f"{name}=bench/{name}" for name in names)
-    yaml, braces = folder / f"{secrets}.yaml", folder / f"{secrets}-braces.yaml"
-    yaml.write_text("version: 1\nsecrets:\n" + "".join(f"  {name}: bench/{name}\n" for name in names))
-    braces.write_text(f"version: 1\nsecrets: {{{', '.join(f'{name}: bench/{name}' for name in names)}}}\n")
     where = str(store(folder))
+    yaml, square = folder / f"{secrets}.yaml", folder / f"{secrets}-square.yaml"
+    yaml.write_text("version: 1\nsecrets:\n" + "".join(f"  {name}: bench/{name}\n" for name in names))
+    items = "".join(f"    - secretname: bench/{name}\n      filename: {name}\n" for name in names)
+    square.write_text(f'SecretManagers:\n- prefix: ""\n  secrets:\n{items}SecretsHome: {where}-links\n')
+    squares = {"KEYSTART_CONFIG": str(square), "KEYSTART_DIR": where}
     peer = {"PEER_SECRETS": pairs, "PEER_DIR": where}
     ours = {"KEYSTART_SECRETS": pairs, "KEYSTART_DIR": where}
     command = installed(folder)
@@ -62,9 +66,11 @@ def extensions(folder: Path, secrets: int, only: Collection[str] = COMPARED) -> 
         BOTO3: Extension([command.with_name("python"), HERE / "peers/boto3/extension.py"], peer),
         GO_YAML: Extension([_go(folder, "yaml")], {"PEER_CONFIG": str(yaml), "PEER_DIR": where}),
         YAML: Extension([command], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": where}),
-        OTHER_YAML: Extension([command], {"KEYSTART_CONFIG": str(braces), "KEYSTART_DIR": where}),
+        GO_SQUARE: Extension([_go(folder, "square")], {"PEER_CONFIG": str(square), "PEER_DIR": where}),
+        SQUARE: Extension([LAYER], squares),
+        PIP_SQUARE: Extension([command], squares),
     }
-    return {name: each for name, each in all.items() if name in only and (name != ONE_FILE or LAYER.exists())}
+    return {name: each for name, each in all.items() if name in only and (each.command != [LAYER] or LAYER.exists())}
 
 
 def store(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from benchmarks.readers import bench
 from tests.fakes.cloud import Cloud
 
 from .conditions import NotApplied
-from .extensions import BOTO3, GO, ONE_FILE, PIP, WITH_YAML
+from .extensions import BOTO3, GO, ONE_FILE, PIP, WITH_FILES
 from .inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
 from .starts import Starts, invocations, measure, measure_latencies, wipes
 
@@ -30,7 +30,7 @@ class Findings:
 
     runs: int
     latencies: Mapping[float, Starts]
-    yaml: Starts
+    files: Starts
     secrets: Mapping[int, Starts]
     shares: Mapping[float, Starts] | NotApplied
     cold: Starts | NotApplied
@@ -57,7 +57,7 @@ def everything(folder: Path, cloud: Cloud, runs: int) -> Findings:
     return Findings(
         runs,
         latencies,
-        measure(folder, cloud, runs, only=WITH_YAML),
+        measure(folder, cloud, runs, only=WITH_FILES),
         secrets,
         _tried(
             lambda: {
@@ -81,7 +81,7 @@ def quick(folder: Path, cloud: Cloud) -> Findings:
     return Findings(
         3,
         {30.0: plain, 300.0: measure(folder, cloud, 2, latency=300, only=both)},
-        measure(folder, cloud, 3, only=WITH_YAML),
+        measure(folder, cloud, 3, only=WITH_FILES),
         {3: plain, 100: measure(folder, cloud, 2, secrets=100, only=both)},
         _tried(lambda: {0.1: measure(folder, cloud, 2, share=0.1, only=both)}),
         _tried(lambda: measure(folder, cloud, 2, cold=True, only=both)),

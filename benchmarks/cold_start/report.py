@@ -80,7 +80,7 @@ def _tables(found: Findings) -> Iterator[tuple[str, Rows]]:
     yield "Budgets", judged
     for latency in (30.0, 300.0):
         yield f"3 secrets, {latency:g} ms of latency", starts_rows(found.latencies[latency])
-    yield "3 secrets, 30 ms, configured in YAML", starts_rows(found.yaml)
+    yield "3 secrets, 30 ms, configured in a file", starts_rows(found.files)
     yield "100 secrets, 30 ms", starts_rows(found.secrets[100])
     if isinstance(found.shares, NotApplied):
         yield "CPU quotas", [["not applied"], [str(found.shares)]]
@@ -191,7 +191,7 @@ def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
     bare = next(figure.median for figure in found.readers if figure.what == "import: bare process")
     timeline = {
         "python, nothing else": [("interpreter", bare)],
-        **{name: phases(each) for name, each in {**plain, **found.yaml}.items()},
+        **{name: phases(each) for name, each in {**plain, **found.files}.items()},
     }
     longest = [sum(length for _, length in parts) for parts in timeline.values()]
     drawn = {

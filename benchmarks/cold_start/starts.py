@@ -194,7 +194,7 @@ def _ready(process: subprocess.Popen[str], cloud: Cloud) -> None:
     while not cloud.waits(0.2):
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
-            said = process.communicate()[1]
+            said = process.stderr.read() if process.stderr else ""
             raise CannotMeasure(f"{_name(process)} ended or hung before it was ready:\n{said}")
 
 

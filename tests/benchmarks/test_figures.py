@@ -10,7 +10,7 @@ import pytest
 from benchmarks.cold_start import plots, report
 from benchmarks.cold_start.budgets import Budget, budgets, reduction
 from benchmarks.cold_start.conditions import PERIOD_US, NotApplied, limited, settings, share_of
-from benchmarks.cold_start.extensions import BOTO3, GO, GO_YAML, ORACLE, PIP, YAML
+from benchmarks.cold_start.extensions import BOTO3, GO, GO_SQUARE, GO_YAML, ORACLE, PIP, SQUARE, YAML
 from benchmarks.cold_start.findings import MORE, WITH, WITHOUT, Findings
 from benchmarks.cold_start.inits import BARE, LANGUAGES, OURS, SDK, Case, Init, Inits
 from benchmarks.cold_start.report import phases, quartiles
@@ -127,7 +127,7 @@ def findings(limited: bool) -> Findings:
     return Findings(
         runs=3,
         latencies={0.0: starts, 30.0: starts, 300.0: starts},
-        yaml={GO_YAML: starts[GO], YAML: starts[PIP]},
+        files={GO_YAML: starts[GO], YAML: starts[PIP], GO_SQUARE: starts[GO], SQUARE: starts[PIP]},
         secrets={1: starts, 3: starts, 100: starts},
         shares={0.1: starts, 1.0: starts} if limited else refused,
         cold=starts if limited else NotApplied("the page cache cannot be dropped here"),
