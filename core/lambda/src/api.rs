@@ -26,7 +26,7 @@ const VERSION: &str = "/2020-01-01/extension";
 const EVENTS: &str = "{\"events\": [\"SHUTDOWN\"]}";
 const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 /// For everything but `next`, which waits for as long as the environment is frozen.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_ANSWER: usize = 1_048_576;
 /// How long a process that is alone sleeps before it looks at its connection again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };

@@ -3,5 +3,6 @@
 //! The API and the fetch are slow and are called from Python, so each runs as a task, which Python waits for.
 
 pub mod api;
+pub mod fetch_task;
 pub mod start;
 pub mod task;

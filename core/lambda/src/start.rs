@@ -6,27 +6,35 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use keystart_process::{is_signal_pending, report_crashes};
 use keystart_providers::configuration::{Configuration, Start};
-use keystart_providers::{Prefetched, Sent, prefetch};
+use keystart_providers::{Prefetch, Prefetched};
 use keystart_store::error::{Error, Result};
 use keystart_store::manifest::Identity;
 use keystart_store::{Options, VERSION, Writer, log};
-use tokio::time::timeout;
 
 use crate::api::{self, ApiError, Driver, Phase};
-use crate::task::{Task, alone};
+use crate::fetch_task::FetchTask;
+use crate::task::alone;
 
 /// Where Lambda unpacks the function; it does not tell extensions another place.
 const TASK_ROOT: &str = "/var/task";
 /// For what is sent at once where there is a way to the store. Where there is none, SIGTERM is to be answered soon.
 const UNTIL_SENT: Duration = Duration::from_secs(1);
-
+/// A call of the Extensions API ends by itself before that, unless something holds up the thread of the core.
+const UNTIL_REGISTERED: Duration = api::PATIENCE.saturating_add(Duration::from_secs(1));
 /// Between two looks whether a signal came while Lambda does not answer.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// A step of the start that the thread of the core has taken.
+enum Step {
+    Registered(ApiResult),
+    /// The first requests of the fetch are sent, or it has ended.
+    Sent,
+}
 
 type ApiResult = std::result::Result<String, ApiError>;
 
@@ -38,7 +46,7 @@ pub struct Begun {
     /// What registering gave; none when the process has to read the configuration, or to fetch, first.
     pub registered: Option<ApiResult>,
     /// The fetch; none when the process has to read the configuration, or when registering failed.
-    pub fetch: Option<Result<Task<Result<Prefetched>>>>,
+    pub fetch: Option<Result<FetchTask>>,
 }
 
 impl Begun {
@@ -56,17 +64,14 @@ impl Begun {
         let Some(found) = Configuration::find(|variable| env::var_os(variable), Path::new(TASK_ROOT)) else {
             return begun;
         };
-        let (tell, told) = channel();
-        let fetch = Task::start(run(found, name.to_owned(), tell));
-        // Nothing is told by a task that was not started, or that panicked; then `fetch` says so.
-        begun.registered = loop {
-            match told.recv_timeout(PAUSE) {
-                // A signal came first: whoever waits for the fetch answers it.
-                Err(RecvTimeoutError::Timeout) if is_signal_pending() => break None,
-                Err(RecvTimeoutError::Timeout) => {}
-                registered => break registered.unwrap_or(None),
-            }
+        let limit = match found.start {
+            Start::Overlap => UNTIL_REGISTERED,
+            Start::Before => UNTIL_SENT,
         };
+        let (tell, steps) = channel();
+        let prefetch = Prefetch::new(found.plan);
+        let fetch = FetchTask::start_as(Arc::clone(&prefetch), run(prefetch, found.start, name.to_owned(), tell));
+        begun.registered = wait_until_sent(&steps, limit);
         if !matches!(begun.registered, Some(Err(_))) {
             begun.fetch = Some(fetch);
         }
@@ -102,36 +107,47 @@ impl Begun {
     }
 }
 
-/// Registers and fetches. Tells how registering went when what is asked for first is on its way: what a process loads next
-/// would take CPU from that, and has time while the store answers.
-async fn run(found: Configuration, name: String, tell: Sender<Option<ApiResult>>) -> Result<Prefetched> {
-    let sent = Sent::new();
-    let told = Arc::clone(&sent);
+/// Waits until the first requests are sent: what a process loads next would take CPU from that, and has time while the store
+/// answers. Returns the answer to registering, if there is one.
+fn wait_until_sent(steps: &Receiver<Step>, limit: Duration) -> Option<ApiResult> {
+    let (mut registered, mut until) = (None, Instant::now() + limit);
+    loop {
+        match steps.recv_timeout(PAUSE) {
+            Ok(Step::Registered(result)) => {
+                registered = Some(result);
+                until = Instant::now() + UNTIL_SENT;
+            }
+            // Whoever waits for the fetch answers the signal.
+            Err(RecvTimeoutError::Timeout) if !is_signal_pending() && Instant::now() < until => {}
+            // A task that was not started, or that panicked, sends nothing; then the fetch reports it.
+            Ok(Step::Sent) | Err(_) => return registered,
+        }
+    }
+}
+
+/// Registers and fetches, and says how far it is.
+async fn run(prefetch: Arc<Prefetch>, start: Start, name: String, tell: Sender<Step>) -> Result<Prefetched> {
     let mut fetching = None;
-    let fetch = || fetching = Some(tokio::spawn(async move { prefetch(&found.plan, &told).await }));
-    let registered = match found.start {
+    let fetch = || fetching = Some(tokio::spawn(Arc::clone(&prefetch).run()));
+    match start {
         Start::Overlap => {
             let address = env::var("AWS_LAMBDA_RUNTIME_API").unwrap_or_default();
             // The runtime starts when this is asked, and the fetch needs no answer to it.
-            Some(api::register(Driver::Runtime, &address, &name, fetch).await)
+            let registered = api::register(Driver::Runtime, &address, &name, fetch).await;
+            let failed = registered.is_err();
+            // Nobody receives it when a signal came first.
+            drop(tell.send(Step::Registered(registered)));
+            if failed {
+                if let Some(useless) = fetching {
+                    useless.abort();
+                }
+                return Err(Error::internal("nothing was fetched, as registering failed"));
+            }
         }
-        Start::Before => {
-            fetch();
-            None
-        }
-    };
-    if let (Some(Err(_)), Some(useless)) = (&registered, &fetching) {
-        useless.abort();
-        fetching = None;
+        Start::Before => fetch(),
     }
-    if fetching.is_some() {
-        // When its time is over the start goes on all the same.
-        drop(timeout(UNTIL_SENT, sent.all()).await);
-    }
-    // Who waits for it is there as long as this runs.
-    drop(tell.send(registered));
-    match fetching {
-        Some(fetching) => fetching.await.map_err(|_panic| Error::internal("the fetch ended without a result")),
-        None => Err(Error::internal("nothing was fetched, as registering failed")),
-    }
+    let fetching = fetching.ok_or_else(|| Error::internal("no fetch was started"))?;
+    prefetch.sent().await;
+    drop(tell.send(Step::Sent));
+    fetching.await.map_err(|_panic| Error::internal("the fetch ended without a result"))
 }

@@ -3,7 +3,9 @@
 //! Python runs the handlers of signals between two of its instructions, and so never while it is inside a call of C.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 use std::{future, io};
 
 use keystart_store::error::{Error, Result};
@@ -12,10 +14,24 @@ use rustix::io::{Errno, write};
 use rustix::process::{Resource, getrlimit};
 use tokio::runtime::{Builder, Handle};
 
-use keystart_process::{STACK, give_stack_for_crashes, lock, start_thread, wait_readable};
+use keystart_process::{STACK, Wake, give_stack_for_crashes, lock, start_thread, wait_readable};
 
 /// With fewer descriptors a start would go some way, and then have none left to report why it ends.
 const LEAST_DESCRIPTORS: u64 = 32;
+
+/// Whether something holds up the thread of the core, so that nothing else runs on it any more.
+static HELD_UP: AtomicBool = AtomicBool::new(false);
+
+/// Why a wait has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Waited<T> {
+    /// The work is done.
+    Done(T),
+    /// A signal came.
+    Interrupted,
+    /// The time is over.
+    TimedOut,
+}
 
 /// Something that is going on. Dropping it does not end it: the process does, or its own deadline.
 #[derive(Debug)]
@@ -45,18 +61,24 @@ impl<T: Send + 'static> Task<T> {
         Self { done: None, result: Arc::new(Mutex::new(Some(value))) }
     }
 
-    /// Waits for the end and gives the result; `None` when a signal came first.
-    pub fn wait(&self) -> Result<Option<T>> {
+    /// Waits for the end, at most until a time, and returns the result.
+    pub fn wait(&self, until: Option<Instant>) -> Result<Waited<T>> {
         if let Some(done) = &self.done {
-            match wait_readable(done.as_fd()) {
-                Ok(true) => {}
-                Ok(false) => return Ok(None),
+            match wait_readable(done.as_fd(), until) {
+                Ok(Wake::Readable) => {}
+                Ok(Wake::Signal) => return Ok(Waited::Interrupted),
+                Ok(Wake::Time) => return Ok(Waited::TimedOut),
                 Err(errno) => return Err(Error::internal(&format!("waiting for a task: {errno}"))),
             }
         }
         let result = lock(&self.result).take();
-        result.map(Some).ok_or_else(|| Error::internal("a task ended without a result"))
+        result.map(Waited::Done).ok_or_else(|| Error::internal("a task ended without a result"))
     }
+}
+
+/// Starts no work on the thread of the core any more: what runs there does not let go of it.
+pub(crate) fn give_up_thread() {
+    HELD_UP.store(true, Ordering::Relaxed);
 }
 
 /// Does the work in the calling thread, for a process that gets no thread or no descriptor any more. Work that waits for
@@ -69,6 +91,9 @@ pub fn alone<T>(work: impl Future<Output = T>) -> Result<T> {
 /// millisecond more to begin. A lookup of a name that hangs has a thread of its own, which nobody waits for.
 fn runtime() -> Result<Handle> {
     static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
+    if HELD_UP.load(Ordering::Relaxed) {
+        return Err(Error::internal("an answer without an end holds up the thread of the core"));
+    }
     let refused = |error: io::Error| refused_by(&error);
     let mut known = lock(&RUNTIME);
     if let Some(handle) = &*known {
@@ -128,14 +153,20 @@ mod tests {
     #[test]
     fn a_task_gives_its_result_once() {
         for task in [Task::start(async { 7 }).unwrap(), Task::over(7)] {
-            assert_eq!(task.wait().unwrap(), Some(7));
-            assert!(task.wait().is_err());
+            assert_eq!(task.wait(None).unwrap(), Waited::Done(7));
+            assert!(task.wait(None).is_err());
         }
     }
 
     #[test]
     fn a_task_that_panics_ends() {
         let task: Task<()> = Task::start(async { panic!("on purpose") }).unwrap();
-        assert!(task.wait().is_err());
+        assert!(task.wait(None).is_err());
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_time() {
+        let task: Task<()> = Task::start(future::pending()).unwrap();
+        assert_eq!(task.wait(Some(Instant::now())).unwrap(), Waited::TimedOut);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::take;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -28,11 +28,81 @@ const ABOUT_ONE: [&str; 4] =
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// Gives the outcome of each entry, at the latest when the plan's deadline is over. Tells `sent` what is on its way.
-pub async fn prefetch(plan: &Plan, sent: &Arc<Sent>) -> Prefetched {
-    let _over = Over(sent);
-    let until = Instant::now() + plan.deadline;
-    let asker = Arc::new(Asker::new(plan, until, sent));
+/// A fetch and its outcomes so far. Whoever waits for it can conclude it at any time, even if the fetch itself cannot end.
+pub struct Prefetch {
+    plan: Plan,
+    sent: Arc<Sent>,
+    until: OnceLock<Instant>,
+    outcomes: Mutex<BTreeMap<String, Outcome>>,
+    /// The last refusal of each entry that is asked for again, by name.
+    refused: Mutex<BTreeMap<String, Failure>>,
+    again: Mutex<Vec<String>>,
+}
+
+impl Prefetch {
+    /// Prepares the fetch of a plan.
+    pub fn new(plan: Plan) -> Arc<Self> {
+        Arc::new(Self {
+            plan,
+            sent: Sent::new(),
+            until: OnceLock::new(),
+            outcomes: Mutex::default(),
+            refused: Mutex::default(),
+            again: Mutex::default(),
+        })
+    }
+
+    /// Waits until the first requests are sent, or the fetch has ended. Only one caller may wait.
+    pub async fn sent(&self) {
+        self.sent.all().await;
+    }
+
+    /// Returns the time at which the deadline passes; `None` before the fetch has begun.
+    pub fn until(&self) -> Option<std::time::Instant> {
+        self.until.get().map(|until| until.into_std())
+    }
+
+    /// Fetches. It ends at the latest when the plan's deadline has passed.
+    pub async fn run(self: Arc<Self>) -> Prefetched {
+        let _over = Over(&self.sent);
+        let until = *self.until.get_or_init(|| Instant::now() + self.plan.deadline);
+        let none = if ask_for_all(&self, until).await { broken() } else { late(&self.plan) };
+        self.conclude(&none, false)
+    }
+
+    /// Ends a fetch that has not ended by itself when its deadline passed. An answer without an end holds up the thread
+    /// that everything runs on, so no process can continue with it: an entry without outcome counts as required.
+    pub fn give_up(&self) -> Prefetched {
+        self.conclude(&late(&self.plan), true)
+    }
+
+    /// Returns the outcome of each entry. `none` is that of those without, which become required where the fetch is given up.
+    fn conclude(&self, none: &Failure, given_up: bool) -> Prefetched {
+        let (mut outcomes, refused) = (take(&mut *lock(&self.outcomes)), take(&mut *lock(&self.refused)));
+        let entries = &self.plan.entries;
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let outcome_of = |entry: &Entry| {
+            let outcome = outcomes.remove(&entry.name);
+            let optional = entry.optional && !(given_up && outcome.is_none());
+            // What the service said last tells more than that time is over.
+            let outcome =
+                outcome.or_else(|| refused.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(none.clone()));
+            (
+                Entry { optional, ..entry.clone() },
+                outcome
+                    .and_then(|secrets| shape::beside(entry, secrets, &names))
+                    .and_then(|secrets| shape::storable(entry, secrets)),
+            )
+        };
+        let outcomes = entries.iter().map(outcome_of).collect();
+        Prefetched { outcomes, again: take(&mut *lock(&self.again)), env_overwrite: self.plan.env_overwrite }
+    }
+}
+
+/// Asks for everything, and notes each outcome as it comes. Returns whether a part of the fetch has panicked.
+async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> bool {
+    let plan = &prefetch.plan;
+    let asker = Arc::new(Asker::new(Arc::clone(prefetch), until));
     let mut requests = JoinSet::new();
     let room = Arc::new(Semaphore::new(PARALLEL));
     let start = |request: Request, requests: &mut JoinSet<Done>| {
@@ -44,39 +114,23 @@ pub async fn prefetch(plan: &Plan, sent: &Arc<Sent>) -> Prefetched {
         });
     };
     let first = requests_of(plan);
-    sent.expect(first.len().min(PARALLEL));
+    prefetch.sent.expect(first.len().min(PARALLEL));
     for request in first {
         start(request, &mut requests);
     }
-    let (mut outcomes, mut is_broken) = (BTreeMap::new(), false);
+    let mut is_broken = false;
     while let Ok(Some(answered)) = timeout_at(until, requests.join_next()).await {
         // A task that panicked has no outcome. Nobody says which one it was, and so which entries are without.
         is_broken |= answered.is_err();
         let Done { given, instead } = answered.unwrap_or_default();
-        outcomes.extend(given);
+        lock(&prefetch.outcomes).extend(given);
         for request in instead {
             start(request, &mut requests);
         }
     }
-    let none = if is_broken { broken() } else { late(plan) };
     // What is still on its way is dropped, with its connection: nothing may be in flight when the environment is frozen.
     requests.shutdown().await;
-    let refused = take(&mut *lock(&asker.refused));
-    let names: Vec<&str> = plan.entries.iter().map(|entry| entry.name.as_str()).collect();
-    let outcome_of = |entry: &Entry| {
-        let outcome = outcomes.remove(&entry.name);
-        // What the service said last tells more than that time is over.
-        let outcome =
-            outcome.or_else(|| refused.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(none.clone()));
-        (
-            entry.clone(),
-            outcome
-                .and_then(|secrets| shape::beside(entry, secrets, &names))
-                .and_then(|secrets| shape::storable(entry, secrets)),
-        )
-    };
-    let outcomes = plan.entries.iter().map(outcome_of).collect();
-    Prefetched { outcomes, again: take(&mut *lock(&asker.again)), env_overwrite: plan.env_overwrite }
+    is_broken
 }
 
 fn late(plan: &Plan) -> Failure {
@@ -300,17 +354,16 @@ type Key = (Quota, Option<String>, Option<String>);
 struct Asker {
     aws: Aws,
     until: Instant,
-    /// By name the last reason of what is asked for again.
-    refused: Mutex<BTreeMap<String, Failure>>,
+    prefetch: Arc<Prefetch>,
     /// By quota, region and role.
     paces: Mutex<BTreeMap<Key, Arc<Pace>>>,
-    again: Mutex<Vec<String>>,
 }
 
 impl Asker {
-    fn new(plan: &Plan, until: Instant, sent: &Arc<Sent>) -> Self {
-        let aws = Aws::new(plan.region.clone(), plan.deadline, Arc::clone(sent));
-        Self { aws, until, refused: Mutex::default(), paces: Mutex::default(), again: Mutex::default() }
+    fn new(prefetch: Arc<Prefetch>, until: Instant) -> Self {
+        let plan = &prefetch.plan;
+        let aws = Aws::new(plan.region.clone(), plan.deadline, Arc::clone(&prefetch.sent));
+        Self { aws, until, prefetch, paces: Mutex::default() }
     }
 
     async fn ask<T, F>(&self, quota: Quota, entries: &[Entry], call: impl Fn() -> F) -> std::result::Result<T, Refused>
@@ -363,9 +416,9 @@ impl Asker {
     fn note(&self, entries: &[Entry], refused: Option<&Refused>, then: &str) {
         for entry in entries {
             let code = refused.map_or("not answered", |refused| &refused.code);
-            lock(&self.again).push(format!("{}: {code}; {then}", entry.name));
+            lock(&self.prefetch.again).push(format!("{}: {code}; {then}", entry.name));
             if let Some(refused) = refused {
-                lock(&self.refused).insert(entry.name.clone(), refused.to_failure());
+                lock(&self.prefetch.refused).insert(entry.name.clone(), refused.to_failure());
             }
         }
     }

@@ -19,9 +19,8 @@ mod roots;
 mod sent;
 mod shape;
 
-pub use ask::prefetch;
+pub use ask::Prefetch;
 pub use plan::{Entry, Kind, Plan};
-pub use sent::Sent;
 
 use keystart_store::Failure;
 use keystart_store::SecretBytes;

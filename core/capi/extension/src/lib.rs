@@ -15,10 +15,11 @@ use keystart_core::{
 };
 use keystart_lambda::api::{self, ApiError, Driver, Phase};
 use keystart_lambda::start::Begun;
-use keystart_lambda::task::{Task, alone};
+use keystart_lambda::fetch_task::FetchTask;
+use keystart_lambda::task::{Task, Waited, alone};
 use keystart_process::{self as process, lock};
 use keystart_providers::configuration::{Configuration, variables};
-use keystart_providers::{Fetched, Plan, Prefetched, Sent, prefetch};
+use keystart_providers::{Fetched, Plan, Prefetched};
 use keystart_store::error::{Error, Result};
 use keystart_store::json::quote;
 use keystart_store::log;
@@ -43,7 +44,7 @@ struct Given {
 }
 
 enum Work {
-    Fetch(Task<Result<Prefetched>>),
+    Fetch(FetchTask),
     Call(Task<std::result::Result<String, ApiError>>),
 }
 
@@ -133,7 +134,7 @@ pub unsafe extern "C" fn keystart_start_take(
             let task = |work: Option<Work>| work.map_or(std::ptr::null_mut(), |work| give(keystart_task::new(work)));
             let open = begun.writer?;
             // One that could not be started says so when it is waited for: the writer is needed to report it.
-            let fetching = begun.fetch.map(|fetch| fetch.unwrap_or_else(|error| Task::over(Err(error))));
+            let fetching = begun.fetch.map(|fetch| fetch.unwrap_or_else(|error| FetchTask::over(Err(error))));
             registered.put(task(begun.registered.map(Task::over).map(Work::Call)));
             fetch.put(task(fetching.map(Work::Fetch)));
             writer.put(give(keystart_writer::new(open)));
@@ -226,9 +227,7 @@ pub unsafe extern "C" fn keystart_fetch_start(
             let out = Out::new(out)?;
             let plan = Plan::parse(required(plan, plan_len, "plan")?)
                 .map_err(|member| Error::internal(&format!("the plan has a wrong {member}")))?;
-            let fetch = async move { Ok(prefetch(&plan, &Sent::new()).await) };
-            let task = Task::start(fetch)?;
-            out.put(give(keystart_task::new(Work::Fetch(task))));
+            out.put(give(keystart_task::new(Work::Fetch(FetchTask::start(plan)?))));
             Ok(())
         })
     }
@@ -379,12 +378,14 @@ where
 /// What a task tells that is over: its text, or the sentence that says why it failed.
 fn told(task: &keystart_task) -> Result<Option<std::result::Result<String, String>>> {
     match &task.work {
-        Work::Call(call) => Ok(call.wait()?.map(|answer| answer.map_err(|ApiError(why)| why))),
+        Work::Call(call) => Ok(match call.wait(None)? {
+            Waited::Done(answer) => Some(answer.map_err(|ApiError(why)| why)),
+            Waited::Interrupted | Waited::TimedOut => None,
+        }),
         Work::Fetch(fetch) => {
-            let Some(result) = fetch.wait()? else {
+            let Some(Prefetched { outcomes, again, env_overwrite }) = fetch.wait()? else {
                 return Ok(None);
             };
-            let Prefetched { outcomes, again, env_overwrite } = result?;
             let mut given = lock(&task.given);
             let mut unavailable = Vec::new();
             for (entry, outcome) in outcomes {

@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd};
 use std::ptr::{null, null_mut};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
 
 use keystart_store::crash::CrashReport;
 use libc::{c_int, sigset_t};
@@ -183,16 +184,32 @@ extern "C" fn crashed(signal: c_int) {
     unsafe { libc::raise(signal) };
 }
 
-/// Waits until a descriptor can be read; false when a signal came first. The answered ones come only here, so that none is
-/// lost between a look and the wait.
-pub fn wait_readable(fd: BorrowedFd<'_>) -> Result<bool, Errno> {
+/// Why a wait has ended.
+pub enum Wake {
+    /// The descriptor can be read.
+    Readable,
+    /// A signal came.
+    Signal,
+    /// The time is over.
+    Time,
+}
+
+/// Waits until a descriptor can be read, at most until a time. The answered signals come only here, so that none is lost
+/// between a look and the wait.
+pub fn wait_readable(fd: BorrowedFd<'_>, until: Option<Instant>) -> Result<Wake, Errno> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    let left = left.map(|left| libc::timespec {
+        tv_sec: libc::time_t::try_from(left.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: left.subsec_nanos().into(),
+    });
     let mut waiting = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let mask = WAITING.get().map_or(null(), |mask| &raw const *mask);
-    // SAFETY: one valid place, no time, and a mask that is whole or NULL.
-    match unsafe { libc::ppoll(&raw mut waiting, 1, null(), mask) } {
-        1.. => Ok(true),
+    // SAFETY: one valid place, a time and a mask that are whole or NULL.
+    match unsafe { libc::ppoll(&raw mut waiting, 1, left.as_ref().map_or(null(), |left| &raw const *left), mask) } {
+        1.. => Ok(Wake::Readable),
+        0 => Ok(Wake::Time),
         _ => match Errno::from_io_error(&io::Error::last_os_error()) {
-            Some(Errno::INTR) => Ok(false),
+            Some(Errno::INTR) => Ok(Wake::Signal),
             errno => Err(errno.unwrap_or(Errno::IO)),
         },
     }
