@@ -25,7 +25,7 @@ _SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: where it is, t
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # Amazon Linux 2 has 2.26; cffi's wheels and Rust's own library ask for 2.17.
 GLIBC = "2.17"
-LARGEST_ZIP, LARGEST = 10_000_000, 25_000_000  # B10 of docs/performance.md
+LARGEST_ZIP, LARGEST = 10_000_000, 25_000_000  # bytes
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the first that a zip can tell
 
 
