@@ -286,15 +286,14 @@ def test_the_demo_asks_for_no_tool_of_the_tests(door: Door) -> None:
     assert door.asked.read_text().splitlines()[-1].endswith("--session demo --")
 
 
+# What Amazon's runtime client for Node compiles with.
+CLIENT = ("g++", "cmake", "make", "autoconf", "automake", "libtool")
 # By package, the sessions that ask for it.
 NEEDED_BY = {
     "rubocop": {"lint", "test"},
     "openssl": {"node", "conformance", "docs", "examples", "test"},
     "strace": {"extension", "test"},  # and the layer's, where it is built
-    # Amazon's runtime client for Node compiles with these.
-    **dict.fromkeys(
-        ("g++", "cmake", "make", "autoconf", "automake", "libtool"), {"e2e", "examples", "bench", "test"}
-    ),
+    **{package: {"e2e", "examples", "bench", "test"} for package in CLIENT},
 }
 
 

@@ -71,9 +71,9 @@ int main(int argc, char **argv) {
     const char *api = getenv("AWS_LAMBDA_RUNTIME_API");
     int is_extension = argc == 1 && api != NULL && *api != '\0';
     if (is_extension) {
-        /* First: nothing may be open yet. From here on signals wait until Python can answer them. */
-        uint64_t signals;
-        keystart_process_prepare(&signals, NULL);
+        /* First: nothing may be open yet, and from here the time of the start counts. Signals wait until Python can answer them. */
+        uint64_t signals, began;
+        keystart_process_prepare(&signals, &began, NULL);
         keystart_start_begin(bytes(name), strlen(name), NULL);
     }
 

@@ -190,7 +190,7 @@ class Prefetch:
     def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Failed | None:
         """Gives what made it fail; readers are told of it as the process tells them."""
         plan, writer = self.plan(secrets, **settings), Writer.open()
-        log, links = Log.from_environment(self._environment()), links_of(plan, writer)
+        log, links = Log(), links_of(plan, writer)
         try:
             publish(links, writer, log, lambda: self._source(plan, log), time.monotonic())
         except Failed as failed:

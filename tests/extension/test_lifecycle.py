@@ -509,6 +509,17 @@ def test_the_level_of_the_log_is_keystarts_own_or_lambdas(
     assert {line.split()[1] for line in lines} == levels
 
 
+@pytest.mark.parametrize("level", ["ERROR", "FATAL", "fatal", "quiet"])
+def test_no_level_hides_the_reason_of_a_failed_start(
+    launch: Launcher, lambda_api: Lambda, level: str
+) -> None:
+    _, lines = launch(lambda_api, {"db": "prod/absent"}, KEYSTART_LOG_LEVEL=level).ended()
+    levels = "TRACE, DEBUG, INFO, WARN, ERROR, FATAL"
+    wrong = f"[keystart] WARN  KEYSTART_LOG_LEVEL must be one of {levels}; INFO is used."
+    reason = [f"[keystart] ERROR {REQUIRED}", f"[keystart] ERROR {ABSENT}"]
+    assert lines == ([wrong, *reason] if level == "quiet" else reason)
+
+
 @pytest.mark.usefixtures("environment")
 def test_a_bug_is_told_without_what_it_says(
     lambda_api: Lambda,

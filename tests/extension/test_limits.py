@@ -330,7 +330,9 @@ def test_an_answer_that_never_lets_go_of_the_process_ends_the_start_at_the_deadl
     serve_raw(WORST_HTTP[what])
     entries = {"db": {"secret": "prod/db", "optional": optional}}
     assert start(entries, deadline="1500ms").code == 1
-    assert store.failures == {"db": ("DeadlineExceeded", f"No answer within the deadline of 1.5 s. {NO_WAY_OUT}")}
+    assert store.failures == {
+        "db": ("DeadlineExceeded", f"No answer within the deadline of 1.5 s. {NO_WAY_OUT}")
+    }
     assert lambda_api.paths() == ["/register", "/init/error"]
     assert lambda_api.reported == [("Extension.SecretsUnavailable", "Required secrets could not be fetched.")]
 

@@ -16,7 +16,7 @@ NAME = "store.test"  # the other name that the store's certificate is for
 
 
 class Cloud:
-    """Two servers in a thread. `latency` is in seconds, and may change between two processes.
+    """Two servers in a thread. The latencies are in seconds, and may change between two processes.
 
     `events` is what a process did, with the time of each: `connected` and `asked`, its first connection and request to
     the store; `answered`, the store's last answer; `register` and `next`, its first calls of the Extensions API.
@@ -24,6 +24,7 @@ class Cloud:
 
     def __init__(self, folder: Path, latency: float = 0.0) -> None:
         self.latency = latency
+        self.register_latency = 0.0
         self.events: dict[str, float] = {}
         self.subscribed: list[str] = []
         self._waiting = threading.Event()
@@ -106,6 +107,7 @@ class Cloud:
             kind = ""
             if asked == "register":
                 self.subscribed = json.loads(body)["events"]
+                await asyncio.sleep(self.register_latency)
             elif asked == "next":
                 self._waiting.set()
                 kind = await self._mail.get()

@@ -54,6 +54,15 @@ def test_each_form_of_a_configuration_is_read_from_the_function(
     assert (life.code, life.values) == (0, {"db": "x" * 100}), life.said
 
 
+def test_the_time_until_published_counts_from_the_first_step(
+    sandbox: Sandbox, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloud, "register_latency", 0.3)
+    life = Life(sandbox, cloud, {"KEYSTART_SECRETS": "db=prod/db"})
+    took = life.said.rpartition(" in ")[2].partition(" ms")[0]
+    assert float(took) / 1000 >= cloud.register_latency, life.said
+
+
 def test_sigterm_at_any_moment_of_the_start_removes_the_secrets(sandbox: Sandbox, cloud: Cloud) -> None:
     variables = {**cloud.variables(), "AWS_CA_BUNDLE": "/opt/authority.pem", **INLINE}
     for _ in range(10):

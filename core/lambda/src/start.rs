@@ -13,8 +13,9 @@ use keystart_process::{is_signal_pending, report_crashes};
 use keystart_providers::configuration::{Configuration, Start};
 use keystart_providers::{Prefetch, Prefetched};
 use keystart_store::error::{Error, Result};
+use keystart_store::log::{self, Level};
 use keystart_store::manifest::Identity;
-use keystart_store::{Options, VERSION, Writer, log};
+use keystart_store::{Options, VERSION, Writer};
 
 use crate::api::{self, ApiError, Driver, Phase};
 use crate::fetch_task::FetchTask;
@@ -102,7 +103,7 @@ impl Begun {
             Err(error) => lines.push(error.message().to_owned()),
         }
         for line in lines {
-            log::write("ERROR", &line, log::is_json());
+            log::write(Level::Error, &line);
         }
     }
 }
@@ -128,12 +129,12 @@ fn wait_until_sent(steps: &Receiver<Step>, limit: Duration) -> Option<ApiResult>
 /// Registers and fetches, and says how far it is.
 async fn run(prefetch: Arc<Prefetch>, start: Start, name: String, tell: Sender<Step>) -> Result<Prefetched> {
     let mut fetching = None;
-    let fetch = || fetching = Some(tokio::spawn(Arc::clone(&prefetch).run()));
+    let mut fetch = || fetching = Some(tokio::spawn(Arc::clone(&prefetch).run()));
     match start {
         Start::Overlap => {
             let address = env::var("AWS_LAMBDA_RUNTIME_API").unwrap_or_default();
             // The runtime starts when this is asked, and the fetch needs no answer to it.
-            let registered = api::register(Driver::Runtime, &address, &name, fetch).await;
+            let registered = api::register(Driver::Runtime, &address, &name, &mut fetch).await;
             let failed = registered.is_err();
             // Nobody receives it when a signal came first.
             drop(tell.send(Step::Registered(registered)));

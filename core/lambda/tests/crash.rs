@@ -20,7 +20,7 @@ fn deeper(level: u64) -> u64 {
 }
 
 fn begin() -> Begun {
-    assert_ne!(keystart_process::prepare(), 0);
+    assert_ne!(keystart_process::prepare().signals, 0);
     let begun = Begun::new("crash");
     assert!(begun.writer.is_ok());
     begun
@@ -50,7 +50,7 @@ fn a_thread_of_the_core_that_uses_up_its_stack_is_told_to_readers() {
     if env::var_os(CHILD).is_some() {
         let _begun = begin();
         let task = Task::start(async { deeper(0) }).unwrap();
-        drop(task.wait());
+        drop(task.wait(None));
         unreachable!("the stack has no end");
     }
     let (ended, state) = crashed("a_thread_of_the_core_that_uses_up_its_stack_is_told_to_readers");

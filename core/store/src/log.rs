@@ -7,7 +7,8 @@ use std::fmt::{self, Write};
 use std::io::stderr;
 use std::os::fd::AsFd;
 use std::panic::PanicHookInfo;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
@@ -24,13 +25,80 @@ const PATIENCE_OF_A_LIFE: Duration = Duration::from_millis(500);
 const CHUNK: usize = 4096;
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Writes a message, or counts the lines that cannot be written. `level` is a word such as `ERROR`.
-pub fn write(level: &str, message: &str, as_json: bool) {
-    SINK.lock().unwrap_or_else(PoisonError::into_inner).write(level, message, as_json);
+/// How much a message matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "they are the words of Lambda")]
+pub enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Fatal,
+}
+
+const LEVELS: [(&str, Level); 6] = [
+    ("TRACE", Level::Trace),
+    ("DEBUG", Level::Debug),
+    ("INFO", Level::Info),
+    ("WARN", Level::Warn),
+    ("ERROR", Level::Error),
+    ("FATAL", Level::Fatal),
+];
+
+impl Level {
+    /// Reads a word such as `ERROR`.
+    pub fn parse(word: &str) -> Option<Self> {
+        LEVELS.into_iter().find_map(|(known, level)| (known == word).then_some(level))
+    }
+
+    fn word(self) -> &'static str {
+        LEVELS.into_iter().find_map(|(word, level)| (level == self).then_some(word)).unwrap_or_default()
+    }
+}
+
+/// Writes a message, or counts the lines that cannot be written. What is below the level that `KEYSTART_LOG_LEVEL`, else
+/// `AWS_LAMBDA_LOG_LEVEL`, asks for is not written, except errors: one may be the only reason that a failed start has.
+pub fn write(level: Level, message: &str) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    let (variable, lowest) = setting();
+    if lowest.is_none() && !WARNED.swap(true, Ordering::Relaxed) {
+        let words = LEVELS.map(|(word, _)| word).join(", ");
+        sink().write(Level::Warn, &format!("{variable} must be one of {words}; INFO is used."));
+    }
+    if level >= lowest.unwrap_or(Level::Info).min(Level::Error) {
+        sink().write(level, message);
+    }
+}
+
+/// Keeps messages until `release`, for work that must not wait for the log.
+pub fn hold() {
+    sink().held.get_or_insert_default();
+}
+
+/// Writes the messages that were kept, and the following ones at once.
+pub fn release() {
+    let mut sink = sink();
+    for (level, message) in sink.held.take().unwrap_or_default() {
+        sink.write(level, &message);
+    }
+}
+
+/// The variable that sets the level, and the level; `None` if it is none.
+fn setting() -> (&'static str, Option<Level>) {
+    let of = |variable| env::var_os(variable).filter(|word| !word.is_empty()).map(|word| (variable, word));
+    let Some((variable, word)) = of("KEYSTART_LOG_LEVEL").or_else(|| of("AWS_LAMBDA_LOG_LEVEL")) else {
+        return ("AWS_LAMBDA_LOG_LEVEL", Some(Level::Info));
+    };
+    (variable, word.to_str().and_then(|word| Level::parse(&word.to_uppercase())))
+}
+
+fn sink() -> MutexGuard<'static, Sink> {
+    SINK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the function's logs are JSON.
-pub fn is_json() -> bool {
+pub(crate) fn is_json() -> bool {
     env::var_os("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format == "JSON")
 }
 
@@ -63,10 +131,10 @@ pub(crate) fn write_line(out: &mut impl Write, level: &str, message: &str, as_js
     }
 }
 
-fn lines(level: &str, message: &str, as_json: bool) -> String {
+fn lines(level: Level, message: &str, as_json: bool) -> String {
     let mut text = String::new();
     let mut write = |line: &str| {
-        let _infallible = write_line(&mut text, level, line, as_json);
+        let _infallible = write_line(&mut text, level.word(), line, as_json);
     };
     if as_json {
         let quoted = quote(message);
@@ -82,10 +150,12 @@ fn is_break(c: char) -> bool {
     matches!(c, '\n'..='\r' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-static SINK: Mutex<Sink> = Mutex::new(Sink { dropped: 0, waited: Duration::ZERO, is_inside_line: false });
+static SINK: Mutex<Sink> = Mutex::new(Sink { held: None, dropped: 0, waited: Duration::ZERO, is_inside_line: false });
 
 /// Standard error, and what could not be written there.
 struct Sink {
+    /// The messages that wait for `release`; `None` when messages are written at once.
+    held: Option<Vec<(Level, String)>>,
     /// Lines since the last note.
     dropped: usize,
     /// In the whole life.
@@ -95,10 +165,14 @@ struct Sink {
 }
 
 impl Sink {
-    fn write(&mut self, level: &str, message: &str, as_json: bool) {
+    fn write(&mut self, level: Level, message: &str) {
+        if let Some(held) = &mut self.held {
+            return held.push((level, message.to_owned()));
+        }
+        let as_json = is_json();
         if self.dropped > 0 {
             let note = format!("Lines of this log that could not be written before this one: {}.", self.dropped);
-            if self.send(&lines("WARN", &note, as_json)) == 0 {
+            if self.send(&lines(Level::Warn, &note, as_json)) == 0 {
                 self.dropped = 0;
             }
         }
@@ -164,11 +238,11 @@ mod tests {
 
     #[test]
     fn a_message_has_a_line_for_each_of_its_own_and_none_can_be_forged() {
-        assert_eq!(lines("INFO", "a", false), "[keystart] INFO  a\n");
-        let forged = lines("ERROR", "a\n\nb\rc\r\nd\u{2028}e\u{85}", false);
+        assert_eq!(lines(Level::Info, "a", false), "[keystart] INFO  a\n");
+        let forged = lines(Level::Error, "a\n\nb\rc\r\nd\u{2028}e\u{85}", false);
         assert_eq!(forged.lines().count(), 5, "{forged}");
         assert!(forged.lines().all(|line| line.starts_with("[keystart] ERROR ") && line.len() == 18), "{forged}");
-        let json = lines("WARN", "a\n\"b\"", true);
+        let json = lines(Level::Warn, "a\n\"b\"", true);
         assert!(
             json.ends_with("\"level\": \"WARN\", \"logger\": \"keystart\", \"message\": \"a\\n\\\"b\\\"\"}\n"),
             "{json}"

@@ -408,6 +408,16 @@ fn a_store_without_variables_is_no_error_but_is_told() {
 }
 
 #[test]
+fn no_level_hides_the_reason_why_the_runtime_is_not_started() {
+    for level in ["ERROR", "fatal"] {
+        let stage = Stage::new().with("KEYSTART_LOG_LEVEL", level);
+        let _writer = stage.publish(&[("DB", "db", b"x\0")]);
+        let (code, said) = stage.refused();
+        assert!(code == 1 && said.starts_with("[keystart] ERROR The runtime is not started:"), "{said}");
+    }
+}
+
+#[test]
 fn lines_are_json_where_lambda_is_set_so() {
     let stage = Stage::new().with("AWS_LAMBDA_LOG_FORMAT", "JSON").with("KEYSTART_LOG_LEVEL", "error");
     let _writer = stage.publish(&[("DB", "db", b"x\0")]);

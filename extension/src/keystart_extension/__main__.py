@@ -5,7 +5,6 @@ The process is on the way of a cold start, so that nothing is imported here that
 
 import os
 import sys
-import time
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
@@ -18,17 +17,16 @@ def main() -> int:
         from . import _native
 
         native: Any = _native  # cffi gives a library that no type checker can look into
-        began = time.monotonic()
-        signals = native.ffi.new("uint64_t *")
+        signals, began = native.ffi.new("uint64_t *"), native.ffi.new("uint64_t *")
         # From here on signals wait until the process answers them (process.py): what was begun would stay as it is.
-        native.lib.keystart_process_prepare(signals, native.ffi.NULL)
+        native.lib.keystart_process_prepare(signals, began, native.ffi.NULL)
         # Before the rest is loaded: registering and fetching go on meanwhile. What goes wrong is told when it is taken.
         name = os.fsencode(sys.argv[0]).rpartition(b"/")[2]
         native.lib.keystart_start_begin(name, len(name), native.ffi.NULL)
         try:
             from .process import run
 
-            code = run(os.environ, name.decode(), began, signals[0])
+            code = run(os.environ, name.decode(), began[0] / 1e9, signals[0])
         except Exception as error:
             code = 1
             _give_up(native, error)

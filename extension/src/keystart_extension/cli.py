@@ -272,7 +272,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError:
         return _fail(WITHOUT_BOTO3)
 
-    log = Log.from_environment(os.environ)
+    log = Log()
     try:
         plan = _plan(arguments.configuration)
         writer = Writer.open(arguments.root)

@@ -52,7 +52,8 @@ def run(environ: Mapping[str, str], name: str, began: float, signals: int) -> in
 
     `signals` are the bits of those that end it; the core holds them back wherever nobody waits.
     """
-    log = Log.from_environment(environ, held=True)
+    log = Log()
+    log.hold()
     answer = Answer()
     answered = [number for number in range(1, 64) if signals >> number & 1]
     for number in answered:

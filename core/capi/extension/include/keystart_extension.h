@@ -17,22 +17,34 @@ typedef struct keystart_task keystart_task;
  Prepares the process of the extension; call it first, and in no other process. It opens the standard streams that are
  closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into this one, leaves no core file, raises the limit of
  open files, and has readers learn of a crash. `signals` are those that end the extension, as bits (1 << 15 for SIGTERM):
- they are blocked, and come while keystart_task_wait waits; give them handlers.
+ they are blocked, and come while keystart_task_wait waits; give them handlers. `began` is the time of the first call
+ in nanoseconds of CLOCK_MONOTONIC.
  */
 uint32_t keystart_process_prepare(uint64_t *signals,
+                                  uint64_t *began,
                                   keystart_error **err);
 
 /*
- Writes a message to the log, one line for each line of the message, or as one JSON object when `as_json` is not 0.
- `level` is a word such as ERROR. It never fails because of the log, and waits at most half a second for it in the
- life of the process: lines that cannot be written are counted, and the next one that can says how many.
+ Writes a message to the log: one line for each line of the message, or one JSON object where AWS_LAMBDA_LOG_FORMAT asks
+ for JSON. `level` is a word such as ERROR; KEYSTART_LOG_LEVEL, else AWS_LAMBDA_LOG_LEVEL, says what is written, and
+ errors always are. It never fails because of the log, and waits at most half a second for it in the life of the
+ process: lines that cannot be written are counted, and the next one that can says how many.
  */
 uint32_t keystart_log_write(const uint8_t *level,
                             size_t level_len,
                             const uint8_t *message,
                             size_t message_len,
-                            uint32_t as_json,
                             keystart_error **err);
+
+/*
+ Keeps messages of the log until keystart_log_release, for work that must not wait for the log.
+ */
+uint32_t keystart_log_hold(keystart_error **err);
+
+/*
+ Writes the messages that were kept, and the following ones at once.
+ */
+uint32_t keystart_log_release(keystart_error **err);
 
 /*
  Begins a cold start as the extension of that name: takes over the store, and where the configuration is one that needs

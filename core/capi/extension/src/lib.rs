@@ -14,15 +14,15 @@ use keystart_core::{
     text,
 };
 use keystart_lambda::api::{self, ApiError, Driver, Phase};
-use keystart_lambda::start::Begun;
 use keystart_lambda::fetch_task::FetchTask;
+use keystart_lambda::start::Begun;
 use keystart_lambda::task::{Task, Waited, alone};
 use keystart_process::{self as process, lock};
 use keystart_providers::configuration::{Configuration, variables};
 use keystart_providers::{Fetched, Plan, Prefetched};
 use keystart_store::error::{Error, Result};
 use keystart_store::json::quote;
-use keystart_store::log;
+use keystart_store::log::{self, Level};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Zeroes whatever is freed: values lie in buffers of the SDK, of TLS and of HTTP before they reach one of ours.
@@ -66,33 +66,64 @@ impl keystart_task {
 /// Prepares the process of the extension; call it first, and in no other process. It opens the standard streams that are
 /// closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into this one, leaves no core file, raises the limit of
 /// open files, and has readers learn of a crash. `signals` are those that end the extension, as bits (1 << 15 for SIGTERM):
-/// they are blocked, and come while keystart_task_wait waits; give them handlers.
+/// they are blocked, and come while keystart_task_wait waits; give them handlers. `began` is the time of the first call
+/// in nanoseconds of CLOCK_MONOTONIC.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_process_prepare(signals: *mut u64, err: *mut *mut keystart_error) -> u32 {
+pub unsafe extern "C" fn keystart_process_prepare(
+    signals: *mut u64,
+    began: *mut u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
     unsafe {
         guard(err, || {
-            Out::new(signals)?.put(process::prepare());
+            let (signals, began) = (Out::new(signals)?, Out::new(began)?);
+            let prepared = process::prepare();
+            signals.put(prepared.signals);
+            began.put(prepared.began);
             Ok(())
         })
     }
 }
 
-/// Writes a message to the log, one line for each line of the message, or as one JSON object when `as_json` is not 0.
-/// `level` is a word such as ERROR. It never fails because of the log, and waits at most half a second for it in the
-/// life of the process: lines that cannot be written are counted, and the next one that can says how many.
+/// Writes a message to the log: one line for each line of the message, or one JSON object where AWS_LAMBDA_LOG_FORMAT asks
+/// for JSON. `level` is a word such as ERROR; KEYSTART_LOG_LEVEL, else AWS_LAMBDA_LOG_LEVEL, says what is written, and
+/// errors always are. It never fails because of the log, and waits at most half a second for it in the life of the
+/// process: lines that cannot be written are counted, and the next one that can says how many.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_log_write(
     level: *const u8,
     level_len: usize,
     message: *const u8,
     message_len: usize,
-    as_json: u32,
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
         guard(err, || {
             let (level, message) = (text(level, level_len, "level")?, text(message, message_len, "message")?);
-            log::write(level, message, as_json != 0);
+            let level = Level::parse(level).ok_or_else(|| Error::internal("level is no level of the log"))?;
+            log::write(level, message);
+            Ok(())
+        })
+    }
+}
+
+/// Keeps messages of the log until keystart_log_release, for work that must not wait for the log.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_log_hold(err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            log::hold();
+            Ok(())
+        })
+    }
+}
+
+/// Writes the messages that were kept, and the following ones at once.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_log_release(err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            log::release();
             Ok(())
         })
     }

@@ -58,21 +58,38 @@ const STACK_FOR_CRASHES: usize = 65_536;
 static WAITING: OnceLock<sigset_t> = OnceLock::new();
 static CRASH: OnceLock<Arc<CrashReport>> = OnceLock::new();
 
-/// Prepares the process, once, before it opens anything. Returns the answered signals as bits: 1 << 15 for SIGTERM.
-pub fn prepare() -> u64 {
-    static ANSWERS: Mutex<u64> = Mutex::new(0);
-    let mut answers = lock(&ANSWERS);
-    if *answers == 0 {
+/// What a process knows of itself from its first step on.
+#[derive(Debug, Clone, Copy)]
+pub struct Prepared {
+    /// The answered signals as bits: 1 << 15 for SIGTERM.
+    pub signals: u64,
+    /// The nanoseconds of `CLOCK_MONOTONIC` when the process began.
+    pub began: u64,
+}
+
+/// Prepares the process, once, before it opens anything.
+pub fn prepare() -> Prepared {
+    static PREPARED: Mutex<Option<Prepared>> = Mutex::new(None);
+    *lock(&PREPARED).get_or_insert_with(|| {
+        let began = monotonic_clock();
         open_standard_streams();
-        *answers = hold_signals();
+        let signals = hold_signals();
         // Neither needs a right. Before a secret is in memory.
         let _refused_by_a_sandbox = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         let _refused_by_a_sandbox = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
         raise_descriptors();
         answer_crashes();
         give_stack_for_crashes();
-    }
-    *answers
+        Prepared { signals, began }
+    })
+}
+
+fn monotonic_clock() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: one valid place.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    let part = |part: i64| u64::try_from(part).unwrap_or_default();
+    part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
 }
 
 /// No file of the store may get the number of a stream that somebody writes to.

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use keystart_store::error::{Code, Result};
 use keystart_store::json::quote;
-use keystart_store::{Form, Options, SecretBytes, Store, VERSION, log};
+use keystart_store::log::{self, Level};
+use keystart_store::{Form, Options, SecretBytes, Store, VERSION};
 
 const FAILED: u8 = 1;
 const WRONG_USE: u8 = 2;
@@ -47,21 +48,20 @@ fn main() -> ExitCode {
             return ExitCode::from(WRONG_USE);
         }
     };
-    let log = Log::from_environment();
     let secrets = match read() {
         Ok(secrets) => secrets,
         Err(error) => {
-            log.write(Level::Error, &format!("The runtime is not started: {}: {error}", error.code().name()));
+            log::write(Level::Error, &format!("The runtime is not started: {}: {error}", error.code().name()));
             return ExitCode::from(FAILED);
         }
     };
-    let set: Vec<&Given> = secrets.iter().filter(|given| given.goes_in(&log)).collect();
+    let set: Vec<&Assignment> = secrets.iter().filter(|assignment| assignment.is_due()).collect();
     let refused: Vec<String> = set.iter().filter_map(|given| given.refusal()).collect();
     if !refused.is_empty() {
-        log.write(Level::Error, &format!("The runtime is not started:\n{}", refused.join("\n")));
+        log::write(Level::Error, &format!("The runtime is not started:\n{}", refused.join("\n")));
         return ExitCode::from(FAILED);
     }
-    tell(&secrets, &set, &log);
+    log_variables(&secrets, &set);
     let variables = set.iter().filter_map(|given| Some((&given.variable, OsStr::from_bytes(given.bytes()?))));
     let error = Command::new(&program).args(arguments).envs(variables).exec();
     let (code, what) = match error.kind() {
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         other => (CANNOT_EXECUTE, other.to_string()),
     };
     let program = quote(&program.to_string_lossy());
-    log.write(Level::Error, &format!("The runtime {program} cannot be executed: {what}."));
+    log::write(Level::Error, &format!("The runtime {program} cannot be executed: {what}."));
     ExitCode::from(code)
 }
 
@@ -79,7 +79,7 @@ fn print(text: &str) -> ExitCode {
 }
 
 /// What the configuration gives to a variable.
-struct Given {
+struct Assignment {
     variable: String,
     secret: String,
     overwrite: bool,
@@ -88,7 +88,7 @@ struct Given {
 }
 
 /// Reads all secrets that go into a variable, of one generation (contract 10.1).
-fn read() -> Result<Vec<Given>> {
+fn read() -> Result<Vec<Assignment>> {
     let variable = |name| env::var_os(name).map(OsString::into_vec);
     let (root, timeout) = (variable("KEYSTART_DIR"), variable("KEYSTART_TIMEOUT_MS"));
     let options = Options { env_dir: root.as_deref(), env_timeout: timeout.as_deref(), ..Options::default() };
@@ -101,34 +101,34 @@ fn read() -> Result<Vec<Given>> {
     }
 }
 
-fn read_from(snapshot: &Store) -> Result<Vec<Given>> {
+fn read_from(snapshot: &Store) -> Result<Vec<Assignment>> {
     let mut all = Vec::new();
     for (variable, given) in snapshot.variables()? {
         let value = match snapshot.read(&given.secret, Form::Bytes) {
             Err(error) if error.code() == Code::SecretUnavailable => Err(error.message().to_owned()),
             other => Ok(other?),
         };
-        all.push(Given { variable, secret: given.secret, overwrite: given.overwrite, value });
+        all.push(Assignment { variable, secret: given.secret, overwrite: given.overwrite, value });
     }
     Ok(all)
 }
 
-impl Given {
+impl Assignment {
     fn bytes(&self) -> Option<&[u8]> {
         self.value.as_ref().ok().map(|value| value.as_bytes())
     }
 
     /// Whether it is set; says why not (contract 10.3, 10.4).
-    fn goes_in(&self, log: &Log) -> bool {
+    fn is_due(&self) -> bool {
         let Self { variable, secret, .. } = self;
         if let Err(why) = &self.value {
-            log.write(Level::Warn, &format!("{variable} is not set by Keystart: {why}"));
+            log::write(Level::Warn, &format!("{variable} is not set by Keystart: {why}"));
         } else if env::var_os(variable).is_some() && !self.overwrite {
             let text = format!(
                 "{variable} is set already and stays as it is; the secret \"{secret}\" does not go there. Remove the variable \
                  from the function, or let env_overwrite: true replace it."
             );
-            log.write(Level::Warn, &text);
+            log::write(Level::Warn, &text);
         } else {
             return true;
         }
@@ -156,59 +156,21 @@ impl Given {
 }
 
 /// Says what is set, by name.
-fn tell(secrets: &[Given], set: &[&Given], log: &Log) {
+fn log_variables(secrets: &[Assignment], set: &[&Assignment]) {
     if secrets.is_empty() {
         let text = "No secret asks for a variable, so keystart-env sets none. Write env: at one, or unset \
                     AWS_LAMBDA_EXEC_WRAPPER.";
-        log.write(Level::Warn, text);
+        log::write(Level::Warn, text);
     } else if !set.is_empty() {
         let names: Vec<&str> = set.iter().map(|given| given.variable.as_str()).collect();
-        log.write(Level::Info, &format!("set from secrets: {}", names.join(", ")));
+        log::write(Level::Info, &format!("set from secrets: {}", names.join(", ")));
     }
 }
 
-fn too_long(set: &[&Given]) -> String {
-    let size = |given: &&&Given| given.bytes().map_or(0, <[u8]>::len);
+fn too_long(set: &[&Assignment]) -> String {
+    let size = |given: &&&Assignment| given.bytes().map_or(0, <[u8]>::len);
     let most = set.iter().max_by_key(size).map_or_else(String::new, |given| {
         format!("; the longest secret among them is \"{}\" in {}", given.secret, given.variable)
     });
     format!("all variables and arguments together are longer than Linux takes{most}")
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Level {
-    Info,
-    Warn,
-    Error,
-}
-
-/// Lines like those of the extension, whose log is the same stream. Errors are always written.
-struct Log {
-    lowest: Level,
-    as_json: bool,
-}
-
-impl Log {
-    fn from_environment() -> Self {
-        let variable = |name| env::var(name).ok().filter(|value| !value.is_empty());
-        let level = variable("KEYSTART_LOG_LEVEL").or_else(|| variable("AWS_LAMBDA_LOG_LEVEL")).unwrap_or_default();
-        let lowest = match level.to_uppercase().as_str() {
-            "WARN" => Level::Warn,
-            "ERROR" | "FATAL" => Level::Error,
-            _ => Level::Info,
-        };
-        Self { lowest, as_json: log::is_json() }
-    }
-
-    fn write(&self, level: Level, message: &str) {
-        if level < self.lowest {
-            return;
-        }
-        let level = match level {
-            Level::Info => "INFO",
-            Level::Warn => "WARN",
-            Level::Error => "ERROR",
-        };
-        log::write(level, message, self.as_json);
-    }
 }
