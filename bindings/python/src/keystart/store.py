@@ -90,7 +90,7 @@ class Reader:
         core.check_name(f"{prefix}/cert")
         from . import mtls
 
-        return self._at_one_instant(lambda one: mtls.context(one, prefix))
+        return self._at_one_instant(lambda one: mtls.context(one.get, one.path, prefix))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(

@@ -5,6 +5,7 @@ attach   does it through Lambda's API, which client opens
 build    builds the layer, in a checkout
 layer    publishes it
 policy   the least privilege that a configuration needs
+terms    what all of them share
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import re
 from pathlib import Path
 
 from ..sources import WITHOUT_BOTO3
+from .terms import LAYER, NO_SOURCES, CannotDeploy
 
-# As Lambda's API takes it; layers of AWS itself (awslayer) are not Keystart's.
-LAYER = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}")
+__all__ = ["CannotDeploy", "account_id", "add_to"]
+
 _LAYER_VERSION = re.compile(rf"{LAYER.pattern}:[0-9]+")
 _LAYER_NAME = re.compile(r"[A-Za-z0-9_-]{1,140}")
 
@@ -29,15 +31,6 @@ _DETACH = """\
 Removes the layer from each function, and the variables that attach has set, as KEYSTART_ATTACHED lists them. One that
 somebody else has set, or has changed since, stays. What would change is shown first.
 """
-# Neither the layer itself holds them, nor what pip installs.
-NO_SOURCES = (
-    "The layer is built from its sources, and they are not here. In a checkout of Keystart, on Debian 12: ./dev layer. "
-    "What was built there, keystart layer publish ZIP publishes from anywhere."
-)
-
-
-class CannotDeploy(Exception):
-    """Says why a command ended without what was asked for, and what to do."""
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

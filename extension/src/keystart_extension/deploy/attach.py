@@ -20,9 +20,9 @@ from ..configuration import ConfigurationError, load_file
 from ..configuration.inline import VARIABLE
 from ..names import shown_path
 from ..sources.boto3.refused import Refused, ask
-from . import CannotDeploy
 from .change import WRAPPER, WRAPPER_PATH, Change, Layer, Setting, attached, detached
 from .client import lambda_client, words
+from .terms import CannotDeploy
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

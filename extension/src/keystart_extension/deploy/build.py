@@ -6,7 +6,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from . import NO_SOURCES, CannotDeploy
+from .terms import NO_SOURCES, CannotDeploy
 
 # What pip installs from a wheel has no sources of the layer around it.
 CHECKOUT = Path(__file__).parents[4]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import boto3
 
 from ..sources.boto3.refused import Refused, ask
-from . import CannotDeploy
+from .terms import CannotDeploy
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

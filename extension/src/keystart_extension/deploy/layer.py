@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .. import __version__
 from ..sources.boto3.refused import Refused, ask
-from . import CannotDeploy
 from .client import lambda_client, words
+from .terms import CannotDeploy
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..configuration.references import is_region, is_role
 from ..names import characters
-from . import CannotDeploy
+from .terms import CannotDeploy
 
 if TYPE_CHECKING:
     from ..plan import Entry, Plan
