@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets as randomness
+import sys
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,7 +15,7 @@ import boto3
 import botocore.session
 import pytest
 from keystart_extension import deploy
-from keystart_extension.deploy.policy import partition
+from keystart_extension.cli import main
 
 from tests import ROOT
 from tests.fakes.aws import REGION, Cloud
@@ -192,7 +193,18 @@ def test_the_policy_in_the_documentation_names_what_the_commands_call(iam: Any) 
     assert set(actions) == set(re.findall(r"lambda:[A-Z][A-Za-z]+", code))
 
 
-def test_every_region_stands_in_its_partition() -> None:
+def test_every_region_stands_in_its_partition(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "keystart.json"
+    file.write_text('{"version": 1, "secrets": {"db": "db"}}')
+
+    def partition(region: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["keystart", "iam-policy", str(file), "--region", region])
+        assert main() == 0
+        (statement,) = json.loads(capsys.readouterr().out)["Statement"]
+        return str(statement["Resource"][0]).split(":")[1]
+
     session = botocore.session.get_session()
     known = {
         region: name

@@ -1,67 +1,53 @@
-//! Fetches what a plan asks for from AWS, in parallel and inside one deadline, into a draft of the store.
+//! The services that hold secrets. Fetches what a plan asks for, in parallel and inside one deadline.
 //!
 //! It decides nothing about failures: each entry gets its secrets or the reason why there are none.
 
-mod ask;
 mod aws;
 pub mod configuration;
-mod credentials;
-mod endpoints;
 mod files;
-mod identity;
+mod first_requests;
 mod limits;
 mod pace;
+mod parameter_store;
 mod plan;
-mod profiles;
+mod prefetch;
+mod provider;
 mod refused;
 mod regions;
-mod roots;
-mod sent;
+mod request;
+mod secrets_manager;
 mod shape;
 
-pub use ask::Prefetch;
+pub use aws::Aws;
 pub use plan::{Entry, Kind, Plan};
+pub use prefetch::Prefetch;
+pub use provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
+pub use refused::{Refused, Retry};
+
+use std::collections::BTreeSet;
 
 use keystart_store::Failure;
 use keystart_store::SecretBytes;
 use keystart_store::json::Json;
 use keystart_store::time;
 
-/// One value as a service gave it.
-#[derive(Debug)]
-pub struct Answer {
-    value: SecretBytes,
-    encoding: &'static str,
-    source: Source,
-    fetched_at: i64,
-}
-
-/// What the manifest tells about where a value came from (contract §4).
-#[derive(Debug, Clone)]
-struct Source {
-    provider: &'static str,
-    id: String,
-    region: String,
-    version_id: String,
-    version_stages: Vec<String>,
-    field: Option<String>,
-}
+/// The providers of Keystart. A new one is registered here and nowhere else.
+pub static PROVIDERS: &[&dyn Provider] = &[&secrets_manager::SecretsManager, &parameter_store::ParameterStore];
 
 /// One value under the name that it is published with.
 #[derive(Debug)]
-#[expect(clippy::struct_field_names, reason = "the manifest calls it so")]
-pub struct Fetched {
+pub struct FetchedSecret {
     /// The name by contract §2.
     pub name: String,
     /// The bytes as they are published.
     pub value: SecretBytes,
-    encoding: &'static str,
+    encoding: Encoding,
     source: Source,
     fetched_at: i64,
 }
 
 /// What became of an entry.
-pub type Outcome = std::result::Result<Vec<Fetched>, Failure>;
+pub type Outcome = std::result::Result<Vec<FetchedSecret>, Failure>;
 
 /// What became of a plan.
 #[derive(Debug)]
@@ -74,44 +60,49 @@ pub struct Prefetched {
     pub env_overwrite: bool,
 }
 
-impl Answer {
-    /// Whether it is the same version of the same secret.
-    fn is(&self, other: &Self) -> bool {
-        self.source.version_id == other.source.version_id && self.value.as_bytes() == other.value.as_bytes()
-    }
-
-    /// A second one, for another entry that asks for the same.
-    fn copy(&self) -> Self {
-        let value = SecretBytes::from(self.value.as_bytes());
-        Self { value, encoding: self.encoding, source: self.source.clone(), fetched_at: self.fetched_at }
-    }
-}
-
-impl Fetched {
-    fn whole(name: &str, answer: Answer) -> Self {
-        let Answer { value, encoding, source, fetched_at } = answer;
-        Self { name: name.to_owned(), value, encoding, source, fetched_at }
+impl FetchedSecret {
+    fn whole(name: &str, value: SecretValue) -> Self {
+        let SecretValue { bytes, encoding, source, fetched_at } = value;
+        Self { name: name.to_owned(), value: bytes, encoding, source, fetched_at }
     }
 
     /// The manifest's entry but for `path` and `size`, which the draft adds.
     pub fn entry(&self) -> Json {
         let text = |text: &str| Json::Text(text.to_owned());
+        let or_null = |member: &Option<String>| member.as_deref().map_or(Json::Null, text);
         let stages = self.source.version_stages.iter().map(|stage| text(stage)).collect();
         let source = object([
             ("provider", text(self.source.provider)),
             ("id", text(&self.source.id)),
-            ("region", text(&self.source.region)),
-            ("version_id", text(&self.source.version_id)),
+            ("region", or_null(&self.source.region)),
+            ("version_id", or_null(&self.source.version_id)),
             ("version_stages", Json::Array(stages)),
-            ("field", self.source.field.as_deref().map_or(Json::Null, text)),
+            ("field", or_null(&self.source.field)),
         ]);
         object([
-            ("encoding", text(self.encoding)),
+            ("encoding", text(self.encoding.word())),
             ("fetched_at", Json::Text(time::format(self.fetched_at))),
             ("refresh_after", Json::Null),
             ("source", source),
         ])
     }
+}
+
+/// Returns what a policy has to allow for those entries of a plan that are fetched with `role`; none is the function's.
+/// An error is a sentence.
+pub fn permissions(plan: &Plan, role: Option<&str>, place: &Place) -> Result<Vec<Permission>, String> {
+    let mut permissions = Vec::new();
+    for provider in PROVIDERS {
+        let entries: Vec<&Entry> =
+            plan.entries.iter().filter(|entry| entry.role.as_deref() == role && provider.owns(entry)).collect();
+        permissions.extend(provider.permissions(plan, &entries, place)?);
+    }
+    permissions.retain(|permission| !permission.resources.is_empty());
+    for permission in &mut permissions {
+        let mut seen = BTreeSet::new();
+        permission.resources.retain(|resource| seen.insert(resource.clone()));
+    }
+    Ok(permissions)
 }
 
 fn object<const N: usize>(members: [(&str, Json); N]) -> Json {

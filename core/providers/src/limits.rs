@@ -23,7 +23,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use http_body_util::BodyExt;
 
-use super::refused::Refused;
+use crate::refused::Refused;
 
 /// One answer: a batch of 20 secrets of 64 KiB, each byte written as the six of `\u0000`, has less.
 const LONGEST_ANSWER: usize = 8 * MIB;
@@ -42,7 +42,7 @@ const MIB: usize = 1024 * 1024;
 
 /// What was too much in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Excess {
+pub(crate) enum Excess {
     Long,
     LongTogether,
     Deep,
@@ -79,7 +79,7 @@ impl fmt::Display for Excess {
 
 /// The pages of one list.
 #[derive(Default)]
-pub(super) struct Pages(BTreeSet<String>);
+pub(crate) struct Pages(BTreeSet<String>);
 
 impl Pages {
     /// Refuses to ask for a page that was read already, and for endless ones.
@@ -93,7 +93,7 @@ impl Pages {
 
 /// The client of one start. It reads each answer whole and hands it on if it keeps to the limits.
 #[derive(Debug)]
-pub(super) struct LimitedClient {
+pub(crate) struct LimitedClient {
     inner: SharedHttpClient,
     read: Arc<AtomicUsize>,
 }

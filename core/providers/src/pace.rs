@@ -22,7 +22,7 @@ const OPEN: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The pace of the requests of one start that share a quota.
-pub(super) struct Pace {
+pub(crate) struct Pace {
     window: Mutex<Window>,
     changed: Notify,
     began: Instant,
@@ -30,7 +30,7 @@ pub(super) struct Pace {
 }
 
 /// The right to send one request.
-pub(super) struct Ticket(u64);
+pub(crate) struct Ticket(u64);
 
 impl Pace {
     /// Makes the pace of a start that ends at that time.

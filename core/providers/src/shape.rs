@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Answer, Entry, Fetched, Outcome, failure};
+use crate::provider::{Encoding, SecretValue, Source};
+use crate::{Entry, FetchedSecret, Outcome, failure};
 use keystart_store::Failure;
 use keystart_store::SecretBytes;
 use keystart_store::error::{Error, MAX_BYTES, NAME_RULE, quoted};
@@ -14,14 +15,14 @@ use keystart_store::name;
 /// How many wrong names are told of one entry; state.json must hold all of them.
 const PROBLEMS_AT_MOST: usize = 50;
 
-/// Names the answer for a `secret` entry, or the members that `field` or `expand` take from it.
-pub(super) fn secret(entry: &Entry, answer: Answer) -> Outcome {
+/// Names the value of an entry, or the members that `field` or `expand` take from it.
+pub(crate) fn secret(entry: &Entry, value: SecretValue) -> Outcome {
     if entry.field.is_none() && !entry.expand {
-        return Ok(vec![Fetched::whole(&entry.name, answer)]);
+        return Ok(vec![FetchedSecret::whole(&entry.name, value)]);
     }
-    let members = members(entry, &answer)?;
+    let members = members(entry, &value)?;
     if let Some(field) = &entry.field {
-        let Some((_, value)) = members.iter().find(|(member, _)| member == field) else {
+        let Some((_, text)) = members.iter().find(|(member, _)| member == field) else {
             // Only a name is certainly no secret that was pasted here.
             let shown = if name::is_valid(field.as_bytes()) {
                 quoted(field.as_bytes())
@@ -31,7 +32,7 @@ pub(super) fn secret(entry: &Entry, answer: Answer) -> Outcome {
             let message = format!("{} has no member {shown}. Correct `field` or the secret.", entry.id);
             return Err(failure("FieldNotFound", message));
         };
-        return Ok(vec![member(entry.name.clone(), field, value, &answer)]);
+        return Ok(vec![member(entry.name.clone(), field, text, &value)]);
     }
     if members.is_empty() {
         return Err(failure(
@@ -42,28 +43,21 @@ pub(super) fn secret(entry: &Entry, answer: Answer) -> Outcome {
     let names: Vec<String> = members.iter().map(|(member, _)| format!("{}/{member}", entry.name)).collect();
     check(entry, "member", &names)?;
     let both = members.iter().zip(names);
-    Ok(both.map(|((field, value), name)| member(name, field, value, &answer)).collect())
+    Ok(both.map(|((field, text), name)| member(name, field, text, &value)).collect())
 }
 
-/// Names each parameter below the path of a `parameters` entry: `<entry>/<rest of its name>`.
-pub(super) fn parameters(entry: &Entry, found: Vec<(String, Answer)>) -> Outcome {
-    if found.is_empty() {
-        let message = format!("There is no parameter below {}. Correct the path or the region.", entry.id);
-        return Err(failure("ParameterNotFound", message));
-    }
-    let path = format!("{}/", entry.id.trim_end_matches('/'));
-    let named = |(name, answer): (String, Answer)| {
-        Fetched::whole(&format!("{}/{}", entry.name, name.strip_prefix(&path).unwrap_or(&name)), answer)
-    };
-    let secrets: Vec<Fetched> = found.into_iter().map(named).collect();
-    check(entry, "parameter", &secrets.iter().map(|secret| secret.name.clone()).collect::<Vec<_>>())?;
+/// Names each secret of a folder: `<entry>/<its own name>`. `noun` is what messages call one of them.
+pub(crate) fn folder(entry: &Entry, noun: &str, found: Vec<(String, SecretValue)>) -> Outcome {
+    let named = |(name, value)| FetchedSecret::whole(&format!("{}/{name}", entry.name), value);
+    let secrets: Vec<FetchedSecret> = found.into_iter().map(named).collect();
+    check(entry, noun, &secrets.iter().map(|secret| secret.name.clone()).collect::<Vec<_>>())?;
     Ok(secrets)
 }
 
 /// Gives the secrets of `entry`, unless names of them are, or nest with, other entries (contract 2.4).
 ///
 /// Only an entry below the folder that `entry` fills can be in its way: `tls/ca` beside an expanded `tls`.
-pub(super) fn beside(entry: &Entry, secrets: Vec<Fetched>, others: &[&str]) -> Outcome {
+pub(crate) fn beside(entry: &Entry, secrets: Vec<FetchedSecret>, others: &[&str]) -> Outcome {
     let folder = format!("{}/", entry.name);
     let below: BTreeSet<&str> = others.iter().copied().filter(|other| other.starts_with(&folder)).collect();
     let around: BTreeSet<&str> = below.iter().flat_map(|other| name::folders(other)).collect();
@@ -79,7 +73,7 @@ pub(super) fn beside(entry: &Entry, secrets: Vec<Fetched>, others: &[&str]) -> O
 
 /// Returns the secrets of `entry`, unless one cannot be stored, or cannot go into the variable of an optional entry. Said here
 /// it concerns this entry alone; the draft, or the exec wrapper, would end the start.
-pub(super) fn storable(entry: &Entry, secrets: Vec<Fetched>) -> Outcome {
+pub(crate) fn storable(entry: &Entry, secrets: Vec<FetchedSecret>) -> Outcome {
     for secret in &secrets {
         let value = secret.value.as_bytes();
         if value.len() > MAX_BYTES {
@@ -145,17 +139,16 @@ fn tell(mut problems: Vec<String>) -> Result<(), Failure> {
 }
 
 /// A string is published as its text, everything else as the JSON that stands in the secret.
-fn member(name: String, field: &str, value: &str, answer: &Answer) -> Fetched {
-    let value = json::string(value)
-        .map_or_else(|| SecretBytes::from(value.as_bytes()), |text| SecretBytes::from(text.into_bytes()));
-    let mut source = answer.source.clone();
-    source.field = Some(field.to_owned());
-    Fetched { name, value, encoding: "utf-8", source, fetched_at: answer.fetched_at }
+fn member(name: String, field: &str, text: &str, whole: &SecretValue) -> FetchedSecret {
+    let value = json::string(text)
+        .map_or_else(|| SecretBytes::from(text.as_bytes()), |text| SecretBytes::from(text.into_bytes()));
+    let source = Source { field: Some(field.to_owned()), ..whole.source.clone() };
+    FetchedSecret { name, value, encoding: Encoding::Text, source, fetched_at: whole.fetched_at }
 }
 
 /// Gives each member of a JSON object as the text it stands as, so that no number is rewritten.
-fn members<'a>(entry: &Entry, answer: &'a Answer) -> Result<Vec<(String, &'a str)>, Failure> {
-    match json::members(answer.value.as_bytes()) {
+fn members<'a>(entry: &Entry, value: &'a SecretValue) -> Result<Vec<(String, &'a str)>, Failure> {
+    match json::members(value.bytes.as_bytes()) {
         Ok(Some(members)) => Ok(members),
         Ok(None) => Err(failure(
             "NotAnObject",

@@ -61,10 +61,15 @@ def give_text(function: Callable[..., int], *arguments: Any) -> str:
     """Calls a function whose last output is `keystart_bytes` that hold text."""
     out = ffi.new("keystart_bytes *")
     call(function, *arguments, out)
+    return taken_text(out)
+
+
+def taken_text(given: Any) -> str:
+    """Returns the text in `keystart_bytes`, which it frees."""
     try:
-        return bytes(ffi.buffer(out.data, out.len)).decode()
+        return bytes(ffi.buffer(given.data, given.len)).decode()
     finally:
-        lib.keystart_bytes_free(out)
+        lib.keystart_bytes_free(given)
 
 
 def text(value: str) -> tuple[bytes, int]:
@@ -74,6 +79,11 @@ def text(value: str) -> tuple[bytes, int]:
     except UnicodeEncodeError:
         data = value.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
     return data, len(data)
+
+
+def text_or_null(value: str | None) -> tuple[Any, int]:
+    """Returns text as pointer and length, or NULL for None."""
+    return (ffi.NULL, 0) if value is None else text(value)
 
 
 class Task:

@@ -95,6 +95,24 @@ uint32_t keystart_variable_check(const uint8_t *name,
                                  keystart_error **err);
 
 /*
+ Writes what a policy has to allow for those entries of a plan that are fetched with `role` (NULL: the role of the
+ function) as a JSON list of objects with `sid`, `action` and `resources`. `account` and `region` say where a secret lies
+ whose entry does not; NULL where that is not known. `problem` is the sentence that says what is missing, or empty.
+ Errors: 901.
+ */
+uint32_t keystart_policy_read(const uint8_t *plan,
+                              size_t plan_len,
+                              const uint8_t *role,
+                              size_t role_len,
+                              const uint8_t *account,
+                              size_t account_len,
+                              const uint8_t *region,
+                              size_t region_len,
+                              keystart_bytes *problem,
+                              keystart_bytes *out,
+                              keystart_error **err);
+
+/*
  Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. keystart_task_wait gives the number of
  secrets when that is all there is to tell, else `{"count": 2, "unavailable": {"flags": {"code": "...", "message": "...",
  "optional": true}}, "again": ["..."]}`, where `again` has a line for each time that something was asked for again.

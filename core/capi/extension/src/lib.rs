@@ -19,7 +19,7 @@ use keystart_lambda::start::Begun;
 use keystart_lambda::task::{Task, Waited, alone};
 use keystart_process::{self as process, lock};
 use keystart_providers::configuration::{Configuration, variables};
-use keystart_providers::{Fetched, Plan, Prefetched};
+use keystart_providers::{FetchedSecret, Permission, Place, Plan, Prefetched, permissions};
 use keystart_store::error::{Error, Result};
 use keystart_store::json::quote;
 use keystart_store::log::{self, Level};
@@ -38,7 +38,7 @@ pub struct keystart_task {
 
 #[derive(Default)]
 struct Given {
-    secrets: Vec<Fetched>,
+    secrets: Vec<FetchedSecret>,
     /// The variables of the exec wrapper, with the secret that goes there, and whether it replaces what is there.
     variables: Vec<(String, String, bool)>,
 }
@@ -237,6 +237,43 @@ pub unsafe extern "C" fn keystart_variable_check(
             let out = Out::new(out)?;
             let refusal = variables::refusal(text(name, name_len, "name")?);
             out.put(keystart_bytes::give(refusal.unwrap_or_default().as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Writes what a policy has to allow for those entries of a plan that are fetched with `role` (NULL: the role of the
+/// function) as a JSON list of objects with `sid`, `action` and `resources`. `account` and `region` say where a secret lies
+/// whose entry does not; NULL where that is not known. `problem` is the sentence that says what is missing, or empty.
+/// Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_policy_read(
+    plan: *const u8,
+    plan_len: usize,
+    role: *const u8,
+    role_len: usize,
+    account: *const u8,
+    account_len: usize,
+    region: *const u8,
+    region_len: usize,
+    problem: *mut keystart_bytes,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (problem, out) = (Out::new(problem)?, Out::new(out)?);
+            let plan = Plan::parse(required(plan, plan_len, "plan")?)
+                .map_err(|member| Error::internal(&format!("the plan has a wrong {member}")))?;
+            let role = text_or_none(role, role_len, "role")?;
+            let account = text_or_none(account, account_len, "account")?.map(str::to_owned);
+            let region = text_or_none(region, region_len, "region")?.map(str::to_owned);
+            let (found, missing) = match permissions(&plan, role, &Place { account, region }) {
+                Ok(found) => (found, String::new()),
+                Err(missing) => (Vec::new(), missing),
+            };
+            problem.put(keystart_bytes::give(missing.as_bytes()));
+            out.put(keystart_bytes::give(json_of(&found).as_bytes()));
             Ok(())
         })
     }
@@ -441,6 +478,18 @@ fn told(task: &keystart_task) -> Result<Option<std::result::Result<String, Strin
             Ok(Some(Ok(format!("{{\"count\": {count}, \"unavailable\": {{{unavailable}}}, \"again\": [{again}]}}"))))
         }
     }
+}
+
+fn json_of(permissions: &[Permission]) -> String {
+    let statements = permissions.iter().map(|Permission { sid, action, resources }| {
+        let resources = resources.iter().map(|resource| quote(resource)).collect::<Vec<_>>().join(", ");
+        format!("{{\"sid\": {}, \"action\": {}, \"resources\": [{resources}]}}", quote(sid), quote(action))
+    });
+    format!("[{}]", statements.collect::<Vec<_>>().join(", "))
+}
+
+unsafe fn text_or_none<'a>(data: *const u8, len: usize, what: &str) -> Result<Option<&'a str>> {
+    if data.is_null() { Ok(None) } else { unsafe { text(data, len, what) }.map(Some) }
 }
 
 unsafe fn owned(data: *const u8, len: usize, what: &str) -> Result<String> {

@@ -8,7 +8,7 @@ use aws_config::SdkConfig;
 use aws_types::service_config::ServiceConfigKey;
 use hyper::Uri;
 
-use super::refused::Refused;
+use crate::refused::Refused;
 
 /// The services by the names that they have in a profile's `services` and in variables.
 const SERVICES: [(&str, &str); 3] = [

@@ -10,8 +10,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use webpki::anchor_from_trusted_cert;
 
-use super::refused::Refused;
 use crate::files::{self, Unreadable};
+use crate::refused::Refused;
 
 /// Loads the authorities. Those that come along serve an image that has none, and no file is read for them.
 pub(super) async fn context() -> Result<TlsContext, Refused> {

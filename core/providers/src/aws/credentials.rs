@@ -27,10 +27,11 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::endpoints;
-use super::limits::Excess;
+use super::errors::{find, no_answer, refused, system, unreached};
 use super::profiles::Profiles;
-use super::refused::{Asked, Refused, find, no_answer, refused, system, unreached};
 use crate::files;
+use crate::limits::Excess;
+use crate::refused::{Asked, Refused, Retry};
 
 const UNAVAILABLE: &str = "CredentialsUnavailable";
 const INVALID: &str = "InvalidCredentials";
@@ -180,7 +181,7 @@ impl Origin {
             Self::Container => container_reason(error),
         };
         let refused = Refused::new(UNAVAILABLE, reason);
-        if matches!(error, CredentialsError::ProviderTimedOut(_)) { refused.again() } else { refused }
+        if matches!(error, CredentialsError::ProviderTimedOut(_)) { refused.with_retry(Retry::Failed) } else { refused }
     }
 }
 

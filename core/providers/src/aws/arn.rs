@@ -1,0 +1,65 @@
+//! The names of AWS's resources.
+
+use crate::Entry;
+use crate::provider::Place;
+use crate::regions::is_region;
+
+/// An ARN, `arn:partition:service:region:account:resource`.
+pub(crate) struct Arn<'a> {
+    pub service: &'a str,
+    pub region: &'a str,
+    pub resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Reads an ARN that a service gave. It may be one of an emulator.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        let (Some("arn"), Some(_), Some(service), Some(region), Some(_), Some(resource)) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return None;
+        };
+        Some(Self { service, region, resource })
+    }
+}
+
+pub(crate) fn is_arn(id: &str) -> bool {
+    id.starts_with("arn:")
+}
+
+/// The partitions of AWS by the beginnings of their regions; every other region is of the partition `aws`.
+const PARTITIONS: [(&str, &str); 7] = [
+    ("cn-", "aws-cn"),
+    ("us-gov-", "aws-us-gov"),
+    ("us-iso-", "aws-iso"),
+    ("us-isob-", "aws-iso-b"),
+    ("eu-isoe-", "aws-iso-e"),
+    ("us-isof-", "aws-iso-f"),
+    ("eusc-", "aws-eusc"),
+];
+
+impl Place {
+    /// Returns the beginning of an ARN of an entry that names none, up to its account.
+    pub(crate) fn arn(&self, entry: &Entry, service: &str) -> Result<String, String> {
+        let region = entry.region.as_ref().or(self.region.as_ref()).ok_or_else(|| {
+            let Entry { name, id, .. } = entry;
+            format!("{name}: no region is known for {id}. Give --region, or set AWS_REGION.")
+        })?;
+        if !is_region(region) {
+            return Err(format!(
+                "A text of {} is not a region such as eu-west-1. Correct --region, or AWS_REGION.",
+                characters(region)
+            ));
+        }
+        let partition = PARTITIONS.iter().find(|(begin, _)| region.starts_with(begin)).map_or("aws", |(_, name)| name);
+        Ok(format!("arn:{partition}:{service}:{region}:{}", self.account.as_deref().unwrap_or("*")))
+    }
+}
+
+fn characters(text: &str) -> String {
+    match text.chars().count() {
+        1 => "1 character".to_owned(),
+        count => format!("{count} characters"),
+    }
+}

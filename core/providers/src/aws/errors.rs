@@ -1,0 +1,238 @@
+//! The words for what went wrong, from closed sets: the texts of libraries may hold what was sent or answered.
+//!
+//! A message is repeated only where a service of AWS gave it in the form of its errors: its first line, up to a length.
+
+use std::error::Error as StdError;
+use std::{io, iter};
+
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+use hyper::StatusCode;
+use rustls::CertificateError;
+
+use crate::limits::Excess;
+use crate::refused::{NO_WAY_OUT, Refused, Retry};
+use keystart_store::json;
+
+/// What Secrets Manager, Parameter Store and STS name when the caller asks too often.
+const THROTTLED: [&str; 5] =
+    ["RequestLimitExceeded", "RequestThrottled", "Throttling", "ThrottlingException", "TooManyRequestsException"];
+/// What they name when asking again can help.
+const RETRYABLE: [&str; 5] =
+    ["InternalFailure", "InternalServerError", "InternalServiceError", "RequestTimeout", "ServiceUnavailable"];
+const DENIED: [&str; 2] = ["AccessDenied", "AccessDeniedException"];
+const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
+/// The bytes of a service's message that are repeated at most.
+const LONGEST_MESSAGE: usize = 1_024;
+const LONGEST_CODE: usize = 128;
+const NO_REASON: &str = "The service gave no reason";
+/// What the resolver of names says, by `gai_strerror(3)`.
+const LOOKUP: &str = "failed to lookup address information: ";
+const LOOKUPS: [&str; 6] = [
+    "Name or service not known",
+    "No address associated with hostname",
+    "Non-recoverable failure in name resolution",
+    "Temporary failure in name resolution",
+    "System error",
+    "Try again",
+];
+/// hyper's text for a proxy that opens no way.
+const TUNNEL: &str = "tunnel error: ";
+
+/// Turns what the SDK reports of a call into words: what was refused, and what would help.
+pub(crate) fn refused<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Refused
+where
+    E: ProvideErrorMetadata + StdError + 'static,
+{
+    if let Some(excess) = find::<Excess>(error) {
+        return excess.refused(action);
+    }
+    match error {
+        SdkError::ServiceError(context) => {
+            let (meta, raw) = (context.err().meta(), context.raw());
+            let code = meta.code().filter(|_| is_error_of_aws(raw));
+            said(action, code, meta.message(), raw.status().as_u16())
+        }
+        SdkError::TimeoutError(_) => {
+            Refused::new("ConnectionFailed", "The endpoint did not answer in time.").with_retry(Retry::Failed)
+        }
+        SdkError::DispatchFailure(failure) => failure.as_connector_error().map_or_else(|| no_answer(action), lost),
+        SdkError::ResponseError(_) => no_answer(action),
+        _ => Refused::new(
+            "InvalidRequest",
+            "The request could not be made. Check AWS_ENDPOINT_URL, the region and the credentials.",
+        ),
+    }
+}
+
+/// True for an answer with the form of AWS's errors: a page of a proxy is not to be repeated.
+fn is_error_of_aws(raw: &HttpResponse) -> bool {
+    let body = raw.body().bytes().unwrap_or_default();
+    // The SDK takes a code out of XML only where it is an ErrorResponse; out of JSON it takes one from any object.
+    raw.headers().get("x-amzn-errortype").is_some()
+        || body.trim_ascii_start().starts_with(b"<")
+        || json::parse(body).is_ok_and(|body| body.get("__type").is_some())
+}
+
+/// Turns the error of a service, or of something before it, into words.
+pub(crate) fn said(action: &str, code: Option<&str>, message: Option<&str>, status: u16) -> Refused {
+    let Some(code) = code.filter(|code| is_code(code)) else {
+        if status < 300 {
+            return no_answer(action);
+        }
+        // No service of AWS: a proxy, a firewall, a load balancer.
+        let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        let mut refused = Refused::new(&status.to_string(), sentence(reason.unwrap_or(NO_REASON)));
+        refused.retry = match status {
+            429 => Retry::Throttled,
+            500.. => Retry::Failed,
+            _ => Retry::Never,
+        };
+        return refused;
+    };
+    let mut message = service_message(message.unwrap_or_default());
+    if DENIED.contains(&code) {
+        // Such an action is allowed for everything or for nothing, and so by no policy of a resource.
+        let is_for_all = action.ends_with(" on *");
+        let other = if is_for_all { "the policy of a VPC endpoint" } else { "the resource policy and the KMS key" };
+        message = format!("{message} Allow {action}; {other} can deny it too.");
+    } else if EXPIRED.contains(&code) {
+        message += " Log in again, or get new credentials.";
+    }
+    let retry = if THROTTLED.contains(&code) || status == 429 {
+        Retry::Throttled
+    } else if RETRYABLE.contains(&code) || status >= 500 {
+        Retry::Failed
+    } else {
+        Retry::Never
+    };
+    Refused { code: code.to_owned(), message, retry }
+}
+
+/// True for what AWS has as the code of an error: letters, digits, dots.
+fn is_code(code: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    code.len() <= LONGEST_CODE
+        && code.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+        && code.bytes().all(is_part)
+}
+
+/// Returns what is repeated of a service's message.
+///
+/// Only the first line: those that follow in `SignatureDoesNotMatch` hold the request's headers, and so the session token.
+fn service_message(message: &str) -> String {
+    let mut lines = message.split(['\n', '\r', '\u{2028}', '\u{2029}']);
+    let line = lines.find(|line| !line.trim().is_empty()).unwrap_or(NO_REASON).trim();
+    let line: String = line.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
+    if line.len() <= LONGEST_MESSAGE {
+        return sentence(&line);
+    }
+    let mut end = LONGEST_MESSAGE;
+    while !line.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &line[..end])
+}
+
+/// Says how a connection failed: before it stood, by what was seen on it, or after it.
+fn lost(error: &ConnectorError) -> Refused {
+    if let Some(reason) = distrust(error) {
+        // What is not trusted now is not trusted a moment later.
+        let reason = format!("The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL.");
+        return Refused::new("ConnectionFailed", reason);
+    }
+    let is_connect = |error: &hyper_util::client::legacy::Error| error.is_connect();
+    if !error.is_timeout() && !find(error).is_some_and(is_connect) {
+        return closed();
+    }
+    let reason = if error.is_timeout() { "timed out".to_owned() } else { unreached(error) };
+    Refused::new("ConnectionFailed", format!("The endpoint cannot be reached: {reason}. {NO_WAY_OUT}"))
+        .with_retry(Retry::Failed)
+}
+
+/// Says why no connection came to be, in words of the system or our own.
+pub(crate) fn unreached(error: &(dyn StdError + 'static)) -> String {
+    if let Some(error) = find::<rustls::Error>(error) {
+        let reason = match error {
+            rustls::Error::AlertReceived(_) => "it refused TLS",
+            rustls::Error::InvalidMessage(_) => "it does not speak TLS",
+            rustls::Error::PeerIncompatible(_) => "it speaks no TLS that is safe",
+            _ => "TLS failed",
+        };
+        return reason.to_owned();
+    }
+    if let Some(words) = system(error) {
+        return words;
+    }
+    let texts: Vec<String> = chain(error).map(ToString::to_string).collect();
+    if let Some(reason) = texts.iter().find_map(|text| text.strip_prefix(LOOKUP)) {
+        let known = LOOKUPS.iter().find(|known| **known == reason);
+        return (*known.unwrap_or(&"its name cannot be looked up")).to_owned();
+    }
+    if let Some(reason) = texts.iter().find_map(|text| text.strip_prefix(TUNNEL)) {
+        let asks = reason.contains("authorization");
+        let reason = if asks { "asks for a user and a password" } else { "opened no way to it" };
+        return format!("the proxy that HTTPS_PROXY names {reason}");
+    }
+    "the connection failed in a way that is not described".to_owned()
+}
+
+/// Returns the system's own words for the errno in an error.
+pub(crate) fn system(error: &(dyn StdError + 'static)) -> Option<String> {
+    let errno = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error()).last()?;
+    let text = io::Error::from_raw_os_error(errno).to_string();
+    Some(text.split(" (os error ").next().unwrap_or_default().to_owned())
+}
+
+/// Says what is wrong with a certificate. The names in it are not ours to repeat.
+fn distrust(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    let rustls::Error::InvalidCertificate(error) = find::<rustls::Error>(error)? else {
+        return None;
+    };
+    Some(match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired",
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "its certificate is not valid yet"
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another name"
+        }
+        CertificateError::UnknownIssuer => "its certificate is from an authority that is not known",
+        CertificateError::Revoked => "its certificate is revoked",
+        _ => "its certificate is not sound",
+    })
+}
+
+fn closed() -> Refused {
+    let reason = "The endpoint closed the connection before its whole answer was there.";
+    Refused::new("ConnectionFailed", reason).with_retry(Retry::Failed)
+}
+
+pub(crate) fn no_answer(action: &str) -> Refused {
+    Refused::new(
+        "InvalidAnswer",
+        format!("The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL."),
+    )
+}
+
+/// Returns the first error of a type among an error and its causes.
+pub(crate) fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// Lists an error and its causes. An `io::Error` passes over the error that it was made of.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        }
+    }
+    iter::successors(Some(error), |error| cause(*error))
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.trim_end();
+    if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}

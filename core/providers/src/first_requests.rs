@@ -1,0 +1,105 @@
+//! Whether a fetch has sent its first requests: until then it needs the CPU more than anything else of a start.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterceptorContextMut;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::config_bag::ConfigBag;
+use http_body_util::BodyExt;
+use tokio::sync::Notify;
+
+/// How many requests are still to be sent before the rest of a start may take the CPU.
+#[derive(Debug)]
+pub(crate) struct FirstRequests {
+    missing: AtomicUsize,
+    none_missing: Notify,
+}
+
+impl FirstRequests {
+    /// Returns those of a fetch whose requests nobody has counted yet.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { missing: AtomicUsize::new(usize::MAX), none_missing: Notify::new() })
+    }
+
+    /// Waits until all are sent, or the fetch has ended. Only one caller may wait.
+    pub async fn wait(&self) {
+        self.none_missing.notified().await;
+    }
+
+    pub fn expect(&self, requests: usize) {
+        self.missing.store(requests, Relaxed);
+    }
+
+    /// Notes that nothing more is to be waited for.
+    pub fn end(&self) {
+        self.none_missing.notify_one();
+    }
+}
+
+/// The first time that a request is sent.
+#[derive(Debug)]
+pub(crate) struct Transmission {
+    requests: Arc<FirstRequests>,
+    is_counted: AtomicBool,
+}
+
+tokio::task_local! {
+    /// That of the request that this task sends.
+    pub(crate) static TRANSMISSION: Arc<Transmission>;
+}
+
+impl Transmission {
+    pub fn new(requests: &Arc<FirstRequests>) -> Arc<Self> {
+        Arc::new(Self { requests: Arc::clone(requests), is_counted: AtomicBool::new(false) })
+    }
+
+    /// Counts the request, once.
+    pub fn count(&self) {
+        // Those after the last make a number of no meaning, and notify nobody.
+        if !self.is_counted.swap(true, Relaxed) && self.requests.missing.fetch_sub(1, Relaxed) == 1 {
+            self.requests.end();
+        }
+    }
+}
+
+/// Notices when a request of AWS's SDK is sent.
+#[derive(Debug)]
+pub(crate) struct TransmissionObserver;
+
+impl Intercept for TransmissionObserver {
+    fn name(&self) -> &'static str {
+        "TransmissionObserver"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let Ok(body) = TRANSMISSION.try_with(|transmission| Body(Arc::clone(transmission))) else {
+            return Ok(()); // not one of the first
+        };
+        let request = context.request_mut();
+        // The body is dropped when its last byte is written, or when there is no connection to write it to.
+        let observed = request.take_body().map_err(move |error| {
+            let _dropped_with_it = &body;
+            error
+        });
+        *request.body_mut() = SdkBody::from_body_1_x(observed);
+        Ok(())
+    }
+}
+
+/// The body of a request that is not sent yet.
+struct Body(Arc<Transmission>);
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.0.count();
+    }
+}

@@ -1,0 +1,205 @@
+//! AWS Systems Manager Parameter Store: up to ten parameters with `GetParameters`, or all below a path with
+//! `GetParametersByPath`.
+
+mod identity;
+
+use std::collections::BTreeMap;
+
+use aws_sdk_ssm::Client;
+use aws_sdk_ssm::config::Builder;
+use aws_sdk_ssm::types::Parameter;
+use keystart_store::SecretBytes;
+
+use crate::aws::Aws;
+use crate::aws::arn::is_arn;
+use crate::aws::errors::{no_answer, refused};
+use crate::first_requests::TransmissionObserver;
+use crate::provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
+use crate::refused::{Asked, Refused};
+use crate::{Entry, Kind, Plan};
+
+const NAME: &str = "ssm";
+const AT_MOST: usize = 10;
+
+/// AWS Systems Manager Parameter Store.
+pub struct ParameterStore;
+
+impl Provider for ParameterStore {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn owns(&self, entry: &Entry) -> bool {
+        matches!(entry.kind, Kind::Parameter | Kind::Parameters)
+    }
+
+    /// A request for up to ten parameters of a region and role, and for each path.
+    fn group(&self, _: &Plan, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+        let (paths, parameters): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_path);
+        let mut together: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
+        for entry in parameters {
+            together.entry((entry.region.clone(), entry.role.clone())).or_default().push(entry);
+        }
+        let mut requests: Vec<Vec<Entry>> = paths.into_iter().map(|entry| vec![entry]).collect();
+        for group in together.into_values() {
+            requests.extend(group.chunks(AT_MOST).map(<[_]>::to_vec));
+        }
+        requests
+    }
+
+    fn action(&self, entries: &[Entry]) -> String {
+        let (call, on) = if is_path(&entries[0]) {
+            ("GetParametersByPath", entries[0].id.clone())
+        } else {
+            ("GetParameters", ids(entries).join(", "))
+        };
+        format!("ssm:{call} on {on}, and kms:Decrypt on the key of a SecureString")
+    }
+
+    fn send<'a>(&'a self, entries: &'a [Entry], page: Option<&'a str>, aws: &'a Aws) -> Reply<'a> {
+        let action = self.action(entries);
+        if is_path(&entries[0]) {
+            Box::pin(async move { below(&entries[0], page, &action, aws).await })
+        } else {
+            Box::pin(async move { parameters(entries, &action, aws).await })
+        }
+    }
+
+    /// One that is denied or malformed refuses all ten.
+    fn asks_alone(&self, entries: &[Entry], gap: Gap<'_>) -> bool {
+        entries.len() > 1 && matches!(gap, Gap::Request(refused) if !refused.is_retryable())
+    }
+
+    fn missing(&self, entry: &Entry) -> Refused {
+        let message = if is_path(entry) {
+            format!("There is no parameter below {}. Correct the path or the region.", entry.id)
+        } else {
+            format!("There is no parameter {}. Correct the id or the region.", entry.id)
+        };
+        Refused::new("ParameterNotFound", message)
+    }
+
+    fn noun(&self) -> &'static str {
+        "parameter"
+    }
+
+    fn permissions(&self, _: &Plan, entries: &[&Entry], place: &Place) -> Result<Vec<Permission>, String> {
+        let (mut parameters, mut paths) = (Vec::new(), Vec::new());
+        for entry in entries {
+            if is_path(entry) {
+                // Whoever may read a path may read all below it, so that the second allows nothing more. It is for the
+                // path as it stands with a slash at its end.
+                paths.push(resource(&entry.id, entry, place)?);
+                paths.push(resource(&format!("{}/*", entry.id.trim_end_matches('/')), entry, place)?);
+            } else if is_arn(&entry.id) {
+                // Without a version or a label.
+                parameters.push(entry.id.split(':').take(6).collect::<Vec<_>>().join(":"));
+            } else {
+                parameters.push(resource(entry.id.split(':').next().unwrap_or_default(), entry, place)?);
+            }
+        }
+        Ok(vec![
+            Permission { sid: "Parameters", action: "ssm:GetParameters", resources: parameters },
+            Permission { sid: "Paths", action: "ssm:GetParametersByPath", resources: paths },
+        ])
+    }
+}
+
+fn is_path(entry: &Entry) -> bool {
+    entry.kind == Kind::Parameters
+}
+
+fn ids(entries: &[Entry]) -> Vec<&str> {
+    let mut ids: Vec<&str> = Vec::new();
+    for entry in entries {
+        if !ids.contains(&entry.id.as_str()) {
+            ids.push(&entry.id);
+        }
+    }
+    ids
+}
+
+fn resource(name: &str, entry: &Entry, place: &Place) -> Result<String, String> {
+    Ok(format!("{}:parameter/{}", place.arn(entry, NAME)?, name.strip_prefix('/').unwrap_or(name)))
+}
+
+async fn client(entry: &Entry, aws: &Aws) -> Asked<(Client, String)> {
+    let make = |session: &_, region| {
+        Client::from_conf(Builder::from(session).region(region).interceptor(TransmissionObserver).build())
+    };
+    aws.client(entry, make).await
+}
+
+/// Asks for at most ten parameters of a region and role. One that does not exist is missing in the answer.
+async fn parameters(entries: &[Entry], action: &str, aws: &Aws) -> Asked<Answer> {
+    let (client, region) = client(&entries[0], aws).await?;
+    let ids = ids(entries);
+    let names = ids.iter().map(|id| (*id).to_owned()).collect();
+    let answer = client.get_parameters().set_names(Some(names)).with_decryption(true).send().await;
+    let mut parameters = answer.map_err(|error| refused(action, &error))?.parameters.unwrap_or_default();
+    parameters.sort_by_key(|parameter| parameter.version);
+    let mut found: BTreeMap<String, SecretValue> = BTreeMap::new();
+    for parameter in parameters {
+        let name = parameter.name.as_deref().ok_or_else(|| no_answer(action))?;
+        let asked: Vec<String> = asked(&parameter).into_iter().filter(|id| ids.contains(&id.as_str())).collect();
+        if asked.is_empty() || !is_sound(&parameter, name, &region) {
+            return Err(Refused::other(action, "parameter"));
+        }
+        for id in asked {
+            let value = value(&id, &region, &parameter).ok_or_else(|| no_answer(action))?;
+            let is_twice =
+                |other: &SecretValue| other.source.version_id == value.source.version_id && !other.is(&value);
+            if found.get(&id).is_some_and(is_twice) {
+                return Err(Refused::other(action, "value"));
+            }
+            found.insert(id, value);
+        }
+    }
+    let found = found.into_iter().map(|(id, value)| Found { id, name: None, value }).collect();
+    Ok(Answer { found, ..Answer::default() })
+}
+
+/// Asks for one page of the parameters below a path.
+async fn below(entry: &Entry, page: Option<&str>, action: &str, aws: &Aws) -> Asked<Answer> {
+    let (client, region) = client(entry, aws).await?;
+    let call = client.get_parameters_by_path().path(&entry.id).recursive(true).with_decryption(true);
+    let answer = call.set_next_token(page.map(str::to_owned)).send().await.map_err(|error| refused(action, &error))?;
+    let path = format!("{}/", entry.id.trim_end_matches('/'));
+    let mut found = Vec::new();
+    for parameter in answer.parameters.unwrap_or_default() {
+        let full = parameter.name.as_deref().ok_or_else(|| no_answer(action))?;
+        if !identity::is_below(&entry.id, full) || !is_sound(&parameter, full, &region) {
+            return Err(Refused::other(action, "parameter"));
+        }
+        let value = value(full, &region, &parameter).ok_or_else(|| no_answer(action))?;
+        let name = Some(full.strip_prefix(&path).unwrap_or(full).to_owned());
+        found.push(Found { id: entry.id.clone(), name, value });
+    }
+    Ok(Answer { found, next: answer.next_token.filter(|token| !token.is_empty()), ..Answer::default() })
+}
+
+fn value(id: &str, region: &str, parameter: &Parameter) -> Option<SecretValue> {
+    let source = Source {
+        provider: NAME,
+        id: id.to_owned(),
+        region: Some(region.to_owned()),
+        version_id: Some(parameter.version.to_string()),
+        ..Source::default()
+    };
+    Some(SecretValue::new(SecretBytes::from(parameter.value.as_ref()?.as_bytes()), Encoding::Text, source))
+}
+
+fn is_sound(parameter: &Parameter, name: &str, region: &str) -> bool {
+    identity::is_parameter(region, name, parameter.arn.as_deref())
+        && identity::is_selected(parameter.selector.as_deref(), parameter.version)
+}
+
+/// The ids that ask for this parameter; an emulator does not say which version was asked for.
+fn asked(parameter: &Parameter) -> Vec<String> {
+    let selectors = match &parameter.selector {
+        Some(selector) => vec![selector.clone()],
+        None => vec![String::new(), format!(":{}", parameter.version)],
+    };
+    let names = [&parameter.name, &parameter.arn].into_iter().flatten();
+    names.flat_map(|name| selectors.iter().map(move |selector| format!("{name}{selector}"))).collect()
+}

@@ -1,0 +1,176 @@
+//! Asks for everything of a plan in parallel, inside one deadline, and asks again for what may be asked for again.
+
+use std::collections::BTreeMap;
+use std::mem::take;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::first_requests::{FirstRequests, TRANSMISSION, Transmission};
+use crate::provider::Provider;
+use crate::refused::{NO_WAY_OUT, Refused};
+use crate::request::{Dispatcher, Request, RequestResult};
+use crate::{Entry, Outcome, PROVIDERS, Plan, Prefetched, failure, shape};
+use keystart_process::lock;
+use keystart_store::Failure;
+
+/// Requests in flight: each new one to a host opens a connection, whose handshake costs CPU that small functions lack.
+const PARALLEL: usize = 64;
+
+/// A fetch and its outcomes so far. Whoever waits for it can conclude it at any time, even if the fetch itself cannot end.
+pub struct Prefetch {
+    plan: Plan,
+    providers: &'static [&'static dyn Provider],
+    first_requests: Arc<FirstRequests>,
+    until: OnceLock<Instant>,
+    outcomes: Mutex<BTreeMap<String, Outcome>>,
+    /// The last refusal of each entry that is asked for again, by name.
+    refused: Mutex<BTreeMap<String, Failure>>,
+    again: Mutex<Vec<String>>,
+}
+
+impl Prefetch {
+    /// Prepares the fetch of a plan.
+    pub fn new(plan: Plan) -> Arc<Self> {
+        Self::with_providers(plan, PROVIDERS)
+    }
+
+    /// Prepares a fetch from other providers.
+    pub fn with_providers(plan: Plan, providers: &'static [&'static dyn Provider]) -> Arc<Self> {
+        Arc::new(Self {
+            plan,
+            providers,
+            first_requests: FirstRequests::new(),
+            until: OnceLock::new(),
+            outcomes: Mutex::default(),
+            refused: Mutex::default(),
+            again: Mutex::default(),
+        })
+    }
+
+    /// Waits until the first requests are sent, or the fetch has ended. Only one caller may wait.
+    pub async fn sent(&self) {
+        self.first_requests.wait().await;
+    }
+
+    /// Returns the time at which the deadline passes; `None` before the fetch has begun.
+    pub fn until(&self) -> Option<std::time::Instant> {
+        self.until.get().map(|until| until.into_std())
+    }
+
+    /// Fetches. It ends at the latest when the plan's deadline has passed.
+    pub async fn run(self: Arc<Self>) -> Prefetched {
+        let _end = EndOfFetch(&self.first_requests);
+        let until = *self.until.get_or_init(|| Instant::now() + self.plan.deadline);
+        let none = if ask_for_all(&self, until).await { broken() } else { late(&self.plan) };
+        self.conclude(&none, false)
+    }
+
+    /// Ends a fetch that has not ended by itself when its deadline passed. An answer without an end holds up the thread
+    /// that everything runs on, so no process can continue with it: an entry without outcome counts as required.
+    pub fn give_up(&self) -> Prefetched {
+        self.conclude(&late(&self.plan), true)
+    }
+
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Remembers why an entry is asked for again.
+    pub(crate) fn note_retry(&self, entry: &Entry, refused: Option<&Refused>, then: &str) {
+        let code = refused.map_or("not answered", |refused| &refused.code);
+        lock(&self.again).push(format!("{}: {code}; {then}", entry.name));
+        if let Some(refused) = refused {
+            lock(&self.refused).insert(entry.name.clone(), refused.to_failure());
+        }
+    }
+
+    /// Returns the requests that ask for every entry.
+    fn requests(&self) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for provider in self.providers {
+            let entries = self.plan.entries.iter().filter(|entry| provider.owns(entry)).cloned().collect();
+            let groups = provider.group(&self.plan, entries);
+            requests.extend(groups.into_iter().map(|entries| Request::new(*provider, entries)));
+        }
+        requests
+    }
+
+    /// Returns the outcome of each entry. `none` is that of those without, which become required where the fetch is given up.
+    fn conclude(&self, none: &Failure, given_up: bool) -> Prefetched {
+        let (mut outcomes, refused) = (take(&mut *lock(&self.outcomes)), take(&mut *lock(&self.refused)));
+        let entries = &self.plan.entries;
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let outcome_of = |entry: &Entry| {
+            let outcome = outcomes.remove(&entry.name);
+            let optional = entry.optional && !(given_up && outcome.is_none());
+            // What the service said last tells more than that time is over.
+            let outcome =
+                outcome.or_else(|| refused.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(none.clone()));
+            (
+                Entry { optional, ..entry.clone() },
+                outcome
+                    .and_then(|secrets| shape::beside(entry, secrets, &names))
+                    .and_then(|secrets| shape::storable(entry, secrets)),
+            )
+        };
+        let outcomes = entries.iter().map(outcome_of).collect();
+        Prefetched { outcomes, again: take(&mut *lock(&self.again)), env_overwrite: self.plan.env_overwrite }
+    }
+}
+
+/// Asks for everything, and notes each outcome as it comes. Returns whether a part of the fetch has panicked.
+async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> bool {
+    let dispatcher = Arc::new(Dispatcher::new(Arc::clone(prefetch), until));
+    let mut requests = JoinSet::new();
+    let room = Arc::new(Semaphore::new(PARALLEL));
+    let run = |request: Request| {
+        let (dispatcher, room) = (Arc::clone(&dispatcher), Arc::clone(&room));
+        async move {
+            // Closed never, so that this waits and does not fail.
+            let _place = room.acquire().await;
+            request.run(&dispatcher).await
+        }
+    };
+    let first = prefetch.requests();
+    prefetch.first_requests.expect(first.len().min(PARALLEL));
+    for request in first {
+        requests.spawn(TRANSMISSION.scope(Transmission::new(&prefetch.first_requests), run(request)));
+    }
+    let mut is_broken = false;
+    while let Ok(Some(ended)) = timeout_at(until, requests.join_next()).await {
+        // A task that panicked has no outcome. Nobody says which one it was, and so which entries are without.
+        is_broken |= ended.is_err();
+        let RequestResult { outcomes, further } = ended.unwrap_or_default();
+        lock(&prefetch.outcomes).extend(outcomes);
+        for request in further {
+            requests.spawn(run(request));
+        }
+    }
+    // What is still on its way is dropped, with its connection: nothing may be in flight when the environment is frozen.
+    requests.shutdown().await;
+    is_broken
+}
+
+/// Notes also when a fetch ends early, or panics, that nothing more is to be waited for.
+struct EndOfFetch<'a>(&'a FirstRequests);
+
+impl Drop for EndOfFetch<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+fn late(plan: &Plan) -> Failure {
+    let seconds = plan.deadline.as_secs_f64();
+    failure("DeadlineExceeded", format!("No answer within the deadline of {seconds} s. {NO_WAY_OUT}"))
+}
+
+fn broken() -> Failure {
+    failure(
+        "InternalError",
+        "The fetch failed in a way it should not. Please report it, with the lines of the log before.",
+    )
+}

@@ -1,0 +1,176 @@
+//! What Keystart needs to know of a service that holds secrets.
+
+use std::pin::Pin;
+
+use keystart_store::{SecretBytes, time};
+
+use crate::aws::Aws;
+use crate::refused::Refused;
+use crate::{Entry, Plan};
+
+/// A service that holds secrets. It says how entries become requests, and sends one request once. Deadline, pauses, retries
+/// and the names of what was fetched are the same for all providers and stand in `prefetch.rs` and `shape.rs`.
+pub trait Provider: Sync {
+    /// Returns the name that manifests have for it.
+    fn name(&self) -> &'static str;
+
+    /// Says whether an entry is one of this provider's.
+    fn owns(&self, entry: &Entry) -> bool;
+
+    /// Groups its entries into requests. Without a plan of its own each entry is a request.
+    fn group(&self, _plan: &Plan, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+        entries.into_iter().map(|entry| vec![entry]).collect()
+    }
+
+    /// Names a request in messages, by the action that a policy has to allow: `ssm:GetParameters on /app/flag`.
+    fn action(&self, entries: &[Entry]) -> String;
+
+    /// Names the quota that a request counts against. Requests of one quota, region and role slow down together.
+    fn quota(&self, _entries: &[Entry]) -> &'static str {
+        self.name()
+    }
+
+    /// Sends a request once, or asks for the page of its answer that this token names.
+    fn send<'a>(&'a self, entries: &'a [Entry], page: Option<&'a str>, aws: &'a Aws) -> Reply<'a>;
+
+    /// Says whether the entries behind a gap are asked for alone, each id in a request.
+    fn asks_alone(&self, _entries: &[Entry], _gap: Gap<'_>) -> bool {
+        false
+    }
+
+    /// Returns why there is nothing for an entry that a whole answer leaves out.
+    fn missing(&self, entry: &Entry) -> Refused;
+
+    /// Returns why pages that hold two values of one secret are not believed.
+    fn contradiction(&self, entries: &[Entry], _id: &str) -> Refused {
+        Refused::other(&self.action(entries), "value")
+    }
+
+    /// What messages call one of the secrets that a folder brings.
+    fn noun(&self) -> &'static str {
+        "secret"
+    }
+
+    /// Returns what a policy has to allow for these entries, or the sentence that says why nobody can tell.
+    fn permissions(&self, _plan: &Plan, _entries: &[&Entry], _place: &Place) -> Result<Vec<Permission>, String> {
+        Ok(Vec::new())
+    }
+}
+
+/// An answer that is on its way.
+pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refused>> + Send + 'a>>;
+
+/// The answer to a request, or one page of it.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// The values. Several may answer one id: a folder brings them, or two entries ask for the same.
+    pub found: Vec<Found>,
+    /// The ids that the service refused while it answered others.
+    pub refused: Vec<(String, Refused)>,
+    /// The token of the next page.
+    pub next: Option<String>,
+}
+
+/// A value, and what it answers.
+#[derive(Debug)]
+pub struct Found {
+    /// The id of the entries that it answers.
+    pub id: String,
+    /// Its name below the name of the entry, for one of a folder.
+    pub name: Option<String>,
+    /// The value.
+    pub value: SecretValue,
+}
+
+/// Why entries have no value.
+#[derive(Debug, Clone, Copy)]
+pub enum Gap<'a> {
+    /// The service refused the request.
+    Request(&'a Refused),
+    /// It refused them and answered others.
+    Entry(&'a Refused),
+    /// It left them out.
+    Missing,
+}
+
+/// One value as a service gave it.
+#[derive(Debug)]
+pub struct SecretValue {
+    pub(crate) bytes: SecretBytes,
+    pub(crate) encoding: Encoding,
+    pub(crate) source: Source,
+    pub(crate) fetched_at: i64,
+}
+
+/// What a value is to its service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Text, which is UTF-8.
+    Text,
+    /// Any bytes.
+    Binary,
+}
+
+/// Where a value came from, as the manifest says it (contract §4).
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// What the service calls the secret.
+    pub id: String,
+    /// The service's region.
+    pub region: Option<String>,
+    /// The version of the value.
+    pub version_id: Option<String>,
+    /// The labels of that version.
+    pub version_stages: Vec<String>,
+    /// The member of a JSON secret.
+    pub field: Option<String>,
+}
+
+/// What a policy has to allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    /// What the statement is called.
+    pub sid: &'static str,
+    /// The action, such as `ssm:GetParameters`.
+    pub action: &'static str,
+    /// The ARNs, or `*`.
+    pub resources: Vec<String>,
+}
+
+/// Where a secret lies whose entry names no ARN or no region.
+#[derive(Debug, Clone, Default)]
+pub struct Place {
+    /// The account; none is every account.
+    pub account: Option<String>,
+    /// The region of entries without one.
+    pub region: Option<String>,
+}
+
+impl SecretValue {
+    /// Takes over a value that a service has just given.
+    pub fn new(bytes: SecretBytes, encoding: Encoding, source: Source) -> Self {
+        Self { bytes, encoding, source, fetched_at: time::now() }
+    }
+
+    /// Says whether both are the same version of the same secret.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.source.version_id == other.source.version_id && self.bytes.as_bytes() == other.bytes.as_bytes()
+    }
+
+    /// Copies it for another entry that asks for the same.
+    pub(crate) fn copy(&self) -> Self {
+        let bytes = SecretBytes::from(self.bytes.as_bytes());
+        Self { bytes, encoding: self.encoding, source: self.source.clone(), fetched_at: self.fetched_at }
+    }
+}
+
+impl Encoding {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Text => "utf-8",
+            Self::Binary => "binary",
+        }
+    }
+}

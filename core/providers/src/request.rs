@@ -1,0 +1,239 @@
+//! One request of a fetch: sends it until there is an answer, a refusal that stands, or the deadline has passed.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use crate::aws::Aws;
+use crate::first_requests::TRANSMISSION;
+use crate::limits::Pages;
+use crate::pace::Pace;
+use crate::prefetch::Prefetch;
+use crate::provider::{Answer, Found, Gap, Provider, SecretValue};
+use crate::refused::{Asked, Refused, Retry};
+use crate::{Entry, Outcome, shape};
+use keystart_process::lock;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What one request asks a provider for.
+pub(crate) struct Request {
+    provider: &'static dyn Provider,
+    entries: Vec<Entry>,
+    pause: Option<Duration>,
+}
+
+/// What became of a request, and the requests to send for what it did not bring.
+#[derive(Default)]
+pub(crate) struct RequestResult {
+    pub outcomes: Vec<(String, Outcome)>,
+    pub further: Vec<Request>,
+}
+
+impl Request {
+    pub fn new(provider: &'static dyn Provider, entries: Vec<Entry>) -> Self {
+        Self { provider, entries, pause: None }
+    }
+
+    /// Sends it, and puts its answer under the names of its entries.
+    pub async fn run(self, dispatcher: &Dispatcher) -> RequestResult {
+        if let Some(pause) = self.pause {
+            sleep(pause).await;
+        }
+        let mut result = RequestResult::default();
+        match self.answer(dispatcher).await {
+            Err(refused) => {
+                for same in self.by_id() {
+                    self.fill(Gap::Request(&refused), &same, dispatcher, &mut result);
+                }
+            }
+            Ok(mut answer) => {
+                for same in self.by_id() {
+                    if let Some(found) = answer.found.remove(same[0].id.as_str()) {
+                        result.outcomes.extend(self.shaped(&same, found));
+                    } else {
+                        let refused = answer.refused.get(same[0].id.as_str());
+                        self.fill(refused.map_or(Gap::Missing, Gap::Entry), &same, dispatcher, &mut result);
+                    }
+                }
+            }
+        }
+        result
+    }
+
+    /// Asks for every page.
+    async fn answer(&self, dispatcher: &Dispatcher) -> Asked<WholeAnswer> {
+        let (mut whole, mut pages, mut token) = (WholeAnswer::default(), Pages::default(), None::<String>);
+        loop {
+            let mut page = dispatcher.send(self, token.as_deref()).await?;
+            token = page.next.take();
+            whole.add(page).map_err(|id| self.provider.contradiction(&self.entries, &id))?;
+            let Some(token) = &token else {
+                return Ok(whole);
+            };
+            pages.turn(token).map_err(|excess| excess.refused(&self.provider.action(&self.entries)))?;
+        }
+    }
+
+    /// Groups the entries that ask for the same.
+    fn by_id(&self) -> Vec<Vec<&Entry>> {
+        let mut groups: Vec<Vec<&Entry>> = Vec::new();
+        for entry in &self.entries {
+            match groups.iter_mut().find(|group| group[0].id == entry.id) {
+                Some(group) => group.push(entry),
+                None => groups.push(vec![entry]),
+            }
+        }
+        groups
+    }
+
+    /// Returns what was found for an id as the outcome of each entry that asks for it.
+    fn shaped(&self, entries: &[&Entry], found: Vec<NamedValue>) -> Vec<(String, Outcome)> {
+        let copy = |found: &[NamedValue]| found.iter().map(|(name, value)| (name.clone(), value.copy())).collect();
+        let mut copies: Vec<Vec<NamedValue>> = entries[1..].iter().map(|_| copy(&found)).collect();
+        copies.push(found);
+        let shaped = |(entry, found): (&&Entry, _)| (entry.name.clone(), self.outcome(entry, found));
+        entries.iter().zip(copies).map(shaped).collect()
+    }
+
+    fn outcome(&self, entry: &Entry, found: Vec<NamedValue>) -> Outcome {
+        let mut folder = Vec::new();
+        for (name, value) in found {
+            match name {
+                None => return shape::secret(entry, value),
+                Some(name) => folder.push((name, value)),
+            }
+        }
+        shape::folder(entry, self.provider.noun(), folder)
+    }
+
+    /// Closes a gap: asks for its entries alone, or says why they have no value.
+    fn fill(&self, gap: Gap<'_>, entries: &[&Entry], dispatcher: &Dispatcher, result: &mut RequestResult) {
+        let refused = match gap {
+            Gap::Request(refused) | Gap::Entry(refused) => Some(refused),
+            Gap::Missing => None,
+        };
+        if self.provider.asks_alone(&self.entries, gap) {
+            let alone = Self::new(self.provider, entries.iter().map(|entry| (*entry).clone()).collect());
+            result.further.push(dispatcher.alone(self, alone, refused));
+            return;
+        }
+        let failure = |entry: &Entry| refused.cloned().unwrap_or_else(|| self.provider.missing(entry)).to_failure();
+        result.outcomes.extend(entries.iter().map(|entry| (entry.name.clone(), Err(failure(entry)))));
+    }
+
+    fn quota(&self) -> &'static str {
+        self.provider.quota(&self.entries)
+    }
+}
+
+/// A value with its name in a folder, if it is of one.
+type NamedValue = (Option<String>, SecretValue);
+
+/// All pages of an answer, by id.
+#[derive(Default)]
+struct WholeAnswer {
+    found: BTreeMap<String, Vec<NamedValue>>,
+    refused: BTreeMap<String, Refused>,
+    /// Where the value of an id and of a secret stands in `found`.
+    places: BTreeMap<(String, String), usize>,
+}
+
+impl WholeAnswer {
+    /// Adds a page. An error is the id for which the service gave two values.
+    fn add(&mut self, page: Answer) -> Result<(), String> {
+        for Found { id, name, value } in page.found {
+            let place = (id.clone(), value.source.id.clone());
+            let found = self.found.entry(id).or_default();
+            // A page may repeat the end of the one before it.
+            match self.places.get(&place) {
+                None => {
+                    self.places.insert(place, found.len());
+                    found.push((name, value));
+                }
+                Some(at) if found[*at].1.is(&value) => {}
+                Some(_) => return Err(place.0),
+            }
+        }
+        self.refused.extend(page.refused);
+        Ok(())
+    }
+}
+
+/// The quota, region and role that requests share.
+type PaceKey = (&'static str, Option<String>, Option<String>);
+
+/// Sends the requests of one fetch.
+pub(crate) struct Dispatcher {
+    aws: Aws,
+    until: Instant,
+    prefetch: Arc<Prefetch>,
+    paces: Mutex<BTreeMap<PaceKey, Arc<Pace>>>,
+}
+
+impl Dispatcher {
+    pub fn new(prefetch: Arc<Prefetch>, until: Instant) -> Self {
+        let plan = prefetch.plan();
+        let aws = Aws::new(plan.region.clone(), plan.deadline);
+        Self { aws, until, prefetch, paces: Mutex::default() }
+    }
+
+    /// Sends a request until an answer, a refusal that stands, or the deadline.
+    async fn send(&self, request: &Request, token: Option<&str>) -> Asked<Answer> {
+        let pace = self.pace(request);
+        let entries: Vec<&Entry> = request.entries.iter().collect();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let ticket = pace.enter().await;
+            let answer = request.provider.send(&request.entries, token, &self.aws).await;
+            let _of_a_further_request = TRANSMISSION.try_with(|transmission| transmission.count());
+            match &answer {
+                Err(refused) if refused.retry == Retry::Throttled => {
+                    let pause = pace.refuse(&ticket);
+                    self.note(&entries, Some(refused), &format!("asking again in {} ms", pause.as_millis()));
+                    continue;
+                }
+                Err(refused) if refused.retry == Retry::Failed => pace.leave(&ticket, false),
+                _ => pace.leave(&ticket, true),
+            }
+            let refused = match answer {
+                Err(refused) if refused.is_retryable() && Instant::now() + pause < self.until => refused,
+                other => return other,
+            };
+            self.note(&entries, Some(&refused), &format!("asking again in {} ms", pause.as_millis()));
+            sleep(pause).await;
+            // Decorrelated jitter: many environments that start together do not ask together again.
+            let spread = (pause * 3).saturating_sub(FIRST_PAUSE);
+            pause = (FIRST_PAUSE + spread.mul_f64(fastrand::f64())).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn pace(&self, request: &Request) -> Arc<Pace> {
+        let first = &request.entries[0];
+        let key = (request.quota(), first.region.clone(), first.role.clone());
+        Arc::clone(lock(&self.paces).entry(key).or_insert_with(|| Arc::new(Pace::new(self.until))))
+    }
+
+    /// Prepares the request for what a larger one did not bring. It waits like any other where asking again may help.
+    fn alone(&self, larger: &Request, alone: Request, refused: Option<&Refused>) -> Request {
+        let pause = refused
+            .is_some_and(Refused::is_retryable)
+            .then(|| FIRST_PAUSE + FIRST_PAUSE.mul_f64(2.0 * fastrand::f64()));
+        // The same call once more, for fewer, is nothing to look at.
+        if alone.quota() != larger.quota() {
+            let then = pause.map_or_else(String::new, |pause| format!(" in {} ms", pause.as_millis()));
+            self.note(&alone.entries.iter().collect::<Vec<_>>(), refused, &format!("asking for it alone{then}"));
+        }
+        Request { pause, ..alone }
+    }
+
+    /// Remembers why something is asked for again.
+    fn note(&self, entries: &[&Entry], refused: Option<&Refused>, then: &str) {
+        for entry in entries {
+            self.prefetch.note_retry(entry, refused, then);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! AWS Secrets Manager: one secret with `GetSecretValue`, or several with `BatchGetSecretValue`.
+
+mod identity;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::Builder;
+use aws_smithy_types::Blob;
+use keystart_store::SecretBytes;
+
+use crate::aws::Aws;
+use crate::aws::arn::is_arn;
+use crate::aws::errors::{no_answer, refused, said};
+use crate::first_requests::TransmissionObserver;
+use crate::provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
+use crate::refused::{Asked, Refused};
+use crate::{Entry, Kind, Plan};
+
+const NAME: &str = "secretsmanager";
+const AT_MOST: usize = 20;
+/// A batch is allowed for everything or for nothing.
+const BATCH: &str = "secretsmanager:BatchGetSecretValue on *";
+/// What a whole batch is refused for because of one secret in it.
+const ABOUT_ONE: [&str; 4] =
+    ["DecryptionFailure", "InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"];
+/// What Secrets Manager puts behind the name of a secret in its ARN.
+const ANY_SUFFIX: &str = "-??????";
+
+/// AWS Secrets Manager.
+pub struct SecretsManager;
+
+impl Provider for SecretsManager {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn owns(&self, entry: &Entry) -> bool {
+        entry.kind == Kind::Secret
+    }
+
+    /// A request for each secret and version, or for up to 20 secrets of a region, role and account.
+    fn group(&self, plan: &Plan, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+        let mut secrets: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            let version = (entry.stage.clone(), entry.version_id.clone());
+            let key = (entry.region.clone(), entry.role.clone(), entry.id.clone(), version);
+            secrets.entry(key).or_default().push(entry);
+        }
+        let mut requests = Vec::new();
+        let mut batches: BTreeMap<_, Vec<Vec<Entry>>> = BTreeMap::new();
+        for same in secrets.into_values() {
+            if plan.batch && can_be_in_a_batch(&same[0]) {
+                // In one account and region a name is one secret, so that no answer of a batch is mistaken for another.
+                let key = (same[0].region.clone(), same[0].role.clone(), account(&same[0].id).map(str::to_owned));
+                batches.entry(key).or_default().push(same);
+            } else {
+                requests.push(same);
+            }
+        }
+        for batch in batches.into_values() {
+            requests.extend(batch.chunks(AT_MOST).map(<[_]>::concat));
+        }
+        requests
+    }
+
+    fn action(&self, entries: &[Entry]) -> String {
+        if is_batch(entries) { BATCH.to_owned() } else { get_secret_value(&entries[0].id) }
+    }
+
+    fn quota(&self, entries: &[Entry]) -> &'static str {
+        if is_batch(entries) { "BatchGetSecretValue" } else { "GetSecretValue" }
+    }
+
+    fn send<'a>(&'a self, entries: &'a [Entry], page: Option<&'a str>, aws: &'a Aws) -> Reply<'a> {
+        if is_batch(entries) {
+            Box::pin(async move { batch(entries, page, aws).await })
+        } else {
+            Box::pin(async move { single(&entries[0], aws).await })
+        }
+    }
+
+    /// `GetSecretValue` reads secrets of other accounts, which a batch does not, and refuses each for its own reason.
+    fn asks_alone(&self, entries: &[Entry], gap: Gap<'_>) -> bool {
+        is_batch(entries)
+            && match gap {
+                Gap::Request(refused) => ABOUT_ONE.contains(&refused.code.as_str()),
+                Gap::Entry(_) | Gap::Missing => true,
+            }
+    }
+
+    fn missing(&self, entry: &Entry) -> Refused {
+        no_answer(&get_secret_value(&entry.id))
+    }
+
+    fn contradiction(&self, entries: &[Entry], id: &str) -> Refused {
+        if is_batch(entries) {
+            confused(&format!("gave two secrets for {id}"))
+        } else {
+            Refused::other(&self.action(entries), "value")
+        }
+    }
+
+    fn permissions(&self, plan: &Plan, entries: &[&Entry], place: &Place) -> Result<Vec<Permission>, String> {
+        let secrets = entries.iter().map(|entry| resource(entry, place)).collect::<Result<_, _>>()?;
+        let together: BTreeSet<&str> =
+            entries.iter().filter(|entry| can_be_in_a_batch(entry)).map(|entry| entry.id.as_str()).collect();
+        // What a batch gives is what GetSecretValue is allowed for.
+        let batches = if plan.batch && together.len() > 1 { vec!["*".to_owned()] } else { Vec::new() };
+        Ok(vec![
+            Permission { sid: "Secrets", action: "secretsmanager:GetSecretValue", resources: secrets },
+            Permission { sid: "Batches", action: "secretsmanager:BatchGetSecretValue", resources: batches },
+        ])
+    }
+}
+
+/// One secret alone needs no other permission, and has the larger quota.
+fn is_batch(entries: &[Entry]) -> bool {
+    entries.iter().any(|entry| entry.id != entries[0].id)
+}
+
+fn can_be_in_a_batch(entry: &Entry) -> bool {
+    entry.stage.is_none() && entry.version_id.is_none()
+}
+
+/// The account in an ARN; a name has none.
+fn account(id: &str) -> Option<&str> {
+    id.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(3))
+}
+
+/// The ARN that a policy names. A secret is matched as it is fetched: without its ARN by the six characters behind its name.
+fn resource(entry: &Entry, place: &Place) -> Result<String, String> {
+    if !is_arn(&entry.id) {
+        return Ok(format!("{}:secret:{}{ANY_SUFFIX}", place.arn(entry, NAME)?, entry.id));
+    }
+    // Secrets Manager takes an ARN without the six characters too, unless its end looks like them.
+    let is_whole = entry.id.rsplit_once('-').is_some_and(|(_, end)| identity::is_suffix(&format!("-{end}")));
+    Ok(if is_whole { entry.id.clone() } else { format!("{}{ANY_SUFFIX}", entry.id) })
+}
+
+async fn client(entry: &Entry, aws: &Aws) -> Asked<(Client, String)> {
+    let make = |session: &_, region| {
+        Client::from_conf(Builder::from(session).region(region).interceptor(TransmissionObserver).build())
+    };
+    aws.client(entry, make).await
+}
+
+async fn single(entry: &Entry, aws: &Aws) -> Asked<Answer> {
+    let (client, region) = client(entry, aws).await?;
+    let call = client
+        .get_secret_value()
+        .secret_id(&entry.id)
+        .set_version_stage(entry.stage.clone())
+        .set_version_id(entry.version_id.clone());
+    let action = get_secret_value(&entry.id);
+    let answer = call.send().await.map_err(|error| refused(&action, &error))?;
+    let (Some(arn), Some(name)) = (answer.arn, answer.name) else {
+        return Err(no_answer(&action));
+    };
+    let (bytes, version) = (bytes(answer.secret_string, answer.secret_binary), answer.version_id);
+    let value = value(&entry.id, &region, bytes, version, answer.version_stages).ok_or_else(|| no_answer(&action))?;
+    if !identity::is_secret(&entry.id, &region, &arn, &name) {
+        return Err(Refused::other(&action, "secret"));
+    }
+    if !identity::is_version(entry, value.source.version_id.as_deref(), &value.source.version_stages) {
+        return Err(Refused::other(&action, "version"));
+    }
+    Ok(Answer { found: vec![Found { id: entry.id.clone(), name: None, value }], ..Answer::default() })
+}
+
+/// Asks for one page of a batch, whose entries have a region, a role and an account.
+async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Asked<Answer> {
+    let (client, region) = client(&entries[0], aws).await?;
+    let ids: BTreeSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+    let wanted = ids.iter().map(|id| (*id).to_owned()).collect();
+    let call = client.batch_get_secret_value().set_secret_id_list(Some(wanted)).set_next_token(page.map(str::to_owned));
+    let answer = call.send().await.map_err(|error| refused(BATCH, &error))?;
+    if answer.secret_values.is_none() && answer.errors.is_none() && answer.next_token.is_none() {
+        return Err(no_answer(BATCH));
+    }
+    let mut page = Answer { next: answer.next_token.filter(|token| !token.is_empty()), ..Answer::default() };
+    for secret in answer.secret_values.unwrap_or_default() {
+        let (Some(arn), Some(name)) = (secret.arn, secret.name) else {
+            return Err(no_answer(BATCH));
+        };
+        let mut asked = ids.iter().filter(|id| identity::is_secret(id, &region, &arn, &name)).peekable();
+        if asked.peek().is_none() {
+            return Err(confused("gave a secret that was not asked for"));
+        }
+        let bytes = bytes(secret.secret_string, secret.secret_binary);
+        let value = value("", &region, bytes, secret.version_id, secret.version_stages);
+        let value = value.ok_or_else(|| no_answer(BATCH))?;
+        // A batch asks for no stage and no version, and so for the current one.
+        if !identity::is_version(&entries[0], value.source.version_id.as_deref(), &value.source.version_stages) {
+            return Err(confused("gave a version that was not asked for"));
+        }
+        for id in asked {
+            let mut value = value.copy();
+            (*id).clone_into(&mut value.source.id);
+            page.found.push(Found { id: (*id).to_owned(), name: None, value });
+        }
+    }
+    for error in answer.errors.unwrap_or_default() {
+        let secret = error.secret_id.unwrap_or_default();
+        for id in ids.iter().filter(|id| identity::is_secret_id(id, &secret)) {
+            let action = get_secret_value(id);
+            let refused = said(&action, error.error_code.as_deref(), error.message.as_deref(), 200);
+            page.refused.push(((*id).to_owned(), refused));
+        }
+    }
+    Ok(page)
+}
+
+fn get_secret_value(id: &str) -> String {
+    format!("secretsmanager:GetSecretValue on {id}")
+}
+
+/// An answer to a batch from which nobody can tell whose secret is whose.
+fn confused(what: &str) -> Refused {
+    let message = format!("secretsmanager:BatchGetSecretValue {what}. Check AWS_ENDPOINT_URL, or set `batch: false`.");
+    Refused::new("InvalidAnswer", message)
+}
+
+fn bytes(text: Option<String>, binary: Option<Blob>) -> Option<(SecretBytes, Encoding)> {
+    let text = text.map(|text| (SecretBytes::from(text.into_bytes()), Encoding::Text));
+    text.or_else(|| binary.map(|binary| (SecretBytes::from(binary.into_inner()), Encoding::Binary)))
+}
+
+fn value(
+    id: &str,
+    region: &str,
+    bytes: Option<(SecretBytes, Encoding)>,
+    version_id: Option<String>,
+    version_stages: Option<Vec<String>>,
+) -> Option<SecretValue> {
+    let (bytes, encoding) = bytes?;
+    let source = Source {
+        provider: NAME,
+        id: id.to_owned(),
+        region: Some(region.to_owned()),
+        version_id: Some(version_id?),
+        version_stages: version_stages.unwrap_or_default(),
+        field: None,
+    };
+    Some(SecretValue::new(bytes, encoding, source))
+}
