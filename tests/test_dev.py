@@ -148,7 +148,7 @@ def test_a_step_that_takes_long_says_how_far_it_is(door: Door, tmp_path: Path) -
 
 
 def test_a_step_of_a_session_that_fails_shows_its_last_lines(tmp_path: Path) -> None:
-    """npm itself, whose install script fails: with --silent it would say nothing."""
+    """Runs npm itself, whose install script fails: with --silent it would say nothing."""
     package = '"name": "broken", "version": "1.0.0"'
     script = '"scripts": {"install": "echo distutils is missing >&2; exit 1"}'
     (tmp_path / "package.json").write_text(f"{{{package}, {script}}}")

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .conditions import NotApplied
+from .conditions import NotAppliedError
 from .extensions import GO, GO_SQUARE, GO_YAML, ONE_FILE, PIP, PIP_SQUARE, SQUARE, YAML
 from .findings import WITH, WITHOUT, Findings
 from .inits import BARE, LANGUAGES, OURS, SDK, Case, Init, not_there
@@ -30,18 +30,20 @@ class Budget:
 
     @property
     def verdict(self) -> str:
+        """Returns `pass`, `miss` or `not applied`."""
         if self.found is None or self.why_not:
             return "not applied"
         return "pass" if (self.found >= self.limit if self.least else self.found <= self.limit) else "miss"
 
     @property
     def allowed(self) -> str:
+        """Returns the limit as text."""
         return f"{'≥' if self.least else '≤'} {self.limit:g} {self.unit}"
 
 
 def budgets(found: Findings) -> list[Budget]:
     """Every budget in order: of the pip-installed process, and of the layer's executable where it was built."""
-    all = [
+    judged = [
         *_starts(found),
         *_scarce(found),
         *_inits(found),
@@ -49,7 +51,7 @@ def budgets(found: Findings) -> list[Budget]:
         _invocation(found),
         _wipe(found),
     ]
-    return sorted(all, key=lambda budget: int(budget.number[1:]))  # stable
+    return sorted(judged, key=lambda budget: int(budget.number[1:]))  # stable
 
 
 def _starts(found: Findings) -> Iterator[Budget]:
@@ -79,7 +81,7 @@ def _starts(found: Findings) -> Iterator[Budget]:
 
 def _scarce(found: Findings) -> Iterator[Budget]:
     """B4 and B13: little CPU, and a cold page cache."""
-    little = found.shares if isinstance(found.shares, NotApplied) else found.shares[0.1]
+    little = found.shares if isinstance(found.shares, NotAppliedError) else found.shares[0.1]
     for number, where, starts, limits in (
         ("B4", "CPU quota 0.1", little, {"registered": 0.25, "published": 1.5}),
         ("B13", "cold page cache", found.cold, {"registered": 0.4, "published": 1.05}),
@@ -87,7 +89,7 @@ def _scarce(found: Findings) -> Iterator[Budget]:
         for ours in _there(found.latencies[30.0]):
             for what, limit in limits.items():
                 title = f"{ours}: {what}, {where}, to Go"
-                if isinstance(starts, NotApplied):
+                if isinstance(starts, NotAppliedError):
                     yield Budget(number, title, limit, "x", None, str(starts))
                 else:
                     yield Budget(number, title, limit, "x", _ratio(what, starts[ours], starts[GO]))
@@ -115,7 +117,7 @@ def _inits(found: Findings) -> Iterator[Budget]:
 
 
 def _reduction(found: Findings, language: str, what: str) -> tuple[float | None, str]:
-    if isinstance(found.square, NotApplied):
+    if isinstance(found.square, NotAppliedError):
         return None, str(found.square)
     if why := not_there(language, SDK):
         return None, why
@@ -154,6 +156,7 @@ def reduction(before: float, after: float) -> float:
 
 
 def median_init(inits: Sequence[Init], what: str) -> float:
+    """Returns the median of one figure of some Inits."""
     values: list[float] = [getattr(init, what) for init in inits]
     return statistics.median(values)
 

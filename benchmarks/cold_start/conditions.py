@@ -14,7 +14,7 @@ PERIOD_US = 20_000
 MB_OF_A_CPU = 1769  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 
 
-class NotApplied(Exception):
+class NotAppliedError(Exception):
     """This machine does not allow a condition; the text says why."""
 
 
@@ -27,19 +27,19 @@ def share_of(memory_mb: int) -> float:
 def limited(share: float, cgroups: Path = CGROUPS) -> Iterator[Path]:
     """Makes a cgroup that has a share of one CPU, and gives the file into which its processes are written.
 
-    `NotApplied` where cgroups, version 1 or 2, cannot be written. All its processes must have ended at the end.
+    `NotAppliedError` where cgroups, version 1 or 2, cannot be written. All its processes must have ended at the end.
     """
     group, files = settings(share, cgroups)
     try:
         group.mkdir()
     except OSError as why:
-        raise NotApplied(f"cgroups cannot be written here ({why.strerror}: {group})") from None
+        raise NotAppliedError(f"cgroups cannot be written here ({why.strerror}: {group})") from None
     try:
         try:
             for name, text in files.items():
                 (group / name).write_text(text)
         except OSError as why:
-            raise NotApplied(f"no CPU quota can be set here ({why.strerror}: {why.filename})") from None
+            raise NotAppliedError(f"no CPU quota can be set here ({why.strerror}: {why.filename})") from None
         yield group / "cgroup.procs"
     finally:
         group.rmdir()
@@ -55,9 +55,14 @@ def settings(share: float, cgroups: Path) -> tuple[Path, dict[str, str]]:
 
 
 def empty_page_cache() -> None:
-    """Drops what no process has mapped, as on a machine that never ran this; `NotApplied` where that is not allowed."""
+    """Drops what no process has mapped, as on a machine that never ran this.
+
+    Raises `NotAppliedError` where that is not allowed.
+    """
     os.sync()  # what is not written yet would stay
     try:
         DROP_CACHES.write_text("3")
     except OSError as why:
-        raise NotApplied(f"the page cache cannot be dropped here ({why.strerror}: {DROP_CACHES})") from None
+        raise NotAppliedError(
+            f"the page cache cannot be dropped here ({why.strerror}: {DROP_CACHES})"
+        ) from None

@@ -33,7 +33,7 @@ PIP_SQUARE = "keystart, pip, Square's file"
 WITH_FILES = (GO_YAML, YAML, GO_SQUARE, SQUARE, PIP_SQUARE)
 
 
-class CannotMeasure(Exception):
+class CannotMeasureError(Exception):
     """Something that the measurement needs is not there; the text says what."""
 
 
@@ -58,7 +58,7 @@ def extensions(folder: Path, secrets: int, only: Collection[str] = COMPARED) -> 
     peer = {"PEER_SECRETS": pairs, "PEER_DIR": where}
     ours = {"KEYSTART_SECRETS": pairs, "KEYSTART_DIR": where}
     command = installed(folder)
-    all = {
+    known = {
         GO: Extension([_go(folder, "pairs")], peer),
         ONE_FILE: Extension([LAYER], ours),
         PIP: Extension([command], ours),
@@ -70,7 +70,11 @@ def extensions(folder: Path, secrets: int, only: Collection[str] = COMPARED) -> 
         SQUARE: Extension([LAYER], squares),
         PIP_SQUARE: Extension([command], squares),
     }
-    return {name: each for name, each in all.items() if name in only and (each.command != [LAYER] or LAYER.exists())}
+    return {
+        name: each
+        for name, each in known.items()
+        if name in only and (each.command != [LAYER] or LAYER.exists())
+    }
 
 
 def store(folder: Path) -> Path:
@@ -118,7 +122,7 @@ def _go(folder: Path, configuration: str) -> Path:
         return program
     go = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
     if go is None:
-        raise CannotMeasure("the Go extension cannot be built: install Go 1.24 or newer (golang-go)")
+        raise CannotMeasureError("the Go extension cannot be built: install Go 1.24 or newer (golang-go)")
     _run(
         [go, "build", "-tags", configuration, "-trimpath", "-ldflags=-s -w", "-o", program, "."],
         HERE / "peers/go",
@@ -130,4 +134,4 @@ def _run(command: Sequence[str | Path], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
         words = " ".join(map(str, command))
-        raise CannotMeasure(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise CannotMeasureError(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}")

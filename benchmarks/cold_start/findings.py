@@ -10,7 +10,7 @@ from typing import TypeVar
 from benchmarks.readers import bench
 from tests.fakes.cloud import Cloud
 
-from .conditions import NotApplied
+from .conditions import NotAppliedError
 from .extensions import BOTO3, GO, ONE_FILE, PIP, WITH_FILES
 from .inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
 from .starts import Starts, invocations, measure, measure_latencies, wipes
@@ -24,20 +24,20 @@ _SWEPT = (GO, ONE_FILE, PIP, BOTO3)
 class Findings:
     """The starts by milliseconds of latency, by number of secrets and by share of a CPU, and what else there is.
 
-    `invocations` and `wipes` are milliseconds, the first None when no INVOKE is subscribed. A `NotApplied` stands for
-    what the machine does not allow.
+    `invocations` and `wipes` are milliseconds, the first None when no INVOKE is subscribed. A `NotAppliedError`
+    stands for what the machine does not allow.
     """
 
     runs: int
     latencies: Mapping[float, Starts]
     files: Starts
     secrets: Mapping[int, Starts]
-    shares: Mapping[float, Starts] | NotApplied
-    cold: Starts | NotApplied
+    shares: Mapping[float, Starts] | NotAppliedError
+    cold: Starts | NotAppliedError
     invocations: Sequence[float] | None
     wipes: Sequence[float]
     inits: Inits
-    square: Inits | NotApplied
+    square: Inits | NotAppliedError
     readers: Sequence[bench.Figure]
 
 
@@ -101,8 +101,8 @@ def _square(languages: Sequence[str]) -> list[Case]:
     return [Case(language, *column) for language in languages for column in (WITH, MORE, WITHOUT)]
 
 
-def _tried(measurement: Callable[[], _Found]) -> _Found | NotApplied:
+def _tried(measurement: Callable[[], _Found]) -> _Found | NotAppliedError:
     try:
         return measurement()
-    except NotApplied as why:
+    except NotAppliedError as why:
         return why

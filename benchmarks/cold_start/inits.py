@@ -68,19 +68,19 @@ def measure_inits(
 ) -> Inits:
     """Starts each case once in turn, `runs` times, after one start of each that does not count unless all are `warm`.
 
-    Leaves out what is `not_there`. `latency` is in milliseconds. Raises `NotApplied` where a case wants a share of a
-    CPU and there are no cgroups to give it.
+    Leaves out what is `not_there`. `latency` is in milliseconds. Raises `NotAppliedError` where a case wants a share
+    of a CPU and there are no cgroups to give it.
     """
     inits: dict[Case, list[Init]] = {
         case: [] for case in cases if not_there(case.language, case.variant) is None
     }
     for run in range(1 if warm else 0, runs + 1):
-        for case, all in inits.items():
+        for case, measured in inits.items():
             cloud.begin()
             cloud.latency = latency / 1000
             init = _init(folder, cloud, case)
             if run > 0:
-                all.append(init)
+                measured.append(init)
         progress("functions", run, runs)
     return inits
 

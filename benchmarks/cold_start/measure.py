@@ -20,8 +20,8 @@ from tests.e2e.lambda_simulator import SimulatorError
 from tests.fakes.cloud import Cloud
 
 from . import report
-from .conditions import NotApplied
-from .extensions import CannotMeasure, store
+from .conditions import NotAppliedError
+from .extensions import CannotMeasureError, store
 from .findings import everything, quick
 from .starts import measure
 
@@ -34,7 +34,7 @@ def main() -> int:
             folder = Path(name)
             closing.callback(shutil.rmtree, store(folder).parent, ignore_errors=True)
             _run(folder, options)
-    except (CannotMeasure, NotApplied, SimulatorError, subprocess.CalledProcessError) as why:
+    except (CannotMeasureError, NotAppliedError, SimulatorError, subprocess.CalledProcessError) as why:
         print(f"bench: {why}", file=sys.stderr)
         return 2
     return 0

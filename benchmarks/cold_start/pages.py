@@ -37,6 +37,7 @@ def main() -> None:
 
 @contextmanager
 def disk(folder: Path, ahead: int) -> Iterator[Path]:
+    """Mounts a new file system with this read-ahead in KB for the length of the block."""
     image, place = folder / "image", folder / "disk"
     with image.open("wb") as file:
         file.truncate(100_000_000)
@@ -75,6 +76,7 @@ def resident(executable: Path, place: Path, cloud: Cloud) -> int:
 
 
 def cached(file: Path) -> int:
+    """Returns how many bytes of a file the page cache holds."""
     command: list[str | Path] = ["fincore", "--bytes", "--noheadings", "--output=RES", file]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

@@ -10,8 +10,8 @@ from benchmarks.readers import bench
 
 from . import plots
 from .budgets import Budget, budgets, median_init, reduction
-from .conditions import NotApplied
-from .extensions import GO, ROOT, CannotMeasure
+from .conditions import NotAppliedError
+from .extensions import GO, ROOT, CannotMeasureError
 from .findings import MORE, WITH, WITHOUT, Findings
 from .inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, not_there
 from .starts import Start, Starts, median
@@ -53,6 +53,7 @@ def as_ratios(found: Findings) -> str:
 
 
 def as_json(found: Mapping[str, Sequence[Start]]) -> str:
+    """Returns every start as JSON."""
     return json.dumps({name: [vars(start) for start in starts] for name, starts in found.items()}, indent=2)
 
 
@@ -61,7 +62,7 @@ def write(found: Findings) -> None:
     before, mark, rest = PAGE.read_text().partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (mark and end):
-        raise CannotMeasure(f"{PAGE} has no place for the figures")
+        raise CannotMeasureError(f"{PAGE} has no place for the figures")
     PLOTS.mkdir(exist_ok=True)
     parts = [f"{found.runs} starts of each, in turn. {bench.machine()}."]
     parts += [f"### {title}\n\n{_markdown(rows)}" for title, rows in _tables(found)]
@@ -82,17 +83,17 @@ def _tables(found: Findings) -> Iterator[tuple[str, Rows]]:
         yield f"3 secrets, {latency:g} ms of latency", starts_rows(found.latencies[latency])
     yield "3 secrets, 30 ms, configured in a file", starts_rows(found.files)
     yield "100 secrets, 30 ms", starts_rows(found.secrets[100])
-    if isinstance(found.shares, NotApplied):
+    if isinstance(found.shares, NotAppliedError):
         yield "CPU quotas", [["not applied"], [str(found.shares)]]
     else:
         for share, starts in found.shares.items():
             yield f"3 secrets, 30 ms, {share:g} of a CPU", starts_rows(starts)
-    if isinstance(found.cold, NotApplied):
+    if isinstance(found.cold, NotAppliedError):
         yield "Cold page cache", [["not applied"], [str(found.cold)]]
     else:
         yield "3 secrets, 30 ms, with a cold page cache", starts_rows(found.cold)
     yield "Init of functions that need 3 secrets, in the simulator, 30 ms", _inits(found)
-    if isinstance(found.square, NotApplied):
+    if isinstance(found.square, NotAppliedError):
         yield "Square's tables", [["not applied"], [str(found.square)]]
     else:
         for title, what in _SQUARE.items():
@@ -146,9 +147,9 @@ def starts_rows(starts: Starts) -> Rows:
     """The medians with their quartiles, and each median divided by that of the Go extension, which comes first."""
     peer = next(iter(starts.values()))
     rows = [["", *(f"{what} ({unit})" for what, unit in _UNITS.items())]]
-    for name, all in starts.items():
+    for name, measured in starts.items():
         cells = (
-            f"{quartiles([getattr(start, what) for start in all])}  {_ratio(all, peer, what)}"
+            f"{quartiles([getattr(start, what) for start in measured])}  {_ratio(measured, peer, what)}"
             for what in _UNITS
         )
         rows.append([name, *cells])
@@ -205,7 +206,7 @@ def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
         ),
         "reads": _reads(found.readers),
     }
-    if not isinstance(found.shares, NotApplied):
+    if not isinstance(found.shares, NotAppliedError):
         drawn["quota"] = _swept(
             plain, "CPU quota, 3 secrets, 30 ms", "share of a CPU", found.shares, logarithmic=True
         )
@@ -255,5 +256,5 @@ def _reads(readers: Sequence[bench.Figure]) -> tuple[str, str]:
         }
         for language in LANGUAGES
     }
-    all = [value for row in rows.values() for value in row.values()]
-    return title, plots.bars(title, plots.axis("reads per second", [1000, *all], logarithmic=True), rows)
+    values = [value for row in rows.values() for value in row.values()]
+    return title, plots.bars(title, plots.axis("reads per second", [1000, *values], logarithmic=True), rows)

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.fakes.cloud import Cloud
 
 from .conditions import PERIOD_US, empty_page_cache, limited
-from .extensions import COMPARED, ONE_FILE, PIP, CannotMeasure, Extension, extensions, store
+from .extensions import COMPARED, ONE_FILE, PIP, CannotMeasureError, Extension, extensions, store
 
 _PATIENCE = 60.0  # seconds for one start
 _REST = 5 * PERIOD_US / 1e6  # seconds, in which what was taken from a share before comes back
@@ -62,7 +62,7 @@ def measure(
     """Starts each extension once in turn, `runs` times, after one start of each that does not count.
 
     `latency` is in milliseconds, `share` a share of one CPU, and `cold` empties the page cache before each start.
-    Raises `NotApplied` where the machine does not allow one of those.
+    Raises `NotAppliedError` where the machine does not allow one of those.
     """
     what = f"{secrets} secrets, {latency:g} ms" + (f", CPU {share:g}" if share else "") + ", cold" * cold
     chosen = extensions(folder, secrets, only)
@@ -195,7 +195,7 @@ def _ready(process: subprocess.Popen[str], cloud: Cloud) -> None:
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
             said = process.stderr.read() if process.stderr else ""
-            raise CannotMeasure(f"{_name(process)} ended or hung before it was ready:\n{said}")
+            raise CannotMeasureError(f"{_name(process)} ended or hung before it was ready:\n{said}")
 
 
 def _end(process: subprocess.Popen[str]) -> float:
@@ -204,7 +204,7 @@ def _end(process: subprocess.Popen[str]) -> float:
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise CannotMeasure(f"{_name(process)} ended with {process.returncode}:\n{said}")
+        raise CannotMeasureError(f"{_name(process)} ended with {process.returncode}:\n{said}")
     return (used.ru_utime + used.ru_stime) * 1000
 
 
@@ -217,10 +217,11 @@ def _peak_memory(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
-    raise CannotMeasure(f"/proc/{pid}/status does not say VmHWM")
+    raise CannotMeasureError(f"/proc/{pid}/status does not say VmHWM")
 
 
 def median(starts: Sequence[Start], what: str) -> float:
+    """Returns the median of one figure of some starts."""
     values: list[float] = [getattr(start, what) for start in starts]
     return statistics.median(values)
 

@@ -72,6 +72,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
+        """Returns `pass` or `MISS`, or nothing without a budget."""
         if self.budget is None:
             return ""
         return "pass" if self.median <= self.budget else "MISS"
@@ -97,6 +98,7 @@ class Stand:
 
 
 def main() -> int:
+    """Runs the command and returns its exit code."""
     arguments = parse_arguments()
     figures = measure(arguments.language or list(LOAD_MS), arguments.quick)
     if arguments.json:
@@ -128,6 +130,7 @@ def measure(languages: Sequence[str], quick: bool) -> list[Figure]:
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Reads the command line."""
     parser = argparse.ArgumentParser(
         prog="bench-readers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -147,6 +150,7 @@ def parse_arguments() -> argparse.Namespace:
 
 @contextmanager
 def stand() -> Iterator[Stand]:
+    """Makes the stores, the file and the server that are read, for the length of the block."""
     with (
         tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder,
         keystart.testing.store(SECRETS) as one,
@@ -219,6 +223,7 @@ def starts(language: str) -> list[tuple[str, list[str], list[str], float]]:
 
 
 def lifetime(command: list[str], folder: Path) -> Lifetime:
+    """Runs a process and returns how long it took, and how much of a CPU."""
     start = time.perf_counter_ns()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -279,6 +284,7 @@ def above_floors(
 
 
 def warm_reads(language: str, place: Stand, loops: int) -> list[Figure]:
+    """Measures reads after the first, in one process."""
     times = answer(language, place, ["warm", place.root, place.file, place.url, str(loops)])
     budgets = {"get": WARM_US[language]}
     return [figure(language, f"warm {call}", "µs", times[call], 1e3, budgets.get(call)) for call in CALLS]
@@ -298,17 +304,20 @@ def answer(language: str, place: Stand, arguments: list[str], form: str = "") ->
 
 
 def ruby() -> list[str]:
+    """Returns how Ruby is started with the reader of this checkout."""
     return ["ruby", "-I", str(ROOT / "bindings/ruby/lib")]
 
 
 def figure(
     language: str, what: str, unit: str, nanoseconds: list[float], divisor: float, budget: float | None = None
 ) -> Figure:
+    """Returns quartiles and median of measured nanoseconds in a unit."""
     low, median, high = statistics.quantiles(nanoseconds, n=4, method="inclusive")
     return Figure(language, what, unit, low / divisor, median / divisor, high / divisor, budget)
 
 
 def table(figures: list[Figure]) -> str:
+    """Returns the figures as a table for people."""
     rows = [("language", "what", "median", "quartiles", "budget", "floor", "")]
     for one in figures:
         budget = "" if one.budget is None else f"{one.budget:g} {one.unit}"
@@ -350,6 +359,7 @@ def ratios(figures: list[Figure]) -> str:
 
 
 def markdown(rows: Sequence[tuple[str, ...]]) -> str:
+    """Returns rows as a table of Markdown; the first row is its head."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
@@ -360,6 +370,7 @@ def markdown(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def as_json(one: Figure, figures: Sequence[Figure]) -> dict[str, object]:
+    """Returns a figure with its verdict and floor."""
     return {**dataclasses.asdict(one), "verdict": one.verdict or None, "floor": floor(one, figures)}
 
 
@@ -387,6 +398,7 @@ def write_report(figures: list[Figure]) -> None:
 
 
 def say(text: str) -> None:
+    """Prints a line on standard error."""
     print(f"bench-readers: {text}", file=sys.stderr)
 
 

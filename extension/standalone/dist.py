@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from .toolchain import ROOT, Failed
+from .toolchain import ROOT, BuildError
 
 DIST = ROOT / "dist"
 
@@ -18,7 +18,7 @@ def release() -> str:
     """Returns the version number, which is one for all packages."""
     found = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
     if found is None:
-        raise Failed("Cargo.toml has no version")
+        raise BuildError("Cargo.toml has no version")
     return found[1]
 
 
@@ -50,7 +50,7 @@ def place(file: Path, folder: Path) -> Path:
             shutil.copyfileobj(old, new)
         whole.replace(path)
     except OSError as error:
-        raise Failed(f"{path} cannot be written: {error.strerror}") from error
+        raise BuildError(f"{path} cannot be written: {error.strerror}") from error
     finally:
         whole.unlink(missing_ok=True)
     return path
@@ -62,13 +62,13 @@ def _check_folder(folder: Path) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISDIR(status.st_mode):
-        raise Failed(f"{folder} is a link or no folder. Move it away: the build makes a folder.")
+        raise BuildError(f"{folder} is a link or no folder. Move it away: the build makes a folder.")
     if status.st_uid not in (0, os.geteuid(), ROOT.stat().st_uid):
-        raise Failed(f"{folder} belongs to another user. Move it away: the build makes a folder.")
+        raise BuildError(f"{folder} belongs to another user. Move it away: the build makes a folder.")
 
 
 def _check_file(path: Path) -> None:
     if not stat.S_ISREG(path.lstat().st_mode):
-        raise Failed(
+        raise BuildError(
             f"{path} is in the way of what is built, and is no file of an earlier build. Move it away."
         )

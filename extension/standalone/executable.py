@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from .toolchain import PYTHON, ROOT, TARGETS, Failed, Rust, Target, libpython, prepare, run
+from .toolchain import PYTHON, ROOT, TARGETS, BuildError, Rust, Target, libpython, prepare, run
 
 HERE = Path(__file__).parent
 OUTPUT = ROOT / "target/standalone"
@@ -20,7 +20,7 @@ WRAPPER = "keystart-env"
 
 
 def build(target: Target) -> Path:
-    """Gives the path of the executable."""
+    """Returns the path of the executable."""
     folder = OUTPUT / target.name
     folder.mkdir(parents=True, exist_ok=True)
     core = _core(target, prepare(target))
@@ -71,7 +71,9 @@ def _freeze(folder: Path) -> None:
     if os.environ.get("KEYSTART_GENERATE"):
         listed.write_text(frozen)
     if listed.read_text() != frozen:
-        raise Failed(f"{listed.name} is not what is frozen; ./dev generate layer writes it anew:\n{frozen}")
+        raise BuildError(
+            f"{listed.name} is not what is frozen; ./dev generate layer writes it anew:\n{frozen}"
+        )
 
 
 def _cffi(folder: Path) -> Path:
@@ -79,7 +81,7 @@ def _cffi(folder: Path) -> Path:
     lock = (ROOT / "requirements.lock").read_text()
     pinned = re.search(r"^cffi==(\S+)(?: \\\n +--hash=\S+)+", lock, re.MULTILINE)
     if pinned is None:
-        raise Failed("requirements.lock does not pin cffi: ./dev nox -s lock")
+        raise BuildError("requirements.lock does not pin cffi: ./dev nox -s lock")
     source = folder / f"cffi-{pinned[1]}"
     if not source.exists():
         requirement = folder / "cffi.txt"
@@ -137,10 +139,10 @@ def main() -> int:
     try:
         for name in names:
             if name not in TARGETS:
-                raise Failed(f"there is no architecture {name}; Lambda has {' and '.join(TARGETS)}")
+                raise BuildError(f"there is no architecture {name}; Lambda has {' and '.join(TARGETS)}")
             executable = build(TARGETS[name])
             print(f"{executable.stat().st_size:>9,}  {executable.relative_to(ROOT)}")
-    except Failed as failure:
+    except BuildError as failure:
         print(f"standalone: {failure}", file=sys.stderr)
         return 1
     return 0

@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def find(path: list[str]) -> dict[str, tuple[str, bool]]:
-    """Gives the modules that the entries lead to: by name the source, and whether it is a package."""
+    """Returns the modules that the entries lead to: by name the source, and whether it is a package."""
     finder = ModuleFinder(path, excludes=ABSENT)
     for entry in ENTRIES:
         finder.import_hook(entry)
@@ -83,6 +83,7 @@ def find(path: list[str]) -> dict[str, tuple[str, bool]]:
 
 
 def write(modules: dict[str, tuple[str, bool]], folder: Path) -> None:
+    """Writes the frozen modules as C into the folder."""
     code: list[bytes] = []
     tables: dict[str, list[str]] = {"modules": [], "bootstrap": []}
     at = 0

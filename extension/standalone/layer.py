@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .dist import DIST, clear, place, release
 from .executable import WRAPPER, build, wrapper
-from .toolchain import LINKED, ROOT, TARGETS, Failed, Missing, Target, prepare, run, version_of
+from .toolchain import LINKED, ROOT, TARGETS, BuildError, MissingError, Target, prepare, run, version_of
 
 _SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: where it is, the others are
 # What Lambda offers; one library of the core serves all of them, cffi's backend is made for each.
@@ -40,7 +40,7 @@ def main() -> int:
         for target in TARGETS.values():
             if name in (None, target.name):
                 _layer(target, must=name is not None or target.is_native)
-    except Failed as failure:
+    except BuildError as failure:
         print(f"layer: {failure}", file=sys.stderr)
         return 1
     return 0
@@ -51,7 +51,7 @@ def _layer(target: Target, *, must: bool) -> None:
     clear(DIST, [str(Path(name).with_suffix(suffix)) for suffix in _SUFFIXES])
     try:
         prepare(target)
-    except Missing as missing:
+    except MissingError as missing:
         if must:
             raise
         _say(f"there is no zip for {target.name}: {missing}")
@@ -63,7 +63,7 @@ def _layer(target: Target, *, must: bool) -> None:
         _pack(content, target, packed)
         unzipped = sum(info.file_size for info in zipfile.ZipFile(packed).infolist())
         if packed.stat().st_size > LARGEST_ZIP or unzipped > LARGEST:
-            raise Failed(f"{name} is too large: {packed.stat().st_size:,} bytes, {unzipped:,} unzipped")
+            raise BuildError(f"{name} is too large: {packed.stat().st_size:,} bytes, {unzipped:,} unzipped")
         for suffix in _SUFFIXES:
             path = place(packed.with_suffix(suffix), DIST)
     print(f"{path.stat().st_size:>10,}  {path.relative_to(ROOT)}\n{unzipped:>10,}  unzipped")
@@ -125,7 +125,7 @@ def _pinned(package: str) -> str:
     lock = (ROOT / "requirements.lock").read_text()
     found = re.search(rf"^{package}==(\S+)(?: \\\n +--hash=\S+)+", lock, re.MULTILINE)
     if found is None:
-        raise Failed(f"requirements.lock does not pin {package}: ./dev nox -s lock")
+        raise BuildError(f"requirements.lock does not pin {package}: ./dev nox -s lock")
     return found[0] + "\n"
 
 
@@ -143,7 +143,7 @@ def _licences(folder: Path, target: Target) -> None:
     for package in LINKED:
         source = target.debian / f"usr/share/doc/{package}/copyright"
         if not source.exists():
-            raise Failed(f"{source} is missing, and with it the licence of what is linked in")
+            raise BuildError(f"{source} is missing, and with it the licence of what is linked in")
         shutil.copy(source, folder / f"{package}.txt")
     components = "\n".join(f"{one['name']} {one['version']}  {one['licence']}" for one in _components(target))
     title = "What extensions/keystart and keystart-env are made of, and under which licence:"
@@ -172,7 +172,7 @@ def _components(target: Target) -> list[dict[str, str]]:
     for name in LINKED:
         linked = version_of(name, target)
         if linked is None:
-            raise Failed(f"Debian's {name} is not installed, and is inside the executable")
+            raise BuildError(f"Debian's {name} is not installed, and is inside the executable")
         licence = f"share/keystart/{name}.txt"
         found.append(
             {"name": name, "version": linked, "licence": licence, "purl": f"pkg:deb/debian/{name}@{linked}"}

@@ -28,11 +28,11 @@ _BESIDE = (
 _RUST, _STANDARD_LIBRARY = "rustc-web", "libstd-rust-web-dev"
 
 
-class Failed(Exception):
+class BuildError(Exception):
     """Something could not be built; the text says what, and what helps."""
 
 
-class Missing(Failed):
+class MissingError(BuildError):
     """This machine has not what a build needs; the text says what to install."""
 
 
@@ -47,10 +47,12 @@ class Target(NamedTuple):
 
     @property
     def is_native(self) -> bool:
+        """Says whether this machine runs what is built."""
         return platform.machine() == self.machine
 
     @property
     def compiler(self) -> list[str]:
+        """Returns the command of the C compiler."""
         # The cross compiler's own C library gets no security updates: the one of Debian's packages is linked.
         sysroot = [] if self.is_native else [f"--sysroot={self.debian}"]
         return [f"{self.triplet}-gcc", *sysroot]
@@ -90,14 +92,14 @@ def prepare(target: Target) -> Rust:
         }
     missing = [package for file, package in needed.items() if not Path(file).exists()]
     if missing:
-        raise Missing(f"this needs Debian 12's {' '.join(missing)}: apt-get install {' '.join(missing)}")
+        raise MissingError(f"this needs Debian 12's {' '.join(missing)}: apt-get install {' '.join(missing)}")
     folder = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     # As in the noxfile: other flags would compile every crate again, and a panic names its source file.
     cargo = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
     flags = os.environ.get("RUSTFLAGS", f"--remap-path-prefix={cargo}=/cargo").split()
     if target.is_native:
         if not _has_standard_library(target):
-            raise Missing(f"Rust has no standard library for {target.rust}")
+            raise MissingError(f"Rust has no standard library for {target.rust}")
         return Rust({"RUSTFLAGS": " ".join(flags)}, {}, folder)
 
     packages = [*LINKED, *_BESIDE]
@@ -107,7 +109,7 @@ def prepare(target: Target) -> Rust:
     if not _has_standard_library(target):
         version = version_of(_RUST)
         if version is None:
-            raise Missing(
+            raise MissingError(
                 f"Rust has no standard library for {target.rust}: rustup target add {target.rust}, "
                 f"or apt-get install {_RUST}"
             )
@@ -175,9 +177,9 @@ def _unpack(target: Target, packages: list[str]) -> None:
     try:
         run([*apt, "update"])
         run([*apt, "download", *packages], folder=folder / "cache")
-    except Failed as failure:
+    except BuildError as failure:
         last = str(failure).splitlines()[-1]
-        raise Missing(f"Debian's packages for {target.architecture} cannot be had: {last}") from failure
+        raise MissingError(f"Debian's packages for {target.architecture} cannot be had: {last}") from failure
     unpacked = []
     for file in sorted((folder / "cache").glob("*.deb")):
         run(["dpkg-deb", "--extract", file, folder / "root"])
@@ -189,10 +191,10 @@ def _unpack(target: Target, packages: list[str]) -> None:
 
 
 def run(command: Sequence[str | Path], environment: dict[str, str] | None = None, folder: Path = ROOT) -> str:
-    """Gives what a command printed; raises `Failed` with all that it said."""
+    """Returns what a command printed; raises `BuildError` with all that it said."""
     program = shutil.which(command[0])
     if program is None:
-        raise Failed(f"{command[0]} is not installed")
+        raise BuildError(f"{command[0]} is not installed")
     done = subprocess.run(
         [program, *command[1:]],
         cwd=folder,
@@ -202,5 +204,5 @@ def run(command: Sequence[str | Path], environment: dict[str, str] | None = None
     )
     if done.returncode != 0:
         words = " ".join(str(word) for word in command)
-        raise Failed(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise BuildError(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.cold_start import plots, report
 from benchmarks.cold_start.budgets import Budget, budgets, reduction
-from benchmarks.cold_start.conditions import PERIOD_US, NotApplied, limited, settings, share_of
+from benchmarks.cold_start.conditions import PERIOD_US, NotAppliedError, limited, settings, share_of
 from benchmarks.cold_start.extensions import BOTO3, GO, GO_SQUARE, GO_YAML, ORACLE, PIP, SQUARE, YAML
 from benchmarks.cold_start.findings import MORE, WITH, WITHOUT, Findings
 from benchmarks.cold_start.inits import BARE, LANGUAGES, OURS, SDK, Case, Init, Inits
@@ -68,7 +68,7 @@ def test_a_share_becomes_the_quota_of_either_version_of_cgroups(tmp_path: Path) 
 
 
 def test_without_cgroups_a_quota_is_not_applied_and_says_why(tmp_path: Path) -> None:
-    with pytest.raises(NotApplied, match="No such file or directory"), limited(0.1, tmp_path):
+    with pytest.raises(NotAppliedError, match="No such file or directory"), limited(0.1, tmp_path):
         pytest.fail("nothing limits here")
 
 
@@ -111,7 +111,7 @@ def findings(limited: bool) -> Findings:
     starts: Starts = {name: [start(), start(), start()] for name in (GO, PIP, ORACLE, BOTO3)}
     init = [Init(100, 60, 120, 3, 50, 2)] * 10
     square: Inits = {Case(language, *one): init for language in LANGUAGES for one in (WITH, MORE, WITHOUT)}
-    refused = NotApplied("cgroups cannot be written here")
+    refused = NotAppliedError("cgroups cannot be written here")
     figures = [
         bench.Figure(language, what, unit, 1, 2, 3, budget)
         for language in LANGUAGES
@@ -130,7 +130,7 @@ def findings(limited: bool) -> Findings:
         files={GO_YAML: starts[GO], YAML: starts[PIP], GO_SQUARE: starts[GO], SQUARE: starts[PIP]},
         secrets={1: starts, 3: starts, 100: starts},
         shares={0.1: starts, 1.0: starts} if limited else refused,
-        cold=starts if limited else NotApplied("the page cache cannot be dropped here"),
+        cold=starts if limited else NotAppliedError("the page cache cannot be dropped here"),
         invocations=[0.5] if limited else None,
         wipes=[90.0],
         inits={Case(language, variant): init for language in LANGUAGES for variant in (BARE, OURS, SDK)},

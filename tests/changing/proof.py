@@ -13,7 +13,7 @@ LONGEST = 65_536
 NAMES = ("json", "text", "tiny", "tls/cert", "tls/key")
 
 
-class Wrong(Exception):
+class WrongError(Exception):
     """A value is not what was published. The message holds nothing of it."""
 
 
@@ -29,16 +29,18 @@ def number_of(value: bytes, run: str, name: str) -> int:
     head, line_feed, rest = value.partition(b"\n")
     parts = head.decode("ascii", "replace").split(" ")
     if not line_feed or len(parts) != 5:
-        raise Wrong("its first line is damaged" + (", all bytes are zero" if not value.strip(b"\0") else ""))
+        raise WrongError(
+            "its first line is damaged" + (", all bytes are zero" if not value.strip(b"\0") else "")
+        )
     if parts[0] != run:
-        raise Wrong("it is of another writer")
+        raise WrongError("it is of another writer")
     if parts[3] != name:
-        raise Wrong(f"it is the value of {parts[3]}")
+        raise WrongError(f"it is the value of {parts[3]}")
     number, length = int(parts[2]), int(parts[4])
     if len(value) != max(length, len(head) + 1):
-        raise Wrong(f"it has {len(value)} bytes, not {length}")
+        raise WrongError(f"it has {len(value)} bytes, not {length}")
     if rest.decode("ascii", "replace") != _filler(parts[1], number, len(rest)):
-        raise Wrong("its bytes do not belong to its first line")
+        raise WrongError("its bytes do not belong to its first line")
     return number
 
 

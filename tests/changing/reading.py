@@ -24,7 +24,7 @@ LONG = 120.0  # a limit for what hangs, not a time that anything takes
 CHILDREN = {"core": 0}
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """A reader program did not end as it should: it crashed, hung, or showed a value."""
 
 
@@ -69,7 +69,7 @@ class Readers:
         for language, (process, log) in self._running.items():
             assert process.stdout is not None
             if process.stdout.readline() != "reading\n":
-                raise Broken(f"the {language} program does not read:\n{_said(process, log)}")
+                raise BrokenError(f"the {language} program does not read:\n{_said(process, log)}")
 
     def gather(self, run: str) -> None:
         """Takes the reports of programs that were told to stop."""
@@ -77,14 +77,14 @@ class Readers:
             try:
                 process.wait(timeout=LONG)  # what it prints fits into the pipe
             except subprocess.TimeoutExpired:
-                raise Broken(f"the {language} program hangs") from None
+                raise BrokenError(f"the {language} program hangs") from None
             assert process.stdout is not None
             printed = process.stdout.read()  # communicate() would lose what came with the first line
             said = _said(process, log)
             if run in printed or run in said:
-                raise Broken(f"the {language} program shows a value")
+                raise BrokenError(f"the {language} program shows a value")
             if process.returncode or said:
-                raise Broken(f"the {language} program ended with {process.returncode}:\n{said}")
+                raise BrokenError(f"the {language} program ended with {process.returncode}:\n{said}")
             told = json.loads(printed.splitlines()[-1])
             seen = Report(
                 language, Counter(told["counts"]), Counter(told["errors"]), told["wrong"], told["wrongs"]

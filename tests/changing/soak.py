@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tests import ROOT
 
-from .reading import LANGUAGES, LONG, WRITER, Broken, Report, reading
+from .reading import LANGUAGES, LONG, WRITER, BrokenError, Report, reading
 
 COLUMNS = ("reads", "pairs", "snapshots", "generations", "waits")
 
@@ -86,7 +86,7 @@ class Writers:
             self._stop.touch()
             printed, _ = writer.communicate(timeout=LONG)
         if writer.returncode:
-            raise Broken(f"a writer ended with {writer.returncode}")
+            raise BrokenError(f"a writer ended with {writer.returncode}")
         self._see(json.loads(printed)["last"])
 
     def _generation(self) -> int:
@@ -97,7 +97,7 @@ class Writers:
 
     def _see(self, number: int) -> None:
         if number < self.last:
-            raise Broken(f"a writer ended at generation {number} after one had reached {self.last}")
+            raise BrokenError(f"a writer ended at generation {number} after one had reached {self.last}")
         self.last = number
 
 
@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"soak: seed {given.seed}, {given.seconds:g} s", file=sys.stderr, flush=True)
     try:
         phases = soak(given.seconds, given.seed, threads=given.threads, children=given.children)
-    except Broken as broken:
+    except BrokenError as broken:
         print(f"soak: {broken}", file=sys.stderr)
         return 1
     wrongs = sum(seen.wrongs for phase in phases for seen in phase.reports)

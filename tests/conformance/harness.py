@@ -10,7 +10,7 @@ from typing import Any
 
 from . import lint
 from .case import CASES, LANGUAGES, Case, load
-from .runner import Runner, RunnerFailed
+from .runner import Runner, RunnerError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,12 +20,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         lint.check_schema(options.cases)
         cases = load(options.cases)
-    except (OSError, lint.Refused) as error:
+    except (OSError, lint.CasesError) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
     try:
         results = [_run(language, cases) for language in options.language or LANGUAGES]
-    except lint.Refused as error:
+    except lint.CasesError as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
     if options.json:
@@ -69,7 +69,7 @@ def _run(language: str, cases: list[Case]) -> dict[str, Any]:
     with Runner(language) as runner:
         try:
             runner.start()
-        except RunnerFailed as failure:
+        except RunnerError as failure:
             return {**result, "cannot_run": str(failure)}
         for case in cases:
             reason = case.reason_to_skip(language)
@@ -79,7 +79,7 @@ def _run(language: str, cases: list[Case]) -> dict[str, Any]:
             try:
                 different = runner.run(case)
             except (ValueError, KeyError, OSError) as error:
-                raise lint.Refused(f"{case.id}: its store cannot be built: {error}") from None
+                raise lint.CasesError(f"{case.id}: its store cannot be built: {error}") from None
             if different is None:
                 result["passed"] += 1
             else:

@@ -32,12 +32,12 @@ _TESTS = {
 }
 
 
-class Refused(Exception):
+class CasesError(Exception):
     """Cases that cannot be used; the message has one problem a line."""
 
 
 def check_schema(folder: Path) -> None:
-    """Raises Refused unless every file of cases is as schema.json says."""
+    """Raises CasesError unless every file of cases is as schema.json says."""
     schema = json.loads(SCHEMA.read_text())
     validator = jsonschema.Draft202012Validator(schema)
     problems = []
@@ -52,7 +52,7 @@ def check_schema(folder: Path) -> None:
             best = jsonschema.exceptions.best_match([error])
             problems.append(f"{file.name}: {_place(document, best)}: {best.message[:300]}")
     if problems:
-        raise Refused("\n".join(problems))
+        raise CasesError("\n".join(problems))
 
 
 def _without_repetition(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def problems(folder: Path, contract: Path = FOLDER) -> list[str]:
     """Everything that is wrong with the cases of a folder, one sentence each."""
     try:
         check_schema(folder)
-    except Refused as refused:
+    except CasesError as refused:
         return str(refused).splitlines()
     cases = load(folder)
     return [

@@ -24,7 +24,7 @@ from .case import HERE, LANGUAGES, Case, Place, difference, request
 PATIENCE = 30.0
 
 
-class RunnerFailed(Exception):
+class RunnerError(Exception):
     """A runner did not start, ended, kept silent, or answered what is no answer."""
 
 
@@ -49,7 +49,7 @@ class Runner:
         shutil.rmtree(self._folder)
 
     def start(self) -> None:
-        """Starts the program and sees that it answers; raises RunnerFailed when it does not."""
+        """Starts the program and sees that it answers; raises RunnerError when it does not."""
         nowhere = str(self._folder / "nowhere")
         self._exchange({"id": "hello", "root": nowhere, "timeout_ms": 0, "call": "names"})
 
@@ -74,7 +74,7 @@ class Runner:
             store.build(place.root, case.store)
             try:
                 answer = self._ask(case, place)
-            except RunnerFailed as failure:
+            except RunnerError as failure:
                 return str(failure)
             return difference(case, self.language, answer, place)
 
@@ -106,7 +106,7 @@ class Runner:
     def receive(self, asked: str) -> dict[str, Any]:
         """The answer to the request with this id, which must be the next one."""
         if self._process is None:
-            raise RunnerFailed(f"the runner of {self.language} does not run")
+            raise RunnerError(f"the runner of {self.language} does not run")
         line = self._line(self._process)
         try:
             answer = json.loads(line)
@@ -129,7 +129,7 @@ class Runner:
                     cwd=self.cwd,
                 )
         except OSError as error:
-            raise RunnerFailed(f"the runner of {self.language} cannot be started: {error}") from None
+            raise RunnerError(f"the runner of {self.language} cannot be started: {error}") from None
         self._lines = b""
         return self._process
 
@@ -148,11 +148,11 @@ class Runner:
         line, self._lines = self._lines.split(b"\n", 1)
         return line
 
-    def _failed(self, what: str) -> RunnerFailed:
+    def _failed(self, what: str) -> RunnerError:
         self.stop()
         said = (self._folder / "stderr").read_text(errors="replace").strip()
         wrote = f"; it wrote:\n{said[-2000:]}" if said else ""
-        return RunnerFailed(f"the runner of {self.language} {what}{wrote}")
+        return RunnerError(f"the runner of {self.language} {what}{wrote}")
 
 
 def command_of(language: str) -> list[str]:
@@ -173,13 +173,13 @@ def _built_core() -> list[str]:
     try:
         built = subprocess.run(["cargo", *arguments, *manifest], capture_output=True, text=True, check=True)
     except FileNotFoundError:
-        raise RunnerFailed("the runner of core cannot be built: there is no cargo") from None
+        raise RunnerError("the runner of core cannot be built: there is no cargo") from None
     except subprocess.CalledProcessError as error:
-        raise RunnerFailed(f"the runner of core cannot be built:\n{error.stderr[-2000:]}") from None
+        raise RunnerError(f"the runner of core cannot be built:\n{error.stderr[-2000:]}") from None
     for message in map(json.loads, built.stdout.splitlines()):
         if message.get("executable") and message["target"]["name"] == "conformance":
             return [message["executable"]]
-    raise RunnerFailed("the runner of core was built, but cargo does not say where")
+    raise RunnerError("the runner of core was built, but cargo does not say where")
 
 
 def _ordinary_rights() -> list[str]:

@@ -9,9 +9,9 @@ from functools import cache
 import pytest
 
 from .case import LANGUAGES, Case, load
-from .runner import Runner, RunnerFailed, chosen_languages
+from .runner import Runner, RunnerError, chosen_languages
 
-Start = Callable[[str], Runner | RunnerFailed]
+Start = Callable[[str], Runner | RunnerError]
 
 
 @pytest.fixture(scope="session")
@@ -20,11 +20,11 @@ def start() -> Iterator[Start]:
     with ExitStack() as running:
 
         @cache
-        def started(language: str) -> Runner | RunnerFailed:
+        def started(language: str) -> Runner | RunnerError:
             runner = running.enter_context(Runner(language))
             try:
                 runner.start()
-            except RunnerFailed as failure:
+            except RunnerError as failure:
                 return failure
             return runner
 
@@ -35,7 +35,7 @@ def start() -> Iterator[Start]:
 def runner(language: str, start: Start) -> Runner:
     # In a fixture, so that a runner that cannot be started is an error, never a skip.
     started = start(language)
-    if isinstance(started, RunnerFailed):
+    if isinstance(started, RunnerError):
         pytest.fail(str(started), pytrace=False)
     return started
 

@@ -101,7 +101,7 @@ def test_a_silent_runner_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_program_that_is_not_there_cannot_be_started() -> None:
     with (
         runner.Runner("node", ["/nowhere/node"]) as running,
-        pytest.raises(runner.RunnerFailed, match="the runner of node"),
+        pytest.raises(runner.RunnerError, match="the runner of node"),
     ):
         running.start()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Wrong(Exception):
+class RefusalError(Exception):
     """A refusal in the words of the contract."""
 
     def __init__(self, code: str, message: str, secret: str | None = None) -> None:
@@ -21,9 +21,9 @@ class Wrong(Exception):
         self.said = {"code": code, "message": message, "secret": secret}
 
 
-def _not_found(name: str) -> Wrong:
+def _not_found(name: str) -> RefusalError:
     cure = "Add it to the configuration of the extension."
-    return Wrong("secret_not_found", f'There is no secret "{name}" in the store. {cure}', name)
+    return RefusalError("secret_not_found", f'There is no secret "{name}" in the store. {cure}', name)
 
 
 def _contents(path: bytes | Path) -> bytes:
@@ -43,7 +43,7 @@ class Trusting:
     def answer(self) -> dict[str, Any]:
         try:
             value = getattr(self, self.asked["call"])(self.asked.get("name"))
-        except Wrong as wrong:
+        except RefusalError as wrong:
             return {"error": wrong.said}
         return {"value": value}
 
@@ -98,8 +98,11 @@ class Trusting:
 
 
 class Careless(Trusting):
-    """Loses details: trims text, keeps the first of equal members, folds case, makes every number a double,
-    answers nothing for what is missing, and remembers its first answer for ever."""
+    """Loses details, and remembers its first answer for ever.
+
+    Trims text, keeps the first of equal members, folds case, makes every number a double, answers nothing for what is
+    missing.
+    """
 
     def __init__(self, asked: dict[str, Any]) -> None:
         super().__init__(asked)
@@ -113,7 +116,7 @@ class Careless(Trusting):
     def read(self, name: Any) -> bytes:
         try:
             return super().read(str(name).lower()).strip()
-        except Wrong:
+        except RefusalError:
             return b""
 
     def text(self, name: Any) -> str:
@@ -146,10 +149,10 @@ class Zealous(Trusting):
     def answer(self) -> dict[str, Any]:
         try:
             if self.asked["env"] or self.asked.get("root") != str(self.root):
-                raise Wrong("invalid_option", "the root is not given as a plain absolute path")
+                raise RefusalError("invalid_option", "the root is not given as a plain absolute path")
             self._check_modes()
             self._check_manifest()
-        except Wrong as wrong:
+        except RefusalError as wrong:
             return {"error": wrong.said}
         return super().answer()
 
@@ -158,31 +161,31 @@ class Zealous(Trusting):
             found = path.lstat()
             shared = found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077
             if (path.is_file() and found.st_nlink > 1) or (shared and not path.is_symlink()):
-                raise Wrong("layout_insecure", f"{path} is not ours alone")
+                raise RefusalError("layout_insecure", f"{path} is not ours alone")
 
     def _check_manifest(self) -> None:
         try:
             text = _contents(self.root / "current" / "manifest.json")
             if b"\\" in text:
-                raise Wrong("manifest_invalid", "there is an escape in the manifest")
+                raise RefusalError("manifest_invalid", "there is an escape in the manifest")
             manifest = json.loads(text, object_pairs_hook=self._once)
             state = json.loads(_contents(self.root / "state.json"))
         except (OSError, ValueError):
-            raise Wrong("manifest_invalid", "a file of the store cannot be understood") from None
+            raise RefusalError("manifest_invalid", "a file of the store cannot be understood") from None
         known = {"format", "generation", "published_at", "writer", "secrets", "unavailable"}
         if set(manifest) != known or state["state"] != "ready" or not isinstance(manifest["generation"], int):
-            raise Wrong("manifest_invalid", "the store is not as it was last year")
+            raise RefusalError("manifest_invalid", "the store is not as it was last year")
         for name, entry in manifest["secrets"].items():
             plain = name.replace("/", "").isalpha() and name == name.lower() and len(name) <= 64
             plain = plain and entry["encoding"] == "utf-8" and isinstance(entry["size"], int)
             if not plain or entry["refresh_after"] or not (self.root / "current" / entry["path"]).is_file():
-                raise Wrong("manifest_invalid", f"{name} is not plain")
+                raise RefusalError("manifest_invalid", f"{name} is not plain")
 
     def read(self, name: Any) -> bytes:
         data = super().read(name)
         odd = any((byte < 32 and byte != 10) or byte > 126 for byte in data)
         if odd or not 0 < len(data) <= 65536:
-            raise Wrong("secret_corrupt", "the value is not plain", str(name))
+            raise RefusalError("secret_corrupt", "the value is not plain", str(name))
         return data
 
     def json(self, name: Any) -> Any:
@@ -192,15 +195,15 @@ class Zealous(Trusting):
                 self._refused("escape, scalar or depth")
             return json.loads(text, object_pairs_hook=self._once, parse_float=self._refused)
         except (ValueError, RecursionError):
-            raise Wrong("secret_not_json", "the value is not plain JSON", str(name)) from None
+            raise RefusalError("secret_not_json", "the value is not plain JSON", str(name)) from None
 
     def _once(self, members: list[tuple[str, Any]]) -> dict[str, Any]:
         if len({key for key, _ in members}) < len(members):
-            raise Wrong("manifest_invalid", "a member is there twice")
+            raise RefusalError("manifest_invalid", "a member is there twice")
         return dict(members)
 
     def _refused(self, what: str) -> Any:
-        raise Wrong("secret_not_json", f"{what} is not plain")
+        raise RefusalError("secret_not_json", f"{what} is not plain")
 
 
 ALL: tuple[type[Trusting], ...] = (Trusting, Careless, Zealous)

@@ -27,7 +27,7 @@ class Block:
 
 
 def blocks(page: Path) -> list[Block]:
-    """Gives the blocks of a page, each with the heading it is under."""
+    """Returns the blocks of a page, each with the heading it is under."""
     _, *topics = re.split(r"^## ", page.read_text(), flags=re.MULTILINE)
     return [
         Block(topic.partition("\n")[0], *found) for topic in topics for found in re.findall(_FENCED, topic)

@@ -142,7 +142,7 @@ def environment(
 
 
 def seconds(time_of_manifest: str) -> float:
-    """Gives the wall-clock time of contract 4.3 as seconds."""
+    """Returns the wall-clock time of contract 4.3 as seconds."""
     return datetime.datetime.fromisoformat(time_of_manifest.replace("Z", "+00:00")).timestamp()
 
 

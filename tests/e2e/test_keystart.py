@@ -14,7 +14,7 @@ import keystart
 import pytest
 
 from . import stage
-from .lambda_simulator import Deliver, Environment, Fault, InitFailed, Respond
+from .lambda_simulator import Deliver, Environment, Fault, InitError, Respond
 from .lambda_simulator.timeline import Kind
 
 EXTENSION = "keystart"
@@ -153,7 +153,7 @@ def test_a_secret_that_no_variable_can_hold_ends_init_with_its_name(
         configuration=configuration,
         env={"AWS_LAMBDA_EXEC_WRAPPER": str(stage.WRAPPER)},
     ) as environment:
-        with pytest.raises(InitFailed) as failed:
+        with pytest.raises(InitError) as failed:
             environment.init()
         assert failed.value.who == "runtime"
         assert environment.timeline.last(Kind.RUNTIME_EXITED).detail["code"] == 1
@@ -223,7 +223,7 @@ def test_a_required_secret_that_is_absent_ends_init_with_its_reason(
     with stage.environment(
         tmp_path, "python", store.endpoint, function="echo", configuration=configuration
     ) as environment:
-        with pytest.raises(InitFailed) as failed:
+        with pytest.raises(InitError) as failed:
             environment.init()
         assert failed.value.who == EXTENSION
         assert failed.value.reported == "Extension.SecretsUnavailable"
@@ -241,7 +241,7 @@ def test_a_wrong_configuration_ends_init_with_every_problem_at_once(
     with stage.environment(
         tmp_path, "python", store.endpoint, function="echo", configuration=configuration
     ) as environment:
-        with pytest.raises(InitFailed) as failed:
+        with pytest.raises(InitError) as failed:
             environment.init()
         assert failed.value.reported == "Extension.ConfigurationInvalid"
         log = environment.log_text(EXTENSION)
@@ -257,7 +257,7 @@ def test_without_the_extension_every_language_says_so_at_once(tmp_path: Path, st
     said = set()
     for language in stage.LANGUAGES:
         with stage.environment(tmp_path, language, store.endpoint) as environment:
-            with pytest.raises(InitFailed) as failed:
+            with pytest.raises(InitError) as failed:
                 environment.init()
             assert failed.value.payload is not None
             error = json.loads(failed.value.payload)
@@ -277,7 +277,7 @@ def test_a_store_of_secrets_that_never_answers_ends_at_the_deadline(tmp_path: Pa
         with stage.environment(
             tmp_path, "python", endpoint, function="echo", configuration=configuration
         ) as environment:
-            with pytest.raises(InitFailed) as failed:
+            with pytest.raises(InitError) as failed:
                 environment.init()
             assert failed.value.reported == "Extension.SecretsUnavailable"
             assert "db: DeadlineExceeded: No answer within the deadline of 0.5 s." in environment.log_text()
@@ -319,7 +319,7 @@ def test_an_api_that_refuses_to_register_ends_the_process_and_tells_readers(
 ) -> None:
     fault = Fault("register", Respond(500), EXTENSION, times=None)
     with stage.environment(tmp_path, "python", store.endpoint, faults=[fault]) as environment:
-        with pytest.raises(InitFailed):
+        with pytest.raises(InitError):
             environment.init()
         assert state(environment)["state"] == "failed"
         assert "answered 500 to /register" in environment.log_text(EXTENSION)

@@ -28,10 +28,10 @@ from .lambda_simulator import (
     Environment,
     Fault,
     Function,
-    InitFailed,
-    InvocationFailed,
+    InitError,
+    InvocationError,
     Kind,
-    NotSeen,
+    NotSeenError,
     Respond,
     Runtime,
     SimulatorError,
@@ -52,7 +52,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def extension(tmp_path: Path) -> Write:
-    """Writes an extension: extension(script, name="ext")."""
+    """Writes an extension: `extension(script, name="ext")`."""
 
     def write(script: str, name: str = "ext") -> Path:
         return write_extension(tmp_path / "extensions" / name, script)
@@ -269,7 +269,7 @@ def test_an_exit_during_init_is_a_crash_whatever_the_code(extension: Write, befo
     with Environment(
         extensions=[extension(f"print('last words', flush=True)\n{before}\n{end}")]
     ) as environment:
-        with pytest.raises(InitFailed, match="last words") as raised:
+        with pytest.raises(InitError, match="last words") as raised:
             environment.init()
         assert (raised.value.error_type, raised.value.who) == ("Extension.Crash", "ext")
         assert environment.timeline.first(Kind.INIT_FAILED).detail["error_type"] == "Extension.Crash"
@@ -289,7 +289,7 @@ def test_init_error_is_accepted_and_takes_effect_when_the_process_exits(extensio
         environment.timeline.wait(Kind.RUNTIME_NEXT)
         assert not future.done()
         (environment.tmp / "go").touch()
-        with pytest.raises(InitFailed) as raised:
+        with pytest.raises(InitError) as raised:
             future.result()
         assert raised.value.error_type == "Extension.InitError"
         assert raised.value.reported == "Extension.NoSecrets"
@@ -302,7 +302,7 @@ def test_the_first_of_several_init_errors_counts(extension: Write) -> None:
     tell(statuses=[report("init", identifier, name)[0] for name in ("Extension.First", "Extension.Second")])
     """
     with Environment(extensions=[extension(script)]) as environment:
-        with pytest.raises(InitFailed) as raised:
+        with pytest.raises(InitError) as raised:
             environment.init()
         assert raised.value.reported == "Extension.First"
         assert told(environment) == [{"statuses": [202, 202]}]
@@ -346,7 +346,7 @@ def test_next_is_refused_after_an_init_error(extension: Write) -> None:
     tell(status=status, error_type=body["errorType"])
     """
     with Environment(extensions=[extension(script)]) as environment:
-        with pytest.raises(InitFailed):
+        with pytest.raises(InitError):
             environment.init()
         assert told(environment) == [{"status": 403, "error_type": "Extension.InvalidExtensionState"}]
 
@@ -371,7 +371,7 @@ def test_a_file_without_run_bit_fails_init(extension: Write) -> None:
     extension(BOTH, "good")
     extension(BOTH, "stray").chmod(0o644)
     with Environment(extensions=extension(BOTH, "good").parent) as environment:
-        with pytest.raises(InitFailed, match="EACCES") as raised:
+        with pytest.raises(InitError, match="EACCES") as raised:
             environment.init()
         assert (raised.value.error_type, raised.value.who) == ("Extension.LaunchError", "stray")
 
@@ -380,7 +380,7 @@ def test_a_file_without_shebang_fails_init(extension: Write) -> None:
     stray = extension(BOTH, "stray")
     stray.write_text("echo not a program\n")
     with Environment(extensions=[stray]) as environment:
-        with pytest.raises(InitFailed, match="ENOEXEC") as raised:
+        with pytest.raises(InitError, match="ENOEXEC") as raised:
             environment.init()
         assert raised.value.error_type == "Extension.LaunchError"
 
@@ -388,7 +388,7 @@ def test_a_file_without_shebang_fails_init(extension: Write) -> None:
 def test_a_runtime_that_cannot_be_executed_fails_init() -> None:
     function = Function(Runtime(("/nowhere/node",), "AWS_Lambda_nodejs20.x"))
     with Environment(function=function) as environment:
-        with pytest.raises(InitFailed, match="ENOENT") as raised:
+        with pytest.raises(InitError, match="ENOENT") as raised:
             environment.init()
         assert raised.value.error_type == "Runtime.InvalidEntrypoint"
 
@@ -414,7 +414,7 @@ def test_a_wrapper_gets_the_runtimes_command_line_and_becomes_the_runtime(tmp_pa
 
 def test_a_wrapper_that_is_not_there_fails_init() -> None:
     with Environment(function=Function(env={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/absent"})) as environment:
-        with pytest.raises(InitFailed) as failed:
+        with pytest.raises(InitError) as failed:
             environment.init()
         assert failed.value.error_type == "Runtime.InvalidEntrypoint"
 
@@ -432,7 +432,7 @@ def test_dotfiles_and_links_in_the_folder_are_executed_and_folders_are_not(exten
 def test_eleven_extensions_are_too_many(extension: Write) -> None:
     files = [extension(BOTH, f"ext{number}") for number in range(11)]
     with Environment(extensions=files) as environment:
-        with pytest.raises(InitFailed) as raised:
+        with pytest.raises(InitError) as raised:
             environment.init()
         assert raised.value.error_type == "Extension.TooManyExtensions"
 
@@ -443,7 +443,7 @@ def test_a_failed_init_shuts_the_other_extensions_down(extension: Write) -> None
         future = environment.init_in_background()
         environment.timeline.wait(Kind.EXTENSION_NEXT, "good")
         (environment.tmp / "go").touch()
-        with pytest.raises(InitFailed):
+        with pytest.raises(InitError):
             future.result()
         assert [event["shutdownReason"] for event in told(environment, "good")] == ["failure"]
         assert environment.timeline.first(Kind.EXTENSION_EXITED, "good").detail["code"] == 0
@@ -465,7 +465,7 @@ def test_an_init_that_takes_too_long_is_killed_and_repeated_in_the_first_invocat
 ) -> None:
     files = [extension(HANGS_ONCE.format(hang=hang), "slow"), extension(BOTH, "good")]
     with Environment(extensions=files, init_timeout=0.5, timeout=10) as environment:
-        with pytest.raises(InitFailed, match="waiting for slow") as raised:
+        with pytest.raises(InitError, match="waiting for slow") as raised:
             environment.init()
         assert raised.value.error_type == "Sandbox.Timedout"
         codes = [event.detail["code"] for event in environment.timeline.all(Kind.EXTENSION_EXITED)]
@@ -486,7 +486,7 @@ def test_an_init_that_fails_twice_is_the_answer_of_the_invocation(extension: Wri
         answer = environment.invoke()
         assert answer.error_type == "Extension.Crash"
         assert json.loads(answer.payload)["errorMessage"].endswith("Error: exit status 3")
-        with pytest.raises(InvocationFailed, match="no way"):
+        with pytest.raises(InvocationError, match="no way"):
             _ = answer.value
         phases = [event.detail["phase"] for event in environment.timeline.all(Kind.INIT_FAILED)]
         assert phases == ["init", "invoke"]
@@ -1007,7 +1007,7 @@ def test_a_function_that_cannot_be_loaded_fails_init_and_the_invocation(runtime:
     (tmp_path / name).write_text(code)
     function = Function(runtimes.BY_NAME[runtime](), tmp_path)
     with Environment(function=function, timeout=10) as environment:
-        with pytest.raises(InitFailed, match="broken on purpose") as raised:
+        with pytest.raises(InitError, match="broken on purpose") as raised:
             environment.init()
         assert raised.value.who == "runtime"
         assert (
@@ -1142,7 +1142,7 @@ def test_a_kill_ends_an_init_that_another_thread_waits_for(extension: Write) -> 
         future = environment.init_in_background()
         environment.timeline.wait(Kind.EXTENSION_STARTED)
         environment.kill()
-        with pytest.raises(InitFailed):
+        with pytest.raises(InitError):
             future.result()
         assert environment.timeline.first(Kind.EXTENSION_EXITED).detail["code"] == -signal.SIGKILL
 
@@ -1209,7 +1209,7 @@ def test_the_api_can_drop_the_connection(extension: Write, on: Any) -> None:
         sys.exit(5)
     """
     with Environment(extensions=[extension(script)], faults=[Fault(on, Drop())]) as environment:
-        with pytest.raises(InitFailed) as raised:
+        with pytest.raises(InitError) as raised:
             environment.init()
         assert raised.value.reason == "exit status 5"
         assert told(environment) == [{"dropped": True}]
@@ -1269,7 +1269,7 @@ def test_an_answer_has_the_lines_of_its_invocation(tmp_path: Path) -> None:
         assert "got apple" not in said
         assert answer.error_type == "KeyError"
         assert "pear" not in repr(answer), "what a function answers may be secret"
-        with pytest.raises(InvocationFailed, match=r"KeyError: 'pear'\n(.|\n)*got pear"):
+        with pytest.raises(InvocationError, match=r"KeyError: 'pear'\n(.|\n)*got pear"):
             _ = answer.value
 
 
@@ -1283,9 +1283,9 @@ def test_a_timeline_is_asked_by_kind_and_source() -> None:
     assert timeline.last(Kind.EXTENSION_NEXT).who == "b"
     assert [event.at_ns for event in timeline.all(Kind.EXTENSION_NEXT, "b")] == [30]
     assert timeline.wait(Kind.EXTENSION_NEXT, times=2).who == "b"
-    with pytest.raises(NotSeen, match=r"no 'invoke end' in this timeline:(.|\n)*a registered"):
+    with pytest.raises(NotSeenError, match=r"no 'invoke end' in this timeline:(.|\n)*a registered"):
         timeline.first(Kind.INVOKE_END)
-    with pytest.raises(NotSeen, match="'extension next' of 'c'"):
+    with pytest.raises(NotSeenError, match="'extension next' of 'c'"):
         timeline.wait(Kind.EXTENSION_NEXT, "c", timeout=0)
 
 

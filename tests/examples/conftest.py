@@ -80,7 +80,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory, layer: Layer) -> Path:
 
 @pytest.fixture(scope="session")
 def deployed(examples: Path, layer: Layer) -> Callable[[str], Any]:
-    """Gives what the recipe of this name deploys."""
+    """Returns what the recipe of this name deploys."""
     done: dict[str, Function] = {}
 
     def deploy(recipe: str) -> Function:

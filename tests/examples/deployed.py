@@ -30,7 +30,7 @@ LAYER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:keystart:7"
 _HERE = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT}
 
 
-class Refused(Exception):
+class RecipeError(Exception):
     """The recipe is not what its tool takes; says what the tool says."""
 
 
@@ -173,7 +173,7 @@ def image(examples: Path, name: str) -> Image:
             case "FROM" | "ENV" | "CMD" | "COMMENT":
                 pass  # asked of the parser
             case other:
-                raise Refused(f"{other} {value}: this test does not know what that does")
+                raise RecipeError(f"{other} {value}: this test does not know what that does")
     (handler,) = json.loads(parser.cmd)
     return Image(
         language="node" if "node" in name else "python",
@@ -198,15 +198,15 @@ def _copy(context: Path, sources: Sequence[str], target: Path) -> None:
             target.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
         else:
-            raise Refused(f"COPY: the build context has no {source}")
+            raise RecipeError(f"COPY: the build context has no {source}")
 
 
 def _linted(file: Path) -> dict[str, Any]:
-    """Gives a template that holds nothing which CloudFormation's schemas and the rules of cfn-lint call an error."""
+    """Returns a template that holds nothing which CloudFormation's schemas and the rules of cfn-lint call an error."""
     text = file.read_text()
     errors = [match.message for match in lint(text, regions=[REGION]) if match.rule.severity == "error"]
     if errors:
-        raise Refused(f"{file.name}: {'; '.join(errors)}")
+        raise RecipeError(f"{file.name}: {'; '.join(errors)}")
     template: dict[str, Any] = json.loads(json.dumps(cfn_yaml.loads(text)))
     return template
 
@@ -271,7 +271,7 @@ def _blocks(file: Path) -> dict[str, Any]:
         with file.open() as lines:
             document = hcl2.load(lines, serialization_options=options)
     except Exception as error:  # whatever its parser has thrown
-        raise Refused(f"{file.name}: {error}") from error
+        raise RecipeError(f"{file.name}: {error}") from error
     blocks: dict[str, Any] = {}
     for kind, prefix in (("resource", ""), ("data", "data.")):
         for block in document[kind]:
@@ -284,7 +284,7 @@ def _blocks(file: Path) -> dict[str, Any]:
     for reference in re.findall(r"\$\{(.*?)\}", json.dumps(document)):
         declared = any(f"{reference}.".startswith(f"{address}.") for address in [*blocks, "path"])
         if not declared:
-            raise Refused(f"{file.name} refers to {reference}, which it does not declare")
+            raise RecipeError(f"{file.name} refers to {reference}, which it does not declare")
     return blocks
 
 
@@ -293,4 +293,4 @@ def _run(command: Sequence[str], folder: Path, **variables: str) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_COLOR": "1", **variables}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
-        raise Refused(done.stdout + done.stderr)
+        raise RecipeError(done.stdout + done.stderr)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.lambda_simulator import Environment, InitFailed
+from tests.e2e.lambda_simulator import Environment, InitError
 
 from .stand_in import StandIn
 
@@ -85,7 +85,7 @@ def test_the_layers_reader_comes_before_that_of_this_checkout(layer: Any) -> Non
 
 def test_a_function_without_its_secret_does_not_start(start: Start, cloud: StandIn) -> None:
     cloud.ssm.delete_parameter(Name="/prod/token-settings")
-    with pytest.raises(InitFailed, match=r"Extension\.SecretsUnavailable"), start("terraform"):
+    with pytest.raises(InitError, match=r"Extension\.SecretsUnavailable"), start("terraform"):
         pass
 
 

@@ -17,7 +17,7 @@ from keystart_extension.deploy.policy import Account, policy
 
 from tests import ROOT
 
-from .deployed import ACCOUNT, DEPLOYMENTS, EXAMPLES, IMAGES, LAYER, REGION, Deployment, Refused, image
+from .deployed import ACCOUNT, DEPLOYMENTS, EXAMPLES, IMAGES, LAYER, REGION, Deployment, RecipeError, image
 from .stand_in import StandIn
 
 Deployed = Callable[[str], Any]
@@ -102,7 +102,7 @@ def test_a_broken_recipe_is_refused(tmp_path: Path, recipe: str) -> None:
     text = (examples / file).read_text()
     assert text.count(right) == 1
     (examples / file).write_text(text.replace(right, wrong))
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RecipeError) as refused:
         image(examples, recipe) if recipe in IMAGES else DEPLOYMENTS[recipe](examples)
     assert why in str(refused.value)
 

@@ -1,4 +1,4 @@
-"""Gives the tests AWS on loopback, a store of their own, the process as Lambda starts it, and canaries as secrets."""
+"""Returns the tests AWS on loopback, a store of their own, the process as Lambda starts it, and canaries as secrets."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Canaries:
         self._heard.append(text)
 
     def said(self) -> str:
-        """Gives what this process has logged since the last call."""
+        """Returns what this process has logged since the last call."""
         out, error = self._output.readouterr()
         self._heard += [out, error]
         return error
@@ -188,7 +188,7 @@ class Prefetch:
         return load_file(file, self._environment())
 
     def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Failed | None:
-        """Gives what made it fail; readers are told of it as the process tells them."""
+        """Returns what made it fail; readers are told of it as the process tells them."""
         plan, writer = self.plan(secrets, **settings), Writer.open()
         log, links = Log(), links_of(plan, writer)
         try:

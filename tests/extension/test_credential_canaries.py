@@ -59,7 +59,7 @@ SIGNATURE = (
 
 @pytest.fixture(autouse=True)
 def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore asks a container's endpoint again, a second after each refusal."""
+    """Botocore asks a container's endpoint again, a second after each refusal."""
     monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
 
 

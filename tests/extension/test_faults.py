@@ -211,7 +211,7 @@ def _cell(what: str, source: str) -> str:
 
 
 def told_late(past: Mapping[tuple[str, str], float]) -> str:
-    """Gives what was told after the deadline, in whole milliseconds rounded up, and the latest of it."""
+    """Returns what was told after the deadline, in whole milliseconds rounded up, and the latest of it."""
     late = {fault: math.ceil(seconds * 1000) for fault, seconds in past.items() if seconds > 0}
     if not late:
         return "Every fault was told within the deadline.\n"

@@ -52,7 +52,7 @@ class Asked:
         return error
 
     def __call__(self, secrets: dict[str, Any], *options: str, **settings: Any) -> dict[str, list[str]]:
-        """Gives the resources by action."""
+        """Returns the resources by action."""
         code, out, self.error = self._run(secrets, *options, **settings)
         assert code == 0, self.error
         self._iam.create_policy(PolicyName=f"p{randomness.token_hex(8)}", PolicyDocument=out)

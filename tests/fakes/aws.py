@@ -72,13 +72,12 @@ class SecretAnswer(Answer):
     value: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
 
-    def to(self, _request: Request) -> bytes:
-        request, asked = _request, _request.json
-        id, region = (
-            asked["SecretId"],
-            request.headers["Authorization"].partition("Credential=")[2].split("/")[2],
-        )
-        arn = id if id.startswith("arn:") else f"arn:aws:secretsmanager:{region}:123456789012:secret:{id}"
+    def to(self, request: Request) -> bytes:
+        asked = request.json
+        arn = asked["SecretId"]
+        if not arn.startswith("arn:"):
+            region = request.headers["Authorization"].partition("Credential=")[2].split("/")[2]
+            arn = f"arn:aws:secretsmanager:{region}:123456789012:secret:{arn}"
         arn = arn if _SUFFIX.search(arn) else f"{arn}-a1B2c3"
         answer = {
             "ARN": arn,

@@ -86,14 +86,17 @@ class Cloud:
             self.events.setdefault("asked", time.monotonic())
             await asyncio.sleep(self.latency)
             wanted = json.loads(body)
-            id = wanted.get("SecretId") or wanted["KeyId"]
+            name = wanted.get("SecretId") or wanted["KeyId"]
             answer = {
-                "ARN": f"arn:aws:secretsmanager:eu-west-1:123456789012:secret:{id}-AbCdEf",
-                "Name": id,
+                "ARN": f"arn:aws:secretsmanager:eu-west-1:123456789012:secret:{name}-AbCdEf",
+                "Name": name,
                 "SecretString": "x" * 100,
                 "VersionId": "0f0c8a9e-0000-4000-8000-000000000000",
                 "VersionStages": ["AWSCURRENT"],
-                "KeyMetadata": {"KeyId": id, "Description": "x" * 100},  # for the KMS client of apps/ruby/sdk
+                "KeyMetadata": {
+                    "KeyId": name,
+                    "Description": "x" * 100,
+                },  # for the KMS client of apps/ruby/sdk
             }
             _answer(writer, answer, "application/x-amz-json-1.1")
             self.events["answered"] = time.monotonic()
@@ -117,7 +120,7 @@ class Cloud:
 
 
 async def _requests(reader: asyncio.StreamReader) -> AsyncIterator[tuple[str, bytes]]:
-    """Gives the path and the body of each request on a connection."""
+    """Returns the path and the body of each request on a connection."""
     try:
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()

@@ -126,7 +126,7 @@ class Front(Serving):
 
 
 def read_request(connection: socket.socket) -> tuple[bytes, bytes] | None:
-    """Gives head and body of the next request, or None at the end."""
+    """Returns head and body of the next request, or None at the end."""
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65_536)

@@ -57,7 +57,7 @@ class Answer:
     body: bytes = b"{}"
     headers: Mapping[str, str] = field(default_factory=dict)
 
-    def to(self, _request: Request) -> bytes:
+    def to(self, request: Request) -> bytes:  # noqa: ARG002 some answers depend on it
         """Returns the body for a request."""
         return self.body
 
@@ -117,7 +117,7 @@ class Stub(Serving):
 
             do_GET = do_PUT = do_POST
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *_: object) -> None:
                 """Keeps the test's output to what is tested."""
 
         self._server = _Server(("127.0.0.1", 0), Handler)

@@ -1,4 +1,4 @@
-"""Is a partner that speaks mutual TLS: a server on loopback, and what a client of it must hold as secrets."""
+"""A partner that speaks mutual TLS: a server on loopback, and what a client of it must hold as secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is an HTTPS proxy that is every endpoint itself: it notes the URL of each request and answers as a test says."""
+"""An HTTPS proxy that is every endpoint itself: it notes the URL of each request and answers as a test says."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ import jsonschema
 
 from tests.conformance import store
 from tests.conformance.case import LANGUAGES, SCHEMA, Place
-from tests.conformance.runner import RunnerFailed, command_of
+from tests.conformance.runner import RunnerError, command_of
 
 from .judge import judged
 from .questions import Question, Questions
@@ -266,7 +266,7 @@ def fuzz(
                 try:
                     total.add(pipe.recv())
                 except EOFError:
-                    raise RunnerFailed(
+                    raise RunnerError(
                         "a process of the fuzzer ended before its work was done; it says why above"
                     ) from None
                 more = (
@@ -318,7 +318,7 @@ def main(arguments: list[str] | None = None) -> int:
             readers.start()
         for tally in fuzz(commands, seed, numbers, seconds=options.seconds, jobs=options.jobs):
             progress.show(tally, len(numbers), time.monotonic() - began)
-    except RunnerFailed as failure:
+    except RunnerError as failure:
         print(f"fuzz: {failure}", file=sys.stderr)
         ended = 3
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.conformance import store
 from tests.conformance.case import Case, Place, request
-from tests.conformance.runner import Runner, RunnerFailed
+from tests.conformance.runner import Runner, RunnerError
 
 from .questions import Question
 
@@ -55,7 +55,7 @@ class Readers:
         self._open.close()
 
     def start(self) -> None:
-        """Starts every runner; raises RunnerFailed when one does not answer."""
+        """Starts every runner; raises RunnerError when one does not answer."""
         for runner in self._runners.values():
             runner.start()
 
@@ -74,7 +74,7 @@ class Readers:
         for window in _windows(requests):
             try:
                 found += self._exchange(window)
-            except RunnerFailed:
+            except RunnerError:
                 found += [self._alone(one) for one in window]
         return found
 
@@ -139,7 +139,7 @@ def _asked(runner: Runner, asked: dict[str, Any]) -> dict[str, Any]:
     try:
         runner.send(json.dumps(asked).encode() + b"\n")
         return runner.receive(asked["id"])
-    except RunnerFailed as failure:
+    except RunnerError as failure:
         return {"failed": str(failure)}
 
 

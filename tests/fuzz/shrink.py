@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class _Over(Exception):
+class _OverError(Exception):
     """There is no time left."""
 
 
@@ -25,7 +25,7 @@ def shrunk(document: Any, interesting: Callable[[Any], bool], *, seconds: float 
     def accepted(candidate: Any) -> bool:
         nonlocal best
         if time.monotonic() > until:
-            raise _Over
+            raise _OverError
         if candidate == best or not interesting(candidate):
             return False
         best = candidate
@@ -36,7 +36,7 @@ def shrunk(document: Any, interesting: Callable[[Any], bool], *, seconds: float 
         while before != best:
             before = best
             _part(best, lambda whole: whole, accepted)
-    except _Over:
+    except _OverError:
         pass
     return best
 

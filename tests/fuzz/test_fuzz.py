@@ -179,7 +179,7 @@ def test_the_command_tells_wrong_arguments_and_shows_a_store(capsys: pytest.Capt
 def test_the_command_ends_with_1_when_something_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fuzz.command_of", beside_a_liar(DIFFERS).get)
+    monkeypatch.setattr("tests.fuzz.fuzz.command_of", beside_a_liar(DIFFERS).get)
     asked = f"--language core --language python --seed 1 --store 0 --out {tmp_path}".split()
     assert main([*asked, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["findings"][0]["kind"] == "disagreement"
@@ -190,6 +190,6 @@ def test_the_command_ends_with_1_when_something_is_found(
 def test_the_command_ends_with_3_when_a_runner_cannot_be_started(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fuzz.command_of", lambda _: ["/nowhere/runner"])
+    monkeypatch.setattr("tests.fuzz.fuzz.command_of", lambda _: ["/nowhere/runner"])
     assert main(["--stores", "1"]) == 3
     assert "the runner of" in capsys.readouterr().err

@@ -1,5 +1,7 @@
-"""The layer as Lambda unpacks it, and a root that holds nothing else, where its executable runs as another user with
-nothing to write but /tmp. What is for another machine runs under qemu."""
+"""The layer as Lambda unpacks it, and a root that holds nothing else.
+
+Its executable runs there as another user with nothing to write but /tmp. What is for another machine runs under qemu.
+"""
 
 from __future__ import annotations
 

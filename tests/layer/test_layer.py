@@ -18,7 +18,7 @@ import pytest
 from elftools.elf.elffile import ELFFile
 
 from extension.standalone import layer as builder
-from extension.standalone.toolchain import PYTHON, ROOT, TARGETS, Missing, Target
+from extension.standalone.toolchain import PYTHON, ROOT, TARGETS, MissingError, Target
 from tests.fakes.cloud import Cloud
 from tests.packages.build import least_glibc, numbers
 from tests.packages.interpreters import VERSIONS, interpreter
@@ -327,7 +327,7 @@ def test_a_layer_that_cannot_be_built_here_is_said_in_a_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     def missing(target: Target) -> None:
-        raise Missing("a compiler is missing")
+        raise MissingError("a compiler is missing")
 
     monkeypatch.setattr(builder, "prepare", missing)
     monkeypatch.setattr(builder, "DIST", tmp_path)
@@ -336,5 +336,5 @@ def test_a_layer_that_cannot_be_built_here_is_said_in_a_line(
     builder._layer(TARGETS["arm64"], must=False)
     assert capsys.readouterr().err == "layer: there is no zip for arm64: a compiler is missing\n"
     assert not stale.exists()
-    with pytest.raises(Missing):
+    with pytest.raises(MissingError):
         builder._layer(TARGETS["arm64"], must=True)

@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
 from extension.standalone.dist import DIST, check, clear, place, release
-from extension.standalone.toolchain import ROOT, Failed
+from extension.standalone.toolchain import ROOT, BuildError
 
 LIBRARY = "_native/lib_native.so"
 # Rust's own standard library asks for 2.17 as well, so nothing is lost by it. Lambda's oldest runtime has 2.26.
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
             for file in sorted(Path(folder).iterdir()):
                 place(file, DIST)
             made = [describe(file) for file in sorted(Path(folder).iterdir())]
-    except Failed as failure:
+    except BuildError as failure:
         print(f"packages: {failure}", file=sys.stderr)
         return 1
     if options.json:
@@ -104,7 +104,7 @@ def _has_standard_library(target: str) -> bool:
 def _run(command: list[str], folder: Path) -> str:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode != 0:
-        raise Failed(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise BuildError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from extension.standalone import layer
 from extension.standalone.dist import check, clear, place, release
-from extension.standalone.toolchain import TARGETS, Failed, Missing, Target
+from extension.standalone.toolchain import TARGETS, BuildError, MissingError, Target
 from tests.foreign import NOBODY, Made, facts, trees
 from tests.foreign import build as made_up
 
@@ -76,7 +76,7 @@ def test_a_build_that_fails_leaves_all_packages(tmp_path: Path, monkeypatch: pyt
 
     def fail(into: Path, *, quick: bool) -> None:
         made(into, PACKAGES[0])
-        raise Failed("no compiler")
+        raise BuildError("no compiler")
 
     monkeypatch.setattr(build, "DIST", tmp_path)
     monkeypatch.setattr(build, "build", fail)
@@ -104,7 +104,7 @@ def test_what_is_in_the_way_is_told_before_anything_is_built_or_removed(
 
     monkeypatch.setattr(layer, "DIST", folder)
     monkeypatch.setattr(layer, "prepare", prepare)
-    with pytest.raises(Failed) as refused:
+    with pytest.raises(BuildError) as refused:
         layer._layer(TARGETS["x86_64"], must=True)
     assert str(refused.value) == (
         f"{path} is in the way of what is built, and is no file of an earlier build. Move it away."
@@ -120,7 +120,7 @@ def test_a_dist_that_is_no_folder_is_refused(tmp_path: Path, kind: str) -> None:
     folder.symlink_to(elsewhere) if kind == "link" else folder.touch()
     before = facts(tmp_path)
     for act in (lambda: clear(folder, [ZIP]), lambda: place(file, folder)):
-        with pytest.raises(Failed, match="is a link or no folder"):
+        with pytest.raises(BuildError, match="is a link or no folder"):
             act()
     assert facts(tmp_path) == before
 
@@ -131,7 +131,7 @@ def test_a_dist_of_another_user_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "dist"
     folder.mkdir()
     os.chown(folder, NOBODY, -1)
-    with pytest.raises(Failed, match="belongs to another user"):
+    with pytest.raises(BuildError, match="belongs to another user"):
         check(folder, [ZIP])
 
 
@@ -145,7 +145,7 @@ def test_a_file_that_is_placed_is_whole_or_not_there(tmp_path: Path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("shutil.copyfileobj", full)
-    with pytest.raises(Failed) as failed:
+    with pytest.raises(BuildError) as failed:
         place(file, folder)
     assert str(failed.value) == f"{folder / ZIP} cannot be written: No space left on device"
     assert facts(folder, changed=[folder]) == before
@@ -153,12 +153,12 @@ def test_a_file_that_is_placed_is_whole_or_not_there(tmp_path: Path, monkeypatch
 
 def test_no_zip_is_better_than_one_of_other_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(_: Target) -> None:
-        raise Missing("a compiler is missing")
+        raise MissingError("a compiler is missing")
 
     made(tmp_path, ZIP)
     monkeypatch.setattr(layer, "DIST", tmp_path)
     monkeypatch.setattr(layer, "prepare", missing)
-    with pytest.raises(Missing):
+    with pytest.raises(MissingError):
         layer._layer(TARGETS["x86_64"], must=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -179,7 +179,7 @@ def test_placing_changes_nothing_but_the_file_that_is_placed(things: list[Made],
         try:
             clear(folder, [placed])
             place(file, folder)
-        except Failed:
+        except BuildError:
             assert facts(area) == strictly
         else:
             assert place_of_file.read_text() == file.read_text()

@@ -1,4 +1,4 @@
-"""Gives each test a store of its own, and values that stand nowhere else."""
+"""Returns each test a store of its own, and values that stand nowhere else."""
 
 from __future__ import annotations
 

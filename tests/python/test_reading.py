@@ -31,7 +31,7 @@ CALLS: dict[str, Call] = {
 
 
 class Named(str):
-    """Is text too."""
+    """A derived class of text."""
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

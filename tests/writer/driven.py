@@ -24,11 +24,11 @@ FAIL: Command = {"call": "fail", "message": "as the test wants it"}
 STOP: Command = {"call": "stop"}
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """The writer came to its failpoint."""
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The writer answered with an error."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -90,12 +90,12 @@ class Writer:
         """Whether the writer is killed by its failpoint while it obeys."""
         try:
             self.do(command)
-        except Killed:
+        except KilledError:
             return True
         return False
 
     def do(self, command: Command) -> Any:
-        """Gives the answer to a command, or raises Refused or Killed."""
+        """Returns the answer to a command, or raises RefusedError or KilledError."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(command).encode() + b"\n")
@@ -104,10 +104,10 @@ class Writer:
         if not line:
             ended = self._process.wait()
             assert ended == -signal.SIGKILL, f"the writer ended by itself: {ended}"
-            raise Killed
+            raise KilledError
         answer = json.loads(line)
         if "error" in answer:
-            raise Refused(**answer["error"])
+            raise RefusedError(**answer["error"])
         return answer
 
 

@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from .driven import Refused, Writer
+from .driven import RefusedError, Writer
 from .test_refused import NOBODY, with_old_set
 
 if TYPE_CHECKING:  # as mypy finds them
@@ -259,7 +259,7 @@ def refusal(act: Callable[[], Any], *codes: str) -> str:
     """Returns why the writer refuses something, with one of these codes, or nothing."""
     try:
         act()
-    except Refused as refused:
+    except RefusedError as refused:
         if refused.code not in codes:
             raise
         return str(refused)

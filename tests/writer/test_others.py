@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from .disk import mounted
-from .driven import Refused, Writer, recover, store, tree, value
+from .driven import RefusedError, Writer, recover, store, tree, value
 from .seen import Readers
 from .test_refused import AS_NOBODY, NOBODY, facts, with_old_set
 
@@ -104,7 +104,7 @@ def test_readers_go_on_while_another_user_tries_to_swap_the_root(folder: Path, r
 def test_a_root_that_another_user_made_is_neither_written_nor_read(folder: Path, readers: Readers) -> None:
     root = owned_by_other(folder / "store")
     before = facts(root)
-    with Writer(root) as writer, pytest.raises(Refused) as told:
+    with Writer(root) as writer, pytest.raises(RefusedError) as told:
         writer.open()
     assert told.value.code == "layout_insecure"
     assert readers.see(root) == "layout_insecure"
@@ -169,7 +169,7 @@ def test_handles_of_another_user_see_nothing_of_a_store_that_was_too_open(
 def refused(root: Path, what: str, *others: Path) -> None:
     """Sees that the writer refuses the root with this reason, and that nothing has changed there or elsewhere."""
     before = [facts(path) for path in (root, *others)]
-    with Writer(root) as writer, pytest.raises(Refused, match=f"is not safe to write: {what}") as told:
+    with Writer(root) as writer, pytest.raises(RefusedError, match=f"is not safe to write: {what}") as told:
         writer.open()
     assert told.value.code == "layout_insecure"
     assert [facts(path) for path in (root, *others)] == before

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .disk import Disk
-from .driven import OPEN, STOP, Refused, Writer, numbers, publishing, recover, store, tree
+from .driven import OPEN, STOP, RefusedError, Writer, numbers, publishing, recover, store, tree
 from .seen import Readers
 from .test_killed import FAILPOINTS, IN_A_STOP, sweep
 
@@ -33,7 +33,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield made
 
 
-def refused_at(told: Refused) -> str:
+def refused_at(told: RefusedError) -> str:
     """Where there was no room."""
     assert told.code == "store_unwritable"
     found = re.search(r" cannot be written: ENOSPC at (\S+)\. There is no space left", str(told))
@@ -57,7 +57,7 @@ def test_a_first_publish_tells_where_there_was_no_room_and_works_once_there_is(
             try:
                 writer.open()
                 writer.publish("one")
-            except Refused as refused:
+            except RefusedError as refused:
                 told.add(refused_at(refused))
                 assert readers.see(root) == ("not_ready" if root.exists() else "not_attached")
                 disk.make_room()
@@ -85,7 +85,7 @@ def test_another_publish_without_room_leaves_the_old_set_and_works_once_there_is
             readers.begin(root)
             try:
                 writer.publish("three")
-            except Refused as refused:
+            except RefusedError as refused:
                 told.add(refused_at(refused))
                 assert readers.end() == ({"two"}, {"two"})
                 assert readers.see(root) == "two"
@@ -128,7 +128,7 @@ def test_a_writer_that_was_killed_on_a_full_disk_has_a_successor(
             writer.open()
         else:
             # Nothing of the one before can be given up, so nothing helps but more room.
-            with pytest.raises(Refused) as refused:
+            with pytest.raises(RefusedError) as refused:
                 writer.open()
             assert refused_at(refused.value) == ".state.json"
         assert readers.see(root) == "not_ready"
@@ -177,7 +177,7 @@ def test_a_writer_that_is_killed_while_it_clears_up_after_a_full_disk_leaves_the
             disk.fill(pages=4)
             try:
                 died = writer.dies(publishing("two"))
-            except Refused as refused:
+            except RefusedError as refused:
                 told.append(refused_at(refused))
                 died = False
         assert readers.see(root) == "one"
@@ -207,7 +207,7 @@ def test_a_writer_that_cannot_even_say_why_it_gives_up_tells_its_caller(disk: Di
     with Writer(root) as writer:
         writer.open()
         disk.fill(pages=0, files=0)
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(RefusedError) as refused:
             writer.fail()
         assert refused_at(refused.value) == ".state.json"
         assert tree(root) == store()

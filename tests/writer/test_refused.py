@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from .disk import mounted
-from .driven import Refused, Writer, program, recover
+from .driven import RefusedError, Writer, program, recover
 from .seen import Readers
 
 NOBODY = 65534
@@ -46,7 +46,7 @@ def unchanged(before: dict[str, tuple[int, int, int, bytes]], root: Path) -> Non
 
 def refused(errno: str, path: str, act: Callable[[], object]) -> None:
     """Sees that the writer tells where the system refuses what."""
-    with pytest.raises(Refused, match=rf" cannot be written: {errno} at {path}\. ") as told:
+    with pytest.raises(RefusedError, match=rf" cannot be written: {errno} at {path}\. ") as told:
         act()
     assert told.value.code == "store_unwritable"
 
@@ -75,7 +75,7 @@ def code_of_open(writer: Writer) -> str:
     """Opens the store; returns the code of the error, or nothing."""
     try:
         writer.open()
-    except Refused as refused:
+    except RefusedError as refused:
         return refused.code
     return ""
 
@@ -185,7 +185,10 @@ def test_a_root_with_private_parts_of_another_user_is_refused_and_left_alone(
         if path.name != private:
             os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
     before = facts(root)
-    with nobody(open_folder) as writer, pytest.raises(Refused, match=f": {private} belongs to another user"):
+    with (
+        nobody(open_folder) as writer,
+        pytest.raises(RefusedError, match=f": {private} belongs to another user"),
+    ):
         writer.open()
     assert facts(root) == before
     for path in (root, *root.rglob("*")):

@@ -77,7 +77,7 @@ def warm(root: str, path: str, url: str, loops: str) -> dict[str, list[float]]:
 
 
 def batches(call: Callable[[], object], loops: int) -> list[float]:
-    """Gives nanoseconds per call, of twenty batches after one that is not counted."""
+    """Returns nanoseconds per call, of twenty batches after one that is not counted."""
     means = []
     for _ in range(21):
         start = now()

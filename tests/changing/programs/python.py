@@ -22,7 +22,7 @@ from tests.changing import proof
 T = TypeVar("T")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The reader gave an error, which was counted."""
 
 
@@ -72,7 +72,7 @@ class Look:
             number, size = map(int, secret.info["source"]["id"].split())
             if number != self.floor or size != secret.info["size"] or size != len(secret.reveal_bytes()):
                 self.tell("secret", "its facts are of another generation")
-        except Refused:
+        except RefusedError:
             pass
 
     def ask_snapshot(self, client: keystart.Keystart) -> None:
@@ -92,7 +92,7 @@ class Look:
                 self.tell("tiny", "a snapshot mixes generations")
             if snapshot.names() != sorted([*proof.NAMES, proof.lone(number)]):
                 self.tell("names", "a snapshot mixes generations")
-        except Refused:
+        except RefusedError:
             pass
 
     def see_stopped(self, client: keystart.Keystart) -> None:
@@ -123,7 +123,7 @@ class Look:
             self.errors[code] += 1
             if code not in self._allowed and code not in allowed:
                 self.tell(code, str(error))
-            raise Refused from None
+            raise RefusedError from None
         if stopped and not allowed:
             self.tell("stopped", "a value was given after the store was stopped")
         return answer
@@ -132,7 +132,7 @@ class Look:
         """Judges a value and gives its generation."""
         try:
             number = proof.number_of(value, self._run, name or what)
-        except proof.Wrong as wrong:
+        except proof.WrongError as wrong:
             self.tell(what, str(wrong))
             return None
         self.sees_number(what, number)

@@ -12,12 +12,12 @@ See tests/e2e/README.md for the rules it follows and where it differs from Lambd
 
 from . import runtimes
 from .environment import Answer, Environment, Function
-from .errors import InitFailed, InvocationFailed, RuntimeMissing, SimulatorError
+from .errors import InitError, InvocationError, RuntimeMissingError, SimulatorError
 from .faults import Deliver, Drop, Fault, Respond
 from .picture import render
 from .runtimes import Runtime
 from .sandbox import Process
-from .timeline import Event, Kind, LogLine, NotSeen, Timeline
+from .timeline import Event, Kind, LogLine, NotSeenError, Timeline
 from .variables import Credentials, InitializationType
 
 __all__ = [
@@ -29,16 +29,16 @@ __all__ = [
     "Event",
     "Fault",
     "Function",
-    "InitFailed",
+    "InitError",
     "InitializationType",
-    "InvocationFailed",
+    "InvocationError",
     "Kind",
     "LogLine",
-    "NotSeen",
+    "NotSeenError",
     "Process",
     "Respond",
     "Runtime",
-    "RuntimeMissing",
+    "RuntimeMissingError",
     "SimulatorError",
     "Timeline",
     "render",

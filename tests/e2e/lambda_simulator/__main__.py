@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import Environment, Function, InitFailed, SimulatorError, render, runtimes
+from . import Environment, Function, InitError, SimulatorError, render, runtimes
 from .environment import INIT_SECONDS
 
 DESCRIPTION = """\
@@ -125,7 +125,7 @@ def run(environment: Environment, options: argparse.Namespace, events: Sequence[
         print("which TMPDIR names and KEYSTART_DIR points into")
     try:
         environment.init()
-    except InitFailed as failed:
+    except InitError as failed:
         well = False
         print(str(failed).splitlines()[0])
     for event in events:

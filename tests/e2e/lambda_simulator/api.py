@@ -7,9 +7,8 @@ import hmac
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
-from .control import Control, Hangup, Reply, error, json_reply
+from .control import Control, HangupError, Reply, error, json_reply
 from .variables import Credentials
 
 ANSWER = re.compile(r"/2018-06-01/runtime/invocation/([^/]+)/(response|error)")
@@ -35,7 +34,7 @@ class Api:
         return f"127.0.0.1:{self._server.server_address[1]}"
 
     def offer_credentials(self, credentials: Credentials, token: str) -> None:
-        """Gives these to whoever shows the token."""
+        """Returns these to whoever shows the token."""
         self.credentials, self.token = credentials, token
 
     def close(self) -> None:
@@ -44,7 +43,7 @@ class Api:
         self._thread.join()
 
     def credentials_for(self, token: str) -> Reply:
-        """GET /2021-04-23/credentials"""
+        """Answers GET /2021-04-23/credentials."""
         if self.credentials is None or not hmac.compare_digest(token.encode(), self.token.encode()):
             return Reply(
                 404, b"cannot get credentials for the provided token\n", {"Content-Type": "text/plain"}
@@ -84,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             reply = self._route(body)
-        except (Hangup, ConnectionError):
+        except (HangupError, ConnectionError):
             self.close_connection = True
             return
         head = [f"HTTP/1.1 {reply.status} {self.responses.get(reply.status, ('Unknown',))[0]}"]
@@ -127,5 +126,5 @@ class _Handler(BaseHTTPRequestHandler):
                 return control.answer(found[1], body, is_error=found[2] == "error")
         return Reply(404, b"404 page not found\n", {"Content-Type": "text/plain"})
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *_: object) -> None:
         """The timeline says what happened; standard error stays for people."""

@@ -33,11 +33,11 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class Hangup(Exception):
+class HangupError(Exception):
     """The caller gets no answer: its connection is closed."""
 
 
-class Failure(Exception):
+class PhaseError(Exception):
     """Something ended Init or an invocation: an exit, a launch that failed, an error that was reported."""
 
     def __init__(self, error_type: str, message: str, who: str, payload: bytes | None = None) -> None:
@@ -127,13 +127,13 @@ class Control:
 
     def _clear(self) -> None:
         self._extensions: dict[str, Extension] = {}
-        self._failure: Failure | None = None
+        self._failure: PhaseError | None = None
         self._init_over = False
         self._stopping = False
         self._runtime_asked = 0
         self._runtime_restoring = False
         self._restored = False
-        self._runtime_init_error: Failure | None = None
+        self._runtime_init_error: PhaseError | None = None
         self._runtime_finished = ""
         self._runtime_working_on = ""
         self._pending: deque[Invocation] = deque()
@@ -154,7 +154,7 @@ class Control:
             self._clear()
             self._changed.notify_all()
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: PhaseError) -> None:
         """Notes the first failure; later ones follow from it."""
         with self._changed:
             self._failure = self._failure or failure
@@ -167,10 +167,10 @@ class Control:
             extension = self._extensions.get(who)
             if extension is not None:
                 reported = {State.INIT_ERROR: "Extension.InitError", State.EXIT_ERROR: "Extension.ExitError"}
-                failure = Failure(reported.get(extension.state, "Extension.Crash"), message, who)
+                failure = PhaseError(reported.get(extension.state, "Extension.Crash"), message, who)
                 extension.state = State.EXITED
             else:
-                failure = self._runtime_init_error or Failure("Runtime.ExitError", message, who)
+                failure = self._runtime_init_error or PhaseError("Runtime.ExitError", message, who)
             if not self._stopping:
                 self._failure = self._failure or failure
             self._changed.notify_all()
@@ -277,7 +277,7 @@ class Control:
     # --- what extensions call ---
 
     def register(self, name: str, features: str, body: bytes) -> Reply:
-        """POST /2020-01-01/extension/register"""
+        """Answers POST /2020-01-01/extension/register."""
         with self._changed:
             if replaced := self._replace("register", name):
                 return replaced
@@ -330,7 +330,7 @@ class Control:
             if fault is not None:
                 self._timeline.add(Kind.FAULT, extension.name, call="next", does=type(fault).__name__)
             if isinstance(fault, Drop):
-                raise Hangup
+                raise HangupError
             if isinstance(fault, Respond):
                 return Reply(fault.status, fault.body, {"Content-Type": "application/json"})
             if extension.state not in (State.REGISTERED, State.RUNNING):
@@ -405,7 +405,7 @@ class Control:
         self._timeline.add(Kind.FAULT, name, call=call, does=type(fault).__name__)
         if isinstance(fault, Respond):
             return Reply(fault.status, fault.body, {"Content-Type": "application/json"})
-        raise Hangup
+        raise HangupError
 
     def _wrong_state(self, extension: Extension, wanted: str) -> Reply:
         message = (
@@ -424,7 +424,7 @@ class Control:
         generation = self._generation
         self._changed.wait_for(lambda: condition() or self._generation != generation)
         if self._generation != generation:
-            raise Hangup
+            raise HangupError
 
     # --- what the runtime calls ---
 
@@ -458,7 +458,7 @@ class Control:
             return Reply(200)
 
     def answer(self, request_id: str, body: bytes, *, is_error: bool) -> Reply:
-        """POST /2018-06-01/runtime/invocation/{id}/response and …/error"""
+        """Answers POST /2018-06-01/runtime/invocation/{id}/response and …/error."""
         call = "error" if is_error else "response"
         with self._changed:
             invocation = self._current.get(request_id)
@@ -481,7 +481,7 @@ class Control:
                 )
                 return self._refuse(Kind.RUNTIME_REFUSED, RUNTIME, "init/error", reply)
             self._timeline.add(Kind.RUNTIME_INIT_ERROR, RUNTIME, error_type=error_type)
-            self._runtime_init_error = Failure(
+            self._runtime_init_error = PhaseError(
                 error_type or "Runtime.Unknown", message_of(body), RUNTIME, body
             )
             return ACCEPTED

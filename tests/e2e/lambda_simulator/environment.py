@@ -18,12 +18,12 @@ from typing import Literal
 
 from . import runtimes, variables
 from .api import Api
-from .control import RUNTIME, Control, Failure, Invocation, Metadata, message_of
-from .errors import InitFailed, InvocationFailed, SimulatorError
+from .control import RUNTIME, Control, Invocation, Metadata, PhaseError, message_of
+from .errors import InitError, InvocationError, SimulatorError
 from .faults import Fault, Faults
 from .output import Output
 from .runtimes import Runtime
-from .sandbox import LaunchRefused, Process, Sandbox
+from .sandbox import LaunchError, Process, Sandbox
 from .timeline import Kind, LogLine, Timeline
 from .variables import Credentials, InitializationType
 
@@ -68,9 +68,9 @@ class Answer:
 
     @property
     def value(self) -> object:
-        """The payload as JSON; `InvocationFailed` when the answer is an error."""
+        """The payload as JSON; `InvocationError` when the answer is an error."""
         if self.error_type is not None:
-            raise InvocationFailed(self.error_type, self.error_message or "", self.log)
+            raise InvocationError(self.error_type, self.error_message or "", self.log)
         return json.loads(self.payload)
 
 
@@ -246,7 +246,7 @@ class Environment:
     # --- living ---
 
     def init(self) -> None:
-        """Runs Init, from the start of the extensions to the last call of next; else raises `InitFailed`.
+        """Runs Init, from the start of the extensions to the last call of next; else raises `InitError`.
 
         After a failure, a shutdown or a kill it may be called again: /tmp is as the last time left it.
         """
@@ -279,7 +279,7 @@ class Environment:
         self._control.begin(self.extension_names)
         try:
             done = self._start_all(until)
-        except Failure as failure:
+        except PhaseError as failure:
             raise self._init_failed(failure, phase) from None
         if not done:
             raise self._init_timed_out(phase)
@@ -288,7 +288,7 @@ class Environment:
 
     def _start_all(self, until: float) -> bool:
         if len(self._extension_files) > MAX_EXTENSIONS:
-            raise Failure(
+            raise PhaseError(
                 "Extension.TooManyExtensions", f"Lambda allows {MAX_EXTENSIONS}", self.extension_names[-1]
             )
         for path in self._extension_files:
@@ -306,10 +306,10 @@ class Environment:
     def _start(self, name: str, command: Sequence[str], folder: str, started: Kind, refused: Kind) -> None:
         try:
             process = self._sandbox.start(name, command, self.variables(name), folder)
-        except LaunchRefused as refusal:
+        except LaunchError as refusal:
             self.timeline.add(refused, name, errno=refusal.code)
             error_type = "Runtime.InvalidEntrypoint" if name == RUNTIME else "Extension.LaunchError"
-            raise Failure(error_type, str(refusal), name) from None
+            raise PhaseError(error_type, str(refusal), name) from None
         self._processes[name] = process
         self.timeline.add(started, name, process.started_ns, pid=process.pid)
 
@@ -319,7 +319,7 @@ class Environment:
         assert process.exit_code is not None
         self._control.exited(process.name, process.exit_code)
 
-    def _init_failed(self, failure: Failure, phase: str) -> InitFailed:
+    def _init_failed(self, failure: PhaseError, phase: str) -> InitError:
         reported = self._control.reported(failure.who)
         error_type = failure.error_type
         self.timeline.add(
@@ -327,16 +327,16 @@ class Environment:
         )
         self._stop("failure")
         self._state = "failed"
-        return InitFailed(failure.error_type, str(failure), failure.who, reported, failure.payload, self.log)
+        return InitError(failure.error_type, str(failure), failure.who, reported, failure.payload, self.log)
 
-    def _init_timed_out(self, phase: str) -> InitFailed:
+    def _init_timed_out(self, phase: str) -> InitError:
         missing = self._control.waiting_for()
         self.timeline.add(Kind.INIT_FAILED, error_type=TIMED_OUT, phase=phase, waiting_for=missing)
         self._kill_all()
         self._control.end()
         self._state = "failed"
         reason = f"not done after {self.init_timeout:g} s, waiting for {', '.join(missing)}"
-        return InitFailed(TIMED_OUT, reason, missing[0], None, None, self.log)
+        return InitError(TIMED_OUT, reason, missing[0], None, None, self.log)
 
     def restore(self) -> None:
         """Restores the snapshot: a runtime in restore/next goes on. `invoke` does it if nobody did."""
@@ -368,7 +368,7 @@ class Environment:
             return self._invoke(body)
 
     def _try_first_init(self) -> None:
-        with suppress(InitFailed):  # it is on the timeline, and the invocation repeats it and tells of it
+        with suppress(InitError):  # it is on the timeline, and the invocation repeats it and tells of it
             self._first_init()
 
     def _invoke(self, body: bytes) -> Answer:
@@ -407,11 +407,11 @@ class Environment:
             self._control.offer(invocation)
             if not self._control.wait_finished(invocation, until):
                 return timed_out
-        except InitFailed as failed:
+        except InitError as failed:
             if failed.error_type == TIMED_OUT:
                 return timed_out
             return failed.error_type, message_of(failed.payload) if failed.payload else prefix + failed.reason
-        except Failure as failure:
+        except PhaseError as failure:
             return failure.error_type, prefix + str(failure)
         return None
 
@@ -431,12 +431,12 @@ class Environment:
     def kill(self) -> None:
         """Kills everything at once, with no event to anybody, as when the machine goes away.
 
-        An Init or an invocation that another thread waits for fails with Sandbox.Failure.
+        An Init or an invocation that another thread waits for fails with Sandbox.PhaseError.
         """
         for process in list(self._processes.values()):
             if process.exit_code is None:
                 self._signal(process, signal.SIGKILL)
-        self._control.fail(Failure("Sandbox.Failure", "killed", "sandbox"))
+        self._control.fail(PhaseError("Sandbox.PhaseError", "killed", "sandbox"))
         with self._one_call:
             self._kill_all()
             self._control.end()

@@ -1,9 +1,9 @@
 """What the simulator raises. Each message ends with what the processes wrote.
 
 SimulatorError
-├── InitFailed          Init did not end well; Lambda repeats it inside the next invocation
-├── InvocationFailed    the answer is an error, and its value was asked for
-└── RuntimeMissing      a runtime's client is not installed; the message says how to install it
+├── InitError          Init did not end well; Lambda repeats it inside the next invocation
+├── InvocationError    the answer is an error, and its value was asked for
+└── RuntimeMissingError      a runtime's client is not installed; the message says how to install it
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def with_log(message: str, log: Sequence[LogLine]) -> str:
     return "\n".join([message, *(f"  {line}" for line in log[-TAIL:])])
 
 
-class InitFailed(SimulatorError):
+class InitError(SimulatorError):
     """Init did not end well.
 
     `error_type` is Lambda's (Extension.Crash, Extension.InitError, Extension.LaunchError, Runtime.ExitError,
@@ -51,7 +51,7 @@ class InitFailed(SimulatorError):
         self.payload = payload
 
 
-class InvocationFailed(SimulatorError):
+class InvocationError(SimulatorError):
     """The answer is an error, and its value was asked for."""
 
     def __init__(self, error_type: str, message: str, log: Sequence[LogLine]) -> None:
@@ -59,5 +59,5 @@ class InvocationFailed(SimulatorError):
         self.error_type = error_type
 
 
-class RuntimeMissing(SimulatorError):
+class RuntimeMissingError(SimulatorError):
     """A runtime's client is not installed; the message says how to install it."""

@@ -77,8 +77,11 @@ def keep_mounts_here() -> None:
 
 
 def keep_mounts_here_in_chroot() -> None:
-    """The same where / is a folder below the mount it lies on, which therefore has no path: goes to the root
-    of the namespace and back. Binding / onto itself would give it one, but on the host too if it is shared."""
+    """Does the same where / is a folder below the mount it lies on, which therefore has no path.
+
+    Goes to the root of the namespace and back. Binding / onto itself would give it a path, but on the host too if it
+    is shared.
+    """
     root, namespace = os.open("/", os.O_PATH), os.open("/proc/self/ns/mnt", os.O_RDONLY)
     check("setns", libc.setns(namespace, CLONE_NEWNS))  # into where we are: its effect is the change of root
     try:
@@ -96,8 +99,10 @@ def write(path: str, text: str) -> None:
 
 
 def make_mount_point(path: str) -> None:
-    """Makes a folder like /var/task that the host lacks, and leaves the host as it is: covers its parent with
-    an empty file system, into which everything that was there is bound back."""
+    """Makes a folder like /var/task that the host lacks, and leaves the host as it is.
+
+    Covers its parent with an empty file system, into which everything that was there is bound back.
+    """
     if os.path.isdir(path):
         return
     parent = os.path.dirname(path)

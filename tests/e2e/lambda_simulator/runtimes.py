@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import RuntimeMissing
+from .errors import RuntimeMissingError
 
 FOLDER = Path(__file__).resolve().parent.parent / "runtimes"
 NODE_CLIENT = FOLDER / "node" / "node_modules" / "aws-lambda-ric"
@@ -18,8 +18,11 @@ NODE_CLIENT = FOLDER / "node" / "node_modules" / "aws-lambda-ric"
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a runtime is started: the command, to which the handler is appended; what AWS_EXECUTION_ENV says;
-    and the host's folders it needs, which stay visible where they lie in /tmp."""
+    """How a runtime is started.
+
+    The command, to which the handler is appended; what AWS_EXECUTION_ENV says; and the host's folders it needs, which
+    stay visible where they lie in /tmp.
+    """
 
     command: Sequence[str]
     execution_env: str
@@ -27,9 +30,11 @@ class Runtime:
 
 
 def python() -> Runtime:
-    """awslambdaric (PyPI) in the interpreter that runs the simulator."""
+    """Returns awslambdaric (PyPI) in the interpreter that runs the simulator."""
     if importlib.util.find_spec("awslambdaric") is None:
-        raise RuntimeMissing(f"awslambdaric is not installed: {sys.executable} -m pip install awslambdaric")
+        raise RuntimeMissingError(
+            f"awslambdaric is not installed: {sys.executable} -m pip install awslambdaric"
+        )
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     command = (sys.executable, "-m", "awslambdaric")
     return Runtime(command, f"AWS_Lambda_python{version}", (Path(sys.prefix), Path(sys.base_prefix)))
@@ -39,7 +44,7 @@ def node() -> Runtime:
     """aws-lambda-ric (npm) in the Node that is found on PATH."""
     program = _program("node")
     if not (NODE_CLIENT / "dist" / "rapid-client.node").exists():
-        raise RuntimeMissing(f"aws-lambda-ric is not installed: npm ci --prefix {FOLDER / 'node'}")
+        raise RuntimeMissingError(f"aws-lambda-ric is not installed: npm ci --prefix {FOLDER / 'node'}")
     return Runtime((program, str(NODE_CLIENT / "bin" / "index.mjs")), "AWS_Lambda_nodejs20.x", (FOLDER,))
 
 
@@ -69,5 +74,5 @@ BY_NAME = {"python": python, "node": node, "node-loop": node_loop, "ruby": ruby,
 def _program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        raise RuntimeMissing(f"{name} is not on PATH ({os.environ.get('PATH', '')})")
+        raise RuntimeMissingError(f"{name} is not on PATH ({os.environ.get('PATH', '')})")
     return found

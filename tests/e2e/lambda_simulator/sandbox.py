@@ -24,7 +24,7 @@ PACKET = 1 << 18
 ANSWER_WITHIN = 10.0  # seconds; an answer takes milliseconds, so past this the launcher is gone or stuck
 
 
-class LaunchRefused(Exception):
+class LaunchError(Exception):
     """The system would not execute the file: no run bit, no shebang, an interpreter that is missing."""
 
     def __init__(self, command: Sequence[str], code: str, words: str) -> None:
@@ -123,7 +123,7 @@ class Sandbox:
         return self._launcher.pid
 
     def start(self, name: str, command: Sequence[str], variables: Mapping[str, str], folder: str) -> Process:
-        """Starts a process with these variables and no others; `LaunchRefused` when that is refused."""
+        """Starts a process with these variables and no others; `LaunchError` when that is refused."""
         process = Process(name, self)
         order = {"do": "start", "command": list(command), "variables": dict(variables), "folder": folder}
         out_read, out_write = os.pipe()
@@ -139,7 +139,7 @@ class Sandbox:
         if "refused" in answer:
             os.close(out_read)
             os.close(err_read)
-            raise LaunchRefused(command, answer["refused"], answer["words"])
+            raise LaunchError(command, answer["refused"], answer["words"])
         self._output.attach(out_read, name, "stdout")
         self._output.attach(err_read, name, "stderr")
         return process

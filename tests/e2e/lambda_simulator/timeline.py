@@ -78,7 +78,7 @@ class LogLine:
         return f"[{self.who} {self.stream}] {self.text}"
 
 
-class NotSeen(LookupError):
+class NotSeenError(LookupError):
     """An event that was asked for has not happened; the message lists those that have."""
 
 
@@ -113,11 +113,11 @@ class Timeline:
         return [event for event in self if event.kind is kind and who in (None, event.who)]
 
     def first(self, kind: Kind, who: str | None = None) -> Event:
-        """The first event of this kind; `NotSeen` when there is none."""
+        """The first event of this kind; `NotSeenError` when there is none."""
         return self._one(self.all(kind, who)[:1], kind, who)
 
     def last(self, kind: Kind, who: str | None = None) -> Event:
-        """The last event of this kind; `NotSeen` when there is none."""
+        """The last event of this kind; `NotSeenError` when there is none."""
         return self._one(self.all(kind, who)[-1:], kind, who)
 
     def wait(self, kind: Kind, who: str | None = None, *, times: int = 1, timeout: float = 10.0) -> Event:
@@ -134,7 +134,7 @@ class Timeline:
         if found:
             return found[0]
         wanted = f"{kind.value!r}" + (f" of {who!r}" if who is not None else "")
-        raise NotSeen(f"no {wanted} in this timeline:\n{self}")
+        raise NotSeenError(f"no {wanted} in this timeline:\n{self}")
 
     def at_wall_time(self, seconds: float) -> int:
         """The place on this timeline of a wall-clock time, such as one that a manifest holds."""

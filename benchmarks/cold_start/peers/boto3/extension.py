@@ -26,8 +26,8 @@ def fetch() -> None:
     root = Path(os.environ["PEER_DIR"])
     root.mkdir(mode=0o700)
     for pair in os.environ["PEER_SECRETS"].split(","):
-        name, _, id = pair.partition("=")
-        (root / name).write_text(client.get_secret_value(SecretId=id)["SecretString"])
+        name, _, secret = pair.partition("=")
+        (root / name).write_text(client.get_secret_value(SecretId=secret)["SecretString"])
 
 
 def wait(identifier: str) -> None:

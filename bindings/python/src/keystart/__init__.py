@@ -40,43 +40,43 @@ _default: dict[str, Keystart] = {}
 
 
 def _client() -> Keystart:
-    """Gives the default client, made at the first call (contract 6.1.5)."""
+    """Returns the default client, made at the first call (contract 6.1.5)."""
     # setdefault is atomic, and unlike a lock nobody can hold it at the moment of a fork.
     return _default.get("client") or _default.setdefault("client", Keystart())
 
 
 def get(name: str) -> str:
-    """Gives a secret as text; see `Keystart.get`."""
+    """Returns a secret as text; see `Keystart.get`."""
     return _client().get(name)
 
 
 def get_bytes(name: str) -> bytes:
-    """Gives a secret's exact bytes; see `Keystart.get_bytes`."""
+    """Returns a secret's exact bytes; see `Keystart.get_bytes`."""
     return _client().get_bytes(name)
 
 
 def get_json(name: str) -> Any:
-    """Gives a secret's parsed JSON; see `Keystart.get_json`."""
+    """Returns a secret's parsed JSON; see `Keystart.get_json`."""
     return _client().get_json(name)
 
 
 def path(name: str) -> str:
-    """Gives the absolute path of a secret's file; see `Keystart.path`."""
+    """Returns the absolute path of a secret's file; see `Keystart.path`."""
     return _client().path(name)
 
 
 def names(prefix: str | None = None) -> list[str]:
-    """Gives the names of all secrets, or of those below `prefix`; see `Keystart.names`."""
+    """Returns the names of all secrets, or of those below `prefix`; see `Keystart.names`."""
     return _client().names(prefix)
 
 
 def info(name: str) -> dict[str, Any]:
-    """Gives what is known of a secret, but its value; see `Keystart.info`."""
+    """Returns what is known of a secret, but its value; see `Keystart.info`."""
     return _client().info(name)
 
 
 def secret(name: str) -> Secret:
-    """Gives a secret as an object that never shows its value; see `Keystart.secret`."""
+    """Returns a secret as an object that never shows its value; see `Keystart.secret`."""
     return _client().secret(name)
 
 

@@ -67,7 +67,7 @@ def is_text(value: object) -> bool:
 
 
 def text(value: object) -> tuple[Any, int]:
-    """Gives text as pointer and length, which for cffi is bytes and theirs; what is no text is NULL."""
+    """Returns text as pointer and length, which for cffi is bytes and theirs; what is no text is NULL."""
     if not is_text(value):
         return NULL, 0
     data = _encode(value)
@@ -75,7 +75,7 @@ def text(value: object) -> tuple[Any, int]:
 
 
 def root(value: Any) -> tuple[Any, int]:
-    """Gives a root argument; what is no text is told by a NUL byte."""
+    """Returns a root argument; what is no text is told by a NUL byte."""
     if value is None:
         return NULL, 0
     try:
@@ -86,7 +86,7 @@ def root(value: Any) -> tuple[Any, int]:
 
 
 def milliseconds(seconds: Any) -> Any:
-    """Gives a timeout argument; what is no number is told by NaN, and a boolean is no number (contract 6.1.4)."""
+    """Returns a timeout argument; what is no number is told by NaN, and a boolean is no number (contract 6.1.4)."""
     if seconds is None:
         return NULL
     kind = type(seconds)
@@ -101,7 +101,7 @@ def milliseconds(seconds: Any) -> Any:
 
 
 def variable(name: str) -> tuple[Any, int]:
-    """Gives a variable of the environment; Python reads it, because getenv races with os.environ's putenv."""
+    """Returns a variable of the environment; Python reads it, because getenv races with os.environ's putenv."""
     value = os.environb.get(name.encode())
     return (NULL, 0) if value is None else (value, len(value))
 

@@ -1,4 +1,4 @@
-"""Gives pytest the fixture `keystart_store`, to a conftest.py that says `pytest_plugins = ["keystart.pytest_plugin"]`.
+"""Adds the fixture `keystart_store` to a conftest.py that says `pytest_plugins = ["keystart.pytest_plugin"]`.
 
 It is not an entry point on purpose: pytest would load this package, and its library, in every run of every project
 that only has it installed, and before a coverage plugin could see it.

@@ -22,7 +22,7 @@ class Secret:
         self.__value: Callable[[], bytes] = lambda: value
 
     def reveal(self) -> str:
-        """Gives the value as text; raises `SecretNotText` when it is not valid UTF-8."""
+        """Returns the value as text; raises `SecretNotText` when it is not valid UTF-8."""
         try:
             return self.__value().decode()
         except UnicodeDecodeError:
@@ -30,12 +30,12 @@ class Secret:
         raise secret_not_text(self.name)
 
     def reveal_bytes(self) -> bytes:
-        """Gives the value's exact bytes."""
+        """Returns the value's exact bytes."""
         return self.__value()
 
     @property
     def info(self) -> dict[str, Any]:
-        """Is what `Keystart.info` gives, of the generation that the value came from; `stale` is as of now."""
+        """Returns what `Keystart.info` returns, of the generation that the value came from; `stale` is as of now."""
         return self.__facts()
 
     def __repr__(self) -> str:

@@ -27,7 +27,7 @@ class Reader:
         self._store = store
 
     def get(self, name: str) -> str:
-        """Gives a secret as text.
+        """Returns a secret as text.
 
         Waits until the store is ready, at most the client's timeout. Errors: `InvalidName`, `NotAttached`,
         `NotReady`, `PrefetchFailed`, `SecretNotFound`, `SecretUnavailable`, `SecretNotText`; where the store is damaged
@@ -36,11 +36,11 @@ class Reader:
         return core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _TEXT).decode()
 
     def get_bytes(self, name: str) -> bytes:
-        """Gives a secret's exact bytes. Errors as for `get`, but `SecretNotText`."""
+        """Returns a secret's exact bytes. Errors as for `get`, but `SecretNotText`."""
         return core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _BYTES)
 
     def get_json(self, name: str) -> Any:
-        """Gives a secret's parsed JSON: RFC 8259, nothing more, whole numbers exact.
+        """Returns a secret's parsed JSON: RFC 8259, nothing more, whole numbers exact.
 
         Errors as for `get_bytes`, and `SecretNotJson`.
         """
@@ -49,18 +49,18 @@ class Reader:
         return json.loads(core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _JSON))
 
     def path(self, name: str) -> str:
-        """Gives the absolute path of a secret's file, for libraries that want one. The file is not looked at."""
+        """Returns the absolute path of a secret's file, for libraries that want one. The file is not looked at."""
         return core.give_bytes(lib.keystart_secret_path, self._store, *core.text(name)).decode()
 
     def names(self, prefix: str | None = None) -> list[str]:
-        """Gives the names of all secrets, or of those below the folder `prefix`, sorted by bytes."""
+        """Returns the names of all secrets, or of those below the folder `prefix`, sorted by bytes."""
         if prefix is not None and not core.is_text(prefix):
             core.check_name(prefix)
         joined = core.give_bytes(lib.keystart_names_list, self._store, *core.text(prefix))
         return joined.decode().split("\n") if joined else []
 
     def info(self, name: str) -> dict[str, Any]:
-        """Gives a secret's entry in the manifest and `stale`.
+        """Returns a secret's entry in the manifest and `stale`.
 
         That is path, size (bytes), encoding, fetched_at and refresh_after (RFC 3339, UTC), and source.
         """
@@ -72,7 +72,7 @@ class Reader:
         return info
 
     def secret(self, name: str) -> Secret:
-        """Gives a secret as an object whose repr, str and format never show the value. Errors as for `get_bytes`."""
+        """Returns a secret as an object whose repr, str and format never show the value. Errors as for `get_bytes`."""
         name = core.check_name(name)
         return self._at_one_instant(lambda one: Secret(name, one.get_bytes(name), lambda: one.info(name)))
 
@@ -134,7 +134,7 @@ class Snapshot(Reader):
     __slots__ = ()
 
     def snapshot(self) -> Snapshot:
-        """Gives itself."""
+        """Returns itself."""
         return self
 
     def _at_one_instant(self, question: Callable[[Snapshot], T]) -> T:

@@ -48,7 +48,7 @@ class Store:
 
     @property
     def root(self) -> str:
-        """Is the store's absolute path, which KEYSTART_DIR holds inside the block."""
+        """Returns the store's absolute path, which KEYSTART_DIR holds inside the block."""
         return self._root
 
     def publish(self, secrets: Mapping[str, object], unavailable: Mapping[str, str] = _NOTHING) -> int:

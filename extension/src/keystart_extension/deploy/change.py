@@ -67,6 +67,7 @@ class Change:
 
     @property
     def is_needed(self) -> bool:
+        """Says whether anything changes at all."""
         return self.layers is not None or self.variables is not None
 
 
