@@ -20,11 +20,10 @@ LAYER = ROOT / "target/standalone" / ("x86_64" if platform.machine() == "x86_64"
 
 GO = "go"
 PIP = "keystart, pip"
-ORACLE = "keystart, pip, boto3"
 ONE_FILE = "keystart, layer"
 BOTO3 = "boto3"
 # What is measured beside each other everywhere, and what a configuration in a file costs each.
-COMPARED = (GO, ONE_FILE, PIP, ORACLE, BOTO3)
+COMPARED = (GO, ONE_FILE, PIP, BOTO3)
 GO_YAML = "go, YAML"
 YAML = "keystart, pip, YAML"
 GO_SQUARE = "go, Square's file"
@@ -62,7 +61,6 @@ def extensions(folder: Path, secrets: int, only: Collection[str] = COMPARED) -> 
         GO: Extension([_go(folder, "pairs")], peer),
         ONE_FILE: Extension([LAYER], ours),
         PIP: Extension([command], ours),
-        ORACLE: Extension([command], {**ours, "KEYSTART_SOURCE": "boto3"}),
         BOTO3: Extension([command.with_name("python"), HERE / "peers/boto3/extension.py"], peer),
         GO_YAML: Extension([_go(folder, "yaml")], {"PEER_CONFIG": str(yaml), "PEER_DIR": where}),
         YAML: Extension([command], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": where}),

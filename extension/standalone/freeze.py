@@ -16,7 +16,8 @@ from typing import Any
 # What some module imports and the executable does not need, by the reason. Nearly all is imported late, or tried only.
 _ABSENT = {
     "there is no TLS for Python in a static executable; the core fetches": (
-        "boto3 keystart_extension.sources.boto3 keystart_extension.deploy.attach keystart_extension.deploy.layer "
+        "boto3 keystart_extension.aws.errors keystart_extension.aws.login keystart_extension.aws.session "
+        "keystart_extension.deploy.attach keystart_extension.deploy.layer "
         "keystart.mtls ssl"
     ),
     "the layer is built from its sources": "keystart_extension.deploy.build",

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.cold_start import plots, report
 from benchmarks.cold_start.budgets import Budget, budgets, reduction
 from benchmarks.cold_start.conditions import PERIOD_US, NotAppliedError, limited, settings, share_of
-from benchmarks.cold_start.extensions import BOTO3, GO, GO_SQUARE, GO_YAML, ORACLE, PIP, SQUARE, YAML
+from benchmarks.cold_start.extensions import BOTO3, GO, GO_SQUARE, GO_YAML, PIP, SQUARE, YAML
 from benchmarks.cold_start.findings import MORE, WITH, WITHOUT, Findings
 from benchmarks.cold_start.inits import BARE, LANGUAGES, OURS, SDK, Case, Init, Inits
 from benchmarks.cold_start.report import phases, quartiles
@@ -108,7 +108,7 @@ def test_beside_a_budget_stands_what_of_it_the_interpreter_takes_by_itself() -> 
 
 def findings(limited: bool) -> Findings:
     """Made-up findings of a machine that allows every condition, or none."""
-    starts: Starts = {name: [start(), start(), start()] for name in (GO, PIP, ORACLE, BOTO3)}
+    starts: Starts = {name: [start(), start(), start()] for name in (GO, PIP, BOTO3)}
     init = [Init(100, 60, 120, 3, 50, 2)] * 10
     square: Inits = {Case(language, *one): init for language in LANGUAGES for one in (WITH, MORE, WITHOUT)}
     refused = NotAppliedError("cgroups cannot be written here")

@@ -11,12 +11,11 @@ import random
 import sys
 from pathlib import Path
 
-from keystart_extension.secret import Secret
 from keystart_extension.store import Draft, Writer
 
-from . import proof
+from tests.draft import add
 
-FETCHED_AT = "2026-11-23T09:20:00.180Z"
+from . import proof
 
 
 class Publisher:
@@ -35,7 +34,7 @@ class Publisher:
         draft = Draft()
         for name, value in proof.published(self._run, number, self._chance).items():
             source = {"provider": "test", "id": f"{number} {len(value)}"}
-            draft.add(Secret(name, value, "utf-8", source, FETCHED_AT))
+            add(draft, name, value, source)
         self.last = self._writer.publish(draft)
         if self.last != number:
             raise AssertionError(f"generation {number} was published as {self.last}")

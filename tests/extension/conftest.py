@@ -8,7 +8,6 @@ import re
 import secrets as randomness
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -16,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keystart_extension.aws import login
 from keystart_extension.configuration import load_file
+from keystart_extension.fetch import end, start
 from keystart_extension.fetched import Fetched
 from keystart_extension.log import Log
 from keystart_extension.plan import Plan
 from keystart_extension.publish import Failed, give_up, links_of, publish
-from keystart_extension.sources import boto3 as boto3_source
-from keystart_extension.sources import native
 from keystart_extension.store import Writer
 
 from tests.fakes.accounts import Account
@@ -48,7 +47,7 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Environment]:
+def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
     """Sets the variables of this process for AWS: moto, and nothing of this machine. Gives what a new process gets."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "KEYSTART_"))]:
         monkeypatch.delenv(name)
@@ -63,12 +62,7 @@ def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> I
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    yield _variables
-    # One that came too late would read the next test's variables, and ask the next test's server.
-    for worker in threading.enumerate():
-        if worker.name.startswith("keystart-fetch"):
-            worker.join(timeout=30)
-            assert not worker.is_alive(), "a thread goes on asking after its deadline"
+    return _variables
 
 
 def _variables() -> dict[str, str]:
@@ -175,12 +169,10 @@ def store(tmp_path: Path) -> Store:
 class Prefetch:
     """Fetches and publishes in this process what a configuration asks for."""
 
-    def __init__(
-        self, folder: Path, environment: Environment, source: Callable[[Plan, Log], Fetched]
-    ) -> None:
+    def __init__(self, folder: Path, environment: Environment, fetch: Callable[[Plan, Log], Fetched]) -> None:
         self._folder = folder
         self._environment = environment
-        self._source = source
+        self._fetch = fetch
 
     def plan(self, secrets: Mapping[str, Any], **settings: Any) -> Plan:
         file = self._folder / "keystart.json"
@@ -192,23 +184,32 @@ class Prefetch:
         plan, writer = self.plan(secrets, **settings), Writer.open()
         log, links = Log(), links_of(plan, writer)
         try:
-            publish(links, writer, log, lambda: self._source(plan, log), time.monotonic())
+            publish(links, writer, log, lambda: self._fetch(plan, log), time.monotonic())
         except Failed as failed:
             give_up(failed, writer, links, log)
             return failed
         return None
 
 
-@pytest.fixture(params=["native", "boto3"])
-def source(request: pytest.FixtureRequest) -> str:
-    """Each source in turn: what a test expects, it expects of both."""
-    name: str = request.param
-    return name
+def fetch(plan: Plan, log: Log) -> Fetched:
+    """Fetches as the process does."""
+    return end(start(plan), log)
+
+
+def fetch_as_a_person(plan: Plan, log: Log) -> Fetched:
+    """Fetches as keystart pull does."""
+    return login.fetch(plan, log, None)
+
+
+# Each way to credentials in turn: the core's, and a person's login. What a test expects, it expects of both.
+EACH_WAY = pytest.mark.parametrize(
+    "prefetch", [fetch, fetch_as_a_person], ids=["process", "pull"], indirect=True
+)
 
 
 @pytest.fixture
-def prefetch(environment: Environment, tmp_path: Path, source: str) -> Prefetch:
-    return Prefetch(tmp_path, environment, {"native": native.fetch, "boto3": boto3_source.fetch}[source])
+def prefetch(request: pytest.FixtureRequest, environment: Environment, tmp_path: Path) -> Prefetch:
+    return Prefetch(tmp_path, environment, getattr(request, "param", fetch))
 
 
 Told = tuple[int, str, str]

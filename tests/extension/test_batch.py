@@ -130,13 +130,12 @@ def test_the_process_asks_so_with_a_compiled_configuration(
     store: Store,
     moto: str,
     tmp_path: Path,
-    source: str,
 ) -> None:
     wanted = {"db": cloud.secret("1"), "key": cloud.secret("2")}
     file = tmp_path / "compiled.json"
     file.write_text(compiled(prefetch.plan(wanted, batch=True)))
     counting = serve(lambda request: forward(request, moto))
-    extension = launch(lambda_api, {}, KEYSTART_CONFIG=str(file), KEYSTART_SOURCE=source)
+    extension = launch(lambda_api, {}, KEYSTART_CONFIG=str(file))
     lambda_api.wait_for("/event/next")
     assert store.values == {"db": b"1", "key": b"2"}
     assert counting.actions() == ["BatchGetSecretValue"]

@@ -20,10 +20,10 @@ from keystart_extension.compile import DoesNotFit, compiled, inline
 from keystart_extension.configuration import ConfigurationError, load, load_file
 from keystart_extension.core import CoreError
 from keystart_extension.plan import Plan
-from keystart_extension.secret import Secret
 from keystart_extension.store import Draft, Writer
 
 from tests import ROOT
+from tests.draft import add
 from tests.foreign import NOBODY, OWNERS, facts
 
 from .test_configuration_properties import SHARED_FOLDER, TEXTS
@@ -459,7 +459,7 @@ def test_what_is_refused_so_could_not_be_published(tmp_path: Path) -> None:
         "field": None,
     }
     for name in many(MOST + 1):
-        draft.add(Secret(name, b"", "utf-8", source, "2026-11-23T09:20:00.180Z"))
+        add(draft, name, b"", source)
     with pytest.raises(CoreError) as caught:
         Writer.open(str(tmp_path / "keystart")).publish(draft)
     assert caught.value.code == "manifest_too_large"

@@ -258,7 +258,7 @@ def test_places_are_looked_at_in_their_order(tmp_path: Path) -> None:
 
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
     write(tmp_path, "version: 1\nsecrets: {db: from-yaml}")
-    environ = {"KEYSTART_CONFIG": "", "KEYSTART_SECRETS": "", "KEYSTART_SOURCE": ""}
+    environ = {"KEYSTART_CONFIG": "", "KEYSTART_SECRETS": ""}
     assert load(environ, tmp_path).entries[0].id == "from-yaml"
 
 
@@ -266,11 +266,6 @@ def test_a_config_yaml_of_the_function_itself_is_not_ours_and_not_even_parsed(tm
     write(tmp_path, "Resource: !Ref Table\n\tbroken", "config.yaml")
     with pytest.raises(ConfigurationError, match="No configuration was found"):
         load({}, tmp_path)
-
-
-def test_boto3_may_be_named_as_the_source(tmp_path: Path) -> None:
-    write(tmp_path, "version: 1\nsecrets: {db: prod/db}")
-    assert load({"KEYSTART_SOURCE": "boto3"}, tmp_path) == load({}, tmp_path)
 
 
 # KEYSTART_SECRETS.

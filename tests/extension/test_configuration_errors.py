@@ -263,28 +263,6 @@ def test_a_named_path_that_the_system_refuses_is_told() -> None:
     assert str(caught.value) == f"{path}: The file cannot be read: ENAMETOOLONG."
 
 
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        ("Boto3", 'KEYSTART_SOURCE: It must be "native" or "boto3", found "Boto3". Correct or unset it.'),
-        (
-            "python",
-            'KEYSTART_SOURCE: It must be "native" or "boto3", found a text of 6 characters. Correct or unset it.',
-        ),
-    ],
-)
-def test_another_source_is_told_together_with_the_rest(tmp_path: Path, source: str, message: str) -> None:
-    path = tmp_path / "keystart.yaml"
-    path.write_text("version: 2\nsecrets: {db: prod/db}\n")
-    with pytest.raises(ConfigurationError) as caught:
-        load({"KEYSTART_SOURCE": source}, tmp_path)
-    wrong = f'{path}:1:10: "version" must be the number 1, found the number 2.'
-    assert sorted(str(caught.value).splitlines()) == sorted([wrong, message])
-    with pytest.raises(ConfigurationError) as caught:
-        load({"KEYSTART_SOURCE": source, "KEYSTART_SECRETS": "db=prod/db"})
-    assert str(caught.value) == message
-
-
 def test_the_store_of_squares_links_is_where_the_variable_says(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("SecretManagers: [{secrets: [{secretname: db}]}]\nSecretsHome: /tmp/elsewhere/../mine\n")

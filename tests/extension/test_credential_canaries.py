@@ -21,7 +21,15 @@ from tests.fakes.aws import secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Stub
 
-from .conftest import Canaries, Keystart, Launcher, Prefetch, Serve, Store
+from .conftest import (
+    EACH_WAY,
+    Canaries,
+    Keystart,
+    Launcher,
+    Prefetch,
+    Serve,
+    Store,
+)
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -91,6 +99,7 @@ def told(store: Store) -> tuple[str, str]:
     return code, message
 
 
+@EACH_WAY
 @pytest.mark.parametrize("variable", KEYS)
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_variable_with_a_character_that_no_credential_has_is_named_and_not_shown(
@@ -111,6 +120,7 @@ def test_a_variable_with_a_character_that_no_credential_has_is_named_and_not_sho
     assert aws.requests == [], "nobody was asked with it"
 
 
+@EACH_WAY
 def test_a_variable_that_is_no_text_is_named_and_not_shown(
     prefetch: Prefetch, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch, canary: Canaries
 ) -> None:
@@ -121,6 +131,7 @@ def test_a_variable_that_is_no_text_is_named_and_not_shown(
     assert "AWS_SESSION_TOKEN" in told(store)[1]
 
 
+@EACH_WAY
 @pytest.mark.parametrize("variable", KEYS)
 def test_a_sound_variable_is_shown_nowhere(
     prefetch: Prefetch,
@@ -187,6 +198,7 @@ def files(folder: Path, monkeypatch: pytest.MonkeyPatch, without_keys: None) -> 
     return write
 
 
+@EACH_WAY
 @pytest.mark.parametrize("key", KEYS_IN_FILE)
 @pytest.mark.parametrize("value", ["CANARYß", "CANARY x", "CANARY\n continued CANARY", "\x01CANARY"])
 @pytest.mark.parametrize("in_config", [False, True])
@@ -210,6 +222,7 @@ def test_a_key_of_a_profile_is_shown_nowhere(
     assert aws.requests == []
 
 
+@EACH_WAY
 @pytest.mark.parametrize(
     "text",
     [
@@ -234,6 +247,7 @@ def test_a_broken_file_of_profiles_is_not_repeated(
     assert told(store)[0] in ("CredentialsUnavailable", "NoCredentials", "InvalidCredentials", "InvalidFile")
 
 
+@EACH_WAY
 @pytest.mark.parametrize(
     "settings",
     [
@@ -279,7 +293,6 @@ def test_what_a_profile_says_is_not_repeated(
     told(store)
 
 
-@pytest.mark.parametrize("source", ["native"], indirect=True)
 @pytest.mark.parametrize(
     ("settings", "origin"),
     [
@@ -303,8 +316,8 @@ def test_what_the_layer_does_not_do_is_told_with_the_cure(
     assert prefetch({"db": "prod/db"}) is not None
     assert told(store) == (
         "CredentialsUnavailable",
-        f"The AWS profile takes its credentials from {origin}, which this source does not do. Set the variables that "
-        "`aws configure export-credentials --format env` prints, or KEYSTART_SOURCE=boto3.",
+        f'The AWS profile takes its credentials from {origin}, which only "keystart pull" does. Set the variables that '
+        "`aws configure export-credentials --format env` prints.",
     )
 
 
@@ -367,6 +380,7 @@ def test_credentials_of_a_role_that_have_expired_are_refused(
     assert aws.actions() == ["AssumeRole"]
 
 
+@EACH_WAY
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("of", ["role", "profile", "web identity"])
 def test_what_stands_in_the_place_of_sts_is_not_repeated(
@@ -398,6 +412,7 @@ def test_what_stands_in_the_place_of_sts_is_not_repeated(
     told(store)
 
 
+@EACH_WAY
 @pytest.mark.parametrize("content", ["CANARY\n", "CANARY\udcff", "\x00CANARY", "{CANARY", None])
 def test_the_token_of_a_web_identity_is_shown_nowhere(
     prefetch: Prefetch,
@@ -425,6 +440,7 @@ def test_the_token_of_a_web_identity_is_shown_nowhere(
         )
 
 
+@EACH_WAY
 @pytest.mark.parametrize(
     ("broken", "by_file"), [(broken, by_file) for broken in list(BROKEN)[:4] for by_file in (False, True)]
 )
@@ -481,6 +497,7 @@ CONTAINER_ANSWERS = {
 }
 
 
+@EACH_WAY
 @pytest.mark.parametrize("broken", CONTAINER_ANSWERS)
 def test_what_the_containers_endpoint_answers_is_not_repeated(
     prefetch: Prefetch,
@@ -500,6 +517,7 @@ def test_what_the_containers_endpoint_answers_is_not_repeated(
     assert aws.requests == []
 
 
+@EACH_WAY
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
@@ -605,7 +623,6 @@ def test_the_password_of_a_proxy_and_its_page_are_not_repeated(
     assert told(store)[0] in ("ConnectionFailed", "DeadlineExceeded")
 
 
-@pytest.mark.parametrize("source", ["native", "boto3"])
 @pytest.mark.parametrize("form", ["json"], indirect=True)
 @pytest.mark.parametrize("broken", ["a line break at the end", "a letter outside of ASCII"])
 def test_the_process_says_it_to_nobody(
@@ -614,7 +631,6 @@ def test_the_process_says_it_to_nobody(
     store: Store,
     canary: Canaries,
     serve: Serve,
-    source: str,
     broken: str,
 ) -> None:
     serve(lambda _: secret("x"))
@@ -623,7 +639,6 @@ def test_the_process_says_it_to_nobody(
         lambda_api,
         {"db": "prod/db"},
         AWS_SESSION_TOKEN=spoil(canary()),
-        KEYSTART_SOURCE=source,
         KEYSTART_LOG_LEVEL="DEBUG",
     )
     code, lines = extension.ended()

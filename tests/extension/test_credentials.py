@@ -14,7 +14,7 @@ from tests.fakes.aws import REGION, refusal, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Stub
 
-from .conftest import Canaries, Launcher, Prefetch, Serve, Store
+from .conftest import EACH_WAY, Canaries, Launcher, Prefetch, Serve, Store
 
 VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 NONE = (
@@ -51,6 +51,7 @@ def signer(headers: Mapping[str, str]) -> tuple[str, str, str]:
     return scope[0], scope[2], headers["X-Amz-Security-Token"]
 
 
+@EACH_WAY
 def test_the_environment_of_lambda_gives_them(
     prefetch: Prefetch, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -64,6 +65,7 @@ def test_the_environment_of_lambda_gives_them(
     assert signer(aws.requests[0].headers) == ("from-environment", REGION, "token-from-environment")
 
 
+@EACH_WAY
 @pytest.mark.parametrize("as_file", [False, True])
 def test_under_snapstart_they_come_from_the_container_endpoint(
     prefetch: Prefetch,
@@ -94,6 +96,7 @@ def test_under_snapstart_they_come_from_the_container_endpoint(
     assert store.values == {"db": b"x", "other": b"x"}
 
 
+@EACH_WAY
 @pytest.mark.parametrize(
     "answer", [(403, "{}"), (500, "KEY"), (200, "KEY"), (200, '{"SecretAccessKey": "KEY"}')]
 )
@@ -114,6 +117,7 @@ def test_a_container_endpoint_that_gives_none_is_told_without_its_answer(
     assert not store.is_published()
 
 
+@EACH_WAY
 def test_expired_ones_of_the_container_endpoint_are_told_and_nobody_is_asked_with_them(
     prefetch: Prefetch,
     serve: Serve,
@@ -132,6 +136,7 @@ def test_expired_ones_of_the_container_endpoint_are_told_and_nobody_is_asked_wit
     assert aws.requests == []
 
 
+@EACH_WAY
 def test_expired_ones_of_the_environment_are_told(
     prefetch: Prefetch, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +147,7 @@ def test_expired_ones_of_the_environment_are_told(
     assert store.failures == {"db": EXPIRED}
 
 
+@EACH_WAY
 def test_a_container_endpoint_of_another_machine_is_not_asked_without_tls(
     prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch, without_keys: None, canary: Canaries
 ) -> None:
@@ -159,7 +165,6 @@ def test_in_lambda_missing_ones_are_told_at_once_and_no_metadata_is_asked_for(
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
     without_keys: None,
-    source: str,
 ) -> None:
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
     with Stub(lambda _: Answer(404)) as metadata:
@@ -167,7 +172,6 @@ def test_in_lambda_missing_ones_are_told_at_once_and_no_metadata_is_asked_for(
             lambda_api,
             {"db": "prod/db"},
             AWS_EC2_METADATA_SERVICE_ENDPOINT=metadata.url,
-            KEYSTART_SOURCE=source,
         )
         code, lines = extension.ended()
         assert metadata.requests == []
@@ -179,6 +183,7 @@ def test_in_lambda_missing_ones_are_told_at_once_and_no_metadata_is_asked_for(
     assert store.failures == {"db": NONE}
 
 
+@EACH_WAY
 def test_half_of_a_key_is_none(prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     assert prefetch({"db": "prod/db"}) is not None

@@ -1,6 +1,6 @@
 """Asks in every region that botocore knows, with FIPS and dual-stack endpoints, and compares the URLs with botocore's.
 
-The native source runs as it is, behind a proxy that takes the place of every endpoint.
+The fetch runs as it is, behind a proxy that takes the place of every endpoint.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import EndpointVariantError
 from keystart_extension.configuration import load_file
 from keystart_extension.log import Log
-from keystart_extension.sources import native
 
 from tests.fakes.front import response
 from tests.fakes.proxy import Proxy
 
-from .conftest import Environment
+from .conftest import Environment, fetch
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -86,12 +85,12 @@ def botocore_asks(session: boto3.Session, service: str, region: str) -> str:
     raise AssertionError("the client asked nobody")
 
 
-def native_asks(proxy: Proxy, folder: Path, service: str, region: str, deadline: str = "8s") -> str:
+def core_asks(proxy: Proxy, folder: Path, service: str, region: str, deadline: str = "8s") -> str:
     file = folder / "keystart.json"
     settings = {"version": 1, "region": region, "deadline": deadline}
     file.write_text(json.dumps({**settings, "secrets": {"it": ENTRIES[service]}}))
     proxy.asked.clear()
-    fetched = native.fetch(load_file(file, {}), Log())
+    fetched = fetch(load_file(file, {}), Log())
     assert not fetched.count
     return proxy.asked[0] if proxy.asked else NOBODY
 
@@ -111,11 +110,11 @@ def test_every_region_is_asked_at_the_url_of_botocore(
     older = OLDER_DATA if dual_stack == "true" else set()
     refused = BOTOCORE_REFUSES if dual_stack == "true" else set()
     # A refusal that is not asked again: the URL is all that is wanted.
-    with Proxy(tmp_path, lambda _: response(400, b'{"__type": "Refused"}')) as proxy:
+    with Proxy(tmp_path, lambda *_: response(400, b'{"__type": "Refused"}')) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(proxy.authority))
-        asked = {case: native_asks(proxy, tmp_path, *case) for case in cases - older}
-        asked |= {case: native_asks(proxy, tmp_path, *case, deadline="100ms") for case in older}
+        asked = {case: core_asks(proxy, tmp_path, *case) for case in cases - older}
+        asked |= {case: core_asks(proxy, tmp_path, *case, deadline="100ms") for case in older}
     expected = {case: botocore_asks(session, *case) for case in cases}
     assert {case for case in cases if asked[case] == NOBODY} == older
     assert {case for case in cases if expected[case] == NOBODY} == refused

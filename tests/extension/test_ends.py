@@ -252,7 +252,7 @@ with Lambda() as api:
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_signal_during_the_fetch_publishes_nothing(
-    launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, source: str, name: str
+    launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, name: str
 ) -> None:
     asked, released = threading.Event(), threading.Event()
 
@@ -262,7 +262,7 @@ def test_a_signal_during_the_fetch_publishes_nothing(
         return secret("x")
 
     serve(answer)
-    extension = launch(lambda_api, {"db": "prod/db"}, KEYSTART_SOURCE=source)
+    extension = launch(lambda_api, {"db": "prod/db"})
     assert asked.wait(20)
     extension.process.send_signal(number_of(name))
     code, lines = extension.ended()

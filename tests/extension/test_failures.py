@@ -217,9 +217,7 @@ def test_one_denied_parameter_does_not_take_the_others_down(
     assert len(aws.requests) == 11
 
 
-def test_nothing_is_asked_after_the_deadline(
-    prefetch: Prefetch, serve: Serve, store: Store, source: str
-) -> None:
+def test_nothing_is_asked_after_the_deadline(prefetch: Prefetch, serve: Serve, store: Store) -> None:
     released = threading.Event()
 
     def answer(_request: Request) -> Answer | None:
@@ -229,14 +227,10 @@ def test_nothing_is_asked_after_the_deadline(
     aws = serve(answer)
     # Long enough for a busy machine to begin all that may be under way at once.
     assert prefetch({f"s{number}": f"id-{number}" for number in range(80)}, deadline="4s") is not None
-    workers = [thread for thread in threading.enumerate() if thread.name.startswith("keystart-fetch")]
     released.set()
-    for worker in workers:
-        worker.join()
     assert len(store.failures) == 80
     assert {code for code, _ in store.failures.values()} == {"DeadlineExceeded"}
-    at_once = {"native": 64, "boto3": 32}[source]
-    assert len({request.json["SecretId"] for request in aws.requests}) == at_once
+    assert len({request.json["SecretId"] for request in aws.requests}) == 64
 
 
 def test_without_a_region_the_cure_is_told(
@@ -247,19 +241,6 @@ def test_without_a_region_the_cure_is_told(
     assert store.failures == {"db": ("NoRegion", "No region is known. Set `region:` or AWS_REGION.")}
 
 
-# The SDK looks for a profile only where the environment holds no credentials, which in Lambda it does.
-@pytest.mark.parametrize("source", ["boto3"], indirect=True)
-def test_an_unknown_profile_is_told(
-    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "nobody")
-    assert prefetch({"db": "prod/db"}) is not None
-    reason = "The AWS profile, or one that its `source_profile` names, does not exist."
-    message = f"{reason} Correct AWS_PROFILE or the profile."
-    assert store.failures == {"db": ("ProfileNotFound", message)}
-
-
-@pytest.mark.parametrize("source", ["native"], indirect=True)
 def test_an_optional_secret_that_is_too_large_ends_no_start(
     prefetch: Prefetch, serve: Serve, store: Store
 ) -> None:
@@ -273,7 +254,6 @@ def test_an_optional_secret_that_is_too_large_ends_no_start(
     assert store.failures == {"large": why}
 
 
-@pytest.mark.parametrize("source", ["native"], indirect=True)
 def test_an_optional_secret_that_no_variable_can_hold_ends_no_start(
     prefetch: Prefetch, serve: Serve, store: Store
 ) -> None:
@@ -287,7 +267,6 @@ def test_an_optional_secret_that_no_variable_can_hold_ends_no_start(
     assert prefetch({"key": entry, "plain": "plain"}) is None
 
 
-@pytest.mark.parametrize("source", ["native"], indirect=True)
 @pytest.mark.parametrize("refused", [Answer(429), refusal(400, "ThrottlingException", "Rate exceeded")])
 def test_while_there_are_too_many_requests_one_asks_for_all(
     prefetch: Prefetch, serve: Serve, store: Store, refused: Answer

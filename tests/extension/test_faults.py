@@ -1,4 +1,4 @@
-"""Lets the network do its worst to both sources: a secret is published whole, or its reason is told in time.
+"""Lets the network do its worst: a secret is published whole, or its reason is told in time.
 
 `./dev generate faults` writes what it saw as the tables of docs/faults.md.
 """
@@ -22,7 +22,7 @@ from tests.fakes.front import Exchange, Fault, Front, refusal, reset, response
 from .conftest import Canaries, Prefetch, Store
 
 PAGE = ROOT / "docs/faults.md"
-ROW = "|---|---|---|\n"  # between the head of a table and its rows
+ROW = "|---|---|\n"  # between the head of a table and its rows
 LATE = "\n## Past the deadline\n"
 DEADLINE = 1.5  # seconds, for what does not end well
 PATIENCE = 20.0  # seconds, for what does: a busy machine takes its time
@@ -120,31 +120,22 @@ FAULTS = {
     "a certificate of an unknown authority": Fault(certificate="authority"),
     "a clock that is 10 minutes off": after(10_000, SKEWED),
 }
-_IN_BOTH = {
+ENDS_WELL = {
     "nothing",
     "0.3 s of latency",
     "500 twice",
     "503 twice",
     "throttled twice",
+    "reset within the body once",
 }
-# boto3 does not look at the length that an answer was announced with.
-ENDS_WELL = {
-    "native": _IN_BOTH | {"reset within the body once"},
-    "boto3": _IN_BOTH | {"an answer shorter than its length"},
-}
-# Whether urllib3 hears of the reset depends on the version of Python below it.
-ENDS_EITHER_WAY = {("boto3", "reset within the body once")}
-seen: dict[tuple[str, str], str] = {}
-past: dict[tuple[str, str], float] = {}  # seconds after the deadline; less than 0 is before it
+seen: dict[str, str] = {}
+past: dict[str, float] = {}  # seconds after the deadline; less than 0 is before it
 
 
-# urllib3 leaves the socket of a handshake that failed to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("what", FAULTS)
 def test_a_fault_ends_in_a_whole_secret_or_in_its_reason(
     what: str,
     prefetch: Prefetch,
-    source: str,
     cloud: Cloud,
     moto: str,
     store: Store,
@@ -153,7 +144,7 @@ def test_a_fault_ends_in_a_whole_secret_or_in_its_reason(
     tmp_path: Path,
 ) -> None:
     value, fault = canary(), FAULTS[what]
-    ends_well = what in ENDS_WELL[source]
+    ends_well = what in ENDS_WELL
     deadline = PATIENCE if ends_well else DEADLINE
     arn = cloud.secret(value)
     with Front(fault, moto, tmp_path) as front:
@@ -164,16 +155,16 @@ def test_a_fault_ends_in_a_whole_secret_or_in_its_reason(
         took = time.monotonic() - began
         asked = front.asked
     assert took < deadline + 3, "the deadline holds, on a machine that does other things too"
-    past[what, source] = took - deadline
-    assert (failed is None) == ends_well or (source, what) in ENDS_EITHER_WAY
+    past[what] = took - deadline
+    assert (failed is None) == ends_well
     if failed is None:
         assert store.values == {"db": value.encode()}
-        seen[what, source] = "published" + (" after asking again" if asked > 1 else "")
+        seen[what] = "published" + (" after asking again" if asked > 1 else "")
         return
     assert not store.is_published()
     assert store.leftovers() == []
     reason = store.failures["db"] if store.failures else (failed.error_type, failed.message)
-    seen[what, source] = f"`{reason[0]}`: {reason[1]}".replace(arn, "ID")
+    seen[what] = f"`{reason[0]}`: {reason[1]}".replace(arn, "ID")
 
 
 def test_the_page_tells_of_every_fault() -> None:
@@ -183,14 +174,14 @@ def test_the_page_tells_of_every_fault() -> None:
 
 
 def test_the_page_tells_how_late_what_was_late_is_and_which_was_the_latest() -> None:
-    within = {(what, source): -1.0 for what in FAULTS for source in ENDS_WELL}
+    within = dict.fromkeys(FAULTS, -1.0)
     assert told_late(within) == "Every fault was told within the deadline.\n"
-    late = {**within, ("no answer", "native"): 0.0004, ("no answer", "boto3"): 0.0126}
-    assert told_late({**late, ("500 for ever", "boto3"): 0.2004}) == (
-        "The latest: 201 ms, 500 for ever with boto3.\n\n"
-        "| fault | native | boto3 |\n|---|---|---|\n"
-        "| no answer | 1 ms | 13 ms |\n"
-        "| 500 for ever | within | 201 ms |\n"
+    late = {**within, "no answer": 0.0004, "500 for ever": 0.2004}
+    assert told_late(late) == (
+        "The latest: 201 ms, 500 for ever.\n\n"
+        "| fault | after the deadline |\n|---|---|\n"
+        "| no answer | 1 ms |\n"
+        "| 500 for ever | 201 ms |\n"
     )
 
 
@@ -198,34 +189,18 @@ def test_the_page_tells_how_late_what_was_late_is_and_which_was_the_latest() -> 
 def page() -> Iterator[None]:
     yield
     if os.environ.get("KEYSTART_GENERATE"):
-        rows = [f"| {what} | {_cell(what, 'native')} | {_cell(what, 'boto3')} |" for what in FAULTS]
+        rows = [f"| {what} | {seen[what]} |" for what in FAULTS]
         head, mark, rest = PAGE.read_text().partition(ROW)
         _, title, below = rest.partition(LATE)
         lead = below.strip().partition("\n\n")[0]
         PAGE.write_text(f"{head}{mark}" + "\n".join(rows) + f"\n{title}\n{lead}\n\n{told_late(past)}")
 
 
-def _cell(what: str, source: str) -> str:
-    other = seen[what, "native"]
-    return "the same" if source == "boto3" and seen[what, source] == other else seen[what, source]
-
-
-def told_late(past: Mapping[tuple[str, str], float]) -> str:
+def told_late(past: Mapping[str, float]) -> str:
     """Returns what was told after the deadline, in whole milliseconds rounded up, and the latest of it."""
     late = {fault: math.ceil(seconds * 1000) for fault, seconds in past.items() if seconds > 0}
     if not late:
         return "Every fault was told within the deadline.\n"
-    what, source = max(late, key=late.__getitem__)
-    rows = [
-        f"| {fault} | "
-        + " | ".join(_late(late.get((fault, source))) for source in ("native", "boto3"))
-        + " |"
-        for fault in FAULTS
-        if any(fault == other for other, _ in late)
-    ]
-    table = f"| fault | native | boto3 |\n{ROW}" + "\n".join(rows)
-    return f"The latest: {late[what, source]} ms, {what} with {source}.\n\n{table}\n"
-
-
-def _late(milliseconds: int | None) -> str:
-    return "within" if milliseconds is None else f"{milliseconds} ms"
+    what = max(late, key=late.__getitem__)
+    rows = "\n".join(f"| {fault} | {late[fault]} ms |" for fault in FAULTS if fault in late)
+    return f"The latest: {late[what]} ms, {what}.\n\n| fault | after the deadline |\n{ROW}{rows}\n"

@@ -30,9 +30,18 @@ BEFORE += ["keystart_extension._native"]
 MEANWHILE = {
     *(
         f"keystart_extension.{name}"
-        for name in ("core", "extensions_api", "fetched", "log", "process", "publish", "start", "store")
+        for name in (
+            "core",
+            "extensions_api",
+            "fetch",
+            "fetched",
+            "log",
+            "process",
+            "publish",
+            "start",
+            "store",
+        )
     ),
-    *("keystart_extension.sources", "keystart_extension.sources.native"),
 }
 
 

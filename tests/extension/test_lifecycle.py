@@ -481,6 +481,22 @@ def test_under_snapstart_a_warning_is_logged(launch: Launcher, lambda_api: Lambd
     )
 
 
+@pytest.mark.parametrize("source", ["boto3", "anything", "native", ""])
+def test_a_source_that_is_set_changes_nothing_and_is_logged(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, source: str
+) -> None:
+    extension = launch(lambda_api, {"db": cloud.secret("x")}, KEYSTART_SOURCE=source)
+    lambda_api.wait_for("/event/next")
+    assert store.values == {"db": b"x"}
+    lambda_api.send("SHUTDOWN")
+    code, lines = extension.ended()
+    assert code == 0
+    warning = (
+        "[keystart] WARN  KEYSTART_SOURCE has no effect any more: AWS's SDK in the core fetches. Remove it."
+    )
+    assert [line for line in lines if " WARN " in line] == ([] if source in ("native", "") else [warning])
+
+
 def test_a_log_as_json_has_an_object_a_line(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> None:
     _, lines = launch(lambda_api, "version: 2\nsecrets:\n  db: x\n", AWS_LAMBDA_LOG_FORMAT="JSON").ended()
     records = [json.loads(line) for line in lines]
@@ -565,14 +581,14 @@ def test_a_store_that_cannot_be_wiped_is_told_and_the_links_go_all_the_same(
 
 
 def test_the_process_ends_without_taking_the_interpreter_apart(
-    launch: Launcher, lambda_api: Lambda, environment: Environment, serve: Serve, source: str
+    launch: Launcher, lambda_api: Lambda, environment: Environment, serve: Serve
 ) -> None:
     bare = subprocess.run(
         [sys.executable, "-v", "-c", ""], env=environment(), capture_output=True, text=True, check=True
     )
     assert "# cleanup" in bare.stderr
     serve(lambda _: refusal(400, "AccessDeniedException", "No"))
-    extension = launch(lambda_api, {"db": "prod/db"}, KEYSTART_SOURCE=source, PYTHONVERBOSE="1")
+    extension = launch(lambda_api, {"db": "prod/db"}, PYTHONVERBOSE="1")
     code, lines = extension.ended()
     assert code == 1
     assert f"[keystart] ERROR {REQUIRED}" in lines

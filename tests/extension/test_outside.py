@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keystart_extension.sources import boto3 as boto3_source
 
 from tests.fakes.aws import secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Stub
 
-from .conftest import Canaries, Environment, Launcher, Prefetch, Serve, Store
+from .conftest import Canaries, Environment, Launcher, Prefetch, Serve, Store, fetch_as_a_person
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 NO_REGION = "is not a region such as eu-west-1. Correct or unset it."
@@ -285,7 +284,7 @@ def test_a_token_file_of_a_profile_that_is_a_device_is_refused(
 
 @pytest.mark.parametrize("what", ["a FIFO", "a device", "a large file"])
 @pytest.mark.parametrize("variable", FILES)
-def test_boto3_is_given_no_file_that_is_none(
+def test_pull_refuses_a_file_that_is_none(
     variable: str,
     what: str,
     environment: Environment,
@@ -295,7 +294,7 @@ def test_boto3_is_given_no_file_that_is_none(
     tmp_path: Path,
 ) -> None:
     aws = serve(lambda _: secret("x"))
-    prefetch = Prefetch(tmp_path, environment, boto3_source.fetch)
+    prefetch = Prefetch(tmp_path, environment, fetch_as_a_person)
     with unreadable(what, tmp_path) as path:
         monkeypatch.setenv(variable, str(path))
         assert prefetch({"db": "prod/db"}, deadline="2s") is not None
@@ -303,7 +302,7 @@ def test_boto3_is_given_no_file_that_is_none(
     assert aws.requests == []
 
 
-def test_boto3_asks_no_other_host_for_credentials(
+def test_pull_asks_no_other_host_for_credentials(
     environment: Environment,
     store: Store,
     canary: Canaries,
@@ -315,7 +314,7 @@ def test_boto3_asks_no_other_host_for_credentials(
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", canary())
     with Stub(lambda _: Answer(404)) as other:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", f"@{other.address}/")
-        assert Prefetch(tmp_path, environment, boto3_source.fetch)({"db": "prod/db"}) is not None
+        assert Prefetch(tmp_path, environment, fetch_as_a_person)({"db": "prod/db"}) is not None
         assert other.requests == []
     variable = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
     why = ("InvalidVariable", f"{variable} must be a path that begins with /. Correct or unset it.")

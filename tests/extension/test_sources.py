@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets as randomness
-import traceback
 from typing import Any
 
 import pytest
-from keystart_extension.fetched import Unavailable
-from keystart_extension.plan import Entry, Origin
-from keystart_extension.secret import Answer, Secret
-from keystart_extension.sources.boto3.shape import shape_secret
 from keystart_extension.store import Draft, Writer
 
 from tests.fakes.aws import REGION, Cloud, secret
@@ -102,6 +97,11 @@ def test_of_equal_members_the_last_wins(prefetch: Prefetch, cloud: Cloud, store:
 @pytest.mark.parametrize(
     ("value", "code", "message"),
     [
+        (
+            '"CANARY' + "[" * 9000,
+            "NotJson",
+            "{id} is not valid JSON, which `field` and `expand` need. Correct the secret.",
+        ),
         ("CANARY", "NotJson", "{id} is not valid JSON, which `field` and `expand` need. Correct the secret."),
         (
             '{"k": CANARY}',
@@ -142,21 +142,6 @@ def test_a_field_that_cannot_be_taken_says_why(
     assert store.state["message"] == "Required secrets could not be fetched."
     assert store.failures == {"one": (code, message.format(id=arn))}
     assert not store.is_published()
-
-
-@pytest.mark.parametrize(
-    "value", ['{"k": CANARY}', "CANARY", '{"k": "CANARY\\ud800"}', '"CANARY' + "[" * 9000]
-)
-def test_no_exception_of_a_wrong_secret_holds_it(canary: Canaries, value: str) -> None:
-    text = value.replace("CANARY", canary())
-    entry = Entry("one", "secret", "id", None, "k", False, None, None, None, False, None, Origin(""))
-    with pytest.raises(Unavailable) as failure:
-        shape_secret(entry, Answer(text.encode(), "utf-8", {}, ""))
-    assert failure.value.__context__ is None
-    assert failure.value.__cause__ is None
-    canary.hear("".join(traceback.format_exception(failure.value)))
-    canary.hear(repr(failure.value) + repr(Answer(text.encode(), "utf-8", {}, "")))
-    canary.hear(repr(Secret("one", text.encode(), "utf-8", {}, "")))
 
 
 def test_the_manifest_says_which_variable_a_secret_goes_into(
@@ -389,19 +374,12 @@ def test_a_manifest_of_more_than_a_mebibyte_is_not_published(
 
 
 @pytest.mark.usefixtures("environment")
-def test_an_empty_value_and_no_value_at_all_are_published(store: Store) -> None:
-    writer = Writer.open()
-    draft = Draft()
-    draft.add(Secret("empty", b"", "utf-8", _source(), _now()))
-    assert writer.publish(draft) == 1
-    assert store.values == {"empty": b""}
-    assert writer.publish(Draft()) == 2
+def test_no_value_at_all_is_published(store: Store) -> None:
+    assert Writer.open().publish(Draft()) == 1
     assert store.values == {}
 
 
-def _source() -> dict[str, str]:
-    return {"provider": "secretsmanager", "id": "x"}
-
-
-def _now() -> str:
-    return "2026-11-23T09:20:00.180Z"
+def test_an_empty_value_is_published(prefetch: Prefetch, serve: Serve, store: Store) -> None:
+    serve(lambda _: secret(""))
+    assert prefetch({"empty": "empty"}) is None
+    assert store.values == {"empty": b""}

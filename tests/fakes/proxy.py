@@ -1,4 +1,4 @@
-"""An HTTPS proxy that is every endpoint itself: it notes the URL of each request and answers as a test says."""
+"""An HTTPS proxy that is every endpoint itself. It notes the URL of each request, and answers as a test says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .http import Serving
 class Proxy(Serving):
     """What HTTPS_PROXY must name as `url`, with `authority` as AWS_CA_BUNDLE. `asked` are the URLs in their order."""
 
-    def __init__(self, folder: Path, answer: Callable[[bytes], bytes]) -> None:
+    def __init__(self, folder: Path, answer: Callable[[bytes, bytes], bytes]) -> None:
         authority = Authority()
         self.authority = authority.write(folder)
         self.asked: list[str] = []
@@ -39,7 +39,7 @@ class Proxy(Serving):
                         # AWS's SDK for Rust repeats scheme and host here, as it would to a proxy without a tunnel.
                         path = urlsplit(request[0].split(b" ")[1].decode()).path
                         proxy.asked.append(f"https://{host}{'' if port == '443' else ':' + port}{path}")
-                        connection.sendall(answer(request[1]))
+                        connection.sendall(answer(*request))
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"

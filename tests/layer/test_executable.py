@@ -88,14 +88,8 @@ def test_a_wrong_configuration_ends_the_start_with_its_reason(sandbox: Sandbox, 
     assert list(cloud.events) == ["register", "error"]
 
 
-def test_boto3_is_refused_with_the_cure(sandbox: Sandbox, cloud: Cloud) -> None:
+def test_pull_is_refused_with_the_cure(sandbox: Sandbox) -> None:
     cure = "There is no boto3 here; the layer comes without it."
-    variables = {**cloud.variables(), **INLINE, "KEYSTART_SOURCE": "boto3"}
-    code, _, error = sandbox.run(**variables)
-    assert (code, error.splitlines()[0].partition(" Use ")[0]) == (
-        1,
-        f"[keystart] ERROR KEYSTART_SOURCE: {cure}",
-    )
     (sandbox.root / "var/task/keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
     code, _, error = sandbox.run("pull", "/var/task/keystart.yaml")
     assert (code, error.partition(" Use ")[0]) == (1, f"keystart: {cure}")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keystart_providers::{Plan, Prefetch, Prefetched};
+use keystart_providers::{Login, Plan, Prefetch, Prefetched};
 use keystart_store::error::Result;
 
 use crate::task::{Task, Waited, give_up_thread};
@@ -18,9 +18,9 @@ pub struct FetchTask {
 }
 
 impl FetchTask {
-    /// Starts to fetch what a plan asks for.
-    pub fn start(plan: Plan) -> Result<Self> {
-        let prefetch = Prefetch::new(plan);
+    /// Starts to fetch what a plan asks for, with the credentials of a login if there is one.
+    pub fn start(plan: Plan, login: Option<Login>) -> Result<Self> {
+        let prefetch = Prefetch::new(plan, login);
         let run = Arc::clone(&prefetch).run();
         Self::start_as(prefetch, async move { Ok(run.await) })
     }

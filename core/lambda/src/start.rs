@@ -70,7 +70,7 @@ impl Begun {
             Start::Before => UNTIL_SENT,
         };
         let (tell, steps) = channel();
-        let prefetch = Prefetch::new(found.plan);
+        let prefetch = Prefetch::new(found.plan, None);
         let fetch = FetchTask::start_as(Arc::clone(&prefetch), run(prefetch, found.start, name.to_owned(), tell));
         begun.registered = wait_until_sent(&steps, limit);
         if !matches!(begun.registered, Some(Err(_))) {

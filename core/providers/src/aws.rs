@@ -32,6 +32,8 @@ use crate::Entry;
 use crate::limits::LimitedClient;
 use crate::refused::{Asked, Refused};
 use crate::regions::is_region;
+pub use credentials::Login;
+use endpoints::NoServiceConfig;
 use errors::refused;
 use keystart_process::lock;
 use profiles::Profiles;
@@ -42,6 +44,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Aws {
     region: Option<String>,
     deadline: Duration,
+    login: Option<Login>,
     http: OnceCell<SharedHttpClient>,
     /// The configuration for our own credentials, and for each role's.
     sessions: Mutex<BTreeMap<Option<String>, Arc<OnceCell<SdkConfig>>>>,
@@ -53,8 +56,9 @@ pub struct Aws {
 type Clients = BTreeMap<(TypeId, Option<String>, String), Box<dyn Any + Send>>;
 
 impl Aws {
-    pub(crate) fn new(region: Option<String>, deadline: Duration) -> Self {
-        Self { region, deadline, http: OnceCell::new(), sessions: Mutex::default(), clients: Mutex::default() }
+    pub(crate) fn new(region: Option<String>, deadline: Duration, login: Option<Login>) -> Self {
+        let (sessions, clients) = (Mutex::default(), Mutex::default());
+        Self { region, deadline, login, http: OnceCell::new(), sessions, clients }
     }
 
     /// Returns the client of a service for an entry's region and role, and that region. `make` makes it, once.
@@ -100,35 +104,50 @@ impl Aws {
 
     async fn own_config(&self) -> Asked<SdkConfig> {
         let profiles = Profiles::read().await?;
-        let http = self.http.get_or_try_init(http_client).await?;
-        let provider_config = ProviderConfig::without_region().with_http_client(http.clone());
-        let region = self.own_region(&provider_config, &profiles).await?;
-        let provider_config = provider_config.with_region(region.clone());
+        let region = self.own_region(&profiles).await?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT.min(self.deadline))
             .read_timeout(self.deadline)
             .build();
         // Our own loop retries, inside one deadline for everything; the SDK knows only about single calls.
         let loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http.clone())
             .no_credentials()
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(timeouts);
+        let loader = match self.profile() {
+            Some(profile) => loader.profile_name(profile),
+            None => loader,
+        };
         // Without a region none is looked for: a call that needs one says so.
-        let config = loader.profile_files(profiles.files()).region(region).load().await;
+        let config = loader.profile_files(profiles.files()).region(region.clone()).load().await;
         endpoints::check(&config)?;
-        let credentials = credentials::load(&provider_config, &profiles).await?;
-        Ok(config.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
+        let http = self.http.get_or_try_init(|| http_client(&config)).await?;
+        let credentials = if let Some(login) = &self.login {
+            login.credentials()?
+        } else {
+            let provider_config = ProviderConfig::without_region().with_http_client(http.clone()).with_region(region);
+            credentials::load(&provider_config, &profiles).await?
+        };
+        let are_ignored = endpoints::are_ignored(&config);
+        let builder = config.into_builder().http_client(http.clone());
+        // The SDK's clients look there for endpoints although they are to be ignored.
+        let builder = if are_ignored { builder.service_config(NoServiceConfig) } else { builder };
+        Ok(builder.credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }
 
     /// The region of entries that have none: that of the configuration, of the environment, or of the profile.
-    async fn own_region(&self, config: &ProviderConfig, profiles: &Profiles) -> Asked<Option<Region>> {
+    async fn own_region(&self, profiles: &Profiles) -> Asked<Option<Region>> {
         let variable = |name| set(name).map(|region| (name, Region::new(region)));
         let named = self.region.clone().map(|region| ("`region:`", Region::new(region)));
         let mut found = named.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
         if found.is_none() {
-            let provider = ProfileFileRegionProvider::builder().configure(config).profile_files(profiles.files());
+            let provider = ProfileFileRegionProvider::builder().configure(&ProviderConfig::without_region());
+            let provider = provider.profile_files(profiles.files());
+            let provider = match self.profile() {
+                Some(profile) => provider.profile_name(profile),
+                None => provider,
+            };
             found = provider.build().region().await.map(|region| ("`region` of the AWS profile", region));
         }
         let Some((source, region)) = found else {
@@ -136,6 +155,11 @@ impl Aws {
         };
         checked_region(source, region.as_ref())?;
         Ok(Some(region))
+    }
+
+    /// The profile of a login; else the SDK takes the one that the environment names.
+    fn profile(&self) -> Option<&str> {
+        self.login.as_ref().map(|login| login.profile.as_str())
     }
 
     async fn assumed(&self, role: &str) -> Asked<SdkConfig> {
@@ -156,8 +180,8 @@ fn checked_region(source: &str, region: &str) -> Asked<()> {
 }
 
 /// One client for everything: its connections are shared by all that ask the same host.
-async fn http_client() -> Asked<SharedHttpClient> {
-    let context = roots::context().await?;
+async fn http_client(config: &SdkConfig) -> Asked<SharedHttpClient> {
+    let context = roots::context(endpoints::ca_bundle(config)).await?;
     let proxies = ProxyConfig::from_env();
     // The one way to a client with proxies: they are a setting of the connector, which is made once and kept.
     let client = LimitedClient::new(Builder::new().build_with_connector_fn(move |settings, components| {

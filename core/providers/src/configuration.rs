@@ -56,9 +56,6 @@ impl Configuration {
     /// The configuration of a process with these variables, in the order of docs/configuration.md.
     pub fn find(variable: impl Fn(&str) -> Option<OsString>, task_root: &Path) -> Option<Self> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        if variable("KEYSTART_SOURCE").is_some_and(|source| source != "native") {
-            return None;
-        }
         if let Some(named) = variable("KEYSTART_CONFIG") {
             return Self::from_file(Path::new(&named));
         }
@@ -308,8 +305,6 @@ mod tests {
         assert_eq!(found(&[inline], root), Some(vec!["inline".to_owned()]));
         assert_eq!(found(&[("KEYSTART_CONFIG", ""), inline], root), Some(vec!["inline".to_owned()]));
         assert_eq!(found(&[("KEYSTART_CONFIG", &named), inline], root), Some(vec!["named".to_owned()]));
-        assert_eq!(found(&[("KEYSTART_SOURCE", "native")], root), Some(vec!["task".to_owned()]));
-        assert_eq!(found(&[("KEYSTART_SOURCE", "boto3")], root), None);
     }
 
     #[test]

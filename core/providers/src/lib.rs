@@ -18,7 +18,7 @@ mod request;
 mod secrets_manager;
 mod shape;
 
-pub use aws::Aws;
+pub use aws::{Aws, Login};
 pub use plan::{Entry, Kind, Plan};
 pub use prefetch::Prefetch;
 pub use provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
+use crate::aws::Login;
 use crate::first_requests::{FirstRequests, TRANSMISSION, Transmission};
 use crate::provider::Provider;
 use crate::refused::{NO_WAY_OUT, Refused};
@@ -22,6 +23,7 @@ const PARALLEL: usize = 64;
 /// A fetch and its outcomes so far. Whoever waits for it can conclude it at any time, even if the fetch itself cannot end.
 pub struct Prefetch {
     plan: Plan,
+    login: Option<Login>,
     providers: &'static [&'static dyn Provider],
     first_requests: Arc<FirstRequests>,
     until: OnceLock<Instant>,
@@ -32,15 +34,16 @@ pub struct Prefetch {
 }
 
 impl Prefetch {
-    /// Prepares the fetch of a plan.
-    pub fn new(plan: Plan) -> Arc<Self> {
-        Self::with_providers(plan, PROVIDERS)
+    /// Prepares the fetch of a plan. Without a login it looks for credentials itself, inside the deadline.
+    pub fn new(plan: Plan, login: Option<Login>) -> Arc<Self> {
+        Self::with_providers(plan, login, PROVIDERS)
     }
 
     /// Prepares a fetch from other providers.
-    pub fn with_providers(plan: Plan, providers: &'static [&'static dyn Provider]) -> Arc<Self> {
+    pub fn with_providers(plan: Plan, login: Option<Login>, providers: &'static [&'static dyn Provider]) -> Arc<Self> {
         Arc::new(Self {
             plan,
+            login,
             providers,
             first_requests: FirstRequests::new(),
             until: OnceLock::new(),
@@ -76,6 +79,10 @@ impl Prefetch {
 
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    pub(crate) fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
     }
 
     /// Remembers why an entry is asked for again.

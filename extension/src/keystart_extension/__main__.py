@@ -30,7 +30,7 @@ def main() -> int:
         except Exception as error:
             code = 1
             _give_up(native, error)
-        # At once, for Lambda waits for it: to take boto3 apart takes the interpreter longer than many a fetch.
+        # At once, for Lambda waits for it.
         os._exit(code)
     from . import cli
 

@@ -8,11 +8,11 @@ import json
 import os
 import sys
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__, deploy
+from .aws import WITHOUT_BOTO3, AwsError
 from .names import shown_path
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _run() -> int:
         return 2
     try:
         code: int = arguments.command(arguments)
-    except deploy.CannotDeploy as error:
+    except (AwsError, deploy.CannotDeploy) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         _fail("Interrupted.")
@@ -264,11 +264,10 @@ def _pull(arguments: argparse.Namespace) -> int:
     from .core import CoreError
     from .log import Log
     from .publish import Failed, give_up, links_of, publish, wipe
-    from .sources import WITHOUT_BOTO3
     from .store import Writer
 
     try:
-        from .sources.boto3 import fetch as fetch_with_boto3
+        from .aws.login import fetch
     except ModuleNotFoundError:
         return _fail(WITHOUT_BOTO3)
 
@@ -281,8 +280,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     links = links_of(plan, writer)
     log.info(f"fetching {len(plan.entries)} entries of {plan.source}")
     try:
-        fetch = partial(fetch_with_boto3, plan, log, arguments.profile, patient=True)
-        publish(links, writer, log, fetch, time.monotonic())
+        publish(links, writer, log, lambda: fetch(plan, log, arguments.profile), time.monotonic())
     except Failed as failed:
         give_up(failed, writer, links, log)
         return _fail("\n  - ".join(failed.lines()))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .plan import Plan
     from .store import Draft
 
 
@@ -29,12 +28,20 @@ class Fetched:
         self.required: dict[str, Unavailable] = {}
         self.optional: dict[str, Unavailable] = {}
 
+    @classmethod
+    def none(cls, plan: Plan, why: Unavailable) -> Fetched:
+        """Makes one of a fetch that could not begin: no entry has secrets, for one reason."""
+
+        def fill(draft: Draft) -> None:
+            for entry in plan.entries:
+                if entry.env is not None:
+                    draft.assign(entry.env, entry.name, overwrite=plan.env_overwrite)
+
+        fetched = cls(0, fill)
+        for entry in plan.entries:
+            fetched.add(entry.name, why, optional=entry.optional)
+        return fetched
+
     def add(self, name: str, why: Unavailable, *, optional: bool) -> None:
         """Notes an entry without secrets."""
         (self.optional if optional else self.required)[name] = why
-
-
-def wall_clock() -> str:
-    """Gives the time of contract 4.3: RFC 3339, UTC, milliseconds."""
-    now = time.time_ns() // 1_000_000
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now // 1000))}.{now % 1000:03d}Z"

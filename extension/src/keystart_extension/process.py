@@ -8,14 +8,13 @@ The core has begun with it: as far as the fetch where it reads the configuration
 
 from __future__ import annotations
 
-import os
 import time
 
 from .core import ApiError, CoreError
 from .extensions_api import ExtensionsApi
+from .fetch import end, start
 from .log import Log
 from .publish import Failed, give_up, links_of, publish, wipe
-from .sources import WITHOUT_BOTO3, native
 from .start import Begun
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
@@ -26,9 +25,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from .core import Task
-    from .fetched import Fetched
     from .links import Links
-    from .plan import Plan
     from .publish import Fetch
     from .store import Writer
 
@@ -111,6 +108,10 @@ class Process:
 
     def run(self) -> int:
         self._log.hold()
+        if self._environ.get("KEYSTART_SOURCE", "") not in ("", "native"):
+            self._log.warn(
+                "KEYSTART_SOURCE has no effect any more: AWS's SDK in the core fetches. Remove it."
+            )
         try:
             self._start()
             self._log.release()
@@ -175,8 +176,7 @@ class Process:
                 f"Reading {plan.source} took {took:.0f} ms of this start. "
                 'The JSON that "keystart compile" makes of it is read in less than 1 ms.'
             )
-        source = _source(self._environ)
-        return lambda: self._answering(lambda: source(plan, self._log))
+        return lambda: end(start(plan), self._log)
 
     def _answering(self, act: Callable[[], T]) -> T:
         """Does what takes long outside of the core, and lets signals come meanwhile."""
@@ -219,21 +219,7 @@ class Process:
 
 
 def _going_on(task: Task, log: Log) -> Fetch:
-    return lambda: native.end(task, log)
-
-
-def _source(environ: Mapping[str, str]) -> Callable[[Plan, Log], Fetched]:
-    if environ.get("KEYSTART_SOURCE") != "boto3":
-        return native.fetch
-    # Lambda has no instance metadata. Without credentials boto3 would ask for it, and hang instead of saying so.
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
-    # Imported here: it costs 220-440 ms, and whoever registered before has the runtime starting meanwhile.
-    try:
-        from .sources.boto3 import fetch
-    except ModuleNotFoundError:
-        raise Failed("Extension.ConfigurationInvalid", f"KEYSTART_SOURCE: {WITHOUT_BOTO3}") from None
-
-    return fetch
+    return lambda: end(task, log)
 
 
 def _told(bug: Exception) -> str:

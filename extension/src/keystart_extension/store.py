@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .fetched import Unavailable
-    from .secret import Secret
 
 _WRITER = "keystart-extension"
 
@@ -67,24 +66,6 @@ class Draft:
         out = ffi.new("keystart_draft **")
         core.call(lib.keystart_draft_new, out)
         self.handle = ffi.gc(out[0], lib.keystart_draft_free)
-
-    def add(self, secret: Secret) -> None:
-        """Adds a copy of a secret."""
-        entry = {
-            "encoding": secret.encoding,
-            "fetched_at": secret.fetched_at,
-            "refresh_after": None,
-            "source": secret.source,
-        }
-        value = ffi.from_buffer(secret.value)
-        core.call(
-            lib.keystart_draft_add,
-            self.handle,
-            *text(secret.name),
-            value,
-            len(secret.value),
-            *as_json(entry),
-        )
 
     def take(self, task: core.Task) -> None:
         """Moves all that a fetch of the core gave into this draft."""

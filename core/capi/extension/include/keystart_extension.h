@@ -14,6 +14,24 @@
 typedef struct keystart_task keystart_task;
 
 /*
+ What the login of a person gave, as UTF-8. `session_token` is NULL if there is none; `origin` is what messages call the
+ source of the credentials, NULL for the variables of the environment; `profile` is the name of the AWS profile, which may
+ say where to ask. Zero what it points to when it was handed over.
+ */
+typedef struct {
+  const uint8_t *access_key_id;
+  size_t access_key_id_len;
+  const uint8_t *secret_access_key;
+  size_t secret_access_key_len;
+  const uint8_t *session_token;
+  size_t session_token_len;
+  const uint8_t *origin;
+  size_t origin_len;
+  const uint8_t *profile;
+  size_t profile_len;
+} keystart_login;
+
+/*
  Prepares the process of the extension; call it first, and in no other process. It opens the standard streams that are
  closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into this one, leaves no core file, raises the limit of
  open files, and has readers learn of a crash. `signals` are those that end the extension, as bits (1 << 15 for SIGTERM):
@@ -113,13 +131,15 @@ uint32_t keystart_policy_read(const uint8_t *plan,
                               keystart_error **err);
 
 /*
- Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. keystart_task_wait gives the number of
- secrets when that is all there is to tell, else `{"count": 2, "unavailable": {"flags": {"code": "...", "message": "...",
- "optional": true}}, "again": ["..."]}`, where `again` has a line for each time that something was asked for again.
- Errors: 901.
+ Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. It fetches with the credentials of
+ `login`, of which it keeps a copy as long as it needs them, or looks for credentials when that is NULL.
+ keystart_task_wait gives the number of secrets when that is all there is to tell, else `{"count": 2, "unavailable":
+ {"flags": {"code": "...", "message": "...", "optional": true}}, "again": ["..."]}`, where `again` has a line for each time
+ that something was asked for again. Errors: 901.
  */
 uint32_t keystart_fetch_start(const uint8_t *plan,
                               size_t plan_len,
+                              const keystart_login *login,
                               keystart_task **out,
                               keystart_error **err);
 

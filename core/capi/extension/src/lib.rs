@@ -19,7 +19,7 @@ use keystart_lambda::start::Begun;
 use keystart_lambda::task::{Task, Waited, alone};
 use keystart_process::{self as process, lock};
 use keystart_providers::configuration::{Configuration, variables};
-use keystart_providers::{FetchedSecret, Permission, Place, Plan, Prefetched, permissions};
+use keystart_providers::{FetchedSecret, Login, Permission, Place, Plan, Prefetched, permissions};
 use keystart_store::error::{Error, Result};
 use keystart_store::json::quote;
 use keystart_store::log::{self, Level};
@@ -279,14 +279,33 @@ pub unsafe extern "C" fn keystart_policy_read(
     }
 }
 
-/// Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. keystart_task_wait gives the number of
-/// secrets when that is all there is to tell, else `{"count": 2, "unavailable": {"flags": {"code": "...", "message": "...",
-/// "optional": true}}, "again": ["..."]}`, where `again` has a line for each time that something was asked for again.
-/// Errors: 901.
+/// What the login of a person gave, as UTF-8. `session_token` is NULL if there is none; `origin` is what messages call the
+/// source of the credentials, NULL for the variables of the environment; `profile` is the name of the AWS profile, which may
+/// say where to ask. Zero what it points to when it was handed over.
+#[repr(C)]
+pub struct keystart_login {
+    access_key_id: *const u8,
+    access_key_id_len: usize,
+    secret_access_key: *const u8,
+    secret_access_key_len: usize,
+    session_token: *const u8,
+    session_token_len: usize,
+    origin: *const u8,
+    origin_len: usize,
+    profile: *const u8,
+    profile_len: usize,
+}
+
+/// Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. It fetches with the credentials of
+/// `login`, of which it keeps a copy as long as it needs them, or looks for credentials when that is NULL.
+/// keystart_task_wait gives the number of secrets when that is all there is to tell, else `{"count": 2, "unavailable":
+/// {"flags": {"code": "...", "message": "...", "optional": true}}, "again": ["..."]}`, where `again` has a line for each time
+/// that something was asked for again. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_start(
     plan: *const u8,
     plan_len: usize,
+    login: *const keystart_login,
     out: *mut *mut keystart_task,
     err: *mut *mut keystart_error,
 ) -> u32 {
@@ -295,7 +314,7 @@ pub unsafe extern "C" fn keystart_fetch_start(
             let out = Out::new(out)?;
             let plan = Plan::parse(required(plan, plan_len, "plan")?)
                 .map_err(|member| Error::internal(&format!("the plan has a wrong {member}")))?;
-            out.put(give(keystart_task::new(Work::Fetch(FetchTask::start(plan)?))));
+            out.put(give(keystart_task::new(Work::Fetch(FetchTask::start(plan, login_of(login)?)?))));
             Ok(())
         })
     }
@@ -486,6 +505,19 @@ fn json_of(permissions: &[Permission]) -> String {
         format!("{{\"sid\": {}, \"action\": {}, \"resources\": [{resources}]}}", quote(sid), quote(action))
     });
     format!("[{}]", statements.collect::<Vec<_>>().join(", "))
+}
+
+unsafe fn login_of(login: *const keystart_login) -> Result<Option<Login>> {
+    let Some(login) = (unsafe { login.as_ref() }) else { return Ok(None) };
+    unsafe {
+        Ok(Some(Login::new(
+            text(login.access_key_id, login.access_key_id_len, "access_key_id")?,
+            text(login.secret_access_key, login.secret_access_key_len, "secret_access_key")?,
+            text_or_none(login.session_token, login.session_token_len, "session_token")?,
+            text_or_none(login.origin, login.origin_len, "origin")?,
+            text(login.profile, login.profile_len, "profile")?,
+        )))
+    }
 }
 
 unsafe fn text_or_none<'a>(data: *const u8, len: usize, what: &str) -> Result<Option<&'a str>> {

@@ -2,6 +2,7 @@
 //! instance metadata service, which Lambda does not have.
 //!
 //! Each source is asked by itself, so that a failure names the variable or the file to look at and repeats nothing of it.
+//! None is asked when a person's login has found them before: `Login`.
 
 use std::env;
 use std::future::poll_fn;
@@ -42,6 +43,42 @@ const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 const ADDRESSES: [&str; 2] = ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"];
 
+/// What the login of a person gave, on a machine of theirs. A login may need them to type something, and so more time than
+/// a fetch has.
+#[derive(Debug, Clone)]
+pub struct Login {
+    credentials: Credentials,
+    origin: Option<String>,
+    /// The profile, which may say where to ask.
+    pub(super) profile: String,
+}
+
+impl Login {
+    /// `origin` is what messages call the source of the credentials, `None` for the variables of the environment.
+    pub fn new(
+        access_key_id: &str,
+        secret_access_key: &str,
+        session_token: Option<&str>,
+        origin: Option<&str>,
+        profile: &str,
+    ) -> Self {
+        let token = session_token.map(str::to_owned);
+        Self {
+            credentials: Credentials::new(access_key_id, secret_access_key, token, None, "login"),
+            origin: origin.map(str::to_owned),
+            profile: profile.to_owned(),
+        }
+    }
+
+    /// Returns the credentials if they can be used.
+    pub(super) fn credentials(&self) -> Asked<Credentials> {
+        match &self.origin {
+            Some(origin) => checked(origin, self.credentials.clone()),
+            None => check_variables().and_then(|()| checked("the environment", self.credentials.clone())),
+        }
+    }
+}
+
 /// Where credentials come from when not from the environment.
 #[derive(Clone, Copy)]
 enum Origin {
@@ -55,9 +92,7 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Asked<
     match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
         Err(CredentialsError::CredentialsNotLoaded(_)) => {}
         found => {
-            for variable in VARIABLES {
-                check_variable(variable, flaw)?;
-            }
+            check_variables()?;
             // Only a variable that is no text is refused, and those are checked.
             return found.map_err(|_| Refused::new(UNAVAILABLE, "The credentials of the environment cannot be read."));
         }
@@ -71,7 +106,7 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Asked<
         }
         match origin.load(config, profiles).await {
             Err(CredentialsError::CredentialsNotLoaded(_)) => {}
-            Ok(found) => return origin.checked(found),
+            Ok(found) => return checked(origin.words(), found),
             Err(error) => return Err(origin.refused(&error)),
         }
     }
@@ -140,31 +175,6 @@ impl Origin {
         }
     }
 
-    fn checked(self, found: Credentials) -> Asked<Credentials> {
-        let members = [
-            ("access key id", Some(found.access_key_id())),
-            ("secret access key", Some(found.secret_access_key())),
-            ("session token", found.session_token()),
-        ];
-        let from = self.words();
-        for (member, value) in members {
-            let Some(value) = value else { continue };
-            if value.is_empty() {
-                let reason = format!("The credentials from {from} have no {member}. Correct them there.");
-                return Err(Refused::new(INVALID, reason));
-            }
-            if let Some(flaw) = flaw(value.as_bytes()) {
-                let reason = format!("The {member} from {from} holds {flaw}, which none has. Correct it there.");
-                return Err(Refused::new(INVALID, reason));
-            }
-        }
-        if found.expiry().is_some_and(|end| end <= SystemTime::now()) {
-            let reason = "The credentials have expired. Log in again, or get new credentials.";
-            return Err(Refused::new(EXPIRED, reason));
-        }
-        Ok(found)
-    }
-
     fn refused(self, error: &CredentialsError) -> Refused {
         if let Some(error) = find::<SdkError<AssumeRoleError, HttpResponse>>(error) {
             return refused("sts:AssumeRole on the role of the AWS profile", error);
@@ -183,6 +193,31 @@ impl Origin {
         let refused = Refused::new(UNAVAILABLE, reason);
         if matches!(error, CredentialsError::ProviderTimedOut(_)) { refused.with_retry(Retry::Failed) } else { refused }
     }
+}
+
+/// Returns credentials that are whole, could be sent, and have not expired.
+fn checked(from: &str, found: Credentials) -> Asked<Credentials> {
+    let members = [
+        ("access key id", Some(found.access_key_id())),
+        ("secret access key", Some(found.secret_access_key())),
+        ("session token", found.session_token()),
+    ];
+    for (member, value) in members {
+        let Some(value) = value else { continue };
+        if value.is_empty() {
+            let reason = format!("The credentials from {from} have no {member}. Correct them there.");
+            return Err(Refused::new(INVALID, reason));
+        }
+        if let Some(flaw) = flaw(value.as_bytes()) {
+            let reason = format!("The {member} from {from} holds {flaw}, which none has. Correct it there.");
+            return Err(Refused::new(INVALID, reason));
+        }
+    }
+    if found.expiry().is_some_and(|end| end <= SystemTime::now()) {
+        let reason = "The credentials have expired. Log in again, or get new credentials.";
+        return Err(Refused::new(EXPIRED, reason));
+    }
+    Ok(found)
 }
 
 fn profile_reason(error: &CredentialsError) -> String {
@@ -218,8 +253,8 @@ fn profile_reason(error: &CredentialsError) -> String {
 
 fn without(from: &str) -> String {
     format!(
-        "The AWS profile takes its credentials from {from}, which this source does not do. Set the variables that `aws \
-         configure export-credentials --format env` prints, or KEYSTART_SOURCE=boto3."
+        "The AWS profile takes its credentials from {from}, which only \"keystart pull\" does. Set the variables that \
+         `aws configure export-credentials --format env` prints."
     )
 }
 
@@ -260,6 +295,10 @@ fn container_reason(error: &CredentialsError) -> String {
 
 fn is_set(variables: &[&str]) -> bool {
     variables.iter().any(|variable| env::var_os(variable).is_some())
+}
+
+fn check_variables() -> Asked<()> {
+    VARIABLES.iter().try_for_each(|variable| check_variable(variable, flaw))
 }
 
 /// Refuses a variable with a character that none of its kind has. Its value is not repeated.

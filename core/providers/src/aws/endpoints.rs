@@ -5,7 +5,7 @@ use std::env;
 use std::ffi::OsString;
 
 use aws_config::SdkConfig;
-use aws_types::service_config::ServiceConfigKey;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use hyper::Uri;
 
 use crate::refused::Refused;
@@ -17,13 +17,12 @@ const SERVICES: [(&str, &str); 3] = [
     ("STS", "AWS_ENDPOINT_URL_STS"),
 ];
 /// Switches: their variables, and their keys in a profile. The SDK ignores what it cannot read, and then asks other hosts.
-const SWITCHES: [(&str, &str); 3] = [
-    ("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"),
-    ("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"),
-    ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls"),
-];
+const SWITCHES: [(&str, &str); 3] =
+    [("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"), ("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"), IGNORE];
+const IGNORE: (&str, &str) = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls");
 const ENDPOINT: (&str, &str) = ("AWS_ENDPOINT_URL", "endpoint_url");
 const STS_ENDPOINTS: (&str, &str) = ("AWS_STS_REGIONAL_ENDPOINTS", "sts_regional_endpoints");
+const CA_BUNDLE: (&str, &str) = ("AWS_CA_BUNDLE", "ca_bundle");
 const PROXIES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 const CONTAINER_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const CONTAINER_PATH: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
@@ -51,6 +50,29 @@ pub(super) fn check(config: &SdkConfig) -> Result<(), Refused> {
         text(variable)?.map_or(Ok(()), |value| check_proxy(&value)).map_err(|what| wrong(variable, "", what))?;
     }
     Ok(())
+}
+
+/// True if variables and the profile say that no endpoint counts which they name.
+pub(super) fn are_ignored(config: &SdkConfig) -> bool {
+    value(config, "", IGNORE).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Variables and a profile that say nothing about services.
+#[derive(Debug)]
+pub(super) struct NoServiceConfig;
+
+impl LoadServiceConfig for NoServiceConfig {
+    fn load_config(&self, _: ServiceConfigKey<'_>) -> Option<String> {
+        None
+    }
+}
+
+/// Returns what names the file of authorities, and the file.
+pub(super) fn ca_bundle(config: &SdkConfig) -> Option<(String, OsString)> {
+    let (variable, key) = CA_BUNDLE;
+    let named = env::var_os(variable).map(|path| (variable.to_owned(), path));
+    let named = named.or_else(|| Some((of_profile(key), value(config, "", CA_BUNDLE)?.into())));
+    named.filter(|(_, path)| !path.is_empty())
 }
 
 /// Checks where a container's credentials are asked for.
@@ -128,8 +150,12 @@ fn text(variable: &str) -> Result<Option<String>, Refused> {
 
 fn wrong(variable: &str, key: &str, what: &str) -> Refused {
     let is_variable = key.is_empty() || env::var_os(variable).is_some();
-    let source = if is_variable { variable.to_owned() } else { format!("`{key}` of the AWS profile") };
+    let source = if is_variable { variable.to_owned() } else { of_profile(key) };
     Refused::new("InvalidVariable", format!("{source} {what}. Correct or unset it."))
+}
+
+fn of_profile(key: &str) -> String {
+    format!("`{key}` of the AWS profile")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
-//! The certificate authorities that answers are believed from: `AWS_CA_BUNDLE`, else those that come with this library.
+//! The certificate authorities that answers are believed from: those of `AWS_CA_BUNDLE` or of the AWS profile, else those
+//! that come with this library.
 
-use std::env;
+use std::ffi::OsString;
 use std::io::ErrorKind;
 
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
@@ -13,11 +14,12 @@ use webpki::anchor_from_trusted_cert;
 use crate::files::{self, Unreadable};
 use crate::refused::Refused;
 
-/// Loads the authorities. Those that come along serve an image that has none, and no file is read for them.
-pub(super) async fn context() -> Result<TlsContext, Refused> {
-    let pem = match env::var_os("AWS_CA_BUNDLE").filter(|path| !path.is_empty()) {
+/// Loads the authorities from a file, with what names it, or those that come along: they serve an image that has none.
+pub(super) async fn context(bundle: Option<(String, OsString)>) -> Result<TlsContext, Refused> {
+    let pem = match bundle {
         None => bundled(),
-        Some(path) => {
+        Some((source, path)) => {
+            let wrong = |what: &str| Refused::new("InvalidCaBundle", format!("{source} {what}. Correct or unset it."));
             let read = files::on_a_thread(move || files::read_at_most(path.as_ref(), files::LARGEST)).await;
             let pem =
                 read.unwrap_or(Err(Unreadable::Refused(ErrorKind::Other))).map_err(|error| wrong(&error.reason()))?;
@@ -30,10 +32,6 @@ pub(super) async fn context() -> Result<TlsContext, Refused> {
     };
     let context = TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
     context.map_err(|_| Refused::new("InvalidCaBundle", "TLS cannot be set up with these authorities."))
-}
-
-fn wrong(what: &str) -> Refused {
-    Refused::new("InvalidCaBundle", format!("AWS_CA_BUNDLE {what}. Correct or unset it."))
 }
 
 fn is_sound(pem: &[u8]) -> bool {

@@ -12,7 +12,6 @@ from ..names import ENDINGS, shown_path
 from ..plan import Origin, Plan
 from .document import Mapping, Node
 from .errors import ConfigurationError, Problem, Problems
-from .find import check_source
 from .inline import VARIABLE
 from .json_document import Positions, parse_json
 from .settings import SQUARES_KEY, read_settings
@@ -49,7 +48,6 @@ def read(path: Path, environ: Environ[str, str]) -> Plan:
 
 def _plan(root: Node, path: Path, environ: Environ[str, str]) -> Plan:
     problems = Problems()
-    check_source(environ, problems)
     if isinstance(root, Mapping) and is_square(root):
         plan = read_square(root, str(path), environ, problems)
     else:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ..names import characters, is_certain, quote
-from ..plan import Origin
 from .errors import Problems
 from .inline import VARIABLE, read_inline
 
@@ -22,7 +20,6 @@ def load(environ: Environ[str, str], task_root: Path | None = None) -> Plan:
     """
     if not environ.get("KEYSTART_CONFIG") and (value := environ.get(VARIABLE)):
         problems = Problems()
-        check_source(environ, problems)
         plan = read_inline(value, problems)
         problems.raise_if_any()
         return plan
@@ -40,13 +37,3 @@ def load_file(path: Path, environ: Environ[str, str]) -> Plan:
     from . import files
 
     return files.read(path, environ)
-
-
-def check_source(environ: Environ[str, str], problems: Problems) -> None:
-    """Checks KEYSTART_SOURCE."""
-    source = environ.get("KEYSTART_SOURCE", "")
-    known = ("native", "boto3")
-    if source not in ("", *known):
-        what = quote(source) if is_certain(source, "word", known) else f"a text of {characters(source)}"
-        message = f'It must be "native" or "boto3", found {what}. Correct or unset it.'
-        problems.add(message, Origin("KEYSTART_SOURCE"))

@@ -1,7 +1,7 @@
 """Brings the layer to functions: the commands layer, attach and detach; what they do is imported when one is run.
 
 change   what a function needs to have the layer, or no longer, and what speaks against it; it asks nobody
-attach   does it through Lambda's API, which client opens
+attach   does it through Lambda's API
 build    builds the layer, in a checkout
 layer    publishes it
 policy   the least privilege that a configuration needs
@@ -14,7 +14,7 @@ import argparse
 import re
 from pathlib import Path
 
-from ..sources import WITHOUT_BOTO3
+from ..aws import WITHOUT_BOTO3
 from .terms import LAYER, NO_SOURCES, CannotDeploy
 
 __all__ = ["CannotDeploy", "account_id", "add_to"]

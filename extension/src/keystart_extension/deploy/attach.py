@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from botocore.exceptions import WaiterError
 
+from ..aws import AwsError, session
+from ..aws.errors import ask
 from ..compile import DoesNotFit, inline
 from ..configuration import ConfigurationError, load_file
 from ..configuration.inline import VARIABLE
 from ..names import shown_path
-from ..sources.boto3.refused import Refused, ask
 from .change import WRAPPER, WRAPPER_PATH, Change, Layer, Setting, attached, detached
-from .client import lambda_client, words
 from .terms import CannotDeploy
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def attach(arguments: Namespace) -> int:
     settings = _settings(arguments.config, region, wrapper=arguments.wrapper)
     if not _can_ask(arguments):
         return _EXIT_WRONG_USE
-    client = lambda_client(region, arguments.profile)
+    client = session.client("lambda", region, arguments.profile)
     layer = _layer(client, arguments.layer)
     return _run(arguments, client, lambda function: attached(function, layer, settings))
 
@@ -56,7 +56,7 @@ def detach(arguments: Namespace) -> int:
     """Detaches and gives the exit code."""
     if not _can_ask(arguments):
         return _EXIT_WRONG_USE
-    client = lambda_client(arguments.region, arguments.profile)
+    client = session.client("lambda", arguments.region, arguments.profile)
     return _run(arguments, client, lambda function: detached(function, arguments.layer))
 
 
@@ -100,8 +100,8 @@ def _layer(client: LambdaClient, arn: str) -> Layer:
 
     try:
         return ask(f"lambda:GetLayerVersion on {arn}", call)
-    except Refused as refused:
-        raise CannotDeploy(f"{arn}: {words(refused)}") from None
+    except AwsError as error:
+        raise CannotDeploy(f"{arn}: {error}") from None
 
 
 class _Function:
@@ -134,8 +134,8 @@ class _Function:
 
         try:
             ask(f"lambda:GetFunction on {self.name}", call)
-        except Refused as refused:
-            self._fail(words(refused))
+        except AwsError as error:
+            self._fail(str(error))
             return
         self.result = "planned" if self.change.is_needed else "unchanged"
         for problem in self.change.problems:
@@ -160,8 +160,8 @@ class _Function:
                 f"lambda:UpdateFunctionConfiguration on {self.arn}, and lambda:GetLayerVersion on its layers",
                 call,
             )
-        except Refused as refused:
-            self._fail(self._without_values(words(refused)))
+        except AwsError as error:
+            self._fail(self._without_values(str(error)))
         else:
             self.result = "changed"
 
@@ -178,12 +178,12 @@ class _Function:
                 if told.get("LastUpdateStatus") != "Failed":
                     raise
                 code = told.get("LastUpdateStatusReasonCode", "Failed")
-                raise Refused(code, told.get("LastUpdateStatusReason", "Lambda gave no reason.")) from None
+                raise AwsError(code, told.get("LastUpdateStatusReason", "Lambda gave no reason.")) from None
 
         try:
             ask(f"lambda:GetFunction on {self.arn}", call)
-        except Refused as refused:
-            self._fail(f"It was changed, and is not known to run so. {words(refused)}")
+        except AwsError as error:
+            self._fail(f"It was changed, and is not known to run so. {error}")
 
     def _fail(self, error: str) -> None:
         self.result = "failed"

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from .. import __version__
-from ..sources.boto3.refused import Refused, ask
-from .client import lambda_client, words
+from ..aws import AwsError, session
+from ..aws.errors import ask
 from .terms import CannotDeploy
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def publish(
     zips = [_read(path) for path in paths or _built()]
     if name is not None and len(zips) > 1:
         raise CannotDeploy("A layer has one name for each architecture. Give --name with one zip.")
-    client = lambda_client(region, profile)
+    client = session.client("lambda", region, profile)
     published = []
     for one in zips:
         layer = name or f"keystart-{one.architecture}"
@@ -130,5 +130,5 @@ def _publish(client: LambdaClient, one: _Zip, layer: str) -> str:
 
     try:
         return ask(f"lambda:PublishLayerVersion on {layer}", call)
-    except Refused as refused:
-        raise CannotDeploy(f"{one.path}: {words(refused)}") from None
+    except AwsError as error:
+        raise CannotDeploy(f"{one.path}: {error}") from None

@@ -39,28 +39,13 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from . import AwsError
+
 Result = TypeVar("Result")
 
-NO_WAY_OUT = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
-BATCH = "secretsmanager:BatchGetSecretValue on *"  # allowed for everything or for nothing
-SESSION = "a session"  # what is asked for where credentials are made ready
-# What Secrets Manager, Parameter Store and STS name when asking again can help.
-_RETRYABLE = frozenset(
-    {
-        "InternalFailure",
-        "InternalServerError",
-        "InternalServiceError",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestTimeout",
-        "ServiceUnavailable",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
+LOGIN = "a login"  # the action that makes credentials ready
+_NO_WAY_OUT = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
-_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _CODE = re.compile("[A-Za-z][A-Za-z0-9._-]{0,127}")
 _LONGEST_MESSAGE = 1_024  # bytes of a service's message that are repeated at most
 _NO_REASON = "The service gave no reason"
@@ -74,6 +59,14 @@ _DISTRUST = {
     23: "its certificate is revoked",
 }
 _LOG_IN = "Log in again, or get new credentials."
+# What to do where the service does not say it.
+_CURES = {
+    "ExpiredToken": _LOG_IN,
+    "ExpiredTokenException": _LOG_IN,
+    "ResourceNotFoundException": "Correct the name or the region.",
+    "PreconditionFailedException": "Somebody else has changed it meanwhile. Look again.",
+    "ResourceConflictException": "Look again when that is over.",
+}
 # Where credentials come from, by the name of botocore's provider.
 _ORIGINS = {
     "container-role": "the container's endpoint",
@@ -82,59 +75,37 @@ _ORIGINS = {
 }
 
 
-class Refused(Exception):
-    """A call without a value: the service's code and message, with the cure where we know one."""
-
-    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retryable = retryable
-
-
 def ask(action: str, call: Callable[[], Result]) -> Result:
     """Calls once and turns every failure into words: what was refused, and what would help."""
     try:
         return call()
-    except Refused:
+    except AwsError:
         raise
     except Exception as error:
-        refused = _refused(action, error)
+        failure = _failure(action, error)
     # Outside of the handler, so that no traceback shows the error with its text.
-    raise refused
+    raise failure
 
 
-def said(action: str, code: str | None, message: str | None, status: int) -> Refused:
-    """Turns the error of a service, or of something before it, into words."""
+def _said(action: str, code: str | None, message: str | None, status: int) -> AwsError:
+    """Words the error of a service, or of something before it."""
     # botocore puts the status in the place of a code that is missing, and the whole page into the message.
     if not code or not _CODE.fullmatch(code):
         if status < 300:
-            return no_answer(action)
+            return _no_answer(action)
         known = {status.value: status.phrase for status in http.HTTPStatus}
-        return Refused(
-            str(status),
-            _sentence(known.get(status, _NO_REASON)),
-            retryable=status >= 500 or status == 429,
-        )
+        return AwsError(str(status), _sentence(known.get(status, _NO_REASON)))
     message = _service_message(message or "")
     if code in _DENIED:
-        other = "the policy of a VPC endpoint" if action == BATCH else "the resource policy and the KMS key"
-        message += f" Allow {action}; {other} can deny it too."
-    elif code in _EXPIRED:
-        message += f" {_LOG_IN}"
-    return Refused(code, message, retryable=code in _RETRYABLE or status >= 500 or status == 429)
+        message += f" Allow {action}; the resource policy and the KMS key can deny it too."
+    elif code in _CURES:
+        message += f" {_CURES[code]}"
+    return AwsError(code, message)
 
 
-def no_answer(action: str) -> Refused:
-    return Refused(
+def _no_answer(action: str) -> AwsError:
+    return AwsError(
         "InvalidAnswer", f"The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL."
-    )
-
-
-def another(action: str, what: str) -> Refused:
-    """Refuses an answer about something else than what was asked for, which may be another secret's value."""
-    return Refused(
-        "InvalidAnswer", f"The endpoint answered {action} with another {what}. Check AWS_ENDPOINT_URL."
     )
 
 
@@ -143,64 +114,67 @@ def origin(provider: object) -> str:
     return _ORIGINS.get(str(provider), "the AWS profile")
 
 
-def _refused(action: str, error: Exception) -> Refused:
+def _failure(action: str, error: Exception) -> AwsError:
     match error:
         case ClientError():
             details = error.response.get("Error", {})
             status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            return said(action, details.get("Code"), details.get("Message"), status)
+            if action == LOGIN:
+                # A login calls STS or IAM Identity Center.
+                action = f"{error.operation_name} for the AWS profile"
+            return _said(action, details.get("Code"), details.get("Message"), status)
         case NoCredentialsError() | PartialCredentialsError():
-            return Refused(
+            return AwsError(
                 "NoCredentials",
                 "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log "
                 "in, or set AWS_PROFILE.",
             )
         case NoRegionError():
-            return Refused("NoRegion", "No region is known. Set `region:` or AWS_REGION.")
+            return AwsError("NoRegion", "No region is known. Set `region:` or AWS_REGION.")
         case CredentialRetrievalError():
             where = origin(error.kwargs.get("provider"))
-            return Refused("CredentialsUnavailable", f"{where[0].upper()}{where[1:]} gave no credentials.")
+            return AwsError("CredentialsUnavailable", f"{where[0].upper()}{where[1:]} gave no credentials.")
         case SSLError() if (reason := _distrust(error)) is not None:
             # What is not trusted now is not trusted a moment later.
             reason = f"The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."
-            return Refused("ConnectionFailed", reason)
+            return AwsError("ConnectionFailed", reason)
         case NoConnectionError() | HTTPClientError():
-            return Refused("ConnectionFailed", _lost(error), retryable=True)
+            return AwsError("ConnectionFailed", _lost(error))
         case ResponseParserError() | KeyError() | TypeError():
-            return no_answer(action)
+            return _no_answer(action)
         case ProfileNotFound():
-            return Refused(
+            return AwsError(
                 "ProfileNotFound",
                 "The AWS profile, or one that its `source_profile` names, does not exist. Correct AWS_PROFILE or the "
                 "profile.",
             )
         case AttributeError() | ValueError() if ":" in action:
-            return no_answer(action)
+            return _no_answer(action)
         case ConfigParseError() | UnicodeDecodeError():
-            return Refused(
+            return AwsError(
                 "CredentialsUnavailable",
                 "A file of AWS profiles cannot be read. Correct what AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE "
                 "name; without them it is ~/.aws/config and ~/.aws/credentials.",
             )
         case InvalidConfigError():
-            return Refused(
+            return AwsError(
                 "CredentialsUnavailable",
                 "The AWS profile names no source of credentials, or a wrong one. Correct it.",
             )
         case SSOError() | LoginError() | TokenRetrievalError():
-            return Refused("ExpiredTokenException", f"The login of the AWS profile has ended. {_LOG_IN}")
+            return AwsError("ExpiredTokenException", f"The login of the AWS profile has ended. {_LOG_IN}")
         case EOFError():
-            return Refused(
+            return AwsError(
                 "CredentialsUnavailable",
                 "The AWS profile asks for a code of MFA, and there is no terminal to type it at.",
             )
-        case OSError() if action == SESSION and error.errno:
+        case OSError() if action == LOGIN and error.errno:
             words = os.strerror(error.errno)
             reason = f"A file that the source of the credentials names cannot be read: {words}."
-            return Refused("CredentialsUnavailable", reason)
+            return AwsError("CredentialsUnavailable", reason)
         case _:
             kind = type(error).__name__
-            return Refused(
+            return AwsError(
                 "RequestFailed",
                 f"The request failed in a way that is not described ({kind}). Check AWS_ENDPOINT_URL, the region and "
                 "the credentials.",
@@ -211,7 +185,7 @@ def _lost(error: BotoCoreError) -> str:
     """Says how a connection failed, in the words of the core."""
     match error:
         case ConnectTimeoutError():
-            return f"The endpoint cannot be reached: timed out. {NO_WAY_OUT}"
+            return f"The endpoint cannot be reached: timed out. {_NO_WAY_OUT}"
         case ReadTimeoutError():
             return "The endpoint did not answer in time."
         case ConnectionClosedError():
@@ -224,7 +198,7 @@ def _lost(error: BotoCoreError) -> str:
             reason = _system(error)
         case _:
             return "The connection failed in a way that is not described."
-    return f"The endpoint cannot be reached: {reason}. {NO_WAY_OUT}"
+    return f"The endpoint cannot be reached: {reason}. {_NO_WAY_OUT}"
 
 
 def _system(error: BaseException) -> str:

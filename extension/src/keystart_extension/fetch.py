@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from .. import core
-from ..fetched import Fetched, Unavailable
+from . import core
+from .fetched import Fetched, Unavailable
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from ..log import Log
-    from ..plan import Plan
+    from typing import Any
+
+    from .log import Log
+    from .plan import Plan
 
 
-def fetch(plan: Plan, log: Log) -> Fetched:
-    """Gives what became of each entry, at the latest when the plan's deadline is over."""
-    from ..store import as_json
+def start(plan: Plan, login: Any = core.ffi.NULL) -> core.Task:
+    """Starts to fetch, with the credentials of a `keystart_login` or with those that the core finds."""
+    from .store import as_json
 
-    return end(core.Task.start(core.lib.keystart_fetch_start, *as_json(plan.to_dict())), log)
+    return core.Task.start(core.lib.keystart_fetch_start, *as_json(plan.to_dict()), login)
 
 
 def end(task: core.Task, log: Log) -> Fetched:
-    """Gives what became of each entry of a fetch that goes on, when it is over."""
+    """Returns what became of each entry when a fetch is over, at the latest with the plan's deadline."""
     told = task.wait()
     if told.isdigit():
         return Fetched(int(told), lambda draft: draft.take(task))

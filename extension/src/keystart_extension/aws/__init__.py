@@ -1,0 +1,22 @@
+"""AWS for the commands of people, through boto3: their logins, and Lambda's API. The core alone fetches.
+
+session  makes sessions and clients
+login    finds a person's credentials for the core
+errors   has the words for what went wrong
+"""
+
+from __future__ import annotations
+
+# The layer has no boto3.
+WITHOUT_BOTO3 = (
+    "There is no boto3 here; the layer comes without it. Use what pip install keystart-extension installs."
+)
+
+
+class AwsError(Exception):
+    """A call of AWS, or what leads to one, failed: a code, and a message with the cure where one is known."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message

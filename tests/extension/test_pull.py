@@ -1,0 +1,264 @@
+"""Pulls with the credentials of people: profiles, processes, roles with a code of MFA, and endpoints of a profile."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keystart_extension.aws.login import Login
+from keystart_extension.core import ffi
+
+from tests.fakes.aws import secret
+from tests.fakes.http import Answer, Request, Stub
+from tests.fakes.proxy import Proxy
+
+from .conftest import COMMAND, Canaries, Environment, Keystart, Prefetch, Serve, Store, fetch_as_a_person
+
+ROLE = "arn:aws:iam::123456789012:role/reader"
+Profiles = Callable[..., None]
+
+
+@pytest.fixture
+def profiles(environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Profiles:
+    """Writes the file of AWS profiles, and takes the keys of the environment away."""
+    assert environment()["AWS_ACCESS_KEY_ID"]
+    folder = tmp_path / "secrets"  # where a canary may lie
+    folder.mkdir()
+
+    def write(**sections: dict[str, str]) -> None:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            monkeypatch.delenv(name, raising=False)
+        text = "".join(
+            f"[{'' if name == 'default' else 'profile '}{name}]\n"
+            + "".join(f"{key} = {value}\n" for key, value in keys.items())
+            for name, keys in sections.items()
+        )
+        (folder / "config").write_text(text)
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
+
+    return write
+
+
+@pytest.fixture
+def pull(keystart: Keystart, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """Pulls the secret prod/db, or what is said, with options."""
+
+    def run(*options: str, entry: Any = "prod/db", **settings: Any) -> tuple[int, str, str]:
+        document = {"version": 1, **settings, "secrets": {"db": entry}}
+        (tmp_path / "keystart.json").write_text(json.dumps(document))
+        return keystart("pull", *options)
+
+    return run
+
+
+Pull = Callable[..., tuple[int, str, str]]
+
+
+def keys(value: str) -> dict[str, str]:
+    return {"aws_access_key_id": f"id-{value}", "aws_secret_access_key": value, "aws_session_token": value}
+
+
+def signer(request: Request) -> tuple[str, str]:
+    """The access key and the region that a request was signed with."""
+    scope = request.headers["Authorization"].partition("Credential=")[2].split("/")
+    return scope[0], scope[2]
+
+
+def test_the_keys_and_the_region_of_a_profile_are_taken_and_shown_nowhere(
+    profiles: Profiles,
+    pull: Pull,
+    serve: Serve,
+    store: Store,
+    canary: Canaries,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    monkeypatch.setenv("KEYSTART_LOG_LEVEL", "DEBUG")
+    key = canary()
+    profiles(default=keys("other"), mine={**keys(key), "region": "eu-north-1"})
+    answers = iter([Answer(500), secret("x"), secret("x"), secret("x")])
+    aws = serve(lambda _: next(answers))
+    assert pull("--profile", "mine")[0] == 0
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    assert pull()[0] == 0
+    assert pull(region="eu-west-3")[0] == 0
+    mine = f"id-{key}"
+    assert [signer(request) for request in aws.requests] == [
+        *((mine, "eu-north-1"), (mine, "eu-north-1"), (mine, "eu-north-1"), (mine, "eu-west-3"))
+    ]
+    assert {request.headers["X-Amz-Security-Token"] for request in aws.requests} == {key}
+    assert store.values == {"db": b"x"}
+
+
+def test_a_profile_that_is_named_wins_over_the_keys_of_the_environment(
+    profiles: Profiles, pull: Pull, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiles(mine=keys("mine"))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id-environment")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up")
+    aws = serve(lambda _: secret("x"))
+    assert pull("--profile", "mine")[0] == 0
+    assert pull()[0] == 0
+    assert [signer(request)[0] for request in aws.requests] == ["id-mine", "id-environment"]
+
+
+def test_a_profile_that_does_not_exist_is_told_although_the_environment_has_keys(
+    pull: Pull, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    aws = serve(lambda _: secret("x"))
+    assert pull()[0] == 1
+    reason = "The AWS profile, or one that its `source_profile` names, does not exist."
+    why = ("ProfileNotFound", f"{reason} Correct AWS_PROFILE or the profile.")
+    assert store.failures == {"db": why}
+    assert aws.requests == []
+
+
+def test_the_login_has_more_time_than_the_deadline(
+    profiles: Profiles, pull: Pull, serve: Serve, store: Store, canary: Canaries, tmp_path: Path
+) -> None:
+    key = canary()
+    told = {"Version": 1, "AccessKeyId": "id", "SecretAccessKey": key, "SessionToken": key}
+    program = tmp_path / "secrets/program.py"
+    program.write_text(f"import time\ntime.sleep(1.2)\nprint({json.dumps(json.dumps(told))})\n")
+    profiles(default={"credential_process": f"{sys.executable} {program}"})
+    aws = serve(lambda _: secret("x"))
+    assert pull(deadline="1s")[0] == 0
+    assert [request.headers["X-Amz-Security-Token"] for request in aws.requests] == [key]
+    assert store.values == {"db": b"x"}
+
+
+def test_a_process_that_gives_a_broken_token_is_named_and_the_token_is_not_shown(
+    profiles: Profiles, pull: Pull, serve: Serve, store: Store, canary: Canaries, tmp_path: Path
+) -> None:
+    told = {"Version": 1, "AccessKeyId": "id", "SecretAccessKey": "x", "SessionToken": f"{canary()}\n"}
+    program = tmp_path / "secrets/program.py"
+    program.write_text(f"print({json.dumps(json.dumps(told))})\n")
+    profiles(default={"credential_process": f"{sys.executable} {program}"})
+    aws = serve(lambda _: secret("x"))
+    assert pull()[0] == 1
+    reason = (
+        "The session token from the process that the AWS profile names holds a line break, which none has."
+    )
+    assert store.failures == {"db": ("InvalidCredentials", f"{reason} Correct it there.")}
+    assert aws.requests == []
+
+
+ASSUMED = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+<AccessKeyId>id-of-{number}</AccessKeyId><SecretAccessKey>made-up</SecretAccessKey><SessionToken>made-up</SessionToken>
+<Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
+
+
+def test_a_code_of_mfa_is_typed_before_anything_is_fetched_and_the_role_of_an_entry_is_assumed_with_the_login(
+    profiles: Profiles, environment: Environment, serve: Serve, store: Store, tmp_path: Path
+) -> None:
+    serial = "arn:aws:iam::123456789012:mfa/someone"
+    profiles(base=keys("base"), default={"role_arn": ROLE, "source_profile": "base", "mfa_serial": serial})
+    roles: list[tuple[str, bytes]] = []
+
+    def answer(request: Request) -> Answer:
+        if request.action != "AssumeRole":
+            return secret(signer(request)[0])
+        roles.append((signer(request)[0], request.body))
+        return Answer(200, ASSUMED.format(number=len(roles)).encode(), {"Content-Type": "text/xml"})
+
+    serve(answer)
+    wanted = {"ours": "prod/ours", "theirs": {"secret": "prod/theirs", "role": f"{ROLE}-2"}}
+    (tmp_path / "keystart.json").write_text(json.dumps({"version": 1, "secrets": wanted}))
+    ours, theirs = os.openpty()
+    # Of a session without a terminal of its own, so that the code is read from standard input.
+    pull = subprocess.Popen(
+        [COMMAND, "pull"],
+        env=environment(),
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert pull.stderr is not None
+    said = b""
+    while b"MFA code" not in said and (more := os.read(pull.stderr.fileno(), 65_536)):
+        said += more
+    assert not roles, "nobody is asked before the code is typed"
+    os.write(ours, b"123456\n")
+    _, error = pull.communicate(timeout=20)
+    os.close(ours)
+    os.close(theirs)
+    assert pull.returncode == 0, error
+    assert [key for key, _ in roles] == ["id-base", "id-of-1"], "first the profile's role, then the entry's"
+    assert b"TokenCode=123456" in roles[0][1]
+    assert store.values == {"ours": b"id-of-1", "theirs": b"id-of-2"}
+
+
+def test_the_endpoint_that_a_profile_names_is_asked_and_checked(
+    profiles: Profiles, pull: Pull, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with Stub(lambda _: secret("x")) as aws:
+        profiles(mine={**keys("mine"), "endpoint_url": aws.url})
+        assert pull("--profile", "mine")[0] == 0
+        assert aws.actions() == ["GetSecretValue"]
+    profiles(mine={**keys("mine"), "endpoint_url": "http://user:password@127.0.0.1"})
+    assert pull("--profile", "mine")[0] == 1
+    reason = "`endpoint_url` of the AWS profile must have no user and no password. Correct or unset it."
+    assert store.failures == {"db": ("InvalidVariable", reason)}
+
+
+def test_the_authorities_that_a_profile_names_are_believed(
+    profiles: Profiles,
+    environment: Environment,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    pull = Prefetch(tmp_path, environment, fetch_as_a_person)
+    body = json.dumps(
+        {
+            "ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-a1B2c3",
+            "Name": "prod/db",
+            "VersionId": "1",
+            "SecretString": "x",
+        }
+    )
+    answer = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    with Proxy(tmp_path, lambda *_: answer) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        profiles(default={**keys("x"), "ca_bundle": str(proxy.authority)})
+        assert pull({"db": "prod/db"}) is None
+        assert store.values == {"db": b"x"}
+        profiles(default={**keys("x"), "ca_bundle": "/nowhere"})
+        assert pull({"db": "prod/db"}) is not None
+    code, message = store.failures["db"]
+    assert code == "InvalidCaBundle"
+    assert message.startswith("`ca_bundle` of the AWS profile names a file that cannot be read: ")
+
+
+def test_optional_secrets_without_a_login_are_published_as_unavailable(
+    environment: Environment, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    prefetch = Prefetch(tmp_path, environment, fetch_as_a_person)
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert prefetch({"db": {"secret": "prod/db", "optional": True, "env": "THE_DB"}}) is None
+    assert {name: code for name, (code, _) in store.unavailable.items()} == {"db": "ProfileNotFound"}
+    assert store.manifest["env"] == {"THE_DB": {"secret": "db", "overwrite": False}}
+
+
+def test_what_the_core_was_lent_is_zeroed_and_a_login_shows_no_credential(canary: Canaries) -> None:
+    key = canary()
+    login = Login(key, key, key, None, "mine")
+    canary.hear(repr(login))
+    lending: Any = login.lent()
+    lent = lending.__enter__()
+    held = list(lending.gen.gi_frame.f_locals["members"].values())
+    assert [bytes(data) for data in held] == [key.encode()] * 3 + [b"mine"]
+    assert (lent.session_token_len, lent.origin) == (len(key), ffi.NULL)
+    lending.__exit__(None, None, None)
+    assert [bytes(data) for data in held] == [bytes(len(key))] * 3 + [bytes(4)]
