@@ -1,4 +1,4 @@
-"""Judges the cases: their form, that each can fail, and that together they leave out nothing. Asks no reader."""
+"""Judges the cases: their form, and that together they leave out nothing. Asks no reader."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import json
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,8 @@ import jsonschema
 from generate.contract import FOLDER
 from tests import ROOT
 
-from . import store
-from .case import CASES, HERE, SCHEMA, Case, Place, class_of, difference, load, request
+from .case import CASES, HERE, SCHEMA, Case, load
 from .contract import clauses, codes, is_piece_of, messages, reader_codes, rules_without_number
-from .wrong_readers import ALL, Trusting
 
 ELSEWHERE = HERE / "elsewhere.json"
 # How a test is written in the language of its file; {} is its name.
@@ -84,7 +81,6 @@ def problems(folder: Path, contract: Path = FOLDER) -> list[str]:
         *_unknown_clauses(cases, clauses(contract)),
         *_other_languages(cases),
         *_unknown_codes(cases, contract),
-        *_indifferent(cases),
     ]
 
 
@@ -188,51 +184,11 @@ def _unknown_codes(cases: list[Case], contract: Path) -> Iterator[str]:
         yield f"{code} is expected, but the contract has no such error of readers"
 
 
-def _indifferent(cases: list[Case]) -> Iterator[str]:
-    for case in cases:
-        if case.reason_not_here() is not None:
-            continue
-        try:
-            can_fail = any(fails(reader, case) for reader in ALL)
-        except (ValueError, KeyError, OSError) as error:
-            yield f"{case.id}: its store cannot be built: {error}"
-            continue
-        if not can_fail:
-            names = ", ".join(reader.__name__ for reader in ALL)
-            yield f"{case.id}: tests nothing: none of the wrong readers fails it ({names})"
-
-
-def fails(reader: type[Trusting], case: Case) -> bool:
-    """Whether a wrong reader answers something wrong. One that crashes has not answered."""
-    with tempfile.TemporaryDirectory(prefix="keystart-lint-") as folder:
-        place = Place(Path(folder).resolve() / "store", Path.cwd())
-        # One of a crowd is enough to be wrong about it.
-        crowds = dict.fromkeys(case.store.get("crowds", {}), 1)
-        store.build(place.root, {**case.store, "crowds": crowds})
-        wrong = reader(request(case, place))
-        for step in case.steps():
-            if step["after"] == "asked":
-                _answer(wrong)
-            store.change(place.root, step["change"])
-        answer = _answer(wrong)
-        return answer is not None and difference(case, "python", answer, place) is not None
-
-
-def _answer(wrong: Trusting) -> dict[str, Any] | None:
-    try:
-        answer = wrong.answer()
-    except (TypeError, ValueError, AttributeError, KeyError, OSError, RecursionError):
-        return None
-    if "error" in answer:
-        answer["error"]["class"] = class_of(answer["error"]["code"])
-    return answer
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Prints what is wrong; gives the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.conformance.lint",
-        description="Judges cases: their form, and that each can fail. The cases of this repository must also "
+        description="Judges the form of cases. The cases of this repository must also "
         "ask, with the tests named in elsewhere.json, for each clause, error code and message of the contract.",
         epilog="Exit codes: 0 nothing is wrong; 1 something is, and is printed.",
     )
@@ -248,7 +204,7 @@ def main(arguments: list[str] | None = None) -> int:
     for problem in found:
         print(f"lint: {problem}", file=sys.stderr)
     if not found:
-        print(f"lint: {len(load(folder))} cases are well-formed, and each can fail")
+        print(f"lint: {len(load(folder))} cases are well-formed")
         if complete:
             counted = f"{len(clauses())} clauses, {len(codes())} error codes and {len(messages())} messages"
             print(f"lint: {counted} of the contract have a case or a test")

@@ -136,10 +136,6 @@ def test_the_example_of_the_readme_is_one_of_the_cases() -> None:
     assert [json.loads(text) in written for text in shown] == [True]
 
 
-def test_a_good_case_is_accepted(tmp_path: Path) -> None:
-    assert problems(tmp_path, GOOD) == []
-
-
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -168,26 +164,28 @@ def test_a_member_that_is_written_twice_is_refused(tmp_path: Path) -> None:
     assert lint.problems(tmp_path) == ["some.json: the member 'section' is there twice"]
 
 
-def test_two_cases_with_one_id_are_refused(tmp_path: Path) -> None:
-    other = {**changed("store.secrets", {"db": "other\n"}), "expect": {"value": "other\n"}}
-    assert problems(tmp_path, GOOD, other) == ["keeps-newline: this id is in some.json and in some.json"]
+OTHER = {**changed("store.secrets", {"db": "other\n"}), "expect": {"value": "other\n"}}
+LOCKED = changed("expect", {"error": {"code": "store_locked", "message": "m", "secret": None}})
 
 
-def test_two_cases_that_ask_the_same_are_refused(tmp_path: Path) -> None:
-    assert problems(tmp_path, GOOD, changed("id", "copy")) == [
-        "copy: asks the same of the same store as keeps-newline"
-    ]
-
-
-def test_a_clause_that_the_contract_does_not_have_is_refused(tmp_path: Path) -> None:
-    assert problems(tmp_path, changed("clause", "6.5.99")) == [
-        "keeps-newline: the contract has no clause 6.5.99"
-    ]
-
-
-def test_languages_may_differ_in_large_numbers_only(tmp_path: Path) -> None:
-    case = {**GOOD, "expect_in": {"node": {"value": "line"}}}
-    assert problems(tmp_path, case) == ["keeps-newline: only contract 6.4.6 lets languages differ, not 6.5.1"]
+@pytest.mark.parametrize(
+    ("cases", "told"),
+    [
+        ([GOOD], []),
+        ([GOOD, OTHER], ["keeps-newline: this id is in some.json and in some.json"]),
+        ([GOOD, changed("id", "copy")], ["copy: asks the same of the same store as keeps-newline"]),
+        ([changed("clause", "6.5.99")], ["keeps-newline: the contract has no clause 6.5.99"]),
+        (
+            [{**GOOD, "expect_in": {"node": {"value": "line"}}}],
+            ["keeps-newline: only contract 6.4.6 lets languages differ, not 6.5.1"],
+        ),
+        ([LOCKED], ["store_locked is expected, but the contract has no such error of readers"]),
+    ],
+)
+def test_what_is_wrong_with_cases_is_told(
+    tmp_path: Path, cases: list[dict[str, Any]], told: list[str]
+) -> None:
+    assert problems(tmp_path, *cases) == told
 
 
 def test_what_neither_a_case_nor_a_test_asks_is_told(tmp_path: Path) -> None:
@@ -243,36 +241,3 @@ def test_a_rule_without_a_number_is_told(tmp_path: Path) -> None:
     file = tmp_path / "contract.md"
     file.write_text("- **1.1** A reader\n  MUST do this.\n\nA reader MUST do that.\n")
     assert contract.rules_without_number(tmp_path) == ["A reader MUST do that."]
-
-
-def test_an_error_that_readers_do_not_have_is_refused(tmp_path: Path) -> None:
-    case = changed("expect", {"error": {"code": "store_locked", "message": "m", "secret": None}})
-    assert problems(tmp_path, case) == [
-        "store_locked is expected, but the contract has no such error of readers"
-    ]
-
-
-def test_a_case_that_no_wrong_reader_fails_is_refused(tmp_path: Path) -> None:
-    case = {**changed("store.secrets", {"db": "plain"}), "expect": {"value": "plain"}}
-    assert problems(tmp_path, case) == [
-        "keeps-newline: tests nothing: none of the wrong readers fails it (Trusting, Careless, Zealous)"
-    ]
-
-
-def test_a_store_that_cannot_be_built_is_told(tmp_path: Path) -> None:
-    case = changed("store.manifest", {"replace": [{"find": "no such text", "with": ""}]})
-    (problem,) = problems(tmp_path, case)
-    assert problem.startswith(
-        "keeps-newline: its store cannot be built: b'no such text' is in the manifest 0 times"
-    )
-
-
-def test_a_question_for_tls_that_no_wrong_reader_fails_is_refused(tmp_path: Path) -> None:
-    case = {
-        **GOOD,
-        "store": {"base": "good", "secrets": {"tls/cert": {"pem": "certificate"}, "tls/key": {"pem": "key"}}},
-        "ask": {"call": "tls", "prefix": "tls"},
-        "expect": {"value": {"usable": True}},
-    }
-    (problem,) = problems(tmp_path, case)
-    assert "tests nothing" in problem
