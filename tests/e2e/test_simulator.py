@@ -24,7 +24,6 @@ from tests import ROOT
 from .lambda_simulator import (
     Credentials,
     Deliver,
-    Drop,
     Environment,
     Fault,
     Function,
@@ -137,27 +136,6 @@ def test_init_waits_for_the_runtimes_first_next(extension: Write, runtime: Calla
         future.result()
 
 
-def test_a_registration_is_answered_with_the_function(extension: Write) -> None:
-    script = """
-    status, headers, body = try_register("SHUTDOWN", Lambda_Extension_Accept_Feature="accountId")
-    tell(status=status, body=body)
-    serve(headers["Lambda-Extension-Identifier"])
-    """
-    function = Function(name="orders", version="7", handler="orders.handle")
-    with Environment(extensions=[extension(script)], function=function) as environment:
-        environment.init()
-        environment.shutdown()
-        assert told(environment)[0] == {
-            "status": 200,
-            "body": {
-                "functionName": "orders",
-                "functionVersion": "7",
-                "handler": "orders.handle",
-                "accountId": "123456789012",
-            },
-        }
-
-
 @pytest.mark.parametrize(
     ("attempt", "status", "error_type"),
     [
@@ -191,48 +169,114 @@ def test_a_wrong_call_before_registration_is_refused_and_a_right_one_still_works
         assert told(environment)[0] == {"status": status, "error_type": error_type}
 
 
-def test_an_extension_registers_only_once(extension: Write) -> None:
-    script = """
-    identifier = register("SHUTDOWN")
-    status, _, body = try_register("INVOKE")
-    tell(status=status, error_type=body["errorType"])
-    serve(identifier)
-    """
-    with Environment(extensions=[extension(script)]) as environment:
-        environment.init()
-        environment.invoke()
-        environment.shutdown()
-        first, second = told(environment)
-        assert first == {"status": 403, "error_type": "Extension.InvalidExtensionState"}
-        assert second["eventType"] == "SHUTDOWN", "the second registration did not subscribe to INVOKE"
+def has(fact: dict[str, Any], expected: dict[str, Any]) -> bool:
+    return {name: fact.get(name) for name in expected} == expected
+
+
+FAILS = 'status, _, body = {}\ntell(status=status, error_type=body["errorType"])\n'
+LATE = f"""
+identifier = register("INVOKE", "SHUTDOWN")
+next_event(identifier)
+{FAILS.format('report("init", identifier, "Extension.Late")')}
+serve(identifier)
+"""
+UNTYPED = f"""
+identifier = register("INVOKE", "SHUTDOWN")
+{FAILS.format('call("POST", "/2020-01-01/extension/WHAT/error", Lambda_Extension_Identifier=identifier)')}
+serve(identifier)
+"""
+REGISTERED = """
+status, headers, body = try_register("SHUTDOWN", Lambda_Extension_Accept_Feature="accountId")
+tell(status=status, **body)
+serve(headers["Lambda-Extension-Identifier"])
+"""
+TWICE = f"""
+identifier = register("SHUTDOWN")
+{FAILS.format('try_register("INVOKE")')}
+serve(identifier)
+"""
+OTHER_PATH = f'tell(status=call("POST", "PATH", "{{}}", Lambda_Extension_Name=NAME)[0])\n{BOTH}'
+PROCESS = f"tell(own=os.getpgid(0) == os.getpid(), input=os.readlink('/proc/self/fd/0'))\n{BOTH}"
+CREDENTIALS = f'tell(status=call("GET", "/2021-04-23/credentials", Authorization="")[0])\n{BOTH}'
+MANAGED = "lambda-managed-instances"
+ORDERS = Function(name="orders", version="7", handler="orders.handle")
+INVALID_STATE = {"status": 403, "error_type": "Extension.InvalidExtensionState"}
 
 
 @pytest.mark.parametrize(
-    "path", ["/2020-01-02/extension/register", "/extension/register", "/2020-1-1/extension/register"]
+    ("script", "options", "facts"),
+    [
+        pytest.param(
+            REGISTERED,
+            {"function": ORDERS},
+            [
+                {
+                    "status": 200,
+                    "functionName": "orders",
+                    "functionVersion": "7",
+                    "handler": "orders.handle",
+                    "accountId": "123456789012",
+                }
+            ],
+            id="a registration is answered with the function",
+        ),
+        # The second registration does not subscribe to INVOKE.
+        pytest.param(
+            TWICE, {}, [INVALID_STATE, {"eventType": "SHUTDOWN"}], id="an extension registers only once"
+        ),
+        *(
+            pytest.param(OTHER_PATH.replace("PATH", path), {}, [{"status": 404}], id=f"{path} is not found")
+            for path in (
+                "/2020-01-02/extension/register",
+                "/extension/register",
+                "/2020-1-1/extension/register",
+            )
+        ),
+        pytest.param(
+            FAILS.format('try_register("INVOKE", "SHUTDOWN")') + SHUTDOWN_ONLY,
+            {"initialization_type": MANAGED},
+            [{"status": 403, "error_type": "Extension.InvalidEventType"}],
+            id="on managed instances nobody subscribes to INVOKE",
+        ),
+        pytest.param(LATE, {}, [INVALID_STATE], id="init error is refused after the first next"),
+        *(
+            pytest.param(
+                UNTYPED.replace("WHAT", what),
+                {},
+                [{"status": 403, "error_type": "Extension.MissingHeader"}],
+                id=f"an {what} error without its type is refused",
+            )
+            for what in ("init", "exit")
+        ),
+        pytest.param(
+            CREDENTIALS, {}, [{"status": 404}], id="credentials come from the endpoint under SnapStart only"
+        ),
+        pytest.param(
+            PROCESS, {}, [{"own": True, "input": "/dev/null"}], id="a process has its own group and no input"
+        ),
+        *(
+            pytest.param(
+                f"tell(kind=os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'])\n{SHUTDOWN_ONLY}",
+                {"initialization_type": kind},
+                [{"kind": kind}],
+                id=f"{kind} is told",
+            )
+            for kind in ("provisioned-concurrency", MANAGED)
+        ),
+    ],
 )
-def test_another_version_of_the_api_is_not_found(extension: Write, path: str) -> None:
-    with Environment(
-        extensions=[
-            extension(f'tell(status=call("POST", {path!r}, "{{}}", Lambda_Extension_Name=NAME)[0])\n{BOTH}')
-        ]
-    ) as environment:
+def test_an_extension_sees_what_lambda_shows(
+    extension: Write, script: str, options: dict[str, Any], facts: list[dict[str, Any]]
+) -> None:
+    with Environment(extensions=[extension(script)], **options) as environment:
         environment.init()
+        if not options:
+            environment.invoke()
         environment.shutdown()
-        assert told(environment)[0] == {"status": 404}
-
-
-def test_on_managed_instances_invoke_cannot_be_subscribed_to(extension: Write) -> None:
-    script = f"""
-    status, _, body = try_register("INVOKE", "SHUTDOWN")
-    tell(status=status, error_type=body["errorType"])
-    {SHUTDOWN_ONLY}
-    """
-    with Environment(
-        extensions=[extension(script)], initialization_type="lambda-managed-instances"
-    ) as environment:
-        environment.init()
-        environment.shutdown()
-        assert told(environment)[0] == {"status": 403, "error_type": "Extension.InvalidEventType"}
+        seen = told(environment)
+        assert [has(fact, expected) for fact, expected in zip(seen, facts, strict=False)] == [True] * len(
+            facts
+        )
 
 
 def test_managed_instances_run_many_invocations_at_once(
@@ -263,16 +307,41 @@ def test_managed_instances_run_many_invocations_at_once(
 # --- Init that fails ---
 
 
-@pytest.mark.parametrize("end", ["sys.exit(0)", "sys.exit(1)", "sys.exit(7)", "os.kill(os.getpid(), 9)"])
-@pytest.mark.parametrize("before", ["", 'register("SHUTDOWN")'])
-def test_an_exit_during_init_is_a_crash_whatever_the_code(extension: Write, before: str, end: str) -> None:
-    with Environment(
-        extensions=[extension(f"print('last words', flush=True)\n{before}\n{end}")]
-    ) as environment:
+SAYS = "print('last words', flush=True)\n"
+REPORTED = """
+identifier = register("SHUTDOWN")
+tell(statuses=[report("init", identifier, name)[0] for name in ("Extension.First", "Extension.Second")])
+"""
+NEXT_AFTER = """
+identifier = register("SHUTDOWN")
+report("init", identifier, "Extension.First")
+status, _, body = try_next(identifier)
+tell(status=status, error_type=body["errorType"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "error_type", "reported", "facts"),
+    [
+        *(
+            (f"{SAYS}{before}\n{end}", "Extension.Crash", None, [])
+            for before in ("", 'register("SHUTDOWN")')
+            for end in ("sys.exit(0)", "sys.exit(1)", "sys.exit(7)", "os.kill(os.getpid(), 9)")
+        ),
+        (f"{SAYS}{REPORTED}", "Extension.InitError", "Extension.First", [{"statuses": [202, 202]}]),
+        (f"{SAYS}{NEXT_AFTER}", "Extension.InitError", "Extension.First", [INVALID_STATE]),
+    ],
+)
+def test_an_exit_during_init_fails_it_whatever_the_code(
+    extension: Write, script: str, error_type: str, reported: str | None, facts: list[dict[str, Any]]
+) -> None:
+    with Environment(extensions=[extension(script)]) as environment:
         with pytest.raises(InitError, match="last words") as raised:
             environment.init()
-        assert (raised.value.error_type, raised.value.who) == ("Extension.Crash", "ext")
-        assert environment.timeline.first(Kind.INIT_FAILED).detail["error_type"] == "Extension.Crash"
+        assert (raised.value.error_type, raised.value.who) == (error_type, "ext")
+        assert raised.value.reported == reported
+        assert environment.timeline.first(Kind.INIT_FAILED).detail["error_type"] == error_type
+        assert told(environment) == facts
 
 
 def test_init_error_is_accepted_and_takes_effect_when_the_process_exits(extension: Write) -> None:
@@ -296,61 +365,6 @@ def test_init_error_is_accepted_and_takes_effect_when_the_process_exits(extensio
         assert told(environment) == [{"status": 202, "body": {"status": "OK"}}]
 
 
-def test_the_first_of_several_init_errors_counts(extension: Write) -> None:
-    script = """
-    identifier = register("SHUTDOWN")
-    tell(statuses=[report("init", identifier, name)[0] for name in ("Extension.First", "Extension.Second")])
-    """
-    with Environment(extensions=[extension(script)]) as environment:
-        with pytest.raises(InitError) as raised:
-            environment.init()
-        assert raised.value.reported == "Extension.First"
-        assert told(environment) == [{"statuses": [202, 202]}]
-
-
-def test_init_error_is_refused_after_the_first_next(extension: Write) -> None:
-    script = """
-    identifier = register("INVOKE", "SHUTDOWN")
-    next_event(identifier)
-    status, _, body = report("init", identifier, "Extension.Late")
-    tell(status=status, error_type=body["errorType"])
-    serve(identifier)
-    """
-    with Environment(extensions=[extension(script)]) as environment:
-        environment.init()
-        environment.invoke()
-        environment.shutdown()
-        assert told(environment)[0] == {"status": 403, "error_type": "Extension.InvalidExtensionState"}
-
-
-@pytest.mark.parametrize("what", ["init", "exit"])
-def test_an_error_without_its_type_is_refused(extension: Write, what: str) -> None:
-    script = f"""
-    identifier = register("INVOKE", "SHUTDOWN")
-    status, _, body = call(
-        "POST", "/2020-01-01/extension/{what}/error", Lambda_Extension_Identifier=identifier)
-    tell(status=status, error_type=body["errorType"])
-    serve(identifier)
-    """
-    with Environment(extensions=[extension(script)]) as environment:
-        environment.init()
-        environment.shutdown()
-        assert told(environment)[0] == {"status": 403, "error_type": "Extension.MissingHeader"}
-
-
-def test_next_is_refused_after_an_init_error(extension: Write) -> None:
-    script = """
-    identifier = register("SHUTDOWN")
-    report("init", identifier, "Extension.NoSecrets")
-    status, _, body = try_next(identifier)
-    tell(status=status, error_type=body["errorType"])
-    """
-    with Environment(extensions=[extension(script)]) as environment:
-        with pytest.raises(InitError):
-            environment.init()
-        assert told(environment) == [{"status": 403, "error_type": "Extension.InvalidExtensionState"}]
-
-
 def test_exit_error_names_the_exit_of_an_extension(extension: Write) -> None:
     script = """
     identifier = register("INVOKE", "SHUTDOWN")
@@ -367,30 +381,26 @@ def test_exit_error_names_the_exit_of_an_extension(extension: Write) -> None:
         assert told(environment) == [{"status": 202}]
 
 
-def test_a_file_without_run_bit_fails_init(extension: Write) -> None:
-    extension(BOTH, "good")
-    extension(BOTH, "stray").chmod(0o644)
-    with Environment(extensions=extension(BOTH, "good").parent) as environment:
-        with pytest.raises(InitError, match="EACCES") as raised:
-            environment.init()
-        assert (raised.value.error_type, raised.value.who) == ("Extension.LaunchError", "stray")
-
-
-def test_a_file_without_shebang_fails_init(extension: Write) -> None:
-    stray = extension(BOTH, "stray")
-    stray.write_text("echo not a program\n")
-    with Environment(extensions=[stray]) as environment:
-        with pytest.raises(InitError, match="ENOEXEC") as raised:
-            environment.init()
-        assert raised.value.error_type == "Extension.LaunchError"
-
-
-def test_a_runtime_that_cannot_be_executed_fails_init() -> None:
-    function = Function(Runtime(("/nowhere/node",), "AWS_Lambda_nodejs20.x"))
-    with Environment(function=function) as environment:
-        with pytest.raises(InitError, match="ENOENT") as raised:
-            environment.init()
-        assert raised.value.error_type == "Runtime.InvalidEntrypoint"
+def test_what_cannot_be_executed_fails_init(extension: Write) -> None:
+    no_run_bit, no_shebang = extension(BOTH, "no-run-bit"), extension(BOTH, "no-shebang")
+    no_run_bit.chmod(0o644)
+    no_shebang.write_text("echo not a program\n")
+    many = [extension(BOTH, f"ext{number}") for number in range(11)]
+    runtime = Function(Runtime(("/nowhere/node",), "AWS_Lambda_nodejs20.x"))
+    wrapped = Function(env={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/absent"})
+    attempts: list[tuple[dict[str, Any], str, str]] = [
+        ({"extensions": [no_run_bit]}, "Extension.LaunchError", "EACCES"),
+        ({"extensions": [no_shebang]}, "Extension.LaunchError", "ENOEXEC"),
+        ({"extensions": many}, "Extension.TooManyExtensions", ""),
+        ({"function": runtime}, "Runtime.InvalidEntrypoint", "ENOENT"),
+        ({"function": wrapped}, "Runtime.InvalidEntrypoint", ""),
+    ]
+    for options, error_type, reason in attempts:
+        with Environment(**options) as environment:
+            with pytest.raises(InitError) as raised:
+                environment.init()
+            assert raised.value.error_type == error_type
+            assert reason in str(raised.value)
 
 
 def test_a_wrapper_gets_the_runtimes_command_line_and_becomes_the_runtime(tmp_path: Path) -> None:
@@ -412,13 +422,6 @@ def test_a_wrapper_gets_the_runtimes_command_line_and_becomes_the_runtime(tmp_pa
         assert environment.log_text("runtime").splitlines() == expected
 
 
-def test_a_wrapper_that_is_not_there_fails_init() -> None:
-    with Environment(function=Function(env={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/absent"})) as environment:
-        with pytest.raises(InitError) as failed:
-            environment.init()
-        assert failed.value.error_type == "Runtime.InvalidEntrypoint"
-
-
 def test_dotfiles_and_links_in_the_folder_are_executed_and_folders_are_not(extension: Write) -> None:
     folder = extension(BOTH, ".hidden").parent
     (folder / "link").symlink_to(".hidden")
@@ -427,14 +430,6 @@ def test_dotfiles_and_links_in_the_folder_are_executed_and_folders_are_not(exten
         environment.init()
         registered = {event.who for event in environment.timeline.all(Kind.EXTENSION_REGISTERED)}
         assert registered == {".hidden", "link"}
-
-
-def test_eleven_extensions_are_too_many(extension: Write) -> None:
-    files = [extension(BOTH, f"ext{number}") for number in range(11)]
-    with Environment(extensions=files) as environment:
-        with pytest.raises(InitError) as raised:
-            environment.init()
-        assert raised.value.error_type == "Extension.TooManyExtensions"
 
 
 def test_a_failed_init_shuts_the_other_extensions_down(extension: Write) -> None:
@@ -580,16 +575,6 @@ def without_locale(variables: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name != "LC_CTYPE"}
 
 
-@pytest.mark.parametrize("kind", ["provisioned-concurrency", "lambda-managed-instances"])
-def test_the_initialization_type_is_told(extension: Write, kind: Any) -> None:
-    script = f"tell(kind=os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'])\n{SHUTDOWN_ONLY}"
-    with Environment(extensions=[extension(script)], initialization_type=kind) as environment:
-        environment.init()
-        environment.shutdown()
-        assert told(environment)[0] == {"kind": kind}
-        assert environment.init_timeout > 100, "these have minutes for their Init"
-
-
 def test_under_snapstart_credentials_come_from_an_endpoint(extension: Write) -> None:
     canary = os.urandom(16).hex()
     script = f"tell(**{{name: text for name, text in os.environ.items() if name.startswith('AWS_')}})\n{BOTH}"
@@ -615,22 +600,6 @@ def test_under_snapstart_credentials_come_from_an_endpoint(extension: Write) -> 
 
 def get(uri: str, token: str) -> Any:
     return urllib.request.urlopen(urllib.request.Request(uri, headers={"Authorization": token}))  # noqa: S310 -- loopback
-
-
-def test_the_credentials_endpoint_gives_nothing_outside_snapstart(extension: Write) -> None:
-    script = f'tell(status=call("GET", "/2021-04-23/credentials", Authorization="")[0])\n{BOTH}'
-    with Environment(extensions=[extension(script)]) as environment:
-        environment.init()
-        environment.shutdown()
-        assert told(environment)[0] == {"status": 404}
-
-
-def test_a_process_has_its_own_group_and_no_input(extension: Write) -> None:
-    script = f"tell(own=os.getpgid(0) == os.getpid(), input=os.readlink('/proc/self/fd/0'))\n{BOTH}"
-    with Environment(extensions=[extension(script)]) as environment:
-        environment.init()
-        environment.shutdown()
-        assert told(environment)[0] == {"own": True, "input": "/dev/null"}
 
 
 def test_the_end_reaches_what_an_extension_has_started(extension: Write) -> None:
@@ -748,26 +717,6 @@ def test_a_host_folder_in_tmp_can_be_kept_visible(extension: Write, tmp_path: Pa
         assert told(environment)[0] == {"text": "text"}
 
 
-@pytest.mark.usefixtures("isolated")
-def test_a_tmp_with_a_size_is_full_when_it_is_full(extension: Write) -> None:
-    script = f"""
-    try:
-        Path("/tmp/big").write_bytes(bytes(200_000))
-    except OSError as error:
-        tell(errno=error.errno)
-    Path("/tmp/big").unlink()
-    Path("/tmp/small").write_text("fits")
-    {BOTH}
-    """
-    with Environment(extensions=[extension(script)], tmp_bytes=65536) as environment:
-        environment.init()
-        assert (environment.tmp / "small").read_text() == "fits"
-        environment.shutdown()
-        assert told(environment)[0] == {"errno": 28}
-        environment.init()
-        assert (environment.tmp / "small").read_text() == "fits", "it stays from Init to Init"
-
-
 def test_without_a_namespace_variables_point_into_the_environments_own_folder(extension: Write) -> None:
     script = f"""
     tell(tmp=os.environ["TMPDIR"], keystart=os.environ["KEYSTART_DIR"])
@@ -786,11 +735,6 @@ def test_without_a_namespace_variables_point_into_the_environments_own_folder(ex
         environment.shutdown()
         tmp = environment.tmp
         assert told(environment)[0] == {"tmp": str(tmp), "keystart": str(tmp / "keystart")}
-
-
-def test_a_size_for_tmp_is_refused_without_a_namespace() -> None:
-    with pytest.raises(OSError, match="needs a mount namespace"):
-        Environment(tmp_bytes=65536, isolate=False)
 
 
 IN_CHROOT = """
@@ -1196,26 +1140,7 @@ def test_the_api_can_answer_an_error(extension: Write, on: Any, attempt: str, st
         assert len(environment.timeline.all(Kind.FAULT, "ext")) == 2
 
 
-@pytest.mark.parametrize("on", ["register", "next", "init/error"])
-def test_the_api_can_drop_the_connection(extension: Write, on: Any) -> None:
-    script = f"""
-    try:
-        identifier = register("SHUTDOWN")
-        if {on == "init/error"}:
-            report("init", identifier, "Extension.NoSecrets")
-        next_event(identifier)
-    except http.client.RemoteDisconnected:
-        tell(dropped=True)
-        sys.exit(5)
-    """
-    with Environment(extensions=[extension(script)], faults=[Fault(on, Drop())]) as environment:
-        with pytest.raises(InitError) as raised:
-            environment.init()
-        assert raised.value.reason == "exit status 5"
-        assert told(environment) == [{"dropped": True}]
-
-
-def test_a_fault_can_spare_the_first_calls_and_other_extensions(extension: Write) -> None:
+def test_a_fault_spares_other_extensions(extension: Write) -> None:
     script = """
     identifier = register("INVOKE", "SHUTDOWN")
     while True:
@@ -1224,13 +1149,12 @@ def test_a_fault_can_spare_the_first_calls_and_other_extensions(extension: Write
         if status == 200 and event["eventType"] == "SHUTDOWN":
             break
     """
-    fault = Fault("next", Respond(500), "one", skip=1, times=1)
     with Environment(extensions=[extension(script, "one"), extension(script, "two")]) as environment:
-        environment.faults.add(fault)
+        environment.faults.add(Fault("next", Respond(500), "one"))
         environment.init()
         environment.invoke()
         environment.shutdown()
-        assert [fact["status"] for fact in told(environment, "one")] == [200, 500, 200]
+        assert [fact["status"] for fact in told(environment, "one")] == [500, 200, 200]
         assert [fact["status"] for fact in told(environment, "two")] == [200, 200]
 
 
@@ -1295,18 +1219,6 @@ def test_a_wall_clock_time_has_its_place_on_the_timeline() -> None:
     wall = time.time()
     later = timeline.add(Kind.INVOKE_END)
     assert event.at_ns - 5_000_000 <= timeline.at_wall_time(wall) <= later.at_ns + 5_000_000
-
-
-def test_a_timeline_is_written_as_json(extension: Write, tmp_path: Path) -> None:
-    with Environment(extensions=[extension(BOTH)]) as environment:
-        environment.init()
-        environment.timeline.write(tmp_path / "timeline.json")
-        document = json.loads((tmp_path / "timeline.json").read_text())
-        assert document["format"] == "lambda-simulator.timeline/1"
-        registered = next(event for event in document["events"] if event["kind"] == "extension registered")
-        assert registered["who"] == "ext"
-        assert registered["events"] == ["INVOKE", "SHUTDOWN"]
-        assert registered["at_ns"] > 0
 
 
 def test_a_picture_shows_phases_processes_and_marks() -> None:
@@ -1409,16 +1321,3 @@ def test_the_command_says_what_is_wrong_with_its_arguments(arguments: list[str],
     done = by_hand(*arguments)
     assert done.returncode == 2
     assert words in done.stderr
-
-
-def test_the_command_explains_itself() -> None:
-    done = by_hand("--help")
-    assert done.returncode == 0
-    for option in (
-        "--extension FILE",
-        "--task-root",
-        "--initialization-type",
-        "--timeline FILE",
-        "exit code:",
-    ):
-        assert option in done.stdout

@@ -13,7 +13,7 @@ See tests/e2e/README.md for the rules it follows and where it differs from Lambd
 from . import runtimes
 from .environment import Answer, Environment, Function
 from .errors import InitError, InvocationError, RuntimeMissingError, SimulatorError
-from .faults import Deliver, Drop, Fault, Respond
+from .faults import Deliver, Fault, Respond
 from .picture import render
 from .runtimes import Runtime
 from .sandbox import Process
@@ -24,7 +24,6 @@ __all__ = [
     "Answer",
     "Credentials",
     "Deliver",
-    "Drop",
     "Environment",
     "Event",
     "Fault",

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from .faults import Call, Deliver, Drop, Faults, Respond
+from .faults import Call, Deliver, Faults, Respond
 from .timeline import Kind, Timeline
 from .variables import InitializationType
 
@@ -329,8 +329,6 @@ class Control:
             fault = self._faults.take("next", extension.name)
             if fault is not None:
                 self._timeline.add(Kind.FAULT, extension.name, call="next", does=type(fault).__name__)
-            if isinstance(fault, Drop):
-                raise HangupError
             if isinstance(fault, Respond):
                 return Reply(fault.status, fault.body, {"Content-Type": "application/json"})
             if extension.state not in (State.REGISTERED, State.RUNNING):
@@ -366,15 +364,13 @@ class Control:
         return self._report("exit/error", identifier, error_type, allowed, State.EXIT_ERROR)
 
     def _report(
-        self, call: Call, identifier: str, error_type: str, allowed: Sequence[State], state: State
+        self, call: str, identifier: str, error_type: str, allowed: Sequence[State], state: State
     ) -> Reply:
         kind = Kind.EXTENSION_INIT_ERROR if state is State.INIT_ERROR else Kind.EXTENSION_EXIT_ERROR
         with self._changed:
             extension = self._identify(identifier, call)
             if isinstance(extension, Reply):
                 return extension
-            if replaced := self._replace(call, extension.name):
-                return replaced
             if not error_type:
                 reply = error(
                     403, "Extension.MissingHeader", "Lambda-Extension-Function-Error-Type not found"
@@ -400,12 +396,10 @@ class Control:
 
     def _replace(self, call: Call, name: str) -> Reply | None:
         fault = self._faults.take(call, name)
-        if fault is None:
+        if not isinstance(fault, Respond):
             return None
         self._timeline.add(Kind.FAULT, name, call=call, does=type(fault).__name__)
-        if isinstance(fault, Respond):
-            return Reply(fault.status, fault.body, {"Content-Type": "application/json"})
-        raise HangupError
+        return Reply(fault.status, fault.body, {"Content-Type": "application/json"})
 
     def _wrong_state(self, extension: Extension, wanted: str) -> Reply:
         message = (

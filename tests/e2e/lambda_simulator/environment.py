@@ -83,7 +83,6 @@ class Environment:
     init_timeout        seconds for Init; Lambda's limit for the initialization type when not given
     faults              how the Extensions API shall misbehave
     isolate             False: no mount namespace even where the machine allows one
-    tmp_bytes           the size of /tmp; needs a mount namespace. Not given: as large as the host's disk
     visible             host folders in /tmp that the processes need: all others there are hidden from them
 
     In a mount namespace the processes see a /tmp of their own, the extensions in /opt/extensions and the task
@@ -104,7 +103,6 @@ class Environment:
         region: str = "eu-west-1",
         faults: Sequence[Fault] = (),
         isolate: bool = True,
-        tmp_bytes: int | None = None,
         visible: Sequence[Path] = (),
     ) -> None:
         self.function = function or Function()
@@ -122,7 +120,7 @@ class Environment:
         self._extension_folder, self._extension_files = _listing(extensions)
         self._output = Output()
         try:
-            self._sandbox = self._make_sandbox(visible, tmp_bytes, isolate)
+            self._sandbox = self._make_sandbox(visible, isolate)
         except BaseException:
             self._output.close()
             raise
@@ -133,7 +131,7 @@ class Environment:
         self._api = Api(self._control)
         self._token = str(uuid.uuid4())
 
-    def _make_sandbox(self, visible: Sequence[Path], tmp_bytes: int | None, isolate: bool) -> Sandbox:
+    def _make_sandbox(self, visible: Sequence[Path], isolate: bool) -> Sandbox:
         folders = []
         if self._extension_folder is not None:
             folders.append((self._extension_folder, OPT_EXTENSIONS))
@@ -145,7 +143,6 @@ class Environment:
             files=[] if self._extension_folder else self._extension_files,
             files_in=OPT_EXTENSIONS,
             visible=[path.absolute() for path in seen],
-            tmp_bytes=tmp_bytes,
             isolate=isolate,
             output=self._output,
             on_exit=self._on_exit,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Call = Literal["register", "next", "init/error", "exit/error"]
+Call = Literal["register", "next"]
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,6 @@ class Respond:
 
     status: int
     body: bytes = b'{"errorType":"Simulated.Fault","errorMessage":"a fault of the simulator"}'
-
-
-@dataclass(frozen=True)
-class Drop:
-    """Closes the connection without an answer; the API never sees the call."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +34,8 @@ class Fault:
     """What happens instead, on which call, of which extension (None: any), how often (None: always)."""
 
     on: Call
-    do: Respond | Drop | Deliver
+    do: Respond | Deliver
     extension: str | None = None
-    skip: int = 0
     times: int | None = 1
 
     def __post_init__(self) -> None:
@@ -61,13 +55,13 @@ class Faults:
         with self._lock:
             self._faults.append(fault)
 
-    def take(self, call: Call, extension: str) -> Respond | Drop | Deliver | None:
+    def take(self, call: Call, extension: str) -> Respond | Deliver | None:
         """What shall happen instead of this call, if anything; each fault counts the calls that it fits."""
         with self._lock:
             for index, fault in enumerate(self._faults):
                 if fault.on != call or fault.extension not in (None, extension):
                     continue
                 seen = self._seen[index] = self._seen.get(index, 0) + 1
-                if seen > fault.skip and (fault.times is None or seen <= fault.skip + fault.times):
+                if fault.times is None or seen <= fault.times:
                     return fault.do
         return None

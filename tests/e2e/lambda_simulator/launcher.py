@@ -149,10 +149,7 @@ def arrange(order: dict[str, Any]) -> None:
     if order["files"]:
         gather(order["files"], order["files_in"])
     held = {path: os.open(path, os.O_PATH) for path in order["visible"]}
-    if order["tmp_bytes"] is None:
-        bind(order["tmp"], "/tmp")
-    else:
-        mount("tmpfs", "/tmp", "tmpfs", 0, f"mode=700,size={order['tmp_bytes']}")
+    bind(order["tmp"], "/tmp")
     for path, descriptor in held.items():
         make_like(descriptor, path)
         bind(f"/proc/self/fd/{descriptor}", path)

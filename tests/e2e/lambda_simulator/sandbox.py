@@ -64,7 +64,6 @@ class Sandbox:
         files: Sequence[Path],
         files_in: str,
         visible: Sequence[Path],
-        tmp_bytes: int | None,
         isolate: bool,
         output: Output,
         on_exit: Callable[[Process, int], None],
@@ -85,9 +84,7 @@ class Sandbox:
             if isolate:
                 order: dict[str, Any] = {"folders": [(str(source), target) for source, target in folders]}
                 order |= {"files": [str(path) for path in files], "files_in": files_in}
-                self._isolate(order, visible, tmp_bytes)
-            if tmp_bytes is not None and not self.isolated:
-                raise OSError(f"a /tmp with a size limit needs a mount namespace: {self.why_not_isolated}")
+                self._isolate(order, visible)
         except BaseException:
             self.close()
             raise
@@ -105,18 +102,14 @@ class Sandbox:
         self._listener = threading.Thread(target=self._listen, name="sandbox", daemon=True)
         self._listener.start()
 
-    def _isolate(self, order: dict[str, Any], visible: Sequence[Path], tmp_bytes: int | None) -> None:
+    def _isolate(self, order: dict[str, Any], visible: Sequence[Path]) -> None:
         hidden = {str(path) for path in visible if path.is_relative_to("/tmp")}
-        tmp = {"tmp": str(self.tmp), "tmp_bytes": tmp_bytes, "visible": sorted(hidden)}
+        tmp = {"tmp": str(self.tmp), "visible": sorted(hidden)}
         answer = self._ask({"do": "isolate", **order, **tmp})
         if "broken" in answer:
             raise OSError(answer["broken"])
         self.isolated = answer["isolated"]
         self.why_not_isolated = answer.get("why")
-        if tmp_bytes is not None and self.isolated:
-            self.tmp = Path(
-                f"/proc/{self._launcher.pid}/root/tmp"
-            )  # a tmpfs of the namespace: seen only through it
 
     @property
     def launcher_pid(self) -> int:
