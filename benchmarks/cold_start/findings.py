@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.readers import bench
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 from .conditions import NotAppliedError
 from .extensions import BOTO3, GO, ONE_FILE, PIP, WITH_FILES
@@ -41,7 +41,7 @@ class Findings:
     readers: Sequence[bench.Figure]
 
 
-def everything(folder: Path, cloud: Cloud, runs: int) -> Findings:
+def everything(folder: Path, cloud: TimedCloud, runs: int) -> Findings:
     """Measures all budgets with `runs` starts of each, and what only the plots show with half of them."""
     half = max(2, runs // 2)
     inits = measure_inits(folder, cloud, runs, _functions())  # first: what needs most that may be missing
@@ -74,7 +74,7 @@ def everything(folder: Path, cloud: Cloud, runs: int) -> Findings:
     )
 
 
-def quick(folder: Path, cloud: Cloud) -> Findings:
+def quick(folder: Path, cloud: TimedCloud) -> Findings:
     """Measures each budget a few times, in less than a minute: shows that it works and the order of magnitude."""
     both = (GO, ONE_FILE, PIP)
     plain = measure(folder, cloud, 3)

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.e2e.lambda_simulator import Environment, Function
 from tests.e2e.lambda_simulator.runtimes import BY_NAME
 from tests.e2e.lambda_simulator.timeline import Kind
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 from .conditions import limited, share_of
 from .extensions import HERE, LAYER, ROOT, installed
@@ -64,7 +64,13 @@ def not_there(language: str, variant: str) -> str | None:
 
 
 def measure_inits(
-    folder: Path, cloud: Cloud, runs: int, cases: Iterable[Case], *, latency: float = 30.0, warm: bool = False
+    folder: Path,
+    cloud: TimedCloud,
+    runs: int,
+    cases: Iterable[Case],
+    *,
+    latency: float = 30.0,
+    warm: bool = False,
 ) -> Inits:
     """Starts each case once in turn, `runs` times, after one start of each that does not count unless all are `warm`.
 
@@ -85,7 +91,7 @@ def measure_inits(
     return inits
 
 
-def _init(folder: Path, cloud: Cloud, case: Case) -> Init:
+def _init(folder: Path, cloud: TimedCloud, case: Case) -> Init:
     function = Function(BY_NAME[case.language](), _task(folder, case), env=_variables(cloud), name="function")
     beside = [LAYER if LAYER.exists() else installed(folder)] if case.variant in (ATTACHED, OURS) else []
     with ExitStack() as stack:
@@ -126,7 +132,7 @@ def _scheduled(pid: int) -> tuple[int, int]:
     return int(ran), int(waited)
 
 
-def _variables(cloud: Cloud) -> dict[str, str]:
+def _variables(cloud: TimedCloud) -> dict[str, str]:
     """What a person would set for the function; Lambda sets the rest."""
     aws = {
         name: text

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.e2e.lambda_simulator import SimulatorError
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 from . import report
 from .conditions import NotAppliedError
@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(folder: Path, options: argparse.Namespace) -> None:
-    cloud = Cloud(folder)
+    cloud = TimedCloud(folder)
     one = (options.secrets, options.latency, options.share, options.cold or None, options.json or None)
     if any(option is not None for option in one):
         starts = measure(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ def main() -> None:
     executable: Path = parser.parse_args().executable
     with tempfile.TemporaryDirectory(prefix="keystart-pages-") as name:
         folder = Path(name)
-        cloud = Cloud(folder)
+        cloud = TimedCloud(folder)
         for ahead in (128, 0):
             with disk(folder, ahead) as place:
                 read = resident(executable, place, cloud)
@@ -54,7 +54,7 @@ def disk(folder: Path, ahead: int) -> Iterator[Path]:
         subprocess.run(["umount", place], check=True)
 
 
-def resident(executable: Path, place: Path, cloud: Cloud) -> int:
+def resident(executable: Path, place: Path, cloud: TimedCloud) -> int:
     """The bytes of the file in the page cache, after a start up to `next` that found none of it there."""
     copy = Path(shutil.copy2(executable, place))
     file = os.open(copy, os.O_RDONLY)

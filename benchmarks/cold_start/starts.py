@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 from .conditions import PERIOD_US, empty_page_cache, limited
 from .extensions import COMPARED, ONE_FILE, PIP, CannotMeasureError, Extension, extensions, store
@@ -50,7 +50,7 @@ Starts = Mapping[str, Sequence[Start]]
 
 def measure(
     folder: Path,
-    cloud: Cloud,
+    cloud: TimedCloud,
     runs: int,
     *,
     secrets: int = 3,
@@ -70,7 +70,7 @@ def measure(
 
 
 def measure_latencies(
-    folder: Path, cloud: Cloud, runs: int, latencies: Sequence[float]
+    folder: Path, cloud: TimedCloud, runs: int, latencies: Sequence[float]
 ) -> Mapping[float, Starts]:
     """Starts each extension as `measure` does, with each latency in turn, so that they can be compared."""
     what = f"3 secrets, {' and '.join(f'{latency:g}' for latency in latencies)} ms"
@@ -79,7 +79,7 @@ def measure_latencies(
 
 def _in_turn(
     folder: Path,
-    cloud: Cloud,
+    cloud: TimedCloud,
     runs: int,
     chosen: Mapping[str, Extension],
     latencies: Sequence[float],
@@ -104,7 +104,7 @@ def _in_turn(
     return starts
 
 
-def invocations(folder: Path, cloud: Cloud, runs: int) -> list[float] | None:
+def invocations(folder: Path, cloud: TimedCloud, runs: int) -> list[float] | None:
     """Milliseconds from an INVOKE to the question for the next event; None when the extension asks for none."""
     cloud.latency = 0
     process, _ = _exec(folder, extensions(folder, 3)[PIP], cloud, None)
@@ -116,7 +116,7 @@ def invocations(folder: Path, cloud: Cloud, runs: int) -> list[float] | None:
     return took
 
 
-def wipes(folder: Path, cloud: Cloud, runs: int) -> list[float]:
+def wipes(folder: Path, cloud: TimedCloud, runs: int) -> list[float]:
     """Milliseconds from SHUTDOWN to the end of a process that wipes 100 secrets from a disk."""
     cloud.latency = 0
     both = extensions(folder, 100)
@@ -137,7 +137,7 @@ def wipes(folder: Path, cloud: Cloud, runs: int) -> list[float]:
     return took[1:]
 
 
-def _start(folder: Path, extension: Extension, cloud: Cloud, group: Path | None) -> Start:
+def _start(folder: Path, extension: Extension, cloud: TimedCloud, group: Path | None) -> Start:
     process, began = _exec(folder, extension, cloud, group)
     _ready(process, cloud)
     memory = _peak_memory(process.pid)
@@ -159,7 +159,7 @@ def _start(folder: Path, extension: Extension, cloud: Cloud, group: Path | None)
 
 
 def _exec(
-    folder: Path, extension: Extension, cloud: Cloud, group: Path | None
+    folder: Path, extension: Extension, cloud: TimedCloud, group: Path | None
 ) -> tuple[subprocess.Popen[str], float]:
     """Starts a process, and gives the time just before."""
     shutil.rmtree(store(folder), ignore_errors=True)
@@ -189,7 +189,7 @@ def _exec(
     return process, began
 
 
-def _ready(process: subprocess.Popen[str], cloud: Cloud) -> None:
+def _ready(process: subprocess.Popen[str], cloud: TimedCloud) -> None:
     until = time.monotonic() + _PATIENCE
     while not cloud.waits(0.2):
         if process.poll() is not None or time.monotonic() > until:

@@ -10,7 +10,7 @@ from pathlib import Path
 import keystart.testing
 import pytest
 
-from tests.fakes.partner import serve_partner
+from tests.fakes.partner import Partner
 
 from .pages import NODE, RUBY
 
@@ -19,7 +19,7 @@ from .pages import NODE, RUBY
 def partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
     """The secrets of a client of a server on loopback that greets it by the name in its certificate."""
     folder = tmp_path_factory.mktemp("certificates")
-    with serve_partner(folder, lambda name, _: f"hello {name}".encode()) as server:
+    with Partner(folder, lambda name, _: f"hello {name}".encode()) as server:
         mtls = {f"partner/mtls/{name}": value for name, value in server.mtls.items()}
         yield {"partner/address": server.address, **mtls}
 

@@ -22,7 +22,7 @@ from tests.e2e.lambda_simulator import Environment
 from tests.e2e.lambda_simulator import Function as Code
 from tests.e2e.lambda_simulator.runtimes import BY_NAME
 from tests.fakes.front import Fault, Front
-from tests.fakes.partner import serve_partner
+from tests.fakes.partner import Partner
 
 from .deployed import DEPLOYMENTS, EXAMPLES, IMAGES, REGION, Function, Image, image
 from .stand_in import StandIn
@@ -104,7 +104,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
     certificates = tmp_path_factory.mktemp("certificates")
     with (
         stage.store() as store,
-        serve_partner(certificates, price) as server,
+        Partner(certificates, price) as server,
         Front(Fault(), store.endpoint, tmp_path_factory.mktemp("authority")) as front,
     ):
         made = StandIn(store.endpoint, front)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from extension.standalone.toolchain import TARGETS
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 from .sandbox import Layer, Sandbox, open_to_others, unpacked
 
@@ -33,7 +33,7 @@ def sandbox(layer: Layer, tmp_path: Path) -> Sandbox:
 
 
 @pytest.fixture
-def cloud(sandbox: Sandbox, tmp_path: Path) -> Cloud:
-    made = Cloud(tmp_path, latency=0.0)
+def cloud(sandbox: Sandbox, tmp_path: Path) -> TimedCloud:
+    made = TimedCloud(tmp_path, latency=0.0)
     shutil.copy2(tmp_path / "authority.pem", sandbox.root / "opt/authority.pem")
     return made

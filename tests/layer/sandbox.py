@@ -18,7 +18,7 @@ import pytest
 
 from extension.standalone.dist import release
 from extension.standalone.toolchain import ROOT, Target
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 PATIENCE = 30.0  # seconds; only a test that fails waits for so long
 # Makes the root read-only but for a /tmp of its own, in a mount namespace that ends with the process.
@@ -107,7 +107,11 @@ class Life:
     """
 
     def __init__(
-        self, sandbox: Sandbox, cloud: Cloud, variables: dict[str, str], readers: Sequence[Sequence[str]] = ()
+        self,
+        sandbox: Sandbox,
+        cloud: TimedCloud,
+        variables: dict[str, str],
+        readers: Sequence[Sequence[str]] = (),
     ) -> None:
         cloud.begin()
         address = {**cloud.variables(), "AWS_CA_BUNDLE": "/opt/authority.pem"}

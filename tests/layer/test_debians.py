@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.cloud import NAME, Cloud
+from tests.fakes.timed import NAME, TimedCloud
 
 from .sandbox import Layer, Life, Sandbox
 from .test_names import Resolver
@@ -71,13 +71,13 @@ def system(
 
 
 @pytest.fixture
-def cloud(system: System, tmp_path: Path) -> Cloud:
-    made = Cloud(tmp_path, latency=0.0)
+def cloud(system: System, tmp_path: Path) -> TimedCloud:
+    made = TimedCloud(tmp_path, latency=0.0)
     shutil.copy2(tmp_path / "authority.pem", system.root / "opt/authority.pem")
     return made
 
 
-def test_a_life_beside_another_glibc(system: System, cloud: Cloud) -> None:
+def test_a_life_beside_another_glibc(system: System, cloud: TimedCloud) -> None:
     resolver = Resolver()
     (system.root / "etc/resolv.conf").write_text(f"nameserver {resolver.address}\n")
     variables = {"KEYSTART_SECRETS": "db=prod/db", "AWS_ENDPOINT_URL": f"https://{NAME}:{cloud.store_port}"}
@@ -89,7 +89,7 @@ def test_a_life_beside_another_glibc(system: System, cloud: Cloud) -> None:
     assert values == ["x" * 100] * (len(readers) - 1)
 
 
-def test_a_name_that_no_source_knows_is_said(system: System, cloud: Cloud) -> None:
+def test_a_name_that_no_source_knows_is_said(system: System, cloud: TimedCloud) -> None:
     """The name goes through all that nsswitch.conf names, where a static program would load libraries of the system."""
     resolver = Resolver()
     (system.root / "etc/resolv.conf").write_text(f"nameserver {resolver.address}\n")

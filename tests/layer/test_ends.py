@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 from .sandbox import Layer
 
@@ -25,7 +25,7 @@ class Start:
     """The executable with a store below a folder; `stderr` is its standard error."""
 
     def __init__(
-        self, layer: Layer, cloud: Cloud, folder: Path, stderr: int | None, **variables: str
+        self, layer: Layer, cloud: TimedCloud, folder: Path, stderr: int | None, **variables: str
     ) -> None:
         self.store = folder / "store"
         shell = ["sh", "-c", 'exec "$0" 2>&-'] if stderr is None else []
@@ -87,7 +87,7 @@ def stderr(request: pytest.FixtureRequest) -> Iterator[int | None]:
 def test_the_executable_removes_its_secrets_though_the_log_takes_nothing(
     native: Layer, tmp_path: Path, stderr: int | None, end: str
 ) -> None:
-    cloud = Cloud(tmp_path)
+    cloud = TimedCloud(tmp_path)
     with Start(native, cloud, tmp_path, stderr) as start:
         assert cloud.waits(PATIENCE)
         assert (start.store / "current/secrets/db").read_text() == "x" * 100
@@ -105,7 +105,7 @@ def test_the_executable_removes_its_secrets_though_the_log_takes_nothing(
 def test_readers_and_lambda_get_the_reason_though_the_log_takes_nothing(
     native: Layer, tmp_path: Path, stderr: int | None
 ) -> None:
-    cloud = Cloud(tmp_path)
+    cloud = TimedCloud(tmp_path)
     with Start(native, cloud, tmp_path, stderr, KEYSTART_SECRETS="../db=prod/db") as start:
         assert (start.code(), start.state["state"]) == (1, "failed")
         assert list(cloud.events) == ["register", "error"]
@@ -114,7 +114,7 @@ def test_readers_and_lambda_get_the_reason_though_the_log_takes_nothing(
 def test_without_descriptors_or_threads_readers_and_lambda_get_the_reason(
     native: Layer, tmp_path: Path
 ) -> None:
-    cloud = Cloud(tmp_path)
+    cloud = TimedCloud(tmp_path)
     no_thread = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=clone3,clone"]
     no_thread += ["-e", "inject=clone3,clone:error=EAGAIN"]
     for number, (within, limit) in enumerate(
@@ -137,7 +137,7 @@ def test_without_descriptors_or_threads_readers_and_lambda_get_the_reason(
 
 
 def test_no_other_process_looks_into_the_executable(native: Layer, tmp_path: Path) -> None:
-    cloud = Cloud(tmp_path)
+    cloud = TimedCloud(tmp_path)
     with Start(native, cloud, tmp_path, subprocess.DEVNULL) as start:
         assert cloud.waits(PATIENCE)
         limits = Path(f"/proc/{start.process.pid}/limits").read_text().splitlines()

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from extension.standalone.toolchain import ROOT, version_of
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 from .sandbox import Layer, Life, Sandbox
 
@@ -34,7 +34,7 @@ def test_version_and_help_need_nothing(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("hostile", [{}, HOSTILE], ids=["as in Lambda", "hostile"])
-def test_a_life_in_an_empty_root(sandbox: Sandbox, cloud: Cloud, hostile: dict[str, str]) -> None:
+def test_a_life_in_an_empty_root(sandbox: Sandbox, cloud: TimedCloud, hostile: dict[str, str]) -> None:
     life = Life(sandbox, cloud, {**hostile, **INLINE})
     assert (life.code, life.values) == (0, {"db": "x" * 100, "tls/key": "x" * 100}), life.said
     assert life.owner == 65534
@@ -45,7 +45,7 @@ def test_a_life_in_an_empty_root(sandbox: Sandbox, cloud: Cloud, hostile: dict[s
 
 @pytest.mark.parametrize("file", ["keystart.json", "keystart.yaml", "config.yaml"])
 def test_each_form_of_a_configuration_is_read_from_the_function(
-    sandbox: Sandbox, cloud: Cloud, file: str
+    sandbox: Sandbox, cloud: TimedCloud, file: str
 ) -> None:
     theirs = {"SecretManagers": [{"secrets": [{"secretname": "prod/db", "filename": "db"}]}]}
     document = theirs if file == "config.yaml" else {"version": 1, "secrets": {"db": "prod/db"}}
@@ -55,7 +55,7 @@ def test_each_form_of_a_configuration_is_read_from_the_function(
 
 
 def test_the_time_until_published_counts_from_the_first_step(
-    sandbox: Sandbox, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, cloud: TimedCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cloud, "register_latency", 0.3)
     life = Life(sandbox, cloud, {"KEYSTART_SECRETS": "db=prod/db"})
@@ -63,7 +63,7 @@ def test_the_time_until_published_counts_from_the_first_step(
     assert float(took) / 1000 >= cloud.register_latency, life.said
 
 
-def test_sigterm_at_any_moment_of_the_start_removes_the_secrets(sandbox: Sandbox, cloud: Cloud) -> None:
+def test_sigterm_at_any_moment_of_the_start_removes_the_secrets(sandbox: Sandbox, cloud: TimedCloud) -> None:
     variables = {**cloud.variables(), "AWS_CA_BUNDLE": "/opt/authority.pem", **INLINE}
     for _ in range(10):
         cloud.begin()
@@ -78,7 +78,7 @@ def test_sigterm_at_any_moment_of_the_start_removes_the_secrets(sandbox: Sandbox
         )
 
 
-def test_a_wrong_configuration_ends_the_start_with_its_reason(sandbox: Sandbox, cloud: Cloud) -> None:
+def test_a_wrong_configuration_ends_the_start_with_its_reason(sandbox: Sandbox, cloud: TimedCloud) -> None:
     (sandbox.root / "var/task/keystart.yaml").write_text("version: 1\nsecrts: {}\n")
     code, _, error = sandbox.run(**{**cloud.variables(), "AWS_CA_BUNDLE": "/opt/authority.pem"})
     assert code == 1

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 from .sandbox import Layer
 
@@ -18,7 +18,7 @@ NUMBERS = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 
 def calls(executable: Path, folder: Path, *injected: str) -> dict[str, int]:
     """The calls of a life of the extension, from its start to the SHUTDOWN, with their numbers."""
-    cloud = Cloud(folder)
+    cloud = TimedCloud(folder)
     (folder / "keystart.yaml").write_text(
         "version: 1\nsecrets: {db: prod/db}\n"
     )  # the longest way: Python reads it

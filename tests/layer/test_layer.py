@@ -19,7 +19,7 @@ from elftools.elf.elffile import ELFFile
 
 from extension.standalone import layer as builder
 from extension.standalone.toolchain import PYTHON, ROOT, TARGETS, MissingError, Target
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 from tests.packages.build import least_glibc, numbers
 from tests.packages.interpreters import VERSIONS, interpreter
 
@@ -39,7 +39,7 @@ def opt(native: Layer) -> Path:
 @pytest.fixture
 def store(opt: Path, tmp_path: Path) -> Iterator[Path]:
     """The root of a store that the layer's extension has published."""
-    cloud = Cloud(tmp_path, latency=0.0)
+    cloud = TimedCloud(tmp_path, latency=0.0)
     root = tmp_path / "store"
     variables = {**cloud.variables(), "KEYSTART_SECRETS": SECRETS, "KEYSTART_DIR": str(root)}
     process = subprocess.Popen(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.cloud import NAME, Cloud
+from tests.fakes.timed import NAME, TimedCloud
 
 from .sandbox import Life, Sandbox
 from .test_executable import HOSTILE
@@ -76,11 +76,11 @@ def resolver(sandbox: Sandbox) -> Iterator[Resolver]:
     made.asked()
 
 
-def variables(cloud: Cloud, name: str) -> dict[str, str]:
+def variables(cloud: TimedCloud, name: str) -> dict[str, str]:
     return {"KEYSTART_SECRETS": "db=prod/db", "AWS_ENDPOINT_URL": f"https://{name}:{cloud.store_port}"}
 
 
-def ends(sandbox: Sandbox, cloud: Cloud, name: str, **more: str) -> tuple[int, str, float]:
+def ends(sandbox: Sandbox, cloud: TimedCloud, name: str, **more: str) -> tuple[int, str, float]:
     """Starts with an endpoint that cannot be resolved; gives the exit code, the error, and the seconds it took."""
     document = {"version": 1, "deadline": f"{DEADLINE:g}s", "secrets": {"db": "prod/db"}}
     (sandbox.root / "var/task/keystart.json").write_text(json.dumps(document))
@@ -101,21 +101,23 @@ def said(error: str) -> str:
 
 @pytest.mark.parametrize("hostile", [{}, HOSTILE], ids=["as in Lambda", "hostile"])
 def test_the_resolver_of_resolv_conf_is_asked(
-    sandbox: Sandbox, cloud: Cloud, resolver: Resolver, hostile: dict[str, str]
+    sandbox: Sandbox, cloud: TimedCloud, resolver: Resolver, hostile: dict[str, str]
 ) -> None:
     life = Life(sandbox, cloud, {**hostile, **variables(cloud, NAME)})
     assert (life.code, life.values) == (0, {"db": "x" * 100}), life.said
     assert resolver.asked() == {NAME}
 
 
-def test_hosts_is_read_before_a_resolver_is_asked(sandbox: Sandbox, cloud: Cloud, resolver: Resolver) -> None:
+def test_hosts_is_read_before_a_resolver_is_asked(
+    sandbox: Sandbox, cloud: TimedCloud, resolver: Resolver
+) -> None:
     (sandbox.root / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.0.1 {NAME}\n")
     life = Life(sandbox, cloud, variables(cloud, NAME))
     assert (life.code, life.values) == (0, {"db": "x" * 100}), life.said
     assert resolver.asked() == set()
 
 
-def test_no_library_is_loaded_for_names(sandbox: Sandbox, cloud: Cloud, resolver: Resolver) -> None:
+def test_no_library_is_loaded_for_names(sandbox: Sandbox, cloud: TimedCloud, resolver: Resolver) -> None:
     folder = sandbox.root / "opt/libs"
     folder.mkdir()
     os.mkfifo(folder / "libnss_other.so.2", 0o644)  # whoever opens it waits for ever
@@ -124,7 +126,7 @@ def test_no_library_is_loaded_for_names(sandbox: Sandbox, cloud: Cloud, resolver
     assert (life.code, life.values) == (0, {"db": "x" * 100}), life.said
 
 
-def test_a_name_that_does_not_exist_is_said(sandbox: Sandbox, cloud: Cloud, resolver: Resolver) -> None:
+def test_a_name_that_does_not_exist_is_said(sandbox: Sandbox, cloud: TimedCloud, resolver: Resolver) -> None:
     code, error, _ = ends(sandbox, cloud, "gone.test")
     assert (code, resolver.asked()) == (1, {"gone.test"}), error
     assert said(error) == "ConnectionFailed: The endpoint cannot be reached: Name or service not known."
@@ -133,7 +135,7 @@ def test_a_name_that_does_not_exist_is_said(sandbox: Sandbox, cloud: Cloud, reso
 
 @pytest.mark.parametrize("hostile", [{}, HOSTILE], ids=["as in Lambda", "hostile"])
 def test_a_resolver_that_does_not_answer_ends_at_the_deadline(
-    sandbox: Sandbox, cloud: Cloud, hostile: dict[str, str]
+    sandbox: Sandbox, cloud: TimedCloud, hostile: dict[str, str]
 ) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind((free_address(), 53))
@@ -145,7 +147,7 @@ def test_a_resolver_that_does_not_answer_ends_at_the_deadline(
     assert list(cloud.events) == ["register", "error"]
 
 
-def test_without_any_resolver_there_is_no_name(sandbox: Sandbox, cloud: Cloud) -> None:
+def test_without_any_resolver_there_is_no_name(sandbox: Sandbox, cloud: TimedCloud) -> None:
     code, error, _ = ends(sandbox, cloud, NAME)
     reason = "ConnectionFailed: The endpoint cannot be reached: Temporary failure in name resolution."
     assert (code, said(error)) == (1, reason)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 from .sandbox import Layer, Life, Sandbox
 
@@ -16,7 +16,7 @@ _SAID = "puts RbConfig.ruby, %w[rubylibdir rubyarchdir vendordir].map { |name| R
 _READ = 'require "keystart"; print Keystart.get("db")'
 
 
-def test_a_ruby_function_reads_where_no_python_is(layer: Layer, sandbox: Sandbox, cloud: Cloud) -> None:
+def test_a_ruby_function_reads_where_no_python_is(layer: Layer, sandbox: Sandbox, cloud: TimedCloud) -> None:
     if layer.emulator is not None:
         pytest.skip("the Ruby of this machine is for this machine")
     for path in _ruby():

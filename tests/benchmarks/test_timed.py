@@ -7,11 +7,11 @@ import json
 import threading
 from pathlib import Path
 
-from tests.fakes.cloud import Cloud
+from tests.fakes.timed import TimedCloud
 
 
 def test_an_invocation_lasts_until_the_next_event_is_asked_for(tmp_path: Path) -> None:
-    cloud = Cloud(tmp_path)
+    cloud = TimedCloud(tmp_path)
     seen: list[str] = []
 
     def extension() -> None:

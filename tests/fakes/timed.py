@@ -15,7 +15,7 @@ _HOST = "127.0.0.1"
 NAME = "store.test"  # the other name that the store's certificate is for
 
 
-class Cloud:
+class TimedCloud:
     """Two servers in a thread. The latencies are in seconds, and may change between two processes.
 
     `events` is what a process did, with the time of each: `connected` and `asked`, its first connection and request to
