@@ -30,67 +30,6 @@ CALLS: dict[str, Call] = {
 }
 
 
-class Named(str):
-    """A derived class of text."""
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize("name", [None, 5, 1.5, True, b"db", ["db"], Path("db"), object()], ids=repr)
-def test_a_name_that_is_no_text_is_told_before_the_store_is_looked_at(
-    call: Call, name: object, client: keystart.Keystart
-) -> None:
-    with pytest.raises(keystart.InvalidName) as failure:
-        call(client, name)
-    assert str(failure.value) == "The name of a secret must be a string."
-    assert failure.value.secret is None
-
-
-@pytest.mark.parametrize("prefix", [5, True, b"db", ["db"], Path("db"), False, 0, ""], ids=repr)
-def test_a_prefix_that_is_no_name_is_told_before_the_store_is_looked_at(
-    prefix: Any, client: keystart.Keystart
-) -> None:
-    with pytest.raises(keystart.InvalidName):
-        client.names(prefix)
-
-
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-@pytest.mark.parametrize("name", ["", "../db", "\ud800", "é", "a" * 256, "db\0"], ids=ascii)
-def test_a_name_that_is_none_is_told_before_the_store_is_looked_at(
-    call: Call, name: str, client: keystart.Keystart
-) -> None:
-    with pytest.raises(keystart.InvalidName) as failure:
-        call(client, name)
-    assert failure.value.secret is None
-
-
-def test_a_prefix_too_long_for_its_certificate_is_told_before_the_store_is_looked_at(
-    client: keystart.Keystart,
-) -> None:
-    with pytest.raises(keystart.InvalidName, match=r'^"a/a/a/a/a/a/a/a/cert" is not'):
-        client.tls("a/a/a/a/a/a/a/a")
-
-
-def test_a_subclass_of_str_is_a_name(publisher: Publisher, client: keystart.Keystart) -> None:
-    publisher.publish({"db": "x"})
-    assert client.get(Named("db")) == "x"
-    assert client.names(Named("db")) == []
-
-
-@pytest.mark.parametrize(
-    "root", [5, True, False, b"/x", Path("/x"), ["/x"], "", "/a\0b", "/\ud800"], ids=ascii
-)
-def test_a_root_that_is_no_text_is_refused(root: Any) -> None:
-    with pytest.raises(
-        keystart.InvalidOption, match=r"^The root must be a path: text in UTF-8 without NUL bytes"
-    ):
-        keystart.Keystart(root)
-
-
-def test_a_root_that_may_have_lost_bytes_is_refused() -> None:
-    with pytest.raises(keystart.InvalidOption, match=r"^The root must be a path: text in UTF-8"):
-        keystart.Keystart("/\N{REPLACEMENT CHARACTER}")
-
-
 TIMEOUTS = [
     *(True, False, "1", b"1", Decimal(1), Fraction(1), 1j, [1], object()),
     *(float("nan"), float("inf"), -1, -0.001, 10**9, 10**400, -(10**400), 999_999.9995),
@@ -170,18 +109,6 @@ def test_a_relative_root_stays_where_it_was_when_the_client_was_made(
     monkeypatch.chdir("/")
     assert client.get("db") == "x"
     assert client.path("db") == f"{root}/current/secrets/db"
-
-
-def test_whole_numbers_are_exact(publisher: Publisher, client: keystart.Keystart) -> None:
-    publisher.publish({"n": f"[{2**53 + 1}, {10**300}]"})
-    assert client.get_json("n") == [2**53 + 1, 10**300]
-
-
-def test_a_value_of_the_greatest_size_comes_whole(publisher: Publisher, client: keystart.Keystart) -> None:
-    value = bytes(range(256)) * 4096
-    publisher.publish({"large": value, "empty": b""})
-    assert client.get_bytes("large") == value
-    assert client.get_bytes("empty") == b""
 
 
 def test_what_was_given_is_the_callers_own(publisher: Publisher, client: keystart.Keystart) -> None:

@@ -101,17 +101,6 @@ def test_with_authorities_those_of_the_system_are_not_trusted(
     assert client.tls("mtls").cert_store_stats()["x509_ca"] == 1
 
 
-def test_authorities_that_are_unavailable_are_an_error(
-    publisher: Publisher, client: keystart.Keystart, authority: Authority
-) -> None:
-    secrets = mtls(authority)
-    del secrets["mtls/ca"]
-    publisher.publish(secrets, {"mtls/ca": "throttled"})
-    with pytest.raises(keystart.SecretUnavailable) as failure:
-        client.tls("mtls")
-    assert failure.value.secret == "mtls/ca"
-
-
 @pytest.mark.parametrize("authorities", ["", "\n", "no PEM"])
 def test_authorities_without_a_certificate_are_an_error(
     authorities: str, publisher: Publisher, client: keystart.Keystart, authority: Authority
@@ -126,29 +115,6 @@ def test_comments_in_pem_may_have_any_letters(
 ) -> None:
     publisher.publish({name: f"# Autorité\n{value!s}" for name, value in mtls(authority).items()})
     assert greeting(client.tls("mtls"), server) == "client"
-
-
-@pytest.mark.parametrize("missing", ["cert", "key"])
-def test_what_is_missing_is_told(
-    missing: str, publisher: Publisher, client: keystart.Keystart, authority: Authority
-) -> None:
-    secrets = mtls(authority)
-    del secrets[f"mtls/{missing}"]
-    publisher.publish(secrets)
-    with pytest.raises(keystart.SecretNotFound) as failure:
-        client.tls("mtls")
-    assert failure.value.secret == f"mtls/{missing}"
-
-
-@pytest.mark.parametrize("damaged", ["cert", "key", "ca"])
-def test_what_is_damaged_is_told_in_the_words_of_the_contract(
-    damaged: str, publisher: Publisher, client: keystart.Keystart, authority: Authority
-) -> None:
-    publisher.publish(mtls(authority))
-    (publisher.generation() / "secrets/mtls" / damaged).unlink()
-    with pytest.raises(keystart.SecretCorrupt) as failure:
-        client.tls("mtls")
-    assert failure.value.secret == f"mtls/{damaged}"
 
 
 @pytest.mark.parametrize("part", ["cert", "key", "ca"])
