@@ -164,11 +164,8 @@ def _components(target: Target) -> list[dict[str, str]]:
         found.append(
             {"name": name, "version": version, "licence": licence, "purl": f"pkg:cargo/{name}@{version}"}
         )
-    for name, licence in (("cffi", "MIT"), ("pyyaml", "MIT")):
-        version = _pinned(name).split()[0].partition("==")[2]
-        found.append(
-            {"name": name, "version": version, "licence": licence, "purl": f"pkg:pypi/{name}@{version}"}
-        )
+    version = _pinned("cffi").split()[0].partition("==")[2]
+    found.append({"name": "cffi", "version": version, "licence": "MIT", "purl": f"pkg:pypi/cffi@{version}"})
     for name in LINKED:
         linked = version_of(name, target)
         if linked is None:

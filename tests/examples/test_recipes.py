@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keystart_extension.compile import compiled
-from keystart_extension.configuration import load, load_file
 from keystart_extension.deploy.policy import Account, policy
 
 from tests import ROOT
+from tests.extension.configurations import load, load_file
 
 from .deployed import ACCOUNT, DEPLOYMENTS, EXAMPLES, IMAGES, LAYER, REGION, Deployment, RecipeError, image
 from .stand_in import StandIn
@@ -40,17 +39,17 @@ def test_a_role_may_fetch_what_is_configured_and_nothing_else(
     wanted = {
         (
             "secretsmanager:GetSecretValue",
-            f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{entry.id}-??????",
+            f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{entry['id']}-??????",
         )
-        if entry.kind == "secret"
-        else ("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{entry.id}")
+        if entry["kind"] == "secret"
+        else ("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{entry['id']}")
         for entry in plan.entries
     }
     assert sorted(deployment.allowed) == sorted(wanted)
     printed = policy(plan, Account(ACCOUNT, REGION), None, ())["Statement"]
     assert sorted((one["Action"], arn) for one in printed for arn in one["Resource"]) == sorted(wanted)
     # The six characters are those that Secrets Manager gives.
-    for name in (entry.id for entry in plan.entries if entry.kind == "secret"):
+    for name in (entry["id"] for entry in plan.entries if entry["kind"] == "secret"):
         assert any(fnmatchcase(cloud.arn(name), resource) for _, resource in deployment.allowed)
 
 
@@ -76,7 +75,7 @@ def test_an_image_holds_one_extension_that_can_be_executed(deployed: Deployed, r
 
 def test_the_compiled_configuration_is_that_of_the_yaml_beside_it() -> None:
     yaml = EXAMPLES / "python/keystart.yaml"
-    assert yaml.with_suffix(".json").read_text() == compiled(load_file(yaml, {}))
+    assert yaml.with_suffix(".json").read_text() == load_file(yaml).compiled()
 
 
 BROKEN = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets as randomness
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from typing import Any
 
 import pytest
 from keystart_extension.aws import login
-from keystart_extension.configuration import load_file
 from keystart_extension.fetch import end, start
 from keystart_extension.fetched import Fetched
 from keystart_extension.log import Log
@@ -177,12 +175,12 @@ class Prefetch:
     def plan(self, secrets: Mapping[str, Any], **settings: Any) -> Plan:
         file = self._folder / "keystart.json"
         file.write_text(json.dumps({"version": 1, **settings, "secrets": secrets}))
-        return load_file(file, self._environment())
+        return Plan.file(file)
 
     def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Failed | None:
         """Returns what made it fail; readers are told of it as the process tells them."""
         plan, writer = self.plan(secrets, **settings), Writer.open()
-        log, links = Log(), links_of(plan, writer)
+        log, links = Log(), links_of(plan.links, writer)
         try:
             publish(links, writer, log, lambda: self._fetch(plan, log), time.monotonic())
         except Failed as failed:
@@ -316,25 +314,23 @@ class Extension:
         return self.process.wait(timeout=_PATIENCE)
 
     def ended(self) -> tuple[int, list[str]]:
-        """Waits for the end and gives the exit code and the lines of the log, without the one on what YAML costs."""
+        """Waits for the end and returns the exit code and the lines of the log."""
         out, error = self.process.communicate(timeout=_PATIENCE)
         self._canary.hear(out + error)
         assert out == ""
-        cost = re.compile(r".*keystart\.yaml took \d+ ms of this start\. ")
-        return self.process.returncode, [line for line in error.splitlines() if not cost.match(line)]
+        return self.process.returncode, error.splitlines()
 
 
 class Launcher:
     """Starts extensions, and ends at the end of the test those that still run."""
 
-    def __init__(self, folder: Path, environment: Environment, canary: Canaries, form: str) -> None:
+    def __init__(self, folder: Path, environment: Environment, canary: Canaries) -> None:
         self.path = folder / "extensions" / "keystart-under-test"
         self.path.parent.mkdir()
         self.path.symlink_to(COMMAND)
         self._folder = folder
         self._environment = environment
         self._canary = canary
-        self._form = form
         self.stderr: int = subprocess.PIPE
         self.started: list[Extension] = []
 
@@ -351,8 +347,7 @@ class Launcher:
         if isinstance(secrets, str):
             file, text = self._folder / "keystart.yaml", secrets
         else:
-            # What is JSON is YAML too, but none that the core reads; so the file's name says who does, it or Python.
-            file = self._folder / f"keystart.{self._form}"
+            file = self._folder / "keystart.json"
             text = json.dumps({"version": 1, "start": start, "secrets": secrets})
         file.write_text(text)
         address = api if isinstance(api, str) else api.address
@@ -366,16 +361,9 @@ class Launcher:
         return self.started[-1]
 
 
-@pytest.fixture(params=["json", "yaml"])
-def form(request: pytest.FixtureRequest) -> str:
-    """Each form of a configuration in turn: the one that the core reads, and the one that Python does."""
-    name: str = request.param
-    return name
-
-
 @pytest.fixture
-def launch(environment: Environment, tmp_path: Path, canary: Canaries, form: str) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, environment, canary, form)
+def launch(environment: Environment, tmp_path: Path, canary: Canaries) -> Iterator[Launcher]:
+    launcher = Launcher(tmp_path, environment, canary)
     yield launcher
     for extension in launcher.started:
         if extension.process.poll() is None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keystart_extension.compile import compiled
 
 from tests.fakes.aws import REGION, Cloud, batch, refusal, secret
 from tests.fakes.extensions_api import Lambda
@@ -120,7 +119,6 @@ def test_what_a_batch_cannot_ask_for_is_asked_for_alone(
     }
 
 
-@pytest.mark.parametrize("form", ["json"], indirect=True)  # what it writes is not read here
 def test_the_process_asks_so_with_a_compiled_configuration(
     launch: Launcher,
     lambda_api: Lambda,
@@ -133,7 +131,7 @@ def test_the_process_asks_so_with_a_compiled_configuration(
 ) -> None:
     wanted = {"db": cloud.secret("1"), "key": cloud.secret("2")}
     file = tmp_path / "compiled.json"
-    file.write_text(compiled(prefetch.plan(wanted, batch=True)))
+    file.write_text(prefetch.plan(wanted, batch=True).compiled())
     counting = serve(lambda request: forward(request, moto))
     extension = launch(lambda_api, {}, KEYSTART_CONFIG=str(file))
     lambda_api.wait_for("/event/next")

@@ -64,28 +64,6 @@ def test_check_shows_the_plan_as_text(keystart: Keystart, tmp_path: Path) -> Non
         )
 
 
-@pytest.mark.parametrize(
-    ("text", "is_told"),
-    [
-        ("version: 1\nsecrets:\n  db: prod/db\n", False),
-        ("version: 1\nsecrets: {db: prod/db}\n", True),
-        ("SecretManagers: [{secrets: [{secretname: prod/db}]}]\n", False),  # compiled, it is not plain either
-    ],
-)
-def test_check_says_what_a_cold_start_would_read_faster(
-    keystart: Keystart, tmp_path: Path, text: str, is_told: bool
-) -> None:
-    file = tmp_path / "keystart.yaml"
-    file.write_text(text)
-    code, _, error = keystart("check", file)
-    assert code == 0
-    told = (
-        f"keystart: {file} is not plain, so that a cold start takes about 25 ms to read it. "
-        'Put into the package what "keystart compile" makes of it: that is read in less than 1 ms.\n'
-    )
-    assert error == (told if is_told else "")
-
-
 def test_check_shows_the_plan_as_json(keystart: Keystart, tmp_path: Path) -> None:
     code, out, error = keystart("check", "--json", configure(tmp_path, {"db": "prod/db"}))
     assert (code, error) == (0, "")

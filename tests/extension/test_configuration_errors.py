@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
-from keystart_extension.configuration import ConfigurationError, load, load_file
+from keystart_extension.plan import ConfigurationError
+
+from .configurations import load, load_file
 
 CASES = Path(__file__).parent / "configuration_errors"
 CASE = re.compile(r"^=== (.*)\n((?:(?!! ).*\n)*)((?:! .*\n)+)", re.MULTILINE)
@@ -109,7 +111,7 @@ def test_names_and_ids_may_be_as_long_as_they_may_be(tmp_path: Path) -> None:
     path = tmp_path / "keystart.yaml"
     name, secret, parameter = "n" * 255, "x" * 512, "/" + "x" * 1010
     path.write_text(f"version: 1\nsecrets:\n  {name}: {secret}\n  1/2/3/4/5/6/7/8: ssm:{parameter}\n")
-    assert [entry.id for entry in load_file(path, {}).entries] == [secret, parameter]
+    assert [entry["id"] for entry in load_file(path, {}).entries] == [secret, parameter]
 
 
 def test_a_number_with_thousands_of_digits_is_told_in_short(tmp_path: Path) -> None:
@@ -134,8 +136,8 @@ def test_an_id_that_may_be_a_pasted_secret_is_not_repeated(tmp_path: Path) -> No
 # Files as such.
 
 
-def test_json_nested_beyond_the_interpreters_stack_is_told(tmp_path: Path) -> None:
-    expected = " More than 64 lists and mappings lie inside each other."
+def test_json_nested_beyond_any_stack_is_told(tmp_path: Path) -> None:
+    expected = "1:65: More than 64 lists and mappings lie inside each other."
     assert problems(tmp_path / "keystart.json", "[" * 100_000) == [expected]
 
 
@@ -174,7 +176,7 @@ def test_a_file_that_is_not_sound_text_is_told(tmp_path: Path, name: str, data: 
 def test_a_file_may_have_256_kib(tmp_path: Path) -> None:
     path = tmp_path / "keystart.yaml"
     path.write_text(GOOD + "#" * (256 * 1024 - len(GOOD)))
-    assert [entry.name for entry in load_file(path, {}).entries] == ["db"]
+    assert [entry["name"] for entry in load_file(path, {}).entries] == ["db"]
 
 
 def test_another_ending_is_told(tmp_path: Path) -> None:
@@ -268,4 +270,4 @@ def test_the_store_of_squares_links_is_where_the_variable_says(tmp_path: Path) -
     path.write_text("SecretManagers: [{secrets: [{secretname: db}]}]\nSecretsHome: /tmp/elsewhere/../mine\n")
     with pytest.raises(ConfigurationError, match='The file "db" would lie in the store itself'):
         load_file(path, {"KEYSTART_DIR": "/tmp/mine/"})
-    assert load_file(path, {}).links_home == "/tmp/elsewhere/../mine"
+    assert load_file(path, {}).facts["links_home"] == "/tmp/elsewhere/../mine"

@@ -623,7 +623,6 @@ def test_the_password_of_a_proxy_and_its_page_are_not_repeated(
     assert told(store)[0] in ("ConnectionFailed", "DeadlineExceeded")
 
 
-@pytest.mark.parametrize("form", ["json"], indirect=True)
 @pytest.mark.parametrize("broken", ["a line break at the end", "a letter outside of ASCII"])
 def test_the_process_says_it_to_nobody(
     launch: Launcher,

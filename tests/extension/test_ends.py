@@ -53,12 +53,6 @@ def gone(store: Store) -> bool:
     return not store.is_published() and store.leftovers() == []
 
 
-@pytest.fixture
-def form() -> str:
-    """The form of a configuration that the core reads; the other one is in test_lifecycle.py."""
-    return "json"
-
-
 class Stderr:
     """A standard error that takes nothing."""
 
@@ -128,7 +122,6 @@ def test_readers_and_lambda_get_the_reason_though_the_log_takes_nothing(
     lambda_api: Lambda,
     store: Store,
     stderr: Stderr,
-    form: str,
     reason: str,
     start: str,
     tmp_path: Path,
@@ -140,7 +133,7 @@ def test_readers_and_lambda_get_the_reason_though_the_log_takes_nothing(
     kind = "SecretsUnavailable" if reason == "fetch" else "ConfigurationInvalid"
     assert (reported[0], store.state["state"]) == (f"Extension.{kind}", "failed")
     assert reported[1] == store.state["message"]
-    assert (REQUIRED if reason == "fetch" else f"{tmp_path}/keystart.{form}:1:") in reported[1]
+    assert (REQUIRED if reason == "fetch" else f"{tmp_path}/keystart.json:1:") in reported[1]
     assert lambda_api.paths() == ["/register", "/init/error"]
     assert gone(store)
 

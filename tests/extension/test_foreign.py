@@ -15,8 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keystart_extension.cli import main
-from keystart_extension.compile import compiled
-from keystart_extension.configuration import load_file
 from keystart_extension.deploy.change import (
     ATTACHED,
     WRAPPER,
@@ -28,12 +26,12 @@ from keystart_extension.deploy.change import (
     layer_arn,
 )
 from keystart_extension.links import LinkRefused, Links
-from keystart_extension.plan import Link, Plan
 
 from tests.fakes.aws import Cloud
 from tests.fakes.extensions_api import Lambda
 from tests.foreign import Made, build, facts, trees
 
+from .configurations import load_file
 from .conftest import Launcher, Store
 
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -83,10 +81,7 @@ def test_links_change_nothing_that_is_not_theirs(things: list[Made], home: str) 
 
 
 def check_links(area: Path, home: Path) -> None:
-    links = Links(
-        Plan("before", 8.0, None, (), tuple(Link(name, name) for name in PLACES), str(home), "config.yaml"),
-        STORE,
-    )
+    links = Links(str(home), [{"name": name, "path": name} for name in PLACES], STORE)
     left, touched = own_links(home, STORE), ways(home, area)
     strictly, before = facts(area), facts(area, without=left, changed=touched)
     try:
@@ -116,7 +111,7 @@ def test_compile_changes_nothing_but_its_output(things: list[Made], options: lis
         area = Path(name)
         source = area / "source.yaml"
         source.write_text(YAML)
-        written = compiled(load_file(source, {}))
+        written = load_file(source).compiled()
         things = [made._replace(text=written) if made.text == "compiled" else made for made in things]
         build(area / "folder", area / "victim", things)
         source = source.rename(area / "folder" / source.name)
@@ -218,7 +213,6 @@ def test_detach_brings_back_what_was_there_before_attach(
     assert changed(after, change) == function([arn for arn in layers if arn in kept], had)
 
 
-@pytest.mark.parametrize("form", ["yaml"])
 @pytest.mark.parametrize("end", ["SHUTDOWN", "SIGTERM", "SIGKILL"])
 @settings(SHARED, max_examples=10)
 @given(things=trees(NAMES, ("theirs",), TARGETS), home=st.sampled_from(["", "deep", "new/er"]))

@@ -20,7 +20,6 @@ from keystart_extension import core
 from keystart_extension.core import CoreError, text
 from keystart_extension.links import Links
 from keystart_extension.log import Log
-from keystart_extension.plan import Link, Plan
 from keystart_extension.process import Process
 from keystart_extension.publish import wipe
 from keystart_extension.store import Draft, Writer
@@ -122,11 +121,9 @@ def test_a_wrong_configuration_registers_and_reports_every_problem(
     assert lambda_api.reported == [("Extension.ConfigurationInvalid", message)]
 
 
-def test_an_empty_map_of_secrets_is_refused(
-    launch: Launcher, lambda_api: Lambda, tmp_path: Path, form: str
-) -> None:
+def test_an_empty_map_of_secrets_is_refused(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> None:
     code, lines = launch(lambda_api, {}).ended()
-    message = f"{tmp_path}/keystart.{form}:1:47: There are no secrets. Name at least one."
+    message = f"{tmp_path}/keystart.json:1:47: There are no secrets. Name at least one."
     assert (code, lines) == (1, [f"[keystart] ERROR {message}"])
 
 
@@ -566,9 +563,8 @@ def test_a_store_that_cannot_be_wiped_is_told_and_the_links_go_all_the_same(
     canary: Canaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "theirs"
-    plan = Plan("before", 8.0, None, (), (Link("db", "db"),), str(home), "config.yaml")
     writer = Writer.open()
-    links = Links(plan, writer.root)
+    links = Links(str(home), [{"name": "db", "path": "db"}], writer.root)
     links.make()
 
     def stop(_: Writer) -> None:

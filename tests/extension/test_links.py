@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from keystart_extension.links import LinkRefused, Links
-from keystart_extension.plan import Link, Plan
 
 from tests.foreign import NOBODY, facts
 
@@ -21,10 +20,13 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "theirs" / "secrets"
 
 
-def wanted(home: Path, *made: Link | str, root: str | Path = ROOT) -> Links:
+def link(name: str, path: str) -> dict[str, str]:
+    return {"name": name, "path": path}
+
+
+def wanted(home: Path, *made: dict[str, str] | str, root: str | Path = ROOT) -> Links:
     """The links of a start; a text is a link of the secret's own name."""
-    of_plan = tuple(one if isinstance(one, Link) else Link(one, one) for one in made)
-    return Links(Plan("before", 8.0, None, (), of_plan, str(home), "config.yaml"), str(root))
+    return Links(str(home), [link(one, one) if isinstance(one, str) else one for one in made], str(root))
 
 
 def refusal(made: Links) -> str:
@@ -43,7 +45,7 @@ def as_nobody(path: Path) -> None:
 def test_links_have_the_exact_file_names_and_lead_to_what_is_published(home: Path, umask: int) -> None:
     home.parent.mkdir()
     long = "x" * 255
-    made = wanted(home, Link("a_b", "a+b"), Link("deep/_c", "deep/.c"), Link("long", long))
+    made = wanted(home, link("a_b", "a+b"), link("deep/_c", "deep/.c"), link("long", long))
     before = os.umask(umask)
     try:
         made.make()
@@ -90,7 +92,7 @@ def test_a_folder_that_somebody_made_in_the_place_of_ours_stays(home: Path) -> N
 
 @pytest.mark.parametrize("name", ["db", "old"])
 def test_what_a_killed_start_has_left_is_taken_over(home: Path, name: str) -> None:
-    wanted(home, Link(name, "db")).make()  # with the same configuration, or with another one
+    wanted(home, link(name, "db")).make()  # with the same configuration, or with another one
     made = wanted(home, "db", "tls")
     made.make()
     assert {path.name: str(path.readlink()) for path in home.iterdir()} == {
@@ -206,7 +208,7 @@ def test_links_inside_the_store_are_refused(tmp_path: Path) -> None:
 def test_when_a_later_link_fails_what_was_made_is_gone_again(home: Path) -> None:
     home.parent.mkdir()
     before = facts(home.parent, changed=[home.parent])
-    made = wanted(home, "db", "deep/db", Link("x", "x" * 256))
+    made = wanted(home, "db", "deep/db", link("x", "x" * 256))
     assert refusal(made) == f"The link {home}/{'x' * 256} cannot be made: File name too long."
     assert facts(home.parent, changed=[home.parent]) == before
 
@@ -238,7 +240,7 @@ def test_a_link_that_leads_elsewhere_by_now_is_not_removed_and_the_others_are(ho
 
 
 def test_what_cannot_be_removed_is_told_and_the_rest_is_removed(home: Path) -> None:
-    made = wanted(home, Link("x", "x" * 256), "db")
+    made = wanted(home, link("x", "x" * 256), "db")
     home.mkdir(parents=True)
     (home / "db").symlink_to("/store/current/secrets/db")
     with pytest.raises(LinkRefused) as refused:

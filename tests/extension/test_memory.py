@@ -18,11 +18,6 @@ from tests.fakes.http import Answer, Request, Stub
 from .conftest import Canaries, Launcher, Store
 
 
-@pytest.fixture
-def form() -> str:
-    return "json"
-
-
 def copies(pid: int, wanted: Mapping[str, bytes]) -> dict[str, list[str]]:
     """The mappings that can be written to in which each of the wanted texts lies."""
     found: dict[str, list[str]] = {name: [] for name in wanted}

@@ -23,11 +23,6 @@ NO_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 @pytest.fixture
-def form() -> str:
-    return "json"
-
-
-@pytest.fixture
 def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
     """Writes the file of AWS profiles."""
 

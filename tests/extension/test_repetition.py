@@ -344,7 +344,6 @@ def _in_turn(cases: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     return [(name, place, form) for (name, place), form in first.items()]
 
 
-@pytest.mark.parametrize("form", ["json"])  # of the launcher, which writes a file that is not read here
 @pytest.mark.parametrize(
     ("name", "place", "shape"),
     [*_in_turn(EACH_FILE), *(("KEYSTART_SECRETS", place, shape) for place, shape in EACH_INLINE)],
@@ -380,7 +379,6 @@ def test_the_process_repeats_nothing_that_was_pasted(
     pasted.check("\n".join(said), "what the process says")
 
 
-@pytest.mark.parametrize("form", ["json"])
 @pytest.mark.parametrize("shape", FORMS)
 @pytest.mark.parametrize(
     "variable",
@@ -402,7 +400,6 @@ def test_the_process_does_not_repeat_what_was_pasted_into_a_variable(
     pasted.check("\n".join([*lines, *lambda_api.reported[0], *_documents(store)]), "what the process says")
 
 
-@pytest.mark.parametrize("form", ["json"])
 @pytest.mark.parametrize("shape", FORMS)
 def test_the_process_does_not_repeat_what_was_pasted_as_root(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, shape: str
@@ -417,7 +414,6 @@ def test_the_process_does_not_repeat_what_was_pasted_as_root(
     pasted.check("\n".join([*lines, *reported]), "what the process says")
 
 
-@pytest.mark.parametrize("form", ["json"])
 @pytest.mark.parametrize("shape", NO_NAME)
 def test_the_process_does_not_repeat_what_was_pasted_as_region(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, shape: str
@@ -471,7 +467,6 @@ def test_the_members_of_a_secret_are_not_repeated_unless_they_are_names(
         one.check(came_out, "what pull says")
 
 
-@pytest.mark.parametrize("form", ["json"])
 @pytest.mark.parametrize("is_optional", [False, True])
 def test_the_process_repeats_no_member_of_a_secret_that_is_no_name(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, is_optional: bool

@@ -1,6 +1,6 @@
 """Holds the list of variables that `env:` may not name to its documentation, and shows with real programs what they do.
 
-The list is core/providers/variables.json. KEYSTART_WRITE_VARIABLES=1 writes its table in docs/configuration.md.
+The list is core/config/variables.json. KEYSTART_WRITE_VARIABLES=1 writes its table in docs/configuration.md.
 """
 
 from __future__ import annotations
@@ -17,15 +17,28 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
-from keystart_extension.configuration import ConfigurationError, load
-from keystart_extension.configuration.variables import refusal
+from keystart_extension.plan import ConfigurationError
 
 from tests import ROOT
 from tests.fakes.http import Answer, Stub
 
+from .configurations import load
+
 PAGE = ROOT / "docs/configuration.md"
-GROUPS: list[dict[str, Any]] = json.loads((ROOT / "core/providers/variables.json").read_text())
-_TABLE = re.compile(r"(<!-- of core/providers/variables\.json[^\n]*-->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+GROUPS: list[dict[str, Any]] = json.loads((ROOT / "core/config/variables.json").read_text())
+_TABLE = re.compile(r"(<!-- of core/config/variables\.json[^\n]*-->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+
+
+def refusal(variable: str) -> str | None:
+    """Returns why `env:` may not name a variable, None if it may."""
+    text = json.dumps({"db": {"secret": "prod/db", "env": variable}})
+    try:
+        load({"KEYSTART_SECRETS": text})
+    except ConfigurationError as error:
+        (problem,) = error.problems
+        message: str = problem["message"]
+        return message.removeprefix('"db": ')
+    return None
 
 
 def table() -> str:

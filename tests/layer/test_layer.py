@@ -304,7 +304,6 @@ def test_what_lies_beside_the_zip_is_about_it(layer: Layer) -> None:
         "rustls",
         "ring",
         "cffi",
-        "pyyaml",
         "libpython3.11-dev",
         "libc6-dev",
     } <= names

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use keystart_config::{Problem, Reader, Start, providers};
 use keystart_process::{is_signal_pending, report_crashes};
-use keystart_providers::configuration::{Configuration, Start};
 use keystart_providers::{Prefetch, Prefetched};
 use keystart_store::error::{Error, Result};
 use keystart_store::log::{self, Level};
@@ -44,9 +44,13 @@ pub struct Begun {
     name: String,
     /// Open before the process registers: a reader that finds no root knows that no extension is attached (contract 3.3).
     pub writer: Result<Writer>,
-    /// What registering gave; none when the process has to read the configuration, or to fetch, first.
+    /// What is wrong with the configuration. Then nothing else was begun.
+    pub problems: Vec<Problem>,
+    /// The links that the configuration asks for, as JSON.
+    pub links: Option<String>,
+    /// What registering gave; none when the process has to fetch first.
     pub registered: Option<ApiResult>,
-    /// The fetch; none when the process has to read the configuration, or when registering failed.
+    /// The fetch; none when the configuration is wrong, or when registering failed.
     pub fetch: Option<Result<FetchTask>>,
 }
 
@@ -57,21 +61,26 @@ impl Begun {
         let options = Options { env_dir: root.as_deref(), ..Options::default() };
         let identity = Identity { name: "keystart-extension".to_owned(), version: VERSION.to_owned() };
         let writer = Writer::open(&options, identity);
-        let mut begun = Self { name: name.to_owned(), writer, registered: None, fetch: None };
+        let (problems, links) = (Vec::new(), None);
+        let mut begun = Self { name: name.to_owned(), writer, problems, links, registered: None, fetch: None };
         match &begun.writer {
             Ok(writer) => report_crashes(writer.crash_report()),
             Err(_) => return begun,
         }
-        let Some(found) = Configuration::find(|variable| env::var_os(variable), Path::new(TASK_ROOT)) else {
-            return begun;
+        let reader = Reader { schemas: providers::ALL };
+        let plan = match reader.find(|variable| env::var_os(variable), Path::new(TASK_ROOT)) {
+            Ok(plan) => plan,
+            Err(problems) => return Self { problems, ..begun },
         };
-        let limit = match found.start {
+        begun.links = plan.links_json();
+        let limit = match plan.start {
             Start::Overlap => UNTIL_REGISTERED,
             Start::Before => UNTIL_SENT,
         };
         let (tell, steps) = channel();
-        let prefetch = Prefetch::new(found.plan, None);
-        let fetch = FetchTask::start_as(Arc::clone(&prefetch), run(prefetch, found.start, name.to_owned(), tell));
+        let start = plan.start;
+        let prefetch = Prefetch::new(plan, None);
+        let fetch = FetchTask::start_as(Arc::clone(&prefetch), run(prefetch, start, name.to_owned(), tell));
         begun.registered = wait_until_sent(&steps, limit);
         if !matches!(begun.registered, Some(Err(_))) {
             begun.fetch = Some(fetch);
@@ -82,7 +91,7 @@ impl Begun {
     /// Ends the start where nothing is left that could continue it. Readers learn the reason first, then Lambda, then
     /// the log; none of them needs a thread, and Lambda the only descriptor.
     pub fn give_up(self, kind: &str, message: &str) {
-        let Self { name, writer, registered, fetch } = self;
+        let Self { name, writer, registered, fetch, .. } = self;
         let mut lines = vec![message.to_owned()];
         match writer.and_then(|mut writer| writer.fail(message, BTreeMap::new())) {
             Ok(()) => {} // and its descriptors are given back

@@ -31,10 +31,10 @@ use tokio::sync::OnceCell;
 use crate::Entry;
 use crate::limits::LimitedClient;
 use crate::refused::{Asked, Refused};
-use crate::regions::is_region;
 pub use credentials::Login;
 use endpoints::NoServiceConfig;
 use errors::refused;
+use keystart_config::region::is_region;
 use keystart_process::lock;
 use profiles::Profiles;
 

@@ -3,23 +3,20 @@
 //! It decides nothing about failures: each entry gets its secrets or the reason why there are none.
 
 mod aws;
-pub mod configuration;
 mod files;
 mod first_requests;
 mod limits;
 mod pace;
 mod parameter_store;
-mod plan;
 mod prefetch;
 mod provider;
 mod refused;
-mod regions;
 mod request;
 mod secrets_manager;
 mod shape;
 
 pub use aws::{Aws, Login};
-pub use plan::{Entry, Kind, Plan};
+pub use keystart_config::{Entry, Plan};
 pub use prefetch::Prefetch;
 pub use provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
 pub use refused::{Refused, Retry};

@@ -16,7 +16,7 @@ use crate::aws::errors::{no_answer, refused};
 use crate::first_requests::TransmissionObserver;
 use crate::provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
 use crate::refused::{Asked, Refused};
-use crate::{Entry, Kind, Plan};
+use crate::{Entry, Plan};
 
 const NAME: &str = "ssm";
 const AT_MOST: usize = 10;
@@ -30,7 +30,7 @@ impl Provider for ParameterStore {
     }
 
     fn owns(&self, entry: &Entry) -> bool {
-        matches!(entry.kind, Kind::Parameter | Kind::Parameters)
+        matches!(entry.keyword.name, "parameter" | "parameters")
     }
 
     /// A request for up to ten parameters of a region and role, and for each path.
@@ -106,7 +106,7 @@ impl Provider for ParameterStore {
 }
 
 fn is_path(entry: &Entry) -> bool {
-    entry.kind == Kind::Parameters
+    entry.keyword.is_folder
 }
 
 fn ids(entries: &[Entry]) -> Vec<&str> {

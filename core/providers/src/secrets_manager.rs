@@ -15,7 +15,7 @@ use crate::aws::errors::{no_answer, refused, said};
 use crate::first_requests::TransmissionObserver;
 use crate::provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
 use crate::refused::{Asked, Refused};
-use crate::{Entry, Kind, Plan};
+use crate::{Entry, Plan};
 
 const NAME: &str = "secretsmanager";
 const AT_MOST: usize = 20;
@@ -36,7 +36,7 @@ impl Provider for SecretsManager {
     }
 
     fn owns(&self, entry: &Entry) -> bool {
-        entry.kind == Kind::Secret
+        entry.keyword.name == "secret"
     }
 
     /// A request for each secret and version, or for up to 20 secrets of a region, role and account.

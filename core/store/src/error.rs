@@ -139,8 +139,8 @@ pub fn quoted(bytes: &[u8]) -> String {
     out
 }
 
-/// The errno's name, for those that calls on files and folders give.
-fn errno_name(errno: Errno) -> String {
+/// Returns the errno's name, for those that calls on files and folders give.
+pub fn errno_name(errno: Errno) -> String {
     let name = match errno {
         Errno::PERM => "EPERM",
         Errno::NOENT => "ENOENT",

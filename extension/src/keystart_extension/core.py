@@ -47,10 +47,10 @@ def _without_root(message: str) -> str:
     """Returns a message in which KEYSTART_DIR is described where a secret may have been pasted into it."""
     import os  # here, because a start that goes well needs none of it
 
-    from .names import characters, is_certain
+    from .text import characters, is_plain_path
 
     root = os.environ.get("KEYSTART_DIR", "").rstrip("/")
-    if root == "" or is_certain(root, "path"):
+    if root == "" or is_plain_path(root):
         return message
     # As text() gives it to the core.
     shown = text(root)[0].decode()

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 def start(plan: Plan, login: Any = core.ffi.NULL) -> core.Task:
     """Starts to fetch, with the credentials of a `keystart_login` or with those that the core finds."""
-    from .store import as_json
-
-    return core.Task.start(core.lib.keystart_fetch_start, *as_json(plan.to_dict()), login)
+    return core.Task.start(core.lib.keystart_fetch_start, plan.handle, login)
 
 
 def end(task: core.Task, log: Log) -> Fetched:

@@ -34,12 +34,12 @@ class Fetched:
 
         def fill(draft: Draft) -> None:
             for entry in plan.entries:
-                if entry.env is not None:
-                    draft.assign(entry.env, entry.name, overwrite=plan.env_overwrite)
+                if entry["env"] is not None:
+                    draft.assign(entry["env"], entry["name"], overwrite=plan.facts["env_overwrite"])
 
         fetched = cls(0, fill)
         for entry in plan.entries:
-            fetched.add(entry.name, why, optional=entry.optional)
+            fetched.add(entry["name"], why, optional=entry["optional"])
         return fetched
 
     def add(self, name: str, why: Unavailable, *, optional: bool) -> None:

@@ -10,11 +10,10 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from .names import is_name
-from .plan import Plan
+from .text import is_name
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -33,13 +32,16 @@ class _NoFolder(LinkRefused):
 
 
 class Links:
-    """The links of one start, and the folders that it made for them."""
+    """The links of one start, and the folders that it made for them.
 
-    def __init__(self, plan: Plan, root: str) -> None:
-        home = PurePosixPath(plan.links_home or "/")
+    Each of the `links` has the members name, of the secret, and path, below the folder `home`.
+    """
+
+    def __init__(self, home: str, links: Iterable[Mapping[str, str]], root: str) -> None:
+        folder = PurePosixPath(home)
         self._root = root
         self._secrets = f"{root}/current/secrets/"
-        self._wanted = [(home / link.path, self._secrets + link.name) for link in plan.links]
+        self._wanted = [(folder / link["path"], self._secrets + link["name"]) for link in links]
         self._folders: _Folders = []
 
     def make(self) -> None:

@@ -1,144 +1,113 @@
-"""Holds what a checked configuration asks for, as plain data; it reads no file and fetches nothing."""
+"""A checked configuration, by its handle. The core reads and writes it, and knows everything that one may say."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+import json
+import os
+from typing import TYPE_CHECKING, Any
 
-from .names import characters, is_certain, shown_path
+from . import core
+from .core import ffi, lib
 
-Kind = Literal["secret", "parameter", "parameters"]
-Start = Literal["overlap", "before"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-
-class Origin(NamedTuple):
-    """Says where something was configured: a file's path or `KEYSTART_SECRETS`, line and column from 1."""
-
-    file: str
-    line: int | None = None
-    column: int | None = None
-
-    def __str__(self) -> str:
-        return ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+VARIABLE = "KEYSTART_SECRETS"
+# What keystart_plan_read reads.
+_PROCESS, _FILE = range(2)
+# What keystart_plan_write writes.
+_JSON, _TEXT, _COMPILED, _LINKS, _PATH = range(5)
 
 
-class Entry(NamedTuple):
-    """One thing to fetch.
+class ConfigurationError(Exception):
+    """Everything that is wrong with a configuration, a line each, in the order of the places.
 
-    `id` is what the service's API takes: a name or an ARN, for a parameter with its `:version` or `:label`,
-    for `parameters` a path without a slash at its end (`/` alone stays). `region` None means AWS_REGION. `env` is the
-    variable that the exec wrapper puts it into.
+    Each of the `problems` has the members file, line, column and message.
     """
 
-    name: str
-    kind: Kind
-    id: str
-    region: str | None
-    field: str | None
-    expand: bool
-    stage: str | None
-    version_id: str | None
-    role: str | None
-    optional: bool
-    env: str | None
-    origin: Origin
+    def __init__(self, problems: Sequence[dict[str, Any]]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(map(_line, problems)))
 
 
-class Link(NamedTuple):
-    """A file name below `Plan.links_home` that must lead to the published secret `name`."""
-
-    name: str
-    path: str
+class DoesNotFit(Exception):
+    """KEYSTART_SECRETS cannot hold a configuration; the message says what of it."""
 
 
-class Plan(NamedTuple):
-    """The whole configuration of one start.
+class Plan:
+    """What a checked configuration asks for."""
 
-    `deadline` is in seconds, `links_home` is None without links, `batch` asks for secrets with BatchGetSecretValue.
-    """
+    def __init__(self, handle: Any) -> None:
+        self.handle = ffi.gc(handle, lib.keystart_plan_free)
 
-    start: Start
-    deadline: float
-    region: str | None
-    entries: tuple[Entry, ...]
-    links: tuple[Link, ...]
-    links_home: str | None
-    source_file: str
-    batch: bool = False
-    env_overwrite: bool = False
+    @classmethod
+    def find(cls, task_root: Path) -> Plan:
+        """Reads the configuration that a process with the variables of this one has."""
+        return cls._read(_PROCESS, os.fsencode(task_root))
+
+    @classmethod
+    def file(cls, path: Path) -> Plan:
+        """Reads a file: `.json`, `.yaml` or `.yml`, Keystart's own or Square's."""
+        return cls._read(_FILE, os.fsencode(path))
+
+    @classmethod
+    def _read(cls, source: int, text: bytes) -> Plan:
+        handle = ffi.new("keystart_plan **")
+        problems = core.give_text(lib.keystart_plan_read, source, text, len(text), handle)
+        if problems:
+            raise ConfigurationError(json.loads(problems))
+        return cls(handle[0])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All of the plan that may be shown, as `keystart check --json` prints it."""
+        facts: dict[str, Any] = json.loads(self._write(_JSON))
+        return facts
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """What it fetches."""
+        entries: list[dict[str, Any]] = self.facts["entries"]
+        return entries
 
     @property
     def source(self) -> str:
-        """What messages call the file, or the variable, that the plan is from."""
-        return self.source_file if self.source_file == "KEYSTART_SECRETS" else shown_path(self.source_file)
+        """What messages call the file, or the variable, that it is from."""
+        source: str = self.facts["source_file"]
+        return source
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns all of the plan as data, for the core."""
-        entries = [{**entry._asdict(), "origin": entry.origin._asdict()} for entry in self.entries]
-        return {**self._asdict(), "entries": entries, "links": [link._asdict() for link in self.links]}
+    @property
+    def path(self) -> str:
+        """The path of the file, or the variable, that it is from. It may be no text for messages."""
+        return self._write(_PATH)
 
-    def to_shown_dict(self) -> dict[str, Any]:
-        """Returns the plan as data for `keystart check --json`: with ids, and nothing that may be a secret."""
-        shown = self.to_dict()
-        for entry in shown["entries"]:
-            field = entry["field"]
-            if field is not None and not is_certain(field, "name"):
-                entry["field"] = {"characters": len(field)}
-        return {**shown, "source_file": self.source}
+    @property
+    def links(self) -> str:
+        """The links that it asks for, as JSON; only Square's file asks for some."""
+        return self._write(_LINKS)
 
     def describe(self) -> str:
-        """Gives the plan as text for people, one line an entry."""
-        region = self.region or "AWS_REGION"
-        lines = [
-            f"configuration  {self.source}",
-            f"start          {self.start}",
-            f"deadline       {seconds_text(self.deadline)}",
-            f"region         {region}",
-            *(["batch          true"] if self.batch else []),
-        ]
-        lines += ["env_overwrite  true"] if self.env_overwrite else []
-        rows = [("NAME", "SOURCE", "ID", "REGION", "DETAILS")]
-        rows += [
-            (_target(entry), entry.kind, entry.id, entry.region or region, _details(entry))
-            for entry in self.entries
-        ]
-        lines += ["", *_table(rows)]
-        if self.links_home is not None:
-            links = [("LINK", "SECRET")] + [
-                (f"{self.links_home}/{link.path}", link.name) for link in self.links
-            ]
-            lines += ["", *_table(links)]
-        return "\n".join(lines) + "\n"
+        """Returns the plan as text for people, one line an entry."""
+        return self._write(_TEXT)
+
+    def compiled(self) -> str:
+        """Returns the text of a keystart.json with the same plan."""
+        return self._write(_COMPILED)
+
+    def inline(self, region: str) -> str:
+        """Returns the text of KEYSTART_SECRETS that means the same to a function in `region`; raises DoesNotFit."""
+        fits = ffi.new("uint32_t *")
+        text = core.give_text(lib.keystart_plan_inline, self.handle, *core.text(region), fits)
+        if not fits[0]:
+            raise DoesNotFit(text)
+        return text
+
+    def _write(self, form: int) -> str:
+        write: Callable[..., int] = lib.keystart_plan_write
+        return core.give_text(write, self.handle, form)
 
 
-def seconds_text(seconds: float) -> str:
-    """Writes seconds the way a configuration writes them: `500ms`, `8s`."""
-    milliseconds = round(seconds * 1000)
-    return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
-
-
-def _target(entry: Entry) -> str:
-    """Shows that the names below an entry are known only after the fetch."""
-    return f"{entry.name}/*" if entry.expand or entry.kind == "parameters" else entry.name
-
-
-def _details(entry: Entry) -> str:
-    details = [_field(entry.field)] if entry.field is not None else []
-    details += [f"stage {entry.stage}"] if entry.stage is not None else []
-    details += [f"version {entry.version_id}"] if entry.version_id is not None else []
-    details += [f"role {entry.role}"] if entry.role is not None else []
-    details += ["expand"] if entry.expand else []
-    details += ["optional"] if entry.optional else []
-    details += [f"env {entry.env}"] if entry.env is not None else []
-    return ", ".join(details)
-
-
-def _field(field: str) -> str:
-    return f"field {field}" if is_certain(field, "name") else f"field of {characters(field)}"
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    ]
+def _line(problem: dict[str, Any]) -> str:
+    place = (problem["file"], problem["line"], problem["column"])
+    return f"{':'.join(str(part) for part in place if part is not None)}: {problem['message']}"

@@ -8,11 +8,9 @@ The core has begun with it: as far as the fetch where it reads the configuration
 
 from __future__ import annotations
 
-import time
-
 from .core import ApiError, CoreError
 from .extensions_api import ExtensionsApi
-from .fetch import end, start
+from .fetch import end
 from .log import Log
 from .publish import Failed, give_up, links_of, publish, wipe
 from .start import Begun
@@ -20,16 +18,13 @@ from .start import Begun
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from types import FrameType
-    from typing import TypeVar
 
     from .core import Task
     from .links import Links
     from .publish import Fetch
     from .store import Writer
-
-    T = TypeVar("T")
 else:
     import _signal as signal  # what `signal` is made of; it takes 4 ms more, for enumerations
 
@@ -145,46 +140,17 @@ class Process:
         self._writer = begun.writer
         if begun.registered is not None:
             self._api.register(begun.registered)
-        fetch = self._configured(begun.writer) if begun.fetch is None else _going_on(begun.fetch, self._log)
+        if begun.fetch is None:  # a registration that failed was raised before
+            raise Failed("Extension.ConfigurationInvalid", begun.problems)
+        self._links = links_of(begun.links, begun.writer)
         if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
             self._log.warn(
                 "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
             )
-        publish(self._links, begun.writer, self._log, fetch, self._began)
+        publish(self._links, begun.writer, self._log, _going_on(begun.fetch, self._log), self._began)
         self._published = True
         if not self._api.registered:
             self._api.register()
-
-    def _configured(self, writer: Writer) -> Fetch:
-        """Reads the configuration that the core has left to Python, and registers unless it asks to fetch first."""
-        from .configuration import (
-            ConfigurationError,
-            load,
-        )  # here, as it takes longer to load than all of this
-
-        began = time.monotonic()
-        try:
-            plan = self._answering(lambda: load(self._environ))
-        except ConfigurationError as error:
-            raise Failed("Extension.ConfigurationInvalid", str(error)) from None
-        self._links = links_of(plan, writer)
-        if plan.start == "overlap":
-            self._api.register()
-        if plan.source_file.endswith((".yaml", ".yml")):
-            took = (time.monotonic() - began) * 1000
-            self._log.info(
-                f"Reading {plan.source} took {took:.0f} ms of this start. "
-                'The JSON that "keystart compile" makes of it is read in less than 1 ms.'
-            )
-        return lambda: end(start(plan), self._log)
-
-    def _answering(self, act: Callable[[], T]) -> T:
-        """Does what takes long outside of the core, and lets signals come meanwhile."""
-        try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
-            return act()
-        finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
     def _wait(self) -> None:
         """Waits for SHUTDOWN; freezes and thaws with the environment."""

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from .fetched import Fetched, Unavailable
     from .links import Links
     from .log import Log
-    from .plan import Plan
     from .store import Writer
 
     Fetch = Callable[[], Fetched]
@@ -39,13 +38,15 @@ class Failed(Exception):
         return [self.message, *(f"{name}: {why.code}: {why.message}" for name, why in self.failures.items())]
 
 
-def links_of(plan: Plan, writer: Writer) -> Links | None:
-    """Returns the links that a plan asks for; only Square's configuration has some."""
-    if plan.links_home is None:
+def links_of(document: str, writer: Writer) -> Links | None:
+    """Returns the links that a configuration asks for, of what the core wrote of them; only Square's has some."""
+    if not document:
         return None
+    import json
+
     from .links import Links
 
-    return Links(plan, writer.root)
+    return Links(**json.loads(document), root=writer.root)
 
 
 def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> None:

@@ -12,17 +12,20 @@ if TYPE_CHECKING:
 
 
 class Begun:
-    """What goes on: the writer; the task of registering and that of the fetch, each None where it waits for Python.
+    """What the core has begun: the writer, and the tasks of registering and of the fetch.
 
-    Both do where the core does not read the configuration by itself; the first one also with `start: before`, the
-    second one when registering failed. Raises the `CoreError` that the store gave.
+    With `start: before` there is no task of registering, and no fetch when registering failed. When the
+    configuration is wrong there is neither, and `problems` says why. `links` are those that it asks for, as JSON.
+    Raises the `CoreError` that the store gave.
     """
 
     def __init__(self) -> None:
         writer = ffi.new("keystart_writer **")
         registered, fetch = ffi.new("keystart_task **"), ffi.new("keystart_task **")
-        core.call(lib.keystart_start_take, writer, registered, fetch)
+        problems, links = ffi.new("keystart_bytes *"), ffi.new("keystart_bytes *")
+        core.call(lib.keystart_start_take, writer, problems, links, registered, fetch)
         self.writer = Writer(writer[0])
+        self.problems, self.links = core.taken_text(problems), core.taken_text(links)
         self.registered = _task(registered[0])
         self.fetch = _task(fetch[0])
 

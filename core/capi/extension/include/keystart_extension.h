@@ -9,6 +9,11 @@
 #include "keystart.h"
 
 /*
+ A checked configuration.
+ */
+typedef struct keystart_plan keystart_plan;
+
+/*
  Something that is going on: a fetch, or a call of the Extensions API.
  */
 typedef struct keystart_task keystart_task;
@@ -65,20 +70,22 @@ uint32_t keystart_log_hold(keystart_error **err);
 uint32_t keystart_log_release(keystart_error **err);
 
 /*
- Begins a cold start as the extension of that name: takes over the store, and where the configuration is one that needs
- no help, registers and starts to fetch, until that is asked for. Only the first call in a process does something.
- keystart_start_take tells what.
+ Begins a cold start as the extension of that name: takes over the store, reads the configuration, registers, and starts to
+ fetch, until that is asked for. Only the first call in a process does something. keystart_start_take says what it did.
  */
 uint32_t keystart_start_begin(const uint8_t *name,
                               size_t name_len,
                               keystart_error **err);
 
 /*
- Gives what keystart_start_begin began, once: the writer; the task of registering, NULL when the process has to read the
- configuration or to fetch first; and the task of the fetch, NULL when the process has to read the configuration, or is
- not registered. Errors: those of keystart_writer_open, 901.
+ Hands out what keystart_start_begin began, once: the writer; what is wrong with the configuration, a line each; the links
+ that it asks for, as {"home": "/tmp/secrets", "links": [{"name": "db", "path": "db"}]}, or nothing; the task of registering,
+ NULL when the process has to fetch first; and the task of the fetch, NULL when the configuration is wrong or the process
+ is not registered. Errors: those of keystart_writer_open, 901.
  */
 uint32_t keystart_start_take(keystart_writer **writer,
+                             keystart_bytes *problems,
+                             keystart_bytes *links,
                              keystart_task **registered,
                              keystart_task **fetch,
                              keystart_error **err);
@@ -94,32 +101,12 @@ uint32_t keystart_start_fail(const uint8_t *kind,
                              keystart_error **err);
 
 /*
- Reads a configuration as keystart_start_begin does: by `form` what keystart.json holds (0), what keystart.yaml holds (1),
- or the variable KEYSTART_SECRETS (2). Gives the plan as `keystart check --json` prints it, without places; nothing when it
- needs help.
- */
-uint32_t keystart_plan_read(const uint8_t *configuration,
-                            size_t configuration_len,
-                            uint32_t form,
-                            keystart_bytes *out,
-                            keystart_error **err);
-
-/*
- Writes the sentence that says why `env:` of a configuration may not name this variable, or nothing if it may.
- */
-uint32_t keystart_variable_check(const uint8_t *name,
-                                 size_t name_len,
-                                 keystart_bytes *out,
-                                 keystart_error **err);
-
-/*
  Writes what a policy has to allow for those entries of a plan that are fetched with `role` (NULL: the role of the
  function) as a JSON list of objects with `sid`, `action` and `resources`. `account` and `region` say where a secret lies
  whose entry does not; NULL where that is not known. `problem` is the sentence that says what is missing, or empty.
  Errors: 901.
  */
-uint32_t keystart_policy_read(const uint8_t *plan,
-                              size_t plan_len,
+uint32_t keystart_policy_read(const keystart_plan *plan,
                               const uint8_t *role,
                               size_t role_len,
                               const uint8_t *account,
@@ -131,14 +118,12 @@ uint32_t keystart_policy_read(const uint8_t *plan,
                               keystart_error **err);
 
 /*
- Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. It fetches with the credentials of
- `login`, of which it keeps a copy as long as it needs them, or looks for credentials when that is NULL.
- keystart_task_wait gives the number of secrets when that is all there is to tell, else `{"count": 2, "unavailable":
- {"flags": {"code": "...", "message": "...", "optional": true}}, "again": ["..."]}`, where `again` has a line for each time
- that something was asked for again. Errors: 901.
+ Starts to fetch what a plan asks for. It fetches with the credentials of `login`, of which it keeps a copy as long as it
+ needs them, or looks for credentials when that is NULL. keystart_task_wait gives the number of secrets when that is all
+ there is to tell, else `{"count": 2, "unavailable": {"flags": {"code": "...", "message": "...", "optional": true}}, "again":
+ ["..."]}`, where `again` has a line for each time that something was asked for again. Errors: 901.
  */
-uint32_t keystart_fetch_start(const uint8_t *plan,
-                              size_t plan_len,
+uint32_t keystart_fetch_start(const keystart_plan *plan,
                               const keystart_login *login,
                               keystart_task **out,
                               keystart_error **err);
@@ -200,6 +185,58 @@ void keystart_task_free(keystart_task *task);
  */
 uint32_t keystart_draft_take(const keystart_draft *draft,
                              const keystart_task *task,
+                             keystart_error **err);
+
+/*
+ Reads a configuration: by `source` that of a process with the variables of this one, whose task root is `path` (0), or the
+ file of that path (1). When something is wrong the plan is NULL, and `problems` is a JSON list of {"file": ...,
+ "line": ..., "column": ..., "message": ...}, in which a line and a column may be null.
+ */
+uint32_t keystart_plan_read(uint32_t source,
+                            const uint8_t *path,
+                            size_t path_len,
+                            keystart_plan **plan,
+                            keystart_bytes *problems,
+                            keystart_error **err);
+
+/*
+ Writes a plan: by `form` as JSON, as `keystart check --json` prints it (0), as text for people (1), as keystart.json (2),
+ only its links, as keystart_start_take does (3), or only the path of its file (4).
+ */
+uint32_t keystart_plan_write(const keystart_plan *plan,
+                             uint32_t form,
+                             keystart_bytes *out,
+                             keystart_error **err);
+
+/*
+ Writes a plan as KEYSTART_SECRETS for a function in a region. When that cannot hold it, `fits` is 0, and the text is the
+ sentence that says why.
+ */
+uint32_t keystart_plan_inline(const keystart_plan *plan,
+                              const uint8_t *region,
+                              size_t region_len,
+                              uint32_t *fits,
+                              keystart_bytes *out,
+                              keystart_error **err);
+
+/*
+ Frees a plan. Ignores NULL.
+ */
+void keystart_plan_free(keystart_plan *plan);
+
+/*
+ Writes the path of a configuration as far as it is certainly no secret.
+ */
+uint32_t keystart_path_show(const uint8_t *path, size_t path_len, keystart_bytes *out, keystart_error **err);
+
+/*
+ Says whether a text is, by `kind`, a path that is certainly no secret (0), a region (1), the ARN of a role (2), or the
+ name of a secret (3).
+ */
+uint32_t keystart_text_check(const uint8_t *text,
+                             size_t text_len,
+                             uint32_t kind,
+                             uint32_t *is,
                              keystart_error **err);
 
 #endif  /* KEYSTART_EXTENSION_H */

@@ -6,24 +6,26 @@
 #![expect(clippy::missing_safety_doc, reason = "the rules that all functions share stand in keystart.h")]
 #![expect(clippy::doc_markdown, reason = "the comments are for people who read a C header")]
 
+mod plan;
+
 use std::alloc::System;
 use std::sync::Mutex;
 
 use keystart_core::{
-    Out, give, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer, required, take_back,
-    text,
+    Out, give, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer, take_back, text,
 };
 use keystart_lambda::api::{self, ApiError, Driver, Phase};
 use keystart_lambda::fetch_task::FetchTask;
 use keystart_lambda::start::Begun;
 use keystart_lambda::task::{Task, Waited, alone};
 use keystart_process::{self as process, lock};
-use keystart_providers::configuration::{Configuration, variables};
-use keystart_providers::{FetchedSecret, Login, Permission, Place, Plan, Prefetched, permissions};
+use keystart_providers::{FetchedSecret, Login, Permission, Place, Prefetched, permissions};
 use keystart_store::error::{Error, Result};
 use keystart_store::json::quote;
 use keystart_store::log::{self, Level};
 use zeroizing_alloc::ZeroAlloc;
+
+use crate::plan::keystart_plan;
 
 /// Zeroes whatever is freed: values lie in buffers of the SDK, of TLS and of HTTP before they reach one of ours.
 #[global_allocator]
@@ -129,9 +131,8 @@ pub unsafe extern "C" fn keystart_log_release(err: *mut *mut keystart_error) -> 
     }
 }
 
-/// Begins a cold start as the extension of that name: takes over the store, and where the configuration is one that needs
-/// no help, registers and starts to fetch, until that is asked for. Only the first call in a process does something.
-/// keystart_start_take tells what.
+/// Begins a cold start as the extension of that name: takes over the store, reads the configuration, registers, and starts to
+/// fetch, until that is asked for. Only the first call in a process does something. keystart_start_take says what it did.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_start_begin(name: *const u8, name_len: usize, err: *mut *mut keystart_error) -> u32 {
     unsafe {
@@ -146,12 +147,15 @@ pub unsafe extern "C" fn keystart_start_begin(name: *const u8, name_len: usize, 
     }
 }
 
-/// Gives what keystart_start_begin began, once: the writer; the task of registering, NULL when the process has to read the
-/// configuration or to fetch first; and the task of the fetch, NULL when the process has to read the configuration, or is
-/// not registered. Errors: those of keystart_writer_open, 901.
+/// Hands out what keystart_start_begin began, once: the writer; what is wrong with the configuration, a line each; the links
+/// that it asks for, as {"home": "/tmp/secrets", "links": [{"name": "db", "path": "db"}]}, or nothing; the task of registering,
+/// NULL when the process has to fetch first; and the task of the fetch, NULL when the configuration is wrong or the process
+/// is not registered. Errors: those of keystart_writer_open, 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_start_take(
     writer: *mut *mut keystart_writer,
+    problems: *mut keystart_bytes,
+    links: *mut keystart_bytes,
     registered: *mut *mut keystart_task,
     fetch: *mut *mut keystart_task,
     err: *mut *mut keystart_error,
@@ -159,11 +163,15 @@ pub unsafe extern "C" fn keystart_start_take(
     unsafe {
         guard(err, || {
             let (writer, registered, fetch) = (Out::new(writer)?, Out::new(registered)?, Out::new(fetch)?);
+            let (problems, links) = (Out::new(problems)?, Out::new(links)?);
             let Start::Begun(begun) = std::mem::replace(&mut *lock(&START), Start::Taken) else {
                 return Err(Error::internal("no start was begun, or it was taken already"));
             };
             let task = |work: Option<Work>| work.map_or(std::ptr::null_mut(), |work| give(keystart_task::new(work)));
             let open = begun.writer?;
+            let told: Vec<String> = begun.problems.iter().map(ToString::to_string).collect();
+            problems.put(keystart_bytes::give(told.join("\n").as_bytes()));
+            links.put(keystart_bytes::give(begun.links.unwrap_or_default().as_bytes()));
             // One that could not be started says so when it is waited for: the writer is needed to report it.
             let fetching = begun.fetch.map(|fetch| fetch.unwrap_or_else(|error| FetchTask::over(Err(error))));
             registered.put(task(begun.registered.map(Task::over).map(Work::Call)));
@@ -196,60 +204,13 @@ pub unsafe extern "C" fn keystart_start_fail(
     }
 }
 
-/// Reads a configuration as keystart_start_begin does: by `form` what keystart.json holds (0), what keystart.yaml holds (1),
-/// or the variable KEYSTART_SECRETS (2). Gives the plan as `keystart check --json` prints it, without places; nothing when it
-/// needs help.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_plan_read(
-    configuration: *const u8,
-    configuration_len: usize,
-    form: u32,
-    out: *mut keystart_bytes,
-    err: *mut *mut keystart_error,
-) -> u32 {
-    unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
-            let bytes = required(configuration, configuration_len, "configuration")?;
-            let read = match form {
-                0 => Configuration::document,
-                1 => Configuration::yaml,
-                2 => Configuration::inline,
-                _ => return Err(Error::internal("there is no such form of a configuration")),
-            };
-            let plan = std::str::from_utf8(bytes).ok().and_then(read).map(|found| found.to_json().to_string());
-            out.put(keystart_bytes::give(plan.unwrap_or_default().as_bytes()));
-            Ok(())
-        })
-    }
-}
-
-/// Writes the sentence that says why `env:` of a configuration may not name this variable, or nothing if it may.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_variable_check(
-    name: *const u8,
-    name_len: usize,
-    out: *mut keystart_bytes,
-    err: *mut *mut keystart_error,
-) -> u32 {
-    unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
-            let refusal = variables::refusal(text(name, name_len, "name")?);
-            out.put(keystart_bytes::give(refusal.unwrap_or_default().as_bytes()));
-            Ok(())
-        })
-    }
-}
-
 /// Writes what a policy has to allow for those entries of a plan that are fetched with `role` (NULL: the role of the
 /// function) as a JSON list of objects with `sid`, `action` and `resources`. `account` and `region` say where a secret lies
 /// whose entry does not; NULL where that is not known. `problem` is the sentence that says what is missing, or empty.
 /// Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_policy_read(
-    plan: *const u8,
-    plan_len: usize,
+    plan: *const keystart_plan,
     role: *const u8,
     role_len: usize,
     account: *const u8,
@@ -263,12 +224,11 @@ pub unsafe extern "C" fn keystart_policy_read(
     unsafe {
         guard(err, || {
             let (problem, out) = (Out::new(problem)?, Out::new(out)?);
-            let plan = Plan::parse(required(plan, plan_len, "plan")?)
-                .map_err(|member| Error::internal(&format!("the plan has a wrong {member}")))?;
+            let keystart_plan(plan) = handle(plan, "plan")?;
             let role = text_or_none(role, role_len, "role")?;
             let account = text_or_none(account, account_len, "account")?.map(str::to_owned);
             let region = text_or_none(region, region_len, "region")?.map(str::to_owned);
-            let (found, missing) = match permissions(&plan, role, &Place { account, region }) {
+            let (found, missing) = match permissions(plan, role, &Place { account, region }) {
                 Ok(found) => (found, String::new()),
                 Err(missing) => (Vec::new(), missing),
             };
@@ -296,15 +256,13 @@ pub struct keystart_login {
     profile_len: usize,
 }
 
-/// Starts to fetch what a plan asks for: JSON as `keystart check --json` prints it. It fetches with the credentials of
-/// `login`, of which it keeps a copy as long as it needs them, or looks for credentials when that is NULL.
-/// keystart_task_wait gives the number of secrets when that is all there is to tell, else `{"count": 2, "unavailable":
-/// {"flags": {"code": "...", "message": "...", "optional": true}}, "again": ["..."]}`, where `again` has a line for each time
-/// that something was asked for again. Errors: 901.
+/// Starts to fetch what a plan asks for. It fetches with the credentials of `login`, of which it keeps a copy as long as it
+/// needs them, or looks for credentials when that is NULL. keystart_task_wait gives the number of secrets when that is all
+/// there is to tell, else `{"count": 2, "unavailable": {"flags": {"code": "...", "message": "...", "optional": true}}, "again":
+/// ["..."]}`, where `again` has a line for each time that something was asked for again. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_start(
-    plan: *const u8,
-    plan_len: usize,
+    plan: *const keystart_plan,
     login: *const keystart_login,
     out: *mut *mut keystart_task,
     err: *mut *mut keystart_error,
@@ -312,8 +270,7 @@ pub unsafe extern "C" fn keystart_fetch_start(
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            let plan = Plan::parse(required(plan, plan_len, "plan")?)
-                .map_err(|member| Error::internal(&format!("the plan has a wrong {member}")))?;
+            let plan = handle(plan, "plan")?.0.clone();
             out.put(give(keystart_task::new(Work::Fetch(FetchTask::start(plan, login_of(login)?)?))));
             Ok(())
         })

@@ -1,8 +1,10 @@
 //! The names of AWS's resources.
 
+use keystart_config::region::is_region;
+use keystart_config::shown::characters;
+
 use crate::Entry;
 use crate::provider::Place;
-use crate::regions::is_region;
 
 /// An ARN, `arn:partition:service:region:account:resource`.
 pub(crate) struct Arn<'a> {
@@ -54,12 +56,5 @@ impl Place {
         }
         let partition = PARTITIONS.iter().find(|(begin, _)| region.starts_with(begin)).map_or("aws", |(_, name)| name);
         Ok(format!("arn:{partition}:{service}:{region}:{}", self.account.as_deref().unwrap_or("*")))
-    }
-}
-
-fn characters(text: &str) -> String {
-    match text.chars().count() {
-        1 => "1 character".to_owned(),
-        count => format!("{count} characters"),
     }
 }

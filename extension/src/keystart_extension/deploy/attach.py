@@ -17,10 +17,8 @@ from botocore.exceptions import WaiterError
 
 from ..aws import AwsError, session
 from ..aws.errors import ask
-from ..compile import DoesNotFit, inline
-from ..configuration import ConfigurationError, load_file
-from ..configuration.inline import VARIABLE
-from ..names import shown_path
+from ..plan import VARIABLE, ConfigurationError, DoesNotFit, Plan
+from ..text import shown_path
 from .change import WRAPPER, WRAPPER_PATH, Change, Layer, Setting, attached, detached
 from .terms import CannotDeploy
 
@@ -65,8 +63,8 @@ def _settings(file: Path | None, region: str, *, wrapper: bool) -> Mapping[str, 
     settings = {}
     if file is not None:
         try:
-            plan = load_file(file, os.environ)
-            text = inline(plan, region)
+            plan = Plan.file(file)
+            text = plan.inline(region)
         except ConfigurationError as error:
             raise CannotDeploy(str(error)) from None
         except DoesNotFit as error:
@@ -76,7 +74,7 @@ def _settings(file: Path | None, region: str, *, wrapper: bool) -> Mapping[str, 
             ) from None
         shown = f"{len(plan.entries)} of `secrets:` in {shown_path(file.name)}, {len(text.encode())} bytes"
         settings[VARIABLE] = Setting(text, shown)
-        wrapper = wrapper or any(entry.env is not None for entry in plan.entries)
+        wrapper = wrapper or any(entry["env"] is not None for entry in plan.entries)
     if wrapper:
         settings[WRAPPER] = Setting(WRAPPER_PATH, WRAPPER_PATH)
     return settings

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from ..configuration.inline import VARIABLE
+from ..plan import VARIABLE
 from .terms import LAYER
 
 if TYPE_CHECKING:

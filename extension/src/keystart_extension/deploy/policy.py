@@ -8,9 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import core
-from ..configuration.references import is_role
-from ..names import characters
-from ..store import as_json
+from ..text import characters, is_role
 from .terms import CannotDeploy
 
 if TYPE_CHECKING:
@@ -53,9 +51,7 @@ def _fetches(plan: Plan, account: Account, role: str | None) -> list[dict[str, A
     """Returns the statements for what the providers of the plan's entries ask for."""
     problem = core.ffi.new("keystart_bytes *")
     places = (part for value in (role, account.id, account.region) for part in core.text_or_null(value))
-    permissions = json.loads(
-        core.give_text(core.lib.keystart_policy_read, *as_json(plan.to_dict()), *places, problem)
-    )
+    permissions = json.loads(core.give_text(core.lib.keystart_policy_read, plan.handle, *places, problem))
     if missing := core.taken_text(problem):
         raise CannotDeploy(missing)
     return [_allow(one["sid"], one["action"], one["resources"]) for one in permissions]
@@ -64,8 +60,8 @@ def _fetches(plan: Plan, account: Account, role: str | None) -> list[dict[str, A
 def notes(plan: Plan, account: Account, role: str | None) -> list[str]:
     """Returns what people should know about the policy and cannot see in it."""
     lines = []
-    own = [entry for entry in plan.entries if entry.role == role]
-    if role is None and account.id is None and any(not entry.id.startswith("arn:") for entry in own):
+    own = [entry for entry in plan.entries if entry["role"] == role]
+    if role is None and account.id is None and any(not entry["id"].startswith("arn:") for entry in own):
         lines.append("No account is known for what has no ARN, so that it is *. Name it with --account.")
     if role is None:
         lines += [
@@ -76,7 +72,7 @@ def notes(plan: Plan, account: Account, role: str | None) -> list[str]:
 
 
 def _roles(plan: Plan) -> list[str]:
-    return list(dict.fromkeys(entry.role for entry in plan.entries if entry.role is not None))
+    return list(dict.fromkeys(entry["role"] for entry in plan.entries if entry["role"] is not None))
 
 
 def _allow(sid: str, action: str, resources: Iterable[str]) -> dict[str, Any]:

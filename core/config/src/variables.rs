@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use keystart_store::json::{self, Json};
 use keystart_store::manifest;
 
-const FILE: &str = include_str!("../../variables.json");
+const FILE: &str = include_str!("../variables.json");
 static GROUPS: LazyLock<Option<Vec<Group>>> = LazyLock::new(|| read(FILE));
 
 /// Variables that are refused for one reason.
@@ -16,12 +16,8 @@ struct Group {
     names: Vec<String>,
 }
 
-pub(super) fn is_allowed(variable: &str) -> bool {
-    refusal(variable).is_none()
-}
-
 /// Returns the sentence that says why `env:` may not name this variable, and what to do; none if it may.
-pub fn refusal(variable: &str) -> Option<String> {
+pub(crate) fn refusal(variable: &str) -> Option<String> {
     if !manifest::is_variable(variable) {
         // It is not shown: a secret may have been pasted in its place.
         return Some(

@@ -1,0 +1,153 @@
+//! Configurations, read and written for Python, and what of a text from outside may be shown.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use keystart_config::{Plan, Problem, Reader, arn, providers, region, shown};
+use keystart_core::{Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text};
+use keystart_store::error::Error;
+use keystart_store::name;
+
+const READER: Reader = Reader { schemas: providers::ALL };
+
+/// A checked configuration.
+pub struct keystart_plan(pub(crate) Plan);
+
+/// Reads a configuration: by `source` that of a process with the variables of this one, whose task root is `path` (0), or the
+/// file of that path (1). When something is wrong the plan is NULL, and `problems` is a JSON list of {"file": ...,
+/// "line": ..., "column": ..., "message": ...}, in which a line and a column may be null.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_read(
+    source: u32,
+    path: *const u8,
+    path_len: usize,
+    plan: *mut *mut keystart_plan,
+    problems: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (plan, problems) = (Out::new(plan)?, Out::new(problems)?);
+            let path = Path::new(OsStr::from_bytes(required(path, path_len, "path")?));
+            let read = match source {
+                0 => READER.find(|variable| std::env::var_os(variable), path),
+                1 => READER.file(path, std::env::var_os("KEYSTART_DIR").as_deref()),
+                _ => return Err(Error::internal("there is no such source of a configuration")),
+            };
+            let wrong = match read {
+                Ok(read) => {
+                    plan.put(give(keystart_plan(read)));
+                    String::new()
+                }
+                Err(found) => {
+                    plan.put(std::ptr::null_mut());
+                    Problem::to_json(&found)
+                }
+            };
+            problems.put(keystart_bytes::give(wrong.as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Writes a plan: by `form` as JSON, as `keystart check --json` prints it (0), as text for people (1), as keystart.json (2),
+/// only its links, as keystart_start_take does (3), or only the path of its file (4).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_write(
+    plan: *const keystart_plan,
+    form: u32,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let keystart_plan(plan) = handle(plan, "plan")?;
+            let text = match form {
+                0 => plan.to_json(),
+                1 => plan.to_text(),
+                2 => plan.compiled(),
+                3 => plan.links_json().unwrap_or_default(),
+                4 => plan.source_file.clone(),
+                _ => return Err(Error::internal("there is no such form of a plan")),
+            };
+            out.put(keystart_bytes::give(text.as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Writes a plan as KEYSTART_SECRETS for a function in a region. When that cannot hold it, `fits` is 0, and the text is the
+/// sentence that says why.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_inline(
+    plan: *const keystart_plan,
+    region: *const u8,
+    region_len: usize,
+    fits: *mut u32,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (fits, out) = (Out::new(fits)?, Out::new(out)?);
+            let keystart_plan(plan) = handle(plan, "plan")?;
+            let inline = READER.inline(plan, text(region, region_len, "region")?);
+            fits.put(u32::from(inline.is_ok()));
+            let text = inline.unwrap_or_else(|why| why.0);
+            out.put(keystart_bytes::give(text.as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Frees a plan. Ignores NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_free(plan: *mut keystart_plan) {
+    unsafe { take_back(plan) };
+}
+
+/// Writes the path of a configuration as far as it is certainly no secret.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_path_show(
+    path: *const u8,
+    path_len: usize,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let path = shown::path(&String::from_utf8_lossy(required(path, path_len, "path")?));
+            out.put(keystart_bytes::give(path.as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Says whether a text is, by `kind`, a path that is certainly no secret (0), a region (1), the ARN of a role (2), or the
+/// name of a secret (3).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_text_check(
+    text: *const u8,
+    text_len: usize,
+    kind: u32,
+    is: *mut u32,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let is = Out::new(is)?;
+            let text = String::from_utf8_lossy(required(text, text_len, "text")?);
+            is.put(u32::from(match kind {
+                0 => shown::is_certain(&text, shown::Place::Path, &[]),
+                1 => region::is_region(&text),
+                2 => arn::is_role(&text),
+                3 => name::is_valid(text.as_bytes()),
+                _ => return Err(Error::internal("there is no such kind of a text")),
+            }));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,54 @@
+//! The ARNs of AWS.
+
+use regex_lite::Regex;
+
+use crate::region::is_region;
+
+/// An ARN with a region and an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "AWS's own words")]
+pub struct Arn<'a> {
+    pub service: &'a str,
+    pub region: &'a str,
+    pub resource: &'a str,
+}
+
+impl<'a> Arn<'a> {
+    /// Reads `arn:aws:service:region:account:resource`.
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.splitn(6, ':');
+        let mut next = || parts.next();
+        let (arn, partition, service, region, account, resource) =
+            (next()?, next()?, next()?, next()?, next()?, next()?);
+        let is_service = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let is_sound = arn == "arn"
+            && is_partition(partition)
+            && !service.is_empty()
+            && service.bytes().all(is_service)
+            && is_region(region)
+            && account.len() == 12
+            && account.bytes().all(|byte| byte.is_ascii_digit())
+            && !resource.contains('\n');
+        is_sound.then_some(Self { service, region, resource })
+    }
+}
+
+/// Returns the service that a text names if it begins as an ARN does, whether it is one or not.
+pub fn service(text: &str) -> Option<&str> {
+    let mut parts = text.splitn(4, ':');
+    let (arn, _partition, service, _rest) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    (arn == "arn").then_some(service)
+}
+
+/// Says whether a text is the ARN of a role.
+pub fn is_role(text: &str) -> bool {
+    const ROLE: &str = "^arn:aws(?:-[a-z]+)*:iam::[0-9]{12}:role/(?:[!-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$";
+    Regex::new(ROLE).is_ok_and(|role| role.is_match(text))
+}
+
+/// `aws`, and words of lower-case letters.
+fn is_partition(text: &str) -> bool {
+    let mut words = text.split('-');
+    words.next() == Some("aws")
+        && words.all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+}

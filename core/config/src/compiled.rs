@@ -1,0 +1,128 @@
+//! Writes a plan as a configuration again: as keystart.json, or as what `KEYSTART_SECRETS` holds.
+
+use crate::pairs;
+use crate::plan::{Entry, Plan, VARIABLE, duration};
+use crate::problem::Origin;
+use crate::schema::{Reference, Schemas};
+use crate::value::Value;
+
+/// Says what of a configuration `KEYSTART_SECRETS` cannot hold, as a sentence.
+#[derive(Debug, PartialEq, Eq)]
+pub struct DoesNotFit(pub String);
+
+impl Plan {
+    /// Returns the text of a keystart.json with the same plan: ASCII, and a plan of Square's in their form.
+    pub fn compiled(&self) -> String {
+        let document = match &self.links_home {
+            None => self.settings(),
+            Some(home) => self.square(home),
+        };
+        document.pretty() + "\n"
+    }
+
+    /// Returns the text of `KEYSTART_SECRETS` that means the same to a function in `region`.
+    pub(crate) fn inline(&self, region: &str, schemas: Schemas) -> Result<String, DoesNotFit> {
+        let pairs: Vec<String> =
+            self.entries.iter().map(|entry| format!("{}={}", entry.name, entry.reference())).collect();
+        let members = self.entries.iter().map(|entry| (entry.name.clone(), entry.shortest())).collect();
+        let wanted = self.meaning(region);
+        let mut lost = Vec::new();
+        // Read again, so that nothing is taken that would be lost on the way.
+        for text in [pairs.join(","), Value::Object(members).compact()] {
+            let Ok(read) = pairs::read(&text, schemas) else {
+                continue;
+            };
+            let read = read.meaning(region);
+            if read == wanted {
+                return Ok(text);
+            }
+            lost = read.differences(&wanted);
+        }
+        let what = match self.links_home {
+            Some(_) => "Square's file".to_owned(),
+            None => lost.iter().map(|key| format!("{key}:")).collect::<Vec<_>>().join(" and "),
+        };
+        let rule = "holds what stands under secrets: and nothing else, so not";
+        Err(DoesNotFit(format!("{VARIABLE} {rule} {what}.")))
+    }
+
+    /// Returns all of the plan that a start in this region depends on.
+    fn meaning(&self, region: &str) -> Self {
+        let mut plan = self.clone();
+        let own = plan.region.take().unwrap_or_else(|| region.to_owned());
+        for entry in &mut plan.entries {
+            entry.region.get_or_insert_with(|| own.clone());
+            entry.origin = Origin::whole("");
+        }
+        plan.region = Some(own);
+        plan.source_file = String::new();
+        plan
+    }
+
+    /// Returns the keys in which two plans differ, except `secrets`, in the order of the alphabet.
+    fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let differ = [
+            ("batch", self.batch != other.batch),
+            ("deadline", self.deadline != other.deadline),
+            ("env_overwrite", self.env_overwrite != other.env_overwrite),
+            ("region", self.region != other.region),
+            ("start", self.start != other.start),
+        ];
+        differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+    }
+
+    fn settings(&self) -> Value {
+        let secrets = self.entries.iter().map(|entry| (entry.name.clone(), entry.long())).collect();
+        let members = [
+            ("version", Some(Value::Number("1".to_owned()))),
+            ("start", Some(Value::text(self.start.word()))),
+            ("deadline", Some(Value::Text(duration(self.deadline)))),
+            ("region", self.region.as_deref().map(Value::text)),
+            ("batch", self.batch.then_some(Value::Flag(true))),
+            ("env_overwrite", self.env_overwrite.then_some(Value::Flag(true))),
+            ("secrets", Some(Value::Object(secrets))),
+        ];
+        Value::Object(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
+
+    fn square(&self, home: &str) -> Value {
+        // Each link has an entry of its name.
+        let secrets = self.links.iter().zip(&self.entries).map(|(link, entry)| {
+            Value::object([("secretname", Value::Text(entry.reference())), ("filename", Value::text(&link.path))])
+        });
+        let manager = Value::object([("secrets", Value::List(secrets.collect()))]);
+        Value::object([("SecretManagers", Value::List(vec![manager])), ("SecretsHome", Value::text(home))])
+    }
+}
+
+impl Entry {
+    /// Returns the long form. Its region is that of the plan, or that of an ARN, which stands in the id.
+    fn long(&self) -> Value {
+        let text = |text: &Option<String>| text.as_deref().map(Value::text);
+        let flag = |flag: bool| flag.then_some(Value::Flag(true));
+        let members = [
+            (self.keyword.name, Some(Value::text(&self.id))),
+            ("field", text(&self.field)),
+            ("expand", flag(self.expand)),
+            ("stage", text(&self.stage)),
+            ("version_id", text(&self.version_id)),
+            ("role", text(&self.role)),
+            ("optional", flag(self.optional)),
+            ("env", text(&self.env)),
+        ];
+        Value::Object(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+    }
+
+    fn shortest(&self) -> Value {
+        match self.long() {
+            Value::Object(members) if members.len() == 1 && !self.is_folder() => Value::Text(self.reference()),
+            long => long,
+        }
+    }
+
+    /// Returns the short form of the id, with the parts that it may name.
+    fn reference(&self) -> String {
+        let Self { id, region, field, stage, version_id, .. } = self.clone();
+        (self.keyword.write)(&Reference { id, region, field, stage, version_id })
+    }
+}

@@ -1,0 +1,155 @@
+//! A YAML or JSON document as nodes that know their position. It gives no meaning to them.
+
+use std::collections::HashMap;
+
+use crate::problem::{Position, Problems};
+use crate::shown::characters;
+
+/// As contract 6.4.4 for JSON. It also bounds every recursion over nodes.
+const DEEPEST: usize = 64;
+
+/// A text as it was written. It is plain if it stands without quotes: then it may mean something else than text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Scalar {
+    pub text: String,
+    pub is_plain: bool,
+    pub position: Position,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Sequence {
+    pub items: Vec<Node>,
+    pub position: Position,
+}
+
+/// The keys differ.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Mapping {
+    pub members: Vec<(Scalar, Node)>,
+    pub position: Position,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    Scalar(Scalar),
+    Sequence(Sequence),
+    Mapping(Mapping),
+}
+
+impl Node {
+    pub fn position(&self) -> Position {
+        match self {
+            Self::Scalar(scalar) => scalar.position,
+            Self::Sequence(sequence) => sequence.position,
+            Self::Mapping(mapping) => mapping.position,
+        }
+    }
+}
+
+impl Mapping {
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.member(key).map(|(_, value)| value)
+    }
+
+    pub fn member(&self, key: &str) -> Option<(&Scalar, &Node)> {
+        self.members.iter().find(|member| member.0.text == key).map(|(key, value)| (key, value))
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.member(key).is_some()
+    }
+}
+
+/// There are more lists and mappings inside each other than a document may have.
+pub(crate) struct TooDeep;
+
+impl TooDeep {
+    pub fn message() -> String {
+        format!("More than {DEEPEST} lists and mappings lie inside each other.")
+    }
+}
+
+/// Puts a document together from its parts in their order.
+pub(crate) struct Builder {
+    open: Vec<Open>,
+    root: Option<Node>,
+}
+
+/// A list or mapping whose end has not come yet.
+struct Open {
+    is_mapping: bool,
+    position: Position,
+    nodes: Vec<Node>,
+}
+
+impl Builder {
+    pub fn new() -> Self {
+        Self { open: Vec::new(), root: None }
+    }
+
+    pub fn begin(&mut self, is_mapping: bool, position: Position) -> Result<(), TooDeep> {
+        if self.open.len() == DEEPEST {
+            return Err(TooDeep);
+        }
+        self.open.push(Open { is_mapping, position, nodes: Vec::new() });
+        Ok(())
+    }
+
+    pub fn end(&mut self, problems: &mut Problems) {
+        let Some(Open { is_mapping, position, nodes }) = self.open.pop() else {
+            return;
+        };
+        self.add(if is_mapping {
+            Node::Mapping(Mapping { members: members(nodes, problems), position })
+        } else {
+            Node::Sequence(Sequence { items: nodes, position })
+        });
+    }
+
+    pub fn add(&mut self, node: Node) {
+        match self.open.last_mut() {
+            Some(open) => open.nodes.push(node),
+            None => self.root = Some(node),
+        }
+    }
+
+    pub fn scalar(&mut self, text: impl Into<String>, is_plain: bool, position: Position) {
+        self.add(Node::Scalar(Scalar { text: text.into(), is_plain, position }));
+    }
+
+    /// Returns the document. One of nothing but comments is the same as one that says null.
+    pub fn root(self) -> Node {
+        let nothing = || Node::Scalar(Scalar { text: String::new(), is_plain: true, position: Position::START });
+        self.root.unwrap_or_else(nothing)
+    }
+}
+
+fn members(nodes: Vec<Node>, problems: &mut Problems) -> Vec<(Scalar, Node)> {
+    let mut members: Vec<(Scalar, Node)> = Vec::new();
+    let mut places: HashMap<String, Position> = HashMap::new();
+    let mut nodes = nodes.into_iter();
+    while let (Some(key), Some(value)) = (nodes.next(), nodes.next()) {
+        let key = match key {
+            Node::Scalar(key) => key,
+            other => {
+                problems.add("A key must be text, not a list or a mapping.", other.position());
+                continue;
+            }
+        };
+        if key.is_plain && key.text == "<<" {
+            problems.add("The merge key << is not followed. Write the members out.", key.position);
+        } else if let Some(first) = places.get(&key.text) {
+            problems.add(
+                format!(
+                    "This key of {} is here for the second time; the first is at {first}. Remove one of them.",
+                    characters(&key.text)
+                ),
+                key.position,
+            );
+        } else {
+            places.insert(key.text.clone(), key.position);
+            members.push((key, value));
+        }
+    }
+    members
+}

@@ -1,0 +1,369 @@
+//! Reads the mapping of secrets into entries, and checks their names against each other.
+
+use std::collections::HashMap;
+
+use keystart_store::{error, name};
+
+use crate::arn::is_role;
+use crate::document::{Mapping, Node, Scalar};
+use crate::plan::Entry;
+use crate::problem::{Position, Problems};
+use crate::schema::{EntrySchema, Keyword, Reference, Schemas};
+use crate::shown::{Place, characters, is_certain, quote};
+use crate::typed::{boolean, found, is_nothing, mapping, refuse_unknown, scalar_text, text};
+use crate::variables;
+
+/// The keys that every entry may have, beside the keywords and keys of the providers.
+const KEYS: [&str; 3] = ["role", "optional", "env"];
+const LONGEST_NAME: usize = 255;
+const MOST_SEGMENTS: usize = 8;
+/// Contract 4.5.
+const LARGEST_MANIFEST: usize = 1_048_576;
+/// The least that a manifest says of a secret, without its id and its name, which stands there twice (contract §4).
+const SHORTEST_LINE: usize = r#""":{"path":"secrets/","size":0,"encoding":"utf-8","fetched_at":"2026-11-23T09:20:00.180Z","refresh_after":null,"source":{"field":null,"id":"","provider":"ssm","region":"eu-west-1","version_id":"1","version_stages":[]}},"#
+    .len();
+const TWO_VERSIONS: &str = "\"stage\" and \"version_id\" both choose a version. Keep one of them.";
+
+/// An entry with the position of its name.
+pub(crate) type Placed = (Entry, Position);
+
+/// What entries need to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub schemas: Schemas,
+    /// The configuration's own region, for ids that name none.
+    pub region: Option<&'a str>,
+}
+
+/// Reads `secrets:`.
+pub(crate) fn read(node: &Node, context: Context, problems: &mut Problems) -> Vec<Entry> {
+    if is_nothing(node) || matches!(node, Node::Mapping(mapping) if mapping.members.is_empty()) {
+        problems.add("There are no secrets. Name at least one.", node.position());
+        return Vec::new();
+    }
+    let Some(members) = mapping(node, "\"secrets\"", problems) else {
+        return Vec::new();
+    };
+    let read = members.members.iter().filter_map(|(key, value)| read_entry(key, value, context, problems));
+    let entries: Vec<Placed> = read.collect();
+    check_together(&entries, problems);
+    refuse_same_variable(&entries, problems);
+    entries.into_iter().map(|(entry, _)| entry).collect()
+}
+
+/// Reads the id of `name: id`; `label` begins a message. Without a name there is no entry.
+pub(crate) fn short(
+    name: Option<&str>,
+    id: &str,
+    context: Context,
+    (position, id_position): (Position, Position),
+    label: &str,
+    problems: &mut Problems,
+) -> Option<Placed> {
+    let claimed = context.schemas.iter().find_map(|schema| schema.short(id));
+    let first = || Some((context.schemas.first()?.keywords().first()?, id));
+    let (keyword, id) = claimed.or_else(first)?;
+    let reference = match (keyword.parse)(id) {
+        Ok(reference) => reference,
+        Err(why) => {
+            problems.add(format!("{label}{why}"), id_position);
+            return None;
+        }
+    };
+    if reference.stage.is_some() && reference.version_id.is_some() {
+        problems.add(format!("{label}{TWO_VERSIONS}"), id_position);
+    }
+    let Reference { id, region, field, stage, version_id } = reference;
+    let entry = Entry {
+        name: name?.to_owned(),
+        keyword,
+        id,
+        region: region.or_else(|| context.region.map(str::to_owned)),
+        field,
+        expand: false,
+        stage,
+        version_id,
+        role: None,
+        optional: false,
+        env: None,
+        origin: problems.origin(position),
+    };
+    Some((entry, position))
+}
+
+/// Checks entries that are sound in themselves: their names against each other, and how many they are.
+pub(crate) fn check_together(entries: &[Placed], problems: &mut Problems) {
+    refuse_nested(entries, problems);
+    let mut size = 0;
+    for (number, (entry, position)) in entries.iter().enumerate() {
+        // An optional one that is not available takes less, and its line need not come.
+        size += if entry.optional { 0 } else { SHORTEST_LINE + 2 * entry.name.len() + entry.id.len() };
+        if size > LARGEST_MANIFEST {
+            problems.add(
+                format!(
+                    "With this secret, number {} of {}, the manifest would be longer than the {LARGEST_MANIFEST} bytes \
+                     that can be published. Configure fewer secrets.",
+                    number + 1,
+                    entries.len()
+                ),
+                *position,
+            );
+            break;
+        }
+    }
+}
+
+/// Reports a text that is not a name, without the text.
+pub(crate) fn refuse_name(text: &str, label: &str, position: Position, problems: &mut Problems) {
+    let what = if text.is_empty() { "nothing".to_owned() } else { format!("a text of {}", characters(text)) };
+    problems.add(format!("{label}The name of a secret must be valid, found {what}. {}", error::NAME_RULE), position);
+}
+
+/// Reports names inside each other (contract 2.4) as far as they are known before the fetch: what `expand` and
+/// `parameters` bring is not known yet, so other names may lie below theirs.
+fn refuse_nested(entries: &[Placed], problems: &mut Problems) {
+    let files: HashMap<&str, Position> =
+        entries.iter().filter(|(entry, _)| !entry.is_folder()).map(|(entry, at)| (entry.name.as_str(), *at)).collect();
+    for (entry, position) in entries {
+        for outer in name::folders(&entry.name).collect::<Vec<_>>().into_iter().rev() {
+            if let Some(place) = files.get(outer) {
+                problems.add(
+                    format!(
+                        "The name {} lies inside {}, which is a secret itself ({place}). Rename one of them.",
+                        quote(&entry.name),
+                        quote(outer)
+                    ),
+                    *position,
+                );
+            }
+        }
+    }
+}
+
+fn refuse_same_variable(entries: &[Placed], problems: &mut Problems) {
+    let mut seen: HashMap<&str, &Placed> = HashMap::new();
+    for placed in entries {
+        let Some(env) = placed.0.env.as_deref() else {
+            continue;
+        };
+        match seen.get(env) {
+            Some((first, place)) => problems.add(
+                format!(
+                    "The variable {env} of {} is already that of {} ({place}). Name another.",
+                    quote(&placed.0.name),
+                    quote(&first.name)
+                ),
+                placed.1,
+            ),
+            None => {
+                seen.insert(env, placed);
+            }
+        }
+    }
+}
+
+fn read_entry(key: &Scalar, node: &Node, context: Context, problems: &mut Problems) -> Option<Placed> {
+    let name = read_name(key, problems);
+    let label = if is_certain(&key.text, Place::Name, &[]) {
+        quote(&key.text)
+    } else {
+        format!("The secret at {}", key.position)
+    };
+    match node {
+        Node::Mapping(mapping) => Long { label, key, mapping, context, problems }.read(name),
+        Node::Sequence(_) => {
+            let what = found(node, &[]);
+            problems.add(format!("{label}: An id or a mapping must follow, found {what}."), node.position());
+            None
+        }
+        Node::Scalar(_) => {
+            let id = text(node, &format!("{label}: The id"), problems)?;
+            short(name, id, context, (key.position, node.position()), &format!("{label}: "), problems)
+        }
+    }
+}
+
+fn read_name<'a>(key: &'a Scalar, problems: &mut Problems) -> Option<&'a str> {
+    let name = scalar_text(key, "The name of a secret", problems)?;
+    if name::is_valid(name.as_bytes()) {
+        return Some(name);
+    }
+    refuse_name(name, "", key.position, problems);
+    None
+}
+
+/// Reads the long form of one secret. `label` is its quoted name, or its place.
+struct Long<'a, 'b> {
+    label: String,
+    key: &'a Scalar,
+    mapping: &'a Mapping,
+    context: Context<'a>,
+    problems: &'b mut Problems,
+}
+
+impl Long<'_, '_> {
+    fn read(mut self, name: Option<&str>) -> Option<Placed> {
+        let keywords = self.context.schemas.iter().flat_map(|schema| schema.keywords()).map(|keyword| keyword.name);
+        let own = self.context.schemas.iter().flat_map(|schema| schema.keys()).map(|key| key.name);
+        let known: Vec<&str> = keywords.chain(own).chain(KEYS).collect();
+        refuse_unknown(self.mapping, &self.label, &known, &["ttl"], self.problems);
+        refuse_ttl(self.mapping, &format!("{}: ", self.label), self.problems);
+        let role = self.role();
+        let optional = self.flag("optional");
+        let env = self.env();
+        let expand = self.flag("expand");
+        let (field, stage, version_id) = (self.checked("field"), self.checked("stage"), self.checked("version_id"));
+        let (schema, keyword, reference) = self.reference()?;
+        self.refuse_keys_of_others(schema);
+        let field = self.one_of("field", field, reference.field);
+        let stage = self.one_of("stage", stage, reference.stage);
+        let version_id = self.one_of("version_id", version_id, reference.version_id);
+        if expand && field.is_some() {
+            self.add("\"field\" takes one member and \"expand\" takes each. Keep one of them.", &["expand"]);
+        }
+        if stage.is_some() && version_id.is_some() {
+            self.add(TWO_VERSIONS, &["version_id", "stage"]);
+        }
+        let entry = Entry {
+            name: name?.to_owned(),
+            keyword,
+            id: reference.id,
+            region: reference.region.or_else(|| self.context.region.map(str::to_owned)),
+            field,
+            expand,
+            stage,
+            version_id,
+            role,
+            optional,
+            env,
+            origin: self.problems.origin(self.key.position),
+        };
+        if entry.env.is_some() && entry.is_folder() {
+            let why = "\"env\" takes one value, and this brings several. Give it to a secret with \"field\".";
+            self.add(why, &["env"]);
+        }
+        let leaves_room =
+            name::folders(&entry.name).count() + 1 < MOST_SEGMENTS && entry.name.len() + 2 <= LONGEST_NAME;
+        if entry.is_folder() && !leaves_room {
+            self.add("This name leaves no room for the names below it. Shorten it.", &[]);
+        }
+        Some((entry, self.key.position))
+    }
+
+    fn reference(&mut self) -> Option<(&'static dyn EntrySchema, &'static Keyword, Reference)> {
+        let all =
+            || self.context.schemas.iter().flat_map(|schema| schema.keywords().iter().map(|word| (*schema, word)));
+        let given: Vec<_> = all().filter(|(_, keyword)| self.mapping.has(keyword.name)).collect();
+        let [(schema, keyword)] = given[..] else {
+            let names: Vec<String> = all().map(|(_, keyword)| format!("\"{}\"", keyword.name)).collect();
+            let given: Vec<&str> = given.iter().map(|(_, keyword)| keyword.name).collect();
+            let what = match given[..] {
+                [] => "none is given".to_owned(),
+                _ => format!("{} are given", given.join(" and ")),
+            };
+            self.add(&format!("Exactly one of {} must be given; {what}.", listed(&names)), &[]);
+            return None;
+        };
+        let id = self.text(keyword.name)?;
+        let is_other = |other: &&&'static dyn EntrySchema| !other.keywords().contains(keyword);
+        let other = self.context.schemas.iter().filter(is_other).find_map(|other| other.short(&id));
+        let read = match other {
+            Some((other, _)) if !keyword.is_folder => {
+                let (name, own) = (other.name, keyword.name);
+                Err(format!("This is a {name}. Write \"{name}:\" instead of \"{own}:\"."))
+            }
+            _ => (keyword.parse)(&id),
+        };
+        match read {
+            Ok(reference) => Some((schema, keyword, reference)),
+            Err(why) => {
+                self.add(&why, &[keyword.name]);
+                None
+            }
+        }
+    }
+
+    /// Returns the text of a part that the key may name or the reference, and not both.
+    fn one_of(&mut self, part: &str, explicit: Option<String>, referred: Option<String>) -> Option<String> {
+        if explicit.is_some() && referred.is_some() {
+            self.add(&format!("The reference already names the {part}. Remove \"{part}\"."), &[part]);
+        }
+        explicit.or(referred)
+    }
+
+    fn refuse_keys_of_others(&mut self, own: &'static dyn EntrySchema) {
+        for schema in self.context.schemas {
+            for key in schema.keys() {
+                let is_own = own.keys().iter().any(|known| known.name == key.name);
+                if !is_own && self.mapping.has(key.name) {
+                    let (name, owner) = (key.name, schema.owner());
+                    self.add(&format!("\"{name}\" is only for {owner}. Remove it."), &[name]);
+                }
+            }
+        }
+    }
+
+    fn role(&mut self) -> Option<String> {
+        let role = self.text("role");
+        if role.as_ref().is_some_and(|role| !is_role(role)) {
+            let why = "\"role\" must be the ARN of a role, such as arn:aws:iam::123456789012:role/reader.";
+            self.add(why, &["role"]);
+        }
+        role
+    }
+
+    fn env(&mut self) -> Option<String> {
+        let env = self.text("env")?;
+        match variables::refusal(&env) {
+            None => Some(env),
+            Some(why) => {
+                self.add(&why, &["env"]);
+                None
+            }
+        }
+    }
+
+    fn checked(&mut self, name: &'static str) -> Option<String> {
+        let value = self.text(name)?;
+        let key = self.context.schemas.iter().flat_map(|schema| schema.keys()).find(|key| key.name == name);
+        if let Some(Err(why)) = key.map(|key| (key.check)(&value)) {
+            self.add(&why, &[name]);
+        }
+        Some(value)
+    }
+
+    fn text(&mut self, key: &str) -> Option<String> {
+        let value = self.mapping.get(key)?;
+        text(value, &format!("{}: \"{key}\"", self.label), self.problems).map(str::to_owned)
+    }
+
+    fn flag(&mut self, key: &str) -> bool {
+        let value = self.mapping.get(key);
+        value.is_some_and(|value| boolean(value, &format!("{}: \"{key}\"", self.label), self.problems))
+    }
+
+    /// Reports a problem at the first of these keys that exists, else at the secret's name.
+    fn add(&mut self, sentence: &str, keys: &[&str]) {
+        let place =
+            keys.iter().find_map(|key| self.mapping.member(key)).map_or(self.key.position, |(key, _)| key.position);
+        self.problems.add(format!("{}: {sentence}", self.label), place);
+    }
+}
+
+/// Refuses a `ttl` that this version does not have. One that asks for what is done anyway may stay.
+pub(crate) fn refuse_ttl(mapping: &Mapping, label: &str, problems: &mut Problems) {
+    if let Some((key, ttl)) = mapping.member("ttl")
+        && !matches!(ttl, Node::Scalar(scalar) if scalar.text == "none")
+    {
+        let why = "ttl is not there yet in this version: secrets are fetched once per environment. Remove it.";
+        problems.add(format!("{label}{why}"), key.position);
+    }
+}
+
+/// Writes `a, b and c`.
+fn listed(names: &[String]) -> String {
+    match names {
+        [begin @ .., last] if !begin.is_empty() => format!("{} and {last}", begin.join(", ")),
+        _ => names.concat(),
+    }
+}

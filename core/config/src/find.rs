@@ -1,0 +1,208 @@
+//! Finds a configuration: in the variables of a process, else in files.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use keystart_store::Options;
+use keystart_store::error::errno_name;
+use rustix::fs::{FileType, Mode, OFlags, fstat, lstat, open, stat};
+use rustix::io::Errno;
+
+use crate::compiled::DoesNotFit;
+use crate::document::Node;
+use crate::plan::{Plan, VARIABLE};
+use crate::problem::{Origin, Position, Problem, Problems};
+use crate::schema::Schemas;
+use crate::shown::{self, ENDINGS};
+use crate::typed::{NO_CHARACTER, Positions};
+use crate::{json, pairs, settings, square, yaml};
+
+const LARGEST_FILE: u64 = 256 * 1024;
+
+/// Everything that is wrong with a configuration, in the order of the places.
+type Found<T> = Result<T, Vec<Problem>>;
+
+/// Reads configurations that may name these providers.
+#[derive(Clone, Copy)]
+pub struct Reader {
+    /// What the entries of each provider may say.
+    pub schemas: Schemas,
+}
+
+impl Reader {
+    /// Reads the configuration of a process with these variables, from the places of docs/configuration.md in their order.
+    pub fn find(&self, variable: impl Fn(&str) -> Option<OsString>, task_root: &Path) -> Found<Plan> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let store = variable("KEYSTART_DIR");
+        if let Some(named) = variable("KEYSTART_CONFIG") {
+            return self.file(&named_file(&named)?, store.as_deref());
+        }
+        if let Some(value) = variable(VARIABLE) {
+            return pairs::read(&decoded(value.as_bytes()), self.schemas);
+        }
+        for name in ["keystart.json", "keystart.yaml"] {
+            let path = task_root.join(name);
+            if exists(&path)? {
+                return self.file(&path, store.as_deref());
+            }
+        }
+        let square = task_root.join("config.yaml");
+        if !exists(&square)? {
+            return Err(nothing_found(task_root, "no such file"));
+        }
+        let bytes = read(&square)?;
+        // Many functions have their own config.yaml. Without the word it is not even parsed.
+        let word = square::KEY.as_bytes();
+        if bytes.windows(word.len()).any(|window| window == word) {
+            let root = parse(&bytes, &square)?;
+            if matches!(&root, Node::Mapping(mapping) if square::is_square(mapping)) {
+                return self.plan(&root, &square, store.as_deref());
+            }
+        }
+        Err(nothing_found(task_root, &format!("it has no {}", square::KEY)))
+    }
+
+    /// Reads one file: `.json`, `.yaml` or `.yml`, Keystart's own or Square's. `store` is the variable `KEYSTART_DIR`.
+    pub fn file(&self, path: &Path, store: Option<&OsStr>) -> Found<Plan> {
+        self.plan(&parse(&read(path)?, path)?, path, store)
+    }
+
+    /// Writes a plan as `KEYSTART_SECRETS` for a function in this region.
+    pub fn inline(&self, plan: &Plan, region: &str) -> Result<String, DoesNotFit> {
+        plan.inline(region, self.schemas)
+    }
+
+    fn plan(&self, root: &Node, path: &Path, store: Option<&OsStr>) -> Found<Plan> {
+        let mut problems = Problems::new(shown(path));
+        let file = path.to_string_lossy();
+        let plan = match root {
+            Node::Mapping(root) if square::is_square(root) => {
+                let options = Options { env_dir: store.map(OsStr::as_bytes), ..Options::default() };
+                // A store that cannot be where the variable says is refused when it is opened.
+                let store = options.root().or_else(|_| Options::default().root()).unwrap_or_default();
+                square::read(root, &file, Path::new(&store), self.schemas, &mut problems)
+            }
+            root => settings::read(root, &file, self.schemas, &mut problems),
+        };
+        problems.unless_any(plan)
+    }
+}
+
+fn named_file(named: &OsString) -> Found<PathBuf> {
+    let is_printable = |c: char| !c.is_control() && (c == ' ' || !c.is_whitespace());
+    // What is not printable must not come into messages.
+    let text = named.to_str().filter(|text| text.starts_with('/') && text.chars().all(is_printable));
+    let wrong = |what: String| wrong(what, Origin::whole("KEYSTART_CONFIG"));
+    let Some(text) = text else {
+        return Err(wrong("It must be an absolute path of printable characters. Correct or unset it.".to_owned()));
+    };
+    let path = PathBuf::from(text);
+    if exists(&path)? {
+        return Ok(path);
+    }
+    Err(wrong(format!("There is no file {}. Correct or unset it.", shown(&path))))
+}
+
+/// Whatever lies there is the one that counts, even if it is a link that leads nowhere.
+fn exists(path: &Path) -> Found<bool> {
+    match lstat(path) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        Err(errno) => Err(unreadable(path, errno)),
+    }
+}
+
+fn read(path: &Path) -> Found<Vec<u8>> {
+    let wrong = |what: String| wrong(what, Origin::whole(&shown(path)));
+    let not_regular = || wrong("This is not a regular file.".to_owned());
+    let failed = |errno| unreadable(path, errno);
+    if FileType::from_raw_mode(stat(path).map_err(failed)?.st_mode) != FileType::RegularFile {
+        return Err(not_regular());
+    }
+    // Opening a FIFO that came meanwhile would wait for somebody who writes to it.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = open(path, flags, Mode::empty()).map_err(failed)?;
+    if FileType::from_raw_mode(fstat(&file).map_err(failed)?.st_mode) != FileType::RegularFile {
+        return Err(not_regular());
+    }
+    let mut bytes = Vec::new();
+    let read = File::from(file).take(LARGEST_FILE + 1).read_to_end(&mut bytes);
+    read.map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(wrong(format!("The file has more than {} KiB.", LARGEST_FILE / 1024)));
+    }
+    Ok(bytes)
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Found<Node> {
+    let file = shown(path);
+    let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy()));
+    if !ending.as_deref().is_some_and(|ending| ENDINGS.contains(&ending)) {
+        let why = "The name of a configuration must end in .json, .yaml or .yml.";
+        return Err(wrong(why.to_owned(), Origin::whole(&file)));
+    }
+    let is_json = ending.as_deref() == Some(".json");
+    let text = text(bytes, is_json).map_err(|(what, at)| wrong(what.to_owned(), Origin::at(&file, at)))?;
+    if is_json { json::parse(text, &file) } else { yaml::parse(text, &file) }
+}
+
+fn text(bytes: &[u8], is_json: bool) -> Result<&str, (&'static str, Position)> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        let why = "The file begins with a byte order mark. Save it as UTF-8 without one.";
+        return Err((why, Position::START));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
+        ("The file is not UTF-8. Save it as UTF-8.", Positions::new(&valid).at(valid.len()))
+    })?;
+    let is_foreign = |c: char| match c {
+        '\t' | '\n' | '\r' => false,
+        // Line breaks to readers of YAML 1.1, and text to those of 1.2.
+        '\u{85}' | '\u{2028}' | '\u{2029}' => !is_json,
+        '\u{feff}' | '\u{fffe}' | '\u{ffff}' => true,
+        c => c.is_control(),
+    };
+    match text.find(is_foreign) {
+        None => Ok(text),
+        Some(at) => {
+            let why = "A control character stands here, which is not allowed. Remove it.";
+            Err((why, Positions::new(text).at(at)))
+        }
+    }
+}
+
+/// Returns the variable's value as text. A byte that is not UTF-8 is a character that no text may hold.
+fn decoded(value: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in value.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| NO_CHARACTER));
+    }
+    text
+}
+
+fn nothing_found(task_root: &Path, square: &str) -> Vec<Problem> {
+    let [json, yaml, theirs] =
+        ["keystart.json", "keystart.yaml", "config.yaml"].map(|name| shown(&task_root.join(name)));
+    let what = format!(
+        "No configuration was found. Looked for: the variable KEYSTART_CONFIG (not set), the variable {VARIABLE} (not \
+         set), {json} (no such file), {yaml} (no such file), {theirs} ({square}). Put a keystart.yaml into the function's \
+         package, or set one of the variables."
+    );
+    wrong(what, Origin::whole(yaml.strip_suffix("/keystart.yaml").unwrap_or(&yaml)))
+}
+
+fn unreadable(path: &Path, errno: Errno) -> Vec<Problem> {
+    wrong(format!("The file cannot be read: {}.", errno_name(errno)), Origin::whole(&shown(path)))
+}
+
+fn shown(path: &Path) -> String {
+    shown::path(&path.to_string_lossy())
+}
+
+fn wrong(message: String, origin: Origin) -> Vec<Problem> {
+    vec![Problem::new(message, origin)]
+}

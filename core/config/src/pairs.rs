@@ -1,0 +1,83 @@
+//! Reads the variable `KEYSTART_SECRETS`: the mapping of secrets as JSON, or `name=id` pairs.
+
+use std::collections::HashMap;
+
+use keystart_store::name;
+
+use crate::document::Node;
+use crate::entries::{self, Context, Placed, check_together, refuse_name, short};
+use crate::json;
+use crate::plan::{Plan, VARIABLE};
+use crate::problem::{Position, Problem, Problems};
+use crate::schema::Schemas;
+use crate::shown::quote;
+use crate::typed::Positions;
+
+/// Reads the variable's value. Everything except the secrets is as by default.
+pub(crate) fn read(value: &str, schemas: Schemas) -> Result<Plan, Vec<Problem>> {
+    let mut problems = Problems::new(VARIABLE);
+    let context = Context { schemas, region: None };
+    let entries = if value.trim_start().starts_with('{') {
+        read_json(&json::parse(value, VARIABLE)?, context, &mut problems)
+    } else {
+        read_pairs(value, context, &mut problems)
+    };
+    problems.unless_any(Plan::of_secrets(entries, VARIABLE))
+}
+
+fn read_json(root: &Node, context: Context, problems: &mut Problems) -> Vec<crate::Entry> {
+    if let Node::Mapping(mapping) = root
+        && mapping.has("version")
+        && mapping.has("secrets")
+    {
+        let why = "This variable holds only what stands under \"secrets\". For the rest write a file.";
+        problems.add(why, mapping.position);
+        return Vec::new();
+    }
+    entries::read(root, context, problems)
+}
+
+fn read_pairs(value: &str, context: Context, problems: &mut Problems) -> Vec<crate::Entry> {
+    let mut positions = Positions::new(value);
+    let mut entries = Vec::new();
+    let mut start = 0;
+    for (number, pair) in value.split(',').enumerate() {
+        let position = positions.at(start + pair.len() - pair.trim_start().len());
+        entries.extend(read_pair(pair, &format!("Pair {}: ", number + 1), position, context, problems));
+        start += pair.len() + 1;
+    }
+    // Unless each pair is one, commas and "=" may have cut up a pasted secret, and what looks like a name may be a part.
+    if problems.count() == 0 {
+        refuse_equal(&entries, problems);
+        check_together(&entries, problems);
+    }
+    entries.into_iter().map(|(entry, _)| entry).collect()
+}
+
+fn read_pair(pair: &str, label: &str, position: Position, context: Context, problems: &mut Problems) -> Option<Placed> {
+    // The first "=" ends the name; ids may hold more of them.
+    let (name, id) = pair.split_once('=').map_or((pair.trim(), ""), |(name, id)| (name.trim(), id.trim()));
+    if id.is_empty() {
+        problems.add(format!("{label}Each secret must be name=id, with one comma between two of them."), position);
+    } else if !name::is_valid(name.as_bytes()) {
+        refuse_name(name, label, position, problems);
+    } else {
+        return short(Some(name), id, context, (position, position), label, problems);
+    }
+    None
+}
+
+fn refuse_equal(entries: &[Placed], problems: &mut Problems) {
+    let mut seen: HashMap<&str, Position> = HashMap::new();
+    for (entry, position) in entries {
+        if let Some(first) = seen.get(entry.name.as_str()) {
+            let name = quote(&entry.name);
+            problems.add(
+                format!("The name {name} is here for the second time; the first is at {first}. Rename one of them."),
+                *position,
+            );
+        } else {
+            seen.insert(&entry.name, *position);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What a checked configuration asks for, and how it is written for people and for programs.
+
+use std::time::Duration;
+
+use crate::problem::Origin;
+use crate::schema::Keyword;
+use crate::shown::{self, Place, characters, is_certain};
+use crate::value::Value;
+
+/// What messages call the variable that holds secrets.
+pub(crate) const VARIABLE: &str = "KEYSTART_SECRETS";
+
+/// Whether the process registers before it fetches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// Registers first, and fetches while the runtime starts.
+    Overlap,
+    /// Fetches and publishes first.
+    Before,
+}
+
+impl Start {
+    /// Returns the word for it in a configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Overlap => "overlap",
+            Self::Before => "before",
+        }
+    }
+}
+
+/// One thing to fetch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The name that its secret is published with, or the folder of several.
+    pub name: String,
+    /// What `id` names.
+    pub keyword: &'static Keyword,
+    /// What the service's API takes: a name or an ARN, for a parameter with its `:version` or `:label`, or a path.
+    pub id: String,
+    /// The service's region; none means that of the environment.
+    pub region: Option<String>,
+    /// The one member of a JSON secret to publish.
+    pub field: Option<String>,
+    /// Whether each member of a JSON secret is published.
+    pub expand: bool,
+    /// A staging label other than AWSCURRENT.
+    pub stage: Option<String>,
+    /// A version of the secret.
+    pub version_id: Option<String>,
+    /// A role to assume first.
+    pub role: Option<String>,
+    /// Whether the rest is published without it when it cannot be fetched.
+    pub optional: bool,
+    /// The variable that the exec wrapper puts it into.
+    pub env: Option<String>,
+    /// Where it was configured.
+    pub origin: Origin,
+}
+
+/// A file name below [`Plan::links_home`] that must lead to a published secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The secret's name.
+    pub name: String,
+    /// The file's path below the folder of links.
+    pub path: String,
+}
+
+/// The whole configuration of one start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// When the process registers.
+    pub start: Start,
+    /// The time for all fetches together.
+    pub deadline: Duration,
+    /// The region of entries without their own; none means that of the environment.
+    pub region: Option<String>,
+    /// Whether one call asks for several secrets.
+    pub batch: bool,
+    /// Whether the exec wrapper replaces variables that exist.
+    pub env_overwrite: bool,
+    /// The entries; their names differ.
+    pub entries: Vec<Entry>,
+    /// The links that functions written for Square's extension read.
+    pub links: Vec<Link>,
+    /// The folder of the links; none without links.
+    pub links_home: Option<String>,
+    /// The path of the file, or `KEYSTART_SECRETS`.
+    pub source_file: String,
+}
+
+impl Entry {
+    /// Says whether it brings several secrets, all below its name.
+    pub fn is_folder(&self) -> bool {
+        self.expand || self.keyword.is_folder
+    }
+
+    /// Returns the field as far as it is certainly no secret.
+    fn shown_field(&self) -> Option<Result<&str, usize>> {
+        let field = self.field.as_deref()?;
+        Some(if is_certain(field, Place::Name, &[]) { Ok(field) } else { Err(field.chars().count()) })
+    }
+}
+
+impl Link {
+    fn to_value(&self) -> Value {
+        Value::object([("name", Value::text(&self.name)), ("path", Value::text(&self.path))])
+    }
+}
+
+impl Plan {
+    /// Returns a plan that has nothing but what stands under `secrets`.
+    pub(crate) fn of_secrets(entries: Vec<Entry>, source_file: &str) -> Self {
+        Self {
+            start: Start::Overlap,
+            deadline: Duration::from_secs(8),
+            region: None,
+            batch: false,
+            env_overwrite: false,
+            entries,
+            links: Vec::new(),
+            links_home: None,
+            source_file: source_file.to_owned(),
+        }
+    }
+
+    /// Returns what messages call the file, or the variable, that the plan is from.
+    pub fn source(&self) -> String {
+        if self.source_file == VARIABLE { VARIABLE.to_owned() } else { shown::path(&self.source_file) }
+    }
+
+    /// Returns the plan as JSON for `keystart check --json`: with ids, and without what may be a secret.
+    pub fn to_json(&self) -> String {
+        Value::object([
+            ("start", Value::text(self.start.word())),
+            ("deadline", Value::Number(format!("{:?}", self.deadline.as_secs_f64()))),
+            ("region", Value::optional(self.region.as_ref())),
+            ("entries", Value::List(self.entries.iter().map(Entry::to_value).collect())),
+            ("links", Value::List(self.links.iter().map(Link::to_value).collect())),
+            ("links_home", Value::optional(self.links_home.as_ref())),
+            ("source_file", Value::Text(self.source())),
+            ("batch", Value::Flag(self.batch)),
+            ("env_overwrite", Value::Flag(self.env_overwrite)),
+        ])
+        .compact()
+    }
+
+    /// Returns the links and their folder as JSON, if there are some.
+    pub fn links_json(&self) -> Option<String> {
+        let home = Value::text(self.links_home.as_deref()?);
+        let links = Value::List(self.links.iter().map(Link::to_value).collect());
+        Some(Value::object([("home", home), ("links", links)]).compact())
+    }
+
+    /// Returns the plan as text for people, one line an entry.
+    pub fn to_text(&self) -> String {
+        let region = self.region.as_deref().unwrap_or("AWS_REGION");
+        let mut lines = vec![
+            format!("configuration  {}", self.source()),
+            format!("start          {}", self.start.word()),
+            format!("deadline       {}", duration(self.deadline)),
+            format!("region         {region}"),
+        ];
+        lines.extend(self.batch.then(|| "batch          true".to_owned()));
+        lines.extend(self.env_overwrite.then(|| "env_overwrite  true".to_owned()));
+        let mut rows = vec![["NAME", "SOURCE", "ID", "REGION", "DETAILS"].map(str::to_owned)];
+        rows.extend(self.entries.iter().map(|entry| {
+            // The names below a folder are known only after the fetch.
+            let below = if entry.is_folder() { "/*" } else { "" };
+            let region = entry.region.as_deref().unwrap_or(region);
+            let name = format!("{}{below}", entry.name);
+            [name, entry.keyword.name.to_owned(), entry.id.clone(), region.to_owned(), entry.details()]
+        }));
+        lines.push(String::new());
+        lines.extend(table(&rows));
+        if let Some(home) = &self.links_home {
+            let mut rows = vec![["LINK", "SECRET"].map(str::to_owned)];
+            rows.extend(self.links.iter().map(|link| [format!("{home}/{}", link.path), link.name.clone()]));
+            lines.push(String::new());
+            lines.extend(table(&rows));
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+impl Entry {
+    fn to_value(&self) -> Value {
+        let number = |number: usize| Value::Number(number.to_string());
+        let field = match self.shown_field() {
+            None => Value::Null,
+            Some(Ok(field)) => Value::text(field),
+            Some(Err(length)) => Value::object([("characters", number(length))]),
+        };
+        Value::object([
+            ("name", Value::text(&self.name)),
+            ("kind", Value::text(self.keyword.name)),
+            ("id", Value::text(&self.id)),
+            ("region", Value::optional(self.region.as_ref())),
+            ("field", field),
+            ("expand", Value::Flag(self.expand)),
+            ("stage", Value::optional(self.stage.as_ref())),
+            ("version_id", Value::optional(self.version_id.as_ref())),
+            ("role", Value::optional(self.role.as_ref())),
+            ("optional", Value::Flag(self.optional)),
+            ("env", Value::optional(self.env.as_ref())),
+            ("origin", self.origin.to_value()),
+        ])
+    }
+
+    fn details(&self) -> String {
+        let field = self.shown_field().map(|field| match field {
+            Ok(field) => format!("field {field}"),
+            Err(_) => format!("field of {}", characters(self.field.as_deref().unwrap_or_default())),
+        });
+        let named = |word: &str, value: &Option<String>| value.as_ref().map(|value| format!("{word} {value}"));
+        let details = [
+            field,
+            named("stage", &self.stage),
+            named("version", &self.version_id),
+            named("role", &self.role),
+            self.expand.then(|| "expand".to_owned()),
+            self.optional.then(|| "optional".to_owned()),
+            named("env", &self.env),
+        ];
+        details.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Writes a time the way a configuration does: `500ms`, `8s`.
+pub(crate) fn duration(time: Duration) -> String {
+    match time.as_millis() {
+        milliseconds if milliseconds % 1000 == 0 => format!("{}s", milliseconds / 1000),
+        milliseconds => format!("{milliseconds}ms"),
+    }
+}
+
+fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}

@@ -1,0 +1,90 @@
+//! What a configuration may say of parameters of Parameter Store: a name or an ARN with a version or a label, or a path.
+
+use super::{foreign, is_label};
+use crate::arn::{self, Arn};
+use crate::schema::{EntrySchema, Keyword, Reference};
+
+/// Parameter Store's own limit.
+const LONGEST: usize = 1011;
+const SHORT: &str = "ssm:";
+
+/// What the entries of Parameter Store may say.
+#[derive(Debug)]
+pub struct Schema;
+
+static KEYWORDS: [Keyword; 2] = [
+    Keyword { name: "parameter", is_folder: false, parse, write },
+    Keyword { name: "parameters", is_folder: true, parse: parse_path, write },
+];
+
+impl EntrySchema for Schema {
+    fn keywords(&self) -> &'static [Keyword] {
+        &KEYWORDS
+    }
+
+    fn short<'a>(&self, text: &'a str) -> Option<(&'static Keyword, &'a str)> {
+        let id = text.strip_prefix(SHORT).or_else(|| (arn::service(text) == Some("ssm")).then_some(text))?;
+        Some((&KEYWORDS[0], id))
+    }
+}
+
+fn parse(text: &str) -> Result<Reference, String> {
+    let (mut region, mut named) = (None, text);
+    if text.starts_with("arn:") {
+        let arn = Arn::parse(text).filter(|arn| arn.service == "ssm");
+        let path = arn.and_then(|arn| arn.resource.strip_prefix("parameter").filter(|path| path.starts_with('/')));
+        let (Some(arn), Some(path)) = (arn, path) else {
+            return Err("The ARN of a parameter looks like \
+                arn:aws:ssm:eu-west-1:123456789012:parameter/prod/flags."
+                .to_owned());
+        };
+        region = Some(arn.region.to_owned());
+        // The ARN of "/prod/flags" ends in parameter/prod/flags, that of "flags" in parameter/flags.
+        named = if path[1..].contains('/') { path } else { &path[1..] };
+    } else if text.starts_with(SHORT) {
+        return Err("\"ssm:\" belongs to the short form. Remove it.".to_owned());
+    }
+    let (name, selector) = named.split_once(':').map_or((named, None), |(name, selector)| (name, Some(selector)));
+    if selector.is_some_and(|selector| !is_label(selector, 1..=100)) {
+        return Err("After \":\" a parameter has one version number or one label.".to_owned());
+    }
+    check_name(name)?;
+    Ok(Reference { id: text.to_owned(), region, ..Reference::default() })
+}
+
+fn write(reference: &Reference) -> String {
+    let id = &reference.id;
+    if id.starts_with("arn:") { id.clone() } else { format!("{SHORT}{id}") }
+}
+
+fn parse_path(text: &str) -> Result<Reference, String> {
+    if !text.starts_with('/') {
+        return Err("A path of parameters begins with \"/\"; an ARN is not possible here.".to_owned());
+    }
+    let path = text.trim_end_matches('/');
+    if !path.is_empty() {
+        check_name(path)?;
+    }
+    let id = if path.is_empty() { "/" } else { path };
+    Ok(Reference { id: id.to_owned(), ..Reference::default() })
+}
+
+fn check_name(name: &str) -> Result<(), String> {
+    let is_known = |c: char| c.is_ascii_alphanumeric() || "/_.-".contains(c);
+    let wrong = if name.is_empty() {
+        "The name of the parameter is missing.".to_owned()
+    } else if name.chars().count() > LONGEST {
+        format!("The name of a parameter has at most {LONGEST} characters.")
+    } else if let Some(which) = foreign(name, is_known) {
+        format!("The name of a parameter has letters, digits and \"/_.-\". {which}")
+    } else if name.contains('/') && !name.starts_with('/') {
+        "The name of a parameter that holds \"/\" begins with \"/\".".to_owned()
+    } else if name.contains("//") {
+        "The name of a parameter does not hold \"//\".".to_owned()
+    } else if name.ends_with('/') {
+        "The name of a parameter does not end in \"/\". For all below a path use \"parameters\".".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(wrong)
+}

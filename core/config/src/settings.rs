@@ -1,0 +1,111 @@
+//! Reads Keystart's own file, from `version` to `secrets`.
+
+use std::time::Duration;
+
+use crate::document::{Mapping, Node, Scalar};
+use crate::entries::{self, Context, refuse_ttl};
+use crate::plan::{self, Plan, Start};
+use crate::problem::Problems;
+use crate::region::is_region;
+use crate::schema::Schemas;
+use crate::square;
+use crate::typed::{boolean, duration, found, refuse_unknown, text};
+
+const KEYS: [&str; 7] = ["version", "start", "deadline", "region", "batch", "env_overwrite", "secrets"];
+/// Init may take 10 s on demand, but 15 min with provisioned concurrency.
+const DEADLINES: std::ops::RangeInclusive<u64> = 100..=15 * 60_000;
+
+/// Reads a document. The plan is only of use when there are no problems.
+pub(crate) fn read(root: &Node, file: &str, schemas: Schemas, problems: &mut Problems) -> Plan {
+    let mut plan = Plan::of_secrets(Vec::new(), file);
+    let Node::Mapping(root) = root else {
+        let what = format!("The configuration must be a mapping, found {}.", found(root, &[]));
+        problems.add(what, root.position());
+        return plan;
+    };
+    refuse_unknown(root, "The configuration", &KEYS, &["ttl", "snapstart", square::KEY], problems);
+    if let Some((key, _)) = root.member(square::KEY) {
+        let why = "belongs to the file of Square's extension, which has no \"version\". Remove one.";
+        problems.add(format!("\"{}\" {why}", square::KEY), key.position);
+    }
+    refuse_ttl(root, "", problems);
+    refuse_snapstart(root, problems);
+    check_version(root, problems);
+    plan.region = region(root, problems);
+    if let Some(start) = root.get("start") {
+        plan.start = self::start(start, problems);
+    }
+    if let Some(deadline) = root.get("deadline").and_then(|deadline| self::deadline(deadline, problems)) {
+        plan.deadline = deadline;
+    }
+    match root.get("secrets") {
+        Some(secrets) => {
+            let context = Context { schemas, region: plan.region.as_deref() };
+            plan.entries = entries::read(secrets, context, problems);
+        }
+        None if root.members.is_empty() => {}
+        None => problems.add("\"secrets\" is missing. Name at least one secret.", root.position),
+    }
+    plan.batch = root.get("batch").is_some_and(|batch| boolean(batch, "\"batch\"", problems));
+    plan.env_overwrite = root.get("env_overwrite").is_some_and(|flag| boolean(flag, "\"env_overwrite\"", problems));
+    plan
+}
+
+fn check_version(root: &Mapping, problems: &mut Problems) {
+    match root.get("version") {
+        None => problems.add("\"version\" is missing. Write \"version: 1\" at the top.", root.position),
+        Some(Node::Scalar(Scalar { text, is_plain: true, .. })) if text == "1" => {}
+        Some(version) => {
+            let what = format!("\"version\" must be the number 1, found {}.", found(version, &[]));
+            problems.add(what, version.position());
+        }
+    }
+}
+
+fn start(node: &Node, problems: &mut Problems) -> Start {
+    match text(node, "\"start\"", problems) {
+        Some("before") => return Start::Before,
+        Some("overlap") | None => {}
+        Some(_) => {
+            let what = found(node, &["overlap", "before"]);
+            problems.add(format!("\"start\" must be overlap or before, found {what}."), node.position());
+        }
+    }
+    Start::Overlap
+}
+
+fn deadline(node: &Node, problems: &mut Problems) -> Option<Duration> {
+    let milliseconds = duration(node, "\"deadline\"", problems)?;
+    let deadline = Duration::from_millis(milliseconds);
+    if !DEADLINES.contains(&milliseconds) {
+        let what = format!("\"deadline\" must be from 100ms to 15m, found {}.", plan::duration(deadline));
+        problems.add(what, node.position());
+    }
+    Some(deadline)
+}
+
+fn region(root: &Mapping, problems: &mut Problems) -> Option<String> {
+    let node = root.get("region")?;
+    let region = text(node, "\"region\"", problems)?;
+    if !is_region(region) {
+        let what = format!("\"region\" must be a region such as eu-west-1, found {}.", found(node, &[]));
+        problems.add(what, node.position());
+    }
+    Some(region.to_owned())
+}
+
+fn refuse_snapstart(root: &Mapping, problems: &mut Problems) {
+    let Some(snapstart) = root.get("snapstart") else {
+        return;
+    };
+    let what = match snapstart {
+        Node::Scalar(scalar) if scalar.text == "init" => return,
+        Node::Scalar(scalar) if scalar.text == "first-invoke" => {
+            "snapstart: first-invoke is not there yet in this version: under SnapStart the secrets are fetched during \
+             Init, and the snapshot holds them. Write init to accept that."
+                .to_owned()
+        }
+        other => format!("\"snapstart\" must be init, found {}.", found(other, &["init", "first-invoke"])),
+    };
+    problems.add(what, snapstart.position());
+}

@@ -1,0 +1,210 @@
+//! Reads the config.yaml of Square's extension as its own program does. It makes no links.
+
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+
+use keystart_store::name;
+
+use crate::document::{Mapping, Node, Scalar};
+use crate::entries::{Context, Placed, check_together, refuse_name, short};
+use crate::plan::{Link, Plan, Start};
+use crate::problem::{Position, Problems};
+use crate::schema::Schemas;
+use crate::shown::{IN_BASE64, Place, is_certain, quote};
+use crate::typed::{found, is_nothing, mapping, plain_text, refuse_unknown, sequence};
+
+/// What their file begins with.
+pub(crate) const KEY: &str = "SecretManagers";
+/// Documented is the first; their program listens only to the second.
+const HOMES: [&str; 2] = ["SecretsHome", "secretshome"];
+/// What a path may be of so that it certainly is no secret.
+const CHARACTERS: &str = "letters, digits and \"/_.@+!,~-\", or \"=\" before a letter or digit";
+const DEFAULT_HOME: &str = "/tmp/secrets";
+
+/// Says whether a document is theirs. Other keys beside theirs may be the function's own.
+pub(crate) fn is_square(root: &Mapping) -> bool {
+    root.has(KEY) && !(root.has("version") && root.has("secrets"))
+}
+
+/// Reads a document that is theirs. The plan is only of use when there are no problems. `store` is an absolute path.
+pub(crate) fn read(root: &Mapping, file: &str, store: &Path, schemas: Schemas, problems: &mut Problems) -> Plan {
+    let home = read_home(root, problems);
+    let (entries, links): (Vec<Placed>, Vec<Link>) = read_managers(root, schemas, problems).into_iter().unzip();
+    refuse_merged(&entries, &links, problems);
+    check_together(&entries, problems);
+    let store = normal(store);
+    for ((_, position), link) in entries.iter().zip(&links) {
+        let path = normal(Path::new(&format!("{home}/{}", link.path)));
+        if path.starts_with(&store) || store.starts_with(&path) {
+            let path = quote(&link.path);
+            let why = "would lie in the store itself. Choose another SecretsHome or file name.";
+            problems.add(format!("The file {path} {why}"), *position);
+        }
+    }
+    Plan {
+        start: Start::Before, // their functions read the files at import
+        links,
+        links_home: Some(if home.is_empty() { "/".to_owned() } else { home }),
+        ..Plan::of_secrets(entries.into_iter().map(|(entry, _)| entry).collect(), file)
+    }
+}
+
+fn read_home(root: &Mapping, problems: &mut Problems) -> String {
+    let mut homes: Vec<(&Scalar, &str)> = Vec::new();
+    for (key, node) in &root.members {
+        let name = key.text.as_str();
+        if HOMES.contains(&name) {
+            let Some(home) = text(Some(node), &format!("\"{name}\""), problems) else {
+                continue;
+            };
+            let bare = home.trim_end_matches('/');
+            if !home.starts_with('/') {
+                let what = found(node, &[]);
+                problems.add(format!("\"{name}\" must be an absolute path, found {what}."), node.position());
+            } else if !bare.is_empty() && !is_certain(bare, Place::Path, &[]) {
+                problems.add(format!("\"{name}\" must be a path of {CHARACTERS}."), node.position());
+            } else {
+                homes.push((key, bare));
+            }
+        } else if name.eq_ignore_ascii_case(HOMES[1]) {
+            let name = quote(name);
+            problems.add(format!("Square's extension has no key {name}. Did you mean \"SecretsHome\"?"), key.position);
+        }
+    }
+    if let [(first, home), (second, other)] = homes[..]
+        && home != other
+    {
+        let place = first.position;
+        problems.add(
+            format!("\"{}\" is not the same as \"{}\" ({place}). Keep one of them.", second.text, first.text),
+            second.position,
+        );
+    }
+    homes.first().map_or(DEFAULT_HOME, |(_, home)| home).to_owned()
+}
+
+fn read_managers(root: &Mapping, schemas: Schemas, problems: &mut Problems) -> Vec<(Placed, Link)> {
+    let reported = problems.count();
+    let managers = root.get(KEY);
+    let (mut read, mut is_empty) = (Vec::new(), true);
+    for manager in items(managers, &format!("\"{KEY}\""), problems) {
+        let Some(members) = mapping(manager, &format!("An item of \"{KEY}\""), problems) else {
+            continue;
+        };
+        refuse_unknown(members, &format!("An item of \"{KEY}\""), &["prefix", "secrets"], &[], problems);
+        let prefix = text(members.get("prefix"), "\"prefix\"", problems).unwrap_or_default();
+        if prefix.ends_with('=') {
+            problems.add(format!("\"prefix\" ends in \"=\". {IN_BASE64}"), members.position);
+        }
+        for secret in items(members.get("secrets"), "\"secrets\"", problems) {
+            is_empty = false;
+            read.extend(read_secret(prefix, secret, schemas, problems));
+        }
+    }
+    if is_empty && problems.count() == reported {
+        let position = managers.map_or(root.position, Node::position);
+        problems.add("There are no secrets. Name at least one.", position);
+    }
+    read
+}
+
+fn read_secret(prefix: &str, node: &Node, schemas: Schemas, problems: &mut Problems) -> Option<(Placed, Link)> {
+    let secret = mapping(node, "An item of \"secrets\"", problems)?;
+    let reported = problems.count();
+    refuse_unknown(secret, "An item of \"secrets\"", &["secretname", "filename"], &[], problems);
+    let secretname = text(secret.get("secretname"), "\"secretname\"", problems);
+    let filename = text(secret.get("filename"), "\"filename\"", problems).or(secretname);
+    if problems.count() > reported {
+        return None;
+    }
+    let position = secret.position;
+    let (Some(secretname), Some(filename)) = (secretname, filename) else {
+        problems.add("\"secretname\" is missing.", position);
+        return None;
+    };
+    let context = Context { schemas, region: None };
+    let (name, id) = (stored_name(filename), format!("{prefix}{secretname}"));
+    let entry = short(Some(&name), &id, context, (position, position), "", problems);
+    if filename.split('/').any(|segment| ["", ".", ".."].contains(&segment)) {
+        problems.add(
+            "The file name is not a path inside the folder of secrets. Give one that is relative, without \".\" and \
+             \"..\", and without empty parts.",
+            position,
+        );
+        return None;
+    }
+    if !is_certain(filename, Place::Path, &[]) {
+        // Its name in the store would show most of it.
+        problems.add(format!("The file name must be of {CHARACTERS}."), position);
+        return None;
+    }
+    let entry = entry?;
+    if !name::is_valid(name.as_bytes()) {
+        refuse_name(&name, "The file's name names a secret too. ", position, problems);
+        return None;
+    }
+    Some((entry, Link { name, path: filename.to_owned() }))
+}
+
+/// Returns the file's name with `_` for each byte that a secret's name cannot have, and for a dot or dash at the front of a
+/// segment.
+fn stored_name(filename: &str) -> String {
+    let mut name = String::new();
+    for byte in filename.bytes() {
+        let is_front = name.is_empty() || name.ends_with('/');
+        let stays = byte.is_ascii_alphanumeric() || b"_/".contains(&byte) || (b".-".contains(&byte) && !is_front);
+        name.push(if stays { char::from(byte) } else { '_' });
+    }
+    name
+}
+
+fn refuse_merged(entries: &[Placed], links: &[Link], problems: &mut Problems) {
+    let mut seen: HashMap<&str, (&Link, Position)> = HashMap::new();
+    for ((entry, position), link) in entries.iter().zip(links) {
+        if let Some((first, place)) = seen.get(entry.name.as_str()) {
+            let (first, path, name) = (quote(&first.path), quote(&link.path), quote(&entry.name));
+            problems.add(
+                format!("The files {first} ({place}) and {path} are both stored as {name}. Rename one of them."),
+                *position,
+            );
+        } else {
+            seen.insert(&entry.name, (link, *position));
+        }
+    }
+}
+
+/// Returns an absolute path without "." and "..", as it is without links.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                normal.pop();
+            }
+            Component::CurDir => {}
+            other => normal.push(other),
+        }
+    }
+    normal
+}
+
+/// Reads a list. Nothing is an empty one, as in their program.
+fn items<'a>(node: Option<&'a Node>, what: &str, problems: &mut Problems) -> &'a [Node] {
+    match node {
+        Some(node) if !is_nothing(node) => sequence(node, what, problems),
+        _ => &[],
+    }
+}
+
+/// Reads a text as their program does: as it was written, `0123` too. Nothing and "" count as missing.
+fn text<'a>(node: Option<&'a Node>, what: &str, problems: &mut Problems) -> Option<&'a str> {
+    match node? {
+        node if is_nothing(node) => None,
+        Node::Scalar(scalar) if scalar.text.is_empty() => None,
+        Node::Scalar(scalar) => plain_text(scalar, what, problems),
+        node => {
+            problems.add(format!("{what} must be text, found {}.", found(node, &[])), node.position());
+            None
+        }
+    }
+}

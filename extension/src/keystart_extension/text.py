@@ -1,0 +1,48 @@
+"""What of a text from outside may be shown, and what it is. The core has the rules."""
+
+from __future__ import annotations
+
+import os
+
+from . import core
+from .core import ffi, lib
+
+# What keystart_text_check looks for.
+_PATH, _REGION, _ROLE, _NAME = range(4)
+
+
+def shown_path(path: str) -> str:
+    """Returns the path of a configuration as far as it is certainly no secret."""
+    data = os.fsencode(path)
+    return core.give_text(lib.keystart_path_show, data, len(data))
+
+
+def characters(text: str) -> str:
+    """Returns the length of a text in words."""
+    return "1 character" if len(text) == 1 else f"{len(text)} characters"
+
+
+def is_plain_path(text: str) -> bool:
+    """Says whether a text is a path that is certainly no secret."""
+    return _check(text, _PATH)
+
+
+def is_region(text: str) -> bool:
+    """Says whether a text is the name of a region."""
+    return _check(text, _REGION)
+
+
+def is_role(text: str) -> bool:
+    """Says whether a text is the ARN of a role."""
+    return _check(text, _ROLE)
+
+
+def is_name(text: str) -> bool:
+    """Says whether a text is the name of a secret."""
+    return _check(text, _NAME)
+
+
+def _check(text: str, kind: int) -> bool:
+    is_so = ffi.new("uint32_t *")
+    core.call(lib.keystart_text_check, *core.text(text), kind, is_so)
+    return bool(is_so[0])
