@@ -89,11 +89,24 @@ class Error:
 
 
 @dataclass(frozen=True)
+class VariableGroup:
+    """Variables that `env:` may not name for one reason."""
+
+    name: str
+    what: str
+    because: str
+    cure: str
+    variables: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Contract:
     """All tables."""
 
     errors: tuple[Error, ...]
     limits: Mapping[str, int]
+    described: Mapping[str, str]  # what a limit limits, of those that the documentation lists
+    variables: tuple[VariableGroup, ...]
 
     @property
     def of_readers(self) -> list[Error]:
@@ -108,25 +121,48 @@ class Contract:
 
 def load(folder: Path = FOLDER) -> Contract:
     """Reads and checks the tables; raises `ContractError`."""
-    limits = _limits(tomllib.loads((folder / "limits.toml").read_text()))
+    limits, described = _limits(tomllib.loads((folder / "limits.toml").read_text()))
     document = tomllib.loads((folder / "errors.toml").read_text())
     pieces = _pieces(document["piece"], limits)
     fixed = {piece.name: piece.text for _, piece in pieces if not piece.placeholders}
     errors = tuple(_error(data, limits, pieces, fixed) for data in document["error"])
     codes = {error.code for error in errors}
     names = [text.name for error in errors for text in (*error.messages, *error.pieces)]
-    _check_unique("code", [error.code for error in errors])
-    _check_unique("number", [error.number for error in errors])
-    _check_unique("name", names)
+    _check_unique("errors.toml", "code", [error.code for error in errors])
+    _check_unique("errors.toml", "number", [error.number for error in errors])
+    _check_unique("errors.toml", "name", names)
     if unknown := [piece.name for of, piece in pieces if of not in codes]:
         raise ContractError(f"errors.toml: the piece {unknown[0]} is of no code")
     if [error.number for error in errors] != sorted(error.number for error in errors):
         raise ContractError("errors.toml: the codes are not in the order of their numbers")
-    return Contract(errors, limits)
+    return Contract(
+        errors, limits, described, _groups(tomllib.loads((folder / "variables.toml").read_text()))
+    )
 
 
-def _limits(document: Mapping[str, Any]) -> dict[str, int]:
-    return {f"{group}.{name}": value for group, table in document.items() for name, value in table.items()}
+def _limits(document: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, str]]:
+    """Returns the numbers by their keys, and the descriptions of those that have one."""
+    found = {f"{group}.{name}": limit for group, table in document.items() for name, limit in table.items()}
+    described = {key: limit for key, limit in found.items() if isinstance(limit, dict)}
+    return (
+        {key: limit["value"] if key in described else limit for key, limit in found.items()},
+        {key: limit["what"] for key, limit in described.items()},
+    )
+
+
+def _groups(document: Mapping[str, Any]) -> tuple[VariableGroup, ...]:
+    groups = tuple(
+        VariableGroup(**{**group, "variables": tuple(group["variables"])}) for group in document["group"]
+    )
+    names = [name for group in groups for name in group.variables]
+    _check_unique("variables.toml", "variable", names)
+    for name in names:
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]+\*?", name):
+            raise ContractError(f"variables.toml: {name} is no name in capitals")
+    for begin in (name[:-1] for name in names if name.endswith("*")):
+        if covered := [name for name in names if name.startswith(begin) and name != f"{begin}*"]:
+            raise ContractError(f"variables.toml: {covered[0]} is one of {begin}* already")
+    return groups
 
 
 def _pieces(data: list[dict[str, str]], limits: Mapping[str, int]) -> list[tuple[str, Text]]:
@@ -177,7 +213,7 @@ def _filled(text: str, limits: Mapping[str, int], fixed: Mapping[str, str] | Non
     return _PLACEHOLDER.sub(lambda found: pieces.get(found[1], found[0]), text)
 
 
-def _check_unique(what: str, values: list[Any]) -> None:
+def _check_unique(file: str, what: str, values: list[Any]) -> None:
     for value in values:
         if values.count(value) > 1:
-            raise ContractError(f"errors.toml: the {what} {value} is there twice")
+            raise ContractError(f"{file}: the {what} {value} is there twice")

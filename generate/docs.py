@@ -30,6 +30,27 @@ def numbers(contract: Contract) -> str:
     return "".join(f" * {error.number} {error.code}\n" for error in contract.errors if not error.is_reserved)
 
 
+def variables(contract: Contract) -> str:
+    """Returns the table of docs/configuration.md."""
+    rows = (
+        f"| **{group.name}**: {group.what} | {' '.join(_code(name) for name in group.variables)} |"
+        for group in contract.variables
+    )
+    return _table("| what | variables |", rows)
+
+
+def limits(contract: Contract) -> str:
+    """Returns the table of docs/security.md."""
+    rows = (f"| {what} | {_size(key, contract.limits[key])} |" for key, what in contract.described.items())
+    return _table("| what | at most |", rows)
+
+
+def _size(key: str, number: int) -> str:
+    if not key.endswith("_bytes"):
+        return str(number)
+    return f"{number >> 20} MiB" if number >= 1 << 20 else f"{number >> 10} KiB"
+
+
 def _table(head: str, rows: Iterator[str]) -> str:
     return "".join(f"{line}\n" for line in (head, "|---" * head.count(" | ") + "|---|", *rows))
 

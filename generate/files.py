@@ -17,6 +17,7 @@ Writer = Callable[[Contract], str]
 WHOLE: Mapping[str, Writer] = {
     "core/store/src/error/codes.rs": rust.codes,
     "core/store/src/error/messages.rs": rust.messages,
+    "core/config/src/variables/groups.rs": rust.variables,
     "bindings/python/src/keystart/errors.py": python.errors,
     "bindings/node/src/errors.mjs": node.errors,
     "bindings/node/types/errors.d.ts": node.types,
@@ -34,6 +35,8 @@ PARTS: Mapping[str, Mapping[str, Writer]] = {
         "messages of readers": docs.reader_messages,
         "messages of the writer": docs.writer_messages,
     },
+    "docs/configuration.md": {"variables": docs.variables},
+    "docs/security.md": {"limits": docs.limits},
     "docs/conformance.md": {
         "files": lambda _: page.by_file(),
         "clauses": lambda _: page.by_clause(),

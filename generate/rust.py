@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .contract import Contract, Error, Text
 from .text import broken, first_line
@@ -67,6 +67,32 @@ impl Error {{
 {makers}}}
 
 {pieces}"""
+
+
+def variables(contract: Contract) -> str:
+    """Returns the file of the variables that `env:` may not name."""
+    groups = "".join(
+        f"    Group {{\n"
+        f"        because: {_literal(group.because, ' ' * 12)},\n"
+        f"        cure: {_literal(group.cure, ' ' * 12)},\n"
+        f"        names: &[\n"
+        f"{''.join(f'            {line}{chr(10)}' for line in _lines(group.variables))}"
+        f"        ],\n"
+        f"    }},\n"
+        for group in contract.variables
+    )
+    return f"""\
+// {first_line("variables.toml")}
+
+use super::Group;
+
+pub(super) const GROUPS: &[Group] = &[
+{groups}];
+"""
+
+
+def _lines(names: Iterable[str]) -> list[str]:
+    return [line.rstrip() for line in broken(" ".join(f'"{name}",' for name in names), 88)]
 
 
 def _makers(error: Error) -> Iterator[str]:

@@ -1,32 +1,27 @@
-"""Holds the list of variables that `env:` may not name to its documentation, and shows with real programs what they do.
-
-The list is core/config/variables.json. KEYSTART_WRITE_VARIABLES=1 writes its table in docs/configuration.md.
-"""
+"""Refuses the variables of contract/variables.toml in `env:`, and shows with real programs what they do."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from keystart_extension.plan import ConfigurationError
 
-from tests import ROOT
+from generate.contract import VariableGroup
+from generate.contract import load as load_contract
 from tests.fakes.http import Answer, Stub
 
 from .configurations import load
 
-PAGE = ROOT / "docs/configuration.md"
-GROUPS: list[dict[str, Any]] = json.loads((ROOT / "core/config/variables.json").read_text())
-_TABLE = re.compile(r"(<!-- of core/config/variables\.json[^\n]*-->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+GROUPS = load_contract().variables
 
 
 def refusal(variable: str) -> str | None:
@@ -41,37 +36,11 @@ def refusal(variable: str) -> str | None:
     return None
 
 
-def table() -> str:
-    rows = ["| what | variables |", "|---|---|"]
-    for group in GROUPS:
-        names = " ".join(f"`{name}`" for name in group["names"])
-        rows.append(f"| **{group['group']}**: {group['what']} | {names} |")
-    return "\n".join(rows)
-
-
-def test_the_page_shows_the_list() -> None:
-    page = PAGE.read_text()
-    if os.environ.get("KEYSTART_WRITE_VARIABLES"):
-        page = _TABLE.sub(lambda match: match[1] + table() + match[3], page)
-        PAGE.write_text(page)
-    (shown,) = _TABLE.findall(page)
-    assert shown[1] == table(), "run this test with KEYSTART_WRITE_VARIABLES=1"
-
-
-def test_each_name_stands_in_the_list_once_and_under_no_beginning() -> None:
-    names = [name for group in GROUPS for name in group["names"]]
-    assert len(set(names)) == len(names)
-    begins = [name[:-1] for name in names if name.endswith("*")]
-    covered = [name for name in names for begin in begins if name.startswith(begin) and name != f"{begin}*"]
-    assert covered == []
-    assert [name for name in names if not re.fullmatch(r"[A-Z][A-Z0-9_]+\*?", name)] == []
-
-
-@pytest.mark.parametrize("group", GROUPS, ids=[group["group"] for group in GROUPS])
-def test_a_refusal_says_which_variable_why_and_what_to_do(group: dict[str, Any]) -> None:
-    for name in group["names"]:
+@pytest.mark.parametrize("group", GROUPS, ids=[group.name for group in GROUPS])
+def test_a_refusal_says_which_variable_why_and_what_to_do(group: VariableGroup) -> None:
+    for name in group.variables:
         for variable in (name.replace("*", "X"), name.replace("*", "x").lower()):
-            assert refusal(variable) == f'"env" cannot be {variable}, {group["because"]}. {group["cure"]}'
+            assert refusal(variable) == f'"env" cannot be {variable}, {group.because}. {group.cure}'
 
 
 # What functions take their secrets from; and what is only near to a name in the list.

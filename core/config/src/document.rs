@@ -6,7 +6,7 @@ use crate::problem::{Position, Problems};
 use crate::shown::characters;
 
 /// As contract 6.4.4 for JSON. It also bounds every recursion over nodes.
-const DEEPEST: usize = 64;
+const DEEPEST: usize = 64; // limits.toml: json.depth
 
 /// A text as it was written. It is plain if it stands without quotes: then it may mean something else than text.
 #[derive(Debug, PartialEq, Eq)]

@@ -15,10 +15,9 @@ use crate::variables;
 
 /// The keys that every entry may have, beside the keywords and keys of the providers.
 const KEYS: [&str; 3] = ["role", "optional", "env"];
-const LONGEST_NAME: usize = 255;
-const MOST_SEGMENTS: usize = 8;
-/// Contract 4.5.
-const LARGEST_MANIFEST: usize = 1_048_576;
+const LONGEST_NAME: usize = 255; // limits.toml: name.bytes
+const MOST_SEGMENTS: usize = 8; // limits.toml: name.segments
+const LARGEST_MANIFEST: usize = 1_048_576; // limits.toml: manifest.bytes
 /// The least that a manifest says of a secret, without its id and its name, which stands there twice (contract §4).
 const SHORTEST_LINE: usize = r#""":{"path":"secrets/","size":0,"encoding":"utf-8","fetched_at":"2026-11-23T09:20:00.180Z","refresh_after":null,"source":{"field":null,"id":"","provider":"ssm","region":"eu-west-1","version_id":"1","version_stages":[]}},"#
     .len();

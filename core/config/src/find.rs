@@ -20,7 +20,7 @@ use crate::shown::{self, ENDINGS};
 use crate::typed::{NO_CHARACTER, Positions};
 use crate::{json, pairs, settings, square, yaml};
 
-const LARGEST_FILE: u64 = 256 * 1024;
+const LARGEST_FILE: u64 = 262_144; // limits.toml: extension.configuration_bytes
 
 /// Everything that is wrong with a configuration, in the order of the places.
 type Found<T> = Result<T, Vec<Problem>>;

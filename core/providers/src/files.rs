@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use keystart_process::{lock, start_thread};
 
 /// The largest file of certificates, profiles or a token. Mozilla's whole list of authorities has 0.2 MiB.
-pub(crate) const LARGEST: u64 = 1024 * 1024;
+pub(crate) const LARGEST: u64 = 1_048_576; // limits.toml: extension.file_bytes
 
 /// Why a file gave nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

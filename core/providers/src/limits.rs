@@ -26,19 +26,18 @@ use http_body_util::BodyExt;
 use crate::refused::Refused;
 
 /// One answer: a batch of 20 secrets of 64 KiB, each byte written as the six of `\u0000`, has less.
-const LONGEST_ANSWER: usize = 8 * MIB;
+const LONGEST_ANSWER: usize = 8_388_608; // limits.toml: extension.answer_bytes
 /// All answers of a start together, because their values stay in memory until they are published. Small functions have
 /// 128 MiB, and an answer lies there up to three times while it is parsed.
-const LONGEST_ANSWERS: usize = 32 * MIB;
+const LONGEST_ANSWERS: usize = 33_554_432; // limits.toml: extension.answers_bytes
 /// An error. AWS's own have a few hundred bytes; of a longer page only the status counts.
-const LONGEST_ERROR: usize = 64 * 1024;
+const LONGEST_ERROR: usize = 65_536; // limits.toml: extension.error_bytes
 /// Objects and lists inside each other. AWS's answers have four.
-const DEEPEST_JSON: usize = 32;
+const DEEPEST_JSON: usize = 32; // limits.toml: extension.json_depth
 /// Tags of an answer in XML, which bounds its depth too. Those of STS have about thirty.
-const MOST_TAGS: usize = 512;
+const MOST_TAGS: usize = 512; // limits.toml: extension.xml_tags
 /// Pages of one list. Parameter Store puts ten parameters on a page, at times fewer.
-const MOST_PAGES: usize = 1000;
-const MIB: usize = 1024 * 1024;
+const MOST_PAGES: usize = 1_000; // limits.toml: extension.pages
 
 /// What was too much in an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,7 +24,7 @@ const RETRYABLE: [&str; 5] =
 const DENIED: [&str; 2] = ["AccessDenied", "AccessDeniedException"];
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 /// The bytes of a service's message that are repeated at most.
-const LONGEST_MESSAGE: usize = 1_024;
+const LONGEST_MESSAGE: usize = 1_024; // limits.toml: extension.message_bytes
 const LONGEST_CODE: usize = 128;
 const NO_REASON: &str = "The service gave no reason";
 /// What the resolver of names says, by `gai_strerror(3)`.

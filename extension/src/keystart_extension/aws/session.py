@@ -13,7 +13,7 @@ import boto3
 from . import AwsError
 from .errors import LOGIN, ask
 
-_LARGEST = 1024 * 1024
+_LARGEST = 1_048_576  # limits.toml: extension.file_bytes
 # What botocore would read whole, for as long as it takes.
 _FILES = {
     "AWS_CA_BUNDLE": "InvalidCaBundle",
