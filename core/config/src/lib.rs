@@ -14,7 +14,6 @@ mod json;
 mod pairs;
 mod plan;
 mod problem;
-pub mod providers;
 pub mod region;
 mod schema;
 mod settings;

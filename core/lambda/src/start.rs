@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use keystart_config::{Problem, Reader, Start, providers};
+use keystart_config::{Problem, Reader, Start};
 use keystart_process::{is_signal_pending, report_crashes};
-use keystart_providers::{Prefetch, Prefetched};
+use keystart_providers::{Prefetch, Prefetched, SCHEMAS};
 use keystart_store::error::{Error, Result};
 use keystart_store::log::{self, Level};
 use keystart_store::manifest::Identity;
@@ -67,7 +67,7 @@ impl Begun {
             Ok(writer) => report_crashes(writer.crash_report()),
             Err(_) => return begun,
         }
-        let reader = Reader { schemas: providers::ALL };
+        let reader = Reader { schemas: SCHEMAS };
         let plan = match reader.find(|variable| env::var_os(variable), Path::new(TASK_ROOT)) {
             Ok(plan) => plan,
             Err(problems) => return Self { problems, ..begun },

@@ -4,6 +4,7 @@ pub(crate) mod arn;
 mod credentials;
 mod endpoints;
 pub(crate) mod errors;
+pub(crate) mod ids;
 mod profiles;
 mod roots;
 

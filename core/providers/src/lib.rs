@@ -23,13 +23,28 @@ pub use refused::{Refused, Retry};
 
 use std::collections::BTreeSet;
 
+use keystart_config::{EntrySchema, Schemas};
 use keystart_store::Failure;
 use keystart_store::SecretBytes;
 use keystart_store::json::Json;
 use keystart_store::time;
 
-/// The providers of Keystart. A new one is registered here and nowhere else.
-pub static PROVIDERS: &[&dyn Provider] = &[&secrets_manager::SecretsManager, &parameter_store::ParameterStore];
+/// The providers of Keystart. A new one is registered here and nowhere else. The first one gets each id of the short form
+/// `name: id` that no other claims.
+pub const PROVIDERS: &[&dyn Provider] = &[&secrets_manager::SecretsManager, &parameter_store::ParameterStore];
+
+/// What a configuration may say of them.
+pub const SCHEMAS: Schemas = &schemas();
+
+const fn schemas() -> [&'static dyn EntrySchema; PROVIDERS.len()] {
+    let mut schemas: [&'static dyn EntrySchema; PROVIDERS.len()] = [PROVIDERS[0]; PROVIDERS.len()];
+    let mut at = 1;
+    while at < PROVIDERS.len() {
+        schemas[at] = PROVIDERS[at];
+        at += 1;
+    }
+    schemas
+}
 
 /// One value under the name that it is published with.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 //! `GetParametersByPath`.
 
 mod identity;
+mod schema;
 
 use std::collections::BTreeMap;
 
@@ -27,10 +28,6 @@ pub struct ParameterStore;
 impl Provider for ParameterStore {
     fn name(&self) -> &'static str {
         NAME
-    }
-
-    fn owns(&self, entry: &Entry) -> bool {
-        matches!(entry.keyword.name, "parameter" | "parameters")
     }
 
     /// A request for up to ten parameters of a region and role, and for each path.

@@ -6,16 +6,19 @@ use keystart_store::{SecretBytes, time};
 
 use crate::aws::Aws;
 use crate::refused::Refused;
-use crate::{Entry, Plan};
+use keystart_config::{Entry, EntrySchema, Plan};
 
-/// A service that holds secrets. It says how entries become requests, and sends one request once. Deadline, pauses, retries
-/// and the names of what was fetched are the same for all providers and stand in `prefetch.rs` and `shape.rs`.
-pub trait Provider: Sync {
+/// A service that holds secrets. Its [`EntrySchema`] says what an entry may say; here it says how entries become requests,
+/// and sends one request once. Deadline, pauses, retries and the names of secrets are the same for all providers
+/// (`prefetch.rs`, `request.rs`, `shape.rs`).
+pub trait Provider: EntrySchema {
     /// Returns the name that manifests have for it.
     fn name(&self) -> &'static str;
 
     /// Says whether an entry is one of this provider's.
-    fn owns(&self, entry: &Entry) -> bool;
+    fn owns(&self, entry: &Entry) -> bool {
+        self.keywords().contains(entry.keyword)
+    }
 
     /// Groups its entries into requests. Without a plan of its own each entry is a request.
     fn group(&self, _plan: &Plan, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
@@ -46,7 +49,7 @@ pub trait Provider: Sync {
         Refused::other(&self.action(entries), "value")
     }
 
-    /// What messages call one of the secrets that a folder brings.
+    /// Returns what messages call one of the secrets that a folder brings.
     fn noun(&self) -> &'static str {
         "secret"
     }

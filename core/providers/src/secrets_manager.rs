@@ -1,6 +1,7 @@
 //! AWS Secrets Manager: one secret with `GetSecretValue`, or several with `BatchGetSecretValue`.
 
 mod identity;
+mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,10 +34,6 @@ pub struct SecretsManager;
 impl Provider for SecretsManager {
     fn name(&self) -> &'static str {
         NAME
-    }
-
-    fn owns(&self, entry: &Entry) -> bool {
-        entry.keyword.name == "secret"
     }
 
     /// A request for each secret and version, or for up to 20 secrets of a region, role and account.

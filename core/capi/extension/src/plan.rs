@@ -4,12 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use keystart_config::{Plan, Problem, Reader, arn, providers, region, shown};
+use keystart_config::{Plan, Problem, Reader, arn, region, shown};
 use keystart_core::{Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text};
+use keystart_providers::SCHEMAS;
 use keystart_store::error::Error;
 use keystart_store::name;
 
-const READER: Reader = Reader { schemas: providers::ALL };
+const READER: Reader = Reader { schemas: SCHEMAS };
 
 /// A checked configuration.
 pub struct keystart_plan(pub(crate) Plan);

@@ -1,15 +1,13 @@
 //! What a configuration may say of a secret of Secrets Manager: its name, its ARN, or the reference that ECS takes.
 
-use super::{foreign, is_label};
-use crate::arn::{self, Arn};
-use crate::schema::{EntrySchema, Key, Keyword, Reference};
-use crate::shown::IN_BASE64;
+use keystart_config::arn::{self, Arn};
+use keystart_config::shown::IN_BASE64;
+use keystart_config::{EntrySchema, Key, Keyword, Reference};
+
+use super::SecretsManager;
+use crate::aws::ids::{foreign, is_label};
 
 const LONGEST: usize = 512;
-
-/// What the entries of Secrets Manager may say.
-#[derive(Debug)]
-pub struct Schema;
 
 static KEYWORDS: [Keyword; 1] = [Keyword { name: "secret", is_folder: false, parse, write }];
 static KEYS: [Key; 4] = [
@@ -19,7 +17,7 @@ static KEYS: [Key; 4] = [
     Key { name: "version_id", check: check_version_id },
 ];
 
-impl EntrySchema for Schema {
+impl EntrySchema for SecretsManager {
     fn keywords(&self) -> &'static [Keyword] {
         &KEYWORDS
     }

@@ -1,23 +1,21 @@
 //! What a configuration may say of parameters of Parameter Store: a name or an ARN with a version or a label, or a path.
 
-use super::{foreign, is_label};
-use crate::arn::{self, Arn};
-use crate::schema::{EntrySchema, Keyword, Reference};
+use keystart_config::arn::{self, Arn};
+use keystart_config::{EntrySchema, Keyword, Reference};
+
+use super::ParameterStore;
+use crate::aws::ids::{foreign, is_label};
 
 /// Parameter Store's own limit.
 const LONGEST: usize = 1011;
 const SHORT: &str = "ssm:";
-
-/// What the entries of Parameter Store may say.
-#[derive(Debug)]
-pub struct Schema;
 
 static KEYWORDS: [Keyword; 2] = [
     Keyword { name: "parameter", is_folder: false, parse, write },
     Keyword { name: "parameters", is_folder: true, parse: parse_path, write },
 ];
 
-impl EntrySchema for Schema {
+impl EntrySchema for ParameterStore {
     fn keywords(&self) -> &'static [Keyword] {
         &KEYWORDS
     }
