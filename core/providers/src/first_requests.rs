@@ -103,3 +103,26 @@ impl Drop for Body {
         self.0.count();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[test]
+    fn all_are_sent_when_each_was_sent_once() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let requests = FirstRequests::new();
+        let (one, other) = (Transmission::new(&requests), Transmission::new(&requests));
+        requests.expect(2);
+        one.count();
+        one.count();
+        let wait = || async { timeout(Duration::from_millis(1), requests.wait()).await };
+        assert!(runtime.block_on(wait()).is_err());
+        drop(Body(other));
+        assert!(runtime.block_on(wait()).is_ok());
+    }
+}
