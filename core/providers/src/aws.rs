@@ -31,10 +31,10 @@ use tokio::sync::OnceCell;
 
 use crate::Entry;
 use crate::limits::LimitedClient;
-use crate::refused::{Asked, Refused};
+use crate::refusal::Refusal;
 pub use credentials::Login;
 use endpoints::NoServiceConfig;
-use errors::refused;
+use errors::refusal;
 use keystart_config::region::is_region;
 use keystart_process::lock;
 use profiles::Profiles;
@@ -67,34 +67,34 @@ impl Aws {
         &self,
         entry: &Entry,
         make: impl FnOnce(&SdkConfig, Region) -> C,
-    ) -> Asked<(C, String)> {
+    ) -> Result<(C, String), Refusal> {
         let (session, region) = self.session(entry).await?;
         let mut known = lock(&self.clients);
         let key = (TypeId::of::<C>(), entry.role.clone(), region.clone());
         let client = known.entry(key).or_insert_with(|| Box::new(make(&session, Region::new(region.clone()))));
         let client = client.downcast_ref::<C>().cloned();
-        client.map(|client| (client, region)).ok_or_else(|| Refused::new("InternalError", "A client has another type."))
+        client.map(|client| (client, region)).ok_or_else(|| Refusal::new("InternalError", "A client has another type."))
     }
 
     /// The configuration with the credentials that the entry asks for, and its region.
-    async fn session(&self, entry: &Entry) -> Asked<(SdkConfig, String)> {
+    async fn session(&self, entry: &Entry) -> Result<(SdkConfig, String), Refusal> {
         let session = match &entry.role {
             None => self.own_session().await?,
             Some(role) => self.role_session(role).await?,
         };
         let region = entry.region.clone().or_else(|| session.region().map(ToString::to_string));
         let region =
-            region.ok_or_else(|| Refused::new("NoRegion", "No region is known. Set `region:` or AWS_REGION."))?;
+            region.ok_or_else(|| Refusal::new("NoRegion", "No region is known. Set `region:` or AWS_REGION."))?;
         checked_region("The region of the entry", &region)?;
         Ok((session, region))
     }
 
-    async fn own_session(&self) -> Asked<SdkConfig> {
+    async fn own_session(&self) -> Result<SdkConfig, Refusal> {
         let cell = self.session_cell(None);
         cell.get_or_try_init(|| self.own_config()).await.cloned()
     }
 
-    async fn role_session(&self, role: &str) -> Asked<SdkConfig> {
+    async fn role_session(&self, role: &str) -> Result<SdkConfig, Refusal> {
         let cell = self.session_cell(Some(role.to_owned()));
         cell.get_or_try_init(|| self.assumed(role)).await.cloned()
     }
@@ -103,7 +103,7 @@ impl Aws {
         Arc::clone(lock(&self.sessions).entry(role).or_default())
     }
 
-    async fn own_config(&self) -> Asked<SdkConfig> {
+    async fn own_config(&self) -> Result<SdkConfig, Refusal> {
         let profiles = Profiles::read().await?;
         let region = self.own_region(&profiles).await?;
         let timeouts = TimeoutConfig::builder()
@@ -138,7 +138,7 @@ impl Aws {
     }
 
     /// The region of entries that have none: that of the configuration, of the environment, or of the profile.
-    async fn own_region(&self, profiles: &Profiles) -> Asked<Option<Region>> {
+    async fn own_region(&self, profiles: &Profiles) -> Result<Option<Region>, Refusal> {
         let variable = |name| set(name).map(|region| (name, Region::new(region)));
         let named = self.region.clone().map(|region| ("`region:`", Region::new(region)));
         let mut found = named.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
@@ -163,25 +163,25 @@ impl Aws {
         self.login.as_ref().map(|login| login.profile.as_str())
     }
 
-    async fn assumed(&self, role: &str) -> Asked<SdkConfig> {
+    async fn assumed(&self, role: &str) -> Result<SdkConfig, Refusal> {
         let own = self.own_session().await?;
         let call = aws_sdk_sts::Client::new(&own).assume_role().role_arn(role).role_session_name("keystart");
         let action = format!("sts:AssumeRole on {role}");
-        let answer = call.send().await.map_err(|error| refused(&action, &error))?;
-        let credentials = credentials::of_role(role, answer.credentials)?;
+        let answer = call.send().await.map_err(|error| refusal(&action, &error))?;
+        let credentials = credentials::role_credentials(role, answer.credentials)?;
         Ok(own.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }
 }
 
-fn checked_region(source: &str, region: &str) -> Asked<()> {
+fn checked_region(source: &str, region: &str) -> Result<(), Refusal> {
     if is_region(region) {
         return Ok(());
     }
-    Err(Refused::new("InvalidRegion", format!("{source} is not a region such as eu-west-1. Correct or unset it.")))
+    Err(Refusal::new("InvalidRegion", format!("{source} is not a region such as eu-west-1. Correct or unset it.")))
 }
 
 /// One client for everything: its connections are shared by all that ask the same host.
-async fn http_client(config: &SdkConfig) -> Asked<SharedHttpClient> {
+async fn http_client(config: &SdkConfig) -> Result<SharedHttpClient, Refusal> {
     let context = roots::context(endpoints::ca_bundle(config)).await?;
     let proxies = ProxyConfig::from_env();
     // The one way to a client with proxies: they are a setting of the connector, which is made once and kept.

@@ -10,7 +10,7 @@ mod pace;
 mod parameter_store;
 mod prefetch;
 mod provider;
-mod refused;
+mod refusal;
 mod request;
 mod secrets_manager;
 mod shape;
@@ -19,7 +19,7 @@ pub use aws::{Aws, Login};
 pub use keystart_config::{Entry, Plan};
 pub use prefetch::Prefetch;
 pub use provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
-pub use refused::{Refused, Retry};
+pub use refusal::{Refusal, Retry};
 
 use std::collections::BTreeSet;
 

@@ -23,7 +23,7 @@ use aws_smithy_types::body::SdkBody;
 use aws_smithy_types::config_bag::ConfigBag;
 use http_body_util::BodyExt;
 
-use crate::refused::Refused;
+use crate::refusal::Refusal;
 
 /// One answer: a batch of 20 secrets of 64 KiB, each byte written as the six of `\u0000`, has less.
 const LONGEST_ANSWER: usize = 8_388_608; // limits.toml: extension.answer_bytes
@@ -51,12 +51,12 @@ pub(crate) enum Excess {
 
 impl Excess {
     /// Returns the failure of the call that was answered so.
-    pub fn refused(self, action: &str) -> Refused {
+    pub fn refusal(self, action: &str) -> Refusal {
         let cure = match self {
             Self::LongTogether => "Configure fewer or smaller secrets",
             _ => "Check AWS_ENDPOINT_URL",
         };
-        Refused::new("InvalidAnswer", format!("The answer to {action} {self}. {cure}."))
+        Refusal::new("InvalidAnswer", format!("The answer to {action} {self}. {cure}."))
     }
 }
 

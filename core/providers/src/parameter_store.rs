@@ -13,10 +13,10 @@ use keystart_store::SecretBytes;
 
 use crate::aws::Aws;
 use crate::aws::arn::is_arn;
-use crate::aws::errors::{no_answer, refused};
+use crate::aws::errors::{no_answer, refusal};
 use crate::first_requests::TransmissionObserver;
 use crate::provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
-use crate::refused::{Asked, Refused};
+use crate::refusal::Refusal;
 use crate::{Entry, Plan};
 
 const NAME: &str = "ssm";
@@ -64,16 +64,16 @@ impl Provider for ParameterStore {
 
     /// One that is denied or malformed refuses all ten.
     fn asks_alone(&self, entries: &[Entry], gap: Gap<'_>) -> bool {
-        entries.len() > 1 && matches!(gap, Gap::Request(refused) if !refused.is_retryable())
+        entries.len() > 1 && matches!(gap, Gap::Request(refusal) if !refusal.is_retryable())
     }
 
-    fn missing(&self, entry: &Entry) -> Refused {
+    fn missing(&self, entry: &Entry) -> Refusal {
         let message = if is_path(entry) {
             format!("There is no parameter below {}. Correct the path or the region.", entry.id)
         } else {
             format!("There is no parameter {}. Correct the id or the region.", entry.id)
         };
-        Refused::new("ParameterNotFound", message)
+        Refusal::new("ParameterNotFound", message)
     }
 
     fn noun(&self) -> &'static str {
@@ -120,7 +120,7 @@ fn resource(name: &str, entry: &Entry, place: &Place) -> Result<String, String> 
     Ok(format!("{}:parameter/{}", place.arn(entry, NAME)?, name.strip_prefix('/').unwrap_or(name)))
 }
 
-async fn client(entry: &Entry, aws: &Aws) -> Asked<(Client, String)> {
+async fn client(entry: &Entry, aws: &Aws) -> Result<(Client, String), Refusal> {
     let make = |session: &_, region| {
         Client::from_conf(Builder::from(session).region(region).interceptor(TransmissionObserver).build())
     };
@@ -128,26 +128,26 @@ async fn client(entry: &Entry, aws: &Aws) -> Asked<(Client, String)> {
 }
 
 /// Asks for at most ten parameters of a region and role. One that does not exist is missing in the answer.
-async fn parameters(entries: &[Entry], action: &str, aws: &Aws) -> Asked<Answer> {
+async fn parameters(entries: &[Entry], action: &str, aws: &Aws) -> Result<Answer, Refusal> {
     let (client, region) = client(&entries[0], aws).await?;
     let ids = ids(entries);
     let names = ids.iter().map(|id| (*id).to_owned()).collect();
     let answer = client.get_parameters().set_names(Some(names)).with_decryption(true).send().await;
-    let mut parameters = answer.map_err(|error| refused(action, &error))?.parameters.unwrap_or_default();
+    let mut parameters = answer.map_err(|error| refusal(action, &error))?.parameters.unwrap_or_default();
     parameters.sort_by_key(|parameter| parameter.version);
     let mut found: BTreeMap<String, SecretValue> = BTreeMap::new();
     for parameter in parameters {
         let name = parameter.name.as_deref().ok_or_else(|| no_answer(action))?;
         let asked: Vec<String> = asked(&parameter).into_iter().filter(|id| ids.contains(&id.as_str())).collect();
         if asked.is_empty() || !is_sound(&parameter, name, &region) {
-            return Err(Refused::other(action, "parameter"));
+            return Err(Refusal::other(action, "parameter"));
         }
         for id in asked {
             let value = value(&id, &region, &parameter).ok_or_else(|| no_answer(action))?;
             let is_twice =
                 |other: &SecretValue| other.source.version_id == value.source.version_id && !other.is(&value);
             if found.get(&id).is_some_and(is_twice) {
-                return Err(Refused::other(action, "value"));
+                return Err(Refusal::other(action, "value"));
             }
             found.insert(id, value);
         }
@@ -157,16 +157,16 @@ async fn parameters(entries: &[Entry], action: &str, aws: &Aws) -> Asked<Answer>
 }
 
 /// Asks for one page of the parameters below a path.
-async fn below(entry: &Entry, page: Option<&str>, action: &str, aws: &Aws) -> Asked<Answer> {
+async fn below(entry: &Entry, page: Option<&str>, action: &str, aws: &Aws) -> Result<Answer, Refusal> {
     let (client, region) = client(entry, aws).await?;
     let call = client.get_parameters_by_path().path(&entry.id).recursive(true).with_decryption(true);
-    let answer = call.set_next_token(page.map(str::to_owned)).send().await.map_err(|error| refused(action, &error))?;
+    let answer = call.set_next_token(page.map(str::to_owned)).send().await.map_err(|error| refusal(action, &error))?;
     let path = format!("{}/", entry.id.trim_end_matches('/'));
     let mut found = Vec::new();
     for parameter in answer.parameters.unwrap_or_default() {
         let full = parameter.name.as_deref().ok_or_else(|| no_answer(action))?;
         if !identity::is_below(&entry.id, full) || !is_sound(&parameter, full, &region) {
-            return Err(Refused::other(action, "parameter"));
+            return Err(Refusal::other(action, "parameter"));
         }
         let value = value(full, &region, &parameter).ok_or_else(|| no_answer(action))?;
         let name = Some(full.strip_prefix(&path).unwrap_or(full).to_owned());

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::aws::Login;
 use crate::first_requests::{FirstRequests, TRANSMISSION, Transmission};
 use crate::provider::Provider;
-use crate::refused::{NO_WAY_OUT, Refused};
+use crate::refusal::{NO_WAY_OUT, Refusal};
 use crate::request::{Dispatcher, Request, RequestResult};
 use crate::{Entry, Outcome, PROVIDERS, Plan, Prefetched, failure, shape};
 use keystart_process::lock;
@@ -29,7 +29,7 @@ pub struct Prefetch {
     until: OnceLock<Instant>,
     outcomes: Mutex<BTreeMap<String, Outcome>>,
     /// The last refusal of each entry that is asked for again, by name.
-    refused: Mutex<BTreeMap<String, Failure>>,
+    refusals: Mutex<BTreeMap<String, Failure>>,
     again: Mutex<Vec<String>>,
 }
 
@@ -48,7 +48,7 @@ impl Prefetch {
             first_requests: FirstRequests::new(),
             until: OnceLock::new(),
             outcomes: Mutex::default(),
-            refused: Mutex::default(),
+            refusals: Mutex::default(),
             again: Mutex::default(),
         })
     }
@@ -86,11 +86,11 @@ impl Prefetch {
     }
 
     /// Remembers why an entry is asked for again.
-    pub(crate) fn note_retry(&self, entry: &Entry, refused: Option<&Refused>, then: &str) {
-        let code = refused.map_or("not answered", |refused| &refused.code);
+    pub(crate) fn note_retry(&self, entry: &Entry, refusal: Option<&Refusal>, then: &str) {
+        let code = refusal.map_or("not answered", |refusal| &refusal.code);
         lock(&self.again).push(format!("{}: {code}; {then}", entry.name));
-        if let Some(refused) = refused {
-            lock(&self.refused).insert(entry.name.clone(), refused.to_failure());
+        if let Some(refusal) = refusal {
+            lock(&self.refusals).insert(entry.name.clone(), refusal.to_failure());
         }
     }
 
@@ -107,7 +107,7 @@ impl Prefetch {
 
     /// Returns the outcome of each entry. `none` is that of those without, which become required where the fetch is given up.
     fn conclude(&self, none: &Failure, given_up: bool) -> Prefetched {
-        let (mut outcomes, refused) = (take(&mut *lock(&self.outcomes)), take(&mut *lock(&self.refused)));
+        let (mut outcomes, refusals) = (take(&mut *lock(&self.outcomes)), take(&mut *lock(&self.refusals)));
         let entries = &self.plan.entries;
         let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         let outcome_of = |entry: &Entry| {
@@ -115,12 +115,12 @@ impl Prefetch {
             let optional = entry.optional && !(given_up && outcome.is_none());
             // What the service said last tells more than that time is over.
             let outcome =
-                outcome.or_else(|| refused.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(none.clone()));
+                outcome.or_else(|| refusals.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(none.clone()));
             (
                 Entry { optional, ..entry.clone() },
                 outcome
-                    .and_then(|secrets| shape::beside(entry, secrets, &names))
-                    .and_then(|secrets| shape::storable(entry, secrets)),
+                    .and_then(|secrets| shape::check_conflicts(entry, secrets, &names))
+                    .and_then(|secrets| shape::check_values(entry, secrets)),
             )
         };
         let outcomes = entries.iter().map(outcome_of).collect();

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use keystart_store::{SecretBytes, time};
 
 use crate::aws::Aws;
-use crate::refused::Refused;
+use crate::refusal::Refusal;
 use keystart_config::{Entry, EntrySchema, Plan};
 
 /// A service that holds secrets. Its [`EntrySchema`] says what an entry may say; here it says how entries become requests,
@@ -42,11 +42,11 @@ pub trait Provider: EntrySchema {
     }
 
     /// Returns why there is nothing for an entry that a whole answer leaves out.
-    fn missing(&self, entry: &Entry) -> Refused;
+    fn missing(&self, entry: &Entry) -> Refusal;
 
     /// Returns why pages that hold two values of one secret are not believed.
-    fn contradiction(&self, entries: &[Entry], _id: &str) -> Refused {
-        Refused::other(&self.action(entries), "value")
+    fn contradiction(&self, entries: &[Entry], _id: &str) -> Refusal {
+        Refusal::other(&self.action(entries), "value")
     }
 
     /// Returns what messages call one of the secrets that a folder brings.
@@ -61,7 +61,7 @@ pub trait Provider: EntrySchema {
 }
 
 /// An answer that is on its way.
-pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refused>> + Send + 'a>>;
+pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send + 'a>>;
 
 /// The answer to a request, or one page of it.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ pub struct Answer {
     /// The values. Several may answer one id: a folder brings them, or two entries ask for the same.
     pub found: Vec<Found>,
     /// The ids that the service refused while it answered others.
-    pub refused: Vec<(String, Refused)>,
+    pub refusals: Vec<(String, Refusal)>,
     /// The token of the next page.
     pub next: Option<String>,
 }
@@ -89,9 +89,9 @@ pub struct Found {
 #[derive(Debug, Clone, Copy)]
 pub enum Gap<'a> {
     /// The service refused the request.
-    Request(&'a Refused),
+    Request(&'a Refusal),
     /// It refused them and answered others.
-    Entry(&'a Refused),
+    Entry(&'a Refusal),
     /// It left them out.
     Missing,
 }

@@ -12,7 +12,7 @@ use crate::limits::Pages;
 use crate::pace::Pace;
 use crate::prefetch::Prefetch;
 use crate::provider::{Answer, Found, Gap, Provider, SecretValue};
-use crate::refused::{Asked, Refused, Retry};
+use crate::refusal::{Refusal, Retry};
 use crate::{Entry, Outcome, shape};
 use keystart_process::lock;
 
@@ -45,18 +45,18 @@ impl Request {
         }
         let mut result = RequestResult::default();
         match self.answer(dispatcher).await {
-            Err(refused) => {
+            Err(refusal) => {
                 for same in self.by_id() {
-                    self.fill(Gap::Request(&refused), &same, dispatcher, &mut result);
+                    self.close_gap(Gap::Request(&refusal), &same, dispatcher, &mut result);
                 }
             }
             Ok(mut answer) => {
                 for same in self.by_id() {
                     if let Some(found) = answer.found.remove(same[0].id.as_str()) {
-                        result.outcomes.extend(self.shaped(&same, found));
+                        result.outcomes.extend(self.outcomes(&same, found));
                     } else {
-                        let refused = answer.refused.get(same[0].id.as_str());
-                        self.fill(refused.map_or(Gap::Missing, Gap::Entry), &same, dispatcher, &mut result);
+                        let refusal = answer.refusals.get(same[0].id.as_str());
+                        self.close_gap(refusal.map_or(Gap::Missing, Gap::Entry), &same, dispatcher, &mut result);
                     }
                 }
             }
@@ -65,7 +65,7 @@ impl Request {
     }
 
     /// Asks for every page.
-    async fn answer(&self, dispatcher: &Dispatcher) -> Asked<WholeAnswer> {
+    async fn answer(&self, dispatcher: &Dispatcher) -> Result<WholeAnswer, Refusal> {
         let (mut whole, mut pages, mut token) = (WholeAnswer::default(), Pages::default(), None::<String>);
         loop {
             let mut page = dispatcher.send(self, token.as_deref()).await?;
@@ -74,7 +74,7 @@ impl Request {
             let Some(token) = &token else {
                 return Ok(whole);
             };
-            pages.turn(token).map_err(|excess| excess.refused(&self.provider.action(&self.entries)))?;
+            pages.turn(token).map_err(|excess| excess.refusal(&self.provider.action(&self.entries)))?;
         }
     }
 
@@ -91,7 +91,7 @@ impl Request {
     }
 
     /// Returns what was found for an id as the outcome of each entry that asks for it.
-    fn shaped(&self, entries: &[&Entry], found: Vec<NamedValue>) -> Vec<(String, Outcome)> {
+    fn outcomes(&self, entries: &[&Entry], found: Vec<NamedValue>) -> Vec<(String, Outcome)> {
         let copy = |found: &[NamedValue]| found.iter().map(|(name, value)| (name.clone(), value.copy())).collect();
         let mut copies: Vec<Vec<NamedValue>> = entries[1..].iter().map(|_| copy(&found)).collect();
         copies.push(found);
@@ -111,17 +111,17 @@ impl Request {
     }
 
     /// Closes a gap: asks for its entries alone, or says why they have no value.
-    fn fill(&self, gap: Gap<'_>, entries: &[&Entry], dispatcher: &Dispatcher, result: &mut RequestResult) {
-        let refused = match gap {
-            Gap::Request(refused) | Gap::Entry(refused) => Some(refused),
+    fn close_gap(&self, gap: Gap<'_>, entries: &[&Entry], dispatcher: &Dispatcher, result: &mut RequestResult) {
+        let refusal = match gap {
+            Gap::Request(refusal) | Gap::Entry(refusal) => Some(refusal),
             Gap::Missing => None,
         };
         if self.provider.asks_alone(&self.entries, gap) {
             let alone = Self::new(self.provider, entries.iter().map(|entry| (*entry).clone()).collect());
-            result.further.push(dispatcher.alone(self, alone, refused));
+            result.further.push(dispatcher.request_alone(self, alone, refusal));
             return;
         }
-        let failure = |entry: &Entry| refused.cloned().unwrap_or_else(|| self.provider.missing(entry)).to_failure();
+        let failure = |entry: &Entry| refusal.cloned().unwrap_or_else(|| self.provider.missing(entry)).to_failure();
         result.outcomes.extend(entries.iter().map(|entry| (entry.name.clone(), Err(failure(entry)))));
     }
 
@@ -137,7 +137,7 @@ type NamedValue = (Option<String>, SecretValue);
 #[derive(Default)]
 struct WholeAnswer {
     found: BTreeMap<String, Vec<NamedValue>>,
-    refused: BTreeMap<String, Refused>,
+    refusals: BTreeMap<String, Refusal>,
     /// Where the value of an id and of a secret stands in `found`.
     places: BTreeMap<(String, String), usize>,
 }
@@ -158,7 +158,7 @@ impl WholeAnswer {
                 Some(_) => return Err(place.0),
             }
         }
-        self.refused.extend(page.refused);
+        self.refusals.extend(page.refusals);
         Ok(())
     }
 }
@@ -182,7 +182,7 @@ impl Dispatcher {
     }
 
     /// Sends a request until an answer, a refusal that stands, or the deadline.
-    async fn send(&self, request: &Request, token: Option<&str>) -> Asked<Answer> {
+    async fn send(&self, request: &Request, token: Option<&str>) -> Result<Answer, Refusal> {
         let pace = self.pace(request);
         let entries: Vec<&Entry> = request.entries.iter().collect();
         let mut pause = FIRST_PAUSE;
@@ -191,19 +191,19 @@ impl Dispatcher {
             let answer = request.provider.send(&request.entries, token, &self.aws).await;
             let _of_a_further_request = TRANSMISSION.try_with(|transmission| transmission.count());
             match &answer {
-                Err(refused) if refused.retry == Retry::Throttled => {
+                Err(refusal) if refusal.retry == Retry::Throttled => {
                     let pause = pace.refuse(&ticket);
-                    self.note(&entries, Some(refused), &format!("asking again in {} ms", pause.as_millis()));
+                    self.note(&entries, Some(refusal), &format!("asking again in {} ms", pause.as_millis()));
                     continue;
                 }
-                Err(refused) if refused.retry == Retry::Failed => pace.leave(&ticket, false),
+                Err(refusal) if refusal.retry == Retry::Failed => pace.leave(&ticket, false),
                 _ => pace.leave(&ticket, true),
             }
-            let refused = match answer {
-                Err(refused) if refused.is_retryable() && Instant::now() + pause < self.until => refused,
+            let refusal = match answer {
+                Err(refusal) if refusal.is_retryable() && Instant::now() + pause < self.until => refusal,
                 other => return other,
             };
-            self.note(&entries, Some(&refused), &format!("asking again in {} ms", pause.as_millis()));
+            self.note(&entries, Some(&refusal), &format!("asking again in {} ms", pause.as_millis()));
             sleep(pause).await;
             // Decorrelated jitter: many environments that start together do not ask together again.
             let spread = (pause * 3).saturating_sub(FIRST_PAUSE);
@@ -218,22 +218,22 @@ impl Dispatcher {
     }
 
     /// Prepares the request for what a larger one did not bring. It waits like any other where asking again may help.
-    fn alone(&self, larger: &Request, alone: Request, refused: Option<&Refused>) -> Request {
-        let pause = refused
-            .is_some_and(Refused::is_retryable)
+    fn request_alone(&self, larger: &Request, alone: Request, refusal: Option<&Refusal>) -> Request {
+        let pause = refusal
+            .is_some_and(Refusal::is_retryable)
             .then(|| FIRST_PAUSE + FIRST_PAUSE.mul_f64(2.0 * fastrand::f64()));
         // The same call once more, for fewer, is nothing to look at.
         if alone.quota() != larger.quota() {
             let then = pause.map_or_else(String::new, |pause| format!(" in {} ms", pause.as_millis()));
-            self.note(&alone.entries.iter().collect::<Vec<_>>(), refused, &format!("asking for it alone{then}"));
+            self.note(&alone.entries.iter().collect::<Vec<_>>(), refusal, &format!("asking for it alone{then}"));
         }
         Request { pause, ..alone }
     }
 
     /// Remembers why something is asked for again.
-    fn note(&self, entries: &[&Entry], refused: Option<&Refused>, then: &str) {
+    fn note(&self, entries: &[&Entry], refusal: Option<&Refusal>, then: &str) {
         for entry in entries {
-            self.prefetch.note_retry(entry, refused, then);
+            self.prefetch.note_retry(entry, refusal, then);
         }
     }
 }

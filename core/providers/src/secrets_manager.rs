@@ -12,10 +12,10 @@ use keystart_store::SecretBytes;
 
 use crate::aws::Aws;
 use crate::aws::arn::is_arn;
-use crate::aws::errors::{no_answer, refused, said};
+use crate::aws::errors::{no_answer, refusal, service_refusal};
 use crate::first_requests::TransmissionObserver;
 use crate::provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
-use crate::refused::{Asked, Refused};
+use crate::refusal::Refusal;
 use crate::{Entry, Plan};
 
 const NAME: &str = "secretsmanager";
@@ -81,20 +81,20 @@ impl Provider for SecretsManager {
     fn asks_alone(&self, entries: &[Entry], gap: Gap<'_>) -> bool {
         is_batch(entries)
             && match gap {
-                Gap::Request(refused) => ABOUT_ONE.contains(&refused.code.as_str()),
+                Gap::Request(refusal) => ABOUT_ONE.contains(&refusal.code.as_str()),
                 Gap::Entry(_) | Gap::Missing => true,
             }
     }
 
-    fn missing(&self, entry: &Entry) -> Refused {
+    fn missing(&self, entry: &Entry) -> Refusal {
         no_answer(&get_secret_value(&entry.id))
     }
 
-    fn contradiction(&self, entries: &[Entry], id: &str) -> Refused {
+    fn contradiction(&self, entries: &[Entry], id: &str) -> Refusal {
         if is_batch(entries) {
-            confused(&format!("gave two secrets for {id}"))
+            ambiguous_batch(&format!("gave two secrets for {id}"))
         } else {
-            Refused::other(&self.action(entries), "value")
+            Refusal::other(&self.action(entries), "value")
         }
     }
 
@@ -135,14 +135,14 @@ fn resource(entry: &Entry, place: &Place) -> Result<String, String> {
     Ok(if is_whole { entry.id.clone() } else { format!("{}{ANY_SUFFIX}", entry.id) })
 }
 
-async fn client(entry: &Entry, aws: &Aws) -> Asked<(Client, String)> {
+async fn client(entry: &Entry, aws: &Aws) -> Result<(Client, String), Refusal> {
     let make = |session: &_, region| {
         Client::from_conf(Builder::from(session).region(region).interceptor(TransmissionObserver).build())
     };
     aws.client(entry, make).await
 }
 
-async fn single(entry: &Entry, aws: &Aws) -> Asked<Answer> {
+async fn single(entry: &Entry, aws: &Aws) -> Result<Answer, Refusal> {
     let (client, region) = client(entry, aws).await?;
     let call = client
         .get_secret_value()
@@ -150,28 +150,28 @@ async fn single(entry: &Entry, aws: &Aws) -> Asked<Answer> {
         .set_version_stage(entry.stage.clone())
         .set_version_id(entry.version_id.clone());
     let action = get_secret_value(&entry.id);
-    let answer = call.send().await.map_err(|error| refused(&action, &error))?;
+    let answer = call.send().await.map_err(|error| refusal(&action, &error))?;
     let (Some(arn), Some(name)) = (answer.arn, answer.name) else {
         return Err(no_answer(&action));
     };
     let (bytes, version) = (bytes(answer.secret_string, answer.secret_binary), answer.version_id);
     let value = value(&entry.id, &region, bytes, version, answer.version_stages).ok_or_else(|| no_answer(&action))?;
     if !identity::is_secret(&entry.id, &region, &arn, &name) {
-        return Err(Refused::other(&action, "secret"));
+        return Err(Refusal::other(&action, "secret"));
     }
     if !identity::is_version(entry, value.source.version_id.as_deref(), &value.source.version_stages) {
-        return Err(Refused::other(&action, "version"));
+        return Err(Refusal::other(&action, "version"));
     }
     Ok(Answer { found: vec![Found { id: entry.id.clone(), name: None, value }], ..Answer::default() })
 }
 
 /// Asks for one page of a batch, whose entries have a region, a role and an account.
-async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Asked<Answer> {
+async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Result<Answer, Refusal> {
     let (client, region) = client(&entries[0], aws).await?;
     let ids: BTreeSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
     let wanted = ids.iter().map(|id| (*id).to_owned()).collect();
     let call = client.batch_get_secret_value().set_secret_id_list(Some(wanted)).set_next_token(page.map(str::to_owned));
-    let answer = call.send().await.map_err(|error| refused(BATCH, &error))?;
+    let answer = call.send().await.map_err(|error| refusal(BATCH, &error))?;
     if answer.secret_values.is_none() && answer.errors.is_none() && answer.next_token.is_none() {
         return Err(no_answer(BATCH));
     }
@@ -182,14 +182,14 @@ async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Asked<Answer
         };
         let mut asked = ids.iter().filter(|id| identity::is_secret(id, &region, &arn, &name)).peekable();
         if asked.peek().is_none() {
-            return Err(confused("gave a secret that was not asked for"));
+            return Err(ambiguous_batch("gave a secret that was not asked for"));
         }
         let bytes = bytes(secret.secret_string, secret.secret_binary);
         let value = value("", &region, bytes, secret.version_id, secret.version_stages);
         let value = value.ok_or_else(|| no_answer(BATCH))?;
         // A batch asks for no stage and no version, and so for the current one.
         if !identity::is_version(&entries[0], value.source.version_id.as_deref(), &value.source.version_stages) {
-            return Err(confused("gave a version that was not asked for"));
+            return Err(ambiguous_batch("gave a version that was not asked for"));
         }
         for id in asked {
             let mut value = value.copy();
@@ -201,8 +201,8 @@ async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Asked<Answer
         let secret = error.secret_id.unwrap_or_default();
         for id in ids.iter().filter(|id| identity::is_secret_id(id, &secret)) {
             let action = get_secret_value(id);
-            let refused = said(&action, error.error_code.as_deref(), error.message.as_deref(), 200);
-            page.refused.push(((*id).to_owned(), refused));
+            let refusal = service_refusal(&action, error.error_code.as_deref(), error.message.as_deref(), 200);
+            page.refusals.push(((*id).to_owned(), refusal));
         }
     }
     Ok(page)
@@ -213,9 +213,9 @@ fn get_secret_value(id: &str) -> String {
 }
 
 /// An answer to a batch from which nobody can tell whose secret is whose.
-fn confused(what: &str) -> Refused {
+fn ambiguous_batch(what: &str) -> Refusal {
     let message = format!("secretsmanager:BatchGetSecretValue {what}. Check AWS_ENDPOINT_URL, or set `batch: false`.");
-    Refused::new("InvalidAnswer", message)
+    Refusal::new("InvalidAnswer", message)
 }
 
 fn bytes(text: Option<String>, binary: Option<Blob>) -> Option<(SecretBytes, Encoding)> {

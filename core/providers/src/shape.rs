@@ -41,7 +41,7 @@ pub(crate) fn secret(entry: &Entry, value: SecretValue) -> Outcome {
         ));
     }
     let names: Vec<String> = members.iter().map(|(member, _)| format!("{}/{member}", entry.name)).collect();
-    check(entry, "member", &names)?;
+    check_names(entry, "member", &names)?;
     let both = members.iter().zip(names);
     Ok(both.map(|((field, text), name)| member(name, field, text, &value)).collect())
 }
@@ -50,14 +50,14 @@ pub(crate) fn secret(entry: &Entry, value: SecretValue) -> Outcome {
 pub(crate) fn folder(entry: &Entry, noun: &str, found: Vec<(String, SecretValue)>) -> Outcome {
     let named = |(name, value)| FetchedSecret::whole(&format!("{}/{name}", entry.name), value);
     let secrets: Vec<FetchedSecret> = found.into_iter().map(named).collect();
-    check(entry, noun, &secrets.iter().map(|secret| secret.name.clone()).collect::<Vec<_>>())?;
+    check_names(entry, noun, &secrets.iter().map(|secret| secret.name.clone()).collect::<Vec<_>>())?;
     Ok(secrets)
 }
 
-/// Gives the secrets of `entry`, unless names of them are, or nest with, other entries (contract 2.4).
+/// Returns the secrets of `entry` unless names of them are, or nest with, other entries (contract 2.4).
 ///
 /// Only an entry below the folder that `entry` fills can be in its way: `tls/ca` beside an expanded `tls`.
-pub(crate) fn beside(entry: &Entry, secrets: Vec<FetchedSecret>, others: &[&str]) -> Outcome {
+pub(crate) fn check_conflicts(entry: &Entry, secrets: Vec<FetchedSecret>, others: &[&str]) -> Outcome {
     let folder = format!("{}/", entry.name);
     let below: BTreeSet<&str> = others.iter().copied().filter(|other| other.starts_with(&folder)).collect();
     let around: BTreeSet<&str> = below.iter().flat_map(|other| name::folders(other)).collect();
@@ -67,13 +67,13 @@ pub(crate) fn beside(entry: &Entry, secrets: Vec<FetchedSecret>, others: &[&str]
     let problems = secrets.iter().filter(|secret| in_the_way(&secret.name)).map(|secret| {
         format!("\"{}\" is in the way of another entry, or another entry of it. Rename one of them.", secret.name)
     });
-    tell(problems.collect())?;
+    refuse_names(problems.collect())?;
     Ok(secrets)
 }
 
 /// Returns the secrets of `entry`, unless one cannot be stored, or cannot go into the variable of an optional entry. Said here
 /// it concerns this entry alone; the draft, or the exec wrapper, would end the start.
-pub(crate) fn storable(entry: &Entry, secrets: Vec<FetchedSecret>) -> Outcome {
+pub(crate) fn check_values(entry: &Entry, secrets: Vec<FetchedSecret>) -> Outcome {
     for secret in &secrets {
         let value = secret.value.as_bytes();
         if value.len() > MAX_BYTES {
@@ -95,7 +95,7 @@ pub(crate) fn storable(entry: &Entry, secrets: Vec<FetchedSecret>) -> Outcome {
 
 /// Refuses all illegal, equal and nested names together: below the path `/`, `flag` and `/flag` are one name. An illegal one is part
 /// of what was fetched, and may be a secret: it is described, not repeated.
-fn check(entry: &Entry, what: &str, names: &[String]) -> Result<(), Failure> {
+fn check_names(entry: &Entry, what: &str, names: &[String]) -> Result<(), Failure> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let is_invalid = |name: &String| !name::is_valid(name.as_bytes());
     let mut problems = Vec::new();
@@ -123,10 +123,10 @@ fn check(entry: &Entry, what: &str, names: &[String]) -> Result<(), Failure> {
             folders.map(|folder| format!("\"{folder}\" and \"{name}\": one name cannot be the folder of another.")),
         );
     }
-    tell(problems)
+    refuse_names(problems)
 }
 
-fn tell(mut problems: Vec<String>) -> Result<(), Failure> {
+fn refuse_names(mut problems: Vec<String>) -> Result<(), Failure> {
     if problems.is_empty() {
         return Ok(());
     }
@@ -146,7 +146,7 @@ fn member(name: String, field: &str, text: &str, whole: &SecretValue) -> Fetched
     FetchedSecret { name, value, encoding: Encoding::Text, source, fetched_at: whole.fetched_at }
 }
 
-/// Gives each member of a JSON object as the text it stands as, so that no number is rewritten.
+/// Returns each member of a JSON object as the text it stands as, so that no number is rewritten.
 fn members<'a>(entry: &Entry, value: &'a SecretValue) -> Result<Vec<(String, &'a str)>, Failure> {
     match json::members(value.bytes.as_bytes()) {
         Ok(Some(members)) => Ok(members),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use keystart_config::{Entry, EntrySchema, Key, Keyword, Plan, Reader, Reference};
 use keystart_providers::{
-    Answer, Aws, Encoding, Found, Prefetch, Prefetched, Provider, Refused, Reply, Retry, SecretValue, Source,
+    Answer, Aws, Encoding, Found, Prefetch, Prefetched, Provider, Refusal, Reply, Retry, SecretValue, Source,
 };
 use keystart_store::json::{self, Json};
 use keystart_store::manifest::Identity;
@@ -68,16 +68,16 @@ impl Provider for Files {
         Box::pin(async move { read(&entries[0], page) })
     }
 
-    fn missing(&self, entry: &Entry) -> Refused {
-        Refused::new("FileNotFound", format!("There is no file {}. Correct the path.", entry.id))
+    fn missing(&self, entry: &Entry) -> Refusal {
+        Refusal::new("FileNotFound", format!("There is no file {}. Correct the path.", entry.id))
     }
 }
 
 /// Reads a file, or a page of a folder: its first file behind the one that `page` names.
-fn read(entry: &Entry, page: Option<&str>) -> Result<Answer, Refused> {
+fn read(entry: &Entry, page: Option<&str>) -> Result<Answer, Refusal> {
     static IS_BUSY: AtomicBool = AtomicBool::new(true);
     if entry.id.ends_with("/busy") && IS_BUSY.swap(false, Relaxed) {
-        return Err(Refused::new("Busy", "The file is busy.").with_retry(Retry::Failed));
+        return Err(Refusal::new("Busy", "The file is busy.").with_retry(Retry::Failed));
     }
     let found = |name: Option<String>, path: &Path| {
         let source = Source { provider: NAME, id: path.to_str()?.to_owned(), ..Source::default() };

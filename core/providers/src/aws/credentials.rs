@@ -28,11 +28,11 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::endpoints;
-use super::errors::{find, no_answer, refused, system, unreached};
+use super::errors::{connection_reason, find, no_answer, refusal, system_words};
 use super::profiles::Profiles;
 use crate::files;
 use crate::limits::Excess;
-use crate::refused::{Asked, Refused, Retry};
+use crate::refusal::{Refusal, Retry};
 
 const UNAVAILABLE: &str = "CredentialsUnavailable";
 const INVALID: &str = "InvalidCredentials";
@@ -71,7 +71,7 @@ impl Login {
     }
 
     /// Returns the credentials if they can be used.
-    pub(super) fn credentials(&self) -> Asked<Credentials> {
+    pub(super) fn credentials(&self) -> Result<Credentials, Refusal> {
         match &self.origin {
             Some(origin) => checked(origin, self.credentials.clone()),
             None => check_variables().and_then(|()| checked("the environment", self.credentials.clone())),
@@ -88,13 +88,13 @@ enum Origin {
 }
 
 /// Returns the first credentials that a source has.
-pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Asked<Credentials> {
+pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Result<Credentials, Refusal> {
     match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
         Err(CredentialsError::CredentialsNotLoaded(_)) => {}
         found => {
             check_variables()?;
             // Only a variable that is no text is refused, and those are checked.
-            return found.map_err(|_| Refused::new(UNAVAILABLE, "The credentials of the environment cannot be read."));
+            return found.map_err(|_| Refusal::new(UNAVAILABLE, "The credentials of the environment cannot be read."));
         }
     }
     endpoints::check_container()?;
@@ -107,10 +107,10 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Asked<
         match origin.load(config, profiles).await {
             Err(CredentialsError::CredentialsNotLoaded(_)) => {}
             Ok(found) => return checked(origin.words(), found),
-            Err(error) => return Err(origin.refused(&error)),
+            Err(error) => return Err(origin.refusal(&error)),
         }
     }
-    Err(Refused::new(
+    Err(Refusal::new(
         "NoCredentials",
         "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, \
          or set AWS_PROFILE.",
@@ -118,7 +118,10 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Asked<
 }
 
 /// Returns the credentials of a role, unless the answer broke off before its end.
-pub(super) fn of_role(role: &str, answer: Option<aws_sdk_sts::types::Credentials>) -> Asked<Credentials> {
+pub(super) fn role_credentials(
+    role: &str,
+    answer: Option<aws_sdk_sts::types::Credentials>,
+) -> Result<Credentials, Refusal> {
     let action = format!("sts:AssumeRole on {role}");
     let answer = answer.ok_or_else(|| no_answer(&action))?;
     let members = [&answer.access_key_id, &answer.secret_access_key, &answer.session_token];
@@ -129,7 +132,7 @@ pub(super) fn of_role(role: &str, answer: Option<aws_sdk_sts::types::Credentials
     }
     if SystemTime::try_from(answer.expiration).is_ok_and(|end| end <= SystemTime::now()) {
         let reason = format!("{action} gave credentials that have expired already. Check the clock.");
-        return Err(Refused::new(EXPIRED, reason));
+        return Err(Refusal::new(EXPIRED, reason));
     }
     let token = Some(answer.session_token);
     Ok(Credentials::new(answer.access_key_id, answer.secret_access_key, token, None, "AssumeRole"))
@@ -175,28 +178,28 @@ impl Origin {
         }
     }
 
-    fn refused(self, error: &CredentialsError) -> Refused {
+    fn refusal(self, error: &CredentialsError) -> Refusal {
         if let Some(error) = find::<SdkError<AssumeRoleError, HttpResponse>>(error) {
-            return refused("sts:AssumeRole on the role of the AWS profile", error);
+            return refusal("sts:AssumeRole on the role of the AWS profile", error);
         }
         if let Some(error) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error) {
-            return refused("sts:AssumeRoleWithWebIdentity on the role of the web identity", error);
+            return refusal("sts:AssumeRoleWithWebIdentity on the role of the web identity", error);
         }
         if let Some(excess) = find::<Excess>(error) {
-            return excess.refused("the request for credentials");
+            return excess.refusal("the request for credentials");
         }
         let reason = match self {
             Self::Profile => profile_reason(error),
             Self::WebIdentity => web_identity_reason(error),
             Self::Container => container_reason(error),
         };
-        let refused = Refused::new(UNAVAILABLE, reason);
-        if matches!(error, CredentialsError::ProviderTimedOut(_)) { refused.with_retry(Retry::Failed) } else { refused }
+        let refusal = Refusal::new(UNAVAILABLE, reason);
+        if matches!(error, CredentialsError::ProviderTimedOut(_)) { refusal.with_retry(Retry::Failed) } else { refusal }
     }
 }
 
 /// Returns credentials that are whole, could be sent, and have not expired.
-fn checked(from: &str, found: Credentials) -> Asked<Credentials> {
+fn checked(from: &str, found: Credentials) -> Result<Credentials, Refusal> {
     let members = [
         ("access key id", Some(found.access_key_id())),
         ("secret access key", Some(found.secret_access_key())),
@@ -206,16 +209,16 @@ fn checked(from: &str, found: Credentials) -> Asked<Credentials> {
         let Some(value) = value else { continue };
         if value.is_empty() {
             let reason = format!("The credentials from {from} have no {member}. Correct them there.");
-            return Err(Refused::new(INVALID, reason));
+            return Err(Refusal::new(INVALID, reason));
         }
         if let Some(flaw) = flaw(value.as_bytes()) {
             let reason = format!("The {member} from {from} holds {flaw}, which none has. Correct it there.");
-            return Err(Refused::new(INVALID, reason));
+            return Err(Refusal::new(INVALID, reason));
         }
     }
     if found.expiry().is_some_and(|end| end <= SystemTime::now()) {
         let reason = "The credentials have expired. Log in again, or get new credentials.";
-        return Err(Refused::new(EXPIRED, reason));
+        return Err(Refusal::new(EXPIRED, reason));
     }
     Ok(found)
 }
@@ -241,9 +244,9 @@ fn profile_reason(error: &CredentialsError) -> String {
             feature if feature.starts_with("sso") => "IAM Identity Center",
             _ => "a login",
         };
-        return without(from);
+        return unsupported_source(from);
     } else if text.starts_with("sso-session") || text.contains("SSO config") || text.starts_with("selected profile") {
-        return without("IAM Identity Center");
+        return unsupported_source("IAM Identity Center");
     } else {
         "The AWS profile cannot be used, for a reason that is not described. Correct it, or set AWS_ACCESS_KEY_ID, \
          AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN."
@@ -251,7 +254,7 @@ fn profile_reason(error: &CredentialsError) -> String {
     reason.to_owned()
 }
 
-fn without(from: &str) -> String {
+fn unsupported_source(from: &str) -> String {
     format!(
         "The AWS profile takes its credentials from {from}, which only \"keystart pull\" does. Set the variables that \
          `aws configure export-credentials --format env` prints."
@@ -260,7 +263,7 @@ fn without(from: &str) -> String {
 
 fn web_identity_reason(error: &CredentialsError) -> String {
     const FILE: &str = "The file that AWS_WEB_IDENTITY_TOKEN_FILE names";
-    match (error, system(error)) {
+    match (error, system_words(error)) {
         (_, Some(words)) => format!("{FILE} cannot be read: {words}."),
         (CredentialsError::InvalidConfiguration(_), _) => {
             "AWS_WEB_IDENTITY_TOKEN_FILE is set without AWS_ROLE_ARN. Set both, or none.".to_owned()
@@ -281,10 +284,10 @@ fn container_reason(error: &CredentialsError) -> String {
              may be asked of."
         }
         _ if find::<ConnectorError>(error).is_some() => {
-            return format!("The container's endpoint cannot be reached: {}.", unreached(error));
+            return format!("The container's endpoint cannot be reached: {}.", connection_reason(error));
         }
-        _ if system(error).is_some() => {
-            let words = system(error).unwrap_or_default();
+        _ if system_words(error).is_some() => {
+            let words = system_words(error).unwrap_or_default();
             return format!("The file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names cannot be read: {words}.");
         }
         CredentialsError::ProviderTimedOut(_) => "The container's endpoint did not answer in time.",
@@ -297,17 +300,17 @@ fn is_set(variables: &[&str]) -> bool {
     variables.iter().any(|variable| env::var_os(variable).is_some())
 }
 
-fn check_variables() -> Asked<()> {
+fn check_variables() -> Result<(), Refusal> {
     VARIABLES.iter().try_for_each(|variable| check_variable(variable, flaw))
 }
 
 /// Refuses a variable with a character that none of its kind has. Its value is not repeated.
-fn check_variable(variable: &str, flaw: impl Fn(&[u8]) -> Option<&'static str>) -> Asked<()> {
+fn check_variable(variable: &str, flaw: impl Fn(&[u8]) -> Option<&'static str>) -> Result<(), Refusal> {
     let Some(value) = env::var_os(variable) else { return Ok(()) };
     match flaw(value.as_bytes()) {
         Some(flaw) if !value.as_bytes().trim_ascii().is_empty() => {
             let reason = format!("{variable} holds {flaw}, which no credential has. Set it again without it.");
-            Err(Refused::new(INVALID, reason))
+            Err(Refusal::new(INVALID, reason))
         }
         _ => Ok(()),
     }

@@ -8,7 +8,7 @@ use aws_config::SdkConfig;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use hyper::Uri;
 
-use crate::refused::Refused;
+use crate::refusal::Refusal;
 
 /// The services by the names that they have in a profile's `services` and in variables.
 const SERVICES: [(&str, &str); 3] = [
@@ -28,7 +28,7 @@ const CONTAINER_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const CONTAINER_PATH: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 
 /// Checks what variables and the profile say.
-pub(super) fn check(config: &SdkConfig) -> Result<(), Refused> {
+pub(super) fn check(config: &SdkConfig) -> Result<(), Refusal> {
     for (variable, key) in SWITCHES {
         check_one(config, "", (variable, key), |value| {
             // Templates make an empty one of a switch that is off.
@@ -76,7 +76,7 @@ pub(super) fn ca_bundle(config: &SdkConfig) -> Option<(String, OsString)> {
 }
 
 /// Checks where a container's credentials are asked for.
-pub(super) fn check_container() -> Result<(), Refused> {
+pub(super) fn check_container() -> Result<(), Refusal> {
     let check = |variable: &str, check: fn(&str) -> Result<(), &'static str>| {
         text(variable)?.map_or(Ok(()), |value| check(&value)).map_err(|what| wrong(variable, "", what))
     };
@@ -92,7 +92,7 @@ fn check_one(
     service: &str,
     (variable, key): (&str, &str),
     check: impl Fn(&str) -> Result<(), &'static str>,
-) -> Result<(), Refused> {
+) -> Result<(), Refusal> {
     value(config, service, (variable, key))
         .map_or(Ok(()), |value| check(&value))
         .map_err(|what| wrong(variable, key, what))
@@ -143,15 +143,15 @@ fn has_port(authority: &str) -> bool {
 }
 
 /// The text of a variable that is set to something.
-fn text(variable: &str) -> Result<Option<String>, Refused> {
+fn text(variable: &str) -> Result<Option<String>, Refusal> {
     let value = env::var_os(variable).filter(|value| !value.is_empty());
     value.map(OsString::into_string).transpose().map_err(|_| wrong(variable, "", "is not UTF-8"))
 }
 
-fn wrong(variable: &str, key: &str, what: &str) -> Refused {
+fn wrong(variable: &str, key: &str, what: &str) -> Refusal {
     let is_variable = key.is_empty() || env::var_os(variable).is_some();
     let source = if is_variable { variable.to_owned() } else { of_profile(key) };
-    Refused::new("InvalidVariable", format!("{source} {what}. Correct or unset it."))
+    Refusal::new("InvalidVariable", format!("{source} {what}. Correct or unset it."))
 }
 
 fn of_profile(key: &str) -> String {

@@ -12,7 +12,7 @@ use hyper::StatusCode;
 use rustls::CertificateError;
 
 use crate::limits::Excess;
-use crate::refused::{NO_WAY_OUT, Refused, Retry};
+use crate::refusal::{NO_WAY_OUT, Refusal, Retry};
 use keystart_store::json;
 
 /// What Secrets Manager, Parameter Store and STS name when the caller asks too often.
@@ -41,25 +41,27 @@ const LOOKUPS: [&str; 6] = [
 const TUNNEL: &str = "tunnel error: ";
 
 /// Turns what the SDK reports of a call into words: what was refused, and what would help.
-pub(crate) fn refused<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Refused
+pub(crate) fn refusal<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Refusal
 where
     E: ProvideErrorMetadata + StdError + 'static,
 {
     if let Some(excess) = find::<Excess>(error) {
-        return excess.refused(action);
+        return excess.refusal(action);
     }
     match error {
         SdkError::ServiceError(context) => {
             let (meta, raw) = (context.err().meta(), context.raw());
             let code = meta.code().filter(|_| is_error_of_aws(raw));
-            said(action, code, meta.message(), raw.status().as_u16())
+            service_refusal(action, code, meta.message(), raw.status().as_u16())
         }
         SdkError::TimeoutError(_) => {
-            Refused::new("ConnectionFailed", "The endpoint did not answer in time.").with_retry(Retry::Failed)
+            Refusal::new("ConnectionFailed", "The endpoint did not answer in time.").with_retry(Retry::Failed)
         }
-        SdkError::DispatchFailure(failure) => failure.as_connector_error().map_or_else(|| no_answer(action), lost),
+        SdkError::DispatchFailure(failure) => {
+            failure.as_connector_error().map_or_else(|| no_answer(action), connection_refusal)
+        }
         SdkError::ResponseError(_) => no_answer(action),
-        _ => Refused::new(
+        _ => Refusal::new(
             "InvalidRequest",
             "The request could not be made. Check AWS_ENDPOINT_URL, the region and the credentials.",
         ),
@@ -76,20 +78,20 @@ fn is_error_of_aws(raw: &HttpResponse) -> bool {
 }
 
 /// Turns the error of a service, or of something before it, into words.
-pub(crate) fn said(action: &str, code: Option<&str>, message: Option<&str>, status: u16) -> Refused {
+pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<&str>, status: u16) -> Refusal {
     let Some(code) = code.filter(|code| is_code(code)) else {
         if status < 300 {
             return no_answer(action);
         }
         // No service of AWS: a proxy, a firewall, a load balancer.
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-        let mut refused = Refused::new(&status.to_string(), sentence(reason.unwrap_or(NO_REASON)));
-        refused.retry = match status {
+        let mut refusal = Refusal::new(&status.to_string(), sentence(reason.unwrap_or(NO_REASON)));
+        refusal.retry = match status {
             429 => Retry::Throttled,
             500.. => Retry::Failed,
             _ => Retry::Never,
         };
-        return refused;
+        return refusal;
     };
     let mut message = service_message(message.unwrap_or_default());
     if DENIED.contains(&code) {
@@ -107,7 +109,7 @@ pub(crate) fn said(action: &str, code: Option<&str>, message: Option<&str>, stat
     } else {
         Retry::Never
     };
-    Refused { code: code.to_owned(), message, retry }
+    Refusal { code: code.to_owned(), message, retry }
 }
 
 /// True for what AWS has as the code of an error: letters, digits, dots.
@@ -136,23 +138,23 @@ fn service_message(message: &str) -> String {
 }
 
 /// Says how a connection failed: before it stood, by what was seen on it, or after it.
-fn lost(error: &ConnectorError) -> Refused {
-    if let Some(reason) = distrust(error) {
+fn connection_refusal(error: &ConnectorError) -> Refusal {
+    if let Some(reason) = certificate_flaw(error) {
         // What is not trusted now is not trusted a moment later.
         let reason = format!("The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL.");
-        return Refused::new("ConnectionFailed", reason);
+        return Refusal::new("ConnectionFailed", reason);
     }
     let is_connect = |error: &hyper_util::client::legacy::Error| error.is_connect();
     if !error.is_timeout() && !find(error).is_some_and(is_connect) {
-        return closed();
+        return closed_connection();
     }
-    let reason = if error.is_timeout() { "timed out".to_owned() } else { unreached(error) };
-    Refused::new("ConnectionFailed", format!("The endpoint cannot be reached: {reason}. {NO_WAY_OUT}"))
+    let reason = if error.is_timeout() { "timed out".to_owned() } else { connection_reason(error) };
+    Refusal::new("ConnectionFailed", format!("The endpoint cannot be reached: {reason}. {NO_WAY_OUT}"))
         .with_retry(Retry::Failed)
 }
 
 /// Says why no connection came to be, in words of the system or our own.
-pub(crate) fn unreached(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn connection_reason(error: &(dyn StdError + 'static)) -> String {
     if let Some(error) = find::<rustls::Error>(error) {
         let reason = match error {
             rustls::Error::AlertReceived(_) => "it refused TLS",
@@ -162,10 +164,10 @@ pub(crate) fn unreached(error: &(dyn StdError + 'static)) -> String {
         };
         return reason.to_owned();
     }
-    if let Some(words) = system(error) {
+    if let Some(words) = system_words(error) {
         return words;
     }
-    let texts: Vec<String> = chain(error).map(ToString::to_string).collect();
+    let texts: Vec<String> = causes(error).map(ToString::to_string).collect();
     if let Some(reason) = texts.iter().find_map(|text| text.strip_prefix(LOOKUP)) {
         let known = LOOKUPS.iter().find(|known| **known == reason);
         return (*known.unwrap_or(&"its name cannot be looked up")).to_owned();
@@ -179,14 +181,14 @@ pub(crate) fn unreached(error: &(dyn StdError + 'static)) -> String {
 }
 
 /// Returns the system's own words for the errno in an error.
-pub(crate) fn system(error: &(dyn StdError + 'static)) -> Option<String> {
-    let errno = chain(error).filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error()).last()?;
+pub(crate) fn system_words(error: &(dyn StdError + 'static)) -> Option<String> {
+    let errno = causes(error).filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error()).last()?;
     let text = io::Error::from_raw_os_error(errno).to_string();
     Some(text.split(" (os error ").next().unwrap_or_default().to_owned())
 }
 
 /// Says what is wrong with a certificate. The names in it are not ours to repeat.
-fn distrust(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+fn certificate_flaw(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     let rustls::Error::InvalidCertificate(error) = find::<rustls::Error>(error)? else {
         return None;
     };
@@ -204,13 +206,13 @@ fn distrust(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     })
 }
 
-fn closed() -> Refused {
+fn closed_connection() -> Refusal {
     let reason = "The endpoint closed the connection before its whole answer was there.";
-    Refused::new("ConnectionFailed", reason).with_retry(Retry::Failed)
+    Refusal::new("ConnectionFailed", reason).with_retry(Retry::Failed)
 }
 
-pub(crate) fn no_answer(action: &str) -> Refused {
-    Refused::new(
+pub(crate) fn no_answer(action: &str) -> Refusal {
+    Refusal::new(
         "InvalidAnswer",
         format!("The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL."),
     )
@@ -218,11 +220,11 @@ pub(crate) fn no_answer(action: &str) -> Refused {
 
 /// Returns the first error of a type among an error and its causes.
 pub(crate) fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    chain(error).find_map(|error| error.downcast_ref())
+    causes(error).find_map(|error| error.downcast_ref())
 }
 
 /// Lists an error and its causes. An `io::Error` passes over the error that it was made of.
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 
 use crate::files::{self, Unreadable};
-use crate::refused::Refused;
+use crate::refusal::Refusal;
 
 const CONFIG: &str = "AWS_CONFIG_FILE";
 const CREDENTIALS: &str = "AWS_SHARED_CREDENTIALS_FILE";
@@ -23,7 +23,7 @@ pub(super) struct Profiles {
 
 impl Profiles {
     /// Reads them.
-    pub async fn read() -> Result<Self, Refused> {
+    pub async fn read() -> Result<Self, Refusal> {
         let read = || {
             let config = read(CONFIG, "~/.aws/config")?;
             Ok(Self { config, credentials: read(CREDENTIALS, "~/.aws/credentials")? })
@@ -40,7 +40,7 @@ impl Profiles {
     }
 
     /// Checks the files with tokens that variables and profiles name. The SDK reads them, after this and on a thread too.
-    pub async fn check_tokens(&self) -> Result<(), Refused> {
+    pub async fn check_tokens(&self) -> Result<(), Refusal> {
         let variables =
             TOKENS.iter().filter_map(|variable| Some(((*variable).to_owned(), env::var_os(variable)?.into())));
         let both = self.config.lines().chain(self.credentials.lines());
@@ -60,7 +60,7 @@ impl Profiles {
     }
 }
 
-fn read(variable: &str, default: &str) -> Result<String, Refused> {
+fn read(variable: &str, default: &str) -> Result<String, Refusal> {
     let named = env::var_os(variable);
     let path = PathBuf::from(named.as_ref().map_or(default.as_ref(), |path| path.as_os_str()));
     match files::read_at_most(&at_home(&path), files::LARGEST) {
@@ -80,6 +80,6 @@ fn at_home(path: &Path) -> PathBuf {
     }
 }
 
-fn wrong(source: &str, unreadable: Unreadable) -> Refused {
-    Refused::new("InvalidFile", format!("{source} {}. Correct or unset it.", unreadable.reason()))
+fn wrong(source: &str, unreadable: Unreadable) -> Refusal {
+    Refusal::new("InvalidFile", format!("{source} {}. Correct or unset it.", unreadable.reason()))
 }

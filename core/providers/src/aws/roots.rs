@@ -12,14 +12,14 @@ use rustls_pki_types::pem::PemObject;
 use webpki::anchor_from_trusted_cert;
 
 use crate::files::{self, Unreadable};
-use crate::refused::Refused;
+use crate::refusal::Refusal;
 
 /// Loads the authorities from a file, with what names it, or those that come along: they serve an image that has none.
-pub(super) async fn context(bundle: Option<(String, OsString)>) -> Result<TlsContext, Refused> {
+pub(super) async fn context(bundle: Option<(String, OsString)>) -> Result<TlsContext, Refusal> {
     let pem = match bundle {
         None => bundled(),
         Some((source, path)) => {
-            let wrong = |what: &str| Refused::new("InvalidCaBundle", format!("{source} {what}. Correct or unset it."));
+            let wrong = |what: &str| Refusal::new("InvalidCaBundle", format!("{source} {what}. Correct or unset it."));
             let read = files::on_a_thread(move || files::read_at_most(path.as_ref(), files::LARGEST)).await;
             let pem =
                 read.unwrap_or(Err(Unreadable::Refused(ErrorKind::Other))).map_err(|error| wrong(&error.reason()))?;
@@ -31,7 +31,7 @@ pub(super) async fn context(bundle: Option<(String, OsString)>) -> Result<TlsCon
         }
     };
     let context = TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
-    context.map_err(|_| Refused::new("InvalidCaBundle", "TLS cannot be set up with these authorities."))
+    context.map_err(|_| Refusal::new("InvalidCaBundle", "TLS cannot be set up with these authorities."))
 }
 
 fn is_sound(pem: &[u8]) -> bool {

@@ -10,7 +10,7 @@ pub(crate) const NO_WAY_OUT: &str =
 
 /// A request without a value: the service's code and message, with the cure where one is known.
 #[derive(Debug, Clone)]
-pub struct Refused {
+pub struct Refusal {
     pub(crate) code: String,
     pub(crate) message: String,
     pub(crate) retry: Retry,
@@ -27,10 +27,7 @@ pub enum Retry {
     Throttled,
 }
 
-/// What a service answers, or why it does not.
-pub(crate) type Asked<T> = Result<T, Refused>;
-
-impl Refused {
+impl Refusal {
     /// Returns a refusal that stands. `message` is a sentence that says what to do.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into(), retry: Retry::Never }
