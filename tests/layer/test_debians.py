@@ -5,14 +5,13 @@ Each system is made by debootstrap in a folder, which takes two minutes, so thes
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.debian import make_debian
 from tests.fakes.timed import NAME, TimedCloud
 
 from .sandbox import Layer, Life, Sandbox
@@ -44,13 +43,7 @@ class System(Sandbox):
 
     def __init__(self, suite: str, folder: Path, layer: Layer) -> None:
         self.suite = suite
-        self.glibc, programs = SUITES[suite]
-        # All suites of debootstrap are one script; older versions of it do not know the name of a newer one.
-        script = "/usr/share/debootstrap/scripts/sid"
-        packages = f"--include=libnss-myhostname,{programs}"
-        command = ["debootstrap", "--variant=minbase", packages, suite, str(folder), "", script]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-2000:]
+        self.glibc, _ = SUITES[suite]
         super().__init__(folder, layer)
         shutil.copytree(layer.opt, folder / "opt", dirs_exist_ok=True)
         shutil.copy(Path(__file__).parent / "core_reader.py", folder / "opt")
@@ -61,11 +54,9 @@ class System(Sandbox):
 def system(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, native: Layer
 ) -> Iterator[System]:
-    if not request.config.getoption("--chroot"):
-        pytest.skip("only with --chroot: it downloads a Debian and needs root")
-    if os.geteuid() != 0 or not shutil.which("debootstrap"):
-        pytest.fail("--chroot needs root and debootstrap (apt-get install debootstrap)")
     folder = tmp_path_factory.mktemp(request.param)
+    _, programs = SUITES[request.param]
+    make_debian(request, request.param, folder / "root", f"libnss-myhostname,{programs}")
     yield System(request.param, folder / "root", native)
     shutil.rmtree(folder)
 

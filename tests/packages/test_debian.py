@@ -5,7 +5,6 @@ Each system is made by debootstrap in a folder, which takes two minutes, so thes
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from extension.standalone.toolchain import ROOT
+from tests.debian import make_debian
 
 from .installed import CONSUMERS, Installed, run
 
@@ -55,27 +55,20 @@ def system(
     store: Installed,
 ) -> Iterator[System]:
     """A system with the packages, the tests and the store, and the reader of Python in /venv."""
-    if not request.config.getoption("--chroot"):
-        pytest.skip("only with --chroot: it downloads a Debian and needs root")
-    if os.geteuid() != 0 or not shutil.which("debootstrap"):
-        pytest.fail("--chroot needs root and debootstrap (apt-get install debootstrap)")
     folder = tmp_path_factory.mktemp(request.param) / "root"
-    # All suites of debootstrap are one script; older versions of it do not know the name of a newer one.
-    script = "/usr/share/debootstrap/scripts/sid"
-    run(
-        "debootstrap",
-        "--variant=minbase",
-        f"--include={PACKAGES}",
-        request.param,
-        folder,
-        "",  # debootstrap's own mirror
-        script,
-        cwd=Path("/"),
-    )
+    make_debian(request, request.param, folder, PACKAGES)
     system = System(folder)
     for pattern in ("keystart-*_x86_64.whl", "keystart-*.gem"):
         system.copy(package(pattern), f"dist/{package(pattern).name}")
-    for part in ("bindings/ruby", "contract", "tests/__init__.py", "tests/conformance", "docs", "LICENSE"):
+    for part in (
+        "bindings/ruby",
+        "contract",
+        "generate",
+        "tests/__init__.py",
+        "tests/conformance",
+        "docs",
+        "LICENSE",
+    ):
         system.copy(ROOT / part, f"keystart/{part}")
     system.copy(CONSUMERS, "consumers")
     system.copy(store.root, str(store.root).removeprefix("/"))
