@@ -22,11 +22,11 @@ def answered(action: str, what: str) -> tuple[str, str]:
     return "InvalidAnswer", f"The endpoint answered {action} with another {what}. {CURE}"
 
 
-def of_secret(id: str, what: str) -> tuple[str, str]:
-    return answered(f"secretsmanager:GetSecretValue on {id}", what)
+def of_secret(asked: str, what: str) -> tuple[str, str]:
+    return answered(f"secretsmanager:GetSecretValue on {asked}", what)
 
 
-@pytest.mark.parametrize("id", ["prod/db", ARN, ARN[:-7]])
+@pytest.mark.parametrize("asked", ["prod/db", ARN, ARN[:-7]])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -41,23 +41,23 @@ def of_secret(id: str, what: str) -> tuple[str, str]:
     ],
 )
 def test_the_answer_for_another_secret_is_refused(
-    prefetch: Prefetch, serve: Serve, store: Store, canary: Canaries, id: str, changes: dict[str, str]
+    prefetch: Prefetch, serve: Serve, store: Store, canary: Canaries, asked: str, changes: dict[str, str]
 ) -> None:
     value = canary()
     aws = serve(lambda _: secret(value, **changes))
-    assert prefetch({"db": id}) is not None
-    assert store.failures == {"db": of_secret(id, "secret")}
+    assert prefetch({"db": asked}) is not None
+    assert store.failures == {"db": of_secret(asked, "secret")}
     assert aws.actions() == ["GetSecretValue"], "asking again would be answered in the same way"
 
 
-@pytest.mark.parametrize("id", [ARN, ARN[:-7]])
+@pytest.mark.parametrize("asked", [ARN, ARN[:-7]])
 def test_the_secret_of_another_account_is_refused(
-    prefetch: Prefetch, serve: Serve, store: Store, canary: Canaries, id: str
+    prefetch: Prefetch, serve: Serve, store: Store, canary: Canaries, asked: str
 ) -> None:
     value = canary()
     serve(lambda _: secret(value, ARN=ARN.replace("123456789012", "999999999999")))
-    assert prefetch({"db": id}) is not None
-    assert store.failures == {"db": of_secret(id, "secret")}
+    assert prefetch({"db": asked}) is not None
+    assert store.failures == {"db": of_secret(asked, "secret")}
 
 
 @pytest.mark.parametrize("missing", ["ARN", "Name", "VersionId"])
@@ -137,12 +137,12 @@ def parameters(*found: Mapping[str, Any]) -> Answer:
     return Answer(body=json.dumps({"Parameters": list(found), "InvalidParameters": []}).encode())
 
 
-def of_parameter(id: str, what: str, action: str = "GetParameters") -> tuple[str, str]:
-    return answered(f"ssm:{action} on {id}, and kms:Decrypt on the key of a SecureString", what)
+def of_parameter(asked: str, what: str, action: str = "GetParameters") -> tuple[str, str]:
+    return answered(f"ssm:{action} on {asked}, and kms:Decrypt on the key of a SecureString", what)
 
 
 @pytest.mark.parametrize(
-    ("id", "found", "what"),
+    ("asked", "found", "what"),
     [
         ("/app/flag", [parameter("/app/other", "CANARY")], "parameter"),
         ("/app/flag", [parameter("/app/flag", "x"), parameter("/app/other", "CANARY")], "parameter"),
@@ -167,18 +167,18 @@ def test_the_answer_for_another_parameter_is_refused(
     serve: Serve,
     store: Store,
     canary: Canaries,
-    id: str,
+    asked: str,
     found: list[dict[str, Any]],
     what: str,
 ) -> None:
     body = parameters(*found).body.replace(b"CANARY", canary().encode())
     serve(lambda _: Answer(body=body))
-    assert prefetch({"flag": {"parameter": id}}) is not None
-    assert store.failures == {"flag": of_parameter(id, what)}
+    assert prefetch({"flag": {"parameter": asked}}) is not None
+    assert store.failures == {"flag": of_parameter(asked, what)}
 
 
 @pytest.mark.parametrize(
-    ("id", "found"),
+    ("asked", "found"),
     [
         ("/app/flag", parameter("/app/flag", "x")),
         ("/app/flag", parameter("/app/flag", "x", ARN=None)),
@@ -191,10 +191,10 @@ def test_the_answer_for_another_parameter_is_refused(
     ],
 )
 def test_the_parameter_that_was_asked_for_is_published(
-    prefetch: Prefetch, serve: Serve, store: Store, id: str, found: dict[str, Any]
+    prefetch: Prefetch, serve: Serve, store: Store, asked: str, found: dict[str, Any]
 ) -> None:
     serve(lambda _: parameters(found))
-    assert prefetch({"flag": {"parameter": id}}) is None
+    assert prefetch({"flag": {"parameter": asked}}) is None
     assert store.values == {"flag": b"x"}
 
 

@@ -132,8 +132,8 @@ def test_attach_replaces_the_configuration_that_it_has_set(
     keystart: Keystart, account: Account, layer: str, tmp_path: Path
 ) -> None:
     name = account.function({"STAGE": "prod"})
-    for id in ("prod/old", "prod/new"):
-        file = configure(tmp_path, {"db": id})
+    for secret in ("prod/old", "prod/new"):
+        file = configure(tmp_path, {"db": secret})
         code, out, _ = keystart("attach", name, "--layer", layer, "--config", file, "--yes")
         assert code == 0
     assert "\n  ~ variable  KEYSTART_SECRETS  1 of" in out

@@ -69,7 +69,8 @@ def test_the_store_is_the_one_that_single_calls_give(
 ) -> None:
     text, members = cloud.secret(f"{canary()}ß\n"), cloud.secret('{"user": "u", "port": 5432}')
     known = [
-        cloud.secrets.describe_secret(SecretId=id)["Name"] for id in (cloud.secret("a"), cloud.secret("b"))
+        cloud.secrets.describe_secret(SecretId=made)["Name"]
+        for made in (cloud.secret("a"), cloud.secret("b"))
     ]
     wanted = {
         "text": text,
@@ -145,8 +146,8 @@ def test_one_name_in_two_accounts_is_two_batches(prefetch: Prefetch, serve: Serv
     ours, theirs = "123456789012", "999999999999"
 
     def answer(request: Request) -> Answer:
-        asked = [id if id.startswith("arn:") else arn(id, ours) for id in request.json["SecretIdList"]]
-        return batch({id: f"of {ours if ours in id else theirs}" for id in asked})
+        asked = [one if one.startswith("arn:") else arn(one, ours) for one in request.json["SecretIdList"]]
+        return batch({one: f"of {ours if ours in one else theirs}" for one in asked})
 
     aws = serve(answer)
     wanted = {"db": "db", "key": "key", "their-db": arn("db", theirs), "their-key": arn("key", theirs)}
@@ -167,7 +168,7 @@ def test_what_is_absent_is_told_as_without_a_batch(
     deleted = cloud.secret("x")
     cloud.secrets.delete_secret(SecretId=deleted)
     absent = {"name": "test/absent", "arn": arn("test/absent"), "deleted": deleted}
-    wanted = {name: {"secret": id, "optional": optional} for name, id in absent.items()}
+    wanted = {name: {"secret": one, "optional": optional} for name, one in absent.items()}
     told = []
     for whether in (False, True):
         assert (prefetch({"good": cloud.secret("x"), **wanted}, batch=whether) is None) == optional
@@ -219,7 +220,7 @@ def test_a_secret_of_another_account_which_no_batch_reads_is_published(
     def answer(request: Request) -> Answer:
         if request.action == "GetSecretValue":
             return secret("theirs")
-        return batch({}, [error(id, "AccessDeniedException") for id in theirs])
+        return batch({}, [error(one, "AccessDeniedException") for one in theirs])
 
     serve(answer)
     assert prefetch(dict(zip(("db", "key"), theirs, strict=True)), batch=True) is None

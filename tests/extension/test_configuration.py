@@ -162,7 +162,7 @@ def test_json_text_is_decoded_as_json_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("id", "expected"),
+    ("written", "expected"),
     [
         pytest.param("prod/db", PLAIN, id="name"),
         pytest.param("A/z0_+=.@-", plain(id="A/z0_+=.@-"), id="every character of a name"),
@@ -201,9 +201,9 @@ def test_json_text_is_decoded_as_json_does(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_short_form_understands_every_kind_of_id(tmp_path: Path, id: str, expected: Entry) -> None:
+def test_the_short_form_understands_every_kind_of_id(tmp_path: Path, written: str, expected: Entry) -> None:
     # In quotes, because YAML takes a ":" at the end for the one after a key.
-    assert entries_of(tmp_path, f'  db: "{id}"') == [expected]
+    assert entries_of(tmp_path, f'  db: "{written}"') == [expected]
 
 
 def test_the_long_form_understands_ecs_references_too(tmp_path: Path) -> None:
@@ -235,10 +235,11 @@ def test_quotes_make_text_of_what_looks_like_something_else(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "id", ["1.2.3", "11111111-1111-1111-1111-111111111111", "2024-01-01-db", "nothing", "0123x", "1e3-db"]
+    "written",
+    ["1.2.3", "11111111-1111-1111-1111-111111111111", "2024-01-01-db", "nothing", "0123x", "1e3-db"],
 )
-def test_text_that_only_begins_like_a_number_or_date_needs_no_quotes(tmp_path: Path, id: str) -> None:
-    assert entries_of(tmp_path, f"  db: {id}") == [plain(id=id)]
+def test_text_that_only_begins_like_a_number_or_date_needs_no_quotes(tmp_path: Path, written: str) -> None:
+    assert entries_of(tmp_path, f"  db: {written}") == [plain(id=written)]
 
 
 # Where a configuration is found.

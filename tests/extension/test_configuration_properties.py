@@ -165,21 +165,21 @@ def yaml_files(draw: st.DrawFn) -> str:
         key = indent + draw(st.sampled_from(PLAIN_STYLES))(name)
         if draw(st.booleans()):
             key = f"{indent}? {key.lstrip()}\n{indent}"
-        id, field = draw(IDS), draw(FIELDS)
+        secret, field = draw(IDS), draw(FIELDS)
         style, other = draw(STYLES), draw(STYLES)
         form = draw(st.sampled_from(["short", "block", "flow", "lines"]))
         if form == "short":
-            lines.append(f"{key}:{draw(SPACE)} {style(id)}{draw(COMMENTS)}")
+            lines.append(f"{key}:{draw(SPACE)} {style(secret)}{draw(COMMENTS)}")
         elif form == "block":
             inner = indent + " " * draw(st.integers(1, 4))
             lines += [
                 f"{key}:{draw(COMMENTS)}",
-                f"{inner}secret: {style(id)}",
+                f"{inner}secret: {style(secret)}",
                 f"{inner}field:  {other(field)}",
             ]
         else:
             between = ", " if form == "flow" else f",\n{indent}   "
-            flow = between.join([f"secret: {quoted(style)(id)}", f'"field":{quoted(other)(field)}'])
+            flow = between.join([f"secret: {quoted(style)(secret)}", f'"field":{quoted(other)(field)}'])
             lines.append(
                 f"{key}: {{{draw(SPACE)}{flow}{draw(st.sampled_from(['', ',', ' ', ' , ']))}}}{draw(COMMENTS)}"
             )

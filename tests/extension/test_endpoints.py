@@ -56,7 +56,7 @@ OLDER_DATA = set(
 )
 
 
-class Asked(Exception):
+class AskedError(Exception):
     """Carries the URL that a client was about to ask."""
 
 
@@ -70,7 +70,7 @@ def regions() -> list[str]:
 
 def botocore_asks(session: boto3.Session, service: str, region: str) -> str:
     def stop(request: AWSPreparedRequest, **_: Any) -> NoReturn:
-        raise Asked(request.url)
+        raise AskedError(request.url)
 
     make: Any = session.client  # the stubs know it only with a literal for each service
     operation, arguments = CALLS[service]
@@ -78,7 +78,7 @@ def botocore_asks(session: boto3.Session, service: str, region: str) -> str:
         with closing(make(service, region_name=region)) as client:
             client.meta.events.register("before-send", stop)
             getattr(client, operation)(**arguments)
-    except Asked as asked:
+    except AskedError as asked:
         return str(asked)
     except EndpointVariantError:
         return NOBODY

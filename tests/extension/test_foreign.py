@@ -221,8 +221,8 @@ def test_a_life_under_squares_configuration_changes_nothing_that_is_not_its_own(
 ) -> None:
     root = str(store.root)
     things = [made._replace(text=made.text.replace(STORE, root)) for made in things]
-    id = cloud.secrets.describe_secret(SecretId=cloud.secret("x"))["Name"]
-    managers = [{"secrets": [{"secretname": id, "filename": place} for place in PLACES]}]
+    name_of_secret = cloud.secrets.describe_secret(SecretId=cloud.secret("x"))["Name"]
+    managers = [{"secrets": [{"secretname": name_of_secret, "filename": place} for place in PLACES]}]
     with TemporaryDirectory() as name:
         area = Path(name)
         folder = area / "folder" / home

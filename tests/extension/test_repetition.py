@@ -455,9 +455,9 @@ def test_the_members_of_a_secret_are_not_repeated_unless_they_are_names(
     command: Command, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_optional: bool
 ) -> None:
     pasted = [Pasted(form) for form in FORMS]
-    id = cloud.secret(json.dumps({"ok": "1", **{one.text: "2" for one in pasted}}))
+    arn = cloud.secret(json.dumps({"ok": "1", **{one.text: "2" for one in pasted}}))
     text = json.dumps(
-        {"version": 1, "secrets": {"db": {"secret": id, "expand": True, "optional": is_optional}}}
+        {"version": 1, "secrets": {"db": {"secret": arn, "expand": True, "optional": is_optional}}}
     )
     (tmp_path / "keystart.json").write_text(text)
     code, came_out = command("pull", "keystart.json")
@@ -472,8 +472,8 @@ def test_the_process_repeats_no_member_of_a_secret_that_is_no_name(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, is_optional: bool
 ) -> None:
     pasted = [Pasted(form) for form in FORMS]
-    id = cloud.secret(json.dumps({"ok": "1", **{one.text: "2" for one in pasted}}))
-    extension = launch(lambda_api, {"db": {"secret": id, "expand": True, "optional": is_optional}})
+    arn = cloud.secret(json.dumps({"ok": "1", **{one.text: "2" for one in pasted}}))
+    extension = launch(lambda_api, {"db": {"secret": arn, "expand": True, "optional": is_optional}})
     if is_optional:
         lambda_api.wait_for("/event/next")
         documents = list(_documents(store))
