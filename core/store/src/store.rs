@@ -305,7 +305,7 @@ impl Store {
         })?;
         self.see_still_there(&folder)?;
         if length > MAX_BYTES {
-            return Err(invalid("manifest.json is longer than 1048576 bytes").into());
+            return Err(invalid(&format!("manifest.json is longer than {MAX_BYTES} bytes")).into());
         }
         Ok(Manifest::parse(&buffer[..length], number)?)
     }
