@@ -153,7 +153,7 @@ def _licences(folder: Path, target: Target) -> None:
 def _components(target: Target) -> list[dict[str, str]]:
     """Name, version, licence and purl of all that is inside the executable."""
     crates = run(
-        ["cargo", "tree", "--package", "keystart-extension-core", "--target", target.rust, "--edges", "normal",
+        ["cargo", "tree", "--package", "keystart-capi-extension", "--target", target.rust, "--edges", "normal",
          "--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"]
     )  # fmt: skip
     found = []

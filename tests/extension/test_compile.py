@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keystart_extension.cli import main
 from keystart_extension.core import CoreError
-from keystart_extension.plan import ConfigurationError, DoesNotFit, Plan
+from keystart_extension.plan import ConfigurationError, InlineError, Plan
 from keystart_extension.store import Draft, Writer
 
 from tests.draft import add
@@ -187,7 +187,7 @@ def test_the_variable_is_written_as_pairs_where_they_say_it_all(
 def test_what_the_variable_would_lose_is_told(tmp_path: Path, settings: dict[str, Any], what: str) -> None:
     path = tmp_path / "keystart.json"
     path.write_text(json.dumps({"version": 1, **settings, "secrets": {"db": "prod/db"}}))
-    with pytest.raises(DoesNotFit, match=f"and nothing else, so not {what}[.]$"):
+    with pytest.raises(InlineError, match=f"and nothing else, so not {what}[.]$"):
         load_file(path).inline("eu-west-1")
 
 

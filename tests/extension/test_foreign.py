@@ -25,7 +25,7 @@ from keystart_extension.deploy.change import (
     detached,
     layer_arn,
 )
-from keystart_extension.links import LinkRefused, Links
+from keystart_extension.links import LinkError, Links
 
 from tests.fakes.aws import Cloud
 from tests.fakes.extensions_api import Lambda
@@ -86,7 +86,7 @@ def check_links(area: Path, home: Path) -> None:
     strictly, before = facts(area), facts(area, without=left, changed=touched)
     try:
         links.make()
-    except LinkRefused:
+    except LinkError:
         assert facts(area) == strictly
     else:
         made = {home / place for place in PLACES}

@@ -8,7 +8,7 @@ use crate::value::Value;
 
 /// Says what of a configuration `KEYSTART_SECRETS` cannot hold, as a sentence.
 #[derive(Debug, PartialEq, Eq)]
-pub struct DoesNotFit(pub String);
+pub struct InlineError(pub String);
 
 impl Plan {
     /// Returns the text of a keystart.json with the same plan: ASCII, and a plan of Square's in their form.
@@ -21,7 +21,7 @@ impl Plan {
     }
 
     /// Returns the text of `KEYSTART_SECRETS` that means the same to a function in `region`.
-    pub(crate) fn inline(&self, region: &str, schemas: Schemas) -> Result<String, DoesNotFit> {
+    pub(crate) fn inline(&self, region: &str, schemas: Schemas) -> Result<String, InlineError> {
         let pairs: Vec<String> =
             self.entries.iter().map(|entry| format!("{}={}", entry.name, entry.reference())).collect();
         let members = self.entries.iter().map(|entry| (entry.name.clone(), entry.shortest())).collect();
@@ -43,7 +43,7 @@ impl Plan {
             None => lost.iter().map(|key| format!("{key}:")).collect::<Vec<_>>().join(" and "),
         };
         let rule = "holds what stands under secrets: and nothing else, so not";
-        Err(DoesNotFit(format!("{VARIABLE} {rule} {what}.")))
+        Err(InlineError(format!("{VARIABLE} {rule} {what}.")))
     }
 
     /// Returns all of the plan that a start in this region depends on.

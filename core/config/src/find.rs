@@ -11,7 +11,7 @@ use keystart_store::error::errno_name;
 use rustix::fs::{FileType, Mode, OFlags, fstat, lstat, open, stat};
 use rustix::io::Errno;
 
-use crate::compiled::DoesNotFit;
+use crate::compiled::InlineError;
 use crate::document::Node;
 use crate::plan::{Plan, VARIABLE};
 use crate::problem::{Origin, Position, Problem, Problems};
@@ -71,7 +71,7 @@ impl Reader {
     }
 
     /// Writes a plan as `KEYSTART_SECRETS` for a function in this region.
-    pub fn inline(&self, plan: &Plan, region: &str) -> Result<String, DoesNotFit> {
+    pub fn inline(&self, plan: &Plan, region: &str) -> Result<String, InlineError> {
         plan.inline(region, self.schemas)
     }
 

@@ -24,7 +24,7 @@ mod value;
 mod variables;
 mod yaml;
 
-pub use compiled::DoesNotFit;
+pub use compiled::InlineError;
 pub use find::Reader;
 pub use plan::{Entry, Link, Plan, Start};
 pub use problem::{Origin, Problem};

@@ -210,7 +210,7 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _compile(arguments: argparse.Namespace) -> int:
-    from .output import OutputRefused, existing, write
+    from .output import OutputError, existing, write
     from .plan import ConfigurationError
 
     try:
@@ -235,7 +235,7 @@ def _compile(arguments: argparse.Namespace) -> int:
                 f"{shown} exists, and keystart compile did not write it. To replace it, name it with --output."
             )
         write(output, text, old)
-    except OutputRefused as error:
+    except OutputError as error:
         return _fail(str(error))
     print(output)
     return 0

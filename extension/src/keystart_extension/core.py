@@ -17,6 +17,10 @@ ffi: Any = _native.ffi
 lib: Any = _native.lib
 
 
+# What keystart_text_check looks for in a path.
+_PLAIN_PATH = 0
+
+
 class CoreError(Exception):
     """The core refused a call: `code` is the word of contract §8, the message a sentence."""
 
@@ -47,14 +51,13 @@ def _without_root(message: str) -> str:
     """Returns a message in which KEYSTART_DIR is described where a secret may have been pasted into it."""
     import os  # here, because a start that goes well needs none of it
 
-    from .text import characters, is_plain_path
-
-    root = os.environ.get("KEYSTART_DIR", "").rstrip("/")
-    if root == "" or is_plain_path(root):
+    root, length = text(os.environ.get("KEYSTART_DIR", "").rstrip("/"))
+    is_plain = ffi.new("uint32_t *", 1)
+    if length:
+        call(lib.keystart_text_check, root, length, _PLAIN_PATH, is_plain)
+    if is_plain[0]:
         return message
-    # As text() gives it to the core.
-    shown = text(root)[0].decode()
-    return message.replace(shown, f"(a path of {characters(root)})")
+    return message.replace(root.decode(), give_text(lib.keystart_path_show, root, length))
 
 
 def give_text(function: Callable[..., int], *arguments: Any) -> str:

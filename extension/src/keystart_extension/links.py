@@ -23,11 +23,11 @@ _Look = Callable[[PurePosixPath, os.stat_result], None]
 _Folders = list[tuple[PurePosixPath, _Identity]]
 
 
-class LinkRefused(Exception):
+class LinkError(Exception):
     """A link cannot be made or removed; the message says which, why, and the cure."""
 
 
-class _NoFolder(LinkRefused):
+class _NoFolderError(LinkError):
     """What lies on the way is no folder, so that nothing of ours can lie below it."""
 
 
@@ -52,8 +52,8 @@ class Links:
         try:
             for path, target in self._wanted:
                 self._make(path, target, look)
-        except LinkRefused:
-            with contextlib.suppress(LinkRefused):  # the first one says what to do
+        except LinkError:
+            with contextlib.suppress(LinkError):  # the first one says what to do
                 self.remove()
             raise
 
@@ -63,15 +63,15 @@ class Links:
         for path, target in self._wanted:
             try:
                 _remove_link(path, target)
-            except LinkRefused as error:
+            except LinkError as error:
                 refused.append(str(error))
         while self._folders:
             try:
                 _remove_folder(*self._folders.pop())
-            except LinkRefused as error:
+            except LinkError as error:
                 refused.append(str(error))
         if refused:
-            raise LinkRefused(" ".join(refused))
+            raise LinkError(" ".join(refused))
 
     def _check(self, path: PurePosixPath, look: _Look) -> None:
         try:
@@ -105,7 +105,7 @@ class Links:
             or not target.startswith(self._secrets)
             or not is_name(target[len(self._secrets) :])
         ):
-            raise LinkRefused(
+            raise LinkError(
                 f"{path} is in the way of the link to a secret. Move it away, or choose another SecretsHome."
             )
         return target
@@ -116,7 +116,7 @@ def _remove_link(path: PurePosixPath, target: str) -> None:
         with _folder(path.parent) as folder:
             if _own_link(folder, path.name) == target:
                 os.unlink(path.name, dir_fd=folder)
-    except (FileNotFoundError, _NoFolder):
+    except (FileNotFoundError, _NoFolderError):
         return
     except OSError as error:
         raise _failed(path, "removed", error) from None
@@ -127,15 +127,15 @@ def _remove_folder(path: PurePosixPath, identity: _Identity) -> None:
         with _folder(path.parent) as folder:
             if _identity(os.stat(path.name, dir_fd=folder, follow_symlinks=False)) == identity:
                 os.rmdir(path.name, dir_fd=folder)
-    except (FileNotFoundError, _NoFolder):
+    except (FileNotFoundError, _NoFolderError):
         return
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise LinkRefused(f"The folder {path} cannot be removed: {error.strerror}.") from None
+            raise LinkError(f"The folder {path} cannot be removed: {error.strerror}.") from None
 
 
-def _failed(path: PurePosixPath, what: str, error: OSError) -> LinkRefused:
-    return LinkRefused(f"The link {path} cannot be {what}: {error.strerror}.")
+def _failed(path: PurePosixPath, what: str, error: OSError) -> LinkError:
+    return LinkError(f"The link {path} cannot be {what}: {error.strerror}.")
 
 
 def _identity(status: os.stat_result) -> _Identity:
@@ -156,14 +156,14 @@ def _look_within(root: str) -> _Look:
 
     def look(path: PurePosixPath, status: os.stat_result) -> None:
         if status.st_uid not in (0, os.geteuid()):
-            raise LinkRefused(f"{path} belongs to another user. Choose another SecretsHome.")
+            raise LinkError(f"{path} belongs to another user. Choose another SecretsHome.")
         if status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
-            raise LinkRefused(
+            raise LinkError(
                 f"Others may write to {path}, and so exchange the links. Run chmod go-w {path}, or choose another "
                 "SecretsHome."
             )
         if _identity(status) == store:
-            raise LinkRefused(f"{path} is the store itself. Choose another SecretsHome.")
+            raise LinkError(f"{path} is the store itself. Choose another SecretsHome.")
 
     return look
 
@@ -204,7 +204,7 @@ def _open(name: str, folder: int, path: PurePosixPath, *, make: bool) -> tuple[i
             return os.open(name, _FOLDER, dir_fd=folder), is_new
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
-            raise _NoFolder(
+            raise _NoFolderError(
                 f"{path} is not a folder, or is a symbolic link. Move it away, or choose another SecretsHome."
             ) from None
         raise

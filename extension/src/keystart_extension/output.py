@@ -18,7 +18,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class OutputRefused(Exception):
+class OutputError(Exception):
     """A file cannot be written; the message says which, why, and the cure."""
 
 
@@ -27,11 +27,9 @@ def existing(path: Path) -> os.stat_result | None:
     try:
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):
-            raise OutputRefused(
-                f"{shown_path(str(path))} is a symbolic link. Name the file that it leads to."
-            )
+            raise OutputError(f"{shown_path(str(path))} is a symbolic link. Name the file that it leads to.")
         if not stat.S_ISREG(status.st_mode):
-            raise OutputRefused(f"{shown_path(str(path))} is not a regular file. Name another one.")
+            raise OutputError(f"{shown_path(str(path))} is not a regular file. Name another one.")
         # A rename would replace a file that is read-only, too.
         os.close(os.open(path, _OLD))
     except FileNotFoundError:
@@ -55,7 +53,7 @@ def write(path: Path, text: str, old: os.stat_result | None) -> None:
             else:
                 new.replace(path)
     except FileExistsError:
-        raise OutputRefused(
+        raise OutputError(
             f"{shown_path(str(path))} was made meanwhile by somebody else. Look at it, and try again."
         ) from None
     except OSError as error:
@@ -91,5 +89,5 @@ def _place(new: Path, path: Path) -> None:
         new.rename(path)
 
 
-def _failed(path: Path, error: OSError) -> OutputRefused:
-    return OutputRefused(f"{shown_path(str(path))} cannot be written: {error.strerror}.")
+def _failed(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{shown_path(str(path))} cannot be written: {error.strerror}.")

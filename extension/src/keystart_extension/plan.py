@@ -31,7 +31,7 @@ class ConfigurationError(Exception):
         super().__init__("\n".join(map(_line, problems)))
 
 
-class DoesNotFit(Exception):
+class InlineError(Exception):
     """KEYSTART_SECRETS cannot hold a configuration; the message says what of it."""
 
 
@@ -96,11 +96,11 @@ class Plan:
         return self._write(_COMPILED)
 
     def inline(self, region: str) -> str:
-        """Returns the text of KEYSTART_SECRETS that means the same to a function in `region`; raises DoesNotFit."""
+        """Returns the text of KEYSTART_SECRETS that means the same to a function in `region`; raises InlineError."""
         fits = ffi.new("uint32_t *")
         text = core.give_text(lib.keystart_plan_inline, self.handle, *core.text(region), fits)
         if not fits[0]:
-            raise DoesNotFit(text)
+            raise InlineError(text)
         return text
 
     def _write(self, form: int) -> str:

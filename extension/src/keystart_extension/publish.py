@@ -100,22 +100,22 @@ def wipe(writer: Writer, links: Links | None, log: Log) -> bool:
 def _make_links(links: Links | None) -> None:
     if links is None:
         return
-    from .links import LinkRefused
+    from .links import LinkError
 
     try:
         links.make()
-    except LinkRefused as error:
+    except LinkError as error:
         raise Failed("Extension.StoreUnusable", str(error)) from None
 
 
 def _remove_links(links: Links | None, log: Log) -> bool:
     if links is None:
         return True
-    from .links import LinkRefused
+    from .links import LinkError
 
     try:
         links.remove()
-    except LinkRefused as error:
+    except LinkError as error:
         log.error(str(error))
         return False
     return True

@@ -17,7 +17,7 @@ from botocore.exceptions import WaiterError
 
 from ..aws import AwsError, session
 from ..aws.errors import ask
-from ..plan import VARIABLE, ConfigurationError, DoesNotFit, Plan
+from ..plan import VARIABLE, ConfigurationError, InlineError, Plan
 from ..text import shown_path
 from .change import WRAPPER, WRAPPER_PATH, Change, Layer, Setting, attached, detached
 from .terms import CannotDeploy
@@ -67,7 +67,7 @@ def _settings(file: Path | None, region: str, *, wrapper: bool) -> Mapping[str, 
             text = plan.inline(region)
         except ConfigurationError as error:
             raise CannotDeploy(str(error)) from None
-        except DoesNotFit as error:
+        except InlineError as error:
             raise CannotDeploy(
                 f"{plan.source}: {error} Put the keystart.json that keystart compile writes into the function's "
                 "package, and attach without --config."
