@@ -18,7 +18,7 @@ mod shape;
 pub use aws::{Aws, Login};
 pub use keystart_config::{Entry, Plan};
 pub use prefetch::Prefetch;
-pub use provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
+pub use provider::{Answer, Encoding, Gap, Match, Permission, Place, Provider, Reply, SecretValue, Source};
 pub use refusal::{Refusal, Retry};
 
 use std::collections::BTreeSet;

@@ -15,7 +15,7 @@ use crate::aws::Aws;
 use crate::aws::arn::is_arn;
 use crate::aws::errors::{no_answer, refusal};
 use crate::first_requests::TransmissionObserver;
-use crate::provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
+use crate::provider::{Answer, Encoding, Gap, Match, Permission, Place, Provider, Reply, SecretValue, Source};
 use crate::refusal::Refusal;
 use crate::{Entry, Plan};
 
@@ -145,14 +145,14 @@ async fn parameters(entries: &[Entry], action: &str, aws: &Aws) -> Result<Answer
         for id in asked {
             let value = value(&id, &region, &parameter).ok_or_else(|| no_answer(action))?;
             let is_twice =
-                |other: &SecretValue| other.source.version_id == value.source.version_id && !other.is(&value);
+                |other: &SecretValue| other.source.version_id == value.source.version_id && !other.is_same(&value);
             if found.get(&id).is_some_and(is_twice) {
                 return Err(Refusal::other(action, "value"));
             }
             found.insert(id, value);
         }
     }
-    let found = found.into_iter().map(|(id, value)| Found { id, name: None, value }).collect();
+    let found = found.into_iter().map(|(id, value)| Match { id, name: None, value }).collect();
     Ok(Answer { found, ..Answer::default() })
 }
 
@@ -170,7 +170,7 @@ async fn below(entry: &Entry, page: Option<&str>, action: &str, aws: &Aws) -> Re
         }
         let value = value(full, &region, &parameter).ok_or_else(|| no_answer(action))?;
         let name = Some(full.strip_prefix(&path).unwrap_or(full).to_owned());
-        found.push(Found { id: entry.id.clone(), name, value });
+        found.push(Match { id: entry.id.clone(), name, value });
     }
     Ok(Answer { found, next: answer.next_token.filter(|token| !token.is_empty()), ..Answer::default() })
 }

@@ -67,7 +67,7 @@ pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send
 #[derive(Debug, Default)]
 pub struct Answer {
     /// The values. Several may answer one id: a folder brings them, or two entries ask for the same.
-    pub found: Vec<Found>,
+    pub found: Vec<Match>,
     /// The ids that the service refused while it answered others.
     pub refusals: Vec<(String, Refusal)>,
     /// The token of the next page.
@@ -76,7 +76,7 @@ pub struct Answer {
 
 /// A value, and what it answers.
 #[derive(Debug)]
-pub struct Found {
+pub struct Match {
     /// The id of the entries that it answers.
     pub id: String,
     /// Its name below the name of the entry, for one of a folder.
@@ -158,7 +158,7 @@ impl SecretValue {
     }
 
     /// Says whether both are the same version of the same secret.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.source.version_id == other.source.version_id && self.bytes.as_bytes() == other.bytes.as_bytes()
     }
 

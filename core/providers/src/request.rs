@@ -11,7 +11,7 @@ use crate::first_requests::TRANSMISSION;
 use crate::limits::Pages;
 use crate::pace::Pace;
 use crate::prefetch::Prefetch;
-use crate::provider::{Answer, Found, Gap, Provider, SecretValue};
+use crate::provider::{Answer, Gap, Match, Provider, SecretValue};
 use crate::refusal::{Refusal, Retry};
 use crate::{Entry, Outcome, shape};
 use keystart_process::lock;
@@ -145,7 +145,7 @@ struct WholeAnswer {
 impl WholeAnswer {
     /// Adds a page. An error is the id for which the service gave two values.
     fn add(&mut self, page: Answer) -> Result<(), String> {
-        for Found { id, name, value } in page.found {
+        for Match { id, name, value } in page.found {
             let place = (id.clone(), value.source.id.clone());
             let found = self.found.entry(id).or_default();
             // A page may repeat the end of the one before it.
@@ -154,7 +154,7 @@ impl WholeAnswer {
                     self.places.insert(place, found.len());
                     found.push((name, value));
                 }
-                Some(at) if found[*at].1.is(&value) => {}
+                Some(at) if found[*at].1.is_same(&value) => {}
                 Some(_) => return Err(place.0),
             }
         }

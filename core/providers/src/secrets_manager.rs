@@ -14,7 +14,7 @@ use crate::aws::Aws;
 use crate::aws::arn::is_arn;
 use crate::aws::errors::{no_answer, refusal, service_refusal};
 use crate::first_requests::TransmissionObserver;
-use crate::provider::{Answer, Encoding, Found, Gap, Permission, Place, Provider, Reply, SecretValue, Source};
+use crate::provider::{Answer, Encoding, Gap, Match, Permission, Place, Provider, Reply, SecretValue, Source};
 use crate::refusal::Refusal;
 use crate::{Entry, Plan};
 
@@ -162,7 +162,7 @@ async fn single(entry: &Entry, aws: &Aws) -> Result<Answer, Refusal> {
     if !identity::is_version(entry, value.source.version_id.as_deref(), &value.source.version_stages) {
         return Err(Refusal::other(&action, "version"));
     }
-    Ok(Answer { found: vec![Found { id: entry.id.clone(), name: None, value }], ..Answer::default() })
+    Ok(Answer { found: vec![Match { id: entry.id.clone(), name: None, value }], ..Answer::default() })
 }
 
 /// Asks for one page of a batch, whose entries have a region, a role and an account.
@@ -194,7 +194,7 @@ async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Result<Answe
         for id in asked {
             let mut value = value.copy();
             (*id).clone_into(&mut value.source.id);
-            page.found.push(Found { id: (*id).to_owned(), name: None, value });
+            page.found.push(Match { id: (*id).to_owned(), name: None, value });
         }
     }
     for error in answer.errors.unwrap_or_default() {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use keystart_config::{Entry, EntrySchema, Key, Keyword, Plan, Reader, Reference};
 use keystart_providers::{
-    Answer, Aws, Encoding, Found, Prefetch, Prefetched, Provider, Refusal, Reply, Retry, SecretValue, Source,
+    Answer, Aws, Encoding, Match, Prefetch, Prefetched, Provider, Refusal, Reply, Retry, SecretValue, Source,
 };
 use keystart_store::json::{self, Json};
 use keystart_store::manifest::Identity;
@@ -82,7 +82,7 @@ fn read(entry: &Entry, page: Option<&str>) -> Result<Answer, Refusal> {
     let found = |name: Option<String>, path: &Path| {
         let source = Source { provider: NAME, id: path.to_str()?.to_owned(), ..Source::default() };
         let value = SecretValue::new(fs::read(path).ok()?.into(), Encoding::Text, source);
-        Some(Found { id: entry.id.clone(), name, value })
+        Some(Match { id: entry.id.clone(), name, value })
     };
     if !entry.keyword.is_folder {
         return Ok(Answer { found: found(None, Path::new(&entry.id)).into_iter().collect(), ..Answer::default() });

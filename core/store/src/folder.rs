@@ -35,12 +35,12 @@ impl From<Errno> for Cause {
 
 /// What the writer could not do, and where, relative to the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Denied {
+pub(crate) struct FolderError {
     pub path: String,
     pub cause: Cause,
 }
 
-pub(crate) type Done<T> = Result<T, Denied>;
+pub(crate) type FolderResult<T> = Result<T, FolderError>;
 
 /// What is known of an entry that was not opened.
 #[derive(Debug, Clone, Copy)]
@@ -136,12 +136,12 @@ impl AsFd for Folder {
 
 impl Folder {
     /// Opens the root, and makes it when it is missing.
-    pub fn open_root(path: &str) -> Done<Root> {
-        let denied = |errno: Errno| Denied { path: ".".to_owned(), cause: errno.into() };
+    pub fn open_root(path: &str) -> FolderResult<Root> {
+        let denied = |errno: Errno| FolderError { path: ".".to_owned(), cause: errno.into() };
         match fs::mkdir(path, Mode::from_raw_mode(FOLDER_MODE)) {
             Ok(()) | Err(Errno::EXIST) => {}
             // Not `Missing`: it is the folder above that is.
-            Err(errno) => return Err(Denied { path: ".".to_owned(), cause: Trouble::System(errno).into() }),
+            Err(errno) => return Err(FolderError { path: ".".to_owned(), cause: Trouble::System(errno).into() }),
         }
         let flawed = |stat: &fs::Stat| {
             let of_another_user = || layout::owner_flaw(stat).map(|_| Root::OfAnotherUser);
@@ -171,23 +171,23 @@ impl Folder {
     }
 
     /// The error of an entry.
-    pub fn denied<N: Arg + Copy>(&self, name: N, cause: impl Into<Cause>) -> Denied {
-        Denied { path: self.path_of(name), cause: cause.into() }
+    pub fn denied<N: Arg + Copy>(&self, name: N, cause: impl Into<Cause>) -> FolderError {
+        FolderError { path: self.path_of(name), cause: cause.into() }
     }
 
     /// The error of an entry that is not the writer's.
-    pub fn foreign<N: Arg + Copy>(&self, name: N, what: &str) -> Denied {
-        Denied { path: self.path_of(name), cause: Cause::Foreign(what.to_owned()) }
+    pub fn foreign<N: Arg + Copy>(&self, name: N, what: &str) -> FolderError {
+        FolderError { path: self.path_of(name), cause: Cause::Foreign(what.to_owned()) }
     }
 
     /// The error of the folder itself, which holds what is not the writer's.
-    pub fn holds_foreign(&self, what: String) -> Denied {
+    pub fn holds_foreign(&self, what: String) -> FolderError {
         let path = if self.path.is_empty() { "the root".to_owned() } else { self.path.clone() };
-        Denied { path, cause: Cause::Foreign(what) }
+        FolderError { path, cause: Cause::Foreign(what) }
     }
 
     /// Looks at an entry without opening it; `None` for a missing one.
-    pub fn facts<N: Arg + Copy>(&self, name: N) -> Done<Option<Facts>> {
+    pub fn facts<N: Arg + Copy>(&self, name: N) -> FolderResult<Option<Facts>> {
         match facts_at(&self.fd, name) {
             Ok(facts) => Ok(Some(facts)),
             Err(Errno::NOENT) => Ok(None),
@@ -196,12 +196,12 @@ impl Folder {
     }
 
     /// Sets the mode of this folder to ours; it is one of ours.
-    pub fn tighten(&self) -> Done<()> {
+    pub fn tighten(&self) -> FolderResult<()> {
         fs::fchmod(&self.fd, Mode::from_raw_mode(FOLDER_MODE)).map_err(|errno| self.denied(".", errno))
     }
 
     /// Opens a folder in this one.
-    pub fn open<N: Arg + Copy>(&self, name: N) -> Done<Self> {
+    pub fn open<N: Arg + Copy>(&self, name: N) -> FolderResult<Self> {
         let fd = fs::openat(&self.fd, name, OPEN_FOLDER, Mode::empty())
             .map_err(|errno| self.denied(name, self.why_no_folder(name, errno)))?;
         Ok(Self { fd, path: self.path_of(name), device: self.device })
@@ -217,7 +217,7 @@ impl Folder {
     }
 
     /// Makes a folder in this one that must not exist yet. The umask must not decide its mode (contract 5.4).
-    pub fn create<N: Arg + Copy>(&self, name: N) -> Done<Self> {
+    pub fn create<N: Arg + Copy>(&self, name: N) -> FolderResult<Self> {
         fs::mkdirat(&self.fd, name, Mode::from_raw_mode(FOLDER_MODE)).map_err(|errno| self.denied(name, errno))?;
         let folder = self.open(name)?;
         fs::fchmod(&folder.fd, Mode::from_raw_mode(FOLDER_MODE)).map_err(|errno| self.denied(name, errno))?;
@@ -225,15 +225,15 @@ impl Folder {
     }
 
     /// Opens a folder in this one, which is made when it is missing.
-    pub fn open_or_create(&self, name: &str) -> Done<Self> {
+    pub fn open_or_create(&self, name: &str) -> FolderResult<Self> {
         match self.create(name) {
-            Err(Denied { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => self.open(name),
+            Err(FolderError { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => self.open(name),
             other => other,
         }
     }
 
     /// Writes a file that must not exist yet. One that cannot be written whole is removed.
-    pub fn write_new(&self, name: &str, bytes: &[u8]) -> Done<()> {
+    pub fn write_new(&self, name: &str, bytes: &[u8]) -> FolderResult<()> {
         let file = self.create_file(name)?;
         failpoint::reached("file made");
         // The umask must not decide (contract 5.4).
@@ -244,36 +244,36 @@ impl Folder {
         })
     }
 
-    fn create_file(&self, name: &str) -> Done<OwnedFd> {
+    fn create_file(&self, name: &str) -> FolderResult<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OPEN_FILE;
         fs::openat(&self.fd, name, flags, Mode::from_raw_mode(FILE_MODE)).map_err(|errno| self.denied(name, errno))
     }
 
     /// Makes the file that the writer locks; `None` when the name is taken.
-    pub fn create_lock(&self, name: &str) -> Done<Option<OwnedFd>> {
+    pub fn create_lock(&self, name: &str) -> FolderResult<Option<OwnedFd>> {
         match self.create_file(name) {
             Ok(file) => fs::fchmod(&file, Mode::from_raw_mode(FILE_MODE))
                 .map(|()| Some(file))
                 .map_err(|errno| self.denied(name, errno)),
-            Err(Denied { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => Ok(None),
+            Err(FolderError { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => Ok(None),
             Err(denied) => Err(denied),
         }
     }
 
     /// Opens a regular file for reading and writing.
-    pub fn open_file(&self, name: &str) -> Done<OwnedFd> {
+    pub fn open_file(&self, name: &str) -> FolderResult<OwnedFd> {
         layout::open_file(&self.fd, name, OFlags::RDWR).map_err(|trouble| self.denied(name, trouble))
     }
 
     /// Reads a regular file until its end or until the buffer is full.
-    pub fn read(&self, name: &str, buffer: &mut [u8]) -> Done<usize> {
+    pub fn read(&self, name: &str, buffer: &mut [u8]) -> FolderResult<usize> {
         layout::open_file(&self.fd, name, OFlags::RDONLY)
             .and_then(|file| layout::read(&file, buffer))
             .map_err(|trouble| self.denied(name, trouble))
     }
 
     /// Reads the target of a link; `None` for what is missing. Anything else is an error.
-    pub fn read_link<N: Arg + Copy>(&self, name: N) -> Done<Option<CString>> {
+    pub fn read_link<N: Arg + Copy>(&self, name: N) -> FolderResult<Option<CString>> {
         match fs::readlinkat(&self.fd, name, Vec::new()) {
             Ok(target) => Ok(Some(target)),
             Err(Errno::NOENT) => Ok(None),
@@ -283,18 +283,18 @@ impl Folder {
     }
 
     /// Makes a link in this folder.
-    pub fn link(&self, target: &str, name: &str) -> Done<()> {
+    pub fn link(&self, target: &str, name: &str) -> FolderResult<()> {
         fs::symlinkat(target, &self.fd, name).map_err(|errno| self.denied(name, errno))
     }
 
     /// Renames within this folder; what has the new name is replaced.
-    pub fn rename(&self, from: &str, to: &str) -> Done<()> {
+    pub fn rename(&self, from: &str, to: &str) -> FolderResult<()> {
         fs::renameat(&self.fd, from, &self.fd, to).map_err(|errno| self.denied(to, errno))
     }
 
     /// Calls `each` with the name of every entry, in no order, until it returns false.
-    pub fn each_name(&self, mut each: impl FnMut(CString) -> bool) -> Done<()> {
-        let denied = |errno: Errno| Denied { path: self.path_of("."), cause: errno.into() };
+    pub fn each_name(&self, mut each: impl FnMut(CString) -> bool) -> FolderResult<()> {
+        let denied = |errno: Errno| FolderError { path: self.path_of("."), cause: errno.into() };
         for entry in fs::Dir::read_from(&self.fd).map_err(denied)? {
             let name = entry.map_err(denied)?.file_name().to_owned();
             if name.as_bytes() != b"." && name.as_bytes() != b".." && !each(name) {
@@ -305,7 +305,7 @@ impl Folder {
     }
 
     /// Removes a file or a link. A missing one is no error.
-    pub fn remove_file<N: Arg + Copy>(&self, name: N) -> Done<()> {
+    pub fn remove_file<N: Arg + Copy>(&self, name: N) -> FolderResult<()> {
         match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) => {
                 failpoint::reached("file removed");
@@ -317,7 +317,7 @@ impl Folder {
     }
 
     /// Removes a folder that is empty. A missing one is no error.
-    pub fn remove_folder<N: Arg + Copy>(&self, name: N) -> Done<()> {
+    pub fn remove_folder<N: Arg + Copy>(&self, name: N) -> FolderResult<()> {
         match fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(self.denied(name, errno)),
@@ -325,7 +325,7 @@ impl Folder {
     }
 
     /// Overwrites a regular file with zeros, unless it can be reached by another name too.
-    pub fn overwrite<N: Arg + Copy>(&self, name: N, wipe: &Wipe) -> Done<()> {
+    pub fn overwrite<N: Arg + Copy>(&self, name: N, wipe: &Wipe) -> FolderResult<()> {
         let denied = |errno: Errno| self.denied(name, errno);
         if wipe.is_over() {
             return Ok(());

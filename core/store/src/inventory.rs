@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 
 use crate::error::{MAX_BYTES, quoted};
-use crate::folder::{Cause, Denied, Done, Facts, Folder, Wipe};
+use crate::folder::{Cause, Facts, Folder, FolderError, FolderResult, Wipe};
 use crate::layout::{self, CURRENT, FILE_MODE, FOLDER_MODE, GENERATIONS, MANIFEST, STATE, Trouble};
 use crate::manifest::Manifest;
 use crate::name;
@@ -84,7 +84,7 @@ pub(crate) struct Inventory {
 
 impl Inventory {
     /// Lists a root; an error when it holds anything that is no part of a store. It changes nothing.
-    pub fn take(root: &Folder, devices: Devices) -> Done<Self> {
+    pub fn take(root: &Folder, devices: Devices) -> FolderResult<Self> {
         let mut found = Self::default();
         let own = |name: &[u8]| RootEntry::parse(name).is_some();
         for name in names(root, own)? {
@@ -161,7 +161,7 @@ impl RootEntry {
 }
 
 /// Lists a folder; an error when a name is not one of the writer's. The order is that of the names' bytes.
-fn names(folder: &Folder, is_own: impl Fn(&[u8]) -> bool) -> Done<Vec<CString>> {
+fn names(folder: &Folder, is_own: impl Fn(&[u8]) -> bool) -> FolderResult<Vec<CString>> {
     let (mut own, mut foreign) = (Vec::new(), 0);
     let mut shown: Option<CString> = None;
     folder.each_name(|name| {
@@ -189,7 +189,7 @@ fn names(folder: &Folder, is_own: impl Fn(&[u8]) -> bool) -> Done<Vec<CString>> 
 }
 
 /// Refuses a folder that holds anything.
-pub(crate) fn check_is_empty(folder: &Folder) -> Done<()> {
+pub(crate) fn check_is_empty(folder: &Folder) -> FolderResult<()> {
     names(folder, |_| false).map(|_none| ())
 }
 
@@ -199,10 +199,10 @@ fn is_plain(name: &[u8]) -> bool {
     name.len() <= MAX_SHOWN_NAME && name.iter().all(plain)
 }
 
-fn state_generation(root: &Folder) -> Done<u64> {
+fn state_generation(root: &Folder) -> FolderResult<u64> {
     let mut bytes = vec![0; MAX_BYTES + 1];
     let length = match root.read(STATE, &mut bytes) {
-        Err(Denied { cause: Cause::Trouble(Trouble::Missing), .. }) => return Ok(0),
+        Err(FolderError { cause: Cause::Trouble(Trouble::Missing), .. }) => return Ok(0),
         other => other?,
     };
     let generation = (length <= MAX_BYTES).then(|| state::generation(&bytes[..length])).flatten();
@@ -210,10 +210,10 @@ fn state_generation(root: &Folder) -> Done<u64> {
 }
 
 /// It may have been cut anywhere, by a kill or a full disk.
-fn check_new_state(root: &Folder) -> Done<()> {
+fn check_new_state(root: &Folder) -> FolderResult<()> {
     let mut start = [0; state::START.len()];
     let length = match root.read(NEW_STATE, &mut start) {
-        Err(Denied { cause: Cause::Trouble(Trouble::Missing), .. }) => return Ok(()),
+        Err(FolderError { cause: Cause::Trouble(Trouble::Missing), .. }) => return Ok(()),
         other => other?,
     };
     if state::START.as_bytes().starts_with(&start[..length]) {
@@ -223,7 +223,7 @@ fn check_new_state(root: &Folder) -> Done<()> {
     }
 }
 
-fn list_generations(folder: &Folder, devices: Devices) -> Done<Vec<(Stage, u64)>> {
+fn list_generations(folder: &Folder, devices: Devices) -> FolderResult<Vec<(Stage, u64)>> {
     let mut found = Vec::new();
     for name in names(folder, |name| Stage::parse(name).is_some())? {
         let Some((stage, number)) = Stage::parse(name.as_bytes()) else { continue };
@@ -231,7 +231,7 @@ fn list_generations(folder: &Folder, devices: Devices) -> Done<Vec<(Stage, u64)>
         devices.check_folder(folder, name.as_c_str(), &facts)?;
         match folder.open(name.as_c_str()).and_then(|generation| check_generation(&generation, number, devices)) {
             // Removed meanwhile by a living writer.
-            Err(Denied { cause: Cause::Trouble(Trouble::Missing), .. }) => {}
+            Err(FolderError { cause: Cause::Trouble(Trouble::Missing), .. }) => {}
             other => other?,
         }
         found.push((stage, number));
@@ -240,7 +240,7 @@ fn list_generations(folder: &Folder, devices: Devices) -> Done<Vec<(Stage, u64)>
 }
 
 /// Checks that a generation holds only what a writer puts there: with a manifest, the secrets that it lists.
-fn check_generation(generation: &Folder, number: u64, devices: Devices) -> Done<()> {
+fn check_generation(generation: &Folder, number: u64, devices: Devices) -> FolderResult<()> {
     let mut has_secrets = false;
     let mut listed = None;
     for name in names(generation, |name| [MANIFEST, SECRETS].map(str::as_bytes).contains(&name))? {
@@ -257,12 +257,12 @@ fn check_generation(generation: &Folder, number: u64, devices: Devices) -> Done<
     if !has_secrets {
         return Ok(());
     }
-    let own = Own::left_behind(listed, devices);
+    let own = OwnPaths::left_behind(listed, devices);
     check_secrets(&generation.open(SECRETS)?, "", &own)
 }
 
 /// The names in a manifest; `None` where it was cut, which it can be while its generation has another name.
-fn listed_names(generation: &Folder, number: u64) -> Done<Option<Vec<String>>> {
+fn listed_names(generation: &Folder, number: u64) -> FolderResult<Option<Vec<String>>> {
     let mut bytes = vec![0; MAX_BYTES + 1];
     let length = generation.read(MANIFEST, &mut bytes)?;
     if length > MAX_BYTES {
@@ -272,7 +272,7 @@ fn listed_names(generation: &Folder, number: u64) -> Done<Option<Vec<String>>> {
     Ok(manifest.map(|manifest| manifest.secrets.into_keys().collect()))
 }
 
-fn check_secrets(folder: &Folder, path: &str, own: &Own) -> Done<()> {
+fn check_secrets(folder: &Folder, path: &str, own: &OwnPaths) -> FolderResult<()> {
     for name in names(folder, |name| own.may_have(&joined(path, name)))? {
         let (path, name) = (joined(path, name.as_bytes()), name.as_c_str());
         let Some(facts) = folder.facts(name)? else { continue };
@@ -293,7 +293,7 @@ fn joined(path: &str, name: &[u8]) -> String {
 
 /// Which paths below `secrets` are the writer's.
 #[derive(Debug)]
-pub(crate) struct Own {
+pub(crate) struct OwnPaths {
     names: Names,
     /// False for what a writer wrote itself: whatever was done to the modes and links of its files since, they hold its
     /// secrets.
@@ -309,7 +309,7 @@ enum Names {
     Listed { files: BTreeSet<String>, folders: BTreeSet<String> },
 }
 
-impl Own {
+impl OwnPaths {
     /// What an older writer left, by the manifest if there is one.
     pub fn left_behind(names: Option<Vec<String>>, devices: Devices) -> Self {
         Self { names: names.map_or(Names::Valid, Names::listed), is_strict: true, devices }
@@ -327,7 +327,7 @@ impl Own {
         }
     }
 
-    fn check(&self, folder: &Folder, name: &CStr, path: &str, facts: &Facts) -> Done<()> {
+    fn check(&self, folder: &Folder, name: &CStr, path: &str, facts: &Facts) -> FolderResult<()> {
         let is_folder = match &self.names {
             Names::Valid => facts.kind == FileType::Directory,
             Names::Listed { folders, .. } => folders.contains(path),
@@ -366,23 +366,23 @@ impl Devices {
     }
 
     /// Checks the file that writers lock: it is empty.
-    pub fn check_lock<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> Done<()> {
+    pub fn check_lock<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> FolderResult<()> {
         self.check_file(folder, name, facts)?;
         if facts.size == 0 { Ok(()) } else { Err(folder.foreign(name, "is not empty")) }
     }
 
     /// Checks that an entry is a file as a writer makes it.
-    pub fn check_file<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> Done<()> {
+    pub fn check_file<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> FolderResult<()> {
         self.check(folder, name, facts, FileType::RegularFile)
     }
 
     /// Checks that an entry is a folder as a writer makes it.
-    pub fn check_folder<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> Done<()> {
+    pub fn check_folder<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> FolderResult<()> {
         self.check(folder, name, facts, FileType::Directory)
     }
 
     /// Checks that an entry is as a writer makes it.
-    fn check<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts, kind: FileType) -> Done<()> {
+    fn check<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts, kind: FileType) -> FolderResult<()> {
         self.check_place(folder, name, facts, kind)?;
         let (mode, links) = match kind {
             FileType::RegularFile => (FILE_MODE, facts.links),
@@ -400,7 +400,13 @@ impl Devices {
     }
 
     /// Checks an entry's kind, its owner and its file system.
-    pub fn check_place<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts, kind: FileType) -> Done<()> {
+    pub fn check_place<N: Arg + Copy>(
+        self,
+        folder: &Folder,
+        name: N,
+        facts: &Facts,
+        kind: FileType,
+    ) -> FolderResult<()> {
         if facts.kind != kind {
             return Err(folder.denied(name, wrong_kind(facts.kind, kind)));
         }
@@ -415,7 +421,7 @@ impl Devices {
     }
 
     /// Checks a link to a generation, and returns the number.
-    fn read_link<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> Done<u64> {
+    fn read_link<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> FolderResult<u64> {
         self.check(folder, name, facts, FileType::Symlink)?;
         let target = folder.read_link(name)?;
         target
@@ -438,9 +444,9 @@ fn wrong_kind(found: FileType, wanted: FileType) -> Cause {
 pub(crate) fn clear_generation<N: Arg + Copy>(
     generations: &Folder,
     name: N,
-    own: &Own,
+    own: &OwnPaths,
     wipe: Option<&Wipe>,
-) -> Done<()> {
+) -> FolderResult<()> {
     let Some(facts) = generations.facts(name)? else { return Ok(()) };
     own.devices.check_place(generations, name, &facts, FileType::Directory)?;
     let generation = generations.open(name)?;
@@ -461,12 +467,17 @@ pub(crate) fn clear_generation<N: Arg + Copy>(
 }
 
 /// Removes a generation, as `clear_generation` does, and its folder.
-pub(crate) fn remove_generation(generations: &Folder, name: &str, own: &Own, wipe: Option<&Wipe>) -> Done<()> {
+pub(crate) fn remove_generation(
+    generations: &Folder,
+    name: &str,
+    own: &OwnPaths,
+    wipe: Option<&Wipe>,
+) -> FolderResult<()> {
     clear_generation(generations, name, own, wipe)?;
     generations.remove_folder(name).map_err(|denied| explained(generations, name, denied))
 }
 
-fn clear_secrets(folder: &Folder, path: &str, own: &Own, wipe: Option<&Wipe>) -> Done<()> {
+fn clear_secrets(folder: &Folder, path: &str, own: &OwnPaths, wipe: Option<&Wipe>) -> FolderResult<()> {
     let mut entries = Vec::new();
     folder.each_name(|name| {
         entries.push(name);
@@ -480,7 +491,7 @@ fn clear_secrets(folder: &Folder, path: &str, own: &Own, wipe: Option<&Wipe>) ->
     first
 }
 
-fn remove_secret(folder: &Folder, name: &CStr, path: &str, own: &Own, wipe: Option<&Wipe>) -> Done<()> {
+fn remove_secret(folder: &Folder, name: &CStr, path: &str, own: &OwnPaths, wipe: Option<&Wipe>) -> FolderResult<()> {
     if !own.may_have(path) {
         return Err(folder.holds_foreign("holds an entry that Keystart did not make".to_owned()));
     }
@@ -495,7 +506,7 @@ fn remove_secret(folder: &Folder, name: &CStr, path: &str, own: &Own, wipe: Opti
 }
 
 /// What keeps a folder from being removed: the system says only that it is not empty.
-fn explained(folder: &Folder, name: &str, denied: Denied) -> Denied {
+fn explained(folder: &Folder, name: &str, denied: FolderError) -> FolderError {
     if denied.cause == Cause::Trouble(Trouble::System(Errno::NOTEMPTY)) {
         folder.foreign(name, "holds entries that Keystart did not make")
     } else {

@@ -26,8 +26,8 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use crate::crash::CrashReport;
 use crate::error::{Error, MAX_BYTES, Result};
 use crate::failpoint;
-use crate::folder::{Cause, Denied, Done, Facts, Folder, Root, Wipe};
-use crate::inventory::{self, Devices, Inventory, LOCK, NEW_STATE, Own, Stage, new_link, target};
+use crate::folder::{Cause, Facts, Folder, FolderError, FolderResult, Root, Wipe};
+use crate::inventory::{self, Devices, Inventory, LOCK, NEW_STATE, OwnPaths, Stage, new_link, target};
 use crate::json::Json;
 use crate::layout::{self, CURRENT, FOLDER_MODE, GENERATIONS, MANIFEST, STATE, Trouble};
 use crate::manifest::{self, Entry, Identity, Manifest, Secret};
@@ -51,7 +51,7 @@ pub struct Writer {
     last: u64,
     published: Option<u64>,
     /// What this writer wrote and has not removed, by number.
-    written: BTreeMap<u64, Written>,
+    written: BTreeMap<u64, WrittenGeneration>,
     /// What state.json says.
     told: State,
     stopped: bool,
@@ -78,7 +78,7 @@ impl Drop for Writer {
 
 /// A generation that this writer wrote.
 #[derive(Debug)]
-struct Written {
+struct WrittenGeneration {
     stage: Stage,
     /// The names of its secrets.
     names: Vec<String>,
@@ -187,7 +187,7 @@ impl Writer {
         unlinked.and(said).and(wiped)
     }
 
-    fn wipe_generations(&mut self, until: Instant) -> Done<()> {
+    fn wipe_generations(&mut self, until: Instant) -> FolderResult<()> {
         let wipe = Wipe { reaches_a_disk: self.folder.is_on_disk(), until };
         let mut first = Ok(());
         // All are renamed before the first is overwritten: readers throw away what they read from one that is gone.
@@ -196,7 +196,7 @@ impl Writer {
         }
         failpoint::reached("11, renamed");
         for (number, written) in std::mem::take(&mut self.written) {
-            let own = Own::written(&written.names, self.devices);
+            let own = OwnPaths::written(&written.names, self.devices);
             let name = written.stage.name(number);
             first = first.and(inventory::remove_generation(&self.generations, &name, &own, Some(&wipe)));
         }
@@ -235,11 +235,11 @@ impl Writer {
     }
 
     /// Steps 4 to 6.
-    fn put_in_place(&mut self, draft: &Draft, number: u64, manifest: &str) -> Done<()> {
+    fn put_in_place(&mut self, draft: &Draft, number: u64, manifest: &str) -> FolderResult<()> {
         // (4)
         let new = Stage::New.name(number);
         let generation = self.generations.create(new.as_str())?;
-        self.written.insert(number, Written { stage: Stage::New, names: draft.names() });
+        self.written.insert(number, WrittenGeneration { stage: Stage::New, names: draft.names() });
         failpoint::reached("4, folder made");
         draft.write_secrets(&generation)?;
         failpoint::reached("4, secrets written");
@@ -264,14 +264,14 @@ impl Writer {
     }
 
     /// Refuses to touch a `current` that this writer did not make.
-    fn check_current(&self) -> Done<()> {
+    fn check_current(&self) -> FolderResult<()> {
         let Some(found) = self.folder.read_link(CURRENT)? else { return Ok(()) };
         let is_own = self.published.is_some_and(|number| found.as_bytes() == target(number).as_bytes());
         if is_own { Ok(()) } else { Err(self.folder.foreign(CURRENT, "is none that this writer made")) }
     }
 
     /// Removes what a publish that failed has left.
-    fn discard(&mut self, number: u64) -> Done<()> {
+    fn discard(&mut self, number: u64) -> FolderResult<()> {
         let link = new_link(number);
         let found = self.folder.read_link(link.as_str());
         if found.is_ok_and(|found| found.is_some_and(|found| found.as_bytes() == target(number).as_bytes())) {
@@ -282,26 +282,26 @@ impl Writer {
     }
 
     /// Collects all generations but the two that readers may be in.
-    fn collect(&mut self, before: Option<u64>, current: u64) -> Done<()> {
+    fn collect(&mut self, before: Option<u64>, current: u64) -> FolderResult<()> {
         let past = |number: &u64| *number != current && Some(*number) != before;
         let numbers: Vec<u64> = self.written.keys().copied().filter(past).collect();
         numbers.into_iter().try_for_each(|number| self.collect_one(number))
     }
 
     /// Takes a generation away as a whole: a reader finds it complete or not at all.
-    fn collect_one(&mut self, number: u64) -> Done<()> {
+    fn collect_one(&mut self, number: u64) -> FolderResult<()> {
         let Some(written) = self.written.get_mut(&number) else { return Ok(()) };
         retire(&self.generations, self.devices, number, written)?;
         failpoint::reached("8, renamed");
-        let own = Own::written(&written.names, self.devices);
+        let own = OwnPaths::written(&written.names, self.devices);
         inventory::remove_generation(&self.generations, &written.stage.name(number), &own, None)?;
         self.written.remove(&number);
         Ok(())
     }
 
     /// Removes what is in the generations of older writers. The names stay: they may be all that tells the last number.
-    fn empty_leftovers(&self, found: &Inventory) -> Done<()> {
-        let own = Own::left_behind(None, self.devices);
+    fn empty_leftovers(&self, found: &Inventory) -> FolderResult<()> {
+        let own = OwnPaths::left_behind(None, self.devices);
         for (_, number) in found.generations.iter().filter(|(stage, _)| *stage == Stage::Whole) {
             let old = Stage::Old.name(*number);
             inventory::remove_generation(&self.generations, &old, &own, None)?;
@@ -315,7 +315,7 @@ impl Writer {
         Ok(())
     }
 
-    fn remove_leftovers(&self, found: &Inventory) -> Done<()> {
+    fn remove_leftovers(&self, found: &Inventory) -> FolderResult<()> {
         self.empty_leftovers(found)?;
         for name in temporary_names(found) {
             self.generations.remove_folder(name.as_str())?;
@@ -329,22 +329,22 @@ impl Writer {
         Ok(())
     }
 
-    fn replace_state(&self) -> Done<()> {
+    fn replace_state(&self) -> FolderResult<()> {
         if let Some(facts) = self.folder.facts(STATE)? {
             self.devices.check_file(&self.folder, STATE, &facts)?;
         }
         self.folder.rename(NEW_STATE, STATE)
     }
 
-    fn write_state(&self, state: &State) -> Done<()> {
+    fn write_state(&self, state: &State) -> FolderResult<()> {
         let text = state.to_json(self.last);
         match self.folder.write_new(NEW_STATE, text.as_bytes()) {
             // A writer that was killed has left it.
-            Err(Denied { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => {
+            Err(FolderError { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => {
                 self.remove_new_state()?;
                 self.folder.write_new(NEW_STATE, text.as_bytes())
             }
-            Err(Denied { cause: Cause::Trouble(Trouble::System(Errno::MFILE | Errno::NFILE)), .. }) => {
+            Err(FolderError { cause: Cause::Trouble(Trouble::System(Errno::MFILE | Errno::NFILE)), .. }) => {
                 drop(self.reserve.0.take());
                 self.folder.write_new(NEW_STATE, text.as_bytes())
             }
@@ -352,19 +352,19 @@ impl Writer {
         }
     }
 
-    fn remove_new_state(&self) -> Done<()> {
+    fn remove_new_state(&self) -> FolderResult<()> {
         let Some(facts) = self.folder.facts(NEW_STATE)? else { return Ok(()) };
         self.devices.check_file(&self.folder, NEW_STATE, &facts)?;
         self.folder.remove_file(NEW_STATE)
     }
 
-    fn refusal(&self, denied: &Denied) -> Error {
+    fn refusal(&self, denied: &FolderError) -> Error {
         refusal(&self.root, denied)
     }
 }
 
 /// Renames a generation to `.old-<n>`, unless that was done before.
-fn retire(generations: &Folder, devices: Devices, number: u64, written: &mut Written) -> Done<()> {
+fn retire(generations: &Folder, devices: Devices, number: u64, written: &mut WrittenGeneration) -> FolderResult<()> {
     if written.stage != Stage::Whole {
         return Ok(());
     }
@@ -380,9 +380,9 @@ fn retire(generations: &Folder, devices: Devices, number: u64, written: &mut Wri
     Ok(())
 }
 
-fn ignore_missing(done: Done<()>) -> Done<()> {
+fn ignore_missing(done: FolderResult<()>) -> FolderResult<()> {
     match done {
-        Err(Denied { cause: Cause::Trouble(Trouble::Missing), .. }) => Ok(()),
+        Err(FolderError { cause: Cause::Trouble(Trouble::Missing), .. }) => Ok(()),
         other => other,
     }
 }
@@ -405,7 +405,7 @@ struct Lock {
 }
 
 /// Opens the lock of a store, or makes it in an empty root. A root with anything else in it is none of ours.
-fn open_lock(folder: &Folder, mode: u32) -> Done<Lock> {
+fn open_lock(folder: &Folder, mode: u32) -> FolderResult<Lock> {
     let mut refused = Ok(());
     // Another writer may make it meanwhile, and then the root is not empty any more.
     for _ in 0..2 {
@@ -435,13 +435,13 @@ fn open_lock(folder: &Folder, mode: u32) -> Done<Lock> {
 }
 
 /// Looks at everything before anything is changed, and again when others could write there until now.
-fn take_inventory(folder: &Folder, mode: u32, devices: Devices) -> Done<Inventory> {
+fn take_inventory(folder: &Folder, mode: u32, devices: Devices) -> FolderResult<Inventory> {
     let found = Inventory::take(folder, devices)?;
     tighten(folder, mode)?;
     if is_too_open(mode) { Inventory::take(folder, devices) } else { Ok(found) }
 }
 
-fn tighten(folder: &Folder, mode: u32) -> Done<()> {
+fn tighten(folder: &Folder, mode: u32) -> FolderResult<()> {
     if mode == FOLDER_MODE { Ok(()) } else { folder.tighten() }
 }
 
@@ -449,7 +449,7 @@ fn is_too_open(mode: u32) -> bool {
     mode & 0o022 != 0
 }
 
-fn open_generations(folder: &Folder, devices: Devices) -> Done<Folder> {
+fn open_generations(folder: &Folder, devices: Devices) -> FolderResult<Folder> {
     let Some(facts) = folder.facts(GENERATIONS)? else { return folder.create(GENERATIONS) };
     devices.check_folder(folder, GENERATIONS, &facts)?;
     let generations = folder.open(GENERATIONS)?;
@@ -458,7 +458,7 @@ fn open_generations(folder: &Folder, devices: Devices) -> Done<Folder> {
 }
 
 /// The error of a root that is taken over: nothing in it was changed.
-fn refused_root(root: &str, denied: &Denied) -> Error {
+fn refused_root(root: &str, denied: &FolderError) -> Error {
     foreign_text(denied).map_or_else(
         |errno| Error::refused_write(root, errno, &denied.path),
         |what| Error::root_unsafe_to_write(root, &what),
@@ -466,7 +466,7 @@ fn refused_root(root: &str, denied: &Denied) -> Error {
 }
 
 /// The error of a store that is being written.
-fn refusal(root: &str, denied: &Denied) -> Error {
+fn refusal(root: &str, denied: &FolderError) -> Error {
     match foreign_text(denied) {
         Ok(what) => Error::store_holds_foreign(root, &what),
         Err(errno) => Error::refused_write(root, errno, &denied.path),
@@ -474,7 +474,7 @@ fn refusal(root: &str, denied: &Denied) -> Error {
 }
 
 /// What is said of something that is not the writer's, or the system's reason.
-fn foreign_text(Denied { path, cause }: &Denied) -> std::result::Result<String, Errno> {
+fn foreign_text(FolderError { path, cause }: &FolderError) -> std::result::Result<String, Errno> {
     let what = match cause {
         Cause::Foreign(what) => what,
         Cause::Trouble(Trouble::Link) => "is a symbolic link",
@@ -489,13 +489,13 @@ fn foreign_text(Denied { path, cause }: &Denied) -> std::result::Result<String, 
 /// What is going to be published: the values, and the optional entries that could not be fetched.
 #[derive(Debug, Default)]
 pub struct Draft {
-    secrets: Vec<Added>,
+    secrets: Vec<DraftSecret>,
     unavailable: Vec<(String, Failure)>,
     env: BTreeMap<String, Json>,
 }
 
 #[derive(Debug)]
-struct Added {
+struct DraftSecret {
     name: String,
     value: SecretBytes,
     entry: Entry,
@@ -518,7 +518,7 @@ impl Draft {
         if let Some(member) = entry.wrong_time() {
             return Err(Error::invalid_entry(name, member));
         }
-        self.secrets.push(Added { name: name.to_owned(), value, entry });
+        self.secrets.push(DraftSecret { name: name.to_owned(), value, entry });
         Ok(())
     }
 
@@ -554,7 +554,7 @@ impl Draft {
         if !conflicts.is_empty() {
             return Err(Error::name_conflict(&conflicts.concat()));
         }
-        let secret = |added: &Added| {
+        let secret = |added: &DraftSecret| {
             (added.name.clone(), Secret { size: added.value.as_bytes().len(), entry: added.entry.clone() })
         };
         let secrets: BTreeMap<String, Secret> = self.secrets.iter().map(secret).collect();
@@ -567,9 +567,9 @@ impl Draft {
         self.secrets.iter().map(|added| added.name.clone()).collect()
     }
 
-    fn write_secrets(&self, generation: &Folder) -> Done<()> {
+    fn write_secrets(&self, generation: &Folder) -> FolderResult<()> {
         let secrets = generation.create("secrets")?;
-        for Added { name, value, .. } in &self.secrets {
+        for DraftSecret { name, value, .. } in &self.secrets {
             let (folders, file) =
                 name.rsplit_once('/').map_or((None, name.as_str()), |(above, file)| (Some(above), file));
             let mut inner = None;

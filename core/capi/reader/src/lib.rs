@@ -30,7 +30,7 @@ const _: () = assert!(cfg!(panic = "unwind"), "the library must be built with pa
 
 /// Runs the body of one function: its error or its panic becomes the number, and the error at `err`.
 pub unsafe fn guard(err: *mut *mut keystart_error, body: impl FnOnce() -> Result<()>) -> u32 {
-    hush();
+    silence_panics();
     // Handles hold their state behind locks and in whole values, so what a panic leaves is still consistent.
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(from_panic(panic.as_ref())));
     let Err(error) = result else { return 0 };
@@ -48,9 +48,9 @@ pub fn guard_free(body: impl FnOnce()) {
 }
 
 /// Keeps the text of a panic, which Rust would print, out of the log; a debug build, which only developers run, tells all.
-fn hush() {
-    static HUSHED: Once = Once::new();
-    HUSHED.call_once(|| {
+fn silence_panics() {
+    static SILENCED: Once = Once::new();
+    SILENCED.call_once(|| {
         if !cfg!(debug_assertions) {
             set_hook(Box::new(write_panic));
         }

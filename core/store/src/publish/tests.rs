@@ -741,9 +741,9 @@ fn a_publish_that_fails_leaves_nothing_and_uses_its_number_up() {
 }
 
 /// Ends the readers of a test, also when its writer panics.
-struct Done<'a>(&'a AtomicBool);
+struct FolderResult<'a>(&'a AtomicBool);
 
-impl Drop for Done<'_> {
+impl Drop for FolderResult<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -776,7 +776,7 @@ fn readers_beside_a_busy_writer_always_see_one_whole_set() {
                 }
             });
         }
-        let _done = Done(&done);
+        let _done = FolderResult(&done);
         for set in 1..=300 {
             pair(&set.to_string()).publish(&mut writer).unwrap();
         }
