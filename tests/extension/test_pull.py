@@ -241,6 +241,15 @@ def test_the_authorities_that_a_profile_names_are_believed(
     assert message.startswith("`ca_bundle` of the AWS profile names a file that cannot be read: ")
 
 
+def test_a_token_file_of_a_profile_that_is_a_device_is_not_given_to_boto3(
+    profiles: Profiles, pull: Pull, store: Store
+) -> None:
+    profiles(default={"role_arn": ROLE, "web_identity_token_file": "/dev/zero"})
+    assert pull()[0] == 1
+    what = "`web_identity_token_file` of an AWS profile names something that is not a regular file"
+    assert store.failures == {"db": ("InvalidFile", f"{what}. Correct or unset it.")}
+
+
 def test_optional_secrets_without_a_login_are_published_as_unavailable(
     environment: Environment, store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ mod roots;
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::env;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -171,6 +172,18 @@ impl Aws {
         let credentials = credentials::role_credentials(role, answer.credentials)?;
         Ok(own.into_builder().credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }
+}
+
+/// Checks the variables and files that a person's login reads, before boto3 reads them.
+pub async fn check_login() -> Result<(), Refusal> {
+    if let Some((source, path)) = endpoints::ca_bundle_variable()
+        && !path.is_empty()
+        // boto3 reads a folder of certificates too.
+        && !Path::new(&path).is_dir()
+    {
+        roots::read(&source, path).await?;
+    }
+    credentials::check_sources().await
 }
 
 fn checked_region(source: &str, region: &str) -> Result<(), Refusal> {

@@ -15,7 +15,7 @@ mod request;
 mod secrets_manager;
 mod shape;
 
-pub use aws::{Aws, Login};
+pub use aws::{Aws, Login, check_login};
 pub use keystart_config::{Entry, Plan};
 pub use prefetch::Prefetch;
 pub use provider::{Answer, Encoding, Gap, Match, Permission, Place, Provider, Reply, SecretValue, Source};

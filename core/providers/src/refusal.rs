@@ -11,8 +11,10 @@ pub(crate) const NO_WAY_OUT: &str =
 /// A request without a value: the service's code and message, with the cure where one is known.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    pub(crate) code: String,
-    pub(crate) message: String,
+    /// The service's own word, or ours.
+    pub code: String,
+    /// A sentence or two, the cure at the end.
+    pub message: String,
     pub(crate) retry: Retry,
 }
 

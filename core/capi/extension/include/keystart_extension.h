@@ -188,6 +188,14 @@ uint32_t keystart_draft_take(const keystart_draft *draft,
                              keystart_error **err);
 
 /*
+ Checks the variables and files that the login of a person reads, before boto3 reads them. `code` and `problem` say what
+ is wrong; both are empty if nothing is. Errors: 901.
+ */
+uint32_t keystart_login_check(keystart_bytes *problem,
+                              keystart_bytes *code,
+                              keystart_error **err);
+
+/*
  Reads a configuration: by `source` that of a process with the variables of this one, whose task root is `path` (0), or the
  file of that path (1). When something is wrong the plan is NULL, and `problems` is a JSON list of {"file": ...,
  "line": ..., "column": ..., "message": ...}, in which a line and a column may be null.

@@ -6,6 +6,7 @@
 #![expect(clippy::missing_safety_doc, reason = "the rules that all functions share stand in keystart.h")]
 #![expect(clippy::doc_markdown, reason = "the comments are for people who read a C header")]
 
+mod login;
 mod plan;
 
 use std::alloc::System;

@@ -100,9 +100,8 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Result
     endpoints::check_container()?;
     profiles.check_tokens().await?;
     for origin in [Origin::Profile, Origin::WebIdentity, Origin::Container] {
-        if matches!(origin, Origin::Container) && is_set(&ADDRESSES) && !is_set(&[TOKEN_FILE]) {
-            // Before the endpoint is asked: the SDK sends what HTTP allows, and asks again after each refusal.
-            check_variable(TOKEN, header_flaw)?;
+        if matches!(origin, Origin::Container) {
+            check_token()?;
         }
         match origin.load(config, profiles).await {
             Err(CredentialsError::CredentialsNotLoaded(_)) => {}
@@ -115,6 +114,15 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Result
         "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, \
          or set AWS_PROFILE.",
     ))
+}
+
+/// Checks whatever any source would read, for a login: boto3 reads any file, whole and for as long as it takes, and takes
+/// an address for another host.
+pub(super) async fn check_sources() -> Result<(), Refusal> {
+    let profiles = Profiles::read().await?;
+    endpoints::check_container()?;
+    profiles.check_tokens().await?;
+    check_token()
 }
 
 /// Returns the credentials of a role, unless the answer broke off before its end.
@@ -298,6 +306,11 @@ fn container_reason(error: &CredentialsError) -> String {
 
 fn is_set(variables: &[&str]) -> bool {
     variables.iter().any(|variable| env::var_os(variable).is_some())
+}
+
+/// Checks the token for a container's endpoint before that is asked: libraries send what HTTP allows.
+fn check_token() -> Result<(), Refusal> {
+    if is_set(&ADDRESSES) && !is_set(&[TOKEN_FILE]) { check_variable(TOKEN, header_flaw) } else { Ok(()) }
 }
 
 fn check_variables() -> Result<(), Refusal> {

@@ -67,10 +67,15 @@ impl LoadServiceConfig for NoServiceConfig {
     }
 }
 
+/// The variable that names a file of authorities, with its value.
+pub(super) fn ca_bundle_variable() -> Option<(String, OsString)> {
+    env::var_os(CA_BUNDLE.0).map(|path| (CA_BUNDLE.0.to_owned(), path))
+}
+
 /// Returns what names the file of authorities, and the file.
 pub(super) fn ca_bundle(config: &SdkConfig) -> Option<(String, OsString)> {
-    let (variable, key) = CA_BUNDLE;
-    let named = env::var_os(variable).map(|path| (variable.to_owned(), path));
+    let key = CA_BUNDLE.1;
+    let named = ca_bundle_variable();
     let named = named.or_else(|| Some((of_profile(key), value(config, "", CA_BUNDLE)?.into())));
     named.filter(|(_, path)| !path.is_empty())
 }

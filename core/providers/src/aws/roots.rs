@@ -18,20 +18,19 @@ use crate::refusal::Refusal;
 pub(super) async fn context(bundle: Option<(String, OsString)>) -> Result<TlsContext, Refusal> {
     let pem = match bundle {
         None => bundled(),
-        Some((source, path)) => {
-            let wrong = |what: &str| Refusal::new("InvalidCaBundle", format!("{source} {what}. Correct or unset it."));
-            let read = files::on_a_thread(move || files::read_at_most(path.as_ref(), files::LARGEST)).await;
-            let pem =
-                read.unwrap_or(Err(Unreadable::Refused(ErrorKind::Other))).map_err(|error| wrong(&error.reason()))?;
-            // The client panics at what it cannot parse.
-            if !is_sound(&pem) {
-                return Err(wrong("names a file that holds no certificate, or a broken one"));
-            }
-            pem
-        }
+        Some((source, path)) => read(&source, path).await?,
     };
     let context = TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
     context.map_err(|_| Refusal::new("InvalidCaBundle", "TLS cannot be set up with these authorities."))
+}
+
+/// Reads a file of authorities, if each of them can be parsed.
+pub(super) async fn read(source: &str, path: OsString) -> Result<Vec<u8>, Refusal> {
+    let wrong = |what: &str| Refusal::new("InvalidCaBundle", format!("{source} {what}. Correct or unset it."));
+    let read = files::on_a_thread(move || files::read_at_most(path.as_ref(), files::LARGEST)).await;
+    let pem = read.unwrap_or(Err(Unreadable::Refused(ErrorKind::Other))).map_err(|error| wrong(&error.reason()))?;
+    // The client panics at what it cannot parse.
+    if is_sound(&pem) { Ok(pem) } else { Err(wrong("names a file that holds no certificate, or a broken one")) }
 }
 
 fn is_sound(pem: &[u8]) -> bool {

@@ -70,6 +70,7 @@ _CURES = {
 # Where credentials come from, by the name of botocore's provider.
 _ORIGINS = {
     "container-role": "the container's endpoint",
+    "iam-role": "the instance's metadata service",
     "assume-role-with-web-identity": "the web identity",
     "custom-process": "the process that the AWS profile names",
 }
