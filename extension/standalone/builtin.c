@@ -9,9 +9,8 @@
 #include <internal/pycore_import.h>
 
 #define INSIDE_LIBPYTHON(X)                                                                                            \
-    X(_abc) X(_bisect) X(_codecs) X(_collections) X(_datetime) X(_functools) X(_heapq) X(_io) X(_locale) X(_operator)  \
-    X(_signal) X(_sre) X(_stat) X(_struct) X(_thread) X(_weakref) X(atexit) X(binascii) X(errno) X(itertools) X(math)  \
-    X(posix) X(time)
+    X(_abc) X(_codecs) X(_collections) X(_functools) X(_heapq) X(_io) X(_locale) X(_operator) X(_signal) X(_sre)       \
+    X(_stat) X(_struct) X(_thread) X(_weakref) X(atexit) X(errno) X(itertools) X(posix) X(time)
 
 #define DECLARE(name) PyObject *PyInit_##name(void);
 #define ENTER(name) {#name, PyInit_##name},

@@ -221,7 +221,7 @@ def _compile(arguments: argparse.Namespace) -> int:
     if arguments.output == "-":
         print(text, end="")
         return 0
-    source = _here() / plan.path
+    source = _here() / (arguments.configuration or plan.path)
     output = source.with_name("keystart.json") if arguments.output is None else Path(arguments.output)
     shown = shown_path(str(output))
     if output.suffix != ".json":

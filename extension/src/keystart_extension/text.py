@@ -8,7 +8,7 @@ from . import core
 from .core import ffi, lib
 
 # What keystart_text_check looks for.
-_REGION, _ROLE, _NAME = range(1, 4)
+_ROLE, _NAME = 1, 2
 
 
 def shown_path(path: str) -> str:
@@ -20,11 +20,6 @@ def shown_path(path: str) -> str:
 def characters(text: str) -> str:
     """Returns the length of a text in words."""
     return "1 character" if len(text) == 1 else f"{len(text)} characters"
-
-
-def is_region(text: str) -> bool:
-    """Says whether a text is the name of a region."""
-    return _check(text, _REGION)
 
 
 def is_role(text: str) -> bool:

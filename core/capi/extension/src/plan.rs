@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use keystart_config::{Plan, Problem, Reader, arn, region, shown};
+use keystart_config::{Plan, Problem, Reader, arn, shown};
 use keystart_core::{Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text};
 use keystart_providers::SCHEMAS;
 use keystart_store::error::Error;
@@ -127,8 +127,8 @@ pub unsafe extern "C" fn keystart_path_show(
     }
 }
 
-/// Says whether a text is, by `kind`, a path that is certainly no secret (0), a region (1), the ARN of a role (2), or the
-/// name of a secret (3).
+/// Says whether a text is, by `kind`, a path that is certainly no secret (0), the ARN of a role (1), or the name of a
+/// secret (2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_text_check(
     text: *const u8,
@@ -143,9 +143,8 @@ pub unsafe extern "C" fn keystart_text_check(
             let text = String::from_utf8_lossy(required(text, text_len, "text")?);
             is.put(u32::from(match kind {
                 0 => shown::is_certain(&text, shown::Place::Path, &[]),
-                1 => region::is_region(&text),
-                2 => arn::is_role(&text),
-                3 => name::is_valid(text.as_bytes()),
+                1 => arn::is_role(&text),
+                2 => name::is_valid(text.as_bytes()),
                 _ => return Err(Error::internal("there is no such kind of a text")),
             }));
             Ok(())
