@@ -238,8 +238,8 @@ void keystart_plan_free(keystart_plan *plan);
 uint32_t keystart_path_show(const uint8_t *path, size_t path_len, keystart_bytes *out, keystart_error **err);
 
 /*
- Says whether a text is, by `kind`, a path that is certainly no secret (0), a region (1), the ARN of a role (2), or the
- name of a secret (3).
+ Says whether a text is, by `kind`, a path that is certainly no secret (0), the ARN of a role (1), or the name of a
+ secret (2).
  */
 uint32_t keystart_text_check(const uint8_t *text,
                              size_t text_len,
