@@ -1,4 +1,4 @@
-"""Returns the tests AWS on loopback, a store of their own, the process as Lambda starts it, and canaries as secrets."""
+"""Fixtures: AWS on loopback, a separate store, the process as Lambda starts it, and canaries as secrets."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from keystart_extension import __version__
-from keystart_extension.deploy import CannotDeploy, build
+from keystart_extension.deploy import DeployError, build
 
 from tests.fakes.accounts import Account, layer_files, zipped
 from tests.fakes.aws import refusal
@@ -168,7 +168,7 @@ def test_build_does_what_dev_does_in_a_checkout(tmp_path: Path) -> None:
 
 
 def test_build_says_where_to_build_when_this_is_no_checkout(tmp_path: Path) -> None:
-    with pytest.raises(CannotDeploy, match=r"In a checkout of Keystart, on Debian 12: \./dev layer\."):
+    with pytest.raises(DeployError, match=r"In a checkout of Keystart, on Debian 12: \./dev layer\."):
         build.build(tmp_path, None)
 
 

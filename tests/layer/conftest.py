@@ -1,4 +1,4 @@
-"""Returns the tests each layer that was built, a sandbox with its executable, and what it fetches from."""
+"""Fixtures: each layer that was built, a sandbox with its executable, and what it fetches from."""
 
 from __future__ import annotations
 

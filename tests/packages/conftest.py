@@ -1,4 +1,4 @@
-"""Returns the tests the packages of dist/, a store to read with them, and a way to run what a user would run."""
+"""Fixtures: the packages of dist/, a store to read with them, and a way to run what a user would run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Returns each test a store of its own, and values that stand nowhere else."""
+"""Fixtures: a separate store for each test, and values that stand nowhere else."""
 
 from __future__ import annotations
 

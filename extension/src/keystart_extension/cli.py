@@ -1,4 +1,4 @@
-"""Is the command `keystart` for people: check, compile, pull, ls, get, iam-policy; those of deploy are beside it."""
+"""The command `keystart` for people: check, compile, pull, ls, get, iam-policy; those of deploy are beside it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _run() -> int:
         return 2
     try:
         code: int = arguments.command(arguments)
-    except (AwsError, deploy.CannotDeploy) as error:
+    except (AwsError, deploy.DeployError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         _fail("Interrupted.")
@@ -105,15 +105,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_configuration(check)
     check.add_argument("--json", action="store_true", help="print the plan, or the problems, as JSON")
 
-    compile = commands.add_parser(
+    compilation = commands.add_parser(
         "compile",
         help="write any configuration as one checked JSON file",
         description="Writes keystart.json beside a configuration: the same, checked, as JSON. Put it into the "
         "function's package if you want one artefact that nothing can make invalid any more.",
     )
-    compile.set_defaults(command=_compile)
-    _add_configuration(compile)
-    compile.add_argument(
+    compilation.set_defaults(command=_compile)
+    _add_configuration(compilation)
+    compilation.add_argument(
         "-o", "--output", metavar="FILE", help='default: keystart.json beside FILE; "-" is standard output'
     )
 
@@ -188,7 +188,7 @@ def _here() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError:
-        raise deploy.CannotDeploy("The working folder was removed. Change to another one.") from None
+        raise deploy.DeployError("The working folder was removed. Change to another one.") from None
 
 
 def _check(arguments: argparse.Namespace) -> int:

@@ -80,7 +80,7 @@ def _take_over(descriptor: int, old: os.stat_result) -> None:
 
 
 def _place(new: Path, path: Path) -> None:
-    """Gives the file its name unless something has it; a rename would replace that."""
+    """Names the file, unless something has that name; a rename would replace it."""
     try:
         path.hardlink_to(new)
     except FileExistsError:

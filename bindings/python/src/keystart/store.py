@@ -134,7 +134,7 @@ class Snapshot(Reader):
     __slots__ = ()
 
     def snapshot(self) -> Snapshot:
-        """Returns itself."""
+        """Returns this snapshot."""
         return self
 
     def _at_one_instant(self, question: Callable[[Snapshot], T]) -> T:

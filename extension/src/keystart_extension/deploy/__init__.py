@@ -15,9 +15,9 @@ import re
 from pathlib import Path
 
 from ..aws import WITHOUT_BOTO3
-from .terms import LAYER, NO_SOURCES, CannotDeploy
+from .terms import LAYER, NO_SOURCES, DeployError
 
-__all__ = ["CannotDeploy", "account_id", "add_to"]
+__all__ = ["DeployError", "account_id", "add_to"]
 
 _LAYER_VERSION = re.compile(rf"{LAYER.pattern}:[0-9]+")
 _LAYER_NAME = re.compile(r"[A-Za-z0-9_-]{1,140}")
@@ -142,7 +142,7 @@ def _build(arguments: argparse.Namespace) -> int:
     try:
         from .build import CHECKOUT, build
     except ModuleNotFoundError:
-        raise CannotDeploy(NO_SOURCES) from None
+        raise DeployError(NO_SOURCES) from None
     return build(CHECKOUT, arguments.arch)
 
 
@@ -150,7 +150,7 @@ def _publish(arguments: argparse.Namespace) -> int:
     try:
         from .layer import publish
     except ModuleNotFoundError:
-        raise CannotDeploy(WITHOUT_BOTO3) from None
+        raise DeployError(WITHOUT_BOTO3) from None
     return publish(
         arguments.zips, arguments.name, arguments.region, arguments.profile, as_json=arguments.json
     )
@@ -160,7 +160,7 @@ def _attach(arguments: argparse.Namespace) -> int:
     try:
         from .attach import attach
     except ModuleNotFoundError:
-        raise CannotDeploy(WITHOUT_BOTO3) from None
+        raise DeployError(WITHOUT_BOTO3) from None
     return attach(arguments)
 
 
@@ -168,5 +168,5 @@ def _detach(arguments: argparse.Namespace) -> int:
     try:
         from .attach import detach
     except ModuleNotFoundError:
-        raise CannotDeploy(WITHOUT_BOTO3) from None
+        raise DeployError(WITHOUT_BOTO3) from None
     return detach(arguments)

@@ -20,7 +20,7 @@ from ..aws.errors import ask
 from ..plan import VARIABLE, ConfigurationError, InlineError, Plan
 from ..text import shown_path
 from .change import WRAPPER, WRAPPER_PATH, Change, Layer, Setting, attached, detached
-from .terms import CannotDeploy
+from .terms import DeployError
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -59,16 +59,16 @@ def detach(arguments: Namespace) -> int:
 
 
 def _settings(file: Path | None, region: str, *, wrapper: bool) -> Mapping[str, Setting]:
-    """Gives the variables that attach sets."""
+    """Returns the variables that attach sets."""
     settings = {}
     if file is not None:
         try:
             plan = Plan.file(file)
             text = plan.inline(region)
         except ConfigurationError as error:
-            raise CannotDeploy(str(error)) from None
+            raise DeployError(str(error)) from None
         except InlineError as error:
-            raise CannotDeploy(
+            raise DeployError(
                 f"{plan.source}: {error} Put the keystart.json that keystart compile writes into the function's "
                 "package, and attach without --config."
             ) from None
@@ -99,7 +99,7 @@ def _layer(client: LambdaClient, arn: str) -> Layer:
     try:
         return ask(f"lambda:GetLayerVersion on {arn}", call)
     except AwsError as error:
-        raise CannotDeploy(f"{arn}: {error}") from None
+        raise DeployError(f"{arn}: {error}") from None
 
 
 class _Function:

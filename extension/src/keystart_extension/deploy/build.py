@@ -6,7 +6,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from .terms import NO_SOURCES, CannotDeploy
+from .terms import NO_SOURCES, DeployError
 
 # What pip installs from a wheel has no sources of the layer around it.
 CHECKOUT = Path(__file__).parents[4]
@@ -16,7 +16,7 @@ _ARCHITECTURES = {"aarch64": "arm64"}
 def build(checkout: Path, architecture: str | None) -> int:
     """Builds the zip into dist/ of the checkout and gives the exit code."""
     if not (checkout / "extension/standalone/layer.py").exists():
-        raise CannotDeploy(NO_SOURCES)
+        raise DeployError(NO_SOURCES)
     machine = platform.machine()
     architecture = architecture or _ARCHITECTURES.get(machine, machine)
     # With an architecture it only builds. The tests that it runs otherwise take longer than people expect of a build.

@@ -241,7 +241,7 @@ def _variable_lines(
 
 
 def _problems(function: Configuration) -> list[str]:
-    """Tells what speaks against any change."""
+    """Yields what speaks against any change."""
     if function.get("PackageType") == "Image":
         return [
             "It is an image, and images take no layers. Unzip the layer, and COPY it to /opt in the Dockerfile."

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from .. import __version__
 from ..aws import AwsError, session
 from ..aws.errors import ask
-from .terms import CannotDeploy
+from .terms import DeployError
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -54,7 +54,7 @@ def publish(
     """Publishes each zip as a version of a layer, prints what became of it, and gives the exit code."""
     zips = [_read(path) for path in paths or _built()]
     if name is not None and len(zips) > 1:
-        raise CannotDeploy("A layer has one name for each architecture. Give --name with one zip.")
+        raise DeployError("A layer has one name for each architecture. Give --name with one zip.")
     client = session.client("lambda", region, profile)
     published = []
     for one in zips:
@@ -72,7 +72,7 @@ def publish(
 def _built() -> list[Path]:
     found = sorted(Path("dist").glob(f"keystart-layer-{__version__}-*.zip"))
     if not found:
-        raise CannotDeploy(
+        raise DeployError(
             f"There is no dist/keystart-layer-{__version__}-*.zip here. Build it with keystart layer build, "
             "or name a zip."
         )
@@ -85,19 +85,19 @@ def _read(path: Path) -> _Zip:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             unzipped = sum(info.file_size for info in archive.infolist())
             if unzipped > _LARGEST:
-                raise CannotDeploy(f"{path} has {unzipped:,} bytes unzipped, and Lambda takes {_LARGEST:,}.")
+                raise DeployError(f"{path} has {unzipped:,} bytes unzipped, and Lambda takes {_LARGEST:,}.")
             if damaged := archive.testzip():
                 raise zipfile.BadZipFile(f"{damaged} is damaged")
             with archive.open(_EXECUTABLE) as executable:
                 head = executable.read(20)
             version = re.search(r'__version__ = "([0-9.]+)"', archive.read(_VERSION).decode(errors="replace"))
     except KeyError:
-        raise CannotDeploy(f"{path} is not the layer: it has no {_EXECUTABLE}, or no {_VERSION}.") from None
+        raise DeployError(f"{path} is not the layer: it has no {_EXECUTABLE}, or no {_VERSION}.") from None
     except (zipfile.BadZipFile, zlib.error) as error:
-        raise CannotDeploy(f"{path} is not a sound zip: {error}. Build it again.") from None
+        raise DeployError(f"{path} is not a sound zip: {error}. Build it again.") from None
     machine = int.from_bytes(head[18:20], "little")
     if not head.startswith(b"\x7fELF") or machine not in _MACHINES or version is None:
-        raise CannotDeploy(f"{path} is not the layer: {_EXECUTABLE} is nothing that Lambda can start.")
+        raise DeployError(f"{path} is not the layer: {_EXECUTABLE} is nothing that Lambda can start.")
     return _Zip(path, content, _MACHINES[machine], version[1])
 
 
@@ -106,14 +106,14 @@ def _content(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a FIFO would hang it
-            raise CannotDeploy(f"{path} is not a regular file. Name a zip.")
+            raise DeployError(f"{path} is not a regular file. Name a zip.")
         if status.st_size > _LARGEST_ZIP:
-            raise CannotDeploy(
+            raise DeployError(
                 f"{path} has {status.st_size:,} bytes, and Lambda takes {_LARGEST_ZIP:,} with a request."
             )
         return path.read_bytes()
     except OSError as error:
-        raise CannotDeploy(f"{path} cannot be read: {error.strerror}.") from None
+        raise DeployError(f"{path} cannot be read: {error.strerror}.") from None
 
 
 def _publish(client: LambdaClient, one: _Zip, layer: str) -> str:
@@ -131,4 +131,4 @@ def _publish(client: LambdaClient, one: _Zip, layer: str) -> str:
     try:
         return ask(f"lambda:PublishLayerVersion on {layer}", call)
     except AwsError as error:
-        raise CannotDeploy(f"{one.path}: {error}") from None
+        raise DeployError(f"{one.path}: {error}") from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import core
 from ..text import characters, is_role
-from .terms import CannotDeploy
+from .terms import DeployError
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -30,10 +30,10 @@ def policy(plan: Plan, account: Account, role: str | None, keys: Sequence[str]) 
     if role is not None and role not in roles:
         known = f"It has {', '.join(roles)}." if roles else "It has none."
         shown = f"the role {role}" if is_role(role) else f"this role of {characters(role)}"
-        raise CannotDeploy(f"{plan.source}: no secret has {shown}. {known}")
+        raise DeployError(f"{plan.source}: no secret has {shown}. {known}")
     for key in keys:
         if not _KEY.fullmatch(key):
-            raise CannotDeploy(
+            raise DeployError(
                 f"--kms-key of {characters(key)} is not the ARN of a key, such as "
                 "arn:aws:kms:eu-west-1:123456789012:key/…; IAM takes no alias for it."
             )
@@ -53,7 +53,7 @@ def _fetches(plan: Plan, account: Account, role: str | None) -> list[dict[str, A
     places = (part for value in (role, account.id, account.region) for part in core.text_or_null(value))
     permissions = json.loads(core.give_text(core.lib.keystart_policy_read, plan.handle, *places, problem))
     if missing := core.taken_text(problem):
-        raise CannotDeploy(missing)
+        raise DeployError(missing)
     return [_allow(one["sid"], one["action"], one["resources"]) for one in permissions]
 
 

@@ -13,5 +13,5 @@ NO_SOURCES = (
 )
 
 
-class CannotDeploy(Exception):
+class DeployError(Exception):
     """Says why a command ended without what was asked for, and what to do."""
