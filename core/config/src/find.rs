@@ -1,18 +1,17 @@
 //! Finds a configuration: in the variables of a process, else in files.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use keystart_store::Options;
 use keystart_store::error::errno_name;
-use rustix::fs::{FileType, Mode, OFlags, fstat, lstat, open, stat};
+use rustix::fs::{FileType, lstat, stat};
 use rustix::io::Errno;
 
 use crate::compiled::InlineError;
 use crate::document::Node;
+use crate::files::{FileError, read_at_most};
 use crate::plan::{Plan, VARIABLE};
 use crate::problem::{Origin, Position, Problem, Problems};
 use crate::schema::Schemas;
@@ -122,19 +121,11 @@ fn read(path: &Path) -> Found<Vec<u8>> {
     if FileType::from_raw_mode(stat(path).map_err(failed)?.st_mode) != FileType::RegularFile {
         return Err(not_regular());
     }
-    // Opening a FIFO that came meanwhile would wait for somebody who writes to it.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
-    let file = open(path, flags, Mode::empty()).map_err(failed)?;
-    if FileType::from_raw_mode(fstat(&file).map_err(failed)?.st_mode) != FileType::RegularFile {
-        return Err(not_regular());
-    }
-    let mut bytes = Vec::new();
-    let read = File::from(file).take(LARGEST_FILE + 1).read_to_end(&mut bytes);
-    read.map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-    if bytes.len() as u64 > LARGEST_FILE {
-        return Err(wrong(format!("The file has more than {} KiB.", LARGEST_FILE / 1024)));
-    }
-    Ok(bytes)
+    read_at_most(path, LARGEST_FILE).map_err(|error| match error {
+        FileError::System(errno) => failed(errno),
+        FileError::NotRegular => not_regular(),
+        FileError::TooLarge => wrong(format!("The file has more than {} KiB.", LARGEST_FILE / 1024)),
+    })
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Found<Node> {

@@ -9,6 +9,7 @@ pub mod arn;
 mod compiled;
 mod document;
 mod entries;
+pub mod files;
 mod find;
 mod json;
 mod pairs;

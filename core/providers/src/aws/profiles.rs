@@ -1,12 +1,13 @@
 //! Reads the files of AWS's profiles for the SDK, which would read any file, whole and for as long as it takes.
 
 use std::env;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use keystart_config::files::FileError;
+use rustix::io::Errno;
 
-use crate::files::{self, Unreadable};
+use crate::files::{self, reason};
 use crate::refusal::Refusal;
 
 const CONFIG: &str = "AWS_CONFIG_FILE";
@@ -28,7 +29,7 @@ impl Profiles {
             let config = read(CONFIG, "~/.aws/config")?;
             Ok(Self { config, credentials: read(CREDENTIALS, "~/.aws/credentials")? })
         };
-        files::on_a_thread(read).await.unwrap_or_else(|| Err(wrong(CONFIG, Unreadable::Refused(ErrorKind::Other))))
+        files::on_a_thread(read).await.unwrap_or_else(|| Err(wrong(CONFIG, &reason(FileError::System(Errno::IO)))))
     }
 
     /// Both as the SDK takes them.
@@ -49,9 +50,9 @@ impl Profiles {
         let named: Vec<(String, PathBuf)> = variables.chain(keys).collect();
         let check = || {
             for (source, path) in named {
-                match files::read_at_most(&path, files::LARGEST) {
-                    Err(Unreadable::Refused(_)) | Ok(_) => {} // the provider says what it missed, if it wanted it
-                    Err(other) => return Err(wrong(&source, other)),
+                match files::read(&path) {
+                    Err(FileError::System(_)) | Ok(_) => {} // the provider says what it missed, if it wanted it
+                    Err(other) => return Err(wrong(&source, &reason(other))),
                 }
             }
             Ok(())
@@ -63,12 +64,12 @@ impl Profiles {
 fn read(variable: &str, default: &str) -> Result<String, Refusal> {
     let named = env::var_os(variable);
     let path = PathBuf::from(named.as_ref().map_or(default.as_ref(), |path| path.as_os_str()));
-    match files::read_at_most(&at_home(&path), files::LARGEST) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| wrong(variable, Unreadable::NotText)),
+    match files::read(&at_home(&path)) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| wrong(variable, "names a file that is not UTF-8")),
         // As without it: the SDK takes it so, and Lambda's users may not even look into a home.
-        Err(Unreadable::Refused(ErrorKind::NotFound | ErrorKind::NotADirectory)) => Ok(String::new()),
-        Err(Unreadable::Refused(_)) if named.is_none() => Ok(String::new()),
-        Err(other) => Err(wrong(if named.is_some() { variable } else { default }, other)),
+        Err(FileError::System(Errno::NOENT | Errno::NOTDIR)) => Ok(String::new()),
+        Err(FileError::System(_)) if named.is_none() => Ok(String::new()),
+        Err(other) => Err(wrong(if named.is_some() { variable } else { default }, &reason(other))),
     }
 }
 
@@ -80,6 +81,6 @@ fn at_home(path: &Path) -> PathBuf {
     }
 }
 
-fn wrong(source: &str, unreadable: Unreadable) -> Refusal {
-    Refusal::new("InvalidFile", format!("{source} {}. Correct or unset it.", unreadable.reason()))
+fn wrong(source: &str, what: &str) -> Refusal {
+    Refusal::new("InvalidFile", format!("{source} {what}. Correct or unset it."))
 }

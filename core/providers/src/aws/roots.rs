@@ -2,16 +2,17 @@
 //! that come with this library.
 
 use std::ffi::OsString;
-use std::io::ErrorKind;
 
 use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use keystart_config::files::FileError;
+use rustix::io::Errno;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use webpki::anchor_from_trusted_cert;
 
-use crate::files::{self, Unreadable};
+use crate::files;
 use crate::refusal::Refusal;
 
 /// Loads the authorities from a file, with what names it, or those that come along: they serve an image that has none.
@@ -27,8 +28,8 @@ pub(super) async fn context(bundle: Option<(String, OsString)>) -> Result<TlsCon
 /// Reads a file of authorities, if each of them can be parsed.
 pub(super) async fn read(source: &str, path: OsString) -> Result<Vec<u8>, Refusal> {
     let wrong = |what: &str| Refusal::new("InvalidCaBundle", format!("{source} {what}. Correct or unset it."));
-    let read = files::on_a_thread(move || files::read_at_most(path.as_ref(), files::LARGEST)).await;
-    let pem = read.unwrap_or(Err(Unreadable::Refused(ErrorKind::Other))).map_err(|error| wrong(&error.reason()))?;
+    let read = files::on_a_thread(move || files::read(path.as_ref())).await;
+    let pem = read.unwrap_or(Err(FileError::System(Errno::IO))).map_err(|error| wrong(&files::reason(error)))?;
     // The client panics at what it cannot parse.
     if is_sound(&pem) { Ok(pem) } else { Err(wrong("names a file that holds no certificate, or a broken one")) }
 }
