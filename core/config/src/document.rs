@@ -61,9 +61,9 @@ impl Mapping {
 }
 
 /// There are more lists and mappings inside each other than a document may have.
-pub(crate) struct TooDeep;
+pub(crate) struct DepthError;
 
-impl TooDeep {
+impl DepthError {
     pub fn message() -> String {
         format!("More than {DEEPEST} lists and mappings lie inside each other.")
     }
@@ -71,12 +71,12 @@ impl TooDeep {
 
 /// Puts a document together from its parts in their order.
 pub(crate) struct Builder {
-    open: Vec<Open>,
+    open: Vec<OpenNode>,
     root: Option<Node>,
 }
 
 /// A list or mapping whose end has not come yet.
-struct Open {
+struct OpenNode {
     is_mapping: bool,
     position: Position,
     nodes: Vec<Node>,
@@ -87,16 +87,16 @@ impl Builder {
         Self { open: Vec::new(), root: None }
     }
 
-    pub fn begin(&mut self, is_mapping: bool, position: Position) -> Result<(), TooDeep> {
+    pub fn begin(&mut self, is_mapping: bool, position: Position) -> Result<(), DepthError> {
         if self.open.len() == DEEPEST {
-            return Err(TooDeep);
+            return Err(DepthError);
         }
-        self.open.push(Open { is_mapping, position, nodes: Vec::new() });
+        self.open.push(OpenNode { is_mapping, position, nodes: Vec::new() });
         Ok(())
     }
 
     pub fn end(&mut self, problems: &mut Problems) {
-        let Some(Open { is_mapping, position, nodes }) = self.open.pop() else {
+        let Some(OpenNode { is_mapping, position, nodes }) = self.open.pop() else {
             return;
         };
         self.add(if is_mapping {

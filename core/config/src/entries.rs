@@ -23,9 +23,6 @@ const SHORTEST_LINE: usize = r#""":{"path":"secrets/","size":0,"encoding":"utf-8
     .len();
 const TWO_VERSIONS: &str = "\"stage\" and \"version_id\" both choose a version. Keep one of them.";
 
-/// An entry with the position of its name.
-pub(crate) type Placed = (Entry, Position);
-
 /// What entries need to be read.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
@@ -44,10 +41,10 @@ pub(crate) fn read(node: &Node, context: Context, problems: &mut Problems) -> Ve
         return Vec::new();
     };
     let read = members.members.iter().filter_map(|(key, value)| read_entry(key, value, context, problems));
-    let entries: Vec<Placed> = read.collect();
+    let entries: Vec<Entry> = read.collect();
     check_together(&entries, problems);
     refuse_same_variable(&entries, problems);
-    entries.into_iter().map(|(entry, _)| entry).collect()
+    entries
 }
 
 /// Reads the id of `name: id`; `label` begins a message. Without a name there is no entry.
@@ -58,7 +55,7 @@ pub(crate) fn short(
     (position, id_position): (Position, Position),
     label: &str,
     problems: &mut Problems,
-) -> Option<Placed> {
+) -> Option<Entry> {
     let claimed = context.schemas.iter().find_map(|schema| schema.short(id));
     let first = || Some((context.schemas.first()?.keywords().first()?, id));
     let (keyword, id) = claimed.or_else(first)?;
@@ -73,7 +70,7 @@ pub(crate) fn short(
         problems.add(format!("{label}{TWO_VERSIONS}"), id_position);
     }
     let Reference { id, region, field, stage, version_id } = reference;
-    let entry = Entry {
+    Some(Entry {
         name: name?.to_owned(),
         keyword,
         id,
@@ -86,15 +83,14 @@ pub(crate) fn short(
         optional: false,
         env: None,
         origin: problems.origin(position),
-    };
-    Some((entry, position))
+    })
 }
 
 /// Checks entries that are sound in themselves: their names against each other, and how many they are.
-pub(crate) fn check_together(entries: &[Placed], problems: &mut Problems) {
+pub(crate) fn check_together(entries: &[Entry], problems: &mut Problems) {
     refuse_nested(entries, problems);
     let mut size = 0;
-    for (number, (entry, position)) in entries.iter().enumerate() {
+    for (number, entry) in entries.iter().enumerate() {
         // An optional one that is not available takes less, and its line need not come.
         size += if entry.optional { 0 } else { SHORTEST_LINE + 2 * entry.name.len() + entry.id.len() };
         if size > LARGEST_MANIFEST {
@@ -105,7 +101,7 @@ pub(crate) fn check_together(entries: &[Placed], problems: &mut Problems) {
                     number + 1,
                     entries.len()
                 ),
-                *position,
+                entry.position(),
             );
             break;
         }
@@ -120,10 +116,13 @@ pub(crate) fn refuse_name(text: &str, label: &str, position: Position, problems:
 
 /// Reports names inside each other (contract 2.4) as far as they are known before the fetch: what `expand` and
 /// `parameters` bring is not known yet, so other names may lie below theirs.
-fn refuse_nested(entries: &[Placed], problems: &mut Problems) {
-    let files: HashMap<&str, Position> =
-        entries.iter().filter(|(entry, _)| !entry.is_folder()).map(|(entry, at)| (entry.name.as_str(), *at)).collect();
-    for (entry, position) in entries {
+fn refuse_nested(entries: &[Entry], problems: &mut Problems) {
+    let files: HashMap<&str, Position> = entries
+        .iter()
+        .filter(|entry| !entry.is_folder())
+        .map(|entry| (entry.name.as_str(), entry.position()))
+        .collect();
+    for entry in entries {
         for outer in name::folders(&entry.name).collect::<Vec<_>>().into_iter().rev() {
             if let Some(place) = files.get(outer) {
                 problems.add(
@@ -132,36 +131,37 @@ fn refuse_nested(entries: &[Placed], problems: &mut Problems) {
                         quote(&entry.name),
                         quote(outer)
                     ),
-                    *position,
+                    entry.position(),
                 );
             }
         }
     }
 }
 
-fn refuse_same_variable(entries: &[Placed], problems: &mut Problems) {
-    let mut seen: HashMap<&str, &Placed> = HashMap::new();
-    for placed in entries {
-        let Some(env) = placed.0.env.as_deref() else {
-            continue;
-        };
-        match seen.get(env) {
-            Some((first, place)) => problems.add(
-                format!(
-                    "The variable {env} of {} is already that of {} ({place}). Name another.",
-                    quote(&placed.0.name),
-                    quote(&first.name)
-                ),
-                placed.1,
+fn refuse_same_variable(entries: &[Entry], problems: &mut Problems) {
+    for (first, again) in repeated(entries.iter().map(|entry| entry.env.as_deref())) {
+        let (first, entry) = (&entries[first], &entries[again]);
+        problems.add(
+            format!(
+                "The variable {} of {} is already that of {} ({}). Name another.",
+                entry.env.as_deref().unwrap_or_default(),
+                quote(&entry.name),
+                quote(&first.name),
+                first.position()
             ),
-            None => {
-                seen.insert(env, placed);
-            }
-        }
+            entry.position(),
+        );
     }
 }
 
-fn read_entry(key: &Scalar, node: &Node, context: Context, problems: &mut Problems) -> Option<Placed> {
+/// Returns the place of each text that stood before, with the place where it stood first.
+pub(crate) fn repeated<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Vec<(usize, usize)> {
+    let mut seen = HashMap::new();
+    let places = texts.enumerate().filter_map(|(at, text)| Some((*seen.entry(text?).or_insert(at), at)));
+    places.filter(|(first, at)| first != at).collect()
+}
+
+fn read_entry(key: &Scalar, node: &Node, context: Context, problems: &mut Problems) -> Option<Entry> {
     let name = read_name(key, problems);
     let label = if is_certain(&key.text, Place::Name, &[]) {
         quote(&key.text)
@@ -169,7 +169,7 @@ fn read_entry(key: &Scalar, node: &Node, context: Context, problems: &mut Proble
         format!("The secret at {}", key.position)
     };
     match node {
-        Node::Mapping(mapping) => Long { label, key, mapping, context, problems }.read(name),
+        Node::Mapping(mapping) => LongForm { label, key, mapping, context, problems }.read(name),
         Node::Sequence(_) => {
             let what = found(node, &[]);
             problems.add(format!("{label}: An id or a mapping must follow, found {what}."), node.position());
@@ -192,7 +192,7 @@ fn read_name<'a>(key: &'a Scalar, problems: &mut Problems) -> Option<&'a str> {
 }
 
 /// Reads the long form of one secret. `label` is its quoted name, or its place.
-struct Long<'a, 'b> {
+struct LongForm<'a, 'b> {
     label: String,
     key: &'a Scalar,
     mapping: &'a Mapping,
@@ -200,8 +200,8 @@ struct Long<'a, 'b> {
     problems: &'b mut Problems,
 }
 
-impl Long<'_, '_> {
-    fn read(mut self, name: Option<&str>) -> Option<Placed> {
+impl LongForm<'_, '_> {
+    fn read(mut self, name: Option<&str>) -> Option<Entry> {
         let keywords = self.context.schemas.iter().flat_map(|schema| schema.keywords()).map(|keyword| keyword.name);
         let own = self.context.schemas.iter().flat_map(|schema| schema.keys()).map(|key| key.name);
         let known: Vec<&str> = keywords.chain(own).chain(KEYS).collect();
@@ -246,7 +246,7 @@ impl Long<'_, '_> {
         if entry.is_folder() && !leaves_room {
             self.add("This name leaves no room for the names below it. Shorten it.", &[]);
         }
-        Some((entry, self.key.position))
+        Some(entry)
     }
 
     fn reference(&mut self) -> Option<(&'static dyn EntrySchema, &'static Keyword, Reference)> {

@@ -22,7 +22,7 @@ use crate::{json, pairs, settings, square, yaml};
 const LARGEST_FILE: u64 = 262_144; // limits.toml: extension.configuration_bytes
 
 /// Everything that is wrong with a configuration, in the order of the places.
-type Found<T> = Result<T, Vec<Problem>>;
+type Result<T> = std::result::Result<T, Vec<Problem>>;
 
 /// Reads configurations that may name these providers.
 #[derive(Clone, Copy)]
@@ -33,7 +33,7 @@ pub struct Reader {
 
 impl Reader {
     /// Reads the configuration of a process with these variables, from the places of docs/configuration.md in their order.
-    pub fn find(&self, variable: impl Fn(&str) -> Option<OsString>, task_root: &Path) -> Found<Plan> {
+    pub fn find(&self, variable: impl Fn(&str) -> Option<OsString>, task_root: &Path) -> Result<Plan> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let store = variable("KEYSTART_DIR");
         if let Some(named) = variable("KEYSTART_CONFIG") {
@@ -65,16 +65,16 @@ impl Reader {
     }
 
     /// Reads one file: `.json`, `.yaml` or `.yml`, Keystart's own or Square's. `store` is the variable `KEYSTART_DIR`.
-    pub fn file(&self, path: &Path, store: Option<&OsStr>) -> Found<Plan> {
+    pub fn file(&self, path: &Path, store: Option<&OsStr>) -> Result<Plan> {
         self.plan(&parse(&read(path)?, path)?, path, store)
     }
 
     /// Writes a plan as `KEYSTART_SECRETS` for a function in this region.
-    pub fn inline(&self, plan: &Plan, region: &str) -> Result<String, InlineError> {
+    pub fn inline(&self, plan: &Plan, region: &str) -> std::result::Result<String, InlineError> {
         plan.inline(region, self.schemas)
     }
 
-    fn plan(&self, root: &Node, path: &Path, store: Option<&OsStr>) -> Found<Plan> {
+    fn plan(&self, root: &Node, path: &Path, store: Option<&OsStr>) -> Result<Plan> {
         let mut problems = Problems::new(shown(path));
         let file = path.to_string_lossy();
         let plan = match root {
@@ -90,7 +90,7 @@ impl Reader {
     }
 }
 
-fn named_file(named: &OsString) -> Found<PathBuf> {
+fn named_file(named: &OsString) -> Result<PathBuf> {
     let is_printable = |c: char| !c.is_control() && (c == ' ' || !c.is_whitespace());
     // What is not printable must not come into messages.
     let text = named.to_str().filter(|text| text.starts_with('/') && text.chars().all(is_printable));
@@ -106,7 +106,7 @@ fn named_file(named: &OsString) -> Found<PathBuf> {
 }
 
 /// Whatever lies there is the one that counts, even if it is a link that leads nowhere.
-fn exists(path: &Path) -> Found<bool> {
+fn exists(path: &Path) -> Result<bool> {
     match lstat(path) {
         Ok(_) => Ok(true),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
@@ -114,7 +114,7 @@ fn exists(path: &Path) -> Found<bool> {
     }
 }
 
-fn read(path: &Path) -> Found<Vec<u8>> {
+fn read(path: &Path) -> Result<Vec<u8>> {
     let wrong = |what: String| wrong(what, Origin::whole(&shown(path)));
     let not_regular = || wrong("This is not a regular file.".to_owned());
     let failed = |errno| unreadable(path, errno);
@@ -128,7 +128,7 @@ fn read(path: &Path) -> Found<Vec<u8>> {
     })
 }
 
-fn parse(bytes: &[u8], path: &Path) -> Found<Node> {
+fn parse(bytes: &[u8], path: &Path) -> Result<Node> {
     let file = shown(path);
     let ending = path.extension().map(|ending| format!(".{}", ending.to_string_lossy()));
     if !ending.as_deref().is_some_and(|ending| ENDINGS.contains(&ending)) {
@@ -140,7 +140,7 @@ fn parse(bytes: &[u8], path: &Path) -> Found<Node> {
     if is_json { json::parse(text, &file) } else { yaml::parse(text, &file) }
 }
 
-fn text(bytes: &[u8], is_json: bool) -> Result<&str, (&'static str, Position)> {
+fn text(bytes: &[u8], is_json: bool) -> std::result::Result<&str, (&'static str, Position)> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         let why = "The file begins with a byte order mark. Save it as UTF-8 without one.";
         return Err((why, Position::START));

@@ -2,7 +2,7 @@
 //!
 //! The core's own reader of JSON knows no positions and has no words, because what it reads may be a secret.
 
-use crate::document::{Builder, Node, TooDeep};
+use crate::document::{Builder, DepthError, Node};
 use crate::problem::{Origin, Position, Problem, Problems};
 use crate::typed::{NO_CHARACTER, Positions};
 
@@ -40,7 +40,7 @@ impl Parser<'_> {
             // A value is read, and what is open after it is closed where it ends.
             if let Some(is_mapping) = self.opens() {
                 let position = self.position();
-                self.builder.begin(is_mapping, position).map_err(|TooDeep| (TooDeep::message(), position))?;
+                self.builder.begin(is_mapping, position).map_err(|DepthError| (DepthError::message(), position))?;
                 self.at += 1;
                 self.space();
                 if !self.takes(close(is_mapping)) {

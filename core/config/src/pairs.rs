@@ -1,13 +1,11 @@
 //! Reads the variable `KEYSTART_SECRETS`: the mapping of secrets as JSON, or `name=id` pairs.
 
-use std::collections::HashMap;
-
 use keystart_store::name;
 
 use crate::document::Node;
-use crate::entries::{self, Context, Placed, check_together, refuse_name, short};
+use crate::entries::{self, Context, check_together, refuse_name, repeated, short};
 use crate::json;
-use crate::plan::{Plan, VARIABLE};
+use crate::plan::{Entry, Plan, VARIABLE};
 use crate::problem::{Position, Problem, Problems};
 use crate::schema::Schemas;
 use crate::shown::quote;
@@ -25,7 +23,7 @@ pub(crate) fn read(value: &str, schemas: Schemas) -> Result<Plan, Vec<Problem>> 
     problems.unless_any(Plan::of_secrets(entries, VARIABLE))
 }
 
-fn read_json(root: &Node, context: Context, problems: &mut Problems) -> Vec<crate::Entry> {
+fn read_json(root: &Node, context: Context, problems: &mut Problems) -> Vec<Entry> {
     if let Node::Mapping(mapping) = root
         && mapping.has("version")
         && mapping.has("secrets")
@@ -37,7 +35,7 @@ fn read_json(root: &Node, context: Context, problems: &mut Problems) -> Vec<crat
     entries::read(root, context, problems)
 }
 
-fn read_pairs(value: &str, context: Context, problems: &mut Problems) -> Vec<crate::Entry> {
+fn read_pairs(value: &str, context: Context, problems: &mut Problems) -> Vec<Entry> {
     let mut positions = Positions::new(value);
     let mut entries = Vec::new();
     let mut start = 0;
@@ -51,10 +49,10 @@ fn read_pairs(value: &str, context: Context, problems: &mut Problems) -> Vec<cra
         refuse_equal(&entries, problems);
         check_together(&entries, problems);
     }
-    entries.into_iter().map(|(entry, _)| entry).collect()
+    entries
 }
 
-fn read_pair(pair: &str, label: &str, position: Position, context: Context, problems: &mut Problems) -> Option<Placed> {
+fn read_pair(pair: &str, label: &str, position: Position, context: Context, problems: &mut Problems) -> Option<Entry> {
     // The first "=" ends the name; ids may hold more of them.
     let (name, id) = pair.split_once('=').map_or((pair.trim(), ""), |(name, id)| (name.trim(), id.trim()));
     if id.is_empty() {
@@ -67,17 +65,12 @@ fn read_pair(pair: &str, label: &str, position: Position, context: Context, prob
     None
 }
 
-fn refuse_equal(entries: &[Placed], problems: &mut Problems) {
-    let mut seen: HashMap<&str, Position> = HashMap::new();
-    for (entry, position) in entries {
-        if let Some(first) = seen.get(entry.name.as_str()) {
-            let name = quote(&entry.name);
-            problems.add(
-                format!("The name {name} is here for the second time; the first is at {first}. Rename one of them."),
-                *position,
-            );
-        } else {
-            seen.insert(&entry.name, *position);
-        }
+fn refuse_equal(entries: &[Entry], problems: &mut Problems) {
+    for (first, again) in repeated(entries.iter().map(|entry| Some(entry.name.as_str()))) {
+        let (name, place) = (quote(&entries[again].name), entries[first].position());
+        problems.add(
+            format!("The name {name} is here for the second time; the first is at {place}. Rename one of them."),
+            entries[again].position(),
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::problem::Origin;
+use crate::problem::{Origin, Position};
 use crate::schema::Keyword;
 use crate::shown::{self, Place, characters, is_certain};
 use crate::value::Value;
@@ -94,6 +94,11 @@ impl Entry {
     /// Says whether it brings several secrets, all below its name.
     pub fn is_folder(&self) -> bool {
         self.expand || self.keyword.is_folder
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        let Origin { line, column, .. } = &self.origin;
+        Position { line: line.unwrap_or(1), column: column.unwrap_or(1) }
     }
 
     /// Returns the field as far as it is certainly no secret.

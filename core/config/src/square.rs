@@ -1,14 +1,13 @@
 //! Reads the config.yaml of Square's extension as its own program does. It makes no links.
 
-use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use keystart_store::name;
 
 use crate::document::{Mapping, Node, Scalar};
-use crate::entries::{Context, Placed, check_together, refuse_name, short};
-use crate::plan::{Link, Plan, Start};
-use crate::problem::{Position, Problems};
+use crate::entries::{Context, check_together, refuse_name, repeated, short};
+use crate::plan::{Entry, Link, Plan, Start};
+use crate::problem::Problems;
 use crate::schema::Schemas;
 use crate::shown::{IN_BASE64, Place, is_certain, quote};
 use crate::typed::{found, is_nothing, mapping, plain_text, refuse_unknown, sequence};
@@ -29,23 +28,23 @@ pub(crate) fn is_square(root: &Mapping) -> bool {
 /// Reads a document that is theirs. The plan is only of use when there are no problems. `store` is an absolute path.
 pub(crate) fn read(root: &Mapping, file: &str, store: &Path, schemas: Schemas, problems: &mut Problems) -> Plan {
     let home = read_home(root, problems);
-    let (entries, links): (Vec<Placed>, Vec<Link>) = read_managers(root, schemas, problems).into_iter().unzip();
+    let (entries, links): (Vec<Entry>, Vec<Link>) = read_managers(root, schemas, problems).into_iter().unzip();
     refuse_merged(&entries, &links, problems);
     check_together(&entries, problems);
     let store = normal(store);
-    for ((_, position), link) in entries.iter().zip(&links) {
+    for (entry, link) in entries.iter().zip(&links) {
         let path = normal(Path::new(&format!("{home}/{}", link.path)));
         if path.starts_with(&store) || store.starts_with(&path) {
             let path = quote(&link.path);
             let why = "would lie in the store itself. Choose another SecretsHome or file name.";
-            problems.add(format!("The file {path} {why}"), *position);
+            problems.add(format!("The file {path} {why}"), entry.position());
         }
     }
     Plan {
         start: Start::Before, // their functions read the files at import
         links,
         links_home: Some(if home.is_empty() { "/".to_owned() } else { home }),
-        ..Plan::of_secrets(entries.into_iter().map(|(entry, _)| entry).collect(), file)
+        ..Plan::of_secrets(entries, file)
     }
 }
 
@@ -83,7 +82,7 @@ fn read_home(root: &Mapping, problems: &mut Problems) -> String {
     homes.first().map_or(DEFAULT_HOME, |(_, home)| home).to_owned()
 }
 
-fn read_managers(root: &Mapping, schemas: Schemas, problems: &mut Problems) -> Vec<(Placed, Link)> {
+fn read_managers(root: &Mapping, schemas: Schemas, problems: &mut Problems) -> Vec<(Entry, Link)> {
     let reported = problems.count();
     let managers = root.get(KEY);
     let (mut read, mut is_empty) = (Vec::new(), true);
@@ -108,7 +107,7 @@ fn read_managers(root: &Mapping, schemas: Schemas, problems: &mut Problems) -> V
     read
 }
 
-fn read_secret(prefix: &str, node: &Node, schemas: Schemas, problems: &mut Problems) -> Option<(Placed, Link)> {
+fn read_secret(prefix: &str, node: &Node, schemas: Schemas, problems: &mut Problems) -> Option<(Entry, Link)> {
     let secret = mapping(node, "An item of \"secrets\"", problems)?;
     let reported = problems.count();
     refuse_unknown(secret, "An item of \"secrets\"", &["secretname", "filename"], &[], problems);
@@ -158,18 +157,14 @@ fn stored_name(filename: &str) -> String {
     name
 }
 
-fn refuse_merged(entries: &[Placed], links: &[Link], problems: &mut Problems) {
-    let mut seen: HashMap<&str, (&Link, Position)> = HashMap::new();
-    for ((entry, position), link) in entries.iter().zip(links) {
-        if let Some((first, place)) = seen.get(entry.name.as_str()) {
-            let (first, path, name) = (quote(&first.path), quote(&link.path), quote(&entry.name));
-            problems.add(
-                format!("The files {first} ({place}) and {path} are both stored as {name}. Rename one of them."),
-                *position,
-            );
-        } else {
-            seen.insert(&entry.name, (link, *position));
-        }
+fn refuse_merged(entries: &[Entry], links: &[Link], problems: &mut Problems) {
+    for (first, again) in repeated(entries.iter().map(|entry| Some(entry.name.as_str()))) {
+        let place = entries[first].position();
+        let (other, path, name) = (quote(&links[first].path), quote(&links[again].path), quote(&entries[again].name));
+        problems.add(
+            format!("The files {other} ({place}) and {path} are both stored as {name}. Rename one of them."),
+            entries[again].position(),
+        );
     }
 }
 

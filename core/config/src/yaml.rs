@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
-use crate::document::{Builder, Node, TooDeep};
+use crate::document::{Builder, DepthError, Node};
 use crate::problem::{Origin, Position, Problem, Problems};
 use crate::shown::{Place, is_certain};
 use crate::typed::Positions;
@@ -82,7 +82,7 @@ pub(crate) fn parse(text: &str, file: &str) -> Result<Node, Vec<Problem>> {
     };
     match reader.read() {
         Ok(()) => reader.problems.unless_any(reader.builder.root()),
-        Err((TooDeep, position)) => Err(vec![Problem::new(TooDeep::message(), Origin::at(file, position))]),
+        Err((DepthError, position)) => Err(vec![Problem::new(DepthError::message(), Origin::at(file, position))]),
     }
 }
 
@@ -102,7 +102,7 @@ impl Reader<'_> {
         self.end.min(Position { line: marker.line(), column: marker.col() + 1 })
     }
 
-    fn read(&mut self) -> Result<(), (TooDeep, Position)> {
+    fn read(&mut self) -> Result<(), (DepthError, Position)> {
         let mut documents = 0;
         // Events, not nodes: the parser's own loader recurses, and follows aliases.
         for next in Parser::new_from_str(self.text) {
@@ -128,7 +128,7 @@ impl Reader<'_> {
                 Event::MappingStart(anchor, ref tag) | Event::SequenceStart(anchor, ref tag) => {
                     self.refuse_properties(anchor, tag.as_deref(), at);
                     let is_mapping = matches!(event, Event::MappingStart(..));
-                    self.builder.begin(is_mapping, at).map_err(|too_deep| (too_deep, at))?;
+                    self.builder.begin(is_mapping, at).map_err(|error| (error, at))?;
                 }
                 Event::MappingEnd | Event::SequenceEnd => self.builder.end(&mut self.problems),
                 Event::Scalar(text, style, anchor, tag) => {
@@ -165,10 +165,10 @@ impl Reader<'_> {
         }
     }
 
-    fn add_mistake(&mut self, error: &ScanError) -> Result<(), (TooDeep, Position)> {
+    fn add_mistake(&mut self, error: &ScanError) -> Result<(), (DepthError, Position)> {
         let (words, marker) = (error.info(), *error.marker());
         if words.contains("recursion limit") {
-            return Err((TooDeep, self.position(marker)));
+            return Err((DepthError, self.position(marker)));
         }
         let mut cure = CURES.iter().find(|(part, _)| words.contains(part)).map_or(OTHER, |(_, cure)| *cure);
         let mut at = self.position(marker);
