@@ -140,7 +140,7 @@ def test_expired_ones_of_the_container_endpoint_are_told_and_nobody_is_asked_wit
 def test_expired_ones_of_the_environment_are_told(
     prefetch: Prefetch, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Only boto3 reads this variable; the service tells native.
+    # Only boto3 reads this variable; of the process the service says it.
     monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2016-01-01T00:00:00Z")
     serve(lambda _: refusal(400, EXPIRED[0], "The credentials have expired"))
     assert prefetch({"db": "prod/db"}) is not None
@@ -198,6 +198,6 @@ def test_a_credentials_endpoint_that_never_answers_takes_no_longer_than_the_dead
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", url)
         began = time.monotonic()
         assert prefetch({"a": "a", "b": "b"}, deadline="300ms") is not None
-        assert time.monotonic() - began < 1.9, "boto3 alone waits for 2 seconds, and asks 3 times"
+        assert time.monotonic() - began < 1.9, "the deadline is 0.3 seconds"
     why = ("DeadlineExceeded", f"No answer within the deadline of 0.3 s. {VPC}")
     assert store.failures == {"a": why, "b": why}

@@ -45,7 +45,7 @@ const ADDRESSES: [&str; 2] = ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAIN
 
 /// What the login of a person gave, on a machine of theirs. A login may need them to type something, and so more time than
 /// a fetch has.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Login {
     credentials: Credentials,
     origin: Option<String>,
