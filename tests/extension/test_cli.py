@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from keystart_extension import __version__
 
 from tests.fakes.aws import REGION, Cloud, secret
-from tests.fakes.http import Answer, Request
+from tests.fakes.http import Gate
 
 from .conftest import COMMAND, Canaries, Environment, Keystart, Serve, Store
 
@@ -173,14 +172,8 @@ def test_pull_with_an_unknown_profile_says_so(keystart: Keystart, store: Store, 
 def test_pull_that_is_interrupted_publishes_nothing(
     environment: Environment, serve: Serve, store: Store, tmp_path: Path
 ) -> None:
-    asked, released = threading.Event(), threading.Event()
-
-    def answer(_: Request) -> Answer:
-        asked.set()
-        released.wait()
-        return secret("x")
-
-    serve(answer)
+    gate = Gate(secret("x"))
+    serve(gate)
     configure(tmp_path, {"db": "prod/db"})
     # A shell that runs the tests in the background has them ignore SIGINT, and a child would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -188,10 +181,10 @@ def test_pull_that_is_interrupted_publishes_nothing(
         [COMMAND, "pull"], env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     signal.signal(signal.SIGINT, before)
-    assert asked.wait(20)
+    gate.wait_until_asked()
     pull.send_signal(signal.SIGINT)
     _, error = pull.communicate(timeout=20)
-    released.set()
+    gate.open()
     assert pull.returncode == 130
     assert error.splitlines()[1:] == ["keystart: Interrupted: nothing is published."]
     assert store.state["state"] == "stopped"

@@ -20,7 +20,7 @@ import pytest
 from tests import ROOT
 from tests.fakes.aws import Cloud, secret
 from tests.fakes.extensions_api import Lambda
-from tests.fakes.http import Answer, Request
+from tests.fakes.http import Answer, Gate
 
 from .conftest import COMMAND, Canaries, Environment, Launcher, Serve, Store
 
@@ -247,19 +247,13 @@ with Lambda() as api:
 def test_a_signal_during_the_fetch_publishes_nothing(
     launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, name: str
 ) -> None:
-    asked, released = threading.Event(), threading.Event()
-
-    def answer(_: Request) -> Answer:
-        asked.set()
-        released.wait()
-        return secret("x")
-
-    serve(answer)
+    gate = Gate(secret("x"))
+    serve(gate)
     extension = launch(lambda_api, {"db": "prod/db"})
-    assert asked.wait(20)
+    gate.wait_until_asked()
     extension.process.send_signal(number_of(name))
     code, lines = extension.ended()
-    released.set()
+    gate.open()
     assert code == 128 + number_of(name)
     assert re.fullmatch(
         r"\[keystart\] WARN  (SIG\w+|signal 16): the secrets are removed and the process ends\.", lines[-1]
@@ -332,20 +326,14 @@ def test_a_hangup_that_was_ignored_at_the_start_stays_so(
 def test_readers_learn_of_a_crash_before_their_timeout(
     launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, name: str
 ) -> None:
-    asked, released = threading.Event(), threading.Event()
-
-    def answer(_: Request) -> Answer:
-        asked.set()
-        released.wait()
-        return secret("x")
-
-    serve(answer)
+    gate = Gate(secret("x"))
+    serve(gate)
     extension = launch(lambda_api, {"db": "prod/db"})
-    assert asked.wait(20)
+    gate.wait_until_asked()
     number = store.state["generation"]
     extension.process.send_signal(number_of(name))
     code, lines = extension.ended()
-    released.set()
+    gate.open()
     message = f"The extension crashed (SIG{name}); its secrets are removed. Please report it."
     assert code == -number_of(name)
     assert (store.state["state"], store.state["message"]) == ("failed", message)

@@ -26,7 +26,7 @@ from keystart_extension.store import Draft, Writer
 
 from tests.fakes.aws import Cloud, refusal, secret
 from tests.fakes.extensions_api import IDENTIFIER, Lambda
-from tests.fakes.http import Answer, Request
+from tests.fakes.http import Answer, Gate
 
 from .conftest import COMMAND, Canaries, Environment, Launcher, Serve, Store
 
@@ -188,19 +188,13 @@ def test_under_square_a_file_in_the_way_of_a_link_publishes_nothing(
 def test_sigterm_during_the_fetch_publishes_nothing(
     launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store
 ) -> None:
-    asked, released = threading.Event(), threading.Event()
-
-    def answer(_: Request) -> Answer:
-        asked.set()
-        released.wait()
-        return secret("x")
-
-    serve(answer)
+    gate = Gate(secret("x"))
+    serve(gate)
     extension = launch(lambda_api, {"db": "prod/db"})
-    assert asked.wait(20)
+    gate.wait_until_asked()
     extension.process.terminate()
     code, lines = extension.ended()
-    released.set()
+    gate.open()
     assert (code, lines) == (
         TERMINATED,
         ["[keystart] WARN  SIGTERM: the secrets are removed and the process ends."],

@@ -142,6 +142,25 @@ class Stub(Serving):
         return [request.action for request in self.requests]
 
 
+class Gate:
+    """Answers nobody until it is opened; then everybody the same."""
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+        self._asked, self._opened = threading.Event(), threading.Event()
+
+    def __call__(self, _request: Request) -> Answer:
+        self._asked.set()
+        self._opened.wait()
+        return self._answer
+
+    def wait_until_asked(self) -> None:
+        assert self._asked.wait(_PATIENCE), "nobody asked"
+
+    def open(self) -> None:
+        self._opened.set()
+
+
 def forward(request: Request, url: str) -> Answer:
     """Asks another server, so that the requests that reach it can be counted."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"))

@@ -21,15 +21,19 @@ class Log:
         lib.keystart_log_release(ffi.NULL)
 
     def debug(self, message: str) -> None:
+        """Logs what explains a start step by step."""
         self._write("DEBUG", message)
 
     def info(self, message: str) -> None:
+        """Logs what went as it should."""
         self._write("INFO", message)
 
     def warn(self, message: str) -> None:
+        """Logs what somebody should look at."""
         self._write("WARN", message)
 
     def error(self, message: str) -> None:
+        """Logs why there are no secrets; no level hides it."""
         self._write("ERROR", message)
 
     def _write(self, level: str, message: str) -> None:
