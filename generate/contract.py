@@ -70,12 +70,12 @@ class Error:
 
     @property
     def is_about_a_secret(self) -> bool:
-        """Whether the error has the name of a secret, by contract 8.1."""
+        """Says whether the error has the name of a secret, by contract 8.1."""
         return 301 <= self.number <= 306
 
     @property
     def is_reserved(self) -> bool:
-        """Whether no version raises it yet."""
+        """Says whether no version raises it yet."""
         return self.raised_by == NOBODY
 
     def parameters(self, message: Text) -> list[str]:

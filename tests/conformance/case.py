@@ -144,7 +144,7 @@ def _wanted_value(call: str, value: Any, place: Place) -> Any:
 
 
 def same(wanted: Any, given: Any, *, exact: bool) -> bool:
-    """Whether two JSON values are equal: 3 is no 3.0 when exact, and true is never 1."""
+    """Says whether two JSON values are equal: 3 is no 3.0 when exact, and true is never 1."""
     if isinstance(wanted, dict) and isinstance(given, dict):
         return wanted.keys() == given.keys() and all(same(wanted[k], given[k], exact=exact) for k in wanted)
     if isinstance(wanted, list) and isinstance(given, list):

@@ -68,6 +68,6 @@ def _pieces(error: Error) -> Iterator[str]:
 
 
 def is_piece_of(piece: str, message: str) -> bool:
-    """Whether a message has this piece of contract 8.4, whatever stands for its placeholders."""
+    """Says whether a message has this piece of contract 8.4, whatever stands for its placeholders."""
     fixed = [re.escape(text) for text in _PLACEHOLDER.split(piece)]
     return re.search("(?s:.*?)".join(fixed), message) is not None

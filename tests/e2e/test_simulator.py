@@ -89,7 +89,7 @@ def order(environment: Environment, *kinds: Kind) -> list[tuple[Kind, str]]:
 
 
 def gone(pid: int) -> bool:
-    """Whether the process has ended; a zombie that nobody reaps has."""
+    """Says whether the process has ended; a zombie that nobody reaps has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:

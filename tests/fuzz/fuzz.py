@@ -106,7 +106,7 @@ def built(seed: int, number: int, empty: Callable[[], Place]) -> tuple[Made, Pla
 
 
 def is_case(document: dict[str, Any]) -> bool:
-    """Whether a store and a question are as the schema of the cases wants them."""
+    """Says whether a store and a question are as the schema of the cases wants them."""
     filled = {"id": "x", "clause": "8.2", "reason": "A reason.", "expect": {"value": None}, **document}
     return bool(CASE.is_valid(filled))
 
@@ -356,7 +356,7 @@ class Progress:
         self._next = 0.0 if self._terminal else 10.0
 
     def show(self, tally: Tally, stores: int, seconds: float) -> None:
-        """Tells how far it is, if it is time to."""
+        """Says how far it is, if it is time to."""
         if seconds < self._next:
             return
         self._next = seconds + (0.2 if self._terminal else 10.0)

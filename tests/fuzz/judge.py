@@ -90,7 +90,7 @@ def _sides(call: str, answers: Answers) -> list[list[str]]:
 
 
 def agree(one: Any, other: Any, *, rounded: bool) -> bool:
-    """Whether two JSON values are the same; `rounded` when one of them has no whole numbers beyond 2^53 (6.4.6)."""
+    """Says whether two JSON values are the same; `rounded` if one of them has no whole numbers beyond 2^53 (6.4.6)."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(agree(one[key], other[key], rounded=rounded) for key in one)
     if isinstance(one, list) and isinstance(other, list):

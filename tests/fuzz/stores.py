@@ -590,6 +590,6 @@ def _escaped(name: str) -> str:
 
 
 def _touches(edits: Description, pointer: str) -> bool:
-    """Whether something in, at or around this place is changed already."""
+    """Says whether something in, at or around this place is changed already."""
     changed = [*edits.get("set", {}), *edits.get("remove", [])]
     return any(f"{one}/".startswith(f"{pointer}/") or f"{pointer}/".startswith(f"{one}/") for one in changed)

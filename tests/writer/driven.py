@@ -87,7 +87,7 @@ class Writer:
         self.do(STOP)
 
     def dies(self, command: Command) -> bool:
-        """Whether the writer is killed by its failpoint while it obeys."""
+        """Says whether the writer is killed by its failpoint while it obeys."""
         try:
             self.do(command)
         except KilledError:

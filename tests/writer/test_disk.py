@@ -25,7 +25,7 @@ class Ext4:
         self._image = image
 
     def holds(self, text: str) -> bool:
-        """Whether the bytes are anywhere on it, also where no file has them any more."""
+        """Says whether the bytes are anywhere on it, also where no file has them any more."""
         return text.encode() in self._image.read_bytes()
 
 

@@ -176,7 +176,7 @@ class Environment:
 
     @property
     def isolated(self) -> bool:
-        """Whether the processes have a mount namespace, and so a /tmp, of their own."""
+        """Says whether the processes have a mount namespace, and so a /tmp, of their own."""
         return self._sandbox.isolated
 
     @property
