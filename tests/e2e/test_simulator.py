@@ -938,30 +938,6 @@ def test_a_function_runs_in_its_languages_runtime(extension: Write, runtime: str
         assert len(environment.timeline.all(Kind.INIT_END)) == 2
 
 
-BROKEN = {
-    "python": ("app.py", "raise ValueError('broken on purpose')"),
-    "node": ("app.mjs", "throw new RangeError('broken on purpose')"),
-    "ruby": ("app.rb", "raise ArgumentError, 'broken on purpose'"),
-}
-
-
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_function_that_cannot_be_loaded_fails_init_and_the_invocation(runtime: str, tmp_path: Path) -> None:
-    name, code = BROKEN[RUNTIMES[runtime]]
-    (tmp_path / name).write_text(code)
-    function = Function(runtimes.BY_NAME[runtime](), tmp_path)
-    with Environment(function=function, timeout=10) as environment:
-        with pytest.raises(InitError, match="broken on purpose") as raised:
-            environment.init()
-        assert raised.value.who == "runtime"
-        assert (
-            raised.value.error_type
-            == environment.timeline.first(Kind.RUNTIME_INIT_ERROR).detail["error_type"]
-        )
-        answer = environment.invoke()
-        assert "broken on purpose" in json.loads(answer.payload)["errorMessage"]
-
-
 def test_a_snapshot_is_restored_before_the_first_invocation(extension: Write, tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text(
         "from snapshot_restore_py import register_after_restore\n"
