@@ -24,7 +24,7 @@ static void give_up(const char *why) {
     char message[512];
     const char *kind = "Extension.Internal";
     snprintf(message, sizeof message, "The interpreter of the extension does not start: %s. Please report it.", why);
-    keystart_start_fail(bytes(kind), strlen(kind), bytes(message), strlen(message), NULL);
+    keystart_extension_fail(bytes(kind), strlen(kind), bytes(message), strlen(message), NULL, NULL);
 }
 
 /* An interpreter that looks at nothing outside: no variables, no site, no files, an empty path. */
@@ -71,10 +71,10 @@ int main(int argc, char **argv) {
     const char *api = getenv("AWS_LAMBDA_RUNTIME_API");
     int is_extension = argc == 1 && api != NULL && *api != '\0';
     if (is_extension) {
-        /* First: nothing may be open yet, and from here the time of the start counts. Signals wait until Python can answer them. */
-        uint64_t signals, began;
-        keystart_process_prepare(&signals, &began, NULL);
-        keystart_start_begin(bytes(name), strlen(name), NULL);
+        /* First: nothing may be open yet, and from here the time of the start counts. Signals wait until the process waits. */
+        uint64_t began;
+        keystart_process_prepare(&began, NULL);
+        keystart_extension_begin(bytes(name), strlen(name), NULL);
     }
 
     PyStatus status = start_python(argc, argv);

@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 from keystart_extension.aws import login
-from keystart_extension.fetch import end, start
-from keystart_extension.fetched import Fetched
+from keystart_extension.fetch import Fetch
 from keystart_extension.log import Log
 from keystart_extension.plan import Plan
-from keystart_extension.publish import Failed, give_up, links_of, publish
+from keystart_extension.publish import StartError, give_up, links_of, publish
 from keystart_extension.store import Writer
 
 from tests.fakes.accounts import Account
@@ -167,7 +166,7 @@ def store(tmp_path: Path) -> Store:
 class Prefetch:
     """Fetches and publishes in this process what a configuration asks for."""
 
-    def __init__(self, folder: Path, environment: Environment, fetch: Callable[[Plan, Log], Fetched]) -> None:
+    def __init__(self, folder: Path, environment: Environment, fetch: Callable[[Plan], Fetch]) -> None:
         self._folder = folder
         self._environment = environment
         self._fetch = fetch
@@ -177,26 +176,28 @@ class Prefetch:
         file.write_text(json.dumps({"version": 1, **settings, "secrets": secrets}))
         return Plan.file(file)
 
-    def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Failed | None:
+    def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> StartError | None:
         """Returns what made it fail; readers are told of it as the process tells them."""
         plan, writer = self.plan(secrets, **settings), Writer.open()
         log, links = Log(), links_of(plan.links, writer)
         try:
-            publish(links, writer, log, lambda: self._fetch(plan, log), time.monotonic())
-        except Failed as failed:
-            give_up(failed, writer, links, log)
-            return failed
+            publish(links, writer, log, self._fetch(plan), time.monotonic())
+        except StartError as error:
+            give_up(error, writer, links, log)
+            return error
         return None
 
 
-def fetch(plan: Plan, log: Log) -> Fetched:
+def fetch(plan: Plan) -> Fetch:
     """Fetches as the process does."""
-    return end(start(plan), log)
+    fetch = Fetch.start(plan)
+    fetch.wait()
+    return fetch
 
 
-def fetch_as_a_person(plan: Plan, log: Log) -> Fetched:
+def fetch_as_a_person(plan: Plan) -> Fetch:
     """Fetches as keystart pull does."""
-    return login.fetch(plan, log, None)
+    return login.fetch(plan, None)
 
 
 # Each way to credentials in turn: the core's, and a person's login. What a test expects, it expects of both.

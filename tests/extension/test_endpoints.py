@@ -15,7 +15,6 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import EndpointVariantError
-from keystart_extension.log import Log
 from keystart_extension.plan import Plan
 
 from tests.fakes.front import response
@@ -90,7 +89,7 @@ def core_asks(proxy: Proxy, folder: Path, service: str, region: str, deadline: s
     settings = {"version": 1, "region": region, "deadline": deadline}
     file.write_text(json.dumps({**settings, "secrets": {"it": ENTRIES[service]}}))
     proxy.asked.clear()
-    fetched = fetch(Plan.file(file), Log())
+    fetched = fetch(Plan.file(file))
     assert not fetched.count
     return proxy.asked[0] if proxy.asked else NOBODY
 

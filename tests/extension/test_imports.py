@@ -28,20 +28,8 @@ BEFORE = [
 ]
 BEFORE += ["keystart_extension._native"]
 MEANWHILE = {
-    *(
-        f"keystart_extension.{name}"
-        for name in (
-            "core",
-            "extensions_api",
-            "fetch",
-            "fetched",
-            "log",
-            "process",
-            "publish",
-            "start",
-            "store",
-        )
-    ),
+    f"keystart_extension.{name}"
+    for name in ("core", "extension", "fetch", "log", "process", "publish", "store")
 }
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from keystart_extension import core
 from keystart_extension.core import CoreError, text
+from keystart_extension.extension import Extension
 from keystart_extension.links import Links
 from keystart_extension.log import Log
 from keystart_extension.process import Process
@@ -287,7 +288,7 @@ def test_nothing_is_asked_for_any_more_when_registering_is_refused(
     begin = """
 import sys
 from keystart_extension import _native
-_native.lib.keystart_start_begin(b"keystart", 8, _native.ffi.NULL)
+_native.lib.keystart_extension_begin(b"keystart", 8, _native.ffi.NULL)
 sys.stdin.read()
 """
     asked = threading.Event()
@@ -540,8 +541,8 @@ def test_a_bug_is_told_without_what_it_says(
     monkeypatch.setattr("keystart_extension.process.publish", publish)
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", lambda_api.address)
     monkeypatch.setenv("KEYSTART_SECRETS", "db=prod/db")
-    core.call(core.lib.keystart_start_begin, *text("keystart"))
-    assert Process(os.environ, Log(), "keystart", time.monotonic()).run() == 1
+    core.call(core.lib.keystart_extension_begin, *text("keystart"))
+    assert Process(os.environ, Extension(), Log(), time.monotonic()).run() == 1
     (line,) = canary.said().splitlines()
     message = line.removeprefix("[keystart] ERROR ")
     assert re.fullmatch(

@@ -14,6 +14,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
+use keystart_process::is_signal_pending;
 use keystart_store::error::quoted;
 use keystart_store::json::{self, Json, quote};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -194,8 +195,11 @@ impl Watched {
     ) -> Poll<io::Result<T>> {
         match act(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // It may be ready, or a signal may have come: both is seen at the next attempt.
+                // Whether it is ready is seen at the next attempt.
                 let _ready = poll(&mut [PollFd::new(&self.0, flag)], Some(&PAUSE));
+                if is_signal_pending() {
+                    return Poll::Ready(Err(io::Error::from(io::ErrorKind::Interrupted)));
+                }
                 context.waker().wake_by_ref();
                 Poll::Pending
             }

@@ -1,8 +1,9 @@
-//! Lambda: its Extensions API, and the cold start of the extension.
+//! Lambda: its Extensions API, and the extension from its cold start to its end.
 //!
-//! The API and the fetch are slow and are called from Python, so each runs as a task, which Python waits for.
+//! The API and the fetch are slow, so each runs in the thread of the core and ends with an event, which the process waits for.
 
 pub mod api;
+pub mod events;
+pub mod extension;
 pub mod fetch_task;
-pub mod start;
-pub mod task;
+pub mod runtime;

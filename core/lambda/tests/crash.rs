@@ -5,10 +5,10 @@
 use std::hint::black_box;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
-use std::{env, fs};
+use std::{env, fs, thread};
 
-use keystart_lambda::start::Begun;
-use keystart_lambda::task::Task;
+use keystart_lambda::extension::Extension;
+use keystart_lambda::runtime;
 
 const CHILD: &str = "KEYSTART_TEST_CHILD";
 
@@ -19,11 +19,11 @@ fn deeper(level: u64) -> u64 {
     black_box(deeper(black_box(level + 1))) + 1
 }
 
-fn begin() -> Begun {
-    assert_ne!(keystart_process::prepare().signals, 0);
-    let begun = Begun::new("crash");
-    assert!(begun.writer.is_ok());
-    begun
+fn begin() -> Extension {
+    assert_ne!(keystart_process::prepare(), 0);
+    let extension = Extension::begin("crash");
+    assert!(extension.writer().is_some());
+    extension
 }
 
 /// Runs the test again in a separate process. Returns how it ended, and its state.json.
@@ -48,9 +48,9 @@ fn assert_told(ended: &Output, state: &str, signal: i32, name: &str) {
 #[test]
 fn a_thread_of_the_core_that_uses_up_its_stack_is_told_to_readers() {
     if env::var_os(CHILD).is_some() {
-        let _begun = begin();
-        let task = Task::start(async { deeper(0) }).unwrap();
-        drop(task.wait(None));
+        let _extension = begin();
+        drop(runtime::handle().unwrap().spawn(async { deeper(0) }));
+        thread::park();
         unreachable!("the stack has no end");
     }
     let (ended, state) = crashed("a_thread_of_the_core_that_uses_up_its_stack_is_told_to_readers");
@@ -60,7 +60,7 @@ fn a_thread_of_the_core_that_uses_up_its_stack_is_told_to_readers() {
 #[test]
 fn a_process_that_aborts_is_told_to_readers() {
     if env::var_os(CHILD).is_some() {
-        let _begun = begin();
+        let _extension = begin();
         std::process::abort();
     }
     let (ended, state) = crashed("a_process_that_aborts_is_told_to_readers");

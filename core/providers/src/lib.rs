@@ -61,15 +61,28 @@ pub struct FetchedSecret {
 /// What became of an entry.
 pub type Outcome = std::result::Result<Vec<FetchedSecret>, Failure>;
 
-/// What became of a plan.
-#[derive(Debug)]
+/// What a fetch has brought, in the order of the plan.
+#[derive(Debug, Default)]
 pub struct Prefetched {
-    /// Each entry with its outcome, in the plan's order.
-    pub outcomes: Vec<(Entry, Outcome)>,
+    /// The values.
+    pub secrets: Vec<FetchedSecret>,
+    /// Where the exec wrapper puts them.
+    pub variables: Vec<Variable>,
+    /// The names of the entries without values, each with the reason.
+    pub failures: Vec<(String, Failure)>,
     /// A line for each time that something was asked for again.
-    pub again: Vec<String>,
-    /// As the plan has it.
-    pub env_overwrite: bool,
+    pub retries: Vec<String>,
+}
+
+/// A variable that the exec wrapper puts a secret into.
+#[derive(Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// The name of the secret.
+    pub secret: String,
+    /// Whether it replaces a variable that is set.
+    pub overwrite: bool,
 }
 
 impl FetchedSecret {
@@ -119,8 +132,4 @@ pub fn permissions(plan: &Plan, role: Option<&str>, place: &Place) -> Result<Vec
 
 fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
     Json::Object(members.map(|(name, value)| (name.to_owned(), value)).into())
-}
-
-fn failure(code: &str, message: impl Into<String>) -> Failure {
-    Failure { code: code.to_owned(), message: message.into() }
 }

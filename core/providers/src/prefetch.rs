@@ -13,7 +13,7 @@ use crate::first_requests::{FirstRequests, TRANSMISSION, Transmission};
 use crate::provider::Provider;
 use crate::refusal::{NO_WAY_OUT, Refusal};
 use crate::request::{Dispatcher, Request, RequestResult};
-use crate::{Entry, Outcome, PROVIDERS, Plan, Prefetched, failure, shape};
+use crate::{Entry, Outcome, PROVIDERS, Plan, Prefetched, Variable, shape};
 use keystart_process::lock;
 use keystart_store::Failure;
 
@@ -30,7 +30,7 @@ pub struct Prefetch {
     outcomes: Mutex<BTreeMap<String, Outcome>>,
     /// The last refusal of each entry that is asked for again, by name.
     refusals: Mutex<BTreeMap<String, Failure>>,
-    again: Mutex<Vec<String>>,
+    retries: Mutex<Vec<String>>,
 }
 
 impl Prefetch {
@@ -49,7 +49,7 @@ impl Prefetch {
             until: OnceLock::new(),
             outcomes: Mutex::default(),
             refusals: Mutex::default(),
-            again: Mutex::default(),
+            retries: Mutex::default(),
         })
     }
 
@@ -77,6 +77,11 @@ impl Prefetch {
         self.conclude(&late(&self.plan), true)
     }
 
+    /// Ends a fetch that cannot begin: each entry has the same failure.
+    pub fn refuse(&self, failure: &Failure) -> Prefetched {
+        self.conclude(failure, false)
+    }
+
     pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -88,7 +93,7 @@ impl Prefetch {
     /// Remembers why an entry is asked for again.
     pub(crate) fn note_retry(&self, entry: &Entry, refusal: Option<&Refusal>, then: &str) {
         let code = refusal.map_or("not answered", |refusal| &refusal.code);
-        lock(&self.again).push(format!("{}: {code}; {then}", entry.name));
+        lock(&self.retries).push(format!("{}: {code}; {then}", entry.name));
         if let Some(refusal) = refusal {
             lock(&self.refusals).insert(entry.name.clone(), refusal.to_failure());
         }
@@ -110,21 +115,27 @@ impl Prefetch {
         let (mut outcomes, refusals) = (take(&mut *lock(&self.outcomes)), take(&mut *lock(&self.refusals)));
         let entries = &self.plan.entries;
         let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        let outcome_of = |entry: &Entry| {
+        let mut fetched = Prefetched { retries: take(&mut *lock(&self.retries)), ..Prefetched::default() };
+        for entry in entries {
             let outcome = outcomes.remove(&entry.name);
             let optional = entry.optional && !(given_up && outcome.is_none());
             // What the service said last tells more than that time is over.
             let outcome =
                 outcome.or_else(|| refusals.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(none.clone()));
-            (
-                Entry { optional, ..entry.clone() },
-                outcome
-                    .and_then(|secrets| shape::check_conflicts(entry, secrets, &names))
-                    .and_then(|secrets| shape::check_values(entry, secrets)),
-            )
-        };
-        let outcomes = entries.iter().map(outcome_of).collect();
-        Prefetched { outcomes, again: take(&mut *lock(&self.again)), env_overwrite: self.plan.env_overwrite }
+            let shaped = outcome
+                .and_then(|secrets| shape::check_conflicts(entry, secrets, &names))
+                .and_then(|secrets| shape::check_values(entry, secrets));
+            match shaped {
+                Ok(secrets) => fetched.secrets.extend(secrets),
+                Err(failure) => fetched.failures.push((entry.name.clone(), Failure { optional, ..failure })),
+            }
+            fetched.variables.extend(entry.env.clone().map(|name| Variable {
+                name,
+                secret: entry.name.clone(),
+                overwrite: self.plan.env_overwrite,
+            }));
+        }
+        fetched
     }
 }
 
@@ -172,11 +183,11 @@ impl Drop for EndOfFetch<'_> {
 
 fn late(plan: &Plan) -> Failure {
     let seconds = plan.deadline.as_secs_f64();
-    failure("DeadlineExceeded", format!("No answer within the deadline of {seconds} s. {NO_WAY_OUT}"))
+    Failure::new("DeadlineExceeded", format!("No answer within the deadline of {seconds} s. {NO_WAY_OUT}"))
 }
 
 fn broken() -> Failure {
-    failure(
+    Failure::new(
         "InternalError",
         "The fetch failed in a way it should not. Please report it, with the lines of the log before.",
     )

@@ -2,8 +2,6 @@
 
 use keystart_store::Failure;
 
-use crate::failure;
-
 /// The cure where nothing answers.
 pub(crate) const NO_WAY_OUT: &str =
     "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint.";
@@ -53,6 +51,6 @@ impl Refusal {
     }
 
     pub(crate) fn to_failure(&self) -> Failure {
-        failure(&self.code, self.message.clone())
+        Failure::new(&self.code, self.message.clone())
     }
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::provider::{Encoding, SecretValue, Source};
-use crate::{Entry, FetchedSecret, Outcome, failure};
+use crate::{Entry, FetchedSecret, Outcome};
 use keystart_store::Failure;
 use keystart_store::SecretBytes;
 use keystart_store::error::{Error, MAX_BYTES, NAME_RULE, quoted};
@@ -30,12 +30,12 @@ pub(crate) fn secret(entry: &Entry, value: SecretValue) -> Outcome {
                 format!("with the {} characters of `field`", field.chars().count())
             };
             let message = format!("{} has no member {shown}. Correct `field` or the secret.", entry.id);
-            return Err(failure("FieldNotFound", message));
+            return Err(Failure::new("FieldNotFound", message));
         };
         return Ok(vec![member(entry.name.clone(), field, text, &value)]);
     }
     if members.is_empty() {
-        return Err(failure(
+        return Err(Failure::new(
             "NothingToExpand",
             format!("{} is an object without members. Correct the secret.", entry.id),
         ));
@@ -78,7 +78,7 @@ pub(crate) fn check_values(entry: &Entry, secrets: Vec<FetchedSecret>) -> Outcom
         let value = secret.value.as_bytes();
         if value.len() > MAX_BYTES {
             let message = Error::value_too_large(&secret.name, value.len()).message().to_owned();
-            return Err(failure("SecretTooLarge", message));
+            return Err(Failure::new("SecretTooLarge", message));
         }
         let variable = entry.env.as_ref().filter(|_| entry.optional && value.contains(&0));
         if let Some(variable) = variable {
@@ -87,7 +87,7 @@ pub(crate) fn check_values(entry: &Entry, secrets: Vec<FetchedSecret>) -> Outcom
                  read it as bytes.",
                 secret.name
             );
-            return Err(failure("NoVariable", message));
+            return Err(Failure::new("NoVariable", message));
         }
     }
     Ok(secrets)
@@ -135,7 +135,7 @@ fn refuse_names(mut problems: Vec<String>) -> Result<(), Failure> {
         problems.truncate(PROBLEMS_AT_MOST);
         problems.push(format!("There are {more} more."));
     }
-    Err(failure("InvalidName", problems.join(" ")))
+    Err(Failure::new("InvalidName", problems.join(" ")))
 }
 
 /// A string is published as its text, everything else as the JSON that stands in the secret.
@@ -150,11 +150,11 @@ fn member(name: String, field: &str, text: &str, whole: &SecretValue) -> Fetched
 fn members<'a>(entry: &Entry, value: &'a SecretValue) -> Result<Vec<(String, &'a str)>, Failure> {
     match json::members(value.bytes.as_bytes()) {
         Ok(Some(members)) => Ok(members),
-        Ok(None) => Err(failure(
+        Ok(None) => Err(Failure::new(
             "NotAnObject",
             format!("{} is not a JSON object, so it has no members to take. Correct the secret.", entry.id),
         )),
-        Err(NotJson) => Err(failure(
+        Err(NotJson) => Err(Failure::new(
             "NotJson",
             format!("{} is not valid JSON, which `field` and `expand` need. Correct the secret.", entry.id),
         )),

@@ -127,20 +127,13 @@ impl Stage {
         let root = self.path("store");
         let options = Options { root: Some(root.as_bytes()), timeout_ms: Some(0.0), ..Options::default() };
         let mut writer = Writer::open(&options, Identity { name: "test".into(), version: "0".into() }).unwrap();
-        let (mut draft, mut failures) = (Draft::new(), Vec::new());
-        for (entry, outcome) in fetched.outcomes {
-            match outcome {
-                Ok(secrets) => {
-                    for secret in secrets {
-                        let facts = secret.entry();
-                        draft.add(&secret.name, secret.value, &facts).unwrap();
-                    }
-                }
-                Err(failure) => failures.push((entry.name, failure)),
-            }
+        let mut draft = Draft::new();
+        for secret in fetched.secrets {
+            let facts = secret.entry();
+            draft.add(&secret.name, secret.value, &facts).unwrap();
         }
         draft.publish(&mut writer).unwrap();
-        (Store::open(&options).unwrap(), failures)
+        (Store::open(&options).unwrap(), fetched.failures)
     }
 }
 
@@ -163,8 +156,8 @@ fn a_third_provider_is_fetched_like_the_others() {
            gone: {{file: {gone}, optional: true}}\n"
     ));
     let fetched = fetch(plan);
-    assert_eq!(fetched.again.len(), 1);
-    assert!(fetched.again[0].starts_with("late: Busy; asking again in "), "{}", fetched.again[0]);
+    assert_eq!(fetched.retries.len(), 1);
+    assert!(fetched.retries[0].starts_with("late: Busy; asking again in "), "{}", fetched.retries[0]);
     let (store, failures) = stage.store(fetched);
     let expected = [
         ("again", "1"),

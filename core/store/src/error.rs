@@ -84,7 +84,7 @@ impl Error {
     ) -> Self {
         let lines: String = failures
             .into_iter()
-            .map(|(name, Failure { code, message })| messages::failure_line(name.as_bytes(), code, message))
+            .map(|(name, Failure { code, message, .. })| messages::failure_line(name.as_bytes(), code, message))
             .collect();
         Self::prefetch_failed(message.unwrap_or(messages::NO_REASON), &lines)
     }
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_failed_start_lists_its_reasons() {
-        let failure = Failure { code: "AccessDenied".into(), message: "no".into() };
+        let failure = Failure::new("AccessDenied", "no");
         let error = Error::failed_start(None, [(&"a\nb".to_owned(), &failure)]);
         assert_eq!(
             error.message(),

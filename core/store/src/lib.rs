@@ -25,7 +25,7 @@ pub use error::{Code, Error, Result};
 pub use options::Options;
 pub use publish::{Draft, Writer};
 pub use secret::SecretBytes;
-pub use state::{Failure, failures_from_json};
+pub use state::{Failure, Failures};
 pub use store::{Form, Store};
 
 /// The version of this library; a binding refuses one that it was not built for.

@@ -157,7 +157,7 @@ impl Manifest {
             let member = |m: &'static str| wrong(&format!("unavailable[\"{name}\"]{m}"));
             value.as_object().ok_or_else(|| member(""))?;
             value.get("code").and_then(Json::as_str).ok_or_else(|| member(".code"))?;
-            let failure = Failure::from_json(value).ok_or_else(|| member(".message"))?;
+            let failure = Failure::from_json(value, true).ok_or_else(|| member(".message"))?;
             if secrets.contains_key(name) {
                 return Err(invalid(&format!("\"{name}\" is under secrets and under unavailable")));
             }
@@ -421,7 +421,7 @@ mod tests {
             let manifest = Manifest {
                 generation: 7,
                 secrets: sizes.iter().enumerate().map(secret).collect(),
-                unavailable: Failures::from([("x".to_owned(), Failure { code: source.clone(), message: source.clone() })]),
+                unavailable: Failures::from([("x".to_owned(), Failure { optional: true, ..Failure::new(&source, &source) })]),
                 env: (!source.is_empty()).then(|| Json::Text(source.clone())),
             };
             let text = manifest.to_json(&Identity { name: source.clone(), version: source }).unwrap();

@@ -165,6 +165,11 @@ impl Writer {
         self.say(State { phase, message: Some(message.to_owned()), failures })
     }
 
+    /// Whether `stop` was called.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// Overwrites and removes every secret (contract 5.11). Continues after an error, and returns the first.
     pub fn stop(&mut self) -> Result<()> {
         let until = Instant::now() + WIPE_TIME;
@@ -523,9 +528,8 @@ impl Draft {
     }
 
     /// Lists an optional entry that could not be fetched.
-    pub fn mark_unavailable(&mut self, name: impl AsRef<[u8]>, code: &str, message: &str) -> Result<()> {
+    pub fn mark_unavailable(&mut self, name: impl AsRef<[u8]>, failure: Failure) -> Result<()> {
         let name = name::check(name.as_ref())?;
-        let failure = Failure { code: code.to_owned(), message: message.to_owned() };
         self.unavailable.push((name.to_owned(), failure));
         Ok(())
     }

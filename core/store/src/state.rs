@@ -16,20 +16,28 @@ const MAX_TEXT: usize = 16_384; // limits.toml: state.text_bytes
 const ELLIPSIS: &str = "…";
 const SEPARATOR: &str = ", ";
 
-/// Why one entry could not be fetched.
+/// Why one entry could not be fetched: the same from the provider to state.json and the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The provider's own word, such as `AccessDeniedException`.
     pub code: String,
     /// A sentence for people.
     pub message: String,
+    /// Whether the rest is published without the entry. No file says so: state.json lists required entries, a manifest
+    /// optional ones.
+    pub optional: bool,
 }
 
 impl Failure {
+    /// The failure of a required entry.
+    pub fn new(code: &str, message: impl Into<String>) -> Self {
+        Self { code: code.to_owned(), message: message.into(), optional: false }
+    }
+
     /// Reads `{"code": …, "message": …}`.
-    pub(crate) fn from_json(value: &Json) -> Option<Self> {
+    pub(crate) fn from_json(value: &Json, optional: bool) -> Option<Self> {
         let member = |name| value.get(name)?.as_str().map(str::to_owned);
-        Some(Self { code: member("code")?, message: member("message")? })
+        Some(Self { code: member("code")?, message: member("message")?, optional })
     }
 
     /// Writes it; texts that are too long are cut.
@@ -53,9 +61,8 @@ fn shortened(text: &str) -> Cow<'_, str> {
 /// Failures by the name of their entry; the order is that of the names' bytes.
 pub type Failures = BTreeMap<String, Failure>;
 
-/// Reads an object of failures.
-pub fn failures_from_json(value: &Json) -> Option<Failures> {
-    let read = |(name, value): (&String, &Json)| Some((name.clone(), Failure::from_json(value)?));
+fn failures_from_json(value: &Json) -> Option<Failures> {
+    let read = |(name, value): (&String, &Json)| Some((name.clone(), Failure::from_json(value, false)?));
     value.as_object()?.iter().map(read).collect()
 }
 
@@ -223,7 +230,7 @@ mod tests {
     }
 
     fn failed(message: Option<&str>, failures: usize, text: &str) -> State {
-        let failure = Failure { code: "Code".into(), message: text.to_owned() };
+        let failure = Failure::new("Code", text);
         let failures = (0..failures).map(|number| (format!("secret-{number:05}"), failure.clone())).collect();
         State { phase: Phase::Failed, message: message.map(str::to_owned), failures }
     }
@@ -302,7 +309,7 @@ mod tests {
             names in proptest::collection::vec(any::<String>(), 0..4),
             number in 0..(1_u64 << 53),
         ) {
-            let failure = |name: &String| Failure { code: name.to_uppercase(), message: name.clone() };
+            let failure = |name: &String| Failure::new(&name.to_uppercase(), name);
             let failures = names.iter().map(|name| (name.clone(), failure(name))).collect();
             let state = State { phase: Phase::Failed, message, failures };
             let text = state.to_json(number);

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime};
 
 use keystart_store::error::Code;
 use keystart_store::json::{self, Json};
-use keystart_store::{Draft, Options, SecretBytes, Writer, manifest::Identity};
+use keystart_store::{Draft, Failure, Options, SecretBytes, Writer, manifest::Identity};
 use tempfile::TempDir;
 
 const WRAPPER: &str = env!("CARGO_BIN_EXE_keystart-env");
@@ -192,7 +192,7 @@ fn an_optional_secret_that_is_unavailable_leaves_its_variable_as_it_was() {
     let mut writer = stage.writer();
     let mut draft = draft(&[("DB", "db", b"x")], true);
     for (variable, name) in [("FLAGS", "flags"), ("THERE", "there")] {
-        draft.mark_unavailable(name, "ResourceNotFoundException", "no such secret").unwrap();
+        draft.mark_unavailable(name, Failure::new("ResourceNotFoundException", "no such secret")).unwrap();
         draft.assign(variable, name, true).unwrap();
     }
     draft.publish(&mut writer).unwrap();
@@ -270,7 +270,7 @@ fn a_store_that_cannot_be_read_ends_the_start_with_its_reason() {
     refused("not_attached", &format!("There is no store at {root}. Attach the Keystart extension"));
     let mut writer = stage.writer();
     refused("not_ready", &format!("The store at {root} was not ready after 0 ms."));
-    let why = keystart_store::Failure { code: "AccessDenied".into(), message: "no".into() };
+    let why = Failure::new("AccessDenied", "no");
     writer.fail("Required secrets could not be fetched.", [("db".to_owned(), why)].into()).unwrap();
     let said = refused("prefetch_failed", "The extension could not publish the secrets: Required secrets");
     assert!(said.ends_with("[keystart] ERROR   - \"db\": AccessDenied: no\n"), "{said}");

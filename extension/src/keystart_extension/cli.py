@@ -255,7 +255,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     from .core import CoreError
     from .log import Log
     from .plan import ConfigurationError
-    from .publish import Failed, give_up, links_of, publish, wipe
+    from .publish import StartError, give_up, links_of, publish, wipe
     from .store import Writer
 
     try:
@@ -272,10 +272,11 @@ def _pull(arguments: argparse.Namespace) -> int:
     links = links_of(plan.links, writer)
     log.info(f"fetching {len(plan.entries)} entries of {plan.source}")
     try:
-        publish(links, writer, log, lambda: fetch(plan, log, arguments.profile), time.monotonic())
-    except Failed as failed:
-        give_up(failed, writer, links, log)
-        return _fail("\n  - ".join(failed.lines()))
+        began = time.monotonic()
+        publish(links, writer, log, fetch(plan, arguments.profile), began)
+    except StartError as error:
+        give_up(error, writer, links, log)
+        return _fail("\n  - ".join(error.lines()))
     except KeyboardInterrupt:
         wipe(writer, links, log)
         _fail("Interrupted: nothing is published.")

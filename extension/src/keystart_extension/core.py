@@ -1,6 +1,6 @@
 """Is the extension's own core: the store's writer, AWS's SDK and the Extensions API in one library.
 
-It is called from here and not through the reader's package: that is a library more, and a tenth of a start's CPU.
+It does not go through the reader's package: that is a library more, and a tenth of a start's CPU.
 """
 
 from __future__ import annotations
@@ -30,18 +30,14 @@ class CoreError(Exception):
         self.message = message
 
 
-class ApiError(Exception):
-    """Lambda's Extensions API could not be reached or refused a call; the message is a sentence."""
-
-
 def call(function: Callable[..., int], *arguments: Any) -> None:
     """Calls a function of the core, and raises `CoreError` where it refuses."""
     err = ffi.new("keystart_error **")
     if function(*arguments, err):
         error = err[0]
         try:
-            code = bytes(ffi.buffer(error.code_name, error.code_name_len)).decode()
-            message = bytes(ffi.buffer(error.message, error.message_len)).decode()
+            code = borrowed(error.code_name, error.code_name_len)
+            message = borrowed(error.message, error.message_len)
         finally:
             lib.keystart_error_free(error)
         raise CoreError(code, _without_root(message))
@@ -75,6 +71,11 @@ def taken_text(given: Any) -> str:
         lib.keystart_bytes_free(given)
 
 
+def borrowed(data: Any, length: int) -> str:
+    """Returns a copy of the text that a struct of the core points to."""
+    return bytes(ffi.buffer(data, length)).decode()
+
+
 def text(value: str) -> tuple[bytes, int]:
     """Gives text as pointer and length; a lone surrogate is told as U+FFFD (contract 8.3)."""
     try:
@@ -87,29 +88,6 @@ def text(value: str) -> tuple[bytes, int]:
 def text_or_null(value: str | None) -> tuple[Any, int]:
     """Returns text as pointer and length, or NULL for None."""
     return (ffi.NULL, 0) if value is None else text(value)
-
-
-class Task:
-    """What goes on in a thread of the core until it is over: what `function` has started, by its handle."""
-
-    def __init__(self, handle: Any) -> None:
-        self.handle = ffi.gc(handle, lib.keystart_task_free)
-
-    @classmethod
-    def start(cls, function: Any, *arguments: Any) -> Task:
-        """Starts one."""
-        out = ffi.new("keystart_task **")
-        call(function, *arguments, out)
-        return cls(out[0])
-
-    def wait(self) -> str:
-        """Waits for the end and gives what it told, once. Handlers of signals run meanwhile. Raises ApiError."""
-        refused = ffi.new("uint32_t *")
-        while not (told := give_text(lib.keystart_task_wait, self.handle, refused)):
-            pass  # a signal came: Python has run its handler before it is here again
-        if refused[0]:
-            raise ApiError(told)
-        return told
 
 
 if (_found := give_text(lib.keystart_version_read)) != __version__:

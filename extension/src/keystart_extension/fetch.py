@@ -1,34 +1,86 @@
-"""Fetches with AWS's SDK in the core, where the values stay: Python sees names and reasons."""
+"""Fetches in the core, where the values stay: Python sees counts, names and reasons."""
 
 from __future__ import annotations
 
 from . import core
-from .fetched import Fetched, Unavailable
+from .core import ffi, lib, text
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from typing import Any
 
-    from .log import Log
     from .plan import Plan
+    from .store import Writer
 
 
-def start(plan: Plan, login: Any = core.ffi.NULL) -> core.Task:
-    """Starts to fetch, with the credentials of a `keystart_login` or with those that the core finds."""
-    return core.Task.start(core.lib.keystart_fetch_start, plan.handle, login)
+class Failure:
+    """Says why an entry has no secrets; `code` is the provider's own where it has one."""
+
+    def __init__(self, name: str, code: str, message: str, *, optional: bool) -> None:
+        self.name = name
+        self.code = code
+        self.message = message
+        self.optional = optional
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.code}: {self.message}"
 
 
-def end(task: core.Task, log: Log) -> Fetched:
-    """Returns what became of each entry when a fetch is over, at the latest with the plan's deadline."""
-    told = task.wait()
-    if told.isdigit():
-        return Fetched(int(told), lambda draft: draft.take(task))
-    import json  # here, because a start that goes well needs none of it
+class Fetch:
+    """A fetch of everything that a configuration asks for, by its handle."""
 
-    outcome = json.loads(told)
-    for line in outcome["again"]:
-        log.debug(line)
-    fetched = Fetched(outcome["count"], lambda draft: draft.take(task))
-    for name, why in outcome["unavailable"].items():
-        fetched.add(name, Unavailable(why["code"], why["message"]), optional=why["optional"])
-    return fetched
+    def __init__(self, handle: Any) -> None:
+        self.handle = ffi.gc(handle, lib.keystart_fetch_free)
+
+    @classmethod
+    def start(cls, plan: Plan, login: Any = ffi.NULL) -> Fetch:
+        """Starts one, with the credentials of a `keystart_login` or with those that the core finds."""
+        out = ffi.new("keystart_fetch **")
+        core.call(lib.keystart_fetch_start, plan.handle, login, out)
+        return cls(out[0])
+
+    @classmethod
+    def refused(cls, plan: Plan, code: str, message: str) -> Fetch:
+        """Returns one that could not begin: each entry has failed for the same reason."""
+        out = ffi.new("keystart_fetch **")
+        core.call(lib.keystart_fetch_refuse, plan.handle, *text(code), *text(message), out)
+        return cls(out[0])
+
+    def wait(self) -> None:
+        """Waits for the end, soon after the deadline at the latest. Handlers of signals run meanwhile."""
+        is_over = ffi.new("uint32_t *")
+        while not is_over[0]:
+            core.call(lib.keystart_fetch_wait, self.handle, is_over)
+
+    @property
+    def count(self) -> int:
+        """The number of secrets."""
+        return int(self._counts().secrets)
+
+    def failures(self) -> list[Failure]:
+        """Returns the failures, in the order of the configuration."""
+        return [self._failure(index) for index in range(self._counts().failures)]
+
+    def retries(self) -> list[str]:
+        """Returns a line for each time that something was asked for again."""
+        return [self._retry(index) for index in range(self._counts().retries)]
+
+    def fail(self, writer: Writer, message: str) -> None:
+        """Tells readers that there will be no secrets, and why."""
+        core.call(lib.keystart_fetch_fail, self.handle, writer.handle, *text(message))
+
+    def _counts(self) -> Any:
+        counts = ffi.new("keystart_fetch_counts *")
+        core.call(lib.keystart_fetch_count, self.handle, counts)
+        return counts
+
+    def _failure(self, index: int) -> Failure:
+        out = ffi.new("keystart_failure *")
+        core.call(lib.keystart_fetch_failure, self.handle, index, out)
+        name, code = core.borrowed(out.name, out.name_len), core.borrowed(out.code, out.code_len)
+        return Failure(name, code, core.borrowed(out.message, out.message_len), optional=bool(out.optional))
+
+    def _retry(self, index: int) -> str:
+        line, length = ffi.new("uint8_t **"), ffi.new("size_t *")
+        core.call(lib.keystart_fetch_retry, self.handle, index, line, length)
+        return core.borrowed(line[0], length[0])

@@ -1,194 +1,132 @@
-"""Is the extension process: registers, prefetches beside the runtime's start, publishes, waits, wipes.
+"""The extension process: one loop over events. The core waits for them; every decision is made here.
 
-root prepared, state starting  ->  configuration  ->  register  ->  fetch, publish  ->  next … SHUTDOWN  ->  wipe
-with `start: before`                                  fetch, publish  ->  register
+The core has begun the start before Python runs: it took over the store, which says `starting`, read the configuration,
+registered, and fetches. With `start: before` it does not register yet.
 
-The core has begun with it: as far as the fetch where it reads the configuration by itself, else as far as the root.
+    fetched      publish; register, unless that has begun; ask for the next event if registered
+    registered   ask for the next event if published
+    unexpected   log it, and ask for the next event
+    shutdown     remove the secrets, and end
+    signal       the same
+    failed       give up: readers, Lambda and the log get the reason
 """
 
 from __future__ import annotations
 
-from .core import ApiError, CoreError
-from .extensions_api import ExtensionsApi
-from .fetch import end
+from .core import CoreError, lib
+from .extension import Extension
 from .log import Log
-from .publish import Failed, give_up, links_of, publish, wipe
-from .start import Begun
+from .publish import StartError, links_of, publish, remove_links, wipe
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    import signal
-    from collections.abc import Mapping, Sequence
-    from types import FrameType
+    from collections.abc import Mapping
 
-    from .core import Task
+    from .extension import Event
     from .links import Links
-    from .publish import Fetch
-    from .store import Writer
-else:
-    import _signal as signal  # what `signal` is made of; it takes 4 ms more, for enumerations
 
 EXIT_FAILED = 1
+_SNAPSTART = (
+    "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
+)
 
 
-class Terminated(BaseException):
-    """A signal came. Not an Exception, so that nothing on the way takes it for a failure."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-def run(environ: Mapping[str, str], name: str, began: float, signals: int) -> int:
-    """Runs as the extension of that name until SHUTDOWN and gives the exit code; the core has begun the start.
-
-    `signals` are the bits of those that end it; the core holds them back wherever nobody waits.
-    """
+def run(environ: Mapping[str, str], began: float) -> int:
+    """Runs from where the core has begun to the end, and returns the exit code."""
     log = Log()
     log.hold()
-    answer = Answer()
-    answered = [number for number in range(1, 64) if signals >> number & 1]
-    for number in answered:
-        signal.signal(number, answer)
-    process = Process(environ, log, name, began, answered)
+    if environ.get("KEYSTART_SOURCE", "") not in ("", "native"):
+        log.warn("KEYSTART_SOURCE has no effect any more: AWS's SDK in the core fetches. Remove it.")
     try:
-        return process.run()
-    except Terminated as terminated:
-        log.hold()
-        process.wipe()
-        log.warn(f"{_name(terminated.number)}: the secrets are removed and the process ends.")
-        return 128 + terminated.number
+        return Process(environ, Extension(), log, began).run()
     finally:
         log.release()
-
-
-class Answer:
-    """The handler of signals. Only the first raises: a second must not come between it and the end of the wipe."""
-
-    def __init__(self) -> None:
-        self._came = False
-
-    def __call__(self, number: int, _frame: FrameType | None) -> None:
-        if not self._came:
-            self._came = True
-            raise Terminated(number)
-
-
-def _name(number: int) -> str:
-    names = (
-        name
-        for name in dir(signal)
-        if name.startswith("SIG") and "_" not in name and getattr(signal, name) == number
-    )
-    return next(names, f"signal {number}")
 
 
 class Process:
     """One life of the extension; it `began` at that time of the monotonic clock.
 
-    Deeds come before words: while secrets are removed, or readers and Lambda wait for a reason, the log is held.
+    Deeds come before words: while an event is handled, the log is held.
     """
 
-    def __init__(
-        self, environ: Mapping[str, str], log: Log, name: str, began: float, signals: Sequence[int] = ()
-    ) -> None:
+    def __init__(self, environ: Mapping[str, str], extension: Extension, log: Log, began: float) -> None:
         self._environ = environ
+        self._extension = extension
         self._log = log
         self._began = began
-        self._signals = signals
-        self._api = ExtensionsApi(environ["AWS_LAMBDA_RUNTIME_API"], name)
-        self._writer: Writer | None = None
+        self._writer = extension.writer()
         self._links: Links | None = None
-        self._published = False
+        self._is_registered = False
+        self._is_published = False
 
     def run(self) -> int:
-        self._log.hold()
-        if self._environ.get("KEYSTART_SOURCE", "") not in ("", "native"):
-            self._log.warn(
-                "KEYSTART_SOURCE has no effect any more: AWS's SDK in the core fetches. Remove it."
-            )
+        """Handles events until one ends the process, and returns the exit code."""
         try:
-            self._start()
-            self._log.release()
-            self._wait()
-            self._log.hold()
-            return self.wipe()
-        except ApiError as error:
-            # Lambda cannot be reached, or has refused: it is not asked again.
-            self._end(Failed("Extension.ApiFailed", str(error)), to_lambda=False)
-        except Failed as failed:
-            self._end(failed)
+            while (code := self._handle(self._extension.wait())) is None:
+                pass
+        except StartError as error:
+            self._fail(error)
         except CoreError as error:
-            self._end(Failed("Extension.Internal", error.message))
+            self._fail(StartError("Extension.Internal", error.message))
         except Exception as bug:
             # Without its text, which may hold what was fetched.
-            self._end(Failed("Extension.Internal", _told(bug)))
-        finally:
-            self._log.release()
+            self._fail(StartError("Extension.Internal", _place_of(bug)))
+        else:
+            return code
         return EXIT_FAILED
 
-    def wipe(self) -> int:
-        """Removes the secrets and the links to them, and gives the exit code."""
+    def _handle(self, event: Event) -> int | None:
+        """Does what an event asks for; returns the exit code when it is the last one."""
+        self._log.hold()
+        if event.kind == lib.KEYSTART_FAILED:
+            raise StartError(event.name, event.text)
+        if event.kind == lib.KEYSTART_SHUTDOWN:
+            return self._wipe()
+        if event.kind == lib.KEYSTART_SIGNAL:
+            self._wipe()
+            self._log.warn(f"{event.name}: the secrets are removed and the process ends.")
+            return 128 + event.number
+        if event.kind == lib.KEYSTART_FETCHED:
+            self._publish()
+        elif event.kind == lib.KEYSTART_REGISTERED:
+            self._is_registered = True
+        else:
+            self._log.warn(f"An event that was not asked for is ignored: {event.text[:64]!r}.")
+        if self._is_published:
+            self._extension.register()  # does nothing if that has begun
+        self._log.release()  # before the environment may freeze
+        if self._is_published and self._is_registered:
+            self._extension.next()
+        return None
+
+    def _publish(self) -> None:
+        fetch = self._extension.fetch()
+        if fetch is None or self._writer is None:
+            raise AssertionError("a fetch has ended that was not begun")
+        if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            self._log.warn(_SNAPSTART)
+        self._links = links_of(self._extension.links(), self._writer)
+        publish(self._links, self._writer, self._log, fetch, self._began)
+        self._is_published = True
+
+    def _wipe(self) -> int:
+        """Removes the secrets and the links to them, and returns the exit code."""
         done = self._writer is None or wipe(self._writer, self._links, self._log)
         return 0 if done else EXIT_FAILED
 
-    def _start(self) -> None:
-        try:
-            begun = Begun()
-        except CoreError as error:
-            raise Failed("Extension.StoreUnusable", error.message) from None
-        self._writer = begun.writer
-        if begun.registered is not None:
-            self._api.register(begun.registered)
-        if begun.fetch is None:  # a registration that failed was raised before
-            raise Failed("Extension.ConfigurationInvalid", begun.problems)
-        self._links = links_of(begun.links, begun.writer)
-        if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-            self._log.warn(
-                "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
-            )
-        publish(self._links, begun.writer, self._log, _going_on(begun.fetch, self._log), self._began)
-        self._published = True
-        if not self._api.registered:
-            self._api.register()
-
-    def _wait(self) -> None:
-        """Waits for SHUTDOWN; freezes and thaws with the environment."""
-        while (kind := self._api.next()) != "SHUTDOWN":
-            self._log.warn(f"An event that was not asked for is ignored: {kind[:64]!r}.")
-
-    def _end(self, failed: Failed, *, to_lambda: bool = True) -> None:
-        """Removes what was published, else reports to the readers and Lambda why nothing was; then to the log.
-
-        What fails on the way keeps nobody else from the reason.
-        """
+    def _fail(self, error: StartError) -> None:
+        """Removes what was published, and gives up. What fails on the way keeps nobody from the reason."""
         self._log.hold()
         try:
-            if self._published:
-                self.wipe()
-            elif self._writer is not None:
-                give_up(failed, self._writer, self._links, self._log)
+            if self._is_published:
+                self._wipe()
+            else:
+                remove_links(self._links, self._log)
         finally:
-            for line in failed.lines():
-                self._log.error(line)
-            if to_lambda:
-                self._report(failed)
-
-    def _report(self, failed: Failed) -> None:
-        try:
-            # init/error is legal only for who is registered, which under `start: before` nobody is yet.
-            if not self._api.registered:
-                self._api.register()
-            self._api.report(failed.error_type, failed.message)
-        except (ApiError, CoreError) as error:
-            self._log.error(str(error))
+            self._extension.fail(error.error_type, error.message, error.fetch)
 
 
-def _going_on(task: Task, log: Log) -> Fetch:
-    return lambda: end(task, log)
-
-
-def _told(bug: Exception) -> str:
+def _place_of(bug: Exception) -> str:
     where = bug.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next

@@ -1,4 +1,4 @@
-"""Fetches what a plan asks for and publishes it, or says why it cannot; it does not know who asked for it."""
+"""Publishes what a fetch has brought, and removes it; it does not know who asked for it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,28 @@ from .store import Draft
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from .fetched import Fetched, Unavailable
+    from .fetch import Fetch
     from .links import Links
     from .log import Log
     from .store import Writer
-
-    Fetch = Callable[[], Fetched]
 
 # Refused by the core, but not because of the store: what was fetched does not fit into one.
 _ABOUT_SECRETS = ("manifest_too_large", "name_conflict", "value_too_large")
 
 
-class Failed(Exception):
-    """The start cannot go on: the error type for Lambda, a message, and the reason for each secret."""
+class StartError(Exception):
+    """A start that cannot continue: the error type for Lambda, a message, and the fetch whose failures are why."""
 
-    def __init__(
-        self, error_type: str, message: str, failures: Mapping[str, Unavailable] | None = None
-    ) -> None:
+    def __init__(self, error_type: str, message: str, fetch: Fetch | None = None) -> None:
         super().__init__(message)
         self.error_type = error_type
         self.message = message
-        self.failures = dict(failures or {})
+        self.fetch = fetch
 
     def lines(self) -> list[str]:
-        """Gives the message, and a line for each secret."""
-        return [self.message, *(f"{name}: {why.code}: {why.message}" for name, why in self.failures.items())]
+        """Returns the message, and a line for each required entry that failed."""
+        failures = [] if self.fetch is None else self.fetch.failures()
+        return [self.message, *(str(failure) for failure in failures if not failure.optional)]
 
 
 def links_of(document: str, writer: Writer) -> Links | None:
@@ -50,36 +45,38 @@ def links_of(document: str, writer: Writer) -> Links | None:
 
 
 def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> None:
-    """Fetches and publishes everything, or raises `Failed`. The log tells the time since `began`."""
-    fetched = fetch()
-    if fetched.required:
-        message = "Required secrets could not be fetched."
-        raise Failed("Extension.SecretsUnavailable", message, fetched.required)
+    """Publishes everything that a fetch has brought, or raises `StartError`. The log has the time since `began`."""
+    for line in fetch.retries():
+        log.debug(line)
+    failures = fetch.failures()
+    if not all(failure.optional for failure in failures):
+        raise StartError("Extension.SecretsUnavailable", "Required secrets could not be fetched.", fetch)
     try:
         # First, because a link that leads nowhere yet hurts nobody, and a failure here must leave nothing published.
         _make_links(links)
         draft = Draft()
-        fetched.fill(draft)
-        for name, why in fetched.optional.items():
-            draft.mark(name, why)
+        draft.take(fetch)
         generation = writer.publish(draft)
     except CoreError as error:
         about = "SecretsUnavailable" if error.code in _ABOUT_SECRETS else "StoreUnusable"
-        raise Failed(f"Extension.{about}", error.message) from None
-    for name, why in fetched.optional.items():
-        log.warn(f"The optional secret {name} is not available: {why.code}: {why.message}")
+        raise StartError(f"Extension.{about}", error.message) from None
+    for failure in failures:
+        log.warn(f"The optional secret {failure.name} is not available: {failure.code}: {failure.message}")
     took = (time.monotonic() - began) * 1000
-    log.info(f"published {fetched.count} secrets as generation {generation} in {took:.0f} ms")
+    log.info(f"published {fetch.count} secrets as generation {generation} in {took:.0f} ms")
 
 
-def give_up(failed: Failed, writer: Writer, links: Links | None, log: Log) -> None:
-    """Tells the readers why there will be no secrets, so that none waits for nothing."""
+def give_up(error: StartError, writer: Writer, links: Links | None, log: Log) -> None:
+    """Tells readers why there will be no secrets, and removes the links, where no extension does it."""
     refused = None
     try:
-        writer.fail(failed.message, failed.failures)
-    except CoreError as error:
-        refused = error
-    _remove_links(links, log)
+        if error.fetch is None:
+            writer.fail(error.message)
+        else:
+            error.fetch.fail(writer, error.message)
+    except CoreError as failed:
+        refused = failed
+    remove_links(links, log)
     if refused is not None:
         log.error(str(refused))
 
@@ -91,7 +88,7 @@ def wipe(writer: Writer, links: Links | None, log: Log) -> bool:
         writer.stop()
     except CoreError as error:
         refused = error
-    unlinked = _remove_links(links, log)
+    unlinked = remove_links(links, log)
     if refused is not None:
         log.error(f"The secrets could not be removed: {refused}")
     return unlinked and refused is None
@@ -105,10 +102,11 @@ def _make_links(links: Links | None) -> None:
     try:
         links.make()
     except LinkError as error:
-        raise Failed("Extension.StoreUnusable", str(error)) from None
+        raise StartError("Extension.StoreUnusable", str(error)) from None
 
 
-def _remove_links(links: Links | None, log: Log) -> bool:
+def remove_links(links: Links | None, log: Log) -> bool:
+    """Removes the links, and says in the log what cannot be removed."""
     if links is None:
         return True
     from .links import LinkError

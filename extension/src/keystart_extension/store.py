@@ -12,10 +12,9 @@ from .core import ffi, lib, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
-    from .fetched import Unavailable
+    from .fetch import Fetch
 
 _WRITER = "keystart-extension"
 
@@ -24,8 +23,8 @@ class Writer:
     """The one writer of a store, by its handle, until it is no longer referred to. Its errors are `CoreError`s."""
 
     def __init__(self, handle: Any) -> None:
-        self._writer = ffi.gc(handle, lib.keystart_writer_free)
-        self.root = core.give_text(lib.keystart_writer_root, self._writer)
+        self.handle = ffi.gc(handle, lib.keystart_writer_free)
+        self.root = core.give_text(lib.keystart_writer_root, self.handle)
 
     @classmethod
     def open(cls, root: str | None = None) -> Writer:
@@ -42,21 +41,18 @@ class Writer:
         return cls(out[0])
 
     def publish(self, draft: Draft) -> int:
-        """Publishes everything in a draft as the next generation, or nothing, and gives its number."""
+        """Publishes everything in a draft as the next generation, or nothing, and returns its number."""
         number = ffi.new("uint64_t *")
-        core.call(lib.keystart_draft_publish, draft.handle, self._writer, number)
+        core.call(lib.keystart_draft_publish, draft.handle, self.handle, number)
         return int(number[0])
 
-    def fail(self, message: str, failures: Mapping[str, Unavailable]) -> None:
+    def fail(self, message: str) -> None:
         """Tells readers that there will be no secrets, and why."""
-        told = {name: {"code": why.code, "message": why.message} for name, why in failures.items()}
-        # Without failures the module that writes JSON is not loaded: it may be that no file can be opened.
-        document = as_json(told) if told else text("{}")
-        core.call(lib.keystart_writer_fail, self._writer, *text(message), *document)
+        core.call(lib.keystart_writer_fail, self.handle, *text(message))
 
     def stop(self) -> None:
         """Overwrites and removes every secret and tells readers so."""
-        core.call(lib.keystart_writer_stop, self._writer)
+        core.call(lib.keystart_writer_stop, self.handle)
 
 
 class Draft:
@@ -67,17 +63,9 @@ class Draft:
         core.call(lib.keystart_draft_new, out)
         self.handle = ffi.gc(out[0], lib.keystart_draft_free)
 
-    def take(self, task: core.Task) -> None:
-        """Moves all that a fetch of the core gave into this draft."""
-        core.call(lib.keystart_draft_take, self.handle, task.handle)
-
-    def assign(self, variable: str, name: str, *, overwrite: bool) -> None:
-        """Says that the exec wrapper is to put a secret into a variable."""
-        core.call(lib.keystart_draft_assign, self.handle, *text(variable), *text(name), int(overwrite))
-
-    def mark(self, name: str, why: Unavailable) -> None:
-        """Says why an optional secret is not there."""
-        core.call(lib.keystart_draft_mark, self.handle, *text(name), *text(why.code), *text(why.message))
+    def take(self, fetch: Fetch) -> None:
+        """Moves all that a fetch has brought into this draft."""
+        core.call(lib.keystart_draft_take, self.handle, fetch.handle)
 
 
 def _folder(path: str | None) -> tuple[Any, int]:
@@ -85,10 +73,3 @@ def _folder(path: str | None) -> tuple[Any, int]:
         return ffi.NULL, 0
     data = os.fsencode(path)
     return data, len(data)
-
-
-def as_json(value: Any) -> tuple[Any, int]:
-    """Gives a value as JSON: pointer and length."""
-    import json  # here, because a start that goes well needs none of it
-
-    return text(json.dumps(value))

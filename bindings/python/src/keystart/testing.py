@@ -83,7 +83,7 @@ class Store:
     def fail(self, message: str) -> None:
         """Starts the store again and gives up, as an extension that could not fetch: reads raise `PrefetchFailed`."""
         self._free()
-        core.call(lib.keystart_writer_fail, self._running(), *core.text(message), *_json({}))
+        core.call(lib.keystart_writer_fail, self._running(), *core.text(message))
 
     def stop(self) -> None:
         """Removes every secret, as the end of the environment does: reads raise `NotReady`."""

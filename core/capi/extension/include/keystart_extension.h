@@ -9,14 +9,74 @@
 #include "keystart.h"
 
 /*
+ What has happened.
+ */
+typedef enum {
+  /*
+   Lambda has registered the extension.
+   */
+  KEYSTART_REGISTERED = 1,
+  /*
+   The fetch has ended.
+   */
+  KEYSTART_FETCHED = 2,
+  /*
+   Lambda ends the environment.
+   */
+  KEYSTART_SHUTDOWN = 3,
+  /*
+   Lambda sent an event that the extension has not asked for: `text` is its type.
+   */
+  KEYSTART_UNEXPECTED = 4,
+  /*
+   A signal that ends the process came: `number` is its number, `name` its name.
+   */
+  KEYSTART_SIGNAL = 5,
+  /*
+   Something failed without which the process cannot continue: `name` is the type of the error for Lambda, `text` a sentence.
+   */
+  KEYSTART_FAILED = 6,
+} keystart_event_kind;
+
+/*
+ A fetch of everything that a configuration asks for.
+ */
+typedef struct keystart_fetch keystart_fetch;
+
+/*
  A checked configuration.
  */
 typedef struct keystart_plan keystart_plan;
 
 /*
- Something that is going on: a fetch, or a call of the Extensions API.
+ An event. What it points to is valid until the next keystart_extension_wait.
  */
-typedef struct keystart_task keystart_task;
+typedef struct {
+  /*
+   What has happened.
+   */
+  keystart_event_kind kind;
+  /*
+   The number of a signal.
+   */
+  int32_t number;
+  /*
+   A name.
+   */
+  const uint8_t *name;
+  /*
+   Its length.
+   */
+  size_t name_len;
+  /*
+   A text.
+   */
+  const uint8_t *text;
+  /*
+   Its length.
+   */
+  size_t text_len;
+} keystart_event;
 
 /*
  What the login of a person gave, as UTF-8. `session_token` is NULL if there is none; `origin` is what messages call the
@@ -37,15 +97,189 @@ typedef struct {
 } keystart_login;
 
 /*
+ How much a fetch has brought.
+ */
+typedef struct {
+  /*
+   Values.
+   */
+  uint64_t secrets;
+  /*
+   Entries without values.
+   */
+  uint64_t failures;
+  /*
+   Times that something was asked for again.
+   */
+  uint64_t retries;
+} keystart_fetch_counts;
+
+/*
+ Why an entry has no values. What it points to is valid as long as the fetch.
+ */
+typedef struct {
+  /*
+   The name of the entry.
+   */
+  const uint8_t *name;
+  /*
+   Its length.
+   */
+  size_t name_len;
+  /*
+   The provider's own word.
+   */
+  const uint8_t *code;
+  /*
+   Its length.
+   */
+  size_t code_len;
+  /*
+   A sentence.
+   */
+  const uint8_t *message;
+  /*
+   Its length.
+   */
+  size_t message_len;
+  /*
+   1 if the rest is published without the entry, else 0.
+   */
+  uint32_t optional;
+} keystart_failure;
+
+/*
  Prepares the process of the extension; call it first, and in no other process. It opens the standard streams that are
  closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into this one, leaves no core file, raises the limit of
- open files, and has readers learn of a crash. `signals` are those that end the extension, as bits (1 << 15 for SIGTERM):
- they are blocked, and come while keystart_task_wait waits; give them handlers. `began` is the time of the first call
- in nanoseconds of CLOCK_MONOTONIC.
+ open files, and has readers learn of a crash. Signals that end the extension are held back, and come as an event while
+ keystart_extension_wait waits. `began` is the time of the first call in nanoseconds of CLOCK_MONOTONIC.
  */
-uint32_t keystart_process_prepare(uint64_t *signals,
-                                  uint64_t *began,
+uint32_t keystart_process_prepare(uint64_t *began,
                                   keystart_error **err);
+
+/*
+ Begins a cold start as the extension of that name: takes over the store, reads the configuration, registers, and fetches
+ until the first requests are sent. What it does, and what fails, are events. Only the first call in a process does something.
+ */
+uint32_t keystart_extension_begin(const uint8_t *name,
+                                  size_t name_len,
+                                  keystart_error **err);
+
+/*
+ Waits, for hours if need be, for the next event. Call it from one thread. Errors: 901.
+ */
+uint32_t keystart_extension_wait(keystart_event *out, keystart_error **err);
+
+/*
+ Hands out the writer of the store; NULL if the store cannot be used. Errors: 901.
+ */
+uint32_t keystart_extension_writer(keystart_writer **out, keystart_error **err);
+
+/*
+ Hands out the fetch; NULL if none was begun. Errors: 901.
+ */
+uint32_t keystart_extension_fetch(keystart_fetch **out, keystart_error **err);
+
+/*
+ Writes the links that the configuration asks for, as {"home": "/tmp/secrets", "links": [{"name": "db", "path": "db"}]}, or
+ nothing. Errors: 901.
+ */
+uint32_t keystart_extension_links(keystart_bytes *out,
+                                  keystart_error **err);
+
+/*
+ Registers the extension, unless that has begun; the answer is an event. Errors: 901.
+ */
+uint32_t keystart_extension_register(keystart_error **err);
+
+/*
+ Tells Lambda that the extension is ready, and asks for its next event, which is an event too. Errors: 901.
+ */
+uint32_t keystart_extension_next(keystart_error **err);
+
+/*
+ Gives up with a reason: readers learn it, then Lambda, then the log, which also writes what was kept. `kind` is like
+ `Extension.SecretsUnavailable`. `fetch` is NULL, or the fetch whose required failures belong to the reason. End the process
+ after it. Errors: 901.
+ */
+uint32_t keystart_extension_fail(const uint8_t *kind,
+                                 size_t kind_len,
+                                 const uint8_t *message,
+                                 size_t message_len,
+                                 const keystart_fetch *fetch,
+                                 keystart_error **err);
+
+/*
+ Starts to fetch what a plan asks for. It fetches with the credentials of `login`, of which it keeps a copy as long as it
+ needs them, or looks for credentials when that is NULL. Errors: 901.
+ */
+uint32_t keystart_fetch_start(const keystart_plan *plan,
+                              const keystart_login *login,
+                              keystart_fetch **out,
+                              keystart_error **err);
+
+/*
+ Makes a fetch that could not begin: each entry has failed for the same reason. Errors: 901.
+ */
+uint32_t keystart_fetch_refuse(const keystart_plan *plan,
+                               const uint8_t *code,
+                               size_t code_len,
+                               const uint8_t *message,
+                               size_t message_len,
+                               keystart_fetch **out,
+                               keystart_error **err);
+
+/*
+ Waits until a fetch that keystart_fetch_start has started ends. `is_over` is 0 when a signal came first: let its handler
+ run, and wait again. Errors: 901.
+ */
+uint32_t keystart_fetch_wait(const keystart_fetch *fetch,
+                             uint32_t *is_over,
+                             keystart_error **err);
+
+/*
+ Counts what a fetch has brought. Errors: 901, also when it has not ended.
+ */
+uint32_t keystart_fetch_count(const keystart_fetch *fetch, keystart_fetch_counts *out, keystart_error **err);
+
+/*
+ Writes the failure of that index, from 0. Errors: 901.
+ */
+uint32_t keystart_fetch_failure(const keystart_fetch *fetch,
+                                uint64_t index,
+                                keystart_failure *out,
+                                keystart_error **err);
+
+/*
+ Writes the line about the retry of that index, from 0. It is valid as long as the fetch. Errors: 901.
+ */
+uint32_t keystart_fetch_retry(const keystart_fetch *fetch,
+                              uint64_t index,
+                              const uint8_t **line,
+                              size_t *line_len,
+                              keystart_error **err);
+
+/*
+ Tells the readers of a store that there will be no secrets, and the required failures of a fetch. Errors: 204, 502, 901.
+ */
+uint32_t keystart_fetch_fail(const keystart_fetch *fetch,
+                             const keystart_writer *writer,
+                             const uint8_t *message,
+                             size_t message_len,
+                             keystart_error **err);
+
+/*
+ Adds to a draft what a fetch has brought: the values, the variables that they go into, and the failures of optional
+ entries. The values move: only the first draft gets them. Errors: 101, 504, 901.
+ */
+uint32_t keystart_draft_take(const keystart_draft *draft,
+                             const keystart_fetch *fetch,
+                             keystart_error **err);
+
+/*
+ Frees a fetch. One that has not ended runs until its deadline; what it fetched is zeroed. Ignores NULL.
+ */
+void keystart_fetch_free(keystart_fetch *fetch);
 
 /*
  Writes a message to the log: one line for each line of the message, or one JSON object where AWS_LAMBDA_LOG_FORMAT asks
@@ -68,124 +302,6 @@ uint32_t keystart_log_hold(keystart_error **err);
  Writes the messages that were kept, and the following ones at once.
  */
 uint32_t keystart_log_release(keystart_error **err);
-
-/*
- Begins a cold start as the extension of that name: takes over the store, reads the configuration, registers, and starts to
- fetch, until that is asked for. Only the first call in a process does something. keystart_start_take says what it did.
- */
-uint32_t keystart_start_begin(const uint8_t *name,
-                              size_t name_len,
-                              keystart_error **err);
-
-/*
- Hands out what keystart_start_begin began, once: the writer; what is wrong with the configuration, a line each; the links
- that it asks for, as {"home": "/tmp/secrets", "links": [{"name": "db", "path": "db"}]}, or nothing; the task of registering,
- NULL when the process has to fetch first; and the task of the fetch, NULL when the configuration is wrong or the process
- is not registered. Errors: those of keystart_writer_open, 901.
- */
-uint32_t keystart_start_take(keystart_writer **writer,
-                             keystart_bytes *problems,
-                             keystart_bytes *links,
-                             keystart_task **registered,
-                             keystart_task **fetch,
-                             keystart_error **err);
-
-/*
- Gives up what keystart_start_begin began and nobody has taken, where what should take it cannot run: readers, Lambda and
- the log get the message. `kind` is like `Extension.Internal`. Errors: 901.
- */
-uint32_t keystart_start_fail(const uint8_t *kind,
-                             size_t kind_len,
-                             const uint8_t *message,
-                             size_t message_len,
-                             keystart_error **err);
-
-/*
- Writes what a policy has to allow for those entries of a plan that are fetched with `role` (NULL: the role of the
- function) as a JSON list of objects with `sid`, `action` and `resources`. `account` and `region` say where a secret lies
- whose entry does not; NULL where that is not known. `problem` is the sentence that says what is missing, or empty.
- Errors: 901.
- */
-uint32_t keystart_policy_read(const keystart_plan *plan,
-                              const uint8_t *role,
-                              size_t role_len,
-                              const uint8_t *account,
-                              size_t account_len,
-                              const uint8_t *region,
-                              size_t region_len,
-                              keystart_bytes *problem,
-                              keystart_bytes *out,
-                              keystart_error **err);
-
-/*
- Starts to fetch what a plan asks for. It fetches with the credentials of `login`, of which it keeps a copy as long as it
- needs them, or looks for credentials when that is NULL. keystart_task_wait gives the number of secrets when that is all
- there is to tell, else `{"count": 2, "unavailable": {"flags": {"code": "...", "message": "...", "optional": true}}, "again":
- ["..."]}`, where `again` has a line for each time that something was asked for again. Errors: 901.
- */
-uint32_t keystart_fetch_start(const keystart_plan *plan,
-                              const keystart_login *login,
-                              keystart_task **out,
-                              keystart_error **err);
-
-/*
- Starts to register with the Extensions API at `address` (a host and a port), as an extension of that name, for
- SHUTDOWN. keystart_task_wait gives the identifier.
- */
-uint32_t keystart_lambda_register(const uint8_t *address,
-                                  size_t address_len,
-                                  const uint8_t *name,
-                                  size_t name_len,
-                                  keystart_task **out,
-                                  keystart_error **err);
-
-/*
- Starts to wait, without a limit, for the next event. keystart_task_wait gives its type, such as `SHUTDOWN`.
- */
-uint32_t keystart_lambda_next(const uint8_t *address,
-                              size_t address_len,
-                              const uint8_t *identifier,
-                              size_t identifier_len,
-                              keystart_task **out,
-                              keystart_error **err);
-
-/*
- Starts to report a failure: of Init, or, when `at_exit` is not 0, of what came after. `kind` is like
- `Extension.SecretsUnavailable`. keystart_task_wait gives `reported`.
- */
-uint32_t keystart_lambda_fail(const uint8_t *address,
-                              size_t address_len,
-                              const uint8_t *identifier,
-                              size_t identifier_len,
-                              uint32_t at_exit,
-                              const uint8_t *kind,
-                              size_t kind_len,
-                              const uint8_t *message,
-                              size_t message_len,
-                              keystart_task **out,
-                              keystart_error **err);
-
-/*
- Waits for the end of a task and gives what it told, once. `refused` is 1 when that is the sentence that says why a call
- of the Extensions API failed, else 0. When a signal came first the length is 0: let its handler run, and wait again.
- */
-uint32_t keystart_task_wait(const keystart_task *task,
-                            uint32_t *refused,
-                            keystart_bytes *out,
-                            keystart_error **err);
-
-/*
- Frees a task. One that is not over goes on until its deadline, and what it fetched is zeroed. Ignores NULL.
- */
-void keystart_task_free(keystart_task *task);
-
-/*
- Moves what a fetch gave into a draft: the values of all entries that have some, and the variables they go into.
- Errors: 101, 504.
- */
-uint32_t keystart_draft_take(const keystart_draft *draft,
-                             const keystart_task *task,
-                             keystart_error **err);
 
 /*
  Checks the variables and files that the login of a person reads, before boto3 reads them. `code` and `problem` say what
@@ -246,5 +362,22 @@ uint32_t keystart_text_check(const uint8_t *text,
                              uint32_t kind,
                              uint32_t *is,
                              keystart_error **err);
+
+/*
+ Writes what a policy has to allow for those entries of a plan that are fetched with `role` (NULL: the role of the
+ function) as a JSON list of objects with `sid`, `action` and `resources`. `account` and `region` say where a secret lies
+ whose entry does not; NULL where that is not known. `problem` is the sentence that says what is missing, or empty.
+ Errors: 901.
+ */
+uint32_t keystart_policy_read(const keystart_plan *plan,
+                              const uint8_t *role,
+                              size_t role_len,
+                              const uint8_t *account,
+                              size_t account_len,
+                              const uint8_t *region,
+                              size_t region_len,
+                              keystart_bytes *problem,
+                              keystart_bytes *out,
+                              keystart_error **err);
 
 #endif  /* KEYSTART_EXTENSION_H */

@@ -1,7 +1,7 @@
 //! Checks what boto3 reads for a login, in the core's words.
 
 use keystart_core::{Out, guard, keystart_bytes, keystart_error};
-use keystart_lambda::task::alone;
+use keystart_lambda::runtime::alone;
 use keystart_providers::check_login;
 
 /// Checks the variables and files that the login of a person reads, before boto3 reads them. `code` and `problem` say what

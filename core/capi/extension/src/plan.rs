@@ -6,9 +6,12 @@ use std::path::Path;
 
 use keystart_config::{Plan, Problem, Reader, arn, shown};
 use keystart_core::{Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text};
-use keystart_providers::SCHEMAS;
+use keystart_providers::{Permission, Place, SCHEMAS, permissions};
 use keystart_store::error::Error;
+use keystart_store::json::quote;
 use keystart_store::name;
+
+use crate::fetch::text_or_none;
 
 const READER: Reader = Reader { schemas: SCHEMAS };
 
@@ -150,4 +153,47 @@ pub unsafe extern "C" fn keystart_text_check(
             Ok(())
         })
     }
+}
+
+/// Writes what a policy has to allow for those entries of a plan that are fetched with `role` (NULL: the role of the
+/// function) as a JSON list of objects with `sid`, `action` and `resources`. `account` and `region` say where a secret lies
+/// whose entry does not; NULL where that is not known. `problem` is the sentence that says what is missing, or empty.
+/// Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_policy_read(
+    plan: *const keystart_plan,
+    role: *const u8,
+    role_len: usize,
+    account: *const u8,
+    account_len: usize,
+    region: *const u8,
+    region_len: usize,
+    problem: *mut keystart_bytes,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (problem, out) = (Out::new(problem)?, Out::new(out)?);
+            let keystart_plan(plan) = handle(plan, "plan")?;
+            let role = text_or_none(role, role_len, "role")?;
+            let account = text_or_none(account, account_len, "account")?.map(str::to_owned);
+            let region = text_or_none(region, region_len, "region")?.map(str::to_owned);
+            let (found, missing) = match permissions(plan, role, &Place { account, region }) {
+                Ok(found) => (found, String::new()),
+                Err(missing) => (Vec::new(), missing),
+            };
+            problem.put(keystart_bytes::give(missing.as_bytes()));
+            out.put(keystart_bytes::give(json_of(&found).as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+fn json_of(permissions: &[Permission]) -> String {
+    let statements = permissions.iter().map(|Permission { sid, action, resources }| {
+        let resources = resources.iter().map(|resource| quote(resource)).collect::<Vec<_>>().join(", ");
+        format!("{{\"sid\": {}, \"action\": {}, \"resources\": [{resources}]}}", quote(sid), quote(action))
+    });
+    format!("[{}]", statements.collect::<Vec<_>>().join(", "))
 }

@@ -9,6 +9,7 @@ mod thread;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd};
 use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
@@ -22,20 +23,20 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 pub use thread::{STACK, lock, start_thread};
 
 /// The signals that wipe the store and end the process: all that end a process by default, except for those below.
-const ANSWERED: [c_int; 13] = [
-    libc::SIGHUP,
-    libc::SIGINT,
-    libc::SIGQUIT,
-    libc::SIGUSR1,
-    libc::SIGUSR2,
-    libc::SIGALRM,
-    libc::SIGTERM,
-    libc::SIGSTKFLT,
-    libc::SIGXCPU,
-    libc::SIGVTALRM,
-    libc::SIGPROF,
-    libc::SIGIO,
-    libc::SIGPWR,
+const ANSWERED: [(c_int, &str); 13] = [
+    (libc::SIGHUP, "SIGHUP"),
+    (libc::SIGINT, "SIGINT"),
+    (libc::SIGQUIT, "SIGQUIT"),
+    (libc::SIGUSR1, "SIGUSR1"),
+    (libc::SIGUSR2, "SIGUSR2"),
+    (libc::SIGALRM, "SIGALRM"),
+    (libc::SIGTERM, "SIGTERM"),
+    (libc::SIGSTKFLT, "SIGSTKFLT"),
+    (libc::SIGXCPU, "SIGXCPU"),
+    (libc::SIGVTALRM, "SIGVTALRM"),
+    (libc::SIGPROF, "SIGPROF"),
+    (libc::SIGIO, "SIGIO"),
+    (libc::SIGPWR, "SIGPWR"),
 ];
 /// A write that fails says so by its error.
 const IGNORED: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
@@ -57,30 +58,23 @@ const STACK_FOR_CRASHES: usize = 65_536;
 /// The signals that are let through while a task is waited for.
 static WAITING: OnceLock<sigset_t> = OnceLock::new();
 static CRASH: OnceLock<Arc<CrashReport>> = OnceLock::new();
+/// The answered signal that came and was not taken yet; 0 for none.
+static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
-/// What a process knows of itself from its first step on.
-#[derive(Debug, Clone, Copy)]
-pub struct Prepared {
-    /// The answered signals as bits: 1 << 15 for SIGTERM.
-    pub signals: u64,
-    /// The nanoseconds of `CLOCK_MONOTONIC` when the process began.
-    pub began: u64,
-}
-
-/// Prepares the process, once, before it opens anything.
-pub fn prepare() -> Prepared {
-    static PREPARED: Mutex<Option<Prepared>> = Mutex::new(None);
-    *lock(&PREPARED).get_or_insert_with(|| {
+/// Prepares the process, once, before it opens anything. Returns when that was, in nanoseconds of `CLOCK_MONOTONIC`.
+pub fn prepare() -> u64 {
+    static BEGAN: Mutex<Option<u64>> = Mutex::new(None);
+    *lock(&BEGAN).get_or_insert_with(|| {
         let began = monotonic_clock();
         open_standard_streams();
-        let signals = hold_signals();
+        hold_signals();
         // Neither needs a right. Before a secret is in memory.
         let _refused_by_a_sandbox = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         let _refused_by_a_sandbox = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
         raise_descriptors();
         answer_crashes();
         give_stack_for_crashes();
-        Prepared { signals, began }
+        began
     })
 }
 
@@ -108,20 +102,18 @@ fn open_standard_streams() {
     }
 }
 
-/// Blocks the signals: they are answered where the process waits, and nowhere else. Those of real time, which nobody
-/// sends, are never answered.
-fn hold_signals() -> u64 {
-    // SAFETY: all calls get valid places, and numbers of signals.
+/// Blocks the signals: they come where the process waits, and nowhere else. Those of real time, which nobody sends, never
+/// come.
+fn hold_signals() {
+    // SAFETY: all calls get valid places, and numbers of signals; the handler only stores a number.
     unsafe {
         for signal in IGNORED {
             libc::signal(signal, libc::SIG_IGN);
         }
         let mut hangup: libc::sigaction = std::mem::zeroed();
         libc::sigaction(libc::SIGHUP, null(), &raw mut hangup);
-        let answered = ANSWERED
-            .into_iter()
-            // As nohup has it.
-            .filter(|signal| *signal != libc::SIGHUP || hangup.sa_sigaction != libc::SIG_IGN);
+        let is_ignored = |signal| signal == libc::SIGHUP && hangup.sa_sigaction == libc::SIG_IGN; // as nohup has it
+        let answered = ANSWERED.into_iter().map(|(signal, _)| signal).filter(|signal| !is_ignored(*signal));
         let mut held: sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut held);
         for signal in answered.clone().chain(libc::SIGRTMIN()..=libc::SIGRTMAX()) {
@@ -129,15 +121,28 @@ fn hold_signals() -> u64 {
         }
         let mut waiting: sigset_t = std::mem::zeroed();
         libc::sigprocmask(libc::SIG_BLOCK, &raw const held, &raw mut waiting);
-        for signal in answered.clone() {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = note_signal as *const () as usize;
+        for signal in answered {
+            libc::sigaction(signal, &raw const action, null_mut());
             libc::sigdelset(&raw mut waiting, signal);
         }
         for signal in libc::SIGRTMIN()..=libc::SIGRTMAX() {
             libc::sigaddset(&raw mut waiting, signal);
         }
         let _first = WAITING.set(waiting);
-        answered.fold(0, |bits, signal| bits | 1 << signal)
     }
+}
+
+extern "C" fn note_signal(signal: c_int) {
+    // The first one decides how the process ends.
+    let _another = SIGNAL.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// Returns the number and the name of the answered signal that came while the process waited, once.
+pub fn take_signal() -> Option<(c_int, &'static str)> {
+    let number = SIGNAL.swap(0, Ordering::Relaxed);
+    ANSWERED.into_iter().find(|(known, _)| *known == number)
 }
 
 fn raise_descriptors() {
@@ -189,7 +194,7 @@ pub fn is_signal_pending() -> bool {
     unsafe {
         let mut pending: sigset_t = std::mem::zeroed();
         libc::sigpending(&raw mut pending);
-        ANSWERED.into_iter().any(|signal| libc::sigismember(&raw const pending, signal) == 1)
+        ANSWERED.into_iter().any(|(signal, _)| libc::sigismember(&raw const pending, signal) == 1)
     }
 }
 

@@ -233,14 +233,11 @@ void keystart_writer_free(keystart_writer *writer);
 uint32_t keystart_writer_root(const keystart_writer *writer, keystart_bytes *out, keystart_error **err);
 
 /*
- Tells readers that the writer gave up, and why. `failures` is a JSON object: by name `{"code": "...", "message": "..."}`.
- What was published stays. Errors: 204, 502.
+ Tells readers that the writer gave up, and why. What was published stays. Errors: 204, 502.
  */
 uint32_t keystart_writer_fail(const keystart_writer *writer,
                               const uint8_t *message,
                               size_t message_len,
-                              const uint8_t *failures,
-                              size_t failures_len,
                               keystart_error **err);
 
 /*

@@ -139,18 +139,12 @@ fn a_writer_that_fails_is_heard_by_readers() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store").to_str().unwrap().as_bytes().to_vec();
     let writer = open_writer(&root);
-    let fail = |failures: &[u8]| {
-        call(|err| unsafe { keystart_writer_fail(writer, b"no".as_ptr(), 2, failures.as_ptr(), failures.len(), err) })
-    };
-    assert_eq!(fail(b"{").0, 901);
-    assert_eq!(fail(b"[]").0, 901);
-    assert_eq!(fail(br#"{"db": {"code": "Denied"}}"#).0, 901);
-    assert_eq!(fail(br#"{"db": {"code": "Denied", "message": "why"}}"#).0, 0);
+    ok(|err| unsafe { keystart_writer_fail(writer, b"no".as_ptr(), 2, err) });
     let store = open_store(&root, 0.0);
     let mut out = no_bytes();
     let (number, message) = call(|err| unsafe { keystart_names_list(store, null(), 0, &raw mut out, err) });
     assert_eq!(number, 203);
-    assert_eq!(message, "The extension could not publish the secrets: no\n  - \"db\": Denied: why");
+    assert_eq!(message, "The extension could not publish the secrets: no");
     unsafe {
         keystart_store_free(store);
         keystart_writer_free(writer);
@@ -183,8 +177,8 @@ fn a_pointer_that_must_not_be_null_is_told() {
             call(|err| keystart_writer_open(null(), 0, null(), 0, x, 1, x, 1, null_mut(), err)),
             call(|err| keystart_writer_open(null(), 0, null(), 0, null(), 0, x, 1, &raw mut other, err)),
             call(|err| keystart_writer_root(null(), &raw mut out, err)),
-            call(|err| keystart_writer_fail(null(), x, 1, x, 1, err)),
-            call(|err| keystart_writer_fail(writer, null(), 0, x, 1, err)),
+            call(|err| keystart_writer_fail(null(), x, 1, err)),
+            call(|err| keystart_writer_fail(writer, null(), 0, err)),
             call(|err| keystart_writer_stop(null(), err)),
             call(|err| keystart_draft_new(null_mut(), err)),
             call(|err| keystart_draft_add(null(), x, 1, x, 1, x, 1, err)),

@@ -2,7 +2,7 @@
 
 #![allow(non_camel_case_types)]
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Out, give, guard, handle, keystart_bytes, keystart_error, name, optional, required, take_back, text};
 use ::keystart_store::error::{Error, Result};
@@ -11,14 +11,20 @@ use ::keystart_store::manifest::Identity;
 use ::keystart_store::options::Options;
 use ::keystart_store::publish::{Draft, Writer};
 use ::keystart_store::secret::SecretBytes;
+use ::keystart_store::{Failure, Failures};
 
 /// The one writer of a store. It holds the store's lock until it is freed.
-pub struct keystart_writer(Mutex<Writer>);
+pub struct keystart_writer(Arc<Mutex<Writer>>);
 
 impl keystart_writer {
-    /// A handle of a writer that is open.
-    pub fn new(writer: Writer) -> Self {
-        Self(Mutex::new(writer))
+    /// Returns a handle of a writer that is open, and that others may use too.
+    pub fn new(writer: Arc<Mutex<Writer>>) -> Self {
+        Self(writer)
+    }
+
+    /// Locks the writer. A panic inside is a bug that was reported as such; what it left is whole values.
+    pub fn lock(&self) -> MutexGuard<'_, Writer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -26,20 +32,10 @@ impl keystart_writer {
 pub struct keystart_draft(Mutex<Draft>);
 
 impl keystart_draft {
-    /// Adds a secret, as keystart_draft_add does.
-    pub fn add(&self, name: &str, value: SecretBytes, entry: &Json) -> Result<()> {
-        lock(&self.0).add(name, value, entry)
+    /// Locks the draft, as a writer is locked.
+    pub fn lock(&self) -> MutexGuard<'_, Draft> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Says where a secret goes, as keystart_draft_assign does.
-    pub fn assign(&self, variable: &str, secret: impl AsRef<[u8]>, overwrite: bool) -> Result<()> {
-        lock(&self.0).assign(variable, secret, overwrite)
-    }
-}
-
-/// A panic inside is a bug that was told as such; what it left is whole values.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn document(bytes: &[u8], what: &str) -> Result<Json> {
@@ -74,7 +70,7 @@ pub unsafe extern "C" fn keystart_writer_open(
                 name: text(writer_name, writer_name_len, "writer_name")?.to_owned(),
                 version: text(writer_version, writer_version_len, "writer_version")?.to_owned(),
             };
-            out.put(give(keystart_writer::new(Writer::open(&options, identity)?)));
+            out.put(give(keystart_writer::new(Arc::new(Mutex::new(Writer::open(&options, identity)?)))));
             Ok(())
         })
     }
@@ -96,31 +92,25 @@ pub unsafe extern "C" fn keystart_writer_root(
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            out.put(keystart_bytes::give(lock(&handle(writer, "writer")?.0).root().as_bytes()));
+            out.put(keystart_bytes::give(handle(writer, "writer")?.lock().root().as_bytes()));
             Ok(())
         })
     }
 }
 
-/// Tells readers that the writer gave up, and why. `failures` is a JSON object: by name `{"code": "...", "message": "..."}`.
-/// What was published stays. Errors: 204, 502.
+/// Tells readers that the writer gave up, and why. What was published stays. Errors: 204, 502.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_fail(
     writer: *const keystart_writer,
     message: *const u8,
     message_len: usize,
-    failures: *const u8,
-    failures_len: usize,
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
         guard(err, || {
             let writer = handle(writer, "writer")?;
             let message = text(message, message_len, "message")?;
-            let failures = document(required(failures, failures_len, "failures")?, "failures")?;
-            let failures = ::keystart_store::failures_from_json(&failures)
-                .ok_or_else(|| Error::internal("failures is not an object of codes and messages"))?;
-            lock(&writer.0).fail(message, failures)
+            writer.lock().fail(message, Failures::new())
         })
     }
 }
@@ -129,7 +119,7 @@ pub unsafe extern "C" fn keystart_writer_fail(
 /// keystart_writer_free, and a publish after this is refused. Errors: 204, 502; the secrets that could be removed are gone then.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_stop(writer: *const keystart_writer, err: *mut *mut keystart_error) -> u32 {
-    unsafe { guard(err, || lock(&handle(writer, "writer")?.0).stop()) }
+    unsafe { guard(err, || handle(writer, "writer")?.lock().stop()) }
 }
 
 /// Makes an empty draft.
@@ -169,7 +159,7 @@ pub unsafe extern "C" fn keystart_draft_add(
             let name = self::name(name, name_len)?;
             let value = required(value, value_len, "value")?;
             let entry = document(required(entry, entry_len, "entry")?, "entry")?;
-            lock(&draft.0).add(name, SecretBytes::from(value), &entry)
+            draft.lock().add(name, SecretBytes::from(value), &entry)
         })
     }
 }
@@ -191,7 +181,8 @@ pub unsafe extern "C" fn keystart_draft_mark(
             let draft = handle(draft, "draft")?;
             let name = self::name(name, name_len)?;
             let code = text(code, code_len, "code")?;
-            lock(&draft.0).mark_unavailable(name, code, text(message, message_len, "message")?)
+            let failure = Failure { optional: true, ..Failure::new(code, text(message, message_len, "message")?) };
+            draft.lock().mark_unavailable(name, failure)
         })
     }
 }
@@ -212,7 +203,7 @@ pub unsafe extern "C" fn keystart_draft_assign(
         guard(err, || {
             let draft = handle(draft, "draft")?;
             let variable = text(variable, variable_len, "variable")?;
-            draft.assign(variable, name(secret, secret_len)?, overwrite != 0)
+            draft.lock().assign(variable, name(secret, secret_len)?, overwrite != 0)
         })
     }
 }
@@ -230,7 +221,7 @@ pub unsafe extern "C" fn keystart_draft_publish(
         guard(err, || {
             let out = Out::new(out)?;
             let (draft, writer) = (handle(draft, "draft")?, handle(writer, "writer")?);
-            out.put(lock(&draft.0).publish(&mut lock(&writer.0))?);
+            out.put(draft.lock().publish(&mut writer.lock())?);
             Ok(())
         })
     }

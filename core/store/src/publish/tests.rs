@@ -619,7 +619,7 @@ fn stopping_a_store_that_somebody_removed_is_no_error() {
 fn a_writer_that_gives_up_tells_readers_why() {
     let (_guard, root) = folder();
     let mut writer = open(&root).unwrap();
-    let failure = Failure { code: "AccessDenied".into(), message: "allow it".into() };
+    let failure = Failure::new("AccessDenied", "allow it");
     let failures = Failures::from([("db".to_owned(), failure)]);
     writer.fail("1 of 2 failed", failures.clone()).unwrap();
     assert_eq!(seen(&root).unwrap_err(), Error::failed_start(Some("1 of 2 failed"), &failures));
@@ -660,8 +660,10 @@ fn sets_that_cannot_lie_in_one_store_are_refused_with_every_pair() {
     let (_guard, root) = folder();
     let mut writer = open(&root).unwrap();
     let mut draft = draft(&[("db", ""), ("db/a/b", ""), ("db/a", ""), ("x", ""), ("x", ""), ("y", ""), ("db-a", "")]);
-    draft.mark_unavailable("y", "NotFound", "no").unwrap();
-    draft.mark_unavailable("db/a/b/c", "NotFound", "an entry that is not there is in nobody's way").unwrap();
+    draft.mark_unavailable("y", Failure::new("NotFound", "no")).unwrap();
+    draft
+        .mark_unavailable("db/a/b/c", Failure::new("NotFound", "an entry that is not there is in nobody's way"))
+        .unwrap();
     let error = draft.publish(&mut writer).unwrap_err();
     assert_eq!(error.code(), Code::NameConflict);
     assert_eq!(
@@ -692,7 +694,7 @@ fn a_manifest_that_readers_would_refuse_is_not_published() {
     let mut writer = open(&root).unwrap();
     let mut draft = pair("x");
     for number in 0..64 {
-        draft.mark_unavailable(format!("optional-{number}"), "Code", &"m".repeat(16_384)).unwrap();
+        draft.mark_unavailable(format!("optional-{number}"), Failure::new("Code", "m".repeat(16_384))).unwrap();
     }
     let error = draft.publish(&mut writer).unwrap_err();
     assert_eq!(error.code(), Code::ManifestTooLarge);
@@ -704,7 +706,7 @@ fn a_manifest_that_readers_would_refuse_is_not_published() {
 fn a_draft_refuses_names_and_entries_that_readers_would_refuse() {
     let mut draft = Draft::new();
     assert_eq!(draft.add("../x", SecretBytes::from(vec![]), &entry()).unwrap_err().code(), Code::InvalidName);
-    assert_eq!(draft.mark_unavailable(".x", "", "").unwrap_err().code(), Code::InvalidName);
+    assert_eq!(draft.mark_unavailable(".x", Failure::new("", "")).unwrap_err().code(), Code::InvalidName);
     for (from, to) in [
         ("utf-8", "latin-1"),
         ("T09:20", "T25:20"),

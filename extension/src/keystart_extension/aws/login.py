@@ -13,14 +13,12 @@ import boto3
 from botocore.exceptions import NoCredentialsError
 
 from ..core import ffi, text
-from ..fetch import end, start
-from ..fetched import Fetched, Unavailable
+from ..fetch import Fetch
 from . import AwsError
 from .errors import LOGIN, ask, origin
 from .session import session
 
 if TYPE_CHECKING:
-    from ..log import Log
     from ..plan import Plan
 
 _OF_ENVIRONMENT = ("env", "environment")
@@ -56,15 +54,16 @@ class Login(NamedTuple):
                 data[:] = bytes(len(data))
 
 
-def fetch(plan: Plan, log: Log, profile: str | None) -> Fetched:
-    """Logs in, which has no deadline, and has the core fetch with what that gave."""
+def fetch(plan: Plan, profile: str | None) -> Fetch:
+    """Logs in, which has no deadline, and has the core fetch with what that gave; returns the fetch at its end."""
     try:
         login = log_in(profile)
     except AwsError as error:
-        return Fetched.none(plan, Unavailable(error.code, error.message))
+        return Fetch.refused(plan, error.code, error.message)
     with login.lent() as lent:
-        task = start(plan, lent)
-    return end(task, log)
+        fetch = Fetch.start(plan, lent)
+    fetch.wait()
+    return fetch
 
 
 def log_in(profile: str | None) -> Login:

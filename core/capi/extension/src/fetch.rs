@@ -1,0 +1,279 @@
+//! Fetches: what they have brought, for a draft, and why something is missing.
+
+use std::sync::Arc;
+
+use keystart_core::{Out, give, guard, handle, keystart_draft, keystart_error, keystart_writer, take_back, text};
+use keystart_lambda::events::{Events, Waited};
+use keystart_lambda::fetch_task::{FetchResult, FetchTask};
+use keystart_providers::Login;
+use keystart_store::Failure;
+use keystart_store::error::{Error, Result};
+
+use crate::plan::keystart_plan;
+
+/// A fetch of everything that a configuration asks for.
+pub struct keystart_fetch {
+    task: Arc<FetchTask>,
+    /// Where its end is put in; `None` for the fetch of the extension, whose end is an event of the process.
+    events: Option<Arc<Events>>,
+}
+
+impl keystart_fetch {
+    pub(crate) fn of_extension(task: Arc<FetchTask>) -> Self {
+        Self { task, events: None }
+    }
+
+    pub(crate) fn result(&self) -> Result<&FetchResult> {
+        self.task.result()
+    }
+}
+
+/// How much a fetch has brought.
+#[repr(C)]
+pub struct keystart_fetch_counts {
+    /// Values.
+    pub secrets: u64,
+    /// Entries without values.
+    pub failures: u64,
+    /// Times that something was asked for again.
+    pub retries: u64,
+}
+
+/// Why an entry has no values. What it points to is valid as long as the fetch.
+#[repr(C)]
+pub struct keystart_failure {
+    /// The name of the entry.
+    pub name: *const u8,
+    /// Its length.
+    pub name_len: usize,
+    /// The provider's own word.
+    pub code: *const u8,
+    /// Its length.
+    pub code_len: usize,
+    /// A sentence.
+    pub message: *const u8,
+    /// Its length.
+    pub message_len: usize,
+    /// 1 if the rest is published without the entry, else 0.
+    pub optional: u32,
+}
+
+/// What the login of a person gave, as UTF-8. `session_token` is NULL if there is none; `origin` is what messages call the
+/// source of the credentials, NULL for the variables of the environment; `profile` is the name of the AWS profile, which may
+/// say where to ask. Zero what it points to when it was handed over.
+#[repr(C)]
+pub struct keystart_login {
+    access_key_id: *const u8,
+    access_key_id_len: usize,
+    secret_access_key: *const u8,
+    secret_access_key_len: usize,
+    session_token: *const u8,
+    session_token_len: usize,
+    origin: *const u8,
+    origin_len: usize,
+    profile: *const u8,
+    profile_len: usize,
+}
+
+/// Starts to fetch what a plan asks for. It fetches with the credentials of `login`, of which it keeps a copy as long as it
+/// needs them, or looks for credentials when that is NULL. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_fetch_start(
+    plan: *const keystart_plan,
+    login: *const keystart_login,
+    out: *mut *mut keystart_fetch,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let (plan, login) = (handle(plan, "plan")?.0.clone(), login_of(login)?);
+            let (task, events) = (FetchTask::new(plan, login), Events::new());
+            task.start(&events)?;
+            out.put(give(keystart_fetch { task, events: Some(events) }));
+            Ok(())
+        })
+    }
+}
+
+/// Makes a fetch that could not begin: each entry has failed for the same reason. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_fetch_refuse(
+    plan: *const keystart_plan,
+    code: *const u8,
+    code_len: usize,
+    message: *const u8,
+    message_len: usize,
+    out: *mut *mut keystart_fetch,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (out, plan) = (Out::new(out)?, handle(plan, "plan")?.0.clone());
+            let failure = Failure::new(text(code, code_len, "code")?, text(message, message_len, "message")?);
+            let task = FetchTask::new(plan, None);
+            task.refuse(&failure);
+            out.put(give(keystart_fetch { task, events: None }));
+            Ok(())
+        })
+    }
+}
+
+/// Waits until a fetch that keystart_fetch_start has started ends. `is_over` is 0 when a signal came first: let its handler
+/// run, and wait again. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_fetch_wait(
+    fetch: *const keystart_fetch,
+    is_over: *mut u32,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (is_over, fetch) = (Out::new(is_over)?, handle(fetch, "fetch")?);
+            let events = fetch.events.as_ref().ok_or_else(|| Error::internal("the end of this fetch is an event"))?;
+            is_over.put(match fetch.task.next_event(events)? {
+                Waited::Done(_) => 1,
+                Waited::Interrupted | Waited::TimedOut => 0,
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Counts what a fetch has brought. Errors: 901, also when it has not ended.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_fetch_count(
+    fetch: *const keystart_fetch,
+    out: *mut keystart_fetch_counts,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (out, result) = (Out::new(out)?, handle(fetch, "fetch")?.result()?);
+            let counts = [result.count, result.failures.len(), result.retries.len()].map(|count| count as u64);
+            let [secrets, failures, retries] = counts;
+            out.put(keystart_fetch_counts { secrets, failures, retries });
+            Ok(())
+        })
+    }
+}
+
+/// Writes the failure of that index, from 0. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_fetch_failure(
+    fetch: *const keystart_fetch,
+    index: u64,
+    out: *mut keystart_failure,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (out, result) = (Out::new(out)?, handle(fetch, "fetch")?.result()?);
+            let (name, failure) = at(&result.failures, index)?;
+            out.put(keystart_failure {
+                name: name.as_ptr(),
+                name_len: name.len(),
+                code: failure.code.as_ptr(),
+                code_len: failure.code.len(),
+                message: failure.message.as_ptr(),
+                message_len: failure.message.len(),
+                optional: failure.optional.into(),
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Writes the line about the retry of that index, from 0. It is valid as long as the fetch. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_fetch_retry(
+    fetch: *const keystart_fetch,
+    index: u64,
+    line: *mut *const u8,
+    line_len: *mut usize,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (line, line_len) = (Out::new(line)?, Out::new(line_len)?);
+            let text = at(&handle(fetch, "fetch")?.result()?.retries, index)?;
+            line.put(text.as_ptr());
+            line_len.put(text.len());
+            Ok(())
+        })
+    }
+}
+
+fn at<T>(list: &[T], index: u64) -> Result<&T> {
+    let found = usize::try_from(index).ok().and_then(|index| list.get(index));
+    found.ok_or_else(|| Error::internal("index is out of range"))
+}
+
+/// Tells the readers of a store that there will be no secrets, and the required failures of a fetch. Errors: 204, 502, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_fetch_fail(
+    fetch: *const keystart_fetch,
+    writer: *const keystart_writer,
+    message: *const u8,
+    message_len: usize,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (writer, message) = (handle(writer, "writer")?, text(message, message_len, "message")?);
+            let failures = &handle(fetch, "fetch")?.result()?.failures;
+            let required = failures.iter().filter(|(_, failure)| !failure.optional).cloned();
+            writer.lock().fail(message, required.collect())
+        })
+    }
+}
+
+/// Adds to a draft what a fetch has brought: the values, the variables that they go into, and the failures of optional
+/// entries. The values move: only the first draft gets them. Errors: 101, 504, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_take(
+    draft: *const keystart_draft,
+    fetch: *const keystart_fetch,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (draft, result) = (handle(draft, "draft")?, handle(fetch, "fetch")?.result()?);
+            let mut draft = draft.lock();
+            for secret in result.take_secrets() {
+                let entry = secret.entry();
+                draft.add(&secret.name, secret.value, &entry)?;
+            }
+            for variable in &result.variables {
+                draft.assign(&variable.name, &variable.secret, variable.overwrite)?;
+            }
+            for (name, failure) in &result.failures {
+                draft.mark_unavailable(name, failure.clone())?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Frees a fetch. One that has not ended runs until its deadline; what it fetched is zeroed. Ignores NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_fetch_free(fetch: *mut keystart_fetch) {
+    unsafe { take_back(fetch) };
+}
+
+unsafe fn login_of(login: *const keystart_login) -> Result<Option<Login>> {
+    let Some(login) = (unsafe { login.as_ref() }) else { return Ok(None) };
+    unsafe {
+        Ok(Some(Login::new(
+            text(login.access_key_id, login.access_key_id_len, "access_key_id")?,
+            text(login.secret_access_key, login.secret_access_key_len, "secret_access_key")?,
+            text_or_none(login.session_token, login.session_token_len, "session_token")?,
+            text_or_none(login.origin, login.origin_len, "origin")?,
+            text(login.profile, login.profile_len, "profile")?,
+        )))
+    }
+}
+
+pub(crate) unsafe fn text_or_none<'a>(data: *const u8, len: usize, what: &str) -> Result<Option<&'a str>> {
+    if data.is_null() { Ok(None) } else { unsafe { text(data, len, what) }.map(Some) }
+}

@@ -1,0 +1,301 @@
+//! The extension as the core runs it: it begins a cold start, reports events to the process, and gives up with a reason.
+//!
+//! It decides nothing that the start does not need at once. All else is the process's.
+
+use std::env;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use keystart_config::{Plan, Problem, Reader, Start};
+use keystart_process::{lock, report_crashes, take_signal};
+use keystart_providers::SCHEMAS;
+use keystart_store::error::{Error, Result};
+use keystart_store::log::{self, Level};
+use keystart_store::manifest::Identity;
+use keystart_store::{Failure, Options, VERSION, Writer};
+
+use crate::api::{self, ApiError, Driver, Phase};
+use crate::events::{Ending, Event, Events, Waited, spawn};
+use crate::fetch_task::FetchTask;
+use crate::runtime::{alone, handle};
+
+/// Where Lambda unpacks the function; it tells extensions no other place.
+const TASK_ROOT: &str = "/var/task";
+/// The longest wait for the first requests: without a way to the service, SIGTERM must be answered soon.
+const UNTIL_SENT: Duration = Duration::from_secs(1);
+/// A call of the Extensions API ends by itself before that, unless something holds up the thread of the core.
+const UNTIL_REGISTERED: Duration = api::PATIENCE.saturating_add(Duration::from_secs(1));
+
+/// The one extension of a process.
+pub struct Extension {
+    /// Open before the process registers: a reader that finds no root knows that no extension is attached (contract 3.3).
+    writer: Result<Arc<Mutex<Writer>>>,
+    links: Option<String>,
+    fetch: Option<Arc<FetchTask>>,
+    client: Arc<Client>,
+    events: Arc<Events>,
+}
+
+impl Extension {
+    /// Begins a cold start as the extension of that name: takes over the store, reads the configuration, registers, and
+    /// fetches until the first requests are sent. What a process loads next would take CPU from that, and has time while
+    /// the service answers. What fails is an event.
+    pub fn begin(name: &str) -> Self {
+        let writer = open_writer();
+        let mut extension = Self {
+            writer: writer.map(|writer| Arc::new(Mutex::new(writer))),
+            links: None,
+            fetch: None,
+            client: Arc::new(Client::new(name)),
+            events: Events::new(),
+        };
+        if let Err(event) = extension.start() {
+            extension.events.push(event);
+        }
+        extension
+    }
+
+    fn start(&mut self) -> std::result::Result<(), Event> {
+        match &self.writer {
+            Ok(writer) => report_crashes(lock(writer).crash_report()),
+            Err(error) => return Err(failed("Extension.StoreUnusable", error.message())),
+        }
+        let reader = Reader { schemas: SCHEMAS };
+        let plan = reader
+            .find(|variable| env::var_os(variable), Path::new(TASK_ROOT))
+            .map_err(|problems| failed("Extension.ConfigurationInvalid", &lines(&problems)))?;
+        self.links = plan.links_json();
+        self.start_fetch(plan).map_err(|error| Event::internal(&error))
+    }
+
+    fn start_fetch(&mut self, plan: Plan) -> Result<()> {
+        self.events.bell()?;
+        let is_overlapping = matches!(plan.start, Start::Overlap);
+        let fetch = self.fetch.insert(FetchTask::new(plan, None));
+        let start = start(Arc::clone(&self.client), Arc::clone(fetch), is_overlapping, Arc::clone(&self.events));
+        handle()?.spawn(start);
+        let is_registered =
+            !is_overlapping || self.is_done(&self.events.wait_until_registered(Instant::now() + UNTIL_REGISTERED)?);
+        if is_registered {
+            self.is_done(&self.events.wait_until_sent(Instant::now() + UNTIL_SENT)?);
+        }
+        Ok(())
+    }
+
+    /// Whether a wait came to what it was for. A signal that ended it is the next event.
+    fn is_done(&self, waited: &Waited<()>) -> bool {
+        if *waited == Waited::Interrupted
+            && let Some((number, name)) = take_signal()
+        {
+            self.events.push_first(Event::Signal { number, name });
+        }
+        *waited == Waited::Done(())
+    }
+
+    /// Returns the writer; `None` if the store cannot be used.
+    pub fn writer(&self) -> Option<&Arc<Mutex<Writer>>> {
+        self.writer.as_ref().ok()
+    }
+
+    /// Returns the links that the configuration asks for, as JSON.
+    pub fn links(&self) -> Option<&str> {
+        self.links.as_deref()
+    }
+
+    /// Returns the fetch; `None` if none was begun.
+    pub fn fetch(&self) -> Option<&Arc<FetchTask>> {
+        self.fetch.as_ref()
+    }
+
+    /// Waits, for hours if need be, for the next event.
+    pub fn wait(&self) -> Result<Event> {
+        loop {
+            let waited = match &self.fetch {
+                Some(fetch) => fetch.next_event(&self.events)?,
+                None => self.events.next(None)?,
+            };
+            match waited {
+                Waited::Done(event) => return Ok(event),
+                Waited::Interrupted => {
+                    if let Some((number, name)) = take_signal() {
+                        return Ok(Event::Signal { number, name });
+                    }
+                }
+                Waited::TimedOut => {}
+            }
+        }
+    }
+
+    /// Registers, unless that has begun; the answer is an event.
+    pub fn register(&self) -> Result<()> {
+        if !self.client.begin_to_register() {
+            return Ok(());
+        }
+        let client = Arc::clone(&self.client);
+        spawn(&self.events, async move { client.register(Driver::Runtime, || ()).await })
+    }
+
+    /// Tells Lambda that the extension is ready, and asks for the next event.
+    pub fn next(&self) -> Result<()> {
+        let client = Arc::clone(&self.client);
+        spawn(&self.events, async move { client.next().await })
+    }
+
+    /// Gives up with a reason. Readers learn it first, unless the secrets were published and removed; then Lambda, unless it
+    /// has refused a call; then the log. None of them needs a thread, and only Lambda a descriptor.
+    pub fn fail(&self, kind: &str, message: &str, failures: &[(String, Failure)]) {
+        let required = failures.iter().filter(|(_, failure)| !failure.optional);
+        let mut lines = vec![message.to_owned()];
+        lines.extend(required.clone().map(|(name, failure)| format!("{name}: {}: {}", failure.code, failure.message)));
+        if let Some(writer) = self.writer()
+            && !lock(writer).is_stopped()
+            && let Err(error) = lock(writer).fail(message, required.cloned().collect())
+        {
+            lines.push(error.message().to_owned());
+        }
+        lines.extend(self.client.report(kind, message).err());
+        for line in lines {
+            log::write(Level::Error, &line);
+        }
+        log::release();
+    }
+}
+
+/// Takes over the store that the environment names. It is read here, before a host has changed its own.
+fn open_writer() -> Result<Writer> {
+    let root = env::var_os("KEYSTART_DIR").map(OsStringExt::into_vec);
+    let options = Options { env_dir: root.as_deref(), ..Options::default() };
+    Writer::open(&options, Identity { name: "keystart-extension".to_owned(), version: VERSION.to_owned() })
+}
+
+/// Registers and fetches.
+async fn start(client: Arc<Client>, fetch: Arc<FetchTask>, is_overlapping: bool, events: Arc<Events>) {
+    let mut fetching = None;
+    let mut run = || fetching = Some(tokio::spawn(Arc::clone(&fetch).run(Arc::clone(&events))));
+    if is_overlapping {
+        client.begin_to_register();
+        // The runtime starts when this is asked, and the fetch needs no answer to it.
+        let mut answer = Ending::new(&events);
+        answer.event = client.register(Driver::Runtime, &mut run).await;
+        let is_registered = answer.event == Event::Registered;
+        drop(answer);
+        if !is_registered {
+            if let Some(useless) = fetching {
+                useless.abort();
+            }
+            return;
+        }
+    } else {
+        run();
+    }
+    fetch.sent().await;
+    events.set_sent();
+}
+
+fn message_of(error: &Error) -> String {
+    error.message().to_owned()
+}
+
+fn failed(kind: &'static str, message: &str) -> Event {
+    Event::Failed { kind, message: message.to_owned() }
+}
+
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// The extension as Lambda knows it.
+struct Client {
+    address: String,
+    name: String,
+    registration: Mutex<Registration>,
+    /// Whether the next event was asked for, which ends Init.
+    is_ready: AtomicBool,
+}
+
+enum Registration {
+    NotBegun,
+    Begun,
+    Registered(String),
+    /// Lambda cannot be reached, or has refused a call: it is not called again.
+    Refused,
+}
+
+impl Client {
+    fn new(name: &str) -> Self {
+        Self {
+            address: env::var("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
+            name: name.to_owned(),
+            registration: Mutex::new(Registration::NotBegun),
+            is_ready: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that the extension registers; false if that was noted before.
+    fn begin_to_register(&self) -> bool {
+        let mut registration = lock(&self.registration);
+        let is_first = matches!(*registration, Registration::NotBegun);
+        if is_first {
+            *registration = Registration::Begun;
+        }
+        is_first
+    }
+
+    /// Registers. Calls `meanwhile` between asking and the answer.
+    async fn register(&self, driver: Driver, meanwhile: impl FnOnce()) -> Event {
+        match api::register(driver, &self.address, &self.name, meanwhile).await {
+            Ok(identifier) => {
+                *lock(&self.registration) = Registration::Registered(identifier);
+                Event::Registered
+            }
+            Err(error) => self.refused(error),
+        }
+    }
+
+    async fn next(&self) -> Event {
+        self.is_ready.store(true, Ordering::Relaxed);
+        let answer = match self.identifier() {
+            Some(identifier) => api::next(&self.address, &identifier).await,
+            None => Err(ApiError("The extension is not registered.".to_owned())),
+        };
+        match answer {
+            Ok(kind) if kind == "SHUTDOWN" => Event::Shutdown,
+            Ok(kind) => Event::Unexpected(kind),
+            Err(error) => self.refused(error),
+        }
+    }
+
+    /// Reports a failure of Init, or after the first `next`, that the extension ends; or returns why it could not. The calling
+    /// thread does it, with one descriptor at a time.
+    fn report(&self, kind: &str, message: &str) -> std::result::Result<(), String> {
+        if matches!(*lock(&self.registration), Registration::Refused) {
+            return Ok(());
+        }
+        // Only a registered extension may report.
+        if self.identifier().is_none()
+            && let Event::Failed { message, .. } =
+                alone(self.register(Driver::Caller, || ())).map_err(|error| message_of(&error))?
+        {
+            return Err(message);
+        }
+        let identifier = self.identifier().unwrap_or_default();
+        let phase = if self.is_ready.load(Ordering::Relaxed) { Phase::Exit } else { Phase::Init };
+        let report = api::fail(Driver::Caller, &self.address, &identifier, phase, kind, message);
+        alone(report).map_err(|error| message_of(&error))?.map_err(|ApiError(reason)| reason)
+    }
+
+    fn identifier(&self) -> Option<String> {
+        match &*lock(&self.registration) {
+            Registration::Registered(identifier) => Some(identifier.clone()),
+            _ => None,
+        }
+    }
+
+    fn refused(&self, ApiError(message): ApiError) -> Event {
+        *lock(&self.registration) = Registration::Refused;
+        failed("Extension.ApiFailed", &message)
+    }
+}

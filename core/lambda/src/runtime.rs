@@ -1,0 +1,82 @@
+//! The one thread that everything slow of the core runs on, and what is possible without it.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{future, io};
+
+use keystart_process::{STACK, give_stack_for_crashes, lock, start_thread};
+use keystart_store::error::{Error, Result};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+use tokio::runtime::{Builder, Handle};
+
+/// With fewer descriptors a start would go some way, and then have none left to report why it ends.
+const LEAST_DESCRIPTORS: u64 = 32;
+
+/// Whether something holds up the thread, so that nothing else runs on it any more.
+static HELD_UP: AtomicBool = AtomicBool::new(false);
+
+/// Gives up the thread: what runs there does not let go of it, so nothing is started there any more.
+pub(crate) fn give_up() {
+    HELD_UP.store(true, Ordering::Relaxed);
+}
+
+/// Does the work in the calling thread, for a process that gets no thread or no descriptor any more. Work that waits for
+/// descriptors must look at them by itself: nothing here reports when one is ready.
+pub fn alone<T>(work: impl Future<Output = T>) -> Result<T> {
+    Ok(Builder::new_current_thread().enable_time().build().map_err(|error| refused_by(&error))?.block_on(work))
+}
+
+/// The one runtime of this process, on a thread that runs as long as it does: each work of its own would take a tenth of a
+/// millisecond more to begin. A lookup of a name that hangs has a thread of its own, which nobody waits for.
+pub fn handle() -> Result<Handle> {
+    static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
+    if HELD_UP.load(Ordering::Relaxed) {
+        return Err(Error::internal("an answer without an end holds up the thread of the core"));
+    }
+    let refused = |error: io::Error| refused_by(&error);
+    let mut known = lock(&RUNTIME);
+    if let Some(handle) = &*known {
+        return Ok(handle.clone());
+    }
+    check_descriptors().map_err(self::refused)?;
+    let mut builder = Builder::new_current_thread();
+    builder.enable_all().thread_stack_size(STACK).on_thread_start(give_stack_for_crashes);
+    let runtime = builder.build().map_err(refused)?;
+    let handle = runtime.handle().clone();
+    start_thread("keystart-core", move || runtime.block_on(future::pending::<()>())).map_err(refused)?;
+    *known = Some(handle.clone());
+    Ok(handle)
+}
+
+/// Fails where the limit of descriptors is so low that none may be taken.
+pub(crate) fn check_descriptors() -> std::result::Result<(), Errno> {
+    let is_low = getrlimit(Resource::Nofile).current.is_some_and(|limit| limit < LEAST_DESCRIPTORS);
+    if is_low { Err(Errno::MFILE) } else { Ok(()) }
+}
+
+fn refused_by(error: &io::Error) -> Error {
+    Errno::from_io_error(error).map_or_else(|| Error::internal(&format!("no thread: {}", error.kind())), refused)
+}
+
+/// The limit that a call of the system has run into.
+pub(crate) fn refused(errno: Errno) -> Error {
+    let limit =
+        |resource| getrlimit(resource).current.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    let what = match errno {
+        Errno::AGAIN => format!(
+            "no thread can be started. The limit of processes and threads is reached: RLIMIT_NPROC (ulimit -u), which is {}, \
+             or pids.max of the container. Raise it",
+            limit(Resource::Nproc)
+        ),
+        Errno::MFILE => format!(
+            "too few descriptors are left. The limit of open files, RLIMIT_NOFILE (ulimit -n), is {}. Raise it to \
+             {LEAST_DESCRIPTORS} or more",
+            limit(Resource::Nofile)
+        ),
+        Errno::NFILE => "the system has no descriptor left. Raise fs.file-max".to_owned(),
+        Errno::NOMEM => "there is no memory for a thread. Give the function more".to_owned(),
+        other => return Error::internal(&format!("no thread for the core: {other}")),
+    };
+    Error::limit_reached(&what)
+}

@@ -1,0 +1,65 @@
+"""The extension of this process, which the core has begun: it registers, fetches, and waits for the next event."""
+
+from __future__ import annotations
+
+from . import core
+from .core import ffi, lib, text
+from .fetch import Fetch
+from .store import Writer
+
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Event:
+    """Something that has happened: its `kind` is one of those of the header, and says what the rest is."""
+
+    def __init__(self, kind: int, number: int, name: str, text: str) -> None:
+        self.kind = kind
+        self.number = number
+        self.name = name
+        self.text = text
+
+
+class Extension:
+    """The one extension of the process. Its errors are `CoreError`s."""
+
+    def wait(self) -> Event:
+        """Waits, for hours if need be, for the next event; a signal that ends the process is one too."""
+        event = ffi.new("keystart_event *")
+        core.call(lib.keystart_extension_wait, event)
+        name, said = core.borrowed(event.name, event.name_len), core.borrowed(event.text, event.text_len)
+        return Event(event.kind, event.number, name, said)
+
+    def writer(self) -> Writer | None:
+        """Returns the writer of the store, or None if the store cannot be used."""
+        handle = self._handle("keystart_writer **", lib.keystart_extension_writer)
+        return None if handle is None else Writer(handle)
+
+    def fetch(self) -> Fetch | None:
+        """Returns the fetch, or None if none was begun."""
+        handle = self._handle("keystart_fetch **", lib.keystart_extension_fetch)
+        return None if handle is None else Fetch(handle)
+
+    def links(self) -> str:
+        """Returns the links that the configuration asks for, as JSON, or an empty text."""
+        return core.give_text(lib.keystart_extension_links)
+
+    def register(self) -> None:
+        """Registers, unless that has begun; the answer is an event."""
+        core.call(lib.keystart_extension_register)
+
+    def next(self) -> None:
+        """Tells Lambda that the extension is ready, and asks for the next event."""
+        core.call(lib.keystart_extension_next)
+
+    def fail(self, error_type: str, message: str, fetch: Fetch | None) -> None:
+        """Gives up with a reason: readers learn it, then Lambda, then the log."""
+        handle = ffi.NULL if fetch is None else fetch.handle
+        core.call(lib.keystart_extension_fail, *text(error_type), *text(message), handle)
+
+    def _handle(self, kind: str, function: Any) -> Any:
+        out = ffi.new(kind)
+        core.call(function, out)
+        return None if out[0] == ffi.NULL else out[0]
