@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use keystart_config::Plan;
 use keystart_process::lock;
-use keystart_providers::{FetchedSecret, Login, Prefetch, Prefetched, Variable};
+use keystart_providers::{FetchedSecret, Login, Prefetch, PrefetchResult, Variable};
 use keystart_store::Failure;
 use keystart_store::error::{Error, Result};
 
@@ -42,9 +42,9 @@ impl FetchResult {
     }
 }
 
-impl From<Prefetched> for FetchResult {
-    fn from(fetched: Prefetched) -> Self {
-        let Prefetched { secrets, variables, failures, retries } = fetched;
+impl From<PrefetchResult> for FetchResult {
+    fn from(fetched: PrefetchResult) -> Self {
+        let PrefetchResult { secrets, variables, failures, retries } = fetched;
         Self { count: secrets.len(), secrets: Mutex::new(secrets), variables, failures, retries }
     }
 }
@@ -102,7 +102,7 @@ impl FetchTask {
     }
 
     /// The first result counts: a fetch that was given up may still end.
-    fn set(&self, fetched: Prefetched) {
+    fn set(&self, fetched: PrefetchResult) {
         let _first = self.result.set(fetched.into());
     }
 

@@ -63,7 +63,7 @@ pub type Outcome = std::result::Result<Vec<FetchedSecret>, Failure>;
 
 /// What a fetch has brought, in the order of the plan.
 #[derive(Debug, Default)]
-pub struct Prefetched {
+pub struct PrefetchResult {
     /// The values.
     pub secrets: Vec<FetchedSecret>,
     /// Where the exec wrapper puts them.

@@ -13,7 +13,7 @@ use crate::first_requests::{FirstRequests, TRANSMISSION, Transmission};
 use crate::provider::Provider;
 use crate::refusal::{NO_WAY_OUT, Refusal};
 use crate::request::{Dispatcher, Request, RequestResult};
-use crate::{Entry, Outcome, PROVIDERS, Plan, Prefetched, Variable, shape};
+use crate::{Entry, Outcome, PROVIDERS, Plan, PrefetchResult, Variable, shape};
 use keystart_process::lock;
 use keystart_store::Failure;
 
@@ -64,7 +64,7 @@ impl Prefetch {
     }
 
     /// Fetches. It ends at the latest when the plan's deadline has passed.
-    pub async fn run(self: Arc<Self>) -> Prefetched {
+    pub async fn run(self: Arc<Self>) -> PrefetchResult {
         let _end = EndOfFetch(&self.first_requests);
         let until = *self.until.get_or_init(|| Instant::now() + self.plan.deadline);
         let none = if ask_for_all(&self, until).await { broken() } else { late(&self.plan) };
@@ -73,12 +73,12 @@ impl Prefetch {
 
     /// Ends a fetch that has not ended by itself when its deadline passed. An answer without an end holds up the thread
     /// that everything runs on, so no process can continue with it: an entry without outcome counts as required.
-    pub fn give_up(&self) -> Prefetched {
+    pub fn give_up(&self) -> PrefetchResult {
         self.conclude(&late(&self.plan), true)
     }
 
     /// Ends a fetch that cannot begin: each entry has the same failure.
-    pub fn refuse(&self, failure: &Failure) -> Prefetched {
+    pub fn refuse(&self, failure: &Failure) -> PrefetchResult {
         self.conclude(failure, false)
     }
 
@@ -111,11 +111,11 @@ impl Prefetch {
     }
 
     /// Returns the outcome of each entry. `none` is that of those without, which become required where the fetch is given up.
-    fn conclude(&self, none: &Failure, given_up: bool) -> Prefetched {
+    fn conclude(&self, none: &Failure, given_up: bool) -> PrefetchResult {
         let (mut outcomes, refusals) = (take(&mut *lock(&self.outcomes)), take(&mut *lock(&self.refusals)));
         let entries = &self.plan.entries;
         let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-        let mut fetched = Prefetched { retries: take(&mut *lock(&self.retries)), ..Prefetched::default() };
+        let mut fetched = PrefetchResult { retries: take(&mut *lock(&self.retries)), ..PrefetchResult::default() };
         for entry in entries {
             let outcome = outcomes.remove(&entry.name);
             let optional = entry.optional && !(given_up && outcome.is_none());

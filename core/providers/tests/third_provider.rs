@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use keystart_config::{Entry, EntrySchema, Key, Keyword, Plan, Reader, Reference};
 use keystart_providers::{
-    Answer, Aws, Encoding, Match, Prefetch, Prefetched, Provider, Refusal, Reply, Retry, SecretValue, Source,
+    Answer, Aws, Encoding, Match, Prefetch, PrefetchResult, Provider, Refusal, Reply, Retry, SecretValue, Source,
 };
 use keystart_store::json::{self, Json};
 use keystart_store::manifest::Identity;
@@ -123,7 +123,7 @@ impl Stage {
     }
 
     /// Publishes what was fetched, and opens a reader.
-    fn store(&self, fetched: Prefetched) -> (Store, Vec<(String, Failure)>) {
+    fn store(&self, fetched: PrefetchResult) -> (Store, Vec<(String, Failure)>) {
         let root = self.path("store");
         let options = Options { root: Some(root.as_bytes()), timeout_ms: Some(0.0), ..Options::default() };
         let mut writer = Writer::open(&options, Identity { name: "test".into(), version: "0".into() }).unwrap();
@@ -137,7 +137,7 @@ impl Stage {
     }
 }
 
-fn fetch(plan: Plan) -> Prefetched {
+fn fetch(plan: Plan) -> PrefetchResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(Prefetch::with_providers(plan, None, PROVIDERS).run())
 }
