@@ -1,4 +1,4 @@
-"""Is the extension's own core: the store's writer, AWS's SDK and the Extensions API in one library.
+"""The extension's own core: the store's writer, AWS's SDK and the Extensions API in one library.
 
 It does not go through the reader's package: that is a library more, and a tenth of a start's CPU.
 """
@@ -77,7 +77,7 @@ def borrowed(data: Any, length: int) -> str:
 
 
 def text(value: str) -> tuple[bytes, int]:
-    """Gives text as pointer and length; a lone surrogate is told as U+FFFD (contract 8.3)."""
+    """Returns text as pointer and length; a lone surrogate is told as U+FFFD (contract 8.3)."""
     try:
         data = value.encode()
     except UnicodeEncodeError:

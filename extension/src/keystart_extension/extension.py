@@ -51,11 +51,11 @@ class Extension:
         core.call(lib.keystart_extension_register)
 
     def next(self) -> None:
-        """Tells Lambda that the extension is ready, and asks for the next event."""
+        """Reports to Lambda that the extension is ready, and asks for the next event."""
         core.call(lib.keystart_extension_next)
 
     def fail(self, error_type: str, message: str, fetch: Fetch | None) -> None:
-        """Gives up with a reason: readers learn it, then Lambda, then the log."""
+        """Ends the start with a reason: readers learn it, then Lambda, then the log."""
         handle = ffi.NULL if fetch is None else fetch.handle
         core.call(lib.keystart_extension_fail, *text(error_type), *text(message), handle)
 

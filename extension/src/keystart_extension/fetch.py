@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .plan import Plan
-    from .store import Writer
 
 
 class Failure:
@@ -64,10 +63,6 @@ class Fetch:
     def retries(self) -> list[str]:
         """Returns a line for each time that something was asked for again."""
         return [self._retry(index) for index in range(self._counts().retries)]
-
-    def fail(self, writer: Writer, message: str) -> None:
-        """Tells readers that there will be no secrets, and why."""
-        core.call(lib.keystart_fetch_fail, self.handle, writer.handle, *text(message))
 
     def _counts(self) -> Any:
         counts = ffi.new("keystart_fetch_counts *")

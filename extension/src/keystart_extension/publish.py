@@ -67,13 +67,10 @@ def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: 
 
 
 def give_up(error: StartError, writer: Writer, links: Links | None, log: Log) -> None:
-    """Tells readers why there will be no secrets, and removes the links, where no extension does it."""
+    """Reports to readers why there will be no secrets, and removes the links, where no extension does it."""
     refused = None
     try:
-        if error.fetch is None:
-            writer.fail(error.message)
-        else:
-            error.fetch.fail(writer, error.message)
+        writer.fail(error.message, error.fetch)
     except CoreError as failed:
         refused = failed
     remove_links(links, log)

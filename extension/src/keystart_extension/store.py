@@ -46,9 +46,12 @@ class Writer:
         core.call(lib.keystart_draft_publish, draft.handle, self.handle, number)
         return int(number[0])
 
-    def fail(self, message: str) -> None:
-        """Tells readers that there will be no secrets, and why."""
-        core.call(lib.keystart_writer_fail, self.handle, *text(message))
+    def fail(self, message: str, fetch: Fetch | None = None) -> None:
+        """Reports to readers that there will be no secrets, and why, with the failures of a fetch."""
+        if fetch is None:
+            core.call(lib.keystart_writer_fail, self.handle, *text(message))
+        else:
+            core.call(lib.keystart_fetch_fail, fetch.handle, self.handle, *text(message))
 
     def stop(self) -> None:
         """Overwrites and removes every secret and tells readers so."""
