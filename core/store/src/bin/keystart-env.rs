@@ -56,13 +56,14 @@ fn main() -> ExitCode {
         }
     };
     let set: Vec<&Assignment> = secrets.iter().filter(|assignment| assignment.is_due()).collect();
-    let refused: Vec<String> = set.iter().filter_map(|given| given.refusal()).collect();
+    let refused: Vec<String> = set.iter().filter_map(|assignment| assignment.refusal()).collect();
     if !refused.is_empty() {
         log::write(Level::Error, &format!("The runtime is not started:\n{}", refused.join("\n")));
         return ExitCode::from(FAILED);
     }
     log_variables(&secrets, &set);
-    let variables = set.iter().filter_map(|given| Some((&given.variable, OsStr::from_bytes(given.bytes()?))));
+    let variables =
+        set.iter().filter_map(|assignment| Some((&assignment.variable, OsStr::from_bytes(assignment.bytes()?))));
     let error = Command::new(&program).args(arguments).envs(variables).exec();
     let (code, what) = match error.kind() {
         ErrorKind::NotFound => (NOT_FOUND, "it was not found".to_owned()),
@@ -103,12 +104,12 @@ fn read() -> Result<Vec<Assignment>> {
 
 fn read_from(snapshot: &Store) -> Result<Vec<Assignment>> {
     let mut all = Vec::new();
-    for (variable, given) in snapshot.variables()? {
-        let value = match snapshot.read(&given.secret, Form::Bytes) {
+    for (variable, target) in snapshot.variables()? {
+        let value = match snapshot.read(&target.secret, Form::Bytes) {
             Err(error) if error.code() == Code::SecretUnavailable => Err(error.message().to_owned()),
             other => Ok(other?),
         };
-        all.push(Assignment { variable, secret: given.secret, overwrite: given.overwrite, value });
+        all.push(Assignment { variable, secret: target.secret, overwrite: target.overwrite, value });
     }
     Ok(all)
 }
@@ -162,15 +163,15 @@ fn log_variables(secrets: &[Assignment], set: &[&Assignment]) {
                     AWS_LAMBDA_EXEC_WRAPPER.";
         log::write(Level::Warn, text);
     } else if !set.is_empty() {
-        let names: Vec<&str> = set.iter().map(|given| given.variable.as_str()).collect();
+        let names: Vec<&str> = set.iter().map(|assignment| assignment.variable.as_str()).collect();
         log::write(Level::Info, &format!("set from secrets: {}", names.join(", ")));
     }
 }
 
 fn too_long(set: &[&Assignment]) -> String {
-    let size = |given: &&&Assignment| given.bytes().map_or(0, <[u8]>::len);
-    let most = set.iter().max_by_key(size).map_or_else(String::new, |given| {
-        format!("; the longest secret among them is \"{}\" in {}", given.secret, given.variable)
+    let size = |assignment: &&&Assignment| assignment.bytes().map_or(0, <[u8]>::len);
+    let most = set.iter().max_by_key(size).map_or_else(String::new, |longest| {
+        format!("; the longest secret among them is \"{}\" in {}", longest.secret, longest.variable)
     });
     format!("all variables and arguments together are longer than Linux takes{most}")
 }
