@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use keystart_config::{Plan, Problem, Reader, Start};
+use keystart_config::{Plan, Problem, Reader, Start, shown};
 use keystart_process::{lock, report_crashes, take_signal};
 use keystart_providers::SCHEMAS;
 use keystart_store::error::{Error, Result};
@@ -61,7 +61,7 @@ impl Extension {
     fn start(&mut self) -> std::result::Result<(), Event> {
         match &self.writer {
             Ok(writer) => report_crashes(lock(writer).crash_report()),
-            Err(error) => return Err(failed("Extension.StoreUnusable", error.message())),
+            Err(error) => return Err(failed("Extension.StoreUnusable", &without_root(error))),
         }
         let reader = Reader { schemas: SCHEMAS };
         let plan = reader
@@ -154,7 +154,7 @@ impl Extension {
             && !lock(writer).is_stopped()
             && let Err(error) = lock(writer).fail(message, required.cloned().collect())
         {
-            lines.push(error.message().to_owned());
+            lines.push(without_root(&error));
         }
         lines.extend(self.client.report(kind, message).err());
         for line in lines {
@@ -169,6 +169,18 @@ fn open_writer() -> Result<Writer> {
     let root = env::var_os("KEYSTART_DIR").map(OsStringExt::into_vec);
     let options = Options { env_dir: root.as_deref(), ..Options::default() };
     Writer::open(&options, Identity { name: "keystart-extension".to_owned(), version: VERSION.to_owned() })
+}
+
+/// Returns the message of an error of the store, in which `KEYSTART_DIR` is described where a secret may have been pasted
+/// into it.
+fn without_root(error: &Error) -> String {
+    let variable = env::var_os("KEYSTART_DIR").unwrap_or_default();
+    let text = variable.to_string_lossy();
+    let root = text.trim_end_matches('/');
+    if root.is_empty() || shown::is_certain(root, shown::Place::Path, &[]) {
+        return error.message().to_owned();
+    }
+    error.message().replace(root, &format!("(a path of {})", shown::characters(root)))
 }
 
 /// Registers and fetches.
