@@ -62,6 +62,9 @@ class Process:
     def run(self) -> int:
         """Handles events until one ends the process, and returns the exit code."""
         try:
+            if self._writer is not None:
+                # While the fetch waits for its answers, because loading what makes links takes 15 ms.
+                self._links = links_of(self._extension.links(), self._writer)
             while (code := self._handle(self._extension.wait())) is None:
                 pass
         except StartError as error:
@@ -105,7 +108,6 @@ class Process:
             raise AssertionError("a fetch has ended that was not begun")
         if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
             self._log.warn(_SNAPSTART)
-        self._links = links_of(self._extension.links(), self._writer)
         publish(self._links, self._writer, self._log, fetch, self._began)
         self._is_published = True
 
