@@ -11,15 +11,15 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-# Not the common build folder: everything is built for another compiler, with a sanitizer.
+# A separate build folder: everything here is built for another compiler, with a sanitizer.
 WORK = ROOT / "target/fuzz-core"
 TARGETS = ("json", "manifest", "state", "name")
-# The longest input in bytes, and the seconds that one may take: a hundred times what it needs.
+# The longest input in bytes, and the seconds that one input may take: a hundred times what it needs.
 LONGEST, SLOWEST = 4096, 5
 
 
 def main() -> int:
-    """Runs the command; gives its exit code."""
+    """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(
         prog="./dev fuzz-core",
         description="Fuzzes the parsers of the core by coverage, with libFuzzer.",
@@ -43,7 +43,7 @@ def main() -> int:
 
 
 def _missing() -> str | None:
-    """What has to be installed, as a sentence."""
+    """Returns what has to be installed, as a sentence."""
     if shutil.which("rustup") is None:
         return "rustup is missing: a nightly compiler is needed, and rustup brings it (https://rustup.rs)"
     if (

@@ -10,7 +10,7 @@ from typing import Any
 from tests.conformance import store
 from tests.conformance.case import load
 
-# Longer inputs make every run slow, and their length is what they are about.
+# Longer inputs make every run slow, and add nothing except their length.
 LONGEST = 4096
 
 

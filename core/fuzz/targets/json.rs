@@ -21,7 +21,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(again.map(|again| again.to_string()), Ok(written));
 });
 
-/// How many arrays and objects lie inside each other, in a text that is JSON.
+/// Returns how deep arrays and objects are nested in a text that is JSON.
 fn depth(bytes: &[u8]) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in bytes {

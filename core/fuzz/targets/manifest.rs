@@ -8,7 +8,7 @@ use serde_json::Value;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(names) = fuzzing::manifest(bytes, 3) else { return };
-    // Accepted, so all this must be as contract 4.7 says, in the eyes of another parser too.
+    // The manifest was accepted, so another parser must find all this as contract 4.7 says.
     let document: Value = serde_json::from_slice(bytes).expect("a manifest is JSON");
     assert_eq!(document["format"], "keystart.manifest/1");
     assert_eq!(document["generation"].as_f64(), Some(3.0));

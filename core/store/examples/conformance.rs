@@ -1,6 +1,6 @@
 //! The runner of the conformance suite for the core: one JSON request a line in, one JSON answer a line out.
 //!
-//! The protocol is described in `tests/conformance`.
+//! `tests/conformance` describes the protocol.
 
 use std::io::{self, BufRead, Write};
 
@@ -30,7 +30,7 @@ fn main() -> io::Result<()> {
                 ask(&store, &request)
             }
         };
-        // Written by hand, for the JSON of a secret is passed on with its digits.
+        // Written by hand, because the JSON of a secret keeps its digits.
         write(&match outcome {
             Ok(Some(value)) => format!("{{\"id\": {id}, \"value\": {value}}}"),
             Ok(None) => format!("{{\"id\": {id}, \"crash\": \"unknown call\"}}"),
@@ -64,7 +64,7 @@ fn parse(line: &str) -> io::Result<Value> {
     }
 }
 
-/// Finds the next escape that is half a pair.
+/// Finds the next escape that is only half of a pair.
 fn next_surrogate(text: &str, from: usize) -> Option<usize> {
     let mut at = from;
     while let Some(found) = text[at..].find('\\') {
@@ -87,7 +87,7 @@ fn reader(request: &Value) -> Result<Store, Error> {
     if request["via"] == "snapshot" { store.snapshot() } else { Ok(store) }
 }
 
-/// The value as JSON; `None` for a call that is not known.
+/// Returns the answer as JSON; `None` for an unknown call.
 fn ask(store: &Store, request: &Value) -> Result<Option<String>, Error> {
     let name = || request["name"].as_str().ok_or_else(Error::name_not_text);
     let read = |form| store.read(name()?, form);
@@ -120,7 +120,7 @@ fn open(request: &Value) -> Result<Store, Error> {
     let variable = |name: &str| request["env"][name].as_str().map(str::as_bytes);
     let root = match &request["root"] {
         Value::Null => None,
-        // A lone surrogate is no text, and neither is another type; a NUL says so.
+        // A lone surrogate is not text, and neither is another type. A NUL stands for both.
         Value::String(root) if !root.contains('\u{fffd}') => Some(root.as_bytes()),
         _ => Some(b"\0".as_slice()),
     };

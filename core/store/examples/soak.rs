@@ -13,7 +13,7 @@ type Counts = BTreeMap<String, u64>;
 
 const NAMES: [&str; 5] = ["json", "text", "tiny", "tls/cert", "tls/key"];
 
-/// What every thread is told.
+/// What every thread gets.
 #[derive(Clone)]
 struct Asked {
     root: String,
@@ -66,7 +66,7 @@ fn open(root: &str) -> Result<Store, Error> {
     Store::open(&Options { root: Some(root.as_bytes()), ..Options::default() })
 }
 
-/// What one thread sees. Numbers must never fall from one answer to the next.
+/// What one thread has seen. Numbers must never fall from one answer to the next.
 struct Look {
     asked: Asked,
     floor: u64,
@@ -154,7 +154,7 @@ impl Look {
         Ok(())
     }
 
-    /// After the store was stopped nobody gets anything any more, not even what was kept.
+    /// After the store was stopped no read may return anything, not even a kept value.
     fn see_stopped(&mut self, client: &Store) -> Result<(), Failure> {
         let fresh = open(&self.asked.root)?;
         for reader in [client, &fresh] {
@@ -169,7 +169,7 @@ impl Look {
         Ok(())
     }
 
-    /// An answer, or `None` for an error, which is counted, and told when it must not be.
+    /// Returns the answer, or `None` for an error. It counts the error, and reports one that is not allowed.
     fn ask<T>(&mut self, allowed: &str, question: impl FnOnce() -> Result<T, Error>) -> Option<T> {
         let state = format!("{}/state.json", self.asked.root);
         let stopped =
@@ -228,7 +228,7 @@ impl Look {
     }
 }
 
-/// The code, and which kind of `not_ready` it is.
+/// Returns the code, and which kind of `not_ready` it is.
 fn code_of(error: &Error) -> String {
     let code = error.code().name();
     let text = error.message();
@@ -241,7 +241,7 @@ fn tiny(number: u64) -> Vec<u8> {
     (0..=number % 16).map(|_| byte).collect()
 }
 
-/// The generation that a value belongs to; tests/changing/proof.py says how.
+/// Returns the generation that a value belongs to, as tests/changing/proof.py describes.
 fn number_of(value: &[u8], run: &str, name: &str) -> Result<u64, &'static str> {
     let text = std::str::from_utf8(value).map_err(|_| "it is no text")?;
     let (head, rest) = text.split_once('\n').ok_or("its first line is damaged")?;

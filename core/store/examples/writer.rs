@@ -1,5 +1,5 @@
-//! A writer for tests, in a process of its own that can be killed: `writer ROOT` takes one JSON command a line and answers
-//! one JSON a line.
+//! A writer for tests, in a separate process that can be killed: `writer ROOT` takes one JSON
+//! command a line and answers one JSON a line.
 //!
 //! `{"call": "open"}`, `{"call": "publish", "secrets": {"db": "value"}}`, `{"call": "fail", "message": "why"}` and
 //! `{"call": "stop"}` are answered with `{"generation": n}` after a publish and `{}` after the others, or with

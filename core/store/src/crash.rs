@@ -1,7 +1,8 @@
-//! What a writer's process still does when it crashes: readers learn the reason, and the secrets are removed (contract 5.13).
+//! What a writer's process still does when it crashes: it tells readers the reason and removes the
+//! secrets (contract 5.13).
 //!
-//! All of it runs in a handler of a signal, in a process where anything may be broken: it allocates nothing, takes no lock,
-//! and uses what the writer has open already.
+//! All of it runs in a signal handler, in a process where anything may be broken. So it allocates
+//! nothing, takes no lock, and uses only what the writer has already opened.
 
 use std::ffi::CStr;
 use std::fmt::{self, Write};
@@ -22,19 +23,19 @@ use crate::name;
 use crate::state::{self, Phase};
 
 const NEW_STATE: &CStr = c".state.json";
-/// As deep as the folders of a name go (contract 2.1), with `secrets`.
+/// The most folders in a name (contract 2.1), and `secrets`.
 const DEPTH: u32 = 8;
 const SECRETS: &CStr = c"secrets";
 const ZEROS: &[u8] = &[0; 4096];
 
-/// What a handler needs to know of a writer.
+/// What a signal handler needs to know about a writer.
 #[derive(Debug)]
 pub struct CrashReport {
     root: Arc<Folder>,
     generations: Arc<Folder>,
-    /// As the writer would say it in state.json.
+    /// The generation for state.json.
     number: AtomicU64,
-    /// There is nothing left to remove, or the store is another writer's.
+    /// Nothing is left to remove, or the store belongs to another writer.
     is_over: AtomicBool,
     log_is_json: bool,
 }
@@ -58,7 +59,8 @@ impl CrashReport {
         self.is_over.store(true, Ordering::SeqCst);
     }
 
-    /// Removes `current`, says `failed`, and then overwrites and removes the secrets, each as far as it can be done.
+    /// Removes `current`, writes the state `failed`, then overwrites and removes the secrets as far
+    /// as possible.
     pub fn write(&self, signal: &str) {
         if self.is_over.swap(true, Ordering::SeqCst) {
             return;
@@ -100,7 +102,8 @@ impl CrashReport {
         }
     }
 
-    /// Readers throw away what they read from a generation that is gone, so all are renamed before one is overwritten.
+    /// Renames all generations before it overwrites one: readers discard what they read from a
+    /// generation that is gone.
     fn wipe(&self) {
         let generations = self.generations.as_fd();
         for_each(generations, |folder, name| {
@@ -130,13 +133,13 @@ impl CrashReport {
     }
 }
 
-/// True for something of ours of that kind: anything else stays (contract 5.16).
+/// Returns whether an entry is ours and of that kind. Anything else stays (contract 5.16).
 fn is_own<N: Arg>(folder: BorrowedFd<'_>, name: N, kind: FileType) -> bool {
     let of_ours = |stat: fs::Stat| FileType::from_raw_mode(stat.st_mode) == kind && layout::owner_flaw(&stat).is_none();
     fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(of_ours)
 }
 
-/// Calls `act` for each name in a folder. What goes wrong with one does not keep it from the others.
+/// Calls `act` for each name in a folder. An error for one name does not stop the others.
 fn for_each(folder: BorrowedFd<'_>, mut act: impl FnMut(BorrowedFd<'_>, &CStr) -> Result<()>) {
     let _from_the_beginning = fs::seek(folder, SeekFrom::Start(0));
     let mut buffer = [MaybeUninit::uninit(); 2048];
@@ -149,8 +152,8 @@ fn for_each(folder: BorrowedFd<'_>, mut act: impl FnMut(BorrowedFd<'_>, &CStr) -
     }
 }
 
-/// Overwrites and removes a file that a secret's name can have, or all such files in a folder, without following links.
-/// Which secrets there were is not known here.
+/// Overwrites and removes a file that has the name of a secret, or all such files in a folder,
+/// without following links. The handler does not know which secrets exist.
 fn wipe(folder: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
     if !name::is_valid(name.to_bytes()) {
         return Ok(());
@@ -170,7 +173,7 @@ fn wipe(folder: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
 fn overwrite(folder: BorrowedFd<'_>, name: &CStr) -> Result<()> {
     let file = fs::openat(folder, name, OFlags::WRONLY | OPEN_FILE, Mode::empty())?;
     let stat = fs::fstat(&file)?;
-    // One that has another name too may be somebody else's.
+    // A file with a second name may belong to somebody else.
     let mut left = if stat.st_nlink == 1 { usize::try_from(stat.st_size).unwrap_or(0) } else { 0 };
     while left > 0 {
         left -= write(&file, &ZEROS[..left.min(ZEROS.len())])?.max(1);

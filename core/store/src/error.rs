@@ -100,7 +100,7 @@ impl Error {
         Self::secret_not_found(name, &hint)
     }
 
-    /// Makes `store_unwritable` with the advice for what the system said.
+    /// Makes `store_unwritable` with the advice for the system's error.
     pub(crate) fn refused_write(root: &str, errno: Errno, path: &str) -> Self {
         let advice = match errno {
             Errno::NOSPC | Errno::DQUOT => messages::NO_SPACE_LEFT,
@@ -112,7 +112,7 @@ impl Error {
         Self::store_unwritable(root, errno, path, advice)
     }
 
-    /// Says that readers had the new set already when this went wrong (contract 5.12).
+    /// Adds that readers had the new set already when this went wrong (contract 5.12).
     pub(crate) fn after_publish(self, generation: u64) -> Self {
         let message =
             format!("Generation {generation} is published, but not all that follows could be done. {}", self.message);
@@ -124,7 +124,7 @@ impl Error {
     }
 }
 
-/// Text from outside between double quotes, safe to print (contract 8.3).
+/// Returns text from outside in double quotes, safe to print (contract 8.3).
 pub fn quoted(bytes: &[u8]) -> String {
     let mut out = String::from("\"");
     for byte in bytes.iter().take(QUOTED_BYTES) {
@@ -139,7 +139,7 @@ pub fn quoted(bytes: &[u8]) -> String {
     out
 }
 
-/// Returns the errno's name, for those that calls on files and folders give.
+/// Returns the name of an errno that a call on files and folders can return.
 pub fn errno_name(errno: Errno) -> String {
     let name = match errno {
         Errno::PERM => "EPERM",

@@ -1,4 +1,4 @@
-//! Where tests kill a writer. Without the cargo feature `failpoints`, which only tests have, nothing of it is compiled.
+//! Where tests kill a writer. Without the cargo feature `failpoints`, which only tests use, it compiles to nothing.
 
 /// Ends the process with SIGKILL when `KEYSTART_FAILPOINT` names this point: `6, link made`, or `6, link made@2` for
 /// the second time that it is reached.

@@ -1,5 +1,6 @@
-//! Folders of a store as the writer has them: open, and everything in them reached relative to their descriptors, never
-//! through a link (contract 5.1). It knows how to look, to write and to remove, not what belongs to a store.
+//! Folders of a store as the writer has them: open, with everything in them reached relative to
+//! their descriptors, and never through a link (contract 5.1). This module looks, writes and
+//! removes. It does not know what belongs to a store.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -33,7 +34,7 @@ impl From<Errno> for Cause {
     }
 }
 
-/// What the writer could not do, and where, relative to the root.
+/// What the writer could not do, and where (relative to the root).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FolderError {
     pub path: String,
@@ -42,7 +43,7 @@ pub(crate) struct FolderError {
 
 pub(crate) type FolderResult<T> = Result<T, FolderError>;
 
-/// What is known of an entry that was not opened.
+/// Facts about an entry that was not opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Facts {
     pub kind: FileType,
@@ -53,12 +54,13 @@ pub(crate) struct Facts {
     pub size: u64,
     pub device: u64,
     pub inode: u64,
-    /// Something is mounted here. False where the kernel does not say; then `device` may.
+    /// Something is mounted here. Old kernels do not say so, and then this is false; `device` may
+    /// still show it.
     pub is_mount: bool,
 }
 
 impl Facts {
-    /// True for what belongs to this process's user.
+    /// Returns whether the entry belongs to this process's user.
     pub fn is_ours(&self) -> bool {
         self.owner == rustix::process::geteuid().as_raw()
     }
@@ -108,7 +110,7 @@ fn facts_at<N: Arg + Copy>(folder: &OwnedFd, name: N) -> Result<Facts, Errno> {
     Ok(fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?.into())
 }
 
-/// The root as the writer found it; nothing was changed.
+/// What the writer found at the root. It changed nothing.
 pub(crate) enum Root {
     /// A folder of ours.
     Own { folder: Folder, mode: u32 },
@@ -124,7 +126,7 @@ pub(crate) struct Folder {
     fd: OwnedFd,
     /// Relative to the root, for messages; empty for the root itself.
     path: String,
-    /// The file system that it lies on.
+    /// The file system of the folder.
     device: u64,
 }
 
@@ -135,12 +137,12 @@ impl AsFd for Folder {
 }
 
 impl Folder {
-    /// Opens the root, and makes it when it is missing.
+    /// Opens the root, and makes it if it is missing.
     pub fn open_root(path: &str) -> FolderResult<Root> {
         let denied = |errno: Errno| FolderError { path: ".".to_owned(), cause: errno.into() };
         match fs::mkdir(path, Mode::from_raw_mode(FOLDER_MODE)) {
             Ok(()) | Err(Errno::EXIST) => {}
-            // Not `Missing`: it is the folder above that is.
+            // Not `Missing`: the folder above is missing.
             Err(errno) => return Err(FolderError { path: ".".to_owned(), cause: Trouble::System(errno).into() }),
         }
         let flawed = |stat: &fs::Stat| {
@@ -159,28 +161,28 @@ impl Folder {
         Ok(Root::Own { folder: Self { fd, path: String::new(), device }, mode })
     }
 
-    /// The file system that the folder lies on.
+    /// Returns the file system of the folder.
     pub fn device(&self) -> u64 {
         self.device
     }
 
-    /// The path of an entry, relative to the root.
+    /// Returns the path of an entry, relative to the root.
     pub fn path_of<N: Arg + Copy>(&self, name: N) -> String {
         let name = name.to_string_lossy();
         if self.path.is_empty() { name.into_owned() } else { format!("{}/{name}", self.path) }
     }
 
-    /// The error of an entry.
+    /// Makes the error of an entry.
     pub fn denied<N: Arg + Copy>(&self, name: N, cause: impl Into<Cause>) -> FolderError {
         FolderError { path: self.path_of(name), cause: cause.into() }
     }
 
-    /// The error of an entry that is not the writer's.
+    /// Makes the error of an entry that is not the writer's.
     pub fn foreign<N: Arg + Copy>(&self, name: N, what: &str) -> FolderError {
         FolderError { path: self.path_of(name), cause: Cause::Foreign(what.to_owned()) }
     }
 
-    /// The error of the folder itself, which holds what is not the writer's.
+    /// Makes the error of the folder itself, which holds something that is not the writer's.
     pub fn holds_foreign(&self, what: String) -> FolderError {
         let path = if self.path.is_empty() { "the root".to_owned() } else { self.path.clone() };
         FolderError { path, cause: Cause::Foreign(what) }
@@ -195,7 +197,7 @@ impl Folder {
         }
     }
 
-    /// Sets the mode of this folder to ours; it is one of ours.
+    /// Sets the mode of this folder to that of a store. The folder must be ours.
     pub fn tighten(&self) -> FolderResult<()> {
         fs::fchmod(&self.fd, Mode::from_raw_mode(FOLDER_MODE)).map_err(|errno| self.denied(".", errno))
     }
@@ -207,7 +209,7 @@ impl Folder {
         Ok(Self { fd, path: self.path_of(name), device: self.device })
     }
 
-    /// Systems differ in the errno for a link where a folder must be, so the path is looked at.
+    /// Finds the reason by a look at the path: systems differ in the errno for a link where a folder must be.
     fn why_no_folder<N: Arg>(&self, name: N, errno: Errno) -> Trouble {
         match fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             Ok(FileType::Symlink) => Trouble::Link,
@@ -224,7 +226,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Opens a folder in this one, which is made when it is missing.
+    /// Opens a folder in this one, and makes it if it is missing.
     pub fn open_or_create(&self, name: &str) -> FolderResult<Self> {
         match self.create(name) {
             Err(FolderError { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => self.open(name),
@@ -232,7 +234,7 @@ impl Folder {
         }
     }
 
-    /// Writes a file that must not exist yet. One that cannot be written whole is removed.
+    /// Writes a file that must not exist yet, and removes it if it cannot be written whole.
     pub fn write_new(&self, name: &str, bytes: &[u8]) -> FolderResult<()> {
         let file = self.create_file(name)?;
         failpoint::reached("file made");
@@ -272,7 +274,7 @@ impl Folder {
             .map_err(|trouble| self.denied(name, trouble))
     }
 
-    /// Reads the target of a link; `None` for what is missing. Anything else is an error.
+    /// Reads the target of a link; `None` for a missing one. Anything else is an error.
     pub fn read_link<N: Arg + Copy>(&self, name: N) -> FolderResult<Option<CString>> {
         match fs::readlinkat(&self.fd, name, Vec::new()) {
             Ok(target) => Ok(Some(target)),
@@ -287,7 +289,7 @@ impl Folder {
         fs::symlinkat(target, &self.fd, name).map_err(|errno| self.denied(name, errno))
     }
 
-    /// Renames within this folder; what has the new name is replaced.
+    /// Renames an entry within this folder, and replaces an entry that has the new name.
     pub fn rename(&self, from: &str, to: &str) -> FolderResult<()> {
         fs::renameat(&self.fd, from, &self.fd, to).map_err(|errno| self.denied(to, errno))
     }
@@ -331,7 +333,7 @@ impl Folder {
             return Ok(());
         }
         let file = layout::open_file(&self.fd, name, OFlags::WRONLY).map_err(|trouble| self.denied(name, trouble))?;
-        // Of the open file: its name may have been given to another one since it was looked at.
+        // The facts of the open file: its name may belong to another file since the caller looked.
         let Facts { links, size, .. } = fs::fstat(&file).map_err(denied)?.into();
         if links != 1 {
             return Ok(());
@@ -342,12 +344,12 @@ impl Folder {
         if wipe.reaches_a_disk { synced(&file).map_err(denied) } else { Ok(()) }
     }
 
-    /// True for a folder that was removed while it was open.
+    /// Returns whether the folder was removed while it was open.
     pub fn is_removed(&self) -> bool {
         fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
     }
 
-    /// True where what is written may reach a disk.
+    /// Returns whether what is written may reach a disk.
     pub fn is_on_disk(&self) -> bool {
         is_on_disk(&self.fd)
     }
@@ -356,7 +358,8 @@ impl Folder {
 /// How the bytes of files are overwritten before they are removed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wipe {
-    /// Zeros must be on the disk before a file is removed: the system drops what it has not written of a removed one.
+    /// Zeros must be on the disk before a file is removed. Otherwise the system drops the ones it
+    /// has not written yet.
     pub reaches_a_disk: bool,
     /// From then on files are only removed.
     pub until: Instant,

@@ -1,4 +1,4 @@
-//! What the targets in core/fuzz call of modules that are private, with what must hold for any input.
+//! What the targets in core/fuzz call in private modules, and what must hold for any input.
 
 #![expect(clippy::missing_panics_doc, reason = "a panic is how a target tells a finding")]
 
@@ -8,7 +8,7 @@ use crate::manifest::{Identity, Manifest, is_variable};
 use crate::name;
 use crate::state::{self, State};
 
-/// Parses a manifest; gives the names of its secrets.
+/// Parses a manifest and returns the names of its secrets.
 pub fn manifest(bytes: &[u8], generation: u64) -> crate::Result<Vec<String>> {
     let verdict = Manifest::parse(bytes, generation);
     if let Ok(document) = json::parse(bytes) {
@@ -51,7 +51,7 @@ pub fn state(bytes: &[u8]) {
     }
 }
 
-/// The names that a message offers for one that is not there.
+/// Returns the names that a message offers for a missing one.
 pub fn nearest<'a>(asked: &str, names: &[&'a str]) -> Vec<&'a str> {
     name::nearest(asked, names.iter().copied())
 }

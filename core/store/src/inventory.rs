@@ -1,7 +1,7 @@
 //! What lies in a root: whether a writer left all of it there, and the removal of generations (contract 5.14 to 5.17).
 //!
-//! A root is a store only when nothing in it is anything else, so that no writer removes what is not Keystart's. In doubt
-//! something is foreign.
+//! A root is a store only if it holds nothing else, so that no writer removes what is not
+//! Keystart's. In doubt an entry is foreign.
 
 use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
@@ -20,15 +20,15 @@ use crate::state;
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const NEW_STATE: &str = ".state.json";
 const SECRETS: &str = "secrets";
-/// Of the refresh (contract 1.4): this version leaves them alone.
+/// Files of the refresh (contract 1.4). This version leaves them alone.
 const OF_REFRESH: [&[u8]; 2] = [b"freshness.json", b".freshness.json"];
-/// A folder may inherit it from the one above; it keeps nobody in or out.
+/// A folder may inherit it from the one above. It grants and refuses no access.
 const SETGID: u32 = 0o2000;
-/// So many foreign entries are counted, and no more.
+/// The writer stops counting foreign entries here.
 const MAX_COUNTED: usize = 1000;
 const MAX_SHOWN_NAME: usize = 24;
 
-/// What a writer calls the folder of a generation, from the first step to the last.
+/// The stages of a generation's folder, from the first step to the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     /// `.new-<n>`
@@ -40,7 +40,7 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
-    /// The name of the folder.
+    /// Returns the name of the folder.
     pub fn name(self, number: u64) -> String {
         match self {
             Self::New => format!(".new-{number}"),
@@ -49,7 +49,7 @@ impl Stage {
         }
     }
 
-    /// Reads it back from the name of a folder.
+    /// Parses the name of a folder.
     pub fn parse(name: &[u8]) -> Option<(Self, u64)> {
         let (stage, digits) = match (name.strip_prefix(b".new-"), name.strip_prefix(b".old-")) {
             (Some(digits), _) => (Self::New, digits),
@@ -60,12 +60,12 @@ impl Stage {
     }
 }
 
-/// The name of the link that is renamed over `current`.
+/// Returns the name of the link that is renamed over `current`.
 pub(crate) fn new_link(number: u64) -> String {
     format!(".current-{number}")
 }
 
-/// What a link to a generation points to.
+/// Returns the target of a link to a generation.
 pub(crate) fn target(number: u64) -> String {
     format!("{GENERATIONS}/{number}")
 }
@@ -73,23 +73,23 @@ pub(crate) fn target(number: u64) -> String {
 /// What writers left in a root.
 #[derive(Debug, Default)]
 pub(crate) struct Inventory {
-    /// The target of `current`.
+    /// The number that `current` points to.
     pub current: Option<u64>,
-    /// Those of `.current-<n>`.
+    /// The numbers of `.current-<n>`.
     pub new_links: Vec<u64>,
-    /// What state.json says.
+    /// The number in state.json.
     pub state: u64,
     pub generations: Vec<(Stage, u64)>,
 }
 
 impl Inventory {
-    /// Lists a root; an error when it holds anything that is no part of a store. It changes nothing.
+    /// Lists a root, and returns an error if anything in it is no part of a store. It changes nothing.
     pub fn take(root: &Folder, devices: Devices) -> FolderResult<Self> {
         let mut found = Self::default();
         let own = |name: &[u8]| RootEntry::parse(name).is_some();
         for name in names(root, own)? {
             let Some(entry) = RootEntry::parse(name.as_bytes()) else { continue };
-            // What a living writer has renamed meanwhile is missing, and none of that is foreign.
+            // A living writer has renamed it meanwhile, so it is not foreign.
             let Some(facts) = root.facts(name.as_c_str())? else { continue };
             let name = name.as_c_str();
             match entry {
@@ -120,7 +120,7 @@ impl Inventory {
         Ok(found)
     }
 
-    /// The highest number that was ever used (contract 5.3).
+    /// Returns the highest number that was ever used (contract 5.3).
     pub fn last_number(&self) -> u64 {
         let used = self.generations.iter().map(|(_, number)| *number);
         used.chain(self.current).chain(self.new_links.iter().copied()).fold(self.state, u64::max)
@@ -153,14 +153,14 @@ impl RootEntry {
                 if let Some(digits) = name.strip_prefix(b".current-") {
                     return layout::generation_number(digits).map(Self::NewLink);
                 }
-                // A process's id has the digits of a generation's number.
+                // A process id has the digits of a generation's number.
                 layout::generation_number(name.strip_prefix(b".control-")?).map(|_pid| Self::Socket)?
             }
         })
     }
 }
 
-/// Lists a folder; an error when a name is not one of the writer's. The order is that of the names' bytes.
+/// Lists a folder, sorted by the names' bytes, and returns an error if a name is not one of the writer's.
 fn names(folder: &Folder, is_own: impl Fn(&[u8]) -> bool) -> FolderResult<Vec<CString>> {
     let (mut own, mut foreign) = (Vec::new(), 0);
     let mut shown: Option<CString> = None;
@@ -193,7 +193,7 @@ pub(crate) fn check_is_empty(folder: &Folder) -> FolderResult<()> {
     names(folder, |_| false).map(|_none| ())
 }
 
-/// A short name of ordinary characters, which a message may repeat.
+/// Returns whether the name is short and made of ordinary characters, so that a message may repeat it.
 fn is_plain(name: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
     name.len() <= MAX_SHOWN_NAME && name.iter().all(plain)
@@ -209,7 +209,7 @@ fn state_generation(root: &Folder) -> FolderResult<u64> {
     generation.ok_or_else(|| root.foreign(STATE, "is none that a writer writes"))
 }
 
-/// It may have been cut anywhere, by a kill or a full disk.
+/// Checks a new state. A kill or a full disk may have cut it anywhere.
 fn check_new_state(root: &Folder) -> FolderResult<()> {
     let mut start = [0; state::START.len()];
     let length = match root.read(NEW_STATE, &mut start) {
@@ -230,7 +230,7 @@ fn list_generations(folder: &Folder, devices: Devices) -> FolderResult<Vec<(Stag
         let Some(facts) = folder.facts(name.as_c_str())? else { continue };
         devices.check_folder(folder, name.as_c_str(), &facts)?;
         match folder.open(name.as_c_str()).and_then(|generation| check_generation(&generation, number, devices)) {
-            // Removed meanwhile by a living writer.
+            // A living writer has removed it meanwhile.
             Err(FolderError { cause: Cause::Trouble(Trouble::Missing), .. }) => {}
             other => other?,
         }
@@ -261,7 +261,7 @@ fn check_generation(generation: &Folder, number: u64, devices: Devices) -> Folde
     check_secrets(&generation.open(SECRETS)?, "", &own)
 }
 
-/// The names in a manifest; `None` where it was cut, which it can be while its generation has another name.
+/// Returns the names in a manifest; `None` for a cut one, which only a generation under another name may have.
 fn listed_names(generation: &Folder, number: u64) -> FolderResult<Option<Vec<String>>> {
     let mut bytes = vec![0; MAX_BYTES + 1];
     let length = generation.read(MANIFEST, &mut bytes)?;
@@ -285,7 +285,7 @@ fn check_secrets(folder: &Folder, path: &str, own: &OwnPaths) -> FolderResult<()
     Ok(())
 }
 
-/// A path below `secrets`. What is no text has no valid name either.
+/// Returns a path below `secrets`. Bytes that are no text make no valid name either.
 fn joined(path: &str, name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
     if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") }
@@ -295,27 +295,27 @@ fn joined(path: &str, name: &[u8]) -> String {
 #[derive(Debug)]
 pub(crate) struct OwnPaths {
     names: Names,
-    /// False for what a writer wrote itself: whatever was done to the modes and links of its files since, they hold its
-    /// secrets.
+    /// False for what this writer wrote itself: its files hold secrets whatever their modes and
+    /// links are by now.
     is_strict: bool,
     devices: Devices,
 }
 
 #[derive(Debug)]
 enum Names {
-    /// Any name of a secret: nobody knows which ones there were.
+    /// Any valid name of a secret, because the manifest is missing.
     Valid,
     /// These files and their folders.
     Listed { files: BTreeSet<String>, folders: BTreeSet<String> },
 }
 
 impl OwnPaths {
-    /// What an older writer left, by the manifest if there is one.
+    /// The paths that an older writer left, from the manifest if it exists.
     pub fn left_behind(names: Option<Vec<String>>, devices: Devices) -> Self {
         Self { names: names.map_or(Names::Valid, Names::listed), is_strict: true, devices }
     }
 
-    /// What the writer wrote itself.
+    /// The paths that this writer wrote itself.
     pub fn written(names: &[String], devices: Devices) -> Self {
         Self { names: Names::listed(names.to_vec()), is_strict: false, devices }
     }
@@ -332,7 +332,7 @@ impl OwnPaths {
             Names::Valid => facts.kind == FileType::Directory,
             Names::Listed { folders, .. } => folders.contains(path),
         };
-        // A folder has something in it, so its own path has fewer segments than a name may have.
+        // A folder of the writer is never empty, so its own path has fewer segments than a name may have.
         if is_folder && !name::is_valid(format!("{path}/x").as_bytes()) {
             return Err(folder.foreign(name, "is a folder deeper than a secret's name goes"));
         }
@@ -360,12 +360,12 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    /// The file systems of a root and of the lock in it.
+    /// Takes the file systems of a root and of the lock in it.
     pub fn new(root: &Folder, lock: &Facts) -> Self {
         Self { folders: root.device(), files: lock.device }
     }
 
-    /// Checks the file that writers lock: it is empty.
+    /// Checks that the writers' lock is a file as a writer makes it, and empty.
     pub fn check_lock<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> FolderResult<()> {
         self.check_file(folder, name, facts)?;
         if facts.size == 0 { Ok(()) } else { Err(folder.foreign(name, "is not empty")) }
@@ -440,7 +440,8 @@ fn wrong_kind(found: FileType, wanted: FileType) -> Cause {
     }
 }
 
-/// Removes what a generation holds, except what is not the writer's. It continues after an error and returns the first.
+/// Removes what a generation holds except what is not the writer's. It continues after an error and
+/// returns the first.
 pub(crate) fn clear_generation<N: Arg + Copy>(
     generations: &Folder,
     name: N,
@@ -452,7 +453,7 @@ pub(crate) fn clear_generation<N: Arg + Copy>(
     let generation = generations.open(name)?;
     let mut first = Ok(());
     if let Some(facts) = generation.facts(MANIFEST)? {
-        // It holds no secret; a reader that has it open must not read zeros.
+        // The manifest holds no secret, and a reader that has it open must not read zeros.
         let own = own.devices.check_place(&generation, MANIFEST, &facts, FileType::RegularFile);
         first = first.and(own.and_then(|()| generation.remove_file(MANIFEST)));
     }
@@ -505,7 +506,7 @@ fn remove_secret(folder: &Folder, name: &CStr, path: &str, own: &OwnPaths, wipe:
     overwritten.and(folder.remove_file(name))
 }
 
-/// What keeps a folder from being removed: the system says only that it is not empty.
+/// Finds what keeps a folder from being removed: the system only says that it is not empty.
 fn explained(folder: &Folder, name: &str, denied: FolderError) -> FolderError {
     if denied.cause == Cause::Trouble(Trouble::System(Errno::NOTEMPTY)) {
         folder.foreign(name, "holds entries that Keystart did not make")

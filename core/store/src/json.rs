@@ -1,7 +1,8 @@
-//! JSON exactly as contract 6.4 accepts it, for secrets, manifest and state. It knows nothing of their members.
+//! JSON exactly as contract 6.4 accepts it, for secrets, manifest and state. It does not know their members.
 //!
-//! Not built on a library for two reasons: a secret can be checked without a copy of any part of it being left on
-//! the heap, and numbers keep their digits, so that `info` gives whole numbers beyond 2^53 as they stand.
+//! Not built on a library, for two reasons: checking a secret must leave no copy of a part of it on
+//! the heap, and numbers must keep their digits, so that `info` returns whole numbers beyond 2^53
+//! unchanged.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -9,7 +10,7 @@ use std::fmt::{self, Write};
 const MAX_DEPTH: usize = 64; // limits.toml: json.depth
 const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 
-/// The text is not JSON by contract 6.4. Where and why is not told: the text may be a secret.
+/// The text is not JSON by contract 6.4. The error does not say where or why, because the text may be a secret.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotJson;
 
@@ -30,18 +31,18 @@ pub enum Json {
     Object(BTreeMap<String, Json>),
 }
 
-/// Checks the text and builds no tree, copies nothing.
+/// Checks the text, builds no tree and copies nothing.
 pub fn check(bytes: &[u8]) -> Result<(), NotJson> {
     Parser::run(bytes)
 }
 
-/// Checks the text and gives the value.
+/// Checks the text and returns the value.
 pub fn parse(bytes: &[u8]) -> Result<Json, NotJson> {
     Parser::run(bytes)
 }
 
-/// Checks the text and gives the members of the object that it is, each as the text that stands there, in their order; of
-/// equal ones the last. `None` when it is something else than an object.
+/// Checks the text and returns the members of its object in their order, each as the text in the
+/// document. Of equal members it returns the last. `None` if the text is not an object.
 pub fn members(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson> {
     let Some(all) = every_member(bytes)? else {
         return Ok(None);
@@ -59,7 +60,7 @@ pub fn members(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson> {
     Ok(Some(members))
 }
 
-/// The same with every one of equal members.
+/// Does the same as `members`, and returns every one of equal members.
 pub fn every_member(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson> {
     let mut parser = Parser::new(bytes)?;
     check(bytes)?;
@@ -86,28 +87,29 @@ pub fn every_member(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson
     Ok(Some(members))
 }
 
-/// The text of a JSON string; `None` for other JSON. It may be a secret, so it is written once, into memory of its own size.
+/// Returns the text of a JSON string; `None` for other JSON. The text may be a secret, so it is
+/// written once, into memory of exactly its size.
 pub fn string(json: &str) -> Option<String> {
     Some(unescape(json.strip_prefix('"')?.strip_suffix('"')?))
 }
 
 impl Json {
-    /// The member of an object; `None` when there is none, or when this is no object.
+    /// Returns the member of an object; `None` if it is missing or if this is no object.
     pub fn get(&self, member: &str) -> Option<&Self> {
         self.as_object()?.get(member)
     }
 
-    /// The text of a string.
+    /// Returns the text of a string.
     pub fn as_str(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    /// The members of an object.
+    /// Returns the members of an object.
     pub fn as_object(&self) -> Option<&BTreeMap<String, Self>> {
         if let Self::Object(members) = self { Some(members) } else { None }
     }
 
-    /// A whole number from 0 to 2^53-1, by its value as a double (contract 4.8).
+    /// Returns a whole number from 0 to 2^53-1, by its value as a double (contract 4.8).
     pub fn as_whole(&self) -> Option<u64> {
         let Self::Number(digits) = self else { return None };
         let value: f64 = digits.parse().ok()?;
@@ -142,7 +144,7 @@ impl fmt::Display for Json {
     }
 }
 
-/// Writes a string as JSON, with its quotes.
+/// Returns a string as JSON, with its quotes.
 pub fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -236,7 +238,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Steps over the byte when it is the next one.
+    /// Steps over the byte if it is the next one.
     fn take(&mut self, byte: u8) -> bool {
         let taken = self.peek() == Some(byte);
         self.at += usize::from(taken);
@@ -316,7 +318,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Gives what stands between the quotes, checked, its escapes still in place.
+    /// Returns the text between the quotes, checked, with its escapes.
     fn string(&mut self) -> Parsed<&'a str> {
         self.expect(b'"')?;
         let start = self.at;

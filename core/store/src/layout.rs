@@ -1,4 +1,5 @@
-//! Files and folders of a store, never through a symbolic link. It knows where things lie, not what they mean.
+//! Files and folders of a store, never reached through a symbolic link. It knows where things lie,
+//! not what they mean.
 //!
 //! Readers go by path: they look with lstat, then open (contract 6.2.4). The writer goes by descriptor (folder.rs).
 
@@ -20,7 +21,7 @@ pub(crate) const OPEN_FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW)
 /// A FIFO must not hang a function (contract 6.2.8).
 pub(crate) const OPEN_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// What is wrong with a path; which path is known where it was asked.
+/// What is wrong with a path. The caller knows which path it asked about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
     Missing,
@@ -42,7 +43,7 @@ pub(crate) fn generation_number(name: &[u8]) -> Option<u64> {
     text.parse().ok().filter(|number| !text.starts_with('0') && *number <= MAX_GENERATION)
 }
 
-/// The number after the given one, while there is one.
+/// Returns the number after the given one, if one is left.
 pub(crate) fn number_after(last: u64) -> Option<u64> {
     (last < MAX_GENERATION).then_some(last + 1)
 }
@@ -52,7 +53,7 @@ pub(crate) fn target_number(target: &[u8]) -> Option<u64> {
     generation_number(target.strip_prefix(b"generations/")?)
 }
 
-/// What makes a root unfit to be read, the order being that of contract 6.2.2.
+/// Returns what makes a root unfit to be read, in the order of contract 6.2.2.
 pub(crate) fn root_flaw(stat: &Stat) -> Option<&'static str> {
     let owner_is_root = stat.st_uid == 0;
     shape_flaw(stat)
@@ -81,7 +82,7 @@ pub(crate) fn see_folder(path: &str) -> Result<(), Trouble> {
     }
 }
 
-/// Reads a regular file until its end or until the buffer is full, and says how many bytes that were.
+/// Reads a regular file until its end or until the buffer is full, and returns the number of bytes.
 pub(crate) fn read_file(path: &str, buffer: &mut [u8]) -> Result<usize, Trouble> {
     read(&open_file(fs::CWD, path, OFlags::RDONLY)?, buffer)
 }
@@ -97,7 +98,7 @@ pub(crate) fn open_file<N: Arg + Copy>(folder: impl AsFd, name: N, access: OFlag
     if regular { Ok(file) } else { Err(Trouble::NotFile) }
 }
 
-/// Reads until the end or until the buffer is full, and says how many bytes that were.
+/// Reads until the end or until the buffer is full, and returns the number of bytes.
 pub(crate) fn read(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Trouble> {
     let mut filled = 0;
     while filled < buffer.len() {

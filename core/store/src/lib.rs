@@ -1,6 +1,6 @@
 //! The store that `contract/contract.md` describes: publishes and reads it. It fetches nothing.
 //!
-//! Clauses of the contract are named in comments by their number, as in "contract 6.2.7".
+//! Comments name clauses of the contract by their number, as in "contract 6.2.7".
 
 pub mod crash;
 pub mod error;
@@ -28,5 +28,5 @@ pub use secret::SecretBytes;
 pub use state::{Failure, Failures};
 pub use store::{Form, Store};
 
-/// The version of this library; a binding refuses one that it was not built for.
+/// The version of this library. A binding refuses a version that it was not built for.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,7 +1,7 @@
-//! The log of Keystart's processes: lines on standard error that never fail and never hold a process up for long.
+//! The log of Keystart's processes: lines on standard error that never fail and never delay a process for long.
 //!
-//! Standard error is shared with the function and with other extensions. Somebody may have closed its other end, filled it,
-//! or set it non-blocking; none of that may decide what becomes of secrets.
+//! The function and other extensions share standard error. Somebody may have closed its other end,
+//! filled it, or made it non-blocking. None of that may change what happens to secrets.
 
 use std::fmt::{self, Write};
 use std::io::stderr;
@@ -18,10 +18,10 @@ use rustix::io::{Errno, write as write_some};
 use crate::json::quote;
 use crate::time::{Moment, now};
 
-/// The longest wait for one line, and for all lines in the life of a process.
+/// The longest wait for one line, and for all lines of a process together.
 const PATIENCE: Duration = Duration::from_millis(100);
 const PATIENCE_OF_A_LIFE: Duration = Duration::from_millis(500);
-/// `PIPE_BUF`: a pipe that can be written to takes so many bytes without blocking.
+/// `PIPE_BUF`: a pipe that is writable takes this many bytes without blocking.
 const CHUNK: usize = 4096;
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -47,7 +47,7 @@ const LEVELS: [(&str, Level); 6] = [
 ];
 
 impl Level {
-    /// Reads a word such as `ERROR`.
+    /// Parses a word such as `ERROR`.
     pub fn parse(word: &str) -> Option<Self> {
         LEVELS.into_iter().find_map(|(known, level)| (known == word).then_some(level))
     }
@@ -57,8 +57,9 @@ impl Level {
     }
 }
 
-/// Writes a message, or counts the lines that cannot be written. What is below the level that `KEYSTART_LOG_LEVEL`, else
-/// `AWS_LAMBDA_LOG_LEVEL`, asks for is not written, except errors: one may be the only reason that a failed start has.
+/// Writes a message, or counts the lines that cannot be written. It skips messages below the level
+/// of `KEYSTART_LOG_LEVEL`, else of `AWS_LAMBDA_LOG_LEVEL`, except errors: an error may be the only
+/// reason that a failed start shows.
 pub fn write(level: Level, message: &str) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let (variable, lowest) = setting();
@@ -76,7 +77,7 @@ pub fn hold() {
     sink().held.get_or_insert_default();
 }
 
-/// Writes the messages that were kept, and the following ones at once.
+/// Writes the kept messages, and from now on every message at once.
 pub fn release() {
     let mut sink = sink();
     for (level, message) in sink.held.take().unwrap_or_default() {
@@ -84,7 +85,7 @@ pub fn release() {
     }
 }
 
-/// The variable that sets the level, and the level; `None` if it is none.
+/// Returns the variable that sets the level, and the level; `None` if its value is not a level.
 fn setting() -> (&'static str, Option<Level>) {
     let of = |variable| env::var_os(variable).filter(|word| !word.is_empty()).map(|word| (variable, word));
     let Some((variable, word)) = of("KEYSTART_LOG_LEVEL").or_else(|| of("AWS_LAMBDA_LOG_LEVEL")) else {
@@ -97,13 +98,14 @@ fn sink() -> MutexGuard<'static, Sink> {
     SINK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the function's logs are JSON.
+/// Returns whether the function's logs are JSON.
 pub(crate) fn is_json() -> bool {
     env::var_os("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format == "JSON")
 }
 
-/// Writes where a panic happened. Its text may hold what it was about: a string that was cut at a wrong place, say. The panic
-/// may have come while a line was being written.
+/// Logs where a panic happened. It leaves out the panic's text, which may hold part of a secret,
+/// for example a string that was cut at a wrong place. The panic may have happened while a line was
+/// being written.
 pub fn write_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     if let Ok(mut sink) = SINK.try_lock() {
@@ -111,14 +113,14 @@ pub fn write_panic(panic: &PanicHookInfo<'_>) {
     }
 }
 
-/// Writes a line at once or not at all. For a handler of a signal: it takes no lock and allocates nothing.
+/// Writes a line at once or not at all. A signal handler calls it, so it takes no lock and allocates nothing.
 pub(crate) fn write_in_handler(line: &str) {
     if is_writable(Duration::ZERO) {
         let _dropped = write_some(stderr().as_fd(), line.as_bytes());
     }
 }
 
-/// Writes one line, in JSON `message` having no character that must be escaped.
+/// Writes one line. In JSON, `message` must have no character that needs an escape.
 pub(crate) fn write_line(out: &mut impl Write, level: &str, message: &str, as_json: bool) -> fmt::Result {
     if as_json {
         let timestamp = Moment(now());
@@ -145,22 +147,22 @@ fn lines(level: Level, message: &str, as_json: bool) -> String {
     text
 }
 
-/// What some program takes for the end of a line.
+/// Returns whether some program takes the character for the end of a line.
 fn is_break(c: char) -> bool {
     matches!(c, '\n'..='\r' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
 static SINK: Mutex<Sink> = Mutex::new(Sink { held: None, dropped: 0, waited: Duration::ZERO, is_inside_line: false });
 
-/// Standard error, and what could not be written there.
+/// Standard error, and the count of lines that could not be written.
 struct Sink {
     /// The messages that wait for `release`; `None` when messages are written at once.
     held: Option<Vec<(Level, String)>>,
     /// Lines since the last note.
     dropped: usize,
-    /// In the whole life.
+    /// The sum of all waits of the process.
     waited: Duration,
-    /// The last line was written in part.
+    /// Only part of the last line was written.
     is_inside_line: bool,
 }
 
@@ -179,7 +181,7 @@ impl Sink {
         self.dropped += self.send(&lines(level, message, as_json));
     }
 
-    /// Writes lines, and returns how many of them were not written whole.
+    /// Writes lines, and returns how many were not written whole.
     fn send(&mut self, text: &str) -> usize {
         let whole = if self.is_inside_line { format!("\n{text}") } else { text.to_owned() };
         let mut left = whole.as_bytes();
@@ -191,7 +193,7 @@ impl Sink {
                     left = &left[written..];
                 }
                 Err(Errno::INTR) => {}
-                // Non-blocking, and somebody else was faster.
+                // Non-blocking, and another writer filled it first.
                 Err(Errno::AGAIN) if !patience.is_zero() => {
                     thread::sleep(PAUSE);
                     self.waited += PAUSE;
@@ -203,7 +205,7 @@ impl Sink {
         left.split(|byte| *byte == b'\n').count() - 1
     }
 
-    /// Waits until something can be written; false when the patience is over.
+    /// Waits until standard error takes something; false when the patience is over.
     fn wait(&mut self, patience: &mut Duration) -> bool {
         let begun = Instant::now();
         let writable = is_writable(*patience);
@@ -214,7 +216,7 @@ impl Sink {
     }
 }
 
-/// As many whole lines as a pipe takes at once.
+/// Returns as many whole lines as a pipe takes at once.
 fn chunk(left: &[u8]) -> usize {
     if left.len() <= CHUNK {
         return left.len();
@@ -222,13 +224,14 @@ fn chunk(left: &[u8]) -> usize {
     left[..CHUNK].iter().rposition(|byte| *byte == b'\n').map_or(CHUNK, |last| last + 1)
 }
 
-/// Waits until standard error takes something; false also where nobody reads it any more. It is not
-/// set to non-blocking for that: it would be so for everybody who writes to the same pipe.
+/// Waits until standard error takes something; false also if nobody reads it any more. It does not
+/// set standard error to non-blocking, because that would change it for every process that writes
+/// to the same pipe.
 fn is_writable(patience: Duration) -> bool {
     let stderr = stderr();
     let mut waiting = [PollFd::new(&stderr, PollFlags::OUT)];
     let patience = Timespec::try_from(patience).unwrap_or_default();
-    // A signal ends the wait early; its handler's process has better to do.
+    // A signal ends the wait early, which is right: its handler is more urgent than the log.
     poll(&mut waiting, Some(&patience)).is_ok() && waiting[0].revents() == PollFlags::OUT
 }
 

@@ -16,13 +16,13 @@ const MAX_VARIABLE: usize = 255; // limits.toml: variable.bytes
 /// The writer's name and version, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
-    /// Such as `keystart-extension`.
+    /// For example `keystart-extension`.
     pub name: String,
-    /// Such as `0.1.0`.
+    /// For example `0.1.0`.
     pub version: String,
 }
 
-/// What the manifest tells of one secret, but its size. Times are not checked here (contract 6.5.5).
+/// What the manifest says about one secret except its size. Times are not checked here (contract 6.5.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     encoding: &'static str,
@@ -32,7 +32,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Reads the members that a writer gives for one secret; the error is the first member that is wrong.
+    /// Reads the members of one secret; the error is the name of the first member that is wrong.
     pub fn from_json(value: &Json) -> std::result::Result<Self, &'static str> {
         let encoding = match value.get("encoding").and_then(Json::as_str) {
             Some("utf-8") => "utf-8",
@@ -55,7 +55,7 @@ impl Entry {
         Ok(Self { encoding, fetched_at, refresh_after, source: source.clone() })
     }
 
-    /// The first member that is no time by contract 4.3, if there is one.
+    /// Returns the first member that is no time by contract 4.3, if one exists.
     pub fn wrong_time(&self) -> Option<&'static str> {
         if time::parse(&self.fetched_at).is_none() {
             return Some(".fetched_at");
@@ -63,12 +63,12 @@ impl Entry {
         self.refresh_after.as_ref().filter(|at| time::parse(at).is_none()).map(|_| ".refresh_after")
     }
 
-    /// True when the secret should have been fetched again by now.
+    /// Returns whether the secret should have been fetched again by now.
     pub fn is_stale(&self, now: i64) -> bool {
         self.refresh_after.as_deref().and_then(time::parse).is_some_and(|due| due <= now)
     }
 
-    /// The members as they stand in the manifest, without the braces around them.
+    /// Returns the members as they appear in the manifest, without the braces.
     pub fn members(&self, name: &str, size: usize) -> String {
         let path = quote(&format!("secrets/{name}"));
         let refresh_after = self.refresh_after.as_deref().map_or_else(|| "null".to_owned(), quote);
@@ -93,21 +93,21 @@ pub(crate) struct Secret {
 pub struct Variable {
     /// The name of the secret.
     pub secret: String,
-    /// Whether it replaces a variable that is there already.
+    /// Whether it replaces a variable that exists already.
     pub overwrite: bool,
 }
 
 /// By the names of the variables.
 pub type Variables = BTreeMap<String, Variable>;
 
-/// True for the name of a variable by contract 4.9.
+/// Returns whether this is the name of a variable by contract 4.9.
 pub fn is_variable(name: &str) -> bool {
     let (first, rest) = name.as_bytes().split_first().map_or((0, &[][..]), |(first, rest)| (*first, rest));
     let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     first.is_ascii_alphabetic() && (1..MAX_VARIABLE).contains(&rest.len()) && rest.iter().all(goes_on)
 }
 
-/// A valid manifest. `env` is as it stands: readers pass over it, and only the exec wrapper asks for it.
+/// A valid manifest. `env` is unchecked text: readers skip it, and only the exec wrapper reads it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub generation: u64,
@@ -166,7 +166,7 @@ impl Manifest {
         Ok(Self { generation, secrets, unavailable, env: document.get("env").cloned() })
     }
 
-    /// Checks and gives what the exec wrapper is to set (contract 4.9).
+    /// Checks and returns the variables that the exec wrapper sets (contract 4.9).
     pub fn variables(&self) -> Result<Variables> {
         let invalid = |what: &str| Error::manifest_invalid(self.generation, what);
         let Some(env) = &self.env else {
@@ -188,7 +188,7 @@ impl Manifest {
         Ok(variables)
     }
 
-    /// Finds a secret, or says why it is not there (contract 6.5.6).
+    /// Finds a secret, or returns the reason why it is missing (contract 6.5.6).
     pub fn secret(&self, name: &str) -> Result<&Secret> {
         if let Some(secret) = self.secrets.get(name) {
             return Ok(secret);
@@ -202,7 +202,7 @@ impl Manifest {
         Err(Error::secret_not_found_near(name, &nearest))
     }
 
-    /// Writes the document, one secret a line, or refuses one that readers would refuse.
+    /// Returns the document, one secret a line, or refuses one that readers would refuse.
     pub fn to_json(&self, writer: &Identity) -> Result<String> {
         let mut text = format!(
             "{{\n  \"format\": \"{FORMAT}\",\n  \"generation\": {},\n  \"published_at\": \"{}\",\n  \"writer\": {{\"name\": \
@@ -248,7 +248,7 @@ impl Secret {
     }
 }
 
-/// Every reason why the names cannot be in one store (contract 2.4), each on a line of its own.
+/// Returns every reason why the names cannot be in one store (contract 2.4).
 pub(crate) fn conflicts(secrets: &[&str], unavailable: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();

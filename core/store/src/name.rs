@@ -1,4 +1,4 @@
-//! Names of secrets: which are legal and which are near to each other. It knows nothing of files.
+//! Names of secrets: which are legal and which are near each other. It does not touch files.
 
 use crate::error::{Error, Result};
 
@@ -6,7 +6,7 @@ const MAX_BYTES: usize = 255; // limits.toml: name.bytes
 const MAX_SEGMENTS: usize = 8; // limits.toml: name.segments
 const MAX_SUGGESTIONS: usize = 3; // limits.toml: name.offered
 
-/// True for a name by contract 2.1.
+/// Returns whether this is a name by contract 2.1.
 pub fn is_valid(name: &[u8]) -> bool {
     name.len() <= MAX_BYTES
         && name.split(|byte| *byte == b'/').count() <= MAX_SEGMENTS
@@ -22,7 +22,7 @@ fn is_segment(segment: &[u8]) -> bool {
     }
 }
 
-/// Gives the name as text, or `invalid_name`.
+/// Returns the name as text, or `invalid_name`.
 pub fn check(name: &[u8]) -> Result<&str> {
     std::str::from_utf8(name).ok().filter(|name| is_valid(name.as_bytes())).ok_or_else(|| Error::invalid_name(name))
 }
@@ -32,7 +32,7 @@ pub fn folders(name: &str) -> impl Iterator<Item = &str> {
     name.rmatch_indices('/').map(|(at, _)| &name[..at])
 }
 
-/// Finds at most three of the candidates that the asked name may have been meant to be (contract 6.5.6).
+/// Finds at most three candidates that the caller may have meant (contract 6.5.6).
 pub(crate) fn nearest<'a>(asked: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let limit = (asked.len() / 3).max(2);
     let mut near: Vec<(usize, &str)> = candidates
@@ -42,10 +42,10 @@ pub(crate) fn nearest<'a>(asked: &str, candidates: impl Iterator<Item = &'a str>
     near.into_iter().take(MAX_SUGGESTIONS).map(|(_, name)| name).collect()
 }
 
-/// The Levenshtein distance with unit costs, when it is at most `limit`.
+/// Returns the Levenshtein distance with unit costs, if it is at most `limit`.
 ///
-/// One row of the table at a time, and of it only the cells that are at most `limit` away from the diagonal: whatever goes
-/// through another one is too far.
+/// Computes one row of the table at a time, and only the cells at most `limit` away from the
+/// diagonal: a path through any other cell is too long.
 fn distance(a: &[u8], b: &[u8], limit: usize) -> Option<usize> {
     if a.len().abs_diff(b.len()) > limit {
         return None;
@@ -81,11 +81,11 @@ mod tests {
     use super::*;
 
     thread_local! {
-        /// How many cells of tables were worked out.
+        /// The number of table cells that were computed.
         pub(super) static STEPS: Cell<usize> = const { Cell::new(0) };
     }
 
-    /// The distance by the whole table: slow, and plain.
+    /// Computes the distance from the whole table: slow and plain.
     fn plain_distance(a: &[u8], b: &[u8]) -> usize {
         let mut row: Vec<usize> = (0..=b.len()).collect();
         for (i, left) in a.iter().enumerate() {

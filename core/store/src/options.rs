@@ -1,17 +1,17 @@
-//! Turns what a caller gave and what the environment says into a root and a timeout (contract 6.1). Touches no store.
+//! Turns a caller's arguments and the environment into a root and a timeout (contract 6.1). Touches no store.
 //!
-//! The environment is handed in: reading it in a library races with a host that changes its own.
+//! The caller passes the environment in: a library that reads it races with a host that changes its own.
 
 use std::os::unix::ffi::OsStrExt;
 
 use crate::error::{Error, Result};
 
 const DEFAULT_ROOT: &str = "/tmp/keystart";
-/// Lambda ends an Init after 10 s, and then the reason would never be printed.
+/// Lambda ends an Init after 10 s. With a longer timeout nobody would see the reason.
 const DEFAULT_TIMEOUT_MS: u64 = 9_000; // limits.toml: timeout.default_ms
 const MAX_TIMEOUT_MS: f64 = 999_999_999.0; // limits.toml: timeout.most_ms
 
-/// What a client was asked for; `None` is "not given" or "not set".
+/// The options of a client; `None` is "not given" or "not set".
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options<'a> {
     /// The root argument.
@@ -25,7 +25,7 @@ pub struct Options<'a> {
 }
 
 impl Options<'_> {
-    /// The absolute path of the root.
+    /// Returns the absolute path of the root.
     pub fn root(&self) -> Result<String> {
         let text = match (self.root, self.env_dir.filter(|dir| !dir.is_empty())) {
             (Some(argument), _) => path(argument).ok_or_else(Error::invalid_root)?,
@@ -37,7 +37,7 @@ impl Options<'_> {
         Ok(if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() })
     }
 
-    /// The timeout of one read in milliseconds.
+    /// Returns the timeout of one read in milliseconds.
     pub fn timeout_ms(&self) -> Result<u64> {
         if let Some(given) = self.timeout_ms {
             return rounded(given).ok_or_else(Error::invalid_timeout);
@@ -52,7 +52,7 @@ impl Options<'_> {
     }
 }
 
-/// The text of a path that every language can pass on (contract 6.1.2).
+/// Returns a path as text that every language can pass on (contract 6.1.2).
 fn path(bytes: &[u8]) -> Option<&str> {
     let usable = |text: &&str| !text.is_empty() && !text.contains(['\0', char::REPLACEMENT_CHARACTER]);
     std::str::from_utf8(bytes).ok().filter(usable)
@@ -63,7 +63,7 @@ fn working_folder() -> Result<String> {
     path(folder.as_os_str().as_bytes()).map(str::to_owned).ok_or_else(Error::invalid_root)
 }
 
-/// Rounds to the nearest whole number, a half up, when that is in range.
+/// Rounds to the nearest whole number, a half up; `None` if that is out of range.
 fn rounded(ms: f64) -> Option<u64> {
     // Not (ms + 0.5).floor(): that sum itself rounds, and 0.49999999999999994 would become 1.
     let down = ms.floor();

@@ -50,18 +50,18 @@ pub struct Writer {
     /// The highest number that was ever used under this root.
     last: u64,
     published: Option<u64>,
-    /// What this writer wrote and has not removed, by number.
+    /// What this writer wrote and has not removed yet, by number.
     written: BTreeMap<u64, WrittenGeneration>,
     /// What state.json says.
     told: State,
     stopped: bool,
     crash: Arc<CrashReport>,
-    /// Given back when no descriptor is left and readers must still learn the reason.
+    /// A spare descriptor. The writer closes it when no other is left and readers must still learn the reason.
     reserve: Reserve,
     _lock: OwnedFd,
 }
 
-/// A descriptor that is held for a time when there is none left.
+/// A spare descriptor for the moment when no other is left.
 struct Reserve(Cell<Option<OwnedFd>>);
 
 impl fmt::Debug for Reserve {
@@ -72,7 +72,7 @@ impl fmt::Debug for Reserve {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.crash.end(); // from here on the store may be another writer's
+        self.crash.end(); // from now on the store may belong to another writer
     }
 }
 
@@ -135,7 +135,7 @@ impl Writer {
             _lock: lock,
         };
         if writer.say(State::new(Phase::Starting)).is_err() {
-            // A writer that was killed on a full disk has left no room but that of its own files.
+            // A writer that was killed on a full disk left no space except in its own files.
             let _as_far_as_it_goes = writer.empty_leftovers(&found);
             writer.say(State::new(Phase::Starting))?;
         }
@@ -145,18 +145,19 @@ impl Writer {
         Ok(writer)
     }
 
-    /// The absolute path of the root.
+    /// Returns the absolute path of the root.
     pub fn root(&self) -> &str {
         &self.root
     }
 
-    /// What is to be done when the process crashes.
+    /// Returns what the process must do when it crashes.
     pub fn crash_report(&self) -> Arc<CrashReport> {
         Arc::clone(&self.crash)
     }
 
-    /// Tells readers that there will be no publish, and why. What was published stays, and then it is only told to people:
-    /// the next writer removes `current` first, and readers must not take the reasons of this one for its own.
+    /// Tells readers that there will be no publish, and why. After a publish the set stays and only
+    /// people see the reason: readers must not take it for the reason of the next writer, which
+    /// removes `current` first.
     pub fn fail(&mut self, message: &str, failures: Failures) -> Result<()> {
         if self.stopped {
             return Err(Error::writer_stopped(&self.root));
@@ -165,7 +166,7 @@ impl Writer {
         self.say(State { phase, message: Some(message.to_owned()), failures })
     }
 
-    /// Whether `stop` was called.
+    /// Returns whether `stop` was called.
     pub fn is_stopped(&self) -> bool {
         self.stopped
     }
@@ -181,9 +182,9 @@ impl Writer {
         let said = self.say(State::new(Phase::Stopped));
         failpoint::reached("11, stopped");
         let wiped = self.wipe_generations(until).map_err(|denied| self.refusal(&denied));
-        // The wipe may have made the room that was missing.
+        // The wipe may have freed the space that was missing.
         let said = said.or_else(|_| self.say(State::new(Phase::Stopped)));
-        // The function may have cleared /tmp: nobody is left to read the state, and nothing is left to remove.
+        // The function may have cleared /tmp: then no reader is left, and nothing is left to remove.
         let said = if self.folder.is_removed() { Ok(()) } else { said };
         failpoint::reached("11");
         if wiped.is_ok() {
@@ -195,7 +196,8 @@ impl Writer {
     fn wipe_generations(&mut self, until: Instant) -> FolderResult<()> {
         let wipe = Wipe { reaches_a_disk: self.folder.is_on_disk(), until };
         let mut first = Ok(());
-        // All are renamed before the first is overwritten: readers throw away what they read from one that is gone.
+        // Renames all before it overwrites the first: readers discard what they read from a
+        // generation that is gone.
         for (number, written) in &mut self.written {
             first = first.and(retire(&self.generations, self.devices, *number, written));
         }
@@ -219,9 +221,9 @@ impl Writer {
         self.last = number;
         self.crash.set_number(number);
         if let Err(denied) = self.put_in_place(draft, number, &manifest) {
-            // The first error is the one to tell; what cannot be removed now, the next writer removes.
+            // The first error is the one to report. The next writer removes what cannot be removed now.
             let _leftovers = self.discard(number);
-            // Also after a restart the number must not be used again.
+            // The number must not be used again, not even after a restart.
             let _number = self.say(self.told.clone());
             return Err(self.refusal(&denied));
         }
@@ -249,7 +251,7 @@ impl Writer {
         draft.write_secrets(&generation)?;
         failpoint::reached("4, secrets written");
         generation.write_new(MANIFEST, manifest.as_bytes())?;
-        // The text of step 7 is written here already, so that a full disk cannot come between 6 and 7.
+        // Writes the text of step 7 already here, so that a full disk cannot come between steps 6 and 7.
         self.write_state(&State::new(Phase::Ready))?;
         failpoint::reached("4");
 
@@ -275,7 +277,7 @@ impl Writer {
         if is_own { Ok(()) } else { Err(self.folder.foreign(CURRENT, "is none that this writer made")) }
     }
 
-    /// Removes what a publish that failed has left.
+    /// Removes what a failed publish left.
     fn discard(&mut self, number: u64) -> FolderResult<()> {
         let link = new_link(number);
         let found = self.folder.read_link(link.as_str());
@@ -286,14 +288,14 @@ impl Writer {
         self.collect_one(number)
     }
 
-    /// Collects all generations but the two that readers may be in.
+    /// Collects all generations except the two that readers may use.
     fn collect(&mut self, before: Option<u64>, current: u64) -> FolderResult<()> {
         let past = |number: &u64| *number != current && Some(*number) != before;
         let numbers: Vec<u64> = self.written.keys().copied().filter(past).collect();
         numbers.into_iter().try_for_each(|number| self.collect_one(number))
     }
 
-    /// Takes a generation away as a whole: a reader finds it complete or not at all.
+    /// Removes a generation as a whole: a reader finds it complete or not at all.
     fn collect_one(&mut self, number: u64) -> FolderResult<()> {
         let Some(written) = self.written.get_mut(&number) else { return Ok(()) };
         retire(&self.generations, self.devices, number, written)?;
@@ -304,7 +306,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes what is in the generations of older writers. The names stay: they may be all that tells the last number.
+    /// Empties the generations of older writers. Their names stay: they may be the only trace of
+    /// the last number.
     fn empty_leftovers(&self, found: &Inventory) -> FolderResult<()> {
         let own = OwnPaths::left_behind(None, self.devices);
         for (_, number) in found.generations.iter().filter(|(stage, _)| *stage == Stage::Whole) {
@@ -344,7 +347,7 @@ impl Writer {
     fn write_state(&self, state: &State) -> FolderResult<()> {
         let text = state.to_json(self.last);
         match self.folder.write_new(NEW_STATE, text.as_bytes()) {
-            // A writer that was killed has left it.
+            // A killed writer left it.
             Err(FolderError { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => {
                 self.remove_new_state()?;
                 self.folder.write_new(NEW_STATE, text.as_bytes())
@@ -392,7 +395,7 @@ fn ignore_missing(done: FolderResult<()>) -> FolderResult<()> {
     }
 }
 
-/// What the generations of older writers are called once all are renamed.
+/// Returns the names of older writers' generations after all are renamed.
 fn temporary_names(found: &Inventory) -> impl Iterator<Item = String> {
     let renamed = |(stage, number): &(Stage, u64)| match stage {
         Stage::Whole => Stage::Old.name(*number),
@@ -401,18 +404,18 @@ fn temporary_names(found: &Inventory) -> impl Iterator<Item = String> {
     found.generations.iter().map(renamed)
 }
 
-/// The file that keeps a second writer out.
+/// The file that keeps out a second writer.
 struct Lock {
     file: OwnedFd,
     devices: Devices,
-    /// It was made now, in an empty root.
+    /// This writer made it now, in an empty root.
     is_new: bool,
 }
 
-/// Opens the lock of a store, or makes it in an empty root. A root with anything else in it is none of ours.
+/// Opens the lock of a store, or makes it in an empty root. A root that holds anything else is not ours.
 fn open_lock(folder: &Folder, mode: u32) -> FolderResult<Lock> {
     let mut refused = Ok(());
-    // Another writer may make it meanwhile, and then the root is not empty any more.
+    // Another writer may make it meanwhile, and then the root is no longer empty.
     for _ in 0..2 {
         if let Some(facts) = folder.facts(LOCK)? {
             let devices = Devices::new(folder, &facts);
@@ -439,7 +442,7 @@ fn open_lock(folder: &Folder, mode: u32) -> FolderResult<Lock> {
     refused.and_then(|()| Err(folder.denied(LOCK, Errno::EXIST)))
 }
 
-/// Looks at everything before anything is changed, and again when others could write there until now.
+/// Looks at everything before it changes anything, and again if others could write there until now.
 fn take_inventory(folder: &Folder, mode: u32, devices: Devices) -> FolderResult<Inventory> {
     let found = Inventory::take(folder, devices)?;
     tighten(folder, mode)?;
@@ -462,7 +465,7 @@ fn open_generations(folder: &Folder, devices: Devices) -> FolderResult<Folder> {
     Ok(generations)
 }
 
-/// The error of a root that is taken over: nothing in it was changed.
+/// Makes the error of a root that is being taken over. Nothing in it was changed.
 fn refused_root(root: &str, denied: &FolderError) -> Error {
     foreign_text(denied).map_or_else(
         |errno| Error::refused_write(root, errno, &denied.path),
@@ -470,7 +473,7 @@ fn refused_root(root: &str, denied: &FolderError) -> Error {
     )
 }
 
-/// The error of a store that is being written.
+/// Makes the error of a store that is being written.
 fn refusal(root: &str, denied: &FolderError) -> Error {
     match foreign_text(denied) {
         Ok(what) => Error::store_holds_foreign(root, &what),
@@ -478,7 +481,7 @@ fn refusal(root: &str, denied: &FolderError) -> Error {
     }
 }
 
-/// What is said of something that is not the writer's, or the system's reason.
+/// Returns what an error says about a foreign entry, or the system's reason.
 fn foreign_text(FolderError { path, cause }: &FolderError) -> std::result::Result<String, Errno> {
     let what = match cause {
         Cause::Foreign(what) => what,
@@ -491,7 +494,7 @@ fn foreign_text(FolderError { path, cause }: &FolderError) -> std::result::Resul
     Ok(format!("{path} {what}"))
 }
 
-/// What is going to be published: the values, and the optional entries that could not be fetched.
+/// The values to publish, and the optional entries that could not be fetched.
 #[derive(Debug, Default)]
 pub struct Draft {
     secrets: Vec<DraftSecret>,
@@ -507,7 +510,7 @@ struct DraftSecret {
 }
 
 impl Draft {
-    /// Makes an empty one.
+    /// Makes an empty draft.
     pub fn new() -> Self {
         Self::default()
     }
@@ -534,7 +537,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Says that the exec wrapper is to put a secret into a variable (contract 4.9).
+    /// Assigns a secret to a variable, which the exec wrapper sets (contract 4.9).
     pub fn assign(&mut self, variable: &str, secret: impl AsRef<[u8]>, overwrite: bool) -> Result<()> {
         let secret = name::check(secret.as_ref())?;
         if !manifest::is_variable(variable) || self.env.contains_key(variable) {
@@ -546,7 +549,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Publishes the draft and gives the number of its generation. What is wrong with it is told before anything is written.
+    /// Publishes the draft and returns the number of its generation. It reports a fault of the
+    /// draft before it writes anything.
     pub fn publish(&self, writer: &mut Writer) -> Result<u64> {
         writer.publish(self)
     }

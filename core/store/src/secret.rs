@@ -4,11 +4,11 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// Owns the bytes of one secret. There is no `Display`, and `Debug` tells nothing, not even the length.
+/// Owns the bytes of one secret. It has no `Display`, and `Debug` shows nothing, not even the length.
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {
-    /// The bytes themselves.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

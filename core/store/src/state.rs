@@ -9,22 +9,22 @@ use crate::json::{self, Json, quote};
 use crate::time::{Moment, now};
 
 const FORMAT: &str = "keystart.state/1";
-/// How every document that a writer writes begins.
+/// The beginning of every state that a writer writes.
 pub(crate) const START: &str = "{\"format\": \"keystart.state/1\", \"state\": \"";
-/// The most bytes of one text that a provider gave (contract 3.6).
+/// The longest text from a provider, in bytes (contract 3.6).
 const MAX_TEXT: usize = 16_384; // limits.toml: state.text_bytes
 const ELLIPSIS: &str = "…";
 const SEPARATOR: &str = ", ";
 
-/// Why one entry could not be fetched: the same from the provider to state.json and the manifest.
+/// Why one entry could not be fetched. The same type goes from the provider to state.json and the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// The provider's own word, such as `AccessDeniedException`.
+    /// The provider's word, such as `AccessDeniedException`.
     pub code: String,
     /// A sentence for people.
     pub message: String,
-    /// Whether the rest is published without the entry. No file says so: state.json lists required entries, a manifest
-    /// optional ones.
+    /// Whether the rest is published without the entry. No file says so: state.json lists required
+    /// entries, the manifest optional ones.
     pub optional: bool,
 }
 
@@ -40,13 +40,13 @@ impl Failure {
         Some(Self { code: member("code")?, message: member("message")?, optional })
     }
 
-    /// Writes it; texts that are too long are cut.
+    /// Returns it as JSON, and cuts texts that are too long.
     pub(crate) fn to_json(&self) -> String {
         format!(r#"{{"code": {}, "message": {}}}"#, quote(&shortened(&self.code)), quote(&shortened(&self.message)))
     }
 }
 
-/// The text, or of a longer one as many whole characters as fit with an ellipsis.
+/// Returns the text, or, if it is too long, as many whole characters as fit with an ellipsis.
 fn shortened(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_TEXT {
         return text.into();
@@ -87,7 +87,7 @@ impl Phase {
     }
 }
 
-/// What a reader needs of a well-formed state.json.
+/// What a reader needs from a well-formed state.json.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub phase: Phase,
@@ -96,7 +96,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Reads a well-formed document (contract 3.5); `None` for a broken one.
+    /// Parses a well-formed document (contract 3.5); `None` for a broken one.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let document = json::parse(bytes).ok()?;
         if document.get("format")?.as_str()? != FORMAT {
@@ -118,8 +118,8 @@ impl State {
         Self { phase, message: None, failures: Failures::new() }
     }
 
-    /// Writes the document. Of failures that would make it longer than readers accept the first are listed, by the bytes
-    /// of their names, and the message tells how many more there are.
+    /// Returns the document. If all failures would make it longer than readers accept, it lists the
+    /// first ones, by the bytes of their names, and the message says how many more exist.
     pub fn to_json(&self, generation: u64) -> String {
         let message = self.message.as_deref().map(shortened);
         let failures: Vec<String> =
@@ -168,7 +168,7 @@ pub(crate) fn write_document(
     )
 }
 
-/// The generation that a state.json tells, for the next writer; `None` for a document that no writer wrote.
+/// Returns the generation in a state.json, for the next writer; `None` for a document that no writer wrote.
 pub(crate) fn generation(bytes: &[u8]) -> Option<u64> {
     let document = json::parse(bytes).ok()?;
     document.get("format")?.as_str().filter(|format| *format == FORMAT)?;

@@ -1,7 +1,7 @@
-//! Reading: one client or snapshot of a store (contract §6). It never writes, and starts no threads.
+//! Reads one store, as a client or a snapshot (contract §6). It never writes, and starts no threads.
 //!
-//! What was read is kept behind locks that are only ever tried: a lock that another thread held at the moment of a fork
-//! stays locked in the child for ever. A lock that is busy counts as nothing kept, and the store is read again.
+//! Kept values are behind locks that readers only try: a lock that another thread held during a
+//! fork stays locked in the child for ever. If a lock is busy, the store is read again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20); // limits.toml: waiting.longest_pause_ms
 /// How long one read waits for a store that was removed (contract 6.2.10).
 const REMOVAL_WAIT_MS: u64 = 1_000; // limits.toml: waiting.removed_ms
-/// How often a read that must not wait starts again (contract 6.2.7).
+/// How often a read with the timeout 0 may start again (contract 6.2.7).
 const MAX_RESTARTS: u32 = 100; // limits.toml: waiting.restarts
 
 /// What the bytes of a secret must be.
@@ -41,18 +41,19 @@ pub enum Form {
     Json,
 }
 
-/// A reader of one store, or a snapshot of it. Safe from several threads and after a fork.
+/// A reader of one store, or a snapshot of it. It is safe to use from several threads and after a fork.
 #[derive(Debug)]
 pub struct Store {
     root: String,
     timeout_ms: u64,
     view: View,
-    /// A generation was found here once, so a root that is missing was removed (contract 6.2.10). A child that is forked
-    /// knows it too; a lock could be lost on the way.
+    /// This reader has found a generation once, so a missing root was removed (contract 6.2.10). An
+    /// atomic, because a forked child must know it too, and a lock could stay locked.
     has_read: AtomicBool,
-    /// The removal was reported, and no read waits for the store until something is there again.
+    /// A read has reported the removal. No read waits for the store until it exists again.
     removal_is_known: AtomicBool,
-    /// How often the store was found removed: what was read before does not count, because a new store counts from 1 again.
+    /// How often the store was found removed. What was read before does not count, because a new
+    /// store counts from 1 again.
     removals: AtomicUsize,
 }
 
@@ -60,11 +61,11 @@ pub struct Store {
 enum View {
     /// A client follows `current`, and keeps the generation that it saw last.
     Current(RwLock<Option<Arc<Generation>>>),
-    /// A snapshot stays with its generation, and knows how long the question may go on that it was made for.
+    /// A snapshot stays with its generation, and knows how long its question may still take.
     Bound(Arc<Generation>, Patience),
 }
 
-/// One generation as far as it was read. It never changes on disk, so nothing here grows old.
+/// One generation as far as it was read. It never changes on disk, so nothing here grows stale.
 #[derive(Debug)]
 struct Generation {
     manifest: Manifest,
@@ -83,9 +84,9 @@ impl Generation {
     }
 }
 
-/// Why one pass through the steps of a read gave no answer.
+/// Why one pass through the steps of a read ended without an answer.
 enum Halt {
-    /// The answer is this error.
+    /// The read ends with this error.
     Told(Error),
     /// There is no `current` (contract 6.2.3).
     Unpublished,
@@ -93,7 +94,8 @@ enum Halt {
     Removed,
     /// What was read does not count any more; start again at 6.2.1.
     Again,
-    /// Something is missing in the generation: the verdict, unless the store has moved on (contract 6.2.7).
+    /// Something is missing in the generation. `verdict` is the error, unless the store has moved
+    /// on (contract 6.2.7).
     Gone { generation: u64, verdict: Error },
 }
 
@@ -106,21 +108,22 @@ impl From<Error> for Halt {
 type Pass<T> = std::result::Result<T, Halt>;
 
 impl Store {
-    /// Makes a client. Nothing on disk is looked at yet.
+    /// Makes a client. It does not touch the disk yet.
     pub fn open(options: &Options<'_>) -> Result<Self> {
         let root = options.root()?;
         Ok(Self::new(root, options.timeout_ms()?, View::Current(RwLock::default())))
     }
 
-    /// Makes a reader that is bound to the generation of this moment; that of a snapshot is the same again.
+    /// Returns a reader that is bound to the current generation. A snapshot of a snapshot is bound
+    /// to the same one.
     pub fn snapshot(&self) -> Result<Self> {
         let mut patience = Patience::new(self.timeout_ms);
         let generation = self.generation(&mut patience)?;
         Ok(self.bound(generation, patience))
     }
 
-    /// For a question of several parts whose snapshot has expired on the way: the next snapshot, as long as the first one's
-    /// timeout lasts (contract 6.2.7).
+    /// Returns the next snapshot, for a question of several parts whose snapshot has expired. The
+    /// timeout of the first one still counts (contract 6.2.7).
     pub fn renewed(&self) -> Result<Self> {
         let View::Bound(_, patience) = &self.view else {
             return Err(Error::internal("what is renewed must be a snapshot"));
@@ -149,7 +152,7 @@ impl Store {
         }
     }
 
-    /// Gives the bytes of a secret, once they are what was asked for.
+    /// Returns the bytes of a secret after it has checked their form.
     pub fn read(&self, name: impl AsRef<[u8]>, form: Form) -> Result<Arc<SecretBytes>> {
         let name = name::check(name.as_ref())?;
         let value = match &self.view {
@@ -168,7 +171,7 @@ impl Store {
         }
     }
 
-    /// Gives the path of a secret's file, which is not looked at.
+    /// Returns the path of a secret's file, without a look at the file.
     pub fn path(&self, name: impl AsRef<[u8]>) -> Result<String> {
         let name = name::check(name.as_ref())?;
         let generation = self.generation(&mut Patience::new(self.timeout_ms))?;
@@ -180,14 +183,14 @@ impl Store {
         Ok(self.at(&format!("{through}/secrets/{name}")))
     }
 
-    /// Lists the names of all secrets, or of those below a prefix, sorted by bytes.
+    /// Returns the names of all secrets, or of those below a prefix, sorted by bytes.
     pub fn names(&self, prefix: Option<&[u8]>) -> Result<Vec<String>> {
         let below = prefix.map(name::check).transpose()?.map_or_else(String::new, |prefix| format!("{prefix}/"));
         let generation = self.generation(&mut Patience::new(self.timeout_ms))?;
         Ok(generation.manifest.secrets.keys().filter(|name| name.starts_with(&below)).cloned().collect())
     }
 
-    /// Tells what is known of a secret, but its value, as a JSON object (contract 6.5.5).
+    /// Returns all facts about a secret except its value, as a JSON object (contract 6.5.5).
     pub fn info(&self, name: impl AsRef<[u8]>) -> Result<String> {
         let name = name::check(name.as_ref())?;
         let generation = self.generation(&mut Patience::new(self.timeout_ms))?;
@@ -200,7 +203,7 @@ impl Store {
         Ok(format!("{{{members}, \"stale\": {}}}", secret.entry.is_stale(time::now())))
     }
 
-    /// Gives what the exec wrapper is to set, by the names of the variables (contract 4.9).
+    /// Returns the variables that the exec wrapper sets, by name (contract 4.9).
     pub fn variables(&self) -> Result<Variables> {
         self.generation(&mut Patience::new(self.timeout_ms))?.manifest.variables()
     }
@@ -212,7 +215,7 @@ impl Store {
         }
     }
 
-    /// Passes through the steps until there is an answer, a reason to end, or no time left.
+    /// Repeats the steps until it has an answer, a reason to end, or no time left.
     fn ask<T>(&self, patience: &mut Patience, answer: impl Fn(&Arc<Generation>) -> Pass<T>) -> Result<T> {
         loop {
             match self.published().and_then(|generation| answer(&generation)) {
@@ -233,7 +236,7 @@ impl Store {
         }
     }
 
-    /// The generation that `current` points to (contract 6.2.1, 6.2.2, 6.2.4, 6.2.5).
+    /// Returns the generation that `current` points to (contract 6.2.1, 6.2.2, 6.2.4, 6.2.5).
     fn published(&self) -> Pass<Arc<Generation>> {
         let removals = self.removals.load(Ordering::Relaxed);
         let target = self.target();
@@ -252,7 +255,7 @@ impl Store {
         let number = match target {
             Ok(Some(number)) => number,
             Err(Errno::NOENT) => return Err(Halt::Unpublished),
-            // EINVAL: it is no link at all.
+            // EINVAL: it is not a link.
             Ok(None) | Err(Errno::INVAL) => return Err(self.insecure("current does not point to a generation")),
             Err(errno) => return Err(self.unreadable(errno, CURRENT)),
         };
@@ -263,7 +266,7 @@ impl Store {
         Ok(generation)
     }
 
-    /// The number that `current` points to; `None` for another target.
+    /// Returns the number that `current` points to; `None` for another target.
     fn target(&self) -> std::result::Result<Option<u64>, Errno> {
         let target = rustix::fs::readlink(self.at(CURRENT), Vec::new())?;
         Ok(layout::target_number(target.as_bytes()))
@@ -281,7 +284,7 @@ impl Store {
         }
     }
 
-    /// Checks the root (contract 6.2.2); false when there is none.
+    /// Checks the root (contract 6.2.2); false if it does not exist.
     fn root_is_there(&self) -> Pass<bool> {
         match rustix::fs::lstat(&self.root) {
             Ok(stat) => layout::root_flaw(&stat).map_or(Ok(true), |what| Err(self.insecure(what))),
@@ -331,13 +334,13 @@ impl Store {
         })
     }
 
-    /// A writer that stops renames a generation before it overwrites files: what was read from one that is gone may be
-    /// zeros (contract 6.2.6).
+    /// Checks that the generation still exists. A writer that stops renames a generation before it
+    /// overwrites files, so what was read from one that is gone may be zeros (contract 6.2.6).
     fn see_still_there(&self, folder: &str) -> Pass<()> {
         self.see_folder(folder, || Halt::Again)
     }
 
-    /// The bytes of a secret of one generation (contract 6.2.4, 6.2.6).
+    /// Returns the bytes of a secret of one generation (contract 6.2.4, 6.2.6).
     fn value(&self, generation: &Generation, name: &str) -> Pass<Arc<SecretBytes>> {
         let secret = generation.manifest.secret(name)?;
         if let Some(value) = generation.values.try_read().ok().and_then(|values| values.get(name).cloned()) {
@@ -347,7 +350,7 @@ impl Store {
         let corrupt = |what: &str| Error::secret_corrupt(name, number, what);
         let missing = || Halt::Gone { generation: number, verdict: corrupt("its file is missing") };
 
-        // A client's next pass tells that it is missing; a snapshot has expired.
+        // A client's next pass reports the missing root; a snapshot has expired.
         if !self.root_is_there()? {
             return Err(Halt::Again);
         }
@@ -358,7 +361,8 @@ impl Store {
             self.see_folder(&path[..at], missing)?;
         }
 
-        // One byte more than there must be tells a file that is too long; the buffer never grows, so no copy is left.
+        // One byte more than expected detects a file that is too long. The buffer never grows, so
+        // no copy stays behind.
         let mut buffer = Zeroizing::new(vec![0; secret.size + 1]);
         let length = layout::read_file(&self.at(&path), &mut buffer).map_err(|trouble| match trouble {
             Trouble::Missing => missing(),
@@ -378,7 +382,7 @@ impl Store {
         Ok(value)
     }
 
-    /// What a halted read means for a snapshot (contract 6.3.2).
+    /// Returns the error of a snapshot whose read ended without an answer (contract 6.3.2).
     fn snapshot_error(&self, generation: &Generation, name: &str, halt: Halt) -> Error {
         let folder_is_gone = || layout::see_folder(&self.at(&generation.folder())) == Err(Trouble::Missing);
         match halt {
@@ -390,7 +394,7 @@ impl Store {
         }
     }
 
-    /// Waits a little for a `current`, unless state.json or the clock ends the read (contract 6.2.3).
+    /// Waits a little for a `current`, unless state.json or the timeout ends the read (contract 6.2.3).
     fn wait(&self, patience: &mut Patience) -> Result<()> {
         let mut buffer = vec![0; MAX_BYTES + 1];
         let read = layout::read_file(&self.at(STATE), &mut buffer);
@@ -413,7 +417,7 @@ impl Store {
         Err(Error::waited(&self.root, self.timeout_ms, message.as_deref()))
     }
 
-    /// Waits a little for a writer that may be about to start where the store was removed (contract 6.2.10).
+    /// Waits a little for a writer that may be about to start after the store was removed (contract 6.2.10).
     fn wait_for_removed(&self, patience: &mut Patience) -> Result<()> {
         self.removals.fetch_add(1, Ordering::Relaxed);
         if !self.removal_is_known.load(Ordering::Relaxed) && patience.pause_for_removed() {
@@ -431,7 +435,8 @@ impl Store {
         format!("{}/{path}", self.root)
     }
 
-    /// The advice depends on the owner: only ours can be removed by this user (contract 8.4).
+    /// Makes `layout_insecure`. The advice depends on the owner: this user can remove only its own
+    /// store (contract 8.4).
     fn insecure(&self, what: &str) -> Halt {
         let is_ours = rustix::fs::lstat(&self.root).is_ok_and(|stat| stat.st_uid == geteuid().as_raw());
         let error = if is_ours { Error::layout_insecure } else { Error::layout_insecure_of_other_user };
@@ -443,7 +448,7 @@ impl Store {
     }
 }
 
-/// How long one read goes on (contract 6.2.3 and 6.2.7).
+/// How long one read may take (contract 6.2.3 and 6.2.7).
 #[derive(Debug, Clone)]
 struct Patience {
     start: Instant,
@@ -470,7 +475,7 @@ impl Patience {
         self.pause_within(left)
     }
 
-    /// The same while the store is removed.
+    /// Waits a little while the store is removed; false when there is no time left.
     fn pause_for_removed(&mut self) -> bool {
         let since = *self.removed.get_or_insert_with(Instant::now);
         let left = Duration::from_millis(REMOVAL_WAIT_MS).saturating_sub(since.elapsed()).min(self.left());
@@ -486,7 +491,7 @@ impl Patience {
         true
     }
 
-    /// True while the read may start again at once.
+    /// Returns whether the read may start again at once.
     fn restart(&mut self) -> bool {
         self.restarts += 1;
         if self.timeout.is_zero() { self.restarts <= MAX_RESTARTS } else { !self.left().is_zero() }

@@ -6,18 +6,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const DAY: i64 = 86_400_000;
 const SHAPE: &[u8; 24] = b"0000-00-00T00:00:00.000Z";
 
-/// Milliseconds since 1970 by the wall clock; a frozen environment stops a monotonic one.
+/// Returns milliseconds since 1970 by the wall clock: a monotonic clock stops while an environment is frozen.
 pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Writes milliseconds since 1970 as `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+/// Returns milliseconds since 1970 as `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 pub fn format(time: i64) -> String {
     Moment(time).to_string()
 }
 
-/// Milliseconds since 1970, shown as `format` writes them. Showing it allocates nothing.
+/// Milliseconds since 1970, displayed as `format` writes them. Displaying it allocates nothing.
 pub(crate) struct Moment(pub i64);
 
 impl fmt::Display for Moment {
@@ -30,7 +30,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// Reads what `format` writes, years 0001 to 9999, and nothing else.
+/// Parses what `format` writes, years 0001 to 9999, and nothing else.
 pub fn parse(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let fits = |(byte, shape): (&u8, &u8)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape };
@@ -44,11 +44,12 @@ pub fn parse(text: &str) -> Option<i64> {
         return None;
     }
     let days = days(year, month, day);
-    // Converting back tells 30 February and month 13 from real dates.
+    // Converting back detects dates such as 30 February or month 13.
     (civil(days) == (year, month, day)).then_some(days * DAY + ((hour * 60 + minute) * 60 + second) * 1000 + ms)
 }
 
-/// Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+/// Returns days since 1970-01-01 in the Gregorian calendar (Howard Hinnant, "chrono-Compatible
+/// Low-Level Date Algorithms").
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -57,7 +58,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// The inverse of `days`.
+/// Returns the year, month and day: the inverse of `days`.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);

@@ -1,4 +1,4 @@
-//! The exec wrapper as a process (contract §10): what the program that it executes finds, and what it says when there is none.
+//! The exec wrapper as a process (contract §10): what its program finds, and what it logs if it executes none.
 
 #![expect(clippy::unwrap_used, reason = "the functions beside the tests belong to them")]
 
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 const WRAPPER: &str = env!("CARGO_BIN_EXE_keystart-env");
 const LONGEST: usize = 131_072;
 
-/// A store, and the wrapper with an environment that holds nothing but where it is.
+/// A store, and the wrapper in an environment that holds only the root.
 struct Stage {
     folder: TempDir,
     variables: Vec<(OsString, OsString)>,
@@ -47,7 +47,7 @@ impl Stage {
         let root = self.path("store");
         let options = Options { root: Some(root.as_bytes()), ..Options::default() };
         let open = || Writer::open(&options, Identity { name: "test".into(), version: "0".into() });
-        // A process that another test starts has the lock of a writer that is gone for a moment: until it executes.
+        // A process that another test starts holds the lock of a dropped writer until it executes.
         for _ in 0..1000 {
             match open() {
                 Err(error) if error.code() == Code::StoreLocked => thread::sleep(Duration::from_millis(1)),
@@ -57,7 +57,7 @@ impl Stage {
         open().unwrap()
     }
 
-    /// Publishes secrets; each goes into the variable that stands before it.
+    /// Publishes secrets. Each goes into the variable before it.
     fn publish(&self, secrets: &[(&str, &str, &[u8])]) -> Writer {
         let mut writer = self.writer();
         draft(secrets, false).publish(&mut writer).unwrap();
@@ -75,7 +75,7 @@ impl Stage {
         self.command().args(arguments).output().unwrap()
     }
 
-    /// What the program finds in its environment, but for how the store is found; and what the wrapper says.
+    /// Returns the program's environment except the root's variable, and what the wrapper logs.
     fn environment(&self) -> (BTreeMap<String, Vec<u8>>, String) {
         let Output { status, stdout, stderr } = self.run(&["/usr/bin/env", "-0"]);
         assert!(status.success(), "{}", text(&stderr));
@@ -86,7 +86,7 @@ impl Stage {
         (all.filter(|(name, _)| !name.starts_with("KEYSTART_")).collect(), text(&stderr))
     }
 
-    /// What the wrapper says when it executes nothing, and its exit code.
+    /// Returns what the wrapper logs if it executes nothing, and its exit code.
     fn refused(&self) -> (i32, String) {
         let proof = self.path("executed");
         let Output { status, stdout, stderr } = self.run(&["/bin/touch", &proof]);
@@ -112,7 +112,7 @@ fn draft(secrets: &[(&str, &str, &[u8])], overwrite: bool) -> Draft {
     draft
 }
 
-/// Bytes that stand nowhere else.
+/// Returns bytes that appear nowhere else.
 fn canary() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     format!("canary-{}-{}", std::process::id(), now.as_nanos())
@@ -244,7 +244,7 @@ fn too_much_for_an_environment_names_the_longest_secret() {
     let stage = Stage::new();
     let value = vec![b'x'; 100_000];
     let _writer = stage.publish(&[("ONE", "one", &value), ("TWO", "two/long", &[&value[..], b"x"].concat())]);
-    // The stack's limit is that of the environment, times four.
+    // The limit of the stack is four times that of the environment.
     let mut shell = Command::new("/bin/sh");
     shell
         .args(["-c", r#"ulimit -s 512; exec "$0" /bin/true"#, WRAPPER])
@@ -341,7 +341,7 @@ fn the_secrets_of_one_start_are_of_one_generation() {
 fn a_writer_that_fails_while_the_wrapper_waits_ends_the_start_at_once() {
     let stage = Stage::new();
     let _writer = stage.writer();
-    // So long that a wrapper which waits for its timeout never ends.
+    // So long that a wrapper that waits for its timeout never ends.
     let mut command = stage.command();
     command.env("KEYSTART_TIMEOUT_MS", "999999999").arg("/bin/true").stderr(Stdio::piped());
     let wrapper = command.spawn().unwrap();
@@ -431,7 +431,7 @@ fn lines_are_json_where_lambda_is_set_so() {
     assert!(message.starts_with("The runtime is not started:\nThe secret \"db\" holds a NUL byte"), "{message}");
 }
 
-/// A stream that takes nothing more, and that nobody reads.
+/// Returns a stream that takes nothing more and that nobody reads.
 fn full_stream() -> (UnixStream, UnixStream) {
     let (reader, mut writer) = UnixStream::pair().unwrap();
     writer.set_nonblocking(true).unwrap();

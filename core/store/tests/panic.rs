@@ -1,4 +1,4 @@
-//! A panic in a process of its own, with what the library prints of one.
+//! A panic in a separate process, and what the library prints of it.
 
 use std::env;
 use std::panic::set_hook;

@@ -1,4 +1,4 @@
-//! Modes must not depend on the umask (contract 5.4). A process of its own: the umask is that of all threads.
+//! Modes must not depend on the umask (contract 5.4). A separate process, because all threads share one umask.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,6 +1,6 @@
 //! The exec wrapper (contract §10): waits for the store, puts secrets into the environment, and becomes the runtime.
 //!
-//! It writes no value anywhere but into that environment, and no shell is on the way. What it has in memory ends with exec.
+//! It writes values only into that environment, and starts no shell. What it has in memory ends with exec.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -18,7 +18,7 @@ use keystart_store::{Form, Options, SecretBytes, Store, VERSION};
 
 const FAILED: u8 = 1;
 const WRONG_USE: u8 = 2;
-// As a shell tells them.
+// The exit codes of a shell.
 const CANNOT_EXECUTE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
@@ -79,16 +79,16 @@ fn print(text: &str) -> ExitCode {
     if io::stdout().write_all(text.as_bytes()).is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
-/// What the configuration gives to a variable.
+/// A variable that the configuration assigns a secret to.
 struct Assignment {
     variable: String,
     secret: String,
     overwrite: bool,
-    /// The value; the reason when the secret is optional and was not to be had.
+    /// The value, or the reason why an optional secret could not be fetched.
     value: std::result::Result<Arc<SecretBytes>, String>,
 }
 
-/// Reads all secrets that go into a variable, of one generation (contract 10.1).
+/// Reads all secrets that go into a variable, from one generation (contract 10.1).
 fn read() -> Result<Vec<Assignment>> {
     let variable = |name| env::var_os(name).map(OsString::into_vec);
     let (root, timeout) = (variable("KEYSTART_DIR"), variable("KEYSTART_TIMEOUT_MS"));
@@ -119,7 +119,7 @@ impl Assignment {
         self.value.as_ref().ok().map(|value| value.as_bytes())
     }
 
-    /// Whether it is set; says why not (contract 10.3, 10.4).
+    /// Returns whether the variable is to be set, and logs why not (contract 10.3, 10.4).
     fn is_due(&self) -> bool {
         let Self { variable, secret, .. } = self;
         if let Err(why) = &self.value {
@@ -136,7 +136,7 @@ impl Assignment {
         false
     }
 
-    /// Why no variable can hold the value (contract 10.2).
+    /// Returns why no variable can hold the value (contract 10.2).
     fn refusal(&self) -> Option<String> {
         let Self { variable, secret, .. } = self;
         let value = self.bytes()?;
@@ -156,7 +156,7 @@ impl Assignment {
     }
 }
 
-/// Says what is set, by name.
+/// Logs the names of the variables that are set.
 fn log_variables(secrets: &[Assignment], set: &[&Assignment]) {
     if secrets.is_empty() {
         let text = "No secret asks for a variable, so keystart-env sets none. Write env: at one, or unset \

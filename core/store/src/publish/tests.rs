@@ -23,8 +23,9 @@ fn options(root: &str) -> Options<'_> {
     Options { root: Some(root.as_bytes()), timeout_ms: Some(0.0), ..Options::default() }
 }
 
-/// Opens a writer. A process that another test starts meanwhile has a copy of every file between its fork and its exec, that
-/// of a lock that was just released too, so one that is held is tried again for a while.
+/// Opens a writer, and retries for a while if the lock is held. A process that another test starts
+/// has a copy of every file between its fork and its exec, and so also of a lock that was just
+/// released.
 fn open(root: &str) -> Result<Writer> {
     let attempt = || Writer::open(&options(root), Identity { name: "test".into(), version: "0".into() });
     for _ in 0..100 {
@@ -50,7 +51,7 @@ fn draft(secrets: &[(&str, &str)]) -> Draft {
     draft
 }
 
-/// A certificate and its key, which must always be of one set.
+/// A certificate and its key, which must always come from one set.
 fn pair(set: &str) -> Draft {
     draft(&[("tls/cert", set), ("tls/key", set)])
 }
@@ -90,7 +91,7 @@ fn set_mode(path: impl AsRef<Path>, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Everything that can be known of what lies in a folder except when it was read.
+/// Returns all facts about the entries of a folder except access times.
 fn facts(path: impl AsRef<Path>) -> Vec<String> {
     let path = path.as_ref();
     let stat = fs::symlink_metadata(path).unwrap();
@@ -105,7 +106,7 @@ fn facts(path: impl AsRef<Path>) -> Vec<String> {
     found
 }
 
-/// Sees that a root is refused for this reason, and that nothing in it has changed.
+/// Checks that a root is refused for this reason, and that nothing in it has changed.
 fn refused(root: &str, what: &str) {
     let before = facts(root);
     assert_eq!(open(root).unwrap_err(), Error::root_unsafe_to_write(root, what));
@@ -281,7 +282,7 @@ fn an_empty_folder_of_ours_becomes_a_store() {
 
 type Act = fn(&str);
 
-/// What nobody but somebody else can have left in a store, with the reason in the message.
+/// What only somebody else can have left in a store, with the reason in the message.
 const FOREIGN: &[(Act, &str)] = &[
     (|root| make_file(format!("{root}/lock"), "mine"), "lock is not empty"),
     (|root| set_mode(format!("{root}/lock"), 0o644), "lock has the mode 0644, which no writer sets"),
@@ -501,7 +502,7 @@ fn what_appears_in_a_store_while_its_writer_has_it_stays() {
     }
     make_file(format!("{root}/generations/1/notes"), "mine");
     make_file(format!("{root}/generations/1/secrets/tls/notes"), "mine");
-    // The folder of a generation cannot be removed while it holds something else; its secrets are.
+    // The folder of a generation cannot be removed while it holds something else. Its secrets are removed.
     pair("newer").publish(&mut writer).unwrap();
     let error = pair("newest").publish(&mut writer).unwrap_err();
     let what = "generations/.old-1/secrets/tls holds an entry that Keystart did not make";
@@ -728,7 +729,7 @@ fn a_publish_that_fails_leaves_nothing_and_uses_its_number_up() {
     let (_guard, root) = folder();
     let mut writer = open(&root).unwrap();
     pair("old").publish(&mut writer).unwrap();
-    // Something that is in the way of step 6.
+    // An entry that is in the way of step 6.
     replace_with_folder(&root, "current");
     let error = pair("new").publish(&mut writer).unwrap_err();
     assert_eq!(error, Error::store_holds_foreign(&root, "current is not a symbolic link"));
@@ -742,7 +743,7 @@ fn a_publish_that_fails_leaves_nothing_and_uses_its_number_up() {
     assert_eq!(seen(&root).unwrap(), "new");
 }
 
-/// Ends the readers of a test, also when its writer panics.
+/// Ends the readers of a test, even if its writer panics.
 struct FolderResult<'a>(&'a AtomicBool);
 
 impl Drop for FolderResult<'_> {

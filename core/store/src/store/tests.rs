@@ -10,7 +10,7 @@ use crate::error::Code;
 use crate::manifest::Identity;
 use crate::publish::{Draft, Writer};
 
-/// A published store that a test may damage; the writer is alive, but does nothing by itself.
+/// A published store that a test may damage. The writer is alive, and does nothing by itself.
 struct Published {
     _folder: TempDir,
     root: String,
@@ -409,7 +409,7 @@ fn debug_shows_no_value() {
     assert!(shown.contains("redacted") && !shown.contains(&canary), "{shown}");
 }
 
-/// Asks for the names, and says whether the read paused.
+/// Asks for the names, and returns whether the read paused.
 fn names_and_pauses(store: &Store) -> (Result<Vec<String>>, bool) {
     let mut patience = Patience::new(store.timeout_ms);
     let names = store.ask(&mut patience, |generation| Ok(generation.manifest.secrets.keys().cloned().collect()));
@@ -464,7 +464,7 @@ fn a_writer_that_starts_after_a_removal_is_waited_for() {
     let mut writer = Writer::open(&options(&store.root), identity).unwrap();
     thread::scope(|scope| {
         let reader = scope.spawn(|| (names_and_pauses(&client), read(&client, "db")));
-        // It waits for a writer that says that it has started, however long that takes.
+        // A read waits for a writer that has written `starting`, however long that takes.
         thread::sleep(Duration::from_millis(50));
         draft(&[("db", "new")]).publish(&mut writer).unwrap();
         let ((names, _), value) = reader.join().unwrap();
