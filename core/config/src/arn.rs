@@ -14,7 +14,7 @@ pub struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// Reads `arn:aws:service:region:account:resource`.
+    /// Parses `arn:aws:service:region:account:resource`.
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
         let mut next = || parts.next();
@@ -33,20 +33,20 @@ impl<'a> Arn<'a> {
     }
 }
 
-/// Returns the service that a text names if it begins as an ARN does, whether it is one or not.
+/// Returns the service in a text that begins as an ARN does, even if it is not a valid one.
 pub fn service(text: &str) -> Option<&str> {
     let mut parts = text.splitn(4, ':');
     let (arn, _partition, service, _rest) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     (arn == "arn").then_some(service)
 }
 
-/// Says whether a text is the ARN of a role.
+/// Returns whether a text is the ARN of a role.
 pub fn is_role(text: &str) -> bool {
     const ROLE: &str = "^arn:aws(?:-[a-z]+)*:iam::[0-9]{12}:role/(?:[!-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$";
     Regex::new(ROLE).is_ok_and(|role| role.is_match(text))
 }
 
-/// `aws`, and words of lower-case letters.
+/// Returns whether a text is `aws` followed by words of lower-case letters.
 fn is_partition(text: &str) -> bool {
     let mut words = text.split('-');
     words.next() == Some("aws")

@@ -1,4 +1,4 @@
-//! Writes a plan as a configuration again: as keystart.json, or as what `KEYSTART_SECRETS` holds.
+//! Writes a plan as a configuration: as keystart.json, or as the value of `KEYSTART_SECRETS`.
 
 use crate::pairs;
 use crate::plan::{Entry, Plan, VARIABLE, duration};
@@ -6,12 +6,12 @@ use crate::problem::Origin;
 use crate::schema::{Reference, Schemas};
 use crate::value::Value;
 
-/// Says what of a configuration `KEYSTART_SECRETS` cannot hold, as a sentence.
+/// What `KEYSTART_SECRETS` cannot express, as a sentence.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InlineError(pub String);
 
 impl Plan {
-    /// Returns the text of a keystart.json with the same plan: ASCII, and a plan of Square's in their form.
+    /// Returns a keystart.json with the same plan, in ASCII. A plan from Square's file keeps Square's form.
     pub fn compiled(&self) -> String {
         let document = match &self.links_home {
             None => self.settings(),
@@ -27,7 +27,7 @@ impl Plan {
         let members = self.entries.iter().map(|entry| (entry.name.clone(), entry.shortest())).collect();
         let wanted = self.meaning(region);
         let mut lost = Vec::new();
-        // Read again, so that nothing is taken that would be lost on the way.
+        // Parses the text again, so that nothing is lost unnoticed.
         for text in [pairs.join(","), Value::Object(members).compact()] {
             let Ok(read) = pairs::read(&text, schemas) else {
                 continue;
@@ -86,7 +86,7 @@ impl Plan {
     }
 
     fn square(&self, home: &str) -> Value {
-        // Each link has an entry of its name.
+        // Each link has an entry with its name.
         let secrets = self.links.iter().zip(&self.entries).map(|(link, entry)| {
             Value::object([("secretname", Value::Text(entry.reference())), ("filename", Value::text(&link.path))])
         });
@@ -96,7 +96,7 @@ impl Plan {
 }
 
 impl Entry {
-    /// Returns the long form. Its region is that of the plan, or that of an ARN, which stands in the id.
+    /// Returns the long form, without the region: the plan sets it, or an ARN in the id.
     fn long(&self) -> Value {
         let text = |text: &Option<String>| text.as_deref().map(Value::text);
         let flag = |flag: bool| flag.then_some(Value::Flag(true));
@@ -120,7 +120,7 @@ impl Entry {
         }
     }
 
-    /// Returns the short form of the id, with the parts that it may name.
+    /// Returns the short form of the id, with the parts that an id may have.
     fn reference(&self) -> String {
         let Self { id, region, field, stage, version_id, .. } = self.clone();
         (self.keyword.write)(&Reference { id, region, field, stage, version_id })

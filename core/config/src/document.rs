@@ -1,14 +1,14 @@
-//! A YAML or JSON document as nodes that know their position. It gives no meaning to them.
+//! A YAML or JSON document as nodes that know their position. It does not interpret them.
 
 use std::collections::HashMap;
 
 use crate::problem::{Position, Problems};
 use crate::shown::characters;
 
-/// As contract 6.4.4 for JSON. It also bounds every recursion over nodes.
+/// The limit of contract 6.4.4 for JSON. It also bounds every recursion over nodes.
 const DEEPEST: usize = 64; // limits.toml: json.depth
 
-/// A text as it was written. It is plain if it stands without quotes: then it may mean something else than text.
+/// A text as it was written. Without quotes it is plain, and may mean something other than text.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Scalar {
     pub text: String,
@@ -60,7 +60,7 @@ impl Mapping {
     }
 }
 
-/// There are more lists and mappings inside each other than a document may have.
+/// Lists and mappings are nested deeper than a document may have them.
 pub(crate) struct DepthError;
 
 impl DepthError {
@@ -69,13 +69,13 @@ impl DepthError {
     }
 }
 
-/// Puts a document together from its parts in their order.
+/// Builds a document from its parts in their order.
 pub(crate) struct Builder {
     open: Vec<OpenNode>,
     root: Option<Node>,
 }
 
-/// A list or mapping whose end has not come yet.
+/// A list or mapping whose end has not been read yet.
 struct OpenNode {
     is_mapping: bool,
     position: Position,
@@ -117,7 +117,7 @@ impl Builder {
         self.add(Node::Scalar(Scalar { text: text.into(), is_plain, position }));
     }
 
-    /// Returns the document. One of nothing but comments is the same as one that says null.
+    /// Returns the document. One that holds only comments is the same as `null`.
     pub fn root(self) -> Node {
         let nothing = || Node::Scalar(Scalar { text: String::new(), is_plain: true, position: Position::START });
         self.root.unwrap_or_else(nothing)

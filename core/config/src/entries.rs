@@ -13,21 +13,22 @@ use crate::shown::{Place, characters, is_certain, quote};
 use crate::typed::{boolean, found, is_nothing, mapping, refuse_unknown, scalar_text, text};
 use crate::variables;
 
-/// The keys that every entry may have, beside the keywords and keys of the providers.
+/// The keys that every entry may have besides the keywords and keys of the providers.
 const KEYS: [&str; 3] = ["role", "optional", "env"];
 const LONGEST_NAME: usize = 255; // limits.toml: name.bytes
 const MOST_SEGMENTS: usize = 8; // limits.toml: name.segments
 const LARGEST_MANIFEST: usize = 1_048_576; // limits.toml: manifest.bytes
-/// The least that a manifest says of a secret, without its id and its name, which stands there twice (contract §4).
+/// The shortest text about a secret in a manifest, without its id and its name, which appears twice
+/// (contract §4).
 const SHORTEST_LINE: usize = r#""":{"path":"secrets/","size":0,"encoding":"utf-8","fetched_at":"2026-11-23T09:20:00.180Z","refresh_after":null,"source":{"field":null,"id":"","provider":"ssm","region":"eu-west-1","version_id":"1","version_stages":[]}},"#
     .len();
 const TWO_VERSIONS: &str = "\"stage\" and \"version_id\" both choose a version. Keep one of them.";
 
-/// What entries need to be read.
+/// What is needed to read entries.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
     pub schemas: Schemas,
-    /// The configuration's own region, for ids that name none.
+    /// The configuration's own region, for ids without one.
     pub region: Option<&'a str>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) fn read(node: &Node, context: Context, problems: &mut Problems) -> Ve
     entries
 }
 
-/// Reads the id of `name: id`; `label` begins a message. Without a name there is no entry.
+/// Reads the id of `name: id`. `label` begins a message. Returns no entry without a name.
 pub(crate) fn short(
     name: Option<&str>,
     id: &str,
@@ -86,12 +87,12 @@ pub(crate) fn short(
     })
 }
 
-/// Checks entries that are sound in themselves: their names against each other, and how many they are.
+/// Checks valid entries together: their names against each other, and their number.
 pub(crate) fn check_together(entries: &[Entry], problems: &mut Problems) {
     refuse_nested(entries, problems);
     let mut size = 0;
     for (number, entry) in entries.iter().enumerate() {
-        // An optional one that is not available takes less, and its line need not come.
+        // An optional entry that is not available takes less space, and its line may be missing.
         size += if entry.optional { 0 } else { SHORTEST_LINE + 2 * entry.name.len() + entry.id.len() };
         if size > LARGEST_MANIFEST {
             problems.add(
@@ -108,14 +109,14 @@ pub(crate) fn check_together(entries: &[Entry], problems: &mut Problems) {
     }
 }
 
-/// Reports a text that is not a name, without the text.
+/// Reports a text that is not a name. It does not repeat the text.
 pub(crate) fn refuse_name(text: &str, label: &str, position: Position, problems: &mut Problems) {
     let what = if text.is_empty() { "nothing".to_owned() } else { format!("a text of {}", characters(text)) };
     problems.add(format!("{label}The name of a secret must be valid, found {what}. {}", error::NAME_RULE), position);
 }
 
-/// Reports names inside each other (contract 2.4) as far as they are known before the fetch: what `expand` and
-/// `parameters` bring is not known yet, so other names may lie below theirs.
+/// Reports names inside each other (contract 2.4), as far as they are known before the fetch. The
+/// names from `expand` and `parameters` are not known yet, so other names may lie below theirs.
 fn refuse_nested(entries: &[Entry], problems: &mut Problems) {
     let files: HashMap<&str, Position> = entries
         .iter()
@@ -154,7 +155,7 @@ fn refuse_same_variable(entries: &[Entry], problems: &mut Problems) {
     }
 }
 
-/// Returns the place of each text that stood before, with the place where it stood first.
+/// Returns the index of each repeated text, with the index of its first occurrence.
 pub(crate) fn repeated<'a>(texts: impl Iterator<Item = Option<&'a str>>) -> Vec<(usize, usize)> {
     let mut seen = HashMap::new();
     let places = texts.enumerate().filter_map(|(at, text)| Some((*seen.entry(text?).or_insert(at), at)));
@@ -191,7 +192,7 @@ fn read_name<'a>(key: &'a Scalar, problems: &mut Problems) -> Option<&'a str> {
     None
 }
 
-/// Reads the long form of one secret. `label` is its quoted name, or its place.
+/// Reads the long form of one secret. `label` is its quoted name, or its position.
 struct LongForm<'a, 'b> {
     label: String,
     key: &'a Scalar,
@@ -282,7 +283,7 @@ impl LongForm<'_, '_> {
         }
     }
 
-    /// Returns the text of a part that the key may name or the reference, and not both.
+    /// Returns the text of a part that either the key or the reference may set, and not both.
     fn one_of(&mut self, part: &str, explicit: Option<String>, referred: Option<String>) -> Option<String> {
         if explicit.is_some() && referred.is_some() {
             self.add(&format!("The reference already names the {part}. Remove \"{part}\"."), &[part]);
@@ -349,7 +350,7 @@ impl LongForm<'_, '_> {
     }
 }
 
-/// Refuses a `ttl` that this version does not have. One that asks for what is done anyway may stay.
+/// Refuses a `ttl` that this version does not have. A value that asks for the default behaviour may stay.
 pub(crate) fn refuse_ttl(mapping: &Mapping, label: &str, problems: &mut Problems) {
     if let Some((key, ttl)) = mapping.member("ttl")
         && !matches!(ttl, Node::Scalar(scalar) if scalar.text == "none")

@@ -1,4 +1,5 @@
-//! Files that a person or a variable names. Any path may stand there, so a read must neither hang nor fill the memory.
+//! Files that a person or a variable names. The path may be anything, so a read must neither hang
+//! nor fill the memory.
 
 use std::fs::File;
 use std::io::Read;
@@ -12,9 +13,9 @@ use rustix::io::Errno;
 pub enum FileError {
     /// The system refused.
     System(Errno),
-    /// A folder, a FIFO, a device, a socket.
+    /// It is a folder, a FIFO, a device or a socket.
     NotRegular,
-    /// It has more bytes than are read.
+    /// It has more bytes than the limit.
     TooLarge,
 }
 
@@ -24,9 +25,9 @@ impl From<Errno> for FileError {
     }
 }
 
-/// Reads a regular file that has no more than so many bytes.
+/// Reads a regular file of at most `most` bytes.
 pub fn read_at_most(path: &Path, most: u64) -> Result<Vec<u8>, FileError> {
-    // Opening a FIFO would wait for somebody who writes to it.
+    // Without NONBLOCK, opening a FIFO would wait for its writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
     let file = open(path, flags, Mode::empty())?;
     let facts = fstat(&file)?;

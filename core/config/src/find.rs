@@ -21,7 +21,7 @@ use crate::{json, pairs, settings, square, yaml};
 
 const LARGEST_FILE: u64 = 262_144; // limits.toml: extension.configuration_bytes
 
-/// Everything that is wrong with a configuration, in the order of the places.
+/// The error is everything that is wrong with a configuration, in the order of the places.
 type Result<T> = std::result::Result<T, Vec<Problem>>;
 
 /// Reads configurations that may name these providers.
@@ -53,7 +53,8 @@ impl Reader {
             return Err(nothing_found(task_root, "no such file"));
         }
         let bytes = read(&square)?;
-        // Many functions have their own config.yaml. Without the word it is not even parsed.
+        // Many functions have their own config.yaml. Without the word it is not Square's, and is
+        // not even parsed.
         let word = square::KEY.as_bytes();
         if bytes.windows(word.len()).any(|window| window == word) {
             let root = parse(&bytes, &square)?;
@@ -80,7 +81,7 @@ impl Reader {
         let plan = match root {
             Node::Mapping(root) if square::is_square(root) => {
                 let options = Options { env_dir: store.map(OsStr::as_bytes), ..Options::default() };
-                // A store that cannot be where the variable says is refused when it is opened.
+                // An invalid store in the variable is refused later, when the store is opened.
                 let store = options.root().or_else(|_| Options::default().root()).unwrap_or_default();
                 square::read(root, &file, Path::new(&store), self.schemas, &mut problems)
             }
@@ -92,7 +93,7 @@ impl Reader {
 
 fn named_file(named: &OsString) -> Result<PathBuf> {
     let is_printable = |c: char| !c.is_control() && (c == ' ' || !c.is_whitespace());
-    // What is not printable must not come into messages.
+    // Messages must not hold unprintable characters.
     let text = named.to_str().filter(|text| text.starts_with('/') && text.chars().all(is_printable));
     let wrong = |what: String| wrong(what, Origin::whole("KEYSTART_CONFIG"));
     let Some(text) = text else {
@@ -105,7 +106,7 @@ fn named_file(named: &OsString) -> Result<PathBuf> {
     Err(wrong(format!("There is no file {}. Correct or unset it.", shown(&path))))
 }
 
-/// Whatever lies there is the one that counts, even if it is a link that leads nowhere.
+/// Returns whether anything lies at the path. Even a link that leads nowhere counts as the configuration.
 fn exists(path: &Path) -> Result<bool> {
     match lstat(path) {
         Ok(_) => Ok(true),
@@ -151,7 +152,7 @@ fn text(bytes: &[u8], is_json: bool) -> std::result::Result<&str, (&'static str,
     })?;
     let is_foreign = |c: char| match c {
         '\t' | '\n' | '\r' => false,
-        // Line breaks to readers of YAML 1.1, and text to those of 1.2.
+        // Line breaks in YAML 1.1, text in YAML 1.2.
         '\u{85}' | '\u{2028}' | '\u{2029}' => !is_json,
         '\u{feff}' | '\u{fffe}' | '\u{ffff}' => true,
         c => c.is_control(),
@@ -165,7 +166,7 @@ fn text(bytes: &[u8], is_json: bool) -> std::result::Result<&str, (&'static str,
     }
 }
 
-/// Returns the variable's value as text. A byte that is not UTF-8 is a character that no text may hold.
+/// Returns the variable's value as text. A byte that is not UTF-8 becomes a character that no text may hold.
 fn decoded(value: &[u8]) -> String {
     let mut text = String::new();
     for chunk in value.utf8_chunks() {

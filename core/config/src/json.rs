@@ -1,15 +1,15 @@
-//! Reads JSON text into nodes with positions, with the words for each mistake. It gives no meaning to them.
+//! Parses JSON into nodes with positions, with a message for each mistake. It does not interpret them.
 //!
-//! The core's own reader of JSON knows no positions and has no words, because what it reads may be a secret.
+//! The store's JSON parser has no positions and no messages, because what it parses may be a secret.
 
 use crate::document::{Builder, DepthError, Node};
 use crate::problem::{Origin, Position, Problem, Problems};
 use crate::typed::{NO_CHARACTER, Positions};
 
-/// Words that some writers of JSON use for numbers that it does not have.
+/// Words that some JSON writers use for numbers that JSON does not have.
 const NO_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// Returns the document of the text, which must be JSON and nothing more.
+/// Parses the text, which must be JSON and nothing else.
 pub(crate) fn parse(text: &str, file: &str) -> Result<Node, Vec<Problem>> {
     let mut parser =
         Parser { text, at: 0, positions: Positions::new(text), builder: Builder::new(), problems: Problems::new(file) };
@@ -24,7 +24,7 @@ type Mistake = (String, Position);
 
 struct Parser<'a> {
     text: &'a str,
-    /// The byte that is read next.
+    /// The position of the next byte.
     at: usize,
     positions: Positions<'a>,
     builder: Builder,
@@ -33,11 +33,11 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn document(&mut self) -> Result<(), Mistake> {
-        // Whether each list or mapping that is open is a mapping.
+        // For each open list or mapping, whether it is a mapping.
         let mut open: Vec<bool> = Vec::new();
         self.space();
         loop {
-            // A value is read, and what is open after it is closed where it ends.
+            // Reads one value, then closes every list and mapping that ends after it.
             if let Some(is_mapping) = self.opens() {
                 let position = self.position();
                 self.builder.begin(is_mapping, position).map_err(|DepthError| (DepthError::message(), position))?;
@@ -80,7 +80,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads what stands before a value: in a mapping the key and the colon.
+    /// Reads what comes before a value: in a mapping, the key and the colon.
     fn member(&mut self, is_mapping: bool) -> Result<(), Mistake> {
         if !is_mapping {
             return Ok(());
@@ -203,7 +203,7 @@ fn close(is_mapping: bool) -> u8 {
     if is_mapping { b'}' } else { b']' }
 }
 
-/// Returns the length of the number that a text begins with, 0 without one.
+/// Returns the length of the number at the beginning of a text, 0 if there is none.
 fn number(text: &str) -> usize {
     let bytes = text.as_bytes();
     let digits = |from: usize| bytes[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -225,7 +225,7 @@ fn number(text: &str) -> usize {
     end
 }
 
-/// Returns the unit of UTF-16 that four hexadecimal digits say.
+/// Returns the UTF-16 unit that four hexadecimal digits encode.
 fn unit(bytes: &[u8]) -> Option<u16> {
     let digits = bytes.get(..4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
     u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()

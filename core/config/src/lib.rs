@@ -1,9 +1,10 @@
-//! The one reader of configurations: finds one, reads it in every form, and reports everything that is wrong with it.
+//! The one reader of configurations. It finds a configuration, reads it in every form, and reports
+//! everything that is wrong.
 //!
-//! It fetches nothing and knows no service. What the entries of a provider may say is an [`EntrySchema`].
+//! It fetches nothing and knows no service. An [`EntrySchema`] says what the entries of a provider may hold.
 //!
-//! A secret may have been pasted into any place of a configuration, so a message repeats a text only if it is certainly
-//! none ([`shown`]).
+//! Any place of a configuration may hold a pasted secret. So a message repeats a text only if it is
+//! certainly no secret ([`shown`]).
 
 pub mod arn;
 mod compiled;

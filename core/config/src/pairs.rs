@@ -11,7 +11,7 @@ use crate::schema::Schemas;
 use crate::shown::quote;
 use crate::typed::Positions;
 
-/// Reads the variable's value. Everything except the secrets is as by default.
+/// Parses the variable's value. Everything except the secrets has its default.
 pub(crate) fn read(value: &str, schemas: Schemas) -> Result<Plan, Vec<Problem>> {
     let mut problems = Problems::new(VARIABLE);
     let context = Context { schemas, region: None };
@@ -44,7 +44,8 @@ fn read_pairs(value: &str, context: Context, problems: &mut Problems) -> Vec<Ent
         entries.extend(read_pair(pair, &format!("Pair {}: ", number + 1), position, context, problems));
         start += pair.len() + 1;
     }
-    // Unless each pair is one, commas and "=" may have cut up a pasted secret, and what looks like a name may be a part.
+    // Checks the names only if every pair is valid: commas and "=" may have split a pasted secret,
+    // and a "name" may be a part of it.
     if problems.count() == 0 {
         refuse_equal(&entries, problems);
         check_together(&entries, problems);
@@ -53,7 +54,7 @@ fn read_pairs(value: &str, context: Context, problems: &mut Problems) -> Vec<Ent
 }
 
 fn read_pair(pair: &str, label: &str, position: Position, context: Context, problems: &mut Problems) -> Option<Entry> {
-    // The first "=" ends the name; ids may hold more of them.
+    // The first "=" ends the name. An id may hold more of them.
     let (name, id) = pair.split_once('=').map_or((pair.trim(), ""), |(name, id)| (name.trim(), id.trim()));
     if id.is_empty() {
         problems.add(format!("{label}Each secret must be name=id, with one comma between two of them."), position);

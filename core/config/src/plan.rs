@@ -1,4 +1,4 @@
-//! What a checked configuration asks for, and how it is written for people and for programs.
+//! What a checked configuration asks for, and its forms for people and for programs.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub enum Start {
 }
 
 impl Start {
-    /// Returns the word for it in a configuration.
+    /// Returns the word for this in a configuration.
     pub fn word(self) -> &'static str {
         match self {
             Self::Overlap => "overlap",
@@ -32,11 +32,12 @@ impl Start {
 /// One thing to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The name that its secret is published with, or the folder of several.
+    /// The name that its secret is published under, or the folder of several secrets.
     pub name: String,
-    /// What `id` names.
+    /// The keyword, which says what kind of thing `id` names.
     pub keyword: &'static Keyword,
-    /// What the service's API takes: a name or an ARN, for a parameter with its `:version` or `:label`, or a path.
+    /// What the service's API takes: a name, an ARN or a path. For a parameter, with its `:version`
+    /// or `:label`.
     pub id: String,
     /// The service's region; none means that of the environment.
     pub region: Option<String>,
@@ -91,7 +92,7 @@ pub struct Plan {
 }
 
 impl Entry {
-    /// Says whether it brings several secrets, all below its name.
+    /// Returns whether it brings several secrets, all below its name.
     pub fn is_folder(&self) -> bool {
         self.expand || self.keyword.is_folder
     }
@@ -101,7 +102,7 @@ impl Entry {
         Position { line: line.unwrap_or(1), column: column.unwrap_or(1) }
     }
 
-    /// Returns the field as far as it is certainly no secret.
+    /// Returns the field if it is certainly no secret, else its length.
     fn shown_field(&self) -> Option<Result<&str, usize>> {
         let field = self.field.as_deref()?;
         Some(if is_certain(field, Place::Name, &[]) { Ok(field) } else { Err(field.chars().count()) })
@@ -115,7 +116,7 @@ impl Link {
 }
 
 impl Plan {
-    /// Returns a plan that has nothing but what stands under `secrets`.
+    /// Returns a plan that has only what is under `secrets`.
     pub(crate) fn of_secrets(entries: Vec<Entry>, source_file: &str) -> Self {
         Self {
             start: Start::Overlap,
@@ -130,12 +131,12 @@ impl Plan {
         }
     }
 
-    /// Returns what messages call the file, or the variable, that the plan is from.
+    /// Returns what messages call the file or the variable of the plan.
     pub fn source(&self) -> String {
         if self.source_file == VARIABLE { VARIABLE.to_owned() } else { shown::path(&self.source_file) }
     }
 
-    /// Returns the plan as JSON for `keystart check --json`: with ids, and without what may be a secret.
+    /// Returns the plan as JSON for `keystart check --json`: with ids, and without text that may be a secret.
     pub fn to_json(&self) -> String {
         Value::object([
             ("start", Value::text(self.start.word())),
@@ -151,7 +152,7 @@ impl Plan {
         .compact()
     }
 
-    /// Returns the links and their folder as JSON, if there are some.
+    /// Returns the links and their folder as JSON, if the plan has links.
     pub fn links_json(&self) -> Option<String> {
         let home = Value::text(self.links_home.as_deref()?);
         let links = Value::List(self.links.iter().map(Link::to_value).collect());
@@ -232,7 +233,7 @@ impl Entry {
     }
 }
 
-/// Writes a time the way a configuration does: `500ms`, `8s`.
+/// Returns a time as a configuration spells it: `500ms`, `8s`.
 pub(crate) fn duration(time: Duration) -> String {
     match time.as_millis() {
         milliseconds if milliseconds % 1000 == 0 => format!("{}s", milliseconds / 1000),

@@ -1,4 +1,5 @@
-//! What is wrong with a configuration, and where. All problems are reported together, in the order of their places.
+//! What is wrong with a configuration, and where. All problems are reported together, in the order
+//! of their places.
 
 use std::fmt;
 
@@ -21,8 +22,8 @@ impl fmt::Display for Position {
     }
 }
 
-/// Where something was configured: a file's path or the name of a variable, with line and column from 1 where they are
-/// known.
+/// Where something was configured: a file's path or the name of a variable, with line and column
+/// (from 1) if they are known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "their names say it")]
 pub struct Origin {
@@ -58,7 +59,7 @@ impl fmt::Display for Origin {
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong, and the cure. It shows nothing that may be a secret.
+    /// What is wrong, and the cure. It holds no text that may be a secret.
     pub message: String,
     /// Where it is.
     pub origin: Origin,
@@ -90,14 +91,14 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The problems of one file that were found so far. Reading continues after each.
+/// The problems found in one file so far. Reading continues after each.
 pub(crate) struct Problems {
     file: String,
     found: Vec<Problem>,
 }
 
 impl Problems {
-    /// `file` is what messages call the file.
+    /// Makes an empty list. `file` is what messages call the file.
     pub fn new(file: impl Into<String>) -> Self {
         Self { file: file.into(), found: Vec::new() }
     }

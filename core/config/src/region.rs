@@ -1,6 +1,7 @@
-//! What a region of AWS looks like, wherever one comes from: it becomes a part of the host that gets the credentials.
+//! The syntax of a region. Every region is checked, because it becomes part of the host that gets
+//! the credentials.
 
-/// Says whether a text is a region's name, as `eu-west-1`: lower-case words, and a number at the end.
+/// Returns whether a text is a region's name such as `eu-west-1`: lower-case words, and a number at the end.
 pub fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let (Some((number, words)), Some(first)) = (parts.split_last(), parts.first()) else {

@@ -12,10 +12,10 @@ use crate::square;
 use crate::typed::{boolean, duration, found, refuse_unknown, text};
 
 const KEYS: [&str; 7] = ["version", "start", "deadline", "region", "batch", "env_overwrite", "secrets"];
-/// Init may take 10 s on demand, but 15 min with provisioned concurrency.
+/// An Init may take 10 s on demand, and 15 min with provisioned concurrency.
 const DEADLINES: std::ops::RangeInclusive<u64> = 100..=15 * 60_000;
 
-/// Reads a document. The plan is only of use when there are no problems.
+/// Reads a document. Use the plan only if no problem was found.
 pub(crate) fn read(root: &Node, file: &str, schemas: Schemas, problems: &mut Problems) -> Plan {
     let mut plan = Plan::of_secrets(Vec::new(), file);
     let Node::Mapping(root) = root else {

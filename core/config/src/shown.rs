@@ -1,19 +1,19 @@
-//! What of a text from outside may be repeated: only what is certainly no secret. Every other text is described by its
-//! place and its length.
+//! Decides which text from outside a message may repeat: only what is certainly no secret. A
+//! message describes every other text by its place and its length.
 
 use keystart_store::{error, name};
 
-/// How the name of a configuration ends.
+/// The endings of a configuration's name.
 pub(crate) const ENDINGS: [&str; 3] = [".json", ".yaml", ".yml"];
-/// What follows where a text begins or ends with "=".
+/// The end of a message about a text that begins or ends with "=".
 pub const IN_BASE64: &str =
     "That is taken for a secret in Base64, which does not belong here. If it is a name, write the whole ARN.";
-/// Characters that a text may have beyond those of the known word that it is taken for.
+/// How many characters a text may have beyond those of the known word it resembles.
 const MOST_FOREIGN: usize = 2;
 /// How much two texts must have in common to be near, from 0 to 1.
 const NEAR: f64 = 0.6;
 
-/// What belongs where a text stands.
+/// What a place of the configuration holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// One of some known words.
@@ -24,8 +24,8 @@ pub enum Place {
     Path,
 }
 
-/// Says whether a text is certainly no secret in the place where it stands: it is one of the `known` words of that place or
-/// close to one, or it is what belongs there.
+/// Returns whether a text is certainly no secret: it is one of the `known` words of its place, or
+/// close to one, or has the form that belongs there.
 pub fn is_certain(text: &str, place: Place, known: &[&str]) -> bool {
     if known.contains(&text) || is_close(text, known) {
         return true;
@@ -43,7 +43,7 @@ pub fn nearest<'a>(text: &str, known: &[&'a str]) -> Option<&'a str> {
     let near = |word: &&'a str| {
         let lowered = lower(word);
         let total = count(text.len() + lowered.len());
-        // What cannot be near by its length alone is not looked at: a text may have thousands of characters.
+        // Skips words whose length alone rules them out: a text may have thousands of characters.
         if 2.0 * count(text.len().min(lowered.len())) < NEAR * total {
             return None;
         }
@@ -62,7 +62,7 @@ pub fn characters(text: &str) -> String {
     }
 }
 
-/// Returns the path of a configuration as far as it is certainly no secret.
+/// Returns the path of a configuration if it is certainly no secret, else its description.
 pub fn path(path: &str) -> String {
     let (folder, file) = path.rsplit_once('/').map_or((None, path), |(folder, file)| (Some(folder), file));
     if !(ENDINGS.iter().any(|ending| file.ends_with(ending)) && is_path(file)) {
@@ -79,8 +79,8 @@ pub(crate) fn quote(text: &str) -> String {
     error::quoted(text.as_bytes())
 }
 
-/// Whether it is a path without what a secret would have: no ":", which each URL has, no space, which each PEM has, and no
-/// "=" where Base64 has it, behind everything else.
+/// Returns whether it is a path without what a secret would have: no ":", which each URL has, no
+/// space, which each PEM has, and no "=" at its end, where Base64 has it.
 fn is_path(text: &str) -> bool {
     text.strip_prefix('/').unwrap_or(text).split('/').all(|segment| {
         let mut bytes = segment.bytes().peekable();
@@ -111,8 +111,9 @@ fn count(characters: usize) -> f64 {
     characters as f64
 }
 
-/// Counts the characters that two texts have in common in the same order, as Python's difflib does: those of the longest
-/// part that both have, and those of what lies before it and behind it. Callers bound the lengths.
+/// Counts the characters that two texts have in common in the same order, as Python's difflib does:
+/// the longest part in both, then the same for what lies before it and after it. Callers bound the
+/// lengths.
 fn in_common(a: &[char], b: &[char]) -> usize {
     let mut total = 0;
     let mut parts = vec![(a, b)];
@@ -127,10 +128,12 @@ fn in_common(a: &[char], b: &[char]) -> usize {
     total
 }
 
-/// Returns where the longest part begins that both have, and its length; of several the first in `a`, then in `b`.
+/// Returns the two starts and the length of the longest part in both; of several, the first in `a`,
+/// then in `b`.
 fn longest_part(a: &[char], b: &[char]) -> (usize, usize, usize) {
     let mut best = (0, 0, 0);
-    // The length of the part that ends at each character of `b` and at the one of `a` before.
+    // For each character of `b`, the length of the common part that ends there and at the previous
+    // character of `a`.
     let mut ending = vec![0; b.len() + 1];
     for (i, left) in a.iter().enumerate() {
         let mut next = vec![0; b.len() + 1];

@@ -1,4 +1,4 @@
-//! Reads the config.yaml of Square's extension as its own program does. It makes no links.
+//! Reads the config.yaml of Square's extension as Square's program does. It makes no links.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -12,20 +12,20 @@ use crate::schema::Schemas;
 use crate::shown::{IN_BASE64, Place, is_certain, quote};
 use crate::typed::{found, is_nothing, mapping, plain_text, refuse_unknown, sequence};
 
-/// What their file begins with.
+/// The key at the beginning of Square's file.
 pub(crate) const KEY: &str = "SecretManagers";
-/// Documented is the first; their program listens only to the second.
+/// Square documents the first; their program reads only the second.
 const HOMES: [&str; 2] = ["SecretsHome", "secretshome"];
-/// What a path may be of so that it certainly is no secret.
+/// The characters of a path that is certainly no secret.
 const CHARACTERS: &str = "letters, digits and \"/_.@+!,~-\", or \"=\" before a letter or digit";
 const DEFAULT_HOME: &str = "/tmp/secrets";
 
-/// Says whether a document is theirs. Other keys beside theirs may be the function's own.
+/// Returns whether a document is Square's. Other keys next to theirs may belong to the function.
 pub(crate) fn is_square(root: &Mapping) -> bool {
     root.has(KEY) && !(root.has("version") && root.has("secrets"))
 }
 
-/// Reads a document that is theirs. The plan is only of use when there are no problems. `store` is an absolute path.
+/// Reads a document of Square's form. Use the plan only if no problem was found. `store` is an absolute path.
 pub(crate) fn read(root: &Mapping, file: &str, store: &Path, schemas: Schemas, problems: &mut Problems) -> Plan {
     let home = read_home(root, problems);
     let (entries, links): (Vec<Entry>, Vec<Link>) = read_managers(root, schemas, problems).into_iter().unzip();
@@ -133,7 +133,7 @@ fn read_secret(prefix: &str, node: &Node, schemas: Schemas, problems: &mut Probl
         return None;
     }
     if !is_certain(filename, Place::Path, &[]) {
-        // Its name in the store would show most of it.
+        // Its name in the store would show most of the text.
         problems.add(format!("The file name must be of {CHARACTERS}."), position);
         return None;
     }
@@ -145,8 +145,8 @@ fn read_secret(prefix: &str, node: &Node, schemas: Schemas, problems: &mut Probl
     Some((entry, Link { name, path: filename.to_owned() }))
 }
 
-/// Returns the file's name with `_` for each byte that a secret's name cannot have, and for a dot or dash at the front of a
-/// segment.
+/// Returns the file's name with `_` for each byte that a secret's name cannot have, and for a dot
+/// or dash at the beginning of a segment.
 fn stored_name(filename: &str) -> String {
     let mut name = String::new();
     for byte in filename.bytes() {
@@ -168,7 +168,7 @@ fn refuse_merged(entries: &[Entry], links: &[Link], problems: &mut Problems) {
     }
 }
 
-/// Returns an absolute path without "." and "..", as it is without links.
+/// Returns an absolute path without "." and "..". It assumes that no part is a link.
 fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
@@ -183,7 +183,7 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// Reads a list. Nothing is an empty one, as in their program.
+/// Reads a list. A missing one is empty, as in Square's program.
 fn items<'a>(node: Option<&'a Node>, what: &str, problems: &mut Problems) -> &'a [Node] {
     match node {
         Some(node) if !is_nothing(node) => sequence(node, what, problems),
@@ -191,7 +191,7 @@ fn items<'a>(node: Option<&'a Node>, what: &str, problems: &mut Problems) -> &'a
     }
 }
 
-/// Reads a text as their program does: as it was written, `0123` too. Nothing and "" count as missing.
+/// Reads a text as Square's program does: as it was written, `0123` too. Null and "" count as missing.
 fn text<'a>(node: Option<&'a Node>, what: &str, problems: &mut Problems) -> Option<&'a str> {
     match node? {
         node if is_nothing(node) => None,

@@ -1,4 +1,4 @@
-//! Reads nodes as the types that a configuration has, and reports what was expected and what was found instead.
+//! Reads nodes as the types of a configuration, and reports what was expected and what was found instead.
 
 use regex_lite::Regex;
 
@@ -6,19 +6,19 @@ use crate::document::{Mapping, Node, Scalar};
 use crate::problem::{Position, Problems};
 use crate::shown::{Place, characters, is_certain, nearest, quote};
 
-/// Stands for what is no character: half of a surrogate pair in an escape of JSON, a byte that is not UTF-8 in a variable.
-/// It is a control character, so that no text may hold it.
+/// Replaces what is no character: half of a surrogate pair in a JSON escape, or a byte that is not
+/// UTF-8 in a variable. It is a control character, so no text may hold it.
 pub(crate) const NO_CHARACTER: char = '\u{80}';
 
 const NOTHING: [&str; 3] = ["", "~", "null"];
 const TRUTH: [&str; 8] = ["true", "false", "yes", "no", "on", "off", "y", "n"];
 const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
-/// Numbers of YAML 1.1 or 1.2; 12:30:45 is sexagesimal in 1.1.
+/// Numbers of YAML 1.1 or 1.2. In 1.1, 12:30:45 is a sexagesimal number.
 const NUMBER: &str = "(?i)^(?:[-+]?(?:[0-9][0-9_]*(?::[0-5]?[0-9])+|0o[0-7_]+|0x[0-9a-f_]+|0b[01_]+|\
     (?:[0-9][0-9_]*(?:\\.[0-9_]*)?|\\.[0-9_]+)(?:e[-+]?[0-9]+)?|\\.inf)|\\.nan)$";
 const DATE: &str = "^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t][0-9: \t.Zz+-]*)?$";
 
-/// Says what a node is, for the end of a message. `known` are the words that may stand in its place.
+/// Describes a node, for the end of a message. `known` are the words that its place allows.
 pub(crate) fn found(node: &Node, known: &[&str]) -> String {
     match node {
         Node::Mapping(_) => "a mapping".to_owned(),
@@ -27,7 +27,7 @@ pub(crate) fn found(node: &Node, known: &[&str]) -> String {
     }
 }
 
-/// Says whether a node is left empty, or says so.
+/// Returns whether a node is empty or null.
 pub(crate) fn is_nothing(node: &Node) -> bool {
     matches!(node, Node::Scalar(scalar) if is_empty(scalar))
 }
@@ -36,7 +36,7 @@ fn is_empty(scalar: &Scalar) -> bool {
     scalar.is_plain && is_in(&NOTHING, &scalar.text)
 }
 
-/// Reads a text that is not empty. Refuses what some reader of YAML would not take as text.
+/// Reads a text that is not empty. Refuses a text that some YAML reader would not take as text.
 pub(crate) fn text<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> Option<&'a str> {
     if let Node::Scalar(scalar) = node {
         return scalar_text(scalar, what, problems);
@@ -61,7 +61,7 @@ pub(crate) fn scalar_text<'a>(scalar: &'a Scalar, what: &str, problems: &mut Pro
     None
 }
 
-/// Reads a text as it was written, whatever it looks like. It must not be empty.
+/// Reads a text as it was written, even if it looks like a number. It must not be empty.
 pub(crate) fn plain_text<'a>(scalar: &'a Scalar, what: &str, problems: &mut Problems) -> Option<&'a str> {
     if scalar.text.is_empty() {
         problems.add(format!("{what} must not be empty."), scalar.position);
@@ -160,14 +160,14 @@ fn found_scalar(scalar: &Scalar, known: &[&str]) -> String {
     if is_in(&NOTHING, text) {
         what.to_owned()
     } else if is_word(text) {
-        // A word without quotes around it: they would make it text.
+        // A word without quotes, because quotes would make it text.
         format!("the {what} {text}")
     } else {
         format!("a {what} of {}", characters(text))
     }
 }
 
-/// Returns what else than text a scalar is, or is to some readers of YAML 1.1 or 1.2.
+/// Returns what a scalar is other than text, at least to some readers of YAML 1.1 or 1.2.
 fn surprise(scalar: &Scalar) -> Option<&'static str> {
     let text = scalar.text.as_str();
     if !scalar.is_plain {
@@ -188,11 +188,11 @@ fn surprise(scalar: &Scalar) -> Option<&'static str> {
 }
 
 fn matches(pattern: &str, text: &str) -> bool {
-    // A pattern that could not be read would refuse all: better than to let through what it should find.
+    // If the pattern cannot be compiled, refuse every text rather than let through what it should find.
     Regex::new(pattern).map_or(true, |pattern| pattern.is_match(text))
 }
 
-/// Whether it is a word that says why a text is not what was expected, and can be no secret.
+/// Returns whether it is a word that explains why a text is not what was expected, and that can be no secret.
 fn is_word(text: &str) -> bool {
     is_in(&TRUTH, text) || is_in(&NOTHING, text) || DIGITS.contains(&text)
 }
@@ -201,7 +201,7 @@ fn is_in(words: &[&str], text: &str) -> bool {
     words.iter().any(|word| word.eq_ignore_ascii_case(text))
 }
 
-/// Finds the positions of characters in a text, asked for in their order.
+/// Finds the positions of characters in a text. Callers must ask in ascending order.
 pub(crate) struct Positions<'a> {
     text: &'a str,
     at: usize,
@@ -213,7 +213,7 @@ impl<'a> Positions<'a> {
         Self { text, at: 0, position: Position::START }
     }
 
-    /// Returns the position of the character at this byte, which does not lie before one that was asked for.
+    /// Returns the position of the character at this byte. It must not lie before an earlier question's byte.
     pub fn at(&mut self, byte: usize) -> Position {
         for c in self.text.get(self.at..byte).unwrap_or_default().chars() {
             if c == '\n' {

@@ -1,4 +1,4 @@
-//! JSON to be written, with the members of an object in their order.
+//! JSON to write, with the members of an object in their order.
 
 use keystart_store::json::quote;
 
@@ -25,17 +25,17 @@ impl Value {
         Self::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// Writes it in one line, without spaces.
+    /// Returns it in one line, without spaces.
     pub fn compact(&self) -> String {
         self.write("", "", ":")
     }
 
-    /// Writes each member and item into its own line.
+    /// Returns it with each member and item on a separate line.
     pub fn pretty(&self) -> String {
         self.write("\n", "  ", ": ")
     }
 
-    /// `line` begins each member, and holds its indentation; `step` is added to that inside of it.
+    /// Returns it as JSON. `line` begins each member and holds its indentation; each level inside adds `step`.
     fn write(&self, line: &str, step: &str, colon: &str) -> String {
         let inner = format!("{line}{step}");
         let within = |open: &str, parts: Vec<String>, close: &str| match parts[..] {
@@ -58,7 +58,7 @@ impl Value {
     }
 }
 
-/// Writes a string in ASCII, so that nothing on its way can take it for another encoding.
+/// Returns a string as JSON in ASCII, so that no program can mistake its encoding.
 fn ascii(text: &str) -> String {
     let mut out = String::new();
     for c in quote(text).chars() {

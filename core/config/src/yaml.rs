@@ -1,6 +1,6 @@
-//! Reads YAML text into nodes with positions, and refuses what would surprise. It gives no meaning to them.
+//! Parses YAML into nodes with positions, and refuses what would surprise. It does not interpret them.
 //!
-//! What the parser says of a mistake may show parts of the text, so it only chooses our words.
+//! The parser's messages may repeat parts of the text, so they only select one of our messages.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use crate::problem::{Origin, Position, Problem, Problems};
 use crate::shown::{Place, is_certain};
 use crate::typed::Positions;
 
-/// Parts of the parser's words for mistakes, and what to do about them. The first that fits counts.
+/// Parts of the parser's messages, and what to do about each mistake. The first match counts.
 const CURES: [(&str, &str); 34] = [
     ("tab", TAB),
     ("must be followed by a valid YAML whitespace", TAB),
@@ -60,9 +60,9 @@ const TAG: &str = "A tag (\"!\") is not read. Quote the text if the \"!\" belong
 const FITS: &str = "This does not fit what stands before it. Check the indentation, or quote the whole value.";
 const OTHER: &str = "Quote the text if it begins with \"%\", \"!\", \"&\" or \"*\".";
 
-/// The handle of YAML's own tags, which are written with "!!".
+/// The prefix of YAML's own tags, which are written with "!!".
 const YAMLS_OWN: &str = "tag:yaml.org,2002:";
-/// Tags that people meet elsewhere: YAML's own, and those of `CloudFormation`.
+/// Tags from elsewhere that people may use: YAML's own, and those of `CloudFormation`.
 static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let own = ["str", "int", "float", "bool", "null", "seq", "map", "binary", "timestamp", "set", "omap"];
     let theirs = ["Ref", "Sub", "GetAtt", "Join", "ImportValue", "If", "Select", "Split", "FindInMap", "Base64"];
@@ -70,7 +70,7 @@ static TAGS: LazyLock<Vec<String>> = LazyLock::new(|| {
     own.chain(theirs.iter().map(|name| format!("!{name}"))).collect()
 });
 
-/// Returns the only document of the text.
+/// Parses the text, which must hold one document.
 pub(crate) fn parse(text: &str, file: &str) -> Result<Node, Vec<Problem>> {
     let mut reader = Reader {
         text,
@@ -90,7 +90,7 @@ struct Reader<'a> {
     text: &'a str,
     /// Where the last part of the document began.
     here: Position,
-    /// Where the text ends. The parser may look for a line behind it.
+    /// The end of the text. The parser may report a line after it.
     end: Position,
     cursor: Cursor<'a>,
     builder: Builder,
@@ -104,12 +104,12 @@ impl Reader<'_> {
 
     fn read(&mut self) -> Result<(), (DepthError, Position)> {
         let mut documents = 0;
-        // Events, not nodes: the parser's own loader recurses, and follows aliases.
+        // Events instead of nodes: the parser's loader recurses and follows aliases.
         for next in Parser::new_from_str(self.text) {
             let (event, span) = match next {
                 Ok(next) => next,
                 Err(error) if error.info().contains("unknown anchor") => {
-                    // The parser has stepped over it.
+                    // The parser's position is already after the alias.
                     self.add_alias(self.position(*error.marker()));
                     continue;
                 }
@@ -173,7 +173,7 @@ impl Reader<'_> {
         let mut cure = CURES.iter().find(|(part, _)| words.contains(part)).map_or(OTHER, |(_, cure)| *cure);
         let mut at = self.position(marker);
         if cure == END {
-            // The parser says where the quotes open.
+            // The parser reports where the quotes open.
             at = self.end;
         } else if cure == UNFINISHED || cure == ESCAPE || words.contains("invalid Unicode") {
             match self.wrong_escape(marker) {
@@ -185,12 +185,12 @@ impl Reader<'_> {
         } else if cure == TOO_LARGE {
             at = self.here;
         } else if words.contains("plain scalar, found a tab") {
-            // The parser says where the scalar begins.
+            // The parser reports where the scalar begins.
             at = self.indenting_tab(marker).unwrap_or(at);
         } else if words.contains("did not find expected key")
             && self.cursor.before(marker).trim_end_matches(' ').ends_with('-')
         {
-            // The parser says what follows the "-".
+            // The parser reports what follows the "-".
             let before = self.cursor.before(marker);
             at.column = at.column.saturating_sub(before.len() - before.trim_end_matches(' ').len() + 1);
         }
@@ -198,7 +198,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Finds the first tab that stands where a line behind the marker begins.
+    /// Finds the first tab at the beginning of a line after the marker.
     fn indenting_tab(&mut self, marker: Marker) -> Option<Position> {
         let start = self.cursor.before(marker).len();
         let tabs = self.text[start..].match_indices('\t').map(|(at, _)| start + at);
@@ -206,7 +206,7 @@ impl Reader<'_> {
         indenting.next().map(|at| Positions::new(self.text).at(at))
     }
 
-    /// Finds the first escape that is wrong in the double quotes that open here.
+    /// Finds the first wrong escape in the double-quoted text that opens here.
     fn wrong_escape(&self, opened: Marker) -> Option<(Escape, Position)> {
         let start = self.text.char_indices().nth(opened.index() + 1)?.0;
         let mut at = start;
@@ -246,7 +246,7 @@ enum Escape {
     TooLarge,
 }
 
-/// Finds the bytes of markers in a text, asked for in their order.
+/// Finds the bytes of markers in a text. Callers must ask in ascending order.
 struct Cursor<'a> {
     text: &'a str,
     byte: usize,
@@ -263,10 +263,10 @@ impl<'a> Cursor<'a> {
         &self.text[..self.byte]
     }
 
-    /// Returns where the value begins whose text begins at the marker.
+    /// Returns where a value begins. Its text begins at the marker.
     fn value(&mut self, marker: Marker, at: Position, style: ScalarStyle, is_empty: bool) -> Position {
         match style {
-            // One that is left out begins where it should stand.
+            // A missing value begins where it should be.
             ScalarStyle::Plain if is_empty => {
                 let before = self.before(marker).len();
                 Position { column: at.column + usize::from(self.text[before..].starts_with(':')), ..at }
@@ -276,7 +276,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Returns where the "|" or ">" stands that opens the text that begins at the marker.
+    /// Returns the position of the "|" or ">" that opens the text at the marker.
     fn header(&mut self, marker: Marker) -> Option<Position> {
         let before = self.before(marker);
         let header = before.trim_end();

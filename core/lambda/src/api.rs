@@ -1,4 +1,4 @@
-//! Speaks Lambda's Extensions API: register, next, init/error, exit/error. It knows nothing of secrets.
+//! A client of Lambda's Extensions API: register, next, init/error, exit/error. It knows nothing about secrets.
 //!
 //! Source: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html>
 
@@ -23,13 +23,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const VERSION: &str = "/2020-01-01/extension";
-/// Nothing in this version is done at an INVOKE.
+/// This version does nothing at an INVOKE.
 const EVENTS: &str = "{\"events\": [\"SHUTDOWN\"]}";
 const IDENTIFIER: &str = "Lambda-Extension-Identifier";
-/// For everything but `next`, which waits for as long as the environment is frozen.
+/// The longest wait for an answer, except for that of `next`, which waits as long as the environment is frozen.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 const LONGEST_ANSWER: usize = 1_048_576;
-/// How long a process that is alone sleeps before it looks at its connection again.
+/// How long a process without a thread sleeps before it looks at its connection again.
 const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// What drives a call of the API.
@@ -37,15 +37,15 @@ const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 pub enum Driver {
     /// The runtime of this process.
     Runtime,
-    /// The calling thread, without a thread or a descriptor more than that of the connection.
+    /// The calling thread. It needs no other thread, and no descriptor except that of the connection.
     Caller,
 }
 
-/// Why the API gave no answer; a sentence.
+/// Why the API did not answer, as a sentence.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ApiError(pub String);
 
-/// Which part of the extension's life failed.
+/// Which phase of the extension failed.
 #[derive(Debug, Clone, Copy)]
 pub enum Phase {
     /// Before the first `next`.
@@ -54,8 +54,9 @@ pub enum Phase {
     Exit,
 }
 
-/// Registers and gives the identifier; Lambda starts the runtime when every extension has. `name` is that of the
-/// executable. Calls `meanwhile` between asking and the answer, or not when there was nobody to ask.
+/// Registers and returns the identifier. Lambda starts the runtime once every extension has
+/// registered. `name` is the name of the executable. Calls `meanwhile` after the request is sent
+/// and before the answer comes; never if it cannot connect.
 pub async fn register(driver: Driver, address: &str, name: &str, meanwhile: impl FnOnce()) -> Result<String, ApiError> {
     let call = Call {
         method: Method::POST,
@@ -71,7 +72,7 @@ pub async fn register(driver: Driver, address: &str, name: &str, meanwhile: impl
         .ok_or_else(|| ApiError(format!("The Extensions API answered /register without {IDENTIFIER}.")))
 }
 
-/// Says that this extension is ready, waits, for hours if need be, and gives the next event's type.
+/// Reports that this extension is ready, waits (for hours if need be) and returns the next event's type.
 pub async fn next(address: &str, identifier: &str) -> Result<String, ApiError> {
     let headers = vec![(IDENTIFIER, identifier)];
     let call = Call { method: Method::GET, path: "/event/next", headers, body: String::new() };
@@ -83,7 +84,7 @@ pub async fn next(address: &str, identifier: &str) -> Result<String, ApiError> {
         .ok_or_else(|| ApiError("The Extensions API answered /event/next with something that is no event.".to_owned()))
 }
 
-/// Reports that Init failed, which is legal after register and before the first `next`, or that the extension ends.
+/// Reports that Init failed, which is legal between register and the first `next`, or that the extension ends.
 pub async fn fail(
     driver: Driver,
     address: &str,
@@ -111,7 +112,7 @@ struct Call<'a> {
     body: String,
 }
 
-/// Asks once, on a connection of its own: one that is kept may be dropped by the other side during a long fetch or a freeze.
+/// Sends one request on a new connection: the other side may drop a kept one during a long fetch or a freeze.
 async fn exchange(
     driver: Driver,
     address: &str,
@@ -153,7 +154,7 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) -> Result<(Response<()>, Bytes), String> {
     let stream = stream.map_err(|error| why(&error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| why(&error))?;
-    // It ends with the sender; what goes wrong on it is the answer's error.
+    // It ends with the sender. An error of the connection becomes the error of the answer.
     let driver = tokio::spawn(async move { drop(connection.await) });
     let mut request = Request::builder().method(call.method).uri(format!("{VERSION}{}", call.path));
     request = request.header("Host", address);
@@ -171,7 +172,7 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     Ok((Response::from_parts(head, ()), body))
 }
 
-/// A connection that is looked at again and again, because nothing says when it is ready.
+/// A connection that is polled again and again, because no reactor reports when it is ready.
 struct Watched(std::net::TcpStream);
 
 impl Watched {
@@ -186,7 +187,7 @@ impl Watched {
         Err(refused)
     }
 
-    /// Tries; what would block is tried again after a pause, and others have their turn meanwhile.
+    /// Tries once. If the call would block, sleeps a little and lets other tasks run before the next try.
     fn attempt<T>(
         &self,
         context: &Context<'_>,
@@ -195,7 +196,7 @@ impl Watched {
     ) -> Poll<io::Result<T>> {
         match act(&self.0) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // Whether it is ready is seen at the next attempt.
+                // The next attempt shows whether it is ready.
                 let _ready = poll(&mut [PollFd::new(&self.0, flag)], Some(&PAUSE));
                 if is_signal_pending() {
                     return Poll::Ready(Err(io::Error::from(io::ErrorKind::Interrupted)));
@@ -238,7 +239,7 @@ fn is_address(address: &str) -> bool {
     !host.is_empty() && port.bytes().all(|digit| digit.is_ascii_digit()) && port.parse::<u16>().is_ok()
 }
 
-/// The innermost cause, which says what happened: the others say only that something did.
+/// Returns the innermost cause. It says what happened; the outer ones only say that something did.
 fn why(error: &(dyn StdError + 'static)) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
@@ -248,6 +249,6 @@ fn why(error: &(dyn StdError + 'static)) -> String {
         return "the connection was closed before the answer".to_owned();
     }
     let text = innermost.to_string();
-    // The system's own words, without Rust's addition.
+    // The system's words, without Rust's addition.
     text.split_once(" (os error ").map_or(text.as_str(), |(words, _)| words).to_owned()
 }

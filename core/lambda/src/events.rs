@@ -1,4 +1,4 @@
-//! What the process waits for, in one queue: the core puts events in, and only the process takes them out.
+//! The one queue of events that the process waits for. The core adds events, and only the process takes them.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +12,7 @@ use rustix::io::{Errno, read, write};
 
 use crate::runtime;
 
-/// The type of an error that Lambda gets where Keystart itself, or a limit of the system, is the reason.
+/// The error type that Lambda gets if Keystart itself or a limit of the system is the cause.
 pub const INTERNAL: &str = "Extension.Internal";
 
 /// Something that the process must decide about.
@@ -26,14 +26,14 @@ pub enum Event {
     Shutdown,
     /// Lambda sent an event of a type that the extension has not asked for.
     Unexpected(String),
-    /// A signal that ends the process came.
+    /// A signal that ends the process arrived.
     Signal {
         /// Its number.
         number: i32,
         /// Its name, such as `SIGTERM`.
         name: &'static str,
     },
-    /// Something failed without which the process cannot continue.
+    /// Something failed, and the process cannot continue without it.
     Failed {
         /// The type of the error for Lambda, such as `Extension.ApiFailed`.
         kind: &'static str,
@@ -43,18 +43,18 @@ pub enum Event {
 }
 
 impl Event {
-    /// Returns the event of an error of the core.
+    /// Makes the event of an error of the core.
     pub fn internal(error: &Error) -> Self {
         Self::Failed { kind: INTERNAL, message: error.message().to_owned() }
     }
 }
 
-/// Why a wait has ended.
+/// How a wait ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Waited<T> {
-    /// What was waited for is here.
+    /// It ended with what it waited for.
     Done(T),
-    /// A signal came.
+    /// A signal arrived.
     Interrupted,
     /// The time is over.
     TimedOut,
@@ -63,7 +63,7 @@ pub enum Waited<T> {
 /// The queue.
 #[derive(Debug)]
 pub struct Events {
-    /// Readable when something was put in; the reason where the system has no descriptor for it.
+    /// Readable after something was added. The error if the system has no descriptor for it.
     bell: std::result::Result<OwnedFd, Errno>,
     state: Mutex<State>,
 }
@@ -89,40 +89,40 @@ impl Events {
         Arc::new(Self { bell, state: Mutex::default() })
     }
 
-    /// Returns the descriptor, or the limit for which there is none, so that nothing can be waited for.
+    /// Returns the descriptor, or the limit that prevents it: then nothing can wait.
     pub(crate) fn bell(&self) -> Result<BorrowedFd<'_>> {
         self.bell.as_ref().map(AsFd::as_fd).map_err(|errno| runtime::refused(*errno))
     }
 
-    /// Puts an event in.
+    /// Adds an event.
     pub fn push(&self, event: Event) {
         lock(&self.state).queue.push_back(event);
         self.ring();
     }
 
-    /// Puts an event in, before all others.
+    /// Adds an event before all others.
     pub(crate) fn push_first(&self, event: Event) {
         lock(&self.state).queue.push_front(event);
         self.ring();
     }
 
-    /// Says that the first requests are sent.
+    /// Notes that the first requests are sent.
     pub(crate) fn set_sent(&self) {
         lock(&self.state).is_sent = true;
         self.ring();
     }
 
-    /// Waits for the next event, and takes it.
+    /// Waits for the next event and takes it.
     pub fn next(&self, until: Option<Instant>) -> Result<Waited<Event>> {
         self.wait(until, |state| state.queue.pop_front())
     }
 
-    /// Waits until Lambda has registered the extension; earlier where something failed.
+    /// Waits until Lambda has registered the extension, or until something failed.
     pub(crate) fn wait_until_registered(&self, until: Instant) -> Result<Waited<()>> {
         self.wait(Some(until), |state| (state.has_failed() || state.queue.contains(&Event::Registered)).then_some(()))
     }
 
-    /// Waits until the first requests are sent; earlier where something failed.
+    /// Waits until the first requests are sent, or until something failed.
     pub(crate) fn wait_until_sent(&self, until: Instant) -> Result<Waited<()>> {
         self.wait(Some(until), |state| (state.has_failed() || state.is_sent).then_some(()))
     }
@@ -134,7 +134,7 @@ impl Events {
             }
             let bell = self.bell()?;
             match wait_readable(bell, until) {
-                // Read before the next look, so that nothing is missed that comes after it.
+                // Clears the bell before the next look, so that no later event is missed.
                 Ok(Wake::Readable) => drop(read(bell, &mut [0; 8])),
                 Ok(Wake::Signal) => return Ok(Waited::Interrupted),
                 Ok(Wake::Time) => return Ok(Waited::TimedOut),
@@ -145,13 +145,13 @@ impl Events {
 
     fn ring(&self) {
         if let Ok(bell) = &self.bell {
-            // A count below the largest is always taken.
+            // A write blocks only at the largest count, which is never reached.
             let _rung = write(bell, &1_u64.to_ne_bytes());
         }
     }
 }
 
-/// Runs work in the thread of the core, and puts in the event that it ends with. If it panics, that is an event too.
+/// Runs work in the thread of the core, and adds the event that it ends with. A panic becomes an event too.
 pub(crate) fn spawn(events: &Arc<Events>, work: impl Future<Output = Event> + Send + 'static) -> Result<()> {
     let ending = Ending::new(events);
     runtime::handle()?.spawn(async move {
@@ -161,7 +161,7 @@ pub(crate) fn spawn(events: &Arc<Events>, work: impl Future<Output = Event> + Se
     Ok(())
 }
 
-/// Puts in an event when it is dropped.
+/// Adds an event when it is dropped.
 pub(crate) struct Ending {
     events: Arc<Events>,
     pub(crate) event: Event,

@@ -1,6 +1,7 @@
-//! The extension as the core runs it: it begins a cold start, reports events to the process, and gives up with a reason.
+//! The extension as the core runs it. It begins a cold start, reports events to the process, and
+//! gives up with a reason.
 //!
-//! It decides nothing that the start does not need at once. All else is the process's.
+//! It decides only what a start needs at once. The process decides the rest.
 
 use std::env;
 use std::os::unix::ffi::OsStringExt;
@@ -22,16 +23,18 @@ use crate::events::{Ending, Event, Events, Waited, spawn};
 use crate::fetch_task::FetchTask;
 use crate::runtime::{alone, handle};
 
-/// Where Lambda unpacks the function; it tells extensions no other place.
+/// Where Lambda unpacks the function. Lambda passes extensions no other path.
 const TASK_ROOT: &str = "/var/task";
-/// The longest wait for the first requests: without a way to the service, SIGTERM must be answered soon.
+/// The longest wait for the first requests. It is short because SIGTERM must be answered soon, even
+/// if no network exists.
 const UNTIL_SENT: Duration = Duration::from_secs(1);
-/// A call of the Extensions API ends by itself before that, unless something holds up the thread of the core.
+/// Longer than any call of the Extensions API takes, unless something holds up the thread of the core.
 const UNTIL_REGISTERED: Duration = api::PATIENCE.saturating_add(Duration::from_secs(1));
 
 /// The one extension of a process.
 pub struct Extension {
-    /// Open before the process registers: a reader that finds no root knows that no extension is attached (contract 3.3).
+    /// Opened before the process registers: a reader that finds no root knows that no extension is
+    /// attached (contract 3.3).
     writer: Result<Arc<Mutex<Writer>>>,
     links: Option<String>,
     fetch: Option<Arc<FetchTask>>,
@@ -40,9 +43,10 @@ pub struct Extension {
 }
 
 impl Extension {
-    /// Begins a cold start as the extension of that name: takes over the store, reads the configuration, registers, and
-    /// fetches until the first requests are sent. What a process loads next would take CPU from that, and has time while
-    /// the service answers. What fails is an event.
+    /// Begins a cold start as the extension of that name: takes over the store, reads the
+    /// configuration, registers, and fetches until the first requests are sent. It returns only
+    /// then because the host loads more code next, which would take CPU from the requests; later it
+    /// can load while the service answers. A failure becomes an event.
     pub fn begin(name: &str) -> Self {
         let writer = open_writer();
         let mut extension = Self {
@@ -85,7 +89,8 @@ impl Extension {
         Ok(())
     }
 
-    /// Whether a wait came to what it was for. A signal that ended it is the next event.
+    /// Returns whether a wait ended with what it waited for. If a signal ended it, the signal
+    /// becomes the next event.
     fn is_done(&self, waited: &Waited<()>) -> bool {
         if *waited == Waited::Interrupted
             && let Some((number, name)) = take_signal()
@@ -100,17 +105,17 @@ impl Extension {
         self.writer.as_ref().ok()
     }
 
-    /// Returns the links that the configuration asks for, as JSON.
+    /// Returns the links in the configuration, as JSON.
     pub fn links(&self) -> Option<&str> {
         self.links.as_deref()
     }
 
-    /// Returns the fetch; `None` if none was begun.
+    /// Returns the fetch; `None` if none has begun.
     pub fn fetch(&self) -> Option<&Arc<FetchTask>> {
         self.fetch.as_ref()
     }
 
-    /// Waits, for hours if need be, for the next event.
+    /// Waits (for hours if need be) for the next event.
     pub fn wait(&self) -> Result<Event> {
         loop {
             let waited = match &self.fetch {
@@ -129,7 +134,7 @@ impl Extension {
         }
     }
 
-    /// Registers, unless that has begun; the answer is an event.
+    /// Registers, unless that has begun already. The answer is an event.
     pub fn register(&self) -> Result<()> {
         if !self.client.begin_to_register() {
             return Ok(());
@@ -144,8 +149,9 @@ impl Extension {
         spawn(&self.events, async move { client.next().await })
     }
 
-    /// Gives up with a reason. Readers learn it first, unless the secrets were published and removed; then Lambda, unless it
-    /// has refused a call; then the log. None of them needs a thread, and only Lambda a descriptor.
+    /// Gives up with a reason. It tells readers first, unless the secrets were published and
+    /// removed; then Lambda, unless Lambda has refused a call; then the log. None of these needs a
+    /// thread, and only Lambda needs a descriptor.
     pub fn fail(&self, kind: &str, message: &str, failures: &[(String, Failure)]) {
         let required = failures.iter().filter(|(_, failure)| !failure.optional);
         let mut lines = vec![message.to_owned()];
@@ -164,15 +170,16 @@ impl Extension {
     }
 }
 
-/// Takes over the store that the environment names. It is read here, before a host has changed its own.
+/// Takes over the store that the environment names. It reads the variable now, before a host
+/// changes its environment.
 fn open_writer() -> Result<Writer> {
     let root = env::var_os("KEYSTART_DIR").map(OsStringExt::into_vec);
     let options = Options { env_dir: root.as_deref(), ..Options::default() };
     Writer::open(&options, Identity { name: "keystart-extension".to_owned(), version: VERSION.to_owned() })
 }
 
-/// Returns the message of an error of the store, in which `KEYSTART_DIR` is described where a secret may have been pasted
-/// into it.
+/// Returns the message of an error of the store. It replaces `KEYSTART_DIR` by a description if the
+/// variable may hold a pasted secret.
 fn without_root(error: &Error) -> String {
     let variable = env::var_os("KEYSTART_DIR").unwrap_or_default();
     let text = variable.to_string_lossy();
@@ -189,7 +196,7 @@ async fn start(client: Arc<Client>, fetch: Arc<FetchTask>, is_overlapping: bool,
     let mut run = || fetching = Some(tokio::spawn(Arc::clone(&fetch).run(Arc::clone(&events))));
     if is_overlapping {
         client.begin_to_register();
-        // The runtime starts when this is asked, and the fetch needs no answer to it.
+        // Lambda starts the runtime after this request, and the fetch does not need the answer.
         let mut answer = Ending::new(&events);
         answer.event = client.register(Driver::Runtime, &mut run).await;
         let is_registered = answer.event == Event::Registered;
@@ -219,12 +226,12 @@ fn lines(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// The extension as Lambda knows it.
+/// The connection of the extension to Lambda.
 struct Client {
     address: String,
     name: String,
     registration: Mutex<Registration>,
-    /// Whether the next event was asked for, which ends Init.
+    /// The next event has been requested, which ends Init.
     is_ready: AtomicBool,
 }
 
@@ -232,7 +239,7 @@ enum Registration {
     NotBegun,
     Begun,
     Registered(String),
-    /// Lambda cannot be reached, or has refused a call: it is not called again.
+    /// Lambda cannot be reached or has refused a call. The extension does not call it again.
     Refused,
 }
 
@@ -246,7 +253,7 @@ impl Client {
         }
     }
 
-    /// Notes that the extension registers; false if that was noted before.
+    /// Notes that the extension registers; false if it has begun before.
     fn begin_to_register(&self) -> bool {
         let mut registration = lock(&self.registration);
         let is_first = matches!(*registration, Registration::NotBegun);
@@ -256,7 +263,7 @@ impl Client {
         is_first
     }
 
-    /// Registers. Calls `meanwhile` between asking and the answer.
+    /// Registers. Calls `meanwhile` after the request is sent and before the answer comes.
     async fn register(&self, driver: Driver, meanwhile: impl FnOnce()) -> Event {
         match api::register(driver, &self.address, &self.name, meanwhile).await {
             Ok(identifier) => {
@@ -280,8 +287,9 @@ impl Client {
         }
     }
 
-    /// Reports a failure of Init, or after the first `next`, that the extension ends; or returns why it could not. The calling
-    /// thread does it, with one descriptor at a time.
+    /// Reports to Lambda that Init failed or, after the first `next`, that the extension ends.
+    /// Returns the reason if it cannot. It works in the calling thread, with one descriptor at a
+    /// time.
     fn report(&self, kind: &str, message: &str) -> std::result::Result<(), String> {
         if matches!(*lock(&self.registration), Registration::Refused) {
             return Ok(());

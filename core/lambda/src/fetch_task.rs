@@ -1,4 +1,4 @@
-//! A fetch in the thread of the core. It ends in any case: the side that waits gives it up when it cannot end by itself.
+//! A fetch in the thread of the core. It always ends: if it cannot end by itself, the waiting side gives it up.
 
 use std::mem::take;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -13,25 +13,25 @@ use keystart_store::error::{Error, Result};
 use crate::events::{Ending, Event, Events, Waited};
 use crate::runtime;
 
-/// The time between the deadline, at which a fetch ends by itself, and giving it up.
+/// How long after its deadline an unfinished fetch is given up.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A fetch, and what it has brought when it has ended.
+/// A fetch, and its result once it has ended.
 pub struct FetchTask {
     prefetch: Arc<Prefetch>,
     result: OnceLock<FetchResult>,
 }
 
-/// What a fetch has brought.
+/// The result of a fetch.
 pub struct FetchResult {
-    /// How many values.
+    /// The number of values.
     pub count: usize,
     secrets: Mutex<Vec<FetchedSecret>>,
-    /// Where the exec wrapper puts them.
+    /// The variables that the exec wrapper sets.
     pub variables: Vec<Variable>,
     /// The names of the entries without values, each with the reason.
     pub failures: Vec<(String, Failure)>,
-    /// A line for each time that something was asked for again.
+    /// A log line for each retry.
     pub retries: Vec<String>,
 }
 
@@ -60,13 +60,13 @@ impl FetchTask {
         self.set(self.prefetch.refuse(failure));
     }
 
-    /// Starts to fetch; the end is an event.
+    /// Starts the fetch. Its end is an event.
     pub fn start(self: &Arc<Self>, events: &Arc<Events>) -> Result<()> {
         runtime::handle()?.spawn(Arc::clone(self).run(Arc::clone(events)));
         Ok(())
     }
 
-    /// Fetches, and puts in the event of the end.
+    /// Fetches, and adds the event of the end.
     pub(crate) async fn run(self: Arc<Self>, events: Arc<Events>) {
         let mut ending = Ending::new(&events);
         let fetched = Arc::clone(&self.prefetch).run().await;
@@ -79,7 +79,7 @@ impl FetchTask {
         self.prefetch.sent().await;
     }
 
-    /// Waits for the next event, at most until the fetch is overdue. Then it ends the fetch, which is an event too.
+    /// Waits for the next event. If the fetch is overdue, ends it, which is an event too.
     pub fn next_event(&self, events: &Events) -> Result<Waited<Event>> {
         loop {
             match events.next(self.limit())? {
@@ -94,19 +94,19 @@ impl FetchTask {
         }
     }
 
-    /// The time at which the fetch is overdue; `None` when it has ended.
+    /// Returns the time at which the fetch is overdue; `None` after its end.
     fn limit(&self) -> Option<Instant> {
         let is_over = self.result.get().is_some();
-        // While the process registers, the fetch may not have begun yet; then its time has not begun either.
+        // While the process registers, the fetch may not have begun, and then its time has not begun either.
         (!is_over).then(|| self.prefetch.until().unwrap_or_else(Instant::now) + GRACE)
     }
 
-    /// The first result counts: a fetch that was given up may still end.
+    /// Keeps the first result: a fetch that was given up may still end.
     fn set(&self, fetched: PrefetchResult) {
         let _first = self.result.set(fetched.into());
     }
 
-    /// Returns what the fetch has brought.
+    /// Returns the result of the fetch.
     pub fn result(&self) -> Result<&FetchResult> {
         self.result.get().ok_or_else(|| Error::internal("the fetch has not ended"))
     }

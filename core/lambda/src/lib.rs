@@ -1,6 +1,7 @@
 //! Lambda: its Extensions API, and the extension from its cold start to its end.
 //!
-//! The API and the fetch are slow, so each runs in the thread of the core and ends with an event, which the process waits for.
+//! Calls of the API and the fetch are slow. Each runs in the thread of the core and ends with an
+//! event, which the process waits for.
 
 pub mod api;
 pub mod events;

@@ -1,4 +1,4 @@
-//! The one thread that everything slow of the core runs on, and what is possible without it.
+//! The one thread that runs all slow work of the core, and what works without it.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,25 +10,26 @@ use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tokio::runtime::{Builder, Handle};
 
-/// With fewer descriptors a start would go some way, and then have none left to report why it ends.
+/// With fewer descriptors a start would get part of the way, and then have none left to report why it ends.
 const LEAST_DESCRIPTORS: u64 = 32;
 
-/// Whether something holds up the thread, so that nothing else runs on it any more.
+/// Whether something holds up the thread, so that nothing else can run on it.
 static HELD_UP: AtomicBool = AtomicBool::new(false);
 
-/// Gives up the thread: what runs there does not let go of it, so nothing is started there any more.
+/// Gives up the thread, because the work on it does not return. No work is started there any more.
 pub(crate) fn give_up() {
     HELD_UP.store(true, Ordering::Relaxed);
 }
 
-/// Does the work in the calling thread, for a process that gets no thread or no descriptor any more. Work that waits for
-/// descriptors must look at them by itself: nothing here reports when one is ready.
+/// Runs the work in the calling thread, for a process that gets no more threads or descriptors. The
+/// work must poll its descriptors itself: nothing here reports when one is ready.
 pub fn alone<T>(work: impl Future<Output = T>) -> Result<T> {
     Ok(Builder::new_current_thread().enable_time().build().map_err(|error| refused_by(&error))?.block_on(work))
 }
 
-/// The one runtime of this process, on a thread that runs as long as it does: each work of its own would take a tenth of a
-/// millisecond more to begin. A lookup of a name that hangs has a thread of its own, which nobody waits for.
+/// Returns the one runtime of this process. Its thread runs as long as the process does, because a
+/// thread for each task would take a tenth of a millisecond more. A name lookup that hangs has its
+/// own thread, which nobody waits for.
 pub fn handle() -> Result<Handle> {
     static RUNTIME: Mutex<Option<Handle>> = Mutex::new(None);
     if HELD_UP.load(Ordering::Relaxed) {
@@ -49,7 +50,7 @@ pub fn handle() -> Result<Handle> {
     Ok(handle)
 }
 
-/// Fails where the limit of descriptors is so low that none may be taken.
+/// Fails if the limit of descriptors is so low that none may be taken.
 pub(crate) fn check_descriptors() -> std::result::Result<(), Errno> {
     let is_low = getrlimit(Resource::Nofile).current.is_some_and(|limit| limit < LEAST_DESCRIPTORS);
     if is_low { Err(Errno::MFILE) } else { Ok(()) }
@@ -59,7 +60,7 @@ fn refused_by(error: &io::Error) -> Error {
     Errno::from_io_error(error).map_or_else(|| Error::internal(&format!("no thread: {}", error.kind())), refused)
 }
 
-/// The limit that a call of the system has run into.
+/// Returns the error of the limit that a system call has reached.
 pub(crate) fn refused(errno: Errno) -> Error {
     let limit =
         |resource| getrlimit(resource).current.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());

@@ -70,7 +70,7 @@ fn a_process_that_aborts_is_told_to_readers() {
 #[test]
 fn a_writer_that_has_ended_is_not_told_of() {
     if env::var_os(CHILD).is_some() {
-        drop(begin()); // and with it the lock: the store may be another writer's
+        drop(begin()); // and with it the lock: from now on the store may belong to another writer
         std::process::abort();
     }
     let (ended, state) = crashed("a_writer_that_has_ended_is_not_told_of");
