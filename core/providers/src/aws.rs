@@ -1,4 +1,5 @@
-//! What all services of AWS share: credentials, roles, regions, endpoints, and one client of HTTP. The SDK retries nothing.
+//! What all AWS services share: credentials, roles, regions, endpoints, and one HTTP client. The
+//! SDK retries nothing.
 
 pub(crate) mod arn;
 mod credentials;
@@ -42,19 +43,19 @@ use profiles::Profiles;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The clients of one start. They share connections; each role is assumed once.
+/// The clients of one start. They share connections, and assume each role once.
 pub struct Aws {
     region: Option<String>,
     deadline: Duration,
     login: Option<Login>,
     http: OnceCell<SharedHttpClient>,
-    /// The configuration for our own credentials, and for each role's.
+    /// The configuration with the function's own credentials, and one for each role.
     sessions: Mutex<BTreeMap<Option<String>, Arc<OnceCell<SdkConfig>>>>,
-    /// One client for each service, role and region, because to make one takes longer than to ask with it.
+    /// One client for each service, role and region: making a client takes longer than a request with it.
     clients: Mutex<Clients>,
 }
 
-/// By their type, their role and their region.
+/// Clients by type, role and region.
 type Clients = BTreeMap<(TypeId, Option<String>, String), Box<dyn Any + Send>>;
 
 impl Aws {
@@ -77,7 +78,7 @@ impl Aws {
         client.map(|client| (client, region)).ok_or_else(|| Refusal::new("InternalError", "A client has another type."))
     }
 
-    /// The configuration with the credentials that the entry asks for, and its region.
+    /// Returns the configuration with the credentials for an entry, and its region.
     async fn session(&self, entry: &Entry) -> Result<(SdkConfig, String), Refusal> {
         let session = match &entry.role {
             None => self.own_session().await?,
@@ -111,7 +112,7 @@ impl Aws {
             .connect_timeout(CONNECT_TIMEOUT.min(self.deadline))
             .read_timeout(self.deadline)
             .build();
-        // Our own loop retries, inside one deadline for everything; the SDK knows only about single calls.
+        // Keystart's own loop retries, inside one deadline for everything. The SDK only knows single calls.
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .no_credentials()
             .retry_config(RetryConfig::disabled())
@@ -121,7 +122,7 @@ impl Aws {
             Some(profile) => loader.profile_name(profile),
             None => loader,
         };
-        // Without a region none is looked for: a call that needs one says so.
+        // The SDK must not look for a region: a call that needs one reports that it is missing.
         let config = loader.profile_files(profiles.files()).region(region.clone()).load().await;
         endpoints::check(&config)?;
         let http = self.http.get_or_try_init(|| http_client(&config)).await?;
@@ -133,12 +134,12 @@ impl Aws {
         };
         let are_ignored = endpoints::are_ignored(&config);
         let builder = config.into_builder().http_client(http.clone());
-        // The SDK's clients look there for endpoints although they are to be ignored.
+        // The SDK's clients look there for endpoints even if they are to be ignored.
         let builder = if are_ignored { builder.service_config(NoServiceConfig) } else { builder };
         Ok(builder.credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }
 
-    /// The region of entries that have none: that of the configuration, of the environment, or of the profile.
+    /// Returns the region of entries without one: that of the configuration, the environment, or the profile.
     async fn own_region(&self, profiles: &Profiles) -> Result<Option<Region>, Refusal> {
         let variable = |name| set(name).map(|region| (name, Region::new(region)));
         let named = self.region.clone().map(|region| ("`region:`", Region::new(region)));
@@ -159,7 +160,7 @@ impl Aws {
         Ok(Some(region))
     }
 
-    /// The profile of a login; else the SDK takes the one that the environment names.
+    /// Returns the profile of a login. Without one, the SDK uses the profile that the environment names.
     fn profile(&self) -> Option<&str> {
         self.login.as_ref().map(|login| login.profile.as_str())
     }
@@ -178,7 +179,7 @@ impl Aws {
 pub async fn check_login() -> Result<(), Refusal> {
     if let Some((source, path)) = endpoints::ca_bundle_variable()
         && !path.is_empty()
-        // boto3 reads a folder of certificates too.
+        // boto3 also reads a folder of certificates.
         && !Path::new(&path).is_dir()
     {
         roots::read(&source, path).await?;
@@ -193,11 +194,12 @@ fn checked_region(source: &str, region: &str) -> Result<(), Refusal> {
     Err(Refusal::new("InvalidRegion", format!("{source} is not a region such as eu-west-1. Correct or unset it.")))
 }
 
-/// One client for everything: its connections are shared by all that ask the same host.
+/// Makes the one HTTP client. All requests to a host share its connections.
 async fn http_client(config: &SdkConfig) -> Result<SharedHttpClient, Refusal> {
     let context = roots::context(endpoints::ca_bundle(config)).await?;
     let proxies = ProxyConfig::from_env();
-    // The one way to a client with proxies: they are a setting of the connector, which is made once and kept.
+    // Only this builder makes a client with proxies: they are a setting of the connector, which is
+    // made once and kept.
     let client = LimitedClient::new(Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))

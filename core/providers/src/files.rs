@@ -1,4 +1,4 @@
-//! Files that a variable or a profile names, read where a fetch can leave them behind.
+//! Files that a variable or a profile names, read in a way that a fetch can abandon.
 
 use std::io;
 use std::path::Path;
@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 /// The largest file of certificates, profiles or a token. Mozilla's whole list of authorities has 0.2 MiB.
 pub(crate) const LARGEST: u64 = 1_048_576; // limits.toml: extension.file_bytes
 
-/// Says what is wrong with a file after what named it. The path is not repeated: whatever was put into the variable may be no
-/// path.
+/// Returns what is wrong with a file, for the end of a sentence. It does not repeat the path,
+/// because the variable may hold something that is no path.
 pub(crate) fn reason(error: FileError) -> String {
     match error {
         FileError::System(errno) => {
@@ -23,13 +23,14 @@ pub(crate) fn reason(error: FileError) -> String {
     }
 }
 
-/// Reads a file here and now.
+/// Reads a file in the calling thread.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     read_at_most(path, LARGEST)
 }
 
-/// Does something with files on a thread that nobody has to wait for: a dead mount hangs for ever, and a deadline leaves it
-/// behind. Where no thread is left it happens here and now. `None` when it panics.
+/// Runs work on files in a thread that nobody has to wait for: a dead mount hangs for ever, and a
+/// deadline abandons the thread. If no thread is left, the work runs in the calling one. `None` if
+/// it panics.
 pub(crate) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     let (tell, told) = oneshot::channel();
     let slot = Arc::new(Mutex::new(Some(move || drop(tell.send(work())))));

@@ -1,4 +1,4 @@
-//! Whether a fetch has sent its first requests: until then it needs the CPU more than anything else of a start.
+//! Whether a fetch has sent its first requests. Until then it needs the CPU more than the rest of a start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -12,7 +12,7 @@ use aws_smithy_types::config_bag::ConfigBag;
 use http_body_util::BodyExt;
 use tokio::sync::Notify;
 
-/// How many requests are still to be sent before the rest of a start may take the CPU.
+/// The number of requests to send before the rest of a start may take the CPU.
 #[derive(Debug)]
 pub(crate) struct FirstRequests {
     missing: AtomicUsize,
@@ -20,12 +20,12 @@ pub(crate) struct FirstRequests {
 }
 
 impl FirstRequests {
-    /// Returns those of a fetch whose requests nobody has counted yet.
+    /// Makes the counter of a fetch whose requests are not counted yet.
     pub fn new() -> Arc<Self> {
         Arc::new(Self { missing: AtomicUsize::new(usize::MAX), none_missing: Notify::new() })
     }
 
-    /// Waits until all are sent, or the fetch has ended. Only one caller may wait.
+    /// Waits until all are sent or the fetch has ended. Only one caller may wait.
     pub async fn wait(&self) {
         self.none_missing.notified().await;
     }
@@ -34,13 +34,13 @@ impl FirstRequests {
         self.missing.store(requests, Relaxed);
     }
 
-    /// Notes that nothing more is to be waited for.
+    /// Notes that there is nothing more to wait for.
     pub fn end(&self) {
         self.none_missing.notify_one();
     }
 }
 
-/// The first time that a request is sent.
+/// The first transmission of one request.
 #[derive(Debug)]
 pub(crate) struct Transmission {
     requests: Arc<FirstRequests>,
@@ -48,7 +48,7 @@ pub(crate) struct Transmission {
 }
 
 tokio::task_local! {
-    /// That of the request that this task sends.
+    /// The transmission of the request that this task sends.
     pub(crate) static TRANSMISSION: Arc<Transmission>;
 }
 
@@ -59,14 +59,14 @@ impl Transmission {
 
     /// Counts the request, once.
     pub fn count(&self) {
-        // Those after the last make a number of no meaning, and notify nobody.
+        // After the last one the counter wraps, which is harmless: it notifies nobody.
         if !self.is_counted.swap(true, Relaxed) && self.requests.missing.fetch_sub(1, Relaxed) == 1 {
             self.requests.end();
         }
     }
 }
 
-/// Notices when a request of AWS's SDK is sent.
+/// Notices when the SDK sends a request.
 #[derive(Debug)]
 pub(crate) struct TransmissionObserver;
 
@@ -85,7 +85,7 @@ impl Intercept for TransmissionObserver {
             return Ok(()); // not one of the first
         };
         let request = context.request_mut();
-        // The body is dropped when its last byte is written, or when there is no connection to write it to.
+        // The body is dropped after its last byte is written, or if there is no connection.
         let observed = request.take_body().map_err(move |error| {
             let _dropped_with_it = &body;
             error
@@ -95,7 +95,7 @@ impl Intercept for TransmissionObserver {
     }
 }
 
-/// The body of a request that is not sent yet.
+/// The body of a request that has not been sent yet.
 struct Body(Arc<Transmission>);
 
 impl Drop for Body {

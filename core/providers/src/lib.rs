@@ -1,6 +1,7 @@
-//! The services that hold secrets. Fetches what a plan asks for, in parallel and inside one deadline.
+//! The services that hold secrets. This crate fetches what a plan asks for, in parallel and inside
+//! one deadline.
 //!
-//! It decides nothing about failures: each entry gets its secrets or the reason why there are none.
+//! It decides nothing about failures: each entry gets its secrets or the reason why it has none.
 
 mod aws;
 mod files;
@@ -29,11 +30,11 @@ use keystart_store::SecretBytes;
 use keystart_store::json::Json;
 use keystart_store::time;
 
-/// The providers of Keystart. A new one is registered here and nowhere else. The first one gets each id of the short form
-/// `name: id` that no other claims.
+/// The providers of Keystart. Add a new one here and nowhere else. The first one gets each id of
+/// the short form `name: id` that no other provider claims.
 pub const PROVIDERS: &[&dyn Provider] = &[&secrets_manager::SecretsManager, &parameter_store::ParameterStore];
 
-/// What a configuration may say of them.
+/// What a configuration may say about them.
 pub const SCHEMAS: Schemas = &schemas();
 
 const fn schemas() -> [&'static dyn EntrySchema; PROVIDERS.len()] {
@@ -46,35 +47,35 @@ const fn schemas() -> [&'static dyn EntrySchema; PROVIDERS.len()] {
     schemas
 }
 
-/// One value under the name that it is published with.
+/// One value, with the name it is published under.
 #[derive(Debug)]
 pub struct FetchedSecret {
     /// The name by contract §2.
     pub name: String,
-    /// The bytes as they are published.
+    /// The bytes to publish.
     pub value: SecretBytes,
     encoding: Encoding,
     source: Source,
     fetched_at: i64,
 }
 
-/// What became of an entry.
+/// The secrets of an entry, or why it has none.
 pub type Outcome = std::result::Result<Vec<FetchedSecret>, Failure>;
 
-/// What a fetch has brought, in the order of the plan.
+/// The result of a fetch, in the order of the plan.
 #[derive(Debug, Default)]
 pub struct PrefetchResult {
     /// The values.
     pub secrets: Vec<FetchedSecret>,
-    /// Where the exec wrapper puts them.
+    /// The variables that the exec wrapper sets.
     pub variables: Vec<Variable>,
     /// The names of the entries without values, each with the reason.
     pub failures: Vec<(String, Failure)>,
-    /// A line for each time that something was asked for again.
+    /// A log line for each retry.
     pub retries: Vec<String>,
 }
 
-/// A variable that the exec wrapper puts a secret into.
+/// A variable that the exec wrapper sets to a secret.
 #[derive(Debug)]
 pub struct Variable {
     /// Its name.
@@ -91,7 +92,7 @@ impl FetchedSecret {
         Self { name: name.to_owned(), value: bytes, encoding, source, fetched_at }
     }
 
-    /// The manifest's entry but for `path` and `size`, which the draft adds.
+    /// Returns the manifest's entry except `path` and `size`, which the draft adds.
     pub fn entry(&self) -> Json {
         let text = |text: &str| Json::Text(text.to_owned());
         let or_null = |member: &Option<String>| member.as_deref().map_or(Json::Null, text);
@@ -113,8 +114,8 @@ impl FetchedSecret {
     }
 }
 
-/// Returns what a policy has to allow for those entries of a plan that are fetched with `role`; none is the function's.
-/// An error is a sentence.
+/// Returns what a policy must allow for the entries of a plan that are fetched with `role`; `None`
+/// is the function's role. The error is a sentence.
 pub fn permissions(plan: &Plan, role: Option<&str>, place: &Place) -> Result<Vec<Permission>, String> {
     let mut permissions = Vec::new();
     for provider in PROVIDERS {

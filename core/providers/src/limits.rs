@@ -1,8 +1,8 @@
-//! Limits on what an endpoint answers, checked before AWS's SDK parses it: the SDK buffers an answer of any length, and its
-//! parsers recurse into one of any depth.
+//! Limits on the answers of an endpoint, checked before the SDK parses them: the SDK buffers an
+//! answer of any length, and its parsers recurse to any depth.
 //!
-//! hyper limits the rest: a head has at most 100 headers and 400 KB, the extensions of chunks and the trailers 16 KB each. No
-//! redirect is followed, and nothing is decompressed.
+//! hyper limits the rest: a head has at most 100 headers and 400 KB, the extensions of chunks and
+//! the trailers 16 KB each. The client follows no redirect and decompresses nothing.
 
 use std::collections::BTreeSet;
 use std::error::Error as StdError;
@@ -39,7 +39,7 @@ const MOST_TAGS: usize = 512; // limits.toml: extension.xml_tags
 /// Pages of one list. Parameter Store puts ten parameters on a page, at times fewer.
 const MOST_PAGES: usize = 1_000; // limits.toml: extension.pages
 
-/// What was too much in an answer.
+/// The limit that an answer exceeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Excess {
     Long,
@@ -50,7 +50,7 @@ pub(crate) enum Excess {
 }
 
 impl Excess {
-    /// Returns the failure of the call that was answered so.
+    /// Returns the failure of the call with this answer.
     pub fn refusal(self, action: &str) -> Refusal {
         let cure = match self {
             Self::LongTogether => "Configure fewer or smaller secrets",
@@ -81,7 +81,7 @@ impl fmt::Display for Excess {
 pub(crate) struct Pages(BTreeSet<String>);
 
 impl Pages {
-    /// Refuses to ask for a page that was read already, and for endless ones.
+    /// Refuses a page that was read already, and an endless list.
     pub fn turn(&mut self, token: &str) -> Result<(), Excess> {
         if self.0.len() + 1 >= MOST_PAGES {
             return Err(Excess::Pages);
@@ -90,7 +90,7 @@ impl Pages {
     }
 }
 
-/// The client of one start. It reads each answer whole and hands it on if it keeps to the limits.
+/// The client of one start. It reads each answer whole and passes it on if it is within the limits.
 #[derive(Debug)]
 pub(crate) struct LimitedClient {
     inner: SharedHttpClient,
@@ -145,7 +145,7 @@ impl HttpConnector for LimitedConnector {
     }
 }
 
-/// Reads the whole body, or nothing of an error that is too long.
+/// Reads the whole body. Reads nothing of an error that is too long.
 async fn whole_body(response: &mut HttpResponse, read: &AtomicUsize) -> Result<Vec<u8>, ConnectorError> {
     let is_error = !response.status().is_success();
     let mut body = replace(response.body_mut(), SdkBody::taken());
@@ -174,12 +174,13 @@ fn too_much(excess: Excess) -> ConnectorError {
     ConnectorError::other(Box::new(excess), None)
 }
 
-/// Whether STS is asked, whose protocol is answered with XML. What was asked says so, not what came back.
+/// Returns whether the request goes to STS, which answers in XML. The request decides, not the answer.
 fn is_query(request: &HttpRequest) -> bool {
     request.headers().get("content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"))
 }
 
-/// Whether JSON is nested too deep. Up to its first mistake, where a parser stops, this counts as a parser does.
+/// Returns whether JSON is nested too deep. It counts as a parser does until the first mistake,
+/// where a parser stops.
 fn is_too_deep(json: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
@@ -201,7 +202,7 @@ fn is_too_deep(json: &[u8]) -> bool {
     false
 }
 
-/// Whether XML could be nested too deep: it has no more elements inside each other than it has tags.
+/// Returns whether XML could be nested too deep: its depth is at most the number of its tags.
 fn has_too_many_tags(xml: &[u8]) -> bool {
     xml.iter().filter(|byte| **byte == b'<').nth(MOST_TAGS).is_some()
 }

@@ -1,8 +1,9 @@
-//! How fast one start asks a service that has had too many requests.
+//! How fast one start sends requests to a service that has had too many.
 //!
-//! All requests of a start that share a quota share a pace. While none is refused it lets everything through at once.
-//! After a refusal all of them wait together, then one of them tries, and with each answer twice as many may be under way.
-//! So a start that has its turn gets all it needs, instead of one value each for a thousand starts that all fail.
+//! All requests of a start that share a quota share a pace. While no request is refused, the pace
+//! lets all through at once. After a refusal all of them wait together, then one of them tries, and
+//! each answer doubles how many may be in flight. So one start gets everything it needs when its
+//! turn comes, instead of a thousand starts that get one value each and all fail.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,13 +13,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use keystart_process::lock;
 
-/// The first pause is any time up to this. Each further refusal without an answer between makes it four times as long.
+/// The first pause is a random time up to this. Each further refusal without an answer in between
+/// makes it four times longer.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
-/// As many under way mean that the service has room again.
+/// With this many in flight the service has room again.
 const OPEN: usize = 64;
 
-/// A request that hangs holds the others up for no longer.
+/// A request that hangs holds up the others for at most this long.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The pace of the requests of one start that share a quota.
@@ -57,7 +59,7 @@ impl Pace {
         }
     }
 
-    /// Notes the end of a request that was no refusal; `answered` when the service had room for it.
+    /// Notes the end of a request that was not refused. `answered` says whether the service had room for it.
     pub fn leave(&self, ticket: &Ticket, answered: bool) {
         lock(&self.window).leave(ticket.0, answered);
         self.changed.notify_waiters();
@@ -76,16 +78,16 @@ impl Pace {
     }
 }
 
-/// The state of a pace. Times count from any moment that the caller chooses.
+/// The state of a pace. The caller chooses the moment that times count from.
 #[derive(Debug)]
 struct Window {
-    /// Counts the pauses: a refusal of a request that was sent before the last one says nothing new.
+    /// The number of pauses. A refusal of a request sent before the last pause is no news.
     epoch: u64,
     /// The refusals since the last answer.
     refusals: u32,
     /// When requests may be sent again.
     gate: Duration,
-    /// How many requests of this epoch may be under way.
+    /// How many requests of this epoch may be in flight.
     size: usize,
     under_way: usize,
 }
@@ -93,11 +95,11 @@ struct Window {
 /// Whether a request may be sent.
 #[derive(Debug, PartialEq, Eq)]
 enum Admission {
-    /// Now; in this epoch.
+    /// Now, in this epoch.
     Open(u64),
     /// Not before this time.
     Closed(Duration),
-    /// When another one has ended.
+    /// After another request has ended.
     Full,
 }
 
@@ -117,7 +119,7 @@ impl Window {
         Admission::Open(self.epoch)
     }
 
-    /// Notes the end of a request that was no refusal; `answered` when the service had room for it.
+    /// Notes the end of a request that was not refused. `answered` says whether the service had room for it.
     fn leave(&mut self, epoch: u64, answered: bool) {
         if epoch != self.epoch {
             return;
@@ -129,13 +131,13 @@ impl Window {
         }
     }
 
-    /// Notes a request that was one too many. All wait for a part of the longest pause; `random` says which part.
+    /// Notes a request that was one too many. All wait for a part of the longest pause; `random` sets the part.
     fn refuse(&mut self, epoch: u64, now: Duration, until: Duration, random: f64) {
         if epoch != self.epoch {
             return;
         }
         let longest = FIRST_PAUSE.saturating_mul(1 << (2 * self.refusals).min(16)).min(LONGEST_PAUSE);
-        // What is left is tried once more before the end.
+        // Leaves time for one more try before the end.
         let longest = longest.min(until.saturating_sub(now));
         self.epoch += 1;
         self.refusals += 1;
@@ -144,7 +146,7 @@ impl Window {
         self.under_way = 0;
     }
 
-    /// Lets one more through beside those that hang.
+    /// Lets one more request through next to those that hang.
     const fn widen(&mut self) {
         self.size = self.size.saturating_add(1);
     }
@@ -161,7 +163,7 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(8);
     const ONE: Duration = Duration::from_secs(1);
 
-    /// A quota of AWS: so many tokens a second, and those of one second at once at the most.
+    /// A quota of AWS: a number of tokens a second, of which at most one second's worth is saved up.
     struct Bucket {
         rate: f64,
         tokens: f64,
@@ -179,7 +181,7 @@ mod tests {
         }
     }
 
-    /// What happens to a value of a start.
+    /// The events of a value in a start.
     #[derive(PartialEq, Eq, PartialOrd, Ord)]
     enum Event {
         Try,
@@ -187,10 +189,10 @@ mod tests {
         Ended(u64, bool),
     }
 
-    /// When, the event's own number, the start, the value.
+    /// The time, the event's own number, the start, the value.
     type At = (Duration, u64, usize, usize, Event);
 
-    /// Events by time, and at one time in the order in which they were made.
+    /// Events by time; at the same time, in the order in which they were made.
     #[derive(Default)]
     struct Events {
         heap: BinaryHeap<Reverse<At>>,
@@ -213,14 +215,14 @@ mod tests {
     }
 
     struct Figures {
-        /// Of the starts that the tokens would have served, how many had all they wanted in time.
+        /// Of the starts that the tokens could have served, the part that got all their values in time.
         served: f64,
-        /// Requests for each one that was answered.
+        /// Requests for each answered one.
         requests: f64,
     }
 
-    /// Lets starts begin within a second that want as many values each: paced, or each request by itself with
-    /// decorrelated jitter, as it was before.
+    /// Simulates starts that begin within one second and want the same number of values each:
+    /// paced, or each request alone with decorrelated jitter, as before.
     fn simulate(count: u32, wanted: u32, rate: f64, is_paced: bool) -> Figures {
         let mut random = fastrand::Rng::with_seed(7);
         let mut bucket = Bucket { rate, tokens: rate, at: Duration::ZERO };
@@ -287,7 +289,7 @@ mod tests {
 
     #[test]
     fn many_starts_at_once_are_served_more_often_and_ask_less_in_vain() {
-        // As many starts as are in the way of each other; how many values each; tokens a second.
+        // The number of starts that compete, the values of each, the tokens a second.
         for (count, wanted, rate) in [(200, 10, 140.0), (1_000, 10, 500.0), (1_000, 10, 1_100.0)] {
             let (before, now) = (simulate(count, wanted, rate, false), simulate(count, wanted, rate, true));
             println!(

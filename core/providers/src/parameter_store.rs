@@ -30,7 +30,7 @@ impl Provider for ParameterStore {
         NAME
     }
 
-    /// A request for up to ten parameters of a region and role, and for each path.
+    /// Makes one request for up to ten parameters of a region and role, and one for each path.
     fn group(&self, _: &Plan, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
         let (paths, parameters): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_path);
         let mut together: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
@@ -62,7 +62,7 @@ impl Provider for ParameterStore {
         }
     }
 
-    /// One that is denied or malformed refuses all ten.
+    /// Asks alone because one parameter that is denied or malformed refuses all ten.
     fn asks_alone(&self, entries: &[Entry], gap: Gap<'_>) -> bool {
         entries.len() > 1 && matches!(gap, Gap::Request(refusal) if !refusal.is_retryable())
     }
@@ -84,8 +84,8 @@ impl Provider for ParameterStore {
         let (mut parameters, mut paths) = (Vec::new(), Vec::new());
         for entry in entries {
             if is_path(entry) {
-                // Whoever may read a path may read all below it, so that the second allows nothing more. It is for the
-                // path as it stands with a slash at its end.
+                // Whoever may read a path may read all below it, so the second resource allows
+                // nothing more. It covers the path as AWS spells it with a slash at its end.
                 paths.push(resource(&entry.id, entry, place)?);
                 paths.push(resource(&format!("{}/*", entry.id.trim_end_matches('/')), entry, place)?);
             } else if is_arn(&entry.id) {
@@ -127,7 +127,7 @@ async fn client(entry: &Entry, aws: &Aws) -> Result<(Client, String), Refusal> {
     aws.client(entry, make).await
 }
 
-/// Asks for at most ten parameters of a region and role. One that does not exist is missing in the answer.
+/// Asks for at most ten parameters of a region and role. The answer leaves out a parameter that does not exist.
 async fn parameters(entries: &[Entry], action: &str, aws: &Aws) -> Result<Answer, Refusal> {
     let (client, region) = client(&entries[0], aws).await?;
     let ids = ids(entries);
@@ -191,7 +191,7 @@ fn is_sound(parameter: &Parameter, name: &str, region: &str) -> bool {
         && identity::is_selected(parameter.selector.as_deref(), parameter.version)
 }
 
-/// The ids that ask for this parameter; an emulator does not say which version was asked for.
+/// Returns the ids that ask for this parameter. An emulator does not report which version was asked for.
 fn asked(parameter: &Parameter) -> Vec<String> {
     let selectors = match &parameter.selector {
         Some(selector) => vec![selector.clone()],

@@ -1,4 +1,4 @@
-//! Asks for everything of a plan in parallel, inside one deadline, and asks again for what may be asked for again.
+//! Fetches everything in a plan in parallel, inside one deadline, and retries what may be retried.
 
 use std::collections::BTreeMap;
 use std::mem::take;
@@ -17,7 +17,8 @@ use crate::{Entry, Outcome, PROVIDERS, Plan, PrefetchResult, Variable, shape};
 use keystart_process::lock;
 use keystart_store::Failure;
 
-/// Requests in flight: each new one to a host opens a connection, whose handshake costs CPU that small functions lack.
+/// The most requests in flight. Each new one to a host opens a connection, whose handshake costs
+/// CPU that small functions lack.
 const PARALLEL: usize = 64;
 
 /// A fetch and its outcomes so far. Whoever waits for it can conclude it at any time, even if the fetch itself cannot end.
@@ -28,7 +29,7 @@ pub struct Prefetch {
     first_requests: Arc<FirstRequests>,
     until: OnceLock<Instant>,
     outcomes: Mutex<BTreeMap<String, Outcome>>,
-    /// The last refusal of each entry that is asked for again, by name.
+    /// The last refusal of each entry that is retried, by name.
     refusals: Mutex<BTreeMap<String, Failure>>,
     retries: Mutex<Vec<String>>,
 }
@@ -71,8 +72,9 @@ impl Prefetch {
         self.conclude(&none, false)
     }
 
-    /// Ends a fetch that has not ended by itself when its deadline passed. An answer without an end holds up the thread
-    /// that everything runs on, so no process can continue with it: an entry without outcome counts as required.
+    /// Ends a fetch that did not end at its deadline. An answer without an end holds up the thread
+    /// that everything runs on, so the process cannot continue: an entry without an outcome counts
+    /// as required.
     pub fn give_up(&self) -> PrefetchResult {
         self.conclude(&late(&self.plan), true)
     }
@@ -90,7 +92,7 @@ impl Prefetch {
         self.login.as_ref()
     }
 
-    /// Remembers why an entry is asked for again.
+    /// Notes why an entry is retried.
     pub(crate) fn note_retry(&self, entry: &Entry, refusal: Option<&Refusal>, then: &str) {
         let code = refusal.map_or("not answered", |refusal| &refusal.code);
         lock(&self.retries).push(format!("{}: {code}; {then}", entry.name));
@@ -99,7 +101,7 @@ impl Prefetch {
         }
     }
 
-    /// Returns the requests that ask for every entry.
+    /// Returns the requests for all entries.
     fn requests(&self) -> Vec<Request> {
         let mut requests = Vec::new();
         for provider in self.providers {
@@ -110,7 +112,8 @@ impl Prefetch {
         requests
     }
 
-    /// Returns the outcome of each entry. `none` is that of those without, which become required where the fetch is given up.
+    /// Returns the outcome of each entry. An entry without one gets `none`, and counts as required
+    /// if the fetch was given up.
     fn conclude(&self, none: &Failure, given_up: bool) -> PrefetchResult {
         let (mut outcomes, refusals) = (take(&mut *lock(&self.outcomes)), take(&mut *lock(&self.refusals)));
         let entries = &self.plan.entries;
@@ -119,7 +122,7 @@ impl Prefetch {
         for entry in entries {
             let outcome = outcomes.remove(&entry.name);
             let optional = entry.optional && !(given_up && outcome.is_none());
-            // What the service said last tells more than that time is over.
+            // The service's last refusal says more than that the time is over.
             let outcome =
                 outcome.or_else(|| refusals.get(&entry.name).cloned().map(Err)).unwrap_or_else(|| Err(none.clone()));
             let shaped = outcome
@@ -139,7 +142,7 @@ impl Prefetch {
     }
 }
 
-/// Asks for everything, and notes each outcome as it comes. Returns whether a part of the fetch has panicked.
+/// Fetches everything, and notes each outcome as it arrives. Returns whether a part of the fetch has panicked.
 async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> bool {
     let dispatcher = Arc::new(Dispatcher::new(Arc::clone(prefetch), until));
     let mut requests = JoinSet::new();
@@ -147,7 +150,7 @@ async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> bool {
     let run = |request: Request| {
         let (dispatcher, room) = (Arc::clone(&dispatcher), Arc::clone(&room));
         async move {
-            // Closed never, so that this waits and does not fail.
+            // The semaphore is never closed, so this waits and does not fail.
             let _place = room.acquire().await;
             request.run(&dispatcher).await
         }
@@ -159,7 +162,7 @@ async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> bool {
     }
     let mut is_broken = false;
     while let Ok(Some(ended)) = timeout_at(until, requests.join_next()).await {
-        // A task that panicked has no outcome. Nobody says which one it was, and so which entries are without.
+        // A task that panicked has no outcome, and does not say which entries it had.
         is_broken |= ended.is_err();
         let RequestResult { outcomes, further } = ended.unwrap_or_default();
         lock(&prefetch.outcomes).extend(outcomes);
@@ -167,12 +170,13 @@ async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> bool {
             requests.spawn(run(request));
         }
     }
-    // What is still on its way is dropped, with its connection: nothing may be in flight when the environment is frozen.
+    // Drops what is still on its way, with its connection: nothing may be in flight when the
+    // environment freezes.
     requests.shutdown().await;
     is_broken
 }
 
-/// Notes also when a fetch ends early, or panics, that nothing more is to be waited for.
+/// Notes that there is nothing more to wait for, even if a fetch ends early or panics.
 struct EndOfFetch<'a>(&'a FirstRequests);
 
 impl Drop for EndOfFetch<'_> {

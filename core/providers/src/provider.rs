@@ -1,4 +1,4 @@
-//! What Keystart needs to know of a service that holds secrets.
+//! What Keystart needs to know about a service that holds secrets.
 
 use std::pin::Pin;
 
@@ -8,53 +8,53 @@ use crate::aws::Aws;
 use crate::refusal::Refusal;
 use keystart_config::{Entry, EntrySchema, Plan};
 
-/// A service that holds secrets. Its [`EntrySchema`] says what an entry may say; here it says how entries become requests,
-/// and sends one request once. Deadline, pauses, retries and the names of secrets are the same for all providers
-/// (`prefetch.rs`, `request.rs`, `shape.rs`).
+/// A service that holds secrets. Its [`EntrySchema`] says what an entry may hold. This trait groups
+/// entries into requests, and sends one request once. Deadline, pauses, retries and the names of
+/// secrets are the same for all providers (`prefetch.rs`, `request.rs`, `shape.rs`).
 pub trait Provider: EntrySchema {
-    /// Returns the name that manifests have for it.
+    /// Returns the provider's name in manifests.
     fn name(&self) -> &'static str;
 
-    /// Says whether an entry is one of this provider's.
+    /// Returns whether an entry is one of this provider's.
     fn owns(&self, entry: &Entry) -> bool {
         self.keywords().contains(entry.keyword)
     }
 
-    /// Groups its entries into requests. Without a plan of its own each entry is a request.
+    /// Groups its entries into requests. By default each entry is one request.
     fn group(&self, _plan: &Plan, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
         entries.into_iter().map(|entry| vec![entry]).collect()
     }
 
-    /// Names a request in messages, by the action that a policy has to allow: `ssm:GetParameters on /app/flag`.
+    /// Names a request in messages, by the action that a policy must allow: `ssm:GetParameters on /app/flag`.
     fn action(&self, entries: &[Entry]) -> String;
 
-    /// Names the quota that a request counts against. Requests of one quota, region and role slow down together.
+    /// Names the quota of a request. Requests of one quota, region and role slow down together.
     fn quota(&self, _entries: &[Entry]) -> &'static str {
         self.name()
     }
 
-    /// Sends a request once, or asks for the page of its answer that this token names.
+    /// Sends a request once. `page` is the token of a further page of its answer.
     fn send<'a>(&'a self, entries: &'a [Entry], page: Option<&'a str>, aws: &'a Aws) -> Reply<'a>;
 
-    /// Says whether the entries behind a gap are asked for alone, each id in a request.
+    /// Returns whether the entries in a gap are asked for alone, with one request for each id.
     fn asks_alone(&self, _entries: &[Entry], _gap: Gap<'_>) -> bool {
         false
     }
 
-    /// Returns why there is nothing for an entry that a whole answer leaves out.
+    /// Returns the refusal of an entry that a whole answer leaves out.
     fn missing(&self, entry: &Entry) -> Refusal;
 
-    /// Returns why pages that hold two values of one secret are not believed.
+    /// Returns the refusal of pages that hold two values of one secret.
     fn contradiction(&self, entries: &[Entry], _id: &str) -> Refusal {
         Refusal::other(&self.action(entries), "value")
     }
 
-    /// Returns what messages call one of the secrets that a folder brings.
+    /// Returns what messages call one secret of a folder.
     fn noun(&self) -> &'static str {
         "secret"
     }
 
-    /// Returns what a policy has to allow for these entries, or the sentence that says why nobody can tell.
+    /// Returns what a policy must allow for these entries, or a sentence about why that is unknown.
     fn permissions(&self, _plan: &Plan, _entries: &[&Entry], _place: &Place) -> Result<Vec<Permission>, String> {
         Ok(Vec::new())
     }
@@ -66,7 +66,8 @@ pub type Reply<'a> = Pin<Box<dyn Future<Output = Result<Answer, Refusal>> + Send
 /// The answer to a request, or one page of it.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// The values. Several may answer one id: a folder brings them, or two entries ask for the same.
+    /// The values. Several may have the same id: those of a folder, or those for two entries that
+    /// ask for the same.
     pub found: Vec<Match>,
     /// The ids that the service refused while it answered others.
     pub refusals: Vec<(String, Refusal)>,
@@ -74,12 +75,12 @@ pub struct Answer {
     pub next: Option<String>,
 }
 
-/// A value, and what it answers.
+/// A value, and the id it answers.
 #[derive(Debug)]
 pub struct Match {
-    /// The id of the entries that it answers.
+    /// The id in the entries that it answers.
     pub id: String,
-    /// Its name below the name of the entry, for one of a folder.
+    /// Its name below the name of the entry, if the entry is a folder.
     pub name: Option<String>,
     /// The value.
     pub value: SecretValue,
@@ -96,7 +97,7 @@ pub enum Gap<'a> {
     Missing,
 }
 
-/// One value as a service gave it.
+/// One value from a service.
 #[derive(Debug)]
 pub struct SecretValue {
     pub(crate) bytes: SecretBytes,
@@ -105,7 +106,7 @@ pub struct SecretValue {
     pub(crate) fetched_at: i64,
 }
 
-/// What a value is to its service.
+/// How a service declares a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
     /// Text, which is UTF-8.
@@ -114,7 +115,7 @@ pub enum Encoding {
     Binary,
 }
 
-/// Where a value came from, as the manifest says it (contract §4).
+/// Where a value came from, as in the manifest (contract §4).
 #[derive(Debug, Clone, Default)]
 pub struct Source {
     /// The provider's name.
@@ -131,10 +132,10 @@ pub struct Source {
     pub field: Option<String>,
 }
 
-/// What a policy has to allow.
+/// What a policy must allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permission {
-    /// What the statement is called.
+    /// The name of the statement.
     pub sid: &'static str,
     /// The action, such as `ssm:GetParameters`.
     pub action: &'static str,
@@ -142,27 +143,27 @@ pub struct Permission {
     pub resources: Vec<String>,
 }
 
-/// Where a secret lies whose entry names no ARN or no region.
+/// Where secrets lie whose entry has no ARN or no region.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
-    /// The account; none is every account.
+    /// The account; `None` for every account.
     pub account: Option<String>,
     /// The region of entries without one.
     pub region: Option<String>,
 }
 
 impl SecretValue {
-    /// Takes over a value that a service has just given.
+    /// Takes a value that a service has just returned.
     pub fn new(bytes: SecretBytes, encoding: Encoding, source: Source) -> Self {
         Self { bytes, encoding, source, fetched_at: time::now() }
     }
 
-    /// Says whether both are the same version of the same secret.
+    /// Returns whether both are the same version of the same secret.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.source.version_id == other.source.version_id && self.bytes.as_bytes() == other.bytes.as_bytes()
     }
 
-    /// Copies it for another entry that asks for the same.
+    /// Returns a copy for another entry that asks for the same.
     pub(crate) fn copy(&self) -> Self {
         let bytes = SecretBytes::from(self.bytes.as_bytes());
         Self { bytes, encoding: self.encoding, source: self.source.clone(), fetched_at: self.fetched_at }

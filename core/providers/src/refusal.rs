@@ -1,22 +1,22 @@
-//! A request without a value, and whether asking again can help.
+//! Why a request got no value, and whether a retry can help.
 
 use keystart_store::Failure;
 
-/// The cure where nothing answers.
+/// The cure if nothing answers.
 pub(crate) const NO_WAY_OUT: &str =
     "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint.";
 
-/// A request without a value: the service's code and message, with the cure where one is known.
+/// Why a request got no value: the service's code and message, with the cure if one is known.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// The service's own word, or ours.
+    /// The service's word, or ours.
     pub code: String,
-    /// A sentence or two, the cure at the end.
+    /// A sentence or two, with the cure at the end.
     pub message: String,
     pub(crate) retry: Retry,
 }
 
-/// Whether asking again can help.
+/// Whether a retry can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {
     /// The answer would be the same.
@@ -28,7 +28,7 @@ pub enum Retry {
 }
 
 impl Refusal {
-    /// Returns a refusal that stands. `message` is a sentence that says what to do.
+    /// Returns a final refusal. `message` is a sentence that says what to do.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into(), retry: Retry::Never }
     }
@@ -40,7 +40,7 @@ impl Refusal {
         self
     }
 
-    /// Refuses an answer about something else than what was asked for, which may be another secret's value.
+    /// Refuses an answer about something that was not asked for, which may be another secret's value.
     pub(crate) fn other(action: &str, what: &str) -> Self {
         let reason = format!("The endpoint answered {action} with another {what}. Check AWS_ENDPOINT_URL.");
         Self::new("InvalidAnswer", reason)

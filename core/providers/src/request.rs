@@ -1,4 +1,4 @@
-//! One request of a fetch: sends it until there is an answer, a refusal that stands, or the deadline has passed.
+//! One request of a fetch. It is sent until it has an answer or a final refusal, or until the deadline.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ pub(crate) struct Request {
     pause: Option<Duration>,
 }
 
-/// What became of a request, and the requests to send for what it did not bring.
+/// The outcomes of a request, and the further requests for what it did not bring.
 #[derive(Default)]
 pub(crate) struct RequestResult {
     pub outcomes: Vec<(String, Outcome)>,
@@ -38,7 +38,7 @@ impl Request {
         Self { provider, entries, pause: None }
     }
 
-    /// Sends it, and puts its answer under the names of its entries.
+    /// Sends it, and returns its answer under the names of its entries.
     pub async fn run(self, dispatcher: &Dispatcher) -> RequestResult {
         if let Some(pause) = self.pause {
             sleep(pause).await;
@@ -90,7 +90,7 @@ impl Request {
         groups
     }
 
-    /// Returns what was found for an id as the outcome of each entry that asks for it.
+    /// Returns the outcome of each entry that asks for an id, from the values of that id.
     fn outcomes(&self, entries: &[&Entry], found: Vec<NamedValue>) -> Vec<(String, Outcome)> {
         let copy = |found: &[NamedValue]| found.iter().map(|(name, value)| (name.clone(), value.copy())).collect();
         let mut copies: Vec<Vec<NamedValue>> = entries[1..].iter().map(|_| copy(&found)).collect();
@@ -110,7 +110,7 @@ impl Request {
         shape::folder(entry, self.provider.noun(), folder)
     }
 
-    /// Closes a gap: asks for its entries alone, or says why they have no value.
+    /// Closes a gap: asks for its entries alone, or notes why they have no value.
     fn close_gap(&self, gap: Gap<'_>, entries: &[&Entry], dispatcher: &Dispatcher, result: &mut RequestResult) {
         let refusal = match gap {
             Gap::Request(refusal) | Gap::Entry(refusal) => Some(refusal),
@@ -130,7 +130,7 @@ impl Request {
     }
 }
 
-/// A value with its name in a folder, if it is of one.
+/// A value, with its name if it belongs to a folder.
 type NamedValue = (Option<String>, SecretValue);
 
 /// All pages of an answer, by id.
@@ -138,17 +138,17 @@ type NamedValue = (Option<String>, SecretValue);
 struct WholeAnswer {
     found: BTreeMap<String, Vec<NamedValue>>,
     refusals: BTreeMap<String, Refusal>,
-    /// Where the value of an id and of a secret stands in `found`.
+    /// The index in `found` of a value, by its id and its secret.
     places: BTreeMap<(String, String), usize>,
 }
 
 impl WholeAnswer {
-    /// Adds a page. An error is the id for which the service gave two values.
+    /// Adds a page. The error is an id for which the service returned two values.
     fn add(&mut self, page: Answer) -> Result<(), String> {
         for Match { id, name, value } in page.found {
             let place = (id.clone(), value.source.id.clone());
             let found = self.found.entry(id).or_default();
-            // A page may repeat the end of the one before it.
+            // A page may repeat the end of the previous one.
             match self.places.get(&place) {
                 None => {
                     self.places.insert(place, found.len());
@@ -181,7 +181,7 @@ impl Dispatcher {
         Self { aws, until, prefetch, paces: Mutex::default() }
     }
 
-    /// Sends a request until an answer, a refusal that stands, or the deadline.
+    /// Sends a request until it has an answer or a final refusal, or until the deadline.
     async fn send(&self, request: &Request, token: Option<&str>) -> Result<Answer, Refusal> {
         let pace = self.pace(request);
         let entries: Vec<&Entry> = request.entries.iter().collect();
@@ -205,7 +205,7 @@ impl Dispatcher {
             };
             self.note(&entries, Some(&refusal), &format!("asking again in {} ms", pause.as_millis()));
             sleep(pause).await;
-            // Decorrelated jitter: many environments that start together do not ask together again.
+            // Decorrelated jitter keeps environments that start together from retrying together.
             let spread = (pause * 3).saturating_sub(FIRST_PAUSE);
             pause = (FIRST_PAUSE + spread.mul_f64(fastrand::f64())).min(LONGEST_PAUSE);
         }
@@ -217,12 +217,12 @@ impl Dispatcher {
         Arc::clone(lock(&self.paces).entry(key).or_insert_with(|| Arc::new(Pace::new(self.until))))
     }
 
-    /// Prepares the request for what a larger one did not bring. It waits like any other where asking again may help.
+    /// Prepares the request for what a larger one did not bring. It waits first if the refusal may be retried.
     fn request_alone(&self, larger: &Request, alone: Request, refusal: Option<&Refusal>) -> Request {
         let pause = refusal
             .is_some_and(Refusal::is_retryable)
             .then(|| FIRST_PAUSE + FIRST_PAUSE.mul_f64(2.0 * fastrand::f64()));
-        // The same call once more, for fewer, is nothing to look at.
+        // The same call for fewer entries is not worth a log line.
         if alone.quota() != larger.quota() {
             let then = pause.map_or_else(String::new, |pause| format!(" in {} ms", pause.as_millis()));
             self.note(&alone.entries.iter().collect::<Vec<_>>(), refusal, &format!("asking for it alone{then}"));
@@ -230,7 +230,7 @@ impl Dispatcher {
         Request { pause, ..alone }
     }
 
-    /// Remembers why something is asked for again.
+    /// Notes why entries are retried.
     fn note(&self, entries: &[&Entry], refusal: Option<&Refusal>, then: &str) {
         for entry in entries {
             self.prefetch.note_retry(entry, refusal, then);

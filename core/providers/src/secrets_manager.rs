@@ -20,12 +20,12 @@ use crate::{Entry, Plan};
 
 const NAME: &str = "secretsmanager";
 const AT_MOST: usize = 20;
-/// A batch is allowed for everything or for nothing.
+/// IAM allows a batch for all secrets or for none.
 const BATCH: &str = "secretsmanager:BatchGetSecretValue on *";
-/// What a whole batch is refused for because of one secret in it.
+/// The codes that refuse a whole batch because of one secret in it.
 const ABOUT_ONE: [&str; 4] =
     ["DecryptionFailure", "InvalidParameterException", "InvalidRequestException", "ResourceNotFoundException"];
-/// What Secrets Manager puts behind the name of a secret in its ARN.
+/// What Secrets Manager appends to the name of a secret in its ARN.
 const ANY_SUFFIX: &str = "-??????";
 
 /// AWS Secrets Manager.
@@ -36,7 +36,7 @@ impl Provider for SecretsManager {
         NAME
     }
 
-    /// A request for each secret and version, or for up to 20 secrets of a region, role and account.
+    /// Makes one request for each secret and version, or for up to 20 secrets of a region, role and account.
     fn group(&self, plan: &Plan, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
         let mut secrets: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
         for entry in entries {
@@ -48,7 +48,8 @@ impl Provider for SecretsManager {
         let mut batches: BTreeMap<_, Vec<Vec<Entry>>> = BTreeMap::new();
         for same in secrets.into_values() {
             if plan.batch && can_be_in_a_batch(&same[0]) {
-                // In one account and region a name is one secret, so that no answer of a batch is mistaken for another.
+                // Within one account and region a name is one secret, so no answer of a batch can
+                // be mistaken for another.
                 let key = (same[0].region.clone(), same[0].role.clone(), account(&same[0].id).map(str::to_owned));
                 batches.entry(key).or_default().push(same);
             } else {
@@ -77,7 +78,8 @@ impl Provider for SecretsManager {
         }
     }
 
-    /// `GetSecretValue` reads secrets of other accounts, which a batch does not, and refuses each for its own reason.
+    /// Asks alone because `GetSecretValue` also reads secrets of other accounts, and refuses each
+    /// for its own reason.
     fn asks_alone(&self, entries: &[Entry], gap: Gap<'_>) -> bool {
         is_batch(entries)
             && match gap {
@@ -102,7 +104,7 @@ impl Provider for SecretsManager {
         let secrets = entries.iter().map(|entry| resource(entry, place)).collect::<Result<_, _>>()?;
         let together: BTreeSet<&str> =
             entries.iter().filter(|entry| can_be_in_a_batch(entry)).map(|entry| entry.id.as_str()).collect();
-        // What a batch gives is what GetSecretValue is allowed for.
+        // A batch returns only what GetSecretValue may read.
         let batches = if plan.batch && together.len() > 1 { vec!["*".to_owned()] } else { Vec::new() };
         Ok(vec![
             Permission { sid: "Secrets", action: "secretsmanager:GetSecretValue", resources: secrets },
@@ -111,7 +113,8 @@ impl Provider for SecretsManager {
     }
 }
 
-/// One secret alone needs no other permission, and has the larger quota.
+/// Returns whether the entries are several secrets. A single one needs no other permission, and has
+/// the larger quota.
 fn is_batch(entries: &[Entry]) -> bool {
     entries.iter().any(|entry| entry.id != entries[0].id)
 }
@@ -120,17 +123,17 @@ fn can_be_in_a_batch(entry: &Entry) -> bool {
     entry.stage.is_none() && entry.version_id.is_none()
 }
 
-/// The account in an ARN; a name has none.
+/// Returns the account in an ARN; a name has none.
 fn account(id: &str) -> Option<&str> {
     id.strip_prefix("arn:").and_then(|arn| arn.split(':').nth(3))
 }
 
-/// The ARN that a policy names. A secret is matched as it is fetched: without its ARN by the six characters behind its name.
+/// Returns the ARN for a policy. A secret without an ARN is matched by its name and six more characters.
 fn resource(entry: &Entry, place: &Place) -> Result<String, String> {
     if !is_arn(&entry.id) {
         return Ok(format!("{}:secret:{}{ANY_SUFFIX}", place.arn(entry, NAME)?, entry.id));
     }
-    // Secrets Manager takes an ARN without the six characters too, unless its end looks like them.
+    // Secrets Manager accepts an ARN without the six characters too, unless its end looks like them.
     let is_whole = entry.id.rsplit_once('-').is_some_and(|(_, end)| identity::is_suffix(&format!("-{end}")));
     Ok(if is_whole { entry.id.clone() } else { format!("{}{ANY_SUFFIX}", entry.id) })
 }
@@ -165,7 +168,7 @@ async fn single(entry: &Entry, aws: &Aws) -> Result<Answer, Refusal> {
     Ok(Answer { found: vec![Match { id: entry.id.clone(), name: None, value }], ..Answer::default() })
 }
 
-/// Asks for one page of a batch, whose entries have a region, a role and an account.
+/// Asks for one page of a batch, whose entries share a region, a role and an account.
 async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Result<Answer, Refusal> {
     let (client, region) = client(&entries[0], aws).await?;
     let ids: BTreeSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
@@ -187,7 +190,7 @@ async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Result<Answe
         let bytes = bytes(secret.secret_string, secret.secret_binary);
         let value = value("", &region, bytes, secret.version_id, secret.version_stages);
         let value = value.ok_or_else(|| no_answer(BATCH))?;
-        // A batch asks for no stage and no version, and so for the current one.
+        // A batch names no stage and no version, so it asks for the current one.
         if !identity::is_version(&entries[0], value.source.version_id.as_deref(), &value.source.version_stages) {
             return Err(ambiguous_batch("gave a version that was not asked for"));
         }
@@ -212,7 +215,7 @@ fn get_secret_value(id: &str) -> String {
     format!("secretsmanager:GetSecretValue on {id}")
 }
 
-/// An answer to a batch from which nobody can tell whose secret is whose.
+/// Refuses an answer to a batch that does not show which value belongs to which secret.
 fn ambiguous_batch(what: &str) -> Refusal {
     let message = format!("secretsmanager:BatchGetSecretValue {what}. Check AWS_ENDPOINT_URL, or set `batch: false`.");
     Refusal::new("InvalidAnswer", message)

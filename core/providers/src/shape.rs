@@ -1,6 +1,6 @@
-//! Turns what the services gave into named secrets: `field`, `expand`, and the parameters below a path.
+//! Turns values from the services into named secrets: `field`, `expand`, and the parameters below a path.
 //!
-//! It knows the names before anything is written, so it refuses every illegal one here (contract §2).
+//! It knows the names before anything is written, so it refuses every illegal one (contract §2).
 
 use std::collections::BTreeSet;
 
@@ -12,10 +12,10 @@ use keystart_store::error::{Error, MAX_BYTES, NAME_RULE, quoted};
 use keystart_store::json::{self, NotJson};
 use keystart_store::name;
 
-/// How many wrong names are told of one entry; state.json must hold all of them.
+/// How many wrong names of one entry a message lists: state.json must hold all of them.
 const PROBLEMS_AT_MOST: usize = 50;
 
-/// Names the value of an entry, or the members that `field` or `expand` take from it.
+/// Returns the value of an entry under its name, or the members that `field` or `expand` take from it.
 pub(crate) fn secret(entry: &Entry, value: SecretValue) -> Outcome {
     if entry.field.is_none() && !entry.expand {
         return Ok(vec![FetchedSecret::whole(&entry.name, value)]);
@@ -23,7 +23,7 @@ pub(crate) fn secret(entry: &Entry, value: SecretValue) -> Outcome {
     let members = members(entry, &value)?;
     if let Some(field) = &entry.field {
         let Some((_, text)) = members.iter().find(|(member, _)| member == field) else {
-            // Only a name is certainly no secret that was pasted here.
+            // Only a valid name is certainly no secret that was pasted here.
             let shown = if name::is_valid(field.as_bytes()) {
                 quoted(field.as_bytes())
             } else {
@@ -46,7 +46,7 @@ pub(crate) fn secret(entry: &Entry, value: SecretValue) -> Outcome {
     Ok(both.map(|((field, text), name)| member(name, field, text, &value)).collect())
 }
 
-/// Names each secret of a folder: `<entry>/<its own name>`. `noun` is what messages call one of them.
+/// Returns each secret of a folder as `<entry>/<its own name>`. `noun` is what messages call one of them.
 pub(crate) fn folder(entry: &Entry, noun: &str, found: Vec<(String, SecretValue)>) -> Outcome {
     let named = |(name, value)| FetchedSecret::whole(&format!("{}/{name}", entry.name), value);
     let secrets: Vec<FetchedSecret> = found.into_iter().map(named).collect();
@@ -54,9 +54,9 @@ pub(crate) fn folder(entry: &Entry, noun: &str, found: Vec<(String, SecretValue)
     Ok(secrets)
 }
 
-/// Returns the secrets of `entry` unless names of them are, or nest with, other entries (contract 2.4).
+/// Returns the secrets of `entry`, unless their names equal or nest with other entries (contract 2.4).
 ///
-/// Only an entry below the folder that `entry` fills can be in its way: `tls/ca` beside an expanded `tls`.
+/// Only an entry below the folder of `entry` can conflict: `tls/ca` with an expanded `tls`.
 pub(crate) fn check_conflicts(entry: &Entry, secrets: Vec<FetchedSecret>, others: &[&str]) -> Outcome {
     let folder = format!("{}/", entry.name);
     let below: BTreeSet<&str> = others.iter().copied().filter(|other| other.starts_with(&folder)).collect();
@@ -71,8 +71,9 @@ pub(crate) fn check_conflicts(entry: &Entry, secrets: Vec<FetchedSecret>, others
     Ok(secrets)
 }
 
-/// Returns the secrets of `entry`, unless one cannot be stored, or cannot go into the variable of an optional entry. Said here
-/// it concerns this entry alone; the draft, or the exec wrapper, would end the start.
+/// Returns the secrets of `entry`, unless one cannot be stored, or cannot go into the variable of
+/// an optional entry. Here the fault fails this entry alone; in the draft or the exec wrapper it
+/// would end the start.
 pub(crate) fn check_values(entry: &Entry, secrets: Vec<FetchedSecret>) -> Outcome {
     for secret in &secrets {
         let value = secret.value.as_bytes();
@@ -93,8 +94,9 @@ pub(crate) fn check_values(entry: &Entry, secrets: Vec<FetchedSecret>) -> Outcom
     Ok(secrets)
 }
 
-/// Refuses all illegal, equal and nested names together: below the path `/`, `flag` and `/flag` are one name. An illegal one is part
-/// of what was fetched, and may be a secret: it is described, not repeated.
+/// Refuses all illegal, equal and nested names together: below the path `/`, `flag` and `/flag` are
+/// one name. An illegal name comes from the fetched value and may be a secret, so the message
+/// describes it.
 fn check_names(entry: &Entry, what: &str, names: &[String]) -> Result<(), Failure> {
     let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
     let is_invalid = |name: &String| !name::is_valid(name.as_bytes());
@@ -138,7 +140,7 @@ fn refuse_names(mut problems: Vec<String>) -> Result<(), Failure> {
     Err(Failure::new("InvalidName", problems.join(" ")))
 }
 
-/// A string is published as its text, everything else as the JSON that stands in the secret.
+/// Returns a member as a secret: a string as its text, everything else as the JSON in the secret.
 fn member(name: String, field: &str, text: &str, whole: &SecretValue) -> FetchedSecret {
     let value = json::string(text)
         .map_or_else(|| SecretBytes::from(text.as_bytes()), |text| SecretBytes::from(text.into_bytes()));
@@ -146,7 +148,7 @@ fn member(name: String, field: &str, text: &str, whole: &SecretValue) -> Fetched
     FetchedSecret { name, value, encoding: Encoding::Text, source, fetched_at: whole.fetched_at }
 }
 
-/// Returns each member of a JSON object as the text it stands as, so that no number is rewritten.
+/// Returns each member of a JSON object as its original text, so that no number is rewritten.
 fn members<'a>(entry: &Entry, value: &'a SecretValue) -> Result<Vec<(String, &'a str)>, Failure> {
     match json::members(value.bytes.as_bytes()) {
         Ok(Some(members)) => Ok(members),

@@ -1,4 +1,5 @@
-//! A third provider, a folder of files, in this one file. It is configured, fetched, published and read like the others.
+//! A third provider, a folder of files, in this one file. It is configured, fetched, published and
+//! read like the others.
 
 #![expect(clippy::unwrap_used, reason = "the functions beside the tests belong to them")]
 
@@ -23,7 +24,7 @@ static KEYWORDS: [Keyword; 2] = [
 ];
 static KEYS: [Key; 2] = [Key { name: "field", check: |_| Ok(()) }, Key { name: "expand", check: |_| Ok(()) }];
 
-/// Files, by their paths.
+/// Files, by path.
 struct Files;
 
 impl EntrySchema for Files {
@@ -73,7 +74,7 @@ impl Provider for Files {
     }
 }
 
-/// Reads a file, or a page of a folder: its first file behind the one that `page` names.
+/// Reads a file, or a page of a folder: the first file after the one that `page` names.
 fn read(entry: &Entry, page: Option<&str>) -> Result<Answer, Refusal> {
     static IS_BUSY: AtomicBool = AtomicBool::new(true);
     if entry.id.ends_with("/busy") && IS_BUSY.swap(false, Relaxed) {
@@ -122,7 +123,7 @@ impl Stage {
         Reader { schemas: &[&Files] }.file(Path::new(&file), None).unwrap()
     }
 
-    /// Publishes what was fetched, and opens a reader.
+    /// Publishes the result of a fetch, and opens a reader.
     fn store(&self, fetched: PrefetchResult) -> (Store, Vec<(String, Failure)>) {
         let root = self.path("store");
         let options = Options { root: Some(root.as_bytes()), timeout_ms: Some(0.0), ..Options::default() };

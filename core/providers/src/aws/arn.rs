@@ -1,4 +1,4 @@
-//! The names of AWS's resources.
+//! The names of AWS resources.
 
 use keystart_config::region::is_region;
 use keystart_config::shown::characters;
@@ -14,7 +14,7 @@ pub(crate) struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// Reads an ARN that a service gave. It may be one of an emulator.
+    /// Parses an ARN from a service, which may be an emulator.
     pub fn parse(text: &'a str) -> Option<Self> {
         let mut parts = text.splitn(6, ':');
         let (Some("arn"), Some(_), Some(service), Some(region), Some(_), Some(resource)) =
@@ -30,7 +30,7 @@ pub(crate) fn is_arn(id: &str) -> bool {
     id.starts_with("arn:")
 }
 
-/// The partitions of AWS by the beginnings of their regions; every other region is of the partition `aws`.
+/// The partitions of AWS by the beginnings of their regions. Every other region belongs to the partition `aws`.
 const PARTITIONS: [(&str, &str); 7] = [
     ("cn-", "aws-cn"),
     ("us-gov-", "aws-us-gov"),
@@ -42,7 +42,7 @@ const PARTITIONS: [(&str, &str); 7] = [
 ];
 
 impl Place {
-    /// Returns the beginning of an ARN of an entry that names none, up to its account.
+    /// Returns the beginning of the ARN, up to the account, for an entry that has no ARN.
     pub(crate) fn arn(&self, entry: &Entry, service: &str) -> Result<String, String> {
         let region = entry.region.as_ref().or(self.region.as_ref()).ok_or_else(|| {
             let Entry { name, id, .. } = entry;

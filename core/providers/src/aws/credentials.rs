@@ -1,8 +1,9 @@
-//! The credentials of a start: from the environment, a profile, a web identity or a container, and never from the
-//! instance metadata service, which Lambda does not have.
+//! The credentials of a start: from the environment, a profile, a web identity or a container.
+//! Never from the instance metadata service, which Lambda does not have.
 //!
-//! Each source is asked by itself, so that a failure names the variable or the file to look at and repeats nothing of it.
-//! None is asked when a person's login has found them before: `Login`.
+//! Each source is asked separately, so that a failure names the variable or the file to look at and
+//! repeats nothing of its content. If a person's login has found credentials before (`Login`), no
+//! source is asked.
 
 use std::env;
 use std::future::poll_fn;
@@ -37,24 +38,25 @@ use crate::refusal::{Refusal, Retry};
 const UNAVAILABLE: &str = "CredentialsUnavailable";
 const INVALID: &str = "InvalidCredentials";
 const EXPIRED: &str = "ExpiredTokenException";
-/// Set for AWS's environment provider; it takes the third one in place of the second.
+/// The variables of AWS's environment provider. It accepts the third one instead of the second.
 const VARIABLES: [&str; 4] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 const TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
 const TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 const ADDRESSES: [&str; 2] = ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"];
 
-/// What the login of a person gave, on a machine of theirs. A login may need them to type something, and so more time than
-/// a fetch has.
+/// The result of a person's login, on that person's machine. A login may ask the person to type
+/// something, so it may take longer than a fetch has.
 #[derive(Clone)]
 pub struct Login {
     credentials: Credentials,
     origin: Option<String>,
-    /// The profile, which may say where to ask.
+    /// The profile, which may set endpoints.
     pub(super) profile: String,
 }
 
 impl Login {
-    /// `origin` is what messages call the source of the credentials, `None` for the variables of the environment.
+    /// Takes credentials. `origin` is what messages call their source, `None` for the variables of
+    /// the environment.
     pub fn new(
         access_key_id: &str,
         secret_access_key: &str,
@@ -70,7 +72,7 @@ impl Login {
         }
     }
 
-    /// Returns the credentials if they can be used.
+    /// Returns the credentials if they are usable.
     pub(super) fn credentials(&self) -> Result<Credentials, Refusal> {
         match &self.origin {
             Some(origin) => checked(origin, self.credentials.clone()),
@@ -79,7 +81,7 @@ impl Login {
     }
 }
 
-/// Where credentials come from when not from the environment.
+/// Where credentials come from, except the environment.
 #[derive(Clone, Copy)]
 enum Origin {
     Profile,
@@ -93,7 +95,7 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Result
         Err(CredentialsError::CredentialsNotLoaded(_)) => {}
         found => {
             check_variables()?;
-            // Only a variable that is no text is refused, and those are checked.
+            // The SDK refuses only a variable that is no text, and those are checked before.
             return found.map_err(|_| Refusal::new(UNAVAILABLE, "The credentials of the environment cannot be read."));
         }
     }
@@ -116,8 +118,8 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Result
     ))
 }
 
-/// Checks whatever any source would read, for a login: boto3 reads any file, whole and for as long as it takes, and takes
-/// an address for another host.
+/// Checks everything that a source may read, for a login: boto3 reads any file, whole and without a
+/// time limit, and takes an address for another host.
 pub(super) async fn check_sources() -> Result<(), Refusal> {
     let profiles = Profiles::read().await?;
     endpoints::check_container()?;
@@ -125,7 +127,7 @@ pub(super) async fn check_sources() -> Result<(), Refusal> {
     check_token()
 }
 
-/// Returns the credentials of a role, unless the answer broke off before its end.
+/// Returns the credentials of a role, unless the answer ended too early.
 pub(super) fn role_credentials(
     role: &str,
     answer: Option<aws_sdk_sts::types::Credentials>,
@@ -134,7 +136,7 @@ pub(super) fn role_credentials(
     let answer = answer.ok_or_else(|| no_answer(&action))?;
     let members = [&answer.access_key_id, &answer.secret_access_key, &answer.session_token];
     let is_whole = members.iter().all(|member| !member.is_empty() && flaw(member.as_bytes()).is_none());
-    // What the SDK takes a missing time for.
+    // The SDK reports a missing time as 0.
     if !is_whole || answer.expiration.secs() == 0 {
         return Err(no_answer(&action));
     }
@@ -147,8 +149,8 @@ pub(super) fn role_credentials(
 }
 
 impl Origin {
-    /// Asks the source on a thread: the SDK reads files with tokens by itself, here and now. The deadline leaves the thread
-    /// behind, and what is on its way there ends.
+    /// Asks the source on a thread, because the SDK reads token files in the calling thread. A
+    /// deadline abandons the thread, and its requests end.
     async fn load(self, config: &ProviderConfig, profiles: &Profiles) -> Result<Credentials, CredentialsError> {
         let (wanted, unwanted) = oneshot::channel::<()>();
         let (runtime, config, files) = (Handle::current(), config.clone(), profiles.files());
@@ -164,7 +166,7 @@ impl Origin {
         found.unwrap_or_else(|| Err(CredentialsError::unhandled("the search ended without a result")))
     }
 
-    /// Each source is made only when it is asked: it brings a separate client along.
+    /// Makes each source only when it is asked: each one makes a separate client.
     async fn ask(self, config: &ProviderConfig, files: EnvConfigFiles) -> Result<Credentials, CredentialsError> {
         match self {
             Self::Profile => {
@@ -206,7 +208,7 @@ impl Origin {
     }
 }
 
-/// Returns credentials that are whole, could be sent, and have not expired.
+/// Returns credentials that are complete, can be sent, and have not expired.
 fn checked(from: &str, found: Credentials) -> Result<Credentials, Refusal> {
     let members = [
         ("access key id", Some(found.access_key_id())),
@@ -232,7 +234,7 @@ fn checked(from: &str, found: Credentials) -> Result<Credentials, Refusal> {
 }
 
 fn profile_reason(error: &CredentialsError) -> String {
-    // The SDK keeps the kind in nothing but the beginning of its text. The rest, which repeats the file, is not shown.
+    // The SDK shows the kind only at the beginning of its text. The rest repeats the file, and is not shown.
     let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     let text = text.strip_prefix("ProfileFile provider could not be built: ").unwrap_or_default();
     let reason = if text.starts_with("invalid profile: ") {
@@ -308,7 +310,8 @@ fn is_set(variables: &[&str]) -> bool {
     variables.iter().any(|variable| env::var_os(variable).is_some())
 }
 
-/// Checks the token for a container's endpoint before that is asked: libraries send what HTTP allows.
+/// Checks the token for a container's endpoint before it is used: HTTP libraries send every token
+/// that HTTP allows.
 fn check_token() -> Result<(), Refusal> {
     if is_set(&ADDRESSES) && !is_set(&[TOKEN_FILE]) { check_variable(TOKEN, header_flaw) } else { Ok(()) }
 }
@@ -317,7 +320,7 @@ fn check_variables() -> Result<(), Refusal> {
     VARIABLES.iter().try_for_each(|variable| check_variable(variable, flaw))
 }
 
-/// Refuses a variable with a character that none of its kind has. Its value is not repeated.
+/// Refuses a variable with a character that its kind never has. The message does not repeat the value.
 fn check_variable(variable: &str, flaw: impl Fn(&[u8]) -> Option<&'static str>) -> Result<(), Refusal> {
     let Some(value) = env::var_os(variable) else { return Ok(()) };
     match flaw(value.as_bytes()) {
@@ -329,12 +332,12 @@ fn check_variable(variable: &str, flaw: impl Fn(&[u8]) -> Option<&'static str>) 
     }
 }
 
-/// Says what a key or a token holds that none has.
+/// Returns which characters of a text no key and no token has.
 fn flaw(value: &[u8]) -> Option<&'static str> {
     header_flaw(value).or_else(|| value.iter().any(|byte| matches!(byte, b' ' | b'\t')).then_some("a space"))
 }
 
-/// Says what a value holds that no header can hold.
+/// Returns which characters of a value no header can hold.
 fn header_flaw(value: &[u8]) -> Option<&'static str> {
     if value.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
         return Some("a line break");

@@ -1,5 +1,6 @@
-//! Checks what decides which hosts are asked, before the first request: endpoints, proxies, switches. An error names the
-//! variable or the key of the profile, never the value, which may hold a password.
+//! Checks endpoints, proxies and switches, which decide what hosts get requests, before the first
+//! request. An error names the variable or the key of the profile, never the value, which may hold
+//! a password.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,13 +11,14 @@ use hyper::Uri;
 
 use crate::refusal::Refusal;
 
-/// The services by the names that they have in a profile's `services` and in variables.
+/// The services, by their names in a profile's `services` and in variables.
 const SERVICES: [(&str, &str); 3] = [
     ("Secrets Manager", "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
     ("SSM", "AWS_ENDPOINT_URL_SSM"),
     ("STS", "AWS_ENDPOINT_URL_STS"),
 ];
-/// Switches: their variables, and their keys in a profile. The SDK ignores what it cannot read, and then asks other hosts.
+/// The switches: variables, and keys in a profile. The SDK ignores a value that it cannot read, and
+/// then asks other hosts.
 const SWITCHES: [(&str, &str); 3] =
     [("AWS_USE_FIPS_ENDPOINT", "use_fips_endpoint"), ("AWS_USE_DUALSTACK_ENDPOINT", "use_dualstack_endpoint"), IGNORE];
 const IGNORE: (&str, &str) = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_configured_endpoint_urls");
@@ -27,11 +29,11 @@ const PROXIES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_pr
 const CONTAINER_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const CONTAINER_PATH: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 
-/// Checks what variables and the profile say.
+/// Checks the variables and the profile.
 pub(super) fn check(config: &SdkConfig) -> Result<(), Refusal> {
     for (variable, key) in SWITCHES {
         check_one(config, "", (variable, key), |value| {
-            // Templates make an empty one of a switch that is off.
+            // Templates set a switch that is off to an empty text.
             let is_switch = ["true", "false", ""].iter().any(|word| value.eq_ignore_ascii_case(word));
             if is_switch { Ok(()) } else { Err("must be true or false") }
         })?;
@@ -41,7 +43,7 @@ pub(super) fn check(config: &SdkConfig) -> Result<(), Refusal> {
     })?;
     check_one(config, "", ENDPOINT, |url| check_url(url, false))?;
     for (service, variable) in SERVICES {
-        // It is named for the service in the error, though the key asks with the name that all services share.
+        // The lookup takes the key that all services share, so name the service's own variable if it is set.
         let named = if env::var_os(variable).is_some() { variable } else { ENDPOINT.0 };
         let value = value(config, service, ENDPOINT);
         value.map_or(Ok(()), |value| check_url(&value, false)).map_err(|what| wrong(named, ENDPOINT.1, what))?;
@@ -52,12 +54,12 @@ pub(super) fn check(config: &SdkConfig) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// True if variables and the profile say that no endpoint counts which they name.
+/// Returns whether variables and the profile turn off all the endpoints that they name.
 pub(super) fn are_ignored(config: &SdkConfig) -> bool {
     value(config, "", IGNORE).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
-/// Variables and a profile that say nothing about services.
+/// An environment and a profile without endpoints for services.
 #[derive(Debug)]
 pub(super) struct NoServiceConfig;
 
@@ -67,12 +69,12 @@ impl LoadServiceConfig for NoServiceConfig {
     }
 }
 
-/// The variable that names a file of authorities, with its value.
+/// Returns the variable that names a file of authorities, and its value.
 pub(super) fn ca_bundle_variable() -> Option<(String, OsString)> {
     env::var_os(CA_BUNDLE.0).map(|path| (CA_BUNDLE.0.to_owned(), path))
 }
 
-/// Returns what names the file of authorities, and the file.
+/// Returns the variable or key that names the file of authorities, and the file.
 pub(super) fn ca_bundle(config: &SdkConfig) -> Option<(String, OsString)> {
     let key = CA_BUNDLE.1;
     let named = ca_bundle_variable();
@@ -80,7 +82,7 @@ pub(super) fn ca_bundle(config: &SdkConfig) -> Option<(String, OsString)> {
     named.filter(|(_, path)| !path.is_empty())
 }
 
-/// Checks where a container's credentials are asked for.
+/// Checks the address for a container's credentials.
 pub(super) fn check_container() -> Result<(), Refusal> {
     let check = |variable: &str, check: fn(&str) -> Result<(), &'static str>| {
         text(variable)?.map_or(Ok(()), |value| check(&value)).map_err(|what| wrong(variable, "", what))
@@ -103,7 +105,7 @@ fn check_one(
         .map_err(|what| wrong(variable, key, what))
 }
 
-/// The value of a variable, else of the key in the profile.
+/// Returns the value of a variable, else of the key in the profile.
 fn value(config: &SdkConfig, service: &str, (variable, key): (&str, &str)) -> Option<String> {
     let wanted = ServiceConfigKey::builder().service_id(service).env(variable).profile(key).build().ok()?;
     config.service_config()?.load_config(wanted)
@@ -128,7 +130,8 @@ fn check_url(url: &str, with_query: bool) -> Result<(), &'static str> {
 }
 
 fn check_proxy(url: &str) -> Result<(), &'static str> {
-    // A proxy that cannot be read is none for the client: it would go where the proxy was to keep it from.
+    // The client treats a proxy that it cannot parse as none, and would go directly where the proxy
+    // should have stopped it.
     let parsed: Uri = url.parse().map_err(|_| "is not the URL of a proxy")?;
     if !matches!(parsed.scheme_str(), None | Some("http" | "https")) {
         return Err("must begin with http:// or https://");
@@ -140,14 +143,14 @@ fn check_proxy(url: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Whether the port is one, where there is one.
+/// Returns whether the port is valid or missing.
 fn has_port(authority: &str) -> bool {
     let host = authority.rsplit('@').next().unwrap_or_default();
     let rest = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
     rest.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-/// The text of a variable that is set to something.
+/// Returns the text of a variable that is set and not empty.
 fn text(variable: &str) -> Result<Option<String>, Refusal> {
     let value = env::var_os(variable).filter(|value| !value.is_empty());
     value.map(OsString::into_string).transpose().map_err(|_| wrong(variable, "", "is not UTF-8"))

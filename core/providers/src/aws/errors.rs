@@ -1,6 +1,7 @@
-//! The words for what went wrong, from closed sets: the texts of libraries may hold what was sent or answered.
+//! Messages for failures, with words from closed sets: a library's text may hold what was sent or answered.
 //!
-//! A message is repeated only where a service of AWS gave it in the form of its errors: its first line, up to a length.
+//! A message is repeated only if an AWS service sent it in the form of its errors: the first line,
+//! up to a length.
 
 use std::error::Error as StdError;
 use std::{io, iter};
@@ -15,19 +16,19 @@ use crate::limits::Excess;
 use crate::refusal::{NO_WAY_OUT, Refusal, Retry};
 use keystart_store::json;
 
-/// What Secrets Manager, Parameter Store and STS name when the caller asks too often.
+/// The codes of Secrets Manager, Parameter Store and STS for too many requests.
 const THROTTLED: [&str; 5] =
     ["RequestLimitExceeded", "RequestThrottled", "Throttling", "ThrottlingException", "TooManyRequestsException"];
-/// What they name when asking again can help.
+/// The codes for failures where another try can help.
 const RETRYABLE: [&str; 5] =
     ["InternalFailure", "InternalServerError", "InternalServiceError", "RequestTimeout", "ServiceUnavailable"];
 const DENIED: [&str; 2] = ["AccessDenied", "AccessDeniedException"];
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
-/// The bytes of a service's message that are repeated at most.
+/// The most bytes of a service's message that are repeated.
 const LONGEST_MESSAGE: usize = 1_024; // limits.toml: extension.message_bytes
 const LONGEST_CODE: usize = 128;
 const NO_REASON: &str = "The service gave no reason";
-/// What the resolver of names says, by `gai_strerror(3)`.
+/// The beginning of the name resolver's errors, as in `gai_strerror(3)`.
 const LOOKUP: &str = "failed to lookup address information: ";
 const LOOKUPS: [&str; 6] = [
     "Name or service not known",
@@ -37,10 +38,10 @@ const LOOKUPS: [&str; 6] = [
     "System error",
     "Try again",
 ];
-/// hyper's text for a proxy that opens no way.
+/// hyper's text for a proxy that opens no tunnel.
 const TUNNEL: &str = "tunnel error: ";
 
-/// Turns what the SDK reports of a call into words: what was refused, and what would help.
+/// Words the SDK's error: which call was refused, and what would help.
 pub(crate) fn refusal<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Refusal
 where
     E: ProvideErrorMetadata + StdError + 'static,
@@ -68,22 +69,23 @@ where
     }
 }
 
-/// True for an answer with the form of AWS's errors: a page of a proxy is not to be repeated.
+/// Returns whether an answer has the form of AWS's errors. A proxy's page must not be repeated.
 fn is_error_of_aws(raw: &HttpResponse) -> bool {
     let body = raw.body().bytes().unwrap_or_default();
-    // The SDK takes a code out of XML only where it is an ErrorResponse; out of JSON it takes one from any object.
+    // From XML, the SDK takes a code only if the answer is an ErrorResponse. From JSON it takes one
+    // from any object.
     raw.headers().get("x-amzn-errortype").is_some()
         || body.trim_ascii_start().starts_with(b"<")
         || json::parse(body).is_ok_and(|body| body.get("__type").is_some())
 }
 
-/// Turns the error of a service, or of something before it, into words.
+/// Words the error of a service, or of something in front of it.
 pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<&str>, status: u16) -> Refusal {
     let Some(code) = code.filter(|code| is_code(code)) else {
         if status < 300 {
             return no_answer(action);
         }
-        // No service of AWS: a proxy, a firewall, a load balancer.
+        // Not a service of AWS: a proxy, a firewall, a load balancer.
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
         let mut refusal = Refusal::new(&status.to_string(), sentence(reason.unwrap_or(NO_REASON)));
         refusal.retry = match status {
@@ -95,7 +97,7 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
     };
     let mut message = service_message(message.unwrap_or_default());
     if DENIED.contains(&code) {
-        // Such an action is allowed for everything or for nothing, and so by no policy of a resource.
+        // Such an action is allowed for everything or for nothing, so no policy of a resource can allow it.
         let is_for_all = action.ends_with(" on *");
         let other = if is_for_all { "the policy of a VPC endpoint" } else { "the resource policy and the KMS key" };
         message = format!("{message} Allow {action}; {other} can deny it too.");
@@ -112,7 +114,7 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
     Refusal { code: code.to_owned(), message, retry }
 }
 
-/// True for what AWS has as the code of an error: letters, digits, dots.
+/// Returns whether a text has the form of an AWS error code: letters, digits, dots.
 fn is_code(code: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     code.len() <= LONGEST_CODE
@@ -120,9 +122,10 @@ fn is_code(code: &str) -> bool {
         && code.bytes().all(is_part)
 }
 
-/// Returns what is repeated of a service's message.
+/// Returns the part of a service's message that is repeated.
 ///
-/// Only the first line: those that follow in `SignatureDoesNotMatch` hold the request's headers, and so the session token.
+/// Only the first line: in `SignatureDoesNotMatch` the next lines hold the request's headers, and
+/// so the session token.
 fn service_message(message: &str) -> String {
     let mut lines = message.split(['\n', '\r', '\u{2028}', '\u{2029}']);
     let line = lines.find(|line| !line.trim().is_empty()).unwrap_or(NO_REASON).trim();
@@ -137,10 +140,10 @@ fn service_message(message: &str) -> String {
     format!("{}…", &line[..end])
 }
 
-/// Says how a connection failed: before it stood, by what was seen on it, or after it.
+/// Words the failure of a connection: a certificate that is not trusted, no connection, or one that broke off.
 fn connection_refusal(error: &ConnectorError) -> Refusal {
     if let Some(reason) = certificate_flaw(error) {
-        // What is not trusted now is not trusted a moment later.
+        // An endpoint that is not trusted now is not trusted a moment later.
         let reason = format!("The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL.");
         return Refusal::new("ConnectionFailed", reason);
     }
@@ -153,7 +156,7 @@ fn connection_refusal(error: &ConnectorError) -> Refusal {
         .with_retry(Retry::Failed)
 }
 
-/// Says why no connection came to be, in words of the system or our own.
+/// Returns why no connection was made, in the system's words or ours.
 pub(crate) fn connection_reason(error: &(dyn StdError + 'static)) -> String {
     if let Some(error) = find::<rustls::Error>(error) {
         let reason = match error {
@@ -180,14 +183,14 @@ pub(crate) fn connection_reason(error: &(dyn StdError + 'static)) -> String {
     "the connection failed in a way that is not described".to_owned()
 }
 
-/// Returns the system's own words for the errno in an error.
+/// Returns the system's words for the errno in an error.
 pub(crate) fn system_words(error: &(dyn StdError + 'static)) -> Option<String> {
     let errno = causes(error).filter_map(|error| error.downcast_ref::<io::Error>()?.raw_os_error()).last()?;
     let text = io::Error::from_raw_os_error(errno).to_string();
     Some(text.split(" (os error ").next().unwrap_or_default().to_owned())
 }
 
-/// Says what is wrong with a certificate. The names in it are not ours to repeat.
+/// Returns what is wrong with a certificate. The names in it may not be repeated.
 fn certificate_flaw(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     let rustls::Error::InvalidCertificate(error) = find::<rustls::Error>(error)? else {
         return None;
@@ -223,7 +226,7 @@ pub(crate) fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static
     causes(error).find_map(|error| error.downcast_ref())
 }
 
-/// Lists an error and its causes. An `io::Error` passes over the error that it was made of.
+/// Lists an error and its causes. The `source` of an `io::Error` skips the error that it was made from.
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
         match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {

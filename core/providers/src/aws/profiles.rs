@@ -1,4 +1,4 @@
-//! Reads the files of AWS's profiles for the SDK, which would read any file, whole and for as long as it takes.
+//! Reads the files of AWS profiles for the SDK, which would read any file, whole and without a time limit.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,18 @@ use crate::refusal::Refusal;
 
 const CONFIG: &str = "AWS_CONFIG_FILE";
 const CREDENTIALS: &str = "AWS_SHARED_CREDENTIALS_FILE";
-/// Files with tokens, which the SDK reads by itself.
+/// The variables of token files, which the SDK reads itself.
 const TOKENS: [&str; 2] = ["AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
 const TOKEN_KEY: &str = "web_identity_token_file";
 
-/// The two files of profiles; one that does not exist is empty.
+/// The two files of profiles. A missing one is empty.
 pub(super) struct Profiles {
     config: String,
     credentials: String,
 }
 
 impl Profiles {
-    /// Reads them.
+    /// Reads both files.
     pub async fn read() -> Result<Self, Refusal> {
         let read = || {
             let config = read(CONFIG, "~/.aws/config")?;
@@ -32,7 +32,7 @@ impl Profiles {
         files::on_a_thread(read).await.unwrap_or_else(|| Err(wrong(CONFIG, &reason(FileError::System(Errno::IO)))))
     }
 
-    /// Both as the SDK takes them.
+    /// Returns both in the SDK's type.
     pub fn files(&self) -> EnvConfigFiles {
         EnvConfigFiles::builder()
             .with_contents(EnvConfigFileKind::Config, &self.config)
@@ -40,7 +40,7 @@ impl Profiles {
             .build()
     }
 
-    /// Checks the files with tokens that variables and profiles name. The SDK reads them, after this and on a thread too.
+    /// Checks the token files that variables and profiles name. The SDK reads them later, on a thread.
     pub async fn check_tokens(&self) -> Result<(), Refusal> {
         let variables =
             TOKENS.iter().filter_map(|variable| Some(((*variable).to_owned(), env::var_os(variable)?.into())));
@@ -51,7 +51,7 @@ impl Profiles {
         let check = || {
             for (source, path) in named {
                 match files::read(&path) {
-                    Err(FileError::System(_)) | Ok(_) => {} // the provider says what it missed, if it wanted it
+                    Err(FileError::System(_)) | Ok(_) => {} // the provider reports what it misses, if it needs it
                     Err(other) => return Err(wrong(&source, &reason(other))),
                 }
             }
@@ -66,14 +66,14 @@ fn read(variable: &str, default: &str) -> Result<String, Refusal> {
     let path = PathBuf::from(named.as_ref().map_or(default.as_ref(), |path| path.as_os_str()));
     match files::read(&at_home(&path)) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|_| wrong(variable, "names a file that is not UTF-8")),
-        // As without it: the SDK takes it so, and Lambda's users may not even look into a home.
+        // A missing file counts as empty, as in the SDK: Lambda's users may not even look into a home folder.
         Err(FileError::System(Errno::NOENT | Errno::NOTDIR)) => Ok(String::new()),
         Err(FileError::System(_)) if named.is_none() => Ok(String::new()),
         Err(other) => Err(wrong(if named.is_some() { variable } else { default }, &reason(other))),
     }
 }
 
-/// The path with the home folder in place of `~`.
+/// Returns the path with the home folder instead of `~`.
 fn at_home(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), env::var_os("HOME")) {
         (Ok(rest), Some(home)) => Path::new(&home).join(rest),

@@ -1,5 +1,4 @@
-//! The certificate authorities that answers are believed from: those of `AWS_CA_BUNDLE` or of the AWS profile, else those
-//! that come with this library.
+//! The certificate authorities to trust: those of `AWS_CA_BUNDLE` or of the AWS profile, else the bundled ones.
 
 use std::ffi::OsString;
 
@@ -15,7 +14,7 @@ use webpki::anchor_from_trusted_cert;
 use crate::files;
 use crate::refusal::Refusal;
 
-/// Loads the authorities from a file, with what names it, or those that come along: they serve an image that has none.
+/// Loads the authorities from a file, or the bundled ones. The bundled ones serve an image that has none.
 pub(super) async fn context(bundle: Option<(String, OsString)>) -> Result<TlsContext, Refusal> {
     let pem = match bundle {
         None => bundled(),
@@ -25,12 +24,12 @@ pub(super) async fn context(bundle: Option<(String, OsString)>) -> Result<TlsCon
     context.map_err(|_| Refusal::new("InvalidCaBundle", "TLS cannot be set up with these authorities."))
 }
 
-/// Reads a file of authorities, if each of them can be parsed.
+/// Reads a file of authorities, and refuses it if one of them cannot be parsed.
 pub(super) async fn read(source: &str, path: OsString) -> Result<Vec<u8>, Refusal> {
     let wrong = |what: &str| Refusal::new("InvalidCaBundle", format!("{source} {what}. Correct or unset it."));
     let read = files::on_a_thread(move || files::read(path.as_ref())).await;
     let pem = read.unwrap_or(Err(FileError::System(Errno::IO))).map_err(|error| wrong(&files::reason(error)))?;
-    // The client panics at what it cannot parse.
+    // The client panics if it cannot parse one.
     if is_sound(&pem) { Ok(pem) } else { Err(wrong("names a file that holds no certificate, or a broken one")) }
 }
 
@@ -39,7 +38,7 @@ fn is_sound(pem: &[u8]) -> bool {
     certificates.is_ok_and(|all| !all.is_empty() && all.iter().all(|one| anchor_from_trusted_cert(one).is_ok()))
 }
 
-/// The client takes nothing but PEM.
+/// Returns the bundled authorities as PEM, because the client takes nothing else.
 fn bundled() -> Vec<u8> {
     let mut pem = String::new();
     for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {

@@ -1,10 +1,11 @@
-//! Whether an answer is about the parameter that was asked for: no other parameter's value may stand below a name.
+//! Checks that an answer is about the requested parameter: no other parameter's value may be
+//! published under its name.
 
 use crate::aws::arn::{Arn, is_arn};
 
-/// True when the ARN of a parameter, which some emulators leave out, is that of its name and region.
+/// Returns whether the ARN of a parameter, which some emulators leave out, has its name and region.
 pub(super) fn is_parameter(region: &str, name: &str, arn: Option<&str>) -> bool {
-    // A parameter that another account shares is named by its ARN.
+    // The id of a parameter from another account is its ARN.
     let arn = match arn {
         Some(arn) if is_arn(name) && arn != name => return false,
         Some(arn) => arn,
@@ -17,16 +18,16 @@ pub(super) fn is_parameter(region: &str, name: &str, arn: Option<&str>) -> bool 
     parts.service == "ssm" && parts.region == region && is_name
 }
 
-/// True when a selector is none, a label, or the number of this version.
+/// Returns whether a selector is missing, a label, or the number of this version.
 pub(super) fn is_selected(selector: Option<&str>, version: i64) -> bool {
     let Some(selector) = selector.and_then(|selector| selector.strip_prefix(':')) else { return true };
     selector.parse::<i64>().map_or(true, |asked| asked == version)
 }
 
-/// True when a parameter lies below a path.
+/// Returns whether a parameter lies below a path.
 pub(super) fn is_below(path: &str, name: &str) -> bool {
     let path = path.trim_end_matches('/');
-    // Below the root lie also names without a slash.
+    // Names without a slash lie below the root too.
     path.is_empty() || name.strip_prefix(path).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
 }
 

@@ -1,4 +1,4 @@
-//! What a configuration may say of parameters of Parameter Store: a name or an ARN with a version or a label, or a path.
+//! What a configuration may say about parameters: a name or an ARN with a version or a label, or a path.
 
 use keystart_config::arn::{self, Arn};
 use keystart_config::{EntrySchema, Keyword, Reference};
@@ -6,7 +6,7 @@ use keystart_config::{EntrySchema, Keyword, Reference};
 use super::ParameterStore;
 use crate::aws::ids::{foreign, is_label};
 
-/// Parameter Store's own limit.
+/// The limit of Parameter Store.
 const LONGEST: usize = 1011;
 const SHORT: &str = "ssm:";
 

@@ -1,9 +1,11 @@
-//! Whether an answer is about the secret that was asked for: no other secret's value may stand below a name.
+//! Checks that an answer is about the requested secret: no other secret's value may be published
+//! under its name.
 
 use crate::Entry;
 use crate::aws::arn::{Arn, is_arn};
 
-/// True when an id asks for the secret of this ARN and name: by name, by ARN, or by ARN without its last six characters.
+/// Returns whether an id asks for the secret of this ARN and name: by name, by ARN, or by ARN
+/// without its last six characters.
 pub(super) fn is_secret(id: &str, region: &str, arn: &str, name: &str) -> bool {
     let Some(parts) = Arn::parse(arn) else { return false };
     let end = parts.resource.strip_prefix("secret:").and_then(|rest| rest.strip_prefix(name));
@@ -12,12 +14,12 @@ pub(super) fn is_secret(id: &str, region: &str, arn: &str, name: &str) -> bool {
     is_one && is_asked && end.is_some_and(is_suffix)
 }
 
-/// True when an error of a batch, which has only an id, is about what this id asks for.
+/// Returns whether an error in a batch, which has only an id, is about this id.
 pub(super) fn is_secret_id(id: &str, other: &str) -> bool {
     id == other || (is_arn(id) && other.strip_prefix(id).is_some_and(is_suffix))
 }
 
-/// True when a version is the one that an entry asks for: by its id, by a stage, or the current one.
+/// Returns whether a version is the one that an entry asks for: by its id, by a stage, or the current one.
 pub(super) fn is_version(entry: &Entry, version_id: Option<&str>, stages: &[String]) -> bool {
     if let Some(asked) = &entry.version_id {
         return version_id == Some(asked);

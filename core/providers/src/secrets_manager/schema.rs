@@ -1,4 +1,5 @@
-//! What a configuration may say of a secret of Secrets Manager: its name, its ARN, or the reference that ECS takes.
+//! What a configuration may say about a secret of Secrets Manager: its name, its ARN, or the
+//! reference that ECS uses.
 
 use keystart_config::arn::{self, Arn};
 use keystart_config::shown::IN_BASE64;
@@ -67,7 +68,7 @@ fn parse(text: &str) -> Result<Reference, String> {
     Ok(Reference { id, region: Some(arn.region.to_owned()), field, stage, version_id })
 }
 
-/// Writes the reference that ECS takes.
+/// Returns the reference that ECS uses.
 fn write(reference: &Reference) -> String {
     let parts = [&reference.field, &reference.stage, &reference.version_id];
     let mut text = reference.id.clone();
@@ -78,7 +79,7 @@ fn write(reference: &Reference) -> String {
 }
 
 fn check_name(name: &str) -> Result<(), String> {
-    // "!" is not documented but real: secrets that a service manages are named rds!db-…, events!connection/….
+    // "!" is undocumented and in use: secrets that a service manages are named rds!db-…, events!connection/….
     let is_known = |c: char| c.is_ascii_alphanumeric() || "/_+=.@!-".contains(c);
     if name.is_empty() {
         Err("The name of the secret is missing.".to_owned())
@@ -91,7 +92,7 @@ fn check_name(name: &str) -> Result<(), String> {
     }
 }
 
-// AWS takes any characters in both. These are what labels and versions have, and leave no room for a pasted secret.
+// AWS accepts any characters in both. Labels and versions use only these, which exclude a pasted secret.
 
 fn check_stage(text: &str) -> Result<(), String> {
     let rule = "A stage has 1 to 256 letters, digits, \"_\", \".\" and \"-\".";
