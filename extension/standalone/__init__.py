@@ -1,1 +1,1 @@
-"""How the layer and its one executable are built."""
+"""Builds the layer and its one executable."""

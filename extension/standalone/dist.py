@@ -1,4 +1,4 @@
-"""Places what was built in dist/, by exact names: everything else that lies there stays as it is."""
+"""Places built files in dist/, by exact names. Everything else there stays as it is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DIST = ROOT / "dist"
 
 
 def release() -> str:
-    """Returns the version number, which is one for all packages."""
+    """Returns the version number, which all packages share."""
     found = re.search(r'^version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)
     if found is None:
         raise BuildError("Cargo.toml has no version")
@@ -23,7 +23,7 @@ def release() -> str:
 
 
 def check(folder: Path, names: Iterable[str]) -> list[Path]:
-    """Returns what an earlier build has placed under these names; refuses everything that is no such file."""
+    """Returns what an earlier build placed under these names. Refuses a name that is not such a file."""
     _check_folder(folder)
     found = [folder / name for name in names if os.path.lexists(folder / name)]
     for path in found:
@@ -32,13 +32,13 @@ def check(folder: Path, names: Iterable[str]) -> list[Path]:
 
 
 def clear(folder: Path, names: Iterable[str]) -> None:
-    """Removes what an earlier build has placed: none is better than one of other sources."""
+    """Removes what an earlier build placed: no file is better than one from other sources."""
     for path in check(folder, names):
         path.unlink()
 
 
 def place(file: Path, folder: Path) -> Path:
-    """Places a whole file in the folder under its own name."""
+    """Places a file whole in the folder, under its own name."""
     _check_folder(folder)
     folder.mkdir(exist_ok=True)
     path = folder / file.name

@@ -31,7 +31,7 @@ def build(target: Target) -> Path:
 
 
 def _core(target: Target, rust: Rust) -> Path:
-    """The core as a static library; for this machine beside what was compiled for the wheel."""
+    """Builds the core as a static library. For this machine it uses the wheel's build folder."""
     command = ["cargo", "rustc", "--quiet", "--release", "--package", _PACKAGE, "--crate-type", "staticlib"]
     folder = rust.folder
     if not target.is_native:
@@ -42,10 +42,11 @@ def _core(target: Target, rust: Rust) -> Path:
 
 
 def wrapper(target: Target) -> Path:
-    """Builds the exec wrapper of the reader's core, static too, and gives its path."""
+    """Builds the exec wrapper of the reader's core as a static file, and returns its path."""
     rust = prepare(target)
     command = ["cargo", "rustc", "--quiet", "--release", "--package", "keystart-store", "--bin", WRAPPER]
-    # The triple is named for this machine too: beside it lies what is not static, and both would be linked in turns.
+    # Name the triple for this machine too: the default folder holds builds that are not static, and
+    # cargo would alternate.
     command += [
         "--target",
         target.rust,
@@ -58,10 +59,10 @@ def wrapper(target: Target) -> Path:
 
 
 def _freeze(folder: Path) -> None:
-    """Compares what is frozen with the list that is checked in."""
+    """Compares the frozen modules with the checked-in list."""
     path = [ROOT / "bindings/python/src", ROOT / "extension/src"]
     options = [f"--path={entry}" for entry in path]
-    # The order of a frozen set's items is that of their hashes.
+    # A frozen set orders its items by their hashes, so fix the seed.
     frozen = run(
         [f"/usr/bin/{PYTHON}", HERE / "freeze.py", *options, f"--output={folder}"], {"PYTHONHASHSEED": "0"}
     )
@@ -75,7 +76,7 @@ def _freeze(folder: Path) -> None:
 
 
 def _cffi(folder: Path) -> Path:
-    """The source of cffi's backend, in the version and with the hash of the lock file."""
+    """Downloads cffi's source, in the version and with the hash of the lock file, and returns its folder."""
     lock = (ROOT / "requirements.lock").read_text()
     pinned = re.search(r"^cffi==(\S+)(?: \\\n +--hash=\S+)+", lock, re.MULTILINE)
     if pinned is None:
@@ -109,7 +110,7 @@ def _link(target: Target, folder: Path, sources: list[Path], core: Path) -> Path
         "-fdata-sections",
         *(f"-I{path}" for path in include),
     ]
-    # No path of this machine in the file, so that it is the same wherever it is built.
+    # Keep this machine's paths out of the file, so that it is the same wherever it is built.
     options += [f"-ffile-prefix-map={ROOT}=.", f"-ffile-prefix-map={folder}=."]
     for source in (*ours, folder / "frozen.c", folder / "native.c", *sources):
         strict = ["-Wall", "-Wextra", "-Werror"] if source in ours else []
@@ -124,7 +125,7 @@ def _link(target: Target, folder: Path, sources: list[Path], core: Path) -> Path
     executable = folder / "keystart"
     libraries: list[str | Path] = [libpython(target), core, "-lffi", "-lz", "-lm"]
     options = ["-static-pie", "-s", "-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,-z,now"]
-    # A start reads all relocations: a megabyte less of them. Debian 12's linker cannot do it for arm64.
+    # Saves a megabyte of relocations, which a start would read. Debian 12's linker cannot do it for arm64.
     if target.machine == "x86_64":
         options.append("-Wl,-z,pack-relative-relocs")
     run([*target.compiler, *options, "-o", executable, *objects, *libraries])
@@ -132,7 +133,7 @@ def _link(target: Target, folder: Path, sources: list[Path], core: Path) -> Path
 
 
 def main() -> int:
-    """Builds for the architecture that is named, or for this machine's."""
+    """Builds for the architectures in the arguments, or for this machine's."""
     names = sys.argv[1:] or [target.name for target in TARGETS.values() if target.is_native]
     try:
         for name in names:

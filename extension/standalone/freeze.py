@@ -13,7 +13,8 @@ from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
-# What some module imports and the executable does not need, by the reason. Nearly all is imported late, or tried only.
+# What some module imports and the executable does not need, by reason. Nearly all are imported late
+# or in a try.
 _ABSENT = {
     "there is no TLS for Python in a static executable; the core fetches": (
         "boto3 keystart_extension.aws.errors keystart_extension.aws.login keystart_extension.aws.session "
@@ -38,21 +39,21 @@ _ABSENT = {
     ),
     "for other systems": "_winapi encodings.mbcs msvcrt nt winreg",
 }
-# The library of each package is the one that is linked in: the extension's has all that the reader's has.
+# Both packages use the one library that is linked in: the extension's has everything that the reader's has.
 _NATIVE = "from _keystart_native import ffi, lib\n"
 NATIVE = ("keystart._native", "keystart_extension._native")
 ABSENT = [name for names in _ABSENT.values() for name in names.split()]
-# The import system itself, under the names by which the interpreter asks for it.
+# The import system itself, under the names that the interpreter uses for it.
 BOOTSTRAP = {
     "importlib._bootstrap": "_frozen_importlib",
     "importlib._bootstrap_external": "_frozen_importlib_external",
 }
-# What the interpreter asks for by itself, and the program.
+# The modules that the interpreter loads itself, and the program.
 ENTRIES = ("encodings.ascii", "encodings.latin_1", "encodings.utf_8", "io", "keystart_extension.__main__")
 
 
 def main() -> int:
-    """Runs the command and gives its exit code."""
+    """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--path", action="append", required=True, help="where modules are, in order")
     parser.add_argument("--output", type=Path, required=True, help="the folder for frozen.bin and frozen.c")
@@ -64,14 +65,14 @@ def main() -> int:
 
 
 def find(path: list[str]) -> dict[str, tuple[str, bool]]:
-    """Returns the modules that the entries lead to: by name the source, and whether it is a package."""
+    """Returns the modules that the entries import: by name, the source and whether it is a package."""
     finder = ModuleFinder(path, excludes=ABSENT)
     for entry in ENTRIES:
         finder.import_hook(entry)
         parent, _, child = entry.rpartition(".")
         if parent:
             finder.import_hook(parent, None, [child])
-    modules: dict[str, Any] = finder.modules  # whose type does not say what a module has here
+    modules: dict[str, Any] = finder.modules  # its type does not say what a module has here
     sources = {
         name: (Path(module.__file__).read_text(), module.__path__ is not None)
         for name, module in modules.items()
@@ -89,7 +90,7 @@ def write(modules: dict[str, tuple[str, bool]], folder: Path) -> None:
     tables: dict[str, list[str]] = {"modules": [], "bootstrap": []}
     at = 0
     for name, (source, is_package) in modules.items():
-        # Without assertions and docstrings; the name stands in traces and must not name the machine.
+        # Without assertions and docstrings. The name appears in traces and must not name the machine.
         data = marshal.dumps(compile(source, f"<frozen {name}>", "exec", dont_inherit=True, optimize=2))
         table = tables["bootstrap" if name in BOOTSTRAP else "modules"]
         place = f"keystart_frozen_code + {at}, {len(data)}, {int(is_package)}, NULL"

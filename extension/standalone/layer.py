@@ -20,17 +20,17 @@ from .dist import DIST, clear, place, release
 from .executable import WRAPPER, build, wrapper
 from .toolchain import LINKED, ROOT, TARGETS, BuildError, MissingError, Target, prepare, run, version_of
 
-_SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: where it is, the others are
-# What Lambda offers; one library of the core serves all of them, cffi's backend is made for each.
+_SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: if it exists, the others do
+# The versions that Lambda offers. One library of the core serves all; cffi's backend is built for each.
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-# Amazon Linux 2 has 2.26; cffi's wheels and Rust's own library ask for 2.17.
+# Amazon Linux 2 has 2.26. cffi's wheels and Rust's library need 2.17.
 GLIBC = "2.17"
 LARGEST_ZIP, LARGEST = 10_000_000, 25_000_000  # bytes
-_WHEN = (1980, 1, 1, 0, 0, 0)  # the first that a zip can tell
+_WHEN = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold
 
 
 def main() -> int:
-    """Runs the command and gives its exit code."""
+    """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="./dev layer --", description=__doc__)
     parser.add_argument(
         "--arch", choices=TARGETS, help="default: this machine's, and each other that it can build"
@@ -96,7 +96,8 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
     rust = prepare(target)
     variables = dict(rust.variables)
     if not target.is_native:
-        # Apart from the executable's core, which has other flags: each would compile the other's crates again.
+        # A folder apart from the executable's core, which has other flags: each build would
+        # recompile the other's crates.
         variables["CARGO_TARGET_DIR"] = str(rust.folder / "wheels")
     run(["maturin", "build", "--quiet", *options, "--out", wheels], variables, ROOT / "bindings/python")
     requirement = temporary / "cffi.txt"
@@ -114,7 +115,7 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
         run([sys.executable, "-m", "pip", "download", *options, *python])
     for wheel in sorted(wheels.iterdir()):
         with zipfile.ZipFile(wheel) as archive:
-            # Of cffi only what a start loads: its other half is for those who build.
+            # The part of cffi that a start loads. The other half is for builds.
             wanted = "keystart/" if wheel.name.startswith("keystart") else "_cffi_backend."
             for name in archive.namelist():
                 if name.startswith(wanted):
@@ -151,7 +152,7 @@ def _licences(folder: Path, target: Target) -> None:
 
 
 def _components(target: Target) -> list[dict[str, str]]:
-    """Name, version, licence and purl of all that is inside the executable."""
+    """Returns name, version, licence and purl of everything inside the executable."""
     crates = run(
         ["cargo", "tree", "--package", "keystart-capi-extension", "--target", target.rust, "--edges", "normal",
          "--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"]
@@ -182,10 +183,10 @@ def _pack(content: Path, target: Target, path: Path) -> None:
         for file in sorted(file for file in content.rglob("*") if file.is_file()):
             info = zipfile.ZipInfo(str(file.relative_to(content)), _WHEN)
             info.compress_type = zipfile.ZIP_DEFLATED
-            # Executed by Lambda, and read by whoever the function runs as.
+            # Lambda executes these, and the function's user reads all.
             mode = 0o755 if info.filename.startswith(("extensions/", WRAPPER)) else 0o644
             info.external_attr = (0o100000 | mode) << 16
-            info.create_system = 3  # Unix: otherwise no mode is read
+            info.create_system = 3  # Unix: other systems' entries have no mode
             archive.writestr(info, file.read_bytes())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".zip.sha256").write_text(f"{digest}  {path.name}\n")
@@ -193,7 +194,7 @@ def _pack(content: Path, target: Target, path: Path) -> None:
 
 
 def _sbom(name: str, target: Target, digest: str) -> dict[str, object]:
-    """CycloneDX 1.5. Without a time and a serial number, so that it is the same bytes too."""
+    """Returns a CycloneDX 1.5 document, without a time and a serial number, so that its bytes are reproducible."""
     layer = {
         "type": "application",
         "name": name,

@@ -1,4 +1,4 @@
-"""Writes the C of the module `_keystart_native`, by which Python calls the core: cffi's API mode."""
+"""Writes the C of the module `_keystart_native`, with which Python calls the core: cffi's API mode."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEADERS = ("core/capi/reader/include/keystart.h", "core/capi/extension/include/k
 
 
 def main() -> int:
-    """Writes to the path that is given."""
+    """Writes to the path in the argument."""
     root = Path(__file__).parents[2]
     builder = cffi.FFI()
     for header in HEADERS:

@@ -1,7 +1,7 @@
-"""Says what the layer is built for and with: the compilers, and what Debian has for a machine that is not this one.
+"""The targets and tools of the layer: the compilers, and Debian's packages for another machine.
 
-For another machine Debian's packages are unpacked to a folder of their own (target/debian), because installing them
-would put a second architecture beside everything that is installed here.
+For another machine, Debian's packages are unpacked to a separate folder (target/debian): installing them would add a
+second architecture next to everything that is installed here.
 """
 
 from __future__ import annotations
@@ -15,29 +15,30 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-# The interpreter must be the one whose library is linked in: the code is frozen for it.
+# The code is frozen for this interpreter, so its library must be the one that is linked in.
 PYTHON = "python3.11"
-# What of Debian is inside the executable.
+# The parts of Debian inside the executable.
 LINKED = ("libc6-dev", f"lib{PYTHON}-dev", "libffi-dev", "zlib1g-dev")
-# The kernel's headers, which those of libc6-dev include; the licences; an interpreter, with which tests try the reader.
+# The kernel's headers, which libc6-dev includes; the licences; and an interpreter, with which tests
+# try the reader.
 _BESIDE = (
     *("linux-libc-dev", f"{PYTHON}-minimal", f"lib{PYTHON}-minimal", f"lib{PYTHON}-stdlib"),
     *("libc6", "libgcc-s1", "libexpat1", "libffi8", "zlib1g"),
 )
-# Debian's newest compiler of Rust, and the package with its standard library.
+# Debian's newest Rust compiler, and the package with its standard library.
 _RUST, _STANDARD_LIBRARY = "rustc-web", "libstd-rust-web-dev"
 
 
 class BuildError(Exception):
-    """Something could not be built; the text says what, and what helps."""
+    """Something could not be built. The text says what, and what helps."""
 
 
 class MissingError(BuildError):
-    """This machine has not what a build needs; the text says what to install."""
+    """This machine lacks something for a build. The text says what to install."""
 
 
 class Target(NamedTuple):
-    """What is built for: Lambda's name of it, the machine, and what Debian and Rust call it."""
+    """A target: Lambda's name for it, the machine, and the names in Debian and Rust."""
 
     name: str
     machine: str
@@ -47,19 +48,19 @@ class Target(NamedTuple):
 
     @property
     def is_native(self) -> bool:
-        """Says whether this machine runs what is built."""
+        """Returns whether this machine runs the target's programs."""
         return platform.machine() == self.machine
 
     @property
     def compiler(self) -> list[str]:
         """Returns the command of the C compiler."""
-        # The cross compiler's own C library gets no security updates: the one of Debian's packages is linked.
+        # The cross compiler's own C library gets no security updates, so link the one of Debian's packages.
         sysroot = [] if self.is_native else [f"--sysroot={self.debian}"]
         return [f"{self.triplet}-gcc", *sysroot]
 
     @property
     def debian(self) -> Path:
-        """Where the files of Debian's packages for it are, as if this were the root of a system."""
+        """Returns the folder of Debian's packages for the target, laid out as a system's root."""
         return Path("/") if self.is_native else ROOT / "target/debian" / self.name / "root"
 
 
@@ -73,15 +74,15 @@ TARGETS = {
 
 
 class Rust(NamedTuple):
-    """A compiler of Rust that has a target's standard library."""
+    """A Rust compiler that has a target's standard library."""
 
-    variables: dict[str, str]  # for cargo, and for maturin, whose zig links by itself
+    variables: dict[str, str]  # for cargo, and for maturin, which links with zig
     linking: dict[str, str]  # for cargo alone, in addition
     folder: Path  # where cargo builds with it
 
 
 def prepare(target: Target) -> Rust:
-    """Finds all that is needed, gets Debian's packages for another machine, and gives the compiler of Rust."""
+    """Finds all tools, downloads Debian's packages for another machine, and returns the Rust compiler."""
     suffix = "" if target.is_native else f"-{target.triplet.replace('_', '-')}"
     needed = {f"/usr/bin/{target.compiler[0]}": f"gcc{suffix}", f"/usr/bin/{PYTHON}": PYTHON}
     if target.is_native:
@@ -94,7 +95,7 @@ def prepare(target: Target) -> Rust:
     if missing:
         raise MissingError(f"this needs Debian 12's {' '.join(missing)}: apt-get install {' '.join(missing)}")
     folder = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    # As in the noxfile: other flags would compile every crate again, and a panic names its source file.
+    # The flags of the noxfile: other ones would recompile every crate, and a panic names its source file.
     cargo = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
     flags = os.environ.get("RUSTFLAGS", f"--remap-path-prefix={cargo}=/cargo").split()
     if target.is_native:
@@ -114,9 +115,9 @@ def prepare(target: Target) -> Rust:
                 f"or apt-get install {_RUST}"
             )
         packages.append(f"{_STANDARD_LIBRARY}={version}")
-        # Cargo is told the target, so that what runs here while it builds does not get these flags.
+        # With an explicit target, cargo builds what runs on this machine without these flags.
         flags.append(f"--sysroot={target.debian}/usr")
-        # A folder of its own: cargo compiles everything anew when the compiler is another.
+        # A separate folder: cargo recompiles everything when the compiler changes.
         folder /= f"{_RUST}-{target.name}"
         variables |= {"RUSTC": "/usr/bin/rustc", "CARGO_TARGET_DIR": str(folder)}
     _unpack(target, packages)
@@ -128,13 +129,13 @@ def prepare(target: Target) -> Rust:
 
 
 def libpython(target: Target) -> Path:
-    """The interpreter as a library that goes into a position-independent executable."""
+    """Returns the interpreter as a library for a position-independent executable."""
     folder = f"config-{PYTHON.removeprefix('python')}-{target.triplet}"
     return target.debian / "usr/lib" / PYTHON / folder / f"lib{PYTHON}-pic.a"
 
 
 def version_of(package: str, target: Target | None = None) -> str | None:
-    """The version of one of Debian's packages: what is installed, or what was unpacked for another machine."""
+    """Returns the version of a Debian package that is installed, or that was unpacked for another machine."""
     if target is not None and not target.is_native:
         unpacked = (target.debian.parent / "packages.txt").read_text().splitlines()
         return dict(line.split(" ") for line in unpacked).get(package)
@@ -153,9 +154,9 @@ def _has_standard_library(target: Target) -> bool:
 
 
 def _unpack(target: Target, packages: list[str]) -> None:
-    """Unpacks what apt downloads from where this machine has its packages from, with their signatures checked.
+    """Unpacks packages that apt downloads from this machine's sources, with their signatures checked.
 
-    Done once for the same packages; who removes the folder gets newer ones.
+    It does so once for the same packages. Remove the folder to get newer ones.
     """
     folder = target.debian.parent
     asked = folder / "asked-for.txt"
@@ -164,11 +165,11 @@ def _unpack(target: Target, packages: list[str]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("lists/partial", "cache/archives/partial", "root"):
         (folder / part).mkdir(parents=True)
-    # Lists of its own, so that the machine's are as they were and nobody needs the rights of root.
+    # Separate package lists: the machine's stay as they are, and nobody needs root.
     settings = {
         "APT::Architecture": target.architecture,
         "APT::Architectures": target.architecture,
-        "APT::Sandbox::User": "root",  # with whose rights a download by root runs: others have no way to this folder
+        "APT::Sandbox::User": "root",  # the user of a download by root: other users cannot enter this folder
         "Dir::State::lists": f"{folder}/lists",
         "Dir::State::status": "/dev/null",
         "Dir::Cache": f"{folder}/cache",
@@ -191,7 +192,7 @@ def _unpack(target: Target, packages: list[str]) -> None:
 
 
 def run(command: Sequence[str | Path], environment: dict[str, str] | None = None, folder: Path = ROOT) -> str:
-    """Returns what a command printed; raises `BuildError` with all that it said."""
+    """Returns what a command printed. Raises `BuildError` with all of its output."""
     program = shutil.which(command[0])
     if program is None:
         raise BuildError(f"{command[0]} is not installed")

@@ -1,6 +1,6 @@
-"""What `keystart` starts: the extension process where Lambda did it, without arguments, else the command line.
+"""The entry point of `keystart`: the extension process if Lambda starts it without arguments, else the command line.
 
-The process is on the way of a cold start, so that nothing is imported here that only people need.
+A cold start waits for this module, so it imports nothing that only people need.
 """
 
 import os
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Runs what was asked for and returns the exit code."""
+    """Runs the process or the command line, and returns the exit code."""
     if len(sys.argv) == 1 and os.environ.get("AWS_LAMBDA_RUNTIME_API"):
         from . import _native
 
-        native: Any = _native  # cffi gives a library that no type checker can look into
+        native: Any = _native  # no type checker can look into a cffi library
         began = native.ffi.new("uint64_t *")
-        # From here on signals wait until the process waits (process.py): what was begun would stay as it is.
+        # From now on signals wait until the process waits (process.py), so that none interrupts the start.
         native.lib.keystart_process_prepare(began, native.ffi.NULL)
-        # Before the rest is loaded: registering and fetching run meanwhile. What goes wrong is an event.
+        # Begin before the rest is loaded: registering and fetching run meanwhile. A failure becomes an event.
         name = os.fsencode(sys.argv[0]).rpartition(b"/")[2]
         native.lib.keystart_extension_begin(name, len(name), native.ffi.NULL)
         try:
@@ -30,7 +30,7 @@ def main() -> int:
         except Exception as error:
             code = 1
             _fail(native, error)
-        # At once, for Lambda waits for it: to take the interpreter apart takes longer than many a fetch.
+        # Exit at once, because Lambda waits: to shut the interpreter down takes longer than many a fetch.
         os._exit(code)
     from . import cli
 
@@ -38,8 +38,8 @@ def main() -> int:
 
 
 def _fail(native: "Any", error: Exception) -> None:
-    """Has the core report that its process cannot run; it needs nothing that would have to be loaded."""
-    # Of an error's text only what the system or the import system said: the rest may hold anything.
+    """Lets the core report that the process cannot run. It needs no module that is not loaded yet."""
+    # Only the system's or the import system's words: the rest of an error's text may hold anything.
     why = error.strerror if isinstance(error, OSError) else getattr(error, "name", None)
     kind = b"Extension.Internal"
     said = f"{type(error).__name__}{f' ({why})' if isinstance(why, str) else ''}"

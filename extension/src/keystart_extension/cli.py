@@ -1,4 +1,4 @@
-"""The command `keystart` for people: check, compile, pull, ls, get, iam-policy; those of deploy are beside it."""
+"""The command `keystart` for people: check, compile, pull, ls, get, iam-policy. The deploy package has the others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _EXIT_FAILED = 1
 _EXIT_INTERRUPTED = 128 + 2  # as a shell reports SIGINT
-_EXIT_BROKEN_PIPE = 128 + 13  # as a shell reports SIGPIPE, by which other programs end then
+_EXIT_BROKEN_PIPE = 128 + 13  # as a shell reports SIGPIPE, which ends other programs then
 
 _EPILOG = """\
 Started by Lambda from /opt/extensions (AWS_LAMBDA_RUNTIME_API is set), keystart without arguments is the extension
@@ -39,7 +39,7 @@ def main() -> int:
     except BrokenPipeError:
         code = _EXIT_BROKEN_PIPE
     except OSError as error:
-        # Only a stream: every command answers for the files and sockets that it opens.
+        # Only a standard stream can break here: every command handles the files and sockets that it opens.
         code = _EXIT_FAILED
         with contextlib.suppress(OSError):
             _fail(f"The output cannot be written: {error.strerror}.")
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def _open_streams() -> None:
-    """Opens the standard streams that are closed, so that no file gets the number of one."""
+    """Opens the standard streams that are closed, so that no other file gets their numbers."""
     with contextlib.suppress(OSError):  # a root without /dev
         while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
@@ -58,7 +58,7 @@ def _open_streams() -> None:
 
 
 def _drop_output() -> None:
-    """Keeps the interpreter from writing at its end what could not be written before, and from complaining."""
+    """Keeps the interpreter from writing unwritten output at its end, and from complaining about it."""
     with contextlib.suppress(OSError):  # a root without /dev
         null = os.open(os.devnull, os.O_WRONLY)
         for stream in (1, 2):
@@ -242,7 +242,7 @@ def _compile(arguments: argparse.Namespace) -> int:
 
 
 def _is_compiled(file: Path) -> bool:
-    """Says whether `keystart compile` wrote a file: the plan in it, compiled again, is the same text."""
+    """Returns whether `keystart compile` wrote a file: its plan, compiled again, is the same text."""
     from .plan import ConfigurationError, Plan
 
     try:

@@ -1,6 +1,6 @@
-"""The extension's own core: the store's writer, AWS's SDK and the Extensions API in one library.
+"""The extension's core: the store's writer, AWS's SDK and the Extensions API in one library.
 
-It does not go through the reader's package: that is a library more, and a tenth of a start's CPU.
+It does not use the reader's package: a second library would cost a tenth of a start's CPU.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-# cffi gives a library that no type checker can look into.
+# No type checker can look into a cffi library.
 ffi: Any = _native.ffi
 lib: Any = _native.lib
 
 
-# What keystart_text_check looks for in a path.
+# The kind of text for keystart_text_check: a path.
 _PLAIN_PATH = 0
 
 
 class CoreError(Exception):
-    """The core refused a call: `code` is the word of contract §8, the message a sentence."""
+    """The core refused a call. `code` is the word of contract §8, the message a sentence."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -31,7 +31,7 @@ class CoreError(Exception):
 
 
 def call(function: Callable[..., int], *arguments: Any) -> None:
-    """Calls a function of the core, and raises `CoreError` where it refuses."""
+    """Calls a function of the core, and raises `CoreError` if it refuses."""
     err = ffi.new("keystart_error **")
     if function(*arguments, err):
         error = err[0]
@@ -44,8 +44,8 @@ def call(function: Callable[..., int], *arguments: Any) -> None:
 
 
 def _without_root(message: str) -> str:
-    """Returns a message in which KEYSTART_DIR is described where a secret may have been pasted into it."""
-    import os  # here, because a start that goes well needs none of it
+    """Returns a message with a description in place of a KEYSTART_DIR that may hold a pasted secret."""
+    import os  # here, because a start without errors does not need it
 
     root, length = text(os.environ.get("KEYSTART_DIR", "").rstrip("/"))
     is_plain = ffi.new("uint32_t *", 1)
@@ -57,7 +57,7 @@ def _without_root(message: str) -> str:
 
 
 def give_text(function: Callable[..., int], *arguments: Any) -> str:
-    """Calls a function whose last output is `keystart_bytes` that hold text."""
+    """Calls a function whose last output is `keystart_bytes` with text, and returns the text."""
     out = ffi.new("keystart_bytes *")
     call(function, *arguments, out)
     return taken_text(out)
@@ -77,7 +77,7 @@ def borrowed(data: Any, length: int) -> str:
 
 
 def text(value: str) -> tuple[bytes, int]:
-    """Returns text as pointer and length; a lone surrogate is told as U+FFFD (contract 8.3)."""
+    """Returns text as pointer and length. A lone surrogate becomes U+FFFD (contract 8.3)."""
     try:
         data = value.encode()
     except UnicodeEncodeError:

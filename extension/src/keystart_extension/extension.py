@@ -1,4 +1,4 @@
-"""The extension of this process, which the core has begun: it registers, fetches, and waits for the next event."""
+"""The extension of this process, which the core has begun: registers, fetches, and waits for the next event."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Event:
-    """Something that has happened: its `kind` is one of those of the header, and says what the rest is."""
+    """An event from the core. Its `kind` is one of the header's, which says what the other members mean."""
 
     def __init__(self, kind: int, number: int, name: str, text: str) -> None:
         self.kind = kind
@@ -23,10 +23,10 @@ class Event:
 
 
 class Extension:
-    """The one extension of the process. Its errors are `CoreError`s."""
+    """The one extension of the process. It raises `CoreError`."""
 
     def wait(self) -> Event:
-        """Waits, for hours if need be, for the next event; a signal that ends the process is one too."""
+        """Waits (for hours if need be) for the next event. A signal that ends the process is an event too."""
         event = ffi.new("keystart_event *")
         core.call(lib.keystart_extension_wait, event)
         name, said = core.borrowed(event.name, event.name_len), core.borrowed(event.text, event.text_len)
@@ -38,16 +38,16 @@ class Extension:
         return None if handle is None else Writer(handle)
 
     def fetch(self) -> Fetch | None:
-        """Returns the fetch, or None if none was begun."""
+        """Returns the fetch, or None if none has begun."""
         handle = self._handle("keystart_fetch **", lib.keystart_extension_fetch)
         return None if handle is None else Fetch(handle)
 
     def links(self) -> str:
-        """Returns the links that the configuration asks for, as JSON, or an empty text."""
+        """Returns the links in the configuration, as JSON, or an empty text."""
         return core.give_text(lib.keystart_extension_links)
 
     def register(self) -> None:
-        """Registers, unless that has begun; the answer is an event."""
+        """Registers, unless that has begun already. The answer is an event."""
         core.call(lib.keystart_extension_register)
 
     def next(self) -> None:
@@ -55,7 +55,7 @@ class Extension:
         core.call(lib.keystart_extension_next)
 
     def fail(self, error_type: str, message: str, fetch: Fetch | None) -> None:
-        """Ends the start with a reason: readers learn it, then Lambda, then the log."""
+        """Ends the start with a reason, for readers, then for Lambda, then for the log."""
         handle = ffi.NULL if fetch is None else fetch.handle
         core.call(lib.keystart_extension_fail, *text(error_type), *text(message), handle)
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Failure:
-    """Says why an entry has no secrets; `code` is the provider's own where it has one."""
+    """Why an entry has no secrets. `code` is the provider's word if it has one."""
 
     def __init__(self, name: str, code: str, message: str, *, optional: bool) -> None:
         self.name = name
@@ -26,27 +26,27 @@ class Failure:
 
 
 class Fetch:
-    """A fetch of everything that a configuration asks for, by its handle."""
+    """A fetch of everything in a configuration, by its handle."""
 
     def __init__(self, handle: Any) -> None:
         self.handle = ffi.gc(handle, lib.keystart_fetch_free)
 
     @classmethod
     def start(cls, plan: Plan, login: Any = ffi.NULL) -> Fetch:
-        """Starts one, with the credentials of a `keystart_login` or with those that the core finds."""
+        """Starts a fetch, with the credentials of a `keystart_login` or with those that the core finds."""
         out = ffi.new("keystart_fetch **")
         core.call(lib.keystart_fetch_start, plan.handle, login, out)
         return cls(out[0])
 
     @classmethod
     def refused(cls, plan: Plan, code: str, message: str) -> Fetch:
-        """Returns one that could not begin: each entry has failed for the same reason."""
+        """Returns a fetch that could not begin: each entry has failed for the same reason."""
         out = ffi.new("keystart_fetch **")
         core.call(lib.keystart_fetch_refuse, plan.handle, *text(code), *text(message), out)
         return cls(out[0])
 
     def wait(self) -> None:
-        """Waits for the end, soon after the deadline at the latest. Handlers of signals run meanwhile."""
+        """Waits for the end, which comes soon after the deadline at the latest. Signal handlers run meanwhile."""
         is_over = ffi.new("uint32_t *")
         while not is_over[0]:
             core.call(lib.keystart_fetch_wait, self.handle, is_over)
@@ -61,7 +61,7 @@ class Fetch:
         return [self._failure(index) for index in range(self._counts().failures)]
 
     def retries(self) -> list[str]:
-        """Returns a line for each time that something was asked for again."""
+        """Returns a log line for each retry."""
         return [self._retry(index) for index in range(self._counts().retries)]
 
     def _counts(self) -> Any:

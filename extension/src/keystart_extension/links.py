@@ -1,7 +1,7 @@
-"""Keeps the links that functions written for Square's extension read: `<SecretsHome>/<file>` to the published secret.
+"""Makes the links that functions written for Square's extension read: `<SecretsHome>/<file>` to the published secret.
 
-A link is this store's if this user owns it and it leads to a secret of this store. Whatever else is in a link's place
-stays as it is. Nothing is followed on the way: a link planted in the folder would carry ours elsewhere.
+A link is this store's if this user owns it and it leads to a secret of this store. Anything else in its place stays.
+The module follows no link on the way: a link planted in the folder would lead its writes elsewhere.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _Folders = list[tuple[PurePosixPath, _Identity]]
 
 
 class LinkError(Exception):
-    """A link cannot be made or removed; the message says which, why, and the cure."""
+    """A link cannot be made or removed. The message says which, why, and the cure."""
 
 
 class _NoFolderError(LinkError):
-    """What lies on the way is no folder, so that nothing of ours can lie below it."""
+    """A part of the path is not a folder, so none of our links can lie below it."""
 
 
 class Links:
-    """The links of one start, and the folders that it made for them.
+    """The links of one start, and the folders made for them.
 
-    Each of the `links` has the members name, of the secret, and path, below the folder `home`.
+    Each of the `links` has two members: the `name` of the secret, and the `path` below the folder `home`.
     """
 
     def __init__(self, home: str, links: Iterable[Mapping[str, str]], root: str) -> None:
@@ -45,7 +45,7 @@ class Links:
         self._folders: _Folders = []
 
     def make(self) -> None:
-        """Makes every link or none: it looks at all places first, and removes what it made when a later one fails."""
+        """Makes every link or none: it checks all places first, and removes what it made if a later one fails."""
         look = _look_within(self._root)
         for path, _ in self._wanted:
             self._check(path, look)
@@ -53,12 +53,12 @@ class Links:
             for path, target in self._wanted:
                 self._make(path, target, look)
         except LinkError:
-            with contextlib.suppress(LinkError):  # the first one says what to do
+            with contextlib.suppress(LinkError):  # the first error says what to do
                 self.remove()
             raise
 
     def remove(self) -> None:
-        """Removes the links, and the folders made for them that are empty. What fails is raised after the rest."""
+        """Removes the links, and the empty folders made for them. It raises a failure only after it has tried all."""
         refused = []
         for path, target in self._wanted:
             try:
@@ -78,7 +78,7 @@ class Links:
             with _folder(path.parent, look) as folder:
                 self._find(folder, path)
         except FileNotFoundError:
-            return  # the folder is still to be made
+            return  # the folder does not exist yet
         except OSError as error:
             raise _failed(path, "made", error) from None
 
@@ -89,13 +89,13 @@ class Links:
                 if found == target:
                     return
                 if found is not None:
-                    os.unlink(path.name, dir_fd=folder)  # another configuration's
-                os.symlink(target, path.name, dir_fd=folder)  # fails if something came in between
+                    os.unlink(path.name, dir_fd=folder)  # another configuration made it
+                os.symlink(target, path.name, dir_fd=folder)  # fails if something else is there by now
         except OSError as error:
             raise _failed(path, "made", error) from None
 
     def _find(self, folder: int, path: PurePosixPath) -> str | None:
-        """Returns where a link of this store in the place leads, and None for a free place; raises for all else."""
+        """Returns the target of this store's link, or None if nothing is there. Raises for anything else."""
         try:
             target = _own_link(folder, path.name)
         except FileNotFoundError:
@@ -143,7 +143,7 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 def _own_link(folder: int, name: str) -> str | None:
-    """Returns where a link of this user leads; None for everything else that is there."""
+    """Returns the target of a link of this user; None for anything else."""
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     if not stat.S_ISLNK(status.st_mode) or status.st_uid != os.geteuid():
         return None
@@ -151,7 +151,7 @@ def _own_link(folder: int, name: str) -> str | None:
 
 
 def _look_within(root: str) -> _Look:
-    """Returns what refuses a folder in which somebody else could exchange a link, and the store's own."""
+    """Returns a check for folders. It refuses the store's folder, and one in which others could replace a link."""
     store = _identity(Path(root).stat()) if Path(root).exists() else None
 
     def look(path: PurePosixPath, status: os.stat_result) -> None:
@@ -170,7 +170,7 @@ def _look_within(root: str) -> _Look:
 
 @contextlib.contextmanager
 def _folder(path: PurePosixPath, look: _Look | None = None, made: _Folders | None = None) -> Iterator[int]:
-    """Opens a folder. `look` may refuse each one on the way; with `made`, missing ones are made 0700, and noted."""
+    """Opens a folder. `look` may refuse each one on the way. With `made`, it makes missing ones 0700 and notes them."""
     folder = os.open("/", _FOLDER)
     try:
         walked = PurePosixPath("/")
@@ -190,7 +190,7 @@ def _folder(path: PurePosixPath, look: _Look | None = None, made: _Folders | Non
 
 
 def _open(name: str, folder: int, path: PurePosixPath, *, make: bool) -> tuple[int, bool]:
-    """Opens the folder of that name, and says whether it was made for that."""
+    """Opens the folder of that name, and returns whether it made it."""
     is_new = False
     try:
         try:
@@ -211,7 +211,7 @@ def _open(name: str, folder: int, path: PurePosixPath, *, make: bool) -> tuple[i
 
 
 def _make_folder(name: str, folder: int) -> None:
-    # Without the caller's umask, which may take rights of our own. What another thread makes meanwhile is as closed.
+    # The caller's umask could remove our rights. What another thread makes meanwhile is at least as closed.
     umask = os.umask(0o077)
     try:
         os.mkdir(name, 0o700, dir_fd=folder)

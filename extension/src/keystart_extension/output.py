@@ -1,7 +1,7 @@
-"""Writes a file that people asked for: whole or not at all, and only in the place of a regular file.
+"""Writes a file that a person asked for: whole or not at all, and only in place of a regular file.
 
-The new file is made beside the old one and renamed, so that a full disk, a crash and another name of the old file (a
-hard link) leave the old bytes. It keeps the old file's mode and owner.
+It makes the new file next to the old one and renames it. So a full disk or a crash leaves the old bytes, and so does
+another name of the old file (a hard link). The new file has the old one's mode and owner.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _OLD = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class OutputError(Exception):
-    """A file cannot be written; the message says which, why, and the cure."""
+    """A file cannot be written. The message says which, why, and the cure."""
 
 
 def existing(path: Path) -> os.stat_result | None:
-    """Returns the status of the file that would be replaced, None if there is none; raises for what must stay."""
+    """Returns the status of the file to replace, None if it does not exist. Raises for one that must stay."""
     try:
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):
             raise OutputError(f"{shown_path(str(path))} is a symbolic link. Name the file that it leads to.")
         if not stat.S_ISREG(status.st_mode):
             raise OutputError(f"{shown_path(str(path))} is not a regular file. Name another one.")
-        # A rename would replace a file that is read-only, too.
+        # A rename would replace even a read-only file.
         os.close(os.open(path, _OLD))
     except FileNotFoundError:
         return None
@@ -40,7 +40,7 @@ def existing(path: Path) -> os.stat_result | None:
 
 
 def write(path: Path, text: str, old: os.stat_result | None) -> None:
-    """Writes the file in the place of `old`, or where nothing is if that is None."""
+    """Writes the file in place of `old`, or as a new one if that is None."""
     try:
         with _beside(path, 0o666 if old is None else 0o600) as (descriptor, new):
             if old is not None:
@@ -62,7 +62,7 @@ def write(path: Path, text: str, old: os.stat_result | None) -> None:
 
 @contextlib.contextmanager
 def _beside(path: Path, mode: int) -> Iterator[tuple[int, Path]]:
-    """Makes a file in the same folder, and removes its name at the end if it still has it."""
+    """Makes a file in the same folder, and removes it at the end if it still has its name."""
     new = path.with_name(f".keystart-{os.urandom(8).hex()}")
     descriptor = os.open(new, _NEW, mode)
     try:
@@ -80,7 +80,7 @@ def _take_over(descriptor: int, old: os.stat_result) -> None:
 
 
 def _place(new: Path, path: Path) -> None:
-    """Names the file, unless something has that name; a rename would replace it."""
+    """Links the file to its name, unless that exists: a rename would replace the other file."""
     try:
         path.hardlink_to(new)
     except FileExistsError:

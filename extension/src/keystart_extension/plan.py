@@ -1,4 +1,4 @@
-"""A checked configuration, by its handle. The core reads and writes it, and knows everything that one may say."""
+"""A checked configuration, by its handle. The core reads and writes it, and has all of its rules."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VARIABLE = "KEYSTART_SECRETS"
-# What keystart_plan_read reads.
+# The sources of keystart_plan_read.
 _PROCESS, _FILE = range(2)
-# What keystart_plan_write writes.
+# The forms of keystart_plan_write.
 _JSON, _TEXT, _COMPILED, _LINKS, _PATH = range(5)
 
 
 class ConfigurationError(Exception):
-    """Everything that is wrong with a configuration, a line each, in the order of the places.
+    """Everything that is wrong with a configuration, one problem a line, in the order of the places.
 
     Each of the `problems` has the members file, line, column and message.
     """
@@ -32,7 +32,7 @@ class ConfigurationError(Exception):
 
 
 class InlineError(Exception):
-    """KEYSTART_SECRETS cannot hold a configuration; the message says what of it."""
+    """KEYSTART_SECRETS cannot hold a configuration. The message says which part."""
 
 
 class Plan:
@@ -43,7 +43,7 @@ class Plan:
 
     @classmethod
     def find(cls, task_root: Path) -> Plan:
-        """Reads the configuration that a process with the variables of this one has."""
+        """Reads the configuration that a process with this environment uses."""
         return cls._read(_PROCESS, os.fsencode(task_root))
 
     @classmethod
@@ -67,24 +67,24 @@ class Plan:
 
     @property
     def entries(self) -> list[dict[str, Any]]:
-        """What it fetches."""
+        """The entries to fetch."""
         entries: list[dict[str, Any]] = self.facts["entries"]
         return entries
 
     @property
     def source(self) -> str:
-        """What messages call the file, or the variable, that it is from."""
+        """The file or the variable of the plan, as messages name it."""
         source: str = self.facts["source_file"]
         return source
 
     @property
     def path(self) -> str:
-        """The path of the file, or the variable, that it is from. It may be no text for messages."""
+        """The path of the file, or the variable. Do not put it into messages: it may hold anything."""
         return self._write(_PATH)
 
     @property
     def links(self) -> str:
-        """The links that it asks for, as JSON; only Square's file asks for some."""
+        """The links of the plan, as JSON. Only Square's file has links."""
         return self._write(_LINKS)
 
     def describe(self) -> str:

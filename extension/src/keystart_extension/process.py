@@ -1,7 +1,7 @@
-"""The extension process: one loop over events. The core waits for them; every decision is made here.
+"""The extension process: one loop over events. The core waits for them. This module makes every decision.
 
-The core has begun the start before Python runs: it took over the store, which says `starting`, read the configuration,
-registered, and fetches. With `start: before` it does not register yet.
+The core has begun the start before Python runs. It has taken over the store, whose state is `starting`, read the
+configuration, registered, and begun to fetch. With `start: before` it has not registered yet.
 
     fetched      publish; register, unless that has begun; ask for the next event if registered
     registered   ask for the next event if published
@@ -32,7 +32,7 @@ _SNAPSTART = (
 
 
 def run(environ: Mapping[str, str], began: float) -> int:
-    """Runs from where the core has begun to the end, and returns the exit code."""
+    """Takes over from the core's beginning, runs to the end, and returns the exit code."""
     log = Log()
     log.hold()
     if environ.get("KEYSTART_SOURCE", "") not in ("", "native"):
@@ -44,9 +44,9 @@ def run(environ: Mapping[str, str], began: float) -> int:
 
 
 class Process:
-    """One life of the extension; it `began` at that time of the monotonic clock.
+    """One life of the extension. It `began` at that time of the monotonic clock.
 
-    Deeds come before words: while an event is handled, the log is held.
+    Work comes before log lines: while it handles an event, it holds the log.
     """
 
     def __init__(self, environ: Mapping[str, str], extension: Extension, log: Log, began: float) -> None:
@@ -63,7 +63,7 @@ class Process:
         """Handles events until one ends the process, and returns the exit code."""
         try:
             if self._writer is not None:
-                # While the fetch waits for its answers, because loading what makes links takes 15 ms.
+                # Here, while the fetch waits for its answers, because loading the code for links takes 15 ms.
                 self._links = links_of(self._extension.links(), self._writer)
             while (code := self._handle(self._extension.wait())) is None:
                 pass
@@ -72,14 +72,14 @@ class Process:
         except CoreError as error:
             self._fail(StartError("Extension.Internal", error.message))
         except Exception as bug:
-            # Without its text, which may hold what was fetched.
+            # Without the error's text, which may hold fetched values.
             self._fail(StartError("Extension.Internal", _place_of(bug)))
         else:
             return code
         return EXIT_FAILED
 
     def _handle(self, event: Event) -> int | None:
-        """Does what an event asks for; returns the exit code when it is the last one."""
+        """Handles an event, and returns the exit code if it is the last one."""
         self._log.hold()
         if event.kind == lib.KEYSTART_FAILED:
             raise StartError(event.name, event.text)
@@ -117,7 +117,7 @@ class Process:
         return 0 if done else EXIT_FAILED
 
     def _fail(self, error: StartError) -> None:
-        """Removes what was published, and gives up. What fails on the way keeps nobody from the reason."""
+        """Removes what was published, and gives up. A failure on the way does not hide the reason."""
         self._log.hold()
         try:
             if self._is_published:

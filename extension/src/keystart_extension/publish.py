@@ -1,4 +1,4 @@
-"""Publishes what a fetch has brought, and removes it; it does not know who asked for it."""
+"""Publishes the result of a fetch, and removes it. It does not know its caller."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from .log import Log
     from .store import Writer
 
-# Refused by the core, but not because of the store: what was fetched does not fit into one.
+# The core's refusals that are not about the store: the fetched secrets do not fit into one.
 _ABOUT_SECRETS = ("manifest_too_large", "name_conflict", "value_too_large")
 
 
 class StartError(Exception):
-    """A start that cannot continue: the error type for Lambda, a message, and the fetch whose failures are why."""
+    """A start that cannot continue: the error type for Lambda, a message, and the fetch that failed, if one did."""
 
     def __init__(self, error_type: str, message: str, fetch: Fetch | None = None) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class StartError(Exception):
 
 
 def links_of(document: str, writer: Writer) -> Links | None:
-    """Returns the links that a configuration asks for, of what the core wrote of them; only Square's has some."""
+    """Returns the links in the core's JSON; None without any. Only Square's file has links."""
     if not document:
         return None
     import json
@@ -45,14 +45,15 @@ def links_of(document: str, writer: Writer) -> Links | None:
 
 
 def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> None:
-    """Publishes everything that a fetch has brought, or raises `StartError`. The log has the time since `began`."""
+    """Publishes the result of a fetch, or raises `StartError`. The log says how long it took since `began`."""
     for line in fetch.retries():
         log.debug(line)
     failures = fetch.failures()
     if not all(failure.optional for failure in failures):
         raise StartError("Extension.SecretsUnavailable", "Required secrets could not be fetched.", fetch)
     try:
-        # First, because a link that leads nowhere yet hurts nobody, and a failure here must leave nothing published.
+        # Links first: one that leads nowhere yet is harmless, and if making them fails nothing may
+        # stay published.
         _make_links(links)
         draft = Draft()
         draft.take(fetch)
@@ -67,7 +68,7 @@ def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: 
 
 
 def give_up(error: StartError, writer: Writer, links: Links | None, log: Log) -> None:
-    """Reports to readers why there will be no secrets, and removes the links, where no extension does it."""
+    """Reports to readers why there are no secrets, and removes the links. For use without an extension."""
     refused = None
     try:
         writer.fail(error.message, error.fetch)
@@ -79,7 +80,7 @@ def give_up(error: StartError, writer: Writer, links: Links | None, log: Log) ->
 
 
 def wipe(writer: Writer, links: Links | None, log: Log) -> bool:
-    """Removes the secrets and the links to them. What goes wrong is logged, and the rest is removed all the same."""
+    """Removes the secrets and the links to them. It logs a failure, and removes the rest all the same."""
     refused = None
     try:
         writer.stop()
@@ -103,7 +104,7 @@ def _make_links(links: Links | None) -> None:
 
 
 def remove_links(links: Links | None, log: Log) -> bool:
-    """Removes the links, and says in the log what cannot be removed."""
+    """Removes the links, and logs which cannot be removed."""
     if links is None:
         return True
     from .links import LinkError

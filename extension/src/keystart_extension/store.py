@@ -1,6 +1,6 @@
 """Writes the store through the core: a writer for the life of the process, a draft for each publish.
 
-The rules of contract §5 are in core/store/src/publish.rs; here they are only called.
+core/store/src/publish.rs has the rules of contract §5. This module only calls them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _WRITER = "keystart-extension"
 
 
 class Writer:
-    """The one writer of a store, by its handle, until it is no longer referred to. Its errors are `CoreError`s."""
+    """The one writer of a store, by its handle, for as long as the object lives. It raises `CoreError`."""
 
     def __init__(self, handle: Any) -> None:
         self.handle = ffi.gc(handle, lib.keystart_writer_free)
@@ -54,12 +54,12 @@ class Writer:
             core.call(lib.keystart_fetch_fail, fetch.handle, self.handle, *text(message))
 
     def stop(self) -> None:
-        """Overwrites and removes every secret and tells readers so."""
+        """Overwrites and removes every secret, and reports that to readers."""
         core.call(lib.keystart_writer_stop, self.handle)
 
 
 class Draft:
-    """What is to be published together."""
+    """The secrets to publish together."""
 
     def __init__(self) -> None:
         out = ffi.new("keystart_draft **")
@@ -67,7 +67,7 @@ class Draft:
         self.handle = ffi.gc(out[0], lib.keystart_draft_free)
 
     def take(self, fetch: Fetch) -> None:
-        """Moves all that a fetch has brought into this draft."""
+        """Moves the result of a fetch into this draft."""
         core.call(lib.keystart_draft_take, self.handle, fetch.handle)
 
 

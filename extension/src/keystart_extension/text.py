@@ -1,4 +1,4 @@
-"""What of a text from outside may be shown, and what it is. The core has the rules."""
+"""Which text from outside may be shown, and what kind of text it is. The core has the rules."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 from . import core
 from .core import ffi, lib
 
-# What keystart_text_check looks for.
+# The kinds of text for keystart_text_check.
 _ROLE, _NAME = 1, 2
 
 
 def shown_path(path: str) -> str:
-    """Returns the path of a configuration as far as it is certainly no secret."""
+    """Returns the path of a configuration if it is certainly no secret, else its description."""
     data = os.fsencode(path)
     return core.give_text(lib.keystart_path_show, data, len(data))
 
@@ -23,12 +23,12 @@ def characters(text: str) -> str:
 
 
 def is_role(text: str) -> bool:
-    """Says whether a text is the ARN of a role."""
+    """Returns whether a text is the ARN of a role."""
     return _check(text, _ROLE)
 
 
 def is_name(text: str) -> bool:
-    """Says whether a text is the name of a secret."""
+    """Returns whether a text is the name of a secret."""
     return _check(text, _NAME)
 
 

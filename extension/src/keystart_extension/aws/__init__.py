@@ -1,4 +1,4 @@
-"""AWS for the commands of people, through boto3: their logins, and Lambda's API. The core alone fetches.
+"""AWS for the commands of people, through boto3: their logins, and Lambda's API. Only the core fetches.
 
 session  makes sessions and clients
 login    finds a person's credentials for the core
@@ -14,7 +14,7 @@ WITHOUT_BOTO3 = (
 
 
 class AwsError(Exception):
-    """A call of AWS, or what leads to one, failed: a code, and a message with the cure where one is known."""
+    """An AWS call, or a step before it, failed: a code, and a message with the cure if one is known."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")

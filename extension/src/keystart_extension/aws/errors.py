@@ -1,6 +1,6 @@
-"""The words for what went wrong, from closed sets: the texts of libraries may hold what was sent or answered.
+"""Messages for failures, with words from closed sets: a library's text may hold what was sent or answered.
 
-A message is repeated only where a service of AWS gave it in the form of its errors: its first line, up to a length.
+A message is repeated only if an AWS service sent it in the form of its errors: the first line, up to a length.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ from . import AwsError
 
 Result = TypeVar("Result")
 
-LOGIN = "a login"  # the action that makes credentials ready
+LOGIN = "a login"  # the action that provides credentials
 _NO_WAY_OUT = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _CODE = re.compile("[A-Za-z][A-Za-z0-9._-]{0,127}")
-_LONGEST_MESSAGE = 1_024  # bytes of a service's message that are repeated at most
+_LONGEST_MESSAGE = 1_024  # the most bytes of a service's message that are repeated
 _NO_REASON = "The service gave no reason"
-# X509_V_ERR_… of OpenSSL.
+# OpenSSL's X509_V_ERR_… codes.
 _DISTRUST = {
     9: "its certificate is not valid yet",
     10: "its certificate has expired",
@@ -59,7 +59,7 @@ _DISTRUST = {
     23: "its certificate is revoked",
 }
 _LOG_IN = "Log in again, or get new credentials."
-# What to do where the service does not say it.
+# Cures that the service's message lacks.
 _CURES = {
     "ExpiredToken": _LOG_IN,
     "ExpiredTokenException": _LOG_IN,
@@ -67,7 +67,7 @@ _CURES = {
     "PreconditionFailedException": "Somebody else has changed it meanwhile. Look again.",
     "ResourceConflictException": "Look again when that is over.",
 }
-# Where credentials come from, by the name of botocore's provider.
+# The sources of credentials, by the name of botocore's provider.
 _ORIGINS = {
     "container-role": "the container's endpoint",
     "iam-role": "the instance's metadata service",
@@ -77,20 +77,20 @@ _ORIGINS = {
 
 
 def ask(action: str, call: Callable[[], Result]) -> Result:
-    """Calls once and turns every failure into words: what was refused, and what would help."""
+    """Calls once, and turns every failure into words: which call was refused, and what would help."""
     try:
         return call()
     except AwsError:
         raise
     except Exception as error:
         failure = _failure(action, error)
-    # Outside of the handler, so that no traceback shows the error with its text.
+    # Outside of the handler, so that no traceback shows the library's error and its text.
     raise failure
 
 
 def _said(action: str, code: str | None, message: str | None, status: int) -> AwsError:
-    """Words the error of a service, or of something before it."""
-    # botocore puts the status in the place of a code that is missing, and the whole page into the message.
+    """Words the error of a service, or of something in front of it."""
+    # botocore uses the status as the code if that is missing, and the whole page as the message.
     if not code or not _CODE.fullmatch(code):
         if status < 300:
             return _no_answer(action)
@@ -111,7 +111,7 @@ def _no_answer(action: str) -> AwsError:
 
 
 def origin(provider: object) -> str:
-    """Returns our words for a source of credentials of botocore."""
+    """Returns our words for botocore's source of credentials."""
     return _ORIGINS.get(str(provider), "the AWS profile")
 
 
@@ -136,7 +136,7 @@ def _failure(action: str, error: Exception) -> AwsError:
             where = origin(error.kwargs.get("provider"))
             return AwsError("CredentialsUnavailable", f"{where[0].upper()}{where[1:]} gave no credentials.")
         case SSLError() if (reason := _distrust(error)) is not None:
-            # What is not trusted now is not trusted a moment later.
+            # An endpoint that is not trusted now is not trusted a moment later.
             reason = f"The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."
             return AwsError("ConnectionFailed", reason)
         case NoConnectionError() | HTTPClientError():
@@ -183,7 +183,7 @@ def _failure(action: str, error: Exception) -> AwsError:
 
 
 def _lost(error: BotoCoreError) -> str:
-    """Says how a connection failed, in the words of the core."""
+    """Words the failure of a connection as the core does."""
     match error:
         case ConnectTimeoutError():
             return f"The endpoint cannot be reached: timed out. {_NO_WAY_OUT}"
@@ -203,7 +203,7 @@ def _lost(error: BotoCoreError) -> str:
 
 
 def _system(error: BaseException) -> str:
-    """Returns the system's own words for the errno in an error."""
+    """Returns the system's words for the errno in an error."""
     words = "the connection failed in a way that is not described"
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
@@ -223,10 +223,10 @@ _LOOKUPS = {
 
 
 def _distrust(error: BaseException) -> str | None:
-    """Says what is wrong with a certificate. The names in it are not ours to repeat."""
+    """Returns what is wrong with a certificate. The names in it may not be repeated."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            # urllib3 raises one of its own, without a code, where the name does not fit.
+            # If the name does not match, urllib3 raises its own error, without a code.
             return _DISTRUST.get(getattr(cause, "verify_code", 0), "its certificate is not sound")
         if type(cause).__name__ == "CertificateError":
             return _DISTRUST[62]
@@ -234,7 +234,7 @@ def _distrust(error: BaseException) -> str | None:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Lists an error and what it was made of, each once."""
+    """Lists an error and its causes, each once."""
     waiting, seen = [error], set()
     while waiting:
         error = waiting.pop()
@@ -248,10 +248,9 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _service_message(message: str) -> str:
-    """Returns what is repeated of a service's message.
+    """Returns the part of a service's message that is repeated.
 
-    Only the first line: those that follow in SignatureDoesNotMatch hold the request's headers, and so the session
-    token.
+    Only the first line: in SignatureDoesNotMatch the next lines hold the request's headers, and so the session token.
     """
     lines = (line.strip() for line in re.split("[\n\r\u2028\u2029]", message))
     line = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", next(filter(None, lines), _NO_REASON))

@@ -1,6 +1,6 @@
 """Finds the credentials of a person, who may have to type a code for them, and hands them to the core.
 
-The core checks them and words what is wrong with them, as it does with those of a function.
+The core checks them and words their faults, as it does for those of a function.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OF_ENVIRONMENT = ("env", "environment")
 
 
 class Login(NamedTuple):
-    """Credentials, the words for their source (None: the environment), and the profile, which may say where to ask."""
+    """Credentials, the words for their source (None: the environment), and the profile, which may set endpoints."""
 
     access_key_id: str
     secret_access_key: str
@@ -55,7 +55,7 @@ class Login(NamedTuple):
 
 
 def fetch(plan: Plan, profile: str | None) -> Fetch:
-    """Logs in, which has no deadline, and has the core fetch with what that gave; returns the fetch at its end."""
+    """Logs in, without a deadline, then lets the core fetch with the credentials; returns the ended fetch."""
     try:
         login = log_in(profile)
     except AwsError as error:
@@ -67,7 +67,7 @@ def fetch(plan: Plan, profile: str | None) -> Fetch:
 
 
 def log_in(profile: str | None) -> Login:
-    """Finds the credentials of a profile (None: AWS_PROFILE), or raises an AwsError that names the source at fault."""
+    """Finds the credentials of a profile (None: AWS_PROFILE). Raises an AwsError that names the source at fault."""
     own = session(profile)
     return ask(LOGIN, lambda: _login(own))
 
@@ -76,11 +76,11 @@ def _login(own: boto3.Session) -> Login:
     try:
         credentials = own.get_credentials()
         found = None if credentials is None else credentials.get_frozen_credentials()
-    except RuntimeError:  # botocore has got new ones, and they have expired too
+    except RuntimeError:  # botocore refreshed them, and the new ones have expired too
         raise AwsError(
             "ExpiredTokenException", "The credentials have expired. Log in again, or get new credentials."
         ) from None
-    except ValueError:  # an address that credentials must not be asked of, or a token that no header can hold
+    except ValueError:  # an address that may not be asked for credentials, or a token that no header can hold
         reason = (
             "AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is no address that "
             "credentials may be asked of, or the token for it holds what no header can hold."

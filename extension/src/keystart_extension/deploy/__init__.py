@@ -1,11 +1,11 @@
-"""Brings the layer to functions: the commands layer, attach and detach; what they do is imported when one is run.
+"""Brings the layer to functions: the commands layer, attach and detach. Each imports its code only when it runs.
 
-change   what a function needs to have the layer, or no longer, and what speaks against it; it asks nobody
-attach   does it through Lambda's API
+change   works out what attach or detach changes in a function, and what prevents it, without a call
+attach   makes the changes through Lambda's API
 build    builds the layer, in a checkout
-layer    publishes it
+layer    publishes the layer
 policy   the least privilege that a configuration needs
-terms    what all of them share
+terms    what the modules share
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def account_id(text: str) -> str:
-    """Takes the id of an account from the command line."""
+    """Parses the id of an account from the command line."""
     if re.fullmatch("[0-9]{12}", text):
         return text
     raise argparse.ArgumentTypeError("the id of an account has 12 digits")

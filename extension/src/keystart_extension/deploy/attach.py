@@ -1,6 +1,6 @@
-"""Adds the layer to functions, and removes it, through Lambda's API: looks at all, shows, asks, changes, and waits.
+"""Adds the layer to functions, and removes it, through Lambda's API: reads all, shows, asks, changes, and waits.
 
-No value of a variable that a function has is printed: any of them may be a secret.
+It never prints the value of a function's variable: any of them may be a secret.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _EXIT_WRONG_USE = 2
 _EXIT_INTERRUPTED = 128 + 2
 _COLOURS = {"+": "\033[32m", "-": "\033[31m", "~": "\033[33m", " ": ""}
 _PLAIN = "\033[0m"
-# Lambda's words for a set of variables that is too large are followed by all of them.
+# After these words, Lambda's message about too many variables repeats all of them.
 _MEASURED = "String measured"
-_SHORTEST = 4  # characters; a shorter value stands in ordinary words
+_SHORTEST = 4  # characters; a shorter value may be part of ordinary words
 
 
 def attach(arguments: Namespace) -> int:
-    """Attaches and gives the exit code."""
-    region = arguments.layer.split(":")[3]  # a function takes layers of its own region only
+    """Attaches the layer and returns the exit code."""
+    region = arguments.layer.split(":")[3]  # a function accepts layers of its own region only
     settings = _settings(arguments.config, region, wrapper=arguments.wrapper)
     if not _can_ask(arguments):
         return _EXIT_WRONG_USE
@@ -51,7 +51,7 @@ def attach(arguments: Namespace) -> int:
 
 
 def detach(arguments: Namespace) -> int:
-    """Detaches and gives the exit code."""
+    """Detaches the layer and returns the exit code."""
     if not _can_ask(arguments):
         return _EXIT_WRONG_USE
     client = session.client("lambda", arguments.region, arguments.profile)
@@ -103,7 +103,7 @@ def _layer(client: LambdaClient, arn: str) -> Layer:
 
 
 class _Function:
-    """A function, what would become of it, and what has."""
+    """A function, the planned change, and its result."""
 
     def __init__(self, client: LambdaClient, name: str) -> None:
         self._client = client
@@ -118,7 +118,7 @@ class _Function:
         self.is_asked_for = False
 
     def look(self, change: Callable[[Configuration], Change]) -> None:
-        """Reads it, and finds what it needs."""
+        """Reads the function, and works out the change."""
 
         def call() -> None:
             told = self._client.get_function(FunctionName=self.name)
@@ -140,7 +140,7 @@ class _Function:
             self._fail(problem)
 
     def update(self) -> None:
-        """Changes it, unless somebody else has changed it since it was read."""
+        """Changes the function, unless somebody else has changed it since it was read."""
         request: dict[str, Any] = {}
         if self.change.layers is not None:
             request["Layers"] = list(self.change.layers)
@@ -164,7 +164,7 @@ class _Function:
             self.result = "changed"
 
     def wait(self) -> None:
-        """Waits until Lambda has taken the change over."""
+        """Waits until Lambda has applied the change."""
         waiter = self._client.get_waiter("function_updated_v2")
 
         def call() -> None:
@@ -200,7 +200,7 @@ class _Function:
 
 
 def _run(arguments: Namespace, client: LambdaClient, change: Callable[[Configuration], Change]) -> int:
-    """Looks at all functions, and changes them when nothing speaks against it; gives the exit code."""
+    """Reads all functions, changes them if nothing prevents it, and returns the exit code."""
     out = sys.stderr if arguments.json else sys.stdout
     functions: dict[str, _Function] = {}
     try:

@@ -1,7 +1,7 @@
-"""Works out what a function needs to have the layer, or no longer, and what speaks against it; it asks nobody.
+"""Works out what attach or detach changes in a function, and what prevents it. It makes no calls.
 
-Whatever attach did not bring stays. If attach sets variables, it notes in KEYSTART_ATTACHED its layer, and the name of
-each with a digest of its value: one that somebody has changed since is that person's.
+Everything that attach did not bring stays. If attach sets variables, it writes a note into KEYSTART_ATTACHED: its
+layer, and each name with a digest of its value. A value that somebody has changed since belongs to that person.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 WRAPPER_PATH = "/opt/keystart-env"
 ATTACHED = "KEYSTART_ATTACHED"
 _NOTE = re.compile(rf"({LAYER.pattern})((?:,[A-Za-z][A-Za-z0-9_]+:[0-9a-f]{{16}})*)")
-# Those of keystart layer publish, and the name without an architecture, which people give.
+# The names that keystart layer publish uses, and the one without an architecture, which people use.
 _NAMES = frozenset({"keystart", "keystart-x86_64", "keystart-arm64"})
-# Lambda's own limits.
+# Lambda's limits.
 _MOST_LAYERS = 5
 _LARGEST = 250 * 1024 * 1024
 _LARGEST_ENVIRONMENT = 4 * 1024
 
 
 class Layer(NamedTuple):
-    """A version of the layer as Lambda tells it; `size` is that of the zip."""
+    """A version of the layer as Lambda describes it. `size` is that of the zip."""
 
     arn: str
     architectures: tuple[str, ...]
@@ -41,7 +41,7 @@ class Layer(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line of what is shown. `detail` never holds the value of a variable that the function has already."""
+    """One line of the shown change. `detail` never holds the value of a variable that the function has already."""
 
     sign: Literal["+", "-", "~", " "]
     kind: Literal["layer", "variable"]
@@ -50,7 +50,7 @@ class Line(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A variable that attach sets, and what is shown of it."""
+    """A variable that attach sets, and the text to show for it."""
 
     value: str
     detail: str
@@ -58,7 +58,7 @@ class Setting(NamedTuple):
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of a function. None stands for what stays as it is."""
+    """The change of a function. None stands for what stays as it is."""
 
     lines: tuple[Line, ...]
     layers: tuple[str, ...] | None
@@ -67,16 +67,16 @@ class Change:
 
     @property
     def is_needed(self) -> bool:
-        """Says whether anything changes at all."""
+        """Returns whether anything changes."""
         return self.layers is not None or self.variables is not None
 
 
 def attached(function: Configuration, layer: Layer, settings: Mapping[str, Setting]) -> Change:
-    """Returns what a function needs to have this version of the layer, and these variables."""
+    """Returns the change after which a function has this version of the layer, and these variables."""
     before, old = _layers(function), _variables(function)
     note = _note(old)
     ours = [one for one in before if _is_of(one, layer.arn) or (note and layer_arn(one) == note.layer)]
-    # In the place of the first one: a layer hides files of those before it.
+    # Replace the first one in place: a layer hides the files of those before it.
     after = [layer.arn if one in ours[:1] else one for one in before if one not in ours[1:]]
     if not ours:
         after.append(layer.arn)
@@ -100,9 +100,9 @@ def attached(function: Configuration, layer: Layer, settings: Mapping[str, Setti
 
 
 def detached(function: Configuration, layer: str | None) -> Change:
-    """Returns what a function needs to be as it was before attach.
+    """Returns the change that undoes attach.
 
-    `layer` is the ARN of the layer, without a version, or one more name of it in the function's account.
+    `layer` is the ARN of the layer, without a version, or another name of it in the function's account.
     """
     before, old = _layers(function), _variables(function)
     note, account = _note(old), function["FunctionArn"].split(":")[4]
@@ -134,7 +134,7 @@ def layer_name(arn: str) -> str:
 
 
 def layer_arn(version: str) -> str:
-    """Returns the ARN of the layer that a version is of."""
+    """Returns the ARN of the layer of a version."""
     return ":".join(version.split(":")[:7])
 
 
@@ -143,7 +143,7 @@ def _account(arn: str) -> str:
 
 
 def _is_of(version: str, layer: str) -> bool:
-    """Says whether a version is of that layer, or of Keystart's for another architecture beside it."""
+    """Returns whether a version is of that layer, or of Keystart's layer for another architecture in its account."""
     beside = layer_name(version) in _NAMES and _account(version) == _account(layer)
     return layer_arn(version) == layer_arn(layer) or beside
 
@@ -161,7 +161,7 @@ def _new(variables: Mapping[str, str], settings: Mapping[str, Setting]) -> dict[
 
 
 class _Note(NamedTuple):
-    """What attach has brought: the layer's ARN, and the variables, each with a digest of its value."""
+    """The note of attach: the layer's ARN, and the variables, each with a digest of its value."""
 
     layer: str
     digests: Mapping[str, str]
@@ -172,7 +172,7 @@ class _Note(NamedTuple):
 
 
 def _note(variables: Mapping[str, str]) -> _Note | None:
-    """Returns what attach has noted, without the variables that somebody has changed or removed since."""
+    """Returns the note of attach without the variables that somebody has changed or removed since."""
     found = _NOTE.fullmatch(variables.get(ATTACHED, ""))
     if found is None:
         return None
@@ -241,7 +241,7 @@ def _variable_lines(
 
 
 def _problems(function: Configuration) -> list[str]:
-    """Yields what speaks against any change."""
+    """Yields what prevents any change."""
     if function.get("PackageType") == "Image":
         return [
             "It is an image, and images take no layers. Unzip the layer, and COPY it to /opt in the Dockerfile."
@@ -279,7 +279,7 @@ def _unfit(function: Configuration, layer: Layer, layers: Sequence[str]) -> list
         )
     kept = [one["CodeSize"] for one in function.get("Layers") or [] if one["Arn"] in layers]
     size = function["CodeSize"] + sum(kept) + (0 if layer.arn in _layers(function) else layer.size)
-    # Lambda tells no other size than that of the zips. What it counts itself is what they unzip to.
+    # Lambda reports only the size of the zips, and limits the size after unzipping.
     if size > _LARGEST:
         problems.append(
             f"Its package and layers would be {size:,} bytes zipped, and unzipped Lambda takes {_LARGEST:,} of them "
@@ -327,8 +327,8 @@ def _unreadable(function: Configuration) -> list[str]:
 
 def _unwritable(function: Configuration, variables: Mapping[str, str]) -> list[str]:
     if problems := _unreadable(function):
-        return problems  # writing some would remove the others
-    # As Lambda measures it: the JSON of all of them.
+        return problems  # a call that sets some variables would remove the others
+    # Lambda measures the JSON of all of them.
     size = len(json.dumps(dict(variables), separators=(",", ":"), ensure_ascii=False).encode())
     if size > _LARGEST_ENVIRONMENT:
         return [

@@ -1,4 +1,4 @@
-"""Publishes the layer's zip through Lambda's API; what it is for, it reads from the zip itself."""
+"""Publishes the layer's zip through Lambda's API. It reads from the zip which architecture it is for."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 
 Architecture = Literal["x86_64", "arm64"]
 
-# Lambda's limits: of a zip that comes with the request, and of what it unzips to.
+# Lambda's limits: for a zip inside the request, and for its unzipped size.
 _LARGEST_ZIP = 50 * 1024 * 1024
 _LARGEST = 250 * 1024 * 1024
 _EXECUTABLE = "extensions/keystart"
 _VERSION = "python/keystart/version.py"
 # e_machine of the ELF header, at byte 18.
 _MACHINES: dict[int, Architecture] = {62: "x86_64", 183: "arm64"}
-# At most 15, by which Lambda filters lists of layers; it refuses no other: those with a reader, and those without a
-# language of their own.
+# Lambda takes at most 15, and uses them only to filter lists of layers. These are the runtimes with
+# a reader, and
+# those without a language.
 _RUNTIMES: tuple[RuntimeType, ...] = (
     *("python3.10", "python3.11", "python3.12", "python3.13", "python3.14"),
     *("nodejs20.x", "nodejs22.x", "nodejs24.x", "ruby3.2", "ruby3.3", "ruby3.4"),
@@ -51,7 +52,7 @@ class _Zip(NamedTuple):
 def publish(
     paths: Sequence[Path], name: str | None, region: str | None, profile: str | None, *, as_json: bool
 ) -> int:
-    """Publishes each zip as a version of a layer, prints what became of it, and gives the exit code."""
+    """Publishes each zip as a version of a layer, prints the results, and returns the exit code."""
     zips = [_read(path) for path in paths or _built()]
     if name is not None and len(zips) > 1:
         raise DeployError("A layer has one name for each architecture. Give --name with one zip.")
@@ -102,10 +103,10 @@ def _read(path: Path) -> _Zip:
 
 
 def _content(path: Path) -> bytes:
-    """Reads the zip once, so that what is sent is what was looked at."""
+    """Reads the zip once, so that it sends the bytes that it has checked."""
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a FIFO would hang it
+        if not stat.S_ISREG(status.st_mode):  # a FIFO would make the read hang
             raise DeployError(f"{path} is not a regular file. Name a zip.")
         if status.st_size > _LARGEST_ZIP:
             raise DeployError(

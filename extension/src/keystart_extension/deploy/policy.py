@@ -1,4 +1,4 @@
-"""Writes the least privilege that a configuration needs as a policy of IAM. Its providers say what that is."""
+"""Writes the least privilege that a configuration needs as an IAM policy. The providers know what is needed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+")
 
 
 class Account(NamedTuple):
-    """Where what has no ARN is: the account, and the function's own region."""
+    """The account and region of secrets whose entry has no ARN."""
 
     id: str | None
     region: str | None
 
 
 def policy(plan: Plan, account: Account, role: str | None, keys: Sequence[str]) -> dict[str, Any]:
-    """Returns the policy for the function's role, or for a `role` that the configuration has it assume."""
+    """Returns the policy for the function's role, or for a `role` that the configuration assumes."""
     roles = _roles(plan)
     if role is not None and role not in roles:
         known = f"It has {', '.join(roles)}." if roles else "It has none."
@@ -48,7 +48,7 @@ def policy(plan: Plan, account: Account, role: str | None, keys: Sequence[str]) 
 
 
 def _fetches(plan: Plan, account: Account, role: str | None) -> list[dict[str, Any]]:
-    """Returns the statements for what the providers of the plan's entries ask for."""
+    """Returns the statements that the providers of the plan's entries need."""
     problem = core.ffi.new("keystart_bytes *")
     places = (part for value in (role, account.id, account.region) for part in core.text_or_null(value))
     permissions = json.loads(core.give_text(core.lib.keystart_policy_read, plan.handle, *places, problem))
@@ -58,7 +58,7 @@ def _fetches(plan: Plan, account: Account, role: str | None) -> list[dict[str, A
 
 
 def notes(plan: Plan, account: Account, role: str | None) -> list[str]:
-    """Returns what people should know about the policy and cannot see in it."""
+    """Returns what people should know about the policy but cannot see in it."""
     lines = []
     own = [entry for entry in plan.entries if entry["role"] == role]
     if role is None and account.id is None and any(not entry["id"].startswith("arn:") for entry in own):
