@@ -270,13 +270,14 @@ CLIENT = ("g++", "cmake", "make", "autoconf", "automake", "libtool")
 NEEDED_BY = {
     "rubocop": {"lint", "test"},
     "openssl": {"node", "conformance", "docs", "examples", "test"},
-    "strace": {"extension", "test"},  # and the layer's, where it is built
+    "strace": {"extension", "writer", "test"},  # and the layer's, where it is built
+    "e2fsprogs": {"writer", "test"},
     **{package: {"e2e", "examples", "bench", "test"} for package in CLIENT},
 }
 
 
 @pytest.mark.parametrize(
-    "session", ["build", "demo", "packages", "writer", *sorted(set().union(*NEEDED_BY.values()))]
+    "session", ["build", "demo", "packages", *sorted(set().union(*NEEDED_BY.values()))]
 )
 def test_a_session_asks_for_the_tools_that_it_runs_and_no_others(door: Door, session: str) -> None:
     door.with_venv()
