@@ -1,6 +1,6 @@
-// Writes dist/, which is what the package gives: the sources as one file and in one scope, because each file that Node
-// finds, opens and compiles makes a cold start longer, and so does each function around one, which V8 goes over twice. It is
-// not minified: Node prints the line that threw.
+// Writes dist/, which the package ships: the sources in one file and one scope. Each further file
+// that Node finds, opens and compiles makes a cold start longer, and so does a function around
+// each, which V8 parses twice. It is not minified, because Node prints the line that threw.
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -10,8 +10,8 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 
 const { outputFiles } = await build({
   absWorkingDir: folder,
-  // Not src/keystart.mjs itself: for its export esbuild adds a helper that goes through inherited members too, and fails to
-  // load where a package has put one on Object.prototype.
+  // Not src/keystart.mjs itself: for its export esbuild adds a helper that also reads inherited
+  // members, and fails to load if a package has put one on Object.prototype.
   stdin: { contents: "import keystart from './src/keystart.mjs';\nmodule.exports = keystart;", resolveDir: folder },
   banner: { js: '"use strict";' },
   bundle: true,
@@ -24,8 +24,8 @@ const { outputFiles } = await build({
 });
 put('index.js', outputFiles[0].text);
 
-// index.mjs is for bundlers, which follow its import. Node itself takes the other one, because before it imports a file that
-// is no ES module it loads a lexer that looks for what that exports.
+// index.mjs is for bundlers, which follow its import. Node itself takes the other file, because
+// before it imports a file that is not an ES module it loads a lexer that looks for its exports.
 const names = Object.keys(keystart).map((name) => `  ${name},\n`);
 const given = `
 export default keystart;
@@ -42,7 +42,7 @@ put(
 );
 
 /**
- * Puts a file into dist/ whole or not at all: tests that run meanwhile load it.
+ * Puts a file into dist/ whole or not at all, because tests may load it meanwhile.
  * @param {string} name
  * @param {string} text
  */

@@ -1,10 +1,10 @@
-// JSON by contract 6.4, which is stricter than JSON.parse. Does not say why a text is refused: a reason
-// would quote the text, and the text may be a secret.
+// JSON by contract 6.4, which is stricter than JSON.parse. It does not say why it refuses a text: a
+// reason would quote the text, and the text may be a secret.
 const MAX_DEPTH = 64; // limits.toml: json.depth
 const NUMERIC = '0123456789.eE+-';
 
 /**
- * The value, or undefined (which no JSON text means) when the text is not JSON.
+ * Returns the value, or undefined (which no JSON text means) if the text is not JSON.
  * @param {string} text
  * @returns {unknown}
  */
@@ -18,8 +18,8 @@ function parseJson(text) {
 }
 
 /**
- * Checks what JSON.parse lets pass: depth, finite numbers, lone surrogates. It looks at the text and not
- * at the value, because a member that a later one replaces must keep the limits too.
+ * Checks what JSON.parse does not: depth, finite numbers, lone surrogates. It looks at the text and
+ * not at the value, because a member that a later one replaces must be within the limits too.
  * @param {string} text
  */
 function keepsLimits(text) {
@@ -44,14 +44,14 @@ function keepsLimits(text) {
 }
 
 /**
- * Where the string that begins at `start` ends, or -1 when it holds a lone surrogate.
- * Only escapes can make one: the bytes were valid UTF-8.
+ * Returns where the string that begins at `start` ends, or -1 if it holds a lone surrogate. Only
+ * escapes can make one, because the bytes were valid UTF-8.
  * @param {string} text
  * @param {number} start
  */
 function endOfString(text, start) {
   const quote = text.indexOf('"', start + 1);
-  if (quote > 0 && !text.slice(start, quote).includes('\\')) return quote; // nearly always, and found without a loop
+  if (quote > 0 && !text.slice(start, quote).includes('\\')) return quote; // the common case, found without a loop
   let at = start + 1;
   while (at < text.length && text[at] !== '"') {
     if (text[at] !== '\\') {
@@ -71,7 +71,7 @@ function endOfString(text, start) {
 }
 
 /**
- * The code unit of a `\uXXXX` at this place, or NaN.
+ * Returns the code unit of the `\uXXXX` at this position, or NaN.
  * @param {string} text
  * @param {number} at
  */
@@ -98,7 +98,7 @@ function isObject(value) {
 }
 
 /**
- * A member of the document itself, never one that comes from Object.prototype.
+ * Returns a member of the document itself, never one from Object.prototype.
  * @param {Record<string, unknown>} object
  * @param {string} name
  */

@@ -1,5 +1,5 @@
-// The reader's interface (contract §7): as one object, which require gives, and which import gives taken apart too. How the
-// store is read is told in store.mjs.
+// The reader's interface (contract §7), as one object. require returns the object; import takes its
+// members apart too. store.mjs reads the store.
 import { classes } from './errors.mjs';
 import { checkName } from './name.mjs';
 import { crypto } from './node.mjs';
@@ -7,7 +7,7 @@ import { readOptions } from './options.mjs';
 import { PrivateKey, Secret } from './secret.mjs';
 import { Store } from './store.mjs';
 
-/** What a client and a snapshot have in common. They differ in what their source reads from. */
+/** What a client and a snapshot have in common. Their sources differ. */
 class Reader {
   #source;
 
@@ -61,7 +61,7 @@ class Reader {
   }
 
   /**
-   * Options for node:tls, node:https and node:http2 (contract 6.5.7).
+   * Returns options for node:tls, node:https and node:http2 (contract 6.5.7).
    * @param {string} prefix
    */
   tls(prefix) {
@@ -73,7 +73,8 @@ class Reader {
       const key = [new PrivateKey(keyName, generation.value(keyName))];
       if (generation.manifest.secrets.has(caName)) {
         const ca = generation.value(caName).text();
-        // To node:tls an empty ca is none, so that others would be trusted than were configured. This throws.
+        // node:tls treats an empty ca as a missing one, and would trust other authorities than
+        // configured. This throws.
         new (crypto().X509Certificate)(ca);
         return { cert, key, ca };
       }
@@ -109,7 +110,7 @@ class Snapshot extends Reader {
 /** @type {Keystart | undefined} */
 let shared;
 
-/** The default client, made at the first call: only then are the variables read (contract 6.1.5). */
+/** Returns the default client. It is made at the first call, which reads the variables (contract 6.1.5). */
 function client() {
   shared ??= new Keystart();
   return shared;
@@ -137,7 +138,7 @@ const keystart = {
   ...classes,
 };
 
-/** What keystart/testing needs and nobody else does: neither in the types nor enumerable, so no part of the interface. */
+/** For keystart/testing alone. It is neither in the types nor enumerable, so it is no part of the interface. */
 Object.defineProperty(keystart, Symbol.for('keystart.testing'), {
   value: {
     checkName,

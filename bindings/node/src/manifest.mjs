@@ -1,4 +1,4 @@
-// The manifest of one generation (contract §4): checks it and answers from it. Reads no file.
+// The manifest of one generation (contract §4). It checks the manifest and answers from it, and reads no file.
 import { isUtf8 } from './node.mjs';
 import * as errors from './errors.mjs';
 import { isObject, member, parseJson } from './json.mjs';
@@ -33,7 +33,7 @@ class Manifest {
   }
 
   /**
-   * The entry of a secret that can be read, or why it cannot (contract 6.5.6).
+   * Returns the entry of a secret, or throws the reason why it cannot be read (contract 6.5.6).
    * @param {string} name
    */
   entry(name) {
@@ -44,7 +44,7 @@ class Manifest {
   }
 
   /**
-   * Throws when the name, or a folder it lies in, could not be fetched; the longest is told.
+   * Throws if the name, or a folder it lies in, could not be fetched. The error names the longest one.
    * @param {string} name
    */
   checkAvailable(name) {
@@ -62,7 +62,7 @@ class Manifest {
   }
 
   /**
-   * A new object each time: what the caller does to it does not come back (contract 6.5.5).
+   * Returns a new object each time, so that callers cannot change what others get (contract 6.5.5).
    * @param {string} name
    */
   info(name) {
@@ -87,7 +87,7 @@ class Manifest {
    */
   #time(name, field, text) {
     const time = TIME.test(text) && !text.startsWith('0000') ? Date.parse(text) : NaN;
-    // Date takes 30 February for 2 March and 24:00 for the next day
+    // Date reads 30 February as 2 March, and 24:00 as the next day
     if (Number.isNaN(time) || new Date(time).toISOString() !== text) {
       throw wrong(this.generation, `secrets["${name}"].${field}`);
     }
@@ -96,7 +96,7 @@ class Manifest {
 }
 
 /**
- * Offers the nearest names, if any.
+ * Returns a hint with the nearest names, if any.
  * @param {string[]} nearest at most three
  */
 function hint(nearest) {
@@ -107,7 +107,8 @@ function hint(nearest) {
 }
 
 /**
- * A copy of parsed JSON. Not by JSON.stringify, which calls a `toJSON` that any package can put on Object.prototype.
+ * Returns a copy of parsed JSON. JSON.stringify would call a `toJSON` that any package can put on
+ * Object.prototype.
  * @template T
  * @param {T} value
  * @returns {T}
@@ -119,7 +120,7 @@ function copy(value) {
 }
 
 /**
- * Checks in the order of contract 4.7 and throws the first thing that is wrong.
+ * Checks in the order of contract 4.7, and throws the first fault.
  * @param {Buffer} bytes
  * @param {number} generation the number of its folder
  */
@@ -159,7 +160,7 @@ function readEntries(document, list, generation, check) {
   const entries = member(document, list);
   if (!isObject(entries)) throw wrong(generation, list);
   const checked = /** @type {Map<string, T>} */ (new Map());
-  // sort() compares UTF-16, which differs from the order of bytes only between names that are both not valid
+  // sort() compares UTF-16, which differs from the order of bytes only between names that are both invalid
   for (const name of Object.keys(entries).sort()) {
     if (!isName(name)) throw errors.manifestInvalid(generation, `a name under ${list} is not valid`);
     const entry = entries[name];
@@ -190,7 +191,7 @@ function checkEntry(name, entry, path, generation) {
   if (refreshAfter !== null && typeof refreshAfter !== 'string') throw wrong(generation, `${path}.refresh_after`);
   if (!isObject(source)) throw wrong(generation, `${path}.source`);
   checkStrings(source, ['provider', 'id'], generation, `${path}.source.`);
-  entry.size = Math.abs(Number(size)); // JSON can say -0
+  entry.size = Math.abs(Number(size)); // JSON can express -0
   return /** @type {Entry} */ (/** @type {unknown} */ (entry));
 }
 

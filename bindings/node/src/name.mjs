@@ -1,7 +1,7 @@
-// Names of secrets (contract §2): what a name is, and which names are near a misspelt one. Knows no store.
+// Names of secrets (contract §2): which names are valid, and which are near a misspelt one. It knows no store.
 import * as errors from './errors.mjs';
 
-const NAME = /^\w[\w.-]*(?:\/\w[\w.-]*)*$/; // \w is ASCII; a count in it would make V8 compile it eight times over
+const NAME = /^\w[\w.-]*(?:\/\w[\w.-]*)*$/; // \w is ASCII; with a count V8 would compile it eight times
 const MAX_SEGMENTS = 8; // limits.toml: name.segments
 const MAX_BYTES = 255; // limits.toml: name.bytes
 const MAX_OFFERED = 3; // limits.toml: name.offered
@@ -12,7 +12,7 @@ function isName(text) {
 }
 
 /**
- * Gives the name back, or throws InvalidName (contract 6.2.0).
+ * Returns the name, or throws InvalidName (contract 6.2.0).
  * @param {unknown} name
  */
 function checkName(name) {
@@ -22,7 +22,7 @@ function checkName(name) {
 }
 
 /**
- * The names that may have been meant, at most three, the nearest first (contract 6.5.6).
+ * Returns at most three names that the caller may have meant, the nearest first (contract 6.5.6).
  * @param {string} asked
  * @param {readonly string[]} names sorted
  */
@@ -38,8 +38,9 @@ function nearestNames(asked, names) {
 }
 
 /**
- * Levenshtein's distance with unit costs, or any number above `most` when it is above that. One row of the table at a time, and
- * of it only the cells that are at most `most` away from the diagonal: whatever goes through another one is too far.
+ * Returns Levenshtein's distance with unit costs, or any number above `most` if it is above that.
+ * It computes one row of the table at a time, and only the cells at most `most` away from the
+ * diagonal: a path through any other cell is too long.
  * @param {string} a
  * @param {string} b
  * @param {number} most

@@ -1,4 +1,4 @@
-// What a client is made of (contract 6.1): arguments first, then variables, then defaults. Opens nothing.
+// The options of a client (contract 6.1): arguments first, then variables, then defaults. It opens nothing.
 import * as errors from './errors.mjs';
 import { member } from './json.mjs';
 
@@ -7,13 +7,13 @@ const DEFAULT_TIMEOUT_MS = 9_000; // limits.toml: timeout.default_ms
 const MAX_TIMEOUT_MS = 999_999_999; // limits.toml: timeout.most_ms
 
 /**
- * @param {unknown} options `{ root, timeoutMs }`; what is undefined or null was not given
+ * @param {unknown} options `{ root, timeoutMs }`; undefined or null means not given
  * @returns {{ root: string, timeoutMs: number }}
  */
 function readOptions(options) {
   const given = options ?? {};
   if (typeof given !== 'object') throw errors.invalidRoot(); // new Keystart('/a/path')
-  // members of its own: any package can put `root` on Object.prototype (contract 6.1.6)
+  // own members only: any package can put `root` on Object.prototype (contract 6.1.6)
   const own = /** @type {Record<string, unknown>} */ (given);
   return { root: readRoot(member(own, 'root')), timeoutMs: readTimeout(member(own, 'timeoutMs')) };
 }
@@ -30,8 +30,8 @@ function readRoot(given) {
 }
 
 /**
- * Contract 6.1.2. Node puts U+FFFD for bytes that are no UTF-8 and for a lone surrogate, and would open another path than the
- * one that was meant.
+ * Checks a path by contract 6.1.2. Node replaces bytes that are not UTF-8 and lone surrogates by
+ * U+FFFD, and would open another path than the caller meant.
  * @param {unknown} text
  * @returns {text is string}
  */
@@ -45,7 +45,7 @@ function workingFolder() {
   try {
     folder = process.cwd();
   } catch {
-    throw errors.invalidRoot(); // contract 6.1.1: it was removed
+    throw errors.invalidRoot(); // contract 6.1.1: the working directory was removed
   }
   if (!isPath(folder)) throw errors.invalidRoot();
   return folder;

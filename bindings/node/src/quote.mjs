@@ -8,7 +8,7 @@ const MAX_BYTES = 64; // limits.toml: quoted.bytes
  * @param {string} text
  */
 function quote(text) {
-  const bytes = Buffer.from(text.slice(0, MAX_BYTES + 1)); // a character is at least a byte
+  const bytes = Buffer.from(text.slice(0, MAX_BYTES + 1)); // a character has at least one byte
   let quoted = '';
   for (const byte of bytes.subarray(0, MAX_BYTES)) {
     const plain = byte >= 0x20 && byte <= 0x7e && byte !== 0x22 && byte !== 0x5c;

@@ -1,4 +1,4 @@
-// A secret in memory: its bytes, and the objects that carry it and never show it. Reads no file.
+// A secret in memory: its bytes, and the objects that carry it and never show it. It reads no file.
 import { Buffer, isUtf8 } from './node.mjs';
 import * as errors from './errors.mjs';
 import { parseJson } from './json.mjs';
@@ -10,7 +10,7 @@ class Value {
   #name;
   #bytes;
   #manifest;
-  /** @type {string | null | undefined} null: not UTF-8; undefined: nobody asked yet */
+  /** @type {string | null | undefined} null: not UTF-8; undefined: not decoded yet */
   #text;
 
   /**
@@ -30,7 +30,7 @@ class Value {
     return text;
   }
 
-  /** A copy outside of Node's pool: its ArrayBuffer holds this secret and nothing else. */
+  /** Returns a copy outside of Node's pool: its ArrayBuffer holds only this secret. */
   bytes() {
     const copy = Buffer.allocUnsafeSlow(this.#bytes.length);
     this.#bytes.copy(copy);
@@ -54,7 +54,7 @@ class Value {
   }
 }
 
-/** What can be passed around and logged: it shows its name only (contract 7.2). */
+/** An object that callers can pass around and log: it shows only its name (contract 7.2). */
 class Redacted {
   #name;
 
@@ -106,8 +106,9 @@ class Secret extends Redacted {
 }
 
 /**
- * A private key in the form `{ pem }`, which node:tls takes in a list. As a string it would be shown with the options,
- * with every copy of them, and in the names under which https.Agent keeps its sockets.
+ * A private key in the form `{ pem }`, which node:tls accepts in a list. A string would be shown
+ * with the options, with every copy of them, and in the keys under which https.Agent keeps its
+ * sockets.
  */
 class PrivateKey extends Redacted {
   #pem;

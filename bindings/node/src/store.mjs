@@ -1,4 +1,5 @@
-// Reads the store by the steps of contract 6.2 and 6.3. Writes nothing and knows nothing of what callers want.
+// Reads the store by the steps of contract 6.2 and 6.3. It writes nothing, and does not interpret
+// what it reads for callers.
 import { Buffer, fs, isUtf8 } from './node.mjs';
 import * as errors from './errors.mjs';
 import { isObject, member, parseJson } from './json.mjs';
@@ -17,8 +18,8 @@ const TARGET = /^generations\/([1-9][0-9]{0,15})$/;
 /** @typedef {{ code: string, message: string }} Failure */
 
 /**
- * Something of a generation is not there. `error` says so, and is right only when the generation is still the
- * published one: otherwise it was collected.
+ * A part of a generation is missing. `error` says so, and is right only if the generation is still
+ * the published one: otherwise it was collected.
  */
 class Missing {
   /** @param {Error} error */
@@ -81,7 +82,8 @@ class Generation {
   }
 
   /**
-   * The bytes of a file, which are thrown away when the folder is gone: a writer that stops overwrites files.
+   * Returns the bytes of a file. Discards them if the folder is gone, because a writer that stops
+   * overwrites files.
    * @param {string} path
    * @param {number} limit
    * @param {(what: string) => Error} broken
@@ -102,15 +104,15 @@ class Generation {
   }
 }
 
-/** The published generation, whichever it is at the moment. */
+/** The published generation, whichever that is at the moment. */
 class Store {
   /** @type {Generation | null} */
   #generation = null;
   /** @type {string | null} the target of `current` that led to it */
   #target = null;
-  /** A generation was found here once, so a root that is missing was removed (contract 6.2.10). */
+  /** This reader has found a generation once, so a missing root was removed (contract 6.2.10). */
   #hasRead = false;
-  /** The removal was reported: no read waits for the store until something is there again. */
+  /** A read has reported the removal. No read waits for the store until it exists again. */
   #removalIsKnown = false;
 
   /** @param {{ root: string, timeoutMs: number }} options */
@@ -125,7 +127,7 @@ class Store {
   }
 
   /**
-   * Uses the published generation, and starts again when it is collected meanwhile (contract 6.2.7).
+   * Uses the published generation, and starts again if it is collected meanwhile (contract 6.2.7).
    * @template T
    * @param {(generation: Generation) => T} use
    * @returns {T}
@@ -146,7 +148,7 @@ class Store {
   }
 
   /**
-   * Contract 6.2.1 to 6.2.5.
+   * Returns the published generation (contract 6.2.1 to 6.2.5).
    * @param {Patience} patience
    */
   #published(patience) {
@@ -181,7 +183,7 @@ class Store {
   }
 
   /**
-   * Waits a little for a `current`, unless state.json or the clock ends the read (contract 6.2.3).
+   * Waits a little for a `current`, unless state.json or the timeout ends the read (contract 6.2.3).
    * @param {Patience} patience
    */
   #wait(patience) {
@@ -212,7 +214,7 @@ class Store {
   }
 
   /**
-   * Waits a little for a writer that may be about to start where the store was removed (contract 6.2.10).
+   * Waits a little for a writer that may be about to start after the store was removed (contract 6.2.10).
    * @param {Patience} patience
    */
   #waitForRemoved(patience) {
@@ -223,7 +225,7 @@ class Store {
   }
 }
 
-/** One generation for good, whatever is published later (contract 6.3). */
+/** One generation, whatever is published later (contract 6.3). */
 class Instant {
   #generation;
 
@@ -263,7 +265,7 @@ class Instant {
   }
 }
 
-/** How long one read may still wait. Its clock starts when it is first needed: a warm read needs none. */
+/** How long one read may still wait. Its clock starts at the first need: a warm read needs none. */
 class Patience {
   #timeoutMs;
   #end = 0;
@@ -276,12 +278,12 @@ class Patience {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Waits a little, or says that the time is over. */
+  /** Waits a little; false if the time is over. */
   wait() {
     return this.#waitWithin(this.#left());
   }
 
-  /** The same while the store is removed. */
+  /** Waits a little while the store is removed; false if the time is over. */
   waitForRemoved() {
     const left = this.#left();
     const now = performance.now();
@@ -292,13 +294,13 @@ class Patience {
   /** @param {number} left */
   #waitWithin(left) {
     if (left <= 0) return false;
-    // blocks this thread, as a read must: Atomics.wait on what nobody will ever notify
+    // blocks this thread, as a read must: Atomics.wait on memory that nobody will ever notify
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.min(this.#wait, left));
     this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
     return true;
   }
 
-  /** Says whether there is time for another round. */
+  /** Returns whether there is time for another round. */
   restart() {
     this.#restarts += 1;
     return this.#timeoutMs === 0 ? this.#restarts <= MAX_RESTARTS_WITHOUT_TIMEOUT : this.#left() > 0;
@@ -312,7 +314,7 @@ class Patience {
 }
 
 /**
- * Where `current` points to, or why that cannot be told.
+ * Returns where `current` points to, or the errno.
  * @param {string} root
  * @returns {{ target: string, errno: null } | { target: null, errno: string }}
  */
@@ -325,7 +327,7 @@ function readCurrent(root) {
 }
 
 /**
- * Contract 6.2.2; false when there is no root.
+ * Checks the root (contract 6.2.2); false if it does not exist.
  * @param {string} root
  */
 function checkRoot(root) {
@@ -341,7 +343,8 @@ function checkRoot(root) {
 }
 
 /**
- * The advice depends on the owner: only what is ours can be removed by this user (contract 8.4).
+ * Makes `LayoutInsecure`. The advice depends on the owner: this user can remove only its own store
+ * (contract 8.4).
  * @param {string} root
  * @param {string} what
  */
@@ -350,13 +353,13 @@ function insecure(root, what) {
   try {
     owner = fs.lstatSync(root).uid;
   } catch (error) {
-    errnoOf(error); // gone, or not to be looked at: not known to be ours
+    errnoOf(error); // gone, or may not be looked at: then it is not known to be ours
   }
   return owner === process.geteuid?.() ? errors.layoutInsecure(root, what) : errors.layoutInsecureOfOtherUser(root, what);
 }
 
 /**
- * Contract 6.2.4: a folder on the way to a file.
+ * Checks a folder on the way to a file (contract 6.2.4).
  * @param {string} root
  * @param {string} path
  * @param {() => Error} missing
@@ -369,7 +372,7 @@ function checkFolder(root, path, missing) {
 }
 
 /**
- * The state; null when it is broken, whatever the reason (contract 3.5).
+ * Returns the state; null if it is broken, for whatever reason (contract 3.5).
  * @param {string} root
  * @returns {State | 'missing' | null}
  */
@@ -413,7 +416,7 @@ function isFailure(failure) {
 }
 
 /**
- * What lies at a path, links not followed; null when nothing does.
+ * Returns the stat of a path without following links; null if nothing is there.
  * @param {string} root
  * @param {string} path relative to the root
  */
@@ -438,7 +441,7 @@ function isMissing(path) {
 }
 
 /**
- * The bytes of a regular file; of a longer one than `limit` more than `limit` (contract 6.2.8).
+ * Returns the bytes of a regular file; more than `limit` bytes if it is longer than that (contract 6.2.8).
  * @param {string} root
  * @param {string} path relative to the root
  * @param {number} limit
@@ -479,7 +482,8 @@ function readBytes(file, most) {
 }
 
 /**
- * The name of a system error. What is none is a bug, and only its kind is told: its message may quote anything.
+ * Returns the name of a system error. Any other error is a bug, and only its kind is reported: its
+ * message may quote anything.
  * @param {unknown} error
  */
 function errnoOf(error) {

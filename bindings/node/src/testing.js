@@ -1,5 +1,6 @@
-// Publishes stores in temporary folders, so that a function is tested as it is. It follows contract §5 as far as one
-// process that trusts its folder needs to: it takes no lock, and overwrites nothing that it removes. For tests only.
+// Publishes stores in temporary folders, so that tests run a function unchanged. It follows
+// contract §5 as far as one process that trusts its folder needs: it takes no lock, and overwrites
+// nothing that it removes. For tests only.
 'use strict';
 
 // As in node.js.
@@ -62,7 +63,7 @@ function valueTooLarge(name, size) {
 }
 // end of generated
 
-/** The stores that are open, the one that the default client reads last. node:test closes the first one first. */
+/** The open stores. The default client reads the last one. node:test closes the first one first. */
 const open = /** @type {Store[]} */ ([]);
 /** @type {{ variable: string | undefined, client: object | undefined }} */
 let before;
@@ -162,7 +163,7 @@ class Store {
     open.splice(at, 1);
     const last = open.at(-1);
     pointTo(last ? last.root : before.variable, last ? undefined : before.client);
-    // The test may have removed the folder that it lies in.
+    // The test may have removed the folder above it.
     fs.rmSync(this.#folder, { recursive: true, force: true });
   }
 
@@ -189,7 +190,7 @@ class Store {
   }
 
   /**
-   * Renames a generation before it is removed, so that it is there whole or not at all.
+   * Renames a generation before removing it, so that readers find it whole or not at all.
    * @param {(number | null)[]} kept
    */
   #collect(kept) {
@@ -226,7 +227,7 @@ function toBytes(name, value) {
 }
 
 /**
- * Contract 2.4 and 5.9.
+ * Checks contract 2.4 and 5.9.
  * @param {string[]} secrets sorted
  * @param {string[]} unavailable
  */
@@ -269,12 +270,13 @@ function now() {
 }
 
 /**
- * `store(t, secrets, options)` or `store(secrets, options)`; told apart by what only a test's context has.
+ * `store(t, secrets, options)` or `store(secrets, options)`. Only a test's context has `after`,
+ * which tells the two apart.
  * @param {...any} given
  */
 function store(...given) {
   const after = given[0]?.after;
-  // inherited by a context from its class, and never from Object.prototype, where any package can put it
+  // a context inherits it from its class, never from Object.prototype, where any package can put one
   const test = typeof after === 'function' && after !== Reflect.get(Object.prototype, 'after') ? given.shift() : null;
   const [secrets, options] = given;
   const one = new Store(secrets, options);

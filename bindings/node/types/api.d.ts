@@ -1,48 +1,52 @@
-// The types of both sides of the package. index.d.ts and index.d.mts give them to require and to import.
+// The types for require and for import. index.d.ts and index.d.mts re-export them.
 
 /// <reference types="node" />
 
 import type { KeystartError } from './errors.js';
 export * from './errors.js';
 
-/** What a client and a snapshot can be asked. Every method is synchronous and throws a {@link KeystartError}. */
+/** The methods of a client and of a snapshot. Every method is synchronous and throws a {@link KeystartError}. */
 export interface Reader {
   /**
-   * The secret as text.
+   * Returns the secret as text.
    *
    * Waits until the store is ready, at most the client's timeout. Throws `InvalidName`, `NotAttached`, `NotReady`,
-   * `PrefetchFailed`, `SecretNotFound`, `SecretUnavailable`, `SecretNotText`; where the store is damaged
+   * `PrefetchFailed`, `SecretNotFound`, `SecretUnavailable`, `SecretNotText`. If the store is damaged, throws
    * `LayoutInsecure`, `ManifestInvalid`, `ManifestUnsupported`, `StoreUnreadable`, `SecretCorrupt`.
    */
   get(name: string): string;
-  /** The secret as bytes: a copy, which the caller may change. Throws what `get` throws, but `SecretNotText`. */
+  /**
+   * Returns the secret as bytes: a copy, which the caller may change. Throws the same errors as `get` except
+   * `SecretNotText`.
+   */
   getBytes(name: string): Buffer;
   /**
-   * The value of a secret that is JSON (RFC 8259, at most 64 levels). Whole numbers beyond 2^53 are rounded.
-   * Throws what `getBytes` throws, and `SecretNotJson`.
+   * Returns the value of a secret that is JSON (RFC 8259, at most 64 levels). Whole numbers beyond
+   * 2^53 are rounded. Throws the same errors as `getBytes`, and `SecretNotJson`.
    */
   getJson(name: string): unknown;
-  /** The absolute path of the secret's file, for libraries that want one. The file is not looked at. */
+  /** Returns the absolute path of the secret's file, for libraries that need a path. It does not look at the file. */
   path(name: string): string;
-  /** All names, or those below a folder: `names('tls')` gives `tls/cert` and `tls/key`. Sorted. */
+  /** Returns all names, sorted, or those below a folder: `names('tls')` returns `tls/cert` and `tls/key`. */
   names(prefix?: string | null): string[];
-  /** What is known about a secret but its value. */
+  /** Returns all facts about a secret except its value. */
   info(name: string): SecretInfo;
-  /** A secret that can be passed around and logged without showing its value. Throws what `getBytes` throws. */
+  /** Returns a secret that can be passed around and logged without its value. Throws the same errors as `getBytes`. */
   secret(name: string): Secret;
-  /** A reader that stays with what is published now: what it gives belongs together. */
+  /** Returns a reader that stays with what is published now, so its values belong together. */
   snapshot(): Snapshot;
   /**
-   * Options for `node:tls`, `node:https` and `node:http2` from `<prefix>/cert`, `<prefix>/key` and, if any, `<prefix>/ca`,
-   * all of one generation. Without a `ca` the system's authorities are trusted. Throws what `get` throws.
+   * Returns options for `node:tls`, `node:https` and `node:http2` from `<prefix>/cert`,
+   * `<prefix>/key` and, if it exists, `<prefix>/ca`, all from one generation. Without a `ca` the
+   * system's authorities are trusted. Throws the same errors as `get`.
    */
   tls(prefix: string): TlsOptions;
 }
 
-/** A reader bound to one generation: what is taken from it belongs together. `SnapshotExpired`: take a new one. */
+/** A reader bound to one generation, so its values belong together. After `SnapshotExpired`, take a new one. */
 export interface Snapshot extends Reader {}
 
-/** Where a client reads and how long it waits; what is left out or null is taken from the environment. */
+/** Where a client reads and how long it waits. The environment sets what is left out or null. */
 export interface KeystartOptions {
   /** The folder of the store. Default: `KEYSTART_DIR`, else `/tmp/keystart`. */
   root?: string | null;
@@ -50,9 +54,9 @@ export interface KeystartOptions {
   timeoutMs?: number | null;
 }
 
-/** A client of one store. Throws `InvalidOption`. */
+/** A client of one store. Its constructor throws `InvalidOption`. */
 export class Keystart implements Reader {
-  /** Members that `options` inherits do not count. */
+  /** Ignores members that `options` inherits. */
   constructor(options?: KeystartOptions | null);
   get(name: string): string;
   getBytes(name: string): Buffer;
@@ -65,77 +69,77 @@ export class Keystart implements Reader {
   tls(prefix: string): TlsOptions;
 }
 
-/** In logs, JSON and text it is `<Secret "name" (redacted)>`. */
+/** A secret that logs, JSON and text show as `<Secret "name" (redacted)>`. */
 export interface Secret {
-  /** The name it was asked by. */
+  /** The name that the caller asked for. */
   readonly name: string;
-  /** What `info` of a reader gives, of the generation that the value came from; `stale` is as of now. */
+  /** What `info` of a reader returns, for the generation of the value. `stale` is as of now. */
   readonly info: SecretInfo;
-  /** The secret as text. Throws `SecretNotText`. */
+  /** Returns the secret as text. Throws `SecretNotText`. */
   reveal(): string;
-  /** The secret as bytes: a copy, which the caller may change. */
+  /** Returns the secret as bytes: a copy, which the caller may change. */
   revealBytes(): Buffer;
-  /** `<Secret "name" (redacted)>` */
+  /** Returns `<Secret "name" (redacted)>`. */
   toString(): string;
-  /** `<Secret "name" (redacted)>` */
+  /** Returns `<Secret "name" (redacted)>`. */
   toJSON(): string;
 }
 
-/** What is known about a secret but its value: its entry in the manifest, and whether it is stale. */
+/** All facts about a secret except its value: its entry in the manifest, and whether it is stale. */
 export interface SecretInfo {
   /** The file, relative to the generation's folder. */
   path: string;
-  /** In bytes. */
+  /** The size in bytes. */
   size: number;
-  /** What the provider gave; it decides nothing. */
+  /** How the provider declares the value. It does not limit how you can read it. */
   encoding: 'utf-8' | 'binary';
-  /** RFC 3339 in UTC with milliseconds. */
+  /** When it was fetched: RFC 3339 in UTC with milliseconds. */
   fetched_at: string;
   /** When it should be fetched again, in the same form; null: never. */
   refresh_after: string | null;
   /** Where it came from. */
   source: { provider: string; id: string; [member: string]: unknown };
-  /** Whether `refresh_after` is a time that has come. */
+  /** Whether the time of `refresh_after` has come. */
   stale: boolean;
 }
 
-/** To be spread into the options of a connection: `https.request({ host, ...tls('mtls') })`. */
+/** Options to spread into those of a connection: `https.request({ host, ...tls('mtls') })`. */
 export interface TlsOptions {
-  /** PEM: the certificate and what stands after it. */
+  /** PEM: the certificate, and its chain if the secret holds one. */
   cert: string;
-  /** Not shown in logs or JSON; node:tls reads its `pem`. */
+  /** The private key. Logs and JSON do not show it; node:tls reads its `pem`. */
   key: PrivateKey[];
-  /** PEM: the only authorities that are trusted. */
+  /** PEM: the only authorities to trust. */
   ca?: string;
 }
 
-/** A private key as node:tls takes it. In logs, JSON and text it is `<Secret "name" (redacted)>`. */
+/** A private key in the form that node:tls accepts. Logs, JSON and text show `<Secret "name" (redacted)>`. */
 export interface PrivateKey {
   /** The name of the secret. */
   readonly name: string;
-  /** The key itself. */
+  /** The key as PEM. */
   readonly pem: string;
-  /** `<Secret "name" (redacted)>` */
+  /** Returns `<Secret "name" (redacted)>`. */
   toString(): string;
-  /** `<Secret "name" (redacted)>` */
+  /** Returns `<Secret "name" (redacted)>`. */
   toJSON(): string;
 }
 
-/** The secret as text, from the default client. */
+/** Returns the secret as text, from the default client. */
 export function get(name: string): string;
-/** The secret as bytes, from the default client. */
+/** Returns the secret as bytes, from the default client. */
 export function getBytes(name: string): Buffer;
-/** The value of a secret that is JSON, from the default client. */
+/** Returns the value of a secret that is JSON, from the default client. */
 export function getJson(name: string): unknown;
-/** The absolute path of the secret's file, from the default client. */
+/** Returns the absolute path of the secret's file, from the default client. */
 export function path(name: string): string;
-/** All names, or those below a folder, from the default client. */
+/** Returns all names, or those below a folder, from the default client. */
 export function names(prefix?: string | null): string[];
-/** What is known about a secret but its value, from the default client. */
+/** Returns all facts about a secret except its value, from the default client. */
 export function info(name: string): SecretInfo;
-/** A secret that can be logged, from the default client. */
+/** Returns a secret that can be logged, from the default client. */
 export function secret(name: string): Secret;
-/** A reader that stays with what is published now, from the default client. */
+/** Returns a reader that stays with what is published now, from the default client. */
 export function snapshot(): Snapshot;
-/** Options for a TLS connection with a client certificate, from the default client. */
+/** Returns options for a TLS connection with a client certificate, from the default client. */
 export function tls(prefix: string): TlsOptions;

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
-# What `require "keystart"` finds in the layer. Lambda has /opt/ruby/lib before every gem on the load path, also before
-# those of the function's package. So the reader itself lies beside it, and comes only where no gem has that name.
+# The file that `require "keystart"` finds in the layer. On Lambda's load path /opt/ruby/lib comes
+# before every gem, even before those of the function's package. So the reader lies next to it, and
+# loads only if no gem has that name.
 
 if defined?(Gem) && Gem::Specification.stubs_for("keystart").any?
   gem "keystart"

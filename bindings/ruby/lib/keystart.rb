@@ -13,41 +13,41 @@ require_relative "keystart/generation"
 require_relative "keystart/patience"
 require_relative "keystart/client"
 
-# Reads the secrets that the Keystart extension has put under /tmp; fetches none itself.
+# Reads the secrets that the Keystart extension has put under /tmp. It fetches none itself.
 #
 #   Keystart.get("db/password")
 #
-# These functions ask one client that is made at the first call, with the environment as it is then.
+# These functions use one client. It is made at the first call, with the environment of that moment.
 module Keystart
   @lock = Mutex.new
   @client = nil
 
   class << self
-    # The secret as a UTF-8 String; see Client#get, as for all of these.
+    # Returns the secret as a UTF-8 String; see Client#get, as for all of these.
     def get(name) = client.get(name)
 
-    # The secret as an ASCII-8BIT String.
+    # Returns the secret as an ASCII-8BIT String.
     def bytes(name) = client.bytes(name)
 
-    # The secret parsed as JSON.
+    # Returns the secret parsed as JSON.
     def json(name) = client.json(name)
 
-    # The absolute path of the secret's file.
+    # Returns the absolute path of the secret's file.
     def path(name) = client.path(name)
 
-    # The names of all secrets, or of those in the folder `prefix`.
+    # Returns the names of all secrets, or of those in the folder `prefix`.
     def names(prefix = nil) = client.names(prefix)
 
-    # What is known of a secret but its value.
+    # Returns all facts about a secret except its value.
     def info(name) = client.info(name)
 
-    # The secret as an object that does not show its value.
+    # Returns the secret as an object that does not show its value.
     def secret(name) = client.secret(name)
 
-    # A reader of the generation that is published now: what is read from it belongs together.
+    # Returns a reader of the generation that is published now, so its values belong together.
     def snapshot = client.snapshot
 
-    # Options for Net::HTTP.start from <prefix>/cert, <prefix>/key and, where there is one, <prefix>/ca.
+    # Returns options for Net::HTTP.start from <prefix>/cert, <prefix>/key and, if it exists, <prefix>/ca.
     def tls(prefix) = client.tls(prefix)
 
     private

@@ -71,7 +71,7 @@ def names(prefix: str | None = None) -> list[str]:
 
 
 def info(name: str) -> dict[str, Any]:
-    """Returns what is known of a secret, but its value; see `Keystart.info`."""
+    """Returns all facts about a secret except its value; see `Keystart.info`."""
     return _client().info(name)
 
 

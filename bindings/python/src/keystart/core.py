@@ -1,6 +1,6 @@
-"""Calls the core (core/capi/reader/include/keystart.h): turns its numbers into exceptions and its bytes into Python's.
+"""Calls the core (core/capi/reader/include/keystart.h). Turns its numbers into exceptions and its bytes into Python's.
 
-The rules of the contract are in the core, not here.
+The core has the rules of the contract.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-# cffi gives a library that no type checker can look into.
+# No type checker can look into a cffi library.
 ffi: Any = _native.ffi
 lib: Any = _native.lib
 NULL = ffi.NULL
-# Looked up once: ffi.new is faster with a type than with its name.
+# Looked up once, because ffi.new is faster with a type than with its name.
 _BYTES = ffi.typeof("keystart_bytes *")
 _ERROR = ffi.typeof("keystart_error **")
 
@@ -34,7 +34,7 @@ def call(function: Callable[..., int], *arguments: Any) -> None:
 
 
 def give_bytes(function: Callable[..., int], *arguments: Any) -> bytes:
-    """Calls a function whose last output is `keystart_bytes`; the core's own copy is zeroed at once."""
+    """Calls a function whose last output is `keystart_bytes`, returns the bytes, and zeroes the core's copy at once."""
     out, err = ffi.new(_BYTES), ffi.new(_ERROR)
     number = function(*arguments, out, err)
     if number:
@@ -46,28 +46,28 @@ def give_bytes(function: Callable[..., int], *arguments: Any) -> bytes:
 
 
 def give_store(function: Callable[..., int], *arguments: Any) -> Any:
-    """Calls a function whose last output is a `keystart_store`, which is freed with the object that is given."""
+    """Calls a function whose last output is a `keystart_store`, and returns it. The returned object frees it."""
     out = ffi.new("keystart_store **")
     call(function, *arguments, out)
     return ffi.gc(out[0], lib.keystart_store_free)
 
 
 def check_name(name: str) -> str:
-    """Returns a name as nothing but a `str`; raises `InvalidName` for what is not the name of a secret."""
+    """Returns a name as a plain `str`; raises `InvalidName` if it is not the name of a secret."""
     call(lib.keystart_name_check, *text(name))
     return str.__str__(name)
 
 
 def is_text(value: object) -> bool:
-    """Says whether a value is a `str`, also of a derived class.
+    """Returns whether a value is a `str`, or of a derived class.
 
-    Not by isinstance, which believes what an object says of its class.
+    isinstance would believe an object's own claim about its class.
     """
     return issubclass(type(value), str)
 
 
 def text(value: object) -> tuple[Any, int]:
-    """Returns text as pointer and length, which for cffi is bytes and theirs; what is no text is NULL."""
+    """Returns text as pointer and length (cffi takes bytes as a pointer), or NULL if the value is not text."""
     if not is_text(value):
         return NULL, 0
     data = _encode(value)
@@ -75,7 +75,7 @@ def text(value: object) -> tuple[Any, int]:
 
 
 def root(value: Any) -> tuple[Any, int]:
-    """Returns a root argument; what is no text is told by a NUL byte."""
+    """Returns a root argument. A NUL byte stands for a value that is not text."""
     if value is None:
         return NULL, 0
     try:
@@ -86,7 +86,7 @@ def root(value: Any) -> tuple[Any, int]:
 
 
 def milliseconds(seconds: Any) -> Any:
-    """Returns a timeout argument; what is no number is told by NaN, and a boolean is no number (contract 6.1.4)."""
+    """Returns a timeout argument. NaN stands for a value that is not a number; a boolean is none (contract 6.1.4)."""
     if seconds is None:
         return NULL
     kind = type(seconds)
@@ -95,13 +95,13 @@ def milliseconds(seconds: Any) -> Any:
             return ffi.new("double *", float.__mul__(seconds, 1000.0))
         if issubclass(kind, int) and kind is not bool:
             return ffi.new("double *", int.__int__(seconds) * 1000.0)
-    except OverflowError:  # of an int that no double can hold
+    except OverflowError:  # no double can hold the int
         return ffi.new("double *", float("inf"))
     return ffi.new("double *", float("nan"))
 
 
 def variable(name: str) -> tuple[Any, int]:
-    """Returns a variable of the environment; Python reads it, because getenv races with os.environ's putenv."""
+    """Returns a variable of the environment. Python reads it, because getenv races with os.environ's putenv."""
     value = os.environb.get(name.encode())
     return (NULL, 0) if value is None else (value, len(value))
 
@@ -122,7 +122,7 @@ def _decode(data: Any, length: int) -> str:
 def _encode(value: Any) -> bytes:
     """Encodes text; a lone surrogate becomes U+FFFD (contract 8.3).
 
-    With the methods of `str` alone: a derived class may have replaced its own (contract 8.5).
+    Uses the methods of `str` itself: a derived class may have replaced its own (contract 8.5).
     """
     try:
         return str.encode(value)

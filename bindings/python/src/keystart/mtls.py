@@ -1,4 +1,4 @@
-"""Makes a context for mutual TLS from PEM in the store. Loaded by the first call of `tls`: ssl takes long to load."""
+"""Makes a context for mutual TLS from PEM in the store. The first call of `tls` loads it: ssl takes long to load."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 
 def context(read: Callable[[str], str], path: Callable[[str], str], prefix: str) -> ssl.SSLContext:
-    """Takes certificate, key and authorities from one generation, whose reads and paths it is given (contract 6.5.7).
+    """Makes the context from the certificate, key and authorities of one generation (contract 6.5.7).
 
-    OpenSSL opens the files by their paths. So they are read through the core first, which tells what is damaged in the
-    words of the contract, and the generation must still be there afterwards: the files of one that is being
-    removed may have been gone, or overwritten (contract 6.2.6).
+    `read` and `path` are those of that generation. OpenSSL opens the files by their paths. So the
+    core reads them first,
+    because its errors about damaged files are those of the contract. Afterwards the generation must still exist: the
+    files of one that is being removed may have been missing or overwritten (contract 6.2.6).
     """
     certificate, key = f"{prefix}/cert", f"{prefix}/key"
     read(certificate)
@@ -26,9 +27,9 @@ def context(read: Callable[[str], str], path: Callable[[str], str], prefix: str)
     failure: OSError | None = None
     try:
         made = ssl.create_default_context(cafile=authorities)
-        # Without a password OpenSSL would ask for that of an encrypted key at the terminal.
+        # Without a password OpenSSL would ask for the password of an encrypted key at the terminal.
         made.load_cert_chain(path(certificate), path(key), password="")
-    except OSError as error:  # also ssl.SSLError
+    except OSError as error:  # includes ssl.SSLError
         failure = error
     generation = Path(path(certificate).removesuffix(f"/secrets/{certificate}"))
     if not generation.is_dir():
@@ -39,7 +40,7 @@ def context(read: Callable[[str], str], path: Callable[[str], str], prefix: str)
 
 
 def _path_of_authorities(read: Callable[[str], str], path: Callable[[str], str], name: str) -> str | None:
-    """None trusts the system's authorities, so only a name that is not in the manifest at all gives it."""
+    """Returns None, which trusts the system's authorities, only if the name is not in the manifest at all."""
     try:
         read(name)
     except SecretNotFound:

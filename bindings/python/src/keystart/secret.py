@@ -18,11 +18,11 @@ class Secret:
     def __init__(self, name: str, value: bytes, facts: Callable[[], dict[str, Any]]) -> None:
         self.name = name
         self.__facts = facts
-        # In a closure: what walks attributes (debuggers, error trackers) finds a function.
+        # In a closure, because debuggers and error trackers that walk attributes then find a function.
         self.__value: Callable[[], bytes] = lambda: value
 
     def reveal(self) -> str:
-        """Returns the value as text; raises `SecretNotText` when it is not valid UTF-8."""
+        """Returns the value as text; raises `SecretNotText` if it is not valid UTF-8."""
         try:
             return self.__value().decode()
         except UnicodeDecodeError:
@@ -35,7 +35,7 @@ class Secret:
 
     @property
     def info(self) -> dict[str, Any]:
-        """Returns what `Keystart.info` returns, of the generation that the value came from; `stale` is as of now."""
+        """Returns what `Keystart.info` returns, for the generation of the value. `stale` is as of now."""
         return self.__facts()
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ _BYTES, _TEXT, _JSON = 0, 1, 2
 
 
 class Reader:
-    """What a client and a snapshot have in common. Safe from several threads and after a fork."""
+    """The methods of a client and of a snapshot. It is safe to use from several threads and after a fork."""
 
     __slots__ = ("_store",)
 
@@ -29,27 +29,27 @@ class Reader:
     def get(self, name: str) -> str:
         """Returns a secret as text.
 
-        Waits until the store is ready, at most the client's timeout. Errors: `InvalidName`, `NotAttached`,
-        `NotReady`, `PrefetchFailed`, `SecretNotFound`, `SecretUnavailable`, `SecretNotText`; where the store is damaged
+        Waits until the store is ready, at most the client's timeout. Raises `InvalidName`, `NotAttached`, `NotReady`,
+        `PrefetchFailed`, `SecretNotFound`, `SecretUnavailable`, `SecretNotText`. If the store is damaged, raises
         `LayoutInsecure`, `ManifestInvalid`, `ManifestUnsupported`, `StoreUnreadable`, `SecretCorrupt`.
         """
         return core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _TEXT).decode()
 
     def get_bytes(self, name: str) -> bytes:
-        """Returns a secret's exact bytes. Errors as for `get`, but `SecretNotText`."""
+        """Returns a secret's exact bytes. Raises the same errors as `get` except `SecretNotText`."""
         return core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _BYTES)
 
     def get_json(self, name: str) -> Any:
-        """Returns a secret's parsed JSON: RFC 8259, nothing more, whole numbers exact.
+        """Returns a secret's parsed JSON: strictly RFC 8259, with exact whole numbers.
 
-        Errors as for `get_bytes`, and `SecretNotJson`.
+        Raises the same errors as `get_bytes`, and `SecretNotJson`.
         """
-        import json  # only those pay for it who use it
+        import json  # only callers of this method pay for it
 
         return json.loads(core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _JSON))
 
     def path(self, name: str) -> str:
-        """Returns the absolute path of a secret's file, for libraries that want one. The file is not looked at."""
+        """Returns the absolute path of a secret's file, for libraries that need one. It does not open the file."""
         return core.give_bytes(lib.keystart_secret_path, self._store, *core.text(name)).decode()
 
     def names(self, prefix: str | None = None) -> list[str]:
@@ -60,11 +60,11 @@ class Reader:
         return joined.decode().split("\n") if joined else []
 
     def info(self, name: str) -> dict[str, Any]:
-        """Returns a secret's entry in the manifest and `stale`.
+        """Returns a secret's entry in the manifest, and `stale`.
 
-        That is path, size (bytes), encoding, fetched_at and refresh_after (RFC 3339, UTC), and source.
+        The entry has path, size (bytes), encoding, fetched_at and refresh_after (RFC 3339, UTC), and source.
         """
-        import json  # only those pay for it who use it
+        import json  # only callers of this method pay for it
 
         info: dict[str, Any] = json.loads(
             core.give_bytes(lib.keystart_secret_info, self._store, *core.text(name))
@@ -72,19 +72,20 @@ class Reader:
         return info
 
     def secret(self, name: str) -> Secret:
-        """Returns a secret as an object whose repr, str and format never show the value. Errors as for `get_bytes`."""
+        """Returns an object whose repr, str and format never show the value. Raises the same errors as `get_bytes`."""
         name = core.check_name(name)
         return self._at_one_instant(lambda one: Secret(name, one.get_bytes(name), lambda: one.info(name)))
 
     def snapshot(self) -> Snapshot:
-        """Binds a reader to the generation that is published now: what it gives belongs together."""
+        """Binds a reader to the generation that is published now, so its values belong together."""
         return Snapshot(core.give_store(lib.keystart_store_snapshot, self._store))
 
     def tls(self, prefix: str) -> ssl.SSLContext:
-        """Makes a context for mutual TLS from `<prefix>/cert`, `<prefix>/key` and, where there is one, `<prefix>/ca`.
+        """Makes a context for mutual TLS from `<prefix>/cert`, `<prefix>/key` and, if it exists, `<prefix>/ca`.
 
-        All come from one generation. Without a `ca` the system's authorities are trusted. Errors as for `get`; what
-        OpenSSL cannot use raises `ssl.SSLError`.
+        All come from one generation. Without a `ca` the system's authorities are trusted. Raises
+        the same errors as `get`,
+        and `ssl.SSLError` for what OpenSSL cannot use.
         """
         prefix = core.check_name(prefix)
         core.check_name(f"{prefix}/cert")
@@ -98,7 +99,7 @@ class Reader:
         )
 
     def _at_one_instant(self, question: Callable[[Snapshot], T]) -> T:
-        """Asks several things of one generation; again of the next when it was collected meanwhile (contract 6.2.7)."""
+        """Asks one generation several questions; all again if it is collected meanwhile (contract 6.2.7)."""
         one = self.snapshot()
         while True:
             try:
@@ -108,10 +109,10 @@ class Reader:
 
 
 class Keystart(Reader):
-    """A client of the store at `root`, by default KEYSTART_DIR or /tmp/keystart.
+    """A client of the store at `root`; default: KEYSTART_DIR, else /tmp/keystart.
 
-    `timeout` is how many seconds a read waits for the store, by default KEYSTART_TIMEOUT_MS or 9; 0 does not wait.
-    Errors: `InvalidOption`.
+    `timeout` is how many seconds a read waits for the store; default: KEYSTART_TIMEOUT_MS, else 9. 0 does not wait.
+    Raises `InvalidOption`.
     """
 
     __slots__ = ()
@@ -129,7 +130,7 @@ class Keystart(Reader):
 
 
 class Snapshot(Reader):
-    """A reader bound to one generation; `SnapshotExpired` says that the store has moved on."""
+    """A reader bound to one generation. `SnapshotExpired` says that the store has moved on."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Publishes stores in temporary folders, so that a function is tested as it is, without Lambda or an extension.
+"""Publishes stores in temporary folders, so that tests run a function unchanged, without Lambda or an extension.
 
     import keystart.testing
 
@@ -8,13 +8,13 @@
             store.publish({"db": "new"})
             assert handler({}, None) == "new"
 
-The real writer publishes, so names and values are checked as everywhere. With pytest, `keystart.pytest_plugin` has this
-as a fixture. `import keystart` does not load this module.
+The real writer publishes, so it checks names and values as always. For pytest, `keystart.pytest_plugin` has a fixture
+that does the same. `import keystart` does not load this module.
 
-What it does not do: inside the block the variable KEYSTART_DIR and the default client are those of the whole process.
-That suits tests that run one after the other, and pytest-xdist, whose workers are processes. Threads that each open a
-store would read each other's: there, give `keystart.Keystart(root=store.root)` to what is tested. What was read before
-the block, and a `Keystart` that was made before it, stay as they are: import a function that reads at import inside it.
+Its limits: inside the block the variable KEYSTART_DIR and the default client are those of the whole process. That
+suits tests that run one after the other, and pytest-xdist, whose workers are processes. Threads that each open a store
+would read each other's. In such tests, pass `keystart.Keystart(root=store.root)` to the tested code. Values read before
+the block, and a `Keystart` made before it, do not change: if a function reads at import, import it inside the block.
 """
 
 from __future__ import annotations
@@ -52,13 +52,14 @@ class Store:
         return self._root
 
     def publish(self, secrets: Mapping[str, object], unavailable: Mapping[str, str] = _NOTHING) -> int:
-        """Publishes a whole new set of secrets, as a rotation does, and gives the number of its generation.
+        """Publishes a whole new set of secrets, as a rotation does, and returns the number of its generation.
 
-        A `str` is stored as text, `bytes` as they are, everything else as JSON. `unavailable` are optional entries that
-        could not be fetched: by name, the reason. After `fail` or `stop` it publishes as an extension does that was
-        started again.
-        Errors: `InvalidName`; of a writer `NameConflict`, `ValueTooLarge` and `ManifestTooLarge` (keystart.errors);
-        `TypeError` and `ValueError` for what is not JSON.
+        A `str` is stored as text, `bytes` as they are, everything else as JSON. `unavailable` lists
+        optional entries that
+        could not be fetched, with the reason by name. After `fail` or `stop` it publishes as a
+        restarted extension does.
+        Raises `InvalidName`; the writer's `NameConflict`, `ValueTooLarge` and `ManifestTooLarge` (keystart.errors);
+        and `TypeError` or `ValueError` for what is not JSON.
         """
         out = ffi.new("keystart_draft **")
         core.call(lib.keystart_draft_new, out)
@@ -81,12 +82,12 @@ class Store:
         return int(number[0])
 
     def fail(self, message: str) -> None:
-        """Starts the store again and gives up, as an extension that could not fetch: reads raise `PrefetchFailed`."""
+        """Starts the store again and gives up, like an extension that could not fetch: reads raise `PrefetchFailed`."""
         self._free()
         core.call(lib.keystart_writer_fail, self._running(), *core.text(message))
 
     def stop(self) -> None:
-        """Removes every secret, as the end of the environment does: reads raise `NotReady`."""
+        """Removes every secret, as at the end of the environment: reads raise `NotReady`."""
         core.call(lib.keystart_writer_stop, self._running())
         self._free()
 
@@ -97,7 +98,7 @@ class Store:
 
     def _free(self) -> None:
         if self._writer is not None:
-            ffi.release(self._writer)  # which gives the lock back
+            ffi.release(self._writer)  # which releases the lock
             self._writer = None
 
 
@@ -105,10 +106,11 @@ class Store:
 def store(
     secrets: Mapping[str, object] = _NOTHING, unavailable: Mapping[str, str] = _NOTHING
 ) -> Iterator[Store]:
-    """Publishes secrets in a temporary folder, which KEYSTART_DIR and the default client go to inside the block.
+    """Publishes secrets in a temporary folder, which KEYSTART_DIR and the default client use inside the block.
 
-    Arguments and errors are those of `Store.publish`. Gives the `Store`; also a decorator. Not for several threads that
-    each open a store, as the module says.
+    Arguments and errors are those of `Store.publish`. It yields the `Store`, and also works as a
+    decorator. Do not use it
+    in several threads at once, as the module says.
     """
     with tempfile.TemporaryDirectory(prefix="keystart-testing-") as folder:
         one = Store(str(Path(folder) / "store"))

@@ -1,59 +1,60 @@
 # frozen_string_literal: true
 
 module Keystart
-  # What can be asked (contract §7), the same of a client and of a snapshot; which generation answers is theirs to say.
+  # The methods of a client and of a snapshot (contract §7). Each decides which generation answers.
   #
-  # What is given is a copy: callers may change it, and others do not see that.
+  # Returned values are copies: callers may change them, and other callers do not see that.
   module Reader
-    # The secret as a UTF-8 String.
+    # Returns the secret as a UTF-8 String.
     def get(name)
       name = Name.check(name)
       reading { |generation| generation.text(name) }
     end
 
-    # The secret as an ASCII-8BIT String.
+    # Returns the secret as an ASCII-8BIT String.
     def bytes(name)
       name = Name.check(name)
       reading { |generation| generation.bytes(name) }
     end
 
-    # The secret parsed as JSON by RFC 8259; whole numbers of any length are exact.
+    # Returns the secret parsed as JSON by RFC 8259. Whole numbers of any length are exact.
     def json(name)
       name = Name.check(name)
       reading { |generation| generation.json(name) }
     end
 
-    # The absolute path of the secret's file, which is not looked at.
+    # Returns the absolute path of the secret's file. It does not look at the file.
     def path(name)
       name = Name.check(name)
       reading { |generation| "#{folder(generation)}/#{generation.manifest.entry(name)["path"]}" }
     end
 
-    # The names of all secrets, or of those in the folder `prefix`, in the order of their bytes.
+    # Returns the names of all secrets, or of those in the folder `prefix`, in the order of their bytes.
     def names(prefix = nil)
       prefix = Name.check(prefix) unless nil == prefix
       reading { |generation| generation.manifest.names(prefix) }
     end
 
-    # The facts about a secret: path, size, encoding, fetched_at, refresh_after, source, and whether it is stale.
+    # Returns the facts about a secret: path, size, encoding, fetched_at, refresh_after, source, and stale.
     def info(name)
       name = Name.check(name)
       reading { |generation| generation.manifest.info(name) }
     end
 
-    # The secret as an object that does not show its value.
+    # Returns the secret as an object that does not show its value.
     def secret(name)
       name = Name.check(name)
       reading { |generation| Secret.new(generation, name) }
     end
 
-    # Options for Net::HTTP.start from <prefix>/cert, <prefix>/key and, where there is one, <prefix>/ca.
-    # PEM that OpenSSL cannot read is an OpenSSL::OpenSSLError.
+    # Returns options for Net::HTTP.start from <prefix>/cert, <prefix>/key and, if it exists,
+    # <prefix>/ca. Raises OpenSSL::OpenSSLError for PEM that OpenSSL cannot read.
     def tls(prefix)
       prefix = Name.check(prefix)
       cert, key, ca = %w[cert key ca].map { |part| Name.check("#{prefix}/#{part}") }
       pem = reading do |generation|
-        # An unavailable ca is an error: without it, others would be trusted than were configured (contract 6.5.7).
+        # An unavailable ca is an error: without it, other authorities would be trusted than
+        # configured (contract 6.5.7).
         wanted = generation.manifest.mentions?(ca) ? [cert, key, ca] : [cert, key]
         wanted.map { |name| generation.text(name) }
       end
@@ -63,25 +64,26 @@ module Keystart
   end
   private_constant :Reader
 
-  # Reads the generation that is published at the time of each call, and waits for the first one.
-  # Safe from several threads and after fork.
+  # Reads the generation that is published at the time of each call, and waits for the first one. It
+  # is safe to use from several threads and after fork.
   class Client
     include Reader
     include Sealed
 
-    # `root` is the store's folder, else KEYSTART_DIR, else /tmp/keystart. `timeout` is how many seconds a read may
-    # wait for a store that is not ready, else KEYSTART_TIMEOUT_MS (milliseconds), else 9; 0 means not at all.
+    # `root` is the store's folder; default: KEYSTART_DIR, else /tmp/keystart. `timeout` is how many
+    # seconds a read may wait for a store that is not ready; default: KEYSTART_TIMEOUT_MS
+    # (milliseconds), else 9. 0 does not wait.
     def initialize(root: nil, timeout: nil)
       @store = Store.new(Options.root(root))
       @timeout = Options.timeout(timeout)
       @generation = nil
-      # A generation was found here once, so a root that is missing was removed (contract 6.2.10).
+      # This client has found a generation once, so a missing root was removed (contract 6.2.10).
       @has_read = false
-      # The removal was reported: no read waits for the store until something is there again.
+      # A read has reported the removal. No read waits for the store until it exists again.
       @removal_is_known = false
     end
 
-    # A reader of the generation that is published now: what is read from it belongs together.
+    # Returns a reader of the generation that is published now, so its values belong together.
     def snapshot
       reading { |generation| Snapshot.new(@store, generation) }
     end
@@ -90,7 +92,7 @@ module Keystart
 
     private
 
-    # Yields the published generation; again, when it was collected meanwhile (contract 6.2.7).
+    # Yields the published generation, and the next one if that is collected meanwhile (contract 6.2.7).
     def reading
       patience = Patience.new(@timeout)
       begin
@@ -103,10 +105,10 @@ module Keystart
       end
     end
 
-    # What is missing for good: one part of the store, or all its files (contract 6.2.7).
+    # Returns the error of what is missing for good: a part of the store, or all its files (contract 6.2.7).
     def missing(error) = @store.missing?("state.json") ? Errors.removed(@store.root) : error.failure
 
-    # Contract 6.2.1 to 6.2.5.
+    # Returns the published generation (contract 6.2.1 to 6.2.5).
     def published(patience)
       loop do
         target = @store.current
@@ -135,7 +137,7 @@ module Keystart
       wait_for_removed(patience)
     end
 
-    # Waits a little for a writer that may be about to start where the store was removed (contract 6.2.10).
+    # Waits a little for a writer that may be about to start after the store was removed (contract 6.2.10).
     def wait_for_removed(patience)
       @generation = nil # a new store counts from 1 again
       return if !@removal_is_known && patience.pause_for_removed?
@@ -144,7 +146,7 @@ module Keystart
       raise Errors.removed(@store.root)
     end
 
-    # Contract 6.2.3.
+    # Waits a little for a `current`, unless state.json or the timeout ends the read (contract 6.2.3).
     def wait(patience)
       state = read_state
       return wait_for_removed(patience) if state == :missing && @has_read
@@ -171,9 +173,9 @@ module Keystart
       Errors.prefetch_failed(state.message || Errors::NO_REASON, lines.join)
     end
 
-    # The state, :missing, or nil for one that is broken, as one that cannot be read is too (contract 3.5).
+    # Returns the state, :missing, or nil if it is broken or cannot be read (contract 3.5).
     def read_state
-      require_relative "state" # loaded by those who wait only
+      require_relative "state" # only a read that waits loads it
       bytes = @store.read("state.json", State::LONGEST)
       return :missing if bytes.nil?
 
@@ -185,8 +187,8 @@ module Keystart
     def folder(_generation) = "#{@store.root}/current"
   end
 
-  # Reads one generation only, for values that belong together. Values that were read stay; for others it expires
-  # when its generation is removed, two publishes later.
+  # Reads one generation only, for values that belong together. It keeps the values it has read. For
+  # others it expires when its generation is removed, two publishes later.
   class Snapshot
     include Reader
     include Sealed
@@ -197,7 +199,7 @@ module Keystart
       @generation = generation
     end
 
-    # Itself.
+    # Returns this snapshot.
     def snapshot = self
 
     def inspect = "#<Keystart::Snapshot generation=#{@generation.number} root=#{@store.root.inspect}>"

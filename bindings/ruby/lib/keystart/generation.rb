@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module Keystart
-  # One published set: its manifest, read at once, and its values, read when asked for and kept.
-  # It never waits, and never looks at which generation is current.
+  # One published set: its manifest, read at once, and its values, read on demand and kept. It never
+  # waits, and never looks which generation is current.
   class Generation
     include Sealed
 
@@ -10,24 +10,26 @@ module Keystart
     GREATEST = 9_007_199_254_740_991 # limits.toml: generation.greatest
     attr_reader :target, :number, :manifest
 
-    # `target` is what Store#current gave. Yields when it is the target of a generation, before that is looked at.
+    # `target` is what Store#current returned. Yields if it has the form of a generation's link,
+    # before it reads there.
     def initialize(store, target)
       @store = store
       @target = target
       @number = numbered(target)
       yield
       @manifest = read_manifest
-      # No lock, which a fork or a signal handler could find taken: one store into a Hash is atomic, and two threads
-      # that read the same value at once store the same bytes.
+      # No lock, because a fork or a signal handler could find it taken. Storing into a Hash is
+      # atomic, and two threads that read the same value at once store the same bytes.
       @values = {}
     end
 
-    # The bytes of a secret, tagged as UTF-8 whether they are or not, frozen: not to be given to callers.
+    # Returns the bytes of a secret, frozen, and tagged as UTF-8 even if they are not. Never return
+    # them to callers.
     def value(name)
       @values[name] || keep(name)
     end
 
-    # A copy that can be changed. A frozen String would show itself in the message of a FrozenError.
+    # Returns a copy that can be changed. A frozen String would show its text in the message of a FrozenError.
     def text(name)
       value = value(name)
       raise Errors.secret_not_text(name) unless value.valid_encoding?
@@ -37,7 +39,7 @@ module Keystart
 
     def bytes(name) = value(name).b
 
-    # Parsed with each call, so that nobody can change what others get.
+    # Parses again at each call, so that nobody can change what others get.
     def json(name)
       Json.parse(value(name))
     rescue Json::Invalid
@@ -48,7 +50,7 @@ module Keystart
 
     private
 
-    # Contract 6.2.4.
+    # Returns the number in the link's target (contract 6.2.4).
     def numbered(target)
       case target
       when Errno::EINVAL then nil
@@ -60,7 +62,7 @@ module Keystart
       number
     end
 
-    # Contract 6.2.5.
+    # Reads the manifest (contract 6.2.5).
     def read_manifest
       check_folder(nil)
       bytes = @store.read("#{@target}/manifest.json", Manifest::LONGEST)
@@ -78,7 +80,8 @@ module Keystart
       @values[name] = bytes.force_encoding(Encoding::UTF_8).freeze
     end
 
-    # Contract 6.2.6. The folder is looked at before the length is judged, because a writer that stops shortens files.
+    # Reads a value (contract 6.2.6). It checks the folder before the length, because a writer that
+    # stops shortens files.
     def read_value(name, size)
       raise Missing.new(@target, name, Errors.not_attached(@store.root)) unless @store.root?
 
@@ -105,7 +108,7 @@ module Keystart
       check_kept(name)
     end
 
-    # What was read of a generation that is gone by now may have been overwritten.
+    # Discards what was read if the generation is gone: it may have been overwritten.
     def check_kept(name)
       raise missing_generation(name) unless @store.folder?(@target)
     end

@@ -1,12 +1,12 @@
 # frozen_string_literal: true
 
 module Keystart
-  # Parses JSON by RFC 8259 and contract 6.4 and nothing more; it does not write any.
+  # Parses JSON by RFC 8259 and contract 6.4 and nothing more. It does not write any.
   #
-  # Ruby's json library accepts comments, NaN and more, and what it accepts differs between its versions; strscan takes
-  # longer to load than all of this. So it goes over the bytes by itself.
+  # Ruby's json library accepts comments, NaN and more, and its versions differ in what they accept.
+  # strscan takes longer to load than all of this. So this class parses the bytes itself.
   class Json
-    # Says nothing about the text, which may be a secret.
+    # Its message says nothing about the text, which may be a secret.
     class Invalid < StandardError
       def initialize = super("not JSON by RFC 8259")
     end
@@ -20,21 +20,21 @@ module Keystart
     QUOTE = 0x22
     BACKSLASH = 0x5C
     NUMBER = /\G-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/n
-    # What ends a run of plain characters in a string: its end, an escape, or what must not be there.
+    # Ends a run of plain characters in a string: its end, an escape, or a forbidden byte.
     NOT_PLAIN = /["\\\x00-\x1F]/n
     ESCAPES = { '"' => '"', "\\" => "\\", "/" => "/", "b" => "\b", "f" => "\f", "n" => "\n", "r" => "\r",
                 "t" => "\t" }.freeze
     HIGH_SURROGATES = (0xD800..0xDBFF)
     LOW_SURROGATES = (0xDC00..0xDFFF)
 
-    # The value, new with each call, or Invalid.
+    # Returns the value, new at each call, or raises Invalid.
     def self.parse(bytes)
       raise Invalid unless bytes.dup.force_encoding(Encoding::UTF_8).valid_encoding?
 
       new(bytes.b).document
     end
 
-    # `text` is tagged as binary, so that a place in it is found at once.
+    # `text` is tagged as binary, so that a position in it is found at once.
     def initialize(text)
       @text = text
       @at = 0
@@ -94,14 +94,14 @@ module Keystart
       elements
     end
 
-    # Goes over what opens an object or array, to the first of what it holds or over its end.
+    # Steps over the opening of an object or array, to its first item, or over its end.
     def first?(closing)
       @at += 1
       skip_space
       !take?(closing)
     end
 
-    # Goes over a comma to what must follow it, or over the end.
+    # Steps over a comma to the next item, or over the end.
     def another?(closing)
       skip_space
       return false if take?(closing)
@@ -133,7 +133,7 @@ module Keystart
       value
     end
 
-    # A string from its opening quotation mark to the closing one.
+    # Returns a string, from its opening quotation mark to the closing one.
     def string
       @at += 1
       stop = @text.index('"', @at) or raise Invalid
@@ -158,7 +158,7 @@ module Keystart
       end
     end
 
-    # What follows a backslash, as bytes.
+    # Returns the bytes of an escape, after its backslash.
     def escape
       letter = @text[@at]
       @at += 1
@@ -191,7 +191,7 @@ module Keystart
       text, fraction, exponent = token.to_a
       @at += text.length
       return float(text, exponent) if fraction || exponent
-      # 309 digits and a sign; a longer one is not worked out.
+      # 309 digits and a sign; a longer number is not computed.
       raise Invalid if text.length > 310
 
       whole = Integer(text, 10)
@@ -200,8 +200,8 @@ module Keystart
       whole
     end
 
-    # Under -w, Float() prints a number that is too large or too small, a piece of a secret, to stderr. So only
-    # what surely fits is handed over unseen.
+    # Under -w, Float() prints a number that is too large or too small to stderr, and that may be a
+    # piece of a secret. So only numbers that surely fit are passed on unchecked.
     def float(text, exponent)
       return Float(text) if text.length < 100 && (exponent.nil? || exponent.count("0-9") < 3)
 
@@ -212,8 +212,8 @@ module Keystart
       Float(text)
     end
 
-    # The number without its sign as a Rational; 0 or INFINITE, without a power of ten worked out, when it is
-    # far out of a double's range.
+    # Returns the number without its sign as a Rational. It returns 0 or INFINITE, without computing
+    # a power of ten, if the number is far outside a double's range.
     def exact_size(token)
       mantissa, exponent = token.delete_prefix("-").downcase.split("e")
       whole, fraction = mantissa.split(".")

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Keystart
-  # Checks one generation's manifest (contract 4.7) and answers from it; it reads no files.
+  # Checks one generation's manifest (contract 4.7) and answers from it. It reads no files.
   class Manifest
     FORMAT = "keystart.manifest/1"
     LONGEST = 1_048_576 # limits.toml: manifest.bytes
@@ -19,21 +19,21 @@ module Keystart
       check_unavailable
     end
 
-    # The entry of a secret, or why there is none (contract 6.5.6).
+    # Returns the entry of a secret, or raises the reason why it has none (contract 6.5.6).
     def entry(name)
       secrets[name] || raise(absence(name))
     end
 
-    # Whether the name is in the manifest at all, as a secret or as one that could not be fetched.
+    # Returns whether the name is in the manifest at all, as a secret or as one that could not be fetched.
     def mentions?(name) = secrets.key?(name) || !unavailable_entry(name).nil?
 
-    # The names in the order of their bytes, all or those in a folder.
+    # Returns the names in the order of their bytes, all or those in a folder.
     def names(prefix)
       names = prefix ? secrets.keys.select { |name| name.start_with?("#{prefix}/") } : secrets.keys
       names.sort.map(&:dup)
     end
 
-    # The facts about a secret, a copy that the caller may change (contract 6.5.5).
+    # Returns the facts about a secret, as a copy that the caller may change (contract 6.5.5).
     def info(name)
       entry = entry(name)
       check_times(name, entry)
@@ -112,10 +112,10 @@ module Keystart
 
     def invalid(what) = Errors.manifest_invalid(@number, what)
 
-    # By its value: 3.0 is 3 (contract 4.8).
+    # Compares by value: 3.0 is 3 (contract 4.8).
     def size?(value) = Numeric === value && value == value.floor && value.between?(0, LONGEST_VALUE)
 
-    # Contract 4.3 exactly, and a day that there was or will be.
+    # Checks contract 4.3 exactly, and that the day exists.
     def time?(text)
       year, month, day = TIME.match(text)&.captures&.map { |digits| digits.to_i(10) }
       return false unless year&.positive? && month.between?(1, 12)
@@ -124,7 +124,7 @@ module Keystart
       day.between?(1, month == 2 && leap ? 29 : DAYS[month - 1])
     end
 
-    # Times of one width, so their order is that of their bytes.
+    # Times have one width, so their order is that of their bytes.
     def stale?(refresh_after)
       !refresh_after.nil? && refresh_after <= Time.now.utc.strftime("%Y-%m-%dT%H:%M:%S.%LZ")
     end
@@ -136,7 +136,7 @@ module Keystart
       Errors.secret_not_found(name, hint(Name.nearest(name, secrets.keys)))
     end
 
-    # Offers the nearest names, if any.
+    # Returns a hint with the nearest names, if any.
     def hint(nearest)
       case nearest.length
       when 0 then ""

@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Keystart
-  # Checks the names of secrets (contract §2) and finds the nearest ones; it does not know which exist.
+  # Checks the names of secrets (contract §2) and finds the nearest ones. It does not know which exist.
   module Name
     SEGMENT = /[A-Za-z0-9_][A-Za-z0-9_.-]*/
     DEEPEST = 8 # limits.toml: name.segments
@@ -11,7 +11,7 @@ module Keystart
 
     module_function
 
-    # The name as an ASCII-compatible String, or InvalidName.
+    # Returns the name as an ASCII-compatible String, or raises InvalidName.
     def check(name)
       raise Errors.name_not_text unless String === name
 
@@ -23,13 +23,13 @@ module Keystart
 
     def valid?(text) = text.ascii_only? && text.bytesize <= LONGEST && PATTERN.match?(text)
 
-    # The folders a name lies in, the longest first.
+    # Returns the folders that a name lies in, the longest first.
     def folders(name)
       segments = name.split("/")
       (segments.length - 1).downto(1).map { |count| segments.first(count).join("/") }
     end
 
-    # At most three names near to one that does not exist (contract 6.5.6).
+    # Returns at most three names near one that does not exist (contract 6.5.6).
     def nearest(name, names)
       most = [2, name.length / 3].max
       places = places(name)
@@ -40,15 +40,16 @@ module Keystart
       near.min(OFFERED).map(&:last)
     end
 
-    # For each byte of a name, the set of places where it stands, as the bits of an Integer.
+    # Returns the set of positions of each byte of a name, as the bits of an Integer.
     def places(name)
       name.each_byte.with_index.each_with_object(Hash.new(0)) { |(byte, at), places| places[byte] |= 1 << at }
     end
 
-    # Levenshtein's distance; anything above `most` stands for "too far" and is not worked out.
+    # Returns Levenshtein's distance. A result above `most` means "too far" and is not exact.
     #
-    # A column of the table at once, as two sets of rows: where it is one more, or one less, than the row above (Myers
-    # 1999, in the form of Hyyrö 2003). So it takes one step for each byte of `to`, where cell by cell takes up to 255.
+    # It computes a column of the table at once, as two sets of rows: where the column is one more,
+    # or one less, than the row above (Myers 1999, in the form of Hyyrö 2003). So it takes one step
+    # for each byte of `to`, instead of up to 255.
     def distance(from, places, to, most)
       return most + 1 if (from.length - to.length).abs > most
 

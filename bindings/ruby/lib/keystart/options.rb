@@ -1,17 +1,17 @@
 # frozen_string_literal: true
 
 module Keystart
-  # Settles a client's root and timeout from arguments, environment and defaults (contract 6.1); it opens nothing.
+  # Takes a client's root and timeout from arguments, environment and defaults (contract 6.1). It opens nothing.
   module Options
     DEFAULT_ROOT = "/tmp/keystart"
     DEFAULT_TIMEOUT = 9_000 # limits.toml: timeout.default_ms
     TIMEOUTS = (0..999_999_999) # limits.toml: timeout.most_ms
-    # A little wider than what is allowed after rounding.
+    # A little wider than the limits after rounding.
     SECONDS = (-1..1_000_000)
 
     module_function
 
-    # The root as an absolute path in UTF-8 without trailing slashes.
+    # Returns the root as an absolute path in UTF-8 without trailing slashes.
     def root(argument)
       # `nil ==`, because an argument may have no methods at all.
       root = nil == argument ? root_variable || DEFAULT_ROOT : path(argument)
@@ -20,12 +20,12 @@ module Keystart
       -(root.empty? ? "/" : root)
     end
 
-    # The timeout in whole milliseconds; the argument is in seconds.
+    # Returns the timeout in whole milliseconds. The argument is in seconds.
     def timeout(argument)
       nil == argument ? timeout_variable : milliseconds(argument)
     end
 
-    # The path as text, or InvalidOption.
+    # Returns the path as text, or raises InvalidOption.
     def path(argument)
       text = Text.utf8(argument) if String === argument
       raise Errors.invalid_root unless text && !text.empty? && usable?(text)
@@ -40,18 +40,20 @@ module Keystart
       root
     end
 
-    # Contract 6.1.2. U+FFFD is what other languages put for bytes that are no UTF-8.
+    # Checks contract 6.1.2. Other languages put U+FFFD for bytes that are not UTF-8.
     def usable?(text) = text.valid_encoding? && !text.match?(/[\0\u{FFFD}]/)
 
     def working_folder
       path(Dir.pwd.force_encoding(Encoding::UTF_8))
     rescue SystemCallError
-      # It was removed, so nothing can be relative to it; an absolute path is the cure that the message gives.
+      # The working directory was removed, so no path can be relative to it. The message advises an
+      # absolute path.
       raise Errors.invalid_root
     end
 
     def milliseconds(seconds)
-      # A range first: what is not finite, or too large for a Float, never gets to the rounding.
+      # The range comes first: a number that is not finite, or too large for a Float, must not reach
+      # the rounding.
       raise Errors.invalid_timeout unless number?(seconds) && SECONDS.cover?(seconds)
 
       rounded = (seconds * 1000 + 0.5).floor
@@ -74,7 +76,8 @@ module Keystart
       text.to_i
     end
 
-    # Its bytes as UTF-8, whatever encoding the locale gave them; nil when unset or empty.
+    # Returns the variable's bytes as UTF-8, whatever encoding the locale gave them; nil if it is
+    # unset or empty.
     def variable(name)
       text = ENV.fetch(name, "").dup.force_encoding(Encoding::UTF_8)
       text unless text.empty?

@@ -1,13 +1,14 @@
 # frozen_string_literal: true
 
 module Keystart
-  # How long one read goes on: pauses between looks and tries over a changing store. It does not look itself.
+  # How long one read may take: the pauses between looks, and the retries on a changing store. It
+  # does not look itself.
   class Patience
     FIRST_PAUSE = 0.001
     LONGEST_PAUSE_MS = 20 # limits.toml: waiting.longest_pause_ms
-    # How long a store that was removed is waited for (contract 6.2.10).
+    # How long a read waits for a store that was removed (contract 6.2.10).
     REMOVAL_MS = 1_000 # limits.toml: waiting.removed_ms
-    # With timeout 0 there is no time to be over (contract 6.2.7).
+    # A read with the timeout 0 has no time that could end it (contract 6.2.7).
     TRIES = 100 # limits.toml: waiting.restarts
 
     attr_reader :milliseconds
@@ -20,16 +21,16 @@ module Keystart
       @removal_until = nil
     end
 
-    # Pauses, each time twice as long; false when the time is over.
+    # Pauses, each time twice as long; false if the time is over.
     def pause? = pause_within?(@until - now)
 
-    # The same while the store is removed.
+    # Pauses while the store is removed; false if the time is over.
     def pause_for_removed?
       @removal_until ||= [now + REMOVAL_MS / 1000.0, @until].min
       pause_within?(@removal_until - now)
     end
 
-    # Whether to start again at once.
+    # Returns whether to start again at once.
     def again?
       return now < @until unless @milliseconds.zero?
 

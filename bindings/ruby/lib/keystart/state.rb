@@ -1,7 +1,7 @@
 # frozen_string_literal: true
 
 module Keystart
-  # What state.json says (contract 3.5); when to look at it is the client's affair.
+  # The content of state.json (contract 3.5). The client decides when to read it.
   class State
     FORMAT = "keystart.state/1"
     LONGEST = 1_048_576 # limits.toml: state.bytes
@@ -9,7 +9,7 @@ module Keystart
 
     attr_reader :message, :failures
 
-    # The state, or nil when the bytes are not a well-formed one.
+    # Returns the state, or nil if the bytes are not a well-formed one.
     def self.parse(bytes)
       document = Json.parse(bytes)
       new(document) if well_formed?(document)

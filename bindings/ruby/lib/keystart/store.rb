@@ -1,8 +1,8 @@
 # frozen_string_literal: true
 
 module Keystart
-  # What was looked for below the root and is not there. Whether it was collected meanwhile or is missing for good
-  # is for the client or the snapshot to judge (contract 6.2.7); `failure` is what to raise for good.
+  # Something below the root is missing. The client or the snapshot decides whether it was collected
+  # meanwhile or is missing for good (contract 6.2.7). In the second case it raises `failure`.
   class Missing < StandardError
     # `name` is the secret's, or nil for a manifest.
     attr_reader :target, :name, :failure
@@ -16,7 +16,7 @@ module Keystart
   end
   private_constant :Missing
 
-  # The system calls on the files below one root; it knows neither what they hold nor when to wait.
+  # The system calls on the files below one root. It knows neither what they hold nor when to wait.
   class Store
     # A FIFO must not hang a function, and a link must not lead out of the store (contract 6.2.8).
     FLAGS = File::RDONLY | File::NOFOLLOW | File::NONBLOCK | (File.const_defined?(:CLOEXEC) ? File::CLOEXEC : 0)
@@ -28,14 +28,14 @@ module Keystart
       @current = "#{root}/current"
     end
 
-    # The target of the link to the published generation, or the SystemCallError that came instead.
+    # Returns the target of the link to the published generation, or the SystemCallError.
     def current
       File.readlink(@current)
     rescue SystemCallError => e
       e
     end
 
-    # True when the root is there and safe, false when it is missing (contract 6.2.2).
+    # Returns true if the root exists and is safe, false if it is missing (contract 6.2.2).
     def root?
       stat = File.lstat(@root)
       raise insecure("the root is a symbolic link") if stat.symlink?
@@ -50,7 +50,7 @@ module Keystart
       raise unreadable(".", e)
     end
 
-    # True when it is a directory, false when it is missing (contract 6.2.4).
+    # Returns true for a directory, false if it is missing (contract 6.2.4).
     def folder?(path)
       stat = File.lstat("#{@root}/#{path}")
       raise insecure("#{path} is a symbolic link") if stat.symlink?
@@ -63,7 +63,7 @@ module Keystart
       raise unreadable(path, e)
     end
 
-    # True when nothing is there, not even a link.
+    # Returns whether nothing is there, not even a link.
     def missing?(path)
       File.lstat("#{@root}/#{path}")
       false
@@ -71,7 +71,8 @@ module Keystart
       Errno::ENOENT === e
     end
 
-    # At most `most` bytes and one more, :irregular when it is no regular file, or nil when it is missing.
+    # Returns at most `most` bytes and one more, :irregular if it is not a regular file, or nil if
+    # it is missing.
     def read(path, most)
       File.open("#{@root}/#{path}", FLAGS) do |file|
         file.stat.file? ? file.read(most + 1) || "".b : :irregular
@@ -90,7 +91,7 @@ module Keystart
       ours? ? Errors.layout_insecure(@root, what) : Errors.layout_insecure_of_other_user(@root, what)
     end
 
-    # The errno's name, because the system's own sentence differs between systems and languages.
+    # Names the errno, because the system's sentence differs between systems and languages.
     def unreadable(path, error) = Errors.store_unreadable(@root, error.class.name.delete_prefix("Errno::"), path)
 
     private
@@ -98,7 +99,7 @@ module Keystart
     def ours?
       File.lstat(@root).uid == Process.euid
     rescue SystemCallError
-      false # gone, or not to be looked at
+      false # gone, or may not be looked at
     end
   end
   private_constant :Store

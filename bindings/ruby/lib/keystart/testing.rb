@@ -7,8 +7,8 @@ require "keystart"
 require_relative "state"
 
 module Keystart
-  # Publishes stores in temporary folders, so that a function is tested as it is, without Lambda or an extension.
-  # `require "keystart"` does not load it.
+  # Publishes stores in temporary folders, so that tests run a function unchanged, without Lambda or
+  # an extension. `require "keystart"` does not load it.
   #
   #   class OrdersTest < Minitest::Test
   #     include Keystart::Testing
@@ -21,15 +21,17 @@ module Keystart
   #     end
   #   end
   #
-  # Elsewhere `Keystart::Testing.store({ "db" => "x" }) { |store| … }` does the same for the length of its block.
+  # Without Minitest, `Keystart::Testing.store({ "db" => "x" }) { |store| … }` does the same for the
+  # length of its block.
   #
-  # KEYSTART_DIR and the default client are those of the whole process meanwhile. That suits tests that run one after
-  # the other, and workers that are processes. Threads that each open a store (minitest's parallelize_me!) would read
-  # each other's: there, give `Keystart::Client.new(root: store.root)` to what is tested. What was read before, and a
-  # client that was made before, stay as they are: load a file that reads when it is loaded after the store is there.
+  # Meanwhile KEYSTART_DIR and the default client are those of the whole process. That suits tests
+  # that run one after the other, and workers that are processes. Threads that each open a store
+  # (minitest's parallelize_me!) would read each other's. In such tests, pass
+  # `Keystart::Client.new(root: store.root)` to the tested code. Values read before, and a client
+  # made before, do not change: if a file reads when it is loaded, load it after this call.
   module Testing
-    # Publishes for the length of the block, which gets the TestStore.
-    # Arguments and errors are those of TestStore#publish.
+    # Publishes for the length of the block, which gets the TestStore. Arguments and errors are
+    # those of TestStore#publish.
     def self.store(secrets = {}, unavailable: {})
       one = TestStore.new
       begin
@@ -41,8 +43,8 @@ module Keystart
       end
     end
 
-    # Publishes until the test ends (Minitest); with a block, for its length.
-    # Arguments and errors are those of TestStore#publish.
+    # Publishes until the test ends (Minitest); with a block, for its length. Arguments and errors
+    # are those of TestStore#publish.
     def store(secrets = {}, unavailable: {}, &block)
       return Testing.store(secrets, unavailable:, &block) if block
 
@@ -53,17 +55,17 @@ module Keystart
       one
     end
 
-    # Minitest calls it, whatever became of the test.
+    # Minitest calls it after every test, even a failed one.
     def after_teardown
       (@keystart_stores || []).reverse_each(&:close)
       super
     end
   end
 
-  # A store in a temporary folder and its writer. It follows contract §5 as far as one process that trusts its folder
-  # needs to: it takes no lock, and overwrites nothing that it removes.
+  # A store in a temporary folder and its writer. It follows contract §5 as far as one process that
+  # trusts its folder needs: it takes no lock, and overwrites nothing that it removes.
   class TestStore
-    # The absolute path of the store, which KEYSTART_DIR holds meanwhile.
+    # The absolute path of the store. KEYSTART_DIR holds it meanwhile.
     attr_reader :root
 
     # @private
@@ -76,11 +78,12 @@ module Keystart
       write "lock", ""
     end
 
-    # Publishes a whole new set of secrets, as a rotation does, and gives the number of its generation.
+    # Publishes a whole new set of secrets, as a rotation does, and returns the number of its generation.
     #
-    # A String is stored as text, one in ASCII-8BIT as bytes, everything else as JSON. `unavailable` are optional
-    # entries that could not be fetched: by name, the reason. After `fail` or `stop` it publishes as an extension does
-    # that was started again. Errors: InvalidName, NameConflict, ValueTooLarge; JSON::GeneratorError if not JSON.
+    # A String is stored as text, one in ASCII-8BIT as bytes, everything else as JSON. `unavailable`
+    # lists optional entries that could not be fetched, with the reason by name. After `fail` or
+    # `stop` it publishes as a restarted extension does. Raises InvalidName, NameConflict or
+    # ValueTooLarge, and JSON::GeneratorError for what is not JSON.
     def publish(secrets, unavailable: {})
       values = secrets.to_h { |name, value| [Name.check(name), bytes(name, value)] }
       unavailable.each_key { |name| Name.check(name) }
@@ -104,10 +107,10 @@ module Keystart
       @published = number
     end
 
-    # Ends as an extension that could not fetch: reads raise PrefetchFailed with this message.
+    # Ends like an extension that could not fetch: reads raise PrefetchFailed with this message.
     def fail(message) = finish("failed", message)
 
-    # Removes every secret, as the end of the environment does: reads raise NotReady.
+    # Removes every secret, as at the end of the environment: reads raise NotReady.
     def stop = finish("stopped", nil)
 
     # @private
@@ -119,7 +122,7 @@ module Keystart
     # @private
     def close
       point_to(*@before) if @before
-      # The test may have removed the folder that it lies in.
+      # The test may have removed the folder above it.
       FileUtils.rm_r(@folder) if File.exist?(@folder)
     end
 
@@ -138,7 +141,7 @@ module Keystart
       value
     end
 
-    # Contract 2.4 and 5.9.
+    # Checks contract 2.4 and 5.9.
     def check_conflicts(secrets, unavailable)
       twice = (unavailable & secrets).map { |name| Errors.name_twice(name) }
       nested = secrets.flat_map do |name|
@@ -173,7 +176,7 @@ module Keystart
       rename ".state.json", "state.json"
     end
 
-    # Renames a generation before it is removed, so that it is there whole or not at all.
+    # Renames a generation before removing it, so that readers find it whole or not at all.
     def collect(kept)
       (Dir.children("#{@root}/generations") - kept.map(&:to_s)).each do |number|
         rename "generations/#{number}", "generations/.old-#{number}"

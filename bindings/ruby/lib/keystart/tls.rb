@@ -3,11 +3,11 @@
 require "openssl"
 
 module Keystart
-  # Makes options for Net::HTTP from PEM; loaded by the first call of tls, because openssl takes long to load.
+  # Makes options for Net::HTTP from PEM. The first call of tls loads it, because openssl takes long to load.
   module Tls
     module_function
 
-    # `cert` may hold a chain, the own certificate first; `ca` the only authorities to be trusted.
+    # `cert` may hold a chain, the own certificate first. `ca` holds the only authorities to trust.
     def options(cert, key, ca = nil)
       own, *chain = OpenSSL::X509::Certificate.load(cert)
       # The empty passphrase keeps OpenSSL from asking for one at the terminal.
