@@ -1,1 +1,1 @@
-"""Writes from the tables of contract/ what the languages and the documentation have of them: `./dev generate`."""
+"""Writes the parts of languages and documentation that come from the tables of contract/: `./dev generate`."""

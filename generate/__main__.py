@@ -12,13 +12,13 @@ from .contract import FOLDER, ROOT, ContractError, load
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT, folder: Path = FOLDER) -> int:
-    """Runs the command; returns its exit code."""
+    """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="./dev generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail when a file differs")
     check = parser.parse_args(arguments).check
     try:
         stale = _settle(files.outputs(load(folder), root) | versions.outputs(root), root, check)
-        # A header has what was written before it.
+        # A header holds what the steps before it wrote.
         stale += _settle(headers.outputs(root), root, check)
     except ContractError as error:
         print(f"generate: {error}", file=sys.stderr)
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT, folder: Path = F
 
 
 def _settle(texts: Mapping[str, str], root: Path, check: bool) -> list[str]:
-    """Writes the files that differ, or says which do; returns them."""
+    """Writes the files that differ, or prints their names; returns them."""
     stale = [path for path, text in texts.items() if _differs(root / path, text)]
     for path in stale:
         if check:

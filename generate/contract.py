@@ -1,4 +1,4 @@
-"""The tables of contract/: error codes, messages, limits. It checks them, and writes nothing."""
+"""The tables of contract/: error codes, messages, limits. It checks the tables, and writes nothing."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LIMIT = re.compile(r"\{(\w+\.\w+)\}")
 
 
 class ContractError(Exception):
-    """A table of the contract says something twice, or something that cannot be."""
+    """A table of the contract contradicts itself or is not valid."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text with placeholders, which becomes a function of each language."""
+    """A text with placeholders, which becomes a function in each language."""
 
     name: str
     when: str
@@ -36,7 +36,7 @@ class Text:
 
     @property
     def placeholders(self) -> list[str]:
-        """The placeholders in the order in which they first occur."""
+        """The placeholders, in the order of their first occurrence."""
         return list(dict.fromkeys(_PLACEHOLDER.findall(self.text)))
 
 
@@ -70,27 +70,27 @@ class Error:
 
     @property
     def is_about_a_secret(self) -> bool:
-        """Says whether the error has the name of a secret, by contract 8.1."""
+        """Whether the error has the name of a secret, by contract 8.1."""
         return 301 <= self.number <= 306
 
     @property
     def is_reserved(self) -> bool:
-        """Says whether no version raises it yet."""
+        """Whether no version raises it yet."""
         return self.raised_by == NOBODY
 
     def parameters(self, message: Text) -> list[str]:
-        """Returns what the function of a message takes, in order."""
+        """Returns the parameters of a message's function, in order."""
         first = ["name"] if self.is_about_a_secret else []
         return list(dict.fromkeys([*first, *message.placeholders]))
 
     def messages_of(self, who: str) -> list[Message]:
-        """Returns the messages that a reader or the writer says."""
+        """Returns the messages that a reader or the writer uses."""
         return [message for message in self.messages if message.raised_by == who]
 
 
 @dataclass(frozen=True)
 class VariableGroup:
-    """Variables that `env:` may not name for one reason."""
+    """Variables that `env:` may not name for the same reason."""
 
     name: str
     what: str
@@ -101,11 +101,11 @@ class VariableGroup:
 
 @dataclass(frozen=True)
 class Contract:
-    """All tables."""
+    """All tables of the contract."""
 
     errors: tuple[Error, ...]
     limits: Mapping[str, int]
-    described: Mapping[str, str]  # what a limit limits, of those that the documentation lists
+    described: Mapping[str, str]  # the descriptions of the limits that the documentation lists
     variables: tuple[VariableGroup, ...]
 
     @property
@@ -120,7 +120,7 @@ class Contract:
 
 
 def load(folder: Path = FOLDER) -> Contract:
-    """Reads and checks the tables; raises `ContractError`."""
+    """Reads and checks the tables. Raises `ContractError`."""
     limits, described = _limits(tomllib.loads((folder / "limits.toml").read_text()))
     document = tomllib.loads((folder / "errors.toml").read_text())
     pieces = _pieces(document["piece"], limits)
@@ -141,7 +141,7 @@ def load(folder: Path = FOLDER) -> Contract:
 
 
 def _limits(document: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, str]]:
-    """Returns the numbers by their keys, and the descriptions of those that have one."""
+    """Returns the limits by key, and the descriptions of those that have one."""
     found = {f"{group}.{name}": limit for group, table in document.items() for name, limit in table.items()}
     described = {key: limit for key, limit in found.items() if isinstance(limit, dict)}
     return (

@@ -1,4 +1,4 @@
-"""Which file holds what of the contract: whole files, marked parts of files, and marked lines. It writes none."""
+"""Which files hold parts of the contract: whole files, marked parts of files, and marked lines. It writes none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WHOLE: Mapping[str, Writer] = {
     "bindings/ruby/lib/keystart/errors.rb": ruby.errors,
     "bindings/ruby/sig/errors.rbs": ruby.signatures,
 }
-# What stands between `generated from …: NAME` and `end of generated`.
+# The writers of the text between `generated from …: NAME` and `end of generated`.
 PARTS: Mapping[str, Mapping[str, Writer]] = {
     "core/capi/reader/cbindgen.toml": {"numbers": docs.numbers},
     "bindings/node/src/testing.js": {"errors": node.testing},
@@ -50,7 +50,7 @@ _PART = re.compile(
     re.MULTILINE,
 )
 
-# A number, what closes its line, and the key that the comment names.
+# A number, the rest of its line, and the key in the comment.
 _LIMIT = re.compile(
     r"(?P<number>\d[\d_]*)(?P<rest>(?:\.0)?\W*(?://|#) limits\.toml: (?P<key>[\w.]+))$", re.MULTILINE
 )
@@ -60,7 +60,7 @@ _NO_SOURCES = {"node_modules", "target", "dist", ".venv", "__pycache__"}
 
 
 def outputs(contract: Contract, root: Path) -> dict[str, str]:
-    """Returns what each file must hold that has anything of the contract, by its path below the root."""
+    """Returns the text of each file with a part of the contract, by its path below the root."""
     whole = {path: write(contract) for path, write in WHOLE.items()}
     parts = {path: _with_parts((root / path).read_text(), path, contract) for path in PARTS}
     return whole | parts | dict(_with_limits(root, contract, whole | parts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .contract import Contract, Error, Message
 from .text import broken, first_line
 
-# What Python raises without the core.
+# The errors that Python raises without the core.
 _MESSAGES = ("secret_not_text", "snapshot_expired")
 
 
@@ -92,5 +92,5 @@ def _literal(message: Message) -> str:
 
 
 def _quoted(text: str) -> str:
-    # The formatter's choice: double quotes where the text has none.
+    # As the formatter does: double quotes, unless the text holds some.
     return repr(text) if '"' in text else '"' + text.replace("\\", "\\\\").replace("\n", "\\n") + '"'

@@ -47,7 +47,7 @@ def signatures(contract: Contract) -> str:
 
 
 def testing_signatures(contract: Contract) -> str:
-    """Returns the signatures of the classes that `keystart/testing` adds."""
+    """Returns the signatures of the classes in `keystart/testing`."""
     return _signatures(contract.of_testing)
 
 

@@ -136,5 +136,5 @@ def _expression(text: Text, indent: str) -> str:
 
 def _literal(text: str, indent: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    # The language drops the line feed after the backslash, and the spaces that the next line begins with.
+    # Rust drops the line feed after the backslash, and the spaces at the beginning of the next line.
     return f'"{f"{chr(92)}{chr(10)}{indent} ".join(broken(escaped, 84))}"'

@@ -1,4 +1,4 @@
-"""The version of all packages, which Cargo.toml has."""
+"""The version of all packages, which Cargo.toml holds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from .contract import ContractError
 
 _SOURCE = re.compile(r'^\[workspace\.package\]\nversion = "(.*)"$', re.MULTILINE)
-# How often the version is written in a file, and what stands before it.
+# How often a file holds the version, and the text before it.
 _PLACES = {
     "bindings/python/pyproject.toml": (1, r'^version = "'),
     "bindings/python/src/keystart/version.py": (1, r'^__version__ = "'),
