@@ -26,9 +26,9 @@ def errors(contract: Contract) -> str:
     )
     return f"""\
 // {first_line("errors.toml")}
-// The errors of contract §8, one class for each code, and every word they say. Decides nothing about when.
+// The errors of contract §8, one class for each code, with all messages. Other modules decide when to throw them.
 //
-// No error has a `cause`: what JSON.parse throws quotes the text it could not parse.
+// No error has a `cause`: an error of JSON.parse quotes the text that it could not parse.
 import {{ quote }} from './quote.mjs';
 
 class KeystartError extends Error {{
@@ -51,7 +51,7 @@ const classes = {{
   KeystartError,
 {names}}};
 
-// Set by hand because a minifier renames classes, and Lambda reports an error by its name.
+// Set explicitly, because a minifier renames classes and Lambda reports an error by its name.
 for (const [name, Class] of Object.entries(classes)) {{
   Object.defineProperty(Class.prototype, 'name', {{ value: name, writable: true, configurable: true }});
 }}
@@ -85,18 +85,18 @@ def types(contract: Contract) -> str:
     return f"""\
 // {first_line("errors.toml")}
 
-/** The same in every language; each has a class, `secret_not_found` is `SecretNotFound`. */
+/** The codes, the same in every language. Each has a class: `SecretNotFound` for `secret_not_found`. */
 export type ErrorCode =
 {codes}
-  // Thrown by keystart/testing alone, which writes stores.
+  // Only keystart/testing, which writes stores, throws these.
 {testing};
 
 /** The base of all errors. No error holds a byte of a secret. */
 export class KeystartError extends Error {{
   constructor(message: string, secret?: string | null);
-  /** What went wrong, in a word that does not change. */
+  /** What went wrong, as a word that never changes. */
   readonly code: ErrorCode;
-  /** The name that was asked for, when the error is about one secret. */
+  /** The name that the caller asked for, if the error is about one secret; else null. */
   readonly secret: string | null;
 }}
 

@@ -30,7 +30,7 @@ def errors(contract: Contract) -> str:
     )
     return f'''\
 # {first_line("errors.toml")}
-"""Holds one exception for each error code of the contract (§8); it raises none of them itself.
+"""Holds one exception for each error code of the contract (§8); it raises none itself.
 
 KeystartError
 {tree}
@@ -38,13 +38,13 @@ KeystartError
 
 from __future__ import annotations
 
-# What a reader raises. A writer's errors are here too, and not part of the package's interface.
+# The errors of a reader. A writer's errors are here too, but are not part of the package's interface.
 __all__ = [
 {names}]
 
 
 class KeystartError(Exception):
-    """The base of all errors of Keystart: `code` is its word, `secret` the name that was asked for or None."""
+    """The base of all errors of Keystart: `code` is its word, `secret` the requested name or None."""
 
     code = ""
 
@@ -61,7 +61,7 @@ class KeystartError(Exception):
 
 {messages}
 
-# The numbers of the codes, as the core returns them.
+# By the numbers that the core returns.
 BY_NUMBER: dict[int, type[KeystartError]] = {{
 {numbers}}}
 '''

@@ -17,16 +17,16 @@ def errors(contract: Contract) -> str:
 module Keystart
   # The base of all errors of Keystart. No message holds bytes of a secret.
   class Error < StandardError
-    # The name that was asked for, for what went wrong with one secret; else nil.
+    # The name that the caller asked for, if the error is about one secret; else nil.
     attr_reader :secret
 
     def initialize(message = nil, secret: nil)
-      # A root from the environment may be no UTF-8; a message always is.
+      # A root from the environment may not be UTF-8; a message must be.
       super(message&.scrub)
       @secret = secret
     end
 
-    # The code of contract §8, the same in every language.
+    # Returns the code of contract §8, the same in every language.
     def code = self.class::CODE
   end
 

@@ -38,12 +38,12 @@ pub enum Code {{
 {variants}}}
 
 impl Code {{
-    /// The number that crosses the C ABI.
+    /// Returns the number that crosses the C ABI.
     pub fn number(self) -> u32 {{
         self as u32
     }}
 
-    /// The name that people see.
+    /// Returns the name that people see.
     pub fn name(self) -> &'static str {{
         match self {{
 {names}        }}

@@ -4,20 +4,20 @@
 module Keystart
   # The base of all errors of Keystart. No message holds bytes of a secret.
   class Error < StandardError
-    # The name that was asked for, for what went wrong with one secret; else nil.
+    # The name that the caller asked for, if the error is about one secret; else nil.
     attr_reader :secret
 
     def initialize(message = nil, secret: nil)
-      # A root from the environment may be no UTF-8; a message always is.
+      # A root from the environment may not be UTF-8; a message must be.
       super(message&.scrub)
       @secret = secret
     end
 
-    # The code of contract §8, the same in every language.
+    # Returns the code of contract §8, the same in every language.
     def code = self.class::CODE
   end
 
-  # The name is not a valid one, or not text.
+  # The name is not valid, or not text.
   class InvalidName < Error
     CODE = "invalid_name"
   end
@@ -42,7 +42,7 @@ module Keystart
     CODE = "prefetch_failed"
   end
 
-  # The store does not lie as the contract says, so nothing is read from it.
+  # The store is not laid out as the contract says, so nothing is read from it.
   class LayoutInsecure < Error
     CODE = "layout_insecure"
   end
@@ -77,12 +77,12 @@ module Keystart
     CODE = "secret_corrupt"
   end
 
-  # The secret was asked as text and is not valid UTF-8.
+  # The secret was read as text, and is not valid UTF-8.
   class SecretNotText < Error
     CODE = "secret_not_text"
   end
 
-  # The secret was asked as JSON and is not.
+  # The secret was read as JSON, and is not JSON.
   class SecretNotJson < Error
     CODE = "secret_not_json"
   end

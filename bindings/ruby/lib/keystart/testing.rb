@@ -201,7 +201,7 @@ module Keystart
   end
 
   # Codes that only a writer has (contract §8), generated from contract/errors.toml: errors
-  # Two secrets have one name, or one name is the folder of the other.
+  # Two secrets have the same name, or one name is the folder of the other.
   class NameConflict < Error
     CODE = "name_conflict"
   end

@@ -1,4 +1,4 @@
-//! The one extension of a process: its begin, its events and its end.
+//! The one extension of a process: its begin, events and end.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -16,10 +16,12 @@ fn extension() -> Result<&'static Extension> {
     EXTENSION.get().ok_or_else(|| Error::internal("no extension was begun"))
 }
 
-/// Prepares the process of the extension; call it first, and in no other process. It opens the standard streams that are
-/// closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into this one, leaves no core file, raises the limit of
-/// open files, and has readers learn of a crash. Signals that end the extension are held back, and come as an event while
-/// keystart_extension_wait waits. `began` is the time of the first call in nanoseconds of CLOCK_MONOTONIC.
+/// Prepares the process of the extension. Call it first, and in no other process. It opens the
+/// standard streams that are closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into
+/// this one, leaves no core file, and raises the limit of open files. From then on readers learn of
+/// a crash. Signals that end the extension are held back, and come as an event while
+/// keystart_extension_wait waits. `began` is the time of the first call in nanoseconds of
+/// CLOCK_MONOTONIC.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_process_prepare(began: *mut u64, err: *mut *mut keystart_error) -> u32 {
     unsafe {
@@ -30,8 +32,9 @@ pub unsafe extern "C" fn keystart_process_prepare(began: *mut u64, err: *mut *mu
     }
 }
 
-/// Begins a cold start as the extension of that name: takes over the store, reads the configuration, registers, and fetches
-/// until the first requests are sent. What it does, and what fails, are events. Only the first call in a process does something.
+/// Begins a cold start as the extension of that name: takes over the store, reads the
+/// configuration, registers, and fetches until the first requests are sent. Results and failures
+/// are events. Only the first call in a process has an effect.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_begin(
     name: *const u8,
@@ -47,7 +50,7 @@ pub unsafe extern "C" fn keystart_extension_begin(
     }
 }
 
-/// What has happened.
+/// The kind of an event.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub enum keystart_event_kind {
@@ -57,18 +60,19 @@ pub enum keystart_event_kind {
     KEYSTART_FETCHED = 2,
     /// Lambda ends the environment.
     KEYSTART_SHUTDOWN = 3,
-    /// Lambda sent an event that the extension has not asked for: `text` is its type.
+    /// Lambda sent an event that the extension has not asked for; `text` is its type.
     KEYSTART_UNEXPECTED = 4,
-    /// A signal that ends the process came: `number` is its number, `name` its name.
+    /// A signal that ends the process arrived; `number` is its number, `name` its name.
     KEYSTART_SIGNAL = 5,
-    /// Something failed without which the process cannot continue: `name` is the type of the error for Lambda, `text` a sentence.
+    /// Something failed, and the process cannot continue. `name` is the type of the error for
+    /// Lambda, `text` a sentence.
     KEYSTART_FAILED = 6,
 }
 
-/// An event. What it points to is valid until the next keystart_extension_wait.
+/// An event. Its pointers are valid until the next keystart_extension_wait.
 #[repr(C)]
 pub struct keystart_event {
-    /// What has happened.
+    /// The kind of the event.
     pub kind: keystart_event_kind,
     /// The number of a signal.
     pub number: i32,
@@ -82,7 +86,7 @@ pub struct keystart_event {
     pub text_len: usize,
 }
 
-/// Waits, for hours if need be, for the next event. Call it from one thread. Errors: 901.
+/// Waits (for hours if need be) for the next event. Call it from one thread. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_wait(out: *mut keystart_event, err: *mut *mut keystart_error) -> u32 {
     /// The event that the caller has borrowed.
@@ -118,7 +122,7 @@ fn borrowed(event: &Event) -> keystart_event {
     }
 }
 
-/// Hands out the writer of the store; NULL if the store cannot be used. Errors: 901.
+/// Returns the writer of the store; NULL if the store cannot be used. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_writer(
     out: *mut *mut keystart_writer,
@@ -134,7 +138,7 @@ pub unsafe extern "C" fn keystart_extension_writer(
     }
 }
 
-/// Hands out the fetch; NULL if none was begun. Errors: 901.
+/// Returns the fetch; NULL if none has begun. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_fetch(out: *mut *mut keystart_fetch, err: *mut *mut keystart_error) -> u32 {
     unsafe {
@@ -147,8 +151,8 @@ pub unsafe extern "C" fn keystart_extension_fetch(out: *mut *mut keystart_fetch,
     }
 }
 
-/// Writes the links that the configuration asks for, as {"home": "/tmp/secrets", "links": [{"name": "db", "path": "db"}]}, or
-/// nothing. Errors: 901.
+/// Returns the links in the configuration, as {"home": "/tmp/secrets", "links": [{"name": "db",
+/// "path": "db"}]}, or nothing. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_links(out: *mut keystart_bytes, err: *mut *mut keystart_error) -> u32 {
     unsafe {
@@ -160,21 +164,22 @@ pub unsafe extern "C" fn keystart_extension_links(out: *mut keystart_bytes, err:
     }
 }
 
-/// Registers the extension, unless that has begun; the answer is an event. Errors: 901.
+/// Registers the extension, unless that has begun already. The answer is an event. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_register(err: *mut *mut keystart_error) -> u32 {
     unsafe { guard(err, || extension()?.register()) }
 }
 
-/// Tells Lambda that the extension is ready, and asks for its next event, which is an event too. Errors: 901.
+/// Reports to Lambda that the extension is ready, and asks for its next event, which is an event
+/// too. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_next(err: *mut *mut keystart_error) -> u32 {
     unsafe { guard(err, || extension()?.next()) }
 }
 
-/// Gives up with a reason: readers learn it, then Lambda, then the log, which also writes what was kept. `kind` is like
-/// `Extension.SecretsUnavailable`. `fetch` is NULL, or the fetch whose required failures belong to the reason. End the process
-/// after it. Errors: 901.
+/// Gives up with a reason: for readers, then for Lambda, then for the log, which also writes the
+/// kept messages. `kind` is for example `Extension.SecretsUnavailable`. `fetch` is NULL, or the
+/// fetch whose required failures belong to the reason. End the process after it. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_fail(
     kind: *const u8,

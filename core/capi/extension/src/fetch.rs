@@ -1,4 +1,4 @@
-//! Fetches: what they have brought, for a draft, and why something is missing.
+//! Fetches: their results, for a draft, and why something is missing.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use keystart_store::error::{Error, Result};
 
 use crate::plan::keystart_plan;
 
-/// A fetch of everything that a configuration asks for.
+/// A fetch of everything in a configuration.
 pub struct keystart_fetch {
     task: Arc<FetchTask>,
-    /// Where its end is put in; `None` for the fetch of the extension, whose end is an event of the process.
+    /// The queue for its end; `None` for the fetch of the extension, whose end is an event of the process.
     events: Option<Arc<Events>>,
 }
 
@@ -28,25 +28,25 @@ impl keystart_fetch {
     }
 }
 
-/// How much a fetch has brought.
+/// The counts of a fetch's result.
 #[repr(C)]
 pub struct keystart_fetch_counts {
-    /// Values.
+    /// The number of values.
     pub secrets: u64,
-    /// Entries without values.
+    /// The number of entries without values.
     pub failures: u64,
-    /// Times that something was asked for again.
+    /// The number of retries.
     pub retries: u64,
 }
 
-/// Why an entry has no values. What it points to is valid as long as the fetch.
+/// Why an entry has no values. Its pointers are valid as long as the fetch.
 #[repr(C)]
 pub struct keystart_failure {
     /// The name of the entry.
     pub name: *const u8,
     /// Its length.
     pub name_len: usize,
-    /// The provider's own word.
+    /// The provider's word.
     pub code: *const u8,
     /// Its length.
     pub code_len: usize,
@@ -58,9 +58,10 @@ pub struct keystart_failure {
     pub optional: u32,
 }
 
-/// What the login of a person gave, as UTF-8. `session_token` is NULL if there is none; `origin` is what messages call the
-/// source of the credentials, NULL for the variables of the environment; `profile` is the name of the AWS profile, which may
-/// say where to ask. Zero what it points to when it was handed over.
+/// The result of a person's login, as UTF-8. `session_token` is NULL if the login has none.
+/// `origin` is what messages call the source of the credentials, NULL for the variables of the
+/// environment. `profile` is the name of the AWS profile, which may set endpoints. After the call,
+/// zero the memory that it points to.
 #[repr(C)]
 pub struct keystart_login {
     access_key_id: *const u8,
@@ -75,8 +76,8 @@ pub struct keystart_login {
     profile_len: usize,
 }
 
-/// Starts to fetch what a plan asks for. It fetches with the credentials of `login`, of which it keeps a copy as long as it
-/// needs them, or looks for credentials when that is NULL. Errors: 901.
+/// Starts to fetch what a plan asks for. It uses the credentials of `login`, and keeps a copy as
+/// long as it needs them. If `login` is NULL it looks for credentials. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_start(
     plan: *const keystart_plan,
@@ -119,8 +120,8 @@ pub unsafe extern "C" fn keystart_fetch_refuse(
     }
 }
 
-/// Waits until a fetch that keystart_fetch_start has started ends. `is_over` is 0 when a signal came first: let its handler
-/// run, and wait again. Errors: 901.
+/// Waits until a fetch from keystart_fetch_start ends. `is_over` is 0 if a signal arrived first:
+/// let its handler run, and wait again. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_wait(
     fetch: *const keystart_fetch,
@@ -140,7 +141,7 @@ pub unsafe extern "C" fn keystart_fetch_wait(
     }
 }
 
-/// Counts what a fetch has brought. Errors: 901, also when it has not ended.
+/// Counts the results of a fetch. Errors: 901, also if it has not ended.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_count(
     fetch: *const keystart_fetch,
@@ -158,7 +159,7 @@ pub unsafe extern "C" fn keystart_fetch_count(
     }
 }
 
-/// Writes the failure of that index, from 0. Errors: 901.
+/// Returns the failure with that index, from 0. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_failure(
     fetch: *const keystart_fetch,
@@ -184,7 +185,7 @@ pub unsafe extern "C" fn keystart_fetch_failure(
     }
 }
 
-/// Writes the line about the retry of that index, from 0. It is valid as long as the fetch. Errors: 901.
+/// Returns the log line about the retry with that index, from 0. It is valid as long as the fetch. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_retry(
     fetch: *const keystart_fetch,
@@ -209,7 +210,8 @@ fn at<T>(list: &[T], index: u64) -> Result<&T> {
     found.ok_or_else(|| Error::internal("index is out of range"))
 }
 
-/// Tells the readers of a store that there will be no secrets, and the required failures of a fetch. Errors: 204, 502, 901.
+/// Reports to the readers of a store that there will be no secrets, with the required failures of a
+/// fetch. Errors: 204, 502, 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_fail(
     fetch: *const keystart_fetch,
@@ -228,8 +230,8 @@ pub unsafe extern "C" fn keystart_fetch_fail(
     }
 }
 
-/// Adds to a draft what a fetch has brought: the values, the variables that they go into, and the failures of optional
-/// entries. The values move: only the first draft gets them. Errors: 101, 504, 901.
+/// Moves the result of a fetch into a draft: the values, the variables that they go into, and the
+/// failures of optional entries. Only the first draft gets the values. Errors: 101, 504, 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_draft_take(
     draft: *const keystart_draft,
@@ -255,7 +257,7 @@ pub unsafe extern "C" fn keystart_draft_take(
     }
 }
 
-/// Frees a fetch. One that has not ended runs until its deadline; what it fetched is zeroed. Ignores NULL.
+/// Frees a fetch. One that has not ended runs until its deadline; its values are zeroed. Ignores NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_free(fetch: *mut keystart_fetch) {
     unsafe { take_back(fetch) };

@@ -1,6 +1,7 @@
-//! The C ABI of the extension. The rules are those of keystart.h.
+//! The C ABI of the extension. It follows the rules of keystart.h.
 //!
-//! The doc comments of the public items here are the comments of the header that the Python package is built with.
+//! The doc comments of the public items become the comments of the header that the Python package
+//! is built with.
 
 #![allow(unsafe_code, non_camel_case_types)]
 #![expect(clippy::doc_markdown, reason = "the comments are for people who read a C header")]
@@ -15,6 +16,6 @@ use std::alloc::System;
 
 use zeroizing_alloc::ZeroAlloc;
 
-/// Zeroes whatever is freed: values lie in buffers of the SDK, of TLS and of HTTP before they reach one of ours.
+/// Zeroes all freed memory: values lie in buffers of the SDK, of TLS and of HTTP before they reach one of ours.
 #[global_allocator]
 static ZEROING: ZeroAlloc<System> = ZeroAlloc(System);

@@ -4,10 +4,11 @@ use keystart_core::{guard, keystart_error, text};
 use keystart_store::error::Error;
 use keystart_store::log::{self, Level};
 
-/// Writes a message to the log: one line for each line of the message, or one JSON object where AWS_LAMBDA_LOG_FORMAT asks
-/// for JSON. `level` is a word such as ERROR; KEYSTART_LOG_LEVEL, else AWS_LAMBDA_LOG_LEVEL, says what is written, and
-/// errors always are. It never fails because of the log, and waits at most half a second for it in the life of the
-/// process: lines that cannot be written are counted, and the next one that can says how many.
+/// Writes a message to the log: one line for each line of the message, or one JSON object if
+/// AWS_LAMBDA_LOG_FORMAT is JSON. `level` is a word such as ERROR. KEYSTART_LOG_LEVEL, else
+/// AWS_LAMBDA_LOG_LEVEL, sets which levels are written; errors always are. The call never fails
+/// because of the log, and all calls of a process together wait at most half a second for it. Lines
+/// that cannot be written are counted, and the next line that can be written says how many.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_log_write(
     level: *const u8,
@@ -37,7 +38,7 @@ pub unsafe extern "C" fn keystart_log_hold(err: *mut *mut keystart_error) -> u32
     }
 }
 
-/// Writes the messages that were kept, and the following ones at once.
+/// Writes the kept messages, and from now on every message at once.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_log_release(err: *mut *mut keystart_error) -> u32 {
     unsafe {

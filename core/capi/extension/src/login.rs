@@ -1,11 +1,11 @@
-//! Checks what boto3 reads for a login, in the core's words.
+//! Checks what boto3 reads for a login, with the core's messages.
 
 use keystart_core::{Out, guard, keystart_bytes, keystart_error};
 use keystart_lambda::runtime::alone;
 use keystart_providers::check_login;
 
-/// Checks the variables and files that the login of a person reads, before boto3 reads them. `code` and `problem` say what
-/// is wrong; both are empty if nothing is. Errors: 901.
+/// Checks the variables and files that a person's login reads, before boto3 reads them. `code` and
+/// `problem` say what is wrong; both are empty if nothing is. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_login_check(
     problem: *mut keystart_bytes,

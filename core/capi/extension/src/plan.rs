@@ -1,4 +1,4 @@
-//! Configurations, read and written for Python, and what of a text from outside may be shown.
+//! Reads and writes configurations for Python, and decides which text from outside may be shown.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -18,9 +18,10 @@ const READER: Reader = Reader { schemas: SCHEMAS };
 /// A checked configuration.
 pub struct keystart_plan(pub(crate) Plan);
 
-/// Reads a configuration: by `source` that of a process with the variables of this one, whose task root is `path` (0), or the
-/// file of that path (1). When something is wrong the plan is NULL, and `problems` is a JSON list of {"file": ...,
-/// "line": ..., "column": ..., "message": ...}, in which a line and a column may be null.
+/// Reads a configuration. With the `source` 0 it reads that of a process with this environment,
+/// whose task root is `path`; with 1 the file at `path`. If something is wrong, the plan is NULL,
+/// and `problems` is a JSON list of {"file": ..., "line": ..., "column": ..., "message": ...}, in
+/// which a line and a column may be null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_plan_read(
     source: u32,
@@ -55,8 +56,8 @@ pub unsafe extern "C" fn keystart_plan_read(
     }
 }
 
-/// Writes a plan: by `form` as JSON, as `keystart check --json` prints it (0), as text for people (1), as keystart.json (2),
-/// only its links, as keystart_start_take does (3), or only the path of its file (4).
+/// Returns a plan. The `form` is 0 for JSON, as `keystart check --json` prints it, 1 for text for
+/// people, 2 for keystart.json, 3 for its links alone, and 4 for the path of its file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_plan_write(
     plan: *const keystart_plan,
@@ -82,8 +83,8 @@ pub unsafe extern "C" fn keystart_plan_write(
     }
 }
 
-/// Writes a plan as KEYSTART_SECRETS for a function in a region. When that cannot hold it, `fits` is 0, and the text is the
-/// sentence that says why.
+/// Returns a plan as KEYSTART_SECRETS for a function in a region. If that cannot hold it, `fits` is
+/// 0, and the text is a sentence that says why.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_plan_inline(
     plan: *const keystart_plan,
@@ -112,7 +113,7 @@ pub unsafe extern "C" fn keystart_plan_free(plan: *mut keystart_plan) {
     unsafe { take_back(plan) };
 }
 
-/// Writes the path of a configuration as far as it is certainly no secret.
+/// Returns the path of a configuration if it is certainly no secret, else its description.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_path_show(
     path: *const u8,
@@ -130,8 +131,8 @@ pub unsafe extern "C" fn keystart_path_show(
     }
 }
 
-/// Says whether a text is, by `kind`, a path that is certainly no secret (0), the ARN of a role (1), or the name of a
-/// secret (2).
+/// Returns whether a text is a path that is certainly no secret (`kind` 0), the ARN of a role (1),
+/// or the name of a secret (2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_text_check(
     text: *const u8,
@@ -155,10 +156,10 @@ pub unsafe extern "C" fn keystart_text_check(
     }
 }
 
-/// Writes what a policy has to allow for those entries of a plan that are fetched with `role` (NULL: the role of the
-/// function) as a JSON list of objects with `sid`, `action` and `resources`. `account` and `region` say where a secret lies
-/// whose entry does not; NULL where that is not known. `problem` is the sentence that says what is missing, or empty.
-/// Errors: 901.
+/// Returns what a policy must allow for the entries of a plan that are fetched with `role` (NULL:
+/// the role of the function), as a JSON list of objects with `sid`, `action` and `resources`.
+/// `account` and `region` say where a secret lies if its entry does not; NULL if that is unknown.
+/// `problem` is a sentence that says what is missing, or empty. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_policy_read(
     plan: *const keystart_plan,

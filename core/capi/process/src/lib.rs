@@ -1,6 +1,6 @@
 //! The process of the extension: its standard streams, limits, signals, and what it does when it crashes.
 //!
-//! It stands beside the C ABI because signals are libc's: `core/capi` is the only room with `unsafe`.
+//! It lies in `core/capi` because libc's signals need `unsafe`, which no other folder of the core may use.
 
 #![allow(unsafe_code)]
 
@@ -22,7 +22,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 
 pub use thread::{STACK, lock, start_thread};
 
-/// The signals that wipe the store and end the process: all that end a process by default, except for those below.
+/// The signals that wipe the store and end the process: all that end a process by default, except those below.
 const ANSWERED: [(c_int, &str); 13] = [
     (libc::SIGHUP, "SIGHUP"),
     (libc::SIGINT, "SIGINT"),
@@ -38,9 +38,9 @@ const ANSWERED: [(c_int, &str); 13] = [
     (libc::SIGIO, "SIGIO"),
     (libc::SIGPWR, "SIGPWR"),
 ];
-/// A write that fails says so by its error.
+/// A failed write reports itself by its error.
 const IGNORED: [c_int; 2] = [libc::SIGPIPE, libc::SIGXFSZ];
-/// What the process itself did wrong; nothing of it can go on.
+/// Faults of the process itself, after which nothing can continue.
 const CRASHES: [(c_int, &str); 7] = [
     (libc::SIGSEGV, "SIGSEGV"),
     (libc::SIGBUS, "SIGBUS"),
@@ -50,25 +50,26 @@ const CRASHES: [(c_int, &str); 7] = [
     (libc::SIGTRAP, "SIGTRAP"),
     (libc::SIGSYS, "SIGSYS"),
 ];
-/// What a start needs, and some more; the rest of a lower soft limit was not meant for us.
+/// What a start needs, and some more. A lower soft limit was not set for this process.
 const DESCRIPTORS: u64 = 1024;
-/// For the handler of a crash, which may be one that has used up the stack itself.
+/// For the handler of a crash, because the crash may have used up the stack.
 const STACK_FOR_CRASHES: usize = 65_536;
 
-/// The signals that are let through while a task is waited for.
+/// The signals that are let through while the process waits.
 static WAITING: OnceLock<sigset_t> = OnceLock::new();
 static CRASH: OnceLock<Arc<CrashReport>> = OnceLock::new();
-/// The answered signal that came and was not taken yet; 0 for none.
+/// The answered signal that arrived and was not taken yet; 0 for none.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
-/// Prepares the process, once, before it opens anything. Returns when that was, in nanoseconds of `CLOCK_MONOTONIC`.
+/// Prepares the process, once, before it opens anything. Returns the time of that, in nanoseconds
+/// of `CLOCK_MONOTONIC`.
 pub fn prepare() -> u64 {
     static BEGAN: Mutex<Option<u64>> = Mutex::new(None);
     *lock(&BEGAN).get_or_insert_with(|| {
         let began = monotonic_clock();
         open_standard_streams();
         hold_signals();
-        // Neither needs a right. Before a secret is in memory.
+        // Neither needs a privilege. Both come before a secret is in memory.
         let _refused_by_a_sandbox = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         let _refused_by_a_sandbox = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
         raise_descriptors();
@@ -86,7 +87,8 @@ fn monotonic_clock() -> u64 {
     part(time.tv_sec) * 1_000_000_000 + part(time.tv_nsec)
 }
 
-/// No file of the store may get the number of a stream that somebody writes to.
+/// Opens closed standard streams, so that no file of the store gets the number of a stream that
+/// somebody writes to.
 fn open_standard_streams() {
     let mut streams = [0, 1, 2].map(|fd| libc::pollfd { fd, events: 0, revents: 0 });
     // SAFETY: three valid places.
@@ -102,8 +104,8 @@ fn open_standard_streams() {
     }
 }
 
-/// Blocks the signals: they come where the process waits, and nowhere else. Those of real time, which nobody sends, never
-/// come.
+/// Blocks the signals: they arrive only where the process waits. The real-time signals, which
+/// nobody sends, never arrive.
 fn hold_signals() {
     // SAFETY: all calls get valid places, and numbers of signals; the handler only stores a number.
     unsafe {
@@ -112,7 +114,7 @@ fn hold_signals() {
         }
         let mut hangup: libc::sigaction = std::mem::zeroed();
         libc::sigaction(libc::SIGHUP, null(), &raw mut hangup);
-        let is_ignored = |signal| signal == libc::SIGHUP && hangup.sa_sigaction == libc::SIG_IGN; // as nohup has it
+        let is_ignored = |signal| signal == libc::SIGHUP && hangup.sa_sigaction == libc::SIG_IGN; // as nohup sets it
         let answered = ANSWERED.into_iter().map(|(signal, _)| signal).filter(|signal| !is_ignored(*signal));
         let mut held: sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut held);
@@ -139,7 +141,7 @@ extern "C" fn note_signal(signal: c_int) {
     let _another = SIGNAL.compare_exchange(0, signal, Ordering::Relaxed, Ordering::Relaxed);
 }
 
-/// Returns the number and the name of the answered signal that came while the process waited, once.
+/// Returns the number and the name of the answered signal that arrived while the process waited, once.
 pub fn take_signal() -> Option<(c_int, &'static str)> {
     let number = SIGNAL.swap(0, Ordering::Relaxed);
     ANSWERED.into_iter().find(|(known, _)| *known == number)
@@ -165,30 +167,32 @@ fn answer_crashes() {
     }
 }
 
-/// Sets up a stack for the calling thread, on which a handler answers a crash. Nobody frees it: a handler may be on it.
+/// Sets up a stack for the calling thread, on which a handler answers a crash. Nobody frees it,
+/// because a handler may use it.
 pub fn give_stack_for_crashes() {
     if WAITING.get().is_none() {
-        return; // nobody has asked for answers
+        return; // the process has not asked for answers to crashes
     }
-    // A mapping, because memory of the heap is zeroed and so touched: a sixth of what a start adds to the process.
+    // A mapping, because memory of the heap is zeroed and so touched: a sixth of what a start adds
+    // to the process.
     // SAFETY: a new mapping, which is ours for as long as the process lives.
     unsafe {
         let Ok(memory) =
             mmap_anonymous(null_mut(), STACK_FOR_CRASHES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
         else {
-            return; // without memory a crash is answered on the stack that there is
+            return; // without memory a crash is answered on the thread's own stack
         };
         let stack = libc::stack_t { ss_sp: memory, ss_flags: 0, ss_size: STACK_FOR_CRASHES };
         libc::sigaltstack(&raw const stack, null_mut());
     }
 }
 
-/// Has a crash reported to the readers of this store.
+/// Lets the handler of a crash report it to the readers of this store.
 pub fn report_crashes(report: Arc<CrashReport>) {
     let _first = CRASH.set(report);
 }
 
-/// Whether one of the answered signals came and waits for its answer.
+/// Returns whether an answered signal arrived and has not been taken.
 pub fn is_signal_pending() -> bool {
     // SAFETY: valid places, and numbers of signals.
     unsafe {
@@ -206,18 +210,18 @@ extern "C" fn crashed(signal: c_int) {
     unsafe { libc::raise(signal) };
 }
 
-/// Why a wait has ended.
+/// Why a wait ended.
 pub enum Wake {
     /// The descriptor can be read.
     Readable,
-    /// A signal came.
+    /// A signal arrived.
     Signal,
     /// The time is over.
     Time,
 }
 
-/// Waits until a descriptor can be read, at most until a time. The answered signals come only here, so that none is lost
-/// between a look and the wait.
+/// Waits until a descriptor can be read, at most until a time. The answered signals arrive only
+/// here, so none is lost between a look and the wait.
 pub fn wait_readable(fd: BorrowedFd<'_>, until: Option<Instant>) -> Result<Wake, Errno> {
     let left = until.map(|until| until.saturating_duration_since(Instant::now()));
     let left = left.map(|left| libc::timespec {

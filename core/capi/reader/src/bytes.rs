@@ -1,4 +1,4 @@
-//! Bytes given to the host: zeroed when they are freed.
+//! Bytes for the host. They are zeroed when they are freed.
 
 #![allow(non_camel_case_types)]
 
@@ -6,12 +6,12 @@ use zeroize::Zeroize;
 
 use super::guard_free;
 
-/// Bytes that the library gives. The caller owns them and gives them to keystart_bytes_free.
+/// Bytes from the library. The caller owns them, and passes them to keystart_bytes_free.
 #[repr(C)]
 pub struct keystart_bytes {
-    /// The first byte; never NULL after success, also when there are none.
+    /// The first byte. After success it is never NULL, even if there are no bytes.
     pub data: *mut u8,
-    /// How many there are.
+    /// The number of bytes.
     pub len: usize,
 }
 

@@ -5,10 +5,10 @@
 use super::{Out, give, guard, keystart_bytes, take_back};
 use ::keystart_store::error::Error;
 
-/// What went wrong. The texts belong to the error and live until keystart_error_free. None of them holds secret bytes.
+/// An error. Its texts live until keystart_error_free. None of them holds secret bytes.
 #[repr(C)]
 pub struct keystart_error {
-    /// The pinned number, the same that the function answered.
+    /// The pinned number, which the function returned too.
     pub code: u32,
     /// The code's name, such as `secret_not_found`.
     pub code_name: *const u8,
@@ -18,13 +18,13 @@ pub struct keystart_error {
     pub message: *const u8,
     /// Its length in bytes.
     pub message_len: usize,
-    /// The name that was asked for, in the codes 301 to 306; else NULL.
+    /// The name that the caller asked for, with the codes 301 to 306; else NULL.
     pub secret: *const u8,
     /// Its length in bytes.
     pub secret_len: usize,
 }
 
-/// Keeps the texts alive behind the struct that the host reads; the host's pointer is one to `shown`.
+/// Keeps the texts of the struct that the host reads alive. The host's pointer is one to `shown`.
 #[repr(C)]
 struct Owned {
     shown: keystart_error,
@@ -55,7 +55,8 @@ pub unsafe extern "C" fn keystart_error_free(error: *mut keystart_error) {
     unsafe { take_back(error.cast::<Owned>()) };
 }
 
-/// Gives the version of the library, such as `0.1.0`. A binding that was built for another one must refuse it.
+/// Returns the version of the library, such as `0.1.0`. A binding that was built for another
+/// version must refuse it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_version_read(out: *mut keystart_bytes, err: *mut *mut keystart_error) -> u32 {
     unsafe {

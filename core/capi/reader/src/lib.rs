@@ -1,6 +1,7 @@
-//! The C ABI: checks pointers, turns errors and panics into numbers, and decides nothing else. The only unsafe room.
+//! The C ABI: checks pointers, turns errors and panics into numbers, and decides nothing else. Only
+//! `core/capi` is unsafe.
 //!
-//! The doc comments of the public items here are the comments of `include/keystart.h`.
+//! The doc comments of the public items become the comments of `include/keystart.h`.
 
 #![allow(unsafe_code)]
 #![expect(clippy::missing_safety_doc, reason = "the rules that all functions share stand at the top of the header")]
@@ -25,10 +26,10 @@ pub use writer::*;
 use ::keystart_store::error::{Error, Result};
 use ::keystart_store::log::write_panic;
 
-// With panic = "abort" the guard below would end the host process instead of catching.
+// With panic = "abort" the guard below would end the host process instead of catching the panic.
 const _: () = assert!(cfg!(panic = "unwind"), "the library must be built with panic = \"unwind\"");
 
-/// Runs the body of one function: its error or its panic becomes the number, and the error at `err`.
+/// Runs the body of one function. An error or a panic becomes the number, and the error at `err`.
 pub unsafe fn guard(err: *mut *mut keystart_error, body: impl FnOnce() -> Result<()>) -> u32 {
     silence_panics();
     // Handles hold their state behind locks and in whole values, so what a panic leaves is still consistent.
@@ -47,7 +48,8 @@ pub fn guard_free(body: impl FnOnce()) {
     drop(catch_unwind(AssertUnwindSafe(body)));
 }
 
-/// Keeps the text of a panic, which Rust would print, out of the log; a debug build, which only developers run, tells all.
+/// Keeps the text of a panic, which Rust would print, out of the log. A debug build, which only
+/// developers run, prints it.
 fn silence_panics() {
     static SILENCED: Once = Once::new();
     SILENCED.call_once(|| {
@@ -57,7 +59,7 @@ fn silence_panics() {
     });
 }
 
-/// Only messages that are literals of ours are told: a formatted one could hold anything.
+/// Reports only panic messages that are literals: a formatted one could hold anything.
 fn from_panic(panic: &(dyn Any + Send)) -> Error {
     Error::internal(panic.downcast_ref::<&'static str>().copied().unwrap_or("it panicked"))
 }
@@ -84,18 +86,18 @@ pub unsafe fn optional<'a>(data: *const u8, len: usize, what: &str) -> Result<Op
     Ok(Some(unsafe { std::slice::from_raw_parts(data, len) }))
 }
 
-/// Borrows bytes that must be there.
+/// Borrows bytes that must not be NULL.
 pub unsafe fn required<'a>(data: *const u8, len: usize, what: &str) -> Result<&'a [u8]> {
     unsafe { optional(data, len, what) }?.ok_or_else(|| null(what))
 }
 
-/// Borrows text that must be there.
+/// Borrows text that must not be NULL.
 pub unsafe fn text<'a>(data: *const u8, len: usize, what: &str) -> Result<&'a str> {
     let bytes = unsafe { required(data, len, what) }?;
     std::str::from_utf8(bytes).map_err(|_| Error::internal(&format!("{what} is not UTF-8")))
 }
 
-/// Borrows the name of a secret. NULL says that the host's caller gave something that is no string.
+/// Borrows the name of a secret. NULL means that the host's caller passed no string.
 unsafe fn name<'a>(data: *const u8, len: usize) -> Result<&'a [u8]> {
     unsafe { optional(data, len, "name") }?.ok_or_else(Error::name_not_text)
 }

@@ -1,4 +1,4 @@
-//! Reading: stores, snapshots and what is asked of them.
+//! Reading: stores, snapshots, and the questions about them.
 
 #![allow(non_camel_case_types)]
 
@@ -10,11 +10,12 @@ use ::keystart_store::store::{Form, Store};
 /// A reader of one store, or a snapshot bound to one generation of it.
 pub struct keystart_store(Store);
 
-/// Makes a reader. Nothing on disk is looked at yet.
+/// Makes a reader. It does not touch the disk yet.
 ///
-/// `root` NULL: not given. What is no text in the host's language is told by giving one NUL byte. `timeout_ms` NULL: not
-/// given; in milliseconds, NaN for what is no number. `env_dir` and `env_timeout` are the values of KEYSTART_DIR and
-/// KEYSTART_TIMEOUT_MS, NULL when they are not set: the library does not read the environment itself.
+/// `root` is NULL if the caller gave none. One NUL byte stands for a value that is no text in the
+/// host's language. `timeout_ms` is in milliseconds; NULL if the caller gave none, NaN for a value
+/// that is no number. `env_dir` and `env_timeout` are the values of KEYSTART_DIR and
+/// KEYSTART_TIMEOUT_MS, NULL if they are not set: the library does not read the environment itself.
 /// Errors: 102.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_store_open(
@@ -49,8 +50,8 @@ pub unsafe extern "C" fn keystart_store_free(store: *mut keystart_store) {
     unsafe { take_back(store) };
 }
 
-/// Makes a snapshot: a reader bound to the generation that is published now. Waits like a read. It is freed on its own,
-/// before or after the reader that it was made from. Errors: 201 to 207.
+/// Makes a snapshot: a reader bound to the generation that is published now. Waits like a read.
+/// Free it separately, before or after the reader that it comes from. Errors: 201 to 207.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_store_snapshot(
     store: *const keystart_store,
@@ -66,10 +67,10 @@ pub unsafe extern "C" fn keystart_store_snapshot(
     }
 }
 
-/// Makes the next snapshot for a question of several parts (a value and what is known of it, a certificate and its key)
-/// when `snapshot`, made for that question, has expired on the way. All of them share the timeout of the first one; when
-/// it is over the error is 202, which says that the store changes faster than it can be read. `snapshot` stays the
-/// caller's. Errors: 201 to 207.
+/// Makes the next snapshot for a question of several parts (a value and its facts, a certificate
+/// and its key), if `snapshot`, made for that question, has expired on the way. All of them share
+/// the timeout of the first one. When it is over the error is 202, which says that the store
+/// changes faster than it can be read. `snapshot` stays the caller's. Errors: 201 to 207.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_snapshot_renew(
     snapshot: *const keystart_store,
@@ -85,9 +86,10 @@ pub unsafe extern "C" fn keystart_snapshot_renew(
     }
 }
 
-/// Reads a secret. `form` says what it must be: 0 bytes, 1 text (UTF-8, else 304), 2 JSON (else 305). The bytes are given
-/// as they are in every form. A `name` that is NULL says that the host's caller gave no string (101). Waits until the
-/// store is ready or the timeout is over. Errors: 101, 201 to 207, 301 to 306.
+/// Reads a secret. `form` is 0 for bytes, 1 for text (UTF-8, else 304), 2 for JSON (else 305).
+/// Every form returns the bytes unchanged. A `name` of NULL means that the host's caller passed no
+/// string (101). Waits until the store is ready or the timeout is over. Errors: 101, 201 to 207,
+/// 301 to 306.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_secret_read(
     store: *const keystart_store,
@@ -111,7 +113,8 @@ pub unsafe extern "C" fn keystart_secret_read(
     }
 }
 
-/// Gives the absolute path of a secret's file, which is not looked at. `name` and errors as for keystart_secret_read.
+/// Returns the absolute path of a secret's file, without a look at the file. `name` and errors as
+/// for keystart_secret_read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_secret_path(
     store: *const keystart_store,
@@ -125,8 +128,8 @@ pub unsafe extern "C" fn keystart_secret_path(
     }
 }
 
-/// Gives what is known of a secret, but its value, as one JSON object: path, size, encoding, fetched_at, refresh_after,
-/// source and stale. `name` and errors as for keystart_secret_read.
+/// Returns all facts about a secret except its value, as one JSON object: path, size, encoding,
+/// fetched_at, refresh_after, source and stale. `name` and errors as for keystart_secret_read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_secret_info(
     store: *const keystart_store,
@@ -140,7 +143,7 @@ pub unsafe extern "C" fn keystart_secret_info(
     }
 }
 
-/// What the three questions about one secret have in common.
+/// The common part of the three questions about one secret.
 unsafe fn ask(
     store: *const keystart_store,
     asked: *const u8,
@@ -159,9 +162,9 @@ unsafe fn ask(
     }
 }
 
-/// Lists the names of all secrets, or with a `prefix` (NULL: none) of those below that folder: sorted by bytes, joined by
-/// line feeds. Of no names the length is 0. For a prefix that is no string ask keystart_name_check(NULL, 0) for the error.
-/// Errors: 101, 201 to 207.
+/// Returns the names of all secrets, or of those below the folder `prefix` (NULL: all), sorted by
+/// bytes and joined by line feeds. Without names the length is 0. For a prefix that is no string,
+/// keystart_name_check(NULL, 0) returns the error. Errors: 101, 201 to 207.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_names_list(
     store: *const keystart_store,
@@ -180,7 +183,7 @@ pub unsafe extern "C" fn keystart_names_list(
     }
 }
 
-/// Checks that a name is a legal one. NULL says that the host's caller gave no string. Errors: 101.
+/// Checks that a name is legal. NULL means that the host's caller passed no string. Errors: 101.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_name_check(name: *const u8, name_len: usize, err: *mut *mut keystart_error) -> u32 {
     unsafe { guard(err, || ::keystart_store::name::check(self::name(name, name_len)?).map(drop)) }

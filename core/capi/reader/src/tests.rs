@@ -6,7 +6,7 @@ use super::*;
 const ENTRY: &[u8] = br#"{"encoding": "utf-8", "fetched_at": "2026-11-23T09:20:00.123Z", "refresh_after": null,
     "source": {"provider": "test", "id": "x"}}"#;
 
-/// Calls a function with a place for its error, and gives the number and the message.
+/// Calls a function with a place for its error, and returns the number and the message.
 fn call(function: impl FnOnce(*mut *mut keystart_error) -> u32) -> (u32, String) {
     let mut err = null_mut();
     let number = function(&raw mut err);
@@ -28,7 +28,7 @@ fn ok(function: impl FnOnce(*mut *mut keystart_error) -> u32) {
     assert_eq!(call(function), (0, String::new()));
 }
 
-/// Takes the bytes over, checks that freeing them twice is harmless, and gives a copy.
+/// Takes the bytes, checks that freeing them twice is harmless, and returns a copy.
 fn taken(mut bytes: keystart_bytes) -> Vec<u8> {
     assert!(!bytes.data.is_null());
     let copy = unsafe { std::slice::from_raw_parts(bytes.data, bytes.len) }.to_vec();

@@ -17,22 +17,22 @@ use ::keystart_store::{Failure, Failures};
 pub struct keystart_writer(Arc<Mutex<Writer>>);
 
 impl keystart_writer {
-    /// Returns a handle of a writer that is open, and that others may use too.
+    /// Returns a handle of an open writer, which others may use too.
     pub fn new(writer: Arc<Mutex<Writer>>) -> Self {
         Self(writer)
     }
 
-    /// Locks the writer. A panic inside is a bug that was reported as such; what it left is whole values.
+    /// Locks the writer. A panic inside is a bug that was reported as such, and left only whole values.
     pub fn lock(&self) -> MutexGuard<'_, Writer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What is going to be published: values, and the entries that could not be fetched. It is in memory only.
+/// The values to publish, and the entries that could not be fetched. It is in memory only.
 pub struct keystart_draft(Mutex<Draft>);
 
 impl keystart_draft {
-    /// Locks the draft, as a writer is locked.
+    /// Locks the draft, as `keystart_writer::lock` does.
     pub fn lock(&self) -> MutexGuard<'_, Draft> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -42,9 +42,10 @@ fn document(bytes: &[u8], what: &str) -> Result<Json> {
     json::parse(bytes).map_err(|_| Error::internal(&format!("{what} is not JSON")))
 }
 
-/// Takes over a store: makes or checks its root, locks it, removes what was published before, and says `starting`
-/// (contract 5.1 to 5.3). `root` and `env_dir` as for keystart_store_open; `writer_name` and `writer_version` go into the
-/// manifests. Errors: 102, 204, 501, 502.
+/// Takes over a store: makes or checks its root, locks it, removes what was published before, and
+/// writes the state `starting` (contract 5.1 to 5.3). `root` and `env_dir` as for
+/// keystart_store_open. `writer_name` and `writer_version` go into the manifests. Errors: 102, 204,
+/// 501, 502.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_open(
     root: *const u8,
@@ -82,7 +83,7 @@ pub unsafe extern "C" fn keystart_writer_free(writer: *mut keystart_writer) {
     unsafe { take_back(writer) };
 }
 
-/// Gives the absolute path of the writer's root.
+/// Returns the absolute path of the writer's root.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_root(
     writer: *const keystart_writer,
@@ -98,7 +99,7 @@ pub unsafe extern "C" fn keystart_writer_root(
     }
 }
 
-/// Tells readers that the writer gave up, and why. What was published stays. Errors: 204, 502.
+/// Reports to readers that the writer gave up, and why. What was published stays. Errors: 204, 502.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_fail(
     writer: *const keystart_writer,
@@ -115,8 +116,9 @@ pub unsafe extern "C" fn keystart_writer_fail(
     }
 }
 
-/// Ends the store: overwrites and removes every secret and says `stopped` (contract 5.11). The lock is held until
-/// keystart_writer_free, and a publish after this is refused. Errors: 204, 502; the secrets that could be removed are gone then.
+/// Ends the store: overwrites and removes every secret and writes the state `stopped` (contract
+/// 5.11). The lock is held until keystart_writer_free, and a later publish is refused. Errors: 204,
+/// 502; even then the secrets that could be removed are gone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_stop(writer: *const keystart_writer, err: *mut *mut keystart_error) -> u32 {
     unsafe { guard(err, || handle(writer, "writer")?.lock().stop()) }
@@ -187,8 +189,9 @@ pub unsafe extern "C" fn keystart_draft_mark(
     }
 }
 
-/// Says that the exec wrapper is to put a secret, or an optional one that could not be fetched, into a variable; when
-/// `overwrite` is not 0, also into one that is set already (contract 4.9). Errors: 101, 901.
+/// Assigns a secret to a variable, which the exec wrapper sets (contract 4.9). The secret may be an
+/// optional one that could not be fetched. If `overwrite` is not 0, a variable that is set already
+/// is replaced. Errors: 101, 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_draft_assign(
     draft: *const keystart_draft,
@@ -208,8 +211,8 @@ pub unsafe extern "C" fn keystart_draft_assign(
     }
 }
 
-/// Publishes a draft as the next generation, whose number is given; readers see all of it or nothing (contract 5.4 to 5.8).
-/// The draft stays the caller's. Errors: 204, 502, 503, 505.
+/// Publishes a draft as the next generation, and returns its number. Readers see all of it or
+/// nothing (contract 5.4 to 5.8). The draft stays the caller's. Errors: 204, 502, 503, 505.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_draft_publish(
     draft: *const keystart_draft,

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Code {
-    /// The name is not a valid one, or not text.
+    /// The name is not valid, or not text.
     InvalidName = 101,
     /// The root or the timeout is not usable.
     InvalidOption = 102,
@@ -14,7 +14,7 @@ pub enum Code {
     NotReady = 202,
     /// The extension could not fetch what is required; the message names each secret and the reason.
     PrefetchFailed = 203,
-    /// The store does not lie as the contract says, so nothing is read from it.
+    /// The store is not laid out as the contract says, so nothing is read from it.
     LayoutInsecure = 204,
     /// The manifest is missing, not JSON, or of a wrong shape.
     ManifestInvalid = 205,
@@ -28,9 +28,9 @@ pub enum Code {
     SecretUnavailable = 302,
     /// The secret's file is missing or has another size than the manifest says.
     SecretCorrupt = 303,
-    /// The secret was asked as text and is not valid UTF-8.
+    /// The secret was read as text, and is not valid UTF-8.
     SecretNotText = 304,
-    /// The secret was asked as JSON and is not.
+    /// The secret was read as JSON, and is not JSON.
     SecretNotJson = 305,
     /// The snapshot's generation was collected; take a new snapshot.
     SnapshotExpired = 306,
@@ -38,7 +38,7 @@ pub enum Code {
     StoreLocked = 501,
     /// The system refuses to write; the message has the errno's name.
     StoreUnwritable = 502,
-    /// Two secrets have one name, or one name is the folder of the other.
+    /// Two secrets have the same name, or one name is the folder of the other.
     NameConflict = 503,
     /// A value has more bytes than can be stored.
     ValueTooLarge = 504,
@@ -49,12 +49,12 @@ pub enum Code {
 }
 
 impl Code {
-    /// The number that crosses the C ABI.
+    /// Returns the number that crosses the C ABI.
     pub fn number(self) -> u32 {
         self as u32
     }
 
-    /// The name that people see.
+    /// Returns the name that people see.
     pub fn name(self) -> &'static str {
         match self {
             Self::InvalidName => "invalid_name",
