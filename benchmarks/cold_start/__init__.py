@@ -1,1 +1,1 @@
-"""Cold starts of extensions and functions beside peers."""
+"""Compares cold starts of Keystart with those of other extensions and functions."""

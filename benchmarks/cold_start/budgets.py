@@ -1,4 +1,4 @@
-"""Holds what was found to the budgets: how fast and how small it is to be. A miss ends nothing: busy machines miss."""
+"""Compares the findings with the budgets for time and size. A miss ends nothing, because busy machines miss."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .starts import Start, Starts, median
 
 @dataclass(frozen=True)
 class Budget:
-    """What is measured, the most it should be, or with `least` the least, and what it is.
+    """A budget: what is measured, its limit (the most, or with `least` the least), and the finding.
 
-    `why_not` says why it is not judged; then `found` may be None.
+    `why_not` says why it was not judged; then `found` may be None.
     """
 
     number: str
@@ -42,7 +42,7 @@ class Budget:
 
 
 def budgets(found: Findings) -> list[Budget]:
-    """Every budget in order: of the pip-installed process, and of the layer's executable where it was built."""
+    """Returns every budget in order, for the pip-installed process and, if it was built, the layer's executable."""
     judged = [
         *_starts(found),
         *_scarce(found),
@@ -51,7 +51,7 @@ def budgets(found: Findings) -> list[Budget]:
         _invocation(found),
         _wipe(found),
     ]
-    return sorted(judged, key=lambda budget: int(budget.number[1:]))  # stable
+    return sorted(judged, key=lambda budget: int(budget.number[1:]))  # a stable sort
 
 
 def _starts(found: Findings) -> Iterator[Budget]:
@@ -74,13 +74,13 @@ def _starts(found: Findings) -> Iterator[Budget]:
         yield Budget("B1", f"{YAML}: {what}, to Go with YAML", limit, "x", ratio)
     for ours in (SQUARE, PIP_SQUARE):
         if ours in found.files:
-            # Square's functions start when their secrets are there: one figure is both.
+            # Square's functions start once their secrets exist: one figure is both.
             ratio = _ratio("registered", found.files[ours], found.files[GO_SQUARE])
             yield Budget("B1", f"{ours}: registered, to Go with Square's file", 1.0, "x", ratio)
 
 
 def _scarce(found: Findings) -> Iterator[Budget]:
-    """B4 and B13: little CPU, and a cold page cache."""
+    """Returns B4 and B13: little CPU, and a cold page cache."""
     little = found.shares if isinstance(found.shares, NotAppliedError) else found.shares[0.1]
     for number, where, starts, limits in (
         ("B4", "CPU quota 0.1", little, {"registered": 0.25, "published": 1.5}),
@@ -96,7 +96,7 @@ def _scarce(found: Findings) -> Iterator[Budget]:
 
 
 def _inits(found: Findings) -> Iterator[Budget]:
-    """B6 and B7: what a function sees."""
+    """Returns B6 and B7: what a function sees."""
     plain = found.latencies[30.0]
     published = median(plain[_there(plain)[-1]], "published")
     for language in LANGUAGES:
@@ -151,12 +151,12 @@ def _wipe(found: Findings) -> Budget:
 
 
 def reduction(before: float, after: float) -> float:
-    """By how many per cent the second is less than the first."""
+    """Returns by how many per cent the second is less than the first."""
     return (1 - after / before) * 100
 
 
 def median_init(inits: Sequence[Init], what: str) -> float:
-    """Returns the median of one figure of some Inits."""
+    """Returns the median of one figure over some Inits."""
     values: list[float] = [getattr(init, what) for init in inits]
     return statistics.median(values)
 

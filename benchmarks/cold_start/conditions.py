@@ -1,4 +1,4 @@
-"""What can be made scarce for the processes that are measured: the share of a CPU, and the page cache."""
+"""Limits the share of a CPU and the page cache of the measured processes."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 DROP_CACHES = Path("/proc/sys/vm/drop_caches")
-# A fifth of the kernel's own: with 100 ms a process that needs 10 ms of CPU would not notice a quota of 0.1.
+# A fifth of the kernel's default: with 100 ms a process that needs 10 ms of CPU would not notice a
+# quota of 0.1.
 PERIOD_US = 20_000
 MB_OF_A_CPU = 1769  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 
 
 class NotAppliedError(Exception):
-    """This machine does not allow a condition; the text says why."""
+    """This machine does not allow a condition. The text says why."""
 
 
 def share_of(memory_mb: int) -> float:
-    """The share of a CPU that Lambda gives a function with this memory."""
+    """Returns the share of a CPU that a function with this memory gets on Lambda."""
     return memory_mb / MB_OF_A_CPU
 
 
 @contextmanager
 def limited(share: float, cgroups: Path = CGROUPS) -> Iterator[Path]:
-    """Makes a cgroup that has a share of one CPU, and gives the file into which its processes are written.
+    """Makes a cgroup that has a share of one CPU, and yields the file that its processes are written into.
 
-    `NotAppliedError` where cgroups, version 1 or 2, cannot be written. All its processes must have ended at the end.
+    Raises `NotAppliedError` if it cannot write cgroups, version 1 or 2. At the end all its processes must have ended.
     """
     group, files = settings(share, cgroups)
     try:
@@ -46,7 +47,7 @@ def limited(share: float, cgroups: Path = CGROUPS) -> Iterator[Path]:
 
 
 def settings(share: float, cgroups: Path) -> tuple[Path, dict[str, str]]:
-    """The folder of a cgroup, and what is written into its files."""
+    """Returns the folder of a cgroup, and the settings for its files."""
     name, quota = f"keystart-bench-{os.getpid()}", round(share * PERIOD_US)
     if (cgroups / "cgroup.controllers").exists():
         return cgroups / name, {"cpu.max": f"{quota} {PERIOD_US}"}
@@ -55,11 +56,11 @@ def settings(share: float, cgroups: Path) -> tuple[Path, dict[str, str]]:
 
 
 def empty_page_cache() -> None:
-    """Drops what no process has mapped, as on a machine that never ran this.
+    """Drops what no process has mapped from the page cache, as on a machine that never ran this.
 
-    Raises `NotAppliedError` where that is not allowed.
+    Raises `NotAppliedError` if the machine does not allow that.
     """
-    os.sync()  # what is not written yet would stay
+    os.sync()  # unwritten pages would stay
     try:
         DROP_CACHES.write_text("3")
     except OSError as why:

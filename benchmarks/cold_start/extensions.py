@@ -1,4 +1,4 @@
-"""The extensions that are measured beside each other: each fetches the same secrets, and then asks for an event."""
+"""The extensions to compare. Each fetches the same secrets, and then asks for an event."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-# Debian's interpreter is built for speed, as those of images are; a developer's own may not be.
+# Debian's interpreter is built for speed, as those of images are. A developer's own may not be.
 PYTHON = Path("/usr/bin/python3.11") if Path("/usr/bin/python3.11").exists() else Path(sys.executable)
-# The one-file executable, where it was built.
+# The one-file executable, if it was built.
 LAYER = ROOT / "target/standalone" / ("x86_64" if platform.machine() == "x86_64" else "arm64") / "keystart"
 
 GO = "go"
 PIP = "keystart, pip"
 ONE_FILE = "keystart, layer"
 BOTO3 = "boto3"
-# What is measured beside each other everywhere, and what a configuration in a file costs each.
+# The extensions of every comparison, and those that show what a configuration in a file costs.
 COMPARED = (GO, ONE_FILE, PIP, BOTO3)
 GO_YAML = "go, YAML"
 YAML = "keystart, pip, YAML"
@@ -33,19 +33,19 @@ WITH_FILES = (GO_YAML, YAML, GO_SQUARE, SQUARE, PIP_SQUARE)
 
 
 class CannotMeasureError(Exception):
-    """Something that the measurement needs is not there; the text says what."""
+    """The measurement lacks something. The text says what."""
 
 
 @dataclass(frozen=True)
 class Extension:
-    """How an extension is started."""
+    """The command that starts an extension."""
 
     command: Sequence[str | Path]
     variables: Mapping[str, str]
 
 
 def extensions(folder: Path, secrets: int, only: Collection[str] = COMPARED) -> dict[str, Extension]:
-    """The extensions of these names that there are here, told to fetch this many secrets into `store`."""
+    """Returns those of the named extensions that exist here, configured to fetch this many secrets into `store`."""
     names = [f"s{number}" for number in range(secrets)]
     pairs = ",".join(f"{name}=bench/{name}" for name in names)
     where = str(store(folder))
@@ -76,15 +76,16 @@ def extensions(folder: Path, secrets: int, only: Collection[str] = COMPARED) -> 
 
 
 def store(folder: Path) -> Path:
-    """Where secrets go: in memory where it can be had, as ext4 takes long to make files after many were deleted."""
-    memory = Path("/dev/shm")  # noqa: S108 below it is a folder of this run
+    """Returns the folder for secrets, in memory if possible: after many deletions ext4 takes long to make files."""
+    memory = Path("/dev/shm")  # noqa: S108 the run's own folder lies below it
     return (memory if os.access(memory, os.W_OK) else folder.parent) / folder.name / "store"
 
 
 def installed(folder: Path) -> Path:
-    """The command in an environment with nothing but our two packages and what they need, as `pip install` makes it.
+    """Returns the command in an environment with only our two packages and their needs, as `pip install` makes it.
 
-    That of this checkout would not do: each start reads what other packages tell the interpreter to do (`.pth` files).
+    The checkout's environment would not do: each start reads what its other packages add to the interpreter (`.pth`
+    files).
     """
     environment = folder / "installed"
     command = environment / "bin/keystart"
@@ -102,7 +103,7 @@ def installed(folder: Path) -> Path:
         ROOT / "requirements.lock",
     ]
     _run([*uv, "--python", python, "cffi", "boto3", "PyYAML"], ROOT)
-    # The packages as `./dev build` has made them: wheels would be compiled for a minute to hold the same.
+    # The packages as `./dev build` made them: compiling wheels would take a minute for the same files.
     (packages,) = environment.glob("lib/python3.*/site-packages")
     for package in ("bindings/python/src/keystart", "extension/src/keystart_extension"):
         shutil.copytree(ROOT / package, packages / Path(package).name)
@@ -114,7 +115,7 @@ def installed(folder: Path) -> Path:
 
 
 def _go(folder: Path, configuration: str) -> Path:
-    """The Go extension, with nothing in it but what reads that form of a configuration."""
+    """Builds the Go extension, with only the code that reads that form of a configuration."""
     program = folder / f"peer-{configuration}"
     if program.exists():
         return program

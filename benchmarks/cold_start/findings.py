@@ -1,4 +1,4 @@
-"""Everything that one run of the benchmark finds out, and how much of it is measured."""
+"""The findings of one run of the benchmark, and how much it measures."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from .inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_in
 from .starts import Starts, invocations, measure, measure_latencies, wipes
 
 _Found = TypeVar("_Found")
-WITH, MORE, WITHOUT = (OURS, 128), (OURS, 192), (SDK, 128)  # the columns of Square's table: who, and MB
+WITH, MORE, WITHOUT = (OURS, 128), (OURS, 192), (SDK, 128)  # the columns of Square's table, with their MB
 _SWEPT = (GO, ONE_FILE, PIP, BOTO3)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The starts by milliseconds of latency, by number of secrets and by share of a CPU, and what else there is.
+    """The starts by milliseconds of latency, by number of secrets and by share of a CPU, and the other findings.
 
-    `invocations` and `wipes` are milliseconds, the first None when no INVOKE is subscribed. A `NotAppliedError`
-    stands for what the machine does not allow.
+    `invocations` and `wipes` are milliseconds; the first is None if no INVOKE is subscribed. A `NotAppliedError` stands
+    for a condition that the machine does not allow.
     """
 
     runs: int
@@ -42,9 +42,9 @@ class Findings:
 
 
 def everything(folder: Path, cloud: TimedCloud, runs: int) -> Findings:
-    """Measures all budgets with `runs` starts of each, and what only the plots show with half of them."""
+    """Measures all budgets with `runs` starts each, and the figures for the plots alone with half of them."""
     half = max(2, runs // 2)
-    inits = measure_inits(folder, cloud, runs, _functions())  # first: what needs most that may be missing
+    inits = measure_inits(folder, cloud, runs, _functions())  # first: they need most of what may be missing
     latencies = {
         **measure_latencies(folder, cloud, runs, (30.0, 300.0)),
         **measure_latencies(folder, cloud, half, (0.0, 100.0)),
@@ -75,7 +75,7 @@ def everything(folder: Path, cloud: TimedCloud, runs: int) -> Findings:
 
 
 def quick(folder: Path, cloud: TimedCloud) -> Findings:
-    """Measures each budget a few times, in less than a minute: shows that it works and the order of magnitude."""
+    """Measures each budget a few times in less than a minute. It shows that it works, and the order of magnitude."""
     both = (GO, ONE_FILE, PIP)
     plain = measure(folder, cloud, 3)
     return Findings(

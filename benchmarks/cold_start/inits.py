@@ -19,15 +19,15 @@ from .extensions import HERE, LAYER, ROOT, installed
 from .starts import progress
 
 LANGUAGES = ("python", "node", "ruby")
-# Without secrets; so, with the extension beside it; and with secrets, from Keystart or with AWS's SDK.
+# Without secrets; the same with the extension attached; and with secrets, from Keystart or with AWS's SDK.
 BARE, ATTACHED, OURS, SDK = "bare", "attached", "keystart", "sdk"
 _SECONDS = 60.0  # for Init, and for the invocation
-_READ = {BARE: 0, ATTACHED: 0, OURS: 300, SDK: 300}  # bytes of secrets that a function answers with
+_READ = {BARE: 0, ATTACHED: 0, OURS: 300, SDK: 300}  # bytes of secrets in a function's answer
 
 
 @dataclass(frozen=True)
 class Case:
-    """A function, and the memory that says which share of a CPU its environment has; None for all there is."""
+    """A function, and the memory that sets the CPU share of its environment; None for a whole CPU."""
 
     language: str
     variant: str
@@ -38,8 +38,8 @@ class Case:
 class Init:
     """One cold start, in milliseconds: Init, the runtime's part of it from its exec, and Init with an invocation.
 
-    `before` is what of Init was over when the runtime was started. Until the end of Init the runtime's main thread
-    `ran` on a CPU, and `waited` for one.
+    `before` is the part of Init that was over when the runtime was started. Until the end of Init the runtime's main
+    thread `ran` on a CPU, and `waited` for one.
     """
 
     whole: float
@@ -54,7 +54,7 @@ Inits = Mapping[Case, Sequence[Init]]
 
 
 def not_there(language: str, variant: str) -> str | None:
-    """Why a function cannot be measured here, if it cannot."""
+    """Returns why a function cannot be measured here, or None."""
     if (language, variant) != ("ruby", SDK):
         return None
     found = subprocess.run(["ruby", "-e", 'require "aws-sdk-kms"'], capture_output=True)
@@ -72,10 +72,10 @@ def measure_inits(
     latency: float = 30.0,
     warm: bool = False,
 ) -> Inits:
-    """Starts each case once in turn, `runs` times, after one start of each that does not count unless all are `warm`.
+    """Starts each case once in turn, `runs` times, and before that once without counting, except if `warm`.
 
-    Leaves out what is `not_there`. `latency` is in milliseconds. Raises `NotAppliedError` where a case wants a share
-    of a CPU and there are no cgroups to give it.
+    Leaves out what is `not_there`. `latency` is in milliseconds. Raises `NotAppliedError` if a case needs a share of a
+    CPU and the machine has no cgroups for it.
     """
     inits: dict[Case, list[Init]] = {
         case: [] for case in cases if not_there(case.language, case.variant) is None
@@ -127,13 +127,13 @@ def _init(folder: Path, cloud: TimedCloud, case: Case) -> Init:
 
 
 def _scheduled(pid: int) -> tuple[int, int]:
-    """The nanoseconds that the main thread of a process was on a CPU, and that it waited for one."""
+    """Returns how many nanoseconds the main thread of a process ran on a CPU, and how many it waited for one."""
     ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
     return int(ran), int(waited)
 
 
 def _variables(cloud: TimedCloud) -> dict[str, str]:
-    """What a person would set for the function; Lambda sets the rest."""
+    """Returns the variables that a person would set for the function; Lambda sets the rest."""
     aws = {
         name: text
         for name, text in cloud.variables().items()

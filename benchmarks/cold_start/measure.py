@@ -1,9 +1,10 @@
 """Measures cold starts: of extensions from exec to registered and published, and of functions that need secrets.
 
-Nothing here is a test: machines are noisy, so every figure is a median with its quartiles, peers run in turn, and what
+It is no test: machines are noisy. So every figure is a median with its quartiles, peers run in
+turn, and the figure that
 counts is the ratio to the Go extension of the same run.
 
-Exit codes: 0 measured, also when a budget is missed; 2 something could not be measured.
+Exit codes: 0 measured, even if a budget is missed; 2 something could not be measured.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .starts import measure
 
 
 def main() -> int:
-    """Runs the command and gives its exit code."""
+    """Runs the command and returns its exit code."""
     options = _arguments()
     try:
         with tempfile.TemporaryDirectory(prefix="keystart-bench-") as name, ExitStack() as closing:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
-    """Prints, for each read-ahead, what was read of the file."""
+    """Prints, for each read-ahead, how much of the file a start read."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cold_start.pages", description=__doc__)
     default = ROOT / "target/standalone/x86_64/keystart"
     parser.add_argument("executable", type=Path, nargs="?", default=default, help="default: %(default)s")
@@ -55,7 +55,7 @@ def disk(folder: Path, ahead: int) -> Iterator[Path]:
 
 
 def resident(executable: Path, place: Path, cloud: TimedCloud) -> int:
-    """The bytes of the file in the page cache, after a start up to `next` that found none of it there."""
+    """Returns the bytes of the file in the page cache after a start up to `next`. Before it the cache held none."""
     copy = Path(shutil.copy2(executable, place))
     file = os.open(copy, os.O_RDONLY)
     os.fsync(file)

@@ -1,4 +1,4 @@
-"""Draws charts as SVG: the same numbers give the same bytes, so that a page's history shows what changed."""
+"""Draws charts as SVG. The same numbers make the same bytes, so that a page's history shows what changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 Points = Sequence[tuple[float, float]]
-# Okabe and Ito's, which who is colour-blind can tell apart.
+# Okabe and Ito's colours, which colour-blind people can distinguish.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LEFT, _RIGHT, _TOP, _BOTTOM = 170, 180, 40, 50
 _PLOT = 460  # the width between the axes
@@ -17,7 +17,7 @@ _ROW = 26
 
 @dataclass(frozen=True)
 class Axis:
-    """What is said at an axis, and how values are placed on it."""
+    """The text at an axis, and how it places values."""
 
     title: str
     low: float
@@ -25,16 +25,16 @@ class Axis:
     logarithmic: bool = False
 
     def place(self, value: float) -> float:
-        """Where a value lies between 0, the low end, and 1, the high one."""
+        """Returns the position of a value between 0, the low end, and 1, the high one."""
         if self.logarithmic:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        """Returns the values that the axis names."""
+        """Returns the values to print at the axis."""
         if self.logarithmic:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            steps = (1, 2, 5) if self.high / self.low < 100 else (1, 5)  # as many as have a place
+            steps = (1, 2, 5) if self.high / self.low < 100 else (1, 5)  # as many as fit
             places = [step * 10.0**decade for decade in decades for step in steps]
             return [place for place in places if self.low * 0.999 <= place <= self.high * 1.001]
         rough = (self.high - self.low) / 5
@@ -44,7 +44,7 @@ class Axis:
 
 
 def axis(title: str, values: Sequence[float], *, logarithmic: bool = False) -> Axis:
-    """An axis on which all the values have a place; one that is not logarithmic begins at 0."""
+    """Makes an axis for all the values. One that is not logarithmic begins at 0."""
     if logarithmic:
         return Axis(title, min(values) / 1.1, max(values) * 1.1, True)
     return Axis(title, 0, max(values) * 1.05)
@@ -58,7 +58,7 @@ def lines(
     dashed: Mapping[str, Points],
     names: Iterable[str],
 ) -> str:
-    """A line for each name, in `dashed` its second one; `names` are those of all charts that go together."""
+    """Draws a line for each name, and with `dashed` a second one. `names` are those of all charts of a page."""
     height = 300
     colours = {name: colour for name, colour in zip(names, COLOURS, strict=False) if name in series}
     body = _ticks_below(x, height) + _ticks_left(y, height)
@@ -73,7 +73,7 @@ def lines(
 
 
 def stacks(title: str, x: Axis, rows: Mapping[str, Sequence[tuple[str, float]]]) -> str:
-    """A bar of parts for each row; each part is its name and its length."""
+    """Draws a bar of parts for each row; each part is its name and its length."""
     colours = dict(
         zip(dict.fromkeys(part for row in rows.values() for part, _ in row), COLOURS, strict=False)
     )
@@ -90,7 +90,7 @@ def stacks(title: str, x: Axis, rows: Mapping[str, Sequence[tuple[str, float]]])
 
 
 def bars(title: str, x: Axis, rows: Mapping[str, Mapping[str, float]]) -> str:
-    """A group of bars for each row, with a bar for each name."""
+    """Draws a group of bars for each row, with a bar for each name."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     colours = dict(zip(names, COLOURS, strict=False))
     group = 14 * len(names) + 10

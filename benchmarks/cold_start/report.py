@@ -1,4 +1,4 @@
-"""Says what was found: as text for a terminal, as docs/performance.md, and as its plots."""
+"""Reports the findings: as text for a terminal, as docs/performance.md, and as its plots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE = ROOT / "docs/performance.md"
 PLOTS = PAGE.with_name("plots")
 _BEGIN, _END = "<!-- measured -->\n", "<!-- end -->\n"
 _UNITS = {"registered": "ms", "published": "ms", "cpu": "ms CPU", "memory": "MB"}
-# How the time before an event is called, in a picture of a start.
+# The name of the time before each event, in a picture of a start.
 _PHASES = {
     "registered": "to registered",
     "connected": "to connected",
@@ -34,12 +34,12 @@ Rows = Sequence[Sequence[str]]
 
 
 def as_text(found: Findings) -> str:
-    """Everything for a terminal."""
+    """Returns everything for a terminal."""
     return "\n\n".join(f"{title}\n{columns(rows)}" for title, rows in _tables(found))
 
 
 def as_ratios(found: Findings) -> str:
-    """What a quick run can say: no figure of it means anything but beside another of the same run."""
+    """Returns the report of a quick run. Its figures only mean something relative to others of the same run."""
     plain = found.latencies[30.0]
     compared = [["to Go", *_UNITS]]
     compared += [
@@ -58,7 +58,7 @@ def as_json(found: Mapping[str, Sequence[Start]]) -> str:
 
 
 def write(found: Findings) -> None:
-    """Replaces what lies between the marks of docs/performance.md, and its plots."""
+    """Replaces the text between the marks of docs/performance.md, and its plots."""
     before, mark, rest = PAGE.read_text().partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (mark and end):
@@ -107,7 +107,7 @@ _SQUARE = {
 
 
 def _square(found: Inits, what: str) -> Rows:
-    """Ten figures with their average and median, and by how much they are less than without Keystart."""
+    """Returns ten figures with their average and median, and by how much they are less than without Keystart."""
     rows = [["function", *(str(number) for number in range(1, 11)), "average", "median", "reduction"]]
     for language in LANGUAGES:
         without = found.get(Case(language, *WITHOUT), ())
@@ -144,7 +144,7 @@ def _inits(found: Findings) -> Rows:
 
 
 def starts_rows(starts: Starts) -> Rows:
-    """The medians with their quartiles, and each median divided by that of the Go extension, which comes first."""
+    """Returns the medians with their quartiles, and each median divided by that of the Go extension, which is first."""
     peer = next(iter(starts.values()))
     rows = [["", *(f"{what} ({unit})" for what, unit in _UNITS.items())]]
     for name, measured in starts.items():
@@ -157,7 +157,7 @@ def starts_rows(starts: Starts) -> Rows:
 
 
 def quartiles(values: Sequence[float]) -> str:
-    """The median with the quartiles around it; the values themselves where there are too few for quartiles."""
+    """Returns the median with the quartiles around it, or the values if they are too few for quartiles."""
     if len(values) < 3:
         return " ".join(f"{value:.1f}" for value in values)
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -173,7 +173,7 @@ def _verdict(budget: Budget) -> str:
 
 
 def columns(rows: Rows) -> str:
-    """Rows as text for a terminal."""
+    """Returns rows as text for a terminal."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -187,7 +187,7 @@ def _markdown(rows: Rows) -> str:
 
 
 def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
-    """The plots by the names of their files, each with its title."""
+    """Returns the plots by the names of their files, each with its title."""
     plain = found.latencies[30.0]
     bare = next(figure.median for figure in found.readers if figure.what == "import: bare process")
     timeline = {
@@ -214,7 +214,7 @@ def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
 
 
 def phases(starts: Sequence[Start]) -> list[tuple[str, float]]:
-    """A start as parts, in the order in which their ends were seen: some register before they fetch, some after."""
+    """Returns a start as parts, in the order of their ends: some extensions register before they fetch, some after."""
     ends = sorted((median(starts, event), name) for event, name in _PHASES.items())
     begins = [0.0, *(end for end, _ in ends)]
     return [(name, end - begin) for begin, (end, name) in zip(begins, ends, strict=False)]
@@ -228,7 +228,7 @@ def _swept(
     *,
     logarithmic: bool,
 ) -> tuple[str, str]:
-    """Published (a line) and registered (dashed) of each extension that was measured all along what was changed."""
+    """Draws published (a line) and registered (dashed) for each extension that was measured at every step."""
     title = f"{what}: published, and registered (dashed)"
     names = [name for name in plain if all(name in starts for starts in swept.values())]
     series: dict[str, dict[str, plots.Points]] = {

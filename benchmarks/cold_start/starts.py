@@ -1,4 +1,4 @@
-"""Starts extensions in turn, and takes the time from exec to each thing that can be seen from outside."""
+"""Starts extensions in turn, and takes the time from exec to each event that is visible from outside."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ from .conditions import PERIOD_US, empty_page_cache, limited
 from .extensions import COMPARED, ONE_FILE, PIP, CannotMeasureError, Extension, extensions, store
 
 _PATIENCE = 60.0  # seconds for one start
-_REST = 5 * PERIOD_US / 1e6  # seconds, in which what was taken from a share before comes back
-# A small process enters the cgroup and becomes the extension when it is told to: entering takes 20 ms, and this large
-# process would take more CPU for a fork inside than some extensions take to register.
+_REST = 5 * PERIOD_US / 1e6  # seconds, in which a used-up share recovers
+# A small process enters the cgroup, and becomes the extension on command. Entering takes 20 ms, and
+# a fork of this large
+# process inside would take more CPU than some extensions take to register.
 _READY = 'echo 0 > "$0"; read -r _; exec "$@"'
 
 
@@ -32,7 +33,7 @@ _READY = 'echo 0 > "$0"; read -r _; exec "$@"'
 class Start:
     """One start: milliseconds from exec, milliseconds of CPU, and the most memory in MB.
 
-    `connected` and `asked` are the first connection and request that the store saw, `answered` its last answer;
+    `connected` and `asked` are the first connection and the first request to the fake AWS, `answered` its last answer.
     `published` is when the process asked for its next event.
     """
 
@@ -59,10 +60,10 @@ def measure(
     share: float | None = None,
     cold: bool = False,
 ) -> Starts:
-    """Starts each extension once in turn, `runs` times, after one start of each that does not count.
+    """Starts each extension once in turn, `runs` times. One more start of each comes first and does not count.
 
     `latency` is in milliseconds, `share` a share of one CPU, and `cold` empties the page cache before each start.
-    Raises `NotAppliedError` where the machine does not allow one of those.
+    Raises `NotAppliedError` if the machine does not allow one of those.
     """
     what = f"{secrets} secrets, {latency:g} ms" + (f", CPU {share:g}" if share else "") + ", cold" * cold
     chosen = extensions(folder, secrets, only)
@@ -105,7 +106,7 @@ def _in_turn(
 
 
 def invocations(folder: Path, cloud: TimedCloud, runs: int) -> list[float] | None:
-    """Milliseconds from an INVOKE to the question for the next event; None when the extension asks for none."""
+    """Returns milliseconds from an INVOKE to the request for the next event; None if the extension asks for none."""
     cloud.latency = 0
     process, _ = _exec(folder, extensions(folder, 3)[PIP], cloud, None)
     _ready(process, cloud)
@@ -117,7 +118,7 @@ def invocations(folder: Path, cloud: TimedCloud, runs: int) -> list[float] | Non
 
 
 def wipes(folder: Path, cloud: TimedCloud, runs: int) -> list[float]:
-    """Milliseconds from SHUTDOWN to the end of a process that wipes 100 secrets from a disk."""
+    """Returns milliseconds from SHUTDOWN to the end of a process that wipes 100 secrets from a disk."""
     cloud.latency = 0
     both = extensions(folder, 100)
     extension = both.get(ONE_FILE, both[PIP])
@@ -128,7 +129,7 @@ def wipes(folder: Path, cloud: TimedCloud, runs: int) -> list[float]:
     for run in range(runs + 1):
         process, _ = _exec(folder, extension, cloud, None)
         _ready(process, cloud)
-        os.sync()  # what was never written to the disk is quicker to wipe
+        os.sync()  # files that were never written to the disk are quicker to wipe
         cloud.shut_down()
         began = time.monotonic()
         _end(process)
@@ -161,7 +162,7 @@ def _start(folder: Path, extension: Extension, cloud: TimedCloud, group: Path | 
 def _exec(
     folder: Path, extension: Extension, cloud: TimedCloud, group: Path | None
 ) -> tuple[subprocess.Popen[str], float]:
-    """Starts a process, and gives the time just before."""
+    """Starts a process, and returns it and the time just before."""
     shutil.rmtree(store(folder), ignore_errors=True)
     store(folder).parent.mkdir(exist_ok=True)
     cloud.begin()
@@ -181,8 +182,9 @@ def _exec(
         text=True,
     )
     if process.stdin:
-        # At any moment of a period: the one before ended early in one, as who waits for a share does.
-        time.sleep(_REST + random.random() * PERIOD_US / 1e6)  # noqa: S311 nothing is kept secret by it
+        # At a random moment of a period: the previous process ended early in one, as processes that
+        # wait for a share do.
+        time.sleep(_REST + random.random() * PERIOD_US / 1e6)  # noqa: S311 no secret depends on it
         began = time.monotonic()
         process.stdin.write("\n")
         process.stdin.close()
@@ -199,7 +201,7 @@ def _ready(process: subprocess.Popen[str], cloud: TimedCloud) -> None:
 
 
 def _end(process: subprocess.Popen[str]) -> float:
-    """Waits for the end, and gives the milliseconds of CPU of the whole life."""
+    """Waits for the end, and returns the milliseconds of CPU of the process's whole life."""
     said = process.stderr.read() if process.stderr else ""
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -213,7 +215,7 @@ def _name(process: subprocess.Popen[str]) -> str:
 
 
 def _peak_memory(pid: int) -> float:
-    """The most memory that a process had, in MB; what wait4 gives counts this process's own from before the exec."""
+    """Returns the most memory of a process in MB. wait4 would include this process's memory from before the exec."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
@@ -221,13 +223,13 @@ def _peak_memory(pid: int) -> float:
 
 
 def median(starts: Sequence[Start], what: str) -> float:
-    """Returns the median of one figure of some starts."""
+    """Returns the median of one figure over some starts."""
     values: list[float] = [getattr(start, what) for start in starts]
     return statistics.median(values)
 
 
 def progress(what: str, run: int, runs: int) -> None:
-    """Keeps who waits at a terminal informed."""
+    """Prints progress for people at a terminal."""
     if sys.stderr.isatty():
         print(
             f"\rbench: {what}: {run} of {runs}\x1b[K",

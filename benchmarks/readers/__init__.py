@@ -1,1 +1,1 @@
-"""How fast the readers load and read."""
+"""Measures how fast the readers load and read."""

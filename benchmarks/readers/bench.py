@@ -43,7 +43,7 @@ SECRETS = {
 CALLS = ("get", "get_bytes", "get_json", "names", "snapshot", "path", "file", "file_json", "http")
 LOAD_MS = {"python": 3.0, "node": 2.0, "ruby": 5.0}
 FIRST_US = 300.0
-# What ends a process at once: a function that has loaded the reader lives on, and cleans nothing up.
+# Statements that end a process at once: a function that has loaded the reader lives on, and cleans nothing up.
 ENDS = {
     ".py": "os._exit(0)",
     "cjs": "process.reallyExit(0);",
@@ -51,7 +51,7 @@ ENDS = {
     ".rb": "exit!(true)",
 }
 WARM_US = {"python": 5.0, "node": 10.0, "ruby": 15.0}
-# What of a figure is the interpreter's own, whatever the reader does: measured in the same run.
+# The interpreter's own part of a figure, whatever the reader does, measured in the same run.
 FLOORS = {
     **{f"{form}: added by loading": f"loading an empty package ({form})" for form in ("require", "import")},
     **{f"first read ({form})": "the system calls of a first read alone" for form in ("require", "import")},
@@ -60,7 +60,7 @@ FLOORS = {
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured thing: median and quartiles, in `unit`, and the most it should be."""
+    """One measurement: median and quartiles, in `unit`, and its budget."""
 
     language: str
     what: str
@@ -88,7 +88,7 @@ class Lifetime:
 
 @dataclass(frozen=True)
 class Stand:
-    """Where things are: two stores with the same secrets, a plain file, the cache, and a Node project."""
+    """The inputs: two stores with the same secrets, a plain file, the cache, and a Node project."""
 
     root: str
     other: str
@@ -117,7 +117,7 @@ def main() -> int:
 
 
 def measure(languages: Sequence[str], quick: bool) -> list[Figure]:
-    """Takes every figure of these languages; `quick` takes few runs."""
+    """Measures every figure of these languages; `quick` takes few runs."""
     runs, loops = (5, 200) if quick else (41, 2000)
     figures = []
     with stand() as place:
@@ -130,7 +130,7 @@ def measure(languages: Sequence[str], quick: bool) -> list[Figure]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Reads the command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         prog="bench-readers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -150,7 +150,7 @@ def parse_arguments() -> argparse.Namespace:
 
 @contextmanager
 def stand() -> Iterator[Stand]:
-    """Makes the stores, the file and the server that are read, for the length of the block."""
+    """Makes the stores, the file and the server to read from, for the length of the block."""
     with (
         tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder,
         keystart.testing.store(SECRETS) as one,
@@ -183,7 +183,7 @@ def stand() -> Iterator[Stand]:
 
 
 def loads(language: str, place: Stand, runs: int) -> list[Figure]:
-    """How much longer a process lives that loads the reader and does nothing with it."""
+    """Returns how much longer a process lives that loads the reader and does nothing with it."""
     figures = []
     for what, bare, loaded, budget in starts(language):
         pairs = []
@@ -193,7 +193,7 @@ def loads(language: str, place: Stand, runs: int) -> list[Figure]:
             else:
                 without, with_it = (lifetime(command, place.project) for command in (bare, loaded))
             pairs.append((without, with_it))
-        del pairs[0]  # it may have read from the disk, or compiled
+        del pairs[0]  # the first one may have read from the disk, or compiled
         alone = [bare.wall for bare, _ in pairs]
         added = [loaded.wall - bare.wall for bare, loaded in pairs]
         cpu = [loaded.cpu - bare.cpu for bare, loaded in pairs]
@@ -204,7 +204,7 @@ def loads(language: str, place: Stand, runs: int) -> list[Figure]:
 
 
 def starts(language: str) -> list[tuple[str, list[str], list[str], float]]:
-    """The ways to start: what it is called, the same program without and with the reader, and the budget."""
+    """Returns the ways to start: the name, the same program without and with the reader, and the budget."""
     budget = LOAD_MS[language]
     if language == "node":
         forms = (("require", "empty.cjs", "require.cjs"), ("import", "empty.mjs", "import.mjs"))
@@ -213,7 +213,7 @@ def starts(language: str) -> list[tuple[str, list[str], list[str], float]]:
         return [("require", [*ruby(), "empty.rb"], [*ruby(), "require.rb"], budget)]
     python = sys.executable
     folders = [str(Path(module.__file__ or "").parents[1]) for module in (keystart, cffi)]
-    # Without site nobody has imported os; every runtime has.
+    # Without site, nothing has imported os; in every runtime something has.
     path = f"import os, sys; sys.path[:0] = {folders}"
     plain, alone, end = [python, "-c"], [python, "-I", "-S", "-c"], ENDS[".py"]
     return [
@@ -223,7 +223,7 @@ def starts(language: str) -> list[tuple[str, list[str], list[str], float]]:
 
 
 def lifetime(command: list[str], folder: Path) -> Lifetime:
-    """Runs a process and returns how long it took, and how much of a CPU."""
+    """Runs a process, and returns its time and its CPU time."""
     start = time.perf_counter_ns()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -235,7 +235,7 @@ def lifetime(command: list[str], folder: Path) -> Lifetime:
 
 
 def first_reads(language: str, place: Stand, runs: int) -> list[Figure]:
-    """What a new process sees: loading and first reads, timed inside of it."""
+    """Returns figures of a new process: loading and first reads, timed inside of it."""
     forms = ("require", "import") if language == "node" else ("",)
     modes = {("keystart", form): [place.root, place.other] for form in forms}
     modes |= {("file", ""): [place.file], ("http", ""): [place.url]}
@@ -270,9 +270,9 @@ def first_reads(language: str, place: Stand, runs: int) -> list[Figure]:
 def above_floors(
     form: str, times: dict[str, list[float]], empty: list[float], calls: list[float]
 ) -> list[Figure]:
-    """What Node takes by itself to load a package that is empty, and what the reader adds to it and to the calls.
+    """Returns what Node itself needs to load an empty package, and what the reader adds to that and to the calls.
 
-    The budgets are of what the reader adds to the bare interpreter; Node alone takes more, so this too is held to them.
+    The budgets limit what the reader adds to the bare interpreter. Node alone needs more, so this limits it too.
     """
     loading = [ours - node for ours, node in zip(times["load"], empty, strict=True)]
     reading = [ours - node for ours, node in zip(times["first"], calls, strict=True)]
@@ -284,14 +284,14 @@ def above_floors(
 
 
 def warm_reads(language: str, place: Stand, loops: int) -> list[Figure]:
-    """Measures reads after the first, in one process."""
+    """Measures reads after the first one, in one process."""
     times = answer(language, place, ["warm", place.root, place.file, place.url, str(loops)])
     budgets = {"get": WARM_US[language]}
     return [figure(language, f"warm {call}", "µs", times[call], 1e3, budgets.get(call)) for call in CALLS]
 
 
 def answer(language: str, place: Stand, arguments: list[str], form: str = "") -> dict[str, Any]:
-    """Starts a program of this language and gives what it measured: nanoseconds, or lists of them."""
+    """Starts a program of this language, and returns its measurements: nanoseconds, or lists of them."""
     interpreters = {
         "python": [sys.executable, "reader.py"],
         "node": ["node", "reader.mjs" if form == "import" else "reader.cjs"],
@@ -304,7 +304,7 @@ def answer(language: str, place: Stand, arguments: list[str], form: str = "") ->
 
 
 def ruby() -> list[str]:
-    """Returns how Ruby is started with the reader of this checkout."""
+    """Returns the command that starts Ruby with the reader of this checkout."""
     return ["ruby", "-I", str(ROOT / "bindings/ruby/lib")]
 
 
@@ -330,7 +330,7 @@ def table(figures: list[Figure]) -> str:
 
 
 def floor(one: Figure, figures: Sequence[Figure]) -> float | None:
-    """The median of what of a figure is the interpreter's own, in the same unit."""
+    """Returns the median of the interpreter's own part of a figure, in the same unit."""
     for other in figures:
         if other.language == one.language and other.what == FLOORS.get(one.what):
             return other.median
@@ -338,7 +338,7 @@ def floor(one: Figure, figures: Sequence[Figure]) -> float | None:
 
 
 def ratios(figures: list[Figure]) -> str:
-    """How often a warm read, and a first one with all that must be loaded for it, go into those of the cache."""
+    """Returns how many times faster a warm read, and a first one with everything it loads, are than the cache."""
     rows = [
         ("language", "cache : get, warm", "plain file : get, warm", "cache : get, new process with loading")
     ]
@@ -375,7 +375,7 @@ def as_json(one: Figure, figures: Sequence[Figure]) -> dict[str, object]:
 
 
 def machine() -> str:
-    """What the figures were measured on, without a name."""
+    """Returns a description of the machine, without its name."""
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     versions = [platform.python_version()]
     versions += [
@@ -389,7 +389,7 @@ def machine() -> str:
 
 
 def write_report(figures: list[Figure]) -> None:
-    """Replaces what lies between the marks; the rest of the page is written by hand."""
+    """Replaces the text between the marks. The rest of the page is written by hand."""
     begin, end = "<!-- measured -->\n", "<!-- /measured -->"
     before, _, rest = REPORT.read_text().partition(begin)
     after = rest.partition(end)[2]

@@ -1,6 +1,6 @@
-"""Answers like AWS's own extension for secrets does, over HTTP on this machine: the peer to compare with.
+"""Answers like AWS's extension for secrets, over HTTP on this machine: the peer to compare with.
 
-Every request gets the same bytes at once, which flatters the peer: what is measured is HTTP itself.
+Every request gets the same bytes at once, which favours the peer: the benchmark measures HTTP itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Connection(asyncio.Protocol):
 
 @contextmanager
 def cache() -> Iterator[str]:
-    """Serves as long as the block runs, and gives the URL of a secret."""
+    """Serves during the block, and yields the URL of a secret."""
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(loop.create_server(_Connection, "127.0.0.1", 0))
     port = server.sockets[0].getsockname()[1]

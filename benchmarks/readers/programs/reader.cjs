@@ -1,6 +1,6 @@
-// Times reads inside a Node process, as reader.py beside it does in Python; the modes are told there.
-// Two more say what Node takes for itself: `empty` loads a package that holds nothing, and `calls ROOT` does no more
-// than the system calls of a read.
+// Times reads inside a Node process, as reader.py does in Python and with its modes. Two more modes
+// show what Node itself needs: `empty` loads an empty package, and `calls ROOT` makes only the
+// system calls of a read.
 'use strict';
 
 const fs = require('node:fs');
@@ -97,7 +97,7 @@ async function warm(root, path, url, loops) {
     times.http.push((now() - start) / requests);
   }
   agent.destroy();
-  for (const batches of Object.values(times)) batches.shift(); // the first one warms up
+  for (const batches of Object.values(times)) batches.shift(); // the first batch warms up
   return times;
 }
 

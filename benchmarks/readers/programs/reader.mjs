@@ -1,4 +1,4 @@
-// What reader.cjs beside it times for `require`, for `import`: the modes `keystart ROOT OTHER` and `empty`.
+// Times for `import` what reader.cjs times for `require`: the modes `keystart ROOT OTHER` and `empty`.
 const now = () => Number(process.hrtime.bigint());
 now();
 

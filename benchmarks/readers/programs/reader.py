@@ -3,7 +3,7 @@
 keystart ROOT OTHER        loading the reader, the first read, and the first read of another store
 file PATH                  the first read of a plain file, and of one with JSON
 http URL                   loading the client, and the first request to a cache on this machine
-warm ROOT FILE URL LOOPS   how long one call takes, several times: what was read before is read again
+warm ROOT FILE URL LOOPS   the time of one call, several times, for values that were read before
 """
 
 import json
@@ -77,7 +77,7 @@ def warm(root: str, path: str, url: str, loops: str) -> dict[str, list[float]]:
 
 
 def batches(call: Callable[[], object], loops: int) -> list[float]:
-    """Returns nanoseconds per call, of twenty batches after one that is not counted."""
+    """Returns nanoseconds per call, from twenty batches after one that does not count."""
     means = []
     for _ in range(21):
         start = now()

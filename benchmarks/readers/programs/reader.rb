@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Times reads inside a Ruby process, as reader.py beside it does in Python; the modes are told there.
+# Times reads inside a Ruby process, as reader.py does in Python and with its modes.
 
 def now = Process.clock_gettime(Process::CLOCK_MONOTONIC, :nanosecond)
 
@@ -53,7 +53,7 @@ def warm(root, path, url, loops)
   times
 end
 
-# Nanoseconds per call, of twenty batches after one that is not counted.
+# Returns nanoseconds per call, from twenty batches after one that does not count.
 def batches(loops)
   means = Array.new(21) do
     start = now

@@ -1,5 +1,5 @@
 # ruff: noqa: S310 - the URL is the one that Lambda gives
-"""An extension with boto3 as one writes it: registers, fetches each secret, writes each to a file, and waits."""
+"""An extension with boto3 as people write it: registers, fetches each secret, writes each to a file, and waits."""
 
 import json
 import os

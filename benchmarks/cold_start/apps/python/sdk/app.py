@@ -1,4 +1,4 @@
-"""Fetches three secrets with AWS's SDK while it is imported, as one writes it."""
+"""Fetches three secrets with AWS's SDK while it is imported, as people write it."""
 
 import boto3
 

@@ -1,5 +1,6 @@
-# Makes three requests with AWS's SDK while it is loaded. Debian has no gem of it for Secrets Manager: this is the one
-# for KMS, which the same generator wrote on the same core, and which signs and parses the same kind of JSON.
+# Sends three requests with AWS's SDK while it is loaded. Debian has no gem of it for Secrets
+# Manager. This is the gem for KMS: the same generator wrote it on the same core, and it signs and
+# parses the same kind of JSON.
 require "aws-sdk-kms"
 
 CLIENT = Aws::KMS::Client.new(endpoint: ENV.fetch("AWS_ENDPOINT_URL"))
