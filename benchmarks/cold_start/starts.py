@@ -23,9 +23,8 @@ from .extensions import COMPARED, ONE_FILE, PIP, CannotMeasureError, Extension, 
 
 _PATIENCE = 60.0  # seconds for one start
 _REST = 5 * PERIOD_US / 1e6  # seconds, in which a used-up share recovers
-# A small process enters the cgroup, and becomes the extension on command. Entering takes 20 ms, and
-# a fork of this large
-# process inside would take more CPU than some extensions take to register.
+# A small process enters the cgroup, and becomes the extension on command. Entering takes 20 ms, and a fork of
+# this large process inside would take more CPU than some extensions take to register.
 _READY = 'echo 0 > "$0"; read -r _; exec "$@"'
 
 

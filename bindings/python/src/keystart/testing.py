@@ -54,9 +54,8 @@ class Store:
     def publish(self, secrets: Mapping[str, object], unavailable: Mapping[str, str] = _NOTHING) -> int:
         """Publishes a whole new set of secrets, as a rotation does, and returns the number of its generation.
 
-        A `str` is stored as text, `bytes` as they are, everything else as JSON. `unavailable` lists
-        optional entries that
-        could not be fetched, with the reason by name. After `fail` or `stop` it publishes as a
+        A `str` is stored as text, `bytes` as they are, everything else as JSON. `unavailable` lists optional
+        entries that could not be fetched, with the reason by name. After `fail` or `stop` it publishes as a
         restarted extension does.
         Raises `InvalidName`; the writer's `NameConflict`, `ValueTooLarge` and `ManifestTooLarge` (keystart.errors);
         and `TypeError` or `ValueError` for what is not JSON.
@@ -108,9 +107,8 @@ def store(
 ) -> Iterator[Store]:
     """Publishes secrets in a temporary folder, which KEYSTART_DIR and the default client use inside the block.
 
-    Arguments and errors are those of `Store.publish`. It yields the `Store`, and also works as a
-    decorator. Do not use it
-    in several threads at once, as the module says.
+    Arguments and errors are those of `Store.publish`. It yields the `Store`, and also works as a decorator.
+    Do not use it in several threads at once, as the module says.
     """
     with tempfile.TemporaryDirectory(prefix="keystart-testing-") as folder:
         one = Store(str(Path(folder) / "store"))

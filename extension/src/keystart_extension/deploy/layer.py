@@ -31,9 +31,8 @@ _EXECUTABLE = "extensions/keystart"
 _VERSION = "python/keystart/version.py"
 # e_machine of the ELF header, at byte 18.
 _MACHINES: dict[int, Architecture] = {62: "x86_64", 183: "arm64"}
-# Lambda takes at most 15, and uses them only to filter lists of layers. These are the runtimes with
-# a reader, and
-# those without a language.
+# Lambda takes at most 15, and uses them only to filter lists of layers. These are the runtimes with a reader,
+# and those without a language.
 _RUNTIMES: tuple[RuntimeType, ...] = (
     *("python3.10", "python3.11", "python3.12", "python3.13", "python3.14"),
     *("nodejs20.x", "nodejs22.x", "nodejs24.x", "ruby3.2", "ruby3.3", "ruby3.4"),
