@@ -1,4 +1,4 @@
-"""All tests of this repository, except those that stand beside their code in Rust, Node and Ruby."""
+"""All tests of this repository, except those next to their code in Rust, Node and Ruby."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Adds what the sessions packages, packages-quick and layer take."""
+    """Adds the options of the sessions packages, packages-quick and layer."""
     parser.addoption(
         "--quick", action="store_true", help="packages: one CPython, and nothing that compiles for minutes"
     )

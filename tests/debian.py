@@ -1,4 +1,4 @@
-"""Debians made by debootstrap in a folder, for the tests that run only with --chroot: each takes two minutes."""
+"""Debian systems from debootstrap in a folder, for tests that run only with --chroot: each takes two minutes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 
 def make_debian(request: pytest.FixtureRequest, suite: str, folder: Path, packages: str) -> None:
-    """Makes a Debian with these packages; skips the test unless --chroot was given."""
+    """Makes a Debian with these packages. Skips the test unless --chroot was passed."""
     if not request.config.getoption("--chroot"):
         pytest.skip("only with --chroot: it downloads a Debian and needs root")
     if os.geteuid() != 0 or not shutil.which("debootstrap"):
         pytest.fail("--chroot needs root and debootstrap (apt-get install debootstrap)")
-    # All suites of debootstrap are one script; older versions of it do not know the name of a newer one.
+    # All suites of debootstrap are one script. Older versions lack the name of a newer suite.
     script = "/usr/share/debootstrap/scripts/sid"
     own_mirror = ""
     command = [

@@ -1,4 +1,4 @@
-"""Adds values to a draft by hand; in the product they go there from a fetch, inside the core."""
+"""Adds values to a draft by hand. In the product they come from a fetch, inside the core."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is computed from measured times: a wrong figure would look like a right one."""
+"""Checks the figures that are computed from measured times: a wrong figure would look like a right one."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_beside_a_budget_stands_what_of_it_the_interpreter_takes_by_itself() -> 
 
 
 def findings(limited: bool) -> Findings:
-    """Made-up findings of a machine that allows every condition, or none."""
+    """Returns made-up findings of a machine that allows every condition, or none."""
     starts: Starts = {name: [start(), start(), start()] for name in (GO, PIP, BOTO3)}
     init = [Init(100, 60, 120, 3, 50, 2)] * 10
     square: Inits = {Case(language, *one): init for language in LANGUAGES for one in (WITH, MORE, WITHOUT)}

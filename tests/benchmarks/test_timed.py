@@ -1,4 +1,4 @@
-"""The cloud that extensions are measured against, asked by a client of a few lines."""
+"""Checks the fake AWS of the benchmarks, with a client of a few lines."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Readers beside a store that changes."""
+"""Readers of a store that changes."""

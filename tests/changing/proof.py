@@ -1,8 +1,8 @@
-"""Sets of secrets whose values prove themselves: every byte follows from the value's own first line.
+"""Sets of secrets whose values prove themselves: every byte follows from the value's first line.
 
-`run` tells the true writer's values from an attacker's, `mix` is new for each value, the number is the generation's. So
-a value that is torn, mixed, zeroed, cut, of another name or writer is recognised by whoever has only the value.
-Each reader program beside this file has the same check in its language.
+`run` distinguishes the true writer's values from an attacker's, `mix` is new for each value, and the number is that of
+the generation. So whoever has only the value recognises one that is torn, mixed, zeroed, cut, or of another name or
+writer. Each reader program has the same check in its language.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ NAMES = ("json", "text", "tiny", "tls/cert", "tls/key")
 
 
 class WrongError(Exception):
-    """A value is not what was published. The message holds nothing of it."""
+    """A value is not what was published. The message holds no part of it."""
 
 
 def text(run: str, number: int, name: str, length: int, chance: random.Random) -> bytes:
-    """A value of `length` bytes, or of its first line where that is longer."""
+    """Returns a value of `length` bytes, or of its first line if that is longer."""
     mix = f"{chance.getrandbits(64):016x}"
     head = f"{run} {mix} {number} {name} {length}\n"
     return (head + _filler(mix, number, length - len(head))).encode()
 
 
 def number_of(value: bytes, run: str, name: str) -> int:
-    """The generation that a value of `text` belongs to."""
+    """Returns the generation that a value of `text` belongs to."""
     head, line_feed, rest = value.partition(b"\n")
     parts = head.decode("ascii", "replace").split(" ")
     if not line_feed or len(parts) != 5:
@@ -45,17 +45,17 @@ def number_of(value: bytes, run: str, name: str) -> int:
 
 
 def tiny(number: int) -> bytes:
-    """A value of 1 to 16 bytes, too short to say where it belongs: for readers who know the number."""
+    """Returns a value of 1 to 16 bytes, too short to name its generation: for readers who know the number."""
     return bytes([33 + number % 90]) * (1 + number % 16)
 
 
 def lone(number: int) -> str:
-    """A name that only this generation has."""
+    """Returns a name that only this generation has."""
     return f"at/{number}"
 
 
 def published(run: str, number: int, chance: random.Random) -> dict[str, bytes]:
-    """One whole set, in which the lengths differ from set to set."""
+    """Returns one whole set. The lengths differ from set to set."""
 
     def some(name: str) -> bytes:
         return text(

@@ -1,4 +1,4 @@
-"""Starts reader programs, one for each language, and gathers what they saw. Judges nothing: they do."""
+"""Starts reader programs, one for each language, and gathers what they saw. The programs judge."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests import ROOT
 HERE = Path(__file__).parent
 WRITER = (sys.executable, "-m", "tests.changing.writer")  # started in ROOT
 LANGUAGES = ("core", "python", "node", "ruby")
-LONG = 120.0  # a limit for what hangs, not a time that anything takes
-# The core has no way to fork that its callers would use.
+LONG = 120.0  # a limit for a program that hangs, not a time that anything takes
+# The core offers its callers no way to fork.
 CHILDREN = {"core": 0}
 
 
@@ -39,7 +39,7 @@ class Report:
     wrongs: int = 0
 
     def add(self, other: Report) -> None:
-        """Adds what was seen in another phase."""
+        """Adds the counts of another phase."""
         self.counts += other.counts
         self.errors += other.errors
         self.wrong = [*self.wrong, *other.wrong][:5]
@@ -72,10 +72,10 @@ class Readers:
                 raise BrokenError(f"the {language} program does not read:\n{_said(process, log)}")
 
     def gather(self, run: str) -> None:
-        """Takes the reports of programs that were told to stop."""
+        """Takes the reports of programs that were asked to stop."""
         for language, (process, log) in self._running.items():
             try:
-                process.wait(timeout=LONG)  # what it prints fits into the pipe
+                process.wait(timeout=LONG)  # its output fits into the pipe
             except subprocess.TimeoutExpired:
                 raise BrokenError(f"the {language} program hangs") from None
             assert process.stdout is not None
@@ -104,10 +104,10 @@ def reading(
     fresh: bool = False,
     until_stopped: bool = False,
 ) -> Iterator[Readers]:
-    """Readers in all languages for the length of the block; their reports are there after it.
+    """Runs readers in all languages during the block. Their reports exist after it.
 
-    `allowed` are the codes that no client may get otherwise; `fresh` makes a client for each question; `until_stopped`
-    lets them end of themselves once the store says so.
+    `allowed` are the codes that no client may get otherwise. `fresh` makes a client for each question. `until_stopped`
+    lets them end by themselves once the store says so.
     """
     with tempfile.TemporaryDirectory(prefix="keystart-readers-") as folder, ExitStack() as closing:
         stop = Path(folder, "stop")
@@ -124,7 +124,7 @@ def reading(
 
 
 def command_of(language: str) -> list[str]:
-    """How the program of a language is started; the core's must be built (`cargo build --example soak`)."""
+    """Returns the command for a language's program. The core's must be built (`cargo build --example soak`)."""
     programs = HERE / "programs"
     if language == "core":
         target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))

@@ -30,7 +30,7 @@ COLUMNS = ("reads", "pairs", "snapshots", "generations", "waits")
 
 @dataclass
 class Phase:
-    """What one phase came to."""
+    """The result of one phase."""
 
     name: str
     published: int
@@ -50,20 +50,21 @@ class Writers:
         self.last = 0
 
     def write(self, seconds: float) -> None:
-        """One writer that is told to end."""
+        """Runs one writer that is asked to end."""
         with self._start() as writer:
             self._ended_by_itself(writer, seconds)
 
     def write_and_stop(self) -> None:
-        """One writer that wipes the store after some generations."""
+        """Runs one writer that wipes the store after some generations."""
         with self._start(publishes=self._chance.randint(1, 60)) as writer:
             self._ended_by_itself(writer, LONG)
 
     def write_and_be_killed(self) -> None:
-        """One writer that is killed wherever it is."""
+        """Runs one writer that is killed at any point."""
         with self._start() as writer:
             try:
-                # From before its first step until deep in its publishing; starting Python takes some of it.
+                # From before its first step until late in its publishing. Starting Python takes
+                # part of that time.
                 writer.communicate(timeout=self._chance.uniform(0.1, 1.2))
             except subprocess.TimeoutExpired:
                 writer.kill()
@@ -93,7 +94,7 @@ class Writers:
         try:
             return int(json.loads((self._root / "state.json").read_text())["generation"])
         except FileNotFoundError:
-            return 0  # killed before it was written for the first time
+            return 0  # killed before it wrote for the first time
 
     def _see(self, number: int) -> None:
         if number < self.last:
@@ -111,7 +112,7 @@ def soak(
             root = Path(folder, "store")
             run = secrets.token_hex(8)
             writers = Writers(root, run, random.Random(f"{seed} {name}"))
-            # A first generation, and a root that is there: without one the readers know at once that nobody writes.
+            # A first generation, and a root: without a root the readers know at once that nobody writes.
             writers.write(0)
             with reading(
                 root, run, languages=languages, threads=threads, children=children, allowed=allowed
@@ -125,7 +126,7 @@ def soak(
                         writers.write_and_stop()
                     else:
                         writers.write_and_be_killed()
-                # Readers that wait for a set get one: the last writer has stopped, or was killed.
+                # Publish once more for readers that wait for a set: the last writer has stopped, or was killed.
                 writers.write(0)
             phases.append(Phase(name, writers.last, writers.started, readers.reports))
             print(
@@ -137,7 +138,7 @@ def soak(
 
 
 def table(phases: Sequence[Phase]) -> str:
-    """The counts of each language in each phase, and what was wrong."""
+    """Returns the counts of each language in each phase, and what was wrong."""
     lines = ["".join([f"{'phase':12}{'reader':8}", *(f"{column:>13}" for column in COLUMNS), "  errors"])]
     for phase in phases:
         for seen in phase.reports:
@@ -149,7 +150,7 @@ def table(phases: Sequence[Phase]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command."""
+    """Runs the command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long in all (default: %(default)g)")
     parser.add_argument(

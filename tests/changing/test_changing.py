@@ -1,4 +1,4 @@
-"""Runs the soak for some seconds, wipes under many readers, and sees that a writer in breach is caught."""
+"""Runs the soak for some seconds, wipes under many readers, and checks that a writer in breach is caught."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_wipe_under_sixteen_readers_gives_nobody_zeros_nor_a_value_that_is_gon
 ) -> None:
     run = secrets.token_hex(8)
     root = tmp_path / "store"
-    # A root without a writer would be an error of its own.
+    # A root without a writer would be a different error.
     _writer(root, run, publishes=None).communicate()
     with reading(
         root, run, threads=2, children=2, allowed=["not_ready: stopped"], fresh=fresh, until_stopped=True
@@ -56,9 +56,10 @@ def test_a_store_that_is_removed_under_sixteen_readers_is_reported_and_read_agai
     run = secrets.token_hex(8)
     root = tmp_path / "store"
     _writer(root, run, publishes=None).communicate()
-    # What a second shows on an idle machine takes longer on a busy one.
+    # What an idle machine shows in a second takes longer on a busy one.
     rounds = (_removed_for_a_while(root, run, seconds) for seconds in (1.0, 4.0, 16.0))
-    # Only the first read of a client waits. If each did, twelve threads at most would report it once a second.
+    # Only the first read of a client waits. If every read did, twelve threads together would report
+    # at most once a second.
     assert any(
         all(seen.errors["not_ready: removed"] > 12 * seconds for seen in reports)
         for seconds, reports in rounds
@@ -66,9 +67,9 @@ def test_a_store_that_is_removed_under_sixteen_readers_is_reported_and_read_agai
 
 
 def _removed_for_a_while(root: Path, run: str, seconds: float) -> tuple[float, list[Report]]:
-    """What all readers report whose store is away for the middle of three equal times."""
+    """Returns what all readers report if their store is away for the middle of three equal times."""
     away = root.parent / "away"
-    # One that has not read before the removal cannot know that there was a store.
+    # A reader that has not read before the removal cannot know that a store existed.
     allowed = ["not_ready: removed", "not_attached"]
     with reading(root, run, threads=2, children=2, allowed=allowed) as readers:
         readers.wait_until_reading()
@@ -85,13 +86,13 @@ def test_a_secret_that_is_written_in_place_is_caught_in_every_language(tmp_path:
     run = secrets.token_hex(8)
     root = tmp_path / "store"
     _writer(root, run, publishes=None).communicate()
-    # What a second shows on an idle machine takes longer on a busy one.
+    # What an idle machine shows in a second takes longer on a busy one.
     rounds = (_written_in_place(root, run, seconds) for seconds in (1.0, 4.0, 16.0))
     assert any(all(_suspicious(seen) for seen in reports) for reports in rounds)
 
 
 def _written_in_place(root: Path, run: str, seconds: float) -> list[Report]:
-    """What all readers report while somebody writes a secret over and over, which no writer of ours does."""
+    """Returns what all readers report while somebody overwrites a secret again and again, as our writer never does."""
     done = threading.Event()
 
     def overwrite() -> None:
@@ -117,7 +118,7 @@ def _suspicious(seen: Report) -> bool:
 
 
 def _writer(root: Path, run: str, publishes: int | None) -> subprocess.Popen[str]:
-    """A writer that ends after so many sets with a wipe; without a number after one set, which stays."""
+    """Starts a writer that wipes and ends after so many sets; without a number after one set, which stays."""
     stop = root.parent / "stop"
     if publishes is None:
         stop.touch()

@@ -1,7 +1,7 @@
-"""Publishes at least once, and as fast as it can, as the extension does: its argument is a JSON object.
+"""Publishes at least once, and as fast as it can, as the extension does. Its argument is a JSON object.
 
-`root`, `run` and `seed` say what; `stop`, a file that ends it once it is there; `publishes`, after how many it stops as
-at SHUTDOWN. At its end it prints how many it published and the last number, as JSON.
+`root`, `run` and `seed` set the values. It ends once the file `stop` exists. After `publishes` sets it stops as at
+SHUTDOWN. At its end it prints how many it published and the last number, as JSON.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Publisher:
         self._writer = Writer.open(str(root))
         self._run = run
         self._chance = random.Random(seed)
-        # Contract 3.2: after the start this is the highest number that was ever used.
+        # Contract 3.2: after the start this is the highest number ever used.
         self.last = int(json.loads((root / "state.json").read_text())["generation"])
 
     def publish(self) -> int:
-        """Publishes the next set and gives its number."""
+        """Publishes the next set and returns its number."""
         number = self.last + 1
         draft = Draft()
         for name, value in proof.published(self._run, number, self._chance).items():
@@ -46,7 +46,7 @@ class Publisher:
 
 
 def main() -> None:
-    """Publishes until it is told to end."""
+    """Publishes until it is asked to end."""
     arguments = json.loads(sys.argv[1])
     publisher = Publisher(Path(arguments["root"]), arguments["run"], arguments["seed"])
     stop = Path(arguments["stop"])

@@ -1,1 +1,1 @@
-"""The conformance suite: cases of the contract, and a runner of them for each language."""
+"""The conformance suite: cases of the contract, and a runner for each language."""

@@ -1,4 +1,4 @@
-"""What a case is, what it asks, and whether an answer is the one it expects. Runs nothing."""
+"""A case: what it asks, and whether an answer is the expected one. It runs nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LANGUAGES = ("core", "python", "node", "ruby")
 
 @dataclass(frozen=True)
 class Case:
-    """One case, as the schema has it."""
+    """One case, as in the schema."""
 
     id: str
     clause: str
@@ -35,17 +35,17 @@ class Case:
     file: str
 
     def expected(self, language: str) -> dict[str, Any]:
-        """The outcome in one language."""
+        """Returns the outcome in one language."""
         return self.expect_in.get(language, self.expect)
 
     def reason_to_skip(self, language: str) -> str | None:
-        """Why this machine or language cannot be asked, or None."""
+        """Returns why the case cannot run on this machine or in this language, or None."""
         if language in self.exceptions:
             return f"{language}: {self.exceptions[language]}"
         return self.reason_not_here()
 
     def reason_not_here(self) -> str | None:
-        """Why this machine cannot be asked in any language, or None."""
+        """Returns why the case cannot run on this machine in any language, or None."""
         if self.requires_absent is not None and os.path.lexists(self.requires_absent):
             return f"{self.requires_absent} exists on this machine"
         described = [self.store, *(step["change"] for step in self.steps())]
@@ -56,7 +56,7 @@ class Case:
         return None
 
     def steps(self) -> list[dict[str, Any]]:
-        """The changes of the store under its reader, in turn."""
+        """Returns the changes of the store under its reader, in order."""
         then = self.ask.get("then", [])
         return then if isinstance(then, list) else [then]
 
@@ -66,7 +66,7 @@ def _without_devices(folder: str) -> bool:
 
 
 def load(folder: Path = CASES) -> list[Case]:
-    """All cases of a folder, in the order of the files' names."""
+    """Returns all cases of a folder, in the order of the files' names."""
     files = sorted(folder.glob("*.json"))
     if not files:
         raise FileNotFoundError(f"there are no cases in {folder}")
@@ -89,13 +89,13 @@ def _case(data: dict[str, Any], file: Path) -> Case:
 
 @dataclass(frozen=True)
 class Place:
-    """Where one case takes place: the root of its store and the working folder of the runner."""
+    """The place of one case: the root of its store, and the working folder of the runner."""
 
     root: Path
     cwd: Path
 
     def fill(self, data: Any) -> Any:
-        """The same data with the placeholders in its strings replaced."""
+        """Returns the same data with the placeholders in its strings replaced."""
         if isinstance(data, str):
             if "{" not in data:
                 return data
@@ -110,7 +110,7 @@ class Place:
 
 
 def request(case: Case, place: Place) -> dict[str, Any]:
-    """What a runner is sent for a case (README, "The protocol")."""
+    """Returns the request to a runner for a case (README, "The protocol")."""
     ask = place.fill({key: value for key, value in case.ask.items() if key != "then"})
     sent = {"id": case.id, "root": str(place.root), "timeout_ms": 0, "env": {}, "via": "client", **ask}
     for step in case.steps()[:1]:
@@ -119,7 +119,7 @@ def request(case: Case, place: Place) -> dict[str, Any]:
 
 
 def difference(case: Case, language: str, answer: dict[str, Any], place: Place) -> str | None:
-    """None when an answer is the expected one, else what is different, for people."""
+    """Returns None if an answer is the expected one, else what differs, for people."""
     expect = case.expected(language)
     if "error" in expect:
         wanted = {**place.fill(expect["error"]), "class": class_of(expect["error"]["code"])}
@@ -131,7 +131,7 @@ def difference(case: Case, language: str, answer: dict[str, Any], place: Place) 
 
 
 def class_of(code: str) -> str:
-    """The class of an error code (contract 8.1)."""
+    """Returns the class of an error code (contract 8.1)."""
     return "".join(part.capitalize() for part in code.split("_"))
 
 
@@ -144,7 +144,7 @@ def _wanted_value(call: str, value: Any, place: Place) -> Any:
 
 
 def same(wanted: Any, given: Any, *, exact: bool) -> bool:
-    """Says whether two JSON values are equal: 3 is no 3.0 when exact, and true is never 1."""
+    """Returns whether two JSON values are equal. With `exact`, 3 is not 3.0; true is never 1."""
     if isinstance(wanted, dict) and isinstance(given, dict):
         return wanted.keys() == given.keys() and all(same(wanted[k], given[k], exact=exact) for k in wanted)
     if isinstance(wanted, list) and isinstance(given, list):

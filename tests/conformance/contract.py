@@ -1,4 +1,4 @@
-"""What of contract/ can be counted: its clauses, its error codes and the pieces of its messages."""
+"""What can be counted in contract/: its clauses, its error codes and the pieces of its messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLACEHOLDER = re.compile(r'\{\w+\}|"db"')
 
 
 def clauses(contract: Path = FOLDER) -> list[str]:
-    """Returns the numbers of the clauses in their order; the steps inside a section or a clause have numbers too."""
+    """Returns the numbers of the clauses in their order. Steps inside a section or a clause have numbers too."""
     found = []
     inside = ""
     for line in (contract / "contract.md").read_text().splitlines():
@@ -48,12 +48,12 @@ def codes(contract: Path = FOLDER) -> list[Error]:
 
 
 def reader_codes(contract: Path = FOLDER) -> list[str]:
-    """Returns the codes that readers raise in what cases ask: 101 to 306."""
+    """Returns the codes that readers raise in the cases: 101 to 306."""
     return [error.code for error in codes(contract) if 101 <= error.number <= 306]
 
 
 def messages(contract: Path = FOLDER) -> list[tuple[str, str]]:
-    """Returns the pieces that the messages of readers are made of, each with its code (contract 8.4)."""
+    """Returns the pieces of the readers' messages, each with its code (contract 8.4)."""
     return [(error.code, piece) for error in codes(contract) for piece in _pieces(error)]
 
 
@@ -68,6 +68,6 @@ def _pieces(error: Error) -> Iterator[str]:
 
 
 def is_piece_of(piece: str, message: str) -> bool:
-    """Says whether a message has this piece of contract 8.4, whatever stands for its placeholders."""
+    """Returns whether a message has this piece of contract 8.4, whatever replaces its placeholders."""
     fixed = [re.escape(text) for text in _PLACEHOLDER.split(piece)]
     return re.search("(?s:.*?)".join(fixed), message) is not None

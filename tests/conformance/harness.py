@@ -1,4 +1,4 @@
-"""The command that runs cases against readers and tells what is different. pytest needs it not."""
+"""The command that runs cases against readers and reports differences. pytest does not need it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .runner import Runner, RunnerError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; gives its exit code."""
+    """Runs the command and returns its exit code."""
     options = _parser().parse_args(arguments)
     options.cases = options.relative_to / options.cases
     try:

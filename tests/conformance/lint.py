@@ -1,4 +1,4 @@
-"""Judges the cases: their form, and that together they leave out nothing. Asks no reader."""
+"""Checks the cases: their form, and that together they cover everything. It asks no reader."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .case import CASES, HERE, SCHEMA, Case, load
 from .contract import clauses, codes, is_piece_of, messages, reader_codes, rules_without_number
 
 ELSEWHERE = HERE / "elsewhere.json"
-# How a test is written in the language of its file; {} is its name.
+# The declaration of a test in the language of its file; {} is its name.
 _TESTS = {
     ".py": r"^ *(?:async )?def {}\(",
     ".rs": r"^ *fn {}\(",
@@ -30,11 +30,11 @@ _TESTS = {
 
 
 class CasesError(Exception):
-    """Cases that cannot be used; the message has one problem a line."""
+    """Cases that cannot be used. The message has one problem a line."""
 
 
 def check_schema(folder: Path) -> None:
-    """Raises CasesError unless every file of cases is as schema.json says."""
+    """Raises CasesError unless every file of cases follows schema.json."""
     schema = json.loads(SCHEMA.read_text())
     validator = jsonschema.Draft202012Validator(schema)
     problems = []
@@ -70,7 +70,7 @@ def _place(document: Any, error: Any) -> str:
 
 
 def problems(folder: Path, contract: Path = FOLDER) -> list[str]:
-    """Everything that is wrong with the cases of a folder, one sentence each."""
+    """Returns everything that is wrong with the cases of a folder, one sentence each."""
     try:
         check_schema(folder)
     except CasesError as refused:
@@ -88,7 +88,7 @@ Elsewhere = dict[str, dict[str, list[dict[str, str]]]]
 
 
 def gaps(folder: Path = CASES, contract: Path = FOLDER, elsewhere: Path = ELSEWHERE) -> list[str]:
-    """What the contract says and neither a case nor a test elsewhere asks, one sentence each."""
+    """Returns what the contract says and neither a case nor a test elsewhere covers, one sentence each."""
     cases = load(folder)
     tests = read_elsewhere(elsewhere)
     errors = [case.expect["error"] for case in cases if "error" in case.expect]
@@ -107,7 +107,7 @@ def gaps(folder: Path = CASES, contract: Path = FOLDER, elsewhere: Path = ELSEWH
 
 
 def read_elsewhere(file: Path = ELSEWHERE) -> Elsewhere:
-    """The tests that stand beside the cases or for them; each has `test` (path::name) and `reason`."""
+    """Returns the tests that complement or replace cases. Each has `test` (path::name) and `reason`."""
     read: Elsewhere = json.loads(file.read_text(), object_pairs_hook=_without_repetition)
     return read
 
@@ -185,7 +185,7 @@ def _unknown_codes(cases: list[Case], contract: Path) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints what is wrong; gives the exit code."""
+    """Prints what is wrong and returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.conformance.lint",
         description="Judges the form of cases. The cases of this repository must also "

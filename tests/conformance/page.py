@@ -1,4 +1,4 @@
-"""The tables of docs/conformance.md: how many cases and which tests each clause and error code has."""
+"""Makes the tables of docs/conformance.md: how many cases and which tests each clause and error code has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .lint import read_elsewhere
 
 
 def by_file() -> str:
-    """Returns the table of the files of cases, and who is not asked."""
+    """Returns the table of the files of cases, and the languages that are not asked."""
     cases = load()
     rows = [_row_of_file(file, cases) for file in sorted({case.file for case in cases})]
     exceptions = Counter((name, reason) for case in cases for name, reason in case.exceptions.items())
@@ -71,7 +71,7 @@ def _row_of_file(file: str, cases: Sequence[Case]) -> list[str]:
 
 
 def _tests(tests: Sequence[dict[str, str]]) -> str:
-    # One reason for tests that stand together, then each as its file and name.
+    # The reason once for tests that share it, then each test as its file and name.
     reasons = dict.fromkeys(test["reason"] for test in tests)
     named = [f"[{test['test'].partition('::')[2]}](../{test['test'].partition('::')[0]})" for test in tests]
     return "<br>".join([*reasons, *named])

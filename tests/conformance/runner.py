@@ -1,4 +1,4 @@
-"""Starts the runner of a language, asks it cases, and tells what is different. Judges by the cases alone."""
+"""Starts the runner of a language, sends it cases, and reports differences. It judges by the cases alone."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ PATIENCE = 30.0
 
 
 class RunnerError(Exception):
-    """A runner did not start, ended, kept silent, or answered what is no answer."""
+    """A runner did not start, ended, did not answer, or gave an invalid answer."""
 
 
 class Runner:
-    """One runner program, kept for all cases of a language. Started again when it died."""
+    """One runner program, kept for all cases of a language, and started again after it died."""
 
     def __init__(self, language: str, command: list[str] | None = None) -> None:
         self.language = language
@@ -49,12 +49,12 @@ class Runner:
         shutil.rmtree(self._folder)
 
     def start(self) -> None:
-        """Starts the program and sees that it answers; raises RunnerError when it does not."""
+        """Starts the program and checks that it answers. Raises RunnerError if it does not."""
         nowhere = str(self._folder / "nowhere")
         self._exchange({"id": "hello", "root": nowhere, "timeout_ms": 0, "call": "names"})
 
     def stop(self) -> None:
-        """Ends the program, if it runs."""
+        """Ends the program if it runs."""
         if self._process is None:
             return
         process, self._process = self._process, None
@@ -63,12 +63,12 @@ class Runner:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdout.close()
-        # What a dead program did not read is still in the buffer, and closing writes it.
+        # The buffer still holds what a dead program did not read, and closing writes it.
         with contextlib.suppress(BrokenPipeError):
             process.stdin.close()
 
     def run(self, case: Case) -> str | None:
-        """None when the reader does what the case expects, else what is different."""
+        """Returns None if the reader does what the case expects, else what differs."""
         with tempfile.TemporaryDirectory(prefix="case-", dir=self._folder) as folder:
             place = Place(Path(folder) / "store", self.cwd)
             store.build(place.root, case.store)
@@ -94,7 +94,7 @@ class Runner:
         return self.receive(message["id"])
 
     def send(self, lines: bytes) -> None:
-        """Sends whole lines. What is not yet answered must fit into a pipe (64 KiB), or both sides wait."""
+        """Sends whole lines. Unanswered ones must fit into a pipe (64 KiB), or both sides wait."""
         process = self._process or self._begin()
         assert process.stdin is not None
         try:
@@ -104,7 +104,7 @@ class Runner:
             raise self._failed("ended before it was asked") from None
 
     def receive(self, asked: str) -> dict[str, Any]:
-        """The answer to the request with this id, which must be the next one."""
+        """Returns the answer to the request with this id, which must be the next one."""
         if self._process is None:
             raise RunnerError(f"the runner of {self.language} does not run")
         line = self._line(self._process)
@@ -156,7 +156,7 @@ class Runner:
 
 
 def command_of(language: str) -> list[str]:
-    """How the runner of a language is started."""
+    """Returns the command that starts the runner of a language."""
     if language == "python":
         return [sys.executable, str(HERE / "runners" / "python.py")]
     if language == "node":
@@ -167,7 +167,7 @@ def command_of(language: str) -> list[str]:
 
 
 def _built_core() -> list[str]:
-    # Built here and now, so that no old program is asked by mistake.
+    # Builds it now, so that no old program runs by mistake.
     arguments = ["build", "--quiet", "--example", "conformance", "--message-format=json"]
     manifest = ["--manifest-path", str(ROOT / "core/store/Cargo.toml")]
     try:
@@ -183,7 +183,8 @@ def _built_core() -> list[str]:
 
 
 def _ordinary_rights() -> list[str]:
-    # Root reads every file whatever its mode; without these two it is refused like anybody else (EACCES).
+    # Root reads every file whatever its mode. Without these two capabilities it is refused like any
+    # user (EACCES).
     if os.geteuid() != 0:
         return []
     rights = "-dac_override,-dac_read_search"
@@ -191,7 +192,7 @@ def _ordinary_rights() -> list[str]:
 
 
 def chosen_languages() -> list[str]:
-    """All languages, or the ones that KEYSTART_LANGUAGES names (separated by commas)."""
+    """Returns all languages, or those in KEYSTART_LANGUAGES (separated by commas)."""
     named = os.environ.get("KEYSTART_LANGUAGES", "")
     languages = [name.strip() for name in named.split(",") if name.strip()] or list(LANGUAGES)
     unknown = set(languages) - set(LANGUAGES)

@@ -1,4 +1,4 @@
-"""Builds on disk the store that a case describes. Knows the layout of the contract, and no reader.
+"""Builds the store of a case on disk. It knows the layout of the contract, and no reader.
 
 Everything is written in one fixed order, so that a description has one meaning:
 published generation, `state`, `removed`, `files`, `crowds`, `moved`, `hard_links`, `links`, `fifos`, `sockets`,
@@ -26,7 +26,7 @@ FETCHED_AT = "2026-11-23T09:20:00.180Z"
 
 
 def content(described: Any) -> bytes:
-    """The bytes that a `content` of the schema stands for."""
+    """Returns the bytes of a `content` of the schema."""
     data: bytes
     if isinstance(described, str):
         return described.encode()
@@ -46,7 +46,7 @@ def content(described: Any) -> bytes:
 
 @cache
 def _certificate_and_key() -> dict[str, bytes]:
-    # Made anew for each run: no key lies in the repository.
+    # Made in each run: no key lies in the repository.
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "-"]
     command = ["openssl", "req", "-x509", *key, "-out", "-", "-days", "2", "-subj", "/CN=conformance"]
     made = subprocess.run(command, capture_output=True, check=True).stdout
@@ -64,7 +64,7 @@ def build(root: Path, store: Description) -> None:
 
 
 def change(root: Path, edits: Description) -> None:
-    """Changes a store that is there; with `generation` it publishes a new one first."""
+    """Changes an existing store. With `generation` it publishes a new one first."""
     if "generation" in edits:
         _publish(root, {"secrets": {}, **edits})
     if "state" in edits:
@@ -115,7 +115,7 @@ def _publish(root: Path, described: Description) -> None:
 
 
 def state(name: str, generation: int) -> dict[str, object]:
-    """What a writer says in state.json when nothing is wrong."""
+    """Returns the state.json that a writer writes if nothing is wrong."""
     return {
         "format": "keystart.state/1",
         "state": name,
@@ -128,7 +128,7 @@ def state(name: str, generation: int) -> dict[str, object]:
 
 
 def manifest(described: Description) -> bytes:
-    """The text of the manifest that comes with `generation`, `secrets`, `unavailable` and `manifest`."""
+    """Returns the text of the manifest for `generation`, `secrets`, `unavailable` and `manifest`."""
     document = {
         "format": "keystart.manifest/1",
         "generation": described["generation"],
@@ -137,7 +137,7 @@ def manifest(described: Description) -> bytes:
         "secrets": {name: _entry(name, content(value)) for name, value in described["secrets"].items()},
         "unavailable": described.get("unavailable", {}),
     }
-    # A copy: what is edited came from the description, which must mean the same the next time.
+    # A copy, because the description must not change.
     return _edited(copy.deepcopy(document), copy.deepcopy(described.get("manifest", {})))
 
 
@@ -187,7 +187,7 @@ def _fill(manifest: dict[str, Any], length: int) -> None:
 
     secrets = manifest["secrets"]
     there = len(json.dumps(manifest, ensure_ascii=False).encode())
-    # One entry alone has braces around it and no separator: two bytes either way.
+    # A single entry has braces around it and no separator: two bytes either way.
     count = (length - there) // len(json.dumps(dict([entry(0)])))
     secrets.update(entry(number) for number in range(count))
 
@@ -201,9 +201,9 @@ def _resolved(document: dict[str, Any], pointer: str) -> tuple[dict[str, Any], s
 
 
 def _within(root: Path, path: str) -> Path:
-    # `..` is taken away by hand, because the system refuses it below a root that is not there.
+    # `..` is removed here, because the system refuses it below a missing root.
     target = Path(os.path.normpath(root / path))
-    # A described link may lead anywhere, also to `/`: nothing is made, removed or changed behind one.
+    # A described link may lead anywhere, even to `/`: nothing behind one is made, removed or changed.
     if not target.parent.resolve().is_relative_to(root.parent.resolve()):
         raise ValueError(f"{path} leads out of the folder of the store")
     return target
@@ -223,7 +223,7 @@ def _folder(path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    # Never through a link, and a FIFO that nobody reads is an error.
+    # Never through a link. A FIFO without a reader raises an error.
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
         file.write(data)
@@ -231,7 +231,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _point(root: Path, target: str | None) -> None:
-    # By rename, as a writer does it: a reader that is at work must never see no `current` in between.
+    # Renames, as a writer does: a reader at work must never find `current` missing.
     if target is None:
         (root / "current").unlink()
         return
@@ -241,7 +241,7 @@ def _point(root: Path, target: str | None) -> None:
 
 
 def _crowd(folder: Path, count: int) -> None:
-    # Names of few files: making and removing 100,000 files would take most of the time of all cases.
+    # Hard links to few files: making and removing 100,000 files would take most of the time of all cases.
     for number in range(count):
         path = folder / f"crowd{number:06}"
         if number % 50_000 == 0:  # ext4 allows 65,000 names
@@ -267,7 +267,7 @@ def _emptied(root: Path, path: str) -> Path:
 
 
 def _bind(path: Path) -> None:
-    # Bound by a short relative name, because the path of a socket has at most 107 bytes.
+    # Bound by a short relative path, because the path of a socket has at most 107 bytes.
     back = Path.cwd()
     os.chdir(path.parent)
     try:

@@ -16,7 +16,7 @@ Start = Callable[[str], Runner | RunnerError]
 
 @pytest.fixture(scope="session")
 def start() -> Iterator[Start]:
-    """Starts the runner of a language once; gives it, or why there is none."""
+    """Starts the runner of a language once. Yields it, or why it cannot run."""
     with ExitStack() as running:
 
         @cache
@@ -33,7 +33,7 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture
 def runner(language: str, start: Start) -> Runner:
-    # In a fixture, so that a runner that cannot be started is an error, never a skip.
+    # In a fixture, so that a runner that does not start is an error, never a skip.
     started = start(language)
     if isinstance(started, RunnerError):
         pytest.fail(str(started), pytrace=False)

@@ -1,4 +1,4 @@
-"""The harness tells right from wrong answers, and a runner that misbehaves from a reader that does."""
+"""The harness distinguishes right from wrong answers, and a faulty runner from a faulty reader."""
 
 from __future__ import annotations
 

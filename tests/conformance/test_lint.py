@@ -1,4 +1,4 @@
-"""The linter refuses cases that cannot be used, and says which and why."""
+"""The linter refuses unusable cases, and says which and why."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ HERE_IS_A_TEST = "tests/conformance/test_lint.py::test_what_neither_a_case_nor_a
 
 
 def gaps(folder: Path, **elsewhere: dict[str, list[dict[str, str]]]) -> list[str]:
-    """What one case and these tests leave out of a small contract."""
+    """Returns what one case and these tests leave uncovered in a small contract."""
     contract = folder / "contract"
     contract.mkdir(exist_ok=True)
     (contract / "contract.md").write_text(CLAUSES)

@@ -1,4 +1,4 @@
-"""What a case cannot say of a published store, because there a writer is asked and no reader."""
+"""Checks a published store where a case cannot: a case asks a reader, and these rules are the writer's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def draft(name: str, value: bytes) -> Draft:
 
 
 def published(root: Path, name: str, value: bytes) -> dict[str, Any]:
-    """The manifest of a generation with this secret, without the time of its publish."""
+    """Returns the manifest of a generation with this secret, without the time of its publish."""
     Writer.open(str(root)).publish(draft(name, value))
     manifest: dict[str, Any] = json.loads((root / "current/manifest.json").read_text())
     del manifest["published_at"]
@@ -53,6 +53,6 @@ def test_a_published_generation_is_not_changed_by_the_next(tmp_path: Path) -> No
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Bytes and mode of every file."""
+    """Returns the bytes and mode of every file."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode) for path in files}

@@ -1,4 +1,4 @@
-"""What the examples of the documentation read and ask."""
+"""The store and the server for the examples of the documentation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .pages import NODE, RUBY
 
 @pytest.fixture(scope="session")
 def partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
-    """The secrets of a client of a server on loopback that greets it by the name in its certificate."""
+    """Returns the secrets of a client whose server on loopback greets it by the name in its certificate."""
     folder = tmp_path_factory.mktemp("certificates")
     with Partner(folder, lambda name, _: f"hello {name}".encode()) as server:
         mtls = {f"partner/mtls/{name}": value for name, value in server.mtls.items()}
@@ -26,7 +26,7 @@ def partner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, obje
 
 @pytest.fixture(scope="session")
 def root(partner: dict[str, object]) -> Iterator[str]:
-    """The store that the examples of the documentation read."""
+    """Publishes the store that the examples of the documentation read."""
     secrets = {
         "stripe/key": f"sk_{os.urandom(10).hex()}_",
         "keytab": b"\xff\0" + os.urandom(3),
@@ -41,7 +41,7 @@ def root(partner: dict[str, object]) -> Iterator[str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder in which node finds the package, as after an install."""
+    """Makes a folder in which node finds the package, as after an install."""
     modules = tmp_path / "node_modules"
     modules.mkdir()
     (modules / "keystart").symlink_to(NODE)

@@ -1,4 +1,4 @@
-"""Says where the readers are, and finds the blocks of code on a page of documentation; it runs none."""
+"""Locates the readers, and finds the blocks of code on a page of documentation. It runs none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The name of the file that its first line says it is."""
+        """The file name in its first line."""
         named = _FILE.match(self.code)
         return named[1] if named else None
 

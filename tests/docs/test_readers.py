@@ -1,4 +1,4 @@
-"""Runs every block of docs/readers.md as it stands."""
+"""Runs every block of docs/readers.md unchanged."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_test_of_a_function_passes(language: str, project: Path, environment
 def test_the_test_of_a_function_fails_when_the_function_keeps_its_key(
     language: str, project: Path, environment: dict[str, str]
 ) -> None:
-    """What the page warns of: a value that was read at import."""
+    """The page warns of this: a value that was read at import."""
     function, test = (block for block in FILES if block.language == language)
     code = function.code.replace("currency", "stripe/key").replace("{len(key)}", "{len(CURRENCY)}")
     code = code.replace("${key.length}", "${currency.length}").replace("#{key.length}", "#{CURRENCY.length}")
@@ -97,7 +97,7 @@ def test_python_is_typed_strictly(project: Path) -> None:
 
 
 def test_the_server_of_the_example_lets_nobody_in_without_a_certificate(partner: dict[str, Any]) -> None:
-    """So its greeting is proof of a handshake in both directions."""
+    """The greeting proves a handshake in both directions."""
     address = partner["partner/address"]
     trusting = ssl.create_default_context(cadata=partner["partner/mtls/ca"])
     connection = socket.create_connection((address["host"], address["port"]))

@@ -1,4 +1,4 @@
-"""Holds docs/security.md to the tests that it names: each is there, under that name."""
+"""Checks that every test that docs/security.md names exists."""
 
 from __future__ import annotations
 

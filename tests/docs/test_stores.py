@@ -1,4 +1,4 @@
-"""What the test stores of Node and Ruby hold is what the real writer, Python's, leaves; and all readers read it."""
+"""The test stores of Node and Ruby are as the real writer, Python's, leaves them, and all readers read them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ STEPS: list[list[object]] = [
 
 @contextmanager
 def publisher(language: str) -> Iterator[tuple[Path, Do]]:
-    """Starts a test store of a language; gives its root, and what does a step."""
+    """Starts a test store of a language. Yields its root, and a function that does a step."""
     with subprocess.Popen(PUBLISHERS[language], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -72,7 +72,7 @@ def publisher(language: str) -> Iterator[tuple[Path, Do]]:
 
 
 def tree(root: Path) -> dict[str, object]:
-    """Everything below a root: kind and mode, and what it holds, but times, process and writer."""
+    """Returns everything below a root: kind, mode and content, without times, process and writer."""
     found: dict[str, object] = {".": mode(root)}
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
@@ -92,7 +92,7 @@ def mode(path: Path) -> str:
 
 
 def blanked(value: Any) -> Any:
-    """The same document without what no two runs have in common; that these members are there still counts."""
+    """Returns the document without the values that differ in every run. Their members must still exist."""
     if not isinstance(value, dict):
         return value
     ours = {"at", "fetched_at", "published_at", "pid", "writer"}

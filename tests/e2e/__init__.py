@@ -1,1 +1,1 @@
-"""The simulator of Lambda, and what runs in it."""
+"""The simulator of Lambda, and tests that run in it."""

@@ -21,13 +21,13 @@ from . import stage
 from .lambda_simulator import Environment, picture, runtimes
 from .lambda_simulator.timeline import Kind
 
-# Runtimes that need no compiler: AWS's client for Node compiles for minutes, and the tests run that.
+# Runtimes that need no compiler: AWS's client for Node compiles for minutes, and the tests cover it.
 RUNTIMES = {"python": runtimes.python, "node": runtimes.node_loop, "ruby": runtimes.ruby}
 BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 
 
 class Demo:
-    """One showing: prints as it goes and keeps count of what disagrees."""
+    """One demo. It prints as it goes, and counts what disagrees."""
 
     def __init__(self, colour: bool) -> None:
         self.colour = colour
@@ -49,7 +49,7 @@ class Demo:
         return 1 if self.wrong else 0
 
     def live(self, language: str, environment: Environment) -> None:
-        """One environment from Init to SHUTDOWN."""
+        """Runs one environment from Init to SHUTDOWN."""
         self.title(f"A cold start: the extension and a function in {language} that reads at import")
         environment.init()
         answer = environment.invoke({"key": self.key.hex()}).value
@@ -108,7 +108,7 @@ class Demo:
 
 
 def _compact(manifest: dict[str, Any]) -> str:
-    """The manifest with one line for each secret."""
+    """Returns the manifest with one line for each secret."""
     lines = []
     for member, value in manifest.items():
         if isinstance(value, dict) and member != "writer":

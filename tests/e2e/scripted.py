@@ -1,6 +1,6 @@
-"""Writes small extensions for the tests of the simulator: Python programs in which the Extensions API is at hand.
+"""Writes small extensions for the tests of the simulator: Python programs with functions for the Extensions API.
 
-A script says what an extension does in a few words:
+A script says in a few words what an extension does:
 
     identifier = register("INVOKE", "SHUTDOWN")
     while next_event(identifier)["eventType"] != "SHUTDOWN":
@@ -84,7 +84,7 @@ def serve(identifier):
 
 
 def write_extension(path: Path, script: str) -> Path:
-    """Writes an extension that does what the script says; `path.name` is its name."""
+    """Writes an extension that does what the script says. `path.name` is its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # -I: a function's PYTHONPATH reaches its extensions too. argv[0] is the path that Lambda has executed.
     path.write_text(

@@ -1,6 +1,6 @@
-"""Sets the stage for end-to-end runs: secrets people have in a store served by moto, the extension, a function.
+"""Prepares end-to-end runs: people's secrets in a store served by moto, the extension, a function.
 
-Used by the demo and by the tests of Keystart in the simulator; it checks nothing.
+The demo and the tests of Keystart in the simulator use it. It checks nothing.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ secrets:
 
 @dataclass(frozen=True)
 class Store:
-    """Where moto serves the secrets, and the bytes that every language must see, by name."""
+    """The endpoint where moto serves the secrets, and by name the bytes that every language must see."""
 
     endpoint: str
     expected: Mapping[str, bytes] = field(repr=False)
@@ -62,7 +62,7 @@ def store() -> Iterator[Store]:
     """Serves Secrets Manager and Parameter Store on loopback, with secrets that people have."""
     with serve_moto() as endpoint:
         reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")  # noqa: S310 our own server
-        urllib.request.urlopen(reset).close()  # noqa: S310  what an earlier stage of this process has left
+        urllib.request.urlopen(reset).close()  # noqa: S310 removes what an earlier stage of this process left
         yield Store(endpoint, _fill(endpoint))
 
 
@@ -124,12 +124,12 @@ def environment(
 ) -> Environment:
     """Returns an execution environment with the extension and a function that reads its secrets at import.
 
-    The runtime is AWS's own client where there is one for the language, unless another is named.
+    The runtime is AWS's own client if the language has one, unless the caller names another.
     """
     code = task(scratch / f"task-{language}", language, function, configuration)
     own = {"AWS_ENDPOINT_URL": endpoint, "RUBYLIB": str(ROOT / "bindings/ruby/lib"), **(env or {})}
     if configuration is not None and not _isolates():
-        own["KEYSTART_CONFIG"] = str(code / "keystart.yaml")  # nothing can be mounted at /var/task
+        own["KEYSTART_CONFIG"] = str(code / "keystart.yaml")  # /var/task cannot be mounted
     folder = scratch / "extensions"
     return Environment(
         extensions=folder if folder.exists() else extensions(folder),
@@ -152,6 +152,6 @@ def _isolates() -> bool:
 
 
 def without_aws_settings() -> None:
-    """Removes what points boto3 of this process elsewhere: the stage talks to loopback only."""
+    """Removes variables that point this process's boto3 elsewhere: the stage uses loopback only."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         del os.environ[name]

@@ -1,4 +1,4 @@
-"""Runs the configuration and the three functions of README.md as they stand."""
+"""Runs the configuration and the three functions of README.md unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Holds the simulator to Lambda's rules, with extensions of a few lines. Knows nothing of Keystart's extension."""
+"""Checks the simulator against Lambda's rules, with extensions of a few lines and without Keystart."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def runtime(tmp_path: Path) -> Callable[[str], Function]:
 
 @pytest.fixture
 def isolated() -> None:
-    """Skips a test that is about private folders where there are none."""
+    """Skips a test about private folders if the machine allows none."""
     with Environment() as environment:
         if not environment.isolated:
             pytest.skip(f"no private folders: {environment.why_not_isolated}")
 
 
 def told(environment: Environment, who: str = "ext") -> list[dict[str, Any]]:
-    """The facts that a script told up to now, in order."""
+    """Returns the facts that a script reported so far, in order."""
     lines = [line.text for line in environment.log if line.who == who and line.stream == "stdout"]
     return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -89,7 +89,7 @@ def order(environment: Environment, *kinds: Kind) -> list[tuple[Kind, str]]:
 
 
 def gone(pid: int) -> bool:
-    """Says whether the process has ended; a zombie that nobody reaps has."""
+    """Returns whether the process has ended. A zombie that nobody reaps has."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
@@ -571,7 +571,7 @@ def test_an_extension_gets_the_functions_variables_but_not_the_runtimes(
 
 
 def without_locale(variables: dict[str, str]) -> dict[str, str]:
-    """Python sets LC_CTYPE for itself where the locale that LANG names does not exist (PEP 538)."""
+    """Python sets LC_CTYPE for itself if the locale in LANG does not exist (PEP 538)."""
     return {name: value for name, value in variables.items() if name != "LC_CTYPE"}
 
 
@@ -627,7 +627,7 @@ def test_everything_dies_with_the_simulator(extension: Write, tmp_path: Path) ->
     stuck = tmp_path / "stuck.py"
     stuck.write_text("def handler(event, context):\n    while True:\n        pass\n")
     command += ["--runtime", "python", "--task-root", str(tmp_path), "--handler", "stuck.handler"]
-    variables = {**os.environ, "TMPDIR": str(tmp_path)}  # killed, it leaves its folder behind
+    variables = {**os.environ, "TMPDIR": str(tmp_path)}  # it is killed and leaves its folder behind
     with subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.DEVNULL) as simulator:
         watch = os.pidfd_open(int(os.read(read, 20)))
         simulator.kill()
@@ -637,7 +637,7 @@ def test_everything_dies_with_the_simulator(extension: Write, tmp_path: Path) ->
 
 
 def ends(pidfd: int) -> bool:
-    """Waits for the end of a process that is not ours; closes the descriptor."""
+    """Waits for the end of a process that is not ours, and closes the descriptor."""
     ready, _, _ = select.select([pidfd], [], [], 10)
     os.close(pidfd)
     return bool(ready)

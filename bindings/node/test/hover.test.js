@@ -1,4 +1,4 @@
-// What an editor shows of each public name: a description. Asked of TypeScript, as editors do.
+// What an editor shows for each public name: a description. The test asks TypeScript, as editors do.
 'use strict';
 
 const assert = require('node:assert/strict');

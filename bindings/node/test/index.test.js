@@ -12,7 +12,7 @@ const FUNCTIONS = ['get', 'getBytes', 'getJson', 'info', 'names', 'path', 'secre
 const { Keystart, InvalidName, InvalidOption, KeystartError } = required;
 
 /**
- * What a script prints in a process with these variables only.
+ * Returns what a script prints in a process with these variables only.
  * @param {string} script
  * @param {Record<string, string>} [env]
  */
@@ -126,7 +126,7 @@ test('options that cannot be used are refused', () => {
 test('a root of the environment that is no UTF-8 is refused', () => {
   const script = "try { keystart.get('db'); } catch (error) { console.log(error.name, error.message); }";
   const prelude = `const keystart = require(${JSON.stringify(require.resolve('keystart'))});`;
-  // Only a shell gives Node a variable that is no text.
+  // Only a shell can set a variable that is not text for Node.
   const command = 'KEYSTART_DIR=$(printf "/tmp/\\377") exec "$0" -e "$1"';
   const said = execFileSync('sh', ['-c', command, process.execPath, prelude + script], { encoding: 'utf8' });
   assert.equal(said, 'InvalidOption KEYSTART_DIR must be a path in UTF-8. Correct or unset it.\n');

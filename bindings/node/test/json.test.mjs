@@ -1,4 +1,4 @@
-// JSON by contract 6.4. The shared cases have the same rules as data; here they are tried in bulk.
+// JSON by contract 6.4. The shared cases hold the same rules as data; this file tries them in bulk.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseJson } from '../src/json.mjs';

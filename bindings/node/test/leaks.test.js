@@ -1,4 +1,4 @@
-// A function lives for hours and sees many rotations: what it read before must not pile up.
+// A function lives for hours and sees many rotations: the values it read before must not pile up.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -12,13 +12,13 @@ const { buildStore, collect, publish } = require('./store.js');
 
 const GENERATIONS = 1000;
 const READS = 100;
-const WARM = 200; // by then V8 has compiled what it will
+const WARM = 200; // by then V8 has compiled everything it will
 
 v8.setFlagsFromString('--expose-gc');
 const collectGarbage = vm.runInNewContext('gc');
 
 test('100,000 reads over 1,000 generations leak neither memory nor descriptors', async (t) => {
-  const value = 'x'.repeat(16_384); // one generation that is kept shows: all of them would be 16 MB
+  const value = 'x'.repeat(16_384); // a generation that is kept is noticed: all of them would be 16 MB
   const root = buildStore(t, { db: value, key: '1' });
   const keystart = new Keystart({ root, timeoutMs: 0 });
   let before = await used();
@@ -40,7 +40,7 @@ test('100,000 reads over 1,000 generations leak neither memory nor descriptors',
   assert.ok(after.outside < before.outside + 4 * value.length, `from ${before.outside} to ${after.outside} bytes of buffers`);
 });
 
-/** What is left when V8 has collected; it frees buffers in a thread of its own, some time after. */
+/** Returns the memory left after V8 has collected. V8 frees buffers on a thread of its own, some time later. */
 async function used() {
   let left = { heap: Infinity, outside: Infinity };
   for (let round = 0; round < 50; round++) {

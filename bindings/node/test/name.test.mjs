@@ -1,10 +1,10 @@
-// The nearest names (contract 6.5.6): the same ones as by the whole table, for less work.
+// The nearest names (contract 6.5.6): the same ones as from the whole table, for less work.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { nearestNames } from '../src/name.mjs';
 
 /**
- * Levenshtein's distance by the whole table.
+ * Returns Levenshtein's distance from the whole table.
  * @param {string} a
  * @param {string} b
  */
@@ -31,7 +31,7 @@ function plainNearest(asked, names) {
   return kept.slice(0, 3).map(({ name }) => name);
 }
 
-/** Numbers that are the same in each run (mulberry32). */
+/** Returns numbers that are the same in each run (mulberry32). */
 function numbers(seed = 1) {
   return (/** @type {number} */ below) => {
     seed = (seed + 0x6d2b79f5) | 0;

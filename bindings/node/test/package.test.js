@@ -1,4 +1,4 @@
-// What is published: the reader, its types and its README, and nothing that runs at install.
+// The published files: the reader, its types and its README, and nothing that runs at install.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -44,7 +44,7 @@ for (const format of /** @type {const} */ (['esm', 'cjs'])) {
       import keystart, { get } from 'keystart';
       if (keystart.get('db') === get('db')) console.log(get('db'));
     `;
-    // with conditions of its own, esbuild leaves out those that it adds by itself
+    // with explicit conditions, esbuild leaves out its default ones
     esbuild.buildSync({
       stdin: { contents, resolveDir: FOLDER },
       bundle: true,

@@ -1,5 +1,6 @@
-// What every object inherits is no option, no member of a document and no variable (contract 6.1.6): any package can put it
-// there. Each test runs in a process whose Object.prototype is spoilt before Keystart is loaded.
+// A member that every object inherits is no option, no member of a document and no variable
+// (contract 6.1.6): any package can add one. Each test runs in a process whose Object.prototype is
+// polluted before Keystart is loaded.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -12,7 +13,7 @@ const { buildStore, temporaryFolder } = require('./store.js');
 const INDEX = require.resolve('keystart');
 const TESTING = require.resolve('keystart/testing');
 
-/** Asks every public function something, and prints the answers. */
+/** Calls every public function, and prints the answers. */
 const ASK = `
   const { Keystart } = keystart;
   const said = [];
@@ -47,7 +48,7 @@ const ASK = `
 
 /**
  * @param {import('node:test').TestContext} t
- * @param {string} spoil what is done before anything else
+ * @param {string} spoil statements that run before everything else
  */
 function ask(t, spoil) {
   const unavailable = { optional: { code: 'Gone', message: 'm' } };
@@ -65,7 +66,7 @@ function ask(t, spoil) {
     const testing = require(${JSON.stringify(TESTING)});
     ${ASK}`;
   const env = { KEYSTART_DIR: root };
-  // Whichever folders a run has, its answers are compared with those of another.
+  // Runs have different folders, and the test compares their answers.
   const said = execFileSync(process.execPath, ['-e', script], { env, encoding: 'utf8' });
   return said.replaceAll(root, 'ROOT').replaceAll(other, 'OTHER').replace(/"(fetched_at|at)":"[^"]*"/g, '');
 }
@@ -123,12 +124,12 @@ test('a toJSON that every object inherits does not change the facts', (t) => {
 });
 
 test('no function looks at a member that only Object.prototype has', (t) => {
-  // A getter there for each word of the sources finds out who asks: whoever stands right behind it in the stack.
+  // A getter for each word in the sources finds out who reads it: the caller right behind it in the stack.
   const sources = [INDEX, TESTING].map((file) => fs.readFileSync(file, 'utf8')).join();
   const words = [...new Set(sources.match(/[A-Za-z_$][A-Za-z0-9_$]*/g))].filter((word) => !(word in Object.prototype));
-  // A descriptor that has both a getter and a value is refused by the language itself, wherever it is used.
+  // The language refuses a descriptor that has both a getter and a value, wherever it is used.
   const descriptor = ['get', 'set', 'value', 'writable', 'enumerable', 'configurable'];
-  // The language looks for the `return` of an iterator wherever a list is taken apart.
+  // The language reads the `return` of an iterator wherever a list is destructured.
   const watched = words.filter((word) => ![...descriptor, 'return'].includes(word));
   assert(['root', 'timeoutMs', 'unavailable', 'after', 'KEYSTART_DIR', 'secrets', 'ca'].every((word) => watched.includes(word)));
   const spoil = `
@@ -150,6 +151,6 @@ test('no function looks at a member that only Object.prototype has', (t) => {
     process.on('exit', () => console.log([...seen].join('\\n')));`;
   const [answers, ...seen] = ask(t, spoil).trimEnd().split('\n');
   assert.equal(`${answers}\n`, ask(t, ''));
-  // testing.store asks a test's context for `after`, which its class has, and compares.
+  // testing.store reads `after` of a test's context, which its class has, and compares.
   assert.deepEqual(seen.filter((line) => !line.startsWith('after')), []);
 });

@@ -1,4 +1,4 @@
-// The examples of the README run as they stand.
+// Runs the examples of the README unchanged.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -11,7 +11,7 @@ const { buildStore, canary, temporaryFolder } = require('./store.js');
 const PACKAGE = path.join(__dirname, '..');
 
 /**
- * A project that has the package installed and the README's examples as its files.
+ * Makes a project that has the package installed, with the README's examples as its files.
  * @param {import('node:test').TestContext} t
  */
 function project(t) {

@@ -1,4 +1,4 @@
-// No way of showing an object may show a secret. Values are made at run time, so that finding one means a leak.
+// No way of showing an object may show a secret. Values are made at run time, so finding one means a leak.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -12,7 +12,7 @@ const keystart = require('keystart');
 const { buildStore, canary } = require('./store.js');
 
 /**
- * Everything that people and loggers do with an object, as text.
+ * Returns everything that people and loggers do with an object, as text.
  * @param {any} object
  */
 function shown(object) {

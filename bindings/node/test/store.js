@@ -1,4 +1,4 @@
-// Builds stores as an extension would leave them, for tests only. Does not judge what it is told to build.
+// Builds stores as an extension would leave them, for tests only. It does not check what it is asked to build.
 'use strict';
 
 const fs = require('node:fs');
@@ -9,7 +9,7 @@ const { randomUUID } = require('node:crypto');
 const TIME = '2026-11-23T09:20:00.180Z';
 
 /**
- * A folder that is gone after the test.
+ * Makes a folder that is removed after the test.
  * @param {import('node:test').TestContext} test
  */
 function temporaryFolder(test) {
@@ -22,7 +22,7 @@ function temporaryFolder(test) {
 }
 
 /**
- * A root with one generation for each set of secrets, the last one published.
+ * Makes a root with one generation for each set of secrets, the last one published.
  * @param {import('node:test').TestContext} test
  * @param {...Record<string, string | Buffer>} generations
  */
@@ -39,7 +39,7 @@ function prepare(root) {
 }
 
 /**
- * Steps 4 to 7 of contract §5.
+ * Does steps 4 to 7 of contract §5.
  * @param {string} root
  * @param {number} generation
  * @param {Record<string, string | Buffer>} secrets
@@ -82,7 +82,7 @@ function entry(name, size, refresh_after) {
 }
 
 /**
- * Step 8: the folder is there whole or not at all.
+ * Does step 8: readers find the folder whole or not at all.
  * @param {string} root
  * @param {number} generation
  */
@@ -111,7 +111,7 @@ function writeState(root, state, { message, failures = {} } = {}) {
   fs.renameSync(path.join(root, 'state.json.new'), path.join(root, 'state.json'));
 }
 
-/** A value that occurs nowhere else, so that finding it means it was shown. */
+/** Returns a value that occurs nowhere else, so finding it means that it was shown. */
 function canary() {
   return `canary-${randomUUID()}`;
 }

@@ -1,4 +1,4 @@
-// How the store is read where it takes time, another process or a race: what the shared cases cannot express.
+// Reads that need time, another process or a race, which the shared cases cannot express.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -12,11 +12,11 @@ const keystart = require('keystart');
 const { buildStore, canary, collect, prepare, publish, temporaryFolder, writeState } = require('./store.js');
 
 const { Keystart } = keystart;
-const A_LONG_TIME_MS = 60_000; // never waited for: a test that does has failed
+const A_LONG_TIME_MS = 60_000; // never waited for: a test that waits this long has failed
 const INDEX = require.resolve('keystart');
 
 /**
- * A client that does not wait.
+ * Makes a client that does not wait.
  * @param {string} root
  */
 function open(root) {
@@ -126,7 +126,7 @@ test('a read that waits ends at once when the extension gives up', async (t) => 
 });
 
 /**
- * A process that prints the secret `db`, or why it cannot. It waits, as functions do.
+ * Starts a process that prints the secret `db`, or why it cannot. It waits, as functions do.
  * @param {string} root
  * @param {string} first
  */

@@ -1,4 +1,4 @@
-// What keystart/testing gives to those who test their own function.
+// keystart/testing, as people use it to test their own function.
 'use strict';
 
 const assert = require('node:assert/strict');
@@ -10,7 +10,7 @@ const keystart = require('keystart');
 const testing = require('keystart/testing');
 const { temporaryFolder } = require('./store.js');
 
-// What the machine has set is no part of these tests.
+// The machine's own settings must not affect these tests.
 for (const name of ['KEYSTART_DIR', 'KEYSTART_TIMEOUT_MS', 'TMPDIR']) delete process.env[name];
 
 test('the default client reads what was published', (t) => {

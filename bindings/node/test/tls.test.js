@@ -15,7 +15,7 @@ const { buildStore, collect, publish, temporaryFolder } = require('./store.js');
 const { Keystart } = keystart;
 
 /**
- * An authority, and a certificate and key signed by it for each name.
+ * Makes an authority, and for each name a certificate and key that it has signed.
  * @template {string} T
  * @param {import('node:test').TestContext} t
  * @param {T[]} names
@@ -38,7 +38,7 @@ function certificates(t, names) {
 }
 
 /**
- * A server that answers with the name of the client's certificate.
+ * Starts a server that answers with the name of the client's certificate.
  * @param {import('node:test').TestContext} t
  * @param {https.ServerOptions} options
  */

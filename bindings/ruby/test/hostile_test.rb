@@ -6,7 +6,7 @@ require "support"
 class HostileTest < KeystartTest
   CALLS = %i[get bytes json info names path secret tls].freeze
 
-  # Says of itself that it is a String, and refuses to be asked anything else.
+  # Claims to be a String, and refuses every other question.
   class Pretender
     def self.===(_) = true
 
@@ -23,7 +23,7 @@ class HostileTest < KeystartTest
     def respond_to_missing?(*) = true
   end
 
-  # A String whose own methods all lie; what it holds is what counts.
+  # A String whose own methods all lie. Its bytes are what counts.
   class Liar < String
     %i[to_s to_str encode b dup bytes bytesize length size encoding ascii_only? valid_encoding? force_encoding
        start_with? include? empty? sub gsub match? == eql? hash -@ +@ inspect scrub unpack1 each_byte]

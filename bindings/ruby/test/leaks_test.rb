@@ -3,16 +3,16 @@
 require "objspace"
 require "support"
 
-# A function lives for hours and sees many rotations: what it read before must not pile up.
+# A function lives for hours and sees many rotations: the values it read before must not pile up.
 class LeaksTest < KeystartTest
   GENERATIONS = 1000
   READS = 100
-  # By then caches are full and the heap has grown to what it needs.
+  # By then caches are full, and the heap has grown as much as it needs.
   WARM = 200
   Used = Struct.new(:objects, :bytes, :descriptors)
 
   def test_many_reads_over_many_generations_leak_neither_memory_nor_descriptors
-    # One generation that is kept shows: all of them would be 16 MB.
+    # A generation that is kept is noticed: all of them would be 16 MB.
     value = "x" * 16_384
     before = nil
     (1..GENERATIONS).each do |number|
@@ -41,7 +41,7 @@ class LeaksTest < KeystartTest
 
   def used
     GC.start
-    # Not the pages of the process: what its allocator keeps of other tests comes and goes.
+    # Not the pages of the process: the memory that its allocator keeps from other tests varies.
     Used.new(GC.stat(:heap_live_slots), ObjectSpace.memsize_of_all,
              Dir.children("/proc/self/fd").length)
   end

@@ -3,11 +3,11 @@
 require "support"
 require "open3"
 
-# What Ruby's json library accepts differs between its versions. Beside one that accepts everything, the reader must
-# refuse what it refuses beside this one.
+# Versions of Ruby's json library differ in what they accept. Next to one that accepts everything,
+# the reader must refuse the same texts as next to the installed one.
 class LenientJsonTest < KeystartTest
   CASES = File.expand_path("../../../contract/cases/json.json", __dir__)
-  # Runs in a process of its own, because there is no way back from it.
+  # Runs in a separate process, because the change cannot be undone.
   PROGRAM = <<~RUBY
     require "json"
 
@@ -43,7 +43,7 @@ class LenientJsonTest < KeystartTest
 
   private
 
-  # The bytes that a case describes.
+  # Returns the bytes that a case describes.
   def content(described)
     return described unless described.is_a?(Hash)
     return described["base64"].unpack1("m") if described.key?("base64")

@@ -2,11 +2,11 @@
 
 require "support"
 
-# The nearest names (contract 6.5.6): the same ones as by the whole table, for less work.
+# The nearest names (contract 6.5.6): the same ones as from the whole table, for less work.
 class NameTest < KeystartTest
   NAME = Keystart.const_get(:Name)
 
-  # Counts the bytes that are looked at.
+  # Counts the bytes that the code looks at.
   class CountedName < String
     attr_reader :looks
 
@@ -19,7 +19,7 @@ class NameTest < KeystartTest
       end
     end
 
-    # What Enumerator calls the method above by.
+    # Enumerator calls the method above by this name.
     def looks! = looks.to_i
   end
 
@@ -41,7 +41,7 @@ class NameTest < KeystartTest
     random = Random.new(2)
     60.times do
       asked = "a#{Array.new(254) { "ab/"[random.rand(3)] }.join}"
-      # Changed here and there, so that some are near and some are not.
+      # Changes some characters, so that some names are near and some are not.
       other = asked.dup
       random.rand(120).times { other[random.rand(other.length)] = %w[a b x].sample(random:) }
       assert_equal plain_nearest(asked, [other]), NAME.nearest(asked, [other])

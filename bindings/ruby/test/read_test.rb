@@ -115,7 +115,7 @@ class ReadTest < KeystartTest
     trace = File.join(@folder, "trace")
     program = 'c = Keystart::Client.new(root: ARGV[0]); c.get("db"); File.lstat("/begin") rescue 0; ' \
               '50.times { c.get("db") }; File.lstat("/end") rescue 0'
-    # Not -f: Ruby's timer thread makes calls of its own.
+    # Not -f: Ruby's timer thread makes calls too.
     assert system("strace", "-o", trace, RbConfig.ruby, "--disable-gems", "-I", File.expand_path("../lib", __dir__),
                   "-rkeystart", "-e", "GC.disable; #{program}", @store.root)
     calls = File.readlines(trace).drop_while { |line| !line.include?('"/begin"') }.drop(1)

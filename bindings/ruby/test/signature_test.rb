@@ -4,7 +4,7 @@ require "support"
 require "keystart/testing"
 require "open3"
 
-# sig/ says what there is, and describes it: editors show that.
+# sig/ lists and describes everything: editors show that.
 class SignatureTest < KeystartTest
   HERE = File.expand_path("..", __dir__)
   CLASSES = Keystart.constants.map { |name| Keystart.const_get(name) }.grep(Module).freeze
@@ -43,7 +43,7 @@ class SignatureTest < KeystartTest
     assert_empty(methods.reject { |_, method| described?(method.comments) }.map(&:first))
   end
 
-  # rbs checks what goes into the functions of the module and the methods of Secret, and what comes out.
+  # rbs checks the arguments and results of the module's functions and of Secret's methods.
   def test_what_comes_out_is_of_the_types_that_are_said
     @store.publish(1, { "db" => '{"port": 5432, "hosts": ["a", null, 1.5, true]}', "tls/cert" => "c" })
     env = { "RBS_TEST_TARGET" => "Keystart,Keystart::*", "RBS_TEST_OPT" => "-I #{HERE}/sig", "RBS_TEST_RAISE" => "1",
@@ -86,7 +86,7 @@ class SignatureTest < KeystartTest
 
   def name_of(one) = RBS::Factory.new.type_name(one.name).absolute!
 
-  # What sig/ says itself, by name.
+  # The methods that sig/ itself declares, by name.
   def declared(definition)
     definition.methods.select do |_, method|
       method.public? && method.defs.any? { |one| one.implemented_in.to_s.start_with?("::Keystart") }

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
-# A store on disk as the contract lays it out, for tests; the writer's own tests say whether the writer does so.
+# A store on disk as the contract lays it out, for tests. The writer's own tests check that the
+# writer lays it out so.
 
 require "fileutils"
 require "json"
@@ -40,7 +41,7 @@ class LaidStore
   end
 
   def collect(number)
-    # Renamed first, so that it is there whole or not at all (contract §5, step 8).
+    # Renames first, so that readers find it whole or not at all (contract §5, step 8).
     old = File.join(@root, "generations", ".old-#{number}")
     File.rename(File.join(@root, "generations", number.to_s), old)
     FileUtils.rm_r(old)
@@ -72,13 +73,13 @@ class KeystartTest < Minitest::Test
     FileUtils.rm_r(@folder)
   end
 
-  # Minitest keeps the reason to itself unless it is verbose.
+  # Without verbose, Minitest does not print the reason.
   def skip(reason)
     warn "#{name} is skipped: #{reason}"
     super
   end
 
-  # Something that is nowhere but in the secret it was put into.
+  # Returns text that occurs only in the secret it was put into.
   def canary = "canary-#{SecureRandom.hex(16)}"
 
   def assert_fails(error, message = nil, &)
@@ -87,7 +88,7 @@ class KeystartTest < Minitest::Test
     raised
   end
 
-  # Forks, runs the block there and gives what it returned as a String.
+  # Forks, runs the block in the child, and returns its result as a String.
   def in_child
     reader, writer = IO.pipe
     pid = fork do
@@ -95,7 +96,7 @@ class KeystartTest < Minitest::Test
       writer.write(yield)
       writer.close
     ensure
-      # Not exit: the child would run the tests that are registered at exit.
+      # Not exit: the child would run the tests registered at exit.
       exit!
     end
     writer.close

@@ -4,7 +4,7 @@ require "support"
 require "keystart/testing"
 require "open3"
 
-# What keystart/testing gives to those who test their own function.
+# keystart/testing, as people use it to test their own function.
 class TestingTest < Minitest::Test
   include Keystart::Testing
 
@@ -16,7 +16,7 @@ class TestingTest < Minitest::Test
   def teardown
     ENV.delete("KEYSTART_DIR")
     ENV.update(@variables)
-    # Otherwise the tests of other files would go on with the client of a store that is gone.
+    # Otherwise the tests of other files would use the client of a removed store.
     Keystart.instance_variable_set(:@client, nil)
     super
   end

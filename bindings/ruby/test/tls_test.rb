@@ -7,7 +7,7 @@ require "pp"
 require "socket"
 
 class TlsTest < KeystartTest
-  # An authority, one below it, and certificates for both ends, made anew for each run.
+  # Makes an authority, one below it, and certificates for both ends, new in each run.
   module Made
     module_function
 
@@ -124,7 +124,7 @@ class TlsTest < KeystartTest
 
   private
 
-  # A server that wants a certificate and answers with the subject of the one it got.
+  # Starts a server that asks for a certificate and answers with its subject.
   def serve
     server = OpenSSL::SSL::SSLServer.new(TCPServer.new("127.0.0.1", 0), server_context)
     port = server.to_io.local_address.ip_port
@@ -142,7 +142,7 @@ class TlsTest < KeystartTest
     connection.write("HTTP/1.1 200 OK\r\nContent-Length: #{body.bytesize}\r\nConnection: close\r\n\r\n#{body}")
     connection.close
   rescue OpenSSL::SSL::SSLError, Errno::ECONNRESET
-    # A client that does not trust this server hangs up; that test looks at the client's side.
+    # A client that does not trust this server hangs up. That test checks the client's side.
   end
 
   def server_context
@@ -158,7 +158,7 @@ class TlsTest < KeystartTest
     Net::HTTP.start("localhost", port, nil, ipaddr: "127.0.0.1", **options) { |http| http.get("/").body }
   end
 
-  # Runs the block once, between the read of this file and the next.
+  # Runs the block once, between the read of this file and of the next.
   def publish_after_reading(file)
     store = @client.instance_variable_get(:@store)
     original = store.method(:read)

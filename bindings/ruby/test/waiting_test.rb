@@ -113,7 +113,7 @@ class WaitingTest < KeystartTest
     @store.publish(1, { "db" => "x" })
     [0, 0.05].each do |timeout|
       client = Keystart::Client.new(root: @store.root, timeout:)
-      # Each look at `current` finds another target, whose generation is collected already.
+      # Each look at `current` finds another target, whose generation is already collected.
       looks = 1
       client.instance_variable_get(:@store).define_singleton_method(:current) { "generations/#{looks += 1}" }
       assert_fails(Keystart::NotReady, "The store at #{@store.root} changes faster than it can be read. Try again " \
@@ -155,7 +155,7 @@ class WaitingTest < KeystartTest
     %i[names snapshot].each { |call| assert_removed { client.public_send(call) } }
   end
 
-  # How long the block would have slept, by a clock that only sleeping moves.
+  # Returns how long the block would have slept, by a clock that only sleeping moves.
   def slept(&)
     total = 0
     with_sleep(->(seconds) { total += seconds }, &)
@@ -175,7 +175,8 @@ class WaitingTest < KeystartTest
     patience.send(:private, :now)
   end
 
-  # What a thread got from the client, and what it raised, while the block ran after it had begun to wait.
+  # Returns what a thread got from the client, and what it raised, while the block ran after the
+  # thread began to wait.
   def reading_while(client, call = :get)
     waiting = Queue.new
     store = client.instance_variable_get(:@store)

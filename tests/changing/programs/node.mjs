@@ -1,5 +1,5 @@
-// Reads a changing store with the Node reader and judges every answer; README.md beside this folder says how.
-// Worker threads and child processes each have a client of their own.
+// Reads a changing store with the Node reader and judges every answer, as README.md describes. Each
+// worker thread and child process has its own client.
 
 import { spawn } from 'node:child_process';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
@@ -11,13 +11,13 @@ const { Keystart, KeystartError } = keystart;
 
 const NAMES = ['json', 'text', 'tiny', 'tls/cert', 'tls/key'];
 
-/** The reader gave an error, which was counted. */
+/** The reader returned an error, which was counted. */
 class Refused extends Error {}
 
 /** A value is not what was published. */
 class Wrong extends Error {}
 
-/** The generation that a value belongs to; proof.py says how. */
+/** Returns the generation that a value belongs to, as proof.py describes. */
 function numberOf(value, run, name) {
   const end = value.indexOf(10);
   const parts = value.toString('latin1', 0, Math.max(end, 0)).split(' ');
@@ -39,7 +39,7 @@ function codeOf(error) {
   return error.code === 'not_ready' && word ? `${error.code}: ${word}` : error.code;
 }
 
-/** What one thread sees. Numbers must never fall from one answer to the next. */
+/** What one thread has seen. Numbers must never fall from one answer to the next. */
 class Look {
   counts = {};
   errors = {};
@@ -109,7 +109,7 @@ class Look {
     });
   }
 
-  /** After the store was stopped nobody gets anything any more, not even what was kept. */
+  /** After the store was stopped no read may return anything, not even a kept value. */
   seeStopped(client) {
     for (const reader of [client, new Keystart({ root: this.asked.root })]) {
       for (const question of [() => reader.get('text'), () => reader.getBytes('tls/key'), () => reader.snapshot()]) {
@@ -124,7 +124,7 @@ class Look {
     }
   }
 
-  /** An answer; errors are counted, and told when they must not be. */
+  /** Returns an answer. Counts errors, and reports those that are not allowed. */
   ask(question, allowed = []) {
     const stopped = this.asked.until_stopped && this.stateSaysStopped();
     this.count('reads');

@@ -1,6 +1,6 @@
-"""Reads a changing store with the Python reader and judges every answer; README.md beside this folder says how.
+"""Reads a changing store with the Python reader and judges every answer, as README.md describes.
 
-Threads of this process share one client; children are forked after its first read, and go on with it.
+Threads of this process share one client. Children are forked after its first read, and continue with it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ T = TypeVar("T")
 
 
 class RefusedError(Exception):
-    """The reader gave an error, which was counted."""
+    """The reader returned an error, which was counted."""
 
 
 class Look:
-    """What one thread sees. Numbers must never fall from one answer to the next."""
+    """What one thread has seen. Numbers must never fall from one answer to the next."""
 
     def __init__(self, arguments: dict[str, Any], floor: int = 0) -> None:
         self._root = arguments["root"]
@@ -42,7 +42,7 @@ class Look:
         self.wrong: list[str] = []
 
     def go_on(self, client: keystart.Keystart) -> None:
-        """Reads until the file that says stop is there, or the store says that it was stopped."""
+        """Reads until the stop file exists, or the store reports that it was stopped."""
         while not self._stop.exists():
             if not os.path.lexists(f"{self._root}/current"):
                 self.counts["waits"] += 1
@@ -53,13 +53,13 @@ class Look:
                 return
 
     def ask_client(self, client: keystart.Keystart) -> None:
-        """Asks everything that a client can be asked."""
+        """Asks everything that a client can answer."""
         try:
             self.sees("text", self.ask(lambda: client.get("text")).encode())
             before = self.floor
             tiny = self.ask(lambda: client.get_bytes("tiny"))
             self.sees("tls/key", self.ask(lambda: client.get_bytes("tls/key")))
-            # What was given between two answers is of one of the generations between.
+            # A value read between two answers is from one of the generations between them.
             if tiny not in (proof.tiny(number) for number in range(before, self.floor + 1)):
                 self.tell("tiny", "it is of no generation between its neighbours")
             self.sees("json", self.ask(lambda: client.get_json("json"))["proof"].encode())
@@ -96,7 +96,7 @@ class Look:
             pass
 
     def see_stopped(self, client: keystart.Keystart) -> None:
-        """After the store was stopped nobody gets anything any more, not even what was kept."""
+        """After the store was stopped no read may return anything, not even a kept value."""
         fresh = keystart.Keystart(self._root)
         for question in (
             lambda: client.get("text"),
@@ -113,7 +113,7 @@ class Look:
                 self.errors[code_of(error)] += 1
 
     def ask(self, question: Callable[[], T], allowed: Set[str] = frozenset()) -> T:
-        """An answer; errors are counted, and told when they must not be."""
+        """Returns an answer. Counts errors, and reports those that are not allowed."""
         stopped = self._until_stopped and '"stopped"' in self._state()
         self.counts["reads"] += 1
         try:
@@ -129,7 +129,7 @@ class Look:
         return answer
 
     def sees(self, what: str, value: bytes, name: str | None = None) -> int | None:
-        """Judges a value and gives its generation."""
+        """Judges a value and returns its generation."""
         try:
             number = proof.number_of(value, self._run, name or what)
         except proof.WrongError as wrong:
@@ -139,7 +139,7 @@ class Look:
         return number
 
     def sees_number(self, what: str, *numbers: int) -> None:
-        """Sees that a number is not below the last."""
+        """Checks that a number is not below the last."""
         if len(numbers) != 1 or numbers[0] < self.floor:
             self.tell(what, f"{numbers} after {self.floor}")
         elif numbers[0] > self.floor:
@@ -147,7 +147,7 @@ class Look:
             self.counts["generations"] += 1
 
     def tell(self, what: str, how: str) -> None:
-        """Keeps what was wrong, without the value."""
+        """Records what was wrong, without the value."""
         self.wrong.append(f"{what}: {how}")
 
     def _state(self) -> str:
@@ -158,7 +158,7 @@ class Look:
 
 
 def code_of(error: keystart.KeystartError) -> str:
-    """The code, and which kind of not_ready it is."""
+    """Returns the code, and which kind of not_ready it is."""
     for word in ("stopped", "removed", "changes faster"):
         if isinstance(error, keystart.NotReady) and word in str(error):
             return f"{error.code}: {word}"
@@ -201,7 +201,7 @@ def main() -> None:
 
 
 def forked(arguments: dict[str, Any], client: keystart.Keystart, floor: int) -> int:
-    """Starts a child that reads with the client of its parent; gives the end of the pipe that its report comes from."""
+    """Starts a child that reads with its parent's client; returns the end of the pipe that its report comes from."""
     ours, theirs = os.pipe()
     if os.fork() == 0:
         os.dup2(theirs, 1)

@@ -1,7 +1,8 @@
 # frozen_string_literal: true
 
-# Reads a changing store with the Ruby reader and judges every answer; README.md beside this folder says how.
-# Threads of this process share one client; children are forked after its first read, and go on with it.
+# Reads a changing store with the Ruby reader and judges every answer, as README.md describes.
+# Threads of this process share one client. Children are forked after its first read, and continue
+# with it.
 
 require "json"
 
@@ -10,13 +11,13 @@ require "keystart"
 
 NAMES = %w[json text tiny tls/cert tls/key].freeze
 
-# The reader gave an error, which was counted.
+# The reader returned an error, which was counted.
 class Refused < StandardError; end
 
 # A value is not what was published.
 class Wrong < StandardError; end
 
-# The generation that a value belongs to; proof.py says how.
+# Returns the generation that a value belongs to, as proof.py describes.
 def number_of(value, run, name)
   head, line_feed, rest = value.b.partition("\n")
   parts = head.split
@@ -40,7 +41,7 @@ def code_of(error)
   error.code == "not_ready" && word ? "#{error.code}: #{word}" : error.code
 end
 
-# What one thread sees. Numbers must never fall from one answer to the next.
+# What one thread has seen. Numbers must never fall from one answer to the next.
 class Look
   attr_reader :floor
 
@@ -103,7 +104,7 @@ class Look
     end
   end
 
-  # After the store was stopped nobody gets anything any more, not even what was kept.
+  # After the store was stopped no read may return anything, not even a kept value.
   def see_stopped(client)
     [client, Keystart::Client.new(root: @root)].each do |reader|
       [-> { reader.get("text") }, -> { reader.bytes("tls/key") }, -> { reader.snapshot }].each do |question|
@@ -119,7 +120,7 @@ class Look
 
   private
 
-  # An answer; errors are counted, and told when they must not be.
+  # Returns an answer. Counts errors, and reports those that are not allowed.
   def ask(*allowed)
     stopped = @asked["until_stopped"] && state_says_stopped?
     @counts["reads"] += 1

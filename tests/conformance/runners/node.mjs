@@ -1,4 +1,4 @@
-// Asks the Node reader what the conformance harness asks, one JSON object a line; judges nothing.
+// Asks the Node reader the harness's questions, one JSON object a line. It judges nothing.
 
 import { createSecureContext } from 'node:tls';
 
@@ -9,7 +9,7 @@ const { Keystart, KeystartError, SecretNotText } = keystart;
 /** @typedef {import('../../../bindings/node/types/api.js').Reader} Reader */
 
 /**
- * The value object of contract 7.2; its text is null when it has none.
+ * Returns the value object of contract 7.2. Its text is null if it has none.
  * @param {Reader} reader
  * @param {any} name
  */
@@ -48,7 +48,7 @@ const CALLS = {
 };
 
 /**
- * A new reader with exactly the arguments and variables that were asked for.
+ * Makes a new reader with exactly the requested arguments and variables.
  * @param {any} asked
  */
 function readerFor(asked) {
@@ -60,7 +60,7 @@ function readerFor(asked) {
 }
 
 /**
- * The value, the error of the contract, or whatever else came out.
+ * Returns the value, the error of the contract, or whatever else happened.
  * @template T
  * @param {() => T} question
  * @returns {{ value: T } | { error: object } | { crash: string }}
@@ -78,7 +78,7 @@ function outcome(question) {
 }
 
 /**
- * Pipes are written at once in Node on Linux, so an answer is out before the next line is read.
+ * In Node on Linux a write to a pipe is synchronous, so an answer is out before the next line is read.
  * @param {object} line
  */
 function write(line) {
@@ -86,7 +86,7 @@ function write(line) {
 }
 
 /**
- * Not node:readline, which also ends a line at U+2028, and JSON may hold that as it is.
+ * Not node:readline, which also ends a line at U+2028: JSON may hold that character unescaped.
  * @param {NodeJS.ReadStream} stream
  */
 async function* linesOf(stream) {

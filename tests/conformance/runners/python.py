@@ -1,4 +1,4 @@
-"""Asks the Python reader what the conformance harness asks, one JSON object a line; judges nothing."""
+"""Asks the Python reader the harness's questions, one JSON object a line. It judges nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import keystart
 
 
 def secret(reader: Any, name: Any) -> dict[str, Any]:
-    """The value object of contract 7.2; its text is null when it has none."""
+    """Returns the value object of contract 7.2. Its text is null if it has none."""
     found = reader.secret(name)
     try:
         text = found.reveal()
@@ -37,7 +37,7 @@ CALLS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
 
 
 def client(asked: dict[str, Any]) -> Any:
-    """A new client with exactly the arguments and variables that were asked for."""
+    """Makes a new client with exactly the requested arguments and variables."""
     for variable in ("KEYSTART_DIR", "KEYSTART_TIMEOUT_MS"):
         os.environ.pop(variable, None)
     os.environ.update(asked.get("env") or {})
@@ -48,7 +48,7 @@ def client(asked: dict[str, Any]) -> Any:
 
 
 def outcome(question: Callable[[], Any]) -> dict[str, Any]:
-    """The value, the error of the contract, or whatever else came out."""
+    """Returns the value, the error of the contract, or whatever else happened."""
     try:
         return {"value": question()}
     except keystart.KeystartError as error:
@@ -59,7 +59,7 @@ def outcome(question: Callable[[], Any]) -> dict[str, Any]:
 
 
 def answer(asked: dict[str, Any]) -> dict[str, Any]:
-    """The answer to one request."""
+    """Returns the answer to one request."""
 
     def reader() -> Any:
         made = client(asked)

@@ -1,13 +1,13 @@
 # frozen_string_literal: true
 
-# Asks the Ruby reader what the conformance harness asks, one JSON object a line; judges nothing.
+# Asks the Ruby reader the harness's questions, one JSON object a line. It judges nothing.
 
 require "json"
 
 $LOAD_PATH.unshift(File.expand_path("../../../bindings/ruby/lib", __dir__))
 require "keystart"
 
-# One escape: a pair of surrogates, a lone one (captured), or any other.
+# Matches one escape: a pair of surrogates, a lone one (captured), or any other.
 ESCAPE = /\\u[dD][89abAB]\h\h\\u[dD][c-fC-F]\h\h|(\\u[dD][89a-fA-F]\h\h)|\\./
 
 # The json library cannot read a lone surrogate, and no valid String can hold one.
@@ -17,7 +17,7 @@ end
 
 def base64(bytes) = [bytes].pack("m0")
 
-# The value object of contract 7.2; its text is null when it has none.
+# Returns the value object of contract 7.2. Its text is null if it has none.
 def secret(reader, name)
   found = reader.secret(name)
   text = begin
@@ -28,7 +28,7 @@ def secret(reader, name)
   { name: found.name, text:, bytes_base64: base64(found.reveal_bytes) }
 end
 
-# Net::HTTP puts the pair into its context in this way; one that is none is an ArgumentError.
+# Net::HTTP puts the pair into its context like this, which raises ArgumentError if it is no pair.
 def tls(options)
   OpenSSL::SSL::SSLContext.new.add_certificate(options.fetch(:cert), options.fetch(:key))
   { usable: true }
@@ -45,7 +45,7 @@ CALLS = {
   "tls" => ->(reader, asked) { tls(reader.tls(asked["prefix"])) }
 }.freeze
 
-# A new client with exactly the arguments and variables that were asked for.
+# Makes a new client with exactly the requested arguments and variables.
 def client(asked)
   %w[KEYSTART_DIR KEYSTART_TIMEOUT_MS].each { |variable| ENV.delete(variable) }
   ENV.update(asked["env"] || {})
@@ -54,7 +54,7 @@ def client(asked)
   Keystart::Client.new(root: asked["root"], timeout:)
 end
 
-# The value, the error of the contract, or whatever else came out.
+# Returns the value, the error of the contract, or whatever else happened.
 def outcome
   { value: yield }
 rescue Keystart::Error => e

@@ -1,4 +1,4 @@
-"""Does with keystart.testing what each line of its input says; the answer to the first is where the store is."""
+"""Does with keystart.testing what each line of its input says. Its first answer is the root of the store."""
 
 import base64
 import json

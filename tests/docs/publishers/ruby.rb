@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Does with keystart/testing what each line of its input says; the answer to the first is where the store is.
+# Does with keystart/testing what each line of its input says. Its first answer is the root of the store.
 
 require "json"
 require "keystart/testing"

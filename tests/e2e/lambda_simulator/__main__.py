@@ -118,7 +118,7 @@ def make(options: argparse.Namespace) -> Environment:
 
 
 def run(environment: Environment, options: argparse.Namespace, events: Sequence[object]) -> bool:
-    """Runs it all; true when all went well. What went wrong is printed."""
+    """Runs it all and returns whether all went well. It prints what went wrong."""
     well = True
     if not environment.isolated:
         print(f"no private /tmp: {environment.why_not_isolated}; instead there is {environment.tmp},")

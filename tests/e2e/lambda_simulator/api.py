@@ -1,4 +1,4 @@
-"""Serves the Extensions API, the Runtime API and SnapStart's credentials over HTTP. Has no rules."""
+"""Serves the Extensions API, the Runtime API and SnapStart's credentials over HTTP. It has no rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANSWER = re.compile(r"/2018-06-01/runtime/invocation/([^/]+)/(response|error)")
 
 
 class Api:
-    """One environment's server on a port of its own of the loopback interface."""
+    """One environment's server, on its own port of the loopback interface."""
 
     def __init__(self, control: Control) -> None:
         self.control = control
@@ -30,11 +30,11 @@ class Api:
 
     @property
     def address(self) -> str:
-        """What AWS_LAMBDA_RUNTIME_API says: host and port."""
+        """The value of AWS_LAMBDA_RUNTIME_API: host and port."""
         return f"127.0.0.1:{self._server.server_address[1]}"
 
     def offer_credentials(self, credentials: Credentials, token: str) -> None:
-        """Returns these to whoever shows the token."""
+        """Returns these credentials to whoever shows the token."""
         self.credentials, self.token = credentials, token
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
             # One write: head and body in two segments would wait for each other.
             self.wfile.write("\r\n".join(head).encode("latin-1") + b"\r\n\r\n" + reply.body)
         except ConnectionError:
-            self.close_connection = True  # the caller was killed while it waited
+            self.close_connection = True  # the caller was killed during its wait
 
     def _route(self, body: bytes) -> Reply:
         control = self.server.api.control
@@ -127,4 +127,4 @@ class _Handler(BaseHTTPRequestHandler):
         return Reply(404, b"404 page not found\n", {"Content-Type": "text/plain"})
 
     def log_message(self, *_: object) -> None:
-        """The timeline says what happened; standard error stays for people."""
+        """Logs nothing: the timeline records what happened, and standard error is for people."""

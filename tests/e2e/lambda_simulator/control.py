@@ -1,6 +1,6 @@
 """The rules of the Extensions API and the Runtime API: who may call what when, and who waits for whom.
 
-Starts no process and speaks no HTTP: `api` brings the calls, `environment` the starts, the deadlines and the
+It starts no process and has no HTTP: `api` passes the calls, `environment` the starts, the deadlines and the
 exits. Error types and orders are those of AWS's own emulator,
 https://github.com/aws/aws-lambda-runtime-interface-emulator.
 """
@@ -38,7 +38,7 @@ class HangupError(Exception):
 
 
 class PhaseError(Exception):
-    """Something ended Init or an invocation: an exit, a launch that failed, an error that was reported."""
+    """Something ended Init or an invocation: an exit, a failed launch, or a reported error."""
 
     def __init__(self, error_type: str, message: str, who: str, payload: bytes | None = None) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ class PhaseError(Exception):
 
 
 class State(Enum):
-    """Where an extension stands."""
+    """The state of an extension."""
 
     STARTED = "Started"
     REGISTERED = "Registered"
@@ -91,7 +91,7 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What the answer to a registration says of the function."""
+    """What the answer to a registration says about the function."""
 
     name: str
     version: str
@@ -142,13 +142,13 @@ class Control:
     # --- what the environment does ---
 
     def begin(self, names: Sequence[str]) -> None:
-        """A new Init: nothing of an earlier one counts any more."""
+        """Begins a new Init: nothing of an earlier one counts any more."""
         with self._changed:
             self._clear()
             self._extensions = {name: Extension(name) for name in names}
 
     def end(self) -> None:
-        """Everything was killed: whoever still waits for an answer gets none."""
+        """Notes that everything was killed: whoever still waits for an answer gets none."""
         with self._changed:
             self._generation += 1
             self._clear()
@@ -161,7 +161,7 @@ class Control:
             self._changed.notify_all()
 
     def exited(self, who: str, code: int) -> None:
-        """A process has ended. Outside a shutdown that is a failure, whatever its code."""
+        """Notes that a process has ended. Outside a shutdown that is a failure, whatever its code."""
         with self._changed:
             message = f"exit status {code}" if code >= 0 else f"signal {-code}"
             extension = self._extensions.get(who)
@@ -176,19 +176,19 @@ class Control:
             self._changed.notify_all()
 
     def reported(self, name: str) -> str | None:
-        """The type of error that the extension itself has reported."""
+        """Returns the type of error that the extension itself has reported."""
         with self._changed:
             extension = self._extensions.get(name)
             return extension.reported if extension else None
 
     def wait_registered(self, until: float) -> bool:
-        """True when every extension has registered; false when `until` has come (time.monotonic)."""
+        """Returns true once every extension has registered; false once `until` has come (time.monotonic)."""
         return self._wait(
             lambda: all(each.state is not State.STARTED for each in self._extensions.values()), until
         )
 
     def wait_initialized(self, until: float) -> bool:
-        """True when the runtime and every extension have called next."""
+        """Returns true once the runtime and every extension have called next."""
         done = self._wait(
             lambda: (
                 (self._runtime_asked > 0 or self._runtime_restoring)
@@ -201,21 +201,21 @@ class Control:
         return done
 
     def waiting_for(self) -> list[str]:
-        """Who has not called next yet; of the runtime only when nobody else holds it up."""
+        """Returns who has not called next yet; the runtime only if nobody else holds it up."""
         with self._changed:
             late = [each.name for each in self._extensions.values() if each.state is State.STARTED]
             late = late or [each.name for each in self._extensions.values() if not each.asked]
             return late or [RUNTIME]
 
     def restore(self, until: float) -> bool:
-        """Lets a runtime go on that waits for the restore of its snapshot; true when it asks for an event."""
+        """Resumes a runtime that waits for the restore of its snapshot; true once it asks for an event."""
         with self._changed:
             self._restored = True
             self._changed.notify_all()
         return self._wait(lambda: self._runtime_asked > 0, until)
 
     def offer(self, invocation: Invocation) -> None:
-        """Hands an event to the runtime and tells the extensions that subscribed."""
+        """Passes an event to the runtime, and to the extensions that subscribed."""
         event = {
             "eventType": "INVOKE",
             "deadlineMs": invocation.deadline_ms,
@@ -232,13 +232,13 @@ class Control:
             self._changed.notify_all()
 
     def wait_finished(self, invocation: Invocation, until: float) -> bool:
-        """True when the function has answered, and it and every extension have asked for the next event."""
+        """Returns true once the function has answered, and it and every extension have asked for the next event."""
 
         def finished() -> bool:
             if invocation.response is None:
                 return False
             if self._managed:
-                return True  # many invocations at once: no party's next ends one of them
+                return True  # many invocations at once: nobody's next ends one of them
             return self._runtime_finished == invocation.request_id and all(
                 each.finished == invocation.request_id
                 for each in self._extensions.values()
@@ -258,7 +258,7 @@ class Control:
             return condition()
 
     def stop(self) -> None:
-        """From here on an exit is no failure."""
+        """Notes that from now on an exit is no failure."""
         with self._changed:
             self._stopping = True
 
@@ -270,7 +270,7 @@ class Control:
         event = {"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": reason}
         with self._changed:
             extension = self._extensions[name]
-            extension.mail.clear()  # an INVOKE that was not fetched is superseded
+            extension.mail.clear()  # an INVOKE that nobody fetched is superseded
             extension.mail.append(("", json.dumps(event).encode()))
             self._changed.notify_all()
 
@@ -321,7 +321,7 @@ class Control:
         return json_reply(200, answer, Lambda_Extension_Identifier=extension.identifier)
 
     def next_event(self, identifier: str) -> Reply:
-        """GET /2020-01-01/extension/event/next: waits for as long as there is no event."""
+        """Answers GET /2020-01-01/extension/event/next, as soon as there is an event."""
         with self._changed:
             extension = self._identify(identifier, "next")
             if isinstance(extension, Reply):
@@ -354,12 +354,12 @@ class Control:
             return Reply(200, body, headers)
 
     def init_error(self, identifier: str, error_type: str) -> Reply:
-        """POST /2020-01-01/extension/init/error: takes effect when the process exits."""
+        """Answers POST /2020-01-01/extension/init/error, which takes effect when the process exits."""
         allowed = (State.REGISTERED, State.INIT_ERROR)
         return self._report("init/error", identifier, error_type, allowed, State.INIT_ERROR)
 
     def exit_error(self, identifier: str, error_type: str) -> Reply:
-        """POST /2020-01-01/extension/exit/error: takes effect when the process exits."""
+        """Answers POST /2020-01-01/extension/exit/error, which takes effect when the process exits."""
         allowed = (State.REGISTERED, State.READY, State.RUNNING, State.EXIT_ERROR)
         return self._report("exit/error", identifier, error_type, allowed, State.EXIT_ERROR)
 
@@ -414,7 +414,7 @@ class Control:
         return reply
 
     def _wait_for_answer(self, condition: Callable[[], bool]) -> None:
-        """A long poll: without a limit, but it ends with the processes it belongs to."""
+        """Waits as a long poll: without a limit, until the processes that it belongs to end."""
         generation = self._generation
         self._changed.wait_for(lambda: condition() or self._generation != generation)
         if self._generation != generation:
@@ -423,7 +423,7 @@ class Control:
     # --- what the runtime calls ---
 
     def next_invocation(self) -> Reply:
-        """GET /2018-06-01/runtime/invocation/next: waits for as long as there is no event."""
+        """Answers GET /2018-06-01/runtime/invocation/next, as soon as there is an event."""
         with self._changed:
             self._runtime_asked += 1
             self._runtime_finished = self._runtime_working_on
@@ -443,7 +443,7 @@ class Control:
             return Reply(200, invocation.payload, headers)
 
     def restore_next(self) -> Reply:
-        """GET /2018-06-01/runtime/restore/next: ends Init for a runtime that has hooks for a restore."""
+        """Answers GET /2018-06-01/runtime/restore/next, which ends Init for a runtime with restore hooks."""
         with self._changed:
             self._runtime_restoring = True
             self._timeline.add(Kind.RUNTIME_RESTORE_NEXT, RUNTIME)
@@ -467,7 +467,7 @@ class Control:
             return ACCEPTED
 
     def runtime_init_error(self, error_type: str, body: bytes) -> Reply:
-        """POST /2018-06-01/runtime/init/error and …/restore/error: takes effect when the process exits."""
+        """Answers POST /2018-06-01/runtime/init/error and …/restore/error, which take effect when the process exits."""
         with self._changed:
             if self._runtime_asked:
                 reply = error(
@@ -482,7 +482,7 @@ class Control:
 
 
 def message_of(body: bytes) -> str:
-    """The errorMessage of an error's body, or the body itself where it is none."""
+    """Returns the errorMessage of an error's body, or the body if it has none."""
     try:
         return str(json.loads(body)["errorMessage"])
     except (ValueError, KeyError, TypeError):

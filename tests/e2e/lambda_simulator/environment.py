@@ -31,8 +31,8 @@ OPT_EXTENSIONS = "/opt/extensions"
 VAR_TASK = "/var/task"
 MAX_EXTENSIONS = 10
 SHUTDOWN_SECONDS = 2.0
-RUNTIME_SHARE = 0.3  # of SHUTDOWN_SECONDS, for the runtime to end after SIGTERM
-LEFTOVER_SECONDS = 10.0  # for the kernel to end what got SIGKILL; only a fault of the machine takes so long
+RUNTIME_SHARE = 0.3  # of SHUTDOWN_SECONDS: how long the runtime has to end after SIGTERM
+LEFTOVER_SECONDS = 10.0  # how long SIGKILL may take; only a broken machine takes so long
 INIT_SECONDS: Mapping[InitializationType, float] = {
     "on-demand": 10.0,
     "provisioned-concurrency": 130.0,
@@ -68,7 +68,7 @@ class Answer:
 
     @property
     def value(self) -> object:
-        """The payload as JSON; `InvocationError` when the answer is an error."""
+        """The payload as JSON. Raises `InvocationError` if the answer is an error."""
         if self.error_type is not None:
             raise InvocationError(self.error_type, self.error_message or "", self.log)
         return json.loads(self.payload)
@@ -79,15 +79,15 @@ class Environment:
 
     extensions          a folder, of which every file is executed as from /opt/extensions, or a list of files
     function            what is invoked; without one, a loop that answers with its event
-    memory_mb, timeout  as configured for the function; the timeout in seconds. Memory is told, not enforced
+    memory_mb, timeout  as configured for the function; the timeout in seconds. The memory is reported, not enforced
     init_timeout        seconds for Init; Lambda's limit for the initialization type when not given
-    faults              how the Extensions API shall misbehave
-    isolate             False: no mount namespace even where the machine allows one
+    faults              the faults of the Extensions API
+    isolate             False: no mount namespace, even if the machine allows one
     visible             host folders in /tmp that the processes need: all others there are hidden from them
 
-    In a mount namespace the processes see a /tmp of their own, the extensions in /opt/extensions and the task
-    root at /var/task. Where the machine allows none, `isolated` is false, everything runs from where it lies,
-    TMPDIR is `tmp`, and KEYSTART_DIR points into it, so that environments do not share a store.
+    In a mount namespace the processes see their own /tmp, the extensions in /opt/extensions and the task root at
+    /var/task. If the machine allows none, `isolated` is false, everything runs from its place, TMPDIR is `tmp`, and
+    KEYSTART_DIR points into it, so that environments do not share a store.
     """
 
     def __init__(
@@ -171,12 +171,12 @@ class Environment:
 
     @property
     def tmp(self) -> Path:
-        """Where the host sees the sandbox's /tmp. It lasts until the environment is closed."""
+        """The host's path of the sandbox's /tmp. It exists until the environment is closed."""
         return self._sandbox.tmp
 
     @property
     def isolated(self) -> bool:
-        """Says whether the processes have a mount namespace, and so a /tmp, of their own."""
+        """Whether the processes have a separate mount namespace, and so a separate /tmp."""
         return self._sandbox.isolated
 
     @property
@@ -185,20 +185,20 @@ class Environment:
 
     @property
     def launcher_pid(self) -> int:
-        """The parent of all processes, for who limits what they may use: a cgroup that it is in is theirs too."""
+        """The parent of all processes. Put it into a cgroup to limit all of them."""
         return self._sandbox.launcher_pid
 
     @property
     def log(self) -> list[LogLine]:
-        """What all processes have written up to now, in the order it was read."""
+        """What all processes have written so far, in the order in which it was read."""
         return self._output.lines()
 
     def log_text(self, who: str | None = None) -> str:
-        """The log as text, of all or of one extension or "runtime"."""
+        """Returns the log as text, of all or of one extension or "runtime"."""
         return "\n".join(line.text for line in self.log if who in (None, line.who))
 
     def process(self, who: str) -> Process:
-        """The running or last process of an extension, by its name, or of the "runtime"."""
+        """Returns the running or last process of an extension, by its name, or of the "runtime"."""
         return self._processes[who]
 
     @property
@@ -206,7 +206,7 @@ class Environment:
         return [path.name for path in self._extension_files]
 
     def variables(self, who: str) -> dict[str, str]:
-        """Exactly the environment that an extension, or the "runtime", is started with. Holds credentials."""
+        """Returns exactly the environment that an extension or the "runtime" starts with. It holds credentials."""
         if self.initialization_type == "snap-start":
             self._api.offer_credentials(self.credentials, self._token)
             credentials = {
@@ -245,7 +245,7 @@ class Environment:
     def init(self) -> None:
         """Runs Init, from the start of the extensions to the last call of next; else raises `InitError`.
 
-        After a failure, a shutdown or a kill it may be called again: /tmp is as the last time left it.
+        After a failure, a shutdown or a kill you may call it again: /tmp is as the last call left it.
         """
         with self._one_call:
             self._first_init()
@@ -258,7 +258,7 @@ class Environment:
         self._init("init", time.monotonic() + self.init_timeout)
 
     def init_in_background(self) -> Future[None]:
-        """Starts `init()` in a thread, for tests that act while it runs; the future has its outcome."""
+        """Starts `init()` in a thread, for tests that act while it runs. The future has its outcome."""
         future: Future[None] = Future()
 
         def run() -> None:
@@ -336,7 +336,7 @@ class Environment:
         return InitError(TIMED_OUT, reason, missing[0], None, None, self.log)
 
     def restore(self) -> None:
-        """Restores the snapshot: a runtime in restore/next goes on. `invoke` does it if nobody did."""
+        """Restores the snapshot: a runtime in restore/next continues. `invoke` does it if nobody did."""
         with self._one_call:
             self._restore(time.monotonic() + self.timeout)
 
@@ -350,11 +350,14 @@ class Environment:
     def invoke(self, payload: object = None) -> Answer:
         """Invokes the function with a JSON value or with bytes, and waits for the end of the invocation.
 
-        That is when the function has answered, and it and every extension that subscribed have called next.
-        Errors of the function, a timeout and a crash are answers, as they are for Lambda's callers: see
-        `Answer.error_type` and `Answer.value`. A new environment has its Init first; where that failed it is
-        repeated in the invocation, inside its timeout. After a timeout or a crash everything is stopped, and
-        the next invocation begins with an Init over the same /tmp.
+        The end is when the function has answered, and it and every extension that subscribed have called next. Errors
+        of
+        the function, a timeout and a crash are answers, as they are for Lambda's callers: see `Answer.error_type` and
+        `Answer.value`. A new environment has its Init first. If that fails, it is repeated in the invocation, inside
+        its
+        timeout. After a timeout or a crash everything is stopped, and the next invocation begins with an Init over the
+        same
+        /tmp.
         """
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         managed = self.initialization_type == "lambda-managed-instances"
@@ -365,7 +368,7 @@ class Environment:
             return self._invoke(body)
 
     def _try_first_init(self) -> None:
-        with suppress(InitError):  # it is on the timeline, and the invocation repeats it and tells of it
+        with suppress(InitError):  # the timeline has it, and the invocation repeats and reports it
             self._first_init()
 
     def _invoke(self, body: bytes) -> Answer:
@@ -389,7 +392,7 @@ class Environment:
         return Answer(invocation.request_id, answer, error_type, message, duration, self.log[first_line:])
 
     def _run(self, invocation: Invocation, until: float) -> tuple[str, str] | None:
-        """Runs the invocation to its end; error type and message when something went wrong around it."""
+        """Runs the invocation to its end; returns error type and message if something went wrong around it."""
         prefix = f"RequestId: {invocation.request_id} Error: "
         timed_out = (TIMED_OUT, f"{prefix}Task timed out after {self.timeout:.2f} seconds")
         try:
@@ -415,18 +418,18 @@ class Environment:
     # --- dying ---
 
     def shutdown(self, reason: str = "spindown") -> None:
-        """Ends everything as Lambda does, in two seconds at most; `reason` is what SHUTDOWN says."""
+        """Ends everything as Lambda does, within two seconds. `reason` is that of the SHUTDOWN event."""
         with self._one_call:
             self._stop(reason)
             self._state = "stopped"
 
     def reset(self, reason: str = "failure") -> None:
-        """Shuts everything down for this reason and runs Init again, over the /tmp that is there."""
+        """Shuts everything down for this reason and runs Init again, over the same /tmp."""
         self.shutdown(reason)
         self.init()
 
     def kill(self) -> None:
-        """Kills everything at once, with no event to anybody, as when the machine goes away.
+        """Kills everything at once, without an event to anybody, as when the machine fails.
 
         An Init or an invocation that another thread waits for fails with Sandbox.PhaseError.
         """
@@ -445,7 +448,7 @@ class Environment:
         begin = time.monotonic()
         deadline_ms = round((time.time() + SHUTDOWN_SECONDS) * 1000)
         extensions = [self._processes[name] for name in self.extension_names if name in self._processes]
-        if extensions:  # without extensions Lambda takes no time for a graceful end
+        if extensions:  # without extensions Lambda allows no time for a graceful end
             self._stop_runtime(begin + SHUTDOWN_SECONDS * RUNTIME_SHARE)
             for process in extensions:
                 if process.exit_code is not None:
@@ -485,7 +488,7 @@ class Environment:
 
 
 def _listing(extensions: Path | str | Sequence[Path | str]) -> tuple[Path | None, list[Path]]:
-    """The folder, if it is one, and the files to execute. Lambda executes dotfiles and links too."""
+    """Returns the folder, if it is one, and the files to execute. Lambda executes dotfiles and links too."""
     if isinstance(extensions, (str, Path)):
         folder = Path(extensions).resolve(strict=True)
         return folder, sorted(path for path in folder.iterdir() if path.is_symlink() or not path.is_dir())
@@ -498,7 +501,7 @@ def _listing(extensions: Path | str | Sequence[Path | str]) -> tuple[Path | None
 
 
 def _error_of(invocation: Invocation) -> tuple[str | None, str | None]:
-    """What the function says of itself when it answered with an error."""
+    """Returns the function's own error, if it answered with one."""
     if not invocation.is_error or invocation.response is None:
         return None, None
     try:

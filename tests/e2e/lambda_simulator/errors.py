@@ -1,8 +1,8 @@
-"""What the simulator raises. Each message ends with what the processes wrote.
+"""The errors of the simulator. Each message ends with what the processes wrote.
 
 SimulatorError
 ├── InitError          Init did not end well; Lambda repeats it inside the next invocation
-├── InvocationError    the answer is an error, and its value was asked for
+├── InvocationError    the answer is an error, and a caller asked for its value
 └── RuntimeMissingError      a runtime's client is not installed; the message says how to install it
 """
 
@@ -29,8 +29,8 @@ class InitError(SimulatorError):
     """Init did not end well.
 
     `error_type` is Lambda's (Extension.Crash, Extension.InitError, Extension.LaunchError, Runtime.ExitError,
-    Sandbox.Timedout, …), `who` the extension or "runtime" that it began with, `reported` what an extension
-    sent to /init/error or /exit/error, `payload` what the runtime sent to its /init/error.
+    Sandbox.Timedout, …). `who` is the extension or "runtime" that failed first. `reported` is what an extension sent to
+    /init/error or /exit/error, and `payload` what the runtime sent to its /init/error.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class InitError(SimulatorError):
 
 
 class InvocationError(SimulatorError):
-    """The answer is an error, and its value was asked for."""
+    """The answer is an error, and a caller asked for its value."""
 
     def __init__(self, error_type: str, message: str, log: Sequence[LogLine]) -> None:
         super().__init__(with_log(f"{error_type}: {message}", log))

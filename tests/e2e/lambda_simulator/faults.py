@@ -1,4 +1,4 @@
-"""Describes how the Extensions API shall misbehave towards an extension. Holds no state of the API itself."""
+"""Faults of the Extensions API towards an extension. It holds no state of the API itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Respond:
 
 @dataclass(frozen=True)
 class Deliver:
-    """For `next` only: the call counts, and this event is its answer at once."""
+    """For `next` only: the call counts, and gets this event as its answer at once."""
 
     event: Mapping[str, object]
 
@@ -44,7 +44,7 @@ class Fault:
 
 
 class Faults:
-    """The faults in force. Faults may be added while the environment runs."""
+    """The faults in force. You may add some while the environment runs."""
 
     def __init__(self, faults: tuple[Fault, ...] = ()) -> None:
         self._lock = threading.Lock()
@@ -56,7 +56,7 @@ class Faults:
             self._faults.append(fault)
 
     def take(self, call: Call, extension: str) -> Respond | Deliver | None:
-        """What shall happen instead of this call, if anything; each fault counts the calls that it fits."""
+        """Returns the fault for this call, if any. Each fault counts the calls that match it."""
         with self._lock:
             for index, fault in enumerate(self._faults):
                 if fault.on != call or fault.extension not in (None, extension):

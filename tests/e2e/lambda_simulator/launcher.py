@@ -1,12 +1,12 @@
-"""Runs inside the sandbox: mounts, starts processes, sends signals, tells of exits. Knows no Lambda.
+"""Runs inside the sandbox: mounts, starts processes, sends signals, reports exits. It does not know Lambda.
 
 The simulator runs this file as a program (`python -I -S launcher.py FD`) and speaks JSON with it over a
-SOCK_SEQPACKET socket, one object a packet. It has one thread, and keeps the dead as zombies until it is told
-to reap them, so that a signal can never reach a process id that was given to somebody else meanwhile.
-When the socket closes, however that came about, everything it started is killed.
+SOCK_SEQPACKET socket, one object a packet. It has one thread, and keeps dead processes as zombies until it is asked to
+reap them, so that a signal can never reach a process id that meanwhile belongs to another process. When the socket
+closes, for whatever reason, everything it started is killed.
 """
 
-# pathlib would be in the way of calls on descriptors, and takes milliseconds to import
+# pathlib does not fit calls on descriptors, and takes milliseconds to import
 # ruff: noqa: PTH102, PTH103, PTH112, PTH118, PTH119, PTH120, PTH123, PTH208, PTH211
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def bind(source: str, target: str) -> None:
 
 
 def enter_namespace() -> None:
-    """Leaves the host's mounts; a user who is not root needs a user namespace of his own for that."""
+    """Leaves the host's mounts. A user who is not root needs a separate user namespace for that."""
     user, group = os.getuid(), os.getgid()
     flags = CLONE_NEWNS if user == 0 else CLONE_NEWNS | CLONE_NEWUSER
     check("unshare", libc.unshare(flags))
@@ -77,13 +77,13 @@ def keep_mounts_here() -> None:
 
 
 def keep_mounts_here_in_chroot() -> None:
-    """Does the same where / is a folder below the mount it lies on, which therefore has no path.
+    """Does the same if / is a folder below the mount it lies on, which therefore has no path.
 
-    Goes to the root of the namespace and back. Binding / onto itself would give it a path, but on the host too if it
-    is shared.
+    It changes to the root of the namespace and back. Binding / onto itself would give it a path, but also on the host
+    if it is shared.
     """
     root, namespace = os.open("/", os.O_PATH), os.open("/proc/self/ns/mnt", os.O_RDONLY)
-    check("setns", libc.setns(namespace, CLONE_NEWNS))  # into where we are: its effect is the change of root
+    check("setns", libc.setns(namespace, CLONE_NEWNS))  # our own namespace: it only changes the root
     try:
         mount("none", "/", None, MS_REC | MS_PRIVATE)
     finally:
@@ -99,9 +99,9 @@ def write(path: str, text: str) -> None:
 
 
 def make_mount_point(path: str) -> None:
-    """Makes a folder like /var/task that the host lacks, and leaves the host as it is.
+    """Makes a folder like /var/task that the host lacks, and does not change the host.
 
-    Covers its parent with an empty file system, into which everything that was there is bound back.
+    It covers the parent with an empty file system, and binds everything that was in the parent back into it.
     """
     if os.path.isdir(path):
         return
@@ -126,7 +126,7 @@ def put_back(descriptor: int, target: str) -> None:
         if error.errno not in (
             errno.ENOENT,
             errno.EINVAL,
-        ):  # what readlinkat says of a descriptor that is no link
+        ):  # the errno of readlinkat for a descriptor that is no link
             raise
     make_like(descriptor, target)
     bind(f"/proc/self/fd/{descriptor}", target)
@@ -142,7 +142,7 @@ def make_like(descriptor: int, target: str) -> None:
 
 
 def arrange(order: dict[str, Any]) -> None:
-    """Puts what the order names in place. /tmp comes last because it hides what lies in the host's."""
+    """Mounts what the order names. /tmp comes last because it hides what lies in the host's."""
     for source, target in order["folders"]:
         make_mount_point(target)
         bind(source, target)
@@ -187,7 +187,7 @@ class Launcher:
         self.ready = selectors.DefaultSelector()
         self.ready.register(channel, selectors.EVENT_READ)
         self.children: dict[int, subprocess.Popen[bytes]] = {}
-        self.watched: dict[int, int] = {}  # process id -> pidfd, until its exit was told
+        self.watched: dict[int, int] = {}  # process id -> pidfd, until its exit was reported
 
     def serve(self) -> None:
         try:
@@ -198,7 +198,7 @@ class Launcher:
                     elif not self.obey():
                         return
         except (BrokenPipeError, ConnectionResetError):
-            return  # the simulator has gone; there is nobody left to tell
+            return  # the simulator is gone, so nobody is left to report to
         finally:
             for pid in self.children:
                 os.killpg(pid, signal.SIGKILL)
@@ -261,7 +261,7 @@ class Launcher:
             os.killpg(pid, number)
 
     def reap(self, pid: int) -> None:
-        """Kills what is left of the group, then lets its number go."""
+        """Kills what is left of the group, then releases its number."""
         child = self.children.pop(pid)
         os.killpg(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)

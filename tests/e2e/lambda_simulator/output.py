@@ -1,4 +1,4 @@
-"""Collects what processes write, line by line, as it comes. Does not start or end them."""
+"""Collects the processes' output, line by line, as it arrives. It does not start or end them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class _Pipe:
     descriptor: int
     who: str
     stream: str
-    begun: bytes = b""  # a line whose end has not come yet
+    begun: bytes = b""  # a line whose end has not arrived yet
 
     def read(self, lines: list[LogLine]) -> bool:
-        """Reads what is there; false at the end."""
+        """Reads what is available; false at the end."""
         while True:
             try:
                 chunk = os.read(self.descriptor, CHUNK)
@@ -63,14 +63,14 @@ class Output:
             self._ready.register(descriptor, select.EPOLLIN)
 
     def lines(self) -> list[LogLine]:
-        """Every line up to now: all that was written before this call is among them."""
+        """Returns every line so far, including all that was written before this call."""
         with self._lock:
             for pipe in list(self._pipes.values()):
                 self._read(pipe)
             return list(self._lines)
 
     def close(self) -> None:
-        """Stops reading. A process that the sandbox does not know of may still hold a pipe; it is left to it."""
+        """Stops reading. A process that the sandbox does not know may still hold a pipe, and keeps it."""
         self.lines()
         os.eventfd_write(self._stop, 1)
         self._thread.join()
@@ -91,4 +91,4 @@ class Output:
 
     def _read(self, pipe: _Pipe) -> None:
         if not pipe.read(self._lines):
-            del self._pipes[pipe.descriptor]  # closed, and with that gone from the epoll too
+            del self._pipes[pipe.descriptor]  # closed, and therefore gone from the epoll too

@@ -26,7 +26,7 @@ PHASES = {
     "invoke": (Kind.INVOKE_START, (Kind.INVOKE_END,)),
     "shutdown": (Kind.SHUTDOWN_START, (Kind.SHUTDOWN_END,)),
 }
-# What a process does from this event on; None: it has ended.
+# The state of a process from this event on; None: it has ended.
 DOES: Mapping[Kind, str | None] = {
     Kind.EXTENSION_STARTED: STARTING,
     Kind.EXTENSION_REGISTERED: WORKING,
@@ -39,7 +39,7 @@ DOES: Mapping[Kind, str | None] = {
     Kind.RUNTIME_EVENT: HANDLING,
     Kind.RUNTIME_EXITED: None,
 }
-TOLD = {  # the events whose times stand at the end of a process's line, the first of each kind
+TOLD = {  # the events whose times appear at the end of a process's line, the first of each kind
     Kind.EXTENSION_REGISTERED: "registered",
     Kind.EXTENSION_NEXT: "next",
     Kind.RUNTIME_STARTED: "started",
@@ -93,11 +93,11 @@ class _Drawing:
 def render(
     timeline: Timeline, marks: Mapping[str, int] | None = None, *, width: int = 64, colour: bool = False
 ) -> str:
-    """The timeline as a picture: a line for each phase, process and mark.
+    """Returns the timeline as a picture: a line for each phase, process and mark.
 
-    marks       further moments, by name: `time.monotonic_ns`, or what `Timeline.at_wall_time` gives
-    width       columns of the axis; names and times stand beside it
-    colour      with ANSI colours: say `sys.stdout.isatty()`
+    marks       further moments, by name: `time.monotonic_ns`, or the result of `Timeline.at_wall_time`
+    width       columns of the axis; names and times appear next to it
+    colour      with ANSI colours: pass `sys.stdout.isatty()`
     """
     events = list(timeline)
     given = dict(marks or {})

@@ -1,4 +1,4 @@
-"""The runtimes' command lines: AWS's own interface clients, and small loops of ours. Starts nothing."""
+"""The runtimes' command lines: AWS's interface clients, and small loops of ours. It starts nothing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ NODE_CLIENT = FOLDER / "node" / "node_modules" / "aws-lambda-ric"
 
 @dataclass(frozen=True)
 class Runtime:
-    """How a runtime is started.
+    """The command that starts a runtime.
 
-    The command, to which the handler is appended; what AWS_EXECUTION_ENV says; and the host's folders it needs, which
-    stay visible where they lie in /tmp.
+    The handler is appended to it. The other members are the value of AWS_EXECUTION_ENV, and the host's folders that the
+    runtime needs, which stay visible if they lie in /tmp.
     """
 
     command: Sequence[str]
@@ -41,7 +41,7 @@ def python() -> Runtime:
 
 
 def node() -> Runtime:
-    """aws-lambda-ric (npm) in the Node that is found on PATH."""
+    """Returns aws-lambda-ric (npm) in the Node on PATH."""
     program = _program("node")
     if not (NODE_CLIENT / "dist" / "rapid-client.node").exists():
         raise RuntimeMissingError(f"aws-lambda-ric is not installed: npm ci --prefix {FOLDER / 'node'}")
@@ -49,19 +49,19 @@ def node() -> Runtime:
 
 
 def node_loop() -> Runtime:
-    """bootstrap.mjs, a small loop of ours, in the Node that is found on PATH: nothing compiles for it."""
+    """Returns bootstrap.mjs, a small loop of ours, in the Node on PATH. It needs no compiler."""
     return Runtime(
         (_program("node"), str(FOLDER / "node" / "bootstrap.mjs")), "AWS_Lambda_nodejs20.x", (FOLDER,)
     )
 
 
 def ruby() -> Runtime:
-    """bootstrap.rb, a small loop of ours, in the Ruby that is found on PATH."""
+    """Returns bootstrap.rb, a small loop of ours, in the Ruby on PATH."""
     return Runtime((_program("ruby"), str(FOLDER / "ruby" / "bootstrap.rb")), "AWS_Lambda_ruby3.1", (FOLDER,))
 
 
 def echo() -> Runtime:
-    """A loop that answers with its event and needs no handler: the quickest to start."""
+    """Returns a loop that answers with its event and needs no handler: the quickest to start."""
     loop = Path(__file__).with_name("echo_runtime.py")
     return Runtime(
         (sys.executable, "-I", "-S", str(loop)), "AWS_Lambda_simulated", (loop.parent, Path(sys.prefix))

@@ -1,4 +1,4 @@
-"""Holds one sandbox from outside: its private /tmp and its processes. Knows nothing of Lambda."""
+"""One sandbox from outside: its private /tmp and its processes. It does not know Lambda."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .output import Output
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 PACKET = 1 << 18
-ANSWER_WITHIN = 10.0  # seconds; an answer takes milliseconds, so past this the launcher is gone or stuck
+ANSWER_WITHIN = 10.0  # seconds; answers take milliseconds, so by then the launcher is gone or stuck
 
 
 class LaunchError(Exception):
-    """The system would not execute the file: no run bit, no shebang, an interpreter that is missing."""
+    """The system refused to execute the file: no run bit, no shebang, or a missing interpreter."""
 
     def __init__(self, command: Sequence[str], code: str, words: str) -> None:
         super().__init__(f"{command[0]}: {code} ({words})")
@@ -34,7 +34,7 @@ class LaunchError(Exception):
 
 @dataclass
 class Process:
-    """One process of the sandbox, with a process group of its own."""
+    """One process of the sandbox, in its own process group."""
 
     name: str
     sandbox: Sandbox
@@ -45,16 +45,16 @@ class Process:
     exited: threading.Event = field(default_factory=threading.Event)
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends a signal to the whole group, as Lambda does. Does nothing once the process was reaped."""
+        """Sends a signal to the whole group, as Lambda does. Does nothing after the process was reaped."""
         self.sandbox.order({"do": "signal", "pid": self.pid, "signal": int(number)})
 
 
 class Sandbox:
-    """A folder that is the sandbox's /tmp, and a launcher that starts processes seeing it there.
+    """A folder that is the sandbox's /tmp, and a launcher that starts processes that see it there.
 
-    Where the machine lets it, the processes live in a mount namespace with `tmp` at /tmp, `folders` (source,
-    target) in place and `files` gathered in the folder `files_in`; else `isolated` is false,
-    `why_not_isolated` says why, and nothing is mounted.
+    If the machine allows it, the processes live in a mount namespace with `tmp` at /tmp, `folders` (source, target) in
+    place and `files` gathered in the folder `files_in`. Otherwise `isolated` is false, `why_not_isolated` says why, and
+    nothing is mounted.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Sandbox:
         return self._launcher.pid
 
     def start(self, name: str, command: Sequence[str], variables: Mapping[str, str], folder: str) -> Process:
-        """Starts a process with these variables and no others; `LaunchError` when that is refused."""
+        """Starts a process with exactly these variables. Raises `LaunchError` if that is refused."""
         process = Process(name, self)
         order = {"do": "start", "command": list(command), "variables": dict(variables), "folder": folder}
         out_read, out_write = os.pipe()
@@ -138,7 +138,7 @@ class Sandbox:
         return process
 
     def reap(self, process: Process) -> None:
-        """Kills what is left of the process's group and lets its number go."""
+        """Kills what is left of the process's group and releases its number."""
         with self._one_order:
             if self._processes.get(process.pid) is not process:
                 return
@@ -172,7 +172,7 @@ class Sandbox:
         except queue.Empty:
             raise RuntimeError("the sandbox's launcher does not answer") from None
         if "gone" in answer:
-            self._answers.put(answer)  # for whoever asks next
+            self._answers.put(answer)  # for the next caller
             raise RuntimeError("the sandbox's launcher has ended; what it said is on standard error")
         return answer
 

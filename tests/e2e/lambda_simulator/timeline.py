@@ -1,4 +1,4 @@
-"""Keeps what happened and when, by the monotonic clock. Decides nothing."""
+"""Keeps what happened and when, by the monotonic clock. It decides nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Detail = str | int | float | bool | None | list[str]
 
 
 class Kind(str, Enum):
-    """What can happen. The value is what the JSON file says."""
+    """The kinds of events. The value is the word in the JSON file."""
 
     SANDBOX_START = "sandbox start"
     SANDBOX_END = "sandbox end"
@@ -52,7 +52,7 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened: when (`time.monotonic_ns`), what, to whom, and what there is to know of it."""
+    """One event: when (`time.monotonic_ns`), what, to whom, and further facts."""
 
     at_ns: int
     kind: Kind
@@ -61,7 +61,7 @@ class Event:
 
     @property
     def label(self) -> str:
-        """The event in words, as the picture prints it."""
+        """Returns the event in words, as the picture prints it."""
         return f"{self.who} {self.kind.value.split(' ', 1)[1]}" if self.who else self.kind.value
 
 
@@ -79,7 +79,7 @@ class LogLine:
 
 
 class NotSeenError(LookupError):
-    """An event that was asked for has not happened; the message lists those that have."""
+    """A requested event has not happened. The message lists those that have."""
 
 
 class Timeline:
@@ -109,19 +109,19 @@ class Timeline:
             return len(self._events)
 
     def all(self, kind: Kind, who: str | None = None) -> list[Event]:
-        """Every event of this kind, of everybody or of one extension."""
+        """Returns every event of this kind, of everybody or of one extension."""
         return [event for event in self if event.kind is kind and who in (None, event.who)]
 
     def first(self, kind: Kind, who: str | None = None) -> Event:
-        """The first event of this kind; `NotSeenError` when there is none."""
+        """Returns the first event of this kind. Raises `NotSeenError` without one."""
         return self._one(self.all(kind, who)[:1], kind, who)
 
     def last(self, kind: Kind, who: str | None = None) -> Event:
-        """The last event of this kind; `NotSeenError` when there is none."""
+        """Returns the last event of this kind. Raises `NotSeenError` without one."""
         return self._one(self.all(kind, who)[-1:], kind, who)
 
     def wait(self, kind: Kind, who: str | None = None, *, times: int = 1, timeout: float = 10.0) -> Event:
-        """Waits until the event has happened `times` times since the beginning; gives the last of them."""
+        """Waits until the event has happened `times` times since the beginning; returns the last of them."""
         with self._added:
             self._added.wait_for(lambda: len(self._matching(kind, who)) >= times, timeout)
             found = self._matching(kind, who)[times - 1 : times]
@@ -137,15 +137,15 @@ class Timeline:
         raise NotSeenError(f"no {wanted} in this timeline:\n{self}")
 
     def at_wall_time(self, seconds: float) -> int:
-        """The place on this timeline of a wall-clock time, such as one that a manifest holds."""
+        """Returns the moment on this timeline of a wall-clock time, such as one in a manifest."""
         return self.origin_ns + round(seconds * 1e9) - self.origin_wall_ns
 
     def milliseconds(self, at_ns: int) -> float:
-        """Milliseconds from the beginning of the timeline."""
+        """Returns milliseconds from the beginning of the timeline."""
         return (at_ns - self.origin_ns) / 1e6
 
     def to_json(self) -> str:
-        """The timeline as one JSON object; times are nanoseconds from its beginning."""
+        """Returns the timeline as one JSON object. Times are nanoseconds from its beginning."""
         events = [
             {
                 "at_ns": event.at_ns - self.origin_ns,

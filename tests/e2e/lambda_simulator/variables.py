@@ -1,4 +1,4 @@
-"""Says which environment variables the function and its extensions get. Reads nothing of the host's own."""
+"""The environment variables of the function and its extensions. It reads none of the host's own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_BYTES = 4096  # all names and values of the function's own variables togethe
 
 @dataclass(frozen=True)
 class Credentials:
-    """The role's credentials. They show themselves nowhere but in the processes' environment."""
+    """The role's credentials. They appear only in the processes' environment."""
 
     access_key_id: str = field(default="ASIASIMULATEDKEY0000", repr=False)
     secret_access_key: str = field(default="simulated", repr=False)
@@ -57,7 +57,7 @@ def for_function(
     region: str,
     initialization_type: InitializationType,
 ) -> dict[str, str]:
-    """The function's own variables below Lambda's, as in https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html."""
+    """Returns the function's variables, and Lambda's over them (lambda/latest/dg/configuration-envvars.html)."""
     return {
         "LANG": "en_US.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
@@ -85,7 +85,7 @@ def for_function(
 
 
 def for_extension(function: Mapping[str, str]) -> dict[str, str]:
-    """What is left of the function's variables for its extensions."""
+    """Returns those of the function's variables that its extensions get."""
     return {
         name: value
         for name, value in function.items()

@@ -1,4 +1,4 @@
-// Compiled, never run: the written types say what the source gives, no more and no less.
+// Compiled, never run: the written types and the source have the same members.
 import source from '../../src/keystart.mjs';
 import written from '../../src/testing.js';
 

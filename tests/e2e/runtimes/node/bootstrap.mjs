@@ -1,5 +1,6 @@
-// Runs a Node function against Lambda's Runtime API: bootstrap.mjs FILE.METHOD. It needs nothing that compiles, and has
-// none of the niceties of AWS's own client (aws-lambda-ric): no log formatting, no tracing, no streaming.
+// Runs a Node function against Lambda's Runtime API: bootstrap.mjs FILE.METHOD. It needs no
+// compiler, and has none of the extras of AWS's client (aws-lambda-ric): no log formatting, no
+// tracing, no streaming.
 import { existsSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { join } from "node:path";
@@ -7,10 +8,10 @@ import { pathToFileURL } from "node:url";
 
 const ROOT = `http://${process.env.AWS_LAMBDA_RUNTIME_API}/2018-06-01/runtime`;
 const SUFFIXES = [".mjs", ".js", ".cjs"];
-// One connection, as long as both sides live: the next event may be hours away.
+// One connection for as long as both sides live: the next event may be hours away.
 const agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
-/** Sends one request and returns its answer; any status other than the expected one is an error. */
+/** Sends one request and returns its answer. Any status except the expected one is an error. */
 function call(method, path, expected, body, headers = {}) {
   const length = body === undefined ? {} : { "Content-Length": Buffer.byteLength(body) };
   return new Promise((resolve, reject) => {
@@ -37,7 +38,7 @@ function report(path, thrown) {
   return call("POST", path, 202, body, { "Lambda-Runtime-Function-Error-Type": error.name });
 }
 
-/** Imports FILE from the task root, and returns what it exports as METHOD. */
+/** Imports FILE from the task root, and returns its export METHOD. */
 async function loadHandler(name) {
   const dot = name.indexOf(".", name.lastIndexOf("/") + 1);
   if (dot < 0) throw new Error(`handler ${JSON.stringify(name)} is not FILE.METHOD`);

@@ -1,11 +1,12 @@
-# Runs a Ruby function against Lambda's Runtime API: bootstrap.rb FILE.METHOD. Has none of the niceties of AWS's own
-# client (aws_lambda_ric), which is built for AWS's images: no log formatting, no tracing, no streaming.
+# Runs a Ruby function against Lambda's Runtime API: bootstrap.rb FILE.METHOD. It has none of the
+# extras of AWS's client (aws_lambda_ric), which is built for AWS's images: no log formatting, no
+# tracing, no streaming.
 # frozen_string_literal: true
 
 require "json"
 require "net/http"
 
-# What a handler gets beside its event; the names are those of AWS's runtime.
+# The context of a handler. The names are those of AWS's runtime.
 class Context
   attr_reader :aws_request_id, :deadline_ms, :invoked_function_arn, :function_name, :memory_limit_in_mb
 
@@ -65,7 +66,7 @@ class RuntimeApi
   end
 end
 
-# Loads FILE.rb from the task root and gives its METHOD, which may lie in a module: app.Orders::Api.handler
+# Loads FILE.rb from the task root and returns its METHOD, which may lie in a module: app.Orders::Api.handler
 def load_handler(name)
   file, *path = name.split(".")
   raise ArgumentError, "handler #{name.inspect} is not FILE.METHOD" if path.empty?

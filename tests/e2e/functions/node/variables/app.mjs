@@ -1,4 +1,4 @@
-// Reads its environment while it is imported, with no reader, and answers with a keyed digest of what it found.
+// Reads its environment while it is imported, without a reader, and answers with a keyed digest of the values.
 import { createHmac } from "node:crypto";
 
 const found = { ...process.env };

@@ -1,4 +1,4 @@
-"""Reads files while it is imported, with no reader and no waiting, as code written for other extensions does."""
+"""Reads files while it is imported, without a reader or a wait, as code written for other extensions does."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-# Reads its environment while it is loaded, with no reader, and answers with a keyed digest of what it found.
+# Reads its environment while it is loaded, without a reader, and answers with a keyed digest of the values.
 require "openssl"
 
 FOUND = ENV.to_h
