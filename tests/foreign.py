@@ -1,4 +1,4 @@
-"""Makes up folders that belong to somebody else, of every kind of file, and says what of one has changed."""
+"""Makes up folders of somebody else, with every kind of file, and reports what has changed in one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ NOBODY = 65_534
 _IS_ROOT = os.geteuid() == 0
 _MODES = (0o000, 0o400, 0o600, 0o644, 0o664, 0o755, 0o4755, 0o777)
 _FOLDER_MODES = (0o700, 0o755, 0o775, 0o777, 0o1777, 0o2755)
-# Only root may give a file away: without its rights all files are this user's.
+# Only root may change a file's owner. Without root all files belong to this user.
 OWNERS = (os.geteuid(), NOBODY) if _IS_ROOT else (os.geteuid(),)
 
 
 class Made(NamedTuple):
-    """One thing in a folder: its path, its kind, and what its kind asks for."""
+    """One entry of a folder: its path, its kind, and what its kind needs."""
 
     path: str
     kind: str
@@ -31,7 +31,7 @@ class Made(NamedTuple):
 def trees(
     names: Sequence[str], texts: Sequence[str], targets: Sequence[str]
 ) -> st.SearchStrategy[list[Made]]:
-    """Returns folders with the names at any depth; `texts` are what files hold, `targets` where links lead."""
+    """Returns folders with the names at any depth. `texts` are contents of files, `targets` those of links."""
     paths = st.lists(st.sampled_from(names), min_size=1, max_size=3).map("/".join)
     kinds = ("file", "file", "folder", "folder", "link", "link", "hard link", "fifo")
 
@@ -51,7 +51,7 @@ def trees(
 
 
 def build(folder: Path, victim: Path, things: Sequence[Made]) -> None:
-    """Makes the folder. A hard link is one to the victim, a file elsewhere; what does not fit the rest is left out."""
+    """Makes the folder. A hard link is one to the victim, a file elsewhere. Leaves out what does not fit the rest."""
     folder.mkdir(parents=True)
     victim.write_text("somebody else's")
     modes: list[tuple[Path, int]] = []
@@ -66,7 +66,7 @@ def build(folder: Path, victim: Path, things: Sequence[Made]) -> None:
             os.chown(path, made.owner, -1, follow_symlinks=False)
         if made.kind not in ("link", "hard link"):
             modes.append((path, made.mode))
-    for path, mode in modes:  # last, because they may forbid what lies below
+    for path, mode in modes:  # last, because they may forbid the access to what lies below
         path.chmod(mode)
 
 
@@ -92,12 +92,12 @@ Facts = tuple[object, ...]
 
 
 def facts(folder: Path, without: Collection[Path] = (), changed: Collection[Path] = ()) -> dict[str, Facts]:
-    """Returns all that can be known of what a folder holds, except what is in `without`.
+    """Returns all facts about the content of a folder, except what is in `without`.
 
-    `changed` are those whose number of names may change; of a folder, that includes its size and its time.
+    `changed` are those whose number of names may change. For a folder, that includes its size and its time.
     """
     found: dict[str, Facts] = {}
-    files = {path.lstat().st_ino for path in changed if os.path.lexists(path)}  # by all of their names
+    files = {path.lstat().st_ino for path in changed if os.path.lexists(path)}  # with all of their names
     for path in (folder, *sorted(folder.rglob("*"))):
         if path not in without:
             found[str(path)] = _facts(path, is_changed=path.lstat().st_ino in files)

@@ -1,7 +1,7 @@
-"""Fetches with boto3 as one writes it in an afternoon: a call for each entry, no batches, no retries, no deadline.
+"""Fetches with boto3 as people write it in an afternoon: one call for each entry, no batches, retries or deadline.
 
-It is what the core's fetch is held against: the same names, the same bytes, the same codes of failures, the same hosts.
-It reads a plan as `keystart check --json` prints it, and knows nothing of Keystart's code.
+Tests compare the core's fetch with it: the same names, the same bytes, the same codes of failures, the same hosts.
+It reads a plan as `keystart check --json` prints it, and uses none of Keystart's code.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Entry = Mapping[str, Any]
 
 
 class Oracle:
-    """What a plan's secrets are: `values` by name, and by entry the `codes` of those that have none."""
+    """The secrets of a plan: `values` by name, and by entry the `codes` of those without any."""
 
     def __init__(self, plan: Mapping[str, Any], region: str) -> None:
         self.values: dict[str, bytes] = {}
@@ -104,7 +104,7 @@ class Oracle:
 
 
 class _FailureError(Exception):
-    """An entry has no secrets; the text is the code."""
+    """An entry has no secrets. The text is the code."""
 
 
 def _members(value: bytes) -> dict[str, bytes]:
@@ -114,7 +114,7 @@ def _members(value: bytes) -> dict[str, bytes]:
         raise _FailureError("NotJson") from None
     if not isinstance(document, dict):
         raise _FailureError("NotAnObject")
-    # The plans of the tests hold members as json.dumps writes them, so that this is how they stand.
+    # The plans of the tests hold members in the form of json.dumps, so this restores them.
     return {
         name: (member if isinstance(member, str) else json.dumps(member)).encode()
         for name, member in document.items()

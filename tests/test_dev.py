@@ -1,6 +1,6 @@
-"""The door, `./dev`: what it asks for, and what it shows when a step fails.
+"""The script `./dev`: which tools it needs, and what it shows if a step fails.
 
-Nothing is installed: the programs that it would call are stand-ins that note how they were called.
+Nothing is installed: the programs that it would call are stand-ins that record how they were called.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from tests import ROOT
 
-# Programs of the system that the door itself uses.
+# Programs of the system that ./dev itself uses.
 TOOLS = [
     *("awk", "bash", "cat", "cut", "date", "dirname", "env", "grep", "head"),
     *("mkdir", "sed", "sha256sum", "sh", "sort", "tail", "tr", "uname"),
@@ -26,7 +26,7 @@ OLD_PYTHON = "case $* in --version) echo Python 3.9.2 ;; *) exit 1 ;; esac"
 
 
 class Door:
-    """A copy of the door in an empty folder, with a PATH that has only what a test puts there."""
+    """A copy of ./dev in an empty folder, with a PATH that has only what a test puts there."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,20 +43,20 @@ class Door:
             shutil.copy(ROOT / file, folder / file)
         for file in ("requirements.lock", "requirements-node.lock"):
             (folder / file).touch()
-        # As root, whoever runs the tests.
+        # As root, whatever user runs the tests.
         self.program("id", "echo 0")
         self.program("apt-cache", "")
         self.program("cargo.new", "echo cargo 9.0.0")
         self.program("apt-get", f"case $* in *cargo*) /bin/ln -s cargo.new {self.programs}/cargo ;; esac")
 
     def program(self, name: str, script: str, *, folder: Path | None = None) -> None:
-        """Makes a program that notes what it was called with, and runs the script."""
+        """Makes a program that records its arguments and runs the script."""
         file = (folder or self.programs) / name
         file.write_text(f'#!/bin/sh\nprintf "%s\\n" "{name} $*" >>"{self.asked}"\n{script}\n')
         file.chmod(0o755)
 
     def with_venv(self) -> None:
-        """Makes the environment that an earlier run has left, with everything built."""
+        """Makes the environment that an earlier run left, with everything built."""
         programs = self.folder / ".venv/bin"
         programs.mkdir(parents=True)
         digest = hashlib.sha256((self.folder / "requirements.lock").read_bytes()).hexdigest()
@@ -70,7 +70,7 @@ class Door:
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
     def installed(self) -> set[str]:
-        """The Debian packages that the door asked for."""
+        """Returns the Debian packages that ./dev asked for."""
         calls = [line.split() for line in self.asked.read_text().splitlines() if "apt-get install" in line]
         return {word for call in calls for word in call[2:] if not word.startswith("-")}
 
@@ -125,7 +125,7 @@ def test_a_step_that_takes_long_says_how_far_it_is(door: Door, tmp_path: Path) -
     ) as process:
         assert process.stderr is not None
         said = [process.stderr.readline() for _ in range(3)]
-        # For reading too: opening it to write would wait for a reader that may have failed.
+        # Opened for reading too: to open it only for writing would wait for a reader that may have failed.
         enough = os.open(tmp_path / "enough", os.O_RDWR)
         os.write(enough, b"\n")
     os.close(enough)
@@ -134,7 +134,7 @@ def test_a_step_that_takes_long_says_how_far_it_is(door: Door, tmp_path: Path) -
 
 
 def test_a_step_of_a_session_that_fails_shows_its_last_lines(tmp_path: Path) -> None:
-    """Runs npm itself, whose install script fails: with --silent it would say nothing."""
+    """Runs the real npm, whose install script fails: with --silent it would print nothing."""
     package = '"name": "broken", "version": "1.0.0"'
     script = '"scripts": {"install": "echo distutils is missing >&2; exit 1"}'
     (tmp_path / "package.json").write_text(f"{{{package}, {script}}}")
@@ -192,7 +192,7 @@ def test_an_environment_that_the_door_did_not_make_stays(door: Door, tmp_path: P
 def test_an_environment_that_was_left_half_made_is_made_again(door: Door) -> None:
     door.program("python3.12", '[ "$2" != venv ] || mkdir -p .venv/bin')
     for _ in range(2):
-        assert door.open("lock").returncode != 0  # there is no pip
+        assert door.open("lock").returncode != 0  # pip is missing
     assert door.asked.read_text().count("venv --clear") == 2
 
 
@@ -264,13 +264,13 @@ def test_the_demo_asks_for_what_it_builds_with(door: Door) -> None:
     assert door.asked.read_text().splitlines()[-1].endswith("--session demo --")
 
 
-# What Amazon's runtime client for Node compiles with.
+# The tools that Amazon's runtime client for Node compiles with.
 CLIENT = ("g++", "cmake", "make", "autoconf", "automake", "libtool")
-# By package, the sessions that ask for it.
+# The sessions that need each package.
 NEEDED_BY = {
     "rubocop": {"lint", "test"},
     "openssl": {"node", "conformance", "docs", "examples", "test"},
-    "strace": {"extension", "writer", "test"},  # and the layer's, where it is built
+    "strace": {"extension", "writer", "test"},  # and the layer's, if it is built
     "e2fsprogs": {"writer", "test"},
     **{package: {"e2e", "examples", "bench", "test"} for package in CLIENT},
 }

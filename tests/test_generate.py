@@ -1,4 +1,4 @@
-"""What is generated is that of contract/: a code added to errors.toml alone comes out everywhere."""
+"""Generated files follow contract/: a code that is added to errors.toml alone appears everywhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ summary = "The store is asleep."
 name = "asleep"
 text = "The store at {root} is asleep, and {quoted} does not wake it. Shout."
 """
-# What a code of readers is in each file that has codes.
+# The form of a reader's code in each file that has codes.
 SHOWN = {
     "core/store/src/error/codes.rs": ["StoreAsleep = 902,", 'Self::StoreAsleep => "store_asleep",'],
     "core/store/src/error/messages.rs": ["pub fn asleep(root: &str, quoted: &[u8]) -> Self {", "Shout."],

@@ -1,4 +1,4 @@
-"""What holds for all sources: imports go in no circle, and a docstring says what a thing does."""
+"""Rules for all sources: imports go in no circle, and a docstring says what a thing does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests import ROOT
 
 SOURCES = ("bindings/python/src/", "extension/src/")
-BUILT = "_native"  # maturin writes it beside the package's own files
+BUILT = "_native"  # maturin writes it next to the package's own files
 REFERENCES = {
     "js": re.compile(
         r"""^(?:import|export)\b[^;]*?["'](\.[^"']+)["']|(?:require|import)\(["'](\.[^"']+)["']\)""", re.M
@@ -36,7 +36,7 @@ def module(file: str) -> str:
 
 
 def imported(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
-    """Yields each import, also inside of functions, as a module and the name that is taken from it."""
+    """Yields each import, also inside functions, as a module and the name that is taken from it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)

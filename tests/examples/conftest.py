@@ -1,4 +1,4 @@
-"""Deploys each recipe once, and starts what it deploys in the simulator, with the layer and against moto."""
+"""Deploys each recipe once, and starts the result in the simulator, with the layer and against moto."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pytest_report_header() -> str:
 
 @dataclass(frozen=True)
 class Layer:
-    """What lies in /opt, and what it is."""
+    """The content of /opt, and what it is."""
 
     opt: Path
     built: bool
@@ -49,7 +49,7 @@ class Layer:
 
 @pytest.fixture(scope="session")
 def layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
-    """The layer as Lambda unpacks it; where it is not built, the process and the readers of this checkout."""
+    """Unpacks the layer as Lambda does. If it is not built, uses the process and the readers of this checkout."""
     opt = tmp_path_factory.mktemp("layer") / "opt"
     if _BUILT:
         with zipfile.ZipFile(_BUILT[-1]) as archive:
@@ -70,7 +70,7 @@ def layer(tmp_path_factory: pytest.TempPathFactory) -> Layer:
 
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory, layer: Layer) -> Path:
-    """A copy of examples/, with the layer unpacked in it as the Dockerfiles ask for."""
+    """Copies examples/, and unpacks the layer in it as the Dockerfiles expect."""
     folder = tmp_path_factory.mktemp("recipes") / "examples"
     shutil.copytree(EXAMPLES, folder, ignore=shutil.ignore_patterns("node_modules", "cdk.out", ".serverless"))
     if layer.built:
@@ -120,7 +120,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 def start(
     tmp_path: Path, layer: Layer, cloud: StandIn, deployed: Callable[[str], Any]
 ) -> Callable[[str], AbstractContextManager[Environment]]:
-    """Starts what a recipe deploys, up to the end of its Init; no secret may stand in its log."""
+    """Starts the function of a recipe, up to the end of its Init. Its log may hold no secret."""
 
     @contextmanager
     def started(recipe: str) -> Iterator[Environment]:
@@ -152,10 +152,10 @@ def start(
 
 
 def _runtimes_own(function: Function, opt: Path) -> dict[str, str]:
-    """Where Lambda's own runtimes look into /opt. Those in images leave `import` to node."""
+    """Returns where Lambda's runtimes look in /opt. Those in images leave `import` to node."""
     match function.language:
         case "python":
-            # An image that is not AWS's says it itself.
+            # An image that is not AWS's sets it itself.
             return {} if "PYTHONPATH" in function.environment else {"PYTHONPATH": f"{opt}/python"}
         case "node" if not isinstance(function, Image):
             hook = f"--import={NODE_PATH.as_uri()}"

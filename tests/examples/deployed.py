@@ -1,4 +1,4 @@
-"""Says what each recipe of examples/ deploys, as the tools of its kind make it. It runs no function."""
+"""Returns what each recipe of examples/ deploys, as its own kind of tool makes it. It runs no function."""
 
 from __future__ import annotations
 
@@ -31,33 +31,33 @@ _HERE = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOU
 
 
 class RecipeError(Exception):
-    """The recipe is not what its tool takes; says what the tool says."""
+    """The tool refuses the recipe. The message is the tool's."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """What starts in Lambda."""
+    """What Lambda starts."""
 
     language: str
     code: Path
-    """The folder that Lambda has as /var/task."""
+    """The folder that Lambda mounts as /var/task."""
     handler: str
     environment: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Deployment(Function):
-    """A function in a zip, and what is configured around it."""
+    """A function in a zip, and its configuration."""
 
     architectures: Sequence[str]
     layers: Sequence[str]
     allowed: Sequence[tuple[str, str]]
-    """Action and resource of each permission of its role, but those to write its log."""
+    """Action and resource of each permission of its role, except those for its log."""
 
 
 @dataclass(frozen=True)
 class Image(Function):
-    """A function in an image: what its Dockerfile puts there."""
+    """A function in an image, with the files of its Dockerfile."""
 
     opt: Path
     entrypoint: Sequence[str]
@@ -69,7 +69,7 @@ def sam(examples: Path) -> Deployment:
     template = _linted(file)
     (resource,) = template["Resources"].values()
     code = file.parent / resource["Properties"]["CodeUri"]
-    resource["Properties"]["CodeUri"] = {"Bucket": "packaged", "Key": "code"}  # as `sam package` leaves it
+    resource["Properties"]["CodeUri"] = {"Bucket": "packaged", "Key": "code"}  # as `sam package` writes it
 
     class Policies:
         def load(self) -> dict[str, str]:
@@ -81,7 +81,7 @@ def sam(examples: Path) -> Deployment:
 
 
 def cdk(examples: Path) -> Deployment:
-    """Synthesises the app in a process of its own, with node and without the command cdk."""
+    """Synthesises the app in a separate process, with node and without the command cdk."""
     (examples / "cdk/node_modules").symlink_to(TOOLS)
     out = examples / "cdk/cdk.out"
     context = json.dumps({"keystartLayer": LAYER})
@@ -100,7 +100,7 @@ def serverless(examples: Path) -> Deployment:
 
 
 def terraform(examples: Path) -> Deployment:
-    """Reads main.tf: there is no terraform here that would plan it."""
+    """Reads main.tf, because no terraform is installed here that would plan it."""
     folder = examples / "terraform"
     blocks = _blocks(folder / "main.tf")
     known = {
@@ -151,7 +151,7 @@ IMAGES = sorted(path.name.partition(".")[0] for path in (EXAMPLES / "container")
 
 
 def image(examples: Path, name: str) -> Image:
-    """Does what the Dockerfile says to files, in a folder below `examples`, its build context."""
+    """Follows the Dockerfile with files, in a folder below `examples`, its build context."""
     text = (examples / f"container/{name}.Dockerfile").read_bytes()
     parser = DockerfileParser(fileobj=BytesIO(text))
     by_aws = parser.baseimage.startswith("public.ecr.aws/lambda/")
@@ -169,9 +169,9 @@ def image(examples: Path, name: str) -> Image:
             case "ENTRYPOINT":
                 entrypoint = json.loads(value)
             case "RUN" if value == "pip install --no-cache-dir awslambdaric":
-                pass  # the simulator's own stands for it
+                pass  # the simulator has its own
             case "FROM" | "ENV" | "CMD" | "COMMENT":
-                pass  # asked of the parser
+                pass  # the parser handles it
             case other:
                 raise RecipeError(f"{other} {value}: this test does not know what that does")
     (handler,) = json.loads(parser.cmd)
@@ -192,7 +192,7 @@ def _filled_in(word: str, variables: Mapping[str, str]) -> str:
 def _copy(context: Path, sources: Sequence[str], target: Path) -> None:
     for source in sources:
         path = context / source
-        if path.is_dir():  # its content, as docker does
+        if path.is_dir():  # copies its content, as docker does
             shutil.copytree(path, target, dirs_exist_ok=True)
         elif path.is_file():
             target.mkdir(parents=True, exist_ok=True)
@@ -202,7 +202,7 @@ def _copy(context: Path, sources: Sequence[str], target: Path) -> None:
 
 
 def _linted(file: Path) -> dict[str, Any]:
-    """Returns a template that holds nothing which CloudFormation's schemas and the rules of cfn-lint call an error."""
+    """Returns a template in which CloudFormation's schemas and the rules of cfn-lint find no error."""
     text = file.read_text()
     errors = [match.message for match in lint(text, regions=[REGION]) if match.rule.severity == "error"]
     if errors:
@@ -244,7 +244,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _resolved(value: Any) -> str:
-    """The text of a value of CloudFormation, in the account and region of the tests."""
+    """Returns the text of a CloudFormation value, in the account and region of the tests."""
     match value:
         case str():
             return value
@@ -265,12 +265,12 @@ def _language(runtime: str) -> str:
 
 
 def _blocks(file: Path) -> dict[str, Any]:
-    """Everything that a file of Terraform declares, by the address that others refer to it with."""
+    """Returns everything that a Terraform file declares, by the address that others use for it."""
     options = hcl2.SerializationOptions(with_comments=False, explicit_blocks=False, strip_string_quotes=True)
     try:
         with file.open() as lines:
             document = hcl2.load(lines, serialization_options=options)
-    except Exception as error:  # whatever its parser has thrown
+    except Exception as error:  # whatever its parser raises
         raise RecipeError(f"{file.name}: {error}") from error
     blocks: dict[str, Any] = {}
     for kind, prefix in (("resource", ""), ("data", "data.")):
@@ -289,7 +289,7 @@ def _blocks(file: Path) -> dict[str, Any]:
 
 
 def _run(command: Sequence[str], folder: Path, **variables: str) -> None:
-    # Nothing of the caller's own: credentials, or settings of npm and of the tools.
+    # Without the caller's credentials, and without settings of npm and of the tools.
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_COLOR": "1", **variables}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode != 0:

@@ -1,4 +1,5 @@
-// Lets `import` look into NODE_PATH, as Lambda's managed runtimes for Node do; AWS's client from npm leaves it to node.
+// Lets `import` use NODE_PATH, as Lambda's managed runtimes for Node do. AWS's client from npm
+// leaves it to node.
 import { delimiter, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { register } from 'node:module';
@@ -10,12 +11,12 @@ export async function resolve(specifier, context, next) {
     return await next(specifier, context);
   } catch (error) {
     for (const folder of folders) {
-      // As if a file beside the folder node_modules had asked.
+      // As if a file next to the folder node_modules had asked.
       const parentURL = pathToFileURL(join(folder, '..', 'any.mjs')).href;
       try {
         return await next(specifier, { ...context, parentURL });
       } catch {
-        // the next folder; if none has it, the first error is the one to tell
+        // the next folder; if none has it, the first error is the one to report
       }
     }
     throw error;

@@ -1,4 +1,4 @@
-"""Stands in for AWS: what the examples ask for, in a store served by moto behind TLS."""
+"""A stand-in for AWS: the secrets of the examples, in a store served by moto behind TLS."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from tests.fakes.front import Front
 
 
 class StandIn(Cloud):
-    """Secrets Manager and Parameter Store with what the examples ask for, made up for this run."""
+    """Secrets Manager and Parameter Store with the secrets of the examples, made up for this run."""
 
     def __init__(self, endpoint: str, front: Front) -> None:
         self.front = front
-        """Where functions find it, behind TLS."""
+        """Returns the URL for functions, behind TLS."""
         super().__init__(endpoint)
         self.canaries: list[str] = []
-        """Text that no log may hold."""
+        """Returns text that no log may hold."""
         self.token_key = self._key()
         self.secret(self.token_key, "prod/token-key")
         self.secret(self._key(), "prod/webhook-key")
 
     def new_webhook_key(self) -> str:
-        """Makes the secret anew: there is no version before this one."""
+        """Makes the secret anew, without an earlier version."""
         self.secrets.delete_secret(SecretId="prod/webhook-key", ForceDeleteWithoutRecovery=True)
         self.secret(self._key(), "prod/webhook-key")
         return self.canaries[-1]

@@ -1,4 +1,4 @@
-"""Holds the recipes to what they must say, and shows that one that says something else is refused."""
+"""Checks what the recipes must say, and that the checks refuse a recipe that says something else."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_role_may_fetch_what_is_configured_and_nothing_else(
     assert sorted(deployment.allowed) == sorted(wanted)
     printed = policy(plan, Account(ACCOUNT, REGION), None, ())["Statement"]
     assert sorted((one["Action"], arn) for one in printed for arn in one["Resource"]) == sorted(wanted)
-    # The six characters are those that Secrets Manager gives.
+    # Secrets Manager appends the six characters.
     for name in (entry["id"] for entry in plan.entries if entry["kind"] == "secret"):
         assert any(fnmatchcase(cloud.arn(name), resource) for _, resource in deployment.allowed)
 
@@ -69,7 +69,7 @@ def test_an_image_holds_one_extension_that_can_be_executed(deployed: Deployed, r
     built = deployed(recipe)
     (extension,) = (built.opt / "extensions").iterdir()
     assert (extension.name, os.access(extension, os.X_OK)) == ("keystart", True)
-    # AWS's images start their own runtime; another one starts the client that the simulator starts too.
+    # AWS's images start their own runtime. Another image starts the client that the simulator starts too.
     assert built.entrypoint == (["python", "-m", "awslambdaric"] if recipe.startswith("slim") else [])
 
 

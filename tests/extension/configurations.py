@@ -1,4 +1,4 @@
-"""Reads configurations in this process, with the variables that a test names and no others of Keystart."""
+"""Reads configurations in this process, with the variables of a test and no others of Keystart."""
 
 from __future__ import annotations
 

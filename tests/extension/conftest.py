@@ -45,7 +45,7 @@ def moto() -> Iterator[str]:
 
 @pytest.fixture
 def environment(moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
-    """Sets the variables of this process for AWS: moto, and nothing of this machine. Gives what a new process gets."""
+    """Sets this process's variables for AWS: moto, and nothing of this machine. Returns a new process's environment."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "KEYSTART_"))]:
         monkeypatch.delenv(name)
     variables = {
@@ -76,7 +76,7 @@ def cloud(moto: str) -> Iterator[Cloud]:
 
 
 class Canaries:
-    """Makes secrets at run time, and looks for them where none may stand: output, state.json, manifests."""
+    """Makes secrets at run time, and looks for them where none may be: output, state.json, manifests."""
 
     def __init__(self, folder: Path, output: pytest.CaptureFixture[str]) -> None:
         self._folder = folder
@@ -89,7 +89,7 @@ class Canaries:
         return self._made[-1]
 
     def hear(self, text: str) -> None:
-        """Remembers what was said elsewhere than on this process's own output."""
+        """Records text that was written elsewhere than to this process's output."""
         self._heard.append(text)
 
     def said(self) -> str:
@@ -131,7 +131,7 @@ class Store:
 
     @property
     def values(self) -> dict[str, bytes]:
-        """The published secrets."""
+        """Returns the published secrets."""
         folder = self.root / "current/secrets"
         return {
             str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()
@@ -149,7 +149,7 @@ class Store:
         return (self.root / "current").is_symlink()
 
     def leftovers(self) -> list[str]:
-        """Everything that lies below `generations`."""
+        """Returns everything below `generations`."""
         return [str(path.relative_to(self.root)) for path in (self.root / "generations").rglob("*")]
 
 
@@ -177,7 +177,7 @@ class Prefetch:
         return Plan.file(file)
 
     def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> StartError | None:
-        """Returns what made it fail; readers are told of it as the process tells them."""
+        """Returns why the start failed. Readers get the reason as from the process."""
         plan, writer = self.plan(secrets, **settings), Writer.open()
         log, links = Log(), links_of(plan.links, writer)
         try:
@@ -200,7 +200,7 @@ def fetch_as_a_person(plan: Plan) -> Fetch:
     return login.fetch(plan, None)
 
 
-# Each way to credentials in turn: the core's, and a person's login. What a test expects, it expects of both.
+# Each way to credentials in turn: the core's, and a person's login. The tests expect the same of both.
 EACH_WAY = pytest.mark.parametrize(
     "prefetch", [fetch, fetch_as_a_person], ids=["process", "pull"], indirect=True
 )
@@ -215,7 +215,7 @@ Told = tuple[int, str, str]
 
 
 class Keystart:
-    """Runs the command in the folder of the test; gives exit code, output and errors."""
+    """Runs the command in the folder of the test; returns exit code, output and errors."""
 
     def __init__(self, folder: Path, environment: Environment, canary: Canaries) -> None:
         self._folder = folder
@@ -238,7 +238,7 @@ class Keystart:
         return ended.returncode, out, error
 
     def at_terminal(self, answer: str, *arguments: str | Path, **variables: str) -> Told:
-        """Runs it at a terminal, where a person types `answer`; the output has what is typed too."""
+        """Runs it at a terminal, where a person types `answer`. The output includes what is typed."""
         ours, theirs = os.openpty()
         process = subprocess.Popen(
             [COMMAND, *arguments],
@@ -252,7 +252,7 @@ class Keystart:
         os.write(ours, f"{answer}\n".encode())
         _, error = process.communicate(timeout=_PATIENCE)
         out = b""
-        with suppress(OSError):  # the other side is closed, which ends what can be read
+        with suppress(OSError):  # the other side is closed, which ends the output
             while more := os.read(ours, 65_536):
                 out += more
         os.close(ours)
@@ -276,7 +276,7 @@ def account(moto: str, environment: Environment, monkeypatch: pytest.MonkeyPatch
 
 
 class Serve:
-    """Makes a server that answers as a test says the endpoint of AWS."""
+    """Starts a server whose answers a test decides, as AWS's endpoint."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, stack: ExitStack) -> None:
         self._monkeypatch = monkeypatch
@@ -311,7 +311,7 @@ class Extension:
         )
 
     def code(self) -> int:
-        """Waits for the end and returns the exit code, where nobody can read the log."""
+        """Waits for the end and returns the exit code, if nobody can read the log."""
         return self.process.wait(timeout=_PATIENCE)
 
     def ended(self) -> tuple[int, list[str]]:
@@ -323,7 +323,7 @@ class Extension:
 
 
 class Launcher:
-    """Starts extensions, and ends at the end of the test those that still run."""
+    """Starts extensions, and ends those that still run at the end of the test."""
 
     def __init__(self, folder: Path, environment: Environment, canary: Canaries) -> None:
         self.path = folder / "extensions" / "keystart-under-test"
@@ -344,7 +344,7 @@ class Launcher:
         within: Sequence[str] = (),
         **variables: str,
     ) -> Extension:
-        """`secrets` is the mapping, or the text of a whole keystart.yaml; `within` is a command that starts it."""
+        """Starts one. `secrets` is the mapping, or a whole keystart.yaml; `within` is a command that starts it."""
         if isinstance(secrets, str):
             file, text = self._folder / "keystart.yaml", secrets
         else:
@@ -374,6 +374,6 @@ def launch(environment: Environment, tmp_path: Path, canary: Canaries) -> Iterat
 
 @pytest.fixture
 def lambda_api(store: Store) -> Iterator[Lambda]:
-    """The Extensions API; at register it remembers the state, and whether something is published."""
+    """The Extensions API. At register it records the state, and whether something is published."""
     with Lambda(lambda: (store.state["state"], store.is_published())) as api:
         yield api

@@ -1,4 +1,4 @@
-"""Answers about something else than what was asked for: none may be published below the name of the entry."""
+"""Answers about something that was not asked for: none may be published under the name of the entry."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_the_answer_for_another_parameter_is_refused(
         ("/app/flag:3", parameter("/app/flag", "x", Selector=":3")),
         ("/app/flag:live", parameter("/app/flag", "x", Selector=":live")),
         (f"{PARAMETER}/app/flag", parameter("/app/flag", "x")),
-        # One of another account is named by its ARN.
+        # The id of a parameter of another account is its ARN.
         (f"{PARAMETER}/app/flag", parameter(f"{PARAMETER}/app/flag", "x", ARN=f"{PARAMETER}/app/flag")),
     ],
 )

@@ -34,13 +34,13 @@ def configuration(tmp_path: Path) -> Path:
 
 
 def configure(folder: Path, secrets: dict[str, Any], **settings: Any) -> Path:
-    file = folder / "keystart.yaml"  # what is JSON is YAML too
+    file = folder / "keystart.yaml"  # JSON is YAML too
     file.write_text(json.dumps({"version": 1, **settings, "secrets": secrets}))
     return file
 
 
 def noted(layer: str, **variables: str) -> dict[str, str]:
-    """The variables, and the one in which attach notes that it has brought them, and the layer."""
+    """Returns the variables, and the one with attach's note about them and the layer."""
     digests = [
         f"{name}:{hashlib.sha256(variables[name].encode()).hexdigest()[:16]}" for name in sorted(variables)
     ]
@@ -215,7 +215,7 @@ def test_detach_removes_the_layer_that_attach_has_noted_whatever_its_name(
 
 
 def of_another_account(account: Account, *names: str) -> list[str]:
-    """ARNs of layers of another account, which every function of this one is said to have."""
+    """Sets ARNs of another account's layers, which every function of this account then has."""
     arns = [f"arn:aws:lambda:eu-west-1:210987654321:layer:{name}:3" for name in names]
 
     def edit(_: str, told: dict[str, Any]) -> None:
@@ -478,7 +478,7 @@ def test_variables_beyond_what_lambda_takes_are_told_before(
 ) -> None:
     name = account.function({"TOKEN": canary(), "LONG": "x" * 3990})
     code, _, error = keystart("attach", name, "--layer", layer, "--config", configuration, "--yes")
-    # As the JSON that Lambda measures: quotes inside the variable count twice.
+    # Lambda measures JSON: quotes inside the variable count twice.
     variables = {**account.variables_of(name), **noted(layer, KEYSTART_SECRETS=INLINE)}
     measured = json.dumps(variables, separators=(",", ":"))
     assert code == 1
@@ -604,7 +604,7 @@ def test_an_endpoint_that_tells_no_revision_is_not_trusted_with_a_change(
     keystart: Keystart, account: Account, layer: str, moto: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = account.function()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)  # without what stands before it
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto)  # without the server in front of it
     code, _, error = keystart("attach", name, "--layer", layer, "--yes")
     assert code == 1
     assert error.startswith(
@@ -655,7 +655,7 @@ def test_attach_waits_until_lambda_has_taken_the_change_over(
         "InProgress",
         "InProgress",
         "Successful",
-    ]  # of the update itself, and twice of the waiting
+    ]  # the update itself, and two waits
 
 
 def test_a_change_that_lambda_cannot_take_over_is_told(
@@ -690,7 +690,7 @@ def test_an_interrupted_attach_says_what_may_be_changed(
             released.wait(20)
 
     account.refuse = refuse
-    # A shell that runs the tests in the background has them ignore SIGINT, and a child would inherit that.
+    # A shell that runs the tests in the background makes them ignore SIGINT, and a child would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     attach = subprocess.Popen(
         [COMMAND, "attach", first, second, "--layer", layer, "--yes"],

@@ -30,20 +30,20 @@ def error(secret_id: str, code: str, message: str = "It is so") -> dict[str, str
 
 
 def changed(**changes: Any) -> Answer:
-    """An answer for the secret `db`, of which members differ or, where None, are missing."""
+    """Returns an answer for the secret `db`, with some members changed or, with None, missing."""
     members = json.loads(batch({arn("db"): "CANARY"}).body)["SecretValues"][0] | changes
     kept = {name: value for name, value in members.items() if value is not None}
     return Answer(body=json.dumps({"SecretValues": [kept]}).encode())
 
 
 def asked(stub: Stub) -> list[list[str]]:
-    """The ids of each call of BatchGetSecretValue."""
+    """Returns the ids of each call of BatchGetSecretValue."""
     calls = [request for request in stub.requests if request.action == "BatchGetSecretValue"]
     return [request.json["SecretIdList"] for request in calls]
 
 
 def alone(stub: Stub) -> list[str]:
-    """The ids that GetSecretValue was asked for."""
+    """Returns the ids in the calls of GetSecretValue."""
     calls = [request for request in stub.requests if request.action == "GetSecretValue"]
     return sorted(request.json["SecretId"] for request in calls)
 
@@ -366,7 +366,7 @@ def test_a_secret_that_a_batch_passes_over_is_asked_for_alone(
             f"secretsmanager:BatchGetSecretValue gave a secret that was not asked for. {CONFUSED}",
         ),
         (
-            # Longer than the suffix of a partial ARN, and another secret's name.
+            # Longer than the suffix of a partial ARN, and the name of another secret.
             batch({arn("db-of-others"): "CANARY"}),
             f"secretsmanager:BatchGetSecretValue gave a secret that was not asked for. {CONFUSED}",
         ),

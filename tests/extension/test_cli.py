@@ -1,4 +1,4 @@
-"""Uses the command line as people do: check, pull, ls, get, and what is printed when something is wrong."""
+"""Uses the command line as people do: check, pull, ls, get, and the output if something is wrong."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_pull_that_is_interrupted_publishes_nothing(
     gate = Gate(secret("x"))
     serve(gate)
     configure(tmp_path, {"db": "prod/db"})
-    # A shell that runs the tests in the background has them ignore SIGINT, and a child would inherit that.
+    # A shell that runs the tests in the background makes them ignore SIGINT, and a child would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     pull = subprocess.Popen(
         [COMMAND, "pull"], env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True

@@ -113,7 +113,7 @@ DOCUMENTS = st.builds(
 
 
 def without_places(plan: Plan) -> dict[str, Any]:
-    """The plan without what says where it is from."""
+    """Returns the plan without its origins."""
     told = plan.facts
     for entry in told["entries"]:
         del entry["origin"]
@@ -149,7 +149,7 @@ def test_a_plan_of_secrets_alone_fits_into_the_variable(
         return
     text = plan.inline("eu-west-1")
     read = without_places(load({"KEYSTART_SECRETS": text}))
-    # In a function in eu-west-1 what has no region is there.
+    # In a function in eu-west-1, a secret without a region is there.
     for one in (read, expected := without_places(plan)):
         one["region"] = "eu-west-1"
         for entry in one["entries"]:
@@ -195,7 +195,7 @@ def many(count: int) -> dict[str, str]:
     return {f"n{number:04}": "x" for number in range(count)}
 
 
-# With names of 5 bytes, ids of 1, and the shortest line that a manifest can have.
+# With names of 5 bytes, ids of 1 byte, and the shortest line of a manifest.
 MOST = 1_048_576 // (219 + 2 * 5 + 1)
 
 
@@ -211,7 +211,7 @@ def test_more_secrets_than_a_manifest_holds_are_refused(tmp_path: Path) -> None:
             f": With this secret, number {MOST + 1} of {len(secrets)}, the manifest would be longer than the "
             "1048576 bytes that can be published. Configure fewer secrets."
         )
-    # One that is not available takes less.
+    # One that is not available takes less space.
     optional = {name: {"secret": "x", "optional": True} for name in many(5000)}
     path.write_text(json.dumps({"version": 1, "secrets": optional}))
     assert len(load_file(path).entries) == 5000
@@ -402,7 +402,7 @@ def test_a_compile_that_fails_half_way_leaves_the_old_file_and_nothing_else(
     output.write_text("old")
     before = facts(tmp_path, changed=[tmp_path])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))  # bytes, as if the disk were full then
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))  # bytes; as if the disk were full then
     try:
         code = run(monkeypatch, str(source), "-o", str(output))
     finally:
@@ -414,12 +414,12 @@ def test_a_compile_that_fails_half_way_leaves_the_old_file_and_nothing_else(
 def test_compile_respects_a_file_that_is_read_only(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with tempfile.TemporaryDirectory() as name:  # pytest's own folder is closed to another user
+    with tempfile.TemporaryDirectory() as name:  # another user may not enter pytest's own folder
         folder = Path(name)
         source, output = write(folder), folder / "out.json"
         output.write_text("old")
         output.chmod(0o444)
-        if os.geteuid() == 0:  # which may write to any file
+        if os.geteuid() == 0:  # root may write to any file
             for path in (folder, source, output):
                 os.chown(path, NOBODY, NOBODY)
             os.seteuid(NOBODY)

@@ -1,4 +1,4 @@
-"""Shows which configurations are accepted, and the plan that comes out of each."""
+"""Shows which configurations are accepted, and the plan of each."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_the_same_configuration_as_json_gives_the_same_plan(tmp_path: Path) -> N
     }
     text = json.dumps(document)
     from_json = load_file(write(tmp_path, text, "keystart.json"), {})
-    # JSON on one line is YAML too, so that even the positions are the same.
+    # JSON on one line is YAML too, so even the positions are the same.
     from_yaml = load_file(write(tmp_path, text, "keystart.yaml"), {})
     assert [entry["id"] for entry in from_json.entries] == ["prod/db", "prod/mtls"]
     assert json.dumps(from_json.facts).replace("keystart.json", "keystart.yaml") == json.dumps(

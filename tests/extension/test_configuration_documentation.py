@@ -1,4 +1,4 @@
-"""Holds docs/configuration.md to what it says: its examples are read, and its messages are printed."""
+"""Checks docs/configuration.md: its examples are valid, and its messages are printed."""
 
 from __future__ import annotations
 

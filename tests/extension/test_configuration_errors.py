@@ -1,7 +1,7 @@
-"""Shows what each wrong configuration prints, to the letter.
+"""Checks the exact output for each wrong configuration.
 
-The cases are the files below `configuration_errors/`, each named as the place its texts are put in:
-a title after `===`, the text, and after `!` each line that must be printed, without the file's name.
+The cases are the files below `configuration_errors/`, each named like the place for its texts: a title after `===`,
+the text, and after `!` each line that must be printed, without the file's name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def cases(name: str) -> list[ParameterSet]:
 
 
 def problems(path: Path, text: str) -> list[str]:
-    """Writes a file and gives what is wrong with it, without the file's name."""
+    """Writes a file and returns what is wrong with it, without the file's name."""
     path.write_text(text, encoding="utf-8")
     return problems_of(path)
 

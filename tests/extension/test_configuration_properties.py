@@ -1,4 +1,4 @@
-"""Searches for texts that reading does not survive, or that two readers see differently."""
+"""Searches for texts that crash the reader, or that two readers understand differently."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def outcome(read: Callable[[], Plan]) -> Plan | ConfigurationError:
 
 
 def check(result: Plan | ConfigurationError) -> None:
-    """Holds for every outcome: messages can be printed, a line each; names are names and differ."""
+    """Checks every outcome: messages can be printed, a line each; names are valid and differ."""
     if isinstance(result, ConfigurationError):
         assert result.problems
         assert str(result).isascii()
@@ -106,12 +106,12 @@ def test_whatever_a_file_holds_there_is_a_plan_or_a_configuration_error(
 
 @given(value=TEXTS.filter(bool))
 def test_whatever_the_variable_holds_there_is_a_plan_or_a_configuration_error(value: str) -> None:
-    # No variable can hold NUL. What is not UTF-8 reaches it as bytes.
+    # No variable can hold NUL. Text that is not UTF-8 reaches it as bytes.
     data = value.replace("\0", "\1").encode(errors="surrogatepass")
     check(outcome(lambda: load({"KEYSTART_SECRETS": os.fsdecode(data)})))
 
 
-# YAML, held against PyYAML: what is accepted must mean the same to it.
+# YAML, compared with PyYAML: an accepted text must mean the same to both.
 
 FIELDS = st.text(
     st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="\ufeff"), min_size=1
@@ -154,7 +154,7 @@ COMMENTS = st.sampled_from(["", " # why", "  # 'a': \"b\"", "\n", "\n# why: not"
 
 @st.composite
 def yaml_files(draw: st.DrawFn) -> str:
-    """A keystart.yaml in odd forms: each kind of text, flow and block, comments, blank lines, and any line ends."""
+    """Returns a keystart.yaml in odd forms: all kinds of text, flow and block, comments, blank lines, any line ends."""
     lines = [
         "version: 1" + draw(COMMENTS),
         draw(st.sampled_from(["secrets:", "secrets: # them", '"secrets":'])),
@@ -193,12 +193,12 @@ def yaml_files(draw: st.DrawFn) -> str:
 
 
 def quoted(style: Style) -> Style:
-    """Returns a style that may stand in braces."""
+    """Returns a style that is legal inside braces."""
     return style if style in (single, double, escaped) else double
 
 
 class AsText(yaml.SafeLoader):
-    """PyYAML without types: each scalar is the text that was written."""
+    """PyYAML without types: each scalar is the text as written."""
 
 
 AsText.yaml_implicit_resolvers = {}
@@ -231,7 +231,7 @@ def test_yaml_that_is_accepted_means_to_pyyaml_the_same(tmp_path: Path, text: st
     try:
         theirs = meaning(text)
     except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError):
-        # YAML 1.2, which we read, allows tabs between a key and its value, and more; PyYAML reads 1.1.
+        # Our YAML 1.2 allows tabs between a key and its value, and more. PyYAML reads 1.1.
         event("PyYAML refuses it")
         return
     if isinstance(result, Plan):
@@ -241,7 +241,8 @@ def test_yaml_that_is_accepted_means_to_pyyaml_the_same(tmp_path: Path, text: st
         event("we refuse it")
 
 
-# What JSON and YAML 1.1 do not write alike: control characters, YAML's other line breaks, noncharacters.
+# Characters that JSON and YAML 1.1 write differently: control characters, YAML's other line breaks,
+# noncharacters.
 NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 
 

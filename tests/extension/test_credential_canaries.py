@@ -1,7 +1,7 @@
-"""Puts canaries into every place that credentials come from, sound and broken, and searches all that is written.
+"""Puts canaries into every source of credentials, valid and broken, and searches all output for them.
 
-The fixture `canary` searches the log, state.json, manifests, and what a test lets it hear. What a test needs on the
-disk lies in folders named `secrets`, where canaries may be.
+The fixture `canary` searches the log, state.json, manifests, and everything a test passes to it. Files that a test
+needs lie in folders named `secrets`, where canaries may be.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .conftest import (
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-# What is wrong with a value, and what is told of it.
+# What is wrong with a value, and what the message says about it.
 BROKEN: Mapping[str, tuple[Callable[[str], str], str]] = {
     "a line break at the end": (lambda value: f"{value}\n", "a line break"),
     "a line break before it": (lambda value: f"x\r\n{value}", "a line break"),
@@ -43,7 +43,7 @@ BROKEN: Mapping[str, tuple[Callable[[str], str], str]] = {
     "a page": (lambda value: f"<html><body>{value} </body></html>", "a space"),
     "a fragment of JSON": (lambda value: f'{{"key": "{value}", ', "a space"),
 }
-# Bodies in the place of an answer of any service.
+# Bodies instead of an answer of any service.
 PAGES: Mapping[str, Answer] = {
     "a page with 200": Answer(200, b"<html><body>CANARY</body></html>", {"Content-Type": "text/html"}),
     "a page with 403": Answer(403, b"<html><body>CANARY</body></html>", {"Content-Type": "text/html"}),
@@ -57,7 +57,7 @@ PAGES: Mapping[str, Answer] = {
     "a code that is none": Answer(400, b'{"__type": "user CANARY", "message": "CANARY"}'),
     "a header that is none": Answer(400, b'{"message": "CANARY"}', {"x-amzn-ErrorType": "user CANARY"}),
 }
-# As AWS tells it: the lines after the first one repeat the headers of the request.
+# As AWS writes it: the lines after the first one repeat the headers of the request.
 SIGNATURE = (
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key "
     "and signing method. Consult the service documentation for details.\n\nThe Canonical String for this request "
@@ -67,7 +67,7 @@ SIGNATURE = (
 
 @pytest.fixture(autouse=True)
 def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Botocore asks a container's endpoint again, a second after each refusal."""
+    """Removes the wait of botocore, which asks a container's endpoint again a second after each refusal."""
     monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
 
 
@@ -93,7 +93,7 @@ def holding(answer: Answer, value: str) -> Answer:
 
 
 def told(store: Store) -> tuple[str, str]:
-    """The reason of the one entry, which is of ours or of AWS."""
+    """Returns the reason of the one entry, which is ours or AWS's."""
     code, message = store.failures["db"]
     assert "cargo" not in message
     return code, message
@@ -322,7 +322,7 @@ def test_what_the_layer_does_not_do_is_told_with_the_cure(
 
 
 def credentials(**members: str) -> str:
-    """An answer of AssumeRole."""
+    """Returns an answer of AssumeRole."""
     sound = {
         "AccessKeyId": "made-up",
         "SecretAccessKey": "made-up",
@@ -569,7 +569,7 @@ PROXIES: Mapping[str, Callable[[socket.socket], object]] = {
 
 @pytest.fixture
 def proxied() -> Iterator[Callable[[Callable[[socket.socket], object]], str]]:
-    """Serves as a proxy in its own way, and gives its address."""
+    """Serves as a proxy with a given behaviour, and returns its address."""
     listening: list[socket.socket] = []
 
     def start(behave: Callable[[socket.socket], object]) -> str:

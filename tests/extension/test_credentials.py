@@ -1,4 +1,4 @@
-"""Takes the credentials away, lets them come from where Lambda gives them, and looks at who was asked with which."""
+"""Takes credentials from every source that Lambda has, and checks which requests use which."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ EXPIRED = ("ExpiredTokenException", "The credentials have expired. Log in again,
 
 @pytest.fixture
 def without_keys(environment: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No credentials in the environment, as under SnapStart."""
+    """Removes the credentials from the environment, as under SnapStart."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name)
 
 
 def given(key: str, **others: str) -> Answer:
-    """An answer of the container's endpoint."""
+    """Returns an answer of the container's endpoint."""
     answer = {
         "AccessKeyId": "from-container",
         "SecretAccessKey": key,
@@ -46,7 +46,7 @@ def given(key: str, **others: str) -> Answer:
 
 
 def signer(headers: Mapping[str, str]) -> tuple[str, str, str]:
-    """The key id, the region and the session token of a request."""
+    """Returns the key id, the region and the session token of a request."""
     scope = headers["Authorization"].partition("Credential=")[2].split("/")
     return scope[0], scope[2], headers["X-Amz-Security-Token"]
 
@@ -79,7 +79,7 @@ def test_under_snapstart_they_come_from_the_container_endpoint(
 ) -> None:
     token, key = canary(), canary()
     if as_file:
-        file = tmp_path / "secrets" / "token"  # where a canary may lie
+        file = tmp_path / "secrets" / "token"  # where a canary may be
         file.parent.mkdir()
         file.write_text(token)
         monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(file))
@@ -140,7 +140,7 @@ def test_expired_ones_of_the_container_endpoint_are_told_and_nobody_is_asked_wit
 def test_expired_ones_of_the_environment_are_told(
     prefetch: Prefetch, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Only boto3 reads this variable; of the process the service says it.
+    # Only boto3 reads this variable. For the process, the service reports it.
     monkeypatch.setenv("AWS_CREDENTIAL_EXPIRATION", "2016-01-01T00:00:00Z")
     serve(lambda _: refusal(400, EXPIRED[0], "The credentials have expired"))
     assert prefetch({"db": "prod/db"}) is not None

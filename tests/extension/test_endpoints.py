@@ -1,6 +1,6 @@
-"""Asks in every region that botocore knows, with FIPS and dual-stack endpoints, and compares the URLs with botocore's.
+"""Fetches in every region of botocore, with FIPS and dual-stack endpoints, and compares the URLs with botocore's.
 
-The fetch runs as it is, behind a proxy that takes the place of every endpoint.
+The fetch runs unchanged, behind a proxy that answers for every endpoint.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "sts": {"secret": "prod/theirs", "role": ROLE},
 }
 NOBODY = "no endpoint"
-# Where AWS's data about dual-stack endpoints came late. botocore's list of endpoints has none there and so it refuses,
+# AWS added the dual-stack data of these regions late. botocore's list of endpoints has none there,
+# so botocore refuses,
 # although its rules have one.
 BOTOCORE_REFUSES = set(itertools.product(CALLS, ["eu-isoe-west-1", "us-isof-east-1", "us-isof-south-1"]))
-# The clients of these services in Cargo.lock are older than that data, the one of STS is not.
+# The clients of these services in Cargo.lock are older than that data; the one of STS is not.
 OLDER_DATA = set(
     itertools.product(
         ["secretsmanager", "ssm"],
@@ -56,11 +57,11 @@ OLDER_DATA = set(
 
 
 class AskedError(Exception):
-    """Carries the URL that a client was about to ask."""
+    """Holds the URL that a client was about to call."""
 
 
 def regions() -> list[str]:
-    """Every region of every partition in which botocore knows one of the services."""
+    """Returns every region of every partition in which botocore knows one of the services."""
     session = boto3.Session()
     partitions = session.get_available_partitions()
     pairs = itertools.product(CALLS, partitions)
@@ -71,7 +72,7 @@ def botocore_asks(session: boto3.Session, service: str, region: str) -> str:
     def stop(request: AWSPreparedRequest, **_: Any) -> NoReturn:
         raise AskedError(request.url)
 
-    make: Any = session.client  # the stubs know it only with a literal for each service
+    make: Any = session.client  # the stubs accept only a literal service name
     operation, arguments = CALLS[service]
     try:
         with closing(make(service, region_name=region)) as client:
@@ -108,7 +109,7 @@ def test_every_region_is_asked_at_the_url_of_botocore(
     assert len(cases) > 3 * 40
     older = OLDER_DATA if dual_stack == "true" else set()
     refused = BOTOCORE_REFUSES if dual_stack == "true" else set()
-    # A refusal that is not asked again: the URL is all that is wanted.
+    # A refusal without a retry, because the test only needs the URL.
     with Proxy(tmp_path, lambda *_: response(400, b'{"__type": "Refused"}')) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(proxy.authority))

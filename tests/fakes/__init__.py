@@ -1,1 +1,1 @@
-"""Fakes of what Keystart talks to: AWS, Lambda's Extensions API, proxies, and partners with certificates."""
+"""Fakes of Keystart's peers: AWS, Lambda's Extensions API, proxies, and partners with certificates."""

@@ -1,4 +1,4 @@
-"""Stands before moto's Lambda: remembers what was asked, and does what moto leaves out or a test wants done."""
+"""A server in front of moto's Lambda. It records requests, and does what moto lacks or a test needs."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class Change(NamedTuple):
 class Account(Stub):
     """Lambda of one account.
 
-    moto knows no RevisionId: here each function has one, which a change must name and renews, as AWS has it.
-    `edit` may change what is told of a function; `refuse` may refuse a request, or answer it.
+    moto has no RevisionId. Here each function has one, which a change must name and renews, as on AWS. `edit` may
+    change
+    the description of a function; `refuse` may refuse a request, or answer it.
     """
 
     def __init__(self, moto: str) -> None:
@@ -48,14 +49,14 @@ class Account(Stub):
         iam.close()
 
     def layer(self, name: str, **settings: Any) -> str:
-        """Publishes a layer by hand, and gives the ARN of its version."""
+        """Publishes a layer by hand, and returns the ARN of its version."""
         content: Any = {"ZipFile": zipped({"share/x": b"x"})}
         return self.api.publish_layer_version(LayerName=name, Content=content, **settings)["LayerVersionArn"]
 
     def function(
         self, variables: Mapping[str, str] | None = None, layers: tuple[str, ...] = (), **settings: Any
     ) -> str:
-        """Makes a function and gives its name."""
+        """Makes a function and returns its name."""
         name = f"orders-{randomness.token_hex(4)}"
         with_variables: Any = {"Environment": {"Variables": variables}} if variables else {}
         defaults: Any = {
@@ -79,7 +80,7 @@ class Account(Stub):
         return told["Environment"]["Variables"] if "Environment" in told else {}
 
     def set_variables(self, name: str, variables: Mapping[str, str]) -> None:
-        """Sets them by hand, as in the console."""
+        """Sets the variables by hand, as in the console."""
         self.api.update_function_configuration(FunctionName=name, Environment={"Variables": dict(variables)})
 
     def somebody_else_changes(self, name: str) -> None:
@@ -87,7 +88,7 @@ class Account(Stub):
 
     @property
     def changes(self) -> list[Change]:
-        """The requests that changed something, or would have."""
+        """Returns the requests that changed something, or would have."""
         changes = []
         for request in self.requests:
             if request.method != "GET":
@@ -129,7 +130,7 @@ def zipped(files: Mapping[str, bytes]) -> bytes:
 
 
 def layer_files(architecture: str = "x86_64") -> dict[str, bytes]:
-    """What keystart layer publish looks at in the layer's zip."""
+    """Returns a zip with what keystart layer publish checks in the layer's zip."""
     head = b"\x7fELF" + bytes(14) + _MACHINES[architecture].to_bytes(2, "little")
     return {
         "extensions/keystart": head + bytes(100),

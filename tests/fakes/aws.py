@@ -1,4 +1,4 @@
-"""AWS on loopback: moto's services with what people keep in them, and single answers that a test decides."""
+"""AWS on loopback: moto's services with people's secrets, and single answers that a test decides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUFFIX = re.compile("-[A-Za-z0-9]{6}$")
 
 @contextmanager
 def serve_moto() -> Iterator[str]:
-    """Serves AWS's services while the `with` lasts; its value is their URL."""
+    """Serves AWS's services during the `with` block; its value is their URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -34,7 +34,7 @@ def serve_moto() -> Iterator[str]:
 
 
 class Cloud:
-    """Secrets Manager and Parameter Store of moto, and what a test keeps there."""
+    """Secrets Manager and Parameter Store of moto, with a test's secrets."""
 
     def __init__(self, url: str) -> None:
         session = boto3.Session("made-up", "made-up", region_name=REGION)
@@ -47,18 +47,18 @@ class Cloud:
         self.ssm.close()
 
     def secret(self, value: str | bytes, name: str | None = None) -> str:
-        """Keeps a secret, with a new name if there is none, and returns its ARN."""
+        """Stores a secret, under a new name if the test passes none, and returns its ARN."""
         name = name or f"test/{randomness.token_hex(8)}"
         if isinstance(value, str):
             return self.secrets.create_secret(Name=name, SecretString=value)["ARN"]
         return self.secrets.create_secret(Name=name, SecretBinary=value)["ARN"]
 
     def parameter(self, name: str, value: str) -> None:
-        """Keeps a parameter."""
+        """Stores a parameter."""
         self.ssm.put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
 
     def parameters(self, **values: str) -> str:
-        """Keeps parameters below a new path, `__` standing for a slash, and returns the path."""
+        """Stores parameters below a new path, with `__` for a slash, and returns the path."""
         path = f"/test/{randomness.token_hex(8)}"
         for name, value in values.items():
             self.parameter(f"{path}/{name.replace('__', '/')}", value)
@@ -67,7 +67,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class SecretAnswer(Answer):
-    """An answer of GetSecretValue about the secret that was asked for, except for what `changes` say of it."""
+    """Returns an answer of GetSecretValue about the requested secret, with the members in `changes` replaced."""
 
     value: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -90,18 +90,18 @@ class SecretAnswer(Answer):
 
 
 def refusal(status: int, code: str, message: str) -> Answer:
-    """An error as AWS's JSON services tell it."""
+    """Returns an error in the form of AWS's JSON services."""
     body = json.dumps({"__type": code, "Message": message}).encode()
     return Answer(status, body, {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": code})
 
 
 def secret(value: str, **changes: Any) -> Answer:
-    """An answer of GetSecretValue with what was asked for, or with members that differ from it."""
+    """Answers GetSecretValue with the requested secret, or with members that differ from it."""
     return SecretAnswer(value=value, changes=changes)
 
 
 def batch(values: Mapping[str, str], errors: Sequence[Mapping[str, str]] = (), token: str = "") -> Answer:
-    """An answer of BatchGetSecretValue: values by ARN, whose secrets are named as the ARN says."""
+    """Returns an answer of BatchGetSecretValue: values by ARN, with the secrets' names from the ARNs."""
     found = [
         {"ARN": arn, "Name": arn.split(":", 6)[-1][:-7], "VersionId": f"v-{arn}", "SecretString": value}
         for arn, value in values.items()
@@ -111,6 +111,6 @@ def batch(values: Mapping[str, str], errors: Sequence[Mapping[str, str]] = (), t
 
 
 def parameters(values: Mapping[str, str]) -> Answer:
-    """An answer of GetParameters."""
+    """Returns an answer of GetParameters."""
     found = [{"Name": name, "Value": value, "Version": 1} for name, value in values.items()]
     return Answer(body=json.dumps({"Parameters": found, "InvalidParameters": []}).encode())

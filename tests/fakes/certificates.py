@@ -1,4 +1,4 @@
-"""Authorities and certificates made on the spot, sound ones and wrong ones."""
+"""Authorities and certificates made for a run, valid ones and wrong ones."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Authority:
         return Certificate(self._sign(subject, key, hosts or (subject,), ends), key_pem(key))
 
     def context(self, folder: Path, *hosts: str, fault: Fault = "") -> ssl.SSLContext:
-        """Returns what a server of these hosts needs, with a file in the folder; `fault` is what is wrong with it."""
-        # The stranger has another name: one of the same name would be a forgery, not an authority that is not known.
+        """Returns the TLS context of a server of the hosts. It writes to `folder`. `fault` breaks its certificate."""
+        # The stranger has another name: with the same name it would be a forgery, not an unknown authority.
         signer = Authority("stranger") if fault == "authority" else self
         named = ("127.0.0.2",) if fault == "name" else hosts
         certificate = signer.issue("endpoint", *named, ends=-_DAY if fault == "expired" else _DAY)
@@ -51,7 +51,7 @@ class Authority:
         return context
 
     def write(self, folder: Path) -> Path:
-        """Writes the authority's own certificate as AWS_CA_BUNDLE wants it and returns its path."""
+        """Writes the authority's certificate in the form of AWS_CA_BUNDLE and returns its path."""
         file = folder / "authority.pem"
         file.write_text(self.pem)
         return file
@@ -92,7 +92,7 @@ class Authority:
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey, password: bytes | None = None) -> str:
-    """Returns a key as PEM, encrypted if there is a password."""
+    """Returns a key as PEM, encrypted if the caller passes a password."""
     protection = serialization.BestAvailableEncryption(password) if password else serialization.NoEncryption()
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection

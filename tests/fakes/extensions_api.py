@@ -17,7 +17,7 @@ ERROR_TYPE = "Lambda-Extension-Function-Error-Type"
 class Lambda(Stub):
     """The Extensions API, whose `/event/next` waits for `events`.
 
-    `answers` says what a path answers instead of what Lambda would; `looks` is called at register.
+    `answers` replaces Lambda's answers by path. `looks` is called at register.
     """
 
     def __init__(self, looks: Callable[[], Any] = lambda: None) -> None:
@@ -38,7 +38,7 @@ class Lambda(Stub):
 
     @property
     def reported(self) -> list[tuple[str, str]]:
-        """The types and messages that came to init/error."""
+        """Returns the types and messages of the calls to init/error."""
         reports = [request for request in self.requests if request.path == API + "/init/error"]
         return [(report.headers[ERROR_TYPE], report.json["errorMessage"]) for report in reports]
 

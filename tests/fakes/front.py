@@ -1,4 +1,4 @@
-"""Stands with TLS before an endpoint and does to each connection what a fault says: the network at its worst."""
+"""A TLS server in front of an endpoint that does a fault to each connection: the network at its worst."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HOST = "127.0.0.1"
 
 @dataclass
 class Exchange:
-    """One request on a connection: its bytes, how many came before it, and the endpoint's own answer."""
+    """One request on a connection: its bytes, how many came before it, and the endpoint's answer."""
 
     connection: ssl.SSLSocket
     number: int
@@ -34,7 +34,7 @@ class Exchange:
     ended: threading.Event
 
     def answer(self) -> bytes:
-        """What the endpoint behind says, as bytes of HTTP."""
+        """Returns the answer of the endpoint behind, as bytes of HTTP."""
         start, *lines = self.head.decode().split("\r\n")
         method, path, _ = start.split()
         headers = dict(line.split(": ", 1) for line in lines if line)
@@ -50,7 +50,7 @@ class Exchange:
         self.connection.sendall(data)
 
     def reset(self) -> None:
-        """Ends the connection at once, so that the other side is told of a reset."""
+        """Ends the connection at once with a reset."""
         reset(self.connection)
 
 
@@ -59,7 +59,7 @@ Behave = Callable[[Exchange], None]
 
 @dataclass(frozen=True)
 class Fault:
-    """What a front does. `certificate` is what is wrong with its certificate; `accept` comes before TLS."""
+    """The behaviour of a front. `certificate` is the fault of its certificate; `accept` runs before TLS."""
 
     behave: Behave = field(default=lambda exchange: exchange.send(exchange.answer()))
     certificate: Wrong = ""
@@ -69,14 +69,14 @@ class Fault:
 def response(
     status: int, body: bytes, kind: str = "application/x-amz-json-1.1", length: int | None = None
 ) -> bytes:
-    """An answer of HTTP; `length` is what its header claims."""
+    """Returns an HTTP answer; `length` is the length in its header."""
     claimed = len(body) if length is None else length
     head = f"HTTP/1.1 {status} Told\r\nContent-Type: {kind}\r\nContent-Length: {claimed}\r\n\r\n"
     return head.encode() + body
 
 
 def refusal(status: int, code: str, message: str) -> bytes:
-    """An error as AWS's JSON services tell it."""
+    """Returns an error in the form of AWS's JSON services."""
     return response(status, json.dumps({"__type": code, "message": message}).encode())
 
 
@@ -91,7 +91,7 @@ class Server(ThreadingTCPServer):
 
 
 class Front(Serving):
-    """The server of one fault; `url` is what AWS_ENDPOINT_URL must say, `authority` AWS_CA_BUNDLE."""
+    """The server of one fault. AWS_ENDPOINT_URL must be `url`, and AWS_CA_BUNDLE `authority`."""
 
     def __init__(self, fault: Fault, endpoint: str, folder: Path) -> None:
         authority = Authority()
@@ -106,7 +106,7 @@ class Front(Serving):
                 if fault.accept is not None:
                     fault.accept(self.request)
                     return
-                # What the other side does to a connection that is treated so badly is its own affair.
+                # What the other side does with such a connection is not part of the test.
                 with (
                     suppress(OSError, ssl.SSLError),
                     context.wrap_socket(self.request, server_side=True) as connection,

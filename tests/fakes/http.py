@@ -20,7 +20,7 @@ API = "/2020-01-01/extension"
 
 
 class Headers(dict[str, str]):
-    """The headers of a request, found whatever the case their names are written in."""
+    """The headers of a request. Their names match in any case."""
 
     def __init__(self, headers: Mapping[str, str]) -> None:
         super().__init__({name.lower(): value for name, value in headers.items()})
@@ -31,7 +31,7 @@ class Headers(dict[str, str]):
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked."""
+    """A request."""
 
     method: str
     path: str
@@ -44,14 +44,14 @@ class Request:
 
     @property
     def action(self) -> str:
-        """The operation that a client of AWS asks for: `ssm.GetParameters` without its date, or `AssumeRole`."""
+        """The operation of an AWS client: `ssm.GetParameters` without its date, or `AssumeRole`."""
         target = self.headers.get("x-amz-target", "")
         return target.rpartition(".")[2] or self.body.decode().partition("Action=")[2].partition("&")[0]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered; a test gives None instead to have the connection dropped."""
+    """An answer. A test returns None instead to drop the connection."""
 
     status: int = 200
     body: bytes = b"{}"
@@ -63,11 +63,11 @@ class Answer:
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = 128  # of 5 the kernel drops what comes at once, and it comes again after a second
+    request_queue_size = 128  # above the default of 5 the kernel drops connections, which then wait a second
 
 
 class Serving:
-    """Serves in a thread while the `with` lasts."""
+    """Serves in a thread during the `with` block."""
 
     _server: TCPServer
 
@@ -85,7 +85,7 @@ class Serving:
 
 
 class Stub(Serving):
-    """A server that remembers every request and asks `answer` what to say."""
+    """A server that records every request and calls `answer` for the reply."""
 
     def __init__(self, answer: Callable[[Request], Answer | None]) -> None:
         self.requests: list[Request] = []
@@ -106,7 +106,7 @@ class Stub(Serving):
                 try:
                     self._send(said, said.to(request))
                 except ConnectionError:
-                    self.close_connection = True  # who asked has given up, as tests make them do
+                    self.close_connection = True  # the client has given up, as tests make it do
 
             def _send(self, said: Answer, body: bytes) -> None:
                 self.send_response(said.status)
@@ -118,7 +118,7 @@ class Stub(Serving):
             do_GET = do_PUT = do_POST
 
             def log_message(self, *_: object) -> None:
-                """Keeps the test's output to what is tested."""
+                """Logs nothing."""
 
         self._server = _Server(("127.0.0.1", 0), Handler)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
@@ -130,7 +130,7 @@ class Stub(Serving):
             self._changed.notify_all()
 
     def wait_for(self, path: str, times: int = 1) -> None:
-        """Waits until a path was asked for so often."""
+        """Waits until a path was requested that often."""
         with self._changed:
             came = self._changed.wait_for(lambda: self.paths().count(path) >= times, _PATIENCE)
         assert came, f"{path} was not asked for {times} times, but: {self.paths()}"
@@ -143,7 +143,7 @@ class Stub(Serving):
 
 
 class Gate:
-    """Answers nobody until it is opened; then everybody the same."""
+    """Answers nobody until it is opened; then everybody with the same answer."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -162,7 +162,7 @@ class Gate:
 
 
 def forward(request: Request, url: str) -> Answer:
-    """Asks another server, so that the requests that reach it can be counted."""
+    """Forwards to another server, so that the requests that reach it can be counted."""
     connection = http.client.HTTPConnection(url.removeprefix("http://"))
     try:
         connection.request(request.method, request.path, request.body, dict(request.headers))

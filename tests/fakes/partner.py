@@ -1,4 +1,4 @@
-"""A partner that speaks mutual TLS: a server on loopback, and what a client of it must hold as secrets."""
+"""A partner that speaks mutual TLS: a server on loopback, and the secrets that a client of it needs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .http import Serving
 
 
 class Partner(Serving):
-    """Lets nobody in without a certificate; `answer` makes the body from the name in it and the path.
+    """Refuses clients without a certificate. `answer` makes the body from the name in it and the path.
 
-    `address` is where it listens; `mtls` the client's certificate, its key and the authority, as PEM.
+    `address` is where it listens. `mtls` is the client's certificate, its key and the authority, as PEM.
     """
 
     def __init__(self, folder: Path, answer: Callable[[str, str], bytes]) -> None:
@@ -33,7 +33,7 @@ class Partner(Serving):
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Says nothing."""
+                """Logs nothing."""
 
         context = authority.context(folder, "localhost")
         context.load_verify_locations(cadata=authority.pem)

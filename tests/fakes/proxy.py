@@ -1,4 +1,4 @@
-"""An HTTPS proxy that is every endpoint itself. It notes the URL of each request, and answers as a test says."""
+"""An HTTPS proxy that answers for every endpoint. It records the URL of each request; the test decides the answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .http import Serving
 
 
 class Proxy(Serving):
-    """What HTTPS_PROXY must name as `url`, with `authority` as AWS_CA_BUNDLE. `asked` are the URLs in their order."""
+    """The proxy. HTTPS_PROXY must be `url`, and AWS_CA_BUNDLE `authority`. `asked` are the URLs in their order."""
 
     def __init__(self, folder: Path, answer: Callable[[bytes, bytes], bytes]) -> None:
         authority = Authority()
@@ -32,11 +32,12 @@ class Proxy(Serving):
                 host, _, port = target.rpartition(":")
                 self.request.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
                 with (
-                    suppress(OSError, ssl.SSLError),  # who asked may go away without a word
+                    suppress(OSError, ssl.SSLError),  # the client may hang up at any time
                     authority.context(folder, host).wrap_socket(self.request, server_side=True) as connection,
                 ):
                     while (request := read_request(connection)) is not None:
-                        # AWS's SDK for Rust repeats scheme and host here, as it would to a proxy without a tunnel.
+                        # AWS's SDK for Rust repeats scheme and host here, as it does for a proxy
+                        # without a tunnel.
                         path = urlsplit(request[0].split(b" ")[1].decode()).path
                         proxy.asked.append(f"https://{host}{'' if port == '443' else ':' + port}{path}")
                         connection.sendall(answer(*request))

@@ -1,4 +1,4 @@
-"""Plays AWS for one process at a time: Secrets Manager with TLS and a latency, the Extensions API with a clock."""
+"""A fake AWS for one process at a time: Secrets Manager with TLS and a latency, the Extensions API with a clock."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from .certificates import Authority
 
 _HOST = "127.0.0.1"
-NAME = "store.test"  # the other name that the store's certificate is for
+NAME = "store.test"  # the other name in the store's certificate
 
 
 class TimedCloud:
     """Two servers in a thread. The latencies are in seconds, and may change between two processes.
 
-    `events` is what a process did, with the time of each: `connected` and `asked`, its first connection and request to
-    the store; `answered`, the store's last answer; `register` and `next`, its first calls of the Extensions API.
+    `events` are the process's steps with their times. `connected` and `asked` are its first connection and request to
+    the store, `answered` is the store's last answer, `register` and `next` are its first calls of the Extensions API.
     """
 
     def __init__(self, folder: Path, latency: float = 0.0) -> None:
@@ -44,7 +44,7 @@ class TimedCloud:
         self._mail = asyncio.Queue()
 
     def variables(self) -> dict[str, str]:
-        """What makes a process ask this cloud."""
+        """Returns the variables with which a process uses this cloud."""
         return {
             "AWS_ENDPOINT_URL": f"https://{_HOST}:{self.store_port}",
             "AWS_CA_BUNDLE": str(self._authority),
@@ -52,20 +52,20 @@ class TimedCloud:
             "AWS_ACCESS_KEY_ID": "made-up",
             "AWS_SECRET_ACCESS_KEY": "made-up",
             "AWS_REGION": "eu-west-1",
-            "AWS_DEFAULT_REGION": "eu-west-1",  # Lambda gives both, and boto3 knows only this one
+            "AWS_DEFAULT_REGION": "eu-west-1",  # Lambda sets both, and boto3 reads only this one
         }
 
     def begin(self) -> None:
-        """Forgets what the process before asked for."""
+        """Forgets what the previous process did."""
         self.events = {}
         self._waiting.clear()
 
     def waits(self, seconds: float) -> bool:
-        """Waits until the extension asks for its next event, which says that it is ready."""
+        """Waits until the extension asks for its next event, which means that it is ready."""
         return self._waiting.wait(seconds)
 
     def invoke(self, seconds: float) -> float:
-        """Answers INVOKE to who waits, and gives the seconds until it asks for the next event."""
+        """Sends INVOKE to the waiting extension; returns the seconds until it asks for the next event."""
         self._waiting.clear()
         self._loop.call_soon_threadsafe(self._mail.put_nowait, "INVOKE")
         if not self._waiting.wait(seconds):
@@ -73,11 +73,11 @@ class TimedCloud:
         return self._asked_again - self._handed
 
     def shut_down(self) -> None:
-        """Answers SHUTDOWN to who waits."""
+        """Sends SHUTDOWN to the waiting extension."""
         self._loop.call_soon_threadsafe(self._mail.put_nowait, "SHUTDOWN")
 
     def _connected(self) -> asyncio.Protocol:
-        """Called when a connection is accepted: TLS begins after it."""
+        """Runs after a connection is accepted and before TLS begins."""
         self.events.setdefault("connected", time.monotonic())
         return asyncio.StreamReaderProtocol(asyncio.StreamReader(), self._store)
 

@@ -350,14 +350,11 @@ class Environment:
     def invoke(self, payload: object = None) -> Answer:
         """Invokes the function with a JSON value or with bytes, and waits for the end of the invocation.
 
-        The end is when the function has answered, and it and every extension that subscribed have called next. Errors
-        of
-        the function, a timeout and a crash are answers, as they are for Lambda's callers: see `Answer.error_type` and
-        `Answer.value`. A new environment has its Init first. If that fails, it is repeated in the invocation, inside
-        its
-        timeout. After a timeout or a crash everything is stopped, and the next invocation begins with an Init over the
-        same
-        /tmp.
+        The end is when the function has answered, and it and every extension that subscribed have called next.
+        Errors of the function, a timeout and a crash are answers, as they are for Lambda's callers: see
+        `Answer.error_type` and `Answer.value`. A new environment has its Init first. If that fails, it is
+        repeated in the invocation, inside its timeout. After a timeout or a crash everything is stopped, and
+        the next invocation begins with an Init over the same /tmp.
         """
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
         managed = self.initialization_type == "lambda-managed-instances"
