@@ -114,7 +114,7 @@ def _members(value: bytes) -> dict[str, bytes]:
         raise _FailureError("NotJson") from None
     if not isinstance(document, dict):
         raise _FailureError("NotAnObject")
-    # The plans of the tests hold members in the form of json.dumps, so this restores them.
+    # The tests write secrets with json.dumps, so json.dumps returns a member's original text.
     return {
         name: (member if isinstance(member, str) else json.dumps(member)).encode()
         for name, member in document.items()

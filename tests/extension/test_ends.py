@@ -40,7 +40,7 @@ SIGNALS = [
     "IO",
     "PWR",
 ]
-NUMBERS = {"STKFLT": 16}  # which Python names since 3.11
+NUMBERS = {"STKFLT": 16}  # Python has this name only since 3.11
 CRASHES = ["SEGV", "BUS", "ILL", "FPE", "ABRT", "TRAP", "SYS"]
 REQUIRED = "Required secrets could not be fetched."
 
@@ -54,7 +54,7 @@ def gone(store: Store) -> bool:
 
 
 class Stderr:
-    """A standard error that takes nothing."""
+    """Makes a standard error that takes nothing."""
 
     def __init__(self, kind: str) -> None:
         self.within: list[str] = []
@@ -153,7 +153,7 @@ def test_readers_get_the_reason_when_lambda_cannot_be_reached(
 def test_lambda_gets_the_reason_when_readers_cannot(
     launch: Launcher, lambda_api: Lambda, store: Store
 ) -> None:
-    lambda_api.looks = lambda: store.root.rename(store.root.with_name("moved"))  # and a folder in its place
+    lambda_api.looks = lambda: store.root.rename(store.root.with_name("moved"))  # a folder takes its place
     code, lines = launch(lambda_api, {"db": "prod/absent"}).ended()
     assert code == 1
     assert lambda_api.reported == [("Extension.SecretsUnavailable", REQUIRED)]
@@ -166,7 +166,7 @@ def test_lines_that_could_not_be_written_are_counted(
     stderr = Stderr("full pipe")
     launch.stderr = stderr.fd
     extension = launch(lambda_api, {"db": cloud.secret("x")})
-    lambda_api.wait_for("/event/next")  # "published …" is lost
+    lambda_api.wait_for("/event/next")  # the line "published …" is lost
     lambda_api.send("MOON")
     lambda_api.wait_for("/event/next", times=2)
     drained = os.read(stderr.reader, 1 << 20)
@@ -213,7 +213,7 @@ def test_no_file_of_the_store_is_a_standard_stream(
 def test_a_parent_that_is_killed_with_its_end_of_the_log_leaves_no_secret(
     environment: Environment, cloud: Cloud, store: Store, tmp_path: Path
 ) -> None:
-    """As an emulator of Lambda that serves the API, reads the log, and is killed."""
+    """Plays an emulator of Lambda that serves the API, reads the log, and is killed."""
     (tmp_path / "keystart.json").write_text(
         json.dumps({"version": 1, "secrets": {name: cloud.secret("x") for name in ("a", "b", "c")}})
     )
@@ -283,7 +283,7 @@ def test_a_signal_at_any_moment_of_the_start_removes_the_secrets(
     for moment in range(10):
         extension = launch(lambda_api, wanted)
         lambda_api.wait_for("/register", times=moment + 1)
-        time.sleep(moment / 250)  # later and later, as far as the first wait for an event
+        time.sleep(moment / 250)  # later and later, until the first wait for an event
         extension.process.send_signal(number_of(name))
         assert extension.ended()[0] == 128 + number_of(name)
         assert gone(store)
@@ -354,7 +354,7 @@ def test_a_crash_after_the_publish_removes_the_secrets(
     assert extension.ended()[0] == -number_of(name)
     assert gone(store)
     assert (store.state["state"], store.state["generation"]) == ("failed", 1)
-    assert theirs.read_text() == "z"  # another name of the file: it may be somebody else's
+    assert theirs.read_text() == "z"  # another name of the file, which may belong to somebody else
     again = launch(lambda_api, wanted)
     lambda_api.wait_for("/event/next", times=2)
     assert store.manifest["generation"] == 2
@@ -411,7 +411,7 @@ def test_without_a_thread_readers_and_lambda_get_the_reason(
     assert lambda_api.reported == [("Extension.Internal", message)]
 
 
-# 3 are the standard streams, and 4 the least by which a store can be taken over.
+# 3 are the standard streams, and 4 is the least with which a store can be taken over.
 @pytest.mark.parametrize("limit", [*range(7, 20), 31, 32, 40])
 def test_without_descriptors_readers_and_lambda_get_the_reason(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, limit: int
@@ -455,7 +455,7 @@ def test_no_other_process_looks_into_it_and_it_leaves_no_core_file(
     process = Path(f"/proc/{extension.process.pid}")
     (limit,) = [line.split() for line in (process / "limits").read_text().splitlines() if "core file" in line]
     assert limit[4:6] == ["0", "0"]
-    # What a process that may be looked into owns itself belongs to root in one that may not.
+    # If others may not inspect a process, its files in /proc belong to root.
     assert process.stat().st_uid == 0
     refused = []
     look = "import os, sys; os.setgid(65534); os.setuid(65534); open(sys.argv[1], 'rb').read(1)"

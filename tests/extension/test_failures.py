@@ -1,4 +1,4 @@
-"""Lets AWS refuse, throttle, hang and vanish, and reads what the log and the readers are told."""
+"""Lets AWS refuse, throttle, hang and vanish, and checks the messages in the log and for readers."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_refused_connection_is_told_with_the_cure(
     prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody else takes it, and it refuses
+        closed.bind(("127.0.0.1", 0))  # bound and not listening: nobody else takes the port, and it refuses
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         assert prefetch({"db": "prod/db"}, deadline="1s") is not None
@@ -225,7 +225,7 @@ def test_nothing_is_asked_after_the_deadline(prefetch: Prefetch, serve: Serve, s
         return None
 
     aws = serve(answer)
-    # Long enough for a busy machine to begin all that may be under way at once.
+    # Long enough for a busy machine to begin everything that may be in flight at once.
     assert prefetch({f"s{number}": f"id-{number}" for number in range(80)}, deadline="4s") is not None
     released.set()
     assert len(store.failures) == 80
@@ -263,7 +263,7 @@ def test_an_optional_secret_that_no_variable_can_hold_ends_no_start(
     assert store.values == {"plain": b"x\0"}
     reason = 'The secret "key" holds a NUL byte, which no variable can: THE_KEY cannot be set.'
     assert store.unavailable == {"key": ("NoVariable", f"{reason} Remove its env: and read it as bytes.")}
-    # The exec wrapper refuses a required one; whoever reads it as bytes needs no variable.
+    # The exec wrapper refuses a required one. Whoever reads it as bytes needs no variable.
     assert prefetch({"key": entry, "plain": "plain"}) is None
 
 

@@ -1,6 +1,6 @@
-"""Lets the network do its worst: a secret is published whole, or its reason is told in time.
+"""Lets the network do its worst: a secret is published whole, or its reason is reported in time.
 
-`./dev generate faults` writes what it saw as the tables of docs/faults.md.
+`./dev generate faults` writes the results as the tables of docs/faults.md.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .conftest import Canaries, Prefetch, Store
 PAGE = ROOT / "docs/faults.md"
 ROW = "|---|---|\n"  # between the head of a table and its rows
 LATE = "\n## Past the deadline\n"
-DEADLINE = 1.5  # seconds, for what does not end well
-PATIENCE = 20.0  # seconds, for what does: a busy machine takes its time
+DEADLINE = 1.5  # seconds, for faults without a good end
+PATIENCE = 20.0  # seconds, for the others: a busy machine needs its time
 
 
 def after(refusals: int, answer: bytes) -> Fault:
-    """Answers so for a number of times, and then well."""
+    """Answers with the fault a number of times, and then well."""
 
     def behave(exchange: Exchange) -> None:
         exchange.send(answer if exchange.number <= refusals else exchange.answer())
@@ -129,7 +129,7 @@ ENDS_WELL = {
     "reset within the body once",
 }
 seen: dict[str, str] = {}
-past: dict[str, float] = {}  # seconds after the deadline; less than 0 is before it
+past: dict[str, float] = {}  # seconds after the deadline; negative before it
 
 
 @pytest.mark.parametrize("what", FAULTS)
@@ -197,7 +197,7 @@ def page() -> Iterator[None]:
 
 
 def told_late(past: Mapping[str, float]) -> str:
-    """Returns what was told after the deadline, in whole milliseconds rounded up, and the latest of it."""
+    """Returns the outcomes after the deadline, in whole milliseconds rounded up, and the latest of them."""
     late = {fault: math.ceil(seconds * 1000) for fault, seconds in past.items() if seconds > 0}
     if not late:
         return "Every fault was told within the deadline.\n"

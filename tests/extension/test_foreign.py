@@ -1,4 +1,4 @@
-"""Runs the commands that write on made-up folders of somebody else: what is not Keystart's stays exactly as it was."""
+"""Runs the commands that write on made-up folders of somebody else: foreign entries stay exactly as they were."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ TARGETS = (
 
 
 def own_links(home: Path, root: str) -> set[Path]:
-    """What an earlier start of this store has left in the places of links."""
+    """Returns what an earlier start of this store left in the places of links."""
     return {
         path
         for path in (home / place for place in PLACES)
@@ -67,7 +67,7 @@ def own_links(home: Path, root: str) -> set[Path]:
 
 
 def ways(home: Path, area: Path) -> set[Path]:
-    """The folders in which links or folders may be made."""
+    """Returns the folders in which links or folders may be made."""
     return {way for place in PLACES for way in (home / place).parents if way.is_relative_to(area)}
 
 
@@ -145,7 +145,7 @@ LAYERS = [
     for name in ("keystart", "keystart-x86_64", "keystart-arm64", "our-keys", "tracing")
     for version in (1, 2)
 ]
-# Of a value that somebody has changed since.
+# The digest of a value that somebody has changed since.
 OLD_NOTE = "arn:aws:lambda:eu-west-1:123456789012:layer:our-keys,KEYSTART_SECRETS:0123456789abcdef"
 VALUES = st.sampled_from(["", "db=prod/db", "/opt/keystart-env", "/opt/bootstrap", OLD_NOTE])
 VARIABLES = st.dictionaries(
@@ -173,7 +173,7 @@ def function(layers: Sequence[str], variables: Mapping[str, str]) -> Any:
 
 
 def changed(before: Any, change: Change) -> Any:
-    """The function as Lambda has it after a change."""
+    """Returns the function as Lambda has it after a change."""
     layers = [layer["Arn"] for layer in before["Layers"]] if change.layers is None else change.layers
     return function(
         layers, before["Environment"]["Variables"] if change.variables is None else change.variables
@@ -204,7 +204,7 @@ def test_detach_brings_back_what_was_there_before_attach(
     if after == before:
         return
     change = detached(after, layer_arn(layer))
-    if change.problems:  # the one that there is: a wrapper that would keep the function from starting
+    if change.problems:  # the only one possible: a wrapper that would keep the function from starting
         assert variables.get(WRAPPER) == "/opt/keystart-env"
         return
     kept = {one["Arn"] for one in after["Layers"]} - {layer}  # attach replaces other versions of Keystart
@@ -240,7 +240,7 @@ def test_a_life_under_squares_configuration_changes_nothing_that_is_not_its_own(
 
 
 def live(launch: Launcher, configuration: str, end: str) -> bool:
-    """Starts the process and ends it so; says whether it published, or ended by itself before."""
+    """Starts the process and ends it in this way; returns whether it published, or ended by itself before."""
     with Lambda() as api:
         process = launch(api, configuration)
         while "/event/next" not in api.paths() and process.process.poll() is None:

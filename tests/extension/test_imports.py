@@ -1,4 +1,4 @@
-"""Pins what a cold start loads: each module costs, and the readers of the function wait for all of them."""
+"""Pins the modules that a cold start loads: each costs time, and the readers of the function wait for all of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.fakes.http import Answer, Request
 
 from .conftest import Environment, Launcher, Serve
 
-# What is loaded until the core has registered, then what is loaded while it fetches.
+# The modules loaded until the core has registered, then those loaded while it fetches.
 BEFORE = [
     "keystart_extension",
     "keystart_extension.__main__",
@@ -34,7 +34,7 @@ MEANWHILE = {
 
 
 def imported(stderr: str) -> list[str]:
-    """The modules in their order, as `-X importtime` tells them."""
+    """Returns the modules in their order, from `-X importtime`."""
     lines = [line.rsplit("|", 1) for line in stderr.splitlines() if line.startswith("import time:")]
     return [name.strip() for _, name in lines if name.strip() != "imported package"]
 
@@ -113,7 +113,7 @@ import keystart_extension.core
 
 
 class Imports:
-    """What a process has loaded, as it tells on its standard error while it goes on."""
+    """The modules that a running process has loaded, as it lists them on its standard error."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
@@ -129,7 +129,7 @@ class Imports:
 
 
 def until(is_so: Callable[[], bool]) -> bool:
-    """Waits until something is so, and says whether it came to be."""
+    """Waits until something is true, and returns whether it became true."""
     end = time.monotonic() + 20  # seconds; only a test that fails waits for so long
     while time.monotonic() < end:
         if is_so():

@@ -348,7 +348,7 @@ def test_without_an_address_the_command_explains_itself(environment: Environment
 
 
 def refused_store(launch: Launcher, api: Lambda) -> str:
-    """Starts over a store that cannot be used, and gives the message that everybody was told."""
+    """Starts over a store that cannot be used, and returns the message that everybody got."""
     code, lines = launch(api, {"db": "prod/db"}).ended()
     assert code == 1
     assert len(lines) == 1

@@ -1,4 +1,4 @@
-"""Lets endpoints answer without an end, nested without an end, and in the worst forms of HTTP."""
+"""Lets endpoints send endless answers, deep answers, and the worst forms of HTTP."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ PATIENCE = 60.0  # seconds; only a test that fails waits for so long
 
 
 class Ended(NamedTuple):
-    """How a process ended, and how much memory it had at most, in KiB."""
+    """How a process ended, and its peak memory in KiB."""
 
     code: int
     peak: int
 
 
 class Start:
-    """Runs the extension's process, which is sent SHUTDOWN when it has published, and says how it ended."""
+    """Runs the extension's process until SHUTDOWN, which it gets after its publish, and returns how it ended."""
 
     def __init__(self, folder: Path, environment: Environment, canary: Canaries, api: Lambda) -> None:
         self._folder = folder
@@ -79,7 +79,7 @@ def start(environment: Environment, tmp_path: Path, canary: Canaries, lambda_api
 
 
 class Raw(Serving):
-    """A server that does to each request's connection what `behave` does."""
+    """Starts a server that does `behave` to the connection of each request."""
 
     def __init__(self, behave: Callable[[socket], None]) -> None:
         raw = self
@@ -87,7 +87,7 @@ class Raw(Serving):
 
         class Handler(BaseRequestHandler):
             def handle(self) -> None:
-                with suppress(OSError):  # the other side has had enough
+                with suppress(OSError):  # the client has hung up
                     while read_request(self.request) is not None:
                         raw.asked += 1
                         behave(self.request)
@@ -185,7 +185,7 @@ def normal_peaks() -> list[int]:
 
 @pytest.fixture
 def normal(start: Start, serve: Serve, normal_peaks: list[int]) -> int:
-    """The memory of a start that asks for one small secret, in KiB; it is the same for all tests."""
+    """Returns the memory of a start with one small secret, in KiB, the same for all tests."""
     if not normal_peaks:
         serve(lambda _: secret("x"))
         ended = start({"db": "prod/db"})
@@ -208,7 +208,7 @@ CHUNKED = b"Transfer-Encoding: chunked"
 def send_endless(connection: socket, start: bytes, again: bytes) -> None:
     connection.sendall(start)
     again *= max(1, 65_536 // len(again))
-    while True:  # until the other side has had enough
+    while True:  # until the client hangs up
         connection.sendall(again)
 
 

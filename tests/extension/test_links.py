@@ -25,7 +25,7 @@ def link(name: str, path: str) -> dict[str, str]:
 
 
 def wanted(home: Path, *made: dict[str, str] | str, root: str | Path = ROOT) -> Links:
-    """The links of a start; a text is a link of the secret's own name."""
+    """Makes the links of a start. A text is a link with the secret's own name."""
     return Links(str(home), [link(one, one) if isinstance(one, str) else one for one in made], str(root))
 
 
@@ -100,7 +100,7 @@ def test_what_a_killed_start_has_left_is_taken_over(home: Path, name: str) -> No
         "tls": "/store/current/secrets/tls",
     }
     made.remove()
-    assert list(home.iterdir()) == []  # who made the folder, nobody knows any more
+    assert list(home.iterdir()) == []  # nobody knows any more who made the folder
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Looks through the memory of the process that has published for the values and credentials that passed it."""
+"""Searches the memory of the process, after its publish, for the values and credentials that it had."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .conftest import Canaries, Launcher, Store
 
 
 def copies(pid: int, wanted: Mapping[str, bytes]) -> dict[str, list[str]]:
-    """The mappings that can be written to in which each of the wanted texts lies."""
+    """Returns the writable mappings in which each of the texts lies."""
     found: dict[str, list[str]] = {name: [] for name in wanted}
     maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:

@@ -1,4 +1,4 @@
-"""Holds the core's fetch against a naive one with boto3, for random plans: values, codes of failures, hosts."""
+"""Compares the core's fetch with a naive one in boto3, for random plans: values, codes of failures, hosts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROLE = "arn:aws:iam::123456789012:role/reader"
 MEMBERS = ("host", "port", "a b", "x", "x/y", "__proto__")
 VALUES: tuple[Any, ...] = ("ß€\r\n", "", 5432, 1.5, None, True, ["a", {"b": 1}], {"a": [1]})
 TEXTS = ("plain", "", "3", '["a"]', "{}", '{"host": "half', " \n", "ß\0€")
-# What decides which hosts are asked.
+# The variables that decide which hosts are asked.
 SETTINGS: tuple[Mapping[str, str], ...] = (
     {},
     {"AWS_USE_FIPS_ENDPOINT": "true"},
@@ -38,7 +38,7 @@ SETTINGS: tuple[Mapping[str, str], ...] = (
 
 
 class Plans:
-    """Makes plans of what it has put into the fake AWS, and of what is not there."""
+    """Makes plans of secrets that it has put into the fake AWS, and of missing ones."""
 
     def __init__(self, seed: str, cloud: Cloud) -> None:
         self._chance = random.Random(seed)
@@ -46,7 +46,7 @@ class Plans:
 
     def secrets(self) -> dict[str, dict[str, Any]]:
         made = {f"e{number}": self._entry() for number in range(self._chance.randrange(1, 12))}
-        # Two entries for one secret are one request.
+        # Two entries for one secret share one request.
         return {**made, "again": dict(self._chance.choice(list(made.values())))}
 
     def _entry(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Plans:
 
 
 def forwarded(moto: str, head: bytes, body: bytes) -> bytes:
-    """What moto answers to a request that was meant for AWS."""
+    """Returns moto's answer to a request that was meant for AWS."""
     start, *lines = head.decode().split("\r\n")
     headers = dict(line.split(": ", 1) for line in lines if line)
     behind = http.client.HTTPConnection(moto.removeprefix("http://"))

@@ -1,4 +1,4 @@
-"""Puts the worst into the variables and files that decide which hosts are asked, and what is read first."""
+"""Puts the worst into the variables and files that decide which hosts are asked and which files are read."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], N
 
 
 class Started:
-    """Starts the process, which must end by itself, and returns the failures that it told."""
+    """Starts the process, which must end by itself, and returns the failures that it reported."""
 
     def __init__(self, launch: Launcher, api: Lambda, store: Store) -> None:
         self._launch, self._api, self._store = launch, api, store
@@ -200,7 +200,7 @@ def test_empty_switches_are_unset(prefetch: Prefetch, serve: Serve, monkeypatch:
 
 @contextmanager
 def unreadable(what: str, folder: Path) -> Iterator[Path]:
-    """Something that hangs, has no end, or is too much."""
+    """Makes a file that hangs, has no end, or is too large."""
     path = folder / "named"
     with ExitStack() as stack:
         match what:
@@ -220,7 +220,7 @@ def unreadable(what: str, folder: Path) -> Iterator[Path]:
                 listener.bind(str(path))
         yield path
     if what == "a sparse file":
-        path.unlink()  # for whoever looks through all files
+        path.unlink()  # so that a search of all files does not hang
 
 
 WRONG = {
@@ -259,7 +259,7 @@ def test_a_file_that_is_none_is_refused_at_once(
     with unreadable(what, tmp_path) as path:
         code, message = failures(**{variable: str(path)})["db"]
     if what == "a socket" and "TOKEN" in variable:
-        assert code == "CredentialsUnavailable"  # whoever needs it says so
+        assert code == "CredentialsUnavailable"  # the caller that needs it reports it
         return
     assert code == FILES[variable]
     assert message.startswith(f"{variable} {WRONG[what]}")

@@ -1,4 +1,4 @@
-"""Prints policies for configurations, gives them to moto's IAM, and holds their ARNs against those of real secrets."""
+"""Prints policies for configurations, passes them to moto's IAM, and compares their ARNs with real secrets'."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def iam(moto: str, environment: Environment) -> Iterator[Any]:
 
 
 class Asked:
-    """Runs keystart iam-policy for a configuration; what it prints, IAM must take."""
+    """Runs keystart iam-policy for a configuration. IAM must accept what it prints."""
 
     def __init__(self, keystart: Keystart, folder: Path, iam: Any) -> None:
         self._keystart = keystart

@@ -1,4 +1,4 @@
-"""Pulls with the credentials of people: profiles, processes, roles with a code of MFA, and endpoints of a profile."""
+"""Pulls with people's credentials: profiles, processes, roles with an MFA code, and endpoints of a profile."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Profiles = Callable[..., None]
 
 @pytest.fixture
 def profiles(environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Profiles:
-    """Writes the file of AWS profiles, and takes the keys of the environment away."""
+    """Writes the file of AWS profiles, and removes the keys from the environment."""
     assert environment()["AWS_ACCESS_KEY_ID"]
-    folder = tmp_path / "secrets"  # where a canary may lie
+    folder = tmp_path / "secrets"  # where a canary may be
     folder.mkdir()
 
     def write(**sections: dict[str, str]) -> None:
@@ -47,7 +47,7 @@ def profiles(environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.fixture
 def pull(keystart: Keystart, tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
-    """Pulls the secret prod/db, or what is said, with options."""
+    """Pulls the secret prod/db, or another one, with options."""
 
     def run(*options: str, entry: Any = "prod/db", **settings: Any) -> tuple[int, str, str]:
         document = {"version": 1, **settings, "secrets": {"db": entry}}
@@ -65,7 +65,7 @@ def keys(value: str) -> dict[str, str]:
 
 
 def signer(request: Request) -> tuple[str, str]:
-    """The access key and the region that a request was signed with."""
+    """Returns the access key and the region that signed a request."""
     scope = request.headers["Authorization"].partition("Credential=")[2].split("/")
     return scope[0], scope[2]
 
@@ -172,7 +172,7 @@ def test_a_code_of_mfa_is_typed_before_anything_is_fetched_and_the_role_of_an_en
     wanted = {"ours": "prod/ours", "theirs": {"secret": "prod/theirs", "role": f"{ROLE}-2"}}
     (tmp_path / "keystart.json").write_text(json.dumps({"version": 1, "secrets": wanted}))
     ours, theirs = os.openpty()
-    # Of a session without a terminal of its own, so that the code is read from standard input.
+    # In a session without a terminal, so that the code is read from standard input.
     pull = subprocess.Popen(
         [COMMAND, "pull"],
         env=environment(),

@@ -1,7 +1,8 @@
-"""Puts canaries, shaped as real secrets are, wherever text goes in, and searches everything that comes out.
+"""Puts canaries that look like real secrets wherever text goes in, and searches all output for them.
 
-A configuration holds no secrets, so one that stands in it was pasted by mistake. What certainly is none (a valid name,
-an id that AWS could have) may be repeated. The canaries here are no such thing in the places where they stand.
+A configuration holds no secrets, so one in it was pasted by mistake. A text that is certainly no secret (a valid name,
+an
+id that AWS could have) may be repeated. In their places, the canaries here are no such texts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .conftest import Environment, Launcher, Store
 
 
 class Pasted:
-    """A made-up secret in one of the forms that people paste. Each part of it that is random must not be repeated."""
+    """A made-up secret in one of the forms that people paste. No random part of it may be repeated."""
 
     def __init__(self, form: str) -> None:
         a, b, c = (f"x{randomness.token_hex(8)}" for _ in range(3))
@@ -36,7 +37,7 @@ class Pasted:
             "PEM": "\n".join(["-----BEGIN PRIVATE KEY-----", *key, "-----END PRIVATE KEY-----", ""]),
             "JSON": json.dumps({"username": a, "password": f"{b} {c}"}),
             "password": f"{a} {b}$%&{c}",
-            "token": f"ghp{a}{b}",  # letters and digits, as a name or an id has
+            "token": f"ghp{a}{b}",  # letters and digits, as in a name or an id
         }
         self.text = forms[form]
         self.name = form
@@ -61,11 +62,11 @@ _PUBLIC = (
     "password",
 )
 FORMS = ("URL", "connection string", "Base64", "PEM", "JSON", "password")
-# In these places also what looks like a name is none.
+# In these places not even a text that looks like a name is a name.
 NO_NAME = (*FORMS, "token")
 
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:db-a1B2c3"
-# "@" is what was pasted, as it stands or in quotes. STORED is a secret that exists.
+# "@" stands for the pasted text, bare or in quotes. STORED is a secret that exists.
 VALUES_OF_WORDS = [
     "version: @\nsecrets: {db: STORED}",
     "version: 1\nstart: @\nsecrets: {db: STORED}",
@@ -204,7 +205,7 @@ class Command:
         monkeypatch.chdir(folder)
 
     def __call__(self, *arguments: str) -> tuple[int, str]:
-        """Returns the exit code, and all that came out: the output, and the store without the secrets."""
+        """Returns the exit code and all output: what was printed, and the store without the secrets."""
         self._monkeypatch.setattr(sys, "argv", ["keystart", *arguments])
         code = main()
         out, error = self._output.readouterr()
@@ -229,7 +230,7 @@ def command(
 
 @pytest.fixture(scope="session")
 def stored(cloud: Cloud) -> str:
-    """The name of a secret with one member."""
+    """Returns the name of a secret with one member."""
     name: str = cloud.secrets.describe_secret(SecretId=cloud.secret('{"x": 1}'))["Name"]
     return name
 
@@ -244,7 +245,7 @@ def test_no_command_repeats_what_was_pasted_into_a_file(
         pasted = Pasted(form)
         text = _filled(place, pasted.text, is_quoted=is_quoted).replace("STORED", stored)
         (tmp_path / name).write_text(text)
-        # All of them read it in one way, and say the same of what is wrong.
+        # All of them read it in the same way, and report the same problems.
         for arguments in COMMANDS if form in (FORMS[0], FORMS[-1]) else COMMANDS[:1]:
             code, came_out = command(*arguments, str(tmp_path / name))
             refused += code
@@ -330,13 +331,13 @@ def test_the_policy_does_not_repeat_what_was_pasted_into_an_option(
     pasted = Pasted(form)
     try:
         code, came_out = command("iam-policy", f"{option}={pasted.text}")
-    except SystemExit as ended:  # of argparse
+    except SystemExit as ended:  # from argparse
         code, came_out = int(ended.code or 0), "".join(capfd.readouterr())
     assert code != 0
     pasted.check(came_out, f"what iam-policy says of {option}")
 
 
-# One form for each place, each in its turn: the process reads nothing that the commands do not read too.
+# One form for each place in turn: the process reads nothing that the commands do not read too.
 def _in_turn(cases: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
     first = {}
     for index, (name, place) in enumerate(dict.fromkeys((name, place) for name, place, _ in cases)):
@@ -405,7 +406,7 @@ def test_the_process_does_not_repeat_what_was_pasted_as_root(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, shape: str
 ) -> None:
     pasted = Pasted(shape)
-    lambda_api.looks = lambda: None  # there is no store to look at
+    lambda_api.looks = lambda: None  # no store exists
     extension = launch(lambda_api, {"db": cloud.secret("x")}, KEYSTART_DIR=f"/proc/{pasted.text}/")
     code, lines = extension.ended()
     assert code == 1
@@ -490,7 +491,7 @@ def test_the_process_repeats_no_member_of_a_secret_that_is_no_name(
         one.check(said, "what the process says")
 
 
-# What stays helpful.
+# The helpful parts of messages, which stay.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Fetches from moto what Secrets Manager and Parameter Store can hold, and reads the store that comes out."""
+"""Fetches from moto everything that Secrets Manager and Parameter Store can hold, and reads the published store."""
 
 from __future__ import annotations
 
@@ -359,7 +359,7 @@ def test_nothing_below_a_path_and_no_such_parameter_are_told(
 def test_a_manifest_of_more_than_a_mebibyte_is_not_published(
     prefetch: Prefetch, serve: Serve, store: Store
 ) -> None:
-    # More than the service holds in one secret; that many members in several are as much.
+    # More members than one secret of the service can hold, spread over several.
     long = json.dumps({f"m{number}{'x' * 200}": 1 for number in range(1900)})
     serve(lambda _: secret(long))
     failed = prefetch({"all": {"secret": "long", "expand": True}})

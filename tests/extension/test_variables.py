@@ -25,7 +25,7 @@ GROUPS = load_contract().variables
 
 
 def refusal(variable: str) -> str | None:
-    """Returns why `env:` may not name a variable, None if it may."""
+    """Returns why `env:` may not name a variable, or None if it may."""
     text = json.dumps({"db": {"secret": "prod/db", "env": variable}})
     try:
         load({"KEYSTART_SECRETS": text})
@@ -43,7 +43,7 @@ def test_a_refusal_says_which_variable_why_and_what_to_do(group: VariableGroup) 
             assert refusal(variable) == f'"env" cannot be {variable}, {group.because}. {group.cure}'
 
 
-# What functions take their secrets from; and what is only near to a name in the list.
+# Variables that functions take their secrets from, and others that only resemble a name in the list.
 ALLOWED = """
     DB_PASSWORD DATABASE_URL REDIS_URL PGPASSWORD MYSQL_PWD STRIPE_API_KEY SENTRY_DSN GITHUB_TOKEN GIT_TOKEN NPM_TOKEN
     NODE_AUTH_TOKEN GEM_HOST_API_KEY NEW_RELIC_LICENSE_KEY DD_API_KEY OTEL_EXPORTER_OTLP_HEADERS DOCKER_PASSWORD
@@ -71,7 +71,7 @@ def test_a_configuration_with_such_a_variable_is_refused() -> None:
 
 
 class Attack(NamedTuple):
-    """Variables with which a program makes the file `ran`. In all texts FOLDER is that of the test."""
+    """The variables with which a program makes the file `ran`. In all texts FOLDER is the test's folder."""
 
     command: list[str]
     variables: dict[str, str]
@@ -155,7 +155,7 @@ ATTACKS = [
 
 
 def _run(command: list[str], folder: Path, variables: Mapping[str, str]) -> None:
-    # It may fail, as it was made to do something else.
+    # It may fail, because the variable made it do something else.
     subprocess.run(
         [part.replace("FOLDER", str(folder)) for part in command],
         env=variables,
@@ -197,7 +197,7 @@ def test_a_refused_variable_would_have_chosen_who_answers(variable: str) -> None
     code = "import urllib.request as r; print(r.urlopen('http://keystart.invalid/').read().decode())"
     command = [curl, "-s", "http://keystart.invalid/"] if curl else [sys.executable, "-c", code]
     if curl and variable == "HTTP_PROXY":
-        command = [sys.executable, "-c", code]  # curl takes it in lower case only
+        command = [sys.executable, "-c", code]  # curl reads it in lower case only
     if not curl and "all" in variable.lower():
         pytest.skip("curl is not installed")
     with Stub(lambda _: Answer(body=b"of the proxy")) as proxy:

@@ -1,1 +1,1 @@
-"""The fuzzer that asks all readers about made-up stores."""
+"""The fuzzer: it asks all readers about made-up stores."""

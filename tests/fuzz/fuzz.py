@@ -1,4 +1,4 @@
-"""The command that asks all readers about made-up stores, and writes a case for what they disagree about."""
+"""The command that asks all readers about made-up stores, and writes a case for each disagreement."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .stores import Description, Stores
 
 BATCH = 24  # stores whose questions are sent together
 MOST_FINDINGS = 20
-SLOWEST = 10.0  # seconds for one answer: nothing asked here waits for more than some milliseconds
+SLOWEST = 10.0  # seconds for one answer: no question here waits longer than some milliseconds
 
 _SCHEMA = json.loads(SCHEMA.read_text())
 CASE = jsonschema.Draft202012Validator({"$ref": "#/$defs/case", "$defs": _SCHEMA["$defs"]})
@@ -42,7 +42,7 @@ CASE = jsonschema.Draft202012Validator({"$ref": "#/$defs/case", "$defs": _SCHEMA
 
 @dataclass
 class Finding:
-    """One thing that is wrong, made small."""
+    """One fault, made small."""
 
     seed: int
     store: int
@@ -64,7 +64,7 @@ class Tally:
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, other: Tally) -> None:
-        """Adds what another has, findings of the same kind once."""
+        """Adds another tally, and findings of the same kind only once."""
         self.stores += other.stores
         self.questions += other.questions
         self.unbuildable += other.unbuildable
@@ -84,7 +84,7 @@ class Made:
 
 
 def make(seed: int, number: int, attempt: int = 0) -> Made:
-    """The store of this number: the same for the same seed, whatever was made before."""
+    """Returns the store of this number: the same for the same seed, whatever was made before."""
     random = Random(f"{seed}/{number}/{attempt}")
     canary = "".join(random.choices("BCDFGHJKLMNPQRSTVWXZ", k=16))
     stores = Stores(random, canary)
@@ -93,7 +93,7 @@ def make(seed: int, number: int, attempt: int = 0) -> Made:
 
 
 def built(seed: int, number: int, empty: Callable[[], Place]) -> tuple[Made, Place, int]:
-    """The first store of this number that can be built, where it is, and how many could not."""
+    """Returns the first store of this number that can be built, its place, and how many tries failed before."""
     for attempt in range(50):
         made = make(seed, number, attempt)
         place = empty()
@@ -106,7 +106,7 @@ def built(seed: int, number: int, empty: Callable[[], Place]) -> tuple[Made, Pla
 
 
 def is_case(document: dict[str, Any]) -> bool:
-    """Says whether a store and a question are as the schema of the cases wants them."""
+    """Returns whether a store and a question follow the schema of the cases."""
     filled = {"id": "x", "clause": "8.2", "reason": "A reason.", "expect": {"value": None}, **document}
     return bool(CASE.is_valid(filled))
 
@@ -165,7 +165,7 @@ class Fuzzer:
         answers = self._again(document)
         verdict = judged(question, answers, made.canary) if answers else None
         if answers is None or verdict is None:
-            # Not twice the same: as it is, for it is wrong all the same.
+            # The second try gave other answers. Report the question as it is, because that is a fault too.
             return self._finding(
                 made, "unsteady", "answered otherwise when asked again", "", document, answers or {}
             )
@@ -214,7 +214,7 @@ class Fuzzer:
 
 
 def _expectation(answers: Answers) -> dict[str, Any]:
-    """What most readers say, in the form of a case."""
+    """Returns what most readers answer, in the form of a case."""
     texts = Counter(
         json.dumps(answer, sort_keys=True)
         for answer in answers.values()
@@ -229,7 +229,7 @@ def _expectation(answers: Answers) -> dict[str, Any]:
 
 
 def _work(pipe: connection.Connection, commands: dict[str, list[str]], seed: int, patience: float) -> None:
-    """What one process does: runs the ranges that come in until there are no more."""
+    """Runs in one process: runs the ranges that arrive until there are no more."""
     with Readers(commands, patience) as readers, suppress(EOFError, BrokenPipeError, KeyboardInterrupt):
         fuzzer = Fuzzer(readers, seed)
         for numbers in iter(pipe.recv, None):
@@ -245,7 +245,7 @@ def fuzz(
     jobs: int = 1,
     patience: float = SLOWEST,
 ) -> Iterator[Tally]:
-    """Runs the stores of these numbers; gives the tally so far each time some more were done."""
+    """Runs the stores of these numbers; yields the tally so far after each range."""
     total = Tally()
     batches = (numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH))
     until = time.monotonic() + (seconds if seconds is not None else float("inf"))
@@ -285,7 +285,7 @@ def fuzz(
 
 
 def write(findings: list[Finding], folder: Path) -> None:
-    """Writes a file of cases for each finding, and beside it what each language said."""
+    """Writes a file of cases for each finding, and next to it what each language answered."""
     folder.mkdir(parents=True, exist_ok=True)
     for finding in findings:
         name = finding.case["id"]
@@ -297,7 +297,7 @@ def write(findings: list[Finding], folder: Path) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; gives its exit code."""
+    """Runs the command and returns its exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
     seed = options.seed if options.seed is not None else SystemRandom().randrange(2**32)
@@ -349,14 +349,14 @@ def _show(seed: int, number: int) -> None:
 
 
 class Progress:
-    """One line that is written over on a terminal; elsewhere a line each ten seconds."""
+    """One line that is overwritten on a terminal; elsewhere a line every ten seconds."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._next = 0.0 if self._terminal else 10.0
 
     def show(self, tally: Tally, stores: int, seconds: float) -> None:
-        """Says how far it is, if it is time to."""
+        """Prints the progress if it is time to."""
         if seconds < self._next:
             return
         self._next = seconds + (0.2 if self._terminal else 10.0)

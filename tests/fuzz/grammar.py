@@ -1,7 +1,7 @@
-"""Writes JSON text at random: right, nearly right, and at every limit of contract 6.4. Knows no store.
+"""Writes JSON text at random: right, nearly right, and at every limit of contract 6.4. It does not know stores.
 
-Text is made, not values: what readers differ in (equal members, digits, escapes, bytes that are no UTF-8) is gone
-in a value. A value here is already text, so a document may hold pieces that are no JSON.
+It makes text, not values, because a value loses what readers differ in (equal members, digits, escapes, bytes that are
+not UTF-8). A value here is already text, so a document may hold pieces that are no JSON.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ WRONG_SPACES = [
     b",",
     b";",
 ]
-# Members that a language has by birth, or that look equal and are not.
+# Members that an object of a language inherits, or that look equal and are not.
 KEYS = [
     "a", "b", "A", "aa", "__proto__", "constructor", "toString", "hasOwnProperty", "valueOf", "length",
     "json_class", "default", "é", "e\u0301", "0", "1", "01", "-1", "\0", "😀", "", " ", "a ", "a\n",
@@ -87,7 +87,7 @@ KEYS = [
 
 
 class Grammar:
-    """Makes pieces of JSON text. `wrong` is how likely one token is no JSON; `words` are strings it may use."""
+    """Makes pieces of JSON text. `wrong` is the probability that a token is no JSON; `words` are strings it may use."""
 
     def __init__(self, random: Random, *, wrong: float = 0.0, words: tuple[str, ...] = ()) -> None:
         self._random = random
@@ -95,7 +95,7 @@ class Grammar:
         self._words = words
 
     def document(self) -> bytes:
-        """A value of any kind, with what may stand around it."""
+        """Returns a value of any kind, with what may surround it."""
         random = self._random
         kind = random.random()
         if kind < 0.08:
@@ -112,7 +112,7 @@ class Grammar:
         return self.space() + text + self.space()
 
     def value(self, depth: int) -> bytes:
-        """Any value with at most so many arrays and objects inside each other."""
+        """Returns any value with at most that many arrays and objects inside each other."""
         random = self._random
         if self._is_wrong():
             return random.choice(WRONG_LITERALS)
@@ -150,7 +150,7 @@ class Grammar:
         return f"{sign}{whole}{fraction}{exponent}".encode()
 
     def text(self) -> str:
-        """What a string may say."""
+        """Returns the text of a string."""
         random = self._random
         if self._words and random.random() < 0.3:
             return random.choice(self._words)
@@ -161,11 +161,11 @@ class Grammar:
         )
 
     def key(self) -> bytes:
-        """A member's name."""
+        """Returns a member's name."""
         return self.string(self._random.choice(KEYS) if self._random.random() < 0.8 else self.text())
 
     def string(self, text: str) -> bytes:
-        """The text as a string, some of its characters as escapes, though they need none."""
+        """Returns the text as a string, with some characters as escapes that need none."""
         random = self._random
         if self._is_wrong():
             return random.choice(WRONG_STRINGS)
@@ -188,7 +188,7 @@ class Grammar:
         return b"[" + self._separated(items) + b"]"
 
     def object(self, members: list[tuple[bytes, bytes]]) -> bytes:
-        """An object of members whose names are text already; equal names stay where they are."""
+        """Returns an object of members whose names are text already. Equal names keep their places."""
         return (
             b"{"
             + self._separated([name + self.space() + b":" + self.space() + value for name, value in members])
@@ -196,7 +196,7 @@ class Grammar:
         )
 
     def nested(self, depth: int) -> bytes:
-        """Arrays and objects inside each other, and a value inside them all."""
+        """Returns arrays and objects inside each other, and a value inside them all."""
         random = self._random
         pairs = random.choices(
             [(b"[", b"]"), (b'{"a":', b"}"), (b"[1,", b"]"), (b'{"":[],"a":', b"}")], k=depth
@@ -207,7 +207,7 @@ class Grammar:
         return b"".join(left for left, _ in pairs) + inner + b"".join(right for _, right in reversed(pairs))
 
     def huge(self) -> bytes:
-        """One long token, or many short ones."""
+        """Returns one long token, or many short ones."""
         length = self._random.choice([255, 1024, 65_535, 65_536, 200_000])
         return self._random.choice([
             b'"' + b"a" * length + b'"',

@@ -1,4 +1,4 @@
-"""Says what is wrong with the answers of the readers to one question: with one alone, or with all side by side."""
+"""Finds what is wrong with the readers' answers to one question: with one alone, or with all of them compared."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ABOUT_A_SECRET = frozenset(
         "snapshot_expired",
     ]
 )
-# So much of a canary in a message is no accident.
+# This much of a canary in a message is no accident.
 TELLING = 6
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong. `kind` and `sides` stay the same while a finding is made smaller."""
+    """A fault. `kind` and `sides` stay the same while a finding is made smaller."""
 
     kind: str
     sides: str
@@ -34,7 +34,7 @@ class Verdict:
 
 
 def judged(question: Question, answers: Answers, canary: str) -> Verdict | None:
-    """None when every answer may be given and all are the same."""
+    """Returns None if every answer is allowed and all are the same, else the fault."""
     for language, answer in answers.items():
         wrong = _wrong_alone(question, answer, canary)
         if wrong is not None:
@@ -68,13 +68,13 @@ def _wrong_alone(question: Question, answer: dict[str, Any], canary: str) -> tup
 
 
 def _sides(call: str, answers: Answers) -> list[list[str]]:
-    """The languages, those with the same answer together."""
+    """Returns the languages, grouped by answer."""
     sides: list[list[str]] = []
     for language, answer in answers.items():
         for side in sides:
             other = side[0]
             if "value" in answer and "value" in answers[other]:
-                # Numbers of the manifest come out of `info` too.
+                # `info` returns numbers of the manifest too.
                 rounded = call in ("json", "info") and "node" in (language, other)
                 same = agree(answer["value"], answers[other]["value"], rounded=rounded)
             else:
@@ -90,7 +90,7 @@ def _sides(call: str, answers: Answers) -> list[list[str]]:
 
 
 def agree(one: Any, other: Any, *, rounded: bool) -> bool:
-    """Says whether two JSON values are the same; `rounded` if one of them has no whole numbers beyond 2^53 (6.4.6)."""
+    """Returns whether two JSON values are the same; `rounded` if one has no whole numbers beyond 2^53 (6.4.6)."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(agree(one[key], other[key], rounded=rounded) for key in one)
     if isinstance(one, list) and isinstance(other, list):

@@ -1,4 +1,4 @@
-"""Makes up what readers are asked of a store: names, prefixes, roots, timeouts, variables, and changes meanwhile."""
+"""Makes up the questions about a store: names, prefixes, roots, timeouts, variables, and changes meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Question = dict[str, Any]
 
 CALLS = ["text", "bytes", "json", "path", "info", "secret"]
 NO_TEXT = [None, 0, 3, -1, 2.5, True, False, [], ["db"], {}, {"name": "db"}]
-# As the harness gives them: `{root}` is the store, `{relative}` the way to it from the readers' working folder.
+# In the harness's form: `{root}` is the store, `{relative}` the path to it from the readers' working folder.
 ROOTS = [
     "{root}/", "{root}//", "{relative}", "{relative}/", "./{relative}", "{root}/.", "{root}/../store",
     "/{root}", "{root}/current", "{root}/generations", "{root}/lock", "{root}/lock/x", "{root}/nowhere",
@@ -19,7 +19,7 @@ ROOTS = [
     " {root}", "{root}/é", "{root}/\ufffd", "\ufffd", "/\ud800", "/" + "a" * 300, "/a" * 2500,
     5, True, False, [], {}, -0.5,
 ]  # fmt: skip
-# No timeout is longer than this where the store may never be published.
+# The longest timeout if the store may never be published.
 TIMEOUTS = [
     1,
     2,
@@ -66,14 +66,14 @@ TIMEOUT_VARIABLES = [
 
 
 class Questions:
-    """Makes up questions about one store after the other."""
+    """Makes up questions about one store after another."""
 
     def __init__(self, random: Random, stores: Stores) -> None:
         self._random = random
         self._stores = stores
 
     def make(self, made: Description) -> list[Question]:
-        """Some questions; the last one may hold a change of the store."""
+        """Returns some questions. The last one may hold a change of the store."""
         random = self._random
         known = self._stores.names(made)
         questions: list[Question] = [
@@ -116,7 +116,7 @@ class Questions:
         return random.choice(random.choice([PLAIN_NAMES, ODD_NAMES, WRONG_NAMES, WRONG_NAMES]))
 
     def _near(self, name: str) -> str:
-        """A name as people misspell it, or a folder or a child of it."""
+        """Returns a name as people misspell it, or a folder or a child of it."""
         random = self._random
         for _ in range(random.choice([1, 1, 2, 3])):
             at = random.randrange(len(name) + 1)
@@ -136,7 +136,8 @@ class Questions:
             return {"timeout_ms": random.choice(TIMEOUTS)}
         if kind < 0.8:
             return {"timeout_ms": None, "env": {"KEYSTART_TIMEOUT_MS": random.choice(TIMEOUT_VARIABLES)}}
-        # Never the default root: the machine may have a store there. A variable cannot hold half a character.
+        # Never the default root, because the machine may have a store there. A variable cannot hold
+        # half a character.
         texts = [root for root in ROOTS if isinstance(root, str) and root and "\0" not in root]
         text = random.choice([root for root in texts if "\ud800" not in root])
         return {"root": None, "env": {"KEYSTART_DIR": text}}

@@ -1,4 +1,4 @@
-"""Builds stores and asks all readers the same questions about each. Judges nothing."""
+"""Builds stores and asks all readers the same questions about each. It judges nothing."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from .questions import Question
 
 Answers = dict[str, dict[str, Any]]
 
-# Half of what a pipe holds: more that is unanswered could make a runner and this program wait for each other.
+# Half of the capacity of a pipe: with more unanswered, a runner and this program could wait for each other.
 WINDOW = 32_768
 MEMORY = Path("/dev/shm")
 
 
-# What store.py raises when a description contradicts itself.
+# The errors of store.py if a description contradicts itself.
 IMPOSSIBLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 
 
 class Readers:
-    """One runner for each language, in one working folder, and the stores that they are asked about."""
+    """One runner for each language, in one working folder, and the stores for their questions."""
 
     def __init__(self, commands: dict[str, list[str]], patience: float) -> None:
         self.languages = list(commands)
@@ -55,12 +55,12 @@ class Readers:
         self._open.close()
 
     def start(self) -> None:
-        """Starts every runner; raises RunnerError when one does not answer."""
+        """Starts every runner. Raises RunnerError if one does not answer."""
         for runner in self._runners.values():
             runner.start()
 
     def place(self, number: int) -> Place:
-        """Where the store of this number is built; one in its way is removed."""
+        """Returns the place of the store of this number, and removes anything in its way."""
         folder = self.folder / str(number)
         if folder.exists():
             _removed(folder)
@@ -68,7 +68,7 @@ class Readers:
         return Place(folder / "store", self._cwd)
 
     def answers(self, asked: Sequence[tuple[Place, Question]]) -> list[Answers]:
-        """What each reader says to each question about a store that does not change."""
+        """Returns each reader's answer to each question about a store that does not change."""
         requests = [_request(place, question, f"{number}") for number, (place, question) in enumerate(asked)]
         found: list[Answers] = []
         for window in _windows(requests):
@@ -79,7 +79,7 @@ class Readers:
         return found
 
     def answers_around(self, place: Place, question: Question) -> Answers | None:
-        """What each reader says after the changes of the store; None when it cannot change so."""
+        """Returns each reader's answer after the changes of the store; None if it cannot change so."""
         found = {
             language: _asked(runner, _request(place, question, "0"))
             for language, runner in self._runners.items()
@@ -110,7 +110,7 @@ class Readers:
         return [{language: column[row] for language, column in columns.items()} for row in range(len(window))]
 
     def _alone(self, asked: dict[str, Any]) -> Answers:
-        # All anew: what the others still had to say would be taken for the answer to this.
+        # Restart all: a late answer of another runner would be taken for the answer to this question.
         for runner in self._runners.values():
             runner.stop()
         return {language: _asked(runner, asked) for language, runner in self._runners.items()}
@@ -120,7 +120,7 @@ def _removed(folder: Path) -> None:
     try:
         shutil.rmtree(folder)
     except PermissionError:
-        # Only where this does not run as root: a folder whose mode lets nobody in.
+        # Only without root: a folder whose mode lets nobody in.
         for path in [folder, *folder.rglob("*")]:
             if path.is_dir() and not path.is_symlink():
                 path.chmod(0o700)

@@ -1,7 +1,7 @@
-"""Makes a document smaller piece by piece, as long as it stays interesting. Knows nothing of stores.
+"""Makes a document smaller piece by piece, as long as it stays interesting. It does not know stores.
 
-Not Hypothesis, whose shrinker works on the choices of its own generators: here one example is one of thousands that
-are asked about at the same time, and must be found again by its number alone.
+Not Hypothesis, whose shrinker works on the choices of its own generators. Here one example is one of thousands that are
+asked about at the same time, and must be found again by its number alone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 
 class _OverError(Exception):
-    """There is no time left."""
+    """No time is left."""
 
 
 def shrunk(document: Any, interesting: Callable[[Any], bool], *, seconds: float = 20) -> Any:
-    """The smallest document that was found in this time; `document` itself must be interesting."""
+    """Returns the smallest document found in this time. `document` itself must be interesting."""
     best = document
     until = time.monotonic() + seconds
 
@@ -42,7 +42,7 @@ def shrunk(document: Any, interesting: Callable[[Any], bool], *, seconds: float 
 
 
 def _part(part: Any, whole: Callable[[Any], Any], accepted: Callable[[Any], bool]) -> Any:
-    """The part made smaller; `whole` is the document with another part in its place."""
+    """Returns the part made smaller. `whole` returns the document with another part in its place."""
     if isinstance(part, dict):
         encoded = part.get("base64")
         if isinstance(encoded, str):
@@ -75,7 +75,7 @@ def _at(part: list[Any], at: int, whole: Callable[[Any], Any]) -> Callable[[Any]
 
 
 def _text_of(part: dict[str, Any], whole: Callable[[Any], Any], accepted: Callable[[Any], bool]) -> Any:
-    """Bytes made smaller as bytes; as text, when they are text."""
+    """Returns bytes made smaller as bytes, or as text if they are text."""
     try:
         data = base64.b64decode(part["base64"], validate=True)
     except binascii.Error:
@@ -93,7 +93,7 @@ def _text_of(part: dict[str, Any], whole: Callable[[Any], Any], accepted: Callab
 
 
 def _sequence(items: Any, whole: Callable[[Any], Any], accepted: Callable[[Any], bool]) -> Any:
-    """Text, bytes or a list without the pieces that are not needed, large ones tried first."""
+    """Returns text, bytes or a list without the pieces that are not needed. It tries large pieces first."""
     length = len(items)
     while length > 0:
         at = 0

@@ -1,7 +1,7 @@
-"""Makes up stores: good ones with something changed, and ones whose documents come from the grammar. Builds nothing.
+"""Makes up stores: good ones with some changes, and ones with documents from the grammar. It builds nothing.
 
-A store is described as in a conformance case (contract/schema.json), so that one that readers disagree
-about is a case already.
+A store is described as in a conformance case (contract/schema.json), so one that readers disagree about is already a
+case.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ TIMES = [
     "2026-01-32T00:00:00.000Z", "2400-02-29T00:00:00.000Z", "2026-01-00T00:00:00.000Z",
     "2026-1-01T00:00:00.000Z0",
 ]  # fmt: skip
-# No link leads out of the store's own folder: a later change is made through it, and often as root.
+# No link leads out of the store's own folder: later changes go through it, often as root.
 TARGETS = [
     "generations/3", "generations/4", "generations/2", "generations/03", "generations/3/", "./generations/3",
     "generations//3", "generations/0", "generations/", "generations", "generations/-1", "generations/+3",
@@ -89,7 +89,7 @@ TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|null|[{}\[
 
 
 def described(data: bytes) -> Any:
-    """The bytes as a `content` of the schema."""
+    """Returns the bytes as a `content` of the schema."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -97,14 +97,14 @@ def described(data: bytes) -> Any:
 
 
 class Stores:
-    """Makes up one store after the other. `canary` is put into secrets, and nowhere else."""
+    """Makes up one store after another. Only secrets get the `canary`."""
 
     def __init__(self, random: Random, canary: str) -> None:
         self._random = random
         self._canary = canary
 
     def make(self) -> Description:
-        """A store: good, with up to five things changed."""
+        """Returns a store: a good one, with up to five changes."""
         random = self._random
         if random.random() < 0.01:
             return random.choice(
@@ -133,7 +133,7 @@ class Stores:
         return made
 
     def change(self, made: Description) -> Description:
-        """What happens to a store while a reader has it open."""
+        """Returns what happens to a store while a reader has it open."""
         random = self._random
         number = self.generation(made)
         names = list(made.get("secrets", {"db": ""}))
@@ -160,11 +160,11 @@ class Stores:
         return changed
 
     def generation(self, made: Description) -> int:
-        """The number that the store publishes."""
+        """Returns the number that the store publishes."""
         return int(made.get("generation", 3))
 
     def names(self, made: Description) -> list[str]:
-        """Names that the store may know."""
+        """Returns names that the store may know."""
         return [*made.get("secrets", {"db": ""}), *made.get("unavailable", {})]
 
     def _good(self) -> Description:
@@ -175,7 +175,7 @@ class Stores:
         names = random.sample(PLAIN_NAMES, k=random.choice([1, 1, 2, 3, 5])) + random.sample(
             ODD_NAMES, k=random.choice([0, 0, 0, 1])
         )
-        # One name cannot be the folder of another (contract 2.4): it is a file.
+        # One name cannot be the folder of another (contract 2.4), because it is a file.
         names = [name for name in names if not any(other.startswith(f"{name}/") for other in names)]
         made["secrets"] = {name: self._secret() for name in names}
         if random.random() < 0.3:
@@ -189,7 +189,7 @@ class Stores:
         return made
 
     def _secret(self) -> Any:
-        """The content of a secret, the canary in most."""
+        """Returns the content of a secret, with the canary in most."""
         random = self._random
         kind = random.random()
         if kind < 0.5:
@@ -216,7 +216,7 @@ class Stores:
             return {"text": "x", "repeat": random.choice([65_535, 65_536, 300_000])}
         return described(data if kind < 0.98 else b"")
 
-    # Each of these changes one thing of a description, which may have been changed before.
+    # Each of these changes one thing in a description, which may have been changed before.
 
     def _values(self, made: Description) -> None:
         for name in made["secrets"]:
@@ -298,7 +298,7 @@ class Stores:
         made["current"] = self._random.choice(TARGETS)
 
     def _tree(self, made: Description, into: Description | None = None) -> None:
-        """Puts something else where a file, a folder or a link of the store is."""
+        """Replaces a file, a folder or a link of the store by something else."""
         random = self._random
         into = made if into is None else into
         folder = f"generations/{self.generation(made)}"
@@ -363,7 +363,7 @@ class Stores:
     # Documents.
 
     def _manifest_text(self, made: Description) -> bytes:
-        """A manifest by the grammar: each member is right most of the time, in any order, in any spelling."""
+        """Returns a manifest from the grammar: each member is right most of the time, in any order and spelling."""
         random = self._random
         slips = random.choice([0.0, 0.02, 0.1])
         grammar = Grammar(random, wrong=random.choice([0.0, 0.0, 0.005, 0.03]))
@@ -427,7 +427,7 @@ class Stores:
         ])  # fmt: skip
 
     def _spelled(self, number: int) -> bytes:
-        """One of the ways to write a whole number (contract 4.8)."""
+        """Returns one of the ways to write a whole number (contract 4.8)."""
         forms = [f"{number}"] * 4 + [f"{number}.0", f"{number}e0", f"{number}E+00", f"{number}.000e0"]
         if number < 2**40:
             forms += [f"0.{number:016}e16", f"{number}.00000000000000000001"]
@@ -475,7 +475,7 @@ class Stores:
         return grammar.object(members)
 
     def _bytes_changed(self, text: bytes) -> bytes:
-        """The text with one thing done to its bytes or tokens."""
+        """Returns the text with one change to its bytes or tokens."""
         random = self._random
         at = random.randrange(len(text) + 1)
         end = min(len(text), at + random.choice([1, 1, 2, 5, 30]))
@@ -546,7 +546,7 @@ class Stores:
                 ]
             )
             return text[: token.start() + 1] + piece + text[token.start() + 1 :]
-        # A member there twice: the piece from one name to the next, once more, with another value.
+        # A duplicate member: the piece from one name to the next, once more, with another value.
         names = [token for token in tokens if text[token.end() : token.end() + 1] == b":"]
         if not names:
             return _replaced(text, token, token[0] * 2)
@@ -590,6 +590,6 @@ def _escaped(name: str) -> str:
 
 
 def _touches(edits: Description, pointer: str) -> bool:
-    """Says whether something in, at or around this place is changed already."""
+    """Returns whether something in, at or around this place was changed already."""
     changed = [*edits.get("set", {}), *edits.get("remove", [])]
     return any(f"{one}/".startswith(f"{pointer}/") or f"{pointer}/".startswith(f"{one}/") for one in changed)

@@ -1,4 +1,4 @@
-"""A short run of the fuzzer, and proof that it finds what is wrong, makes it small and writes a case."""
+"""A short run of the fuzzer, and proof that it finds a fault, makes it small and writes a case."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HANGS = 'CALLS["path"] = lambda reader, asked: os.read(os.pipe()[0], 1)'
 
 
 def beside_a_liar(lie: str) -> dict[str, list[str]]:
-    """The runner of Python with one more line, beside the core's."""
+    """Returns the runner of Python with one more line, next to the core's."""
     main = 'if __name__ == "__main__":'
     liar = (RUNNERS / "python.py").read_text().replace(main, f"{lie}\n{main}")
     return {"core": command_of("core"), "python": [sys.executable, "-c", liar]}

@@ -1,4 +1,4 @@
-"""Fixtures: each layer that was built, a sandbox with its executable, and what it fetches from."""
+"""Fixtures: each built layer, a sandbox with its executable, and a fake AWS for it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The layer as Lambda unpacks it, and a root that holds nothing else.
+"""The layer as Lambda unpacks it, in a root that holds nothing else.
 
-Its executable runs there as another user with nothing to write but /tmp. What is for another machine runs under qemu.
+Its executable runs there as another user who may write only to /tmp. A layer for another machine runs under qemu.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from extension.standalone.toolchain import ROOT, Target
 from tests.fakes.timed import TimedCloud
 
 PATIENCE = 30.0  # seconds; only a test that fails waits for so long
-# Makes the root read-only but for a /tmp of its own, in a mount namespace that ends with the process.
+# Makes the root read-only except for a separate /tmp, in a mount namespace that ends with the process.
 _ENTER = """
 mount --make-rprivate / && mount --bind "$1" "$1" && mount -t tmpfs -o mode=1777 tmpfs "$1/tmp" &&
 mount -t proc proc "$1/proc" && mount -o remount,bind,ro "$1" && root="$1" && shift &&
@@ -30,12 +30,12 @@ exec chroot --userspec=65534:65534 "$root" "$@"
 
 
 class Layer(NamedTuple):
-    """A zip that was built, and what Lambda has of it under /opt."""
+    """A built zip, and what Lambda unpacks of it under /opt."""
 
     target: Target
     zip: Path
     opt: Path
-    emulator: Path | None  # what runs its programs on this machine
+    emulator: Path | None  # runs its programs on this machine
 
     @property
     def executable(self) -> Path:
@@ -43,7 +43,7 @@ class Layer(NamedTuple):
 
 
 def unpacked(target: Target, folder: Path) -> Layer:
-    """Skips the test when there is no zip for another machine, or when nothing here runs it."""
+    """Skips the test if the zip for another machine is missing, or if nothing here runs it."""
     zips = list((ROOT / "dist").glob(f"keystart-layer-{release()}-{target.name}.zip"))
     assert zips or not target.is_native, "there is no layer in dist: ./dev layer"
     if not zips:
@@ -62,7 +62,7 @@ def unpacked(target: Target, folder: Path) -> Layer:
 
 
 class Sandbox:
-    """The root; what stands in `files` below /opt and /var/task is all there is."""
+    """Makes the root. It holds only what `files` lists below /opt and /var/task."""
 
     def __init__(self, root: Path, layer: Layer) -> None:
         self.root = root
@@ -92,7 +92,7 @@ class Sandbox:
 
 
 def open_to_others(folder: Path) -> None:
-    """Lets the sandbox's user go through to a folder of the tests; skips the test of who is not root."""
+    """Lets the sandbox's user enter a folder of the tests. Skips the test without root."""
     if os.getuid() != 0:
         pytest.skip("an empty root needs the rights of root: run the tests as root")
     for parent in (folder, *folder.parents):
@@ -101,9 +101,9 @@ def open_to_others(folder: Path) -> None:
 
 
 class Life:
-    """One start up to `next`, what was published and read meanwhile, and the end at SHUTDOWN.
+    """One start until `next`, what was published and read meanwhile, and the end at SHUTDOWN.
 
-    `readers` are commands that run beside the extension, in its root and as its user.
+    `readers` are commands that run next to the extension, in its root and as its user.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Life:
         ]
         (cloud.shut_down if self.ready else process.kill)()
         _, said = process.communicate(timeout=20)
-        # The shell that makes the sandbox is told of LD_PRELOAD too.
+        # The shell that makes the sandbox gets LD_PRELOAD too.
         self.said = "".join(
             line for line in said.splitlines(keepends=True) if not line.startswith("ERROR: ld.so")
         )

@@ -1,4 +1,4 @@
-"""The layer on other systems: an older and a newer glibc than the one it was built with.
+"""The layer on other systems, with an older and a newer glibc than it was built with.
 
 Each system is made by debootstrap in a folder, which takes two minutes, so these run only with --chroot.
 """
@@ -17,7 +17,8 @@ from tests.fakes.timed import NAME, TimedCloud
 from .sandbox import Layer, Life, Sandbox
 from .test_names import Resolver
 
-# Debian 11 and 13: their glibc, and their programs for readers. Python 3.9 and Ruby 2.7 are too old for ours.
+# Debian 11 and 13: their glibc, and their programs for readers. Python 3.9 and Ruby 2.7 are too old
+# for our readers.
 SUITES = {"bullseye": ("2.31", "python3"), "trixie": ("2.41", "python3,ruby")}
 CORE = ["python3", "/opt/core_reader.py", "/opt/python/keystart/_native/lib_native.so", "/tmp/keystart", "db"]
 READERS = {
@@ -39,7 +40,7 @@ NSSWITCH = "passwd: files systemd\nhosts: myhostname files dns\n"
 
 
 class System(Sandbox):
-    """A Debian with the layer under /opt; everything but /tmp is read-only, and nobody is root."""
+    """A Debian with the layer under /opt. Everything except /tmp is read-only, and nobody is root."""
 
     def __init__(self, suite: str, folder: Path, layer: Layer) -> None:
         self.suite = suite
@@ -81,7 +82,7 @@ def test_a_life_beside_another_glibc(system: System, cloud: TimedCloud) -> None:
 
 
 def test_a_name_that_no_source_knows_is_said(system: System, cloud: TimedCloud) -> None:
-    """The name goes through all that nsswitch.conf names, where a static program would load libraries of the system."""
+    """The name goes through all sources in nsswitch.conf, where a static program would load the system's libraries."""
     resolver = Resolver()
     (system.root / "etc/resolv.conf").write_text(f"nameserver {resolver.address}\n")
     variables = {

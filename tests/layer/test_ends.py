@@ -22,7 +22,7 @@ STREAMS = ("closed", "full device", "pipe without reader", "full pipe", "full no
 
 
 class Start:
-    """The executable with a store below a folder; `stderr` is its standard error."""
+    """The executable with a store below a folder. `stderr` is its standard error."""
 
     def __init__(
         self, layer: Layer, cloud: TimedCloud, folder: Path, stderr: int | None, **variables: str
@@ -53,7 +53,7 @@ class Start:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:  # only of a test that fails
+        if self.process.poll() is None:  # only if the test failed
             self.process.kill()
             self.process.wait()
 

@@ -1,4 +1,4 @@
-"""Takes the layer's executable through its life where nothing but itself is there."""
+"""Takes the layer's executable through its life in a root that holds nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from .sandbox import Layer, Life, Sandbox
 
 LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:keystart-x86_64:1"
 INLINE = {"KEYSTART_SECRETS": "db=prod/db,tls/key=prod/key"}
-# What reaches an extension from a function's own configuration, and what the C library reads before main.
+# Variables that a function's configuration can set for an extension, and those that the C library
+# reads before main.
 HOSTILE = {
     **dict.fromkeys(("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONPLATLIBDIR"), "/tmp"),
     **dict.fromkeys(("PYTHONVERBOSE", "PYTHONINSPECT", "PYTHONPROFILEIMPORTTIME", "PYTHONDEVMODE"), "1"),
@@ -69,7 +70,7 @@ def test_sigterm_at_any_moment_of_the_start_removes_the_secrets(sandbox: Sandbox
         cloud.begin()
         process = sandbox.start([], variables)
         while "register" not in cloud.events and process.poll() is None:
-            pass  # as near as can be to what main has just begun
+            pass  # as close as possible to what main has just begun
         process.terminate()
         _, error = process.communicate(timeout=20)
         assert (process.returncode, error.splitlines()[-1]) == (

@@ -1,4 +1,4 @@
-"""Which calls of the system the extension makes: Lambda's kernels are 5.10 and 6.1, this machine's is newer."""
+"""Checks the extension's system calls: Lambda's kernels are 5.10 and 6.1, this machine's is newer."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.fakes.timed import TimedCloud
 
 from .sandbox import Layer
 
-# Every architecture has the same numbers since 5.0, and the last one of 5.10 is that of process_madvise.
+# Since 5.0 every architecture has the same numbers. The last one of 5.10 is that of process_madvise.
 LAST_OF_5_10 = 440
 NUMBERS = Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h")
 
 
 def calls(executable: Path, folder: Path, *injected: str) -> dict[str, int]:
-    """The calls of a life of the extension, from its start to the SHUTDOWN, with their numbers."""
+    """Returns the system calls of a life of the extension, from its start to SHUTDOWN, with their numbers."""
     cloud = TimedCloud(folder)
     (folder / "keystart.yaml").write_text(
         "version: 1\nsecrets: {db: prod/db}\n"
@@ -40,7 +40,7 @@ def calls(executable: Path, folder: Path, *injected: str) -> dict[str, int]:
 
 def test_no_call_is_newer_than_the_kernels_of_lambda(native: Layer, tmp_path: Path) -> None:
     made = calls(native.executable, tmp_path)
-    # It was looked at. futex is not among them: whether a thread waits for another is the moment's choice.
+    # The trace is not empty. futex is left out: whether a thread waits for another is chance.
     assert {"execve", "openat", "renameat", "connect", "eventfd2"} <= made.keys()
     assert {name for name, number in made.items() if number > LAST_OF_5_10} == set()
 

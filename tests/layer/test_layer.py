@@ -1,4 +1,4 @@
-"""Takes the layer's zip as Lambda does: unpacked to one place, for functions that bring no Keystart of their own."""
+"""Uses the layer's zip as Lambda does: unpacked to one place, for functions without their own Keystart."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from tests.packages.interpreters import VERSIONS, interpreter
 
 from .sandbox import Layer, Sandbox
 
-# Amazon Linux 2, the oldest that Lambda has.
+# Amazon Linux 2, the oldest system of Lambda.
 OLDEST_GLIBC = "2.26"
 SECRETS = json.dumps({"db": {"secret": "prod/db", "env": "DB_PASSWORD"}})
 
 
 @pytest.fixture(scope="module")
 def opt(native: Layer) -> Path:
-    """What Lambda has under /opt, for this machine."""
+    """Returns what Lambda has under /opt, for this machine."""
     return native.opt
 
 
 @pytest.fixture
 def store(opt: Path, tmp_path: Path) -> Iterator[Path]:
-    """The root of a store that the layer's extension has published."""
+    """Returns the root of a store that the layer's extension has published."""
     cloud = TimedCloud(tmp_path, latency=0.0)
     root = tmp_path / "store"
     variables = {**cloud.variables(), "KEYSTART_SECRETS": SECRETS, "KEYSTART_DIR": str(root)}
@@ -71,7 +71,7 @@ def test_a_python_function_reads_with_the_layers_reader(opt: Path, store: Path, 
     program = interpreter(version)
     if program is None:
         pytest.skip(f"this machine has no CPython {version}")
-    # As Lambda's runtime for Python has it on its path; -S, so that what this machine has installed is not seen.
+    # The path of Lambda's Python runtime has it. -S hides what this machine has installed.
     value, *files = read([program, "-S", "-c", CODE], {"PYTHONPATH": str(opt / "python")}, store).split()
     assert value == "x" * 100
     assert all(file.startswith(f"{opt}/python/") for file in files)
@@ -98,7 +98,7 @@ def test_a_node_function_requires_the_layers_reader(opt: Path, store: Path, tmp_
 
 @dataclass(frozen=True)
 class Function:
-    """A function whose package holds a reader of its own, and how Lambda starts it beside the layer."""
+    """A function whose package holds its own reader, and how Lambda starts it with the layer."""
 
     command: tuple[str, ...]
     variables: dict[str, str]
@@ -113,7 +113,7 @@ def python_function(opt: Path, task: Path) -> Function:
         "try: print(keystart.get('db'))\n"
         "except keystart.ManifestUnsupported as error: print(error)\n"
     )
-    # -S: what this machine has installed is not seen.
+    # -S hides what this machine has installed.
     return Function((sys.executable, "-S", f"{task}/app.py"), {"PYTHONPATH": f"{task}:{opt}/python"})
 
 
@@ -139,13 +139,13 @@ def node_function_that_imports(opt: Path, task: Path) -> Function:
 
 
 def ruby_function(opt: Path, task: Path) -> Function:
-    """With the files in the package itself, which stands on the load path."""
+    """Puts the files into the package itself, which is on the load path."""
     shutil.copytree(ROOT / "bindings/ruby/lib", task, dirs_exist_ok=True)
     return ruby_function_beside(opt, task)
 
 
 def ruby_function_with_a_gem(opt: Path, task: Path) -> Function:
-    """With the gem where Bundler puts it."""
+    """Puts the gem where Bundler does."""
     gem = task / "keystart.gem"
     folder = task / "vendor/bundle/ruby"
     commands = (

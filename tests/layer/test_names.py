@@ -1,4 +1,4 @@
-"""Resolves the name of the endpoint as in Lambda: by /etc/hosts, and by the resolver that /etc/resolv.conf names."""
+"""Resolves the name of the endpoint as in Lambda: by /etc/hosts, and by the resolver in /etc/resolv.conf."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from .sandbox import Life, Sandbox
 from .test_executable import HOSTILE
 
 DEADLINE = 2.0
-# For start and end of the process, also under qemu. By itself glibc asks for 10 s, or for as long as RES_OPTIONS says.
+# For start and end of the process, also under qemu. glibc's own limit is 10 s, or what RES_OPTIONS says.
 MARGIN = 4.0
 DNSMASQ = "/usr/sbin/dnsmasq"
 
 
 def free_address() -> str:
-    """Of the loopback network, so that port 53 is free whatever runs beside this test."""
+    """Returns an address of the loopback network on which port 53 is free, whatever else runs."""
     return "127." + ".".join(str(random.randint(1, 254)) for _ in range(3))
 
 
 class Resolver:
-    """dnsmasq, which knows one name, and that there is no other below `test`."""
+    """A dnsmasq that knows one name, and that no other exists below `test`."""
 
     def __init__(self) -> None:
         self.address = free_address()
@@ -60,7 +60,7 @@ class Resolver:
         assert self._process.poll() is None, "".join(self._said)
 
     def asked(self) -> set[str]:
-        """The names that were asked for; ends the resolver."""
+        """Ends the resolver, and returns the names in its queries."""
         self._process.terminate()
         _, rest = self._process.communicate(timeout=10)
         return set(re.findall(r"query\[A+\] (\S+) from", rest))
@@ -81,7 +81,7 @@ def variables(cloud: TimedCloud, name: str) -> dict[str, str]:
 
 
 def ends(sandbox: Sandbox, cloud: TimedCloud, name: str, **more: str) -> tuple[int, str, float]:
-    """Starts with an endpoint that cannot be resolved; gives the exit code, the error, and the seconds it took."""
+    """Starts with an endpoint that cannot be resolved; returns the exit code, the error, and the seconds."""
     document = {"version": 1, "deadline": f"{DEADLINE:g}s", "secrets": {"db": "prod/db"}}
     (sandbox.root / "var/task/keystart.json").write_text(json.dumps(document))
     address = {**cloud.variables(), "AWS_CA_BUNDLE": "/opt/authority.pem"}
@@ -92,7 +92,7 @@ def ends(sandbox: Sandbox, cloud: TimedCloud, name: str, **more: str) -> tuple[i
 
 
 def said(error: str) -> str:
-    """Why the one secret could not be fetched, without the advice."""
+    """Returns why the one secret could not be fetched, without the advice."""
     line = error.splitlines()[-1]
     why, advice, _ = line.partition(" A function in a VPC reaches AWS only through ")
     assert advice, error
@@ -120,7 +120,7 @@ def test_hosts_is_read_before_a_resolver_is_asked(
 def test_no_library_is_loaded_for_names(sandbox: Sandbox, cloud: TimedCloud, resolver: Resolver) -> None:
     folder = sandbox.root / "opt/libs"
     folder.mkdir()
-    os.mkfifo(folder / "libnss_other.so.2", 0o644)  # whoever opens it waits for ever
+    os.mkfifo(folder / "libnss_other.so.2", 0o644)  # opening it would wait for ever
     (sandbox.root / "etc/nsswitch.conf").write_text("hosts: other files dns\npasswd: other files\n")
     life = Life(sandbox, cloud, {**variables(cloud, NAME), "LD_LIBRARY_PATH": "/opt/libs"})
     assert (life.code, life.values) == (0, {"db": "x" * 100}), life.said
@@ -141,7 +141,7 @@ def test_a_resolver_that_does_not_answer_ends_at_the_deadline(
         silent.bind((free_address(), 53))
         (sandbox.root / "etc/resolv.conf").write_text(f"nameserver {silent.getsockname()[0]}\n")
         code, error, took = ends(sandbox, cloud, NAME, **hostile)
-        assert silent.recv(512)  # it was asked
+        assert silent.recv(512)  # it got a query
     assert (code, said(error)) == (1, f"DeadlineExceeded: No answer within the deadline of {DEADLINE:g} s.")
     assert DEADLINE <= took < DEADLINE + MARGIN
     assert list(cloud.events) == ["register", "error"]

@@ -1,4 +1,4 @@
-"""Publishes the layer's own zip with the command line, to moto's Lambda."""
+"""Publishes the layer's own zip to moto's Lambda, with the command line."""
 
 from __future__ import annotations
 

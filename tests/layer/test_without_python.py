@@ -34,7 +34,7 @@ def test_a_ruby_function_reads_where_no_python_is(layer: Layer, sandbox: Sandbox
 
 
 def _ruby() -> list[Path]:
-    """The interpreter, the folders of its own library, and what it is linked with."""
+    """Returns the interpreter, the folders of its library, and what it is linked with."""
     interpreter, *folders = _lines("ruby", "-rrbconfig", "-e", _SAID)
     linked = [word for line in _lines("ldd", interpreter) for word in line.split() if word.startswith("/")]
     return [Path(path) for path in (interpreter, *folders, *linked)]

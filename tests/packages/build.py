@@ -1,4 +1,4 @@
-"""Builds into dist/ what users install: wheels, source distributions, npm package and gem. Publishes nothing."""
+"""Builds the packages for users into dist/: wheels, source distributions, npm package and gem. It publishes nothing."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from extension.standalone.dist import DIST, check, clear, place, release
 from extension.standalone.toolchain import ROOT, BuildError
 
 LIBRARY = "_native/lib_native.so"
-# Rust's own standard library asks for 2.17 as well, so nothing is lost by it. Lambda's oldest runtime has 2.26.
+# Rust's standard library needs 2.17 as well, so nothing is lost. Lambda's oldest runtime has 2.26.
 GLIBC = "2.17"
 TARGETS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; gives its exit code."""
+    """Runs the command and returns its exit code."""
     options = _parser().parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="keystart-dist-") as folder:
             check(DIST, packages(DIST))  # before minutes of compiling
             build(Path(folder), quick=options.quick)
-            # Only what was built whole takes the place of what was there.
+            # Only packages that were built whole replace the old ones.
             clear(DIST, packages(DIST))
             for file in sorted(Path(folder).iterdir()):
                 place(file, DIST)
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def build(into: Path, *, quick: bool) -> None:
-    """Builds every package that this machine can build; says which it cannot, and which it leaves out."""
+    """Builds every package that this machine can build; prints which it cannot build and which it leaves out."""
     with_core = [ROOT / "bindings/python", ROOT / "extension"]
     for package in with_core:
         _run(["maturin", "sdist", "--out", str(into)], package)
@@ -73,7 +73,7 @@ def build(into: Path, *, quick: bool) -> None:
             _say(f"no wheel for {target}: Rust has no standard library for it (rustup target add {target})")
             continue
         _say(f"the wheels for {target}")
-        # Zig links for the glibc of any year; the linker of this machine only for its own.
+        # Zig links for any glibc; this machine's linker only for its own.
         arguments = ["--release", "--zig", "--compatibility", f"manylinux_{GLIBC.replace('.', '_')}"]
         for package in with_core:
             _run(["maturin", "build", *arguments, "--target", target, "--out", str(into)], package)
@@ -89,7 +89,7 @@ def build(into: Path, *, quick: bool) -> None:
 
 
 def packages(folder: Path) -> list[str]:
-    """Returns the names in a folder that this version's packages have; the layer is not built here."""
+    """Returns the names in a folder that this version's packages have. The layer is not built here."""
     name = re.compile(
         rf"keystart(_extension)?-{re.escape(release())}(-py3-none-[\w.]+\.whl|\.tar\.gz|\.tgz|\.gem)"
     )
@@ -113,7 +113,7 @@ def _say(what: str) -> None:
 
 
 def describe(file: Path) -> dict[str, str | int]:
-    """File name and size; of a wheel with a library also that library's size and least glibc."""
+    """Returns file name and size; for a wheel with a library also that library's size and least glibc."""
     facts: dict[str, str | int] = {"file": file.name, "size": file.stat().st_size}
     if file.suffix == ".whl" and "none-any" not in file.name:
         wheel = zipfile.ZipFile(file)
@@ -123,7 +123,7 @@ def describe(file: Path) -> dict[str, str | int]:
 
 
 def least_glibc(library: bytes) -> str:
-    """The newest version of a glibc symbol that an ELF library needs."""
+    """Returns the newest version of a glibc symbol that an ELF library needs."""
     needed = [
         version.name.removeprefix("GLIBC_")
         for section in ELFFile(BytesIO(library)).iter_sections()
@@ -136,7 +136,7 @@ def least_glibc(library: bytes) -> str:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """What versions are compared by: 2.9 is before 2.17."""
+    """Returns the key to compare versions by: 2.9 is before 2.17."""
     return tuple(map(int, version.split(".")))
 
 

@@ -1,4 +1,4 @@
-"""Fixtures: the packages of dist/, a store to read with them, and a way to run what a user would run."""
+"""Fixtures: the packages of dist/, a store to read with them, and a way to run what users run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .installed import Installed
 
 @pytest.fixture
 def unhurried(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Skips, in a quick run, what is left out of it; told why."""
+    """Returns a function that skips the test in a quick run, with the reason."""
 
     def skip_when_quick(why: str) -> None:
         if request.config.getoption("--quick"):
@@ -32,7 +32,7 @@ def unhurried(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session")
 def package() -> Callable[[str], Path]:
-    """The one file of dist/ that matches a pattern, in this version."""
+    """Returns the one file of dist/ that matches a pattern, in this version."""
 
     def one(pattern: str) -> Path:
         found = [DIST / name for name in packages(DIST) if fnmatch(name, pattern)]
@@ -44,7 +44,7 @@ def package() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """A store with what the consumers and the READMEs ask for, and the answer that each consumer must give."""
+    """Publishes a store for the consumers and the READMEs, and the answer that each consumer must return."""
     root = tmp_path_factory.mktemp("store") / "root"
     certificate, key = Authority().issue("function")
     keytab = secrets.token_bytes(32)

@@ -1,4 +1,4 @@
-"""Runs what a user would run, away from the checkout."""
+"""Runs programs as users run them, away from the checkout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 CONSUMERS = Path(__file__).parent / "consumers"
-# What this checkout's environment sets, and what would let an installed package be found in the checkout.
+# The variables of this checkout's environment, and those that would find an installed package in the checkout.
 OURS = (
     "VIRTUAL_ENV",
     "PYTHONPATH",
@@ -25,7 +25,7 @@ OURS = (
 
 
 def run(*command: str | Path, cwd: Path, stdin: str | None = None, **variables: str) -> str:
-    """What a program prints; one that fails fails the test, with what it said."""
+    """Returns the output of a program. If the program fails, the test fails with its output."""
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
     done = subprocess.run(
         command, cwd=cwd, env={**environment, **variables}, input=stdin, capture_output=True, text=True
@@ -36,14 +36,14 @@ def run(*command: str | Path, cwd: Path, stdin: str | None = None, **variables: 
 
 @dataclass(frozen=True)
 class Installed:
-    """A store, and what every consumer must say of it."""
+    """A store, and what every consumer must print about it."""
 
     root: Path
     answer: dict[str, Any]
 
     @property
     def variables(self) -> dict[str, str]:
-        """What lets a reader find the store."""
+        """The variables with which a reader finds the store."""
         return {"KEYSTART_DIR": str(self.root), "KEYSTART_TIMEOUT_MS": "0"}
 
     def check(self, *command: str | Path, cwd: Path, **variables: str) -> None:
@@ -51,16 +51,16 @@ class Installed:
         self.check_answer(self.read(*command, cwd=cwd, **variables))
 
     def check_answer(self, said: str) -> None:
-        """A consumer prints what it read as one JSON object."""
+        """Runs a consumer that prints what it read as one JSON object, and returns that."""
         assert json.loads(said) == self.answer
 
     def read(self, *command: str | Path, cwd: Path, **variables: str) -> str:
-        """Runs a program that reads the store, and gives what it prints."""
+        """Runs a program that reads the store, and returns its output."""
         return run(*command, cwd=cwd, **self.variables, **variables)
 
 
 def example(readme: str, language: str) -> str:
-    """The first block of code in a language: the function that the README shows."""
+    """Returns the first block of code in a language: the function that the README shows."""
     found = re.search(rf"^```{language}\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     assert found is not None, f"the README has no example in {language}"
     return found[1]

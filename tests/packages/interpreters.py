@@ -1,4 +1,4 @@
-"""Finds the CPythons that this machine has."""
+"""Finds the CPythons of this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 
 def interpreter(version: str) -> str | None:
-    """A CPython that works and can make environments: on the PATH, or where pyenv puts them."""
+    """Returns the CPythons that work and can make environments: on the PATH, or in pyenv's folder."""
     candidates = [
         shutil.which(f"python{version}"),
         *Path.home().glob(f".pyenv/versions/{version}.*/bin/python"),

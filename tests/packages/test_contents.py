@@ -1,4 +1,4 @@
-"""What is inside each package, and what its library asks of the system."""
+"""Checks the files in each package, and what its library needs of the system."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ PACKAGES = {
     "extension-wheel": "keystart_extension-*_x86_64.whl",
     "extension-sdist": "keystart_extension-*.tar.gz",
 }
-# What the core is made of changes often, and cargo says what belongs to it.
+# The core's files change often, and cargo lists them.
 CORE = re.compile(r"core/.*\.rs")
 
 
 def contents(file: Path) -> dict[str, bytes]:
-    """The files of a package, without the folder that all of them lie in."""
+    """Returns the files of a package, without the folder that contains all of them."""
     if file.suffix == ".whl":
         with zipfile.ZipFile(file) as archive:
             return {name: archive.read(name) for name in archive.namelist()}

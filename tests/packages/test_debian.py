@@ -1,4 +1,4 @@
-"""The readers on other systems: a newer glibc, a newer Ruby and its libraries, a Python that Debian built.
+"""The readers on other systems: a newer glibc, a newer Ruby and its libraries, a Python built by Debian.
 
 Each system is made by debootstrap in a folder, which takes two minutes, so these run only with --chroot.
 """
@@ -19,25 +19,25 @@ from .installed import CONSUMERS, Installed, run
 
 Package = Callable[[str], Path]
 
-# Debian 13, and what becomes Debian 14.
+# Debian 13, and the later Debian 14.
 SUITES = ("trixie", "forky")
 PACKAGES = "python3,python3-venv,python3-jsonschema,ruby,ruby-minitest"
 
 
 class System:
-    """A Debian in a folder. What runs there sees the folder, /proc, and no other mount, which ends with it."""
+    """A Debian in a folder. Programs there see the folder, /proc, and no other mount. The mount ends with them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def run(self, *command: str, cwd: str = "/", **variables: str) -> str:
-        """What a program prints; one that fails fails the test."""
+        """Returns the output of a program. If the program fails, the test fails."""
         script = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
         isolated = ["unshare", "--mount", "--fork", "sh", "-c", script, str(self.folder)]
         return run(*isolated, "env", "-C", cwd, *command, cwd=Path("/"), LC_ALL="C.UTF-8", **variables)
 
     def copy(self, source: Path, to: str) -> None:
-        """Puts a file or a folder of this machine there."""
+        """Copies a file or a folder of this machine there."""
         target = self.folder / to
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():

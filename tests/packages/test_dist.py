@@ -1,4 +1,4 @@
-"""Builds place only their own files in dist/: what else lies there, whoever made it, stays as it is."""
+"""Builds place only their own files in dist/: everything else there stays as it is."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_build_of_the_packages_replaces_its_own_and_leaves_the_rest(
         (folder / name).write_text("theirs")
     (folder / "theirs").mkdir()
     before = facts(folder, changed=[folder])
-    for name in PACKAGES[:3]:  # of an earlier build, of other sources
+    for name in PACKAGES[:3]:  # from an earlier build, of other sources
         (folder / name).write_text("old")
     monkeypatch.setattr(build, "DIST", folder)
     monkeypatch.setattr(build, "build", lambda into, **_: [made(into, PACKAGES[n]) for n in (0, 4)])

@@ -16,13 +16,13 @@ from .installed import CONSUMERS, Installed, example, run
 TOOLS = Path(__file__).parent / "tools/node_modules"
 VERSIONS = ("20", "22", "24")
 BUNDLES = {"cjs": "bundle.cjs", "esm": "bundle.mjs"}
-# What esbuild is given for a function, and nothing for this package.
+# The options of esbuild for a function, and none for this package.
 BUNDLE = ("--bundle", "--platform=node", "--target=node20", "--log-level=warning")
 
 
 @pytest.fixture(scope="module")
 def project(package: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project that has nothing installed but the package."""
+    """Makes a project in which only the package is installed."""
     folder = tmp_path_factory.mktemp("project")
     (folder / "package.json").write_text('{"private": true}')
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--offline"]
@@ -46,7 +46,7 @@ def test_it_can_be_imported_and_required(consumer: str, node: Path, project: Pat
     store.check(node, consumer, cwd=project)
 
 
-# consumer.cjs has a `require` of its own for node:tls, which no ES module can hold.
+# consumer.cjs uses `require` for node:tls, which no ES module can do.
 @pytest.mark.parametrize(
     ("consumer", "form"),
     [

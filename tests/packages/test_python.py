@@ -15,12 +15,12 @@ from .interpreters import VERSIONS, interpreter
 Package = Callable[[str], Path]
 Unhurried = Callable[[str], None]
 
-# What 3.10's wheels of cffi begin with; pyproject.toml promises it.
+# 3.10's wheels of cffi begin with this version; pyproject.toml promises it.
 OLDEST_CFFI = "1.15.0"
 
 
 def environment(folder: Path, version: str, *packages: str | Path, **variables: str) -> Path:
-    """The interpreter of a new environment with these packages and what they depend on."""
+    """Returns the interpreter of a new environment with these packages and their dependencies."""
     base = interpreter(version)
     if base is None:
         pytest.skip(f"this machine has no CPython {version}")
@@ -32,7 +32,7 @@ def environment(folder: Path, version: str, *packages: str | Path, **variables: 
 
 @pytest.fixture(scope="session")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where cargo builds the core from the source distribution: empty at first, then kept for the next Python."""
+    """Returns the folder for cargo's build from the source distribution, kept for the next Python."""
     return tmp_path_factory.mktemp("target")
 
 
@@ -54,7 +54,7 @@ def test_it_installs_reads_and_is_typed(
     python = environment(tmp_path, version, package(kind), CARGO_TARGET_DIR=str(target))
     consumer = shutil.copy(CONSUMERS / "consumer.py", tmp_path)
     store.check(python, "-I", consumer, cwd=tmp_path)
-    # Not the settings of this repository, which find the sources.
+    # Without the settings of this repository, which would find the sources.
     mypy = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--python-executable", str(python)]
     assert run(*mypy, consumer, cwd=tmp_path).startswith("Success")
 

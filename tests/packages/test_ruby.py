@@ -12,7 +12,7 @@ from .installed import CONSUMERS, Installed, example, run
 
 @pytest.fixture(scope="module")
 def gems(package: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of gems with nothing but the reader."""
+    """Makes a folder of gems with only the reader."""
     folder = tmp_path_factory.mktemp("gems")
     install = ["gem", "install", "--local", "--silent", "--no-document", "--install-dir", str(folder)]
     run(*install, package("keystart-*.gem"), cwd=folder)

@@ -1,4 +1,4 @@
-"""Fixtures: a separate store for each test, and values that stand nowhere else."""
+"""Fixtures: a separate store for each test, and values that appear nowhere else."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def canary() -> str:
-    """A value to look for where no value may be."""
+    """Returns a value to look for where no value may be."""
     return f"canary-{secrets.token_hex(16)}"
 
 
@@ -36,5 +36,5 @@ def publisher(root: Path) -> Publisher:
 
 @pytest.fixture
 def client(root: Path) -> keystart.Keystart:
-    """A client that does not wait."""
+    """Returns a client that does not wait."""
     return keystart.Keystart(str(root), timeout=0)

@@ -35,7 +35,7 @@ class Publisher:
         unavailable: Mapping[str, str] = NOTHING,
         refresh_after: str | None = None,
     ) -> int:
-        """Publishes one generation and gives its number."""
+        """Publishes one generation and returns its number."""
         out = ffi.new("keystart_draft **")
         core.call(lib.keystart_draft_new, out)
         draft = ffi.gc(out[0], lib.keystart_draft_free)
@@ -57,7 +57,7 @@ class Publisher:
         return int(number[0])
 
     def collect(self, secrets: Mapping[str, str | bytes]) -> None:
-        """Publishes twice, after which what was published before is removed."""
+        """Publishes twice, which removes everything published before."""
         self.publish(secrets)
         self.publish(secrets)
 
@@ -66,7 +66,7 @@ class Publisher:
         core.call(lib.keystart_writer_stop, self._writer)
 
     def generation(self) -> Path:
-        """The folder that is published."""
+        """The folder of the published generation."""
         return (self.root / "current").resolve()
 
 

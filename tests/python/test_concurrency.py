@@ -1,4 +1,4 @@
-"""Reads from several threads, from processes that were forked, and while another process publishes."""
+"""Reads from several threads, from forked processes, and while another process publishes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from . import publisher as publishing
 from .publisher import Publisher
 
 THREADS = 8
-LONG = 60.0  # a limit for what hangs, not a time that anything takes
+LONG = 60.0  # a limit for a test that hangs, not a time that anything takes
 
 
 class OtherProcess:
-    """A writer in a process of its own."""
+    """A writer in a separate process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -69,7 +69,7 @@ def test_a_rotation_by_another_process_is_seen_at_once(
 
 
 def until(done: threading.Event, once: Callable[[], None]) -> int:
-    """Repeats until the event is set; gives how often."""
+    """Repeats until the event is set; returns how often."""
     times = 0
     while not done.is_set() or times == 0:
         once()

@@ -15,7 +15,7 @@ from .test_reading import CALLS
 
 
 class Pretender:
-    """Says of itself that it is text, and refuses everything else."""
+    """Claims to be text, and refuses everything else."""
 
     @property  # type: ignore[misc]
     def __class__(self) -> Any:
@@ -47,7 +47,7 @@ class Names(str, enum.Enum):
 
 
 class Number:
-    """Turns into a number when it is asked to."""
+    """Turns into a number when asked to."""
 
     def __float__(self) -> float:
         return 0.0
@@ -120,7 +120,7 @@ def test_a_member_of_an_enumeration_is_a_name(publisher: Publisher, client: keys
     publisher.publish({"db": "x", "mtls/cert": "c", "mtls/key": "k"})
     assert client.get(Names.DB) == "x"
     assert repr(client.secret(Names.DB)) == '<Secret "db" (redacted)>'
-    with pytest.raises(OSError, match="PEM"):  # not that there is no such secret
+    with pytest.raises(OSError, match="PEM"):  # and does not claim that the secret is missing
         client.tls(Names.MTLS)
     with pytest.raises(keystart.InvalidName, match=r'^"\.\./x" is not'):
         client.tls(Names.WRONG)

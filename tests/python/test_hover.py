@@ -1,4 +1,4 @@
-"""What an editor shows of each public name: a description of its own, and the types of a whole signature."""
+"""What an editor shows for each public name: its own description, and the types of a whole signature."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def members() -> Iterator[tuple[str, Any]]:
 
 @pytest.mark.parametrize(("name", "member"), list(members()))
 def test_it_is_described(name: str, member: Any) -> None:
-    # Not inspect.getdoc, which would take the description of a base class.
+    # Not inspect.getdoc, which would return the description of a base class.
     description = member.__doc__ or ""
     first = description.strip().partition("\n")[0]
     assert 10 < len(first) <= 120

@@ -1,4 +1,4 @@
-"""What the package is before anything is read: its names, its cost, its library."""
+"""Checks the package before anything is read: its names, its cost, its library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INTERFACE = {
     *("get", "get_bytes", "get_json", "info", "names", "path", "secret", "snapshot", "tls"),
     *errors.__all__,
 }
-# Each of these is loaded at every cold start of a function.
+# Every cold start of a function loads each of these.
 LOADED = {
     *(
         "keystart",

@@ -1,7 +1,7 @@
-"""A function lives for hours and sees many rotations: what it read before must not pile up.
+"""A function lives for hours and sees many rotations: the values it read before must not pile up.
 
-Run as a program, it reads and prints how much more the process holds afterwards. It is a process of its own, because
-what other tests leave behind, or free, counts among the pages of theirs.
+As a program, it reads and prints how much more memory the process holds afterwards. It is a separate process, because
+memory that other tests keep or free would count among its pages.
 """
 
 import json
@@ -16,8 +16,8 @@ import keystart.testing
 GENERATIONS = 1000
 READS = 100
 WARM = 200  # by then caches are full and the allocator has what it needs
-TRACED = 100  # generations; tracing makes all slow
-VALUE_BYTES = 16_384  # one generation that is kept shows: all of them would be 16 MB
+TRACED = 100  # generations; tracing slows everything down
+VALUE_BYTES = 16_384  # a generation that is kept is noticed: all of them would be 16 MB
 
 
 def test_100_000_reads_over_1_000_generations_leak_neither_memory_nor_descriptors() -> None:

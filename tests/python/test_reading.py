@@ -1,4 +1,4 @@
-"""What the shared conformance cases cannot say: types of Python, the default client, several reads of one thing."""
+"""Covers what the shared conformance cases cannot: Python's types, the default client, several reads of one thing."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def test_a_wrong_time_is_told_by_the_facts_alone(publisher: Publisher, client: k
 
 @pytest.fixture
 def collected(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Collects a generation between the making of a snapshot and its first read; gives how often it is to happen."""
+    """Collects a generation between making a snapshot and its first read; returns how often that is to happen."""
     left = [1]
     read = keystart.Snapshot.get_bytes
     value = count(2)

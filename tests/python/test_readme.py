@@ -1,4 +1,4 @@
-"""The examples of the README, as they stand."""
+"""Runs the examples of the README unchanged."""
 
 from __future__ import annotations
 

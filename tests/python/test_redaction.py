@@ -1,4 +1,4 @@
-"""No value of a secret shows where nobody asked for it."""
+"""No value of a secret appears where nobody asked for it."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_an_error_holds_nothing_of_the_value(
 
 
 def told(fails: Callable[[], object], kind: type[Exception]) -> str:
-    """Everything that an error tracker could collect of a failure, but of the frames of the test itself."""
+    """Returns everything that an error tracker could collect of a failure, except the frames of the test itself."""
     with pytest.raises(kind) as failure:
         fails()
     assert failure.value.__traceback__ is not None

@@ -1,4 +1,4 @@
-"""What `keystart.testing` gives to those who test their own function."""
+"""keystart.testing, as people use it to test their own function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mutual TLS on loopback, with certificates made on the spot."""
+"""Mutual TLS on loopback, with certificates made for the run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fakes.certificates import Authority, key_pem
 
 from .publisher import Publisher
 
-LONG = 60.0  # a limit for what hangs, not a time that anything takes
+LONG = 60.0  # a limit for a test that hangs, not a time that anything takes
 
 
 @pytest.fixture
@@ -26,14 +26,14 @@ def authority() -> Authority:
 
 
 def mtls(authority: Authority, common: str = "client") -> dict[str, str | bytes]:
-    """What lies in the store for a client that trusts this authority."""
+    """Returns the secrets of a client that trusts this authority."""
     certificate, key = authority.issue(common)
     return {"mtls/cert": certificate, "mtls/key": key, "mtls/ca": authority.pem}
 
 
 @pytest.fixture
 def server(authority: Authority, tmp_path: Path) -> ssl.SSLContext:
-    """The other side, which lets only clients of this authority in."""
+    """Returns the context of a server that accepts only clients of this authority."""
     context = authority.context(tmp_path, "localhost")
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=authority.pem)
@@ -41,7 +41,7 @@ def server(authority: Authority, tmp_path: Path) -> ssl.SSLContext:
 
 
 def greeting(client: ssl.SSLContext, server: ssl.SSLContext) -> str:
-    """Shakes hands over loopback; gives what the server calls the client."""
+    """Shakes hands over loopback; returns the client's name as the server sees it."""
 
     def serve(listening: socket.socket) -> None:
         connection, _ = listening.accept()
@@ -52,7 +52,7 @@ def greeting(client: ssl.SSLContext, server: ssl.SSLContext) -> str:
                     peer: Any = secured.getpeercert()
                     secured.sendall(peer["subject"][0][0][1].encode())
             except (ssl.SSLError, OSError):
-                return  # the client tells why
+                return  # the client reports why
 
     with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor() as pool:
         served = pool.submit(serve, listening)
@@ -125,7 +125,7 @@ def test_an_error_of_openssl_shows_nothing_of_the_file(
     with pytest.raises(ssl.SSLError) as failure:
         client.tls("mtls")
     assert failure.value.__traceback__ is not None
-    inside = failure.value.__traceback__.tb_next  # this test knows the canary itself
+    inside = failure.value.__traceback__.tb_next  # this test itself knows the canary
     told = traceback.TracebackException(ssl.SSLError, failure.value, inside, capture_locals=True)
     assert canary not in "".join(told.format())
 
@@ -140,7 +140,7 @@ def test_an_encrypted_key_is_an_error_and_nobody_is_asked_for_its_password(
 
 
 def during_the_load(monkeypatch: pytest.MonkeyPatch, happens: Any, times: int = 1) -> None:
-    """Lets something happen, after the paths were given and before OpenSSL opens the certificate."""
+    """Runs something after the paths were returned and before OpenSSL opens the certificate."""
     make = ssl.create_default_context
     pending = [happens] * times
 

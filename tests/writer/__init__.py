@@ -1,1 +1,1 @@
-"""Tests of the writer from outside: killed, out of space, refused."""
+"""Tests of the writer from outside: killed, without space, refused."""

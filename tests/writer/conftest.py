@@ -13,7 +13,7 @@ from .seen import Readers
 
 @pytest.fixture(scope="session")
 def runners() -> Iterator[Readers]:
-    """Started once: that takes longer than a test."""
+    """Starts them once, because that takes longer than a test."""
     made = Readers(tuple(chosen_languages()))
     yield made
     made.close()
@@ -28,7 +28,7 @@ def readers(runners: Readers) -> Iterator[Readers]:
 
 @pytest.fixture(scope="session")
 def core() -> Iterator[Readers]:
-    """The core alone, where very many stores are looked at."""
+    """The core alone, for tests that look at very many stores."""
     made = Readers(("core",))
     yield made
     made.close()

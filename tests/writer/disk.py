@@ -1,4 +1,4 @@
-"""Small file systems, mounted where nobody else sees them. They need root."""
+"""Small file systems, mounted where no other process sees them. They need root."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ PAGE = 4096
 
 
 class Mount:
-    """A mount namespace that a process holds; what is mounted there ends with it."""
+    """A mount namespace that a process holds. Its mounts end with the process."""
 
     def __init__(self, folder: Path, holder: int) -> None:
         self._folder, self._holder = folder, holder
-        # The folder as that namespace has it.
+        # The folder as that namespace sees it.
         self.path = Path(f"/proc/{holder}/root{folder}")
 
     def remount(self, options: str) -> None:
-        """Changes what is mounted at the folder."""
+        """Changes the mount at the folder."""
         inside = ["nsenter", "--mount", f"--target={self._holder}"]
         subprocess.run([*inside, "mount", "-o", f"remount,{options}", str(self._folder)], check=True)
 
 
 @contextmanager
 def mounted(folder: Path, arguments: str) -> Iterator[Mount]:
-    """Mounts something at the folder, where nobody else sees it: `mount ARGUMENTS FOLDER`."""
+    """Mounts something at the folder, where no other process sees it: `mount ARGUMENTS FOLDER`."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a file system")
     script = 'mount $1 "$2" && echo mounted && exec cat'
@@ -64,7 +64,7 @@ class Disk:
             yield Disk(mount.path)
 
     def fill(self, pages: int | None = None, files: int | None = None) -> None:
-        """Leaves room for so many pages and so many files; None: as many as there are, but for those of the filler."""
+        """Leaves room for that many pages and files. None: all, except those of the filler."""
         self._filler.mkdir()
         if pages is not None:
             with (self._filler / "pages").open("wb") as file:
@@ -74,7 +74,7 @@ class Disk:
                 (self._filler / str(number)).touch()
 
     def make_room(self) -> None:
-        """Takes the filler away."""
+        """Removes the filler."""
         for file in self._filler.iterdir():
             file.unlink()
         self._filler.rmdir()

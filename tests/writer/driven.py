@@ -1,4 +1,4 @@
-"""Drives a writer in a separate process (core/store/examples/writer.rs), which a failpoint may kill. Judges nothing."""
+"""Drives a writer in a separate process (core/store/examples/writer.rs), which a failpoint may kill."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STOP: Command = {"call": "stop"}
 
 
 class KilledError(Exception):
-    """The writer came to its failpoint."""
+    """The writer reached its failpoint."""
 
 
 class RefusedError(Exception):
@@ -38,7 +38,7 @@ class RefusedError(Exception):
 
 @cache
 def program() -> str:
-    """Builds the writer here and now, so that no old one is driven by mistake; gives its path."""
+    """Builds the writer now, so that no old one runs by mistake; returns its path."""
     arguments = ["build", "--quiet", "--example", "writer", "--message-format=json"]
     command = ["cargo", *arguments, "--manifest-path", str(CORE / "Cargo.toml")]
     built = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -47,7 +47,7 @@ def program() -> str:
 
 
 class Writer:
-    """A writer of the store at `root`; `under` is the command that starts it with other rights."""
+    """A writer of the store at `root`. `under` is a command that starts it with other rights."""
 
     def __init__(
         self, root: Path, failpoint: str | None = None, under: tuple[str, ...] = (), copy: str | None = None
@@ -75,11 +75,11 @@ class Writer:
         self.do(OPEN)
 
     def publish(self, of: str) -> int:
-        """Publishes the set of this name; gives its number."""
+        """Publishes the set of this name; returns its number."""
         return int(self.do(publishing(of))["generation"])
 
     def fail(self) -> None:
-        """Says that nothing will be published."""
+        """Reports that nothing will be published."""
         self.do(FAIL)
 
     def stop(self) -> None:
@@ -87,7 +87,7 @@ class Writer:
         self.do(STOP)
 
     def dies(self, command: Command) -> bool:
-        """Says whether the writer is killed by its failpoint while it obeys."""
+        """Returns whether the failpoint kills the writer during a command."""
         try:
             self.do(command)
         except KilledError:
@@ -112,18 +112,18 @@ class Writer:
 
 
 def publishing(of: str) -> Command:
-    """The command that publishes a set: a certificate and its key."""
+    """Returns the command that publishes a set: a certificate and its key."""
     return {"call": "publish", "secrets": {name: value(of, name) for name in ("tls/cert", "tls/key")}}
 
 
 def value(of: str, name: str) -> str:
-    """The value of a secret in the set of this name."""
+    """Returns the value of a secret in the set of this name."""
     text = f"{name} of {of}\n"
     return (text * CERTIFICATE_SIZE)[:CERTIFICATE_SIZE] if name == "tls/cert" else text
 
 
 def recover(root: Path) -> None:
-    """Lets a next writer publish twice: its numbers must never have been used, and no rubbish may be left."""
+    """Lets the next writer publish twice: its numbers must be new, and no leftovers may stay."""
     used = numbers(root)
     with Writer(root) as writer:
         writer.open()
@@ -135,19 +135,19 @@ def recover(root: Path) -> None:
 
 
 def store(*generations: int) -> set[str]:
-    """The paths of a store in which these generations lie."""
+    """Returns the paths of a store in which these generations lie."""
     inside = ("", "/manifest.json", "/secrets", "/secrets/tls", "/secrets/tls/cert", "/secrets/tls/key")
     folders = {f"generations/{number}{path}" for number in generations for path in inside}
     return {"lock", "state.json", "generations", *folders} | ({"current"} if generations else set())
 
 
 def tree(root: Path) -> set[str]:
-    """All paths below the root."""
+    """Returns all paths below the root."""
     return {str(path.relative_to(root)) for path in root.rglob("*")}
 
 
 def numbers(root: Path) -> set[int]:
-    """The numbers of which the store still has a trace."""
+    """Returns the numbers of which the store still has a trace."""
     names = [path for path in tree(root) if path.startswith("generations/")]
     if (root / "current").is_symlink():
         names.append(str((root / "current").readlink()))

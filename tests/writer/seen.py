@@ -1,4 +1,4 @@
-"""What the readers of all languages see of a store, and that they agree. It writes nothing."""
+"""What the readers of all languages see of a store, and whether they agree. It writes nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = ("tls/cert", "tls/key")
 
 
 class Readers:
-    """The runners of the conformance suite: of each language one that asks, and one that holds a snapshot meanwhile."""
+    """The runners of the conformance suite: for each language one that asks, and one that holds a snapshot."""
 
     def __init__(self, languages: tuple[str, ...]) -> None:
         self._running = ExitStack()
@@ -28,14 +28,14 @@ class Readers:
         self._running.close()
 
     def forget(self) -> None:
-        """Drops what a test that failed between `begin` and `end` has left unanswered."""
+        """Drops the answers that a test missed if it failed between `begin` and `end`."""
         if self._made:
             for runner in (*self._asking, *self._holding):
                 runner.stop()
         self._made = []
 
     def see(self, root: Path) -> str:
-        """The name of the set that every new reader sees whole, or the code of the error that every one gets."""
+        """Returns the name of the set that every new reader sees whole, or the code of the error that all get."""
         for runner in self._asking:
             for name in NAMES:
                 runner.send(_request(root, name))
@@ -55,7 +55,7 @@ class Readers:
         self._made = [runner.receive("tls/key") for runner in self._holding]
 
     def end(self) -> tuple[set[str], set[str]]:
-        """What those clients see of the key now, and what those snapshots do."""
+        """Returns what those clients and those snapshots see of the key now."""
         for runner in self._asking:
             runner.send(b'{"id": "tls/key", "continue": true}\n')
         pending = [runner for runner, made in zip(self._holding, self._made, strict=True) if "paused" in made]

@@ -25,13 +25,13 @@ class Ext4:
         self._image = image
 
     def holds(self, text: str) -> bool:
-        """Says whether the bytes are anywhere on it, also where no file has them any more."""
+        """Returns whether the bytes are anywhere on it, even where no file has them any more."""
         return text.encode() in self._image.read_bytes()
 
 
 @pytest.fixture
 def ext4(tmp_path: Path) -> Iterator[Ext4]:
-    """Mounts it. What is deleted is not discarded: a disk that does so helps, and not every one does."""
+    """Mounts it without discard: a disk that discards deleted blocks helps, but not every disk does."""
     image, folder = tmp_path / "image", tmp_path / "disk"
     folder.mkdir()
     with image.open("wb") as file:
@@ -44,7 +44,7 @@ def ext4(tmp_path: Path) -> Iterator[Ext4]:
 
 
 def publishing(canary: str) -> Command:
-    """The command that publishes secrets that hold a canary."""
+    """Returns the command that publishes secrets with a canary."""
     names = (f"secret-{number}" for number in range(SECRETS))
     return {"call": "publish", "secrets": {name: f"{name} is {canary}\n" * 200 for name in names}}
 
@@ -58,18 +58,18 @@ def test_the_bytes_of_a_secret_are_gone_from_the_disk_after_a_stop(ext4: Ext4) -
             writer.do(publishing(canary))
         os.sync()
         assert all(ext4.holds(canary) for canary in canaries[:2])
-        # What was never written to the disk must not come there at the end.
+        # Bytes that were never written to the disk must not get there at the end.
         writer.do(publishing(canaries[2]))
         writer.stop()
     assert tree(root) == store()
-    # The first one was collected before the stop, and that is not a wipe.
+    # The first generation was collected before the stop, which is not a wipe.
     assert not any(ext4.holds(canary) for canary in canaries[1:])
     os.sync()
     assert not any(ext4.holds(canary) for canary in canaries[1:])
 
 
 def calls_of_a_stop(root: Path, log: Path, *inject: str) -> list[str]:
-    """The files' calls of the system that a stop makes, in their order."""
+    """Returns the system calls on files that a stop makes, in their order."""
     if shutil.which("strace") is None:
         pytest.skip("this machine has no strace")
     traced = ("strace", "-f", "-o", str(log), "-e", "trace=fdatasync,unlinkat,write", *inject)
@@ -80,7 +80,7 @@ def calls_of_a_stop(root: Path, log: Path, *inject: str) -> list[str]:
         writer.stop()
     assert tree(root) == store()
     calls = [line.split()[1].partition("(")[0] for line in log.read_text().splitlines()[before:]]
-    # From the first secret on; what comes before is state.json.
+    # From the first secret on; before it comes state.json.
     first = calls.index("fdatasync") if "fdatasync" in calls else len(calls)
     return calls[first:]
 
@@ -94,7 +94,7 @@ def test_zeros_are_on_the_disk_before_each_file_is_removed(ext4: Ext4, tmp_path:
 def test_a_disk_that_is_too_slow_does_not_keep_the_end_waiting(ext4: Ext4, tmp_path: Path) -> None:
     slow = ("-e", "inject=fdatasync:delay_enter=300000")
     calls = calls_of_a_stop(ext4.path / "store", tmp_path / "log", *slow)
-    # Two of 300 ms are over after the 500 ms; the first may be alone on a machine that is busy.
+    # Two of 300 ms are over after the 500 ms; on a busy machine perhaps only the first.
     assert 1 <= calls.count("fdatasync") <= 2
     assert calls.count("unlinkat") >= SECRETS
 

@@ -1,6 +1,6 @@
-"""Builds random folders with things in them that are not Keystart's, and runs every command that writes on them.
+"""Builds random folders with foreign entries, and runs every command that writes on them.
 
-No foreign byte, mode, owner, time or link changes, ever (contract 5.15, 5.16). What is only a store is taken over.
+No foreign byte, mode, owner, time or link ever changes (contract 5.15, 5.16). A pure store is taken over.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ NEARLY = (
     ),
     *(".old-0", "01", "9007199254740992", "manifest.json~", "notes", "secret", ".git", "current "),
 )
-# What nobody takes for a file, a folder or a link of a writer, whatever its name.
+# Entries that are never a writer's file, folder or link, whatever their name.
 OTHER_KINDS = (
     "fifo",
     "full folder",
@@ -68,7 +68,7 @@ OTHER_KINDS = (
     "text",
 )
 KINDS = ("file", "folder", "socket", *OTHER_KINDS)
-# What a writer that was killed, or a later version of it, may have left beside the rest.
+# What a killed writer, or a later version, may have left next to the rest.
 OWN_ADDITIONS = (
     (".state.json", "cut state"),
     (".state.json", "file"),
@@ -84,7 +84,7 @@ MODES = (0o700, 0o755, 0o711, 0o2755, 0o775, 0o777, 0o1777)
 
 @dataclass(frozen=True)
 class Entry:
-    """Something at a path below the root."""
+    """An entry at a path below the root."""
 
     path: str
     kind: str
@@ -118,7 +118,7 @@ def _make(path: Path, kind: str, victim: Path) -> None:
         os.mkfifo(path)
     elif kind == "socket":
         with socket.socket(socket.AF_UNIX) as one:
-            # By a short path: the names of sockets have a limit.
+            # By a short path, because the names of sockets have a limit.
             folder = os.open(path.parent, os.O_PATH)
             one.bind(f"/proc/self/fd/{folder}/{path.name}")
             os.close(folder)
@@ -131,7 +131,7 @@ def _make(path: Path, kind: str, victim: Path) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A folder: what lies there, and whether a writer may take it."""
+    """A folder: its content, and whether a writer may take it."""
 
     is_store: bool
     mode: int
@@ -160,12 +160,12 @@ class Case:
 
 @st.composite
 def foreign_entries(draw: st.DrawFn, places: tuple[str, ...], while_writing: bool = False) -> Entry:
-    """Something that cannot be a writer's."""
+    """Returns an entry that cannot be a writer's."""
     place = draw(st.sampled_from(places))
     prefix = f"{place}/" if place else ""
     own = OWN_NAMES[place]
     if draw(st.booleans()):
-        # A foreign name, of any kind. A number is the name of a generation.
+        # A foreign name, of any kind. A number would be the name of a generation.
         text = st.text(
             st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40
         )
@@ -181,7 +181,7 @@ def foreign_entries(draw: st.DrawFn, places: tuple[str, ...], while_writing: boo
         )
     name = draw(st.sampled_from(own))
     if while_writing:
-        # What a writer finds at the names of its own files inside a generation counts as its secret.
+        # An entry inside a generation under the name of a writer's own file counts as its secret.
         kinds: tuple[str, ...] = ("fifo", "link to file", "link to folder", "link to nothing")
         return Entry(prefix + name, draw(st.sampled_from(kinds)))
     flaws: list[Entry] = [Entry(prefix + name, kind) for kind in OTHER_KINDS if _is_flaw(prefix + name, kind)]
@@ -203,7 +203,7 @@ def _right_kind(name: str) -> str:
 
 
 def _is_flaw(path: str, kind: str) -> bool:
-    # Nobody knows what is in these.
+    # Nobody knows what these hold.
     return (
         kind != "text"
         or _right_kind(path.rpartition("/")[2]) != "file"
@@ -229,7 +229,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def snapshot(*paths: Path) -> dict[int, tuple[Any, ...]]:
-    """Everything about what lies there except its path and when it was read, by inode."""
+    """Returns all facts about the content except its path and its access times, by inode."""
     found = {}
     for top in paths:
         for path in (top, *_below(top)):
@@ -251,7 +251,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store that a writer published and left."""
+    """Makes a store that a writer published and left."""
     return with_old_set(tmp_path_factory.mktemp("template") / "store")
 
 
@@ -330,7 +330,7 @@ Command = Callable[[Path], str]
 
 
 def check(command: Command, case: Case, template: Path) -> None:
-    """Runs a command on a folder, and sees what became of it."""
+    """Runs a command on a folder, and checks the result."""
     with tempfile.TemporaryDirectory() as name:
         root, victim = Path(name) / "root", Path(name) / "victim"
         case.make(root, victim, template)
@@ -343,7 +343,7 @@ def check(command: Command, case: Case, template: Path) -> None:
         else:
             assert reason != ""
             assert snapshot(root, victim) == before, reason
-            # No name from outside is repeated that could do harm in a log.
+            # A name from outside may not harm a log.
             assert reason.isprintable() or reason.replace("\n", "").isprintable()
         if case.is_store and not _repair(case, root, template):
             return
@@ -354,7 +354,7 @@ def check(command: Command, case: Case, template: Path) -> None:
 
 
 def _repair(case: Case, root: Path, template: Path) -> bool:
-    """Removes what is foreign; false where it stands at the place of something of the store's."""
+    """Removes what is foreign; false if it is in the place of something of the store's."""
     for entry in case.foreign:
         path = root / entry.path
         if (template / entry.path).exists() or (template / entry.path).is_symlink():
@@ -412,13 +412,13 @@ def test_a_writer_changes_nothing_foreign_that_appears_while_it_has_the_store(
             if (root / entry.path).parent.is_dir() and not (root / entry.path).parent.is_symlink():
                 entry.make(root, victim)
         after = snapshot(root, victim)
-        # Folders of the writer's own into which something came have another time; they are not foreign.
+        # Folders of the writer's own that got an entry have another time. They are not foreign.
         foreign = {inode: facts for inode, facts in after.items() if inode not in own}
         for call in [*calls, "stop"]:
             act = {"publish": lambda: writer.publish("two"), "fail": writer.fail, "stop": writer.stop}[call]
             refusal(act, "layout_insecure", "store_unwritable")
         left = snapshot(root, victim)
         assert {inode: left.get(inode) for inode in foreign} == foreign
-        # Everything of its own that it could reach is gone.
+        # Everything of the writer's own that it could reach is gone.
         if all(entry.path.count("/") == 0 and entry.path != "generations" for entry in additions):
             assert not list((root / "generations").iterdir())

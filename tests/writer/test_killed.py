@@ -1,4 +1,4 @@
-"""Kills a writer with SIGKILL at every failpoint of the core, as often as it comes there (contract 5.10)."""
+"""Kills a writer with SIGKILL at every failpoint of the core, as often as it gets there (contract 5.10)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .seen import Readers
 
 BEFORE, AFTER = frozenset({"before"}), frozenset({"after"})
 EITHER = BEFORE | AFTER
-# What readers see when a writer ends there: what they saw before the command that it obeyed, or what they see after it.
+# What readers see if a writer ends there: the state before the command that it ran, or the state after it.
 FAILPOINTS = {
     "1": BEFORE,
     "2": BEFORE,
@@ -43,7 +43,7 @@ FAILPOINTS = {
 }
 IN_A_STOP = {name for name in FAILPOINTS if name.startswith("11")} | {"file overwritten"}
 
-# What a writer is told to do, and what readers see after it.
+# The commands of a writer, and what readers see after them.
 LIFE = [
     (OPEN, "not_ready"),
     (FAIL, "prefetch_failed"),
@@ -53,7 +53,7 @@ LIFE = [
 
 
 def sweep(failpoint: str, killed: Callable[[str], bool]) -> int:
-    """Kills at the first, second, third … time that a writer comes to a failpoint; gives how often it does."""
+    """Kills a writer the first, second, third … time that it reaches a failpoint; returns how often it does."""
     times = 0
     while killed(f"{failpoint}@{times + 1}"):
         times += 1
@@ -91,7 +91,7 @@ def test_readers_of_a_writer_that_was_killed_see_the_old_set_the_new_one_or_none
 
 
 def allowed(failpoint: str, before: str, after: str) -> set[str]:
-    """What readers may see when a writer was killed there."""
+    """Returns what readers may see if a writer was killed there."""
     views = {"before": before, "after": after}
     return {views[when] for when in FAILPOINTS[failpoint.partition("@")[0]]}
 
@@ -120,7 +120,7 @@ def test_a_writer_that_is_killed_over_what_a_killed_one_left_hides_no_number_and
         recover(root)
         return died
 
-    # Only steps 1 to 3: what comes after them finds nothing of the one before.
+    # Only steps 1 to 3: later steps find nothing of the previous writer.
     alive = {
         point for point in FAILPOINTS if point[0] in "123" and point not in IN_A_STOP and not killed(point)
     }

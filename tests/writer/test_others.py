@@ -1,6 +1,6 @@
-"""Another user tries to read a store, to plant into it, to swap its root, and to furnish it before the writer comes.
+"""Another user tries to read a store, to plant into it, to swap its root, and to fill it before the writer comes.
 
-The store lies in a folder like /tmp: everybody may write there, and nobody may rename what others own (sticky).
+The store lies in a folder like /tmp: everybody may write there, and only owners may rename (sticky).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PLANTING = (
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder as /tmp is: those of pytest are private."""
+    """Makes a folder like /tmp: those of pytest are private."""
     if os.geteuid() != 0:
         pytest.skip("only root can start a process of another user")
     with tempfile.TemporaryDirectory() as name:
@@ -94,7 +94,7 @@ def test_readers_go_on_while_another_user_tries_to_swap_the_root(folder: Path, r
         assert attacker.stdout
         try:
             for _ in range(READS):
-                # Reads and attempts come in turn at least, and beside each other when there are two cores.
+                # Reads and attempts at least alternate, and run in parallel on two cores.
                 assert attacker.stdout.readline() == b"tried\n"
                 assert readers.see(root) == "old"
         finally:
@@ -113,7 +113,7 @@ def test_a_root_that_another_user_made_is_neither_written_nor_read(folder: Path,
 
 @contextmanager
 def holding(root: Path, commands: str) -> Iterator[subprocess.Popen[str]]:
-    """A process of another user that works inside the root, holds what it made open, and goes on when told to."""
+    """A process of another user that works inside the root, keeps what it made open, and continues on command."""
     script = f"set -e; cd {root}; {commands}; set +e; echo held; read go; {AFTERWARDS}"
     with subprocess.Popen(
         [*AS_NOBODY, "sh", "-c", script],
@@ -137,7 +137,7 @@ FURNISH = (
     "echo '{}' > state.json",
     "touch lock",
 )
-# All ways on from what is still open: folders by name from the handle and from the working folder.
+# All ways to use what is still open: folders by name from the handle and from the working folder.
 AFTERWARDS = """
 touch planted
 for at in . /proc/self/fd/3; do
@@ -167,7 +167,7 @@ def test_handles_of_another_user_see_nothing_of_a_store_that_was_too_open(
 
 
 def refused(root: Path, what: str, *others: Path) -> None:
-    """Sees that the writer refuses the root with this reason, and that nothing has changed there or elsewhere."""
+    """Checks that the writer refuses the root with this reason, and that nothing has changed there or elsewhere."""
     before = [facts(path) for path in (root, *others)]
     with Writer(root) as writer, pytest.raises(RefusedError, match=f"is not safe to write: {what}") as told:
         writer.open()
@@ -211,7 +211,7 @@ def test_what_another_user_plants_into_a_store_that_was_too_open_is_refused(
         assert tried.returncode == 0, tried.stderr
         refused(root, PLANTED[attempt], victim)
     else:
-        # Either the system kept it from that, or all that lies there is certainly ours.
+        # Either the system prevented it, or everything there is certainly ours.
         recover_without_freshness(root)
 
 
@@ -272,7 +272,7 @@ def test_a_writer_takes_over_a_root_with_3_000_names_in_generations(folder: Path
 
 @pytest.mark.parametrize("part", ["generations", "generations/1", "generations/1/secrets", "state.json"])
 def test_what_is_mounted_below_a_root_is_refused_and_left_as_it_is(part: str, tmp_path: Path) -> None:
-    # Of the same file system, so that its number is the same.
+    # On the same file system, so that its number is the same.
     root, other = with_old_set(tmp_path / "store"), tmp_path / "other"
     shutil.copytree(root, other, symlinks=True)
     for path in (other, *other.rglob("*")):

@@ -1,4 +1,4 @@
-"""Takes the space away from a writer at every step: it says so, readers keep what they had, and it goes on later."""
+"""Takes the space away from a writer at every step: it reports that, readers keep their set, and it continues later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .test_killed import FAILPOINTS, IN_A_STOP, sweep
 NEW = "generations/.new-{}"
 SECRETS = [f"{NEW}/secrets/tls/cert", f"{NEW}/secrets/tls/key", f"{NEW}/manifest.json", ".state.json"]
 FOLDERS = [NEW, f"{NEW}/secrets", f"{NEW}/secrets/tls"]
-# Where each piece of room is used, for the first publish in a new root, and for another one.
+# The steps that need space, for the first publish in a new root, and for a later one.
 STEPS = {
     "pages": ([".state.json", *SECRETS], SECRETS),
     "files": (
@@ -34,7 +34,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def refused_at(told: RefusedError) -> str:
-    """Where there was no room."""
+    """A step without space."""
     assert told.code == "store_unwritable"
     found = re.search(r" cannot be written: ENOSPC at (\S+)\. There is no space left", str(told))
     assert found, told
@@ -127,7 +127,7 @@ def test_a_writer_that_was_killed_on_a_full_disk_has_a_successor(
         if left:
             writer.open()
         else:
-            # Nothing of the one before can be given up, so nothing helps but more room.
+            # Nothing of the previous writer can be removed, so only more space helps.
             with pytest.raises(RefusedError) as refused:
                 writer.open()
             assert refused_at(refused.value) == ".state.json"

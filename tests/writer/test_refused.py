@@ -1,4 +1,4 @@
-"""Takes the right to write away: opening and publishing fail, nothing changes, and readers go on."""
+"""Takes the right to write away: opening and publishing fail, nothing changes, and readers continue."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .driven import RefusedError, Writer, program, recover
 from .seen import Readers
 
 NOBODY = 65534
-# Root is refused like anybody else without these two.
+# Without these two capabilities root is refused like any user.
 ORDINARY = (
     "setpriv",
     *(f"--{these}=-dac_override,-dac_read_search" for these in ("bounding-set", "inh-caps")),
@@ -27,7 +27,7 @@ AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-group
 
 
 def facts(root: Path) -> dict[str, tuple[int, int, int, bytes]]:
-    """Everything about what lies in a store but when it was last read."""
+    """Returns all facts about the content of a store except access times."""
     found = {}
     for path in [root, *root.rglob("*")]:
         stat = path.lstat()
@@ -37,7 +37,7 @@ def facts(root: Path) -> dict[str, tuple[int, int, int, bytes]]:
 
 
 def unchanged(before: dict[str, tuple[int, int, int, bytes]], root: Path) -> None:
-    """Sees that nothing has changed but state.json, which tells that a number was used up."""
+    """Checks that only state.json has changed, which records that a number was used up."""
     after = facts(root)
     for facts_of in (before, after):
         del facts_of["state.json"], facts_of["."]
@@ -45,14 +45,14 @@ def unchanged(before: dict[str, tuple[int, int, int, bytes]], root: Path) -> Non
 
 
 def refused(errno: str, path: str, act: Callable[[], object]) -> None:
-    """Sees that the writer tells where the system refuses what."""
+    """Checks that the writer reports where the system refuses what."""
     with pytest.raises(RefusedError, match=rf" cannot be written: {errno} at {path}\. ") as told:
         act()
     assert told.value.code == "store_unwritable"
 
 
 def with_old_set(root: Path) -> Path:
-    """The root, once a set is published there."""
+    """Yields the root, after a set is published there."""
     with Writer(root) as writer:
         writer.open()
         writer.publish("old")
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_changed_any_more_ends_publishes_and_keeps_the_s
 
 @contextmanager
 def immutable(folder: Path) -> Iterator[None]:
-    """Lets nobody change a folder, not even root."""
+    """Keeps everybody, even root, from changing a folder."""
     made = subprocess.run(["chattr", "+i", folder], capture_output=True, text=True)
     if made.returncode != 0:
         pytest.skip(f"this file system has no immutable folders: {made.stderr.strip()}")
@@ -155,7 +155,7 @@ def test_a_folder_whose_mode_forbids_ends_publishes_and_keeps_the_set(
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user can reach, with a copy of the writer: those of pytest are private."""
+    """Makes a folder for every user, with a copy of the writer: pytest's folders are private."""
     if os.geteuid() != 0:
         pytest.skip("only root can start a writer as another user")
     with tempfile.TemporaryDirectory() as name:
@@ -166,7 +166,7 @@ def open_folder() -> Iterator[Path]:
 
 
 def nobody(folder: Path) -> Writer:
-    """A writer of another user."""
+    """Starts a writer of another user."""
     return Writer(folder / "store", under=AS_NOBODY, copy=str(folder / "writer"))
 
 

@@ -1,4 +1,4 @@
-// What a bundle holds when one file imports the reader and another requires it; prints what it read.
+// A bundle in which one file imports the reader and another requires it. It prints what it read.
 import tls from 'node:tls';
 import keystart, { get, SecretNotFound } from 'keystart';
 

@@ -1,4 +1,4 @@
-// What a function with `require` writes; prints what it read.
+// A function with `require`. It prints what it read.
 'use strict';
 
 const tls = require('node:tls');

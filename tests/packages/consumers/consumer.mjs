@@ -1,4 +1,4 @@
-// What a function with `import` writes; prints what it read.
+// A function with `import`. It prints what it read.
 import tls from 'node:tls';
 import keystart, { get, SecretNotFound } from 'keystart';
 

@@ -1,4 +1,4 @@
-"""What a strictly typed function writes; prints what it read."""
+"""A strictly typed function. It prints what it read."""
 
 from __future__ import annotations
 

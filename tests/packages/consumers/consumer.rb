@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# What a function writes; prints what it read.
+# A function. It prints what it read.
 
 require "json"
 require "keystart"

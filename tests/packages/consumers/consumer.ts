@@ -1,4 +1,4 @@
-// What a strict TypeScript function writes: checked by tsc, bundled and run by esbuild; prints what it read.
+// A strict TypeScript function: checked by tsc, bundled and run by esbuild. It prints what it read.
 import tls from 'node:tls';
 import keystart, { get, Keystart, SecretNotFound, type SecretInfo, type Snapshot } from 'keystart';
 

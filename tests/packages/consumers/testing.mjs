@@ -1,4 +1,5 @@
-// What a bundled test does: publishes the value of a variable, reads it, and says whether the store was there, and still is.
+// A bundled test: publishes the value of a variable, reads it, and prints whether the store
+// existed, and still does.
 import fs from 'node:fs';
 import { get } from 'keystart';
 import testing from 'keystart/testing';
