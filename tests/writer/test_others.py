@@ -64,7 +64,7 @@ def as_other(command: str) -> subprocess.CompletedProcess[str]:
 
 
 def owned_by_other(root: Path) -> Path:
-    """A whole store that another user could have made."""
+    """Makes a whole store, as another user could."""
     with_old_set(root)
     for path in (root, *root.rglob("*")):
         os.chown(path, NOBODY, NOBODY, follow_symlinks=False)

@@ -46,7 +46,8 @@ fn write(line: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// Lone surrogates, which no Rust text can hold, become U+FFFD, as the contract (8.3) prints them.
+/// Parses a line. Lone surrogates, which no Rust text can hold, become U+FFFD, as the contract
+/// (8.3) prints them.
 fn parse(line: &str) -> io::Result<Value> {
     let mut text = line.to_owned();
     let mut from = 0;

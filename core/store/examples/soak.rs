@@ -154,7 +154,7 @@ impl Look {
         Ok(())
     }
 
-    /// After the store was stopped no read may return anything, not even a kept value.
+    /// Checks that after the store was stopped no read returns anything, not even a kept value.
     fn see_stopped(&mut self, client: &Store) -> Result<(), Failure> {
         let fresh = open(&self.asked.root)?;
         for reader in [client, &fresh] {

@@ -35,17 +35,17 @@ pub struct Error {
 }
 
 impl Error {
-    /// What went wrong.
+    /// Returns what went wrong.
     pub fn code(&self) -> Code {
         self.code
     }
 
-    /// What happened, to which secret, and what to do next.
+    /// Returns what happened, to which secret, and what to do next.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The name that was asked for, in the codes 301 to 306 (contract 8.1).
+    /// Returns the name that the caller asked for, with the codes 301 to 306 (contract 8.1).
     pub fn secret(&self) -> Option<&str> {
         self.secret.as_deref()
     }

@@ -310,12 +310,12 @@ enum Names {
 }
 
 impl OwnPaths {
-    /// The paths that an older writer left, from the manifest if it exists.
+    /// Takes the paths that an older writer left, from the manifest if it exists.
     pub fn left_behind(names: Option<Vec<String>>, devices: Devices) -> Self {
         Self { names: names.map_or(Names::Valid, Names::listed), is_strict: true, devices }
     }
 
-    /// The paths that this writer wrote itself.
+    /// Takes the paths that this writer wrote itself.
     pub fn written(names: &[String], devices: Devices) -> Self {
         Self { names: Names::listed(names.to_vec()), is_strict: false, devices }
     }

@@ -275,7 +275,7 @@ mod tests {
 
     const GOOD: &str = r#"{"format":"keystart.manifest/1","generation":3,"published_at":"x","writer":{"name":"w","version":"1"},"secrets":{"db":{"path":"secrets/db","size":41,"encoding":"utf-8","fetched_at":"x","refresh_after":null,"source":{"provider":"p","id":"i"}}},"unavailable":{"flags":{"code":"c","message":"m"}}}"#;
 
-    /// The `{what}` of the error that the document gives.
+    /// Returns the `{what}` of the error for this document.
     fn flaw(document: &str) -> String {
         let error = Manifest::parse(document.as_bytes(), 3).unwrap_err();
         assert_eq!(error.code(), Code::ManifestInvalid);

@@ -29,7 +29,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The failure of a required entry.
+    /// Makes the failure of a required entry.
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         Self { code: code.to_owned(), message: message.into(), optional: false }
     }

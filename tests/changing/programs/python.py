@@ -96,7 +96,7 @@ class Look:
             pass
 
     def see_stopped(self, client: keystart.Keystart) -> None:
-        """After the store was stopped no read may return anything, not even a kept value."""
+        """Checks that after the store was stopped no read returns anything, not even a kept value."""
         fresh = keystart.Keystart(self._root)
         for question in (
             lambda: client.get("text"),

@@ -143,7 +143,7 @@ pub unsafe extern "C" fn keystart_secret_info(
     }
 }
 
-/// The common part of the three questions about one secret.
+/// Answers one of the three questions about a secret.
 unsafe fn ask(
     store: *const keystart_store,
     asked: *const u8,

@@ -51,7 +51,7 @@ fn draft(secrets: &[(&str, &str)]) -> Draft {
     draft
 }
 
-/// A certificate and its key, which must always come from one set.
+/// Returns a draft of a certificate and its key, which must always come from one set.
 fn pair(set: &str) -> Draft {
     draft(&[("tls/cert", set), ("tls/key", set)])
 }
@@ -61,7 +61,7 @@ fn read(store: &Store, name: &str) -> Result<String> {
     Ok(String::from_utf8(bytes.as_bytes().to_vec()).unwrap())
 }
 
-/// The set that a new reader sees, whole.
+/// Returns the set that a new reader sees, whole.
 fn seen(root: &str) -> Result<String> {
     let snapshot = Store::open(&options(root))?.snapshot()?;
     let (cert, key) = (read(&snapshot, "tls/cert")?, read(&snapshot, "tls/key")?);
