@@ -59,7 +59,7 @@ impl fmt::Display for Origin {
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong, and the cure. It holds no text that may be a secret.
+    /// What is wrong, and what to do. It holds no text that may be a secret.
     pub message: String,
     /// Where it is.
     pub origin: Origin,

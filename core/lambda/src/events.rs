@@ -33,7 +33,7 @@ pub enum Event {
         /// Its name, such as `SIGTERM`.
         name: &'static str,
     },
-    /// Something failed, and the process cannot continue without it.
+    /// A failure after which the process cannot continue.
     Failed {
         /// The type of the error for Lambda, such as `Extension.ApiFailed`.
         kind: &'static str,

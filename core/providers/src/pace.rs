@@ -81,7 +81,7 @@ impl Pace {
 /// The state of a pace. The caller chooses the moment that times count from.
 #[derive(Debug)]
 struct Window {
-    /// The number of pauses. A refusal of a request sent before the last pause is no news.
+    /// The number of pauses. A refusal of a request sent before the last pause says nothing new.
     epoch: u64,
     /// The refusals since the last answer.
     refusals: u32,

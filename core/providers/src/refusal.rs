@@ -2,16 +2,16 @@
 
 use keystart_store::Failure;
 
-/// The cure if nothing answers.
+/// What may help if nothing answers.
 pub(crate) const NO_WAY_OUT: &str =
     "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint.";
 
-/// Why a request got no value: the service's code and message, with the cure if one is known.
+/// Why a request got no value: the service's code and message, with what to do if that is known.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// The service's word, or ours.
     pub code: String,
-    /// A sentence or two, with the cure at the end.
+    /// A sentence or two, with what to do at the end.
     pub message: String,
     pub(crate) retry: Retry,
 }

@@ -152,7 +152,7 @@ fn for_each(folder: BorrowedFd<'_>, mut act: impl FnMut(BorrowedFd<'_>, &CStr) -
     }
 }
 
-/// Overwrites and removes a file that has the name of a secret, or all such files in a folder,
+/// Overwrites and removes a file whose name a secret can have, or all such files in a folder,
 /// without following links. The handler does not know which secrets exist.
 fn wipe(folder: BorrowedFd<'_>, name: &CStr, depth: u32) -> Result<()> {
     if !name::is_valid(name.to_bytes()) {

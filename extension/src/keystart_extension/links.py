@@ -24,7 +24,7 @@ _Folders = list[tuple[PurePosixPath, _Identity]]
 
 
 class LinkError(Exception):
-    """A link cannot be made or removed. The message says which, why, and the cure."""
+    """A link cannot be made or removed. The message says which, why, and what to do."""
 
 
 class _NoFolderError(LinkError):

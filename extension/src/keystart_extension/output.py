@@ -19,7 +19,7 @@ _OLD = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class OutputError(Exception):
-    """A file cannot be written. The message says which, why, and the cure."""
+    """A file cannot be written. The message says which, why, and what to do."""
 
 
 def existing(path: Path) -> os.stat_result | None:

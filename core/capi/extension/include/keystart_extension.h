@@ -33,7 +33,7 @@ typedef enum {
    */
   KEYSTART_SIGNAL = 5,
   /*
-   Something failed, and the process cannot continue. `name` is the type of the error for
+   A failure after which the process cannot continue. `name` is the type of the error for
    Lambda, `text` a sentence.
    */
   KEYSTART_FAILED = 6,

@@ -64,7 +64,7 @@ pub enum keystart_event_kind {
     KEYSTART_UNEXPECTED = 4,
     /// A signal that ends the process arrived; `number` is its number, `name` its name.
     KEYSTART_SIGNAL = 5,
-    /// Something failed, and the process cannot continue. `name` is the type of the error for
+    /// A failure after which the process cannot continue. `name` is the type of the error for
     /// Lambda, `text` a sentence.
     KEYSTART_FAILED = 6,
 }

@@ -41,7 +41,7 @@ const LOOKUPS: [&str; 6] = [
 /// hyper's text for a proxy that opens no tunnel.
 const TUNNEL: &str = "tunnel error: ";
 
-/// Words the SDK's error: which call was refused, and what would help.
+/// Describes the SDK's error in our words: which call was refused, and what would help.
 pub(crate) fn refusal<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Refusal
 where
     E: ProvideErrorMetadata + StdError + 'static,
@@ -79,7 +79,7 @@ fn is_error_of_aws(raw: &HttpResponse) -> bool {
         || json::parse(body).is_ok_and(|body| body.get("__type").is_some())
 }
 
-/// Words the error of a service, or of something in front of it.
+/// Describes the error of a service, or of something in front of it.
 pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<&str>, status: u16) -> Refusal {
     let Some(code) = code.filter(|code| is_code(code)) else {
         if status < 300 {
@@ -140,7 +140,7 @@ fn service_message(message: &str) -> String {
     format!("{}…", &line[..end])
 }
 
-/// Words the failure of a connection: a certificate that is not trusted, no connection, or one that broke off.
+/// Describes the failure of a connection: a certificate that is not trusted, no connection, or one that broke off.
 fn connection_refusal(error: &ConnectorError) -> Refusal {
     if let Some(reason) = certificate_flaw(error) {
         // An endpoint that is not trusted now is not trusted a moment later.

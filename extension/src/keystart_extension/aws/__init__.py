@@ -14,7 +14,7 @@ WITHOUT_BOTO3 = (
 
 
 class AwsError(Exception):
-    """An AWS call, or a step before it, failed: a code, and a message with the cure if one is known."""
+    """An AWS call, or a step before it, failed: a code, and a message with what to do if that is known."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")

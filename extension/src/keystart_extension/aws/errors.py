@@ -59,7 +59,7 @@ _DISTRUST = {
     23: "its certificate is revoked",
 }
 _LOG_IN = "Log in again, or get new credentials."
-# Cures that the service's message lacks.
+# What to do, where the service's message does not say it.
 _CURES = {
     "ExpiredToken": _LOG_IN,
     "ExpiredTokenException": _LOG_IN,
@@ -89,7 +89,7 @@ def ask(action: str, call: Callable[[], Result]) -> Result:
 
 
 def _said(action: str, code: str | None, message: str | None, status: int) -> AwsError:
-    """Words the error of a service, or of something in front of it."""
+    """Describes the error of a service, or of something in front of it."""
     # botocore uses the status as the code if that is missing, and the whole page as the message.
     if not code or not _CODE.fullmatch(code):
         if status < 300:
@@ -183,7 +183,7 @@ def _failure(action: str, error: Exception) -> AwsError:
 
 
 def _lost(error: BotoCoreError) -> str:
-    """Words the failure of a connection as the core does."""
+    """Describes the failure of a connection in the core's words."""
     match error:
         case ConnectTimeoutError():
             return f"The endpoint cannot be reached: timed out. {_NO_WAY_OUT}"

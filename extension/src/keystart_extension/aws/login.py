@@ -1,6 +1,6 @@
 """Finds the credentials of a person, who may have to type a code for them, and hands them to the core.
 
-The core checks them and words their faults, as it does for those of a function.
+The core checks them and describes their faults, as it does for those of a function.
 """
 
 from __future__ import annotations
