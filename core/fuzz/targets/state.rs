@@ -1,4 +1,4 @@
-//! state.rs gives the same verdict on a document however it is spelled, and reads back what it writes.
+//! state.rs returns the same verdict on a document, however it is written, and reads back what it writes.
 
 #![no_main]
 

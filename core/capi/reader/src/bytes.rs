@@ -27,7 +27,7 @@ impl keystart_bytes {
 /// Zeroes and frees bytes, and sets `data` to NULL and `len` to 0. Ignores NULL, and bytes that were freed already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_bytes_free(bytes: *mut keystart_bytes) {
-    // SAFETY: the caller gives a place that `keystart_bytes::give` filled and that was not changed since, or NULL.
+    // SAFETY: the caller passes a place that `keystart_bytes::give` filled and nobody changed since, or NULL.
     let Some(bytes) = (unsafe { bytes.as_mut() }) else { return };
     let (data, len) = (std::mem::replace(&mut bytes.data, std::ptr::null_mut()), std::mem::take(&mut bytes.len));
     if data.is_null() {

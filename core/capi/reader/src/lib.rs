@@ -37,7 +37,7 @@ pub unsafe fn guard(err: *mut *mut keystart_error, body: impl FnOnce() -> Result
     let Err(error) = result else { return 0 };
     let number = error.code().number();
     if !err.is_null() {
-        // SAFETY: not NULL, and the caller gives a place for one pointer.
+        // SAFETY: not NULL, and the caller passes a place for one pointer.
         unsafe { err.write(keystart_error::give(error)) };
     }
     number
@@ -70,7 +70,7 @@ fn null(what: &str) -> Error {
 
 /// Borrows a handle.
 pub unsafe fn handle<'a, T>(pointer: *const T, what: &str) -> Result<&'a T> {
-    // SAFETY: the caller gives a live handle of this library, or NULL.
+    // SAFETY: the caller passes a live handle of this library, or NULL.
     unsafe { pointer.as_ref() }.ok_or_else(|| null(what))
 }
 
@@ -82,7 +82,7 @@ pub unsafe fn optional<'a>(data: *const u8, len: usize, what: &str) -> Result<Op
     if isize::try_from(len).is_err() {
         return Err(Error::internal(&format!("the length of {what} is out of range")));
     }
-    // SAFETY: not NULL, in range, and the caller gives that many readable bytes for the length of the call.
+    // SAFETY: not NULL, in range, and the caller passes that many readable bytes for the length of the call.
     Ok(Some(unsafe { std::slice::from_raw_parts(data, len) }))
 }
 
@@ -113,7 +113,7 @@ impl<T> Out<T> {
 
     /// Writes the value.
     pub fn put(self, value: T) {
-        // SAFETY: `new` checked it, and the caller gives a place for one value.
+        // SAFETY: `new` checked it, and the caller passes a place for one value.
         unsafe { self.0.write(value) };
     }
 }
