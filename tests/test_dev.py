@@ -276,9 +276,7 @@ NEEDED_BY = {
 }
 
 
-@pytest.mark.parametrize(
-    "session", ["build", "demo", "packages", *sorted(set().union(*NEEDED_BY.values()))]
-)
+@pytest.mark.parametrize("session", ["build", "demo", "packages", *sorted(set().union(*NEEDED_BY.values()))])
 def test_a_session_asks_for_the_tools_that_it_runs_and_no_others(door: Door, session: str) -> None:
     door.with_venv()
     assert door.open(session).returncode == 0
