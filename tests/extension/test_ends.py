@@ -140,11 +140,14 @@ def test_readers_and_lambda_get_the_reason_though_the_log_takes_nothing(
 
 @pytest.mark.parametrize("answer", [None, Answer(403, b"No")])
 def test_readers_get_the_reason_when_lambda_cannot_be_reached(
-    launch: Launcher, lambda_api: Lambda, store: Store, stderr: Stderr, answer: Answer | None
+    launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, stderr: Stderr, answer: Answer | None
 ) -> None:
     lambda_api.answers["/register"] = answer
-    extension = launch(lambda_api, {"db": "prod/absent"}, within=stderr.within)
+    gate = Gate(secret("x"))  # whichever fails first is the reason
+    serve(gate)
+    extension = launch(lambda_api, {"db": "prod/db"}, within=stderr.within)
     assert extension.code() == 1
+    gate.open()
     assert store.state["state"] == "failed"
     assert "Extensions API" in store.state["message"]
     assert gone(store)
