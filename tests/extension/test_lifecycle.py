@@ -230,14 +230,19 @@ def test_sigterm_while_waiting_removes_the_secrets(
 def test_an_api_that_does_not_register_ends_the_process(
     launch: Launcher,
     lambda_api: Lambda,
-    cloud: Cloud,
+    serve: Serve,
     store: Store,
     start: str,
     answer: Answer | None,
     reason: str,
 ) -> None:
     lambda_api.answers["/register"] = answer
-    code, lines = launch(lambda_api, {"db": cloud.secret("x")}, start=start).ended()
+    gate = Gate(secret("x"))
+    if start == "before":
+        gate.open()
+    serve(gate)
+    code, lines = launch(lambda_api, {"db": "prod/db"}, start=start).ended()
+    gate.open()
     message = reason.format(address=lambda_api.address)
     assert code == 1
     assert lines[-1] == f"[keystart] ERROR {message}"
