@@ -99,6 +99,7 @@ def test_readers_go_on_while_another_user_tries_to_swap_the_root(folder: Path, r
                 assert readers.see(root) == "old"
         finally:
             attacker.kill()
+            attacker.stdout.read()  # until its mv or ln is over too, so that the folder can be removed
 
 
 def test_a_root_that_another_user_made_is_neither_written_nor_read(folder: Path, readers: Readers) -> None:
