@@ -271,7 +271,7 @@ function now() {
 
 /**
  * `store(t, secrets, options)` or `store(secrets, options)`. Only a test's context has `after`,
- * which tells the two apart.
+ * so a call with a context is recognised by it.
  * @param {...any} given
  */
 function store(...given) {

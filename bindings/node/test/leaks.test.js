@@ -40,7 +40,7 @@ test('100,000 reads over 1,000 generations leak neither memory nor descriptors',
   assert.ok(after.outside < before.outside + 4 * value.length, `from ${before.outside} to ${after.outside} bytes of buffers`);
 });
 
-/** Returns the memory left after V8 has collected. V8 frees buffers on a thread of its own, some time later. */
+/** Returns the memory left after V8 has collected. V8 frees buffers later, on a separate thread. */
 async function used() {
   let left = { heap: Infinity, outside: Infinity };
   for (let round = 0; round < 50; round++) {
