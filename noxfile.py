@@ -74,7 +74,14 @@ def lint(session: nox.Session) -> None:
         session.warn(
             "rustfmt is not installed: the form of the Rust code is not checked (rustup component add rustfmt)"
         )
-    session.run("pytest", "--quiet", "tests/test_dev.py", "tests/test_generate.py", "tests/test_sources.py")
+    session.run(
+        "pytest",
+        "--quiet",
+        "tests/test_dev.py",
+        "tests/test_generate.py",
+        "tests/test_peak.py",
+        "tests/test_sources.py",
+    )
     if shutil.which("cargo-clippy"):
         options = ["--quiet", "--workspace", "--all-targets"]
         session.run("cargo", "clippy", *options, "--", "-D", "warnings", external=True)

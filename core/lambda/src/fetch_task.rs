@@ -52,7 +52,12 @@ impl From<PrefetchResult> for FetchResult {
 impl FetchTask {
     /// Prepares the fetch of a plan, with a login or with the credentials that it finds.
     pub fn new(plan: Plan, login: Option<Login>) -> Arc<Self> {
-        Arc::new(Self { prefetch: Prefetch::new(plan, login), result: OnceLock::new() })
+        Self::of(Prefetch::new(plan, login))
+    }
+
+    /// Makes the task of a prepared fetch.
+    pub fn of(prefetch: Arc<Prefetch>) -> Arc<Self> {
+        Arc::new(Self { prefetch, result: OnceLock::new() })
     }
 
     /// Ends a fetch that cannot begin: each entry has the same failure.
