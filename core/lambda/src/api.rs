@@ -173,31 +173,38 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 }
 
 /// A connection that is polled again and again, because no reactor reports when it is ready.
-struct Watched(std::net::TcpStream);
+struct Watched {
+    stream: std::net::TcpStream,
+    /// A byte was written. Before that no answer can come, and hyper reads before it writes.
+    is_written: bool,
+}
 
 impl Watched {
     fn connect(address: &str) -> io::Result<Self> {
         let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in address.to_socket_addrs()? {
             match std::net::TcpStream::connect_timeout(&address, PATIENCE) {
-                Ok(stream) => return stream.set_nonblocking(true).map(|()| Self(stream)),
+                Ok(stream) => return stream.set_nonblocking(true).map(|()| Self { stream, is_written: false }),
                 Err(error) => refused = error,
             }
         }
         Err(refused)
     }
 
-    /// Tries once. If the call would block, sleeps a little and lets other tasks run before the next try.
+    /// Tries once. If the call would block, lets other tasks run before the next try, and sleeps a
+    /// little unless it waits for the answer to a request that is not written yet.
     fn attempt<T>(
         &self,
         context: &Context<'_>,
         flag: PollFlags,
         act: impl FnOnce(&std::net::TcpStream) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        match act(&self.0) {
+        match act(&self.stream) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // The next attempt shows whether it is ready.
-                let _ready = poll(&mut [PollFd::new(&self.0, flag)], Some(&PAUSE));
+                if self.is_written || flag == PollFlags::OUT {
+                    // The next attempt shows whether it is ready.
+                    let _ready = poll(&mut [PollFd::new(&self.stream, flag)], Some(&PAUSE));
+                }
                 if is_signal_pending() {
                     return Poll::Ready(Err(io::Error::from(io::ErrorKind::Interrupted)));
                 }
@@ -219,8 +226,10 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.attempt(context, PollFlags::OUT, |mut stream| io::Write::write(&mut stream, bytes))
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let length = ready!(self.attempt(context, PollFlags::OUT, |mut stream| io::Write::write(&mut stream, bytes)))?;
+        self.is_written = true;
+        Poll::Ready(Ok(length))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -228,7 +237,7 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.shutdown(std::net::Shutdown::Write))
+        Poll::Ready(self.stream.shutdown(std::net::Shutdown::Write))
     }
 }
 
