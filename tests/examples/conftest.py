@@ -109,6 +109,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
     ):
         made = StandIn(store.endpoint, front)
         made.parameter("/prod/webhook-limits", json.dumps({"maxBytes": 100}))
+        made.parameter("/prod/token-settings", json.dumps({"seconds": 60}))
         made.parameter("/prod/orders/partner", json.dumps(dict(server.address)))
         mtls = json.dumps(dict(server.mtls))
         made.secret(mtls, "prod/orders/partner-mtls")
