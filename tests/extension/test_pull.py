@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -132,6 +133,31 @@ def test_the_login_has_more_time_than_the_deadline(
     assert pull(deadline="1s")[0] == 0
     assert [request.headers["X-Amz-Security-Token"] for request in aws.requests] == [key]
     assert store.values == {"db": b"x"}
+
+
+def test_nobody_looks_into_pull_before_it_holds_credentials(
+    profiles: Profiles, pull: Pull, serve: Serve, store: Store, canary: Canaries, tmp_path: Path
+) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    assert most != 0, "core files are forbidden here, so that nothing shows who forbids them"
+    credentials = {"Version": 1, "AccessKeyId": "id", "SecretAccessKey": canary()}
+    seen = tmp_path / "seen"
+    program = tmp_path / "secrets/program.py"
+    program.write_text(
+        "import os, pathlib\n"
+        "pull = pathlib.Path(f'/proc/{os.getppid()}')\n"
+        "(limit,) = [line for line in (pull / 'limits').read_text().splitlines() if 'core file' in line]\n"
+        f"pathlib.Path({str(seen)!r}).write_text(f'{{pull.stat().st_uid}} {{limit}}')\n"
+        f"print({json.dumps(json.dumps(credentials))})\n"
+    )
+    profiles(default={"credential_process": f"{sys.executable} {program}"})
+    serve(lambda _: secret("x"))
+    assert pull()[0] == 0
+    assert store.values == {"db": b"x"}
+    # If others may not inspect a process, its files in /proc belong to root.
+    owner, *limit = seen.read_text().split()
+    assert owner == "0"
+    assert limit[4:6] == ["0", "0"]
 
 
 def test_a_process_that_gives_a_broken_token_is_named_and_the_token_is_not_shown(

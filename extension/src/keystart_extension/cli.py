@@ -252,7 +252,7 @@ def _is_compiled(file: Path) -> bool:
 
 
 def _pull(arguments: argparse.Namespace) -> int:
-    from .core import CoreError
+    from .core import CoreError, call, lib
     from .log import Log
     from .plan import ConfigurationError
     from .publish import StartError, give_up, links_of, publish, wipe
@@ -263,6 +263,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError:
         return _fail(WITHOUT_BOTO3)
 
+    call(lib.keystart_process_protect)  # before it holds a credential
     log = Log()
     try:
         plan = _plan(arguments.configuration)

@@ -161,6 +161,12 @@ typedef struct {
 uint32_t keystart_process_prepare(uint64_t *began, keystart_error **err);
 
 /*
+ Lets no other process of the same user look into this one, and leaves no core file. A process
+ that is not the extension's calls it before it holds a secret.
+ */
+uint32_t keystart_process_protect(keystart_error **err);
+
+/*
  Begins a cold start as the extension of that name: takes over the store, reads the
  configuration, registers, and fetches until the first requests are sent. Results and failures
  are events. Only the first call in a process has an effect.

@@ -32,6 +32,18 @@ pub unsafe extern "C" fn keystart_process_prepare(began: *mut u64, err: *mut *mu
     }
 }
 
+/// Lets no other process of the same user look into this one, and leaves no core file. A process
+/// that is not the extension's calls it before it holds a secret.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_process_protect(err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            process::protect();
+            Ok(())
+        })
+    }
+}
+
 /// Begins a cold start as the extension of that name: takes over the store, reads the
 /// configuration, registers, and fetches until the first requests are sent. Results and failures
 /// are events. Only the first call in a process has an effect.

@@ -69,14 +69,19 @@ pub fn prepare() -> u64 {
         let began = monotonic_clock();
         open_standard_streams();
         hold_signals();
-        // Neither needs a privilege. Both come before a secret is in memory.
-        let _refused_by_a_sandbox = set_dumpable_behavior(DumpableBehavior::NotDumpable);
-        let _refused_by_a_sandbox = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+        protect(); // before a secret is in memory
         raise_descriptors();
         answer_crashes();
         give_stack_for_crashes();
         began
     })
+}
+
+/// Lets no other process of the same user look into this one, and leaves no core file. Neither
+/// needs a privilege.
+pub fn protect() {
+    let _refused_by_a_sandbox = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _refused_by_a_sandbox = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 fn monotonic_clock() -> u64 {
