@@ -143,18 +143,25 @@ def _wanted_value(call: str, value: Any, place: Place) -> Any:
     return place.fill(value)
 
 
-def same(wanted: Any, given: Any, *, exact: bool) -> bool:
-    """Returns whether two JSON values are equal. With `exact`, 3 is not 3.0; true is never 1."""
+def same(wanted: Any, given: Any, *, exact: bool = False, rounded: bool = False) -> bool:
+    """Returns whether two JSON values are equal; true is never 1.
+
+    With `exact`, 3 is not 3.0. With `rounded`, one side has no whole numbers beyond 2^53 (6.4.6).
+    """
     if isinstance(wanted, dict) and isinstance(given, dict):
-        return wanted.keys() == given.keys() and all(same(wanted[k], given[k], exact=exact) for k in wanted)
+        return wanted.keys() == given.keys() and all(
+            same(wanted[key], given[key], exact=exact, rounded=rounded) for key in wanted
+        )
     if isinstance(wanted, list) and isinstance(given, list):
         return len(wanted) == len(given) and all(
-            same(w, g, exact=exact) for w, g in zip(wanted, given, strict=True)
+            same(w, g, exact=exact, rounded=rounded) for w, g in zip(wanted, given, strict=True)
         )
     if isinstance(wanted, bool) or isinstance(given, bool):
         return wanted is given
     if exact and type(wanted) is not type(given):
         return False
+    if rounded and isinstance(wanted, int | float) and isinstance(given, int | float):
+        return float(wanted) == float(given)
     return bool(wanted == given)
 
 

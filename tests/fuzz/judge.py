@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tests.conformance.case import class_of
+from tests.conformance.case import class_of, same
 
 from .questions import Question
 from .readers import Answers
@@ -76,32 +76,17 @@ def _sides(call: str, answers: Answers) -> list[list[str]]:
             if "value" in answer and "value" in answers[other]:
                 # `info` returns numbers of the manifest too.
                 rounded = call in ("json", "info") and "node" in (language, other)
-                same = agree(answer["value"], answers[other]["value"], rounded=rounded)
+                is_same = same(answer["value"], answers[other]["value"], rounded=rounded)
             else:
-                same = answer.get("error") == answers[other].get("error") and ("value" in answer) == (
+                is_same = answer.get("error") == answers[other].get("error") and ("value" in answer) == (
                     "value" in answers[other]
                 )
-            if same:
+            if is_same:
                 side.append(language)
                 break
         else:
             sides.append([language])
     return sides
-
-
-def agree(one: Any, other: Any, *, rounded: bool) -> bool:
-    """Returns whether two JSON values are the same; `rounded` if one has no whole numbers beyond 2^53 (6.4.6)."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(agree(one[key], other[key], rounded=rounded) for key in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(
-            agree(a, b, rounded=rounded) for a, b in zip(one, other, strict=True)
-        )
-    if isinstance(one, bool) or isinstance(other, bool):
-        return one is other
-    if isinstance(one, int | float) and isinstance(other, int | float):
-        return float(one) == float(other) if rounded else one == other
-    return bool(one == other)
 
 
 def _outcome(answer: dict[str, Any]) -> str:

@@ -14,10 +14,11 @@ import pytest
 
 from tests import ROOT
 from tests.conformance import lint, store
+from tests.conformance.case import same
 from tests.conformance.runner import chosen_languages, command_of
 
 from .fuzz import Tally, fuzz, main, make, write
-from .judge import agree, judged
+from .judge import judged
 from .readers import Readers
 from .shrink import shrunk
 
@@ -113,11 +114,11 @@ def test_an_error_that_no_reader_may_give_is_a_finding(change: dict[str, Any], k
 
 def test_numbers_are_compared_by_contract_6_4_6() -> None:
     large = 2**53 + 1
-    assert agree(large, float(large), rounded=True)
-    assert not agree(large, float(large), rounded=False)
-    assert agree({"a": [1, 2.0]}, {"a": [1.0, 2]}, rounded=False)
-    assert not agree(True, 1, rounded=True)
-    assert not agree("1", 1, rounded=True)
+    assert same(large, float(large), rounded=True)
+    assert not same(large, float(large))
+    assert same({"a": [1, 2.0]}, {"a": [1.0, 2]})
+    assert not same(True, 1, rounded=True)
+    assert not same("1", 1, rounded=True)
 
 
 def test_a_store_is_the_same_for_the_same_seed_and_number_in_every_process() -> None:
