@@ -111,9 +111,15 @@ class Writer:
         return answer
 
 
-def publishing(of: str) -> Command:
-    """Returns the command that publishes a set: a certificate and its key."""
-    return {"call": "publish", "secrets": {name: value(of, name) for name in ("tls/cert", "tls/key")}}
+def publishing(of: str, more: dict[str, str] | None = None) -> Command:
+    """Returns the command that publishes a set: a certificate and its key, and `more`."""
+    secrets = {name: value(of, name) for name in ("tls/cert", "tls/key")}
+    return {"call": "publish", "secrets": secrets | (more or {})}
+
+
+def refreshing(of: str) -> Command:
+    """Returns the command that publishes a set, and keeps the file of the secret `kept`."""
+    return publishing(of) | {"call": "refresh", "covers": ["tls"], "entries": ["tls", "kept"]}
 
 
 def value(of: str, name: str) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import keystart
 import pytest
 
-from .driven import CORE, FAIL, OPEN, STOP, Writer, numbers, program, publishing, recover
+from .driven import CORE, FAIL, OPEN, STOP, Writer, numbers, program, publishing, recover, refreshing
 from .seen import Readers
 
 BEFORE, AFTER = frozenset({"before"}), frozenset({"after"})
@@ -37,6 +37,7 @@ FAILPOINTS = {
     "11, stopped": AFTER,
     "11, renamed": AFTER,
     "11": AFTER,
+    "file linked": BEFORE,
     "file made": EITHER,
     "file removed": EITHER,
     "file overwritten": AFTER,
@@ -47,7 +48,9 @@ IN_A_STOP = {name for name in FAILPOINTS if name.startswith("11")} | {"file over
 LIFE = [
     (OPEN, "not_ready"),
     (FAIL, "prefetch_failed"),
-    *((publishing(of), of) for of in ("one", "two", "three", "four")),
+    *((publishing(of), of) for of in ("one", "two", "three")),
+    (publishing("four", {"kept": "as it is"}), "four"),
+    *((refreshing(of), of) for of in ("five", "six")),
     (STOP, "not_ready"),
 ]
 
@@ -105,13 +108,14 @@ def test_a_writer_that_is_killed_over_what_a_killed_one_left_hides_no_number_and
         for command in (OPEN, publishing("one"), publishing("two")):
             writer.do(command)
     with Writer(left, first) as writer:
-        commands = (OPEN, publishing("three"), publishing("four"), publishing("five"), STOP)
+        with_kept = publishing("four", {"kept": "as it is"})
+        commands = (OPEN, publishing("three"), with_kept, refreshing("five"), STOP)
         assert any(writer.dies(command) for command in commands)
     was = core.see(left)
 
     def killed(point: str) -> bool:
         root = tmp_path / point
-        shutil.copytree(left, root, symlinks=True)
+        subprocess.run(["cp", "-a", left, root], check=True)  # with its hard links
         used = numbers(root)
         with Writer(root, point) as writer:
             died = writer.dies(OPEN)

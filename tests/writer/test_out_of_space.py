@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .disk import Disk
-from .driven import OPEN, STOP, RefusedError, Writer, numbers, publishing, recover, store, tree
+from .driven import OPEN, STOP, RefusedError, Writer, numbers, publishing, recover, refreshing, store, tree
 from .seen import Readers
 from .test_killed import FAILPOINTS, IN_A_STOP, sweep
 
@@ -104,14 +104,14 @@ def test_another_publish_without_room_leaves_the_old_set_and_works_once_there_is
 
 
 def published(root: Path, failpoint: str | None = None) -> None:
-    """Publishes two sets, and is killed while it opens or publishes the third, or never."""
+    """Publishes two sets, and is killed while it opens, publishes the third or refreshes it, or never."""
     with Writer(root) as writer:
         for command in (OPEN, publishing("one"), publishing("two")):
             writer.do(command)
     with Writer(root, failpoint) as writer:
-        assert failpoint is None or any(
-            writer.dies(command) for command in (OPEN, *[publishing("three")] * 3, STOP)
-        )
+        with_kept = publishing("three", {"kept": "as it is"})
+        commands = (OPEN, *[publishing("three")] * 3, with_kept, refreshing("four"), STOP)
+        assert failpoint is None or any(map(writer.dies, commands))
 
 
 @pytest.mark.parametrize("failpoint", [name for name in FAILPOINTS if name not in IN_A_STOP])

@@ -3,11 +3,13 @@
 //!
 //! `{"call": "open"}`, `{"call": "publish", "secrets": {"db": "value"}}`, `{"call": "fail", "message": "why"}` and
 //! `{"call": "stop"}` are answered with `{"generation": n}` after a publish and `{}` after the others, or with
-//! `{"error": {"code": …, "message": …}}`. `KEYSTART_FAILPOINT` says where it is killed (core/store/src/failpoint.rs).
+//! `{"error": {"code": …, "message": …}}`. `{"call": "refresh", "secrets": {…}, "covers": ["tls"], "entries": ["tls", "db"]}`
+//! is answered with `{"generation": n}`, or null if nothing is published. `KEYSTART_FAILPOINT` says where it is killed (core/store/src/failpoint.rs).
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
 
-use keystart_store::{Draft, Error, Options, SecretBytes, Writer, json, manifest::Identity};
+use keystart_store::{Draft, Error, Options, Refreshed, SecretBytes, Writer, json, manifest::Identity};
 use serde_json::{Value, json};
 
 const ENTRY: &[u8] = br#"{"encoding": "utf-8", "fetched_at": "2026-11-23T09:20:00.180Z", "refresh_after": null,
@@ -32,6 +34,13 @@ fn obey(command: &Value, root: &str, writer: &mut Option<Writer>) -> Result<Valu
             *writer = Some(Writer::open(&options, Identity { name: "test".into(), version: "0".into() })?);
         }
         (Some("publish"), Some(writer)) => return Ok(json!({"generation": draft(command)?.publish(writer)?})),
+        (Some("refresh"), Some(writer)) => {
+            let refreshed = writer.refresh(&draft(command)?, &texts(&command["entries"]))?;
+            let Refreshed::Published { generation, .. } = refreshed else {
+                return Ok(json!({"generation": null}));
+            };
+            return Ok(json!({"generation": generation}));
+        }
         (Some("fail"), Some(writer)) => {
             writer.fail(command["message"].as_str().unwrap_or_default(), [].into())?;
         }
@@ -47,5 +56,12 @@ fn draft(command: &Value) -> Result<Draft, Error> {
         let value = SecretBytes::from(value.as_str().unwrap_or_default().as_bytes());
         draft.add(name, value, &json::parse(ENTRY).unwrap_or(json::Json::Null))?;
     }
+    for entry in texts(&command["covers"]) {
+        draft.cover(entry)?;
+    }
     Ok(draft)
+}
+
+fn texts(list: &Value) -> BTreeSet<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }

@@ -89,6 +89,11 @@ impl Error {
         Self::prefetch_failed(message.unwrap_or(messages::NO_REASON), &lines)
     }
 
+    /// Makes `snapshot_expired` for a generation that nobody asked a secret of.
+    pub(crate) fn generation_gone(generation: u64) -> Self {
+        Self { secret: None, ..Self::snapshot_expired("", generation) }
+    }
+
     /// Makes `secret_not_found`, and offers the nearest names.
     pub(crate) fn secret_not_found_near(name: &str, nearest: &[&str]) -> Self {
         let hint = match nearest {

@@ -289,6 +289,18 @@ impl Folder {
         fs::symlinkat(target, &self.fd, name).map_err(|errno| self.denied(name, errno))
     }
 
+    /// Gives a file of another folder the same name in this one too. Returns false if the system
+    /// makes no second name here.
+    pub fn hard_link(&self, from: &Self, name: &str) -> FolderResult<bool> {
+        match fs::linkat(&from.fd, name, &self.fd, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::PERM | Errno::ACCESS | Errno::XDEV | Errno::MLINK | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                Ok(false)
+            }
+            Err(errno) => Err(self.denied(name, errno)),
+        }
+    }
+
     /// Renames an entry within this folder, and replaces an entry that has the new name.
     pub fn rename(&self, from: &str, to: &str) -> FolderResult<()> {
         fs::renameat(&self.fd, from, &self.fd, to).map_err(|errno| self.denied(to, errno))

@@ -3,7 +3,7 @@
 //! A root is a store only if it holds nothing else, so that no writer removes what is not
 //! Keystart's. In doubt an entry is foreign.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
 
 use rustix::fs::FileType;
@@ -27,6 +27,7 @@ const SETGID: u32 = 0o2000;
 /// The writer stops counting foreign entries here.
 const MAX_COUNTED: usize = 1000;
 const MAX_SHOWN_NAME: usize = 24;
+const SECOND_NAME: &str = "has another name too (a hard link)";
 
 /// The stages of a generation's folder, from the first step to the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,22 +226,60 @@ fn check_new_state(root: &Folder) -> FolderResult<()> {
 
 fn list_generations(folder: &Folder, devices: Devices) -> FolderResult<Vec<(Stage, u64)>> {
     let mut found = Vec::new();
+    let mut links = Links::default();
     for name in names(folder, |name| Stage::parse(name).is_some())? {
         let Some((stage, number)) = Stage::parse(name.as_bytes()) else { continue };
         let Some(facts) = folder.facts(name.as_c_str())? else { continue };
         devices.check_folder(folder, name.as_c_str(), &facts)?;
-        match folder.open(name.as_c_str()).and_then(|generation| check_generation(&generation, number, devices)) {
+        match folder
+            .open(name.as_c_str())
+            .and_then(|generation| check_generation(&generation, number, devices, &mut links))
+        {
             // A living writer has removed it meanwhile.
             Err(FolderError { cause: Cause::Trouble(Trouble::Missing), .. }) => {}
             other => other?,
         }
         found.push((stage, number));
     }
+    links.check()?;
     Ok(found)
 }
 
+/// The secrets' files with several names. A refresh links what did not change, so all names of a
+/// file must be the same path in generations of this store.
+#[derive(Default)]
+struct Links(BTreeMap<u64, Link>);
+
+struct Link {
+    path: String,
+    /// How many names the file has, and how many of them were found.
+    names: u64,
+    found: u64,
+    denied: FolderError,
+}
+
+impl Links {
+    fn add(&mut self, folder: &Folder, name: &CStr, path: &str, facts: &Facts) -> FolderResult<()> {
+        if facts.kind != FileType::RegularFile || facts.links == 1 {
+            return Ok(());
+        }
+        let denied = folder.foreign(name, SECOND_NAME);
+        let first = || Link { path: path.to_owned(), names: facts.links, found: 0, denied: denied.clone() };
+        let link = self.0.entry(facts.inode).or_insert_with(first);
+        if link.path != path {
+            return Err(denied);
+        }
+        link.found += 1;
+        Ok(())
+    }
+
+    fn check(self) -> FolderResult<()> {
+        self.0.into_values().find(|link| link.found != link.names).map_or(Ok(()), |link| Err(link.denied))
+    }
+}
+
 /// Checks that a generation holds only what a writer puts there: with a manifest, the secrets that it lists.
-fn check_generation(generation: &Folder, number: u64, devices: Devices) -> FolderResult<()> {
+fn check_generation(generation: &Folder, number: u64, devices: Devices, links: &mut Links) -> FolderResult<()> {
     let mut has_secrets = false;
     let mut listed = None;
     for name in names(generation, |name| [MANIFEST, SECRETS].map(str::as_bytes).contains(&name))? {
@@ -258,7 +297,7 @@ fn check_generation(generation: &Folder, number: u64, devices: Devices) -> Folde
         return Ok(());
     }
     let own = OwnPaths::left_behind(listed, devices);
-    check_secrets(&generation.open(SECRETS)?, "", &own)
+    check_secrets(&generation.open(SECRETS)?, "", &own, links)
 }
 
 /// Returns the names in a manifest; `None` for a cut one, which only a generation under another name may have.
@@ -272,14 +311,15 @@ fn listed_names(generation: &Folder, number: u64) -> FolderResult<Option<Vec<Str
     Ok(manifest.map(|manifest| manifest.secrets.into_keys().collect()))
 }
 
-fn check_secrets(folder: &Folder, path: &str, own: &OwnPaths) -> FolderResult<()> {
+fn check_secrets(folder: &Folder, path: &str, own: &OwnPaths, links: &mut Links) -> FolderResult<()> {
     for name in names(folder, |name| own.may_have(&joined(path, name)))? {
         let (path, name) = (joined(path, name.as_bytes()), name.as_c_str());
         let Some(facts) = folder.facts(name)? else { continue };
         own.check(folder, name, &path, &facts)?;
+        links.add(folder, name, &path, &facts)?;
         if facts.kind == FileType::Directory {
             // The length of a name bounds how deep this goes.
-            check_secrets(&folder.open(name)?, &path, own)?;
+            check_secrets(&folder.open(name)?, &path, own, links)?;
         }
     }
     Ok(())
@@ -338,7 +378,8 @@ impl OwnPaths {
         }
         let kind = if is_folder { FileType::Directory } else { FileType::RegularFile };
         if self.is_strict {
-            self.devices.check(folder, name, facts, kind)
+            // `Links` counts the names of a file.
+            self.devices.check(folder, name, &Facts { links: 1, ..*facts }, kind)
         } else {
             self.devices.check_place(folder, name, facts, kind)
         }
@@ -394,7 +435,7 @@ impl Devices {
             return Err(folder.foreign(name, &format!("has the mode {:04o}, which no writer sets", facts.mode)));
         }
         if links != 1 {
-            return Err(folder.foreign(name, "has another name too (a hard link)"));
+            return Err(folder.foreign(name, SECOND_NAME));
         }
         Ok(())
     }

@@ -63,6 +63,12 @@ impl Entry {
         self.refresh_after.as_ref().filter(|at| time::parse(at).is_none()).map(|_| ".refresh_after")
     }
 
+    /// Returns whether both are the same version of the same secret. Times and labels may differ.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same = |member| self.source.get(member) == other.source.get(member);
+        self.encoding == other.encoding && ["provider", "id", "region", "version_id", "field"].into_iter().all(same)
+    }
+
     /// Returns whether the secret should have been fetched again by now.
     pub fn is_stale(&self, now: i64) -> bool {
         self.refresh_after.as_deref().and_then(time::parse).is_some_and(|due| due <= now)
@@ -108,7 +114,7 @@ pub fn is_variable(name: &str) -> bool {
 }
 
 /// A valid manifest. `env` is unchecked text: readers skip it, and only the exec wrapper reads it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub generation: u64,
     pub secrets: BTreeMap<String, Secret>,

@@ -4,7 +4,7 @@
 //! 2. Take `lock`, which an empty root does not have yet. Refuse a root that holds anything but a store; only then tighten
 //!    one that is too open, and look again.
 //! 3. Find the last number; remove `current`, say `starting`, and only then remove what older writers left.
-//! 4. Write each file into `generations/.new-<n>`, `manifest.json` last.
+//! 4. Write each file into `generations/.new-<n>`, `manifest.json` last. A refresh links the files that did not change.
 //! 5. Rename `.new-<n>` to `<n>`.
 //! 6. Make `.current-<n>` and rename it over `current`. This is the publish.
 //! 7. Say `ready`.
@@ -14,7 +14,7 @@
 //! From step 4 on the writer removes only what it wrote itself: it knows the names.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -50,6 +50,8 @@ pub struct Writer {
     /// The highest number that was ever used under this root.
     last: u64,
     published: Option<u64>,
+    /// What the published generation holds, without values. A refresh compares with it.
+    manifest: Option<Manifest>,
     /// What this writer wrote and has not removed yet, by number.
     written: BTreeMap<u64, WrittenGeneration>,
     /// What state.json says.
@@ -127,6 +129,7 @@ impl Writer {
             identity,
             last,
             published: None,
+            manifest: None,
             written: BTreeMap::new(),
             told: State::new(Phase::Starting),
             stopped: false,
@@ -178,6 +181,7 @@ impl Writer {
         let unlinked = self.check_current().and_then(|()| self.folder.remove_file(CURRENT));
         let unlinked = unlinked.map_err(|denied| self.refusal(&denied));
         self.published = None;
+        self.manifest = None;
         failpoint::reached("11, current removed");
         let said = self.say(State::new(Phase::Stopped));
         failpoint::reached("11, stopped");
@@ -210,17 +214,26 @@ impl Writer {
         first
     }
 
-    /// Publishes the next generation: steps 4 to 8. An error of step 7 or 8 leaves the new set published.
+    /// Publishes a draft as the next generation.
     fn publish(&mut self, draft: &Draft) -> Result<u64> {
+        let number = self.next_number()?;
+        let files = draft.secrets.iter().map(|added| (added.name.clone(), File::New(&added.value))).collect();
+        self.publish_contents(number, Contents { manifest: draft.manifest(number)?, files })
+    }
+
+    fn next_number(&self) -> Result<u64> {
         if self.stopped {
             return Err(Error::writer_stopped(&self.root));
         }
-        let number = layout::number_after(self.last).ok_or_else(|| Error::numbers_used_up(&self.root))?;
-        let manifest = draft.manifest(number, &self.identity)?;
+        layout::number_after(self.last).ok_or_else(|| Error::numbers_used_up(&self.root))
+    }
 
+    /// Publishes the next generation: steps 4 to 8. An error of step 7 or 8 leaves the new set published.
+    fn publish_contents(&mut self, number: u64, contents: Contents<'_>) -> Result<u64> {
+        let text = contents.manifest.to_json(&self.identity)?;
         self.last = number;
         self.crash.set_number(number);
-        if let Err(denied) = self.put_in_place(draft, number, &manifest) {
+        if let Err(denied) = self.put_in_place(&contents, number, &text) {
             // The first error is the one to report. The next writer removes what cannot be removed now.
             let _leftovers = self.discard(number);
             // The number must not be used again, not even after a restart.
@@ -228,6 +241,7 @@ impl Writer {
             return Err(self.refusal(&denied));
         }
         let before = self.published.replace(number);
+        self.manifest = Some(contents.manifest);
 
         // (7)
         let said = self.replace_state();
@@ -242,13 +256,13 @@ impl Writer {
     }
 
     /// Steps 4 to 6.
-    fn put_in_place(&mut self, draft: &Draft, number: u64, manifest: &str) -> FolderResult<()> {
+    fn put_in_place(&mut self, contents: &Contents<'_>, number: u64, manifest: &str) -> FolderResult<()> {
         // (4)
         let new = Stage::New.name(number);
         let generation = self.generations.create(new.as_str())?;
-        self.written.insert(number, WrittenGeneration { stage: Stage::New, names: draft.names() });
+        self.written.insert(number, WrittenGeneration { stage: Stage::New, names: contents.names() });
         failpoint::reached("4, folder made");
-        draft.write_secrets(&generation)?;
+        contents.write(&self.generations, &generation)?;
         failpoint::reached("4, secrets written");
         generation.write_new(MANIFEST, manifest.as_bytes())?;
         // Writes the text of step 7 already here, so that a full disk cannot come between steps 6 and 7.
@@ -500,6 +514,7 @@ pub struct Draft {
     secrets: Vec<DraftSecret>,
     unavailable: Vec<(String, Failure)>,
     env: BTreeMap<String, Json>,
+    covered: BTreeSet<String>,
 }
 
 #[derive(Debug)]
@@ -537,6 +552,13 @@ impl Draft {
         Ok(())
     }
 
+    /// Notes that the draft has all that an entry of the configuration brings. A refresh replaces
+    /// the secrets of these entries, and keeps all others.
+    pub fn cover(&mut self, entry: impl AsRef<[u8]>) -> Result<()> {
+        self.covered.insert(name::check(entry.as_ref())?.to_owned());
+        Ok(())
+    }
+
     /// Assigns a secret to a variable, which the exec wrapper sets (contract 4.9).
     pub fn assign(&mut self, variable: &str, secret: impl AsRef<[u8]>, overwrite: bool) -> Result<()> {
         let secret = name::check(secret.as_ref())?;
@@ -555,7 +577,7 @@ impl Draft {
         writer.publish(self)
     }
 
-    fn manifest(&self, generation: u64, writer: &Identity) -> Result<String> {
+    fn manifest(&self, generation: u64) -> Result<Manifest> {
         let names: Vec<&str> = self.secrets.iter().map(|added| added.name.as_str()).collect();
         let missing: Vec<&str> = self.unavailable.iter().map(|(name, _)| name.as_str()).collect();
         let conflicts = manifest::conflicts(&names, &missing);
@@ -568,27 +590,14 @@ impl Draft {
         let secrets: BTreeMap<String, Secret> = self.secrets.iter().map(secret).collect();
         let unavailable = self.unavailable.iter().cloned().collect();
         let env = (!self.env.is_empty()).then(|| Json::Object(self.env.clone()));
-        Manifest { generation, secrets, unavailable, env }.to_json(writer)
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.secrets.iter().map(|added| added.name.clone()).collect()
-    }
-
-    fn write_secrets(&self, generation: &Folder) -> FolderResult<()> {
-        let secrets = generation.create("secrets")?;
-        for DraftSecret { name, value, .. } in &self.secrets {
-            let (folders, file) =
-                name.rsplit_once('/').map_or((None, name.as_str()), |(above, file)| (Some(above), file));
-            let mut inner = None;
-            for part in folders.into_iter().flat_map(|folders| folders.split('/')) {
-                inner = Some(inner.as_ref().unwrap_or(&secrets).open_or_create(part)?);
-            }
-            inner.as_ref().unwrap_or(&secrets).write_new(file, value.as_bytes())?;
-        }
-        Ok(())
+        Ok(Manifest { generation, secrets, unavailable, env })
     }
 }
+
+mod refresh;
+
+pub use refresh::Refreshed;
+use refresh::{Contents, File};
 
 #[cfg(test)]
 mod tests;

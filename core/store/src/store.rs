@@ -122,6 +122,23 @@ impl Store {
         Ok(self.bound(generation, patience))
     }
 
+    /// Returns a reader that is bound to the generation with this number, whether it is published or
+    /// not. It does not wait: if the generation does not exist, the error is `snapshot_expired`.
+    pub fn snapshot_of(&self, number: u64) -> Result<Self> {
+        let gone = || Error::generation_gone(number);
+        let read =
+            self.root_is_there().and_then(|is_there| if is_there { self.manifest(number) } else { Err(Halt::Again) });
+        let manifest = read.map_err(|halt| match halt {
+            Halt::Told(error) => error,
+            Halt::Gone { verdict, .. } if layout::see_folder(&self.at(&format!("{GENERATIONS}/{number}"))).is_ok() => {
+                verdict
+            }
+            Halt::Gone { .. } | Halt::Again | Halt::Unpublished | Halt::Removed => gone(),
+        })?;
+        let generation = Arc::new(Generation { manifest, removals: 0, values: RwLock::default() });
+        Ok(self.bound(generation, Patience::new(self.timeout_ms)))
+    }
+
     /// Returns the next snapshot, for a question of several parts whose snapshot has expired. The
     /// timeout of the first one still counts (contract 6.2.7).
     pub fn renewed(&self) -> Result<Self> {

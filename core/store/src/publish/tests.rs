@@ -785,3 +785,219 @@ fn readers_beside_a_busy_writer_always_see_one_whole_set() {
         }
     });
 }
+
+fn covering(entry: &str, secrets: &[(&str, &str)]) -> Draft {
+    let mut covering = draft(secrets);
+    covering.cover(entry).unwrap();
+    covering
+}
+
+fn refreshed(writer: &mut Writer, draft: &Draft) -> Result<Refreshed> {
+    writer.refresh(draft, &["tls", "tls/ca", "db"].map(str::to_owned).into())
+}
+
+fn inode(root: &str, path: &str) -> u64 {
+    fs::metadata(format!("{root}/generations/{path}")).unwrap().ino()
+}
+
+const FIRST: &[(&str, &str)] = &[("tls/cert", "old"), ("tls/key", "old"), ("tls/ca", "ca"), ("db", "db")];
+
+#[test]
+fn a_refresh_links_what_did_not_change() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    draft(FIRST).publish(&mut writer).unwrap();
+    let mut new = covering("tls", &[]);
+    let later = entry().to_string().replace("09:20", "09:25");
+    for (name, value) in [("tls/cert", "new"), ("tls/key", "old"), ("tls/more", "new")] {
+        new.add(name, SecretBytes::from(value.as_bytes()), &json::parse(later.as_bytes()).unwrap()).unwrap();
+    }
+    let changed = ["tls/cert", "tls/more"].map(str::to_owned).to_vec();
+    assert_eq!(refreshed(&mut writer, &new).unwrap(), Refreshed::Published { generation: 2, changed });
+    for kept in ["tls/key", "tls/ca", "db"] {
+        assert_eq!(inode(&root, &format!("1/secrets/{kept}")), inode(&root, &format!("2/secrets/{kept}")), "{kept}");
+    }
+    assert_ne!(inode(&root, "1/secrets/tls/cert"), inode(&root, "2/secrets/tls/cert"));
+    let store = Store::open(&options(&root)).unwrap();
+    for (name, value) in [("tls/cert", "new"), ("tls/key", "old"), ("tls/ca", "ca"), ("tls/more", "new"), ("db", "db")]
+    {
+        assert_eq!(read(&store, name).unwrap(), value);
+    }
+
+    // Only what changed has another entry in the manifest.
+    let manifest = |number: u64| -> serde_json::Value {
+        let text = fs::read(format!("{root}/generations/{number}/manifest.json")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&text).unwrap()["secrets"].take()
+    };
+    let (old, now) = (manifest(1), manifest(2));
+    for name in ["tls/cert", "tls/key", "tls/ca", "db"] {
+        assert_eq!(old[name] == now[name], name != "tls/cert", "{name}");
+    }
+
+    // Members that vanished go; what another entry brings stays.
+    let changed = ["tls/cert", "tls/more"].map(str::to_owned).to_vec();
+    let result = refreshed(&mut writer, &covering("tls", &[("tls/key", "old")])).unwrap();
+    assert_eq!(result, Refreshed::Published { generation: 3, changed });
+    assert_eq!(Store::open(&options(&root)).unwrap().names(None).unwrap(), ["db", "tls/ca", "tls/key"]);
+}
+
+#[test]
+fn a_refresh_without_a_change_publishes_nothing() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    draft(FIRST).publish(&mut writer).unwrap();
+    let before = facts(&root);
+    for same in [covering("db", &[("db", "db")]), covering("tls/ca", &[("tls/ca", "ca")]), Draft::new()] {
+        assert_eq!(refreshed(&mut writer, &same).unwrap(), Refreshed::Unchanged);
+    }
+    assert_eq!(facts(&root), before);
+}
+
+#[test]
+fn a_file_is_copied_where_the_system_makes_no_links() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    draft(FIRST).publish(&mut writer).unwrap();
+    let from = writer.generations.open("1").unwrap().open("secrets").unwrap();
+    let to = writer.generations.create(".new-2").unwrap();
+    refresh::copy(&from, &to, "db", 2).unwrap();
+    assert_eq!(fs::read(format!("{root}/generations/.new-2/db")).unwrap(), b"db");
+    assert_eq!(mode(format!("{root}/generations/.new-2/db")), 0o600);
+    let denied = refresh::copy(&from, &writer.generations.create(".new-3").unwrap(), "db", 3).unwrap_err();
+    assert_eq!(denied, from.foreign("db", "was replaced"));
+}
+
+#[test]
+fn a_new_version_with_the_same_value_is_a_change_whose_file_is_linked() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    draft(FIRST).publish(&mut writer).unwrap();
+    let text = br#"{"encoding": "utf-8", "fetched_at": "2026-11-23T09:20:00.123Z", "refresh_after": null,
+        "source": {"provider": "test", "id": "x", "version_id": "2"}}"#;
+    let mut again = Draft::new();
+    again.add("db", SecretBytes::from(&b"db"[..]), &json::parse(text).unwrap()).unwrap();
+    again.cover("db").unwrap();
+    let changed = vec!["db".to_owned()];
+    assert_eq!(refreshed(&mut writer, &again).unwrap(), Refreshed::Published { generation: 2, changed });
+    assert_eq!(inode(&root, "1/secrets/db"), inode(&root, "2/secrets/db"));
+}
+
+#[test]
+fn an_optional_entry_that_can_be_fetched_now_appears() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    let mut first = draft(&[("db", "db")]);
+    first.mark_unavailable("tls/ca", Failure { optional: true, ..Failure::new("x", "y") }).unwrap();
+    first.publish(&mut writer).unwrap();
+    let changed = vec!["tls/ca".to_owned()];
+    let result = refreshed(&mut writer, &covering("tls/ca", &[("tls/ca", "ca")])).unwrap();
+    assert_eq!(result, Refreshed::Published { generation: 2, changed });
+    assert_eq!(read(&Store::open(&options(&root)).unwrap(), "tls/ca").unwrap(), "ca");
+}
+
+#[test]
+fn files_that_are_no_longer_the_writers_are_reported_and_not_linked() {
+    let acts: [Act; 4] = [
+        |root| fs::remove_file(format!("{root}/generations/1/secrets/tls/key")).unwrap(),
+        |root| make_file(format!("{root}/generations/1/secrets/tls/key"), "longer"),
+        |root| replace_with_link(root, "generations/1/secrets/tls/key"),
+        |root| replace_with_link(root, "generations/1/secrets/tls"),
+    ];
+    for act in acts {
+        let (_guard, root) = folder();
+        let mut writer = open(&root).unwrap();
+        draft(&[("tls/cert", "old"), ("tls/key", "old"), ("db", "old")]).publish(&mut writer).unwrap();
+        act(&root);
+        let mut new = covering("db", &[("db", "new")]);
+        assert_eq!(refreshed(&mut writer, &new).unwrap(), Refreshed::Lost(vec!["tls".to_owned()]));
+        assert_eq!(names_in(format!("{root}/generations")), ["1"]);
+        // The values are still in the draft.
+        for name in ["tls/cert", "tls/key"] {
+            new.add(name, SecretBytes::from(&b"new"[..]), &entry()).unwrap();
+        }
+        new.cover("tls").unwrap();
+        assert!(matches!(refreshed(&mut writer, &new).unwrap(), Refreshed::Published { generation: 2, .. }));
+        assert_eq!(seen(&root).unwrap(), "new");
+        assert_eq!(read(&Store::open(&options(&root)).unwrap(), "db").unwrap(), "new");
+    }
+}
+
+#[test]
+fn links_inside_a_store_are_taken_over_and_no_others() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    draft(FIRST).publish(&mut writer).unwrap();
+    refreshed(&mut writer, &covering("db", &[("db", "new")])).unwrap();
+    drop(writer);
+    let key = format!("{root}/generations/2/secrets/tls/key");
+    hard_link(&root, "generations/2/secrets/tls/key");
+    refused(&root, "generations/1/secrets/tls/key has another name too (a hard link)");
+    fs::remove_file(format!("{root}.linked")).unwrap();
+    // Another secret's name, although inside the store.
+    fs::remove_file(&key).unwrap();
+    fs::hard_link(format!("{root}/generations/1/secrets/tls/ca"), &key).unwrap();
+    let before = facts(&root);
+    assert_eq!(open(&root).unwrap_err().code(), Code::LayoutInsecure);
+    assert_eq!(facts(&root), before);
+    fs::remove_file(&key).unwrap();
+    fs::hard_link(format!("{root}/generations/1/secrets/tls/key"), &key).unwrap();
+    pair("next").publish(&mut open(&root).unwrap()).unwrap();
+    assert_eq!(seen(&root).unwrap(), "next");
+}
+
+#[test]
+fn a_linked_file_is_overwritten_at_the_end_unless_a_name_outside_leads_to_it() {
+    for (ends_by_crash, is_linked_outside) in [(false, false), (false, true), (true, false), (true, true)] {
+        let (_guard, root) = folder();
+        let mut writer = open(&root).unwrap();
+        draft(FIRST).publish(&mut writer).unwrap();
+        refreshed(&mut writer, &covering("db", &[("db", "new")])).unwrap();
+        let mut key = fs::File::open(format!("{root}/current/secrets/tls/key")).unwrap();
+        if is_linked_outside {
+            hard_link(&root, "generations/2/secrets/tls/key");
+        }
+        if ends_by_crash {
+            writer.crash_report().write("SIGSEGV");
+        } else {
+            writer.stop().unwrap();
+        }
+        let mut left = Vec::new();
+        key.read_to_end(&mut left).unwrap();
+        assert_eq!(left, if is_linked_outside { b"old" } else { b"\0\0\0" });
+        assert_eq!(key.metadata().unwrap().nlink(), u64::from(is_linked_outside));
+        assert!(names_in(format!("{root}/generations")).is_empty());
+    }
+}
+
+#[test]
+fn a_collected_generation_leaves_the_linked_files_as_they_are() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    draft(FIRST).publish(&mut writer).unwrap();
+    for value in ["second", "third", "fourth"] {
+        refreshed(&mut writer, &covering("db", &[("db", value)])).unwrap();
+    }
+    assert_eq!(names_in(format!("{root}/generations")), ["3", "4"]);
+    assert_eq!(read(&Store::open(&options(&root)).unwrap(), "tls/key").unwrap(), "old");
+    assert_eq!(fs::metadata(format!("{root}/current/secrets/tls/key")).unwrap().nlink(), 2);
+}
+
+#[test]
+fn a_snapshot_is_made_by_the_number_of_its_generation() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    draft(FIRST).publish(&mut writer).unwrap();
+    refreshed(&mut writer, &covering("db", &[("db", "new")])).unwrap();
+    let store = Store::open(&options(&root)).unwrap();
+    for (number, value) in [(1, "db"), (2, "new")] {
+        let snapshot = store.snapshot_of(number).unwrap();
+        assert_eq!(read(&snapshot, "db").unwrap(), value);
+        assert_eq!(snapshot.path("db").unwrap(), format!("{root}/generations/{number}/secrets/db"));
+    }
+    let missing = store.snapshot_of(3).unwrap_err();
+    assert_eq!((missing.code(), missing.secret()), (Code::SnapshotExpired, None));
+    set_mode(&root, 0o777);
+    assert_eq!(store.snapshot_of(2).unwrap_err().code(), Code::LayoutInsecure);
+    fs::remove_dir_all(&root).unwrap();
+    assert_eq!(store.snapshot_of(2).unwrap_err().code(), Code::SnapshotExpired);
+}

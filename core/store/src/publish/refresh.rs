@@ -1,0 +1,207 @@
+//! A refresh: the next generation from the one before and what was fetched again.
+
+use std::collections::BTreeSet;
+
+use rustix::fs::FileType;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::folder::{Facts, Folder, FolderResult};
+use crate::inventory::Stage;
+use crate::manifest::{self, Manifest};
+use crate::name;
+use crate::publish::{Draft, Writer};
+use crate::secret::SecretBytes;
+
+const SECRETS: &str = "secrets";
+
+/// The result of a refresh.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refreshed {
+    /// A new generation is published.
+    Published {
+        /// Its number.
+        generation: u64,
+        /// The names of the secrets that are new, gone, or of another version.
+        changed: Vec<String>,
+    },
+    /// No value and no name has changed, so nothing is published.
+    Unchanged,
+    /// Nothing is published: the files of these entries are not the writer's any more. Fetch the
+    /// entries, add them to the draft, and refresh again.
+    Lost(Vec<String>),
+}
+
+/// What a generation will hold.
+pub(super) struct Contents<'a> {
+    pub manifest: Manifest,
+    /// The files by the names of their secrets.
+    pub files: Vec<(String, File<'a>)>,
+}
+
+/// Where the bytes of a file come from.
+pub(super) enum File<'a> {
+    New(&'a SecretBytes),
+    /// The same name in the generation before.
+    Kept {
+        generation: u64,
+        size: usize,
+    },
+}
+
+impl Contents<'_> {
+    pub fn names(&self) -> Vec<String> {
+        self.files.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Writes or links all files into a new generation.
+    pub fn write(&self, generations: &Folder, generation: &Folder) -> FolderResult<()> {
+        let secrets = generation.create(SECRETS)?;
+        for (name, file) in &self.files {
+            let (folders, last) = split(name);
+            let mut inner = None;
+            for part in folders {
+                inner = Some(inner.as_ref().unwrap_or(&secrets).open_or_create(part)?);
+            }
+            let folder = inner.as_ref().unwrap_or(&secrets);
+            match file {
+                File::New(value) => folder.write_new(last, value.as_bytes())?,
+                File::Kept { generation, size } => {
+                    keep(&open_folder(generations, *generation, name)?, folder, last, *size)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn split(name: &str) -> (impl Iterator<Item = &str>, &str) {
+    let (folders, last) = name.rsplit_once('/').map_or((None, name), |(above, last)| (Some(above), last));
+    (folders.into_iter().flat_map(|folders| folders.split('/')), last)
+}
+
+/// Opens the folder of a secret's file in a generation.
+fn open_folder(generations: &Folder, generation: u64, name: &str) -> FolderResult<Folder> {
+    let mut folder = generations.open(Stage::Whole.name(generation).as_str())?.open(SECRETS)?;
+    for part in split(name).0 {
+        folder = folder.open(part)?;
+    }
+    Ok(folder)
+}
+
+/// Gives a file a second name, or copies it where the system refuses that.
+fn keep(from: &Folder, to: &Folder, name: &str, size: usize) -> FolderResult<()> {
+    if !to.hard_link(from, name)? {
+        return copy(from, to, name, size);
+    }
+    failpoint::reached("file linked");
+    // It may have been replaced since it was looked at.
+    let facts = to.facts(name)?;
+    if facts.is_some_and(|facts| is_kept(&facts, size)) {
+        return Ok(());
+    }
+    to.remove_file(name)?;
+    Err(from.foreign(name, "was replaced"))
+}
+
+pub(super) fn copy(from: &Folder, to: &Folder, name: &str, size: usize) -> FolderResult<()> {
+    to.write_new(name, &read(from, name, size)?)
+}
+
+fn is_kept(facts: &Facts, size: usize) -> bool {
+    facts.kind == FileType::RegularFile && facts.is_ours() && usize::try_from(facts.size) == Ok(size)
+}
+
+fn read(folder: &Folder, name: &str, size: usize) -> FolderResult<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; size + 1]);
+    let length = folder.read(name, &mut bytes)?;
+    if length != size {
+        return Err(folder.foreign(name, "was replaced"));
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+impl Writer {
+    /// Publishes the generation before with the secrets of the entries that the draft covers, if a
+    /// value or a name has changed. `entries` are the names of all entries of the configuration: a
+    /// secret belongs to the longest one that is its name or a folder of it.
+    ///
+    /// Files that did not change become hard links. The values are compared with the files, because
+    /// the writer keeps none: a provider may use a version twice. A secret that did not change keeps
+    /// its entry in the manifest, so that two generations differ in a name exactly if their entries do.
+    pub fn refresh(&mut self, draft: &Draft, entries: &BTreeSet<String>) -> Result<Refreshed> {
+        let number = self.next_number()?;
+        let before = self.manifest.as_ref().ok_or_else(|| Error::internal("nothing is published to refresh"))?;
+        let is_covered = |name: &str| owner(name, entries).is_some_and(|entry| draft.covered.contains(entry));
+        let mut manifest = Manifest { generation: number, ..before.clone() };
+        manifest.secrets.retain(|name, _| !is_covered(name));
+        manifest.unavailable.retain(|name, _| !draft.covered.contains(name));
+
+        let mut files = Vec::new();
+        let mut lost = BTreeSet::new();
+        for (name, secret) in &manifest.secrets {
+            if self.can_keep(before.generation, name, secret.size) {
+                files.push((name.clone(), File::Kept { generation: before.generation, size: secret.size }));
+            } else {
+                lost.insert(owner(name, entries).unwrap_or(name).to_owned());
+            }
+        }
+        if !lost.is_empty() {
+            return Ok(Refreshed::Lost(lost.into_iter().collect()));
+        }
+        let mut new = draft.manifest(number)?;
+        let gone = before.secrets.keys().filter(|name| is_covered(name) && !new.secrets.contains_key(*name));
+        let mut changed: Vec<String> = gone.cloned().collect();
+        for added in &draft.secrets {
+            let (name, size) = (added.name.as_str(), added.value.as_bytes().len());
+            let is_same_version =
+                before.secrets.get(name).is_some_and(|known| known.size == size && known.entry.is_same(&added.entry));
+            let bytes = open_folder(&self.generations, before.generation, name)
+                .and_then(|folder| read(&folder, name.rsplit('/').next().unwrap_or(name), size));
+            let is_same_value = bytes.is_ok_and(|bytes| *bytes == *added.value.as_bytes());
+            match before.secrets.get(name) {
+                Some(known) if is_same_version && is_same_value => {
+                    new.secrets.insert(name.to_owned(), known.clone());
+                }
+                _ => changed.push(name.to_owned()),
+            }
+            let file = if is_same_value && self.can_keep(before.generation, name, size) {
+                File::Kept { generation: before.generation, size }
+            } else {
+                File::New(&added.value)
+            };
+            files.push((name.to_owned(), file));
+        }
+        if changed.is_empty() {
+            return Ok(Refreshed::Unchanged);
+        }
+        changed.sort_unstable();
+        manifest.secrets.extend(new.secrets);
+        let (names, missing): (Vec<&str>, Vec<&str>) = (
+            files.iter().map(|(name, _)| name.as_str()).collect(),
+            manifest.unavailable.keys().map(String::as_str).collect(),
+        );
+        let conflicts = manifest::conflicts(&names, &missing);
+        if !conflicts.is_empty() {
+            return Err(Error::name_conflict(&conflicts.concat()));
+        }
+        let generation = self.publish_contents(number, Contents { manifest, files })?;
+        Ok(Refreshed::Published { generation, changed })
+    }
+
+    /// Returns whether a file of a generation is still as this writer made it.
+    fn can_keep(&self, generation: u64, name: &str, size: usize) -> bool {
+        let facts = open_folder(&self.generations, generation, name)
+            .and_then(|folder| folder.facts(split(name).1))
+            .unwrap_or(None);
+        facts.is_some_and(|facts| is_kept(&facts, size))
+    }
+}
+
+/// Returns the entry that a secret belongs to.
+fn owner<'a>(name: &'a str, entries: &'a BTreeSet<String>) -> Option<&'a str> {
+    let folders: Vec<&str> = name::folders(name).collect();
+    std::iter::once(name).chain(folders).filter(|entry| entries.contains(*entry)).max_by_key(|entry| entry.len())
+}
