@@ -1,6 +1,8 @@
 //! Decides which text from outside a message may repeat: only what is certainly no secret. A
 //! message describes every other text by its place and its length.
 
+use std::env;
+
 use keystart_store::{error, name};
 
 /// The endings of a configuration's name.
@@ -60,6 +62,18 @@ pub fn characters(text: &str) -> String {
         1 => "1 character".to_owned(),
         length => format!("{length} characters"),
     }
+}
+
+/// Returns a message of the store. It replaces `KEYSTART_DIR` by a description if the variable may
+/// hold a pasted secret.
+pub fn without_root(message: &str) -> String {
+    let variable = env::var_os("KEYSTART_DIR").unwrap_or_default();
+    let text = variable.to_string_lossy();
+    let root = text.trim_end_matches('/');
+    if root.is_empty() || is_certain(root, Place::Path, &[]) {
+        return message.to_owned();
+    }
+    message.replace(root, &format!("(a path of {})", characters(root)))
 }
 
 /// Returns the path of a configuration if it is certainly no secret, else its description.

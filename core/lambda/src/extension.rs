@@ -65,7 +65,7 @@ impl Extension {
     fn start(&mut self) -> std::result::Result<(), Event> {
         match &self.writer {
             Ok(writer) => report_crashes(lock(writer).crash_report()),
-            Err(error) => return Err(failed("Extension.StoreUnusable", &without_root(error))),
+            Err(error) => return Err(failed("Extension.StoreUnusable", &shown::without_root(error.message()))),
         }
         let reader = Reader { schemas: SCHEMAS };
         let plan = reader
@@ -160,7 +160,7 @@ impl Extension {
             && !lock(writer).is_stopped()
             && let Err(error) = lock(writer).fail(message, required.cloned().collect())
         {
-            lines.push(without_root(&error));
+            lines.push(shown::without_root(error.message()));
         }
         lines.extend(self.client.report(kind, message).err());
         for line in lines {
@@ -176,18 +176,6 @@ fn open_writer() -> Result<Writer> {
     let root = env::var_os("KEYSTART_DIR").map(OsStringExt::into_vec);
     let options = Options { env_dir: root.as_deref(), ..Options::default() };
     Writer::open(&options, Identity { name: "keystart-extension".to_owned(), version: VERSION.to_owned() })
-}
-
-/// Returns the message of an error of the store. It replaces `KEYSTART_DIR` by a description if the
-/// variable may hold a pasted secret.
-fn without_root(error: &Error) -> String {
-    let variable = env::var_os("KEYSTART_DIR").unwrap_or_default();
-    let text = variable.to_string_lossy();
-    let root = text.trim_end_matches('/');
-    if root.is_empty() || shown::is_certain(root, shown::Place::Path, &[]) {
-        return error.message().to_owned();
-    }
-    error.message().replace(root, &format!("(a path of {})", shown::characters(root)))
 }
 
 /// Registers and fetches.

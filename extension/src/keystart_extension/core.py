@@ -17,10 +17,6 @@ ffi: Any = _native.ffi
 lib: Any = _native.lib
 
 
-# The kind of text for keystart_text_check: a path.
-_PLAIN_PATH = 0
-
-
 class CoreError(Exception):
     """The core refused a call. `code` is the word of contract §8, the message a sentence."""
 
@@ -40,20 +36,7 @@ def call(function: Callable[..., int], *arguments: Any) -> None:
             message = borrowed(error.message, error.message_len)
         finally:
             lib.keystart_error_free(error)
-        raise CoreError(code, _without_root(message))
-
-
-def _without_root(message: str) -> str:
-    """Returns a message with a description in place of a KEYSTART_DIR that may hold a pasted secret."""
-    import os  # here, because a start without errors does not need it
-
-    root, length = text(os.environ.get("KEYSTART_DIR", "").rstrip("/"))
-    is_plain = ffi.new("uint32_t *", 1)
-    if length:
-        call(lib.keystart_text_check, root, length, _PLAIN_PATH, is_plain)
-    if is_plain[0]:
-        return message
-    return message.replace(root.decode(), give_text(lib.keystart_path_show, root, length))
+        raise CoreError(code, give_text(lib.keystart_message_show, *text(message)))
 
 
 def give_text(function: Callable[..., int], *arguments: Any) -> str:

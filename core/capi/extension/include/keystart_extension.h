@@ -359,8 +359,16 @@ void keystart_plan_free(keystart_plan *plan);
 uint32_t keystart_path_show(const uint8_t *path, size_t path_len, keystart_bytes *out, keystart_error **err);
 
 /*
- Returns whether a text is a path that is certainly no secret (`kind` 0), the ARN of a role (1),
- or the name of a secret (2).
+ Returns a message of an error. It replaces `KEYSTART_DIR` by a description if the variable may
+ hold a pasted secret.
+ */
+uint32_t keystart_message_show(const uint8_t *message,
+                               size_t message_len,
+                               keystart_bytes *out,
+                               keystart_error **err);
+
+/*
+ Returns whether a text is the ARN of a role (`kind` 1), or the name of a secret (2).
  */
 uint32_t keystart_text_check(const uint8_t *text,
                              size_t text_len,

@@ -131,8 +131,26 @@ pub unsafe extern "C" fn keystart_path_show(
     }
 }
 
-/// Returns whether a text is a path that is certainly no secret (`kind` 0), the ARN of a role (1),
-/// or the name of a secret (2).
+/// Returns a message of an error. It replaces `KEYSTART_DIR` by a description if the variable may
+/// hold a pasted secret.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_message_show(
+    message: *const u8,
+    message_len: usize,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let shown = shown::without_root(text(message, message_len, "message")?);
+            out.put(keystart_bytes::give(shown.as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Returns whether a text is the ARN of a role (`kind` 1), or the name of a secret (2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_text_check(
     text: *const u8,
@@ -146,7 +164,6 @@ pub unsafe extern "C" fn keystart_text_check(
             let is = Out::new(is)?;
             let text = String::from_utf8_lossy(required(text, text_len, "text")?);
             is.put(u32::from(match kind {
-                0 => shown::is_certain(&text, shown::Place::Path, &[]),
                 1 => arn::is_role(&text),
                 2 => name::is_valid(text.as_bytes()),
                 _ => return Err(Error::internal("there is no such kind of a text")),
