@@ -1,7 +1,8 @@
 //! Prints the C header of a library, `reader` or `extension`, from its sources. `./dev generate` runs it.
 
+use std::env;
 use std::error::Error;
-use std::path::Path;
+use std::path::PathBuf;
 
 use cbindgen::{Builder, Config};
 
@@ -12,13 +13,14 @@ const OF_EXTENSION: &str = "\
 ";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let library = std::env::args().nth(1).ok_or("usage: keystart-headers reader|extension")?;
+    let library = env::args().nth(1).ok_or("usage: keystart-headers reader|extension")?;
     print!("{}", header(&library)?);
     Ok(())
 }
 
 fn header(library: &str) -> Result<String, Box<dyn Error>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(library);
+    // Cargo sets it when it runs this, so that a build of another checkout reads the right sources.
+    let folder = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).with_file_name(library);
     let mut config = Config::from_file(folder.with_file_name("reader").join("cbindgen.toml"))?;
     if library == "extension" {
         config.header = Some(OF_EXTENSION.to_owned());
