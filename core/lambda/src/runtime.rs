@@ -24,7 +24,11 @@ pub(crate) fn give_up() {
 /// Runs the work in the calling thread, for a process that gets no more threads or descriptors. The
 /// work must poll its descriptors itself: nothing here reports when one is ready.
 pub fn alone<T>(work: impl Future<Output = T>) -> Result<T> {
-    Ok(Builder::new_current_thread().enable_time().build().map_err(|error| refused_by(&error))?.block_on(work))
+    let mut builder = Builder::new_current_thread();
+    // By default tokio runs 61 tasks before it looks at `work` again, and a connection that is
+    // polled sleeps in each.
+    builder.enable_time().event_interval(1);
+    Ok(builder.build().map_err(|error| refused_by(&error))?.block_on(work))
 }
 
 /// Returns the one runtime of this process. Its thread runs as long as the process does, because a
