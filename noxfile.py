@@ -141,7 +141,7 @@ def ruby(session: nox.Session) -> None:
 @nox.session
 def extension(session: nox.Session) -> None:
     """Test the extension: configuration, sources against moto, lifecycle, command line."""
-    session.run("pytest", "tests/extension", *session.posargs)
+    run_tests(session, "tests/extension")
 
 
 @nox.session
@@ -288,6 +288,18 @@ def lock(session: nox.Session) -> None:
         "uv", "pip", "compile", "--quiet", *arguments, *session.posargs,
         "requirements.in", "--output-file", "requirements.lock",
     )  # fmt: skip
+
+
+def run_tests(session: nox.Session, *folders: str) -> None:
+    """Run tests beside each other, for most wait more than they compute, then one by one those marked `alone`.
+
+    With arguments, which name some of them, pytest runs these one by one.
+    """
+    if session.posargs:
+        session.run("pytest", *folders, *session.posargs)
+        return
+    session.run("pytest", *folders, "-m", "not alone", "-n", "4", "--dist", "worksteal")
+    session.run("pytest", *folders, "-m", "alone")
 
 
 def try_packages(session: nox.Session, *options: str) -> None:

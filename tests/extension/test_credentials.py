@@ -147,6 +147,7 @@ def test_expired_ones_of_the_environment_are_told(
     assert store.failures == {"db": EXPIRED}
 
 
+@pytest.mark.alone
 @EACH_WAY
 def test_a_container_endpoint_of_another_machine_is_not_asked_without_tls(
     prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch, without_keys: None, canary: Canaries
@@ -183,6 +184,7 @@ def test_in_lambda_missing_ones_are_told_at_once_and_no_metadata_is_asked_for(
     assert store.failures == {"db": NONE}
 
 
+@pytest.mark.alone
 @EACH_WAY
 def test_half_of_a_key_is_none(prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")

@@ -91,6 +91,7 @@ def test_what_asking_again_cannot_cure_is_asked_once(
     assert aws.actions() == ["GetSecretValue"]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("answer", "code", "message"),
     [
@@ -141,6 +142,7 @@ def test_a_secret_that_is_throttled_twice_is_published(
     assert len(aws.requests) == 3
 
 
+@pytest.mark.alone
 def test_a_refused_connection_is_told_with_the_cure(
     prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +269,7 @@ def test_an_optional_secret_that_no_variable_can_hold_ends_no_start(
     assert prefetch({"key": entry, "plain": "plain"}) is None
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("refused", [Answer(429), refusal(400, "ThrottlingException", "Rate exceeded")])
 def test_while_there_are_too_many_requests_one_asks_for_all(
     prefetch: Prefetch, serve: Serve, store: Store, refused: Answer

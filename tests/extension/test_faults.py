@@ -21,6 +21,8 @@ from tests.fakes.front import Exchange, Fault, Front, refusal, reset, response
 
 from .conftest import Canaries, Prefetch, Store
 
+pytestmark = pytest.mark.alone
+
 PAGE = ROOT / "docs/faults.md"
 ROW = "|---|---|\n"  # between the head of a table and its rows
 LATE = "\n## Past the deadline\n"

@@ -21,6 +21,8 @@ from tests.peak import Ended, run
 
 from .conftest import COMMAND, Canaries, Environment, Prefetch, Serve, Store
 
+pytestmark = pytest.mark.alone
+
 ROLE = "arn:aws:iam::123456789012:role/reader"
 DEEP = 32 * 1024
 LONGEST_ERROR = 64 * 1024

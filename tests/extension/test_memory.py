@@ -17,6 +17,8 @@ from tests.fakes.http import Answer, Request, Stub
 
 from .conftest import Canaries, Launcher, Store
 
+pytestmark = pytest.mark.alone
+
 
 def copies(pid: int, wanted: Mapping[str, bytes]) -> dict[str, list[str]]:
     """Returns the writable mappings in which each of the texts lies."""

@@ -135,6 +135,8 @@ def test_the_login_has_more_time_than_the_deadline(
     assert store.values == {"db": b"x"}
 
 
+# A test that pulls inside of pytest forbids core files to every process that pytest starts later.
+@pytest.mark.alone
 def test_nobody_looks_into_pull_before_it_holds_credentials(
     profiles: Profiles, pull: Pull, serve: Serve, store: Store, canary: Canaries, tmp_path: Path
 ) -> None:
