@@ -289,7 +289,7 @@ impl Folder {
         fs::symlinkat(target, &self.fd, name).map_err(|errno| self.denied(name, errno))
     }
 
-    /// Gives a file of another folder the same name in this one too. Returns false if the system
+    /// Links a file of another folder under the same name. Returns false if the system
     /// makes no second name here.
     pub fn hard_link(&self, from: &Self, name: &str) -> FolderResult<bool> {
         match fs::linkat(&from.fd, name, &self.fd, name, AtFlags::empty()) {

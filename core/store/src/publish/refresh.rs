@@ -90,7 +90,7 @@ fn open_folder(generations: &Folder, generation: u64, name: &str) -> FolderResul
     Ok(folder)
 }
 
-/// Gives a file a second name, or copies it where the system refuses that.
+/// Links a file into another folder, or copies it where the system refuses the link.
 fn keep(from: &Folder, to: &Folder, name: &str, size: usize) -> FolderResult<()> {
     if !to.hard_link(from, name)? {
         return copy(from, to, name, size);
