@@ -159,7 +159,7 @@ impl Writer {
             let is_same_version =
                 before.secrets.get(name).is_some_and(|known| known.size == size && known.entry.is_same(&added.entry));
             let bytes = open_folder(&self.generations, before.generation, name)
-                .and_then(|folder| read(&folder, name.rsplit('/').next().unwrap_or(name), size));
+                .and_then(|folder| read(&folder, split(name).1, size));
             let is_same_value = bytes.is_ok_and(|bytes| *bytes == *added.value.as_bytes());
             match before.secrets.get(name) {
                 Some(known) if is_same_version && is_same_value => {
