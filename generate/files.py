@@ -37,7 +37,7 @@ PARTS: Mapping[str, Mapping[str, Writer]] = {
     },
     "docs/configuration.md": {"variables": docs.variables},
     "docs/security.md": {"limits": docs.limits},
-    "docs/conformance.md": {
+    "docs/internals/conformance.md": {
         "files": lambda _: page.by_file(),
         "clauses": lambda _: page.by_clause(),
         "codes": lambda _: page.by_code(),

@@ -1,4 +1,4 @@
-"""Reports the findings: as text for a terminal, as docs/performance.md, and as its plots."""
+"""Reports the findings: as text for a terminal, as docs/internals/performance.md, and as its plots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .findings import MORE, WITH, WITHOUT, Findings
 from .inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, not_there
 from .starts import Start, Starts, median
 
-PAGE = ROOT / "docs/performance.md"
+PAGE = ROOT / "docs/internals/performance.md"
 PLOTS = PAGE.with_name("plots")
 _BEGIN, _END = "<!-- measured -->\n", "<!-- end -->\n"
 _UNITS = {"registered": "ms", "published": "ms", "cpu": "ms CPU", "memory": "MB"}
@@ -58,7 +58,7 @@ def as_json(found: Mapping[str, Sequence[Start]]) -> str:
 
 
 def write(found: Findings) -> None:
-    """Replaces the text between the marks of docs/performance.md, and its plots."""
+    """Replaces the text between the marks of docs/internals/performance.md, and its plots."""
     before, mark, rest = PAGE.read_text().partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not (mark and end):

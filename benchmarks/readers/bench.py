@@ -34,7 +34,7 @@ from .cache import cache
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(__file__).parent / "programs"
-REPORT = ROOT / "docs/readers-performance.md"
+REPORT = ROOT / "docs/internals/readers-performance.md"
 SECRETS = {
     "db": {"username": "orders", "password": "p" * 32, "host": "orders.example.internal", "port": 5432},
     "stripe/key": "s" * 43,

@@ -1,4 +1,4 @@
-"""Makes the tables of docs/conformance.md: how many cases and which tests each clause and error code has."""
+"""Makes the tables of docs/internals/conformance.md: how many cases and which tests each clause and error code has."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def _row_of_file(file: str, cases: Sequence[Case]) -> list[str]:
     section = json.loads((CASES / file).read_text())["section"]
-    return [f"[{section}](../contract/cases/{file})", str(sum(case.file == file for case in cases))]
+    return [f"[{section}](../../contract/cases/{file})", str(sum(case.file == file for case in cases))]
 
 
 def _tests(tests: Sequence[dict[str, str]]) -> str:
     # The reason once for tests that share it, then each test as its file and name.
     reasons = dict.fromkeys(test["reason"] for test in tests)
-    named = [f"[{test['test'].partition('::')[2]}](../{test['test'].partition('::')[0]})" for test in tests]
+    named = [f"[{test['test'].partition('::')[2]}](../../{test['test'].partition('::')[0]})" for test in tests]
     return "<br>".join([*reasons, *named])

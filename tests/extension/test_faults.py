@@ -1,6 +1,6 @@
 """Lets the network do its worst: a secret is published whole, or its reason is reported in time.
 
-`./dev generate faults` writes the results as the tables of docs/faults.md.
+`./dev generate faults` writes the results as the tables of docs/internals/faults.md.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .conftest import Canaries, Prefetch, Store
 
 pytestmark = pytest.mark.alone
 
-PAGE = ROOT / "docs/faults.md"
+PAGE = ROOT / "docs/internals/faults.md"
 ROW = "|---|---|\n"  # between the head of a table and its rows
 LATE = "\n## Past the deadline\n"
 DEADLINE = 1.5  # seconds, for faults without a good end
