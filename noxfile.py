@@ -78,6 +78,7 @@ def lint(session: nox.Session) -> None:
         "pytest",
         "--quiet",
         "tests/test_dev.py",
+        "tests/test_fakes.py",
         "tests/test_generate.py",
         "tests/test_peak.py",
         "tests/test_sources.py",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from tests.fakes.accounts import Account, Change
 from tests.fakes.aws import refusal
 from tests.fakes.http import Answer, Request
+from tests.interrupt import interrupt
 
 from .conftest import COMMAND, Canaries, Environment, Keystart
 
@@ -690,8 +690,6 @@ def test_an_interrupted_attach_says_what_may_be_changed(
             released.wait(20)
 
     account.refuse = refuse
-    # A shell that runs the tests in the background makes them ignore SIGINT, and a child would inherit that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     attach = subprocess.Popen(
         [COMMAND, "attach", first, second, "--layer", layer, "--yes"],
         env=environment(),
@@ -699,9 +697,8 @@ def test_an_interrupted_attach_says_what_may_be_changed(
         stderr=subprocess.PIPE,
         text=True,
     )
-    signal.signal(signal.SIGINT, before)
     assert asked.wait(20)
-    attach.send_signal(signal.SIGINT)
+    interrupt(attach)
     _, error = attach.communicate(timeout=20)
     released.set()
     assert attach.returncode == 130

@@ -15,6 +15,7 @@ from keystart_extension import __version__
 
 from tests.fakes.aws import REGION, Cloud, secret
 from tests.fakes.http import Gate
+from tests.interrupt import interrupt
 
 from .conftest import COMMAND, Canaries, Environment, Keystart, Serve, Store
 
@@ -175,14 +176,11 @@ def test_pull_that_is_interrupted_publishes_nothing(
     gate = Gate(secret("x"))
     serve(gate)
     configure(tmp_path, {"db": "prod/db"})
-    # A shell that runs the tests in the background makes them ignore SIGINT, and a child would inherit that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     pull = subprocess.Popen(
         [COMMAND, "pull"], env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
-    signal.signal(signal.SIGINT, before)
     gate.wait_until_asked()
-    pull.send_signal(signal.SIGINT)
+    interrupt(pull)
     _, error = pull.communicate(timeout=20)
     gate.open()
     assert pull.returncode == 130

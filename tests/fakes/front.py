@@ -17,7 +17,7 @@ from types import TracebackType
 
 from .certificates import Authority
 from .certificates import Fault as Wrong
-from .http import Serving
+from .http import FailingServer, Serving
 
 _HOST = "127.0.0.1"
 
@@ -85,7 +85,7 @@ def reset(connection: socket.socket) -> None:
     connection.close()
 
 
-class Server(ThreadingTCPServer):
+class Server(FailingServer, ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from ssl import CERT_REQUIRED
 from typing import Any
 
 from .certificates import Authority
-from .http import Serving
+from .http import HttpServer, Serving
 
 
 class Partner(Serving):
@@ -38,7 +38,7 @@ class Partner(Serving):
         context = authority.context(folder, "localhost")
         context.load_verify_locations(cadata=authority.pem)
         context.verify_mode = CERT_REQUIRED
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server = HttpServer(("127.0.0.1", 0), Handler)
         server.socket = context.wrap_socket(server.socket, server_side=True)
         self._server = server
         self.address: Mapping[str, str | int] = {"host": "localhost", "port": server.server_port}
