@@ -35,6 +35,7 @@ def test_any_other_error_of_a_handler_fails_the_test() -> None:
 
 
 def test_an_interrupt_reaches_a_program_that_waits() -> None:
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
-    interrupt(process)
-    assert process.wait(20) == -signal.SIGINT
+    program = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        interrupt(process)
+        assert process.wait(20) == -signal.SIGINT

@@ -73,5 +73,7 @@ def _row_of_file(file: str, cases: Sequence[Case]) -> list[str]:
 def _tests(tests: Sequence[dict[str, str]]) -> str:
     # The reason once for tests that share it, then each test as its file and name.
     reasons = dict.fromkeys(test["reason"] for test in tests)
-    named = [f"[{test['test'].partition('::')[2]}](../../{test['test'].partition('::')[0]})" for test in tests]
+    named = [
+        f"[{test['test'].partition('::')[2]}](../../{test['test'].partition('::')[0]})" for test in tests
+    ]
     return "<br>".join([*reasons, *named])
