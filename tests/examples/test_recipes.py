@@ -43,13 +43,13 @@ def test_a_role_may_fetch_what_is_configured_and_nothing_else(
         )
         if entry["kind"] == "secret"
         else ("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter{entry['id']}")
-        for entry in plan.entries
+        for entry in plan.facts["entries"]
     }
     assert sorted(deployment.allowed) == sorted(wanted)
     printed = policy(plan, Account(ACCOUNT, REGION), None, ())["Statement"]
     assert sorted((one["Action"], arn) for one in printed for arn in one["Resource"]) == sorted(wanted)
     # Secrets Manager appends the six characters.
-    for name in (entry["id"] for entry in plan.entries if entry["kind"] == "secret"):
+    for name in (entry["id"] for entry in plan.facts["entries"] if entry["kind"] == "secret"):
         assert any(fnmatchcase(cloud.arn(name), resource) for _, resource in deployment.allowed)
 
 

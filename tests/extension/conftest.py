@@ -179,7 +179,7 @@ class Prefetch:
     def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> StartError | None:
         """Returns why the start failed. Readers get the reason as from the process."""
         plan, writer = self.plan(secrets, **settings), Writer.open()
-        log, links = Log(), links_of(plan.links, writer)
+        log, links = Log(), links_of(plan.handle, writer)
         try:
             publish(links, writer, log, self._fetch(plan), time.monotonic())
         except StartError as error:

@@ -202,7 +202,7 @@ MOST = 1_048_576 // (219 + 2 * 5 + 1)
 def test_more_secrets_than_a_manifest_holds_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "keystart.json"
     path.write_text(json.dumps({"version": 1, "secrets": many(MOST)}))
-    assert len(load_file(path).entries) == MOST
+    assert len(load_file(path).facts["entries"]) == MOST
     for secrets in (many(MOST + 1), many(5000)):
         path.write_text(json.dumps({"version": 1, "secrets": secrets}))
         with pytest.raises(ConfigurationError) as caught:
@@ -214,7 +214,7 @@ def test_more_secrets_than_a_manifest_holds_are_refused(tmp_path: Path) -> None:
     # One that is not available takes less space.
     optional = {name: {"secret": "x", "optional": True} for name in many(5000)}
     path.write_text(json.dumps({"version": 1, "secrets": optional}))
-    assert len(load_file(path).entries) == 5000
+    assert len(load_file(path).facts["entries"]) == 5000
 
 
 def test_what_is_refused_so_could_not_be_published(tmp_path: Path) -> None:
@@ -270,7 +270,7 @@ def test_compile_writes_keystart_json_beside_the_file_and_says_where(
     source.write_text("version: 1\nsecrets:\n  db: prod/db\n")
     assert run(monkeypatch, str(source)) == 0
     assert capsys.readouterr().out == f"{tmp_path}/keystart.json\n"
-    assert load_file(tmp_path / "keystart.json").entries[0]["id"] == "prod/db"
+    assert load_file(tmp_path / "keystart.json").facts["entries"][0]["id"] == "prod/db"
     assert run(monkeypatch, str(source), "-o", "-") == 0
     assert capsys.readouterr().out == (tmp_path / "keystart.json").read_text()
 
@@ -319,7 +319,7 @@ def test_compile_replaces_what_it_wrote_itself(tmp_path: Path, monkeypatch: pyte
     assert run(monkeypatch, str(source)) == 0
     source.write_text("version: 1\nsecrets:\n  db: prod/other\n")
     assert run(monkeypatch, str(source)) == 0
-    assert load_file(output).entries[0]["id"] == "prod/other"
+    assert load_file(output).facts["entries"][0]["id"] == "prod/other"
 
 
 @pytest.mark.parametrize(
@@ -343,7 +343,7 @@ def test_compile_replaces_what_it_did_not_write_only_if_that_is_named(
     )
     assert facts(tmp_path) == before
     assert run(monkeypatch, str(source), "-o", str(output)) == 0
-    assert load_file(output).entries[0]["id"] == "prod/db"
+    assert load_file(output).facts["entries"][0]["id"] == "prod/db"
 
 
 def test_compile_keeps_the_mode_and_the_owner_of_the_file_and_the_bytes_of_its_other_names(

@@ -79,7 +79,7 @@ def entries_of(folder: Path, secrets: str) -> list[Entry]:
     """Reads a configuration with these lines below `secrets:`; origins are left out."""
     text = f"version: 1\nsecrets:\n{secrets}\n"
     plan = load_file(write(folder, text), {})
-    return [entry | {"origin": None} for entry in plan.entries]
+    return [entry | {"origin": None} for entry in plan.facts["entries"]]
 
 
 def test_a_file_with_every_key_gives_the_plan_it_says(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_the_same_configuration_as_json_gives_the_same_plan(tmp_path: Path) -> N
     from_json = load_file(write(tmp_path, text, "keystart.json"), {})
     # JSON on one line is YAML too, so even the positions are the same.
     from_yaml = load_file(write(tmp_path, text, "keystart.yaml"), {})
-    assert [entry["id"] for entry in from_json.entries] == ["prod/db", "prod/mtls"]
+    assert [entry["id"] for entry in from_json.facts["entries"]] == ["prod/db", "prod/mtls"]
     assert json.dumps(from_json.facts).replace("keystart.json", "keystart.yaml") == json.dumps(
         from_yaml.facts
     )
@@ -249,21 +249,21 @@ def test_places_are_looked_at_in_their_order(tmp_path: Path) -> None:
     task_root = tmp_path / "task"
     task_root.mkdir()
     write(task_root, "SecretManagers: [{secrets: [{secretname: from-square}]}]", "config.yaml")
-    assert load({}, task_root).entries[0]["id"] == "from-square"
+    assert load({}, task_root).facts["entries"][0]["id"] == "from-square"
     write(task_root, "version: 1\nsecrets: {db: from-yaml}")
-    assert load({}, task_root).entries[0]["id"] == "from-yaml"
+    assert load({}, task_root).facts["entries"][0]["id"] == "from-yaml"
     write(task_root, '{"version": 1, "secrets": {"db": "from-json"}}', "keystart.json")
-    assert load({}, task_root).entries[0]["id"] == "from-json"
+    assert load({}, task_root).facts["entries"][0]["id"] == "from-json"
     environ = {"KEYSTART_SECRETS": "db=from-variable"}
-    assert load(environ, task_root).entries[0]["id"] == "from-variable"
+    assert load(environ, task_root).facts["entries"][0]["id"] == "from-variable"
     environ["KEYSTART_CONFIG"] = str(write(tmp_path, "version: 1\nsecrets: {db: from-path}", "other.yml"))
-    assert load(environ, task_root).entries[0]["id"] == "from-path"
+    assert load(environ, task_root).facts["entries"][0]["id"] == "from-path"
 
 
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
     write(tmp_path, "version: 1\nsecrets: {db: from-yaml}")
     environ = {"KEYSTART_CONFIG": "", "KEYSTART_SECRETS": ""}
-    assert load(environ, tmp_path).entries[0]["id"] == "from-yaml"
+    assert load(environ, tmp_path).facts["entries"][0]["id"] == "from-yaml"
 
 
 def test_a_config_yaml_of_the_function_itself_is_not_ours_and_not_even_parsed(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_the_variable_holds_pairs() -> None:
 
 def test_the_variable_holds_json_with_the_long_form() -> None:
     value = '{"db": "prod/db",\n "tls": {"secret": "prod/mtls", "expand": true}}'
-    assert load({"KEYSTART_SECRETS": value}).entries == [
+    assert load({"KEYSTART_SECRETS": value}).facts["entries"] == [
         plain(origin=at("KEYSTART_SECRETS", 1, 2)),
         plain(name="tls", id="prod/mtls", expand=True, origin=at("KEYSTART_SECRETS", 2, 2)),
     ]
@@ -323,7 +323,7 @@ application: {on: yes}
 def test_squares_file_is_read_as_their_program_reads_it(tmp_path: Path) -> None:
     plan = load_file(write(tmp_path, SQUARE, "config.yaml"), {})
     keys = ("name", "id", "region", "optional")
-    assert [tuple(entry[key] for key in keys) for entry in plan.entries] == [
+    assert [tuple(entry[key] for key in keys) for entry in plan.facts["entries"]] == [
         ("first", "arn:aws:secretsmanager:us-east-1:123456789012:secret:first", "us-east-1", False),
         ("renamed", "arn:aws:secretsmanager:us-east-1:123456789012:secret:second", "us-east-1", False),
         ("_en_v/_u/a_b_c", "0123", None, False),
@@ -357,7 +357,11 @@ def test_a_missing_or_empty_filename_means_the_secrets_name(tmp_path: Path) -> N
         "[{secretname: a}, {secretname: b, filename: ''}, {secretname: c, filename: }]}]"
     )
     plan = load_file(write(tmp_path, text, "config.yaml"), {})
-    assert [(entry["name"], entry["id"]) for entry in plan.entries] == [("a", "a"), ("b", "b"), ("c", "c")]
+    assert [(entry["name"], entry["id"]) for entry in plan.facts["entries"]] == [
+        ("a", "a"),
+        ("b", "b"),
+        ("c", "c"),
+    ]
 
 
 # The plan, shown.

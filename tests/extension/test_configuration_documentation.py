@@ -25,7 +25,7 @@ def test_every_file_on_the_page_is_a_configuration(tmp_path: Path) -> None:
     for text in (shortest, everything, square):
         path = tmp_path / "config.yaml"
         path.write_text(text, encoding="utf-8")
-        names.append([entry["name"] for entry in load_file(path, {}).entries])
+        names.append([entry["name"] for entry in load_file(path, {}).facts["entries"]])
     assert names == [
         ["db"],
         ["db", "stripe/key", "tls", "signing-previous", "flags", "app"],
@@ -36,8 +36,8 @@ def test_every_file_on_the_page_is_a_configuration(tmp_path: Path) -> None:
 def test_every_variable_on_the_page_is_a_configuration() -> None:
     pairs, _ = examples("text")
     (as_json,) = examples("json")
-    assert [entry["name"] for entry in load({"KEYSTART_SECRETS": pairs}).entries] == ["db", "flags"]
-    assert [entry["name"] for entry in load({"KEYSTART_SECRETS": as_json}).entries] == ["db", "tls"]
+    assert [entry["name"] for entry in load({"KEYSTART_SECRETS": pairs}).facts["entries"]] == ["db", "flags"]
+    assert [entry["name"] for entry in load({"KEYSTART_SECRETS": as_json}).facts["entries"]] == ["db", "tls"]
 
 
 def test_the_messages_on_the_page_are_those_that_are_printed(

@@ -111,7 +111,7 @@ def test_names_and_ids_may_be_as_long_as_they_may_be(tmp_path: Path) -> None:
     path = tmp_path / "keystart.yaml"
     name, secret, parameter = "n" * 255, "x" * 512, "/" + "x" * 1010
     path.write_text(f"version: 1\nsecrets:\n  {name}: {secret}\n  1/2/3/4/5/6/7/8: ssm:{parameter}\n")
-    assert [entry["id"] for entry in load_file(path, {}).entries] == [secret, parameter]
+    assert [entry["id"] for entry in load_file(path, {}).facts["entries"]] == [secret, parameter]
 
 
 def test_a_number_with_thousands_of_digits_is_told_in_short(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_file_that_is_not_sound_text_is_told(tmp_path: Path, name: str, data: 
 def test_a_file_may_have_256_kib(tmp_path: Path) -> None:
     path = tmp_path / "keystart.yaml"
     path.write_text(GOOD + "#" * (256 * 1024 - len(GOOD)))
-    assert [entry["name"] for entry in load_file(path, {}).entries] == ["db"]
+    assert [entry["name"] for entry in load_file(path, {}).facts["entries"]] == ["db"]
 
 
 def test_another_ending_is_told(tmp_path: Path) -> None:

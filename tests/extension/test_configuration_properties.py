@@ -85,7 +85,7 @@ def check(result: Plan | ConfigurationError) -> None:
         assert str(result).isascii()
         assert len(str(result).splitlines()) == len(result.problems)
     else:
-        names = [entry["name"] for entry in result.entries]
+        names = [entry["name"] for entry in result.facts["entries"]]
         assert names
         assert all(is_name(name) for name in names)
         assert len(set(names)) == len(names)
@@ -263,6 +263,6 @@ def test_the_same_text_as_json_and_as_yaml_is_the_same_plan(
     for name in ("keystart.json", "keystart.yaml"):
         (path := tmp_path / name).write_text(text, encoding="utf-8")
         plan = load_file(path)
-        places = [(entry["origin"]["line"], entry["origin"]["column"]) for entry in plan.entries]
+        places = [(entry["origin"]["line"], entry["origin"]["column"]) for entry in plan.facts["entries"]]
         plans.append((plan.compiled(), places))
     assert plans[0] == plans[1]

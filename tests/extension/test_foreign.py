@@ -81,7 +81,7 @@ def test_links_change_nothing_that_is_not_theirs(things: list[Made], home: str) 
 
 
 def check_links(area: Path, home: Path) -> None:
-    links = Links(str(home), [{"name": name, "path": name} for name in PLACES], STORE)
+    links = Links([(f"{home}/{name}", name) for name in PLACES], STORE)
     left, touched = own_links(home, STORE), ways(home, area)
     strictly, before = facts(area), facts(area, without=left, changed=touched)
     try:

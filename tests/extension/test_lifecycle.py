@@ -564,7 +564,7 @@ def test_a_store_that_cannot_be_wiped_is_told_and_the_links_go_all_the_same(
 ) -> None:
     home = tmp_path / "theirs"
     writer = Writer.open()
-    links = Links(str(home), [{"name": "db", "path": "db"}], writer.root)
+    links = Links([(f"{home}/db", "db")], writer.root)
     links.make()
 
     def stop(_: Writer) -> None:

@@ -26,7 +26,8 @@ def link(name: str, path: str) -> dict[str, str]:
 
 def wanted(home: Path, *made: dict[str, str] | str, root: str | Path = ROOT) -> Links:
     """Makes the links of a start. A text is a link with the secret's own name."""
-    return Links(str(home), [link(one, one) if isinstance(one, str) else one for one in made], str(root))
+    links = [link(one, one) if isinstance(one, str) else one for one in made]
+    return Links(((f"{home}/{one['path']}", one["name"]) for one in links), str(root))
 
 
 def refusal(made: Links) -> str:

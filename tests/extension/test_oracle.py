@@ -111,7 +111,9 @@ def asked_for(plan: Plan) -> dict[str, Any]:
     written = json.loads(plan.compiled())["secrets"]
     return {
         **plan.facts,
-        "entries": [{**entry, "field": written[entry["name"]].get("field")} for entry in plan.entries],
+        "entries": [
+            {**entry, "field": written[entry["name"]].get("field")} for entry in plan.facts["entries"]
+        ],
     }
 
 

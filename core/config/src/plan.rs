@@ -152,13 +152,6 @@ impl Plan {
         .compact()
     }
 
-    /// Returns the links and their folder as JSON, if the plan has links.
-    pub fn links_json(&self) -> Option<String> {
-        let home = Value::text(self.links_home.as_deref()?);
-        let links = Value::List(self.links.iter().map(Link::to_value).collect());
-        Some(Value::object([("home", home), ("links", links)]).compact())
-    }
-
     /// Returns the plan as text for people, one line an entry.
     pub fn to_text(&self) -> String {
         let region = self.region.as_deref().unwrap_or("AWS_REGION");

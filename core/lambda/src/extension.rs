@@ -36,7 +36,7 @@ pub struct Extension {
     /// Opened before the process registers: a reader that finds no root knows that no extension is
     /// attached (contract 3.3).
     writer: Result<Arc<Mutex<Writer>>>,
-    links: Option<String>,
+    plan: Option<Arc<Plan>>,
     fetch: Option<Arc<FetchTask>>,
     client: Arc<Client>,
     events: Arc<Events>,
@@ -51,7 +51,7 @@ impl Extension {
         let writer = open_writer();
         let mut extension = Self {
             writer: writer.map(|writer| Arc::new(Mutex::new(writer))),
-            links: None,
+            plan: None,
             fetch: None,
             client: Arc::new(Client::new(name)),
             events: Events::new(),
@@ -71,11 +71,11 @@ impl Extension {
         let plan = reader
             .find(|variable| env::var_os(variable), Path::new(TASK_ROOT))
             .map_err(|problems| failed("Extension.ConfigurationInvalid", &lines(&problems)))?;
-        self.links = plan.links_json();
+        let plan = Arc::clone(self.plan.insert(Arc::new(plan)));
         self.start_fetch(plan).map_err(|error| Event::internal(&error))
     }
 
-    fn start_fetch(&mut self, plan: Plan) -> Result<()> {
+    fn start_fetch(&mut self, plan: Arc<Plan>) -> Result<()> {
         self.events.bell()?;
         let is_overlapping = matches!(plan.start, Start::Overlap);
         let fetch = self.fetch.insert(FetchTask::new(plan, None));
@@ -105,9 +105,9 @@ impl Extension {
         self.writer.as_ref().ok()
     }
 
-    /// Returns the links in the configuration, as JSON.
-    pub fn links(&self) -> Option<&str> {
-        self.links.as_deref()
+    /// Returns the plan; `None` if the configuration is invalid or was not read.
+    pub fn plan(&self) -> Option<&Arc<Plan>> {
+        self.plan.as_ref()
     }
 
     /// Returns the fetch; `None` if none has begun.

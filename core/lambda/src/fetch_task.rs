@@ -51,7 +51,7 @@ impl From<PrefetchResult> for FetchResult {
 
 impl FetchTask {
     /// Prepares the fetch of a plan, with a login or with the credentials that it finds.
-    pub fn new(plan: Plan, login: Option<Login>) -> Arc<Self> {
+    pub fn new(plan: Arc<Plan>, login: Option<Login>) -> Arc<Self> {
         Self::of(Prefetch::new(plan, login))
     }
 

@@ -86,7 +86,7 @@ fn plan() -> Plan {
 /// The only test of this process: the core starts no work after it.
 #[test]
 fn a_fetch_that_holds_up_the_thread_is_given_up_and_its_entry_counts_as_required() {
-    let (events, fetch) = (Events::new(), FetchTask::of(Prefetch::with_providers(plan(), None, PROVIDERS)));
+    let (events, fetch) = (Events::new(), FetchTask::of(Prefetch::with_providers(plan().into(), None, PROVIDERS)));
     fetch.start(&events).unwrap();
 
     // Nothing on the thread can end the fetch any more, so the waiting side has ended it.

@@ -23,7 +23,7 @@ const PARALLEL: usize = 64;
 
 /// A fetch and its outcomes so far. Whoever waits for it can conclude it at any time, even if the fetch itself cannot end.
 pub struct Prefetch {
-    plan: Plan,
+    plan: Arc<Plan>,
     login: Option<Login>,
     providers: &'static [&'static dyn Provider],
     first_requests: Arc<FirstRequests>,
@@ -36,12 +36,16 @@ pub struct Prefetch {
 
 impl Prefetch {
     /// Prepares the fetch of a plan. Without a login it looks for credentials itself, inside the deadline.
-    pub fn new(plan: Plan, login: Option<Login>) -> Arc<Self> {
+    pub fn new(plan: Arc<Plan>, login: Option<Login>) -> Arc<Self> {
         Self::with_providers(plan, login, PROVIDERS)
     }
 
     /// Prepares a fetch from other providers.
-    pub fn with_providers(plan: Plan, login: Option<Login>, providers: &'static [&'static dyn Provider]) -> Arc<Self> {
+    pub fn with_providers(
+        plan: Arc<Plan>,
+        login: Option<Login>,
+        providers: &'static [&'static dyn Provider],
+    ) -> Arc<Self> {
         Arc::new(Self {
             plan,
             login,

@@ -140,7 +140,7 @@ impl Stage {
 
 fn fetch(plan: Plan) -> PrefetchResult {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(Prefetch::with_providers(plan, None, PROVIDERS).run())
+    runtime.block_on(Prefetch::with_providers(plan.into(), None, PROVIDERS).run())
 }
 
 #[test]

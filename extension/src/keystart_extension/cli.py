@@ -270,8 +270,8 @@ def _pull(arguments: argparse.Namespace) -> int:
         writer = Writer.open(arguments.root)
     except (ConfigurationError, CoreError) as error:
         return _fail(str(error))
-    links = links_of(plan.links, writer)
-    log.info(f"fetching {len(plan.entries)} entries of {plan.source}")
+    links = links_of(plan.handle, writer)
+    log.info(f"fetching {plan.counts.entries} entries of {plan.source}")
     try:
         began = time.monotonic()
         publish(links, writer, log, fetch(plan, arguments.profile), began)

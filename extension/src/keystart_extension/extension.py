@@ -42,9 +42,10 @@ class Extension:
         handle = self._handle("keystart_fetch **", lib.keystart_extension_fetch)
         return None if handle is None else Fetch(handle)
 
-    def links(self) -> str:
-        """Returns the links in the configuration, as JSON, or an empty text."""
-        return core.give_text(lib.keystart_extension_links)
+    def plan(self) -> Any:
+        """Returns the handle of the plan, or None if the configuration is invalid or was not read."""
+        handle = self._handle("keystart_plan **", lib.keystart_extension_plan)
+        return None if handle is None else ffi.gc(handle, lib.keystart_plan_free)
 
     def register(self) -> None:
         """Registers, unless that has begun already. The answer is an event."""

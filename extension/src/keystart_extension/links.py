@@ -2,25 +2,26 @@
 
 A link is this store's if this user owns it and it leads to a secret of this store. Anything else in its place stays.
 The module follows no link on the way: a link planted in the folder would lead its writes elsewhere.
+
+A start waits for this module, so paths are texts, and it loads nothing that the process has not loaded.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
 
 from .text import is_name
 
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Identity = tuple[int, int]
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-
-_Identity = tuple[int, int]
-_Look = Callable[[PurePosixPath, os.stat_result], None]
-_Folders = list[tuple[PurePosixPath, _Identity]]
 
 
 class LinkError(Exception):
@@ -34,27 +35,28 @@ class _NoFolderError(LinkError):
 class Links:
     """The links of one start, and the folders made for them.
 
-    Each of the `links` has two members: the `name` of the secret, and the `path` below the folder `home`.
+    Each of the `links` is an absolute path and the name of a secret.
     """
 
-    def __init__(self, home: str, links: Iterable[Mapping[str, str]], root: str) -> None:
-        folder = PurePosixPath(home)
+    def __init__(self, links: Iterable[tuple[str, str]], root: str) -> None:
         self._root = root
         self._secrets = f"{root}/current/secrets/"
-        self._wanted = [(folder / link["path"], self._secrets + link["name"]) for link in links]
-        self._folders: _Folders = []
+        self._wanted = [("/" + "/".join(_parts(path)), self._secrets + name) for path, name in links]
+        self._folders: list[tuple[str, Identity]] = []
 
     def make(self) -> None:
         """Makes every link or none: it checks all places first, and removes what it made if a later one fails."""
-        look = _look_within(self._root)
+        guard = _Guard(self._root)
         for path, _ in self._wanted:
-            self._check(path, look)
+            self._check(path, guard)
         try:
             for path, target in self._wanted:
-                self._make(path, target, look)
-        except LinkError:
-            with contextlib.suppress(LinkError):  # the first error says what to do
+                self._make(path, target, guard)
+        except LinkError as first:
+            try:
                 self.remove()
+            except LinkError:
+                raise first from None  # the first error says what to do
             raise
 
     def remove(self) -> None:
@@ -73,31 +75,32 @@ class Links:
         if refused:
             raise LinkError(" ".join(refused))
 
-    def _check(self, path: PurePosixPath, look: _Look) -> None:
+    def _check(self, path: str, guard: _Guard) -> None:
         try:
-            with _folder(path.parent, look) as folder:
+            with _Parent(path, guard) as folder:
                 self._find(folder, path)
         except FileNotFoundError:
             return  # the folder does not exist yet
         except OSError as error:
             raise _failed(path, "made", error) from None
 
-    def _make(self, path: PurePosixPath, target: str, look: _Look) -> None:
+    def _make(self, path: str, target: str, guard: _Guard) -> None:
+        name = _name(path)
         try:
-            with _folder(path.parent, look, self._folders) as folder:
+            with _Parent(path, guard, self._folders) as folder:
                 found = self._find(folder, path)
                 if found == target:
                     return
                 if found is not None:
-                    os.unlink(path.name, dir_fd=folder)  # another configuration made it
-                os.symlink(target, path.name, dir_fd=folder)  # fails if something else is there by now
+                    os.unlink(name, dir_fd=folder)  # another configuration made it
+                os.symlink(target, name, dir_fd=folder)  # fails if something else is there by now
         except OSError as error:
             raise _failed(path, "made", error) from None
 
-    def _find(self, folder: int, path: PurePosixPath) -> str | None:
+    def _find(self, folder: int, path: str) -> str | None:
         """Returns the target of this store's link, or None if nothing is there. Raises for anything else."""
         try:
-            target = _own_link(folder, path.name)
+            target = _own_link(folder, _name(path))
         except FileNotFoundError:
             return None
         if (
@@ -111,22 +114,31 @@ class Links:
         return target
 
 
-def _remove_link(path: PurePosixPath, target: str) -> None:
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _remove_link(path: str, target: str) -> None:
     try:
-        with _folder(path.parent) as folder:
-            if _own_link(folder, path.name) == target:
-                os.unlink(path.name, dir_fd=folder)
+        with _Parent(path) as folder:
+            if _own_link(folder, _name(path)) == target:
+                os.unlink(_name(path), dir_fd=folder)
     except (FileNotFoundError, _NoFolderError):
         return
     except OSError as error:
         raise _failed(path, "removed", error) from None
 
 
-def _remove_folder(path: PurePosixPath, identity: _Identity) -> None:
+def _remove_folder(path: str, identity: Identity) -> None:
+    name = _name(path)
     try:
-        with _folder(path.parent) as folder:
-            if _identity(os.stat(path.name, dir_fd=folder, follow_symlinks=False)) == identity:
-                os.rmdir(path.name, dir_fd=folder)
+        with _Parent(path) as folder:
+            if _identity(os.stat(name, dir_fd=folder, follow_symlinks=False)) == identity:
+                os.rmdir(name, dir_fd=folder)
     except (FileNotFoundError, _NoFolderError):
         return
     except OSError as error:
@@ -134,11 +146,11 @@ def _remove_folder(path: PurePosixPath, identity: _Identity) -> None:
             raise LinkError(f"The folder {path} cannot be removed: {error.strerror}.") from None
 
 
-def _failed(path: PurePosixPath, what: str, error: OSError) -> LinkError:
+def _failed(path: str, what: str, error: OSError) -> LinkError:
     return LinkError(f"The link {path} cannot be {what}: {error.strerror}.")
 
 
-def _identity(status: os.stat_result) -> _Identity:
+def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
@@ -150,11 +162,16 @@ def _own_link(folder: int, name: str) -> str | None:
     return os.readlink(name, dir_fd=folder)
 
 
-def _look_within(root: str) -> _Look:
-    """Returns a check for folders. It refuses the store's folder, and one in which others could replace a link."""
-    store = _identity(Path(root).stat()) if Path(root).exists() else None
+class _Guard:
+    """A check for folders. It refuses the store's folder, and one in which others could replace a link."""
 
-    def look(path: PurePosixPath, status: os.stat_result) -> None:
+    def __init__(self, root: str) -> None:
+        try:
+            self._store: Identity | None = _identity(os.stat(root))  # noqa: PTH116 - a start does not load pathlib
+        except FileNotFoundError:
+            self._store = None
+
+    def check(self, path: str, status: os.stat_result) -> None:
         if status.st_uid not in (0, os.geteuid()):
             raise LinkError(f"{path} belongs to another user. Choose another SecretsHome.")
         if status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
@@ -162,45 +179,62 @@ def _look_within(root: str) -> _Look:
                 f"Others may write to {path}, and so exchange the links. Run chmod go-w {path}, or choose another "
                 "SecretsHome."
             )
-        if _identity(status) == store:
+        if _identity(status) == self._store:
             raise LinkError(f"{path} is the store itself. Choose another SecretsHome.")
 
-    return look
+
+class _Parent:
+    """The open folder that holds a path.
+
+    The `guard` may refuse each folder on the way. With `made`, it makes missing ones 0700 and notes them.
+    """
+
+    def __init__(
+        self, path: str, guard: _Guard | None = None, made: list[tuple[str, Identity]] | None = None
+    ) -> None:
+        self._parts = _parts(path)[:-1]
+        self._guard = guard
+        self._made = made
+
+    def __enter__(self) -> int:
+        self._folder = os.open("/", _FOLDER)
+        try:
+            path = ""
+            for part in self._parts:
+                path += f"/{part}"
+                self._enter(part, path)
+        except BaseException:
+            os.close(self._folder)
+            raise
+        return self._folder
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._folder)
+
+    def _enter(self, name: str, path: str) -> None:
+        outer = self._folder
+        self._folder, is_new = _open(name, outer, path, make=self._made is not None)
+        os.close(outer)
+        status = os.fstat(self._folder)
+        if is_new and self._made is not None:
+            self._made.append((path, _identity(status)))
+        if self._guard is not None:
+            self._guard.check(path, status)
 
 
-@contextlib.contextmanager
-def _folder(path: PurePosixPath, look: _Look | None = None, made: _Folders | None = None) -> Iterator[int]:
-    """Opens a folder. `look` may refuse each one on the way. With `made`, it makes missing ones 0700 and notes them."""
-    folder = os.open("/", _FOLDER)
-    try:
-        walked = PurePosixPath("/")
-        for part in path.parts[1:]:
-            walked /= part
-            inner, is_new = _open(part, folder, walked, make=made is not None)
-            os.close(folder)
-            folder = inner
-            status = os.fstat(folder)
-            if is_new and made is not None:
-                made.append((walked, _identity(status)))
-            if look is not None:
-                look(walked, status)
-        yield folder
-    finally:
-        os.close(folder)
-
-
-def _open(name: str, folder: int, path: PurePosixPath, *, make: bool) -> tuple[int, bool]:
+def _open(name: str, folder: int, path: str, *, make: bool) -> tuple[int, bool]:
     """Opens the folder of that name, and returns whether it made it."""
-    is_new = False
     try:
         try:
             return os.open(name, _FOLDER, dir_fd=folder), False
         except FileNotFoundError:
             if not make:
                 raise
-            with contextlib.suppress(FileExistsError):
+            try:
                 _make_folder(name, folder)
                 is_new = True
+            except FileExistsError:
+                is_new = False  # somebody else has made it
             return os.open(name, _FOLDER, dir_fd=folder), is_new
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):

@@ -17,7 +17,7 @@ VARIABLE = "KEYSTART_SECRETS"
 # The sources of keystart_plan_read.
 _PROCESS, _FILE = range(2)
 # The forms of keystart_plan_write.
-_JSON, _TEXT, _COMPILED, _LINKS, _PATH = range(5)
+_JSON, _TEXT, _COMPILED, _SOURCE, _PATH = range(5)
 
 
 class ConfigurationError(Exception):
@@ -66,26 +66,21 @@ class Plan:
         return facts
 
     @property
-    def entries(self) -> list[dict[str, Any]]:
-        """The entries to fetch."""
-        entries: list[dict[str, Any]] = self.facts["entries"]
-        return entries
+    def counts(self) -> Any:
+        """The numbers of entries, of variables for the exec wrapper, and of links."""
+        counts = ffi.new("keystart_plan_counts *")
+        core.call(lib.keystart_plan_count, self.handle, counts)
+        return counts
 
     @property
     def source(self) -> str:
         """The file or the variable of the plan, as messages name it."""
-        source: str = self.facts["source_file"]
-        return source
+        return self._write(_SOURCE)
 
     @property
     def path(self) -> str:
         """The path of the file, or the variable. Do not put it into messages: it may hold anything."""
         return self._write(_PATH)
-
-    @property
-    def links(self) -> str:
-        """The links of the plan, as JSON. Only Square's file has links."""
-        return self._write(_LINKS)
 
     def describe(self) -> str:
         """Returns the plan as text for people, one line an entry."""

@@ -63,8 +63,8 @@ class Process:
         """Handles events until one ends the process, and returns the exit code."""
         try:
             if self._writer is not None:
-                # Here, while the fetch waits for its answers, because loading the code for links takes 15 ms.
-                self._links = links_of(self._extension.links(), self._writer)
+                # Here, while the fetch waits for its answers.
+                self._links = links_of(self._extension.plan(), self._writer)
             while (code := self._handle(self._extension.wait())) is None:
                 pass
         except StartError as error:

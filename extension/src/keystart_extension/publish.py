@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 
-from .core import CoreError
+from . import core
+from .core import CoreError, ffi, lib
 from .store import Draft
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from .fetch import Fetch
     from .links import Links
     from .log import Log
@@ -33,15 +36,24 @@ class StartError(Exception):
         return [self.message, *(str(failure) for failure in failures if not failure.optional)]
 
 
-def links_of(document: str, writer: Writer) -> Links | None:
-    """Returns the links in the core's JSON; None without any. Only Square's file has links."""
-    if not document:
+def links_of(plan: Any, writer: Writer) -> Links | None:
+    """Returns the links of a plan, which is a handle or None; None without any. Only Square's file has links."""
+    counts = ffi.new("keystart_plan_counts *")
+    if plan is not None:
+        core.call(lib.keystart_plan_count, plan, counts)
+    if not counts.links:
         return None
-    import json
-
     from .links import Links
 
-    return Links(**json.loads(document), root=writer.root)
+    return Links((_link(plan, index) for index in range(counts.links)), writer.root)
+
+
+def _link(plan: Any, index: int) -> tuple[str, str]:
+    """Returns the path of a link, and the name of the secret that it leads to."""
+    out = ffi.new("keystart_link *")
+    core.call(lib.keystart_plan_link, plan, index, out)
+    home, path = core.borrowed(out.home, out.home_len), core.borrowed(out.path, out.path_len)
+    return f"{home}/{path}", core.borrowed(out.name, out.name_len)
 
 
 def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> None:

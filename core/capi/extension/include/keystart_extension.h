@@ -151,6 +151,55 @@ typedef struct {
 } keystart_failure;
 
 /*
+ The counts of a plan.
+ */
+typedef struct {
+  /*
+   The number of things to fetch.
+   */
+  uint64_t entries;
+  /*
+   The number of entries that the exec wrapper puts into a variable.
+   */
+  uint64_t variables;
+  /*
+   The number of links.
+   */
+  uint64_t links;
+} keystart_plan_counts;
+
+/*
+ A link that a function written for Square's extension reads. Its pointers are valid as long as
+ the plan.
+ */
+typedef struct {
+  /*
+   The folder of all links, an absolute path.
+   */
+  const uint8_t *home;
+  /*
+   Its length.
+   */
+  size_t home_len;
+  /*
+   The path of the link below that folder.
+   */
+  const uint8_t *path;
+  /*
+   Its length.
+   */
+  size_t path_len;
+  /*
+   The name of the secret that it leads to.
+   */
+  const uint8_t *name;
+  /*
+   Its length.
+   */
+  size_t name_len;
+} keystart_link;
+
+/*
  Prepares the process of the extension. Call it first, and in no other process. It opens the
  standard streams that are closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into
  this one, leaves no core file, and raises the limit of open files. From then on readers learn of
@@ -189,10 +238,9 @@ uint32_t keystart_extension_writer(keystart_writer **out, keystart_error **err);
 uint32_t keystart_extension_fetch(keystart_fetch **out, keystart_error **err);
 
 /*
- Returns the links in the configuration, as {"home": "/tmp/secrets", "links": [{"name": "db",
- "path": "db"}]}, or nothing. Errors: 901.
+ Returns the plan; NULL if the configuration is invalid or was not read. Errors: 901.
  */
-uint32_t keystart_extension_links(keystart_bytes *out, keystart_error **err);
+uint32_t keystart_extension_plan(keystart_plan **out, keystart_error **err);
 
 /*
  Registers the extension, unless that has begun already. The answer is an event. Errors: 901.
@@ -330,12 +378,26 @@ uint32_t keystart_plan_read(uint32_t source,
 
 /*
  Returns a plan. The `form` is 0 for JSON, as `keystart check --json` prints it, 1 for text for
- people, 2 for keystart.json, 3 for its links alone, and 4 for the path of its file.
+ people, 2 for keystart.json, 3 for what messages call its file or variable, and 4 for the path of
+ that file.
  */
 uint32_t keystart_plan_write(const keystart_plan *plan,
                              uint32_t form,
                              keystart_bytes *out,
                              keystart_error **err);
+
+/*
+ Counts what a plan has. Errors: 901.
+ */
+uint32_t keystart_plan_count(const keystart_plan *plan, keystart_plan_counts *out, keystart_error **err);
+
+/*
+ Returns the link with that index, from 0. Errors: 901.
+ */
+uint32_t keystart_plan_link(const keystart_plan *plan,
+                            uint64_t index,
+                            keystart_link *out,
+                            keystart_error **err);
 
 /*
  Returns a plan as KEYSTART_SECRETS for a function in a region. If that cannot hold it, `fits` is

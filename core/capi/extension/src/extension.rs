@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use keystart_core::{Out, give, guard, keystart_bytes, keystart_error, keystart_writer, text};
+use keystart_core::{Out, give, guard, keystart_error, keystart_writer, text};
 use keystart_lambda::events::Event;
 use keystart_lambda::extension::Extension;
 use keystart_process::{self as process, lock};
 use keystart_store::error::{Error, Result};
 
 use crate::fetch::keystart_fetch;
+use crate::plan::keystart_plan;
 
 static EXTENSION: OnceLock<Extension> = OnceLock::new();
 
@@ -163,14 +164,14 @@ pub unsafe extern "C" fn keystart_extension_fetch(out: *mut *mut keystart_fetch,
     }
 }
 
-/// Returns the links in the configuration, as {"home": "/tmp/secrets", "links": [{"name": "db",
-/// "path": "db"}]}, or nothing. Errors: 901.
+/// Returns the plan; NULL if the configuration is invalid or was not read. Errors: 901.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_extension_links(out: *mut keystart_bytes, err: *mut *mut keystart_error) -> u32 {
+pub unsafe extern "C" fn keystart_extension_plan(out: *mut *mut keystart_plan, err: *mut *mut keystart_error) -> u32 {
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            out.put(keystart_bytes::give(extension()?.links().unwrap_or_default().as_bytes()));
+            let plan = extension()?.plan().map(|plan| give(keystart_plan(Arc::clone(plan))));
+            out.put(plan.unwrap_or(std::ptr::null_mut()));
             Ok(())
         })
     }

@@ -88,7 +88,7 @@ pub unsafe extern "C" fn keystart_fetch_start(
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            let (plan, login) = (handle(plan, "plan")?.0.clone(), login_of(login)?);
+            let (plan, login) = (Arc::clone(&handle(plan, "plan")?.0), login_of(login)?);
             let (task, events) = (FetchTask::new(plan, login), Events::new());
             task.start(&events)?;
             out.put(give(keystart_fetch { task, events: Some(events) }));
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn keystart_fetch_refuse(
 ) -> u32 {
     unsafe {
         guard(err, || {
-            let (out, plan) = (Out::new(out)?, handle(plan, "plan")?.0.clone());
+            let (out, plan) = (Out::new(out)?, Arc::clone(&handle(plan, "plan")?.0));
             let failure = Failure::new(text(code, code_len, "code")?, text(message, message_len, "message")?);
             let task = FetchTask::new(plan, None);
             task.refuse(&failure);
@@ -205,7 +205,7 @@ pub unsafe extern "C" fn keystart_fetch_retry(
     }
 }
 
-fn at<T>(list: &[T], index: u64) -> Result<&T> {
+pub(crate) fn at<T>(list: &[T], index: u64) -> Result<&T> {
     let found = usize::try_from(index).ok().and_then(|index| list.get(index));
     found.ok_or_else(|| Error::internal("index is out of range"))
 }

@@ -3,20 +3,50 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use keystart_config::{Plan, Problem, Reader, arn, shown};
+use keystart_config::{Link, Plan, Problem, Reader, arn, shown};
 use keystart_core::{Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text};
 use keystart_providers::{Permission, Place, SCHEMAS, permissions};
 use keystart_store::error::Error;
 use keystart_store::json::quote;
 use keystart_store::name;
 
-use crate::fetch::text_or_none;
+use crate::fetch::{at, text_or_none};
 
 const READER: Reader = Reader { schemas: SCHEMAS };
 
 /// A checked configuration.
-pub struct keystart_plan(pub(crate) Plan);
+pub struct keystart_plan(pub(crate) Arc<Plan>);
+
+/// The counts of a plan.
+#[repr(C)]
+pub struct keystart_plan_counts {
+    /// The number of things to fetch.
+    pub entries: u64,
+    /// The number of entries that the exec wrapper puts into a variable.
+    pub variables: u64,
+    /// The number of links.
+    pub links: u64,
+}
+
+/// A link that a function written for Square's extension reads. Its pointers are valid as long as
+/// the plan.
+#[repr(C)]
+pub struct keystart_link {
+    /// The folder of all links, an absolute path.
+    pub home: *const u8,
+    /// Its length.
+    pub home_len: usize,
+    /// The path of the link below that folder.
+    pub path: *const u8,
+    /// Its length.
+    pub path_len: usize,
+    /// The name of the secret that it leads to.
+    pub name: *const u8,
+    /// Its length.
+    pub name_len: usize,
+}
 
 /// Reads a configuration. With the `source` 0 it reads that of a process with this environment,
 /// whose task root is `path`; with 1 the file at `path`. If something is wrong, the plan is NULL,
@@ -42,7 +72,7 @@ pub unsafe extern "C" fn keystart_plan_read(
             };
             let wrong = match read {
                 Ok(read) => {
-                    plan.put(give(keystart_plan(read)));
+                    plan.put(give(keystart_plan(Arc::new(read))));
                     String::new()
                 }
                 Err(found) => {
@@ -57,7 +87,8 @@ pub unsafe extern "C" fn keystart_plan_read(
 }
 
 /// Returns a plan. The `form` is 0 for JSON, as `keystart check --json` prints it, 1 for text for
-/// people, 2 for keystart.json, 3 for its links alone, and 4 for the path of its file.
+/// people, 2 for keystart.json, 3 for what messages call its file or variable, and 4 for the path of
+/// that file.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_plan_write(
     plan: *const keystart_plan,
@@ -73,11 +104,55 @@ pub unsafe extern "C" fn keystart_plan_write(
                 0 => plan.to_json(),
                 1 => plan.to_text(),
                 2 => plan.compiled(),
-                3 => plan.links_json().unwrap_or_default(),
+                3 => plan.source(),
                 4 => plan.source_file.clone(),
                 _ => return Err(Error::internal("there is no such form of a plan")),
             };
             out.put(keystart_bytes::give(text.as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Counts what a plan has. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_count(
+    plan: *const keystart_plan,
+    out: *mut keystart_plan_counts,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+            let variables = plan.entries.iter().filter(|entry| entry.env.is_some()).count();
+            let [entries, variables, links] =
+                [plan.entries.len(), variables, plan.links.len()].map(|count| count as u64);
+            out.put(keystart_plan_counts { entries, variables, links });
+            Ok(())
+        })
+    }
+}
+
+/// Returns the link with that index, from 0. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_link(
+    plan: *const keystart_plan,
+    index: u64,
+    out: *mut keystart_link,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+            let (home, Link { name, path }) = (plan.links_home.as_deref().unwrap_or_default(), at(&plan.links, index)?);
+            out.put(keystart_link {
+                home: home.as_ptr(),
+                home_len: home.len(),
+                path: path.as_ptr(),
+                path_len: path.len(),
+                name: name.as_ptr(),
+                name_len: name.len(),
+            });
             Ok(())
         })
     }

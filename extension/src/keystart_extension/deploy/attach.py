@@ -72,9 +72,9 @@ def _settings(file: Path | None, region: str, *, wrapper: bool) -> Mapping[str, 
                 f"{plan.source}: {error} Put the keystart.json that keystart compile writes into the function's "
                 "package, and attach without --config."
             ) from None
-        shown = f"{len(plan.entries)} of `secrets:` in {shown_path(file.name)}, {len(text.encode())} bytes"
+        shown = f"{plan.counts.entries} of `secrets:` in {shown_path(file.name)}, {len(text.encode())} bytes"
         settings[VARIABLE] = Setting(text, shown)
-        wrapper = wrapper or any(entry["env"] is not None for entry in plan.entries)
+        wrapper = wrapper or plan.counts.variables > 0
     if wrapper:
         settings[WRAPPER] = Setting(WRAPPER_PATH, WRAPPER_PATH)
     return settings

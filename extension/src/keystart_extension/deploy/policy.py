@@ -60,7 +60,7 @@ def _fetches(plan: Plan, account: Account, role: str | None) -> list[dict[str, A
 def notes(plan: Plan, account: Account, role: str | None) -> list[str]:
     """Returns what people should know about the policy but cannot see in it."""
     lines = []
-    own = [entry for entry in plan.entries if entry["role"] == role]
+    own = [entry for entry in plan.facts["entries"] if entry["role"] == role]
     if role is None and account.id is None and any(not entry["id"].startswith("arn:") for entry in own):
         lines.append("No account is known for what has no ARN, so that it is *. Name it with --account.")
     if role is None:
@@ -72,7 +72,8 @@ def notes(plan: Plan, account: Account, role: str | None) -> list[str]:
 
 
 def _roles(plan: Plan) -> list[str]:
-    return list(dict.fromkeys(entry["role"] for entry in plan.entries if entry["role"] is not None))
+    entries = plan.facts["entries"]
+    return list(dict.fromkeys(entry["role"] for entry in entries if entry["role"] is not None))
 
 
 def _allow(sid: str, action: str, resources: Iterable[str]) -> dict[str, Any]:
