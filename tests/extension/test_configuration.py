@@ -28,6 +28,7 @@ PLAIN: Entry = {
     "env": None,
     "origin": None,
 }
+SHORTEST = '{"version": 1, "secrets": {"db": "prod/db"}}'
 COMPLETE = """\
 version: 1
 start: before
@@ -154,6 +155,21 @@ def test_the_same_configuration_as_json_gives_the_same_plan(tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize("name", ["keystart.json", "keystart.yaml"])
+def test_null_at_an_optional_key_means_that_it_is_not_given(tmp_path: Path, name: str) -> None:
+    entry = dict.fromkeys(
+        ("parameter", "parameters", "field", "expand", "stage", "version_id", "role", "env")
+    )
+    document = {
+        "version": 1,
+        **dict.fromkeys(("start", "deadline", "region", "batch", "env_overwrite", "ttl", "snapstart")),
+        "secrets": {"db": {"secret": "prod/db", "optional": None, "ttl": None, **entry}},
+    }
+    plan = load_file(write(tmp_path, json.dumps(document), name), {})
+    assert [one | {"origin": None} for one in plan.entries] == [PLAIN]
+    assert plan.facts == load_file(write(tmp_path, SHORTEST, name), {}).facts | {"entries": plan.entries}
+
+
 def test_json_text_is_decoded_as_json_does(tmp_path: Path) -> None:
     text = '{"version": 1, "secrets": {"d\\u0062": {"secret": "prod\\/db", "field": "\\ud83d\\ude00\\n"}}}'
     path = write(tmp_path, text.replace("\\n", ""), "keystart.json")
@@ -260,6 +276,14 @@ def test_places_are_looked_at_in_their_order(tmp_path: Path) -> None:
     assert load(environ, task_root).facts["entries"][0]["id"] == "from-path"
 
 
+def test_both_endings_of_yaml_are_found(tmp_path: Path) -> None:
+    write(tmp_path, "version: 1\nsecrets: {db: from-yml}", "keystart.yml")
+    write(tmp_path, "SecretManagers: [{secrets: [{secretname: from-square}]}]", "config.yaml")
+    assert load({}, tmp_path).entries[0]["id"] == "from-yml"
+    write(tmp_path, '{"version": 1, "secrets": {"db": "from-json"}}', "keystart.json")
+    assert load({}, tmp_path).entries[0]["id"] == "from-json"
+
+
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
     write(tmp_path, "version: 1\nsecrets: {db: from-yaml}")
     environ = {"KEYSTART_CONFIG": "", "KEYSTART_SECRETS": ""}
@@ -293,6 +317,20 @@ def test_the_variable_holds_pairs() -> None:
         "batch": False,
         "env_overwrite": False,
     }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "db=prod/db\nflags=ssm:/prod/flags",
+        "db=prod/db\r\nflags=ssm:/prod/flags\r\n",
+        "db=prod/db,\nflags=ssm:/prod/flags\n",
+        "\n  db=prod/db ,\n\n  flags=ssm:/prod/flags\n\n",
+    ],
+)
+def test_pairs_may_stand_on_lines(value: str) -> None:
+    found = [(entry["name"], entry["id"]) for entry in load({"KEYSTART_SECRETS": value}).entries]
+    assert found == [("db", "prod/db"), ("flags", "/prod/flags")]
 
 
 def test_the_variable_holds_json_with_the_long_form() -> None:

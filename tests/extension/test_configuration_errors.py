@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -163,7 +165,11 @@ def test_json_nested_beyond_any_stack_is_told(tmp_path: Path) -> None:
             "1:12: A control character stands here, which is not allowed. Remove it.",
             id="NUL",
         ),
-        pytest.param(b"#" * (256 * 1024 + 1), " The file has more than 256 KiB.", id="257 KiB"),
+        pytest.param(
+            b"#" * (256 * 1024 + 1),
+            " The file has more than 256 KiB. A configuration names secrets and holds none. Shorten it.",
+            id="257 KiB",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["keystart.yaml", "keystart.json"])
@@ -193,13 +199,14 @@ def test_a_folder_and_a_pipe_and_a_socket_are_told_and_do_not_hang(tmp_path: Pat
     os.mkfifo(tmp_path / "pipe.yaml")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket.yaml"))
-    assert problems_of(tmp_path / "folder.yaml") == [" This is not a regular file."]
-    assert problems_of(tmp_path / "pipe.yaml") == [" This is not a regular file."]
-    assert problems_of(tmp_path / "socket.yaml") == [" This is not a regular file."]
+    not_regular = " This is not a regular file. Put the configuration itself there."
+    assert problems_of(tmp_path / "folder.yaml") == [" This is a folder. Put the configuration itself there."]
+    assert problems_of(tmp_path / "pipe.yaml") == [not_regular]
+    assert problems_of(tmp_path / "socket.yaml") == [not_regular]
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    assert problems_of(tmp_path / "keystart.yaml") == [" The file cannot be read: ENOENT."]
+    assert problems_of(tmp_path / "keystart.yaml") == [" There is no such file. Correct the path."]
 
 
 def test_a_link_that_leads_nowhere_is_an_error_and_not_the_next_place(tmp_path: Path) -> None:
@@ -207,7 +214,41 @@ def test_a_link_that_leads_nowhere_is_an_error_and_not_the_next_place(tmp_path: 
     (tmp_path / "keystart.yaml").write_text(GOOD)
     with pytest.raises(ConfigurationError) as caught:
         load({}, tmp_path)
-    assert str(caught.value) == f"{tmp_path}/keystart.json: The file cannot be read: ENOENT."
+    assert str(caught.value) == (
+        f"{tmp_path}/keystart.json: This is a symbolic link that leads nowhere. "
+        "Put the configuration itself there."
+    )
+
+
+def test_a_link_in_a_circle_is_told(tmp_path: Path) -> None:
+    (tmp_path / "keystart.yaml").symlink_to("keystart.yaml")
+    assert problems_of(tmp_path / "keystart.yaml") == [
+        " Symbolic links lead in a circle here. Put the configuration itself there."
+    ]
+
+
+def test_a_file_that_may_not_be_read_is_told_with_the_cure(tmp_path: Path) -> None:
+    path = tmp_path / "keystart.yaml"
+    path.touch(mode=0o000)
+    with _nobody():
+        found = problems_of(path)
+    assert found == [
+        " The file cannot be read: EACCES. Let every user read it (chmod a+r) and enter its folders "
+        "(chmod a+rx), and package it again."
+    ]
+
+
+@contextmanager
+def _nobody() -> Iterator[None]:
+    """Gives up the rights of root for a while, because root may read every file."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 # The search.
@@ -219,8 +260,62 @@ def test_nothing_found_names_every_place_and_the_cure(tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{tmp_path}: No configuration was found. Looked for: the variable KEYSTART_CONFIG (not set), "
         f"the variable KEYSTART_SECRETS (not set), {tmp_path}/keystart.json (no such file), "
-        f"{tmp_path}/keystart.yaml (no such file), {tmp_path}/config.yaml (no such file). "
+        f"{tmp_path}/keystart.yaml (no such file), {tmp_path}/keystart.yml (no such file), "
+        f"{tmp_path}/config.yaml (no such file). "
         "Put a keystart.yaml into the function's package, or set one of the variables."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("keystart.yaml.txt", "There is keystart.yaml.txt: rename it to keystart.yaml."),
+        ("Keystart.yml", "There is Keystart.yml: rename it to keystart.yaml."),
+        (".keystart.json", "There is .keystart.json: rename it to keystart.json."),
+        ("keystart-prod.yaml", "There is keystart-prod.yaml: rename it to keystart.yaml."),
+        ("keystart.toml", "There is keystart.toml: write it as YAML into keystart.yaml."),
+        (
+            "src/keystart.yaml",
+            "There is src/keystart.yaml: move it up, or name it with KEYSTART_CONFIG.",
+        ),
+    ],
+)
+def test_a_file_that_was_probably_meant_is_named(tmp_path: Path, name: str, sentence: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(GOOD)
+    with pytest.raises(ConfigurationError) as caught:
+        load({}, tmp_path)
+    assert str(caught.value).endswith(f"or set one of the variables. {sentence}")
+
+
+@pytest.mark.parametrize("name", ["keystart.py", "keystart/index.js", "config.yml", "keystart.yaml pw=1"])
+def test_what_was_not_meant_is_not_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(GOOD)
+    with pytest.raises(ConfigurationError) as caught:
+        load({}, tmp_path)
+    assert str(caught.value).endswith("or set one of the variables.")
+
+
+def test_a_named_file_with_another_ending_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.yml").write_text(GOOD)
+    with pytest.raises(ConfigurationError) as caught:
+        load({"KEYSTART_CONFIG": str(tmp_path / "mine.yaml")})
+    assert str(caught.value) == (
+        f"KEYSTART_CONFIG: There is no file {tmp_path}/mine.yaml. Correct or unset it. "
+        "There is mine.yml: name it there if it is meant."
+    )
+
+
+def test_both_endings_of_yaml_at_once_are_refused(tmp_path: Path) -> None:
+    for name in ("keystart.yaml", "keystart.yml"):
+        (tmp_path / name).write_text(GOOD)
+    with pytest.raises(ConfigurationError) as caught:
+        load({}, tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}/keystart.yml: keystart.yaml lies beside it, and only one of them can count. Remove one."
     )
 
 

@@ -44,6 +44,10 @@ impl Node {
             Self::Mapping(mapping) => mapping.position,
         }
     }
+
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Scalar(scalar) if scalar.is_plain && scalar.text == "null")
+    }
 }
 
 impl Mapping {
@@ -51,12 +55,15 @@ impl Mapping {
         self.member(key).map(|(_, value)| value)
     }
 
+    /// Returns a key and its value. A value that is spelled `null` counts as not given: Terraform and
+    /// others write it for everything that was left out. An empty value is probably a mistake, and counts.
     pub fn member(&self, key: &str) -> Option<(&Scalar, &Node)> {
-        self.members.iter().find(|member| member.0.text == key).map(|(key, value)| (key, value))
+        self.named(key).filter(|(_, value)| !value.is_null())
     }
 
-    pub fn has(&self, key: &str) -> bool {
-        self.member(key).is_some()
+    /// Returns a key and its value, even if that is `null`.
+    pub fn named(&self, key: &str) -> Option<(&Scalar, &Node)> {
+        self.members.iter().find(|member| member.0.text == key).map(|(key, value)| (key, value))
     }
 }
 

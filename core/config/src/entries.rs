@@ -6,6 +6,7 @@ use keystart_store::{error, name};
 
 use crate::arn::is_role;
 use crate::document::{Mapping, Node, Scalar};
+use crate::hints;
 use crate::plan::Entry;
 use crate::problem::{Position, Problems};
 use crate::schema::{EntrySchema, Keyword, Reference, Schemas};
@@ -206,7 +207,8 @@ impl LongForm<'_, '_> {
         let keywords = self.context.schemas.iter().flat_map(|schema| schema.keywords()).map(|keyword| keyword.name);
         let own = self.context.schemas.iter().flat_map(|schema| schema.keys()).map(|key| key.name);
         let known: Vec<&str> = keywords.chain(own).chain(KEYS).collect();
-        refuse_unknown(self.mapping, &self.label, &known, &["ttl"], self.problems);
+        let hint = |key: &str| hints::hint(hints::OF_A_SECRET, key);
+        refuse_unknown(self.mapping, &self.label, &known, &["ttl"], hint, self.problems);
         refuse_ttl(self.mapping, &format!("{}: ", self.label), self.problems);
         let role = self.role();
         let optional = self.flag("optional");
@@ -253,7 +255,7 @@ impl LongForm<'_, '_> {
     fn reference(&mut self) -> Option<(&'static dyn EntrySchema, &'static Keyword, Reference)> {
         let all =
             || self.context.schemas.iter().flat_map(|schema| schema.keywords().iter().map(|word| (*schema, word)));
-        let given: Vec<_> = all().filter(|(_, keyword)| self.mapping.has(keyword.name)).collect();
+        let given: Vec<_> = all().filter(|(_, keyword)| self.mapping.get(keyword.name).is_some()).collect();
         let [(schema, keyword)] = given[..] else {
             let names: Vec<String> = all().map(|(_, keyword)| format!("\"{}\"", keyword.name)).collect();
             let given: Vec<&str> = given.iter().map(|(_, keyword)| keyword.name).collect();
@@ -295,7 +297,7 @@ impl LongForm<'_, '_> {
         for schema in self.context.schemas {
             for key in schema.keys() {
                 let is_own = own.keys().iter().any(|known| known.name == key.name);
-                if !is_own && self.mapping.has(key.name) {
+                if !is_own && self.mapping.get(key.name).is_some() {
                     let (name, owner) = (key.name, schema.owner());
                     self.add(&format!("\"{name}\" is only for {owner}. Remove it."), &[name]);
                 }

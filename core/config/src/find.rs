@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::compiled::InlineError;
 use crate::document::Node;
 use crate::files::{FileError, read_at_most};
+use crate::misplaced::{OWN, misplaced};
 use crate::plan::{Plan, VARIABLE};
 use crate::problem::{Origin, Position, Problem, Problems};
 use crate::schema::Schemas;
@@ -42,11 +43,18 @@ impl Reader {
         if let Some(value) = variable(VARIABLE) {
             return pairs::read(&decoded(value.as_bytes()), self.schemas);
         }
-        for name in ["keystart.json", "keystart.yaml"] {
-            let path = task_root.join(name);
-            if exists(&path)? {
-                return self.file(&path, store.as_deref());
+        let [json, yaml, short] = OWN.map(|name| task_root.join(name));
+        if exists(&json)? {
+            return self.file(&json, store.as_deref());
+        }
+        match (exists(&yaml)?, exists(&short)?) {
+            (true, true) => {
+                let what = "keystart.yaml lies beside it, and only one of them can count. Remove one.";
+                return Err(wrong(what.to_owned(), Origin::whole(&shown(&short))));
             }
+            (true, false) => return self.file(&yaml, store.as_deref()),
+            (false, true) => return self.file(&short, store.as_deref()),
+            (false, false) => {}
         }
         let square = task_root.join("config.yaml");
         if !exists(&square)? {
@@ -103,7 +111,8 @@ fn named_file(named: &OsString) -> Result<PathBuf> {
     if exists(&path)? {
         return Ok(path);
     }
-    Err(wrong(format!("There is no file {}. Correct or unset it.", shown(&path))))
+    let other = path.parent().map(|folder| misplaced(folder, path.file_name())).unwrap_or_default();
+    Err(wrong(format!("There is no file {}. Correct or unset it.{other}", shown(&path))))
 }
 
 /// Returns whether anything lies at the path. Even a link that leads nowhere counts as the configuration.
@@ -116,16 +125,21 @@ fn exists(path: &Path) -> Result<bool> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    let wrong = |what: String| wrong(what, Origin::whole(&shown(path)));
-    let not_regular = || wrong("This is not a regular file.".to_owned());
+    let wrong = |what: &str| wrong(what.to_owned(), Origin::whole(&shown(path)));
+    let not_regular = || wrong("This is not a regular file. Put the configuration itself there.");
     let failed = |errno| unreadable(path, errno);
-    if FileType::from_raw_mode(stat(path).map_err(failed)?.st_mode) != FileType::RegularFile {
-        return Err(not_regular());
+    match FileType::from_raw_mode(stat(path).map_err(failed)?.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(wrong("This is a folder. Put the configuration itself there.")),
+        _ => return Err(not_regular()),
     }
     read_at_most(path, LARGEST_FILE).map_err(|error| match error {
         FileError::System(errno) => failed(errno),
         FileError::NotRegular => not_regular(),
-        FileError::TooLarge => wrong(format!("The file has more than {} KiB.", LARGEST_FILE / 1024)),
+        FileError::TooLarge => wrong(&format!(
+            "The file has more than {} KiB. A configuration names secrets and holds none. Shorten it.",
+            LARGEST_FILE / 1024
+        )),
     })
 }
 
@@ -177,18 +191,31 @@ fn decoded(value: &[u8]) -> String {
 }
 
 fn nothing_found(task_root: &Path, square: &str) -> Vec<Problem> {
-    let [json, yaml, theirs] =
-        ["keystart.json", "keystart.yaml", "config.yaml"].map(|name| shown(&task_root.join(name)));
+    let found = |name: &str| format!("{} (no such file), ", shown(&task_root.join(name)));
     let what = format!(
         "No configuration was found. Looked for: the variable KEYSTART_CONFIG (not set), the variable {VARIABLE} (not \
-         set), {json} (no such file), {yaml} (no such file), {theirs} ({square}). Put a keystart.yaml into the function's \
-         package, or set one of the variables."
+         set), {}{} ({square}). Put a keystart.yaml into the function's package, or set one of the variables.{}",
+        OWN.map(found).concat(),
+        shown(&task_root.join("config.yaml")),
+        misplaced(task_root, None)
     );
+    let yaml = shown(&task_root.join(OWN[1]));
     wrong(what, Origin::whole(yaml.strip_suffix("/keystart.yaml").unwrap_or(&yaml)))
 }
 
 fn unreadable(path: &Path, errno: Errno) -> Vec<Problem> {
-    wrong(format!("The file cannot be read: {}.", errno_name(errno)), Origin::whole(&shown(path)))
+    let what = match errno {
+        Errno::NOENT if lstat(path).is_ok() => {
+            "This is a symbolic link that leads nowhere. Put the configuration itself there.".to_owned()
+        }
+        Errno::NOENT | Errno::NOTDIR => "There is no such file. Correct the path.".to_owned(),
+        Errno::LOOP => "Symbolic links lead in a circle here. Put the configuration itself there.".to_owned(),
+        Errno::ACCESS => "The file cannot be read: EACCES. Let every user read it (chmod a+r) and enter its folders \
+            (chmod a+rx), and package it again."
+            .to_owned(),
+        errno => format!("The file cannot be read: {}.", errno_name(errno)),
+    };
+    wrong(what, Origin::whole(&shown(path)))
 }
 
 fn shown(path: &Path) -> String {

@@ -1,4 +1,5 @@
-//! Reads the variable `KEYSTART_SECRETS`: the mapping of secrets as JSON, or `name=id` pairs.
+//! Reads the variable `KEYSTART_SECRETS`: the mapping of secrets as JSON, or `name=id` pairs, with a comma or a
+//! line break between two of them.
 
 use keystart_store::name;
 
@@ -25,8 +26,7 @@ pub(crate) fn read(value: &str, schemas: Schemas) -> Result<Plan, Vec<Problem>> 
 
 fn read_json(root: &Node, context: Context, problems: &mut Problems) -> Vec<Entry> {
     if let Node::Mapping(mapping) = root
-        && mapping.has("version")
-        && mapping.has("secrets")
+        && ["version", "secrets"].iter().all(|key| mapping.named(key).is_some())
     {
         let why = "This variable holds only what stands under \"secrets\". For the rest write a file.";
         problems.add(why, mapping.position);
@@ -38,11 +38,9 @@ fn read_json(root: &Node, context: Context, problems: &mut Problems) -> Vec<Entr
 fn read_pairs(value: &str, context: Context, problems: &mut Problems) -> Vec<Entry> {
     let mut positions = Positions::new(value);
     let mut entries = Vec::new();
-    let mut start = 0;
-    for (number, pair) in value.split(',').enumerate() {
-        let position = positions.at(start + pair.len() - pair.trim_start().len());
+    for (number, (start, pair)) in split(value).into_iter().enumerate() {
+        let position = positions.at(start);
         entries.extend(read_pair(pair, &format!("Pair {}: ", number + 1), position, context, problems));
-        start += pair.len() + 1;
     }
     // Checks the names only if every pair is valid: commas and "=" may have split a pasted secret,
     // and a "name" may be a part of it.
@@ -53,11 +51,36 @@ fn read_pairs(value: &str, context: Context, problems: &mut Problems) -> Vec<Ent
     entries
 }
 
+/// Splits at commas and line breaks, and returns each pair with the byte where it begins. A template
+/// may end a line with a comma, and leave lines empty.
+fn split(value: &str) -> Vec<(usize, &str)> {
+    let value = value.trim_end();
+    let mut pairs = Vec::new();
+    let mut start = 0;
+    for line in value.split_inclusive('\n') {
+        let mut at = start;
+        start += line.len();
+        let is_last = start == value.len();
+        let line = line.trim_end();
+        if line.is_empty() && !is_last {
+            continue;
+        }
+        for pair in line.strip_suffix(',').filter(|_| !is_last).unwrap_or(line).split(',') {
+            pairs.push((at + pair.len() - pair.trim_start().len(), pair.trim()));
+            at += pair.len() + 1;
+        }
+    }
+    if pairs.is_empty() { vec![(0, "")] } else { pairs }
+}
+
 fn read_pair(pair: &str, label: &str, position: Position, context: Context, problems: &mut Problems) -> Option<Entry> {
     // The first "=" ends the name. An id may hold more of them.
-    let (name, id) = pair.split_once('=').map_or((pair.trim(), ""), |(name, id)| (name.trim(), id.trim()));
+    let (name, id) = pair.split_once('=').map_or((pair, ""), |(name, id)| (name.trim(), id.trim()));
     if id.is_empty() {
-        problems.add(format!("{label}Each secret must be name=id, with one comma between two of them."), position);
+        problems.add(
+            format!("{label}Each secret must be name=id, with one comma or line break between two of them."),
+            position,
+        );
     } else if !name::is_valid(name.as_bytes()) {
         refuse_name(name, label, position, problems);
     } else {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::document::{Mapping, Node, Scalar};
 use crate::entries::{self, Context, refuse_ttl};
+use crate::hints;
 use crate::plan::{self, Plan, Start};
 use crate::problem::Problems;
 use crate::region::is_region;
@@ -23,7 +24,8 @@ pub(crate) fn read(root: &Node, file: &str, schemas: Schemas, problems: &mut Pro
         problems.add(what, root.position());
         return plan;
     };
-    refuse_unknown(root, "The configuration", &KEYS, &["ttl", "snapstart", square::KEY], problems);
+    let hint = |key: &str| hints::hint(hints::OF_A_FILE, key);
+    refuse_unknown(root, "The configuration", &KEYS, &["ttl", "snapstart", square::KEY], hint, problems);
     if let Some((key, _)) = root.member(square::KEY) {
         let why = "belongs to the file of Square's extension, which has no \"version\". Remove one.";
         problems.add(format!("\"{}\" {why}", square::KEY), key.position);
@@ -38,8 +40,8 @@ pub(crate) fn read(root: &Node, file: &str, schemas: Schemas, problems: &mut Pro
     if let Some(deadline) = root.get("deadline").and_then(|deadline| self::deadline(deadline, problems)) {
         plan.deadline = deadline;
     }
-    match root.get("secrets") {
-        Some(secrets) => {
+    match root.named("secrets") {
+        Some((_, secrets)) => {
             let context = Context { schemas, region: plan.region.as_deref() };
             plan.entries = entries::read(secrets, context, problems);
         }
@@ -52,7 +54,7 @@ pub(crate) fn read(root: &Node, file: &str, schemas: Schemas, problems: &mut Pro
 }
 
 fn check_version(root: &Mapping, problems: &mut Problems) {
-    match root.get("version") {
+    match root.named("version").map(|(_, version)| version) {
         None => problems.add("\"version\" is missing. Write \"version: 1\" at the top.", root.position),
         Some(Node::Scalar(Scalar { text, is_plain: true, .. })) if text == "1" => {}
         Some(version) => {

@@ -22,7 +22,8 @@ const DEFAULT_HOME: &str = "/tmp/secrets";
 
 /// Returns whether a document is Square's. Other keys next to theirs may belong to the function.
 pub(crate) fn is_square(root: &Mapping) -> bool {
-    root.has(KEY) && !(root.has("version") && root.has("secrets"))
+    let has = |key| root.named(key).is_some();
+    has(KEY) && !(has("version") && has("secrets"))
 }
 
 /// Reads a document of Square's form. Use the plan only if no problem was found. `store` is an absolute path.
@@ -90,7 +91,7 @@ fn read_managers(root: &Mapping, schemas: Schemas, problems: &mut Problems) -> V
         let Some(members) = mapping(manager, &format!("An item of \"{KEY}\""), problems) else {
             continue;
         };
-        refuse_unknown(members, &format!("An item of \"{KEY}\""), &["prefix", "secrets"], &[], problems);
+        refuse_unknown(members, &format!("An item of \"{KEY}\""), &["prefix", "secrets"], &[], |_| None, problems);
         let prefix = text(members.get("prefix"), "\"prefix\"", problems).unwrap_or_default();
         if prefix.ends_with('=') {
             problems.add(format!("\"prefix\" ends in \"=\". {IN_BASE64}"), members.position);
@@ -110,7 +111,7 @@ fn read_managers(root: &Mapping, schemas: Schemas, problems: &mut Problems) -> V
 fn read_secret(prefix: &str, node: &Node, schemas: Schemas, problems: &mut Problems) -> Option<(Entry, Link)> {
     let secret = mapping(node, "An item of \"secrets\"", problems)?;
     let reported = problems.count();
-    refuse_unknown(secret, "An item of \"secrets\"", &["secretname", "filename"], &[], problems);
+    refuse_unknown(secret, "An item of \"secrets\"", &["secretname", "filename"], &[], |_| None, problems);
     let secretname = text(secret.get("secretname"), "\"secretname\"", problems);
     let filename = text(secret.get("filename"), "\"filename\"", problems).or(secretname);
     if problems.count() > reported {

@@ -99,17 +99,23 @@ pub(crate) fn sequence<'a>(node: &'a Node, what: &str, problems: &mut Problems) 
     &[]
 }
 
-/// Reports each key that is neither known nor read `elsewhere`. `owner` begins the sentence.
+/// Reports each key that is neither known nor read `elsewhere`. `owner` begins the sentence. `hint`
+/// knows keys of other tools.
 pub(crate) fn refuse_unknown(
     mapping: &Mapping,
     owner: &str,
     known: &[&str],
     elsewhere: &[&str],
+    hint: impl Fn(&str) -> Option<&'static str>,
     problems: &mut Problems,
 ) {
     for (key, _) in &mapping.members {
         let text = key.text.as_str();
         if known.contains(&text) || elsewhere.contains(&text) {
+            continue;
+        }
+        if let Some(hint) = hint(text) {
+            problems.add(format!("{owner} has no key {}. {hint}", quote(text)), key.position);
             continue;
         }
         let cure = match nearest(text, known) {

@@ -170,7 +170,8 @@ def _add_configuration(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         metavar="FILE",
-        help="default: $KEYSTART_CONFIG, $KEYSTART_SECRETS, or keystart.json, keystart.yaml or config.yaml here",
+        help="default: $KEYSTART_CONFIG, $KEYSTART_SECRETS, or keystart.json, keystart.yaml, keystart.yml or "
+        "config.yaml here",
     )
 
 
