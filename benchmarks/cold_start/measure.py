@@ -49,7 +49,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick", action="store_true", help="print ratios of few runs, in less than a minute"
     )
-    parser.add_argument("--write", action="store_true", help="write docs/internals/performance.md and its plots")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/internals/performance.md and its plots"
+    )
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="starts of each (default: 20)")
     one = parser.add_argument_group("one table of extensions only", "with any of these:")
     one.add_argument("--secrets", type=int, metavar="N", help="how many are fetched (default: 3)")
