@@ -158,7 +158,7 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Run every example of docs/readers.md, and compare what the readers' own test stores hold."""
+    """Run the examples of docs/, check its links and figures, and compare the readers' own test stores."""
     node_reader(session)
     session.run("pytest", "tests/docs", *session.posargs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,3 +33,9 @@ def blocks(page: Path) -> list[Block]:
     return [
         Block(topic.partition("\n")[0], *found) for topic in topics for found in re.findall(_FENCED, topic)
     ]
+
+
+def fenced(page: Path, language: str) -> list[str]:
+    """Returns the code of each block in a language, also of those inside a list."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(code) for _, code in found]
