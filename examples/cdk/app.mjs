@@ -1,4 +1,4 @@
-// cdk deploy -c keystartLayer=arn:aws:lambda:REGION:ACCOUNT:layer:keystart:VERSION
+// cdk deploy -c keystartLayer=arn:aws:lambda:REGION:ACCOUNT:layer:keystart-x86_64:VERSION
 import { fileURLToPath } from 'node:url';
 import { App, ArnFormat, Duration, Stack } from 'aws-cdk-lib';
 import { PolicyStatement } from 'aws-cdk-lib/aws-iam';

@@ -1,4 +1,4 @@
-# terraform apply -var keystart_layer=arn:aws:lambda:REGION:ACCOUNT:layer:keystart:VERSION
+# terraform apply -var keystart_layer=arn:aws:lambda:REGION:ACCOUNT:layer:keystart-x86_64:VERSION
 terraform {
   required_version = ">= 1.5"
   required_providers {

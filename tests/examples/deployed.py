@@ -26,7 +26,7 @@ from tests import ROOT
 EXAMPLES = ROOT / "examples"
 TOOLS = Path(__file__).parent / "tools/node_modules"
 ACCOUNT, REGION = "123456789012", "eu-west-1"
-LAYER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:keystart:7"
+LAYER = f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:keystart-x86_64:7"
 _HERE = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT}
 
 
