@@ -248,10 +248,7 @@ def test_an_api_that_does_not_register_ends_the_process(
     assert lines[-1] == f"[keystart] ERROR {message}"
     assert not store.is_published()
     assert store.leftovers() == []
-    if start == "overlap":
-        assert (store.state["state"], store.state["message"]) == ("failed", message)
-    else:
-        assert store.state["state"] == "stopped"
+    assert (store.state["state"], store.state["message"]) == ("failed", message)
 
 
 @pytest.mark.parametrize(
@@ -273,9 +270,12 @@ def test_an_api_that_gives_no_event_ends_the_process_and_the_secrets(
 ) -> None:
     lambda_api.answers["/event/next"] = answer
     code, lines = launch(lambda_api, {"db": cloud.secret("x")}).ended()
+    message = reason.format(address=lambda_api.address)
     assert code == 1
-    assert lines[-1] == f"[keystart] ERROR {reason.format(address=lambda_api.address)}"
-    assert gone(store)
+    assert lines[-1] == f"[keystart] ERROR {message}"
+    assert not store.is_published()
+    assert store.leftovers() == []
+    assert (store.state["state"], store.state["message"]) == ("failed", message)
 
 
 def test_a_report_that_is_refused_is_logged(launch: Launcher, lambda_api: Lambda) -> None:
@@ -567,7 +567,7 @@ def test_a_store_that_cannot_be_wiped_is_told_and_the_links_go_all_the_same(
     links = Links([(f"{home}/db", "db")], writer.root)
     links.make()
 
-    def stop(_: Writer) -> None:
+    def stop(_: Writer, reason: str | None) -> None:
         raise CoreError("store_unwritable", "EIO at current.")
 
     monkeypatch.setattr(Writer, "stop", stop)

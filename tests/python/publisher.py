@@ -63,7 +63,7 @@ class Publisher:
 
     def stop(self) -> None:
         """Removes every secret."""
-        core.call(lib.keystart_writer_stop, self._writer)
+        core.call(lib.keystart_writer_stop, self._writer, ffi.NULL, 0)
 
     def generation(self) -> Path:
         """The folder of the published generation."""

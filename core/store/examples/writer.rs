@@ -44,7 +44,7 @@ fn obey(command: &Value, root: &str, writer: &mut Option<Writer>) -> Result<Valu
         (Some("fail"), Some(writer)) => {
             writer.fail(command["message"].as_str().unwrap_or_default(), [].into())?;
         }
-        (Some("stop"), Some(writer)) => writer.stop()?,
+        (Some("stop"), Some(writer)) => writer.stop(None)?,
         _ => return Ok(json!({"error": {"code": null, "message": "unknown command"}})),
     }
     Ok(json!({}))

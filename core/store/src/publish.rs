@@ -174,8 +174,11 @@ impl Writer {
         self.stopped
     }
 
-    /// Overwrites and removes every secret (contract 5.11). Continues after an error, and returns the first.
-    pub fn stop(&mut self) -> Result<()> {
+    /// Overwrites and removes every secret (contract 5.11). With a reason, readers see that the
+    /// writer gave up. Continues after an error, and returns the first.
+    pub fn stop(&mut self, reason: Option<&str>) -> Result<()> {
+        let phase = if reason.is_some() { Phase::Failed } else { Phase::Stopped };
+        let end = State { message: reason.map(str::to_owned), ..State::new(phase) };
         let until = Instant::now() + WIPE_TIME;
         self.stopped = true;
         let unlinked = self.check_current().and_then(|()| self.folder.remove_file(CURRENT));
@@ -183,11 +186,11 @@ impl Writer {
         self.published = None;
         self.manifest = None;
         failpoint::reached("11, current removed");
-        let said = self.say(State::new(Phase::Stopped));
+        let said = self.say(end.clone());
         failpoint::reached("11, stopped");
         let wiped = self.wipe_generations(until).map_err(|denied| self.refusal(&denied));
         // The wipe may have freed the space that was missing.
-        let said = said.or_else(|_| self.say(State::new(Phase::Stopped)));
+        let said = said.or_else(|_| self.say(end));
         // The function may have cleared /tmp: then no reader is left, and nothing is left to remove.
         let said = if self.folder.is_removed() { Ok(()) } else { said };
         failpoint::reached("11");

@@ -111,9 +111,9 @@ class Process:
         publish(self._links, self._writer, self._log, fetch, self._began)
         self._is_published = True
 
-    def _wipe(self) -> int:
+    def _wipe(self, reason: str | None = None) -> int:
         """Removes the secrets and the links to them, and returns the exit code."""
-        done = self._writer is None or wipe(self._writer, self._links, self._log)
+        done = self._writer is None or wipe(self._writer, self._links, self._log, reason)
         return 0 if done else EXIT_FAILED
 
     def _fail(self, error: StartError) -> None:
@@ -121,7 +121,7 @@ class Process:
         self._log.hold()
         try:
             if self._is_published:
-                self._wipe()
+                self._wipe(error.message)
             else:
                 remove_links(self._links, self._log)
         finally:

@@ -91,11 +91,14 @@ def give_up(error: StartError, writer: Writer, links: Links | None, log: Log) ->
         log.error(str(refused))
 
 
-def wipe(writer: Writer, links: Links | None, log: Log) -> bool:
-    """Removes the secrets and the links to them. It logs a failure, and removes the rest all the same."""
+def wipe(writer: Writer, links: Links | None, log: Log, reason: str | None = None) -> bool:
+    """Removes the secrets and the links to them. It logs a failure, and removes the rest all the same.
+
+    Readers report the reason, if there is one.
+    """
     refused = None
     try:
-        writer.stop()
+        writer.stop(reason)
     except CoreError as error:
         refused = error
     unlinked = remove_links(links, log)

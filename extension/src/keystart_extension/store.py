@@ -53,9 +53,9 @@ class Writer:
         else:
             core.call(lib.keystart_fetch_fail, fetch.handle, self.handle, *text(message))
 
-    def stop(self) -> None:
-        """Overwrites and removes every secret, and reports that to readers."""
-        core.call(lib.keystart_writer_stop, self.handle)
+    def stop(self, reason: str | None = None) -> None:
+        """Overwrites and removes every secret, and reports that, and the reason if it failed, to readers."""
+        core.call(lib.keystart_writer_stop, self.handle, *((ffi.NULL, 0) if reason is None else text(reason)))
 
 
 class Draft:

@@ -87,7 +87,7 @@ class Store:
 
     def stop(self) -> None:
         """Removes every secret, as at the end of the environment: reads raise `NotReady`."""
-        core.call(lib.keystart_writer_stop, self._running())
+        core.call(lib.keystart_writer_stop, self._running(), ffi.NULL, 0)
         self._free()
 
     def _running(self) -> Any:

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use keystart_core::{Out, give, guard, handle, keystart_draft, keystart_error, keystart_writer, take_back, text};
+use keystart_core::{
+    Out, give, guard, handle, keystart_draft, keystart_error, keystart_writer, take_back, text, text_or_none,
+};
 use keystart_lambda::events::{Events, Waited};
 use keystart_lambda::fetch_task::{FetchResult, FetchTask};
 use keystart_providers::Login;
@@ -274,8 +276,4 @@ unsafe fn login_of(login: *const keystart_login) -> Result<Option<Login>> {
             text(login.profile, login.profile_len, "profile")?,
         )))
     }
-}
-
-pub(crate) unsafe fn text_or_none<'a>(data: *const u8, len: usize, what: &str) -> Result<Option<&'a str>> {
-    if data.is_null() { Ok(None) } else { unsafe { text(data, len, what) }.map(Some) }
 }

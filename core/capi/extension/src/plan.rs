@@ -6,13 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keystart_config::{Link, Plan, Problem, Reader, arn, shown};
-use keystart_core::{Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text};
+use keystart_core::{
+    Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text, text_or_none,
+};
 use keystart_providers::{Permission, Place, SCHEMAS, permissions};
 use keystart_store::error::Error;
 use keystart_store::json::quote;
 use keystart_store::name;
 
-use crate::fetch::{at, text_or_none};
+use crate::fetch::at;
 
 const READER: Reader = Reader { schemas: SCHEMAS };
 

@@ -242,11 +242,15 @@ uint32_t keystart_writer_fail(const keystart_writer *writer,
                               keystart_error **err);
 
 /*
- Ends the store: overwrites and removes every secret and writes the state `stopped` (contract
- 5.11). The lock is held until keystart_writer_free, and a later publish is refused. Errors: 204,
- 502; even then the secrets that could be removed are gone.
+ Ends the store: overwrites and removes every secret and writes the state `stopped`, or `failed`
+ with a reason if that is not NULL (contract 5.11). The lock is held until keystart_writer_free,
+ and a later publish is refused. Errors: 204, 502; even then the secrets that could be removed are
+ gone.
  */
-uint32_t keystart_writer_stop(const keystart_writer *writer, keystart_error **err);
+uint32_t keystart_writer_stop(const keystart_writer *writer,
+                              const uint8_t *reason,
+                              size_t reason_len,
+                              keystart_error **err);
 
 /*
  Makes an empty draft.

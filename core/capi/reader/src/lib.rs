@@ -97,6 +97,11 @@ pub unsafe fn text<'a>(data: *const u8, len: usize, what: &str) -> Result<&'a st
     std::str::from_utf8(bytes).map_err(|_| Error::internal(&format!("{what} is not UTF-8")))
 }
 
+/// Borrows text; `None` for NULL.
+pub unsafe fn text_or_none<'a>(data: *const u8, len: usize, what: &str) -> Result<Option<&'a str>> {
+    if data.is_null() { Ok(None) } else { unsafe { text(data, len, what) }.map(Some) }
+}
+
 /// Borrows the name of a secret. NULL means that the host's caller passed no string.
 unsafe fn name<'a>(data: *const u8, len: usize) -> Result<&'a [u8]> {
     unsafe { optional(data, len, "name") }?.ok_or_else(Error::name_not_text)

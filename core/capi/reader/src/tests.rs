@@ -125,7 +125,7 @@ fn what_was_published_through_the_abi_is_read_through_it() {
     assert!(out.data.is_null(), "an output is written only on success");
     assert_eq!(call(|err| unsafe { keystart_secret_read(snapshot, db.as_ptr(), 2, 3, &raw mut out, err) }).0, 901);
 
-    ok(|err| unsafe { keystart_writer_stop(writer, err) });
+    ok(|err| unsafe { keystart_writer_stop(writer, null(), 0, err) });
     assert_eq!(call(|err| unsafe { keystart_draft_publish(draft, writer, &raw mut generation, err) }).0, 502);
     unsafe {
         keystart_store_free(snapshot);
@@ -179,7 +179,7 @@ fn a_pointer_that_must_not_be_null_is_told() {
             call(|err| keystart_writer_root(null(), &raw mut out, err)),
             call(|err| keystart_writer_fail(null(), x, 1, err)),
             call(|err| keystart_writer_fail(writer, null(), 0, err)),
-            call(|err| keystart_writer_stop(null(), err)),
+            call(|err| keystart_writer_stop(null(), null(), 0, err)),
             call(|err| keystart_draft_new(null_mut(), err)),
             call(|err| keystart_draft_add(null(), x, 1, x, 1, x, 1, err)),
             call(|err| keystart_draft_add(draft, x, 1, null(), 0, x, 1, err)),

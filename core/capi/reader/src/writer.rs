@@ -4,7 +4,9 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Out, give, guard, handle, keystart_bytes, keystart_error, name, optional, required, take_back, text};
+use super::{
+    Out, give, guard, handle, keystart_bytes, keystart_error, name, optional, required, take_back, text, text_or_none,
+};
 use ::keystart_store::error::{Error, Result};
 use ::keystart_store::json::{self, Json};
 use ::keystart_store::manifest::Identity;
@@ -116,12 +118,23 @@ pub unsafe extern "C" fn keystart_writer_fail(
     }
 }
 
-/// Ends the store: overwrites and removes every secret and writes the state `stopped` (contract
-/// 5.11). The lock is held until keystart_writer_free, and a later publish is refused. Errors: 204,
-/// 502; even then the secrets that could be removed are gone.
+/// Ends the store: overwrites and removes every secret and writes the state `stopped`, or `failed`
+/// with a reason if that is not NULL (contract 5.11). The lock is held until keystart_writer_free,
+/// and a later publish is refused. Errors: 204, 502; even then the secrets that could be removed are
+/// gone.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_writer_stop(writer: *const keystart_writer, err: *mut *mut keystart_error) -> u32 {
-    unsafe { guard(err, || handle(writer, "writer")?.lock().stop()) }
+pub unsafe extern "C" fn keystart_writer_stop(
+    writer: *const keystart_writer,
+    reason: *const u8,
+    reason_len: usize,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let writer = handle(writer, "writer")?;
+            writer.lock().stop(text_or_none(reason, reason_len, "reason")?)
+        })
+    }
 }
 
 /// Makes an empty draft.

@@ -508,7 +508,7 @@ fn what_appears_in_a_store_while_its_writer_has_it_stays() {
     let what = "generations/.old-1/secrets/tls holds an entry that Keystart did not make";
     assert_eq!(error, Error::store_holds_foreign(&root, what).after_publish(3));
     assert_eq!(seen(&root).unwrap(), "newest");
-    let error = writer.stop().unwrap_err();
+    let error = writer.stop(None).unwrap_err();
     assert_eq!(error, Error::store_holds_foreign(&root, what));
     assert_eq!(state(&root)["state"], "stopped");
     assert_eq!(names_in(&root), ["generations", "lock", "notes", "state.json"]);
@@ -559,7 +559,7 @@ fn the_writers_own_files_are_removed_whatever_was_done_to_them() {
     symlink(&target, format!("{secrets}/c")).unwrap();
     fs::remove_file(format!("{secrets}/d")).unwrap();
     replace_with_fifo(&secrets, "d");
-    assert!(writer.stop().is_err());
+    assert!(writer.stop(None).is_err());
     assert_eq!(fs::read(&target).unwrap(), b"kept");
     assert_eq!(
         fs::read(guard.path().join("linked")).unwrap(),
@@ -580,7 +580,7 @@ fn stopping_overwrites_and_removes_every_secret() {
     let snapshot = warm.snapshot().unwrap();
     assert_eq!(read(&snapshot, "tls/key").unwrap(), "canary");
 
-    writer.stop().unwrap();
+    writer.stop(None).unwrap();
     let mut overwritten = Vec::new();
     witness.read_to_end(&mut overwritten).unwrap();
     assert_eq!(overwritten, [0; 6]);
@@ -593,9 +593,20 @@ fn stopping_overwrites_and_removes_every_secret() {
 
     assert_eq!(pair("x").publish(&mut writer).unwrap_err(), Error::writer_stopped(&root));
     assert_eq!(writer.fail("x", Failures::new()).unwrap_err(), Error::writer_stopped(&root));
-    writer.stop().unwrap();
+    writer.stop(None).unwrap();
     drop(writer);
     assert_eq!(pair("x").publish(&mut open(&root).unwrap()).unwrap(), 3);
+}
+
+#[test]
+fn stopping_with_a_reason_tells_readers_why() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    pair("canary").publish(&mut writer).unwrap();
+    let warm = Store::open(&options(&root)).unwrap();
+    writer.stop(Some("Lambda refused it.")).unwrap();
+    assert!(names_in(format!("{root}/generations")).is_empty());
+    assert_eq!(read(&warm, "tls/key").unwrap_err(), Error::prefetch_failed("Lambda refused it.", ""));
 }
 
 #[test]
@@ -612,7 +623,7 @@ fn stopping_a_store_that_somebody_removed_is_no_error() {
         let mut writer = open(&root).unwrap();
         pair("canary").publish(&mut writer).unwrap();
         remove(&root);
-        writer.stop().unwrap();
+        writer.stop(None).unwrap();
     }
 }
 
@@ -959,7 +970,7 @@ fn a_linked_file_is_overwritten_at_the_end_unless_a_name_outside_leads_to_it() {
         if ends_by_crash {
             writer.crash_report().write("SIGSEGV");
         } else {
-            writer.stop().unwrap();
+            writer.stop(None).unwrap();
         }
         let mut left = Vec::new();
         key.read_to_end(&mut left).unwrap();

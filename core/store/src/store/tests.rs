@@ -350,7 +350,7 @@ fn a_snapshot_is_renewed_until_the_timeout_of_the_first_is_over() {
 fn a_snapshot_is_renewed_in_the_words_of_a_read() {
     let mut store = Published::new();
     let snapshot = store.open().snapshot().unwrap();
-    store.writer.stop().unwrap();
+    store.writer.stop(None).unwrap();
     assert_eq!(snapshot.renewed().unwrap_err(), Error::stopped(&store.root));
     assert_eq!(store.open().renewed().unwrap_err().code(), Code::Internal);
 }
