@@ -240,7 +240,7 @@ def test_a_file_that_may_not_be_read_is_told_with_the_cure(tmp_path: Path) -> No
 
 @contextmanager
 def _nobody() -> Iterator[None]:
-    """Gives up the rights of root for a while, because root may read every file."""
+    """Drops the rights of root for a while, because root may read every file."""
     if os.geteuid() != 0:
         yield
         return
