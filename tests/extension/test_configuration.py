@@ -166,8 +166,10 @@ def test_null_at_an_optional_key_means_that_it_is_not_given(tmp_path: Path, name
         "secrets": {"db": {"secret": "prod/db", "optional": None, "ttl": None, **entry}},
     }
     plan = load_file(write(tmp_path, json.dumps(document), name), {})
-    assert [one | {"origin": None} for one in plan.entries] == [PLAIN]
-    assert plan.facts == load_file(write(tmp_path, SHORTEST, name), {}).facts | {"entries": plan.entries}
+    assert [one | {"origin": None} for one in plan.facts["entries"]] == [PLAIN]
+    assert plan.facts == load_file(write(tmp_path, SHORTEST, name), {}).facts | {
+        "entries": plan.facts["entries"]
+    }
 
 
 def test_json_text_is_decoded_as_json_does(tmp_path: Path) -> None:
@@ -279,9 +281,9 @@ def test_places_are_looked_at_in_their_order(tmp_path: Path) -> None:
 def test_both_endings_of_yaml_are_found(tmp_path: Path) -> None:
     write(tmp_path, "version: 1\nsecrets: {db: from-yml}", "keystart.yml")
     write(tmp_path, "SecretManagers: [{secrets: [{secretname: from-square}]}]", "config.yaml")
-    assert load({}, tmp_path).entries[0]["id"] == "from-yml"
+    assert load({}, tmp_path).facts["entries"][0]["id"] == "from-yml"
     write(tmp_path, '{"version": 1, "secrets": {"db": "from-json"}}', "keystart.json")
-    assert load({}, tmp_path).entries[0]["id"] == "from-json"
+    assert load({}, tmp_path).facts["entries"][0]["id"] == "from-json"
 
 
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
@@ -329,7 +331,7 @@ def test_the_variable_holds_pairs() -> None:
     ],
 )
 def test_pairs_may_stand_on_lines(value: str) -> None:
-    found = [(entry["name"], entry["id"]) for entry in load({"KEYSTART_SECRETS": value}).entries]
+    found = [(entry["name"], entry["id"]) for entry in load({"KEYSTART_SECRETS": value}).facts["entries"]]
     assert found == [("db", "prod/db"), ("flags", "/prod/flags")]
 
 
