@@ -220,6 +220,16 @@ BY_HAND = "apt-get install python3 python3-venv"
             {"python3.12": "", "cc": "", "cargo": "echo cargo 1.63.0"},
             "this is cargo 1.63.0. Update it with rustup, or on Debian 12 and 13: apt-get install cargo-web",
         ),
+        (
+            "build",
+            {
+                "python3.12": "",
+                "cc": "",
+                "cargo": "echo error: no default toolchain >&2; exit 1",
+                "apt-get": "",
+            },
+            "bin/cargo does not start: error: no default toolchain. Rust ",
+        ),
     ],
 )
 def test_what_is_missing_is_told_with_the_cure(
@@ -254,7 +264,16 @@ def test_a_debian_without_a_second_rust_has_a_new_one(door: Door) -> None:
 def test_a_session_asks_only_for_what_it_needs(door: Door) -> None:
     door.with_venv()
     assert (door.open("lock").returncode, door.installed()) == (0, set())
+    assert (door.open("keystart", "check").returncode, door.installed()) == (0, set())
     assert (door.open("ruby").returncode, door.installed()) == (0, {"ruby", "ruby-minitest"})
+
+
+def test_the_command_line_asks_for_rust_only_to_build_itself(door: Door) -> None:
+    door.with_venv()
+    (door.folder / ".venv/bin/keystart").unlink()
+    door.open("keystart", "check")
+    assert door.installed() >= {"gcc", "cargo-web"}
+    assert "python -m nox --session build\n" in door.asked.read_text()
 
 
 def test_the_demo_asks_for_what_it_builds_with(door: Door) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -1278,6 +1279,22 @@ def test_the_command_runs_an_extension_with_a_function(
     assert json.loads((tmp_path / "timeline.json").read_text())["events"]
 
 
+@pytest.mark.parametrize("how", [[], ["--no-namespace"]])
+def test_the_command_runs_a_layer_with_its_extension_and_its_packages(
+    extension: Write, tmp_path: Path, how: list[str]
+) -> None:
+    layer, function = tmp_path / "layer.zip", tmp_path / "function"
+    with zipfile.ZipFile(layer, "w") as archive:
+        archive.write(extension(BOTH, "of-a-layer"), "extensions/of-a-layer")
+        archive.writestr("python/shared.py", "WORD = 'from the layer'")
+    function.mkdir()
+    (function / "app.py").write_text("import shared\ndef handler(event, context): return shared.WORD\n")
+    done = by_hand(*how, "--layer", str(layer), "--runtime", "python", "--task-root", str(function))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"from the layer"' in done.stdout
+    assert re.search(r"^of-a-layer .* registered ", done.stdout, re.MULTILINE)
+
+
 def test_the_command_fails_when_init_or_an_invocation_fails(extension: Write) -> None:
     done = by_hand("--extension", str(extension("sys.exit(3)")))
     assert done.returncode == 1
@@ -1290,6 +1307,7 @@ def test_the_command_fails_when_init_or_an_invocation_fails(extension: Write) ->
         (["--event", "{"], "Expecting property name"),
         (["--env", "NAME"], "--env NAME: not NAME=VALUE"),
         (["--extension", "/nowhere"], "no such extension: /nowhere"),
+        (["--layer", __file__], "File is not a zip file"),
         (["--runtime", "cobol"], "invalid choice: 'cobol'"),
     ],
 )

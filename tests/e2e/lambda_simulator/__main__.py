@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import Environment, Function, InitError, SimulatorError, render, runtimes
@@ -23,6 +25,8 @@ examples:
   python -m tests.e2e.lambda_simulator --extensions layer/extensions --runtime python --task-root function \\
       --event '{"order": 7}' --event '{"order": 8}' --env AWS_ENDPOINT_URL=http://127.0.0.1:5000
       all files of a folder as extensions, a Python function, two invocations
+  python -m tests.e2e.lambda_simulator --layer layer.zip --runtime node --task-root function
+      a layer as Lambda unpacks it: its extensions, and its packages for Python, Node and Ruby
 
 exit code: 0 when Init and all invocations went well, 1 when one failed, 2 when the command line was wrong
 """
@@ -46,6 +50,12 @@ def parser() -> argparse.ArgumentParser:
     )
     extensions.add_argument(
         "--extensions", type=Path, metavar="FOLDER", help="every file in it, as /opt/extensions"
+    )
+    extensions.add_argument(
+        "--layer",
+        type=Path,
+        metavar="ZIP",
+        help="a layer: every file in its extensions/, and its packages on the runtime's path",
     )
     function = made.add_argument_group("function")
     function.add_argument(
@@ -98,15 +108,40 @@ def variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def make(options: argparse.Namespace) -> Environment:
+def unpack(layer: Path, opt: Path) -> None:
+    """Unpacks the zip of a layer as Lambda does, with the modes of its files."""
+    with zipfile.ZipFile(layer) as archive:
+        for member in archive.infolist():
+            file = Path(archive.extract(member, opt))
+            if not member.is_dir() and (mode := member.external_attr >> 16 & 0o777):
+                file.chmod(mode)
+    (opt / "extensions").mkdir(exist_ok=True)
+
+
+def packages(opt: Path) -> Mapping[str, str]:
+    """Returns the variables by which Lambda's runtimes find the packages of a layer."""
+    return {
+        "PYTHONPATH": f"{opt}/python",
+        "NODE_PATH": f"{opt}/nodejs/node_modules",
+        "RUBYLIB": f"{opt}/ruby/lib",
+    }
+
+
+def make(options: argparse.Namespace, opt: Path) -> Environment:
+    """Makes the environment. The layer is unpacked into `opt`."""
+    env = dict(variable(text) for text in options.env)
+    if options.layer is not None:
+        unpack(options.layer, opt)
+        env = {**packages(opt), **env}
     function = Function(
         runtime=runtimes.BY_NAME[options.runtime](),
         task_root=options.task_root,
         handler=options.handler,
-        env=dict(variable(text) for text in options.env),
+        env=env,
     )
     return Environment(
-        extensions=options.extensions or options.extension,
+        extensions=options.extensions or (opt / "extensions" if options.layer else options.extension),
+        visible=[opt] if options.layer else [],
         function=function,
         memory_mb=options.memory,
         timeout=options.timeout,
@@ -143,12 +178,18 @@ def run(environment: Environment, options: argparse.Namespace, events: Sequence[
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    try:
-        events = [json.loads(text) for text in options.event or ["null"]]
-        environment = make(options)
-    except (ValueError, OSError, SimulatorError) as problem:
-        print(f"lambda_simulator: {problem}", file=sys.stderr)
-        return 2
+    with tempfile.TemporaryDirectory(prefix="lambda-simulator-opt-") as opt:
+        try:
+            events = [json.loads(text) for text in options.event or ["null"]]
+            environment = make(options, Path(opt))
+        except (ValueError, OSError, SimulatorError, zipfile.BadZipFile) as problem:
+            print(f"lambda_simulator: {problem}", file=sys.stderr)
+            return 2
+        return report(environment, options, events)
+
+
+def report(environment: Environment, options: argparse.Namespace, events: Sequence[object]) -> int:
+    """Runs the environment, prints what happened, and returns the exit code."""
     with environment:
         well = run(environment, options, events)
     for line in environment.log:
