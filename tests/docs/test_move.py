@@ -65,5 +65,5 @@ def test_the_configuration_is_one(tmp_path: Path) -> None:
     (text,) = fenced(PAGE, "yaml")
     file = tmp_path / "keystart.yaml"
     file.write_text(text)
-    (entry,) = load_file(file, {}).entries
+    (entry,) = load_file(file, {}).facts["entries"]
     assert (entry["name"], entry["env"]) == ("stripe/key", "STRIPE_API_KEY")
