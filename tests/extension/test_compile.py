@@ -101,6 +101,8 @@ SETTINGS = st.fixed_dictionaries(
         "deadline": st.sampled_from(["8s", "100ms", "99ms", "15m", "16m", "1h", 8, "0008s", "1234567890ms"]),
         "region": st.sampled_from(["eu-west-1", "moon", ""]),
         "ttl": st.sampled_from(["none", "1m"]),
+        "max_stale": st.sampled_from(["none", "15m"]),
+        "refresh_deadline": st.sampled_from(["1s", "99ms"]),
         "snapstart": st.sampled_from(["init", "first-invoke"]),
         "batch": st.sampled_from([False, True]),
         "env_overwrite": st.sampled_from([False, True]),

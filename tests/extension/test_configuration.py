@@ -26,6 +26,7 @@ PLAIN: Entry = {
     "role": None,
     "optional": False,
     "env": None,
+    "ttl": None,
     "origin": None,
 }
 SHORTEST = '{"version": 1, "secrets": {"db": "prod/db"}}'
@@ -57,6 +58,7 @@ secrets:
     version_id: 9d4cb84b-ad69-40c0-a0ab-cead36b967e8
   flags:
     parameter: /prod/flags
+    ttl: none
   app:
     parameters: /prod/orders/
 """
@@ -113,14 +115,17 @@ def test_a_file_with_every_key_gives_the_plan_it_says(tmp_path: Path) -> None:
                 id="prod/signing",
                 version_id="9d4cb84b-ad69-40c0-a0ab-cead36b967e8",
             ),
-            here(26, name="flags", kind="parameter", id="/prod/flags"),
-            here(28, name="app", kind="parameters", id="/prod/orders"),
+            here(26, name="flags", kind="parameter", id="/prod/flags", ttl="none"),
+            here(29, name="app", kind="parameters", id="/prod/orders"),
         ],
         "links": [],
         "links_home": None,
         "source_file": str(path),
         "batch": True,
         "env_overwrite": True,
+        "ttl": None,
+        "max_stale": None,
+        "refresh_deadline": 2.0,
     }
 
 
@@ -318,6 +323,9 @@ def test_the_variable_holds_pairs() -> None:
         "source_file": "KEYSTART_SECRETS",
         "batch": False,
         "env_overwrite": False,
+        "ttl": None,
+        "max_stale": None,
+        "refresh_deadline": 2.0,
     }
 
 
@@ -433,7 +441,7 @@ eu-west-1  stage AWSPREVIOUS
 signing-pinned    secret      prod/signing                                                             \
 eu-west-1  version 9d4cb84b-ad69-40c0-a0ab-cead36b967e8
 flags             parameter   /prod/flags                                                              \
-eu-west-1
+eu-west-1  ttl none
 app/*             parameters  /prod/orders                                                             \
 eu-west-1
 """

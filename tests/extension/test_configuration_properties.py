@@ -22,7 +22,20 @@ SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixt
 
 WORDS = [
     *("version", "1", "2", "secrets", "start", "before", "overlap", "deadline", "8s", "region", "eu-west-1"),
-    *("ttl", "none", "15m", "snapstart", "init", "batch", "env", "SecretManagers", "SecretsHome", "prefix"),
+    *(
+        "ttl",
+        "none",
+        "15m",
+        "max_stale",
+        "refresh_deadline",
+        "snapstart",
+        "init",
+        "batch",
+        "env",
+        "SecretManagers",
+        "SecretsHome",
+        "prefix",
+    ),
     *("secretname", "filename", "secret", "parameter", "parameters", "field", "expand", "stage", "role"),
     *("version_id", "optional", "db", "db/x", "../db", ".db", "prod/db", "/prod/", "ssm:/a:3", "true", "no"),
     *("0123", "1e3", "~", "<<", "2024-01-01", "&a", "*a", "!!str", "!", "|", ">", "---", "...", "%YAML 1.1"),

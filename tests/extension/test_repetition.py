@@ -75,6 +75,8 @@ VALUES_OF_WORDS = [
     "version: 1\nbatch: @\nsecrets: {db: STORED}",
     "version: 1\nenv_overwrite: @\nsecrets: {db: STORED}",
     "version: 1\nttl: @\nsecrets: {db: STORED}",
+    "version: 1\nmax_stale: @\nsecrets: {db: STORED}",
+    "version: 1\nrefresh_deadline: @\nsecrets: {db: STORED}",
     "version: 1\nsnapstart: @\nsecrets: {db: STORED}",
     "version: 1\nsecrets: @",
     "version: 1\nsecrets: [@]",

@@ -1,7 +1,7 @@
 //! Writes a plan as a configuration: as keystart.json, or as the value of `KEYSTART_SECRETS`.
 
 use crate::pairs;
-use crate::plan::{Entry, Plan, VARIABLE, duration};
+use crate::plan::{Entry, Plan, REFRESH_DEADLINE, VARIABLE, duration, span};
 use crate::problem::Origin;
 use crate::schema::{Reference, Schemas};
 use crate::value::Value;
@@ -65,14 +65,19 @@ impl Plan {
             ("batch", self.batch != other.batch),
             ("deadline", self.deadline != other.deadline),
             ("env_overwrite", self.env_overwrite != other.env_overwrite),
+            ("max_stale", self.max_stale != other.max_stale),
+            ("refresh_deadline", self.refresh_deadline != other.refresh_deadline),
             ("region", self.region != other.region),
             ("start", self.start != other.start),
+            ("ttl", self.ttl != other.ttl),
         ];
         differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
     }
 
     fn settings(&self) -> Value {
         let secrets = self.entries.iter().map(|entry| (entry.name.clone(), entry.long())).collect();
+        let refresh_deadline =
+            (self.refresh_deadline != REFRESH_DEADLINE).then(|| Value::Text(duration(self.refresh_deadline)));
         let members = [
             ("version", Some(Value::Number("1".to_owned()))),
             ("start", Some(Value::text(self.start.word()))),
@@ -80,6 +85,9 @@ impl Plan {
             ("region", self.region.as_deref().map(Value::text)),
             ("batch", self.batch.then_some(Value::Flag(true))),
             ("env_overwrite", self.env_overwrite.then_some(Value::Flag(true))),
+            ("ttl", self.ttl.map(|ttl| Value::Text(span(ttl)))),
+            ("max_stale", self.max_stale.map(|max_stale| Value::Text(span(max_stale)))),
+            ("refresh_deadline", refresh_deadline),
             ("secrets", Some(Value::Object(secrets))),
         ];
         Value::Object(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
@@ -109,6 +117,7 @@ impl Entry {
             ("role", text(&self.role)),
             ("optional", flag(self.optional)),
             ("env", text(&self.env)),
+            ("ttl", (!self.is_refreshed).then(|| Value::text("none"))),
         ];
         Value::Object(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
     }

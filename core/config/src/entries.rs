@@ -6,6 +6,7 @@ use keystart_store::{error, name};
 
 use crate::arn::is_role;
 use crate::document::{Mapping, Node, Scalar};
+use crate::freshness;
 use crate::hints;
 use crate::plan::Entry;
 use crate::problem::{Position, Problems};
@@ -15,7 +16,7 @@ use crate::typed::{boolean, found, is_nothing, mapping, refuse_unknown, scalar_t
 use crate::variables;
 
 /// The keys that every entry may have besides the keywords and keys of the providers.
-const KEYS: [&str; 3] = ["role", "optional", "env"];
+const KEYS: [&str; 4] = ["role", "optional", "env", "ttl"];
 const LONGEST_NAME: usize = 255; // limits.toml: name.bytes
 const MOST_SEGMENTS: usize = 8; // limits.toml: name.segments
 const LARGEST_MANIFEST: usize = 1_048_576; // limits.toml: manifest.bytes
@@ -84,6 +85,7 @@ pub(crate) fn short(
         role: None,
         optional: false,
         env: None,
+        is_refreshed: true,
         origin: problems.origin(position),
     })
 }
@@ -208,8 +210,8 @@ impl LongForm<'_, '_> {
         let own = self.context.schemas.iter().flat_map(|schema| schema.keys()).map(|key| key.name);
         let known: Vec<&str> = keywords.chain(own).chain(KEYS).collect();
         let hint = |key: &str| hints::hint(hints::OF_A_SECRET, key);
-        refuse_unknown(self.mapping, &self.label, &known, &["ttl"], hint, self.problems);
-        refuse_ttl(self.mapping, &format!("{}: ", self.label), self.problems);
+        refuse_unknown(self.mapping, &self.label, &known, &[], hint, self.problems);
+        let is_refreshed = freshness::is_refreshed(self.mapping, &self.label, self.problems);
         let role = self.role();
         let optional = self.flag("optional");
         let env = self.env();
@@ -238,6 +240,7 @@ impl LongForm<'_, '_> {
             role,
             optional,
             env,
+            is_refreshed,
             origin: self.problems.origin(self.key.position),
         };
         if entry.env.is_some() && entry.is_folder() {
@@ -349,16 +352,6 @@ impl LongForm<'_, '_> {
         let place =
             keys.iter().find_map(|key| self.mapping.member(key)).map_or(self.key.position, |(key, _)| key.position);
         self.problems.add(format!("{}: {sentence}", self.label), place);
-    }
-}
-
-/// Refuses a `ttl` that this version does not have. A value that asks for the default behaviour may stay.
-pub(crate) fn refuse_ttl(mapping: &Mapping, label: &str, problems: &mut Problems) {
-    if let Some((key, ttl)) = mapping.member("ttl")
-        && !matches!(ttl, Node::Scalar(scalar) if scalar.text == "none")
-    {
-        let why = "ttl is not there yet in this version: secrets are fetched once per environment. Remove it.";
-        problems.add(format!("{label}{why}"), key.position);
     }
 }
 

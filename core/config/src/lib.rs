@@ -12,6 +12,7 @@ mod document;
 mod entries;
 pub mod files;
 mod find;
+mod freshness;
 mod hints;
 mod json;
 mod misplaced;

@@ -1,5 +1,6 @@
 //! What a checked configuration asks for, and its forms for people and for programs.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::problem::{Origin, Position};
@@ -9,6 +10,7 @@ use crate::value::Value;
 
 /// What messages call the variable that holds secrets.
 pub(crate) const VARIABLE: &str = "KEYSTART_SECRETS";
+pub(crate) const REFRESH_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Whether the process registers before it fetches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +57,8 @@ pub struct Entry {
     pub optional: bool,
     /// The variable that the exec wrapper puts it into.
     pub env: Option<String>,
+    /// Whether a refresh may fetch it again: not with `ttl: none`.
+    pub is_refreshed: bool,
     /// Where it was configured.
     pub origin: Origin,
 }
@@ -81,6 +85,12 @@ pub struct Plan {
     pub batch: bool,
     /// Whether the exec wrapper replaces variables that exist.
     pub env_overwrite: bool,
+    /// The time after which everything is fetched again; none means never.
+    pub ttl: Option<Duration>,
+    /// The age at which readers refuse a value; none means never. With it a ttl is set.
+    pub max_stale: Option<Duration>,
+    /// The time for all fetches of one refresh together.
+    pub refresh_deadline: Duration,
     /// The entries; their names differ.
     pub entries: Vec<Entry>,
     /// The links that functions written for Square's extension read.
@@ -91,10 +101,33 @@ pub struct Plan {
     pub source_file: String,
 }
 
+/// Why entries change together: one id with region, role, stage and version, or one first segment of their names.
+#[derive(PartialEq, Eq, Hash)]
+enum Together<'a> {
+    Source(&'a str, &'a str, [Option<&'a str>; 4]),
+    Folder(&'a str),
+}
+
 impl Entry {
     /// Returns whether it brings several secrets, all below its name.
     pub fn is_folder(&self) -> bool {
         self.expand || self.keyword.is_folder
+    }
+
+    /// Returns whether its values can change: no version of it is configured, and no `ttl: none`.
+    pub fn can_become_due(&self) -> bool {
+        self.is_refreshed && self.version_id.is_none() && !(self.keyword.is_pinned)(&self.id)
+    }
+
+    /// Returns the place that its values come from. Entries of one place change together.
+    fn source(&self) -> Together<'_> {
+        let version = [&self.region, &self.role, &self.stage, &self.version_id].map(Option::as_deref);
+        Together::Source(self.keyword.name, &self.id, version)
+    }
+
+    /// Returns the first segment of its name.
+    fn folder(&self) -> Together<'_> {
+        Together::Folder(self.name.split('/').next().unwrap_or_default())
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -124,11 +157,35 @@ impl Plan {
             region: None,
             batch: false,
             env_overwrite: false,
+            ttl: None,
+            max_stale: None,
+            refresh_deadline: REFRESH_DEADLINE,
             entries,
             links: Vec::new(),
             links_home: None,
             source_file: source_file.to_owned(),
         }
+    }
+
+    /// Returns whether a refresh can ever have something to do: with a ttl, if some entry can become due.
+    pub fn is_refreshed(&self) -> bool {
+        self.ttl.is_some() && self.entries.iter().any(Entry::can_become_due)
+    }
+
+    /// Returns a number for each entry. A refresh publishes all entries of one number, or none of them: those of one
+    /// source, and those whose names have the same first segment.
+    pub fn groups(&self) -> Vec<usize> {
+        let mut groups: Vec<usize> = (0..self.entries.len()).collect();
+        let mut first = HashMap::new();
+        for (index, entry) in self.entries.iter().enumerate() {
+            for reason in [entry.source(), entry.folder()] {
+                let [from, to] = [groups[index], groups[*first.entry(reason).or_insert(index)]];
+                if from != to {
+                    groups.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+                }
+            }
+        }
+        groups
     }
 
     /// Returns what messages call the file or the variable of the plan.
@@ -140,7 +197,7 @@ impl Plan {
     pub fn to_json(&self) -> String {
         Value::object([
             ("start", Value::text(self.start.word())),
-            ("deadline", Value::Number(format!("{:?}", self.deadline.as_secs_f64()))),
+            ("deadline", seconds(Some(self.deadline))),
             ("region", Value::optional(self.region.as_ref())),
             ("entries", Value::List(self.entries.iter().map(Entry::to_value).collect())),
             ("links", Value::List(self.links.iter().map(Link::to_value).collect())),
@@ -148,6 +205,9 @@ impl Plan {
             ("source_file", Value::Text(self.source())),
             ("batch", Value::Flag(self.batch)),
             ("env_overwrite", Value::Flag(self.env_overwrite)),
+            ("ttl", seconds(self.ttl)),
+            ("max_stale", seconds(self.max_stale)),
+            ("refresh_deadline", seconds(Some(self.refresh_deadline))),
         ])
         .compact()
     }
@@ -155,14 +215,20 @@ impl Plan {
     /// Returns the plan as text for people, one line an entry.
     pub fn to_text(&self) -> String {
         let region = self.region.as_deref().unwrap_or("AWS_REGION");
-        let mut lines = vec![
-            format!("configuration  {}", self.source()),
-            format!("start          {}", self.start.word()),
-            format!("deadline       {}", duration(self.deadline)),
-            format!("region         {region}"),
+        let flag = |flag: bool| flag.then(|| "true".to_owned());
+        let settings = [
+            ("configuration", Some(self.source())),
+            ("start", Some(self.start.word().to_owned())),
+            ("deadline", Some(duration(self.deadline))),
+            ("region", Some(region.to_owned())),
+            ("batch", flag(self.batch)),
+            ("env_overwrite", flag(self.env_overwrite)),
+            ("ttl", self.ttl.map(span)),
+            ("max_stale", self.max_stale.map(span)),
+            ("refresh_deadline", self.ttl.map(|_| duration(self.refresh_deadline))),
         ];
-        lines.extend(self.batch.then(|| "batch          true".to_owned()));
-        lines.extend(self.env_overwrite.then(|| "env_overwrite  true".to_owned()));
+        let rows = settings.into_iter().filter_map(|(key, value)| Some([key.to_owned(), value?]));
+        let mut lines = table(&rows.collect::<Vec<_>>());
         let mut rows = vec![["NAME", "SOURCE", "ID", "REGION", "DETAILS"].map(str::to_owned)];
         rows.extend(self.entries.iter().map(|entry| {
             // The names below a folder are known only after the fetch.
@@ -203,6 +269,7 @@ impl Entry {
             ("role", Value::optional(self.role.as_ref())),
             ("optional", Value::Flag(self.optional)),
             ("env", Value::optional(self.env.as_ref())),
+            ("ttl", if self.is_refreshed { Value::Null } else { Value::text("none") }),
             ("origin", self.origin.to_value()),
         ])
     }
@@ -221,6 +288,7 @@ impl Entry {
             self.expand.then(|| "expand".to_owned()),
             self.optional.then(|| "optional".to_owned()),
             named("env", &self.env),
+            (!self.is_refreshed).then(|| "ttl none".to_owned()),
         ];
         details.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
@@ -232,6 +300,20 @@ pub(crate) fn duration(time: Duration) -> String {
         milliseconds if milliseconds % 1000 == 0 => format!("{}s", milliseconds / 1000),
         milliseconds => format!("{milliseconds}ms"),
     }
+}
+
+/// Returns a time as a configuration spells it, in the largest unit that holds it: `90s`, `5m`, `24h`.
+pub(crate) fn span(time: Duration) -> String {
+    match time.as_secs() {
+        0 => duration(time),
+        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
+    }
+}
+
+fn seconds(time: Option<Duration>) -> Value {
+    time.map_or(Value::Null, |time| Value::Number(format!("{:?}", time.as_secs_f64())))
 }
 
 fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {

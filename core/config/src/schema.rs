@@ -35,6 +35,8 @@ pub struct Keyword {
     pub parse: fn(&str) -> Result<Reference, String>,
     /// Returns a reference as an id of the short form, as far as that form can express it.
     pub write: fn(&Reference) -> String,
+    /// Returns whether an id names one version, which never changes.
+    pub is_pinned: fn(&str) -> bool,
 }
 
 impl PartialEq for Keyword {

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::document::{Mapping, Node, Scalar};
-use crate::entries::{self, Context, refuse_ttl};
+use crate::entries::{self, Context};
+use crate::freshness;
 use crate::hints;
 use crate::plan::{self, Plan, Start};
 use crate::problem::Problems;
 use crate::region::is_region;
 use crate::schema::Schemas;
 use crate::square;
-use crate::typed::{boolean, duration, found, refuse_unknown, text};
+use crate::typed::{SHORT, boolean, duration, found, refuse_unknown, text};
 
 const KEYS: [&str; 7] = ["version", "start", "deadline", "region", "batch", "env_overwrite", "secrets"];
 /// An Init may take 10 s on demand, and 15 min with provisioned concurrency.
@@ -24,20 +25,23 @@ pub(crate) fn read(root: &Node, file: &str, schemas: Schemas, problems: &mut Pro
         problems.add(what, root.position());
         return plan;
     };
+    let known = [&KEYS[..], &freshness::KEYS].concat();
     let hint = |key: &str| hints::hint(hints::OF_A_FILE, key);
-    refuse_unknown(root, "The configuration", &KEYS, &["ttl", "snapstart", square::KEY], hint, problems);
+    refuse_unknown(root, "The configuration", &known, &["snapstart", square::KEY], hint, problems);
     if let Some((key, _)) = root.member(square::KEY) {
         let why = "belongs to the file of Square's extension, which has no \"version\". Remove one.";
         problems.add(format!("\"{}\" {why}", square::KEY), key.position);
     }
-    refuse_ttl(root, "", problems);
+    if freshness::read(root, &mut plan, problems) {
+        freshness::refuse_for_now(root, problems);
+    }
     refuse_snapstart(root, problems);
     check_version(root, problems);
     plan.region = region(root, problems);
     if let Some(start) = root.get("start") {
         plan.start = self::start(start, problems);
     }
-    if let Some(deadline) = root.get("deadline").and_then(|deadline| self::deadline(deadline, problems)) {
+    if let Some(deadline) = root.get("deadline").and_then(|node| self::deadline(node, "deadline", problems)) {
         plan.deadline = deadline;
     }
     match root.named("secrets") {
@@ -76,11 +80,12 @@ fn start(node: &Node, problems: &mut Problems) -> Start {
     Start::Overlap
 }
 
-fn deadline(node: &Node, problems: &mut Problems) -> Option<Duration> {
-    let milliseconds = duration(node, "\"deadline\"", problems)?;
+/// Reads a deadline; `key` is its key.
+pub(crate) fn deadline(node: &Node, key: &str, problems: &mut Problems) -> Option<Duration> {
+    let milliseconds = duration(node, &format!("\"{key}\""), &SHORT, problems)?;
     let deadline = Duration::from_millis(milliseconds);
     if !DEADLINES.contains(&milliseconds) {
-        let what = format!("\"deadline\" must be from 100ms to 15m, found {}.", plan::duration(deadline));
+        let what = format!("\"{key}\" must be from 100ms to 15m, found {}.", plan::duration(deadline));
         problems.add(what, node.position());
     }
     Some(deadline)

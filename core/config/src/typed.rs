@@ -131,30 +131,42 @@ pub(crate) fn refuse_unknown(
     }
 }
 
-/// Reads `500ms`, `8s` or `1m` as milliseconds.
-pub(crate) fn duration(node: &Node, what: &str, problems: &mut Problems) -> Option<u64> {
+/// The units that a duration may have, with their milliseconds.
+pub(crate) struct Units {
+    units: [(&'static str, u64); 3],
+    /// What must stand there, for messages.
+    what: &'static str,
+}
+
+pub(crate) const SHORT: Units =
+    Units { units: [("ms", 1), ("s", 1000), ("m", 60_000)], what: "a duration such as 500ms, 8s or 1m" };
+pub(crate) const LONG: Units =
+    Units { units: [("s", 1000), ("m", 60_000), ("h", 3_600_000)], what: "none, or a duration such as 30s, 5m or 1h" };
+
+/// Reads a duration such as `8s` as milliseconds.
+pub(crate) fn duration(node: &Node, label: &str, units: &Units, problems: &mut Problems) -> Option<u64> {
     let milliseconds = match node {
-        Node::Scalar(scalar) => milliseconds(&scalar.text),
+        Node::Scalar(scalar) => milliseconds(&scalar.text, units),
         _ => None,
     };
     if milliseconds.is_none() {
-        let what = format!("{what} must be a duration such as 500ms, 8s or 1m, found {}.", found(node, &[]));
+        let what = format!("{label} must be {}, found {}.", units.what, found(node, &[]));
         problems.add(what, node.position());
     }
     milliseconds
 }
 
-fn milliseconds(text: &str) -> Option<u64> {
-    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let digits = &text[..text.len() - unit.len()];
-    let factor = match unit {
-        "ms" => 1,
-        "s" => 1000,
-        "m" => 60_000,
-        _ => return None,
-    };
+fn milliseconds(text: &str, units: &Units) -> Option<u64> {
+    let written = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let digits = &text[..text.len() - written.len()];
+    let (_, factor) = units.units.iter().find(|(unit, _)| *unit == written)?;
     let number: u64 = digits.parse().ok().filter(|_| digits.len() <= 9)?;
     Some(number * factor)
+}
+
+/// Returns whether a node is the word `none`.
+pub(crate) fn is_none(node: &Node) -> bool {
+    matches!(node, Node::Scalar(scalar) if scalar.text == "none")
 }
 
 fn found_scalar(scalar: &Scalar, known: &[&str]) -> String {

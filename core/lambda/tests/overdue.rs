@@ -13,7 +13,7 @@ use keystart_lambda::runtime;
 use keystart_providers::{Answer, Aws, Prefetch, Provider, Refusal, Reply};
 
 static PROVIDERS: &[&dyn Provider] = &[&Blocker];
-static KEYWORDS: [Keyword; 1] = [Keyword { name: "block", is_folder: false, parse, write }];
+static KEYWORDS: [Keyword; 1] = [Keyword { name: "block", is_folder: false, parse, write, is_pinned: |_| false }];
 static KEYS: [Key; 0] = [];
 
 /// A provider without any secret. Its answer to `forever` never returns from the thread.

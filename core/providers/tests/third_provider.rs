@@ -19,8 +19,8 @@ use tempfile::TempDir;
 const NAME: &str = "folder";
 static PROVIDERS: &[&dyn Provider] = &[&Files];
 static KEYWORDS: [Keyword; 2] = [
-    Keyword { name: "file", is_folder: false, parse, write },
-    Keyword { name: "files", is_folder: true, parse, write },
+    Keyword { name: "file", is_folder: false, parse, write, is_pinned: |_| false },
+    Keyword { name: "files", is_folder: true, parse, write, is_pinned: |_| false },
 ];
 static KEYS: [Key; 2] = [Key { name: "field", check: |_| Ok(()) }, Key { name: "expand", check: |_| Ok(()) }];
 

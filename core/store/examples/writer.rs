@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
 
-use keystart_store::{Draft, Error, Options, Refreshed, SecretBytes, Writer, json, manifest::Identity};
+use keystart_store::{Draft, Error, Options, Refreshed, SecretBytes, Watch, Writer, json, manifest::Identity};
 use serde_json::{Value, json};
 
 const ENTRY: &[u8] = br#"{"encoding": "utf-8", "fetched_at": "2026-11-23T09:20:00.180Z", "refresh_after": null,
@@ -35,7 +35,8 @@ fn obey(command: &Value, root: &str, writer: &mut Option<Writer>) -> Result<Valu
         }
         (Some("publish"), Some(writer)) => return Ok(json!({"generation": draft(command)?.publish(writer)?})),
         (Some("refresh"), Some(writer)) => {
-            let refreshed = writer.refresh(&draft(command)?, &texts(&command["entries"]))?;
+            writer.watch(Watch { entries: texts(&command["entries"]) });
+            let refreshed = writer.refresh(&draft(command)?)?;
             let Refreshed::Published { generation, .. } = refreshed else {
                 return Ok(json!({"generation": null}));
             };

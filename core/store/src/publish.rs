@@ -52,6 +52,7 @@ pub struct Writer {
     published: Option<u64>,
     /// What the published generation holds, without values. A refresh compares with it.
     manifest: Option<Manifest>,
+    watch: Watch,
     /// What this writer wrote and has not removed yet, by number.
     written: BTreeMap<u64, WrittenGeneration>,
     /// What state.json says.
@@ -130,6 +131,7 @@ impl Writer {
             last,
             published: None,
             manifest: None,
+            watch: Watch::default(),
             written: BTreeMap::new(),
             told: State::new(Phase::Starting),
             stopped: false,
@@ -599,8 +601,8 @@ impl Draft {
 
 mod refresh;
 
-pub use refresh::Refreshed;
 use refresh::{Contents, File};
+pub use refresh::{Refreshed, Watch};
 
 #[cfg(test)]
 mod tests;

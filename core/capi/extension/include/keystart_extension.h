@@ -200,6 +200,46 @@ typedef struct {
 } keystart_link;
 
 /*
+ What a plan says about refreshes.
+ */
+typedef struct {
+  /*
+   The time after which everything is fetched again, in milliseconds; 0 for never.
+   */
+  uint64_t ttl_ms;
+  /*
+   The age at which readers refuse a value, in milliseconds; 0 for never.
+   */
+  uint64_t max_stale_ms;
+  /*
+   The time for one refresh, in milliseconds.
+   */
+  uint64_t refresh_deadline_ms;
+  /*
+   1 if a ttl is set and some entry can become due, else 0.
+   */
+  uint32_t is_refreshed;
+} keystart_freshness;
+
+/*
+ An entry of a plan. Its pointer is valid as long as the plan.
+ */
+typedef struct {
+  /*
+   The name.
+   */
+  const uint8_t *name;
+  /*
+   Its length.
+   */
+  size_t name_len;
+  /*
+   1 if a refresh can find a new value, else 0: one version is configured, or `ttl: none`.
+   */
+  uint32_t can_become_due;
+} keystart_entry;
+
+/*
  Prepares the process of the extension. Call it first, and in no other process. It opens the
  standard streams that are closed, ignores SIGPIPE and SIGXFSZ, lets no other process look into
  this one, leaves no core file, and raises the limit of open files. From then on readers learn of
@@ -400,6 +440,28 @@ uint32_t keystart_plan_link(const keystart_plan *plan,
                             keystart_error **err);
 
 /*
+ Returns what a plan says about refreshes. Errors: 901.
+ */
+uint32_t keystart_plan_freshness(const keystart_plan *plan, keystart_freshness *out, keystart_error **err);
+
+/*
+ Returns the entry with that index, from 0. Errors: 901.
+ */
+uint32_t keystart_plan_entry(const keystart_plan *plan,
+                             uint64_t index,
+                             keystart_entry *out,
+                             keystart_error **err);
+
+/*
+ Returns a number for each entry. A refresh publishes all entries of one number, or none of them.
+ `groups` has room for `count` numbers, as many as the plan has entries. Errors: 901.
+ */
+uint32_t keystart_plan_groups(const keystart_plan *plan,
+                              uint64_t *groups,
+                              size_t count,
+                              keystart_error **err);
+
+/*
  Returns a plan as KEYSTART_SECRETS for a function in a region. If that cannot hold it, `fits` is
  0, and the text is a sentence that says why.
  */
@@ -454,5 +516,36 @@ uint32_t keystart_policy_read(const keystart_plan *plan,
                               keystart_bytes *problem,
                               keystart_bytes *out,
                               keystart_error **err);
+
+/*
+ Sets the plan whose entries a writer refreshes. Call it before the first refresh. Errors: 901.
+ */
+uint32_t keystart_writer_watch(const keystart_writer *writer,
+                               const keystart_plan *plan,
+                               keystart_error **err);
+
+/*
+ Notes that a draft has all that an entry brings. A refresh replaces the secrets of these entries,
+ and keeps all others. Errors: 901.
+ */
+uint32_t keystart_draft_cover(const keystart_draft *draft,
+                              const keystart_plan *plan,
+                              uint64_t index,
+                              keystart_error **err);
+
+/*
+ Publishes the generation before with the secrets of the entries that a draft covers, if a value or
+ a name has changed. `generation` is its number, or 0 if nothing is published. `changed` are the
+ names of the secrets that are new, gone, or of another version, joined by line feeds. If `lost` is
+ not empty, nothing is published: the files of these entries are not the writer's any more. Fetch
+ the entries, add them to the draft, cover them, and refresh again. The draft stays the caller's.
+ Errors: 204, 502, 503, 505, 901.
+ */
+uint32_t keystart_writer_refresh(const keystart_writer *writer,
+                                 const keystart_draft *draft,
+                                 uint64_t *generation,
+                                 keystart_bytes *changed,
+                                 keystart_bytes *lost,
+                                 keystart_error **err);
 
 #endif  /* KEYSTART_EXTENSION_H */

@@ -11,6 +11,7 @@ mod fetch;
 mod log;
 mod login;
 mod plan;
+mod refresh;
 
 use std::alloc::System;
 

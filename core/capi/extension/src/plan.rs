@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keystart_config::{Link, Plan, Problem, Reader, arn, shown};
 use keystart_core::{
@@ -48,6 +49,30 @@ pub struct keystart_link {
     pub name: *const u8,
     /// Its length.
     pub name_len: usize,
+}
+
+/// What a plan says about refreshes.
+#[repr(C)]
+pub struct keystart_freshness {
+    /// The time after which everything is fetched again, in milliseconds; 0 for never.
+    pub ttl_ms: u64,
+    /// The age at which readers refuse a value, in milliseconds; 0 for never.
+    pub max_stale_ms: u64,
+    /// The time for one refresh, in milliseconds.
+    pub refresh_deadline_ms: u64,
+    /// 1 if a ttl is set and some entry can become due, else 0.
+    pub is_refreshed: u32,
+}
+
+/// An entry of a plan. Its pointer is valid as long as the plan.
+#[repr(C)]
+pub struct keystart_entry {
+    /// The name.
+    pub name: *const u8,
+    /// Its length.
+    pub name_len: usize,
+    /// 1 if a refresh can find a new value, else 0: one version is configured, or `ttl: none`.
+    pub can_become_due: u32,
 }
 
 /// Reads a configuration. With the `source` 0 it reads that of a process with this environment,
@@ -155,6 +180,74 @@ pub unsafe extern "C" fn keystart_plan_link(
                 name: name.as_ptr(),
                 name_len: name.len(),
             });
+            Ok(())
+        })
+    }
+}
+
+/// Returns what a plan says about refreshes. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_freshness(
+    plan: *const keystart_plan,
+    out: *mut keystart_freshness,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+            let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            out.put(keystart_freshness {
+                ttl_ms: plan.ttl.map_or(0, milliseconds),
+                max_stale_ms: plan.max_stale.map_or(0, milliseconds),
+                refresh_deadline_ms: milliseconds(plan.refresh_deadline),
+                is_refreshed: plan.is_refreshed().into(),
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Returns the entry with that index, from 0. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_entry(
+    plan: *const keystart_plan,
+    index: u64,
+    out: *mut keystart_entry,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+            let entry = at(&plan.entries, index)?;
+            out.put(keystart_entry {
+                name: entry.name.as_ptr(),
+                name_len: entry.name.len(),
+                can_become_due: entry.can_become_due().into(),
+            });
+            Ok(())
+        })
+    }
+}
+
+/// Returns a number for each entry. A refresh publishes all entries of one number, or none of them.
+/// `groups` has room for `count` numbers, as many as the plan has entries. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_groups(
+    plan: *const keystart_plan,
+    groups: *mut u64,
+    count: usize,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let keystart_plan(plan) = handle(plan, "plan")?;
+            if groups.is_null() || count != plan.entries.len() {
+                return Err(Error::internal("there is no room for the groups of a plan"));
+            }
+            for (index, group) in plan.groups().into_iter().enumerate() {
+                // SAFETY: not NULL, and the caller passes a place for that many numbers.
+                groups.add(index).write(group as u64);
+            }
             Ok(())
         })
     }

@@ -150,6 +150,15 @@ void keystart_store_free(keystart_store *store);
 uint32_t keystart_store_snapshot(const keystart_store *store, keystart_store **out, keystart_error **err);
 
 /*
+ Makes a snapshot of a generation, also of one that is not published. It does not wait. If the
+ generation does not exist, the error is 306. Errors: 204 to 207, 306.
+ */
+uint32_t keystart_store_snapshot_of(const keystart_store *store,
+                                    uint64_t generation,
+                                    keystart_store **out,
+                                    keystart_error **err);
+
+/*
  Makes the next snapshot for a question of several parts (a value and its facts, a certificate
  and its key), if `snapshot`, made for that question, has expired on the way. All of them share
  the timeout of the first one. When it is over the error is 202, which says that the store

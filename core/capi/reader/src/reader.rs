@@ -67,6 +67,24 @@ pub unsafe extern "C" fn keystart_store_snapshot(
     }
 }
 
+/// Makes a snapshot of a generation, also of one that is not published. It does not wait. If the
+/// generation does not exist, the error is 306. Errors: 204 to 207, 306.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_store_snapshot_of(
+    store: *const keystart_store,
+    generation: u64,
+    out: *mut *mut keystart_store,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            out.put(give(keystart_store(handle(store, "store")?.0.snapshot_of(generation)?)));
+            Ok(())
+        })
+    }
+}
+
 /// Makes the next snapshot for a question of several parts (a value and its facts, a certificate
 /// and its key), if `snapshot`, made for that question, has expired on the way. All of them share
 /// the timeout of the first one. When it is over the error is 202, which says that the store

@@ -62,6 +62,38 @@ fn open_writer(root: &[u8]) -> *mut keystart_writer {
 }
 
 #[test]
+fn a_snapshot_is_made_of_the_generation_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store").to_str().unwrap().as_bytes().to_vec();
+    let (writer, name) = (open_writer(&root), b"db");
+    for value in [b"first!", b"second"] {
+        let (mut draft, mut number) = (null_mut(), 0);
+        ok(|err| unsafe { keystart_draft_new(&raw mut draft, err) });
+        ok(|err| unsafe {
+            keystart_draft_add(draft, name.as_ptr(), 2, value.as_ptr(), 6, ENTRY.as_ptr(), ENTRY.len(), err)
+        });
+        ok(|err| unsafe { keystart_draft_publish(draft, writer, &raw mut number, err) });
+        unsafe { keystart_draft_free(draft) };
+    }
+    let (store, mut snapshot) = (open_store(&root, 0.0), null_mut());
+    for (generation, value) in [(1, b"first!"), (2, b"second")] {
+        ok(|err| unsafe { keystart_store_snapshot_of(store, generation, &raw mut snapshot, err) });
+        let mut bytes = no_bytes();
+        ok(|err| unsafe { keystart_secret_read(snapshot, name.as_ptr(), 2, 0, &raw mut bytes, err) });
+        assert_eq!(taken(bytes), value);
+        unsafe { keystart_store_free(snapshot) };
+    }
+    let mut err = null_mut();
+    assert_eq!(unsafe { keystart_store_snapshot_of(store, 3, &raw mut snapshot, &raw mut err) }, 306);
+    assert!(unsafe { err.as_ref() }.unwrap().secret.is_null(), "no secret was named");
+    unsafe {
+        keystart_error_free(err);
+        keystart_store_free(store);
+        keystart_writer_free(writer);
+    }
+}
+
+#[test]
 fn what_was_published_through_the_abi_is_read_through_it() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store").to_str().unwrap().as_bytes().to_vec();

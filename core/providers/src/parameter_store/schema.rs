@@ -11,8 +11,8 @@ const LONGEST: usize = 1011;
 const SHORT: &str = "ssm:";
 
 static KEYWORDS: [Keyword; 2] = [
-    Keyword { name: "parameter", is_folder: false, parse, write },
-    Keyword { name: "parameters", is_folder: true, parse: parse_path, write },
+    Keyword { name: "parameter", is_folder: false, parse, write, is_pinned },
+    Keyword { name: "parameters", is_folder: true, parse: parse_path, write, is_pinned: |_| false },
 ];
 
 impl EntrySchema for ParameterStore {
@@ -53,6 +53,12 @@ fn parse(text: &str) -> Result<Reference, String> {
 fn write(reference: &Reference) -> String {
     let id = &reference.id;
     if id.starts_with("arn:") { id.clone() } else { format!("{SHORT}{id}") }
+}
+
+/// Returns whether a version follows the name. A label can move to another version.
+fn is_pinned(id: &str) -> bool {
+    let name = if id.starts_with("arn:") { id.rsplit('/').next().unwrap_or_default() } else { id };
+    name.split_once(':').is_some_and(|(_, selector)| selector.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn parse_path(text: &str) -> Result<Reference, String> {

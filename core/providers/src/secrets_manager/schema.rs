@@ -10,7 +10,7 @@ use crate::aws::ids::{foreign, is_label};
 
 const LONGEST: usize = 512;
 
-static KEYWORDS: [Keyword; 1] = [Keyword { name: "secret", is_folder: false, parse, write }];
+static KEYWORDS: [Keyword; 1] = [Keyword { name: "secret", is_folder: false, parse, write, is_pinned: |_| false }];
 static KEYS: [Key; 4] = [
     Key { name: "field", check: |_| Ok(()) },
     Key { name: "expand", check: |_| Ok(()) },

@@ -16,6 +16,13 @@ use crate::secret::SecretBytes;
 
 const SECRETS: &str = "secrets";
 
+/// What a writer must know of a configuration to refresh what it published.
+#[derive(Debug, Clone, Default)]
+pub struct Watch {
+    /// The names of all entries. A secret belongs to the longest one that is its name or a folder of it.
+    pub entries: BTreeSet<String>,
+}
+
 /// The result of a refresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refreshed {
@@ -124,14 +131,19 @@ fn read(folder: &Folder, name: &str, size: usize) -> FolderResult<Zeroizing<Vec<
 }
 
 impl Writer {
+    /// Sets what a refresh must know of the configuration. Call it before the first refresh.
+    pub fn watch(&mut self, watch: Watch) {
+        self.watch = watch;
+    }
+
     /// Publishes the generation before with the secrets of the entries that the draft covers, if a
-    /// value or a name has changed. `entries` are the names of all entries of the configuration: a
-    /// secret belongs to the longest one that is its name or a folder of it.
+    /// value or a name has changed.
     ///
     /// Files that did not change become hard links. The values are compared with the files, because
     /// the writer keeps none: a provider may use a version twice. A secret that did not change keeps
     /// its entry in the manifest, so that two generations differ in a name exactly if their entries do.
-    pub fn refresh(&mut self, draft: &Draft, entries: &BTreeSet<String>) -> Result<Refreshed> {
+    pub fn refresh(&mut self, draft: &Draft) -> Result<Refreshed> {
+        let entries = &self.watch.entries;
         let number = self.next_number()?;
         let before = self.manifest.as_ref().ok_or_else(|| Error::internal("nothing is published to refresh"))?;
         let is_covered = |name: &str| owner(name, entries).is_some_and(|entry| draft.covered.contains(entry));

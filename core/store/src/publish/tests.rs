@@ -804,7 +804,8 @@ fn covering(entry: &str, secrets: &[(&str, &str)]) -> Draft {
 }
 
 fn refreshed(writer: &mut Writer, draft: &Draft) -> Result<Refreshed> {
-    writer.refresh(draft, &["tls", "tls/ca", "db"].map(str::to_owned).into())
+    writer.watch(Watch { entries: ["tls", "tls/ca", "db"].map(str::to_owned).into() });
+    writer.refresh(draft)
 }
 
 fn inode(root: &str, path: &str) -> u64 {

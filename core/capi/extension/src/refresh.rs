@@ -1,0 +1,79 @@
+//! Refreshes: the next generation from the one before and what was fetched again.
+
+use keystart_core::{Out, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer};
+use keystart_store::{Refreshed, Watch};
+
+use crate::fetch::at;
+use crate::plan::keystart_plan;
+
+/// Sets the plan whose entries a writer refreshes. Call it before the first refresh. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_watch(
+    writer: *const keystart_writer,
+    plan: *const keystart_plan,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (writer, keystart_plan(plan)) = (handle(writer, "writer")?, handle(plan, "plan")?);
+            let entries = plan.entries.iter().map(|entry| entry.name.clone()).collect();
+            writer.lock().watch(Watch { entries });
+            Ok(())
+        })
+    }
+}
+
+/// Notes that a draft has all that an entry brings. A refresh replaces the secrets of these entries,
+/// and keeps all others. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_cover(
+    draft: *const keystart_draft,
+    plan: *const keystart_plan,
+    index: u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (draft, keystart_plan(plan)) = (handle(draft, "draft")?, handle(plan, "plan")?);
+            draft.lock().cover(&at(&plan.entries, index)?.name)
+        })
+    }
+}
+
+/// Publishes the generation before with the secrets of the entries that a draft covers, if a value or
+/// a name has changed. `generation` is its number, or 0 if nothing is published. `changed` are the
+/// names of the secrets that are new, gone, or of another version, joined by line feeds. If `lost` is
+/// not empty, nothing is published: the files of these entries are not the writer's any more. Fetch
+/// the entries, add them to the draft, cover them, and refresh again. The draft stays the caller's.
+/// Errors: 204, 502, 503, 505, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_refresh(
+    writer: *const keystart_writer,
+    draft: *const keystart_draft,
+    generation: *mut u64,
+    changed: *mut keystart_bytes,
+    lost: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (number, changed, lost) = (Out::new(generation)?, Out::new(changed)?, Out::new(lost)?);
+            let (writer, draft) = (handle(writer, "writer")?, handle(draft, "draft")?);
+            let draft = draft.lock();
+            let refreshed = writer.lock().refresh(&draft)?;
+            let (generation, of_changed, of_lost) = match refreshed {
+                Refreshed::Published { generation, changed } => (generation, changed, Vec::new()),
+                Refreshed::Unchanged => (0, Vec::new(), Vec::new()),
+                Refreshed::Lost(entries) => (0, Vec::new(), entries),
+            };
+            number.put(generation);
+            changed.put(names(&of_changed));
+            lost.put(names(&of_lost));
+            Ok(())
+        })
+    }
+}
+
+fn names(names: &[String]) -> keystart_bytes {
+    keystart_bytes::give(names.join("\n").as_bytes())
+}
