@@ -26,9 +26,12 @@ class Reader {
     return this.#value(name).bytes();
   }
 
-  /** @param {string} name */
+  /**
+   * @template [T=unknown]
+   * @param {string} name
+   */
   getJson(name) {
-    return this.#value(name).json();
+    return /** @type {T} */ (this.#value(name).json());
   }
 
   /** @param {string} name */
@@ -121,7 +124,11 @@ const keystart = {
   get: (name) => client().get(name),
   /** @param {string} name */
   getBytes: (name) => client().getBytes(name),
-  /** @param {string} name */
+  /**
+   * @template [T=unknown]
+   * @param {string} name
+   * @returns {T}
+   */
   getJson: (name) => client().getJson(name),
   /** @param {string} name */
   secret: (name) => client().secret(name),

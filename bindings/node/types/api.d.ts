@@ -22,9 +22,10 @@ export interface Reader {
   getBytes(name: string): Buffer;
   /**
    * Returns the value of a secret that is JSON (RFC 8259, at most 64 levels). Whole numbers beyond
-   * 2^53 are rounded. Throws the same errors as `getBytes`, and `SecretNotJson`.
+   * 2^53 are rounded. `getJson<Limits>('limits')` states its type, and nothing checks that. Throws
+   * the same errors as `getBytes`, and `SecretNotJson`.
    */
-  getJson(name: string): unknown;
+  getJson<T = unknown>(name: string): T;
   /** Returns the absolute path of the secret's file, for libraries that need a path. It does not look at the file. */
   path(name: string): string;
   /** Returns all names, sorted, or those below a folder: `names('tls')` returns `tls/cert` and `tls/key`. */
@@ -60,7 +61,7 @@ export class Keystart implements Reader {
   constructor(options?: KeystartOptions | null);
   get(name: string): string;
   getBytes(name: string): Buffer;
-  getJson(name: string): unknown;
+  getJson<T = unknown>(name: string): T;
   path(name: string): string;
   names(prefix?: string | null): string[];
   info(name: string): SecretInfo;
@@ -130,7 +131,7 @@ export function get(name: string): string;
 /** Returns the secret as bytes, from the default client. */
 export function getBytes(name: string): Buffer;
 /** Returns the value of a secret that is JSON, from the default client. */
-export function getJson(name: string): unknown;
+export function getJson<T = unknown>(name: string): T;
 /** Returns the absolute path of the secret's file, from the default client. */
 export function path(name: string): string;
 /** Returns all names, or those below a folder, from the default client. */

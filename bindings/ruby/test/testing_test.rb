@@ -31,6 +31,15 @@ class TestingTest < Minitest::Test
     assert_equal %w[utf-8 utf-8 binary utf-8 utf-8], Keystart.names.map { |name| Keystart.info(name)["encoding"] }
   end
 
+  def test_a_symbol_names_a_secret_as_a_string_does
+    store = store({ db: "word", "tls/cert": "c" }, unavailable: { flags: "Nobody has them." })
+    assert_equal [%w[db tls/cert], "word"], [Keystart.names, Keystart.get("db")]
+    assert_raises(Keystart::SecretUnavailable) { Keystart.get("flags") }
+    error = assert_raises(Keystart::NameConflict) { store.publish({ db: "x", "db" => "y" }) }
+    assert_includes error.message, '"db"'
+    assert_raises(Keystart::InvalidName) { store.publish({ "not a name": "x" }) }
+  end
+
   def test_a_client_without_arguments_reads_it_too_and_so_does_a_process
     store = store({ "db" => "word" })
     assert_equal "#{store.root}/current/secrets/db", Keystart::Client.new.path("db")
@@ -109,7 +118,7 @@ class TestingTest < Minitest::Test
 
   WRONG = {
     { "../db" => "x" } => [Keystart::InvalidName, %r{\A"\.\./db" is not a valid secret name\.}],
-    { db: "x" } => [Keystart::InvalidName, /\AThe name of a secret must be a string\.\z/],
+    { 7 => "x" } => [Keystart::InvalidName, /\AThe name of a secret must be a string\.\z/],
     { "db/user" => "y", "db" => "x" } => [Keystart::NameConflict, %r{\n  - "db" is the folder of "db/user"\n}],
     { "db" => "x" * 1_048_577 } => [Keystart::ValueTooLarge, /\AThe secret "db" has 1048577 bytes, /],
     { "db" => Float::NAN } => [JSON::GeneratorError, /NaN/]

@@ -6,7 +6,8 @@ import keystart, { get, getBytes, getJson, Keystart, SecretNotFound, tls, type S
 
 const password: string = get('db');
 const keytab: Buffer = getBytes('keytab');
-const config = getJson('config') as { level: string };
+const config = getJson<{ level: string }>('config');
+const level: string = config.level;
 const client = new Keystart({ root: '/tmp/keystart', timeoutMs: 0 });
 const stays: string[] = client.snapshot().names('tls');
 const facts: SecretInfo = keystart.info('db');
@@ -22,9 +23,11 @@ test('a rotation', (t) => {
   one.fail(`not ${generation} in ${one.root}`);
 });
 testing.store({ db: 'x' }).close();
+// @ts-expect-error without a type, the value is unknown
+keystart.getJson('config').level;
 // @ts-expect-error a name is a string
 get(7);
 // @ts-expect-error the option is called timeoutMs
 new Keystart({ timeout: 9 });
 
-export { config, facts, keytab, password, stays };
+export { config, facts, keytab, level, password, stays };

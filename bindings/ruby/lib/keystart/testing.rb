@@ -80,13 +80,14 @@ module Keystart
 
     # Publishes a whole new set of secrets, as a rotation does, and returns the number of its generation.
     #
-    # A String is stored as text, one in ASCII-8BIT as bytes, everything else as JSON. `unavailable`
-    # lists optional entries that could not be fetched, with the reason by name. After `fail` or
-    # `stop` it publishes as a restarted extension does. Raises InvalidName, NameConflict or
-    # ValueTooLarge, and JSON::GeneratorError for what is not JSON.
+    # A name is a String or a Symbol. A String is stored as text, one in ASCII-8BIT as bytes,
+    # everything else as JSON. `unavailable` lists optional entries that could not be fetched, with
+    # the reason by name. After `fail` or `stop` it publishes as a restarted extension does. Raises
+    # InvalidName, NameConflict or ValueTooLarge, and JSON::GeneratorError for what is not JSON.
     def publish(secrets, unavailable: {})
-      values = secrets.to_h { |name, value| [Name.check(name), bytes(name, value)] }
-      unavailable.each_key { |name| Name.check(name) }
+      secrets = by_name(secrets)
+      unavailable = by_name(unavailable)
+      values = secrets.to_h { |name, value| [name, bytes(name, value)] }
       check_conflicts(values.keys.sort, unavailable.keys)
 
       # (4), the numbers are those of contract §5
@@ -131,6 +132,15 @@ module Keystart
     def point_to(variable, client)
       ENV["KEYSTART_DIR"] = variable
       Keystart.instance_variable_set(:@client, client)
+    end
+
+    # Returns the pairs by checked names. A Symbol names a secret as a String does.
+    def by_name(pairs)
+      named = pairs.map { |name, value| [Name.check(Symbol === name ? name.name : name), value] }
+      twice = named.map(&:first).tally.select { |_, count| count > 1 }
+      raise Errors.name_conflict(twice.keys.map { |name| Errors.name_twice(name) }.join) unless twice.empty?
+
+      named.to_h
     end
 
     def bytes(name, value)
