@@ -159,6 +159,9 @@ def test_roles_are_assumed_and_have_policies_of_their_own(asked: Asked) -> None:
     assert asked.refused({"db": "prod/db"}, "--role", ROLE).endswith(
         f"no secret has the role {ROLE}. It has none.\n"
     )
+    assert asked.refused(secrets, "--role", "stripe").endswith(
+        f"no secret has this role of 6 characters. It has {ROLE}.\n"
+    )
 
 
 def test_keys_are_decrypted_with_when_they_are_named(asked: Asked) -> None:

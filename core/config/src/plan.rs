@@ -188,6 +188,17 @@ impl Plan {
         groups
     }
 
+    /// Returns the roles that fetch entries instead of the function's, each once.
+    pub fn roles(&self) -> Vec<&str> {
+        let mut roles = Vec::new();
+        for role in self.entries.iter().filter_map(|entry| entry.role.as_deref()) {
+            if !roles.contains(&role) {
+                roles.push(role);
+            }
+        }
+        roles
+    }
+
     /// Returns what messages call the file or the variable of the plan.
     pub fn source(&self) -> String {
         if self.source_file == VARIABLE { VARIABLE.to_owned() } else { shown::path(&self.source_file) }

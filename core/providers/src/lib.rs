@@ -24,7 +24,8 @@ pub use refusal::{Refusal, Retry};
 
 use std::collections::BTreeSet;
 
-use keystart_config::{EntrySchema, Schemas};
+use keystart_config::arn::is_role;
+use keystart_config::{EntrySchema, Schemas, shown};
 use keystart_store::Failure;
 use keystart_store::SecretBytes;
 use keystart_store::json::Json;
@@ -115,13 +116,23 @@ impl FetchedSecret {
 }
 
 /// Returns what a policy must allow for the entries of a plan that are fetched with `role`; `None`
-/// is the function's role. The error is a sentence.
-pub fn permissions(plan: &Plan, role: Option<&str>, place: &Place) -> Result<Vec<Permission>, String> {
+/// is the function's role, which also assumes the others. The error is a sentence.
+pub fn permissions(plan: &Plan, role: Option<&str>, mut place: Place) -> Result<Vec<Permission>, String> {
+    let roles = plan.roles();
+    if let Some(role) = role {
+        check_role(role, &roles).map_err(|problem| format!("{}: {problem}", plan.source()))?;
+        // Its own account, unless the caller names another: arn:aws:iam::ACCOUNT:role/NAME.
+        place.account = place.account.or_else(|| role.split(':').nth(4).map(str::to_owned));
+    }
     let mut permissions = Vec::new();
     for provider in PROVIDERS {
         let entries: Vec<&Entry> =
             plan.entries.iter().filter(|entry| entry.role.as_deref() == role && provider.owns(entry)).collect();
-        permissions.extend(provider.permissions(plan, &entries, place)?);
+        permissions.extend(provider.permissions(plan, &entries, &place)?);
+    }
+    if role.is_none() {
+        let resources = roles.into_iter().map(str::to_owned).collect();
+        permissions.push(Permission { sid: "Roles", action: "sts:AssumeRole", resources });
     }
     permissions.retain(|permission| !permission.resources.is_empty());
     for permission in &mut permissions {
@@ -129,6 +140,16 @@ pub fn permissions(plan: &Plan, role: Option<&str>, place: &Place) -> Result<Vec
         permission.resources.retain(|resource| seen.insert(resource.clone()));
     }
     Ok(permissions)
+}
+
+fn check_role(role: &str, roles: &[&str]) -> Result<(), String> {
+    if roles.contains(&role) {
+        return Ok(());
+    }
+    let shown =
+        if is_role(role) { format!("the role {role}") } else { format!("this role of {}", shown::characters(role)) };
+    let known = if roles.is_empty() { "none".to_owned() } else { roles.join(", ") };
+    Err(format!("no secret has {shown}. It has {known}."))
 }
 
 fn object<const N: usize>(members: [(&str, Json); N]) -> Json {

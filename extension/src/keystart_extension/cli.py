@@ -330,8 +330,9 @@ def _iam_policy(arguments: argparse.Namespace) -> int:
     except ConfigurationError as error:
         return _fail(str(error))
     account = Account(arguments.account, arguments.region or os.environ.get("AWS_REGION") or None)
-    print(json.dumps(policy(plan, account, arguments.role, arguments.kms_key), indent=2))
-    for note in notes(plan, account, arguments.role):
+    document = policy(plan, account, arguments.role, arguments.kms_key)
+    print(json.dumps(document, indent=2))
+    for note in notes(document):
         print(f"keystart: {note}", file=sys.stderr)
     return 0
 

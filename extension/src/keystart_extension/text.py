@@ -7,8 +7,8 @@ import os
 from . import core
 from .core import ffi, lib
 
-# The kinds of text for keystart_text_check.
-_ROLE, _NAME = 1, 2
+# A kind of text for keystart_text_check.
+_NAME = 2
 
 
 def shown_path(path: str) -> str:
@@ -20,11 +20,6 @@ def shown_path(path: str) -> str:
 def characters(text: str) -> str:
     """Returns the length of a text in words."""
     return "1 character" if len(text) == 1 else f"{len(text)} characters"
-
-
-def is_role(text: str) -> bool:
-    """Returns whether a text is the ARN of a role."""
-    return _check(text, _ROLE)
 
 
 def is_name(text: str) -> bool:

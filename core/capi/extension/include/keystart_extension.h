@@ -492,7 +492,7 @@ uint32_t keystart_message_show(const uint8_t *message,
                                keystart_error **err);
 
 /*
- Returns whether a text is the ARN of a role (`kind` 1), or the name of a secret (2).
+ Returns whether a text is the name of a secret (`kind` 2).
  */
 uint32_t keystart_text_check(const uint8_t *text,
                              size_t text_len,

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keystart_config::{Link, Plan, Problem, Reader, arn, shown};
+use keystart_config::{Link, Plan, Problem, Reader, shown};
 use keystart_core::{
     Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text, text_or_none,
 };
@@ -320,7 +320,7 @@ pub unsafe extern "C" fn keystart_message_show(
     }
 }
 
-/// Returns whether a text is the ARN of a role (`kind` 1), or the name of a secret (2).
+/// Returns whether a text is the name of a secret (`kind` 2).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_text_check(
     text: *const u8,
@@ -334,7 +334,6 @@ pub unsafe extern "C" fn keystart_text_check(
             let is = Out::new(is)?;
             let text = String::from_utf8_lossy(required(text, text_len, "text")?);
             is.put(u32::from(match kind {
-                1 => arn::is_role(&text),
                 2 => name::is_valid(text.as_bytes()),
                 _ => return Err(Error::internal("there is no such kind of a text")),
             }));
@@ -367,7 +366,7 @@ pub unsafe extern "C" fn keystart_policy_read(
             let role = text_or_none(role, role_len, "role")?;
             let account = text_or_none(account, account_len, "account")?.map(str::to_owned);
             let region = text_or_none(region, region_len, "region")?.map(str::to_owned);
-            let (found, missing) = match permissions(plan, role, &Place { account, region }) {
+            let (found, missing) = match permissions(plan, role, Place { account, region }) {
                 Ok(found) => (found, String::new()),
                 Err(missing) => (Vec::new(), missing),
             };
