@@ -19,10 +19,12 @@ def load(environ: Mapping[str, str], task_root: Path = Path("/nowhere")) -> Plan
         return Plan.find(task_root)
 
 
-def load_file(path: Path, environ: Mapping[str, str] | None = None) -> Plan:
-    """Returns the plan of a file."""
+def load_file(
+    path: Path, environ: Mapping[str, str] | None = None, values: Mapping[str, str] | None = None
+) -> Plan:
+    """Returns the plan of a file. `${NAME}` takes one of the `values`, else a variable of this process."""
     with _only(environ or {}):
-        return Plan.file(path)
+        return Plan.file(path, values)
 
 
 @contextmanager

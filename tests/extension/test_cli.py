@@ -115,6 +115,30 @@ def test_pull_publishes_and_ls_and_get_read(
     assert keystart("get", "--root", str(store.root), "deep/keytab") == (0, "ß", "")
 
 
+def test_variables_in_ids_are_taken_from_the_shell_or_from_set(
+    keystart: Keystart, cloud: Cloud, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = cloud.secret("x")
+    stage, _, _ = arn.rpartition(":secret:")[2].rpartition("-")
+    configure(tmp_path, {"db": "${PATH_OF_TEST}"})
+    code, out, error = keystart("check")
+    assert (code, out) == (1, "")
+    assert error.endswith("Say what it holds: --set PATH_OF_TEST=VALUE.\n")
+    code, out, _ = keystart("check", "--set", f"PATH_OF_TEST={stage}")
+    assert (code, out.split()[-3:-1]) == (0, ["secret", stage])
+    assert keystart("compile", "-o", "out.json", "--set", f"PATH_OF_TEST={stage}")[0] == 0
+    assert json.loads((tmp_path / "out.json").read_text())["secrets"] == {"db": {"secret": stage}}
+    monkeypatch.setenv("PATH_OF_TEST", stage)
+    assert keystart("pull")[0] == 0
+    assert store.values == {"db": b"x"}
+
+
+@pytest.mark.parametrize("value", ["STAGE", "=x", "1A=x", "A B=x", "STAGE=a\nb"])
+def test_a_set_value_that_is_no_pair_is_wrong_use(keystart: Keystart, value: str) -> None:
+    code, _, error = keystart("check", "--set", value)
+    assert (code, "write NAME=VALUE" in error) == (2, True)
+
+
 def test_pull_into_another_folder_leaves_the_default_alone(
     keystart: Keystart, cloud: Cloud, store: Store, tmp_path: Path
 ) -> None:

@@ -265,6 +265,61 @@ def test_text_that_only_begins_like_a_number_or_date_needs_no_quotes(tmp_path: P
     assert entries_of(tmp_path, f"  db: {written}") == [plain(id=written)]
 
 
+# Variables in ids.
+
+STAGED = """\
+version: 1
+secrets:
+  db: ${STAGE}/orders/db
+  key: "arn:aws:secretsmanager:${AWS_REGION}:123456789012:secret:${STAGE}/key-a1B2c3"
+  flags: ssm:/${STAGE}/flags:3
+  app: {parameters: "/${STAGE}/app/"}
+"""
+RESOLVED = [
+    "prod/orders/db",
+    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/key-a1B2c3",
+    "/prod/flags:3",
+    "/prod/app",
+]
+
+
+def test_ids_take_variables_of_the_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAGE", "prod")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    plan = load_file(write(tmp_path, STAGED))
+    assert [entry["id"] for entry in plan.facts["entries"]] == RESOLVED
+    assert plan.facts["entries"][1]["region"] == "eu-west-1"
+    assert [entry["id"] for entry in load({"KEYSTART_SECRETS": "db=${STAGE}/db"}).facts["entries"]] == [
+        "prod/db"
+    ]
+
+
+def test_set_values_are_taken_instead_of_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAGE", "mine")
+    path = write(tmp_path, STAGED)
+    plan = load_file(path, values={"STAGE": "prod", "AWS_REGION": "eu-west-1"})
+    assert [entry["id"] for entry in plan.facts["entries"]] == RESOLVED
+    assert "${" not in plan.compiled()
+    with pytest.raises(ConfigurationError) as caught:
+        load_file(path, values={"AWS_REGION": "eu-west-1"})
+    assert [problem["message"] for problem in caught.value.problems] == [
+        f'"{name}": STAGE is a variable of the function. Say what it holds: --set STAGE=VALUE.'
+        for name in ("db", "key", "flags", "app")
+    ]
+
+
+@pytest.mark.parametrize("value", ["*", "p?od", "a:b", "/prod", "..", "prod/../dev", "", "sk_live 1"])
+def test_a_variable_that_is_no_part_of_a_name_is_refused_and_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("STAGE", value)
+    with pytest.raises(
+        ConfigurationError, match=r"The variable STAGE holds (nothing|[0-9]+ character)"
+    ) as caught:
+        load_file(write(tmp_path, "version: 1\nsecrets: {db: 'x-${STAGE}'}\n"))
+    assert len(value) < 5 or value not in str(caught.value)
+
+
 # Where a configuration is found.
 
 

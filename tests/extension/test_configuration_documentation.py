@@ -20,15 +20,16 @@ def examples(language: str) -> list[str]:
 
 
 def test_every_file_on_the_page_is_a_configuration(tmp_path: Path) -> None:
-    shortest, everything, square = examples("yaml")
+    shortest, everything, staged, square = examples("yaml")
     names = []
-    for text in (shortest, everything, square):
+    for text in (shortest, everything, staged, square):
         path = tmp_path / "config.yaml"
         path.write_text(text, encoding="utf-8")
-        names.append([entry["name"] for entry in load_file(path, {}).facts["entries"]])
+        names.append([entry["name"] for entry in load_file(path, {}, {"STAGE": "prod"}).facts["entries"]])
     assert names == [
         ["db"],
         ["db", "stripe/key", "tls", "signing-previous", "flags", "app"],
+        ["db", "flags"],
         ["first", "renamed"],
     ]
 

@@ -35,6 +35,24 @@ def test_a_required_secret_that_is_absent_publishes_nothing(
     assert store.leftovers() == []
 
 
+@pytest.mark.parametrize("settings", [{}, {"batch": True}])
+def test_a_path_that_is_no_secret_offers_the_parameter(
+    prefetch: Prefetch, cloud: Cloud, store: Store, settings: dict[str, bool]
+) -> None:
+    failed = prefetch({"flags": "/prod/flags", "db": "prod/absent", "good": cloud.secret("x")}, **settings)
+    assert failed is not None
+    assert store.failures["flags"][1].endswith(" If it is a parameter, write ssm:/prod/flags.")
+    assert "ssm:" not in store.failures["db"][1]
+
+
+def test_a_name_that_is_no_parameter_offers_the_secret(
+    prefetch: Prefetch, cloud: Cloud, store: Store
+) -> None:
+    assert prefetch({"db": "ssm:prod-db", "good": cloud.secret("x")}) is not None
+    offer = "If it is a secret of Secrets Manager, write prod-db without ssm:."
+    assert store.failures["db"][1].endswith(f"Correct the id or the region. {offer}")
+
+
 def test_an_optional_secret_that_is_absent_is_listed_and_logged(
     prefetch: Prefetch, cloud: Cloud, store: Store, canary: Canaries
 ) -> None:

@@ -107,6 +107,16 @@ def test_the_arn_of_the_real_secret_is_matched_and_that_of_a_longer_name_is_not(
     assert asked({"db": theirs}) == {"secretsmanager:GetSecretValue": [theirs]}
 
 
+def test_variables_in_ids_are_what_the_command_line_says(asked: Asked) -> None:
+    secrets = {"db": "${STAGE}/db", "app": {"parameters": "/${STAGE}/app/"}}
+    assert asked(secrets, "--account", ACCOUNT, "--set", "STAGE=prod") == {
+        "secretsmanager:GetSecretValue": [f"{SECRET}prod/db-??????"],
+        "ssm:GetParametersByPath": [f"{PARAMETER}prod/app", f"{PARAMETER}prod/app/*"],
+    }
+    assert asked.refused(secrets, "--account", ACCOUNT).count("--set STAGE=VALUE") == 2
+    assert "The variable STAGE holds 1 character" in asked.refused(secrets, "--set", "STAGE=*")
+
+
 def test_without_an_account_any_is_allowed_and_that_is_said(asked: Asked) -> None:
     secrets = {"db": "prod/db"}
     assert asked(secrets) == {

@@ -26,11 +26,34 @@ impl<'a> Arn<'a> {
             && !service.is_empty()
             && service.bytes().all(is_service)
             && is_region(region)
-            && account.len() == 12
-            && account.bytes().all(|byte| byte.is_ascii_digit())
+            && is_account(account)
             && !resource.contains('\n');
         is_sound.then_some(Self { service, region, resource })
     }
+}
+
+/// Returns a sentence about the first part of an ARN that is certainly wrong: its region or its
+/// account. The text may be the beginning of an ARN, up to the account.
+pub fn flaw(text: &str) -> Option<String> {
+    let mut parts = text.splitn(6, ':').skip(3);
+    let (region, account) = (parts.next()?, parts.next()?);
+    if is_region(region.trim_end_matches(|c: char| c.is_ascii_lowercase())) && !is_region(region) {
+        return Some("The ARN names an availability zone. Its region ends in a digit, as eu-west-1 does.".to_owned());
+    }
+    if !is_region(region) {
+        return Some("The ARN has no region such as eu-west-1 as its fourth part.".to_owned());
+    }
+    if is_account(account) {
+        return None;
+    }
+    let is_number = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
+    let what = match account.len() {
+        0 => "The ARN names no account".to_owned(),
+        _ if !is_number => "The account of the ARN is no number".to_owned(),
+        1 => "The account of the ARN has 1 digit".to_owned(),
+        length => format!("The account of the ARN has {length} digits"),
+    };
+    Some(format!("{what}. An account has 12 digits, zeros at its beginning too."))
 }
 
 /// Returns the service in a text that begins as an ARN does, even if it is not a valid one.
@@ -44,6 +67,10 @@ pub fn service(text: &str) -> Option<&str> {
 pub fn is_role(text: &str) -> bool {
     const ROLE: &str = "^arn:aws(?:-[a-z]+)*:iam::[0-9]{12}:role/(?:[!-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$";
     Regex::new(ROLE).is_ok_and(|role| role.is_match(text))
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Returns whether a text is `aws` followed by words of lower-case letters.

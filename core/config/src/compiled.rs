@@ -1,9 +1,10 @@
 //! Writes a plan as a configuration: as keystart.json, or as the value of `KEYSTART_SECRETS`.
 
+use crate::find::Reader;
 use crate::pairs;
 use crate::plan::{Entry, Plan, REFRESH_DEADLINE, VARIABLE, duration, span};
 use crate::problem::Origin;
-use crate::schema::{Reference, Schemas};
+use crate::schema::Reference;
 use crate::value::Value;
 
 /// What `KEYSTART_SECRETS` cannot express, as a sentence.
@@ -21,7 +22,7 @@ impl Plan {
     }
 
     /// Returns the text of `KEYSTART_SECRETS` that means the same to a function in `region`.
-    pub(crate) fn inline(&self, region: &str, schemas: Schemas) -> Result<String, InlineError> {
+    pub(crate) fn inline(&self, region: &str, reader: Reader) -> Result<String, InlineError> {
         let pairs: Vec<String> =
             self.entries.iter().map(|entry| format!("{}={}", entry.name, entry.reference())).collect();
         let members = self.entries.iter().map(|entry| (entry.name.clone(), entry.shortest())).collect();
@@ -29,7 +30,7 @@ impl Plan {
         let mut lost = Vec::new();
         // Parses the text again, so that nothing is lost unnoticed.
         for text in [pairs.join(","), Value::Object(members).compact()] {
-            let Ok(read) = pairs::read(&text, schemas) else {
+            let Ok(read) = pairs::read(&text, reader) else {
                 continue;
             };
             let read = read.meaning(region);

@@ -10,6 +10,7 @@ use crate::freshness;
 use crate::hints;
 use crate::plan::Entry;
 use crate::problem::{Position, Problems};
+use crate::references::{Values, resolve};
 use crate::schema::{EntrySchema, Keyword, Reference, Schemas};
 use crate::shown::{Place, characters, is_certain, quote};
 use crate::typed::{boolean, found, is_nothing, mapping, refuse_unknown, scalar_text, text};
@@ -32,6 +33,8 @@ pub(crate) struct Context<'a> {
     pub schemas: Schemas,
     /// The configuration's own region, for ids without one.
     pub region: Option<&'a str>,
+    /// What `${NAME}` in ids takes.
+    pub values: Values<'a>,
 }
 
 /// Reads `secrets:`.
@@ -59,12 +62,16 @@ pub(crate) fn short(
     label: &str,
     problems: &mut Problems,
 ) -> Option<Entry> {
-    let claimed = context.schemas.iter().find_map(|schema| schema.short(id));
-    let first = || Some((context.schemas.first()?.keywords().first()?, id));
-    let (keyword, id) = claimed.or_else(first)?;
-    let reference = match (keyword.parse)(id) {
-        Ok(reference) => reference,
-        Err(why) => {
+    let parse = |id: &str| {
+        let id = resolve(id, context.values)?;
+        let claimed = context.schemas.iter().find_map(|schema| schema.short(&id));
+        let first = || Some((context.schemas.first()?.keywords().first()?, id.as_ref()));
+        let (keyword, id) = claimed.or_else(first).ok_or_else(|| "There is no provider.".to_owned())?;
+        Ok((keyword, (keyword.parse)(id)?))
+    };
+    let (keyword, reference) = match parse(id) {
+        Ok(parsed) => parsed,
+        Err::<_, String>(why) => {
             problems.add(format!("{label}{why}"), id_position);
             return None;
         }
@@ -270,6 +277,13 @@ impl LongForm<'_, '_> {
             return None;
         };
         let id = self.text(keyword.name)?;
+        let id = match resolve(&id, self.context.values) {
+            Ok(id) => id,
+            Err(why) => {
+                self.add(&why, &[keyword.name]);
+                return None;
+            }
+        };
         let is_other = |other: &&&'static dyn EntrySchema| !other.keywords().contains(keyword);
         let other = self.context.schemas.iter().filter(is_other).find_map(|other| other.short(&id));
         let read = match other {

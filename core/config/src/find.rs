@@ -11,10 +11,12 @@ use rustix::io::Errno;
 
 use crate::compiled::InlineError;
 use crate::document::Node;
+use crate::entries::Context;
 use crate::files::{FileError, read_at_most};
 use crate::misplaced::{OWN, misplaced};
 use crate::plan::{Plan, VARIABLE};
 use crate::problem::{Origin, Position, Problem, Problems};
+use crate::references::Values;
 use crate::schema::Schemas;
 use crate::shown::{self, ENDINGS};
 use crate::typed::{NO_CHARACTER, Positions};
@@ -27,12 +29,14 @@ type Result<T> = std::result::Result<T, Vec<Problem>>;
 
 /// Reads configurations that may name these providers.
 #[derive(Clone, Copy)]
-pub struct Reader {
+pub struct Reader<'a> {
     /// What the entries of each provider may say.
     pub schemas: Schemas,
+    /// What `${NAME}` in ids takes.
+    pub values: Values<'a>,
 }
 
-impl Reader {
+impl<'a> Reader<'a> {
     /// Reads the configuration of a process with these variables, from the places of docs/configuration.md in their order.
     pub fn find(&self, variable: impl Fn(&str) -> Option<OsString>, task_root: &Path) -> Result<Plan> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -41,7 +45,7 @@ impl Reader {
             return self.file(&named_file(&named)?, store.as_deref());
         }
         if let Some(value) = variable(VARIABLE) {
-            return pairs::read(&decoded(value.as_bytes()), self.schemas);
+            return pairs::read(&decoded(value.as_bytes()), *self);
         }
         let [json, yaml, short] = OWN.map(|name| task_root.join(name));
         if exists(&json)? {
@@ -78,9 +82,13 @@ impl Reader {
         self.plan(&parse(&read(path)?, path)?, path, store)
     }
 
+    pub(crate) fn context(&self, region: Option<&'a str>) -> Context<'a> {
+        Context { schemas: self.schemas, region, values: self.values }
+    }
+
     /// Writes a plan as `KEYSTART_SECRETS` for a function in this region.
     pub fn inline(&self, plan: &Plan, region: &str) -> std::result::Result<String, InlineError> {
-        plan.inline(region, self.schemas)
+        plan.inline(region, *self)
     }
 
     fn plan(&self, root: &Node, path: &Path, store: Option<&OsStr>) -> Result<Plan> {
@@ -91,9 +99,9 @@ impl Reader {
                 let options = Options { env_dir: store.map(OsStr::as_bytes), ..Options::default() };
                 // An invalid store in the variable is refused later, when the store is opened.
                 let store = options.root().or_else(|_| Options::default().root()).unwrap_or_default();
-                square::read(root, &file, Path::new(&store), self.schemas, &mut problems)
+                square::read(root, &file, Path::new(&store), *self, &mut problems)
             }
-            root => settings::read(root, &file, self.schemas, &mut problems),
+            root => settings::read(root, &file, *self, &mut problems),
         };
         problems.unless_any(plan)
     }

@@ -5,17 +5,17 @@ use keystart_store::name;
 
 use crate::document::Node;
 use crate::entries::{self, Context, check_together, refuse_name, repeated, short};
+use crate::find::Reader;
 use crate::json;
 use crate::plan::{Entry, Plan, VARIABLE};
 use crate::problem::{Position, Problem, Problems};
-use crate::schema::Schemas;
 use crate::shown::quote;
 use crate::typed::Positions;
 
 /// Parses the variable's value. Everything except the secrets has its default.
-pub(crate) fn read(value: &str, schemas: Schemas) -> Result<Plan, Vec<Problem>> {
+pub(crate) fn read(value: &str, reader: Reader) -> Result<Plan, Vec<Problem>> {
     let mut problems = Problems::new(VARIABLE);
-    let context = Context { schemas, region: None };
+    let context = reader.context(None);
     let entries = if value.trim_start().starts_with('{') {
         read_json(&json::parse(value, VARIABLE)?, context, &mut problems)
     } else {

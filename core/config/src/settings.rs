@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::document::{Mapping, Node, Scalar};
-use crate::entries::{self, Context};
+use crate::entries;
+use crate::find::Reader;
 use crate::freshness;
 use crate::hints;
 use crate::plan::{self, Plan, Start};
 use crate::problem::Problems;
 use crate::region::is_region;
-use crate::schema::Schemas;
 use crate::square;
 use crate::typed::{SHORT, boolean, duration, found, refuse_unknown, text};
 
@@ -18,7 +18,7 @@ const KEYS: [&str; 7] = ["version", "start", "deadline", "region", "batch", "env
 const DEADLINES: std::ops::RangeInclusive<u64> = 100..=15 * 60_000;
 
 /// Reads a document. Use the plan only if no problem was found.
-pub(crate) fn read(root: &Node, file: &str, schemas: Schemas, problems: &mut Problems) -> Plan {
+pub(crate) fn read(root: &Node, file: &str, reader: Reader, problems: &mut Problems) -> Plan {
     let mut plan = Plan::of_secrets(Vec::new(), file);
     let Node::Mapping(root) = root else {
         let what = format!("The configuration must be a mapping, found {}.", found(root, &[]));
@@ -46,7 +46,7 @@ pub(crate) fn read(root: &Node, file: &str, schemas: Schemas, problems: &mut Pro
     }
     match root.named("secrets") {
         Some((_, secrets)) => {
-            let context = Context { schemas, region: plan.region.as_deref() };
+            let context = reader.context(plan.region.as_deref());
             plan.entries = entries::read(secrets, context, problems);
         }
         None if root.members.is_empty() => {}

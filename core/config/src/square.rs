@@ -4,11 +4,12 @@ use std::path::{Component, Path, PathBuf};
 
 use keystart_store::name;
 
+use crate::arn;
 use crate::document::{Mapping, Node, Scalar};
-use crate::entries::{Context, check_together, refuse_name, repeated, short};
+use crate::entries::{check_together, refuse_name, repeated, short};
+use crate::find::Reader;
 use crate::plan::{Entry, Link, Plan, Start};
 use crate::problem::Problems;
-use crate::schema::Schemas;
 use crate::shown::{IN_BASE64, Place, is_certain, quote};
 use crate::typed::{found, is_nothing, mapping, plain_text, refuse_unknown, sequence};
 
@@ -27,9 +28,9 @@ pub(crate) fn is_square(root: &Mapping) -> bool {
 }
 
 /// Reads a document of Square's form. Use the plan only if no problem was found. `store` is an absolute path.
-pub(crate) fn read(root: &Mapping, file: &str, store: &Path, schemas: Schemas, problems: &mut Problems) -> Plan {
+pub(crate) fn read(root: &Mapping, file: &str, store: &Path, reader: Reader, problems: &mut Problems) -> Plan {
     let home = read_home(root, problems);
-    let (entries, links): (Vec<Entry>, Vec<Link>) = read_managers(root, schemas, problems).into_iter().unzip();
+    let (entries, links): (Vec<Entry>, Vec<Link>) = read_managers(root, reader, problems).into_iter().unzip();
     refuse_merged(&entries, &links, problems);
     check_together(&entries, problems);
     let store = normal(store);
@@ -83,7 +84,7 @@ fn read_home(root: &Mapping, problems: &mut Problems) -> String {
     homes.first().map_or(DEFAULT_HOME, |(_, home)| home).to_owned()
 }
 
-fn read_managers(root: &Mapping, schemas: Schemas, problems: &mut Problems) -> Vec<(Entry, Link)> {
+fn read_managers(root: &Mapping, reader: Reader, problems: &mut Problems) -> Vec<(Entry, Link)> {
     let reported = problems.count();
     let managers = root.get(KEY);
     let (mut read, mut is_empty) = (Vec::new(), true);
@@ -96,9 +97,18 @@ fn read_managers(root: &Mapping, schemas: Schemas, problems: &mut Problems) -> V
         if prefix.ends_with('=') {
             problems.add(format!("\"prefix\" ends in \"=\". {IN_BASE64}"), members.position);
         }
+        // A wrong beginning of an ARN is reported once, here, and not at each secret.
+        let flaw = Some(prefix).filter(|prefix| arn::service(prefix).is_some()).and_then(arn::flaw);
+        let prefix = match (flaw, members.get("prefix")) {
+            (Some(flaw), Some(node)) => {
+                problems.add(format!("\"prefix\": {flaw}"), node.position());
+                ""
+            }
+            _ => prefix,
+        };
         for secret in items(members.get("secrets"), "\"secrets\"", problems) {
             is_empty = false;
-            read.extend(read_secret(prefix, secret, schemas, problems));
+            read.extend(read_secret(prefix, secret, reader, problems));
         }
     }
     if is_empty && problems.count() == reported {
@@ -108,7 +118,7 @@ fn read_managers(root: &Mapping, schemas: Schemas, problems: &mut Problems) -> V
     read
 }
 
-fn read_secret(prefix: &str, node: &Node, schemas: Schemas, problems: &mut Problems) -> Option<(Entry, Link)> {
+fn read_secret(prefix: &str, node: &Node, reader: Reader, problems: &mut Problems) -> Option<(Entry, Link)> {
     let secret = mapping(node, "An item of \"secrets\"", problems)?;
     let reported = problems.count();
     refuse_unknown(secret, "An item of \"secrets\"", &["secretname", "filename"], &[], |_| None, problems);
@@ -122,7 +132,7 @@ fn read_secret(prefix: &str, node: &Node, schemas: Schemas, problems: &mut Probl
         problems.add("\"secretname\" is missing.", position);
         return None;
     };
-    let context = Context { schemas, region: None };
+    let context = reader.context(None);
     let (name, id) = (stored_name(filename), format!("{prefix}{secretname}"));
     let entry = short(Some(&name), &id, context, (position, position), "", problems);
     if filename.split('/').any(|segment| ["", ".", ".."].contains(&segment)) {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use keystart_config::{Plan, Problem, Reader, Start, shown};
+use keystart_config::{Plan, Problem, Reader, Start, Values, shown};
 use keystart_process::{lock, report_crashes, take_signal};
 use keystart_providers::SCHEMAS;
 use keystart_store::error::{Error, Result};
@@ -67,7 +67,7 @@ impl Extension {
             Ok(writer) => report_crashes(lock(writer).crash_report()),
             Err(error) => return Err(failed("Extension.StoreUnusable", &shown::without_root(error.message()))),
         }
-        let reader = Reader { schemas: SCHEMAS };
+        let reader = Reader { schemas: SCHEMAS, values: Values::Process };
         let plan = reader
             .find(|variable| env::var_os(variable), Path::new(TASK_ROOT))
             .map_err(|problems| failed("Extension.ConfigurationInvalid", &lines(&problems)))?;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use keystart_config::{Entry, EntrySchema, Key, Keyword, Plan, Reader, Reference};
+use keystart_config::{Entry, EntrySchema, Key, Keyword, Plan, Reader, Reference, Values};
 use keystart_lambda::events::{Event, Events, Waited};
 use keystart_lambda::fetch_task::FetchTask;
 use keystart_lambda::runtime;
@@ -80,7 +80,7 @@ fn plan() -> Plan {
     let file = folder.path().join("keystart.yaml");
     let entries = "  held: {block: forever, optional: true}\n  gone: {block: never, optional: true}\n";
     fs::write(&file, format!("version: 1\ndeadline: 100ms\nsecrets:\n{entries}")).unwrap();
-    Reader { schemas: &[&Blocker] }.file(Path::new(&file), None).unwrap()
+    Reader { schemas: &[&Blocker], values: Values::Process }.file(Path::new(&file), None).unwrap()
 }
 
 /// The only test of this process: the core starts no work after it.

@@ -71,7 +71,12 @@ impl Provider for ParameterStore {
         let message = if is_path(entry) {
             format!("There is no parameter below {}. Correct the path or the region.", entry.id)
         } else {
-            format!("There is no parameter {}. Correct the id or the region.", entry.id)
+            let other = if is_arn(&entry.id) || entry.id.contains(':') {
+                String::new()
+            } else {
+                format!(" If it is a secret of Secrets Manager, write {} without ssm:.", entry.id)
+            };
+            format!("There is no parameter {}. Correct the id or the region.{other}", entry.id)
         };
         Refusal::new("ParameterNotFound", message)
     }

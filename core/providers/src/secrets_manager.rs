@@ -153,7 +153,7 @@ async fn single(entry: &Entry, aws: &Aws) -> Result<Answer, Refusal> {
         .set_version_stage(entry.stage.clone())
         .set_version_id(entry.version_id.clone());
     let action = get_secret_value(&entry.id);
-    let answer = call.send().await.map_err(|error| refusal(&action, &error))?;
+    let answer = call.send().await.map_err(|error| offer_parameter(&entry.id, refusal(&action, &error)))?;
     let (Some(arn), Some(name)) = (answer.arn, answer.name) else {
         return Err(no_answer(&action));
     };
@@ -205,10 +205,19 @@ async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Result<Answe
         for id in ids.iter().filter(|id| identity::is_secret_id(id, &secret)) {
             let action = get_secret_value(id);
             let refusal = service_refusal(&action, error.error_code.as_deref(), error.message.as_deref(), 200);
-            page.refusals.push(((*id).to_owned(), refusal));
+            page.refusals.push(((*id).to_owned(), offer_parameter(id, refusal)));
         }
     }
     Ok(page)
+}
+
+/// Adds the other service to a refusal of an id that looks like the path of a parameter.
+fn offer_parameter(id: &str, mut refusal: Refusal) -> Refusal {
+    const ELSEWHERE: [&str; 3] = ["ResourceNotFoundException", "AccessDeniedException", "ValidationException"];
+    if id.starts_with('/') && ELSEWHERE.contains(&refusal.code.as_str()) {
+        refusal.message = format!("{} If it is a parameter, write ssm:{id}.", refusal.message);
+    }
+    refusal
 }
 
 fn get_secret_value(id: &str) -> String {

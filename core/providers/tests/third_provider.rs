@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use keystart_config::{Entry, EntrySchema, Key, Keyword, Plan, Reader, Reference};
+use keystart_config::{Entry, EntrySchema, Key, Keyword, Plan, Reader, Reference, Values};
 use keystart_providers::{
     Answer, Aws, Encoding, Match, Prefetch, PrefetchResult, Provider, Refusal, Reply, Retry, SecretValue, Source,
 };
@@ -120,7 +120,7 @@ impl Stage {
 
     fn plan(&self, secrets: &str) -> Plan {
         let file = self.file("keystart.yaml", &format!("version: 1\nsecrets:\n{secrets}"));
-        Reader { schemas: &[&Files] }.file(Path::new(&file), None).unwrap()
+        Reader { schemas: &[&Files], values: Values::Process }.file(Path::new(&file), None).unwrap()
     }
 
     /// Publishes the result of a fetch, and opens a reader.
@@ -185,7 +185,7 @@ fn a_third_provider_is_fetched_like_the_others() {
 fn what_its_entries_may_say_is_checked() {
     let stage = Stage::new();
     let file = stage.file("keystart.yaml", "version: 1\nsecrets:\n  db: {file: here}\n  tls: {secret: db}\n");
-    let problems = Reader { schemas: &[&Files] }.file(Path::new(&file), None).unwrap_err();
+    let problems = Reader { schemas: &[&Files], values: Values::Process }.file(Path::new(&file), None).unwrap_err();
     let told: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
     assert_eq!(
         told,

@@ -16,6 +16,8 @@ from .aws import WITHOUT_BOTO3, AwsError
 from .text import shown_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .plan import Plan
 
 _EXIT_FAILED = 1
@@ -103,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="validate a configuration and show what it would fetch")
     check.set_defaults(command=_check)
     _add_configuration(check)
+    deploy.add_values(check)
     check.add_argument("--json", action="store_true", help="print the plan, or the problems, as JSON")
 
     compilation = commands.add_parser(
@@ -113,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     compilation.set_defaults(command=_compile)
     _add_configuration(compilation)
+    deploy.add_values(compilation)
     compilation.add_argument(
         "-o", "--output", metavar="FILE", help='default: keystart.json beside FILE; "-" is standard output'
     )
@@ -146,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     policy.set_defaults(command=_iam_policy)
     _add_configuration(policy)
+    deploy.add_values(policy)
     policy.add_argument("--role", metavar="ARN", help="the policy for this role of the configuration instead")
     policy.add_argument(
         "--account",
@@ -179,10 +184,10 @@ def _add_root(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--root", metavar="DIR", help="the store (default: $KEYSTART_DIR or /tmp/keystart)")
 
 
-def _plan(file: Path | None) -> Plan:
+def _plan(file: Path | None, values: Mapping[str, str] | None = None) -> Plan:
     from .plan import Plan
 
-    return Plan.find(_here()) if file is None else Plan.file(file)
+    return Plan.find(_here(), values) if file is None else Plan.file(file, values)
 
 
 def _here() -> Path:
@@ -196,7 +201,7 @@ def _check(arguments: argparse.Namespace) -> int:
     from .plan import ConfigurationError
 
     try:
-        plan = _plan(arguments.configuration)
+        plan = _plan(arguments.configuration, dict(arguments.set))
     except ConfigurationError as error:
         if arguments.json:
             print(json.dumps({"valid": False, "problems": error.problems}, indent=2))
@@ -215,7 +220,7 @@ def _compile(arguments: argparse.Namespace) -> int:
     from .plan import ConfigurationError
 
     try:
-        plan = _plan(arguments.configuration)
+        plan = _plan(arguments.configuration, dict(arguments.set))
     except ConfigurationError as error:
         return _fail(str(error))
     text = plan.compiled()
@@ -247,7 +252,7 @@ def _is_compiled(file: Path) -> bool:
     from .plan import ConfigurationError, Plan
 
     try:
-        return Plan.file(file).compiled().encode() == file.read_bytes()
+        return Plan.file(file, {}).compiled().encode() == file.read_bytes()
     except ConfigurationError:
         return False
 
@@ -326,7 +331,7 @@ def _iam_policy(arguments: argparse.Namespace) -> int:
     from .plan import ConfigurationError
 
     try:
-        plan = _plan(arguments.configuration)
+        plan = _plan(arguments.configuration, dict(arguments.set))
     except ConfigurationError as error:
         return _fail(str(error))
     account = Account(arguments.account, arguments.region or os.environ.get("AWS_REGION") or None)

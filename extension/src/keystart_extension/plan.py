@@ -10,7 +10,7 @@ from . import core
 from .core import ffi, lib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 VARIABLE = "KEYSTART_SECRETS"
@@ -42,19 +42,25 @@ class Plan:
         self.handle = ffi.gc(handle, lib.keystart_plan_free)
 
     @classmethod
-    def find(cls, task_root: Path) -> Plan:
-        """Reads the configuration that a process with this environment uses."""
-        return cls._read(_PROCESS, os.fsencode(task_root))
+    def find(cls, task_root: Path, values: Mapping[str, str] | None = None) -> Plan:
+        """Reads the configuration that a process with this environment uses.
+
+        `${NAME}` in ids takes one of the `values`; if that is None, a variable of this process.
+        """
+        return cls._read(_PROCESS, os.fsencode(task_root), values)
 
     @classmethod
-    def file(cls, path: Path) -> Plan:
-        """Reads a file: `.json`, `.yaml` or `.yml`, Keystart's own or Square's."""
-        return cls._read(_FILE, os.fsencode(path))
+    def file(cls, path: Path, values: Mapping[str, str] | None = None) -> Plan:
+        """Reads a file: `.json`, `.yaml` or `.yml`, Keystart's own or Square's. For `values` see `find`."""
+        return cls._read(_FILE, os.fsencode(path), values)
 
     @classmethod
-    def _read(cls, source: int, text: bytes) -> Plan:
+    def _read(cls, source: int, path: bytes, values: Mapping[str, str] | None) -> Plan:
         handle = ffi.new("keystart_plan **")
-        problems = core.give_text(lib.keystart_plan_read, source, text, len(text), handle)
+        lines = None if values is None else "\n".join(map("=".join, values.items()))
+        problems = core.give_text(
+            lib.keystart_plan_read, source, path, len(path), *core.text_or_null(lines), handle
+        )
         if problems:
             raise ConfigurationError(json.loads(problems))
         return cls(handle[0])

@@ -405,13 +405,16 @@ uint32_t keystart_login_check(keystart_bytes *problem, keystart_bytes *code, key
 
 /*
  Reads a configuration. With the `source` 0 it reads that of a process with this environment,
- whose task root is `path`; with 1 the file at `path`. If something is wrong, the plan is NULL,
- and `problems` is a JSON list of {"file": ..., "line": ..., "column": ..., "message": ...}, in
+ whose task root is `path`; with 1 the file at `path`. `${NAME}` in ids takes the variables of
+ this process, or, if `set` is not NULL, its lines NAME=VALUE alone. If something is wrong, the
+ plan is NULL, and `problems` is a JSON list of {"file": ..., "line": ..., "column": ..., "message": ...}, in
  which a line and a column may be null.
  */
 uint32_t keystart_plan_read(uint32_t source,
                             const uint8_t *path,
                             size_t path_len,
+                            const uint8_t *set,
+                            size_t set_len,
                             keystart_plan **plan,
                             keystart_bytes *problems,
                             keystart_error **err);

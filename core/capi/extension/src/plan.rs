@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keystart_config::{Link, Plan, Problem, Reader, shown};
+use keystart_config::{Link, Plan, Problem, Reader, Values, shown};
 use keystart_core::{
     Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text, text_or_none,
 };
@@ -17,7 +17,7 @@ use keystart_store::name;
 
 use crate::fetch::at;
 
-const READER: Reader = Reader { schemas: SCHEMAS };
+const READER: Reader<'static> = Reader { schemas: SCHEMAS, values: Values::Process };
 
 /// A checked configuration.
 pub struct keystart_plan(pub(crate) Arc<Plan>);
@@ -76,14 +76,17 @@ pub struct keystart_entry {
 }
 
 /// Reads a configuration. With the `source` 0 it reads that of a process with this environment,
-/// whose task root is `path`; with 1 the file at `path`. If something is wrong, the plan is NULL,
-/// and `problems` is a JSON list of {"file": ..., "line": ..., "column": ..., "message": ...}, in
+/// whose task root is `path`; with 1 the file at `path`. `${NAME}` in ids takes the variables of
+/// this process, or, if `set` is not NULL, its lines NAME=VALUE alone. If something is wrong, the
+/// plan is NULL, and `problems` is a JSON list of {"file": ..., "line": ..., "column": ..., "message": ...}, in
 /// which a line and a column may be null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_plan_read(
     source: u32,
     path: *const u8,
     path_len: usize,
+    set: *const u8,
+    set_len: usize,
     plan: *mut *mut keystart_plan,
     problems: *mut keystart_bytes,
     err: *mut *mut keystart_error,
@@ -92,9 +95,12 @@ pub unsafe extern "C" fn keystart_plan_read(
         guard(err, || {
             let (plan, problems) = (Out::new(plan)?, Out::new(problems)?);
             let path = Path::new(OsStr::from_bytes(required(path, path_len, "path")?));
+            let set: Option<Vec<_>> = text_or_none(set, set_len, "set")?.map(pairs);
+            let values = set.as_deref().map_or(Values::Process, Values::Set);
+            let reader = Reader { values, ..READER };
             let read = match source {
-                0 => READER.find(|variable| std::env::var_os(variable), path),
-                1 => READER.file(path, std::env::var_os("KEYSTART_DIR").as_deref()),
+                0 => reader.find(|variable| std::env::var_os(variable), path),
+                1 => reader.file(path, std::env::var_os("KEYSTART_DIR").as_deref()),
                 _ => return Err(Error::internal("there is no such source of a configuration")),
             };
             let wrong = match read {
@@ -375,6 +381,12 @@ pub unsafe extern "C" fn keystart_policy_read(
             Ok(())
         })
     }
+}
+
+/// Splits lines NAME=VALUE.
+fn pairs(lines: &str) -> Vec<(String, String)> {
+    let pairs = lines.lines().filter_map(|line| line.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 fn json_of(permissions: &[Permission]) -> String {

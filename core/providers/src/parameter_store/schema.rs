@@ -32,9 +32,10 @@ fn parse(text: &str) -> Result<Reference, String> {
         let arn = Arn::parse(text).filter(|arn| arn.service == "ssm");
         let path = arn.and_then(|arn| arn.resource.strip_prefix("parameter").filter(|path| path.starts_with('/')));
         let (Some(arn), Some(path)) = (arn, path) else {
-            return Err("The ARN of a parameter looks like \
-                arn:aws:ssm:eu-west-1:123456789012:parameter/prod/flags."
-                .to_owned());
+            let looks = "The ARN of a parameter looks like \
+                arn:aws:ssm:eu-west-1:123456789012:parameter/prod/flags.";
+            let flaw = ParameterStore.short(text).and_then(|_| arn::flaw(text));
+            return Err(flaw.unwrap_or_else(|| looks.to_owned()));
         };
         region = Some(arn.region.to_owned());
         // The ARN of "/prod/flags" ends in parameter/prod/flags, that of "flags" in parameter/flags.

@@ -38,10 +38,15 @@ impl EntrySchema for SecretsManager {
 
 fn parse(text: &str) -> Result<Reference, String> {
     if !text.starts_with("arn:") {
-        if text.contains(':') {
-            return Err(
-                "Only a full ARN can be followed by \":\". For one member of a secret use \"field\".".to_owned()
-            );
+        if let Some((begin, _)) = text.split_once(':') {
+            return Err(match begin {
+                "secretsmanager" | "secret" | "sm" => "The name of a secret stands alone. Remove what ends in \":\".",
+                "parameter" | "parameters" | "parameterstore" | "ssm-secure" => {
+                    "A parameter is written as ssm:/prod/flags, or with \"parameter\"."
+                }
+                _ => "Only a full ARN can be followed by \":\". For one member of a secret use \"field\".",
+            }
+            .to_owned());
         }
         check_name(text)?;
         if text.starts_with('=') || text.ends_with('=') {
@@ -51,9 +56,10 @@ fn parse(text: &str) -> Result<Reference, String> {
     }
     let arn = Arn::parse(text).filter(|arn| arn.service == "secretsmanager");
     let Some((arn, reference)) = arn.and_then(|arn| Some((arn, arn.resource.strip_prefix("secret:")?))) else {
-        return Err("The ARN of a secret looks like \
-            arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-a1B2c3."
-            .to_owned());
+        let looks = "The ARN of a secret looks like \
+            arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-a1B2c3.";
+        let flaw = SecretsManager.short(text).and_then(|_| arn::flaw(text));
+        return Err(flaw.unwrap_or_else(|| looks.to_owned()));
     };
     let parts: Vec<&str> = reference.split(':').collect();
     if parts.len() > 4 {

@@ -17,7 +17,7 @@ from pathlib import Path
 from ..aws import WITHOUT_BOTO3
 from .terms import LAYER, NO_SOURCES, DeployError
 
-__all__ = ["DeployError", "account_id", "add_to"]
+__all__ = ["DeployError", "account_id", "add_to", "add_values"]
 
 _LAYER_VERSION = re.compile(rf"{LAYER.pattern}:[0-9]+")
 _LAYER_NAME = re.compile(r"[A-Za-z0-9_-]{1,140}")
@@ -75,6 +75,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="FILE",
         help="set its secrets as the variable KEYSTART_SECRETS (default: the configuration is left as it is)",
     )
+    add_values(attach)
     attach.add_argument(
         "--wrapper",
         action="store_true",
@@ -93,6 +94,25 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     _add_change(detach)
     _add_account(detach, region=True)
+
+
+def add_values(parser: argparse.ArgumentParser) -> None:
+    """Adds --set to a command that reads a configuration elsewhere than in the function."""
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=_value,
+        metavar="NAME=VALUE",
+        help="what ${NAME} in an id is in the function; may be given several times",
+    )
+
+
+def _value(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if equals and re.fullmatch("[A-Za-z][A-Za-z0-9_]+", name) and value.isprintable():
+        return name, value
+    raise argparse.ArgumentTypeError("write NAME=VALUE, with the name of a variable of the function")
 
 
 def account_id(text: str) -> str:

@@ -42,7 +42,7 @@ _SHORTEST = 4  # characters; a shorter value may be part of ordinary words
 def attach(arguments: Namespace) -> int:
     """Attaches the layer and returns the exit code."""
     region = arguments.layer.split(":")[3]  # a function accepts layers of its own region only
-    settings = _settings(arguments.config, region, wrapper=arguments.wrapper)
+    settings = _settings(arguments.config, dict(arguments.set), region, wrapper=arguments.wrapper)
     if not _can_ask(arguments):
         return _EXIT_WRONG_USE
     client = session.client("lambda", region, arguments.profile)
@@ -58,12 +58,14 @@ def detach(arguments: Namespace) -> int:
     return _run(arguments, client, lambda function: detached(function, arguments.layer))
 
 
-def _settings(file: Path | None, region: str, *, wrapper: bool) -> Mapping[str, Setting]:
+def _settings(
+    file: Path | None, values: Mapping[str, str], region: str, *, wrapper: bool
+) -> Mapping[str, Setting]:
     """Returns the variables that attach sets."""
     settings = {}
     if file is not None:
         try:
-            plan = Plan.file(file)
+            plan = Plan.file(file, values)
             text = plan.inline(region)
         except ConfigurationError as error:
             raise DeployError(str(error)) from None
