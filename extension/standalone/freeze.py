@@ -17,7 +17,8 @@ from typing import Any
 # or in a try.
 _ABSENT = {
     "there is no TLS for Python in a static executable; the core fetches": (
-        "boto3 keystart_extension.aws.errors keystart_extension.aws.login keystart_extension.aws.session "
+        "boto3 keystart_extension.aws.errors keystart_extension.aws.fetch "
+        "keystart_extension.aws.login keystart_extension.aws.session "
         "keystart_extension.deploy.attach keystart_extension.deploy.layer "
         "keystart.mtls ssl"
     ),

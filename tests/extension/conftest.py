@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from keystart_extension.aws import login
+from keystart_extension.aws import fetch as aws_fetch
 from keystart_extension.fetch import Fetch
 from keystart_extension.log import Log
 from keystart_extension.plan import Plan
@@ -197,7 +197,7 @@ def fetch(plan: Plan) -> Fetch:
 
 def fetch_as_a_person(plan: Plan) -> Fetch:
     """Fetches as keystart pull does."""
-    return login.fetch(plan, None)
+    return aws_fetch.fetch(plan, None)
 
 
 # Each way to credentials in turn: the core's, and a person's login. The tests expect the same of both.

@@ -729,7 +729,7 @@ def test_the_profile_and_the_region_are_taken(keystart: Keystart, account: Accou
     code, _, error = keystart("detach", account.function(), "--yes", "--profile", "nobody")
     assert (code, error) == (
         1,
-        "keystart: ProfileNotFound: The AWS profile, or one that its `source_profile` names, does not exist. "
+        "keystart: ProfileNotFound: The AWS profile nobody, or one that its `source_profile` names, does not exist. "
         "Correct AWS_PROFILE or the profile.\n",
     )
     code, _, error = keystart("detach", account.function(), "--yes", "--region", "us-east-1")

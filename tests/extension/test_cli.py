@@ -188,7 +188,7 @@ def test_pull_with_an_unknown_profile_says_so(keystart: Keystart, store: Store, 
     code, _, error = keystart("pull", "--profile", "nobody")
     assert code == 1
     assert (
-        "  - db: ProfileNotFound: The AWS profile, or one that its `source_profile` names, does not exist."
+        "  - db: ProfileNotFound: The AWS profile nobody, or one that its `source_profile` names, does not exist."
         in error
     )
     assert store.state["state"] == "failed"

@@ -316,8 +316,8 @@ def test_what_the_layer_does_not_do_is_told_with_the_cure(
     assert prefetch({"db": "prod/db"}) is not None
     assert told(store) == (
         "CredentialsUnavailable",
-        f'The AWS profile takes its credentials from {origin}, which only "keystart pull" does. Set the variables that '
-        "`aws configure export-credentials --format env` prints.",
+        f'The AWS profile default takes its credentials from {origin}, which only "keystart pull" does. Set the '
+        "variables that `aws configure export-credentials --format env` prints.",
     )
 
 
@@ -673,5 +673,8 @@ def test_pull_says_that_a_code_of_mfa_cannot_be_typed_and_readers_do_not_wait(
     assert code == 1
     assert "Traceback" not in error
     assert store.state["state"] == "failed"
-    reason = "The AWS profile asks for a code of MFA, and there is no terminal to type it at."
+    reason = (
+        "The AWS profile default asks for a code of MFA, and there is no terminal to type it at. Run this at a "
+        "terminal, or set the variables that `aws configure export-credentials --format env` prints."
+    )
     assert store.failures == {"db": ("CredentialsUnavailable", reason)}

@@ -82,7 +82,7 @@ def test_a_region_of_a_profile_that_is_a_host_is_refused(
     aws = serve(lambda _: secret("x"))
     monkeypatch.delenv("AWS_REGION")
     config("[default]\nregion = evil.test/x\n")
-    assert failures() == {"db": ("InvalidRegion", f"`region` of the AWS profile {NO_REGION}")}
+    assert failures() == {"db": ("InvalidRegion", f"`region` of the AWS profile default {NO_REGION}")}
     assert aws.requests == []
 
 
@@ -141,7 +141,7 @@ def test_an_endpoint_of_a_profile_that_is_none_is_refused(
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     config(text.format("password"))
-    why = ("InvalidVariable", f"`endpoint_url` of the AWS profile {NO_USER}. Correct or unset it.")
+    why = ("InvalidVariable", f"`endpoint_url` of the AWS profile default {NO_USER}. Correct or unset it.")
     assert failures() == {"db": why}
 
 

@@ -115,7 +115,7 @@ def test_a_profile_that_does_not_exist_is_told_although_the_environment_has_keys
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     aws = serve(lambda _: secret("x"))
     assert pull()[0] == 1
-    reason = "The AWS profile, or one that its `source_profile` names, does not exist."
+    reason = "The AWS profile nobody, or one that its `source_profile` names, does not exist."
     why = ("ProfileNotFound", f"{reason} Correct AWS_PROFILE or the profile.")
     assert store.failures == {"db": why}
     assert aws.requests == []
@@ -171,9 +171,7 @@ def test_a_process_that_gives_a_broken_token_is_named_and_the_token_is_not_shown
     profiles(default={"credential_process": f"{sys.executable} {program}"})
     aws = serve(lambda _: secret("x"))
     assert pull()[0] == 1
-    reason = (
-        "The session token from the process that the AWS profile names holds a line break, which none has."
-    )
+    reason = "The session token from the process that the AWS profile default names holds a line break, which none has."
     assert store.failures == {"db": ("InvalidCredentials", f"{reason} Correct it there.")}
     assert aws.requests == []
 
@@ -235,7 +233,7 @@ def test_the_endpoint_that_a_profile_names_is_asked_and_checked(
         assert aws.actions() == ["GetSecretValue"]
     profiles(mine={**keys("mine"), "endpoint_url": "http://user:password@127.0.0.1"})
     assert pull("--profile", "mine")[0] == 1
-    reason = "`endpoint_url` of the AWS profile must have no user and no password. Correct or unset it."
+    reason = "`endpoint_url` of the AWS profile mine must have no user and no password. Correct or unset it."
     assert store.failures == {"db": ("InvalidVariable", reason)}
 
 
@@ -266,7 +264,7 @@ def test_the_authorities_that_a_profile_names_are_believed(
         assert pull({"db": "prod/db"}) is not None
     code, message = store.failures["db"]
     assert code == "InvalidCaBundle"
-    assert message.startswith("`ca_bundle` of the AWS profile names a file that cannot be read: ")
+    assert message.startswith("`ca_bundle` of the AWS profile default names a file that cannot be read: ")
 
 
 def test_a_token_file_of_a_profile_that_is_a_device_is_not_given_to_boto3(

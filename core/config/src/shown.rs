@@ -88,6 +88,13 @@ pub fn path(path: &str) -> String {
     }
 }
 
+/// Returns whether the name of an AWS profile may be shown: it has only characters that such names
+/// need, and is short.
+pub fn is_profile(text: &str) -> bool {
+    let is_known = |byte: u8| byte.is_ascii_alphanumeric() || b"_.@+-".contains(&byte);
+    (1..=64).contains(&text.len()) && text.bytes().all(is_known)
+}
+
 /// Returns text between double quotes, printable and cut to 64 bytes (contract 8.3). The caller knows that it is no secret.
 pub(crate) fn quote(text: &str) -> String {
     error::quoted(text.as_bytes())

@@ -22,7 +22,7 @@ use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
@@ -107,62 +107,32 @@ impl Aws {
 
     async fn own_config(&self) -> Result<SdkConfig, Refusal> {
         let profiles = Profiles::read().await?;
-        let region = self.own_region(&profiles).await?;
+        let profile = self.login.as_ref().map_or_else(profiles::of_environment, |login| login.profile.clone());
+        let region = own_region(self.region.as_deref(), &profiles, &profile).await?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT.min(self.deadline))
             .read_timeout(self.deadline)
             .build();
         // Keystart's own loop retries, inside one deadline for everything. The SDK only knows single calls.
-        let loader = aws_config::defaults(BehaviorVersion::latest())
-            .no_credentials()
+        let loader = loader(&profiles, &profile)
             .retry_config(RetryConfig::disabled())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(timeouts);
-        let loader = match self.profile() {
-            Some(profile) => loader.profile_name(profile),
-            None => loader,
-        };
         // The SDK must not look for a region: a call that needs one reports that it is missing.
-        let config = loader.profile_files(profiles.files()).region(region.clone()).load().await;
-        endpoints::check(&config)?;
-        let http = self.http.get_or_try_init(|| http_client(&config)).await?;
+        let config = loader.region(region.clone()).load().await;
+        endpoints::check(&config, &profile, endpoints::OF_FETCH)?;
+        let http = self.http.get_or_try_init(|| http_client(&config, &profile)).await?;
         let credentials = if let Some(login) = &self.login {
             login.credentials()?
         } else {
             let provider_config = ProviderConfig::without_region().with_http_client(http.clone()).with_region(region);
-            credentials::load(&provider_config, &profiles).await?
+            credentials::load(&provider_config, &profiles, &profile).await?
         };
         let are_ignored = endpoints::are_ignored(&config);
         let builder = config.into_builder().http_client(http.clone());
         // The SDK's clients look there for endpoints even if they are to be ignored.
         let builder = if are_ignored { builder.service_config(NoServiceConfig) } else { builder };
         Ok(builder.credentials_provider(SharedCredentialsProvider::new(credentials)).build())
-    }
-
-    /// Returns the region of entries without one: that of the configuration, the environment, or the profile.
-    async fn own_region(&self, profiles: &Profiles) -> Result<Option<Region>, Refusal> {
-        let variable = |name| set(name).map(|region| (name, Region::new(region)));
-        let named = self.region.clone().map(|region| ("`region:`", Region::new(region)));
-        let mut found = named.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
-        if found.is_none() {
-            let provider = ProfileFileRegionProvider::builder().configure(&ProviderConfig::without_region());
-            let provider = provider.profile_files(profiles.files());
-            let provider = match self.profile() {
-                Some(profile) => provider.profile_name(profile),
-                None => provider,
-            };
-            found = provider.build().region().await.map(|region| ("`region` of the AWS profile", region));
-        }
-        let Some((source, region)) = found else {
-            return Ok(None);
-        };
-        checked_region(source, region.as_ref())?;
-        Ok(Some(region))
-    }
-
-    /// Returns the profile of a login. Without one, the SDK uses the profile that the environment names.
-    fn profile(&self) -> Option<&str> {
-        self.login.as_ref().map(|login| login.profile.as_str())
     }
 
     async fn assumed(&self, role: &str) -> Result<SdkConfig, Refusal> {
@@ -175,8 +145,38 @@ impl Aws {
     }
 }
 
-/// Checks the variables and files that a person's login reads, before boto3 reads them.
-pub async fn check_login() -> Result<(), Refusal> {
+/// Returns a loader of the environment and the profile, without credentials.
+fn loader(profiles: &Profiles, profile: &str) -> ConfigLoader {
+    let loader = aws_config::defaults(BehaviorVersion::latest()).no_credentials();
+    loader.profile_name(profile).profile_files(profiles.files())
+}
+
+/// Returns the region of entries without one: that of the configuration, the environment, or the profile.
+async fn own_region(configured: Option<&str>, profiles: &Profiles, profile: &str) -> Result<Option<Region>, Refusal> {
+    let variable = |name: &str| set(name).map(|region| (name.to_owned(), Region::new(region)));
+    let configured = configured.map(|region| ("`region:`".to_owned(), Region::new(region.to_owned())));
+    let mut found = configured.or_else(|| variable("AWS_REGION")).or_else(|| variable("AWS_DEFAULT_REGION"));
+    if found.is_none() {
+        let provider = ProfileFileRegionProvider::builder().configure(&ProviderConfig::without_region());
+        let provider = provider.profile_files(profiles.files()).profile_name(profile).build();
+        found = provider.region().await.map(|region| (profiles::of_profile("region", profile), region));
+    }
+    let Some((source, region)) = found else {
+        return Ok(None);
+    };
+    checked_region(&source, region.as_ref())?;
+    Ok(Some(region))
+}
+
+/// Checks the variables and files that a person's login reads, before boto3 reads them. Without a
+/// `profile`, the environment names it, and may have the credentials.
+pub async fn check_login(profile: Option<&str>) -> Result<(), Refusal> {
+    let profiles = Profiles::read().await?;
+    let of_environment = || set("AWS_DEFAULT_PROFILE").unwrap_or_else(profiles::of_environment);
+    let name = profile.map_or_else(of_environment, str::to_owned);
+    own_region(None, &profiles, &name).await?;
+    let config = loader(&profiles, &name).region(None::<Region>).load().await;
+    endpoints::check(&config, &name, endpoints::OF_LOGIN)?;
     if let Some((source, path)) = endpoints::ca_bundle_variable()
         && !path.is_empty()
         // boto3 also reads a folder of certificates.
@@ -184,7 +184,8 @@ pub async fn check_login() -> Result<(), Refusal> {
     {
         roots::read(&source, path).await?;
     }
-    credentials::check_sources().await
+    credentials::check_sources(&profiles).await?;
+    if profile.is_none() { credentials::check_environment() } else { Ok(()) }
 }
 
 fn checked_region(source: &str, region: &str) -> Result<(), Refusal> {
@@ -195,8 +196,8 @@ fn checked_region(source: &str, region: &str) -> Result<(), Refusal> {
 }
 
 /// Makes the one HTTP client. All requests to a host share its connections.
-async fn http_client(config: &SdkConfig) -> Result<SharedHttpClient, Refusal> {
-    let context = roots::context(endpoints::ca_bundle(config)).await?;
+async fn http_client(config: &SdkConfig, profile: &str) -> Result<SharedHttpClient, Refusal> {
+    let context = roots::context(endpoints::ca_bundle(config, profile)).await?;
     let proxies = ProxyConfig::from_env();
     // Only this builder makes a client with proxies: they are a setting of the connector, which is
     // made once and kept.

@@ -265,7 +265,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     from .store import Writer
 
     try:
-        from .aws.login import fetch
+        from .aws.fetch import fetch
     except ModuleNotFoundError:
         return _fail(WITHOUT_BOTO3)
 

@@ -7,8 +7,8 @@ import os
 from . import core
 from .core import ffi, lib
 
-# A kind of text for keystart_text_check.
-_NAME = 2
+# The kinds of text for keystart_text_check.
+_NAME, _REGION, _PROFILE = 2, 3, 4
 
 
 def shown_path(path: str) -> str:
@@ -25,6 +25,16 @@ def characters(text: str) -> str:
 def is_name(text: str) -> bool:
     """Returns whether a text is the name of a secret."""
     return _check(text, _NAME)
+
+
+def is_region(text: str) -> bool:
+    """Returns whether a text has the form of a region."""
+    return _check(text, _REGION)
+
+
+def profile_words(name: str) -> str:
+    """Returns what messages call an AWS profile."""
+    return f"the AWS profile {name}" if _check(name, _PROFILE) else "the AWS profile"
 
 
 def _check(text: str, kind: int) -> bool:

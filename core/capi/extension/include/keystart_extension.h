@@ -398,10 +398,16 @@ uint32_t keystart_log_hold(keystart_error **err);
 uint32_t keystart_log_release(keystart_error **err);
 
 /*
- Checks the variables and files that a person's login reads, before boto3 reads them. `code` and
- `problem` say what is wrong; both are empty if nothing is. Errors: 901.
+ Checks the credentials of a login; if `login` is NULL, the variables and files that boto3 reads
+ for one, before it reads them. If `profile` is NULL, the environment names the profile. `code`
+ and `problem` say what is wrong; both are empty if nothing is. Errors: 901.
  */
-uint32_t keystart_login_check(keystart_bytes *problem, keystart_bytes *code, keystart_error **err);
+uint32_t keystart_login_check(const keystart_login *login,
+                              const uint8_t *profile,
+                              size_t profile_len,
+                              keystart_bytes *problem,
+                              keystart_bytes *code,
+                              keystart_error **err);
 
 /*
  Reads a configuration. With the `source` 0 it reads that of a process with this environment,
@@ -495,7 +501,8 @@ uint32_t keystart_message_show(const uint8_t *message,
                                keystart_error **err);
 
 /*
- Returns whether a text is the name of a secret (`kind` 2).
+ Returns whether a text is the name of a secret (`kind` 2), a region (3), or the name of an AWS
+ profile that may be shown (4).
  */
 uint32_t keystart_text_check(const uint8_t *text,
                              size_t text_len,

@@ -265,7 +265,7 @@ pub unsafe extern "C" fn keystart_fetch_free(fetch: *mut keystart_fetch) {
     unsafe { take_back(fetch) };
 }
 
-unsafe fn login_of(login: *const keystart_login) -> Result<Option<Login>> {
+pub(crate) unsafe fn login_of(login: *const keystart_login) -> Result<Option<Login>> {
     let Some(login) = (unsafe { login.as_ref() }) else { return Ok(None) };
     unsafe {
         Ok(Some(Login::new(

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keystart_config::region::is_region;
 use keystart_config::{Link, Plan, Problem, Reader, Values, shown};
 use keystart_core::{
     Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text, text_or_none,
@@ -326,7 +327,8 @@ pub unsafe extern "C" fn keystart_message_show(
     }
 }
 
-/// Returns whether a text is the name of a secret (`kind` 2).
+/// Returns whether a text is the name of a secret (`kind` 2), a region (3), or the name of an AWS
+/// profile that may be shown (4).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_text_check(
     text: *const u8,
@@ -341,6 +343,8 @@ pub unsafe extern "C" fn keystart_text_check(
             let text = String::from_utf8_lossy(required(text, text_len, "text")?);
             is.put(u32::from(match kind {
                 2 => name::is_valid(text.as_bytes()),
+                3 => is_region(&text),
+                4 => shown::is_profile(&text),
                 _ => return Err(Error::internal("there is no such kind of a text")),
             }));
             Ok(())

@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 
 use super::endpoints;
 use super::errors::{connection_reason, find, no_answer, refusal, system_words};
-use super::profiles::Profiles;
+use super::profiles::{self, Profiles};
 use crate::files;
 use crate::limits::Excess;
 use crate::refusal::{Refusal, Retry};
@@ -72,6 +72,11 @@ impl Login {
         }
     }
 
+    /// Returns whether the credentials are usable.
+    pub fn check(&self) -> Result<(), Refusal> {
+        self.credentials().map(drop)
+    }
+
     /// Returns the credentials if they are usable.
     pub(super) fn credentials(&self) -> Result<Credentials, Refusal> {
         match &self.origin {
@@ -90,7 +95,7 @@ enum Origin {
 }
 
 /// Returns the first credentials that a source has.
-pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Result<Credentials, Refusal> {
+pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles, profile: &str) -> Result<Credentials, Refusal> {
     match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
         Err(CredentialsError::CredentialsNotLoaded(_)) => {}
         found => {
@@ -107,8 +112,8 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Result
         }
         match origin.load(config, profiles).await {
             Err(CredentialsError::CredentialsNotLoaded(_)) => {}
-            Ok(found) => return checked(origin.words(), found),
-            Err(error) => return Err(origin.refusal(&error)),
+            Ok(found) => return checked(&origin.words(profile), found),
+            Err(error) => return Err(origin.refusal(&error, profile)),
         }
     }
     Err(Refusal::new(
@@ -120,11 +125,15 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles) -> Result
 
 /// Checks everything that a source may read, for a login: boto3 reads any file, whole and without a
 /// time limit, and takes an address for another host.
-pub(super) async fn check_sources() -> Result<(), Refusal> {
-    let profiles = Profiles::read().await?;
+pub(super) async fn check_sources(profiles: &Profiles) -> Result<(), Refusal> {
     endpoints::check_container()?;
     profiles.check_tokens().await?;
     check_token()
+}
+
+/// Checks the credentials in the environment, if it has any.
+pub(super) fn check_environment() -> Result<(), Refusal> {
+    if env::var_os(VARIABLES[0]).is_some_and(|key| !key.is_empty()) { check_variables() } else { Ok(()) }
 }
 
 /// Returns the credentials of a role, unless the answer ended too early.
@@ -180,17 +189,17 @@ impl Origin {
         }
     }
 
-    const fn words(self) -> &'static str {
+    fn words(self, profile: &str) -> String {
         match self {
-            Self::Profile => "the AWS profile",
-            Self::WebIdentity => "the web identity",
-            Self::Container => "the container's endpoint",
+            Self::Profile => profiles::words(profile),
+            Self::WebIdentity => "the web identity".to_owned(),
+            Self::Container => "the container's endpoint".to_owned(),
         }
     }
 
-    fn refusal(self, error: &CredentialsError) -> Refusal {
+    fn refusal(self, error: &CredentialsError, profile: &str) -> Refusal {
         if let Some(error) = find::<SdkError<AssumeRoleError, HttpResponse>>(error) {
-            return refusal("sts:AssumeRole on the role of the AWS profile", error);
+            return refusal(&format!("sts:AssumeRole on the role of {}", profiles::words(profile)), error);
         }
         if let Some(error) = find::<SdkError<AssumeRoleWithWebIdentityError, HttpResponse>>(error) {
             return refusal("sts:AssumeRoleWithWebIdentity on the role of the web identity", error);
@@ -199,7 +208,7 @@ impl Origin {
             return excess.refusal("the request for credentials");
         }
         let reason = match self {
-            Self::Profile => profile_reason(error),
+            Self::Profile => profile_reason(error, &profiles::words(profile)),
             Self::WebIdentity => web_identity_reason(error),
             Self::Container => container_reason(error),
         };
@@ -233,42 +242,54 @@ fn checked(from: &str, found: Credentials) -> Result<Credentials, Refusal> {
     Ok(found)
 }
 
-fn profile_reason(error: &CredentialsError) -> String {
+fn profile_reason(error: &CredentialsError, profile: &str) -> String {
     // The SDK shows the kind only at the beginning of its text. The rest repeats the file, and is not shown.
     let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
     let text = text.strip_prefix("ProfileFile provider could not be built: ").unwrap_or_default();
-    let reason = if text.starts_with("invalid profile: ") {
+    if text.starts_with("invalid profile: ") {
         "A file of AWS profiles cannot be read. Correct what AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE name; \
          without them it is ~/.aws/config and ~/.aws/credentials."
+            .to_owned()
     } else if text.starts_with("profile formed an infinite loop") {
-        "The `source_profile` of the AWS profile leads back to itself. Correct it."
+        format!("The `source_profile` of {profile} leads back to itself. Correct it.")
     } else if text.starts_with("profile `") && text.contains("` was not defined") {
-        "The AWS profile, or one that its `source_profile` names, does not exist. Correct AWS_PROFILE or the profile."
+        format!(
+            "{}, or one that its `source_profile` names, does not exist. Correct AWS_PROFILE or the profile.",
+            capital(profile)
+        )
     } else if text.starts_with("missing credential source") || text.starts_with("invalid credential source") {
-        "The AWS profile names no source of credentials, or a wrong one. Correct it."
+        format!("{} names no source of credentials, or a wrong one. Correct it.", capital(profile))
     } else if text.starts_with("profile referenced") {
-        "The `credential_source` of the AWS profile is none that AWS's SDK knows. Correct it."
+        format!("The `credential_source` of {profile} is none that AWS's SDK knows. Correct it.")
     } else if let Some(feature) = text.strip_prefix("This behavior requires following cargo feature(s) enabled: ") {
         let from = match feature {
             feature if feature.starts_with("credentials-process") => "a process",
             feature if feature.starts_with("sso") => "IAM Identity Center",
             _ => "a login",
         };
-        return unsupported_source(from);
+        unsupported_source(profile, from)
     } else if text.starts_with("sso-session") || text.contains("SSO config") || text.starts_with("selected profile") {
-        return unsupported_source("IAM Identity Center");
+        unsupported_source(profile, "IAM Identity Center")
     } else {
-        "The AWS profile cannot be used, for a reason that is not described. Correct it, or set AWS_ACCESS_KEY_ID, \
-         AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN."
-    };
-    reason.to_owned()
+        format!(
+            "{} cannot be used, for a reason that is not described. Correct it, or set AWS_ACCESS_KEY_ID, \
+             AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.",
+            capital(profile)
+        )
+    }
 }
 
-fn unsupported_source(from: &str) -> String {
+fn unsupported_source(profile: &str, from: &str) -> String {
     format!(
-        "The AWS profile takes its credentials from {from}, which only \"keystart pull\" does. Set the variables that \
-         `aws configure export-credentials --format env` prints."
+        "{} takes its credentials from {from}, which only \"keystart pull\" does. Set the variables that \
+         `aws configure export-credentials --format env` prints.",
+        capital(profile)
     )
+}
+
+/// Returns words for the beginning of a sentence.
+fn capital(words: &str) -> String {
+    words.replacen("the ", "The ", 1)
 }
 
 fn web_identity_reason(error: &CredentialsError) -> String {

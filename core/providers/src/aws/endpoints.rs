@@ -9,13 +9,22 @@ use aws_config::SdkConfig;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use hyper::Uri;
 
+use super::profiles::of_profile;
 use crate::refusal::Refusal;
 
-/// The services, by their names in a profile's `services` and in variables.
-const SERVICES: [(&str, &str); 3] = [
+/// The services of a fetch, by their names in a profile's `services` and in variables.
+pub(super) const OF_FETCH: &[(&str, &str)] = &[
     ("Secrets Manager", "AWS_ENDPOINT_URL_SECRETS_MANAGER"),
     ("SSM", "AWS_ENDPOINT_URL_SSM"),
     ("STS", "AWS_ENDPOINT_URL_STS"),
+];
+/// The services of a person's login, and Lambda, which people attach the layer with.
+pub(super) const OF_LOGIN: &[(&str, &str)] = &[
+    ("STS", "AWS_ENDPOINT_URL_STS"),
+    ("SSO", "AWS_ENDPOINT_URL_SSO"),
+    ("SSO OIDC", "AWS_ENDPOINT_URL_SSO_OIDC"),
+    ("Signin", "AWS_ENDPOINT_URL_SIGNIN"),
+    ("Lambda", "AWS_ENDPOINT_URL_LAMBDA"),
 ];
 /// The switches: variables, and keys in a profile. The SDK ignores a value that it cannot read, and
 /// then asks other hosts.
@@ -29,27 +38,32 @@ const PROXIES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_pr
 const CONTAINER_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const CONTAINER_PATH: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 
-/// Checks the variables and the profile.
-pub(super) fn check(config: &SdkConfig) -> Result<(), Refusal> {
-    for (variable, key) in SWITCHES {
-        check_one(config, "", (variable, key), |value| {
+/// Checks the variables and the profile, for requests to these services.
+pub(super) fn check(config: &SdkConfig, profile: &str, services: &[(&str, &str)]) -> Result<(), Refusal> {
+    let check_one = |name, check: fn(&str) -> Result<(), &'static str>| {
+        value(config, "", name).map_or(Ok(()), |value| check(&value)).map_err(|what| wrong(name, profile, what))
+    };
+    for switch in SWITCHES {
+        check_one(switch, |value| {
             // Templates set a switch that is off to an empty text.
             let is_switch = ["true", "false", ""].iter().any(|word| value.eq_ignore_ascii_case(word));
             if is_switch { Ok(()) } else { Err("must be true or false") }
         })?;
     }
-    check_one(config, "", STS_ENDPOINTS, |value| {
+    check_one(STS_ENDPOINTS, |value| {
         if ["legacy", "regional", ""].contains(&value) { Ok(()) } else { Err("must be regional or legacy") }
     })?;
-    check_one(config, "", ENDPOINT, |url| check_url(url, false))?;
-    for (service, variable) in SERVICES {
+    check_one(ENDPOINT, |url| check_url(url, false))?;
+    for &(service, variable) in services {
         // The lookup takes the key that all services share, so name the service's own variable if it is set.
         let named = if env::var_os(variable).is_some() { variable } else { ENDPOINT.0 };
         let value = value(config, service, ENDPOINT);
-        value.map_or(Ok(()), |value| check_url(&value, false)).map_err(|what| wrong(named, ENDPOINT.1, what))?;
+        value
+            .map_or(Ok(()), |value| check_url(&value, false))
+            .map_err(|what| wrong((named, ENDPOINT.1), profile, what))?;
     }
     for variable in PROXIES {
-        text(variable)?.map_or(Ok(()), |value| check_proxy(&value)).map_err(|what| wrong(variable, "", what))?;
+        text(variable)?.map_or(Ok(()), |value| check_proxy(&value)).map_err(|what| wrong_variable(variable, what))?;
     }
     Ok(())
 }
@@ -75,34 +89,22 @@ pub(super) fn ca_bundle_variable() -> Option<(String, OsString)> {
 }
 
 /// Returns the variable or key that names the file of authorities, and the file.
-pub(super) fn ca_bundle(config: &SdkConfig) -> Option<(String, OsString)> {
-    let key = CA_BUNDLE.1;
+pub(super) fn ca_bundle(config: &SdkConfig, profile: &str) -> Option<(String, OsString)> {
     let named = ca_bundle_variable();
-    let named = named.or_else(|| Some((of_profile(key), value(config, "", CA_BUNDLE)?.into())));
+    let named = named.or_else(|| Some((of_profile(CA_BUNDLE.1, profile), value(config, "", CA_BUNDLE)?.into())));
     named.filter(|(_, path)| !path.is_empty())
 }
 
 /// Checks the address for a container's credentials.
 pub(super) fn check_container() -> Result<(), Refusal> {
     let check = |variable: &str, check: fn(&str) -> Result<(), &'static str>| {
-        text(variable)?.map_or(Ok(()), |value| check(&value)).map_err(|what| wrong(variable, "", what))
+        text(variable)?.map_or(Ok(()), |value| check(&value)).map_err(|what| wrong_variable(variable, what))
     };
     check(CONTAINER_URI, |uri| check_url(uri, true))?;
     check(CONTAINER_PATH, |path| {
         let is_path = path.starts_with('/') && path.parse::<Uri>().is_ok_and(|uri| uri.host().is_none());
         if is_path { Ok(()) } else { Err("must be a path that begins with /") }
     })
-}
-
-fn check_one(
-    config: &SdkConfig,
-    service: &str,
-    (variable, key): (&str, &str),
-    check: impl Fn(&str) -> Result<(), &'static str>,
-) -> Result<(), Refusal> {
-    value(config, service, (variable, key))
-        .map_or(Ok(()), |value| check(&value))
-        .map_err(|what| wrong(variable, key, what))
 }
 
 /// Returns the value of a variable, else of the key in the profile.
@@ -153,17 +155,17 @@ fn has_port(authority: &str) -> bool {
 /// Returns the text of a variable that is set and not empty.
 fn text(variable: &str) -> Result<Option<String>, Refusal> {
     let value = env::var_os(variable).filter(|value| !value.is_empty());
-    value.map(OsString::into_string).transpose().map_err(|_| wrong(variable, "", "is not UTF-8"))
+    value.map(OsString::into_string).transpose().map_err(|_| wrong_variable(variable, "is not UTF-8"))
 }
 
-fn wrong(variable: &str, key: &str, what: &str) -> Refusal {
-    let is_variable = key.is_empty() || env::var_os(variable).is_some();
-    let source = if is_variable { variable.to_owned() } else { of_profile(key) };
+/// Refuses a setting by the name of its variable, or of its key if the variable is not set.
+fn wrong((variable, key): (&str, &str), profile: &str, what: &str) -> Refusal {
+    let is_variable = env::var_os(variable).is_some();
+    wrong_variable(&if is_variable { variable.to_owned() } else { of_profile(key, profile) }, what)
+}
+
+fn wrong_variable(source: &str, what: &str) -> Refusal {
     Refusal::new("InvalidVariable", format!("{source} {what}. Correct or unset it."))
-}
-
-fn of_profile(key: &str) -> String {
-    format!("`{key}` of the AWS profile")
 }
 
 #[cfg(test)]

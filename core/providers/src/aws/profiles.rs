@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
 use keystart_config::files::FileError;
+use keystart_config::shown::is_profile;
 use rustix::io::Errno;
 
 use crate::files::{self, reason};
 use crate::refusal::Refusal;
 
+const PROFILE: &str = "AWS_PROFILE";
 const CONFIG: &str = "AWS_CONFIG_FILE";
 const CREDENTIALS: &str = "AWS_SHARED_CREDENTIALS_FILE";
 /// The variables of token files, which the SDK reads itself.
@@ -59,6 +61,21 @@ impl Profiles {
         };
         files::on_a_thread(check).await.unwrap_or(Ok(()))
     }
+}
+
+/// Returns the profile in words: by its name if that may be shown.
+pub(super) fn words(profile: &str) -> String {
+    if is_profile(profile) { format!("the AWS profile {profile}") } else { "the AWS profile".to_owned() }
+}
+
+/// Returns a key of a profile in words.
+pub(super) fn of_profile(key: &str, profile: &str) -> String {
+    format!("`{key}` of {}", words(profile))
+}
+
+/// Returns the profile that the environment names.
+pub(super) fn of_environment() -> String {
+    env::var(PROFILE).ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned())
 }
 
 fn read(variable: &str, default: &str) -> Result<String, Refusal> {

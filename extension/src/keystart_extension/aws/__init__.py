@@ -2,6 +2,7 @@
 
 session  makes sessions and clients
 login    finds a person's credentials for the core
+fetch    fetches with them
 errors   has the words for what went wrong
 """
 

@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -39,7 +39,11 @@ from botocore.exceptions import (
 )
 from botocore.parsers import ResponseParserError
 
+from ..text import profile_words
 from . import AwsError
+
+if TYPE_CHECKING:
+    import boto3
 
 Result = TypeVar("Result")
 
@@ -67,23 +71,27 @@ _CURES = {
     "PreconditionFailedException": "Somebody else has changed it meanwhile. Look again.",
     "ResourceConflictException": "Look again when that is over.",
 }
-# The sources of credentials, by the name of botocore's provider.
+# The sources of credentials, by the name of botocore's provider. All others take them from a profile.
 _ORIGINS = {
     "container-role": "the container's endpoint",
     "iam-role": "the instance's metadata service",
     "assume-role-with-web-identity": "the web identity",
-    "custom-process": "the process that the AWS profile names",
 }
+_PROCESS = "custom-process"
+_CONTAINER = ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 
 
-def ask(action: str, call: Callable[[], Result]) -> Result:
-    """Calls once, and turns every failure into words: which call was refused, and what would help."""
+def ask(action: str, call: Callable[[], Result], own: boto3.Session | None = None) -> Result:
+    """Calls once, and turns every failure into words: which call was refused, and what would help.
+
+    `own` is the session that logs in, if the call does.
+    """
     try:
         return call()
     except AwsError:
         raise
     except Exception as error:
-        failure = _failure(action, error)
+        failure = (own and _login_failure(error, own)) or _failure(action, error)
     # Outside of the handler, so that no traceback shows the library's error and its text.
     raise failure
 
@@ -110,9 +118,78 @@ def _no_answer(action: str) -> AwsError:
     )
 
 
-def origin(provider: object) -> str:
+def origin(provider: object, own: boto3.Session) -> str:
     """Returns our words for botocore's source of credentials."""
-    return _ORIGINS.get(str(provider), "the AWS profile")
+    profile = profile_words(own.profile_name)
+    if provider == _PROCESS:
+        return f"the process that {profile} names"
+    return _ORIGINS.get(str(provider), profile)
+
+
+def _login_failure(error: Exception, own: boto3.Session) -> AwsError | None:
+    """Describes what only a login can meet: what a profile, a process or a container's endpoint lacks."""
+    profile = profile_words(own.profile_name)
+    known = _profiles(own)
+    match error:
+        case SSOError() | LoginError() | TokenRetrievalError():
+            return AwsError(
+                "ExpiredTokenException", f"Nobody is logged in for {profile}. {_login_command(known)}"
+            )
+        case EOFError():
+            return _unavailable(
+                f"{profile} asks for a code of MFA, and there is no terminal to type it at. Run this at a terminal, or "
+                "set the variables that `aws configure export-credentials --format env` prints."
+            )
+        case CredentialRetrievalError():
+            return _unavailable(f"{origin(error.kwargs.get('provider'), own)} gave no credentials.")
+        case InvalidConfigError():
+            return _unavailable(f"{profile} names no source of credentials, or a wrong one. Correct it.")
+        case OSError() if error.errno and not isinstance(error, BotoCoreError):
+            words = os.strerror(error.errno)
+            if any("credential_process" in keys for _, keys in known):
+                return _unavailable(f"{origin(_PROCESS, own)} cannot be started: {words}.")
+            return _unavailable(f"a file that {profile} names cannot be read: {words}.")
+        case ValueError() | KeyError() | TypeError() | AttributeError() if not isinstance(
+            error, BotoCoreError | UnicodeDecodeError
+        ):
+            if any("credential_process" in keys for _, keys in known):
+                return _unavailable(f"{origin(_PROCESS, own)} gave no credentials.")
+            if isinstance(error, ValueError) and any(os.environ.get(name) for name in _CONTAINER):
+                # An address that may not be asked for credentials, or a token that no header can hold.
+                return _unavailable(
+                    f"{' or '.join(_CONTAINER)} is no address that credentials may be asked of, or the token for it "
+                    "holds what no header can hold."
+                )
+            return _unavailable("the container's endpoint gave no credentials.")
+        case _:
+            return None
+
+
+def _unavailable(words: str) -> AwsError:
+    return AwsError("CredentialsUnavailable", f"{words[0].upper()}{words[1:]}")
+
+
+def _profiles(own: boto3.Session) -> list[tuple[str, dict[str, Any]]]:
+    """Returns the profile of a session and those that its `source_profile` leads to, each with its keys."""
+    try:
+        every: dict[str, dict[str, Any]] = own._session.full_config["profiles"]
+    except BotoCoreError:  # the file cannot be read, which has been reported
+        return []
+    name, found = own.profile_name, dict[str, dict[str, Any]]()
+    while name in every and name not in found:
+        found[name] = every[name]
+        name = str(every[name].get("source_profile"))
+    return list(found.items())
+
+
+def _login_command(known: list[tuple[str, dict[str, Any]]]) -> str:
+    """Returns the command that logs a person in, by the keys of the profiles."""
+    for key, command in (("sso_", "aws sso login"), ("login_session", "aws login")):
+        for name, keys in known:
+            if any(of.startswith(key) for of in keys):
+                shown = f" --profile {name}" if profile_words(name).endswith(f" {name}") else ""
+                return f"Run: {command}{shown}"
+    return _LOG_IN
 
 
 def _failure(action: str, error: Exception) -> AwsError:
@@ -132,9 +209,6 @@ def _failure(action: str, error: Exception) -> AwsError:
             )
         case NoRegionError():
             return AwsError("NoRegion", "No region is known. Set `region:` or AWS_REGION.")
-        case CredentialRetrievalError():
-            where = origin(error.kwargs.get("provider"))
-            return AwsError("CredentialsUnavailable", f"{where[0].upper()}{where[1:]} gave no credentials.")
         case SSLError() if (reason := _distrust(error)) is not None:
             # An endpoint that is not trusted now is not trusted a moment later.
             reason = f"The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."
@@ -144,9 +218,10 @@ def _failure(action: str, error: Exception) -> AwsError:
         case ResponseParserError() | KeyError() | TypeError():
             return _no_answer(action)
         case ProfileNotFound():
+            words = profile_words(str(error.kwargs.get("profile")))
             return AwsError(
                 "ProfileNotFound",
-                "The AWS profile, or one that its `source_profile` names, does not exist. Correct AWS_PROFILE or the "
+                f"T{words[1:]}, or one that its `source_profile` names, does not exist. Correct AWS_PROFILE or the "
                 "profile.",
             )
         case AttributeError() | ValueError() if ":" in action:
@@ -157,22 +232,6 @@ def _failure(action: str, error: Exception) -> AwsError:
                 "A file of AWS profiles cannot be read. Correct what AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE "
                 "name; without them it is ~/.aws/config and ~/.aws/credentials.",
             )
-        case InvalidConfigError():
-            return AwsError(
-                "CredentialsUnavailable",
-                "The AWS profile names no source of credentials, or a wrong one. Correct it.",
-            )
-        case SSOError() | LoginError() | TokenRetrievalError():
-            return AwsError("ExpiredTokenException", f"The login of the AWS profile has ended. {_LOG_IN}")
-        case EOFError():
-            return AwsError(
-                "CredentialsUnavailable",
-                "The AWS profile asks for a code of MFA, and there is no terminal to type it at.",
-            )
-        case OSError() if action == LOGIN and error.errno:
-            words = os.strerror(error.errno)
-            reason = f"A file that the source of the credentials names cannot be read: {words}."
-            return AwsError("CredentialsUnavailable", reason)
         case _:
             kind = type(error).__name__
             return AwsError(

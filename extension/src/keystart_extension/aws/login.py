@@ -9,17 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import boto3
 from botocore.exceptions import NoCredentialsError
 
 from ..core import ffi, text
-from ..fetch import Fetch
 from . import AwsError
 from .errors import LOGIN, ask, origin
-from .session import session
 
 if TYPE_CHECKING:
-    from ..plan import Plan
+    import boto3
 
 _OF_ENVIRONMENT = ("env", "environment")
 
@@ -54,22 +51,9 @@ class Login(NamedTuple):
                 data[:] = bytes(len(data))
 
 
-def fetch(plan: Plan, profile: str | None) -> Fetch:
-    """Logs in, without a deadline, then lets the core fetch with the credentials; returns the ended fetch."""
-    try:
-        login = log_in(profile)
-    except AwsError as error:
-        return Fetch.refused(plan, error.code, error.message)
-    with login.lent() as lent:
-        fetch = Fetch.start(plan, lent)
-    fetch.wait()
-    return fetch
-
-
-def log_in(profile: str | None) -> Login:
-    """Finds the credentials of a profile (None: AWS_PROFILE). Raises an AwsError that names the source at fault."""
-    own = session(profile)
-    return ask(LOGIN, lambda: _login(own))
+def log_in(own: boto3.Session) -> Login:
+    """Finds the credentials of a session. Raises an AwsError that names the source at fault."""
+    return ask(LOGIN, lambda: _login(own), own)
 
 
 def _login(own: boto3.Session) -> Login:
@@ -80,15 +64,7 @@ def _login(own: boto3.Session) -> Login:
         raise AwsError(
             "ExpiredTokenException", "The credentials have expired. Log in again, or get new credentials."
         ) from None
-    except ValueError:  # an address that may not be asked for credentials, or a token that no header can hold
-        reason = (
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is no address that "
-            "credentials may be asked of, or the token for it holds what no header can hold."
-        )
-        raise AwsError("CredentialsUnavailable", reason) from None
-    except (KeyError, TypeError, AttributeError):
-        raise AwsError("CredentialsUnavailable", "The container's endpoint gave no credentials.") from None
     if credentials is None or found is None or found.access_key is None or found.secret_key is None:
         raise NoCredentialsError
-    where = None if credentials.method in _OF_ENVIRONMENT else origin(credentials.method)
+    where = None if credentials.method in _OF_ENVIRONMENT else origin(credentials.method, own)
     return Login(found.access_key, found.secret_key, found.token or None, where, own.profile_name)

@@ -1,4 +1,4 @@
-"""Makes the sessions and clients of boto3, the same way for every command."""
+"""Makes the sessions and clients of boto3, the same way for every command. The core checks what they read."""
 
 from __future__ import annotations
 
@@ -8,24 +8,37 @@ from typing import Any
 import boto3
 
 from .. import core
+from ..core import ffi, lib
+from ..text import is_region
 from . import AwsError
 from .errors import LOGIN, ask
+from .login import log_in
 
 
 def session(profile: str | None) -> boto3.Session:
     """Makes a session for a profile (None: AWS_PROFILE), unless the core refuses one of its variables or files."""
-    problem = core.ffi.new("keystart_bytes *")
-    code = core.give_text(core.lib.keystart_login_check, problem)
-    message = core.taken_text(problem)
-    if code:
-        raise AwsError(code, message)
+    _check(ffi.NULL, profile)
     # boto3 reads only AWS_DEFAULT_REGION.
     region = os.environ.get("AWS_REGION") or None
     return ask(LOGIN, lambda: boto3.Session(profile_name=profile, region_name=region))
 
 
 def client(service: str, region: str | None, profile: str | None) -> Any:
-    """Makes a client. Without a `region` it uses AWS_REGION, else the profile's."""
+    """Logs in and makes a client. Without a `region` it uses AWS_REGION, else the profile's."""
+    if region is not None and not is_region(region):
+        raise AwsError("InvalidRegion", "--region is not a region such as eu-west-1. Correct or unset it.")
+    own = session(profile)
+    with log_in(own).lent() as lent:
+        _check(lent, profile)
     # The stubs accept only a literal service name.
-    make: Any = session(profile).client
+    make: Any = own.client
     return ask(f"a client of {service}", lambda: make(service, region_name=region))
+
+
+def _check(login: Any, profile: str | None) -> None:
+    """Raises what the core has against a `keystart_login`, or against what a login reads if that is NULL."""
+    problem = ffi.new("keystart_bytes *")
+    code = core.give_text(lib.keystart_login_check, login, *core.text_or_null(profile), problem)
+    message = core.taken_text(problem)
+    if code:
+        raise AwsError(code, message)
