@@ -215,7 +215,8 @@ def test_pull_that_is_interrupted_publishes_nothing(
 def test_reading_where_nothing_is_published_says_what_to_do(keystart: Keystart, store: Store) -> None:
     message = (
         f"keystart: There is no store at {store.root}. Attach the Keystart extension to this function, check that "
-        'KEYSTART_DIR is the same for both, or run "keystart pull" on your own machine.\n'
+        'KEYSTART_DIR is the same for both, or run "keystart pull" on your own machine. '
+        "In a test, use keystart.testing.\n"
     )
     assert keystart("ls") == (1, "", message)
     assert keystart("get", "db") == (1, "", message)

@@ -104,7 +104,8 @@ function invalidTimeoutVariable() {
 function notAttached(root) {
   const text =
     `There is no store at ${root}. Attach the Keystart extension to this function, check that ` +
-    'KEYSTART_DIR is the same for both, or run "keystart pull" on your own machine.';
+    'KEYSTART_DIR is the same for both, or run "keystart pull" on your own machine. In a test, ' +
+    'use keystart.testing.';
   return new NotAttached(text);
 }
 

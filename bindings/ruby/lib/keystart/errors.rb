@@ -149,7 +149,7 @@ module Keystart
     def not_attached(root)
       text = "There is no store at #{root}. Attach the Keystart extension to this function, check " \
              "that KEYSTART_DIR is the same for both, or run \"keystart pull\" on your own " \
-             "machine."
+             "machine. In a test, use keystart.testing."
       NotAttached.new(text)
     end
 

@@ -60,7 +60,7 @@ impl Error {
         let text = format!(
             "There is no store at {root}. Attach the Keystart extension to this function, check \
              that KEYSTART_DIR is the same for both, or run \"keystart pull\" on your own \
-             machine."
+             machine. In a test, use keystart.testing."
         );
         Self::new(Code::NotAttached, text)
     }
