@@ -1,6 +1,6 @@
 """Measures cold starts: of extensions from exec to registered and published, and of functions that need secrets.
 
-It is no test: machines are noisy. So every figure is a median with its quartiles, peers run in turn, and the
+It is not a test: machines are noisy. So every figure is a median with its quartiles, peers run in turn, and the
 figure that counts is the ratio to the Go extension of the same run.
 
 Exit codes: 0 measured, even if a budget is missed; 2 something could not be measured.

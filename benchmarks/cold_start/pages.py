@@ -1,6 +1,6 @@
 """Counts what a cold start reads of the layer's executable: pages, not time, so that a busy machine counts the same.
 
-The file lies on a disk of its own, whose read-ahead is set: with 0 only what is touched is read. Needs root.
+The file lies on a separate disk, whose read-ahead is set: with 0 only what is touched is read. Needs root.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# Gives a client a token (JWT, HS256) for as long as the settings say.
+# Returns a token for a client (JWT, HS256) for as long as the settings say.
 require "base64"
 require "json"
 require "keystart"

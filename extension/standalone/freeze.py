@@ -1,7 +1,7 @@
 """Freezes the program and what it imports for the layer's executable. Run by the very Python that is linked in.
 
 Writes frozen.bin, the code of all modules one after the other, and frozen.c, the table that the interpreter looks in.
-What is frozen is found by following each import of the code; what is left out on purpose stands in _ABSENT.
+What is frozen is found by following each import of the code; _ABSENT lists what is left out on purpose.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 Three times a third of the time: one writer; writers that stop as at SHUTDOWN and start anew; writers that are killed at
 random moments. It ends with 0 when no reader saw anything that was not published, older than before, or mixed, and got
-no error but those that the contract allows; with 1 otherwise.
+no error except those that the contract allows; with 1 otherwise.
 """
 
 from __future__ import annotations

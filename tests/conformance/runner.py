@@ -25,7 +25,7 @@ PATIENCE = 30.0
 
 
 class RunnerError(Exception):
-    """A runner did not start, ended, did not answer, or gave an invalid answer."""
+    """A runner did not start, ended, did not answer, or returned an invalid answer."""
 
 
 class Runner:

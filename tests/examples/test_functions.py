@@ -25,7 +25,7 @@ Start = Callable[[str], AbstractContextManager[Environment]]
 def test_the_python_function_asks_its_partner_over_mutual_tls(
     start: Start, cloud: StandIn, recipe: str
 ) -> None:
-    for currency in ("EUR", "SEK"):  # of its own, and then from the optional parameter
+    for currency in ("EUR", "SEK"):  # its own, and then from the optional parameter
         with start(recipe) as environment:
             price = {"item": "7", "currency": currency, "for": "orders"}
             assert environment.invoke({"item": 7}).value == {"status": 200, "price": price}

@@ -2,7 +2,7 @@
 
 A configuration holds no secrets, so one in it was pasted by mistake. A text that is certainly no secret (a valid name,
 an
-id that AWS could have) may be repeated. In their places, the canaries here are no such texts.
+id that AWS could have) may be repeated. In their places, the canaries here are not such texts.
 """
 
 from __future__ import annotations

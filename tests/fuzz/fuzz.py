@@ -165,7 +165,7 @@ class Fuzzer:
         answers = self._again(document)
         verdict = judged(question, answers, made.canary) if answers else None
         if answers is None or verdict is None:
-            # The second try gave other answers. Report the question as it is, because that is a fault too.
+            # The second try had other answers. Report the question as it is, because that is a fault too.
             return self._finding(
                 made, "unsteady", "answered otherwise when asked again", "", document, answers or {}
             )

@@ -1,7 +1,7 @@
 """Writes JSON text at random: right, nearly right, and at every limit of contract 6.4. It does not know stores.
 
 It makes text, not values, because a value loses what readers differ in (equal members, digits, escapes, bytes that are
-not UTF-8). A value here is already text, so a document may hold pieces that are no JSON.
+not UTF-8). A value here is already text, so a document may hold pieces that are not JSON.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ KEYS = [
 
 
 class Grammar:
-    """Makes pieces of JSON text. `wrong` is the probability that a token is no JSON; `words` are strings it may use."""
+    """Makes pieces of JSON text. `wrong` is the probability that a token is not JSON; `words`, strings to use."""
 
     def __init__(self, random: Random, *, wrong: float = 0.0, words: tuple[str, ...] = ()) -> None:
         self._random = random

@@ -20,7 +20,7 @@ ABOUT_A_SECRET = frozenset(
         "snapshot_expired",
     ]
 )
-# This much of a canary in a message is no accident.
+# This much of a canary in a message is not an accident.
 TELLING = 6
 
 

@@ -1,6 +1,6 @@
 """Makes a document smaller piece by piece, as long as it stays interesting. It does not know stores.
 
-Not Hypothesis, whose shrinker works on the choices of its own generators. Here one example is one of thousands that are
+Not Hypothesis, whose shrinker works on the choices of its generators. Here one example is one of thousands that are
 asked about at the same time, and must be found again by its number alone.
 """
 

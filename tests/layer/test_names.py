@@ -120,7 +120,7 @@ def test_hosts_is_read_before_a_resolver_is_asked(
 def test_no_library_is_loaded_for_names(sandbox: Sandbox, cloud: TimedCloud, resolver: Resolver) -> None:
     folder = sandbox.root / "opt/libs"
     folder.mkdir()
-    os.mkfifo(folder / "libnss_other.so.2", 0o644)  # opening it would wait for ever
+    os.mkfifo(folder / "libnss_other.so.2", 0o644)  # opening it would wait forever
     (sandbox.root / "etc/nsswitch.conf").write_text("hosts: other files dns\npasswd: other files\n")
     life = Life(sandbox, cloud, {**variables(cloud, NAME), "LD_LIBRARY_PATH": "/opt/libs"})
     assert (life.code, life.values) == (0, {"db": "x" * 100}), life.said

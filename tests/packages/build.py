@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.packages.build",
-        description="Builds every package into dist/ and tells what was made: size, tag, least glibc.",
+        description="Builds every package into dist/ and prints what was made: size, tag, least glibc.",
         epilog="Exit codes: 0 built; 1 something could not be built; 2 wrong use.",
     )
     parser.add_argument("--quick", action="store_true", help="leave out what compiles for minutes")

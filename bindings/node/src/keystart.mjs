@@ -145,7 +145,7 @@ const keystart = {
   ...classes,
 };
 
-/** For keystart/testing alone. It is neither in the types nor enumerable, so it is no part of the interface. */
+/** For keystart/testing alone. It is neither in the types nor enumerable, so it is not part of the interface. */
 Object.defineProperty(keystart, Symbol.for('keystart.testing'), {
   value: {
     checkName,

@@ -1,4 +1,4 @@
-// A member that every object inherits is no option, no member of a document and no variable
+// A member that every object inherits is neither an option, nor a member of a document, nor a variable
 // (contract 6.1.6): any package can add one. Each test runs in a process whose Object.prototype is
 // polluted before Keystart is loaded.
 'use strict';

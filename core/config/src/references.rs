@@ -30,7 +30,7 @@ const FOREIGN: [(&str, &[&str]); 3] = [
 ];
 const WRITE: &str = "Write ${NAME} for a variable of the function, or the id itself.";
 
-/// Returns an id with the values of its variables. The error repeats nothing but names.
+/// Returns an id with the values of its variables. The error repeats only names.
 ///
 /// A value is a part of a name. It can hold no ":" and no "*", so it neither makes an ARN nor matches
 /// more than one secret, and no variable chooses the account of an ARN.

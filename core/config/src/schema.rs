@@ -5,7 +5,7 @@ pub trait EntrySchema: Sync {
     /// Returns the keywords of the long form, in the order in which messages list them.
     fn keywords(&self) -> &'static [Keyword];
 
-    /// Returns the keyword and the id for an id of the short form `name: id`. `None` if it is no id
+    /// Returns the keyword and the id for an id of the short form `name: id`. `None` if it is not an id
     /// of this provider.
     fn short<'a>(&self, text: &'a str) -> Option<(&'static Keyword, &'a str)>;
 

@@ -95,7 +95,7 @@ pub fn is_profile(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(is_known)
 }
 
-/// Returns text between double quotes, printable and cut to 64 bytes (contract 8.3). The caller knows that it is no secret.
+/// Returns text between double quotes, printable and cut to 64 bytes (contract 8.3). The caller knows that it is not a secret.
 pub(crate) fn quote(text: &str) -> String {
     error::quoted(text.as_bytes())
 }

@@ -6,7 +6,7 @@ use crate::document::{Mapping, Node, Scalar};
 use crate::problem::{Position, Problems};
 use crate::shown::{Place, characters, is_certain, nearest, quote};
 
-/// Replaces what is no character: half of a surrogate pair in a JSON escape, or a byte that is not
+/// Replaces what is not a character: half of a surrogate pair in a JSON escape, or a byte that is not
 /// UTF-8 in a variable. It is a control character, so no text may hold it.
 pub(crate) const NO_CHARACTER: char = '\u{80}';
 
@@ -134,7 +134,7 @@ pub(crate) fn refuse_unknown(
 /// The units that a duration may have, with their milliseconds.
 pub(crate) struct Units {
     units: [(&'static str, u64); 3],
-    /// What must stand there, for messages.
+    /// What must be there, for messages.
     what: &'static str,
 }
 

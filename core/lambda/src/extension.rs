@@ -143,13 +143,13 @@ impl Extension {
         spawn(&self.events, async move { client.register(Driver::Runtime, || ()).await })
     }
 
-    /// Tells Lambda that the extension is ready, and asks for the next event.
+    /// Reports to Lambda that the extension is ready, and asks for the next event.
     pub fn next(&self) -> Result<()> {
         let client = Arc::clone(&self.client);
         spawn(&self.events, async move { client.next().await })
     }
 
-    /// Gives up with a reason. It tells readers first, unless the secrets were published and
+    /// Gives up with a reason. It informs readers first, unless the secrets were published and
     /// removed; then Lambda, unless Lambda has refused a call; then the log. None of these needs a
     /// thread, and only Lambda needs a descriptor.
     pub fn fail(&self, kind: &str, message: &str, failures: &[(String, Failure)]) {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 pub(crate) const LARGEST: u64 = 1_048_576; // limits.toml: extension.file_bytes
 
 /// Returns what is wrong with a file, for the end of a sentence. It does not repeat the path,
-/// because the variable may hold something that is no path.
+/// because the variable may hold something that is not a path.
 pub(crate) fn reason(error: FileError) -> String {
     match error {
         FileError::System(errno) => {
@@ -28,7 +28,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     read_at_most(path, LARGEST)
 }
 
-/// Runs work on files in a thread that nobody has to wait for: a dead mount hangs for ever, and a
+/// Runs work on files in a thread that nobody has to wait for: a dead mount hangs forever, and a
 /// deadline abandons the thread. If no thread is left, the work runs in the calling one. `None` if
 /// it panics.
 pub(crate) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {

@@ -196,7 +196,7 @@ fn is_sound(parameter: &Parameter, name: &str, region: &str) -> bool {
         && identity::is_selected(parameter.selector.as_deref(), parameter.version)
 }
 
-/// Returns the ids that ask for this parameter. An emulator does not report which version was asked for.
+/// Returns the ids that ask for this parameter. An emulator does not report which version the request named.
 fn asked(parameter: &Parameter) -> Vec<String> {
     let selectors = match &parameter.selector {
         Some(selector) => vec![selector.clone()],

@@ -36,7 +36,7 @@ pub trait Provider: EntrySchema {
     /// Sends a request once. `page` is the token of a further page of its answer.
     fn send<'a>(&'a self, entries: &'a [Entry], page: Option<&'a str>, aws: &'a Aws) -> Reply<'a>;
 
-    /// Returns whether the entries in a gap are asked for alone, with one request for each id.
+    /// Returns whether the entries in a gap are fetched alone, with one request for each id.
     fn asks_alone(&self, _entries: &[Entry], _gap: Gap<'_>) -> bool {
         false
     }

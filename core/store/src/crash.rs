@@ -1,4 +1,4 @@
-//! What a writer's process still does when it crashes: it tells readers the reason and removes the
+//! What a writer's process still does when it crashes: it reports the reason to readers and removes the
 //! secrets (contract 5.13).
 //!
 //! All of it runs in a signal handler, in a process where anything may be broken. So it allocates

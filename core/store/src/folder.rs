@@ -318,7 +318,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes a file or a link. A missing one is no error.
+    /// Removes a file or a link. A missing one is not an error.
     pub fn remove_file<N: Arg + Copy>(&self, name: N) -> FolderResult<()> {
         match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
             Ok(()) => {
@@ -330,7 +330,7 @@ impl Folder {
         }
     }
 
-    /// Removes a folder that is empty. A missing one is no error.
+    /// Removes a folder that is empty. A missing one is not an error.
     pub fn remove_folder<N: Arg + Copy>(&self, name: N) -> FolderResult<()> {
         match fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),

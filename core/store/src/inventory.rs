@@ -84,7 +84,7 @@ pub(crate) struct Inventory {
 }
 
 impl Inventory {
-    /// Lists a root, and returns an error if anything in it is no part of a store. It changes nothing.
+    /// Lists a root, and returns an error if anything in it is not part of a store. It changes nothing.
     pub fn take(root: &Folder, devices: Devices) -> FolderResult<Self> {
         let mut found = Self::default();
         let own = |name: &[u8]| RootEntry::parse(name).is_some();
@@ -325,7 +325,7 @@ fn check_secrets(folder: &Folder, path: &str, own: &OwnPaths, links: &mut Links)
     Ok(())
 }
 
-/// Returns a path below `secrets`. Bytes that are no text make no valid name either.
+/// Returns a path below `secrets`. Bytes that are not text make no valid name either.
 fn joined(path: &str, name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
     if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") }

@@ -14,7 +14,7 @@ const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 #[derive(Debug, PartialEq, Eq)]
 pub struct NotJson;
 
-/// A parsed value, for documents that are no secrets. A number is kept as it was written.
+/// A parsed value, for documents that are not secrets. A number is kept as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Json {
     /// `null`
@@ -94,7 +94,7 @@ pub fn string(json: &str) -> Option<String> {
 }
 
 impl Json {
-    /// Returns the member of an object; `None` if it is missing or if this is no object.
+    /// Returns the member of an object; `None` if it is missing or if this is not an object.
     pub fn get(&self, member: &str) -> Option<&Self> {
         self.as_object()?.get(member)
     }

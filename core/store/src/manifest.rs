@@ -55,7 +55,7 @@ impl Entry {
         Ok(Self { encoding, fetched_at, refresh_after, source: source.clone() })
     }
 
-    /// Returns the first member that is no time by contract 4.3, if one exists.
+    /// Returns the first member that is not a time by contract 4.3, if one exists.
     pub fn wrong_time(&self) -> Option<&'static str> {
         if time::parse(&self.fetched_at).is_none() {
             return Some(".fetched_at");

@@ -1,7 +1,7 @@
 //! Publishing: the one writer of a store (contract §5). It does not fetch, and does not decide what is published.
 //!
 //! 1. Open the root without following links; create it, refuse one that is not ours.
-//! 2. Take `lock`, which an empty root does not have yet. Refuse a root that holds anything but a store; only then tighten
+//! 2. Take `lock`, which an empty root does not have yet. Refuse a root that holds anything except a store; only then tighten
 //!    one that is too open, and look again.
 //! 3. Find the last number; remove `current`, say `starting`, and only then remove what older writers left.
 //! 4. Write each file into `generations/.new-<n>`, `manifest.json` last. A refresh links the files that did not change.
@@ -160,7 +160,7 @@ impl Writer {
         Arc::clone(&self.crash)
     }
 
-    /// Tells readers that there will be no publish, and why. After a publish the set stays and only
+    /// Reports to readers that there will be no publish, and why. After a publish the set stays and only
     /// people see the reason: readers must not take it for the reason of the next writer, which
     /// removes `current` first.
     pub fn fail(&mut self, message: &str, failures: Failures) -> Result<()> {

@@ -1,7 +1,7 @@
 //! Reads one store, as a client or a snapshot (contract §6). It never writes, and starts no threads.
 //!
 //! Kept values are behind locks that readers only try: a lock that another thread held during a
-//! fork stays locked in the child for ever. If a lock is busy, the store is read again.
+//! fork stays locked in the child forever. If a lock is busy, the store is read again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -28,7 +28,7 @@ def secret(reader, name)
   { name: found.name, text:, bytes_base64: base64(found.reveal_bytes) }
 end
 
-# Net::HTTP puts the pair into its context like this, which raises ArgumentError if it is no pair.
+# Net::HTTP puts the pair into its context like this, which raises ArgumentError if it is not a pair.
 def tls(options)
   OpenSSL::SSL::SSLContext.new.add_certificate(options.fetch(:cert), options.fetch(:key))
   { usable: true }

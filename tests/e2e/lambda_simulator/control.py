@@ -1,4 +1,4 @@
-"""The rules of the Extensions API and the Runtime API: who may call what when, and who waits for whom.
+"""The rules of the Extensions API and the Runtime API: which call is allowed when, and who waits for whom.
 
 It starts no process and has no HTTP: `api` passes the calls, `environment` the starts, the deadlines and the
 exits. Error types and orders are those of AWS's own emulator,
@@ -258,7 +258,7 @@ class Control:
             return condition()
 
     def stop(self) -> None:
-        """Notes that from now on an exit is no failure."""
+        """Notes that from now on an exit is not a failure."""
         with self._changed:
             self._stopping = True
 

@@ -126,7 +126,7 @@ def put_back(descriptor: int, target: str) -> None:
         if error.errno not in (
             errno.ENOENT,
             errno.EINVAL,
-        ):  # the errno of readlinkat for a descriptor that is no link
+        ):  # the errno of readlinkat for a descriptor that is not a link
             raise
     make_like(descriptor, target)
     bind(f"/proc/self/fd/{descriptor}", target)

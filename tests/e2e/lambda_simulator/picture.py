@@ -1,4 +1,4 @@
-"""Draws a timeline as text for a terminal. Reads nothing but the timeline and the marks it is given.
+"""Draws a timeline as text for a terminal. Reads only the timeline and the marks.
 
          0 ms                                                  186.1 ms
 init     ├──────────────────────────────────────────────────────┤        186.1 ms

@@ -1,4 +1,4 @@
-# ruff: noqa: S310 - the URL is the one that Lambda gives
+# ruff: noqa: S310 - the URL is the one that Lambda sets
 """An extension with boto3 as people write it: registers, fetches each secret, writes each to a file, and waits."""
 
 import json

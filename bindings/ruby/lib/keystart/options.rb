@@ -76,7 +76,7 @@ module Keystart
       text.to_i
     end
 
-    # Returns the variable's bytes as UTF-8, whatever encoding the locale gave them; nil if it is
+    # Returns the variable's bytes as UTF-8, whatever their encoding by the locale; nil if it is
     # unset or empty.
     def variable(name)
       text = ENV.fetch(name, "").dup.force_encoding(Encoding::UTF_8)

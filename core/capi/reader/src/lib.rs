@@ -123,7 +123,7 @@ impl<T> Out<T> {
     }
 }
 
-/// Gives a value away as a handle.
+/// Turns a value into a handle, which the caller owns.
 pub fn give<T>(value: T) -> *mut T {
     Box::into_raw(Box::new(value))
 }

@@ -12,9 +12,9 @@ pub struct keystart_store(Store);
 
 /// Makes a reader. It does not touch the disk yet.
 ///
-/// `root` is NULL if the caller gave none. One NUL byte stands for a value that is no text in the
-/// host's language. `timeout_ms` is in milliseconds; NULL if the caller gave none, NaN for a value
-/// that is no number. `env_dir` and `env_timeout` are the values of KEYSTART_DIR and
+/// `root` is NULL if the caller passed none. One NUL byte stands for a value that is not text in the
+/// host's language. `timeout_ms` is in milliseconds; NULL if the caller passed none, NaN for a value
+/// that is not a number. `env_dir` and `env_timeout` are the values of KEYSTART_DIR and
 /// KEYSTART_TIMEOUT_MS, NULL if they are not set: the library does not read the environment itself.
 /// Errors: 102.
 #[unsafe(no_mangle)]
@@ -181,7 +181,7 @@ unsafe fn ask(
 }
 
 /// Returns the names of all secrets, or of those below the folder `prefix` (NULL: all), sorted by
-/// bytes and joined by line feeds. Without names the length is 0. For a prefix that is no string,
+/// bytes and joined by line feeds. Without names the length is 0. For a prefix that is not a string,
 /// keystart_name_check(NULL, 0) returns the error. Errors: 101, 201 to 207.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_names_list(

@@ -100,7 +100,7 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles, profile: 
         Err(CredentialsError::CredentialsNotLoaded(_)) => {}
         found => {
             check_variables()?;
-            // The SDK refuses only a variable that is no text, and those are checked before.
+            // The SDK refuses only a variable that is not text, and those are checked before.
             return found.map_err(|_| Refusal::new(UNAVAILABLE, "The credentials of the environment cannot be read."));
         }
     }

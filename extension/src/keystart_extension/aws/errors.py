@@ -155,7 +155,7 @@ def _login_failure(error: Exception, own: boto3.Session) -> AwsError | None:
             if any("credential_process" in keys for _, keys in known):
                 return _unavailable(f"{origin(_PROCESS, own)} gave no credentials.")
             if isinstance(error, ValueError) and any(os.environ.get(name) for name in _CONTAINER):
-                # An address that may not be asked for credentials, or a token that no header can hold.
+                # An address where no credentials may be fetched, or a token that no header can hold.
                 return _unavailable(
                     f"{' or '.join(_CONTAINER)} is no address that credentials may be asked of, or the token for it "
                     "holds what no header can hold."

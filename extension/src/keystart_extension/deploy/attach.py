@@ -41,7 +41,7 @@ _SHORTEST = 4  # characters; a shorter value may be part of ordinary words
 
 def attach(arguments: Namespace) -> int:
     """Attaches the layer and returns the exit code."""
-    region = arguments.layer.split(":")[3]  # a function accepts layers of its own region only
+    region = arguments.layer.split(":")[3]  # a function accepts only layers of its region
     settings = _settings(arguments.config, dict(arguments.set), region, wrapper=arguments.wrapper)
     if not _can_ask(arguments):
         return _EXIT_WRONG_USE

@@ -1,0 +1,131 @@
+"""Finds words in prose that the list in words.toml replaces: `python -m tests.prose [FILE…]` counts them."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import ROOT
+from tests.test_sources import files
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# What is not prose in Markdown: what a generator wrote, blocks and pieces of code, comments, targets of links.
+_MARKDOWN = re.compile(
+    r"<!-- generated from .*?<!-- end of generated -->|<!-- measured -->.*?<!-- /?(?:end|measured) -->"
+    r"|^( *)```.*?^\1```$|<!--.*?-->|`[^`\n]+`|\]\([^)\n]*\)",
+    re.MULTILINE | re.DOTALL,
+)
+_C_LIKE = re.compile(r"^[ \t]*(?://[/!]?|/?\*+/?)(.*)$", re.MULTILINE)
+_HASHES = re.compile(r"^[ \t]*#(?!!)(.*)$", re.MULTILINE)
+_COMMENTS = {
+    **dict.fromkeys((".rs", ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".h", ".c"), _C_LIKE),
+    **dict.fromkeys((".rb", ".rbs", ".toml", ".sh", ".yml", ".yaml"), _HASHES),
+}
+_CODE = re.compile(r"`[^`\n]+`|\"[^\"\n]*\"")
+_HELP = ("help", "description", "epilog")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A pattern that prose does not hold, and the words to write instead."""
+
+    pattern: re.Pattern[str]
+    instead: str
+
+
+WORDS = [
+    Word(re.compile(word["pattern"], re.IGNORECASE), word["instead"])
+    for word in tomllib.loads((ROOT / "tests/words.toml").read_text())["word"]
+]
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields each piece of prose of a file with the number of its first line."""
+    text = path.read_text()
+    if path.suffix == ".md":
+        yield 1, _MARKDOWN.sub(_blank, text)
+    elif path.suffix == ".py":
+        yield from _python(text)
+    elif path.suffix in _COMMENTS:
+        yield from _blocks(
+            [
+                (text.count("\n", 0, match.start()) + 1, match[1])
+                for match in _COMMENTS[path.suffix].finditer(text)
+            ]
+        )
+
+
+def found(path: Path) -> list[str]:
+    """Returns a line for each word of the list in the prose of a file."""
+    wrong = []
+    for line, text in prose(path):
+        for word in WORDS:
+            for match in word.pattern.finditer(text):
+                at = line + text.count("\n", 0, match.start())
+                said = " ".join(match[0].split())
+                wrong.append(f'{path.relative_to(ROOT)}:{at}: "{said}". Write: {word.instead}')
+    return wrong
+
+
+def _blank(match: re.Match[str]) -> str:
+    return "\n" * match[0].count("\n") or "·"
+
+
+def _python(text: str) -> Iterator[tuple[int, str]]:
+    """Yields docstrings, comments, and what the command line prints as help."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and ast.get_docstring(node)
+            ):
+                yield first.lineno, _CODE.sub(_blank, str(first.value.value))
+        elif isinstance(node, ast.keyword) and node.arg in _HELP and isinstance(node.value, ast.Constant):
+            yield node.value.lineno, str(node.value.value)
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    yield from _blocks(
+        [(token.start[0], token.string.lstrip("#")) for token in tokens if token.type == tokenize.COMMENT]
+    )
+
+
+def _blocks(comments: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Yields comments on consecutive lines as one piece, for a phrase may go over the end of a line."""
+    begin, lines = 0, list[str]()
+    for number, line in [*comments, (0, "")]:
+        if lines and number != begin + len(lines):
+            yield begin, _CODE.sub(_blank, "\n".join(lines)).lstrip(" ")
+            lines = []
+        if not lines:
+            begin = number
+        lines.append(line)
+
+
+def main() -> int:
+    """Prints every word that is found, and their count by folder."""
+    named = sys.argv[1:] or files()
+    wrong = [line for file in named if (ROOT / file).is_file() for line in found(ROOT / file)]
+    print("\n".join(wrong))
+    folders = Counter("/".join(line.split(":")[0].split("/")[:2]) for line in wrong)
+    print(
+        *(f"{count:5} {folder}" for folder, count in folders.most_common()),
+        f"{len(wrong):5} in all",
+        sep="\n",
+    )
+    return bool(wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
