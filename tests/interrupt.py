@@ -1,4 +1,4 @@
-"""Sends SIGINT to a program in Python at a moment when the program notices it at once."""
+"""Sends a signal to a program in Python at a moment when the program notices it at once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 _ASLEEP = "S"  # proc_pid_stat(5): sleeping in an interruptible wait
 
 
-def interrupt(process: subprocess.Popen[str]) -> None:
-    """Sends SIGINT as soon as the main thread sleeps in a system call.
+def interrupt(process: subprocess.Popen[str], number: signal.Signals = signal.SIGINT) -> None:
+    """Sends the signal as soon as the main thread sleeps in a system call.
 
     Python checks for signals between bytecodes. A signal after the last check and before a system call that waits is
     noticed only when that call returns: a person presses Ctrl-C again, a test would wait for the server.
@@ -21,7 +21,7 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     while _state(process.pid) != _ASLEEP:
         assert time.monotonic() < end, "the process never waited for anything"
         time.sleep(0.001)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
 
 
 def _state(pid: int) -> str:

@@ -14,15 +14,15 @@ import pytest
 from keystart_extension import __version__
 
 from tests.fakes.aws import REGION, Cloud, secret
-from tests.fakes.http import Gate
+from tests.fakes.http import Answer, Gate
 from tests.interrupt import interrupt
 
 from .conftest import COMMAND, Canaries, Environment, Keystart, Serve, Store
 
 
-def configure(folder: Path, secrets: dict[str, Any]) -> Path:
+def configure(folder: Path, secrets: dict[str, Any], **settings: str) -> Path:
     file = folder / "keystart.json"
-    file.write_text(json.dumps({"version": 1, "secrets": secrets}))
+    file.write_text(json.dumps({"version": 1, **settings, "secrets": secrets}))
     return file
 
 
@@ -194,22 +194,96 @@ def test_pull_with_an_unknown_profile_says_so(keystart: Keystart, store: Store, 
     assert store.state["state"] == "failed"
 
 
-def test_pull_that_is_interrupted_publishes_nothing(
-    environment: Environment, serve: Serve, store: Store, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("is_published", [False, True])
+def test_pull_that_a_signal_ends_says_so_and_keeps_what_was_published(
+    environment: Environment,
+    keystart: Keystart,
+    cloud: Cloud,
+    serve: Serve,
+    store: Store,
+    tmp_path: Path,
+    number: signal.Signals,
+    is_published: bool,
 ) -> None:
-    gate = Gate(secret("x"))
+    if is_published:
+        configure(tmp_path, {"db": cloud.secret("x")})
+        assert keystart("pull")[0] == 0
+    gate = Gate(secret("y"))
     serve(gate)
     configure(tmp_path, {"db": "prod/db"})
     pull = subprocess.Popen(
-        [COMMAND, "pull"], env=environment(), cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        # nohup and shells in the background ignore some of them, and children inherit that.
+        ["env", "--default-signal", COMMAND, "pull"],
+        env=environment(),
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     gate.wait_until_asked()
-    interrupt(pull)
+    interrupt(pull, number)
     _, error = pull.communicate(timeout=20)
     gate.open()
-    assert pull.returncode == 130
-    assert error.splitlines()[1:] == ["keystart: Interrupted: nothing is published."]
-    assert store.state["state"] == "stopped"
+    assert pull.returncode == 128 + number
+    said = [f"keystart: keystart pull was ended by {number.name}."]
+    if is_published:
+        assert error.splitlines()[1:] == [*said, "  - What was published before stays."]
+        assert (store.state["state"], store.values) == ("ready", {"db": b"x"})
+    else:
+        assert error.splitlines()[1:] == said
+        assert (store.state["state"], store.state["message"]) == (
+            "failed",
+            f"keystart pull was ended by {number.name}.",
+        )
+
+
+@pytest.mark.parametrize("answer", [Answer(500), Answer(403, b"page"), Answer(400, b"{}"), None])
+def test_a_pull_that_fails_keeps_what_was_published(
+    keystart: Keystart,
+    cloud: Cloud,
+    serve: Serve,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    answer: Answer | None,
+) -> None:
+    configure(tmp_path, {"db": cloud.secret("x")})
+    assert keystart("pull")[0] == 0
+    if answer is None:
+        monkeypatch.setenv("AWS_REGION", "us-east-1a")
+    else:
+        serve(lambda _: answer)
+    configure(tmp_path, {"db": "prod/db"}, deadline="1s")
+    code, out, error = keystart("pull")
+    assert (code, out) == (1, "")
+    assert error.endswith("  - What was published before stays.\n")
+    assert (store.state["state"], store.values) == ("ready", {"db": b"x"})
+
+
+def test_a_bug_of_pull_is_said_by_its_place_and_ends_the_wait_of_readers(
+    keystart: Keystart, environment: Environment, store: Store, tmp_path: Path, canary: Canaries
+) -> None:
+    configure(tmp_path, {"db": "prod/db"})
+    script = tmp_path / "secrets"
+    script.mkdir()
+    (script / "sitecustomize.py").write_text(
+        "from keystart_extension.aws import fetch\n"
+        f"def bug(*_): raise LookupError({canary()!r})\n"
+        "fetch.log_in = bug\n"
+    )
+    ended = subprocess.run(
+        [COMMAND, "pull"],
+        env={**environment(), "PYTHONPATH": str(script)},
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    canary.hear(ended.stderr)
+    assert ended.returncode == 1
+    why = "Keystart failed in a way it should not: LookupError in sitecustomize.py:2. Please report it."
+    assert ended.stderr.splitlines()[-1] == f"keystart: {why}"
+    assert (store.state["state"], store.state["message"]) == ("failed", why)
 
 
 def test_reading_where_nothing_is_published_says_what_to_do(keystart: Keystart, store: Store) -> None:

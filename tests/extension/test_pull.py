@@ -232,9 +232,10 @@ def test_the_endpoint_that_a_profile_names_is_asked_and_checked(
         assert pull("--profile", "mine")[0] == 0
         assert aws.actions() == ["GetSecretValue"]
     profiles(mine={**keys("mine"), "endpoint_url": "http://user:password@127.0.0.1"})
-    assert pull("--profile", "mine")[0] == 1
+    code, _, error = pull("--profile", "mine")
+    assert code == 1
     reason = "`endpoint_url` of the AWS profile mine must have no user and no password. Correct or unset it."
-    assert store.failures == {"db": ("InvalidVariable", reason)}
+    assert f"db: InvalidVariable: {reason}" in error
 
 
 def test_the_authorities_that_a_profile_names_are_believed(

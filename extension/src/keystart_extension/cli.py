@@ -6,8 +6,10 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 _EXIT_FAILED = 1
-_EXIT_INTERRUPTED = 128 + 2  # as a shell reports SIGINT
+_EXIT_SIGNALLED = 128  # as a shell reports a signal, plus its number
+_EXIT_INTERRUPTED = _EXIT_SIGNALLED + 2
 _EXIT_BROKEN_PIPE = 128 + 13  # as a shell reports SIGPIPE, which ends other programs then
 
 _EPILOG = """\
@@ -261,7 +264,8 @@ def _pull(arguments: argparse.Namespace) -> int:
     from .core import CoreError, call, lib
     from .log import Log
     from .plan import ConfigurationError
-    from .publish import StartError, give_up, links_of, publish, wipe
+    from .process import place_of
+    from .publish import StartError, check, give_up, links_of, publish
     from .store import Writer
 
     try:
@@ -273,23 +277,79 @@ def _pull(arguments: argparse.Namespace) -> int:
     log = Log()
     try:
         plan = _plan(arguments.configuration)
-        writer = Writer.open(arguments.root)
+        # The writer removes what is published, so it begins only when there is something new. Where
+        # nothing is published, it begins now, so that readers wait.
+        writer = None if _is_published(arguments.root) else Writer.open(arguments.root)
     except (ConfigurationError, CoreError) as error:
         return _fail(str(error))
-    links = links_of(plan.handle, writer)
     log.info(f"fetching {plan.counts.entries} entries of {plan.source}")
+    code = _EXIT_FAILED
     try:
-        began = time.monotonic()
-        publish(links, writer, log, fetch(plan, arguments.profile), began)
+        with _signals_raised():
+            fetched = fetch(plan, arguments.profile)
+            began = time.monotonic()
+            check(fetched)
+            writer = writer or Writer.open(arguments.root)
+            publish(links_of(plan.handle, writer), writer, log, fetched, began)
     except StartError as error:
-        give_up(error, writer, links, log)
-        return _fail("\n  - ".join(error.lines()))
-    except KeyboardInterrupt:
-        wipe(writer, links, log)
-        _fail("Interrupted: nothing is published.")
-        return _EXIT_INTERRUPTED
-    print(f"{writer.root}/current/secrets")
-    return 0
+        failed = error
+    except CoreError as error:
+        failed = StartError("Extension.StoreUnusable", error.message)
+    except (KeyboardInterrupt, _Ended) as ended:
+        number = signal.SIGINT if isinstance(ended, KeyboardInterrupt) else ended.number
+        failed = StartError("Extension.Interrupted", f"keystart pull was ended by {number.name}.")
+        code = _EXIT_SIGNALLED + number
+    except Exception as bug:
+        # Without the error's text, which may hold anything.
+        failed = StartError("Extension.Internal", place_of(bug))
+    else:
+        print(f"{writer.root}/current/secrets")
+        return 0
+    lines = failed.lines()
+    if writer is None:
+        lines.append("What was published before stays.")
+    else:
+        give_up(failed, writer, links_of(plan.handle, writer), log)
+    _fail("\n  - ".join(lines))
+    return code
+
+
+def _is_published(root: str | None) -> bool:
+    """Returns whether readers find secrets in the store."""
+    from keystart import Keystart, KeystartError
+
+    try:
+        Keystart(root, timeout=0).snapshot()
+    except KeystartError:
+        return False
+    return True
+
+
+class _Ended(BaseException):
+    """A signal asks the process to end."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number.name)
+        self.number = number
+
+
+@contextlib.contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Raises `_Ended` where SIGTERM or SIGHUP would end the process without a word."""
+
+    def end(number: int, _: object) -> None:
+        raise _Ended(signal.Signals(number))
+
+    own = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in own}
+    try:
+        for number, handler in before.items():
+            if handler is signal.SIG_DFL:  # nohup has SIGHUP ignored
+                signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _ls(arguments: argparse.Namespace) -> int:

@@ -73,7 +73,7 @@ class Process:
             self._fail(StartError("Extension.Internal", error.message))
         except Exception as bug:
             # Without the error's text, which may hold fetched values.
-            self._fail(StartError("Extension.Internal", _place_of(bug)))
+            self._fail(StartError("Extension.Internal", place_of(bug)))
         else:
             return code
         return EXIT_FAILED
@@ -128,7 +128,8 @@ class Process:
             self._extension.fail(error.error_type, error.message, error.fetch)
 
 
-def _place_of(bug: Exception) -> str:
+def place_of(bug: Exception) -> str:
+    """Returns a sentence about a bug that names its place. The text of the error may hold anything."""
     where = bug.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next

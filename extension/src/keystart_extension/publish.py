@@ -12,7 +12,7 @@ TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from typing import Any
 
-    from .fetch import Fetch
+    from .fetch import Failure, Fetch
     from .links import Links
     from .log import Log
     from .store import Writer
@@ -56,13 +56,19 @@ def _link(plan: Any, index: int) -> tuple[str, str]:
     return f"{home}/{path}", core.borrowed(out.name, out.name_len)
 
 
+def check(fetch: Fetch) -> list[Failure]:
+    """Returns the failures of optional entries, or raises `StartError` if a required one has failed."""
+    failures = fetch.failures()
+    if not all(failure.optional for failure in failures):
+        raise StartError("Extension.SecretsUnavailable", "Required secrets could not be fetched.", fetch)
+    return failures
+
+
 def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> None:
     """Publishes the result of a fetch, or raises `StartError`. The log says how long it took since `began`."""
     for line in fetch.retries():
         log.debug(line)
-    failures = fetch.failures()
-    if not all(failure.optional for failure in failures):
-        raise StartError("Extension.SecretsUnavailable", "Required secrets could not be fetched.", fetch)
+    failures = check(fetch)
     try:
         # Links first: one that leads nowhere yet is harmless, and if making them fails nothing may
         # stay published.
