@@ -164,6 +164,12 @@ def docs(session: nox.Session) -> None:
     session.run("pytest", "tests/docs", *session.posargs)
 
 
+@nox.session(name="docs-site")
+def docs_site(session: nox.Session) -> None:
+    """Build the documentation as a site in target/site/html; a link that leads nowhere is an error."""
+    session.run("python", "-m", "website.build")
+
+
 @nox.session
 def writer(session: nox.Session) -> None:
     """Kill the writer at each of its steps, take its space and its rights away, and see what readers see."""
@@ -277,7 +283,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Pin requirements.in anew in requirements.lock, with hashes; `-- --upgrade` takes newer versions."""
+    """Pin requirements.in and the site's in their locks, with hashes; `-- --upgrade` takes newer versions."""
     arguments = [
         "--universal",
         "--python-version",
@@ -286,10 +292,13 @@ def lock(session: nox.Session) -> None:
         "--no-header",
         "--no-annotate",
     ]
-    session.run(
-        "uv", "pip", "compile", "--quiet", *arguments, *session.posargs,
-        "requirements.in", "--output-file", "requirements.lock",
-    )  # fmt: skip
+    # The site's tools go into the same environment, so their versions must agree.
+    locks = {"requirements": [], "website/requirements": ["--constraint", "requirements.lock"]}
+    for name, constraint in locks.items():
+        session.run(
+            "uv", "pip", "compile", "--quiet", *arguments, *constraint, *session.posargs,
+            f"{name}.in", "--output-file", f"{name}.lock",
+        )  # fmt: skip
 
 
 def run_tests(session: nox.Session, *folders: str) -> None:

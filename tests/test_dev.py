@@ -41,7 +41,8 @@ class Door:
         for file in ("dev", "noxfile.py", "core/capi/extension/Cargo.toml"):
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / file, folder / file)
-        for file in ("requirements.lock", "requirements-node.lock"):
+        for file in ("requirements.lock", "requirements-node.lock", "website/requirements.lock"):
+            (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).touch()
         # As root, whatever user runs the tests.
         self.program("id", "echo 0")
@@ -264,6 +265,7 @@ def test_a_debian_without_a_second_rust_has_a_new_one(door: Door) -> None:
 def test_a_session_asks_only_for_what_it_needs(door: Door) -> None:
     door.with_venv()
     assert (door.open("lock").returncode, door.installed()) == (0, set())
+    assert (door.open("docs-site").returncode, door.installed()) == (0, set())
     assert (door.open("keystart", "check").returncode, door.installed()) == (0, set())
     assert (door.open("ruby").returncode, door.installed()) == (0, {"ruby", "ruby-minitest"})
 
