@@ -68,6 +68,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", "--quiet", *(["--fix"] if fix else []), ".")
     session.run("mypy")
     session.run("python", "-m", "generate", "--check")
+    session.run("typos", *(["--write-changes"] if fix else []))
     if shutil.which("cargo-fmt"):
         session.run("cargo", "fmt", *([] if fix else ["--check"]), external=True)
     else:
@@ -77,6 +78,7 @@ def lint(session: nox.Session) -> None:
     session.run(
         "pytest",
         "--quiet",
+        "tests/test_commits.py",
         "tests/test_dev.py",
         "tests/test_fakes.py",
         "tests/test_generate.py",

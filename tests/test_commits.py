@@ -1,0 +1,32 @@
+"""Checks the subjects of commits: at most 72 characters, a capital first, no full stop."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from tests import ROOT
+
+# Older subjects are as they are.
+SINCE = "54e15c389091ab6aec7d70598cee27fae9348e15"
+SUBJECT = re.compile(r"[A-Z].{0,70}[^.\s]")
+
+
+def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_subject_is_short_and_begins_with_a_capital() -> None:
+    listed = git("log", "--no-merges", "--format=%h %s", f"{SINCE}..HEAD")
+    if listed.returncode != 0:
+        pytest.skip(f"the history is not complete: {listed.stderr.strip()}")
+    wrong = [line for line in listed.stdout.splitlines() if not SUBJECT.fullmatch(line.partition(" ")[2])]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("subject", ["x" * 73, "Fix it.", "fix it", "fixup! Fix it", "Fix it "])
+def test_a_subject_of_another_form_is_refused(subject: str) -> None:
+    assert not SUBJECT.fullmatch(subject)
+    assert SUBJECT.fullmatch("F" + "x" * 71)
