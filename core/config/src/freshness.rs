@@ -67,15 +67,14 @@ fn combine(root: &Mapping, plan: &mut Plan, problems: &mut Problems) {
     }
 }
 
-/// Refuses the settings of a refresh until the process refreshes. The default behaviour may be configured.
+/// Refuses `max_stale` until readers look at it.
 pub(crate) fn refuse_for_now(root: &Mapping, problems: &mut Problems) {
-    for key in KEYS {
-        if let Some((key, value)) = root.member(key)
-            && !is_none(value)
-        {
-            let why = "is not there yet in this version: secrets are fetched once per environment. Remove it.";
-            problems.add(format!("{} {why}", key.text), key.position);
-        }
+    if let Some((key, value)) = root.member("max_stale")
+        && !is_none(value)
+    {
+        let why = "is not there yet in this version: the last good values stay for as long as no newer ones can be \
+                   fetched. Remove it.";
+        problems.add(format!("{} {why}", key.text), key.position);
     }
 }
 

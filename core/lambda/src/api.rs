@@ -23,8 +23,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 const VERSION: &str = "/2020-01-01/extension";
-/// This version does nothing at an INVOKE.
-const EVENTS: &str = "{\"events\": [\"SHUTDOWN\"]}";
+/// The body of `register` for an extension that has nothing to do at an INVOKE.
+const SHUTDOWN_ONLY: &str = "{\"events\": [\"SHUTDOWN\"]}";
+const WITH_INVOKE: &str = "{\"events\": [\"INVOKE\", \"SHUTDOWN\"]}";
 const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 /// The longest wait for an answer, except for that of `next`, which waits as long as the environment is frozen.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -54,15 +55,31 @@ pub enum Phase {
     Exit,
 }
 
+/// An event from Lambda.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ApiEvent {
+    /// Its type, such as `INVOKE`.
+    pub kind: String,
+    /// Until when Lambda waits, in milliseconds since 1970; 0 if the event does not say so.
+    pub deadline_ms: u64,
+}
+
 /// Registers and returns the identifier. Lambda starts the runtime once every extension has
-/// registered. `name` is the name of the executable. Calls `meanwhile` after the request is sent
+/// registered. `name` is the name of the executable. Without `invoke` Lambda does not send that
+/// event, and ends an invocation without waiting for the extension. Calls `meanwhile` after the request is sent
 /// and before the answer comes; never if it cannot connect.
-pub async fn register(driver: Driver, address: &str, name: &str, meanwhile: impl FnOnce()) -> Result<String, ApiError> {
+pub async fn register(
+    driver: Driver,
+    address: &str,
+    name: &str,
+    invoke: bool,
+    meanwhile: impl FnOnce(),
+) -> Result<String, ApiError> {
     let call = Call {
         method: Method::POST,
         path: "/register",
         headers: vec![("Lambda-Extension-Name", name)],
-        body: EVENTS.to_owned(),
+        body: if invoke { WITH_INVOKE } else { SHUTDOWN_ONLY }.to_owned(),
     };
     let (response, _) = exchange(driver, address, call, Some(PATIENCE), meanwhile).await?;
     let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok());
@@ -72,15 +89,16 @@ pub async fn register(driver: Driver, address: &str, name: &str, meanwhile: impl
         .ok_or_else(|| ApiError(format!("The Extensions API answered /register without {IDENTIFIER}.")))
 }
 
-/// Reports that this extension is ready, waits (for hours if need be) and returns the next event's type.
-pub async fn next(address: &str, identifier: &str) -> Result<String, ApiError> {
+/// Reports that this extension is ready, waits (for hours if need be) and returns the next event.
+pub async fn next(address: &str, identifier: &str) -> Result<ApiEvent, ApiError> {
     let headers = vec![(IDENTIFIER, identifier)];
     let call = Call { method: Method::GET, path: "/event/next", headers, body: String::new() };
     let (_, body) = exchange(Driver::Runtime, address, call, None, || ()).await?;
     let event = json::parse(&body).ok();
-    let kind = event.as_ref().and_then(|event| event.get("eventType")).and_then(Json::as_str);
-    kind.filter(|kind| !kind.is_empty())
-        .map(str::to_owned)
+    let member = |name| event.as_ref().and_then(|event| event.get(name));
+    let deadline_ms = member("deadlineMs").and_then(Json::as_whole).unwrap_or_default();
+    let kind = member("eventType").and_then(Json::as_str).filter(|kind| !kind.is_empty());
+    kind.map(|kind| ApiEvent { kind: kind.to_owned(), deadline_ms })
         .ok_or_else(|| ApiError("The Extensions API answered /event/next with something that is no event.".to_owned()))
 }
 

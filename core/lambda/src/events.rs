@@ -20,8 +20,15 @@ pub const INTERNAL: &str = "Extension.Internal";
 pub enum Event {
     /// Lambda has registered the extension.
     Registered,
-    /// The fetch has ended.
-    Fetched,
+    /// The fetch with this number has ended.
+    Fetched(u64),
+    /// Lambda invokes the function. It waits for this extension until this time, in milliseconds
+    /// since 1970; 0 if Lambda does not say so.
+    Invoke(u64),
+    /// A client of `control.sock` asks for something; its request has this number.
+    Asked(u64),
+    /// A time that the process waits for has come.
+    Passed,
     /// Lambda ends the environment.
     Shutdown,
     /// Lambda sent an event of a type that the extension has not asked for.
@@ -188,9 +195,9 @@ mod tests {
     fn events_come_in_their_order_and_once() {
         let events = Events::new();
         events.push(Event::Registered);
-        spawn(&events, async { Event::Fetched }).unwrap();
+        spawn(&events, async { Event::Fetched(0) }).unwrap();
         assert_eq!(events.next(None).unwrap(), Waited::Done(Event::Registered));
-        assert_eq!(events.next(None).unwrap(), Waited::Done(Event::Fetched));
+        assert_eq!(events.next(None).unwrap(), Waited::Done(Event::Fetched(0)));
         assert_eq!(events.next(Some(Instant::now())).unwrap(), Waited::TimedOut);
     }
 

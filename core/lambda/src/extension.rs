@@ -6,7 +6,7 @@
 use std::env;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,10 @@ use keystart_store::log::{self, Level};
 use keystart_store::manifest::Identity;
 use keystart_store::{Failure, Options, VERSION, Writer};
 
-use crate::api::{self, ApiError, Driver, Phase};
+use crate::api::{self, ApiError, ApiEvent, Driver, Phase};
+use crate::control::Control;
 use crate::events::{Ending, Event, Events, Waited, spawn};
-use crate::fetch_task::FetchTask;
+use crate::fetch_task::{FIRST, FetchTask};
 use crate::runtime::{alone, handle};
 
 /// Where Lambda unpacks the function. Lambda passes extensions no other path.
@@ -38,7 +39,12 @@ pub struct Extension {
     writer: Result<Arc<Mutex<Writer>>>,
     plan: Option<Arc<Plan>>,
     fetch: Option<Arc<FetchTask>>,
+    /// The refreshes that have not ended.
+    refreshes: Mutex<Vec<Arc<FetchTask>>>,
+    /// How many refreshes have begun.
+    refreshed: AtomicU64,
     client: Arc<Client>,
+    control: Arc<Control>,
     events: Arc<Events>,
 }
 
@@ -53,7 +59,10 @@ impl Extension {
             writer: writer.map(|writer| Arc::new(Mutex::new(writer))),
             plan: None,
             fetch: None,
+            refreshes: Mutex::default(),
+            refreshed: AtomicU64::new(FIRST),
             client: Arc::new(Client::new(name)),
+            control: Arc::default(),
             events: Events::new(),
         };
         if let Err(event) = extension.start() {
@@ -77,6 +86,8 @@ impl Extension {
 
     fn start_fetch(&mut self, plan: Arc<Plan>) -> Result<()> {
         self.events.bell()?;
+        // On Managed Instances Lambda refuses an extension that asks for INVOKE.
+        self.client.invoke.store(plan.is_refreshed() && !is_managed_instance(), Ordering::Relaxed);
         let is_overlapping = matches!(plan.start, Start::Overlap);
         let fetch = self.fetch.insert(FetchTask::new(plan, None));
         let start = start(Arc::clone(&self.client), Arc::clone(fetch), is_overlapping, Arc::clone(&self.events));
@@ -86,7 +97,37 @@ impl Extension {
         if is_registered {
             self.is_done(&self.events.wait_until_sent(Instant::now() + UNTIL_SENT)?);
         }
+        // Now, while the services answer. The runtime needs far longer to get to the function's code.
+        self.listen();
         Ok(())
+    }
+
+    /// Makes `control.sock` and serves its clients. Without it readers report that nobody answers,
+    /// and everything else works, so a failure is only logged.
+    fn listen(&self) {
+        let Ok(writer) = &self.writer else { return };
+        let made = lock(writer).listen();
+        let served = made.and_then(|made| made.map_or(Ok(()), |made| self.control.serve(made, &self.events)));
+        if let Err(error) = served {
+            log::write(
+                Level::Warn,
+                &format!("Readers cannot ask for a refresh: {}", shown::without_root(error.message())),
+            );
+        }
+    }
+
+    /// Takes over the store again after the function has removed it, for the next publish.
+    pub fn reopen(&self) -> Result<()> {
+        let writer = self.writer().ok_or_else(|| Error::internal("there is no store to open again"))?;
+        lock(writer).reopen()?;
+        report_crashes(lock(writer).crash_report());
+        self.listen();
+        Ok(())
+    }
+
+    /// Returns the requests of clients that wait for an answer.
+    pub fn control(&self) -> &Control {
+        &self.control
     }
 
     /// Returns whether a wait ended with what it waited for. If a signal ended it, the signal
@@ -115,21 +156,38 @@ impl Extension {
         self.fetch.as_ref()
     }
 
-    /// Waits (for hours if need be) for the next event.
-    pub fn wait(&self) -> Result<Event> {
+    /// Begins to fetch entries of the configuration again, by their indexes. Its end is an event
+    /// with the number of this fetch.
+    pub fn refresh(&self, entries: &[usize], deadline: Duration) -> Result<Arc<FetchTask>> {
+        let first = self.fetch.as_ref().ok_or_else(|| Error::internal("there is no fetch to repeat"))?;
+        let number = self.refreshed.fetch_add(1, Ordering::Relaxed) + 1;
+        let refresh = first.part(number, entries, deadline);
+        refresh.start_apart(&self.events)?;
+        lock(&self.refreshes).push(Arc::clone(&refresh));
+        Ok(refresh)
+    }
+
+    /// Waits (for hours if need be) for the next event, at most until a time.
+    pub fn wait(&self, until: Option<Instant>) -> Result<Event> {
         loop {
-            let waited = match &self.fetch {
-                Some(fetch) => fetch.next_event(&self.events)?,
-                None => self.events.next(None)?,
-            };
-            match waited {
+            lock(&self.refreshes).retain(|refresh| refresh.limit().is_some());
+            let fetches: Vec<_> = lock(&self.refreshes).iter().chain(&self.fetch).map(Arc::clone).collect();
+            let limits = fetches.iter().filter_map(|fetch| fetch.limit());
+            match self.events.next(limits.chain(until).min())? {
                 Waited::Done(event) => return Ok(event),
                 Waited::Interrupted => {
                     if let Some((number, name)) = take_signal() {
                         return Ok(Event::Signal { number, name });
                     }
                 }
-                Waited::TimedOut => {}
+                Waited::TimedOut => {
+                    if let Some(event) = fetches.iter().find_map(|fetch| fetch.end_if_overdue()) {
+                        return Ok(event);
+                    }
+                    if until.is_some_and(|until| until <= Instant::now()) {
+                        return Ok(Event::Passed);
+                    }
+                }
             }
         }
     }
@@ -168,6 +226,11 @@ impl Extension {
         }
         log::release();
     }
+}
+
+/// Returns whether the environment serves many invocations at once and never freezes.
+pub fn is_managed_instance() -> bool {
+    env::var_os("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|kind| kind == "lambda-managed-instances")
 }
 
 /// Takes over the store that the environment names. It reads the variable now, before a host
@@ -219,6 +282,8 @@ struct Client {
     address: String,
     name: String,
     registration: Mutex<Registration>,
+    /// Lambda is to send INVOKE too.
+    invoke: AtomicBool,
     /// The next event has been requested, which ends Init.
     is_ready: AtomicBool,
 }
@@ -237,6 +302,7 @@ impl Client {
             address: env::var("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
             name: name.to_owned(),
             registration: Mutex::new(Registration::NotBegun),
+            invoke: AtomicBool::new(false),
             is_ready: AtomicBool::new(false),
         }
     }
@@ -253,7 +319,8 @@ impl Client {
 
     /// Registers. Calls `meanwhile` after the request is sent and before the answer comes.
     async fn register(&self, driver: Driver, meanwhile: impl FnOnce()) -> Event {
-        match api::register(driver, &self.address, &self.name, meanwhile).await {
+        let invoke = self.invoke.load(Ordering::Relaxed);
+        match api::register(driver, &self.address, &self.name, invoke, meanwhile).await {
             Ok(identifier) => {
                 *lock(&self.registration) = Registration::Registered(identifier);
                 Event::Registered
@@ -269,8 +336,9 @@ impl Client {
             None => Err(ApiError("The extension is not registered.".to_owned())),
         };
         match answer {
-            Ok(kind) if kind == "SHUTDOWN" => Event::Shutdown,
-            Ok(kind) => Event::Unexpected(kind),
+            Ok(ApiEvent { kind, .. }) if kind == "SHUTDOWN" => Event::Shutdown,
+            Ok(ApiEvent { kind, deadline_ms }) if kind == "INVOKE" => Event::Invoke(deadline_ms),
+            Ok(ApiEvent { kind, .. }) => Event::Unexpected(kind),
             Err(error) => self.refused(error),
         }
     }

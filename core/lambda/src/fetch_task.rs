@@ -1,4 +1,4 @@
-//! A fetch in the thread of the core. It always ends: if it cannot end by itself, the waiting side gives it up.
+//! A fetch in a thread of the core. It always ends: if it cannot end by itself, the waiting side gives it up.
 
 use std::mem::take;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -11,13 +11,19 @@ use keystart_store::Failure;
 use keystart_store::error::{Error, Result};
 
 use crate::events::{Ending, Event, Events, Waited};
-use crate::runtime;
+use crate::runtime::{self, Apart};
 
 /// How long after its deadline an unfinished fetch is given up.
 const GRACE: Duration = Duration::from_secs(1);
+/// The same for a refresh. An invocation waits for it, and ends 500 ms after its deadline.
+const GRACE_OF_REFRESH: Duration = Duration::from_millis(200);
+/// The number of the fetch that a process begins with.
+pub const FIRST: u64 = 0;
 
 /// A fetch, and its result once it has ended.
 pub struct FetchTask {
+    /// Its number in this process.
+    pub number: u64,
     prefetch: Arc<Prefetch>,
     result: OnceLock<FetchResult>,
 }
@@ -57,7 +63,16 @@ impl FetchTask {
 
     /// Makes the task of a prepared fetch.
     pub fn of(prefetch: Arc<Prefetch>) -> Arc<Self> {
-        Arc::new(Self { prefetch, result: OnceLock::new() })
+        Self::numbered(FIRST, prefetch)
+    }
+
+    fn numbered(number: u64, prefetch: Arc<Prefetch>) -> Arc<Self> {
+        Arc::new(Self { number, prefetch, result: OnceLock::new() })
+    }
+
+    /// Prepares a refresh: another fetch of some entries of this one, by their indexes.
+    pub fn part(&self, number: u64, entries: &[usize], deadline: Duration) -> Arc<Self> {
+        Self::numbered(number, self.prefetch.part(entries, deadline))
     }
 
     /// Ends a fetch that cannot begin: each entry has the same failure.
@@ -71,12 +86,22 @@ impl FetchTask {
         Ok(())
     }
 
+    /// Starts a refresh in a separate thread and runtime. If an answer never returns from there,
+    /// the rest of the process continues without it.
+    pub fn start_apart(self: &Arc<Self>, events: &Arc<Events>) -> Result<()> {
+        let ending = EndOfRefresh { task: Arc::clone(self), events: Arc::clone(events) };
+        Apart::start(async move {
+            let fetched = Arc::clone(&ending.task.prefetch).run().await;
+            ending.task.end(fetched);
+        })
+    }
+
     /// Fetches, and adds the event of the end.
     pub(crate) async fn run(self: Arc<Self>, events: Arc<Events>) {
         let mut ending = Ending::new(&events);
         let fetched = Arc::clone(&self.prefetch).run().await;
         self.set(fetched);
-        ending.event = Event::Fetched;
+        ending.event = Event::Fetched(self.number);
     }
 
     /// Waits until the first requests are sent, or the fetch has ended.
@@ -88,31 +113,66 @@ impl FetchTask {
     pub fn next_event(&self, events: &Events) -> Result<Waited<Event>> {
         loop {
             match events.next(self.limit())? {
-                Waited::TimedOut if self.limit().is_some_and(|limit| limit <= Instant::now()) => {
-                    runtime::give_up();
-                    self.set(self.prefetch.give_up());
-                    return Ok(Waited::Done(Event::Fetched));
+                Waited::TimedOut => {
+                    if let Some(event) = self.end_if_overdue() {
+                        return Ok(Waited::Done(event));
+                    }
                 }
-                Waited::TimedOut => {}
                 waited => return Ok(waited),
             }
         }
     }
 
     /// Returns the time at which the fetch is overdue; `None` after its end.
-    fn limit(&self) -> Option<Instant> {
+    pub(crate) fn limit(&self) -> Option<Instant> {
         let is_over = self.result.get().is_some();
+        let grace = if self.number == FIRST { GRACE } else { GRACE_OF_REFRESH };
         // While the process registers, the fetch may not have begun, and then its time has not begun either.
-        (!is_over).then(|| self.prefetch.until().unwrap_or_else(Instant::now) + GRACE)
+        (!is_over).then(|| self.prefetch.until().unwrap_or_else(Instant::now) + grace)
     }
 
-    /// Keeps the first result: a fetch that was given up may still end.
-    fn set(&self, fetched: PrefetchResult) {
-        let _first = self.result.set(fetched.into());
+    /// Ends the fetch if it is overdue. After the first fetch of a process nothing can run on the
+    /// core's thread any more. A refresh only leaves its own thread behind.
+    pub(crate) fn end_if_overdue(&self) -> Option<Event> {
+        self.limit().filter(|limit| *limit <= Instant::now())?;
+        if self.number == FIRST {
+            runtime::give_up();
+            self.set(self.prefetch.give_up());
+        } else if self.set(self.prefetch.abandon()) {
+            Apart::give_up();
+        }
+        Some(Event::Fetched(self.number))
+    }
+
+    /// Keeps the result of a refresh, unless the waiting side has given it up.
+    fn end(&self, fetched: PrefetchResult) {
+        if !self.set(fetched) {
+            Apart::come_back();
+        }
+    }
+
+    /// Keeps the first result: a fetch that was given up may still end. Returns whether this is the first.
+    fn set(&self, fetched: PrefetchResult) -> bool {
+        self.result.set(fetched.into()).is_ok()
     }
 
     /// Returns the result of the fetch.
     pub fn result(&self) -> Result<&FetchResult> {
         self.result.get().ok_or_else(|| Error::internal("the fetch has not ended"))
+    }
+}
+
+/// Adds the event of a refresh's end, even if it panics: a refresh never ends the process.
+struct EndOfRefresh {
+    task: Arc<FetchTask>,
+    events: Arc<Events>,
+}
+
+impl Drop for EndOfRefresh {
+    fn drop(&mut self) {
+        if self.task.result.get().is_none() {
+            self.task.end(self.task.prefetch.ruin());
+        }
+        self.events.push(Event::Fetched(self.task.number));
     }
 }

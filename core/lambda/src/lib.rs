@@ -4,6 +4,7 @@
 //! event, which the process waits for.
 
 pub mod api;
+pub mod control;
 pub mod events;
 pub mod extension;
 pub mod fetch_task;

@@ -1,7 +1,7 @@
 //! The one thread that runs all slow work of the core, and what works without it.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::{future, io};
 
 use keystart_process::{STACK, give_stack_for_crashes, lock, start_thread};
@@ -52,6 +52,40 @@ pub fn handle() -> Result<Handle> {
     start_thread("keystart-core", move || runtime.block_on(future::pending::<()>())).map_err(refused)?;
     *known = Some(handle.clone());
     Ok(handle)
+}
+
+/// A thread with a runtime for one task, which may never return from it.
+pub(crate) struct Apart;
+
+/// How many of these threads were given up and have not ended.
+static LEFT_BEHIND: AtomicIsize = AtomicIsize::new(0);
+
+impl Apart {
+    /// Runs the work there, unless an earlier one does not return.
+    pub fn start(work: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        if LEFT_BEHIND.load(Ordering::SeqCst) > 0 {
+            return Err(Error::internal("an answer without an end holds up an earlier refresh"));
+        }
+        check_descriptors().map_err(refused)?;
+        let runtime = Builder::new_current_thread().enable_all().thread_stack_size(STACK).build();
+        let runtime = runtime.map_err(|error| refused_by(&error))?;
+        let run = move || {
+            runtime.block_on(work);
+            // Nobody waits for a name lookup that hangs.
+            runtime.shutdown_background();
+        };
+        start_thread("keystart-refresh", run).map_err(|error| refused_by(&error))
+    }
+
+    /// Notes that a thread is left behind.
+    pub fn give_up() {
+        LEFT_BEHIND.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Notes that a thread that was left behind has returned.
+    pub fn come_back() {
+        LEFT_BEHIND.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Fails if the limit of descriptors is so low that none may be taken.

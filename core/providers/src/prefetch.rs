@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::mem::take;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -24,6 +25,8 @@ const PARALLEL: usize = 64;
 /// A fetch and its outcomes so far. Whoever waits for it can conclude it at any time, even if the fetch itself cannot end.
 pub struct Prefetch {
     plan: Arc<Plan>,
+    /// The names of the configuration's entries that this fetch does not ask for.
+    others: Vec<String>,
     login: Option<Login>,
     providers: &'static [&'static dyn Provider],
     first_requests: Arc<FirstRequests>,
@@ -46,8 +49,33 @@ impl Prefetch {
         login: Option<Login>,
         providers: &'static [&'static dyn Provider],
     ) -> Arc<Self> {
+        Self::of(plan, Vec::new(), login, providers)
+    }
+
+    /// Prepares another fetch of some entries of this one, by their indexes, with its own deadline.
+    pub fn part(&self, entries: &[usize], deadline: Duration) -> Arc<Self> {
+        let mut plan = Plan { deadline, ..(*self.plan).clone() };
+        let (mut chosen, mut others) = (Vec::new(), self.others.clone());
+        for (index, entry) in plan.entries.into_iter().enumerate() {
+            if entries.contains(&index) {
+                chosen.push(entry);
+            } else {
+                others.push(entry.name);
+            }
+        }
+        plan.entries = chosen;
+        Self::of(Arc::new(plan), others, self.login.clone(), self.providers)
+    }
+
+    fn of(
+        plan: Arc<Plan>,
+        others: Vec<String>,
+        login: Option<Login>,
+        providers: &'static [&'static dyn Provider],
+    ) -> Arc<Self> {
         Arc::new(Self {
             plan,
+            others,
             login,
             providers,
             first_requests: FirstRequests::new(),
@@ -83,12 +111,23 @@ impl Prefetch {
         self.conclude(&late(&self.plan), true)
     }
 
+    /// Ends a fetch that did not end at its deadline, without any other consequence.
+    pub fn abandon(&self) -> PrefetchResult {
+        self.conclude(&late(&self.plan), false)
+    }
+
+    /// Ends a fetch that panicked.
+    pub fn ruin(&self) -> PrefetchResult {
+        self.conclude(&broken(), false)
+    }
+
     /// Ends a fetch that cannot begin: each entry has the same failure.
     pub fn refuse(&self, failure: &Failure) -> PrefetchResult {
         self.conclude(failure, false)
     }
 
-    pub(crate) fn plan(&self) -> &Plan {
+    /// Returns what it fetches.
+    pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
@@ -121,7 +160,8 @@ impl Prefetch {
     fn conclude(&self, none: &Failure, given_up: bool) -> PrefetchResult {
         let (mut outcomes, refusals) = (take(&mut *lock(&self.outcomes)), take(&mut *lock(&self.refusals)));
         let entries = &self.plan.entries;
-        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let others = self.others.iter().map(String::as_str);
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).chain(others).collect();
         let mut fetched = PrefetchResult { retries: take(&mut *lock(&self.retries)), ..PrefetchResult::default() };
         for entry in entries {
             let outcome = outcomes.remove(&entry.name);

@@ -6,12 +6,12 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
-use keystart_config::{Plan, Reader};
+use keystart_config::{Plan, Reader, Values};
 use keystart_providers::SCHEMAS;
 
 fn plan(secrets: &str) -> Plan {
     let variable = |name: &str| (name == "KEYSTART_SECRETS").then(|| OsString::from(secrets));
-    Reader { schemas: SCHEMAS }.find(variable, Path::new("/nowhere")).unwrap()
+    Reader { schemas: SCHEMAS, values: Values::Process }.find(variable, Path::new("/nowhere")).unwrap()
 }
 
 /// Returns the names of each group.

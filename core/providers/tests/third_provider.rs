@@ -192,7 +192,7 @@ fn what_its_entries_may_say_is_checked() {
         [
             "\"db\": The path of a file begins with \"/\".",
             "\"tls\": Exactly one of \"file\" and \"files\" must be given; none is given.",
-            "\"tls\" has an unknown key of 6 characters. Its keys are file, files, field, expand, role, optional, env.",
+            "\"tls\" has an unknown key of 6 characters. Its keys are file, files, field, expand, role, optional, env, ttl.",
         ]
     );
 }

@@ -15,6 +15,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom};
 use rustix::io::{Errno, Result, write};
 use rustix::path::Arg;
 
+use crate::control::CONTROL;
 use crate::folder::Folder;
 use crate::inventory::Stage;
 use crate::layout::{self, CURRENT, FILE_MODE, MANIFEST, OPEN_FILE, OPEN_FOLDER, STATE};
@@ -68,6 +69,9 @@ impl CrashReport {
         let mut message = Text::<128>::new();
         let _fits = write!(message, "The extension crashed ({signal}); its secrets are removed. Please report it.");
         let root = self.root.as_fd();
+        if is_own(root, CONTROL, FileType::Socket) {
+            let _each_is_tried = fs::unlinkat(root, CONTROL, AtFlags::empty());
+        }
         if is_own(root, CURRENT, FileType::Symlink) {
             let _each_is_tried = fs::unlinkat(root, CURRENT, AtFlags::empty());
         }

@@ -356,6 +356,18 @@ impl Folder {
         if wipe.reaches_a_disk { synced(&file).map_err(denied) } else { Ok(()) }
     }
 
+    /// Returns whether an entry is this folder.
+    pub fn is_same(&self, facts: &Facts) -> bool {
+        let own = fs::fstat(&self.fd).map(Facts::from);
+        own.is_ok_and(|own| (own.device, own.inode) == (facts.device, facts.inode))
+    }
+
+    /// Takes the rights of group and others from an entry that was just made, and has no other name.
+    pub fn restrict(&self, name: &str) -> FolderResult<()> {
+        let mode = Mode::from_raw_mode(FILE_MODE);
+        fs::chmodat(&self.fd, name, mode, AtFlags::empty()).map_err(|errno| self.denied(name, errno))
+    }
+
     /// Returns whether the folder was removed while it was open.
     pub fn is_removed(&self) -> bool {
         fs::fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)

@@ -10,6 +10,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::path::Arg;
 
+use crate::control::CONTROL;
 use crate::error::{MAX_BYTES, quoted};
 use crate::folder::{Cause, Facts, Folder, FolderError, FolderResult, Wipe};
 use crate::layout::{self, CURRENT, FILE_MODE, FOLDER_MODE, GENERATIONS, MANIFEST, STATE, Trouble};
@@ -81,6 +82,8 @@ pub(crate) struct Inventory {
     /// The number in state.json.
     pub state: u64,
     pub generations: Vec<(Stage, u64)>,
+    /// `control.sock`, and `.control-<pid>`.
+    pub sockets: Vec<CString>,
 }
 
 impl Inventory {
@@ -104,7 +107,10 @@ impl Inventory {
                     check_new_state(root)?;
                 }
                 RootEntry::OfRefresh => devices.check_file(root, name, &facts)?,
-                RootEntry::Socket => devices.check(root, name, &facts, FileType::Socket)?,
+                RootEntry::Socket => {
+                    devices.check(root, name, &facts, FileType::Socket)?;
+                    found.sockets.push(name.to_owned());
+                }
                 RootEntry::Current => found.current = Some(devices.read_link(root, name, &facts)?),
                 RootEntry::NewLink(number) => {
                     if devices.read_link(root, name, &facts)? != number {
@@ -149,7 +155,7 @@ impl RootEntry {
             _ if is(CURRENT) => Self::Current,
             _ if is(GENERATIONS) => Self::Generations,
             _ if OF_REFRESH.contains(&name) => Self::OfRefresh,
-            b"control.sock" => Self::Socket,
+            _ if is(CONTROL) => Self::Socket,
             _ => {
                 if let Some(digits) = name.strip_prefix(b".current-") {
                     return layout::generation_number(digits).map(Self::NewLink);

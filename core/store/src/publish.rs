@@ -42,14 +42,14 @@ const WIPE_TIME: Duration = Duration::from_millis(500);
 /// The one writer of a store. It holds the lock until it is dropped; what it published stays.
 #[derive(Debug)]
 pub struct Writer {
-    root: String,
-    folder: Arc<Folder>,
+    pub(crate) root: String,
+    pub(crate) folder: Arc<Folder>,
     generations: Arc<Folder>,
     devices: Devices,
-    identity: Identity,
+    pub(crate) identity: Identity,
     /// The highest number that was ever used under this root.
-    last: u64,
-    published: Option<u64>,
+    pub(crate) last: u64,
+    pub(crate) published: Option<u64>,
     /// What the published generation holds, without values. A refresh compares with it.
     manifest: Option<Manifest>,
     watch: Watch,
@@ -58,10 +58,12 @@ pub struct Writer {
     /// What state.json says.
     told: State,
     stopped: bool,
+    /// It made `control.sock`.
+    pub(crate) listens: bool,
     crash: Arc<CrashReport>,
     /// A spare descriptor. The writer closes it when no other is left and readers must still learn the reason.
     reserve: Reserve,
-    _lock: OwnedFd,
+    pub(crate) lock: OwnedFd,
 }
 
 /// A spare descriptor for the moment when no other is left.
@@ -117,6 +119,9 @@ impl Writer {
         if found.current.is_some() {
             folder.remove_file(CURRENT).map_err(denied)?;
         }
+        for socket in &found.sockets {
+            folder.remove_file(socket.as_c_str()).map_err(denied)?;
+        }
         failpoint::reached("3, current removed");
         let last = found.last_number();
         let (folder, generations) = (Arc::new(folder), Arc::new(generations));
@@ -135,9 +140,10 @@ impl Writer {
             written: BTreeMap::new(),
             told: State::new(Phase::Starting),
             stopped: false,
+            listens: false,
             crash,
             reserve,
-            _lock: lock,
+            lock,
         };
         if writer.say(State::new(Phase::Starting)).is_err() {
             // A writer that was killed on a full disk left no space except in its own files.
@@ -183,6 +189,7 @@ impl Writer {
         let end = State { message: reason.map(str::to_owned), ..State::new(phase) };
         let until = Instant::now() + WIPE_TIME;
         self.stopped = true;
+        let closed = self.remove_socket().map_err(|denied| self.refusal(&denied));
         let unlinked = self.check_current().and_then(|()| self.folder.remove_file(CURRENT));
         let unlinked = unlinked.map_err(|denied| self.refusal(&denied));
         self.published = None;
@@ -199,7 +206,7 @@ impl Writer {
         if wiped.is_ok() {
             self.crash.end();
         }
-        unlinked.and(said).and(wiped)
+        closed.and(unlinked).and(said).and(wiped)
     }
 
     fn wipe_generations(&mut self, until: Instant) -> FolderResult<()> {
@@ -385,7 +392,7 @@ impl Writer {
         self.folder.remove_file(NEW_STATE)
     }
 
-    fn refusal(&self, denied: &FolderError) -> Error {
+    pub(crate) fn refusal(&self, denied: &FolderError) -> Error {
         refusal(&self.root, denied)
     }
 }

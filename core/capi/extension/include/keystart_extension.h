@@ -17,7 +17,7 @@ typedef enum {
    */
   KEYSTART_REGISTERED = 1,
   /*
-   The fetch has ended.
+   A fetch has ended; `number` is its number, 0 for the one that the process began with.
    */
   KEYSTART_FETCHED = 2,
   /*
@@ -37,6 +37,19 @@ typedef enum {
    Lambda, `text` a sentence.
    */
   KEYSTART_FAILED = 6,
+  /*
+   Lambda invokes the function. `number` is the time until which it waits, in milliseconds since
+   1970; 0 if it does not say so.
+   */
+  KEYSTART_INVOKE = 7,
+  /*
+   A client of control.sock asks for something; `number` is the number of its request.
+   */
+  KEYSTART_ASKED = 8,
+  /*
+   The time of the wait is over.
+   */
+  KEYSTART_PASSED = 9,
 } keystart_event_kind;
 
 /*
@@ -58,9 +71,9 @@ typedef struct {
    */
   keystart_event_kind kind;
   /*
-   The number of a signal.
+   A number.
    */
-  int32_t number;
+  uint64_t number;
   /*
    A name.
    */
@@ -78,6 +91,40 @@ typedef struct {
    */
   size_t text_len;
 } keystart_event;
+
+/*
+ Why an entry has no values. Its pointers are valid as long as the fetch.
+ */
+typedef struct {
+  /*
+   The name of the entry.
+   */
+  const uint8_t *name;
+  /*
+   Its length.
+   */
+  size_t name_len;
+  /*
+   The provider's word.
+   */
+  const uint8_t *code;
+  /*
+   Its length.
+   */
+  size_t code_len;
+  /*
+   A sentence.
+   */
+  const uint8_t *message;
+  /*
+   Its length.
+   */
+  size_t message_len;
+  /*
+   1 if the rest is published without the entry, else 0.
+   */
+  uint32_t optional;
+} keystart_failure;
 
 /*
  The result of a person's login, as UTF-8. `session_token` is NULL if the login has none.
@@ -115,40 +162,6 @@ typedef struct {
    */
   uint64_t retries;
 } keystart_fetch_counts;
-
-/*
- Why an entry has no values. Its pointers are valid as long as the fetch.
- */
-typedef struct {
-  /*
-   The name of the entry.
-   */
-  const uint8_t *name;
-  /*
-   Its length.
-   */
-  size_t name_len;
-  /*
-   The provider's word.
-   */
-  const uint8_t *code;
-  /*
-   Its length.
-   */
-  size_t code_len;
-  /*
-   A sentence.
-   */
-  const uint8_t *message;
-  /*
-   Its length.
-   */
-  size_t message_len;
-  /*
-   1 if the rest is published without the entry, else 0.
-   */
-  uint32_t optional;
-} keystart_failure;
 
 /*
  The counts of a plan.
@@ -237,6 +250,10 @@ typedef struct {
    1 if a refresh can find a new value, else 0: one version is configured, or `ttl: none`.
    */
   uint32_t can_become_due;
+  /*
+   1 if it brings several secrets, all below its name, else 0.
+   */
+  uint32_t is_folder;
 } keystart_entry;
 
 /*
@@ -263,9 +280,10 @@ uint32_t keystart_process_protect(keystart_error **err);
 uint32_t keystart_extension_begin(const uint8_t *name, size_t name_len, keystart_error **err);
 
 /*
- Waits (for hours if need be) for the next event. Call it from one thread. Errors: 901.
+ Waits (for hours if need be) for the next event, at most for that many milliseconds; UINT64_MAX
+ means no limit. Call it from one thread. Errors: 901.
  */
-uint32_t keystart_extension_wait(keystart_event *out, keystart_error **err);
+uint32_t keystart_extension_wait(uint64_t at_most_ms, keystart_event *out, keystart_error **err);
 
 /*
  Returns the writer of the store; NULL if the store cannot be used. Errors: 901.
@@ -276,6 +294,42 @@ uint32_t keystart_extension_writer(keystart_writer **out, keystart_error **err);
  Returns the fetch; NULL if none has begun. Errors: 901.
  */
 uint32_t keystart_extension_fetch(keystart_fetch **out, keystart_error **err);
+
+/*
+ Begins to fetch some entries of the plan again, by their indexes. The end is an event with the
+ `number` of this fetch, at the latest soon after the deadline. Errors: 901.
+ */
+uint32_t keystart_extension_refresh(const uint64_t *entries,
+                                    size_t count,
+                                    uint64_t deadline_ms,
+                                    uint64_t *number,
+                                    keystart_fetch **out,
+                                    keystart_error **err);
+
+/*
+ Takes over the store again after the function has removed it (keystart_writer_is_gone), for the
+ next publish. Errors: 102, 204, 501, 502, 901.
+ */
+uint32_t keystart_extension_reopen(keystart_error **err);
+
+/*
+ Returns the names that a request to refresh asks for, joined by line feeds. If `is_all` is 1, it
+ asks for everything. Errors: 901, also if the request has been answered.
+ */
+uint32_t keystart_request_names(uint64_t request,
+                                uint32_t *is_all,
+                                keystart_bytes *names,
+                                keystart_error **err);
+
+/*
+ Answers a request to refresh with the current generation. `failures` lists the entries that could
+ not be fetched: for each its name, the provider's word and a sentence. Errors: 901.
+ */
+uint32_t keystart_request_answer(uint64_t request,
+                                 uint64_t generation,
+                                 const keystart_failure *failures,
+                                 size_t count,
+                                 keystart_error **err);
 
 /*
  Returns the plan; NULL if the configuration is invalid or was not read. Errors: 901.
@@ -557,5 +611,11 @@ uint32_t keystart_writer_refresh(const keystart_writer *writer,
                                  keystart_bytes *changed,
                                  keystart_bytes *lost,
                                  keystart_error **err);
+
+/*
+ Returns whether readers find nothing any more although something is published: the function has
+ removed or moved the store, or what was in it. Errors: 901.
+ */
+uint32_t keystart_writer_is_gone(const keystart_writer *writer, uint32_t *out, keystart_error **err);
 
 #endif  /* KEYSTART_EXTENSION_H */

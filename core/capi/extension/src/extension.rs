@@ -1,14 +1,16 @@
 //! The one extension of a process: its begin, events and end.
 
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
-use keystart_core::{Out, give, guard, keystart_error, keystart_writer, text};
+use keystart_core::{Out, give, guard, keystart_bytes, keystart_error, keystart_writer, text};
+use keystart_lambda::control::Request;
 use keystart_lambda::events::Event;
 use keystart_lambda::extension::Extension;
 use keystart_process::{self as process, lock};
 use keystart_store::error::{Error, Result};
 
-use crate::fetch::keystart_fetch;
+use crate::fetch::{keystart_failure, keystart_fetch};
 use crate::plan::keystart_plan;
 
 static EXTENSION: OnceLock<Extension> = OnceLock::new();
@@ -69,7 +71,7 @@ pub unsafe extern "C" fn keystart_extension_begin(
 pub enum keystart_event_kind {
     /// Lambda has registered the extension.
     KEYSTART_REGISTERED = 1,
-    /// The fetch has ended.
+    /// A fetch has ended; `number` is its number, 0 for the one that the process began with.
     KEYSTART_FETCHED = 2,
     /// Lambda ends the environment.
     KEYSTART_SHUTDOWN = 3,
@@ -80,6 +82,13 @@ pub enum keystart_event_kind {
     /// A failure after which the process cannot continue. `name` is the type of the error for
     /// Lambda, `text` a sentence.
     KEYSTART_FAILED = 6,
+    /// Lambda invokes the function. `number` is the time until which it waits, in milliseconds since
+    /// 1970; 0 if it does not say so.
+    KEYSTART_INVOKE = 7,
+    /// A client of control.sock asks for something; `number` is the number of its request.
+    KEYSTART_ASKED = 8,
+    /// The time of the wait is over.
+    KEYSTART_PASSED = 9,
 }
 
 /// An event. Its pointers are valid until the next keystart_extension_wait.
@@ -87,8 +96,8 @@ pub enum keystart_event_kind {
 pub struct keystart_event {
     /// The kind of the event.
     pub kind: keystart_event_kind,
-    /// The number of a signal.
-    pub number: i32,
+    /// A number.
+    pub number: u64,
     /// A name.
     pub name: *const u8,
     /// Its length.
@@ -99,15 +108,21 @@ pub struct keystart_event {
     pub text_len: usize,
 }
 
-/// Waits (for hours if need be) for the next event. Call it from one thread. Errors: 901.
+/// Waits (for hours if need be) for the next event, at most for that many milliseconds; UINT64_MAX
+/// means no limit. Call it from one thread. Errors: 901.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_extension_wait(out: *mut keystart_event, err: *mut *mut keystart_error) -> u32 {
+pub unsafe extern "C" fn keystart_extension_wait(
+    at_most_ms: u64,
+    out: *mut keystart_event,
+    err: *mut *mut keystart_error,
+) -> u32 {
     /// The event that the caller has borrowed.
     static LAST: Mutex<Option<Box<Event>>> = Mutex::new(None);
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            let event = Box::new(extension()?.wait()?);
+            let until = Instant::now().checked_add(Duration::from_millis(at_most_ms));
+            let event = Box::new(extension()?.wait(until.filter(|_| at_most_ms != u64::MAX))?);
             out.put(borrowed(&event));
             *lock(&LAST) = Some(event);
             Ok(())
@@ -119,11 +134,14 @@ fn borrowed(event: &Event) -> keystart_event {
     use keystart_event_kind as kind;
     let (kind, number, name, text) = match event {
         Event::Registered => (kind::KEYSTART_REGISTERED, 0, "", ""),
-        Event::Fetched => (kind::KEYSTART_FETCHED, 0, "", ""),
+        Event::Fetched(number) => (kind::KEYSTART_FETCHED, *number, "", ""),
         Event::Shutdown => (kind::KEYSTART_SHUTDOWN, 0, "", ""),
         Event::Unexpected(text) => (kind::KEYSTART_UNEXPECTED, 0, "", text.as_str()),
-        Event::Signal { number, name } => (kind::KEYSTART_SIGNAL, *number, *name, ""),
+        Event::Signal { number, name } => (kind::KEYSTART_SIGNAL, number.unsigned_abs().into(), *name, ""),
         Event::Failed { kind: name, message } => (kind::KEYSTART_FAILED, 0, *name, message.as_str()),
+        Event::Invoke(deadline) => (kind::KEYSTART_INVOKE, *deadline, "", ""),
+        Event::Asked(request) => (kind::KEYSTART_ASKED, *request, "", ""),
+        Event::Passed => (kind::KEYSTART_PASSED, 0, "", ""),
     };
     keystart_event {
         kind,
@@ -162,6 +180,99 @@ pub unsafe extern "C" fn keystart_extension_fetch(out: *mut *mut keystart_fetch,
             Ok(())
         })
     }
+}
+
+/// Begins to fetch some entries of the plan again, by their indexes. The end is an event with the
+/// `number` of this fetch, at the latest soon after the deadline. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_extension_refresh(
+    entries: *const u64,
+    count: usize,
+    deadline_ms: u64,
+    number: *mut u64,
+    out: *mut *mut keystart_fetch,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (number, out) = (Out::new(number)?, Out::new(out)?);
+            let entries = list(entries, count, "entries")?.iter().map(|entry| usize::try_from(*entry));
+            let entries: Vec<usize> = entries.collect::<std::result::Result<_, _>>().map_err(|_| no_entry())?;
+            let fetch = extension()?.refresh(&entries, Duration::from_millis(deadline_ms))?;
+            number.put(fetch.number);
+            out.put(give(keystart_fetch::of_extension(fetch)));
+            Ok(())
+        })
+    }
+}
+
+fn no_entry() -> Error {
+    Error::internal("there is no such entry")
+}
+
+/// Takes over the store again after the function has removed it (keystart_writer_is_gone), for the
+/// next publish. Errors: 102, 204, 501, 502, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_extension_reopen(err: *mut *mut keystart_error) -> u32 {
+    unsafe { guard(err, || extension()?.reopen()) }
+}
+
+/// Returns the names that a request to refresh asks for, joined by line feeds. If `is_all` is 1, it
+/// asks for everything. Errors: 901, also if the request has been answered.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_request_names(
+    request: u64,
+    is_all: *mut u32,
+    names: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (is_all, out) = (Out::new(is_all)?, Out::new(names)?);
+            let Request::Refresh(names) = extension()?.control().request(request)?;
+            is_all.put(names.is_none().into());
+            out.put(keystart_bytes::give(names.unwrap_or_default().join("\n").as_bytes()));
+            Ok(())
+        })
+    }
+}
+
+/// Answers a request to refresh with the current generation. `failures` lists the entries that could
+/// not be fetched: for each its name, the provider's word and a sentence. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_request_answer(
+    request: u64,
+    generation: u64,
+    failures: *const keystart_failure,
+    count: usize,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let mut listed = Vec::new();
+            for failure in list(failures, count, "failures")? {
+                let part = |data, len| text(data, len, "failures").map(str::to_owned);
+                listed.push((
+                    part(failure.name, failure.name_len)?,
+                    part(failure.code, failure.code_len)?,
+                    part(failure.message, failure.message_len)?,
+                ));
+            }
+            extension()?.control().answer(request, generation, &listed)
+        })
+    }
+}
+
+/// Borrows a list.
+unsafe fn list<'a, T>(items: *const T, count: usize, what: &str) -> Result<&'a [T]> {
+    if count == 0 {
+        return Ok(&[]);
+    }
+    if items.is_null() || isize::try_from(count.saturating_mul(size_of::<T>())).is_err() {
+        return Err(Error::internal(&format!("{what} is NULL, or too long")));
+    }
+    // SAFETY: not NULL, in range, and the caller passes that many items for the length of the call.
+    Ok(unsafe { std::slice::from_raw_parts(items, count) })
 }
 
 /// Returns the plan; NULL if the configuration is invalid or was not read. Errors: 901.

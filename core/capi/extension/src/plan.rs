@@ -74,6 +74,8 @@ pub struct keystart_entry {
     pub name_len: usize,
     /// 1 if a refresh can find a new value, else 0: one version is configured, or `ttl: none`.
     pub can_become_due: u32,
+    /// 1 if it brings several secrets, all below its name, else 0.
+    pub is_folder: u32,
 }
 
 /// Reads a configuration. With the `source` 0 it reads that of a process with this environment,
@@ -230,6 +232,7 @@ pub unsafe extern "C" fn keystart_plan_entry(
                 name: entry.name.as_ptr(),
                 name_len: entry.name.len(),
                 can_become_due: entry.can_become_due().into(),
+                is_folder: entry.is_folder().into(),
             });
             Ok(())
         })

@@ -74,6 +74,22 @@ pub unsafe extern "C" fn keystart_writer_refresh(
     }
 }
 
+/// Returns whether readers find nothing any more although something is published: the function has
+/// removed or moved the store, or what was in it. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_is_gone(
+    writer: *const keystart_writer,
+    out: *mut u32,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            Out::new(out)?.put(handle(writer, "writer")?.lock().is_gone().into());
+            Ok(())
+        })
+    }
+}
+
 fn names(names: &[String]) -> keystart_bytes {
     keystart_bytes::give(names.join("\n").as_bytes())
 }

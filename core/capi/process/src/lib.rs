@@ -9,7 +9,7 @@ mod thread;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd};
 use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
@@ -57,7 +57,8 @@ const STACK_FOR_CRASHES: usize = 65_536;
 
 /// The signals that are let through while the process waits.
 static WAITING: OnceLock<sigset_t> = OnceLock::new();
-static CRASH: OnceLock<Arc<CrashReport>> = OnceLock::new();
+/// The report of the crash, which is never freed, because the handler may read it at any time.
+static CRASH: AtomicPtr<CrashReport> = AtomicPtr::new(null_mut());
 /// The answered signal that arrived and was not taken yet; 0 for none.
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 
@@ -192,9 +193,9 @@ pub fn give_stack_for_crashes() {
     }
 }
 
-/// Lets the handler of a crash report it to the readers of this store.
+/// Lets the handler of a crash report it to the readers of this store, and of no earlier one.
 pub fn report_crashes(report: Arc<CrashReport>) {
-    let _first = CRASH.set(report);
+    CRASH.store(Arc::into_raw(report).cast_mut(), Ordering::Release);
 }
 
 /// Returns whether an answered signal arrived and has not been taken.
@@ -208,7 +209,9 @@ pub fn is_signal_pending() -> bool {
 }
 
 extern "C" fn crashed(signal: c_int) {
-    if let (Some(crash), Some((_, name))) = (CRASH.get(), CRASHES.iter().find(|(number, _)| *number == signal)) {
+    // SAFETY: NULL, or a report that is never freed.
+    let crash = unsafe { CRASH.load(Ordering::Acquire).as_ref() };
+    if let (Some(crash), Some((_, name))) = (crash, CRASHES.iter().find(|(number, _)| *number == signal)) {
         crash.write(name);
     }
     // SAFETY: the default action, which SA_RESETHAND has set, comes when this returns.

@@ -137,7 +137,7 @@ impl Writer {
     }
 
     /// Publishes the generation before with the secrets of the entries that the draft covers, if a
-    /// value or a name has changed.
+    /// value or a name has changed. It leaves out what the draft has of other entries.
     ///
     /// Files that did not change become hard links. The values are compared with the files, because
     /// the writer keeps none: a provider may use a version twice. A secret that did not change keeps
@@ -164,9 +164,10 @@ impl Writer {
             return Ok(Refreshed::Lost(lost.into_iter().collect()));
         }
         let mut new = draft.manifest(number)?;
+        new.secrets.retain(|name, _| is_covered(name));
         let gone = before.secrets.keys().filter(|name| is_covered(name) && !new.secrets.contains_key(*name));
         let mut changed: Vec<String> = gone.cloned().collect();
-        for added in &draft.secrets {
+        for added in draft.secrets.iter().filter(|added| is_covered(&added.name)) {
             let (name, size) = (added.name.as_str(), added.value.as_bytes().len());
             let is_same_version =
                 before.secrets.get(name).is_some_and(|known| known.size == size && known.entry.is_same(&added.entry));
