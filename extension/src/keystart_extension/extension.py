@@ -9,7 +9,12 @@ from .store import Writer
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
+
+    from .fetch import Failure
+
+_NO_LIMIT = 2**64 - 1
 
 
 class Event:
@@ -25,10 +30,15 @@ class Event:
 class Extension:
     """The one extension of the process. It raises `CoreError`."""
 
-    def wait(self) -> Event:
-        """Waits (for hours if need be) for the next event. A signal that ends the process is an event too."""
+    def wait(self, at_most: float | None = None) -> Event:
+        """Waits (for hours if need be) for the next event, at most for that many seconds.
+
+        A signal that ends the process is an event too, and so is the end of that time.
+        """
         event = ffi.new("keystart_event *")
-        core.call(lib.keystart_extension_wait, event)
+        # Rounded up, so that the time has come when the wait ends.
+        limit = _NO_LIMIT if at_most is None else int(at_most * 1000) + 1
+        core.call(lib.keystart_extension_wait, limit, event)
         name, said = core.borrowed(event.name, event.name_len), core.borrowed(event.text, event.text_len)
         return Event(event.kind, event.number, name, said)
 
@@ -46,6 +56,35 @@ class Extension:
         """Returns the handle of the plan, or None if the configuration is invalid or was not read."""
         handle = self._handle("keystart_plan **", lib.keystart_extension_plan)
         return None if handle is None else ffi.gc(handle, lib.keystart_plan_free)
+
+    def refresh(self, entries: Collection[int], seconds: float) -> tuple[int, Fetch]:
+        """Begins to fetch some entries again. Returns the number that the event of its end has, and the fetch."""
+        number, out = ffi.new("uint64_t *"), ffi.new("keystart_fetch **")
+        numbers = list(entries)
+        core.call(lib.keystart_extension_refresh, numbers, len(numbers), int(seconds * 1000), number, out)
+        return int(number[0]), Fetch(out[0])
+
+    def reopen(self) -> None:
+        """Takes over the store again after it was removed."""
+        core.call(lib.keystart_extension_reopen)
+
+    def names_of(self, request: int) -> list[str] | None:
+        """Returns the names that a request of control.sock asks for, or None if it asks for everything."""
+        is_all = ffi.new("uint32_t *")
+        names = core.give_text(lib.keystart_request_names, request, is_all)
+        return None if is_all[0] else names.splitlines()
+
+    def answer(self, request: int, generation: int, failures: list[Failure]) -> None:
+        """Answers a request of control.sock."""
+        listed = ffi.new("keystart_failure[]", len(failures))
+        kept = []  # cffi frees a text with its last reference
+        for place, failure in zip(listed, failures, strict=True):
+            for member in ("name", "code", "message"):
+                data, length = text(getattr(failure, member))
+                kept.append(ffi.from_buffer(data))
+                setattr(place, member, kept[-1])
+                setattr(place, f"{member}_len", length)
+        core.call(lib.keystart_request_answer, request, generation, listed, len(failures))
 
     def register(self) -> None:
         """Registers, unless that has begun already. The answer is an event."""

@@ -5,6 +5,9 @@ configuration, registered, and begun to fetch. With `start: before` it has not r
 
     fetched      publish; register, unless that has begun; ask for the next event if registered
     registered   ask for the next event if published
+    invoke       fetch what is due, and ask for the next event when that has ended
+    asked        fetch what a reader asks for, and answer when that has ended
+    passed       fetch what is due, where no INVOKE comes
     unexpected   log it, and ask for the next event
     shutdown     remove the secrets, and end
     signal       the same
@@ -12,6 +15,8 @@ configuration, registered, and begun to fetch. With `start: before` it has not r
 """
 
 from __future__ import annotations
+
+import time
 
 from .core import CoreError, lib
 from .extension import Extension
@@ -24,8 +29,10 @@ if TYPE_CHECKING:
 
     from .extension import Event
     from .links import Links
+    from .refresh import Refresher
 
 EXIT_FAILED = 1
+_MANAGED = "lambda-managed-instances"
 _SNAPSTART = (
     "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
 )
@@ -58,6 +65,11 @@ class Process:
         self._links: Links | None = None
         self._is_registered = False
         self._is_published = False
+        self._published_at = 0.0
+        self._generation = 0
+        self._has_asked_next = False
+        self._refreshes: Refresher | None = None
+        self._early: list[int] = []  # requests of readers before the first publish
 
     def run(self) -> int:
         """Handles events until one ends the process, and returns the exit code."""
@@ -65,7 +77,7 @@ class Process:
             if self._writer is not None:
                 # Here, while the fetch waits for its answers.
                 self._links = links_of(self._extension.plan(), self._writer)
-            while (code := self._handle(self._extension.wait())) is None:
+            while (code := self._handle(self._extension.wait(self._seconds_to_wait()))) is None:
                 pass
         except StartError as error:
             self._fail(error)
@@ -89,17 +101,63 @@ class Process:
             self._wipe()
             self._log.warn(f"{event.name}: the secrets are removed and the process ends.")
             return 128 + event.number
-        if event.kind == lib.KEYSTART_FETCHED:
+        if event.kind == lib.KEYSTART_FETCHED and event.number == 0:
             self._publish()
         elif event.kind == lib.KEYSTART_REGISTERED:
             self._is_registered = True
-        else:
+        elif event.kind == lib.KEYSTART_UNEXPECTED:
+            self._has_asked_next = False
             self._log.warn(f"An event that was not asked for is ignored: {event.text[:64]!r}.")
+        else:
+            self._refresh(event)
         if self._is_published:
             self._extension.register()  # does nothing if that has begun
         self._log.release()  # before the environment may freeze
-        if self._is_published and self._is_registered:
+        is_holding = self._refreshes is not None and self._refreshes.is_holding
+        if self._is_published and self._is_registered and not self._has_asked_next and not is_holding:
+            self._has_asked_next = True
             self._extension.next()
+        return None
+
+    def _refresh(self, event: Event) -> None:
+        """Handles an event of a refresh. Whatever fails there, readers keep what is published."""
+        try:
+            if event.kind == lib.KEYSTART_INVOKE:
+                self._has_asked_next = False
+                self._refresher().look(event.number)
+            elif event.kind == lib.KEYSTART_FETCHED:
+                self._refresher().fetched(event.number)
+            elif event.kind == lib.KEYSTART_PASSED:
+                self._refresher().look()
+            elif self._is_published:
+                self._refresher().asked(event.number)
+            else:
+                self._early.append(event.number)
+        except Exception as bug:
+            self._log.error(bug.message if isinstance(bug, CoreError) else place_of(bug))
+
+    def _refresher(self) -> Refresher:
+        if self._refreshes is None:
+            from .refresh import Refresher
+
+            fetch = self._extension.fetch()
+            if fetch is None or self._writer is None:
+                raise AssertionError("nothing is published that could be refreshed")
+            self._refreshes = Refresher(
+                self._extension,
+                self._writer,
+                self._links,
+                self._log,
+                missing=fetch.failures(),
+                published_at=self._published_at,
+                generation=self._generation,
+            )
+        return self._refreshes
+
+    def _seconds_to_wait(self) -> float | None:
+        """Returns how long to wait for an event. Where nothing freezes, a refresh does not wait for an invocation."""
+        if self._has_asked_next and self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == _MANAGED:
+            return self._refresher().seconds_to_wait
         return None
 
     def _publish(self) -> None:
@@ -108,8 +166,11 @@ class Process:
             raise AssertionError("a fetch has ended that was not begun")
         if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
             self._log.warn(_SNAPSTART)
-        publish(self._links, self._writer, self._log, fetch, self._began)
+        self._generation = publish(self._links, self._writer, self._log, fetch, self._began)
         self._is_published = True
+        self._published_at = time.time()
+        for request in self._early:
+            self._refresher().asked(request)
 
     def _wipe(self, reason: str | None = None) -> int:
         """Removes the secrets and the links to them, and returns the exit code."""

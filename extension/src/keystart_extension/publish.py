@@ -64,8 +64,11 @@ def check(fetch: Fetch) -> list[Failure]:
     return failures
 
 
-def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> None:
-    """Publishes the result of a fetch, or raises `StartError`. The log says how long it took since `began`."""
+def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> int:
+    """Publishes the result of a fetch, or raises `StartError`. Returns the number of the generation.
+
+    The log says how long it took since `began`.
+    """
     for line in fetch.retries():
         log.debug(line)
     failures = check(fetch)
@@ -83,6 +86,7 @@ def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: 
         log.warn(f"The optional secret {failure.name} is not available: {failure.code}: {failure.message}")
     took = (time.monotonic() - began) * 1000
     log.info(f"published {fetch.count} secrets as generation {generation} in {took:.0f} ms")
+    return generation
 
 
 def give_up(error: StartError, writer: Writer, links: Links | None, log: Log) -> None:

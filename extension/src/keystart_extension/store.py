@@ -46,6 +46,26 @@ class Writer:
         core.call(lib.keystart_draft_publish, draft.handle, self.handle, number)
         return int(number[0])
 
+    def watch(self, plan: Any) -> None:
+        """Sets the plan, by its handle, whose entries are refreshed."""
+        core.call(lib.keystart_writer_watch, self.handle, plan)
+
+    def refresh(self, draft: Draft) -> Refreshed:
+        """Publishes the generation before with the entries that a draft covers, if something changed."""
+        number, changed, lost = (
+            ffi.new("uint64_t *"),
+            ffi.new("keystart_bytes *"),
+            ffi.new("keystart_bytes *"),
+        )
+        core.call(lib.keystart_writer_refresh, self.handle, draft.handle, number, changed, lost)
+        return Refreshed(int(number[0]), *(core.taken_text(names).splitlines() for names in (changed, lost)))
+
+    def is_gone(self) -> bool:
+        """Returns whether something is published that readers cannot find any more."""
+        out = ffi.new("uint32_t *")
+        core.call(lib.keystart_writer_is_gone, self.handle, out)
+        return bool(out[0])
+
     def fail(self, message: str, fetch: Fetch | None = None) -> None:
         """Reports to readers that there will be no secrets, and why, with the failures of a fetch."""
         if fetch is None:
@@ -56,6 +76,15 @@ class Writer:
     def stop(self, reason: str | None = None) -> None:
         """Overwrites and removes every secret, and reports that, and the reason if it failed, to readers."""
         core.call(lib.keystart_writer_stop, self.handle, *((ffi.NULL, 0) if reason is None else text(reason)))
+
+
+class Refreshed:
+    """The result of a refresh: the new generation (0 if nothing changed), and names."""
+
+    def __init__(self, generation: int, changed: list[str], lost: list[str]) -> None:
+        self.generation = generation
+        self.changed = changed  # the secrets that are new, gone, or of another version
+        self.lost = lost  # the entries to fetch again, because their files are not the writer's any more
 
 
 class Draft:
@@ -69,6 +98,10 @@ class Draft:
     def take(self, fetch: Fetch) -> None:
         """Moves the result of a fetch into this draft."""
         core.call(lib.keystart_draft_take, self.handle, fetch.handle)
+
+    def cover(self, plan: Any, entry: int) -> None:
+        """Notes that this draft has all that an entry of the plan brings."""
+        core.call(lib.keystart_draft_cover, self.handle, plan, entry)
 
 
 def _folder(path: str | None) -> tuple[Any, int]:

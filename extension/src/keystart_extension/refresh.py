@@ -1,0 +1,393 @@
+"""Refreshes: decides what is fetched again and when, publishes what changed, and answers readers that ask.
+
+The process loads this module with the first event that may need it, so that no cold start waits for it. The numbers
+in comments are clauses of the contract.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from . import core
+from .core import CoreError, ffi, lib
+from .fetch import Failure, Fetch
+from .publish import StartError, publish
+from .store import Draft
+
+TYPE_CHECKING = False  # typing takes longer to load than all of this
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from typing import Any
+
+    from .extension import Extension
+    from .links import Links
+    from .log import Log
+    from .store import Writer
+
+# All in seconds.
+_FIRST_PAUSE = 5.0
+_LONGEST_PAUSE = 900.0
+_MARGIN = 0.5  # before the end of an invocation
+_LEAST = 0.7  # a refresh does not begin later before it
+_SHARED = 1.0  # whoever asks for a source so soon after its fetch began gets the outcome of that fetch
+_SHOWN = 10  # names in a log line
+
+
+class Entry:
+    """An entry of the configuration, as far as refreshes need to know it."""
+
+    def __init__(self, name: str, group: int, *, can_become_due: bool, is_folder: bool) -> None:
+        self.name = name
+        self.group = group
+        self.can_become_due = can_become_due
+        self.is_folder = is_folder
+
+    def holds(self, name: str) -> bool:
+        """Returns whether it brings the secret with that name, or everything below that folder."""
+        return (
+            self.name == name
+            or self.name.startswith(f"{name}/")
+            or (self.is_folder and name.startswith(f"{self.name}/"))
+        )
+
+
+class RefreshPlan:
+    """What the configuration says about refreshes, read through the core's plan."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        facts, counts = ffi.new("keystart_freshness *"), ffi.new("keystart_plan_counts *")
+        core.call(lib.keystart_plan_freshness, handle, facts)
+        core.call(lib.keystart_plan_count, handle, counts)
+        self.ttl = facts.ttl_ms / 1000 if facts.is_refreshed else None
+        self.deadline = facts.refresh_deadline_ms / 1000
+        groups = ffi.new("uint64_t[]", counts.entries)
+        core.call(lib.keystart_plan_groups, handle, groups, counts.entries)
+        self.entries = [self._entry(index, groups[index]) for index in range(counts.entries)]
+
+    def _entry(self, index: int, group: int) -> Entry:
+        out = ffi.new("keystart_entry *")
+        core.call(lib.keystart_plan_entry, self.handle, index, out)
+        name = core.borrowed(out.name, out.name_len)
+        return Entry(name, group, can_become_due=bool(out.can_become_due), is_folder=bool(out.is_folder))
+
+
+class Schedule:
+    """When each entry is due (11.2, 11.4).
+
+    Times are seconds of the wall clock, because a frozen environment may stop every other clock. If the clock was set
+    back, an entry is due at once.
+    """
+
+    def __init__(self, entries: Iterable[int], ttl: float, factor: float, checked_at: float) -> None:
+        self._ttl = ttl
+        self._factor = factor
+        self._checked_at = dict.fromkeys(entries, checked_at)
+        self._failed: dict[
+            int, tuple[float, int]
+        ] = {}  # when it was tried last, and how often it failed in a row
+
+    def due(self, now: float) -> list[int]:
+        """Returns the entries that are due."""
+        return [entry for entry in self._checked_at if not self._since(entry) <= now < self.due_at(entry)]
+
+    def due_at(self, entry: int) -> float:
+        """Returns when an entry becomes due."""
+        wait = self._ttl
+        if entry in self._failed:
+            pause = _FIRST_PAUSE * 2 ** min(self._failed[entry][1] - 1, 16)
+            wait = min(pause, self._ttl, _LONGEST_PAUSE)
+        return self._since(entry) + wait * self._factor
+
+    def next_due(self) -> float | None:
+        """Returns when the first entry becomes due."""
+        return min(map(self.due_at, self._checked_at), default=None)
+
+    def succeed(self, entry: int, began: float) -> None:
+        """Notes that an entry was fetched, with a fetch that began then."""
+        self._failed.pop(entry, None)
+        if entry in self._checked_at:
+            self._checked_at[entry] = began
+
+    def fail(self, entry: int, now: float) -> None:
+        """Notes that an entry could not be fetched."""
+        self._failed[entry] = (now, self._failed.get(entry, (0.0, 0))[1] + 1)
+
+    def is_pausing(self, now: float) -> bool:
+        """Returns whether an entry has failed and the pause after that is not over."""
+        return any(failed_at <= now < self.due_at(entry) for entry, (failed_at, _) in self._failed.items())
+
+    def _since(self, entry: int) -> float:
+        failed = self._failed.get(entry)
+        return self._checked_at[entry] if failed is None else failed[0]
+
+
+class _Run:
+    """A fetch that has not ended."""
+
+    def __init__(
+        self, fetch: Fetch, entries: frozenset[int], *, is_own: bool, is_whole: bool, until: float
+    ) -> None:
+        self.fetch = fetch
+        self.entries = entries
+        self.is_own = is_own  # the process began it, and not a reader
+        self.is_whole = is_whole  # it publishes everything anew
+        self.until = until  # by the monotonic clock
+        self.began = time.time()
+        self.is_repeated = False
+
+
+class _Request:
+    """A reader that waits for its answer."""
+
+    def __init__(self, entries: frozenset[int], unknown: list[str], runs: set[int], *, is_all: bool) -> None:
+        self.entries = entries
+        self.unknown = unknown
+        self.runs = runs
+        self.is_all = is_all
+
+
+class Refresher:
+    """All refreshes of a process, after its first publish. A refresh takes nothing away, whatever fails (11.4)."""
+
+    def __init__(
+        self,
+        extension: Extension,
+        writer: Writer,
+        links: Links | None,
+        log: Log,
+        *,
+        missing: Iterable[Failure],
+        published_at: float,
+        generation: int,
+    ) -> None:
+        self._extension = extension
+        self._writer = writer
+        self._links = links
+        self._log = log
+        self._plan = RefreshPlan(extension.plan())
+        self._entries = self._plan.entries
+        self._generation = generation
+        writer.watch(self._plan.handle)
+        names = {entry.name: index for index, entry in enumerate(self._entries)}
+        self._failures = {names[failure.name]: failure for failure in missing}  # whose last fetch failed
+        self._missing = set(self._failures)  # optional entries without values
+        self._runs: dict[int, _Run] = {}
+        self._requests: dict[int, _Request] = {}
+        # When the last fetch of an entry began. That of the start has just ended, as far as readers know.
+        self._began = dict.fromkeys(range(len(self._entries)), published_at)
+        self._is_gone = False
+        due = [index for index, entry in enumerate(self._entries) if entry.can_become_due]
+        self._schedule = (
+            None if self._plan.ttl is None else Schedule(due, self._plan.ttl, _jitter(), published_at)
+        )
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether an invocation waits for a fetch that the process began."""
+        return any(run.is_own for run in self._runs.values())
+
+    @property
+    def seconds_to_wait(self) -> float | None:
+        """How long the process waits for other events until something is due."""
+        due = None if self._schedule is None or self.is_holding else self._schedule.next_due()
+        return None if due is None else max(0.0, due - time.time())
+
+    def look(self, deadline_ms: int = 0) -> None:
+        """Begins to fetch what is due, unless the invocation ends too soon. 0 stands for no end."""
+        now = time.time()
+        left = self._plan.deadline
+        if deadline_ms:
+            until = deadline_ms / 1000 - now
+            if until < _LEAST:
+                return
+            left = min(left, until - _MARGIN)
+        if self._schedule is None or self.is_holding:
+            return
+        if self._writer.is_gone():
+            if not self._schedule.is_pausing(now):
+                self._begin(range(len(self._entries)), left, is_own=True, is_whole=True)
+            return
+        running = {entry for run in self._runs.values() for entry in run.entries}
+        due = [entry for entry in self._schedule.due(now) if entry not in running]
+        if due:
+            self._begin(due, left, is_own=True)
+
+    def asked(self, request: int) -> None:
+        """Takes a reader's request, and answers it at once or when its fetches have ended (9.5, 9.6)."""
+        names = self._extension.names_of(request)
+        entries, unknown = self._wanted(names)
+        now = time.time()
+        if self._writer.is_gone() and not any(run.is_whole for run in self._runs.values()):
+            self._begin(range(len(self._entries)), self._plan.deadline, is_own=False, is_whole=True)
+        running = {entry for run in self._runs.values() for entry in run.entries}
+        new = [entry for entry in entries if entry not in running and not self._is_fresh(entry, now)]
+        if new:
+            self._begin(new, self._plan.deadline, is_own=False)
+        runs = {number for number, run in self._runs.items() if run.entries & entries}
+        self._requests[request] = _Request(entries, unknown, runs, is_all=names is None)
+        self._answer()
+
+    def fetched(self, number: int) -> None:
+        """Takes the result of a fetch: publishes what changed, and answers the readers that waited for it."""
+        run = self._runs.pop(number, None)
+        if run is None:
+            return  # it could not begin, which was noted then
+        try:
+            self._publish(run)
+        except CoreError as error:
+            self._fail(run.entries, error.code, error.message)
+        for request in self._requests.values():
+            request.runs.discard(number)
+        self._answer()
+
+    def _begin(
+        self, entries: Collection[int], seconds: float, *, is_own: bool, is_whole: bool = False
+    ) -> _Run | None:
+        now = time.time()
+        for entry in entries:
+            self._began[entry] = now
+        try:
+            number, fetch = self._extension.refresh(entries, seconds)
+        except CoreError as error:
+            self._fail(entries, error.code, error.message)
+            return None
+        until = time.monotonic() + seconds
+        run = _Run(fetch, frozenset(entries), is_own=is_own, is_whole=is_whole, until=until)
+        self._runs[number] = run
+        return run
+
+    def _publish(self, run: _Run) -> None:
+        for line in run.fetch.retries():
+            self._log.debug(line)
+        failures = {failure.name: failure for failure in run.fetch.failures()}
+        failed = {entry for entry in run.entries if self._entries[entry].name in failures}
+        if run.is_whole:
+            self._publish_anew(run, failures)
+            return
+        # (11.1) An optional entry that had no value before holds up nobody.
+        held = {self._entries[entry].group for entry in failed - self._missing}
+        good = {entry for entry in run.entries - failed if self._entries[entry].group not in held}
+        draft = Draft()
+        draft.take(run.fetch)
+        for entry in good:
+            draft.cover(self._plan.handle, entry)
+        refreshed = self._writer.refresh(draft)
+        if refreshed.lost:
+            self._fetch_lost(run, refreshed.lost)
+            return
+        if refreshed.generation:
+            self._generation = refreshed.generation
+            self._log.info(f"published generation {refreshed.generation} with {_listed(refreshed.changed)}")
+        self._missing -= good
+        for entry in run.entries - failed:
+            self._succeed(entry, run.began)
+        for entry in failed:
+            self._note(entry, failures[self._entries[entry].name])
+
+    def _publish_anew(self, run: _Run, failures: dict[str, Failure]) -> None:
+        """Publishes everything under a root that is made anew (11.6)."""
+        if not self._is_gone:
+            self._log.warn(f"The store at {self._writer.root} was removed. The secrets are published again.")
+        self._is_gone = True
+        required = [failure for failure in failures.values() if not failure.optional]
+        if required:
+            for entry, facts in enumerate(self._entries):
+                if facts.name in failures:
+                    self._note(entry, failures[facts.name])
+            return
+        self._extension.reopen()
+        try:
+            self._generation = publish(self._links, self._writer, self._log, run.fetch, time.monotonic())
+        except StartError as error:
+            raise CoreError("store_unwritable", error.message) from None
+        self._writer.watch(self._plan.handle)
+        self._is_gone = False
+        self._missing = {entry for entry, facts in enumerate(self._entries) if facts.name in failures}
+        for entry in run.entries - self._missing:
+            self._succeed(entry, run.began)
+
+    def _fetch_lost(self, run: _Run, names: list[str]) -> None:
+        """Fetches again, with the entries whose files the function has removed or changed."""
+        lost = {entry for entry, facts in enumerate(self._entries) if facts.name in names}
+        left = run.until - time.monotonic()
+        again = None
+        if not run.is_repeated and left > 0:
+            again = self._begin(run.entries | lost, left, is_own=run.is_own)
+        if again is None:
+            message = "The files of the secret in the store are gone or were changed. Keep other programs out of it."
+            self._fail(run.entries, "FilesMissing", message)
+            return
+        again.is_repeated = True
+        for number, other in self._runs.items():
+            if other is again:
+                for request in self._requests.values():
+                    if request.entries & again.entries:
+                        request.runs.add(number)
+
+    def _fail(self, entries: Collection[int], code: str, message: str) -> None:
+        for entry in entries:
+            self._note(entry, Failure(self._entries[entry].name, code, message, optional=False))
+
+    def _note(self, entry: int, failure: Failure) -> None:
+        """Notes a failure, and logs it unless its reason is known."""
+        known = self._failures.get(entry)
+        self._failures[entry] = failure
+        if self._schedule is not None and entry in self._missing:
+            self._schedule.succeed(entry, time.time())  # it has no value as before, so there is no hurry
+        elif self._schedule is not None:
+            self._schedule.fail(entry, time.time())
+        if known is None or (known.code, known.message) != (failure.code, failure.message):
+            self._log.warn(f"{failure.name} could not be refreshed: {failure.code}: {failure.message}")
+
+    def _succeed(self, entry: int, began: float) -> None:
+        if self._schedule is not None:
+            self._schedule.succeed(entry, began)
+        if self._failures.pop(entry, None) is not None:
+            self._log.info(f"{self._entries[entry].name} can be refreshed again")
+
+    def _is_fresh(self, entry: int, now: float) -> bool:
+        return 0 <= now - self._began[entry] < _SHARED
+
+    def _wanted(self, names: list[str] | None) -> tuple[frozenset[int], list[str]]:
+        """Returns the entries of these names with all that move together with them, and the names without any."""
+        if names is None:
+            return frozenset(range(len(self._entries))), []
+        groups: set[int] = set()
+        unknown = []
+        for name in names:
+            found = {entry.group for entry in self._entries if entry.holds(name)}
+            groups |= found
+            if not found:
+                unknown.append(name)
+        wanted = (index for index, entry in enumerate(self._entries) if entry.group in groups)
+        return frozenset(wanted), unknown
+
+    def _answer(self) -> None:
+        """Answers the requests that wait for nothing more."""
+        for number, request in list(self._requests.items()):
+            if request.runs:
+                continue
+            del self._requests[number]
+            failures = [
+                self._failures[entry]
+                for entry in sorted(request.entries)
+                # Without a value before and after: nobody who asks for everything misses it.
+                if entry in self._failures and not (request.is_all and entry in self._missing)
+            ]
+            # (9.7)
+            message = "No entry of the configuration publishes it."
+            failures += [Failure(name, "NotConfigured", message, optional=False) for name in request.unknown]
+            self._extension.answer(number, self._generation, failures)
+
+
+def _jitter() -> float:
+    """Returns a factor from 0.9 to 1.0, from the system: a copy of this process must not have the same one."""
+    return 0.9 + 0.1 * int.from_bytes(os.urandom(4), "big") / 2**32
+
+
+def _listed(names: list[str]) -> str:
+    changed = "1 changed secret" if len(names) == 1 else f"{len(names)} changed secrets"
+    more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
+    return f"{changed}: {', '.join(names[:_SHOWN])}{more}"

@@ -1,0 +1,415 @@
+"""Readers ask the extension to fetch now, through control.sock (contract §9), and so do clients that misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.aws import Cloud, refusal, secret
+from tests.fakes.extensions_api import Lambda
+from tests.fakes.http import Answer, Gate, Request
+
+from .conftest import Canaries, Launcher, Serve, Store
+from .test_refresh import DENIED, MOVED_CLOCK, Clock, Script
+
+FORMAT = "keystart.control/1"
+PATIENCE = 20.0  # seconds; only a test that fails waits for so long
+
+
+class Control:
+    """The socket of a store, as a reader sees it."""
+
+    def __init__(self, store: Store) -> None:
+        self.path = store.root / "control.sock"
+
+    def connect(self) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(PATIENCE)
+        client.connect(str(self.path))
+        return client
+
+    def send(self, line: bytes) -> bytes:
+        """Sends bytes and returns everything until the extension closes the connection."""
+        with self.connect() as client:
+            client.sendall(line)
+            return rest(client)
+
+    def ask(self, names: Sequence[str] | None, **members: Any) -> dict[str, Any]:
+        request = {"format": FORMAT, "op": "refresh", "names": names, **members}
+        answer = self.send(json.dumps(request).encode() + b"\n")
+        assert answer.endswith(b"\n")
+        assert answer.count(b"\n") == 1
+        document: dict[str, Any] = json.loads(answer)
+        assert document.pop("format") == FORMAT
+        return document
+
+
+def rest(client: socket.socket) -> bytes:
+    received = b""
+    while more := client.recv(65_536):
+        received += more
+    return received
+
+
+@pytest.fixture
+def control(store: Store) -> Control:
+    return Control(store)
+
+
+class Started:
+    """An extension with a ttl of never, a script of answers, and a clock that the test moves."""
+
+    def __init__(self, launch: Launcher, api: Lambda, folder: Path, within: Sequence[str] = ()) -> None:
+        self._launch = launch
+        self._api = api
+        self.clock = Clock(folder)
+        self._within = within
+
+    def __call__(self, secrets: dict[str, Any], **settings: Any) -> None:
+        text = json.dumps({"version": 1, **settings, "secrets": secrets})
+        within = [*self._within, sys.executable, str(MOVED_CLOCK), str(self.clock.file)]
+        self.extension = self._launch(self._api, text, within=within)
+        self._api.wait_for("/event/next")
+        self.clock.pass_by(1)  # until then the outcome of the start is that of a request
+
+    def end(self) -> list[str]:
+        self._api.send("SHUTDOWN")
+        code, lines = self.extension.ended()
+        assert code == 0, lines
+        return lines[1:]
+
+
+@pytest.fixture
+def start(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> Started:
+    return Started(launch, lambda_api, tmp_path)
+
+
+def done(generation: int, **failures: dict[str, str]) -> dict[str, Any]:
+    return {"ok": True, "generation": generation, "failures": failures}
+
+
+def test_a_request_is_answered_when_the_new_values_are_published(
+    start: Started, control: Control, cloud: Cloud, store: Store, canary: Canaries
+) -> None:
+    old, new = canary(), canary()
+    arn = cloud.secret(old)
+    start({"db": arn, "other": cloud.secret("same")})
+    cloud.secrets.put_secret_value(SecretId=arn, SecretString=new)
+    answer = control.ask(["db"], unknown=1)
+    assert store.values == {"db": new.encode(), "other": b"same"}
+    assert answer == done(2)
+    start.clock.pass_by(1)
+    assert control.ask(None) == done(2), "nothing changed"
+    assert start.end() == ["[keystart] INFO  published generation 2 with 1 changed secret: db"]
+
+
+def test_a_request_names_secrets_folders_members_and_what_moves_with_them(
+    start: Started, control: Control, serve: Serve
+) -> None:
+    script = Script(cert="c", key="k", db='{"user": "u"}', api="a")
+    serve(script)
+    start({"tls/cert": "cert", "tls/key": "key", "db": {"secret": "db", "expand": True}, "api": "api"})
+    for names, asked in (
+        (["tls"], {"cert", "key"}),
+        (["tls/key"], {"cert", "key"}),
+        (["db/user"], {"db"}),
+        (["db"], {"db"}),
+        (["api", "db"], {"api", "db"}),
+        (None, {"cert", "key", "db", "api"}),
+        ([], set()),
+    ):
+        script.asked.clear()
+        start.clock.pass_by(1)
+        assert control.ask(names) == done(1)
+        assert set(script.asked) == asked, names
+
+
+def test_a_name_without_an_entry_and_a_failure_are_in_the_answer_and_the_rest_is_published(
+    start: Started, control: Control, serve: Serve, store: Store
+) -> None:
+    script = Script(db="old", api="old")
+    serve(script)
+    start({"db": "db", "api": "api"})
+    script.values.update(db=DENIED, api="new")
+    answer = control.ask(["db", "api", "nothing", "api/below"])
+    unknown = {"code": "NotConfigured", "message": "No entry of the configuration publishes it."}
+    failures = answer["failures"]
+    assert failures.pop("nothing") == failures.pop("api/below") == unknown
+    assert set(failures) == {"db"}
+    assert failures["db"]["code"] == "AccessDeniedException"
+    assert (answer["ok"], answer["generation"], store.values) == (True, 2, {"db": b"old", "api": b"new"})
+
+
+def test_an_optional_secret_that_is_still_missing_fails_only_who_asks_for_it(
+    start: Started, control: Control, serve: Serve
+) -> None:
+    absent = refusal(400, "ResourceNotFoundException", "Gone.")
+    serve(Script(flags=absent, db="x"))
+    start({"flags": {"secret": "flags", "optional": True}, "db": "db"})
+    assert control.ask(None) == done(1)
+    start.clock.pass_by(1)
+    assert set(control.ask(["flags"])["failures"]) == {"flags"}
+
+
+def test_a_source_that_does_not_answer_has_failed_when_the_time_of_a_refresh_is_over(
+    start: Started, control: Control, serve: Serve, store: Store
+) -> None:
+    gate = Gate(secret("late"))
+    script = Script(db="old", api="old")
+    serve(script)
+    start({"db": "db", "api": "api"}, refresh_deadline="500ms")
+    script.values.update(db=gate, api="new")
+    answer = control.ask(None)
+    gate.open()
+    assert answer["failures"]["db"]["code"] == "DeadlineExceeded"
+    assert store.values == {"db": b"old", "api": b"new"}
+
+
+def test_a_thousand_clients_that_ask_at_once_share_one_request(
+    start: Started, control: Control, serve: Serve
+) -> None:
+    began = threading.Barrier(33)
+    released = threading.Event()
+    script = Script(db="x")
+    serve(script)
+    start({"db": "db"})
+
+    def slowly(_: Request) -> Answer:
+        released.wait(PATIENCE)
+        return secret("x", VersionId="v-x")
+
+    script.values["db"] = slowly
+    script.asked.clear()
+
+    def ask(count: int) -> list[dict[str, Any]]:
+        began.wait(PATIENCE)
+        return [control.ask(["db"]) for _ in range(count)]
+
+    with ThreadPoolExecutor(32) as pool:
+        asking = [pool.submit(ask, 32) for _ in range(32)]
+        began.wait(PATIENCE)
+        at = time.monotonic()
+        time.sleep(0.2)
+        released.set()
+        answers = [answer for some in asking for answer in some.result(PATIENCE)]
+    assert len(answers) == 1024
+    assert all(answer == done(1) for answer in answers)
+    # The first round of clients shares one request, and so does each second after it.
+    assert 1 <= len(script.asked) <= 1 + int(time.monotonic() - at)
+
+
+def test_a_source_is_fetched_once_a_second_at_most(start: Started, control: Control, serve: Serve) -> None:
+    script = Script(db="x", api="x")
+    serve(script)
+    start({"db": "db", "api": "api"})
+    script.asked.clear()
+    script.values["db"] = DENIED
+    assert set(control.ask(["db"])["failures"]) == {"db"}
+    script.values["db"] = "y"
+    assert set(control.ask(None)["failures"]) == {"db"}, "the outcome of the fetch before"
+    assert script.asked == ["db", "api"]
+    start.clock.pass_by(1)
+    assert control.ask(None) == done(2)
+    assert sorted(script.asked) == ["api", "api", "db", "db"]
+
+
+def test_the_pause_after_failures_does_not_hold_for_requests(
+    start: Started, control: Control, serve: Serve, store: Store, lambda_api: Lambda
+) -> None:
+    script = Script(db="x")
+    serve(script)
+    start({"db": "db"}, ttl="60s")
+    script.values["db"] = DENIED
+    for _ in range(8):
+        start.clock.pass_by(1)
+        assert set(control.ask(["db"])["failures"]) == {"db"}
+    script.values["db"] = "y"
+    start.clock.pass_by(1)
+    assert control.ask(["db"]) == done(2)
+    assert store.values == {"db": b"y"}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"hello\n", "The request is not JSON."),
+        (b"\n", "The request is not JSON."),
+        (b"\xff\n", "The request is not JSON."),
+        (b"[" * 1000 + b"\n", "The request is not JSON."),
+        (b"{}\n", f"The format of the request must be {FORMAT}."),
+        (
+            b'{"format": "keystart.control/2", "op": "refresh", "names": null}\n',
+            f"The format of the request must be {FORMAT}.",
+        ),
+        (
+            b'{"format": "keystart.control/1", "op": "refresh"}\n',
+            "The names of the request must be null or a list of valid names.",
+        ),
+        (
+            b'{"format": "keystart.control/1", "op": "refresh", "names": ["../x"]}\n',
+            "The names of the request must be null or a list of valid names.",
+        ),
+        (
+            b" " * 65_536 + b"\n",
+            "The request is longer than 65536 bytes. Ask for fewer names, or for all.",
+        ),
+    ],
+)
+def test_what_is_no_request_gets_the_reason_and_changes_nothing(
+    start: Started, control: Control, cloud: Cloud, line: bytes, reason: str
+) -> None:
+    start({"db": cloud.secret("x")})
+    answer = json.loads(control.send(line))
+    assert answer == {
+        "format": FORMAT,
+        "ok": False,
+        "error": {"code": "invalid_request", "message": reason},
+    }
+    assert control.ask(["db"]) == done(1)
+    assert start.end() == []
+
+
+def test_clients_that_say_nothing_or_half_a_line_or_do_not_read_stop_nobody(
+    start: Started, control: Control, cloud: Cloud, lambda_api: Lambda
+) -> None:
+    start({"db": cloud.secret("x")})
+    with ExitStack() as stack:
+        clients = [stack.enter_context(control.connect()) for _ in range(40)]
+        for client in clients[:10]:
+            client.sendall(b'{"format": "keyst')
+        for client in clients[10:20]:
+            client.sendall(json.dumps({"format": FORMAT, "op": "refresh", "names": ["db"]}).encode() + b"\n")
+        assert control.ask(["db"]) == done(1)
+        # Those that have not sent a line are closed, without an answer.
+        assert [rest(client) for client in clients[20:]] == [b""] * 20
+    start.clock.pass_by(1)
+    assert control.ask(["db"]) == done(1)
+    assert start.end() == []
+
+
+def test_more_silent_clients_than_there_are_places_delay_others_by_their_patience(
+    start: Started, control: Control, cloud: Cloud
+) -> None:
+    start({"db": cloud.secret("x")})
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(control.connect())
+        assert control.ask(["db"]) == done(1)
+
+
+def test_connections_do_not_take_the_descriptors_that_the_process_needs(
+    launch: Launcher, lambda_api: Lambda, tmp_path: Path, control: Control, cloud: Cloud, store: Store
+) -> None:
+    arn = cloud.secret("old")
+    start = Started(launch, lambda_api, tmp_path, within=["prlimit", "--nofile=64:64"])
+    start({"db": arn}, ttl="60s")
+    cloud.secrets.put_secret_value(SecretId=arn, SecretString="new")
+    with ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(control.connect())
+        start.clock.pass_by(60)
+        lambda_api.send("INVOKE")
+        lambda_api.wait_for("/event/next", times=2)
+        assert store.values == {"db": b"new"}
+    assert control.ask(["db"])["ok"]
+    start.end()
+
+
+def test_the_socket_is_the_users_own_and_goes_with_the_extension(
+    start: Started, control: Control, cloud: Cloud, store: Store
+) -> None:
+    start({"db": cloud.secret("x")})
+    facts = control.path.lstat()
+    assert stat.S_ISSOCK(facts.st_mode)
+    assert stat.S_IMODE(facts.st_mode) == 0o600
+    start.end()
+    assert sorted(path.name for path in store.root.iterdir()) == ["generations", "lock", "state.json"]
+
+
+def test_a_socket_that_a_killed_extension_left_is_replaced(
+    start: Started, control: Control, cloud: Cloud, lambda_api: Lambda, store: Store
+) -> None:
+    start({"db": cloud.secret("x")})
+    start.extension.process.kill()
+    start.extension.ended()
+    (store.root / ".control-12345").unlink(missing_ok=True)
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(store.root / ".control-12345"))
+    (store.root / ".control-12345").chmod(0o600)
+    left.close()
+    start({"db": cloud.secret("y")})
+    lambda_api.wait_for("/event/next", times=2)
+    assert control.ask(["db"])["ok"]
+    assert not (store.root / ".control-12345").exists()
+
+
+AS_ANOTHER_USER = """
+import os, socket, sys
+os.chdir(sys.argv[1])
+os.setgid(65534)
+os.setuid(65534)
+client = socket.socket(socket.AF_UNIX)
+client.connect("control.sock")
+try:
+    client.sendall(b'{"format": "keystart.control/1", "op": "refresh", "names": null}' + bytes([10]))
+    print(len(client.recv(100)))
+except ConnectionError:
+    print(0)
+"""
+
+
+def test_another_user_gets_no_answer(start: Started, control: Control, cloud: Cloud, store: Store) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    start({"db": cloud.secret("x")})
+    store.root.chmod(0o711)
+    control.path.chmod(0o666)
+    command = [sys.executable, "-c", AS_ANOTHER_USER, str(store.root)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (told.stdout, told.stderr) == ("0\n", "")
+    assert control.ask(["db"])["ok"]
+
+
+def test_a_path_that_is_too_long_for_a_socket_makes_none(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, tmp_path: Path
+) -> None:
+    lambda_api.looks = lambda: None
+    root = tmp_path / ("k" * (100 - len(str(tmp_path)) - len("//control.sock")))
+    longer = Path(f"{root}k")
+    for path, is_there in ((root, True), (longer, False)):
+        launch(lambda_api, {"db": cloud.secret("x")}, KEYSTART_DIR=str(path))
+        lambda_api.wait_for("/event/next", times=1 if is_there else 2)
+        assert (path / "current").is_symlink()
+        assert (path / "control.sock").is_socket() == is_there
+
+
+def test_a_request_before_the_first_publish_is_answered_after_it(
+    launch: Launcher, lambda_api: Lambda, control: Control, serve: Serve, store: Store
+) -> None:
+    gate = Gate(secret("x"))
+    stub = serve(gate)
+    launch(lambda_api, {"db": "prod/db"})
+    gate.wait_until_asked()
+    end = time.monotonic() + PATIENCE
+    while not control.path.exists() and time.monotonic() < end:
+        time.sleep(0.005)
+    with control.connect() as client:
+        client.sendall(json.dumps({"format": FORMAT, "op": "refresh", "names": None}).encode() + b"\n")
+        time.sleep(0.2)
+        gate.open()
+        answer = json.loads(rest(client))
+    assert (answer["ok"], answer["generation"], store.values) == (True, 1, {"db": b"x"})
+    assert len(stub.requests) == 1, "the fetch of the start answers it"

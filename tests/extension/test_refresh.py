@@ -1,0 +1,434 @@
+"""Follows the process through refreshes: INVOKE, a clock that a test moves, stores that fail, and readers that ask."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.aws import Cloud, refusal, secret
+from tests.fakes.extensions_api import Lambda
+from tests.fakes.http import Answer, Gate, Request
+
+from .conftest import Canaries, Extension, Launcher, Serve, Store
+
+MOVED_CLOCK = Path(__file__).with_name("moved_clock.py")
+PATIENCE = 20.0  # seconds; only a test that fails waits for so long
+
+
+class Clock:
+    """The wall clock of the extension."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "ahead"
+        self._ahead = 0.0
+        self.pass_by(0)
+
+    def pass_by(self, seconds: float) -> None:
+        """Lets that much time pass for the extension. A negative one sets its clock back."""
+        self._ahead += seconds
+        new = self.file.with_suffix(".new")
+        new.write_text(str(self._ahead))
+        new.replace(self.file)
+
+    def now(self) -> float:
+        return time.time() + self._ahead
+
+
+class Function:
+    """A function with the extension, invoked by a test."""
+
+    def __init__(
+        self,
+        launch: Launcher,
+        api: Lambda,
+        clock: Clock,
+        secrets: Mapping[str, Any],
+        settings: Mapping[str, Any],
+    ) -> None:
+        self.api = api
+        self.clock = clock
+        document = json.dumps({"version": 1, **settings, "secrets": secrets})
+        within = [sys.executable, str(MOVED_CLOCK), str(clock.file)]
+        self.extension: Extension = launch(api, document, within=within)
+        self._nexts = 1
+        self.api.wait_for("/event/next")
+
+    def invoke(self, *, seconds: float = 30.0) -> float:
+        """Invokes the function with that timeout. Returns how long the extension held the invocation."""
+        began = time.monotonic()
+        deadline = int((self.clock.now() + seconds) * 1000)
+        self.api.events.put(Answer(body=json.dumps({"eventType": "INVOKE", "deadlineMs": deadline}).encode()))
+        self._nexts += 1
+        self.api.wait_for("/event/next", times=self._nexts)
+        return time.monotonic() - began
+
+    def end(self) -> list[str]:
+        """Ends the environment, and returns the log from the second line on."""
+        self.api.send("SHUTDOWN")
+        code, lines = self.extension.ended()
+        assert code == 0, lines
+        return lines[1:]
+
+
+Begin = Callable[..., Function]
+
+
+@pytest.fixture
+def begin(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> Begin:
+    """Begins with a ttl of a minute, unless a test has other settings."""
+
+    def begin(secrets: Mapping[str, Any], **settings: Any) -> Function:
+        return Function(launch, lambda_api, Clock(tmp_path), secrets, {"ttl": "60s", **settings})
+
+    return begin
+
+
+def test_an_invocation_after_the_ttl_brings_the_new_value(
+    begin: Begin, cloud: Cloud, store: Store, canary: Canaries
+) -> None:
+    old, new = canary(), canary()
+    arn = cloud.secret(old)
+    function = begin({"db": arn, "other": cloud.secret("same")})
+    assert function.api.requests[0].json == {"events": ["INVOKE", "SHUTDOWN"]}
+    cloud.secrets.put_secret_value(SecretId=arn, SecretString=new)
+    function.invoke()
+    assert store.values["db"] == old.encode(), "the ttl has not passed"
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"db": new.encode(), "other": b"same"}
+    assert store.manifest["generation"] == 2
+    assert function.end() == ["[keystart] INFO  published generation 2 with 1 changed secret: db"]
+
+
+def test_a_refresh_without_a_change_publishes_nothing(begin: Begin, cloud: Cloud, store: Store) -> None:
+    function = begin({"db": cloud.secret("x")})
+    manifest = store.manifest
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.manifest == manifest
+    assert function.end() == []
+
+
+def test_a_generation_shares_the_files_of_what_did_not_change(
+    begin: Begin, cloud: Cloud, store: Store
+) -> None:
+    arn = cloud.secret("old")
+    function = begin({"db": arn, "other": cloud.secret("same")})
+    before = (store.root / "current/secrets/other").stat().st_ino
+    cloud.secrets.put_secret_value(SecretId=arn, SecretString="new")
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values["db"] == b"new"
+    assert (store.root / "current/secrets/other").stat().st_ino == before
+
+
+def test_an_entry_without_a_ttl_of_its_own_or_with_a_version_is_left_alone(
+    begin: Begin, cloud: Cloud, store: Store, serve: Serve
+) -> None:
+    stub = serve(lambda _: secret("x"))
+    pinned = {"secret": "prod/pinned", "version_id": "0" * 32}
+    function = begin({"db": "prod/db", "fixed": {"secret": "prod/fixed", "ttl": "none"}, "pinned": pinned})
+    assert len(stub.requests) == 3
+    function.clock.pass_by(60)
+    function.invoke()
+    assert [request.json["SecretId"] for request in stub.requests[3:]] == ["prod/db"]
+
+
+def test_without_anything_that_can_become_due_lambda_sends_no_invocation(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud
+) -> None:
+    text = json.dumps(
+        {"version": 1, "ttl": "60s", "secrets": {"db": {"secret": cloud.secret("x"), "ttl": "none"}}}
+    )
+    launch(lambda_api, text)
+    lambda_api.wait_for("/event/next")
+    assert lambda_api.requests[0].json == {"events": ["SHUTDOWN"]}
+
+
+class Script:
+    """Answers with values by id that a test changes. A callable makes the answer."""
+
+    def __init__(self, **values: str | Answer | Callable[[Request], Answer | None]) -> None:
+        self.values = values
+        self.asked: list[str] = []
+
+    def __call__(self, request: Request) -> Answer | None:
+        name = request.json["SecretId"]
+        self.asked.append(name)
+        value = self.values[name]
+        if callable(value):
+            return value(request)
+        return secret(value, VersionId=f"v-{value}") if isinstance(value, str) else value
+
+
+DENIED = refusal(400, "AccessDeniedException", "No.")
+
+
+def test_a_refresh_that_fails_keeps_the_values_and_is_logged_once_for_each_reason(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    script = Script(db="old", other="old")
+    serve(script)
+    function = begin({"db": "db", "other": "other"})
+    for answer in (DENIED, DENIED, refusal(400, "ResourceNotFoundException", "Gone."), "new", "newer"):
+        script.values["db"] = answer
+        function.clock.pass_by(60)
+        function.invoke()
+        expected = answer if isinstance(answer, str) else "old"
+        assert store.values == {"db": expected.encode(), "other": b"old"}
+    lines = function.end()
+    denied, gone, *rest = lines
+    assert denied.startswith("[keystart] WARN  db could not be refreshed: AccessDeniedException: ")
+    assert gone.startswith("[keystart] WARN  db could not be refreshed: ResourceNotFoundException: ")
+    assert rest == [
+        "[keystart] INFO  published generation 2 with 1 changed secret: db",
+        "[keystart] INFO  db can be refreshed again",
+        "[keystart] INFO  published generation 3 with 1 changed secret: db",
+    ]
+
+
+def test_after_a_failure_the_pauses_double_up_to_the_ttl(begin: Begin, serve: Serve) -> None:
+    script = Script(db="x")
+    serve(script)
+    function = begin({"db": "db"})
+    script.values["db"] = DENIED
+    function.clock.pass_by(60)
+    function.invoke()
+    for pause in (5, 10, 20, 40, 60, 60):
+        tries = len(script.asked)
+        function.clock.pass_by(0.85 * pause)
+        function.invoke()
+        assert len(script.asked) == tries, f"asked before a pause of {pause} s was over"
+        function.clock.pass_by(0.15 * pause)
+        function.invoke()
+        assert len(script.asked) == tries + 1, f"not asked after a pause of {pause} s"
+
+
+def test_names_of_one_folder_change_together_or_not_at_all(begin: Begin, serve: Serve, store: Store) -> None:
+    script = Script(cert="old", key="old", api="old")
+    serve(script)
+    function = begin({"tls/cert": "cert", "tls/key": "key", "api": "api"})
+    script.values.update(cert="new", key=DENIED, api="new")
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"tls/cert": b"old", "tls/key": b"old", "api": b"new"}
+    script.values["key"] = "new"
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"tls/cert": b"new", "tls/key": b"new", "api": b"new"}
+
+
+def test_an_optional_secret_appears_when_it_exists_and_holds_up_nobody_before(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    absent = refusal(400, "ResourceNotFoundException", "Gone.")
+    script = Script(flags=absent, db="old")
+    serve(script)
+    function = begin({"app/flags": {"secret": "flags", "optional": True}, "app/db": "db"})
+    script.values["db"] = "new"
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"app/db": b"new"}
+    assert list(store.unavailable) == ["app/flags"]
+    asked = len(script.asked)
+    function.clock.pass_by(30)
+    function.invoke()
+    assert len(script.asked) == asked, "what was missing before is in no hurry"
+    script.values["flags"] = "on"
+    function.clock.pass_by(30)
+    function.invoke()
+    assert store.values == {"app/db": b"new", "app/flags": b"on"}
+    assert store.unavailable == {}
+    assert [line for line in function.end() if "could not be refreshed" in line] == []
+
+
+def test_members_come_and_go_with_their_secret(begin: Begin, serve: Serve, store: Store) -> None:
+    script = Script(db='{"user": "a", "host": "h"}')
+    serve(script)
+    function = begin({"db": {"secret": "db", "expand": True}})
+    script.values["db"] = '{"user": "a", "port": "1"}'
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"db/user": b"a", "db/port": b"1"}
+    script.values["db"] = "no JSON"
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"db/user": b"a", "db/port": b"1"}
+
+
+def test_a_name_that_conflicts_with_an_entry_that_was_not_due_changes_nothing(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    script = Script(tls='{"cert": "c"}', ca="a")
+    serve(script)
+    function = begin({"tls": {"secret": "tls", "expand": True}, "tls/ca": {"secret": "ca", "ttl": "none"}})
+    script.values["tls"] = '{"cert": "d", "ca": "b"}'
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"tls/cert": b"c", "tls/ca": b"a"}
+    assert "tls could not be refreshed: InvalidName: " in function.end()[0]
+
+
+@pytest.mark.parametrize("version", ["v", None])
+def test_the_bytes_count_where_the_version_stays_the_same(
+    begin: Begin, serve: Serve, store: Store, version: str | None
+) -> None:
+    values = ["old"]
+    serve(lambda _: secret(values[-1], VersionId="0" * 32))
+    function = begin({"db": "db"})
+    values.append("new")
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"db": b"new"}
+
+
+def test_a_clock_that_was_set_back_by_a_day_makes_everything_due(begin: Begin, serve: Serve) -> None:
+    script = Script(db="x")
+    serve(script)
+    function = begin({"db": "db"})
+    function.clock.pass_by(-86_400)
+    function.invoke()
+    assert len(script.asked) == 2
+    function.invoke()
+    assert len(script.asked) == 2
+
+
+def test_a_refresh_does_not_begin_when_the_invocation_is_about_to_end(begin: Begin, serve: Serve) -> None:
+    script = Script(db="x")
+    serve(script)
+    function = begin({"db": "db"})
+    function.clock.pass_by(60)
+    function.invoke(seconds=0.6)
+    assert len(script.asked) == 1
+    function.invoke()
+    assert len(script.asked) == 2
+
+
+def test_a_store_that_hangs_lets_no_invocation_time_out_and_is_asked_as_rarely_as_the_pauses_say(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    script = Script(db="x", other="x")
+    serve(script)
+    function = begin({"db": "db", "other": "other"})
+    gate = Gate(secret("late"))
+    script.values.update(db=gate, other=gate)
+    function.clock.pass_by(60)
+    held = []
+    for _ in range(100):
+        function.clock.pass_by(1)
+        asked = len(script.asked)
+        took = function.invoke(seconds=3)
+        assert took < 3, "the function has timed out"
+        if len(script.asked) > asked:
+            held.append(took)
+    gate.open()
+    # After pauses of at least 4.5, 9, 18 and 36 s, counted by the clock that the test moves and what passes beside it.
+    assert 3 <= len(held) <= 6
+    assert store.values == {"db": b"x", "other": b"x"}
+    warnings = [line for line in function.end() if "DeadlineExceeded" in line]
+    assert len(warnings) == 2, "once for each secret"
+
+
+def test_a_refresh_ends_half_a_second_before_the_invocation(begin: Begin, serve: Serve) -> None:
+    script = Script(db="x")
+    serve(script)
+    function = begin({"db": "db"}, refresh_deadline="10s")
+    gate = Gate(secret("late"))
+    script.values["db"] = gate
+    function.clock.pass_by(60)
+    assert function.invoke(seconds=1.5) < 1.5
+    gate.open()
+    (line,) = function.end()
+    assert "DeadlineExceeded: No answer within the deadline of " in line
+
+
+def test_what_the_store_refuses_at_a_refresh_ends_nothing(begin: Begin, serve: Serve, store: Store) -> None:
+    script = Script(db="old")
+    serve(script)
+    function = begin({"db": "db"})
+    foreign = store.root / "generations/.new-2"
+    foreign.write_text("not Keystart's")
+    script.values["db"] = "new"
+    function.clock.pass_by(60)
+    function.invoke()
+    assert (store.values, store.state["state"]) == ({"db": b"old"}, "ready")
+    foreign.unlink()
+    function.clock.pass_by(5)
+    function.invoke()
+    assert store.values == {"db": b"new"}
+    refused, *rest = function.end()
+    assert refused.startswith("[keystart] WARN  db could not be refreshed: ")
+    assert rest[-1] == "[keystart] INFO  db can be refreshed again"
+
+
+def test_a_file_that_the_function_removed_is_fetched_again(begin: Begin, serve: Serve, store: Store) -> None:
+    script = Script(db="old", other="same")
+    serve(script)
+    function = begin({"db": "db", "other": {"secret": "other", "ttl": "none"}})
+    (store.root / "current/secrets/other").unlink()
+    script.values["db"] = "new"
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"db": b"new", "other": b"same"}
+
+
+def test_a_root_that_the_function_removed_is_published_again(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    script = Script(db="x", other="y")
+    serve(script)
+    function = begin({"db": "db", "other": {"secret": "other", "ttl": "none"}})
+    shutil.rmtree(store.root)
+    script.values["db"] = DENIED
+    function.invoke()
+    assert not store.root.exists(), "a required secret could not be fetched"
+    asked = len(script.asked)
+    function.invoke()
+    assert len(script.asked) == asked, "the pause after a failure is not over"
+    script.values["db"] = "z"
+    function.clock.pass_by(5)
+    function.invoke()
+    assert store.values == {"db": b"z", "other": b"y"}
+    assert (store.state["state"], store.manifest["generation"]) == ("ready", 2)
+    script.values["db"] = "last"
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"db": b"last", "other": b"y"}
+    lines = function.end()
+    assert (
+        f"[keystart] WARN  The store at {store.root} was removed. The secrets are published again." in lines
+    )
+    assert not (store.root / "current").exists()
+    assert store.state["state"] == "stopped"
+
+
+def test_on_managed_instances_a_timer_takes_the_place_of_invocations(
+    launch: Launcher, lambda_api: Lambda, tmp_path: Path, serve: Serve, store: Store
+) -> None:
+    script = Script(db="old")
+    serve(script)
+    clock = Clock(tmp_path)
+    launch(
+        lambda_api,
+        json.dumps({"version": 1, "ttl": "60s", "secrets": {"db": "db"}}),
+        within=[sys.executable, str(MOVED_CLOCK), str(clock.file)],
+        AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances",
+    )
+    lambda_api.wait_for("/event/next")
+    assert lambda_api.requests[0].json == {"events": ["SHUTDOWN"]}
+    script.values["db"] = "new"
+    clock.pass_by(60)
+    lambda_api.send("MOONRISE")  # so that the process looks at its clock, which did not pass by itself
+    end = time.monotonic() + PATIENCE
+    while store.values != {"db": b"new"} and time.monotonic() < end:
+        time.sleep(0.01)
+    assert store.values == {"db": b"new"}
+    lambda_api.wait_for("/event/next", times=2)
+    assert lambda_api.paths() == ["/register", "/event/next", "/event/next"]
