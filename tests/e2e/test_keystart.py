@@ -6,12 +6,15 @@ import hmac
 import json
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import keystart
 import pytest
+
+from tests.fakes.aws import Cloud
 
 from . import stage
 from .lambda_simulator import Deliver, Environment, Fault, InitError, Respond
@@ -96,6 +99,42 @@ def test_with_start_before_everything_is_published_when_the_runtime_starts(
         assert environment.invoke({}).value == {
             path: len(store.expected[path.split("/secrets/")[1]]) for path in files
         }
+
+
+def test_a_function_reads_a_rotated_secret_in_the_invocation_after_the_one_that_refreshed(
+    tmp_path: Path, store: stage.Store
+) -> None:
+    key = secrets.token_bytes(32)
+    name = f"rotated-{secrets.token_hex(8)}"
+    old, new = secrets.token_hex(16), secrets.token_hex(16)
+    cloud = Cloud(store.endpoint)
+    cloud.secret(old, name)
+    with stage.environment(
+        tmp_path,
+        "python",
+        store.endpoint,
+        function="reads",
+        configuration=f"version: 1\nttl: 10s\nsecrets:\n  db: {name}\n",
+    ) as environment:
+        environment.init()
+
+        def read() -> object:
+            return environment.invoke({"key": key.hex(), "name": "db"}).value
+
+        def digest(value: str) -> str:
+            return hmac.new(key, value.encode(), "sha256").hexdigest()
+
+        assert read() == digest(old)
+        cloud.secrets.put_secret_value(SecretId=name, SecretString=new)
+        assert read() == digest(old), "the ttl has not passed"
+        time.sleep(10)
+        assert read() in (digest(old), digest(new)), "the refresh runs beside the handler"
+        assert read() == digest(new)
+        assert manifest(environment)["generation"] == 2
+        told = environment.log_text() + environment.timeline.to_json()
+        assert old not in told
+        assert new not in told
+    cloud.close()
 
 
 VARIABLES = """\
