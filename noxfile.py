@@ -285,7 +285,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Pin requirements.in and the site's in their locks, with hashes; `-- --upgrade` takes newer versions."""
+    """Pin each requirements.in in its requirements.lock, with hashes; `-- --upgrade` takes newer versions."""
     arguments = [
         "--universal",
         "--python-version",
@@ -294,8 +294,9 @@ def lock(session: nox.Session) -> None:
         "--no-header",
         "--no-annotate",
     ]
-    # The site's tools go into the same environment, so their versions must agree.
-    locks = {"requirements": [], "website/requirements": ["--constraint", "requirements.lock"]}
+    # All go into the same environment, so their versions must agree.
+    same = ["--constraint", "requirements.lock"]
+    locks = {"requirements": [], "benchmarks/requirements": same, "website/requirements": same}
     for name, constraint in locks.items():
         session.run(
             "uv", "pip", "compile", "--quiet", *arguments, *constraint, *session.posargs,

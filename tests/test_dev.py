@@ -41,7 +41,12 @@ class Door:
         for file in ("dev", "noxfile.py", "core/capi/extension/Cargo.toml"):
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / file, folder / file)
-        for file in ("requirements.lock", "requirements-node.lock", "website/requirements.lock"):
+        for file in (
+            "requirements.lock",
+            "requirements-node.lock",
+            "benchmarks/requirements.lock",
+            "website/requirements.lock",
+        ):
             (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).touch()
         # As root, whatever user runs the tests.

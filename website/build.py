@@ -21,6 +21,10 @@ SITE = ROOT / "target/site"
 # [text](target#fragment)
 _LINK = re.compile(r"(?P<text>\[(?:[^\[\]]|\[[^\]]*\])*\])\((?P<target>[^)\s#]+)(?P<fragment>#[^)\s]*)?\)")
 
+_PICTURE = re.compile(
+    r'<picture>\s*<source[^>]*>\s*<img alt="(?P<text>[^"]*)" src="(?P<file>[^"]*)">\s*</picture>'
+)
+
 # The pages of the sidebar, by caption. Each other page goes under the last one.
 SIDEBAR = {
     "Guide": [
@@ -38,13 +42,21 @@ SIDEBAR = {
 
 def stage(pages: Path) -> None:
     """Copies all pages, and the files that they link to."""
-    found = files("*.md")
+    found = [name for name in files("*.md") if not name.startswith(".github/")]
     for name in found:
         target = pages / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_LINK.sub(partial(_copied, name, pages), (ROOT / name).read_text()))
     readme = pages / "README.md"
-    readme.write_text(readme.read_text() + "\n".join(_sidebar([name.removesuffix(".md") for name in found])))
+    text = _PICTURE.sub(partial(_one_picture, pages), readme.read_text())
+    readme.write_text(text + "\n".join(_sidebar([name.removesuffix(".md") for name in found])))
+
+
+def _one_picture(pages: Path, picture: re.Match[str]) -> str:
+    """Returns the light one of a picture for light and dark pages, as Markdown, and copies its file."""
+    (pages / picture["file"]).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / picture["file"], pages / picture["file"])
+    return f"![{picture['text']}]({picture['file']})"
 
 
 def _copied(page: str, pages: Path, link: re.Match[str]) -> str:

@@ -30,6 +30,9 @@ _PHASES = {
 }
 _WHO = {OURS: "Keystart", SDK: "SDK in init", BARE: "no secrets", ATTACHED: "no secrets, extension beside it"}
 
+# The bars of the chart in README.md.
+CHARTED = {BARE: "without secrets", OURS: "with Keystart", SDK: "with AWS's SDK"}
+
 Rows = Sequence[Sequence[str]]
 
 
@@ -70,6 +73,8 @@ def write(found: Findings) -> None:
     for name, (title, drawn) in _drawn(found).items():
         (PLOTS / f"{name}.svg").write_text(drawn)
         parts.append(f"![{title}](plots/{name}.svg)")
+    # README.md shows this one on dark pages.
+    (PLOTS / "init-dark.svg").write_text(init_chart(_charted(found), plots.DARK)[1])
     PAGE.write_text(before + mark + "\n" + "\n\n".join(parts) + "\n\n" + end + after)
 
 
@@ -194,12 +199,12 @@ def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
         "python, nothing else": [("interpreter", bare)],
         **{name: phases(each) for name, each in {**plain, **found.files}.items()},
     }
-    longest = [sum(length for _, length in parts) for parts in timeline.values()]
     drawn = {
         "timeline": (
             title := "A cold start: 3 secrets, 30 ms of latency",
-            plots.stacks(title, plots.axis("ms from exec", longest), timeline),
+            plots.stacks(title, plots.Axis("ms from exec"), timeline),
         ),
+        "init": init_chart(_charted(found)),
         "latency": _swept(plain, "Latency of the store", "ms of latency", found.latencies, logarithmic=False),
         "secrets": _swept(
             plain, "Number of secrets, 30 ms of latency", "secrets", found.secrets, logarithmic=True
@@ -238,9 +243,8 @@ def _swept(
         }
         for event in ("published", "registered")
     }
-    heights = [y for lines in series.values() for points in lines.values() for _, y in points]
-    x = plots.axis(along, list(swept), logarithmic=logarithmic)
-    y = plots.axis("ms from exec", heights, logarithmic=True)
+    x = plots.Axis(along, logarithmic)
+    y = plots.Axis("ms from exec", logarithmic=True)
     return title, plots.lines(title, x, y, series["published"], series["registered"], plain)
 
 
@@ -256,5 +260,24 @@ def _reads(readers: Sequence[bench.Figure]) -> tuple[str, str]:
         }
         for language in LANGUAGES
     }
-    values = [value for row in rows.values() for value in row.values()]
-    return title, plots.bars(title, plots.axis("reads per second", [1000, *values], logarithmic=True), rows)
+    return title, plots.bars(title, plots.Axis("reads per second", logarithmic=True), rows)
+
+
+def _charted(found: Findings) -> dict[str, dict[str, float]]:
+    return {
+        language: {
+            name: median_init(found.inits[Case(language, variant)], "whole")
+            for variant, name in CHARTED.items()
+            if found.inits.get(Case(language, variant))
+        }
+        for language in LANGUAGES
+    }
+
+
+def init_chart(
+    rows: Mapping[str, Mapping[str, float]], ink: tuple[str, str] | None = plots.LIGHT
+) -> tuple[str, str]:
+    """Draws the Init of a function in each language: without secrets, with Keystart, and with the SDK in its init."""
+    title = "Init of a function that needs three secrets"
+    named = {language.capitalize(): row for language, row in rows.items()}
+    return title, plots.bars(title, plots.Axis("ms"), named, ink)

@@ -28,6 +28,8 @@ def tables(page: str) -> dict[str, Table]:
     return found
 
 
+BARS = {"no secrets": " without secrets", "Keystart": " with Keystart", "SDK in init": " with AWS's SDK"}
+VARIANTS = {"Python": BARS, "Node": dict.fromkeys(BARS, ""), "Ruby": dict.fromkeys(BARS, "")}
 STARTS = tables("performance.md")
 SHORT, TENTH = STARTS["3 secrets, 30 ms of latency"], STARTS["3 secrets, 30 ms, 0.1 of a CPU"]
 (INITS,) = [table for title, table in STARTS.items() if title.startswith("Init of functions")]
@@ -54,6 +56,10 @@ def ratio(table: Table, who: str, column: int) -> float:
 
 def init(language: str, variant: str) -> str:
     return f"{float(INITS[f'{language}, {variant}'][0].split()[0]):.0f} ms"
+
+
+def bar(language: str, variant: str) -> str:
+    return init(language, variant).removesuffix(" ms")
 
 
 def faster(value: float) -> str:
@@ -114,6 +120,15 @@ def claims() -> list[Claim]:
             f"{read('node', 'first read (require)') / 1000:.1f} ms in Node and "
             f"{read('ruby', 'first read') / 1000:.2f} ms in Ruby",
         ),
+        Claim(
+            "README.md",
+            " ".join(
+                f"{name}: "
+                + ", ".join(f"{bar(language, kind)}{words}" for kind, words in VARIANTS[name].items())
+                + "."
+                for language, name in LANGUAGES.items()
+            ),
+        ),
         Claim("README.md", f"an Init of {init('python', 'Keystart')} with Keystart"),
         Claim("README.md", f"of {init('python', 'SDK in init')} with AWS's SDK"),
         Claim("README.md", f"registers {round(1 / early)} times earlier"),
@@ -126,3 +141,11 @@ def claims() -> list[Claim]:
 @pytest.mark.parametrize("claim", claims(), ids=lambda claim: f"{claim.page}: {claim.sentence}")
 def test_a_figure_is_that_of_the_benchmark(claim: Claim) -> None:
     assert claim.sentence in " ".join((ROOT / claim.page).read_text().split())
+
+
+def test_the_chart_of_the_readme_shows_the_figures_of_the_table() -> None:
+    for chart in ("init.svg", "init-dark.svg"):
+        drawn = (INTERNALS / "plots" / chart).read_text()
+        shown = re.findall(r"<text[^>]*>(\d+)</text>", drawn)
+        for language in LANGUAGES:
+            assert {bar(language, kind) for kind in BARS} <= set(shown), chart
