@@ -61,12 +61,12 @@ def _rows(contract: Contract, who: str) -> Iterator[str]:
         for message in messages:
             when = f", {message.when}" if message.when else ""
             yield f"| `{error.code}`{when} | {_code(message.text)} |"
-            yield from _what(message)
+            yield from _values_of(message)
         if messages and who == error.raised_by:
             yield from _pieces(error)
 
 
-def _what(message: Message) -> Iterator[str]:
+def _values_of(message: Message) -> Iterator[str]:
     if message.what:
         yield f"| `{{what}}` | {', '.join(_code(what) for what in message.what)} |"
     if message.member:

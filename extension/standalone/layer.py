@@ -54,7 +54,7 @@ def _layer(target: Target, *, must: bool) -> None:
     except MissingError as missing:
         if must:
             raise
-        _say(f"there is no zip for {target.name}: {missing}")
+        _report(f"there is no zip for {target.name}: {missing}")
         return
     with tempfile.TemporaryDirectory(prefix="keystart-layer-") as folder:
         content = Path(folder) / "opt"
@@ -70,12 +70,12 @@ def _layer(target: Target, *, must: bool) -> None:
 
 
 def _fill(content: Path, target: Target, temporary: Path) -> None:
-    _say(f"the executable for {target.name}")
+    _report(f"the executable for {target.name}")
     (content / "extensions").mkdir(parents=True)
     shutil.copy(build(target), content / "extensions/keystart")
-    _say("the exec wrapper")
+    _report("the exec wrapper")
     shutil.copy(wrapper(target), content / WRAPPER)
-    _say("the readers")
+    _report("the readers")
     _python(content / "python", target, temporary)
     _node(content / "nodejs/node_modules/keystart", temporary)
     shutil.copytree(ROOT / "bindings/ruby/layer", content / "ruby/lib")
@@ -221,7 +221,7 @@ def _sbom(name: str, target: Target, digest: str) -> dict[str, object]:
     }
 
 
-def _say(what: str) -> None:
+def _report(what: str) -> None:
     print(f"layer: {what}", file=sys.stderr)
 
 

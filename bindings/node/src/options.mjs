@@ -11,17 +11,17 @@ const MAX_TIMEOUT_MS = 999_999_999; // limits.toml: timeout.most_ms
  * @returns {{ root: string, timeoutMs: number }}
  */
 function readOptions(options) {
-  const given = options ?? {};
-  if (typeof given !== 'object') throw errors.invalidRoot(); // new Keystart('/a/path')
+  const object = options ?? {};
+  if (typeof object !== 'object') throw errors.invalidRoot(); // new Keystart('/a/path')
   // own members only: any package can put `root` on Object.prototype (contract 6.1.6)
-  const own = /** @type {Record<string, unknown>} */ (given);
+  const own = /** @type {Record<string, unknown>} */ (object);
   return { root: readRoot(member(own, 'root')), timeoutMs: readTimeout(member(own, 'timeoutMs')) };
 }
 
-/** @param {unknown} given */
-function readRoot(given) {
-  const isGiven = given !== undefined && given !== null;
-  const root = isGiven ? given : member(process.env, 'KEYSTART_DIR') || DEFAULT_ROOT;
+/** @param {unknown} value */
+function readRoot(value) {
+  const isGiven = value !== undefined && value !== null;
+  const root = isGiven ? value : member(process.env, 'KEYSTART_DIR') || DEFAULT_ROOT;
   if (!isPath(root)) throw isGiven ? errors.invalidRoot() : errors.invalidRootVariable();
   const absolute = root.startsWith('/') ? root : `${workingFolder()}/${root}`;
   let end = absolute.length;
@@ -51,10 +51,10 @@ function workingFolder() {
   return folder;
 }
 
-/** @param {unknown} given */
-function readTimeout(given) {
-  if (given !== undefined && given !== null) {
-    const timeoutMs = typeof given === 'number' ? Math.round(given) : NaN;
+/** @param {unknown} value */
+function readTimeout(value) {
+  if (value !== undefined && value !== null) {
+    const timeoutMs = typeof value === 'number' ? Math.round(value) : NaN;
     if (!(timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS)) throw errors.invalidTimeout();
     return timeoutMs;
   }

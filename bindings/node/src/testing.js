@@ -14,7 +14,7 @@ const { version } = require('keystart/package.json');
 /**
  * @typedef {import('../types/testing.js').Secrets} Secrets
  * @typedef {import('../types/testing.js').PublishOptions} PublishOptions
- * @typedef {{ name: string, bytes: Buffer, encoding: 'utf-8' | 'binary' }} Given
+ * @typedef {{ name: string, bytes: Buffer, encoding: 'utf-8' | 'binary' }} TestSecret
  */
 
 /** @type {{ checkName(name: string): string, exchangeClient(client?: object): object | undefined }} */
@@ -107,7 +107,7 @@ class Store {
    */
   publish(secrets, options = {}) {
     const unavailable = (Object.hasOwn(options, 'unavailable') && options.unavailable) || {};
-    const given = Object.entries(secrets).map(([name, value]) => toBytes(checkName(name), value));
+    const values = Object.entries(secrets).map(([name, value]) => toBytes(checkName(name), value));
     const reasons = Object.entries(unavailable).map(
       ([name, message]) => /** @type {const} */ ([checkName(name), { code: 'Unavailable', message }]),
     );
@@ -117,7 +117,7 @@ class Store {
     const number = ++this.#last;
     const making = `${this.root}/generations/.new-${number}`;
     makeFolder(`${making}/secrets`);
-    for (const { name, bytes } of given) {
+    for (const { name, bytes } of values) {
       const file = `${making}/secrets/${name}`;
       makeFolder(path.dirname(file));
       write(file, bytes);
@@ -127,7 +127,7 @@ class Store {
       generation: number,
       published_at: now(),
       writer: { name: 'keystart-testing', version },
-      secrets: Object.fromEntries(given.map(entry)),
+      secrets: Object.fromEntries(values.map(entry)),
       unavailable: Object.fromEntries(reasons),
     };
     write(`${making}/manifest.json`, JSON.stringify(manifest));
@@ -215,7 +215,7 @@ function pointTo(root, client) {
 /**
  * @param {string} name
  * @param {unknown} value
- * @returns {Given}
+ * @returns {TestSecret}
  */
 function toBytes(name, value) {
   const binary = value instanceof Uint8Array;
@@ -241,7 +241,7 @@ function checkConflicts(secrets, unavailable) {
 }
 
 /**
- * @param {Given} given
+ * @param {TestSecret} secret
  * @returns {[string, Omit<import('../types/api.js').SecretInfo, 'stale'>]}
  */
 function entry({ name, bytes, encoding }) {
@@ -272,16 +272,16 @@ function now() {
 /**
  * `store(t, secrets, options)` or `store(secrets, options)`. Only a test's context has `after`,
  * so a call with a context is recognised by it.
- * @param {...any} given
+ * @param {...any} parameters
  */
-function store(...given) {
-  const after = given[0]?.after;
+function store(...parameters) {
+  const after = parameters[0]?.after;
   // a context inherits it from its class, never from Object.prototype, where any package can put one
-  const test = typeof after === 'function' && after !== Reflect.get(Object.prototype, 'after') ? given.shift() : null;
-  const [secrets, options] = given;
-  const one = new Store(secrets, options);
-  test?.after(() => one.close());
-  return one;
+  const test = typeof after === 'function' && after !== Reflect.get(Object.prototype, 'after') ? parameters.shift() : null;
+  const [secrets, options] = parameters;
+  const newStore = new Store(secrets, options);
+  test?.after(() => newStore.close());
+  return newStore;
 }
 
 module.exports = { store };

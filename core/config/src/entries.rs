@@ -265,13 +265,13 @@ impl LongForm<'_, '_> {
     fn reference(&mut self) -> Option<(&'static dyn EntrySchema, &'static Keyword, Reference)> {
         let all =
             || self.context.schemas.iter().flat_map(|schema| schema.keywords().iter().map(|word| (*schema, word)));
-        let given: Vec<_> = all().filter(|(_, keyword)| self.mapping.get(keyword.name).is_some()).collect();
-        let [(schema, keyword)] = given[..] else {
+        let present: Vec<_> = all().filter(|(_, keyword)| self.mapping.get(keyword.name).is_some()).collect();
+        let [(schema, keyword)] = present[..] else {
             let names: Vec<String> = all().map(|(_, keyword)| format!("\"{}\"", keyword.name)).collect();
-            let given: Vec<&str> = given.iter().map(|(_, keyword)| keyword.name).collect();
-            let what = match given[..] {
+            let present: Vec<&str> = present.iter().map(|(_, keyword)| keyword.name).collect();
+            let what = match present[..] {
                 [] => "none is given".to_owned(),
-                _ => format!("{} are given", given.join(" and ")),
+                _ => format!("{} are given", present.join(" and ")),
             };
             self.add(&format!("Exactly one of {} must be given; {what}.", listed(&names)), &[]);
             return None;

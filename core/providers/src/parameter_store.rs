@@ -143,11 +143,12 @@ async fn parameters(entries: &[Entry], action: &str, aws: &Aws) -> Result<Answer
     let mut found: BTreeMap<String, SecretValue> = BTreeMap::new();
     for parameter in parameters {
         let name = parameter.name.as_deref().ok_or_else(|| no_answer(action))?;
-        let asked: Vec<String> = asked(&parameter).into_iter().filter(|id| ids.contains(&id.as_str())).collect();
-        if asked.is_empty() || !is_sound(&parameter, name, &region) {
+        let requested: Vec<String> =
+            possible_ids(&parameter).into_iter().filter(|id| ids.contains(&id.as_str())).collect();
+        if requested.is_empty() || !is_sound(&parameter, name, &region) {
             return Err(Refusal::other(action, "parameter"));
         }
-        for id in asked {
+        for id in requested {
             let value = value(&id, &region, &parameter).ok_or_else(|| no_answer(action))?;
             let is_twice =
                 |other: &SecretValue| other.source.version_id == value.source.version_id && !other.is_same(&value);
@@ -197,7 +198,7 @@ fn is_sound(parameter: &Parameter, name: &str, region: &str) -> bool {
 }
 
 /// Returns the ids that ask for this parameter. An emulator does not report which version the request named.
-fn asked(parameter: &Parameter) -> Vec<String> {
+fn possible_ids(parameter: &Parameter) -> Vec<String> {
     let selectors = match &parameter.selector {
         Some(selector) => vec![selector.clone()],
         None => vec![String::new(), format!(":{}", parameter.version)],

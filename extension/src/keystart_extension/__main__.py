@@ -42,10 +42,8 @@ def _fail(native: "Any", error: Exception) -> None:
     # Only the system's or the import system's words: the rest of an error's text may hold anything.
     why = error.strerror if isinstance(error, OSError) else getattr(error, "name", None)
     kind = b"Extension.Internal"
-    said = f"{type(error).__name__}{f' ({why})' if isinstance(why, str) else ''}"
-    message = (
-        f"The code of the extension cannot run: {said}. Install it again, or raise the limit that this names."
-    )
+    cause = f"{type(error).__name__}{f' ({why})' if isinstance(why, str) else ''}"
+    message = f"The code of the extension cannot run: {cause}. Install it again, or raise the limit that this names."
     text = message.encode(errors="replace")
     native.lib.keystart_extension_fail(kind, len(kind), text, len(text), native.ffi.NULL, native.ffi.NULL)
 

@@ -32,29 +32,29 @@ def call(function: Callable[..., int], *arguments: Any) -> None:
     if function(*arguments, err):
         error = err[0]
         try:
-            code = borrowed(error.code_name, error.code_name_len)
-            message = borrowed(error.message, error.message_len)
+            code = copy_text(error.code_name, error.code_name_len)
+            message = copy_text(error.message, error.message_len)
         finally:
             lib.keystart_error_free(error)
-        raise CoreError(code, give_text(lib.keystart_message_show, *text(message)))
+        raise CoreError(code, call_for_text(lib.keystart_message_show, *text(message)))
 
 
-def give_text(function: Callable[..., int], *arguments: Any) -> str:
+def call_for_text(function: Callable[..., int], *arguments: Any) -> str:
     """Calls a function whose last output is `keystart_bytes` with text, and returns the text."""
     out = ffi.new("keystart_bytes *")
     call(function, *arguments, out)
-    return taken_text(out)
+    return take_text(out)
 
 
-def taken_text(given: Any) -> str:
+def take_text(output: Any) -> str:
     """Returns the text in `keystart_bytes`, which it frees."""
     try:
-        return bytes(ffi.buffer(given.data, given.len)).decode()
+        return bytes(ffi.buffer(output.data, output.len)).decode()
     finally:
-        lib.keystart_bytes_free(given)
+        lib.keystart_bytes_free(output)
 
 
-def borrowed(data: Any, length: int) -> str:
+def copy_text(data: Any, length: int) -> str:
     """Returns a copy of the text that a struct of the core points to."""
     return bytes(ffi.buffer(data, length)).decode()
 
@@ -73,7 +73,7 @@ def text_or_null(value: str | None) -> tuple[Any, int]:
     return (ffi.NULL, 0) if value is None else text(value)
 
 
-if (_found := give_text(lib.keystart_version_read)) != __version__:
+if (_found := call_for_text(lib.keystart_version_read)) != __version__:
     raise ImportError(
         f"keystart-extension {__version__} found its core library in version {_found}. "
         "Install the package again: pip install --force-reinstall keystart-extension"

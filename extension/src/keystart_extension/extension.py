@@ -39,8 +39,8 @@ class Extension:
         # Rounded up, so that the time has come when the wait ends.
         limit = _NO_LIMIT if at_most is None else int(at_most * 1000) + 1
         core.call(lib.keystart_extension_wait, limit, event)
-        name, said = core.borrowed(event.name, event.name_len), core.borrowed(event.text, event.text_len)
-        return Event(event.kind, event.number, name, said)
+        name, message = core.copy_text(event.name, event.name_len), core.copy_text(event.text, event.text_len)
+        return Event(event.kind, event.number, name, message)
 
     def writer(self) -> Writer | None:
         """Returns the writer of the store, or None if the store cannot be used."""
@@ -71,7 +71,7 @@ class Extension:
     def names_of(self, request: int) -> list[str] | None:
         """Returns the names that a request of control.sock asks for, or None if it asks for everything."""
         is_all = ffi.new("uint32_t *")
-        names = core.give_text(lib.keystart_request_names, request, is_all)
+        names = core.call_for_text(lib.keystart_request_names, request, is_all)
         return None if is_all[0] else names.splitlines()
 
     def answer(self, request: int, generation: int, failures: list[Failure]) -> None:

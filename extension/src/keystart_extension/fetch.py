@@ -72,10 +72,10 @@ class Fetch:
     def _failure(self, index: int) -> Failure:
         out = ffi.new("keystart_failure *")
         core.call(lib.keystart_fetch_failure, self.handle, index, out)
-        name, code = core.borrowed(out.name, out.name_len), core.borrowed(out.code, out.code_len)
-        return Failure(name, code, core.borrowed(out.message, out.message_len), optional=bool(out.optional))
+        name, code = core.copy_text(out.name, out.name_len), core.copy_text(out.code, out.code_len)
+        return Failure(name, code, core.copy_text(out.message, out.message_len), optional=bool(out.optional))
 
     def _retry(self, index: int) -> str:
         line, length = ffi.new("uint8_t **"), ffi.new("size_t *")
         core.call(lib.keystart_fetch_retry, self.handle, index, line, length)
-        return core.borrowed(line[0], length[0])
+        return core.copy_text(line[0], length[0])

@@ -42,7 +42,7 @@ def existing(path: Path) -> os.stat_result | None:
 def write(path: Path, text: str, old: os.stat_result | None) -> None:
     """Writes the file in place of `old`, or as a new one if that is None."""
     try:
-        with _beside(path, 0o666 if old is None else 0o600) as (descriptor, new):
+        with _new_file(path, 0o666 if old is None else 0o600) as (descriptor, new):
             if old is not None:
                 _take_over(descriptor, old)
             with open(descriptor, "wb", closefd=False) as file:
@@ -61,7 +61,7 @@ def write(path: Path, text: str, old: os.stat_result | None) -> None:
 
 
 @contextlib.contextmanager
-def _beside(path: Path, mode: int) -> Iterator[tuple[int, Path]]:
+def _new_file(path: Path, mode: int) -> Iterator[tuple[int, Path]]:
     """Makes a file in the same folder, and removes it at the end if it still has its name."""
     new = path.with_name(f".keystart-{os.urandom(8).hex()}")
     descriptor = os.open(new, _NEW, mode)

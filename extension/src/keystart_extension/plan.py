@@ -58,7 +58,7 @@ class Plan:
     def _read(cls, source: int, path: bytes, values: Mapping[str, str] | None) -> Plan:
         handle = ffi.new("keystart_plan **")
         lines = None if values is None else "\n".join(map("=".join, values.items()))
-        problems = core.give_text(
+        problems = core.call_for_text(
             lib.keystart_plan_read, source, path, len(path), *core.text_or_null(lines), handle
         )
         if problems:
@@ -99,14 +99,14 @@ class Plan:
     def inline(self, region: str) -> str:
         """Returns the text of KEYSTART_SECRETS that means the same to a function in `region`; raises InlineError."""
         fits = ffi.new("uint32_t *")
-        text = core.give_text(lib.keystart_plan_inline, self.handle, *core.text(region), fits)
+        text = core.call_for_text(lib.keystart_plan_inline, self.handle, *core.text(region), fits)
         if not fits[0]:
             raise InlineError(text)
         return text
 
     def _write(self, form: int) -> str:
         write: Callable[..., int] = lib.keystart_plan_write
-        return core.give_text(write, self.handle, form)
+        return core.call_for_text(write, self.handle, form)
 
 
 def _line(problem: dict[str, Any]) -> str:

@@ -52,8 +52,8 @@ def _link(plan: Any, index: int) -> tuple[str, str]:
     """Returns the path of a link, and the name of the secret that it leads to."""
     out = ffi.new("keystart_link *")
     core.call(lib.keystart_plan_link, plan, index, out)
-    home, path = core.borrowed(out.home, out.home_len), core.borrowed(out.path, out.path_len)
-    return f"{home}/{path}", core.borrowed(out.name, out.name_len)
+    home, path = core.copy_text(out.home, out.home_len), core.copy_text(out.path, out.path_len)
+    return f"{home}/{path}", core.copy_text(out.name, out.name_len)
 
 
 def check(fetch: Fetch) -> list[Failure]:

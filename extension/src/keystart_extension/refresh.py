@@ -69,7 +69,7 @@ class RefreshPlan:
     def _entry(self, index: int, group: int) -> Entry:
         out = ffi.new("keystart_entry *")
         core.call(lib.keystart_plan_entry, self.handle, index, out)
-        name = core.borrowed(out.name, out.name_len)
+        name = core.copy_text(out.name, out.name_len)
         return Entry(name, group, can_become_due=bool(out.can_become_due), is_folder=bool(out.is_folder))
 
 

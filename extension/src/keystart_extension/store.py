@@ -24,7 +24,7 @@ class Writer:
 
     def __init__(self, handle: Any) -> None:
         self.handle = ffi.gc(handle, lib.keystart_writer_free)
-        self.root = core.give_text(lib.keystart_writer_root, self.handle)
+        self.root = core.call_for_text(lib.keystart_writer_root, self.handle)
 
     @classmethod
     def open(cls, root: str | None = None) -> Writer:
@@ -58,7 +58,7 @@ class Writer:
             ffi.new("keystart_bytes *"),
         )
         core.call(lib.keystart_writer_refresh, self.handle, draft.handle, number, changed, lost)
-        return Refreshed(int(number[0]), *(core.taken_text(names).splitlines() for names in (changed, lost)))
+        return Refreshed(int(number[0]), *(core.take_text(names).splitlines() for names in (changed, lost)))
 
     def is_gone(self) -> bool:
         """Returns whether something is published that readers cannot find any more."""

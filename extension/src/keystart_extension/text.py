@@ -14,7 +14,7 @@ _NAME, _REGION, _PROFILE = 2, 3, 4
 def shown_path(path: str) -> str:
     """Returns the path of a configuration if it is certainly no secret, else its description."""
     data = os.fsencode(path)
-    return core.give_text(lib.keystart_path_show, data, len(data))
+    return core.call_for_text(lib.keystart_path_show, data, len(data))
 
 
 def characters(text: str) -> str:

@@ -33,7 +33,7 @@ def call(function: Callable[..., int], *arguments: Any) -> None:
         raise _raised(number, err[0])
 
 
-def give_bytes(function: Callable[..., int], *arguments: Any) -> bytes:
+def call_for_bytes(function: Callable[..., int], *arguments: Any) -> bytes:
     """Calls a function whose last output is `keystart_bytes`, returns the bytes, and zeroes the core's copy at once."""
     out, err = ffi.new(_BYTES), ffi.new(_ERROR)
     number = function(*arguments, out, err)
@@ -45,7 +45,7 @@ def give_bytes(function: Callable[..., int], *arguments: Any) -> bytes:
         lib.keystart_bytes_free(out)
 
 
-def give_store(function: Callable[..., int], *arguments: Any) -> Any:
+def call_for_store(function: Callable[..., int], *arguments: Any) -> Any:
     """Calls a function whose last output is a `keystart_store`, and returns it. The returned object frees it."""
     out = ffi.new("keystart_store **")
     call(function, *arguments, out)
@@ -130,7 +130,7 @@ def _encode(value: Any) -> bytes:
         return str.encode(value, "utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-if (_found := give_bytes(lib.keystart_version_read).decode()) != __version__:
+if (_found := call_for_bytes(lib.keystart_version_read).decode()) != __version__:
     raise ImportError(
         f"keystart {__version__} found its core library in version {_found}. "
         "Install the package again: pip install --force-reinstall keystart"

@@ -33,11 +33,11 @@ class Reader:
         `PrefetchFailed`, `SecretNotFound`, `SecretUnavailable`, `SecretNotText`. If the store is damaged, raises
         `LayoutInsecure`, `ManifestInvalid`, `ManifestUnsupported`, `StoreUnreadable`, `SecretCorrupt`.
         """
-        return core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _TEXT).decode()
+        return core.call_for_bytes(lib.keystart_secret_read, self._store, *core.text(name), _TEXT).decode()
 
     def get_bytes(self, name: str) -> bytes:
         """Returns a secret's exact bytes. Raises the same errors as `get` except `SecretNotText`."""
-        return core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _BYTES)
+        return core.call_for_bytes(lib.keystart_secret_read, self._store, *core.text(name), _BYTES)
 
     def get_json(self, name: str) -> Any:
         """Returns a secret's parsed JSON: strictly RFC 8259, with exact whole numbers.
@@ -46,17 +46,17 @@ class Reader:
         """
         import json  # only callers of this method pay for it
 
-        return json.loads(core.give_bytes(lib.keystart_secret_read, self._store, *core.text(name), _JSON))
+        return json.loads(core.call_for_bytes(lib.keystart_secret_read, self._store, *core.text(name), _JSON))
 
     def path(self, name: str) -> str:
         """Returns the absolute path of a secret's file, for libraries that need one. It does not open the file."""
-        return core.give_bytes(lib.keystart_secret_path, self._store, *core.text(name)).decode()
+        return core.call_for_bytes(lib.keystart_secret_path, self._store, *core.text(name)).decode()
 
     def names(self, prefix: str | None = None) -> list[str]:
         """Returns the names of all secrets, or of those below the folder `prefix`, sorted by bytes."""
         if prefix is not None and not core.is_text(prefix):
             core.check_name(prefix)
-        joined = core.give_bytes(lib.keystart_names_list, self._store, *core.text(prefix))
+        joined = core.call_for_bytes(lib.keystart_names_list, self._store, *core.text(prefix))
         return joined.decode().split("\n") if joined else []
 
     def info(self, name: str) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Reader:
         import json  # only callers of this method pay for it
 
         info: dict[str, Any] = json.loads(
-            core.give_bytes(lib.keystart_secret_info, self._store, *core.text(name))
+            core.call_for_bytes(lib.keystart_secret_info, self._store, *core.text(name))
         )
         return info
 
@@ -78,7 +78,7 @@ class Reader:
 
     def snapshot(self) -> Snapshot:
         """Binds a reader to the generation that is published now, so its values belong together."""
-        return Snapshot(core.give_store(lib.keystart_store_snapshot, self._store))
+        return Snapshot(core.call_for_store(lib.keystart_store_snapshot, self._store))
 
     def tls(self, prefix: str) -> ssl.SSLContext:
         """Makes a context for mutual TLS from `<prefix>/cert`, `<prefix>/key` and, if it exists, `<prefix>/ca`.
@@ -105,7 +105,7 @@ class Reader:
             try:
                 return question(one)
             except SnapshotExpired:
-                one = Snapshot(core.give_store(lib.keystart_snapshot_renew, one._store))
+                one = Snapshot(core.call_for_store(lib.keystart_snapshot_renew, one._store))
 
 
 class Keystart(Reader):
@@ -119,7 +119,7 @@ class Keystart(Reader):
 
     def __init__(self, root: str | None = None, timeout: float | None = None) -> None:
         super().__init__(
-            core.give_store(
+            core.call_for_store(
                 lib.keystart_store_open,
                 *core.root(root),
                 *core.variable("KEYSTART_DIR"),

@@ -137,8 +137,8 @@ def _default_client_of(root: str) -> Iterator[None]:
 
 def _open(root: str) -> Any:
     out = ffi.new("keystart_writer **")
-    given = (*core.root(root), core.NULL, 0, *core.text("keystart-testing"), *core.text(__version__))
-    core.call(lib.keystart_writer_open, *given, out)
+    arguments = (*core.root(root), core.NULL, 0, *core.text("keystart-testing"), *core.text(__version__))
+    core.call(lib.keystart_writer_open, *arguments, out)
     return ffi.gc(out[0], lib.keystart_writer_free)
 
 

@@ -38,7 +38,7 @@ def client(service: str, region: str | None, profile: str | None) -> Any:
 def _check(login: Any, profile: str | None) -> None:
     """Raises what the core has against a `keystart_login`, or against what a login reads if that is NULL."""
     problem = ffi.new("keystart_bytes *")
-    code = core.give_text(lib.keystart_login_check, login, *core.text_or_null(profile), problem)
-    message = core.taken_text(problem)
+    code = core.call_for_text(lib.keystart_login_check, login, *core.text_or_null(profile), problem)
+    message = core.take_text(problem)
     if code:
         raise AwsError(code, message)

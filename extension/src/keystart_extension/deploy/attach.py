@@ -95,8 +95,8 @@ def _layer(client: LambdaClient, arn: str) -> Layer:
     name, _, version = arn.rpartition(":")
 
     def call() -> Layer:
-        told = client.get_layer_version(LayerName=name, VersionNumber=int(version))
-        return Layer(arn, tuple(told.get("CompatibleArchitectures", ())), told["Content"]["CodeSize"])
+        answer = client.get_layer_version(LayerName=name, VersionNumber=int(version))
+        return Layer(arn, tuple(answer.get("CompatibleArchitectures", ())), answer["Content"]["CodeSize"])
 
     try:
         return ask(f"lambda:GetLayerVersion on {arn}", call)
@@ -123,13 +123,13 @@ class _Function:
         """Reads the function, and works out the change."""
 
         def call() -> None:
-            told = self._client.get_function(FunctionName=self.name)
-            configuration = told["Configuration"]
+            answer = self._client.get_function(FunctionName=self.name)
+            configuration = answer["Configuration"]
             self._revision = configuration["RevisionId"]
             self._variables = configuration.get("Environment", {}).get("Variables", {})
             self.name = configuration["FunctionName"]
             self.arn = configuration["FunctionArn"].removesuffix(":$LATEST")
-            self.stack = told.get("Tags", {}).get("aws:cloudformation:stack-name")
+            self.stack = answer.get("Tags", {}).get("aws:cloudformation:stack-name")
             self.change = change(configuration)
 
         try:
@@ -174,11 +174,11 @@ class _Function:
                 waiter.wait(FunctionName=self.arn)
             except WaiterError as error:
                 response: Any = error.last_response
-                told = response.get("Configuration", {})
-                if told.get("LastUpdateStatus") != "Failed":
+                answer = response.get("Configuration", {})
+                if answer.get("LastUpdateStatus") != "Failed":
                     raise
-                code = told.get("LastUpdateStatusReasonCode", "Failed")
-                raise AwsError(code, told.get("LastUpdateStatusReason", "Lambda gave no reason.")) from None
+                code = answer.get("LastUpdateStatusReasonCode", "Failed")
+                raise AwsError(code, answer.get("LastUpdateStatusReason", "Lambda gave no reason.")) from None
 
         try:
             ask(f"lambda:GetFunction on {self.arn}", call)
@@ -227,7 +227,7 @@ def _apply(arguments: Namespace, functions: Sequence[_Function], out: TextIO) ->
     needed = [function for function in functions if function.result == "planned"]
     failed = [function for function in functions if function.result == "failed"]
     if failed:
-        _tell(failed)
+        _print_errors(failed)
         print("keystart: Nothing is changed.", file=sys.stderr)
         return _EXIT_FAILED
     if arguments.dry_run or not needed:
@@ -245,7 +245,7 @@ def _apply(arguments: Namespace, functions: Sequence[_Function], out: TextIO) ->
     failed = [function for function in needed if function.result == "failed"]
     if not failed:
         return 0
-    _tell(failed)
+    _print_errors(failed)
     print(f"keystart: {len(failed)} of {len(needed)} functions failed.", file=sys.stderr)
     return _EXIT_FAILED
 
@@ -256,7 +256,7 @@ def _agreed(functions: Sequence[_Function], out: TextIO) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _tell(functions: Sequence[_Function]) -> None:
+def _print_errors(functions: Sequence[_Function]) -> None:
     for function in functions:
         for error in function.errors:
             print(f"keystart: {function.name}: {error}", file=sys.stderr)

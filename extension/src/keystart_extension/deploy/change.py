@@ -253,13 +253,13 @@ def _problems(function: Configuration) -> list[str]:
         ]
     state, reason = function.get("State", "Active"), function.get("StateReason")
     if state != "Active":
-        return [f"It is not Active but {state}{f': {reason}' if reason else '.'} {_cure(state)}"]
+        return [f"It is not Active but {state}{f': {reason}' if reason else '.'} {_next_step(state)}"]
     if function.get("LastUpdateStatus") == "InProgress":
         return ["Another update of it is going on. Wait for its end."]
     return []
 
 
-def _cure(state: str) -> str:
+def _next_step(state: str) -> str:
     if state == "Inactive":
         return "Invoke it once, and wait until it is Active."
     return "Correct what failed." if state == "Failed" else "Wait until it is Active."

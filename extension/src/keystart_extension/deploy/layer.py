@@ -52,7 +52,7 @@ def publish(
     paths: Sequence[Path], name: str | None, region: str | None, profile: str | None, *, as_json: bool
 ) -> int:
     """Publishes each zip as a version of a layer, prints the results, and returns the exit code."""
-    zips = [_read(path) for path in paths or _built()]
+    zips = [_read(path) for path in paths or _zips_in_dist()]
     if name is not None and len(zips) > 1:
         raise DeployError("A layer has one name for each architecture. Give --name with one zip.")
     client = session.client("lambda", region, profile)
@@ -69,7 +69,7 @@ def publish(
     return 0
 
 
-def _built() -> list[Path]:
+def _zips_in_dist() -> list[Path]:
     found = sorted(Path("dist").glob(f"keystart-layer-{__version__}-*.zip"))
     if not found:
         raise DeployError(

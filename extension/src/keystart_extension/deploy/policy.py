@@ -42,8 +42,8 @@ def _needs(plan: Plan, account: Account, role: str | None) -> list[dict[str, Any
     """Returns what the entries of a plan need, as the core says."""
     problem = core.ffi.new("keystart_bytes *")
     places = (part for value in (role, account.id, account.region) for part in core.text_or_null(value))
-    permissions = core.give_text(core.lib.keystart_policy_read, plan.handle, *places, problem)
-    if sentence := core.taken_text(problem):
+    permissions = core.call_for_text(core.lib.keystart_policy_read, plan.handle, *places, problem)
+    if sentence := core.take_text(problem):
         raise DeployError(sentence)
     needs: list[dict[str, Any]] = json.loads(permissions)
     return needs
