@@ -122,11 +122,11 @@ def _members(value: bytes) -> dict[str, bytes]:
 
 
 def _checked(values: dict[str, bytes]) -> dict[str, bytes]:
-    if not all(_NAME.fullmatch(name) for name in values) or any(
-        folder in values for name in values for folder in _folders(name)
-    ):
+    valid = {name: value for name, value in values.items() if _NAME.fullmatch(name)}
+    if values and not valid:
         raise _FailureError("InvalidName")
-    return values
+    folders = {folder for name in valid for folder in _folders(name)}
+    return {name: value for name, value in valid.items() if name not in folders}
 
 
 def _folders(name: str) -> Iterable[str]:

@@ -21,6 +21,7 @@ PLAIN: Entry = {
     "region": None,
     "field": None,
     "expand": False,
+    "members": None,
     "stage": None,
     "version_id": None,
     "role": None,
@@ -29,6 +30,7 @@ PLAIN: Entry = {
     "ttl": None,
     "origin": None,
 }
+ALL = {"only": None, "except": [], "rename": []}
 SHORTEST = '{"version": 1, "secrets": {"db": "prod/db"}}'
 COMPLETE = """\
 version: 1
@@ -107,7 +109,7 @@ def test_a_file_with_every_key_gives_the_plan_it_says(tmp_path: Path) -> None:
                 role="arn:aws:iam::210987654321:role/stripe-reader",
                 env="STRIPE_API_KEY",
             ),
-            here(17, name="tls", id="prod/mtls", expand=True),
+            here(17, name="tls", id="prod/mtls", expand=True, members=ALL),
             here(20, name="signing-previous", id="prod/signing", stage="AWSPREVIOUS"),
             here(
                 23,
@@ -116,7 +118,7 @@ def test_a_file_with_every_key_gives_the_plan_it_says(tmp_path: Path) -> None:
                 version_id="9d4cb84b-ad69-40c0-a0ab-cead36b967e8",
             ),
             here(26, name="flags", kind="parameter", id="/prod/flags", ttl="none"),
-            here(29, name="app", kind="parameters", id="/prod/orders"),
+            here(29, name="app", kind="parameters", id="/prod/orders", members=ALL),
         ],
         "links": [],
         "links_home": None,
@@ -265,6 +267,25 @@ def test_text_that_only_begins_like_a_number_or_date_needs_no_quotes(tmp_path: P
     assert entries_of(tmp_path, f"  db: {written}") == [plain(id=written)]
 
 
+def test_members_are_chosen_and_renamed(tmp_path: Path) -> None:
+    lines = (
+        "  app: {secret: prod/net, expand: true, only: [user], rename: {API Key: key}}\n"
+        "  all: {parameters: /prod/, except: [size, rds/database]}"
+    )
+    assert [entry["members"] for entry in entries_of(tmp_path, lines)] == [
+        {"only": ["user"], "except": [], "rename": [{"from": {"characters": 7}, "to": "key"}]},
+        {"only": None, "except": ["size", "rds/database"], "rename": []},
+    ]
+    plan = load_file(tmp_path / "keystart.yaml")
+    assert json.loads(plan.compiled())["secrets"]["app"] == {
+        "secret": "prod/net",
+        "expand": True,
+        "only": ["user"],
+        "rename": {"API Key": "key"},
+    }
+    assert "expand, only 1, rename 1" in plan.describe()
+
+
 # Variables in ids.
 
 STAGED = """\
@@ -402,7 +423,7 @@ def test_the_variable_holds_json_with_the_long_form() -> None:
     value = '{"db": "prod/db",\n "tls": {"secret": "prod/mtls", "expand": true}}'
     assert load({"KEYSTART_SECRETS": value}).facts["entries"] == [
         plain(origin=at("KEYSTART_SECRETS", 1, 2)),
-        plain(name="tls", id="prod/mtls", expand=True, origin=at("KEYSTART_SECRETS", 2, 2)),
+        plain(name="tls", id="prod/mtls", expand=True, members=ALL, origin=at("KEYSTART_SECRETS", 2, 2)),
     ]
 
 

@@ -20,15 +20,16 @@ def examples(language: str) -> list[str]:
 
 
 def test_every_file_on_the_page_is_a_configuration(tmp_path: Path) -> None:
-    shortest, everything, staged, square = examples("yaml")
+    shortest, everything, chosen, staged, square = examples("yaml")
     names = []
-    for text in (shortest, everything, staged, square):
+    for text in (shortest, everything, chosen, staged, square):
         path = tmp_path / "config.yaml"
         path.write_text(text, encoding="utf-8")
         names.append([entry["name"] for entry in load_file(path, {}, {"STAGE": "prod"}).facts["entries"]])
     assert names == [
         ["db"],
         ["db", "stripe/key", "tls", "signing-previous", "flags", "app"],
+        ["app", "settings"],
         ["db", "flags"],
         ["first", "renamed"],
     ]

@@ -49,7 +49,7 @@ def test_a_name_that_is_no_parameter_offers_the_secret(
     prefetch: Prefetch, cloud: Cloud, store: Store
 ) -> None:
     assert prefetch({"db": "ssm:prod-db", "good": cloud.secret("x")}) is not None
-    offer = "If it is a secret of Secrets Manager, write prod-db without ssm:."
+    offer = "If it is a secret of Secrets Manager, write prod-db without ssm:, or with `secret`."
     assert store.failures["db"][1].endswith(f"Correct the id or the region. {offer}")
 
 

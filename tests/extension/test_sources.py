@@ -23,7 +23,7 @@ RULE = (
 def refused(count: str, first: str) -> str:
     return (
         f'{count} members of {{id}} cannot be published below "tls", because their names are not valid there. '
-        f"The first is member {first} characters. {RULE} Take each with `field` under a valid name, or rename it."
+        f"The first is member {first} characters. {RULE} Take each under a valid name with `rename`."
     )
 
 
@@ -183,25 +183,10 @@ def test_expand_publishes_each_member(prefetch: Prefetch, cloud: Cloud, store: S
         ("3", "NotAnObject", "{id} is not a JSON object, so it has no members to take. Correct the secret."),
         ('{"a b": 1}', "InvalidName", refused("1 of 1", "1, with a name of 3")),
         ('{"": 1}', "InvalidName", refused("1 of 1", "1, with a name of 0")),
-        ('{"ok": 0, "..": 1, "-x": 2}', "InvalidName", refused("2 of 3", "2, with a name of 2")),
-        (
-            '{"a": 1, "a/b": 2}',
-            "InvalidName",
-            '"tls/a" and "tls/a/b": one name cannot be the folder of another.',
-        ),
         (
             json.dumps({f" {number}": 1 for number in range(2000)}),
             "InvalidName",
             refused("2000 of 2000", "1, with a name of 2"),
-        ),
-        (
-            json.dumps({f"{number}{end}": 1 for number in range(100, 200) for end in ("", "/x")}),
-            "InvalidName",
-            " ".join(
-                f'"tls/{number}" and "tls/{number}/x": one name cannot be the folder of another.'
-                for number in range(100, 150)
-            )
-            + " There are 50 more.",
         ),
     ],
 )
@@ -216,6 +201,119 @@ def test_what_cannot_be_expanded_fails_whole(
     assert prefetch({"tls": entry, "good": cloud.secret("x")}) is not None
     assert store.failures == {"tls": why}
     assert not store.is_published()
+
+
+NET = '{"ConnectionStrings:Default": "x", "API Key": "y", "password": "z", "a": "1", "a/b": "2"}'
+
+
+def warnings(canary: Canaries) -> list[str]:
+    lines = canary.said().splitlines()
+    return [line.removeprefix("[keystart] WARN  ") for line in lines if " WARN " in line]
+
+
+def test_members_that_cannot_be_published_are_skipped_with_a_warning_each(
+    prefetch: Prefetch, cloud: Cloud, store: Store, canary: Canaries
+) -> None:
+    arn = cloud.secret(NET.replace('"z"', f'"{canary()}"'))
+    assert prefetch({"app": {"secret": arn, "expand": True}}) is None
+    assert set(store.values) == {"app/password", "app/a/b"}
+    cure = "Take it with `rename`, or leave it out with `except`."
+    assert warnings(canary) == [
+        f'The member 1 of {arn} is skipped: its name of 25 characters is not valid below "app". {cure}',
+        f'The member 2 of {arn} is skipped: its name of 7 characters is not valid below "app". {cure}',
+        f'The member "app/a" is skipped: it is the folder of "app/a/b". {cure}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ({"only": ["password"]}, {"password": "z"}),
+        ({"only": ["password"], "rename": {"API Key": "key"}}, {"password": "z", "key": "y"}),
+        ({"except": ["API Key", "ConnectionStrings:Default", "a"]}, {"password": "z", "a/b": "2"}),
+        ({"only": ["a"]}, {"a": "1"}),
+        (
+            {"rename": {"ConnectionStrings:Default": "connection/default", "API Key": "key", "a": "one"}},
+            {"password": "z", "connection/default": "x", "key": "y", "one": "1", "a/b": "2"},
+        ),
+    ],
+)
+def test_members_are_chosen_and_renamed_without_a_warning(
+    prefetch: Prefetch,
+    cloud: Cloud,
+    store: Store,
+    canary: Canaries,
+    choice: dict[str, Any],
+    names: dict[str, str],
+) -> None:
+    assert prefetch({"app": {"secret": cloud.secret(NET), "expand": True, **choice}}) is None
+    assert store.values == {f"app/{name}": value.encode() for name, value in names.items()}
+    assert warnings(canary) == []
+
+
+@pytest.mark.parametrize(
+    ("choice", "code", "message"),
+    [
+        (
+            {"only": ["pasword"]},
+            "FieldNotFound",
+            '{id} has no member "pasword". Correct the configuration or the secret.',
+        ),
+        (
+            {"only": ["password", "x y", "z"], "rename": {"q": "r"}},
+            "FieldNotFound",
+            "{id} has no member with the 3 characters of `only` or `rename` and 2 more that `only` and `rename` name. "
+            "Correct the configuration or the secret.",
+        ),
+        (
+            {"only": ["a", "a/b"]},
+            "InvalidName",
+            '"app/a" and "app/a/b": one name cannot be the folder of another.',
+        ),
+        (
+            {"rename": {"API Key": "password"}},
+            "InvalidName",
+            '"app/password" is there twice. Rename one of them.',
+        ),
+        (
+            {"except": ["ConnectionStrings:Default", "API Key", "password", "a", "a/b"]},
+            "NothingToExpand",
+            "{id} has nothing but what `except` names. Correct the configuration.",
+        ),
+    ],
+)
+def test_what_the_configuration_asks_for_and_cannot_have_fails(
+    prefetch: Prefetch, cloud: Cloud, store: Store, choice: dict[str, Any], code: str, message: str
+) -> None:
+    arn = cloud.secret(NET)
+    assert prefetch({"app": {"secret": arn, "expand": True, **choice}}) is not None
+    assert store.failures == {"app": (code, message.replace("{id}", arn))}
+
+
+def test_an_invalid_name_that_is_asked_for_fails(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
+    arn = cloud.secret(NET)
+    assert prefetch({"app": {"secret": arn, "expand": True, "only": ["API Key"]}}) is not None
+    assert store.failures["app"][0] == "InvalidName"
+
+
+def test_a_field_may_be_a_path_into_the_secret(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
+    arn = cloud.secret('{"hubspot": {"accessToken": "t", "ids": [1.50, 2]}, "plain.dot": "d", "/x": "y"}')
+    fields = {
+        "a": "/hubspot/accessToken",
+        "b": "/hubspot/ids/0",
+        "c": "plain.dot",
+        "d": "/x",
+        "e": "/hubspot/ids",
+    }
+    assert prefetch({name: {"secret": arn, "field": field} for name, field in fields.items()}) is None
+    assert store.values == {"a": b"t", "b": b"1.50", "c": b"d", "d": b"y", "e": b"[1.50, 2]"}
+    assert store.manifest["secrets"]["a"]["source"]["field"] == "/hubspot/accessToken"
+    assert prefetch({"one": {"secret": arn, "field": "hubspot.accessToken"}}) is not None
+    assert store.failures["one"] == (
+        "FieldNotFound",
+        f'{arn} has no member "hubspot.accessToken". `field` takes members at the top, or a path: write '
+        '"/hubspot/accessToken".',
+    )
 
 
 def test_stage_and_version_choose_an_older_value(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
@@ -293,13 +391,23 @@ def test_everything_below_a_path_is_published_page_by_page(
     assert store.values == {**expected, "app/deep/er/p": b"nested"}
 
 
-def test_a_path_whose_parameters_nest_fails_whole(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
-    entry = {"parameters": cloud.parameters(x="1", x__y="2", good="3")}
-    why = ("InvalidName", '"app/x" and "app/x/y": one name cannot be the folder of another.')
-    assert prefetch({"app": {**entry, "optional": True}}) is None
-    assert (store.values, store.unavailable) == ({}, {"app": why})
-    assert prefetch({"app": entry}) is not None
-    assert store.failures == {"app": why}
+def test_a_parameter_that_is_a_folder_too_does_not_stop_the_others(
+    prefetch: Prefetch, cloud: Cloud, store: Store, canary: Canaries
+) -> None:
+    path = cloud.parameters(x="1", x__y="2", good="3")
+    assert prefetch({"app": {"parameters": path}}) is None
+    assert store.values == {"app/x/y": b"2", "app/good": b"3"}
+    assert warnings(canary) == [
+        'The parameter "app/x" is skipped: it is the folder of "app/x/y". '
+        "Take it with `rename`, or leave it out with `except`."
+    ]
+    assert prefetch({"app": {"parameters": path, "rename": {"x": "x-itself"}}}) is None
+    assert store.values == {"app/x-itself": b"1", "app/x/y": b"2", "app/good": b"3"}
+    assert prefetch({"app": {"parameters": path, "only": ["x", "absent"]}}) is not None
+    assert store.failures["app"] == (
+        "ParameterNotFound",
+        f'{path} has no parameter "absent". Correct the configuration or the secret.',
+    )
 
 
 @pytest.mark.parametrize(

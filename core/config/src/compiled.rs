@@ -109,10 +109,14 @@ impl Entry {
     fn long(&self) -> Value {
         let text = |text: &Option<String>| text.as_deref().map(Value::text);
         let flag = |flag: bool| flag.then_some(Value::Flag(true));
+        let [only, except, rename] = self.selection.long();
         let members = [
             (self.keyword.name, Some(Value::text(&self.id))),
             ("field", text(&self.field)),
             ("expand", flag(self.expand)),
+            only,
+            except,
+            rename,
             ("stage", text(&self.stage)),
             ("version_id", text(&self.version_id)),
             ("role", text(&self.role)),

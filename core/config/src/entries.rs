@@ -8,6 +8,7 @@ use crate::arn::is_role;
 use crate::document::{Mapping, Node, Scalar};
 use crate::freshness;
 use crate::hints;
+use crate::members::{self, Selection};
 use crate::plan::Entry;
 use crate::problem::{Position, Problems};
 use crate::references::{Values, resolve};
@@ -87,6 +88,7 @@ pub(crate) fn short(
         region: region.or_else(|| context.region.map(str::to_owned)),
         field,
         expand: false,
+        selection: Selection::default(),
         stage,
         version_id,
         role: None,
@@ -215,7 +217,7 @@ impl LongForm<'_, '_> {
     fn read(mut self, name: Option<&str>) -> Option<Entry> {
         let keywords = self.context.schemas.iter().flat_map(|schema| schema.keywords()).map(|keyword| keyword.name);
         let own = self.context.schemas.iter().flat_map(|schema| schema.keys()).map(|key| key.name);
-        let known: Vec<&str> = keywords.chain(own).chain(KEYS).collect();
+        let known: Vec<&str> = keywords.chain(own).chain(members::KEYS).chain(KEYS).collect();
         let hint = |key: &str| hints::hint(hints::OF_A_SECRET, key);
         refuse_unknown(self.mapping, &self.label, &known, &[], hint, self.problems);
         let is_refreshed = freshness::is_refreshed(self.mapping, &self.label, self.problems);
@@ -223,6 +225,7 @@ impl LongForm<'_, '_> {
         let optional = self.flag("optional");
         let env = self.env();
         let expand = self.flag("expand");
+        let selection = Selection::read(self.mapping, &self.label, self.problems);
         let (field, stage, version_id) = (self.checked("field"), self.checked("stage"), self.checked("version_id"));
         let (schema, keyword, reference) = self.reference()?;
         self.refuse_keys_of_others(schema);
@@ -242,6 +245,7 @@ impl LongForm<'_, '_> {
             region: reference.region.or_else(|| self.context.region.map(str::to_owned)),
             field,
             expand,
+            selection,
             stage,
             version_id,
             role,
@@ -253,6 +257,10 @@ impl LongForm<'_, '_> {
         if entry.env.is_some() && entry.is_folder() {
             let why = "\"env\" takes one value, and this brings several. Give it to a secret with \"field\".";
             self.add(why, &["env"]);
+        }
+        if !entry.is_folder() && entry.selection != Selection::default() {
+            let why = "\"only\", \"except\" and \"rename\" choose members. Add \"expand: true\", or remove them.";
+            self.add(why, &members::KEYS);
         }
         let leaves_room =
             name::folders(&entry.name).count() + 1 < MOST_SEGMENTS && entry.name.len() + 2 <= LONGEST_NAME;

@@ -15,6 +15,7 @@ mod find;
 mod freshness;
 mod hints;
 mod json;
+mod members;
 mod misplaced;
 mod pairs;
 mod plan;
@@ -32,6 +33,7 @@ mod yaml;
 
 pub use compiled::InlineError;
 pub use find::Reader;
+pub use members::Selection;
 pub use plan::{Entry, Link, Plan, Start};
 pub use problem::{Origin, Problem};
 pub use references::Values;

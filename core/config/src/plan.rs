@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::members::Selection;
 use crate::problem::{Origin, Position};
 use crate::schema::Keyword;
 use crate::shown::{self, Place, characters, is_certain};
@@ -47,6 +48,8 @@ pub struct Entry {
     pub field: Option<String>,
     /// Whether each member of a JSON secret is published.
     pub expand: bool,
+    /// What of several secrets it takes.
+    pub selection: Selection,
     /// A staging label other than AWSCURRENT.
     pub stage: Option<String>,
     /// A version of the secret.
@@ -138,7 +141,8 @@ impl Entry {
     /// Returns the field if it is certainly no secret, else its length.
     fn shown_field(&self) -> Option<Result<&str, usize>> {
         let field = self.field.as_deref()?;
-        Some(if is_certain(field, Place::Name, &[]) { Ok(field) } else { Err(field.chars().count()) })
+        let pointed = field.strip_prefix('/').unwrap_or(field);
+        Some(if is_certain(pointed, Place::Name, &[]) { Ok(field) } else { Err(field.chars().count()) })
     }
 }
 
@@ -275,6 +279,7 @@ impl Entry {
             ("region", Value::optional(self.region.as_ref())),
             ("field", field),
             ("expand", Value::Flag(self.expand)),
+            ("members", if self.is_folder() { self.selection.shown() } else { Value::Null }),
             ("stage", Value::optional(self.stage.as_ref())),
             ("version_id", Value::optional(self.version_id.as_ref())),
             ("role", Value::optional(self.role.as_ref())),
@@ -301,7 +306,9 @@ impl Entry {
             named("env", &self.env),
             (!self.is_refreshed).then(|| "ttl none".to_owned()),
         ];
-        details.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let mut details: Vec<String> = details.into_iter().flatten().collect();
+        details.extend(self.selection.details());
+        details.join(", ")
     }
 }
 

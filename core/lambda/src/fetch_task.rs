@@ -39,6 +39,8 @@ pub struct FetchResult {
     pub failures: Vec<(String, Failure)>,
     /// A log line for each retry.
     pub retries: Vec<String>,
+    /// A log line for each value that was skipped or looks damaged.
+    pub warnings: Vec<String>,
 }
 
 impl FetchResult {
@@ -50,8 +52,8 @@ impl FetchResult {
 
 impl From<PrefetchResult> for FetchResult {
     fn from(fetched: PrefetchResult) -> Self {
-        let PrefetchResult { secrets, variables, failures, retries } = fetched;
-        Self { count: secrets.len(), secrets: Mutex::new(secrets), variables, failures, retries }
+        let PrefetchResult { secrets, variables, failures, retries, warnings } = fetched;
+        Self { count: secrets.len(), secrets: Mutex::new(secrets), variables, failures, retries, warnings }
     }
 }
 

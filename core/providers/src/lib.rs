@@ -9,6 +9,7 @@ mod first_requests;
 mod limits;
 mod pace;
 mod parameter_store;
+mod pointer;
 mod prefetch;
 mod provider;
 mod refusal;
@@ -74,6 +75,8 @@ pub struct PrefetchResult {
     pub failures: Vec<(String, Failure)>,
     /// A log line for each retry.
     pub retries: Vec<String>,
+    /// A log line for each value that was skipped or looks damaged.
+    pub warnings: Vec<String>,
 }
 
 /// A variable that the exec wrapper sets to a secret.

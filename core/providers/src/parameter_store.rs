@@ -71,10 +71,10 @@ impl Provider for ParameterStore {
         let message = if is_path(entry) {
             format!("There is no parameter below {}. Correct the path or the region.", entry.id)
         } else {
-            let other = if is_arn(&entry.id) || entry.id.contains(':') {
+            let other = if entry.id.starts_with('/') || entry.id.contains(':') {
                 String::new()
             } else {
-                format!(" If it is a secret of Secrets Manager, write {} without ssm:.", entry.id)
+                format!(" If it is a secret of Secrets Manager, write {} without ssm:, or with `secret`.", entry.id)
             };
             format!("There is no parameter {}. Correct the id or the region.{other}", entry.id)
         };

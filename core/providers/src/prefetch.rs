@@ -35,6 +35,7 @@ pub struct Prefetch {
     /// The last refusal of each entry that is retried, by name.
     refusals: Mutex<BTreeMap<String, Failure>>,
     retries: Mutex<Vec<String>>,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Prefetch {
@@ -83,6 +84,7 @@ impl Prefetch {
             outcomes: Mutex::default(),
             refusals: Mutex::default(),
             retries: Mutex::default(),
+            warnings: Mutex::default(),
         })
     }
 
@@ -162,7 +164,8 @@ impl Prefetch {
         let entries = &self.plan.entries;
         let others = self.others.iter().map(String::as_str);
         let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).chain(others).collect();
-        let mut fetched = PrefetchResult { retries: take(&mut *lock(&self.retries)), ..PrefetchResult::default() };
+        let (retries, warnings) = (take(&mut *lock(&self.retries)), take(&mut *lock(&self.warnings)));
+        let mut fetched = PrefetchResult { retries, warnings, ..PrefetchResult::default() };
         for entry in entries {
             let outcome = outcomes.remove(&entry.name);
             let optional = entry.optional && !(given_up && outcome.is_none());
@@ -208,8 +211,9 @@ async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> bool {
     while let Ok(Some(ended)) = timeout_at(until, requests.join_next()).await {
         // A task that panicked has no outcome, and does not say which entries it had.
         is_broken |= ended.is_err();
-        let RequestResult { outcomes, further } = ended.unwrap_or_default();
+        let RequestResult { outcomes, further, warnings } = ended.unwrap_or_default();
         lock(&prefetch.outcomes).extend(outcomes);
+        lock(&prefetch.warnings).extend(warnings);
         for request in further {
             requests.spawn(run(request));
         }

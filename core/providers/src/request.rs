@@ -31,6 +31,8 @@ pub(crate) struct Request {
 pub(crate) struct RequestResult {
     pub outcomes: Vec<(String, Outcome)>,
     pub further: Vec<Request>,
+    /// What was skipped of the answer, for the log.
+    pub warnings: Vec<String>,
 }
 
 impl Request {
@@ -53,7 +55,8 @@ impl Request {
             Ok(mut answer) => {
                 for same in self.by_id() {
                     if let Some(found) = answer.found.remove(same[0].id.as_str()) {
-                        result.outcomes.extend(self.outcomes(&same, found));
+                        let outcomes = self.outcomes(&same, found, &mut result.warnings);
+                        result.outcomes.extend(outcomes);
                     } else {
                         let refusal = answer.refusals.get(same[0].id.as_str());
                         self.close_gap(refusal.map_or(Gap::Missing, Gap::Entry), &same, dispatcher, &mut result);
@@ -91,23 +94,28 @@ impl Request {
     }
 
     /// Returns the outcome of each entry that asks for an id, from the values of that id.
-    fn outcomes(&self, entries: &[&Entry], found: Vec<NamedValue>) -> Vec<(String, Outcome)> {
+    fn outcomes(
+        &self,
+        entries: &[&Entry],
+        found: Vec<NamedValue>,
+        warnings: &mut Vec<String>,
+    ) -> Vec<(String, Outcome)> {
         let copy = |found: &[NamedValue]| found.iter().map(|(name, value)| (name.clone(), value.copy())).collect();
         let mut copies: Vec<Vec<NamedValue>> = entries[1..].iter().map(|_| copy(&found)).collect();
         copies.push(found);
-        let shaped = |(entry, found): (&&Entry, _)| (entry.name.clone(), self.outcome(entry, found));
+        let shaped = |(entry, found): (&&Entry, _)| (entry.name.clone(), self.outcome(entry, found, warnings));
         entries.iter().zip(copies).map(shaped).collect()
     }
 
-    fn outcome(&self, entry: &Entry, found: Vec<NamedValue>) -> Outcome {
+    fn outcome(&self, entry: &Entry, found: Vec<NamedValue>, warnings: &mut Vec<String>) -> Outcome {
         let mut folder = Vec::new();
         for (name, value) in found {
             match name {
-                None => return shape::secret(entry, value),
+                None => return shape::secret(entry, value, warnings),
                 Some(name) => folder.push((name, value)),
             }
         }
-        shape::folder(entry, self.provider.noun(), folder)
+        shape::folder(entry, self.provider.noun(), folder, warnings)
     }
 
     /// Closes a gap: asks for its entries alone, or notes why they have no value.

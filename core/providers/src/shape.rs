@@ -2,13 +2,14 @@
 //!
 //! It knows the names before anything is written, so it refuses every illegal one (contract §2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::pointer;
 use crate::provider::{Encoding, SecretValue, Source};
 use crate::{Entry, FetchedSecret, Outcome};
 use keystart_store::Failure;
 use keystart_store::SecretBytes;
-use keystart_store::error::{Error, MAX_BYTES, NAME_RULE, quoted};
+use keystart_store::error::{Error, MAX_BYTES, NAME_RULE};
 use keystart_store::json::{self, NotJson};
 use keystart_store::name;
 
@@ -16,42 +17,110 @@ use keystart_store::name;
 const PROBLEMS_AT_MOST: usize = 50;
 
 /// Returns the value of an entry under its name, or the members that `field` or `expand` take from it.
-pub(crate) fn secret(entry: &Entry, value: SecretValue) -> Outcome {
+pub(crate) fn secret(entry: &Entry, value: SecretValue, warnings: &mut Vec<String>) -> Outcome {
     if entry.field.is_none() && !entry.expand {
         return Ok(vec![FetchedSecret::whole(&entry.name, value)]);
     }
     let members = members(entry, &value)?;
     if let Some(field) = &entry.field {
-        let Some((_, text)) = members.iter().find(|(member, _)| member == field) else {
-            // Only a valid name is certainly no secret that was pasted here.
-            let shown = if name::is_valid(field.as_bytes()) {
-                quoted(field.as_bytes())
-            } else {
-                format!("with the {} characters of `field`", field.chars().count())
-            };
-            let message = format!("{} has no member {shown}. Correct `field` or the secret.", entry.id);
-            return Err(Failure::new("FieldNotFound", message));
-        };
+        let text = pointer::find(&members, field)
+            .ok_or_else(|| Failure::new("FieldNotFound", pointer::not_found(&entry.id, field, &members)))?;
         return Ok(vec![member(entry.name.clone(), field, text, &value)]);
     }
-    if members.is_empty() {
-        return Err(Failure::new(
-            "NothingToExpand",
-            format!("{} is an object without members. Correct the secret.", entry.id),
-        ));
-    }
-    let names: Vec<String> = members.iter().map(|(member, _)| format!("{}/{member}", entry.name)).collect();
-    check_names(entry, "member", &names)?;
-    let both = members.iter().zip(names);
-    Ok(both.map(|((field, text), name)| member(name, field, text, &value)).collect())
+    let names: Vec<&str> = members.iter().map(|(member, _)| member.as_str()).collect();
+    let taken = choose(entry, "member", &names, warnings)?;
+    Ok(taken.into_iter().map(|(at, name)| member(name, &members[at].0, members[at].1, &value)).collect())
 }
 
 /// Returns each secret of a folder as `<entry>/<its own name>`. `noun` is what messages call one of them.
-pub(crate) fn folder(entry: &Entry, noun: &str, found: Vec<(String, SecretValue)>) -> Outcome {
-    let named = |(name, value)| FetchedSecret::whole(&format!("{}/{name}", entry.name), value);
-    let secrets: Vec<FetchedSecret> = found.into_iter().map(named).collect();
-    check_names(entry, noun, &secrets.iter().map(|secret| secret.name.clone()).collect::<Vec<_>>())?;
-    Ok(secrets)
+pub(crate) fn folder(
+    entry: &Entry,
+    noun: &str,
+    found: Vec<(String, SecretValue)>,
+    warnings: &mut Vec<String>,
+) -> Outcome {
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    let mut taken: BTreeMap<usize, String> = choose(entry, noun, &names, warnings)?.into_iter().collect();
+    let values = found.into_iter().map(|(_, value)| value).enumerate();
+    Ok(values.filter_map(|(at, value)| Some(FetchedSecret::whole(&taken.remove(&at)?, value))).collect())
+}
+
+/// Returns what an entry takes of several members: the place of each, and the name that it is published under.
+///
+/// A member without a valid name, and one that is the folder of another, is skipped with a warning,
+/// unless the configuration asks for it (contract 2.6).
+fn choose(
+    entry: &Entry,
+    noun: &str,
+    members: &[&str],
+    warnings: &mut Vec<String>,
+) -> Result<Vec<(usize, String)>, Failure> {
+    let (id, selection) = (&entry.id, &entry.selection);
+    refuse_missing(entry, noun, members)?;
+    let named = members.iter().enumerate().filter_map(|(at, member)| Some((at, selection.name_of(member)?)));
+    let mut taken: Vec<(usize, String)> = named.map(|(at, name)| (at, format!("{}/{name}", entry.name))).collect();
+    if taken.is_empty() {
+        let what = if members.is_empty() {
+            "is an object without members. Correct the secret."
+        } else {
+            "has nothing but what `except` names. Correct the configuration."
+        };
+        return Err(Failure::new("NothingToExpand", format!("{id} {what}")));
+    }
+    let asked: BTreeSet<&str> = selection.asked_for().collect();
+    let is_asked = |at: usize| asked.contains(members[at]);
+    let (valid, wrong): (Vec<_>, Vec<_>) = taken.iter().cloned().partition(|(_, name)| name::is_valid(name.as_bytes()));
+    if valid.is_empty() || wrong.iter().any(|(at, _)| is_asked(*at)) {
+        let all: Vec<String> = taken.into_iter().map(|(_, name)| name).collect();
+        return check_names(entry, noun, &all).map(|()| Vec::new());
+    }
+    let mut skipped = nested(&valid, is_asked, noun);
+    skipped.extend(wrong.iter().map(|(at, name)| {
+        let length = name.chars().count() - entry.name.chars().count() - 1;
+        let why = format!("its name of {length} characters is not valid below \"{}\"", entry.name);
+        (*at, format!("{noun} {} of {id} is skipped: {why}.", at + 1))
+    }));
+    taken.retain(|(at, _)| !skipped.contains_key(at));
+    check_names(entry, noun, &taken.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>())?;
+    let cure = "Take it with `rename`, or leave it out with `except`.";
+    warnings.extend(skipped.values().take(PROBLEMS_AT_MOST).map(|what| format!("The {what} {cure}")));
+    if skipped.len() > PROBLEMS_AT_MOST {
+        let more = skipped.len() - PROBLEMS_AT_MOST;
+        warnings.push(format!("There are {more} more {noun}s of {id} that are skipped."));
+    }
+    Ok(taken)
+}
+
+/// Returns which of these to skip because one name cannot be the folder of another, and why, by their
+/// places. The folder goes, unless only it was asked for.
+fn nested(taken: &[(usize, String)], is_asked: impl Fn(usize) -> bool, noun: &str) -> BTreeMap<usize, String> {
+    let places: BTreeMap<&str, usize> = taken.iter().map(|(at, name)| (name.as_str(), *at)).collect();
+    let mut skipped = BTreeMap::new();
+    for (at, name) in taken {
+        for (outer, folder) in name::folders(name).filter_map(|outer| Some((outer, *places.get(outer)?))) {
+            let (gone, one, is, other) = match (is_asked(folder), is_asked(*at)) {
+                (true, true) => continue,
+                (true, false) => (*at, name.as_str(), "lies inside", outer),
+                (false, _) => (folder, outer, "is the folder of", name.as_str()),
+            };
+            skipped.entry(gone).or_insert_with(|| format!("{noun} \"{one}\" is skipped: it {is} \"{other}\"."));
+        }
+    }
+    skipped
+}
+
+/// Refuses a configuration that names members which do not exist.
+fn refuse_missing(entry: &Entry, noun: &str, members: &[&str]) -> Result<(), Failure> {
+    let missing: Vec<&str> = entry.selection.asked_for().filter(|asked| !members.contains(asked)).collect();
+    let Some(first) = missing.first() else { return Ok(()) };
+    let code = if entry.expand { "FieldNotFound" } else { "ParameterNotFound" };
+    let count = match missing.len() {
+        1 => String::new(),
+        count => format!(" and {} more that `only` and `rename` name", count - 1),
+    };
+    let shown = pointer::shown(first, "`only` or `rename`");
+    let message = format!("{} has no {noun} {shown}{count}. Correct the configuration or the secret.", entry.id);
+    Err(Failure::new(code, message))
 }
 
 /// Returns the secrets of `entry`, unless their names equal or nest with other entries (contract 2.4).
@@ -104,11 +173,9 @@ fn check_names(entry: &Entry, what: &str, names: &[String]) -> Result<(), Failur
     if let Some(first) = names.iter().position(is_invalid) {
         let count = names.iter().filter(|name| is_invalid(name)).count();
         let length = names[first].chars().count() - entry.name.chars().count() - 1;
-        let cure =
-            if what == "member" { "Take each with `field` under a valid name" } else { "Configure each by itself" };
         problems.push(format!(
             "{count} of {} {what}s of {} cannot be published below \"{}\", because their names are not valid there. \
-             The first is {what} {}, with a name of {length} characters. {NAME_RULE} {cure}, or rename it.",
+             The first is {what} {}, with a name of {length} characters. {NAME_RULE} Take each under a valid name with `rename`.",
             names.len(),
             entry.id,
             entry.name,

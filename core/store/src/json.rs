@@ -60,6 +60,29 @@ pub fn members(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson> {
     Ok(Some(members))
 }
 
+/// Returns the items of an array, each as the text in the document; `None` for other JSON. The text
+/// must be JSON, as that of a member is.
+pub fn items(text: &str) -> Result<Option<Vec<&str>>, NotJson> {
+    let mut parser = Parser::new(text.as_bytes())?;
+    parser.space();
+    if parser.peek() != Some(b'[') {
+        return Ok(None);
+    }
+    let mut items = Vec::new();
+    while !parser.take(b']') {
+        parser.at += 1; // the bracket, or the comma before a further item
+        parser.space();
+        if parser.take(b']') {
+            break;
+        }
+        let start = parser.at;
+        parser.value::<()>()?;
+        items.push(&parser.text[start..parser.at]);
+        parser.space();
+    }
+    Ok(Some(items))
+}
+
 /// Does the same as `members`, and returns every one of equal members.
 pub fn every_member(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson> {
     let mut parser = Parser::new(bytes)?;

@@ -62,7 +62,11 @@ class Fetch:
 
     def retries(self) -> list[str]:
         """Returns a log line for each retry."""
-        return [self._retry(index) for index in range(self._counts().retries)]
+        return [self._line(False, index) for index in range(self._counts().retries)]
+
+    def warnings(self) -> list[str]:
+        """Returns a log line for each value that was skipped or looks damaged."""
+        return [self._line(True, index) for index in range(self._counts().warnings)]
 
     def _counts(self) -> Any:
         counts = ffi.new("keystart_fetch_counts *")
@@ -75,7 +79,7 @@ class Fetch:
         name, code = core.copy_text(out.name, out.name_len), core.copy_text(out.code, out.code_len)
         return Failure(name, code, core.copy_text(out.message, out.message_len), optional=bool(out.optional))
 
-    def _retry(self, index: int) -> str:
+    def _line(self, is_warning: bool, index: int) -> str:
         line, length = ffi.new("uint8_t **"), ffi.new("size_t *")
-        core.call(lib.keystart_fetch_retry, self.handle, index, line, length)
+        core.call(lib.keystart_fetch_line, self.handle, is_warning, index, line, length)
         return core.copy_text(line[0], length[0])

@@ -82,6 +82,8 @@ def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: 
     except CoreError as error:
         about = "SecretsUnavailable" if error.code in _ABOUT_SECRETS else "StoreUnusable"
         raise StartError(f"Extension.{about}", error.message) from None
+    for line in fetch.warnings():
+        log.warn(line)
     for failure in failures:
         log.warn(f"The optional secret {failure.name} is not available: {failure.code}: {failure.message}")
     took = (time.monotonic() - began) * 1000

@@ -161,6 +161,10 @@ typedef struct {
    The number of retries.
    */
   uint64_t retries;
+  /*
+   The number of warnings.
+   */
+  uint64_t warnings;
 } keystart_fetch_counts;
 
 /*
@@ -399,13 +403,15 @@ uint32_t keystart_fetch_failure(const keystart_fetch *fetch,
                                 keystart_error **err);
 
 /*
- Returns the log line about the retry with that index, from 0. It is valid as long as the fetch. Errors: 901.
+ Returns the log line about the retry with that index, from 0, or, if `is_warning` is 1, that of a
+ value that was skipped or looks damaged. It is valid as long as the fetch. Errors: 901.
  */
-uint32_t keystart_fetch_retry(const keystart_fetch *fetch,
-                              uint64_t index,
-                              const uint8_t **line,
-                              size_t *line_len,
-                              keystart_error **err);
+uint32_t keystart_fetch_line(const keystart_fetch *fetch,
+                             uint32_t is_warning,
+                             uint64_t index,
+                             const uint8_t **line,
+                             size_t *line_len,
+                             keystart_error **err);
 
 /*
  Reports to the readers of a store that there will be no secrets, with the required failures of a

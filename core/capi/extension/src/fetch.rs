@@ -39,6 +39,8 @@ pub struct keystart_fetch_counts {
     pub failures: u64,
     /// The number of retries.
     pub retries: u64,
+    /// The number of warnings.
+    pub warnings: u64,
 }
 
 /// Why an entry has no values. Its pointers are valid as long as the fetch.
@@ -153,9 +155,9 @@ pub unsafe extern "C" fn keystart_fetch_count(
     unsafe {
         guard(err, || {
             let (out, result) = (Out::new(out)?, handle(fetch, "fetch")?.result()?);
-            let counts = [result.count, result.failures.len(), result.retries.len()].map(|count| count as u64);
-            let [secrets, failures, retries] = counts;
-            out.put(keystart_fetch_counts { secrets, failures, retries });
+            let counts = [result.count, result.failures.len(), result.retries.len(), result.warnings.len()];
+            let [secrets, failures, retries, warnings] = counts.map(|count| count as u64);
+            out.put(keystart_fetch_counts { secrets, failures, retries, warnings });
             Ok(())
         })
     }
@@ -187,10 +189,12 @@ pub unsafe extern "C" fn keystart_fetch_failure(
     }
 }
 
-/// Returns the log line about the retry with that index, from 0. It is valid as long as the fetch. Errors: 901.
+/// Returns the log line about the retry with that index, from 0, or, if `is_warning` is 1, that of a
+/// value that was skipped or looks damaged. It is valid as long as the fetch. Errors: 901.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_fetch_retry(
+pub unsafe extern "C" fn keystart_fetch_line(
     fetch: *const keystart_fetch,
+    is_warning: u32,
     index: u64,
     line: *mut *const u8,
     line_len: *mut usize,
@@ -199,7 +203,8 @@ pub unsafe extern "C" fn keystart_fetch_retry(
     unsafe {
         guard(err, || {
             let (line, line_len) = (Out::new(line)?, Out::new(line_len)?);
-            let text = at(&handle(fetch, "fetch")?.result()?.retries, index)?;
+            let result = handle(fetch, "fetch")?.result()?;
+            let text = at(if is_warning == 1 { &result.warnings } else { &result.retries }, index)?;
             line.put(text.as_ptr());
             line_len.put(text.len());
             Ok(())
