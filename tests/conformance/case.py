@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,10 @@ class Case:
         """Returns why the case cannot run on this machine in any language, or None."""
         if self.requires_absent is not None and os.path.lexists(self.requires_absent):
             return f"{self.requires_absent} exists on this machine"
-        described = [self.store, *(step["change"] for step in self.steps())]
-        if os.geteuid() != 0 and any("owners" in edits or "devices" in edits for edits in described):
+        described = [self.store, *(step["change"] for step in self.steps()), self.ask.get("writer", {})]
+        if os.geteuid() != 0 and any(
+            {"owners", "devices", "owner"}.intersection(edits) for edits in described
+        ):
             return "only root can give a file to another user or make a device"
         if any("devices" in edits for edits in described) and _without_devices(tempfile.gettempdir()):
             return f"devices in {tempfile.gettempdir()} cannot be opened (nodev)"
@@ -111,16 +114,30 @@ class Place:
 
 def request(case: Case, place: Place) -> dict[str, Any]:
     """Returns the request to a runner for a case (README, "The protocol")."""
-    ask = place.fill({key: value for key, value in case.ask.items() if key != "then"})
+    ask = place.fill({key: value for key, value in case.ask.items() if key not in ("then", "writer")})
+    if "names" in ask:
+        ask["names"] = _listed(ask["names"])
     sent = {"id": case.id, "root": str(place.root), "timeout_ms": 0, "env": {}, "via": "client", **ask}
     for step in case.steps()[:1]:
         sent["pause"] = step["after"]
     return sent
 
 
-def difference(case: Case, language: str, answer: dict[str, Any], place: Place) -> str | None:
-    """Returns None if an answer is the expected one, else what differs, for people."""
+def _listed(names: Any) -> list[Any]:
+    return [names["name"]] * names["repeat"] if isinstance(names, dict) else names
+
+
+def difference(
+    case: Case, language: str, answer: dict[str, Any], place: Place, requests: Sequence[Any] = ()
+) -> str | None:
+    """Returns None if an answer and what the writer was asked are as expected, else what differs, for people."""
     expect = case.expected(language)
+    wanted_requests = [
+        {**wanted, "names": wanted["names"] and _listed(wanted["names"])}
+        for wanted in expect.get("requests", [])
+    ]
+    if not same(wanted_requests, [*requests], exact=True):
+        return _told({"requests": wanted_requests}, {**answer, "requests": [*requests]})
     if "error" in expect:
         wanted = {**place.fill(expect["error"]), "class": class_of(expect["error"]["code"])}
         return None if answer.get("error") == wanted else _told({"error": wanted}, answer)

@@ -48,8 +48,8 @@ def codes(contract: Path = FOLDER) -> list[Error]:
 
 
 def reader_codes(contract: Path = FOLDER) -> list[str]:
-    """Returns the codes that readers raise in the cases: 101 to 306."""
-    return [error.code for error in codes(contract) if 101 <= error.number <= 306]
+    """Returns the codes that readers raise in the cases: those below 501."""
+    return [error.code for error in codes(contract) if error.number < 501 and not error.is_reserved]
 
 
 def messages(contract: Path = FOLDER) -> list[tuple[str, str]]:

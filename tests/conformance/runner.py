@@ -19,6 +19,7 @@ from tests import ROOT
 
 from . import store
 from .case import HERE, LANGUAGES, Case, Place, difference, request
+from .scripted import ScriptedWriter
 
 # No case waits longer than this for its answer: a reader that hangs on a FIFO must not hang the suite.
 PATIENCE = 30.0
@@ -72,11 +73,17 @@ class Runner:
         with tempfile.TemporaryDirectory(prefix="case-", dir=self._folder) as folder:
             place = Place(Path(folder) / "store", self.cwd)
             store.build(place.root, case.store)
+            requests: list[Any] = []
             try:
-                answer = self._ask(case, place)
+                if "writer" in case.ask:
+                    with ScriptedWriter(place.root, place.fill(case.ask["writer"])) as writer:
+                        answer = self._ask(case, place)
+                    requests = writer.requests
+                else:
+                    answer = self._ask(case, place)
             except RunnerError as failure:
                 return str(failure)
-            return difference(case, self.language, answer, place)
+            return difference(case, self.language, answer, place, requests)
 
     def _ask(self, case: Case, place: Place) -> dict[str, Any]:
         answer = self._exchange(request(case, place))

@@ -15,6 +15,7 @@ import shutil
 import socket
 import stat
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -266,12 +267,26 @@ def _emptied(root: Path, path: str) -> Path:
     return target
 
 
+def bind(server: socket.socket, path: Path) -> None:
+    """Binds a Unix socket."""
+    _at_its_folder(path, server.bind)
+
+
+def connect(client: socket.socket, path: Path) -> None:
+    """Connects to a Unix socket."""
+    _at_its_folder(path, client.connect)
+
+
 def _bind(path: Path) -> None:
-    # Bound by a short relative path, because the path of a socket has at most 107 bytes.
+    with socket.socket(socket.AF_UNIX) as server:
+        bind(server, path)
+
+
+def _at_its_folder(path: Path, use: Callable[[str], None]) -> None:
+    # By a short relative path, because the path of a socket has at most 107 bytes.
     back = Path.cwd()
     os.chdir(path.parent)
     try:
-        with socket.socket(socket.AF_UNIX) as server:
-            server.bind(path.name)
+        use(path.name)
     finally:
         os.chdir(back)

@@ -109,6 +109,53 @@ print(json.dumps({"id": asked["id"], "value": " ".join(texts)}), flush=True)
         assert running.run(twice) is None
 
 
+# Asks the scripted writer with the request in {}, and answers with the names that it wrote.
+REFRESHING = """
+import socket
+asked = json.loads(sys.stdin.readline())
+with socket.socket(socket.AF_UNIX) as client:
+    client.connect(asked["root"] + "/control.sock")
+    client.sendall({!r})
+    answer = b"".join(iter(lambda: client.recv(10), b""))
+print(json.dumps({{"id": asked["id"], "value": json.loads(answer)["names"]}}), flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "received"),
+    [
+        (b'{"op": "refresh", "names": null}\n', None),
+        (b'{"op": "refresh", "names": ["db"]}\n', {"op": "refresh", "names": ["db"]}),
+        (b'{"op": "refresh", "names": null}\n\n', repr(b'{"op": "refresh", "names": null}\n\n')),
+        (b"names please\n", repr(b"names please\n")),
+    ],
+)
+def test_what_the_writer_is_asked_counts_too(sent: bytes, received: object) -> None:
+    asking = case(
+        clause="9.3",
+        ask={"call": "refresh", "writer": {"answers": [{"line": {"json": {"names": ["db"]}}, "pieces": 3}]}},
+        expect={"value": ["db"], "requests": [{"op": "refresh", "names": None}]},
+    )
+    with runner.Runner("python", program(REFRESHING.format(sent))) as running:
+        different = running.run(asking)
+    if received is None:
+        assert different is None
+    else:
+        assert different is not None
+        assert json.dumps([received]) in different
+
+
+def test_a_reader_that_asks_nobody_is_told() -> None:
+    asking = case(
+        ask={"call": "refresh", "writer": {"answers": [{}]}},
+        expect={"value": "value of db\n", "requests": [{"names": None}]},
+    )
+    with runner.Runner("python", program(RIGHT)) as running:
+        different = running.run(asking)
+    assert different is not None
+    assert '"requests": []' in different
+
+
 ERROR = {"code": "secret_not_found", "message": "No {root}.", "secret": "db"}
 GIVEN = {
     "code": "secret_not_found",

@@ -10,7 +10,19 @@ from keystart import errors
 
 INTERFACE = {
     *("Keystart", "Secret", "Snapshot", "__version__"),
-    *("get", "get_bytes", "get_json", "info", "names", "path", "secret", "snapshot", "tls"),
+    *(
+        "get",
+        "get_bytes",
+        "get_json",
+        "info",
+        "names",
+        "path",
+        "refresh",
+        "refresh_async",
+        "secret",
+        "snapshot",
+        "tls",
+    ),
     *errors.__all__,
 }
 # Every cold start of a function loads each of these.

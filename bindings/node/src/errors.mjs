@@ -313,6 +313,37 @@ function snapshotExpired(name, generation) {
   return new SnapshotExpired(text, name);
 }
 
+/** @param {string} root */
+function refreshUnavailable(root) {
+  const text =
+    `The secrets cannot be refreshed: no extension answers at ${root}/control.sock. Attach the ` +
+    'Keystart extension to this function; on your own machine, run "keystart pull" again.';
+  return new RefreshUnavailable(text);
+}
+
+/**
+ * @param {string} code
+ * @param {string} message
+ */
+function refreshRefused(code, message) {
+  const text = `The secrets cannot be refreshed: ${code}: ${message}`;
+  return new RefreshUnavailable(text);
+}
+
+/** @param {number} milliseconds */
+function refreshTimedOut(milliseconds) {
+  const text =
+    `The secrets were not refreshed within ${milliseconds} ms. Look for [keystart] in the log ` +
+    'of the function.';
+  return new RefreshUnavailable(text);
+}
+
+/** @param {string} failures */
+function refreshFailed(failures) {
+  const text = `Not every secret could be refreshed; the last good values stay:${failures}`;
+  return new RefreshFailed(text);
+}
+
 /** @param {string} what */
 function internal(what) {
   const text = `Keystart failed in a way it should not: ${what}. Please report it.`;
@@ -350,5 +381,9 @@ export {
   secretNotText,
   secretNotJson,
   snapshotExpired,
+  refreshUnavailable,
+  refreshRefused,
+  refreshTimedOut,
+  refreshFailed,
   internal,
 };

@@ -98,9 +98,18 @@ class Reader {
 }
 
 class Keystart extends Reader {
+  #store;
+
   /** @param {{ root?: string | null, timeoutMs?: number | null }} [options] */
   constructor(options) {
-    super(new Store(readOptions(options)));
+    const store = new Store(readOptions(options));
+    super(store);
+    this.#store = store;
+  }
+
+  /** @param {string[]} names */
+  async refresh(...names) {
+    return this.#store.refresh(names.map(checkName));
   }
 }
 
@@ -141,6 +150,8 @@ const keystart = {
   snapshot: () => client().snapshot(),
   /** @param {string} prefix */
   tls: (prefix) => client().tls(prefix),
+  /** @param {string[]} names */
+  refresh: async (...names) => client().refresh(...names),
   Keystart,
   ...classes,
 };

@@ -8,4 +8,14 @@ function crypto() {
   return process.getBuiltinModule?.('node:crypto') ?? require('node:crypto');
 }
 
-export { Buffer, crypto, fs, isUtf8 };
+/** Loads node:net, only for callers of refresh. */
+function net() {
+  return process.getBuiltinModule?.('node:net') ?? require('node:net');
+}
+
+/** Loads node:util, only for callers of refresh. */
+function util() {
+  return process.getBuiltinModule?.('node:util') ?? require('node:util');
+}
+
+export { Buffer, crypto, fs, isUtf8, net, util };

@@ -1,21 +1,23 @@
 // Reads the store by the steps of contract 6.2 and 6.3. It writes nothing, and does not interpret
 // what it reads for callers.
 import { Buffer, fs, isUtf8 } from './node.mjs';
+import { askToRefresh } from './control.mjs';
 import * as errors from './errors.mjs';
+import { failureLines, isFailures } from './failure.mjs';
 import { isObject, member, parseJson } from './json.mjs';
-import { parseManifest } from './manifest.mjs';
+import { changes, parseManifest } from './manifest.mjs';
+import { Patience } from './patience.mjs';
 import { Value } from './secret.mjs';
 
 const MAX_MANIFEST_BYTES = 1_048_576; // limits.toml: manifest.bytes
 const MAX_STATE_BYTES = 1_048_576; // limits.toml: state.bytes
-const MAX_RESTARTS_WITHOUT_TIMEOUT = 100; // limits.toml: waiting.restarts
-const LONGEST_WAIT_MS = 20; // limits.toml: waiting.longest_pause_ms
-const REMOVAL_WAIT_MS = 1_000; // limits.toml: waiting.removed_ms
+const MAX_SOCKET_PATH = 100; // limits.toml: control.path_bytes
 const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK; // libuv adds O_CLOEXEC
+const SOCKET = 'control.sock';
 const TARGET = /^generations\/([1-9][0-9]{0,15})$/;
 
-/** @typedef {{ state: unknown, message: string | null, failures: Record<string, Failure> }} State */
-/** @typedef {{ code: string, message: string }} Failure */
+/** @typedef {import('./manifest.mjs').Manifest} Manifest */
+/** @typedef {{ state: unknown, message: string | null, failures: Record<string, import('./failure.mjs').Failure> }} State */
 
 /**
  * A part of a generation is missing. `error` says so, and is right only if the generation is still
@@ -127,13 +129,62 @@ class Store {
   }
 
   /**
+   * Asks the writer to fetch now, and returns the names that changed (contract 7.3).
+   * @param {string[]} names checked
+   */
+  async refresh(names) {
+    const patience = new Patience(this.timeoutMs);
+    patience.left(); // starts its clock
+    const before = this.#generation?.manifest ?? this.#glance();
+    const answer = isListening(this.root) ? await askToRefresh(`${this.root}/${SOCKET}`, names, patience) : null;
+    if (answer === null) throw errors.refreshUnavailable(this.root);
+    if (answer === 'late') {
+      // the writer may have published before the answer was lost, as in a freeze
+      const changed = this.#changesAtLast(before, names, patience);
+      if (changed.length === 0) throw errors.refreshTimedOut(this.timeoutMs);
+      return changed;
+    }
+    if (typeof answer === 'string') throw errors.storeUnreadable(this.root, answer, SOCKET);
+    if (!answer.ok) throw errors.refreshRefused(answer.error.code, answer.error.message);
+    const failures = failureLines(answer.failures);
+    if (failures !== '') throw errors.refreshFailed(failures);
+    return this.read((generation) => changes(before, generation.manifest, names), patience);
+  }
+
+  /**
+   * @param {Manifest | null} before
+   * @param {string[]} names
+   * @param {Patience} patience
+   */
+  #changesAtLast(before, names, patience) {
+    try {
+      return this.read((generation) => changes(before, generation.manifest, names), patience);
+    } catch (error) {
+      if (error instanceof errors.classes.KeystartError) return [];
+      throw error;
+    }
+  }
+
+  /**
+   * Returns the manifest that is published now, if it can be read at once. This reader forgets it, and
+   * whatever it knows about removals stays.
+   */
+  #glance() {
+    try {
+      return new Store({ root: this.root, timeoutMs: 0 }).read((generation) => generation.manifest);
+    } catch (error) {
+      if (error instanceof errors.classes.KeystartError) return null;
+      throw error;
+    }
+  }
+
+  /**
    * Uses the published generation, and starts again if it is collected meanwhile (contract 6.2.7).
    * @template T
    * @param {(generation: Generation) => T} use
    * @returns {T}
    */
-  read(use) {
-    const patience = new Patience(this.timeoutMs);
+  read(use, patience = new Patience(this.timeoutMs)) {
     for (;;) {
       try {
         return use(this.#published(patience));
@@ -198,10 +249,7 @@ class Store {
       return;
     }
     if (state.state === 'failed') {
-      const failures = Object.entries(state.failures);
-      failures.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-      const lines = failures.map(([name, { code, message }]) => errors.failureLine(name, code, message));
-      throw errors.prefetchFailed(state.message ?? errors.NO_REASON, lines.join(''));
+      throw errors.prefetchFailed(state.message ?? errors.NO_REASON, failureLines(state.failures));
     }
     if (state.state === 'stopped') throw errors.stopped(this.root);
     if (!patience.wait()) throw this.#notReady(state.message);
@@ -265,54 +313,6 @@ class Instant {
   }
 }
 
-/** How long one read may still wait. Its clock starts at the first need: a warm read needs none. */
-class Patience {
-  #timeoutMs;
-  #end = 0;
-  #wait = 1;
-  #restarts = 0;
-  #removalEnd = 0;
-
-  /** @param {number} timeoutMs */
-  constructor(timeoutMs) {
-    this.#timeoutMs = timeoutMs;
-  }
-
-  /** Waits a little; false if the time is over. */
-  wait() {
-    return this.#waitWithin(this.#left());
-  }
-
-  /** Waits a little while the store is removed; false if the time is over. */
-  waitForRemoved() {
-    const left = this.#left();
-    const now = performance.now();
-    this.#removalEnd ||= now + REMOVAL_WAIT_MS;
-    return this.#waitWithin(Math.min(left, this.#removalEnd - now));
-  }
-
-  /** @param {number} left */
-  #waitWithin(left) {
-    if (left <= 0) return false;
-    // blocks this thread, as a read must: Atomics.wait on memory that nobody will ever notify
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.min(this.#wait, left));
-    this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
-    return true;
-  }
-
-  /** Returns whether there is time for another round. */
-  restart() {
-    this.#restarts += 1;
-    return this.#timeoutMs === 0 ? this.#restarts <= MAX_RESTARTS_WITHOUT_TIMEOUT : this.#left() > 0;
-  }
-
-  #left() {
-    const now = performance.now();
-    this.#end ||= now + this.#timeoutMs;
-    return this.#end - now;
-  }
-}
-
 /**
  * Returns where `current` points to, or the errno.
  * @param {string} root
@@ -340,6 +340,15 @@ function checkRoot(root) {
   }
   if ((stats.mode & 0o022) !== 0) throw insecure(root, 'the root is writable by group or others');
   return true;
+}
+
+/**
+ * Returns whether a writer may listen there (contract 9.9).
+ * @param {string} root
+ */
+function isListening(root) {
+  if (!checkRoot(root) || Buffer.byteLength(`${root}/${SOCKET}`) > MAX_SOCKET_PATH) return false;
+  return lstat(root, SOCKET)?.isSocket() ?? false;
 }
 
 /**
@@ -394,24 +403,10 @@ function readState(root) {
 function isState(state) {
   if (!isObject(state) || member(state, 'format') !== 'keystart.state/1') return false;
   const message = member(state, 'message');
-  const failures = member(state, 'failures');
   return (
     ['starting', 'ready', 'failed', 'stopped'].some((word) => word === member(state, 'state')) &&
     (message === null || typeof message === 'string') &&
-    isObject(failures) &&
-    Object.values(failures).every(isFailure)
-  );
-}
-
-/**
- * @param {unknown} failure
- * @returns {failure is Failure}
- */
-function isFailure(failure) {
-  return (
-    isObject(failure) &&
-    typeof member(failure, 'code') === 'string' &&
-    typeof member(failure, 'message') === 'string'
+    isFailures(member(state, 'failures'))
   );
 }
 

@@ -68,6 +68,14 @@ export class Keystart implements Reader {
   secret(name: string): Secret;
   snapshot(): Snapshot;
   tls(prefix: string): TlsOptions;
+  /**
+   * Asks the extension to fetch these secrets now, or all, and returns the names of those that changed.
+   *
+   * A folder stands for all names below it. "Changed" means: differs from what this client read last. Waits at most the
+   * client's timeout. Rejects with `RefreshUnavailable` if no extension answers, with `RefreshFailed` if a secret could
+   * not be fetched (the last good value stays), and with the errors of `names`.
+   */
+  refresh(...names: string[]): Promise<string[]>;
 }
 
 /** A secret that logs, JSON and text show as `<Secret "name" (redacted)>`. */
@@ -144,3 +152,5 @@ export function secret(name: string): Secret;
 export function snapshot(): Snapshot;
 /** Returns options for a TLS connection with a client certificate, from the default client. */
 export function tls(prefix: string): TlsOptions;
+/** Asks the extension to fetch these secrets now, or all, and returns the names of those that changed, for the default client. */
+export function refresh(...names: string[]): Promise<string[]>;

@@ -63,9 +63,9 @@ export class SecretNotText extends KeystartError {}
 export class SecretNotJson extends KeystartError {}
 /** The snapshot's generation was collected; take a new snapshot. */
 export class SnapshotExpired extends KeystartError {}
-/** Reserved: nobody answers a request to refresh. */
+/** No extension answers the request to refresh. */
 export class RefreshUnavailable extends KeystartError {}
-/** Reserved: a request to refresh was answered with an error. */
+/** A secret could not be fetched again; the last values stay. The message names each secret and the reason. */
 export class RefreshFailed extends KeystartError {}
 /** Keystart failed in a way it should not. Please report it. */
 export class Internal extends KeystartError {}

@@ -50,6 +50,9 @@ module Keystart
     # Returns options for Net::HTTP.start from <prefix>/cert, <prefix>/key and, if it exists, <prefix>/ca.
     def tls(prefix) = client.tls(prefix)
 
+    # Asks the extension to fetch secrets now, and returns the names of those that changed.
+    def refresh(*names) = client.refresh(*names)
+
     private
 
     def client = @client || @lock.synchronize { @client ||= Client.new }

@@ -108,6 +108,11 @@ fn ask(store: &Store, request: &Value) -> Result<Option<String>, Error> {
             };
             json!(store.names(prefix)?).to_string()
         }
+        Some("refresh") => {
+            let asked = request["names"].as_array().map_or(&[][..], Vec::as_slice);
+            let text = |name: &Value| name.as_str().map(str::to_owned).ok_or_else(Error::name_not_text);
+            json!(store.refresh(&asked.iter().map(text).collect::<Result<Vec<_>, _>>()?)?).to_string()
+        }
         Some("secret") => {
             let secret = read(Form::Bytes)?;
             let bytes = secret.as_bytes();

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 
 use rustix::io::Errno;
 
-use crate::state::Failure;
+use crate::state::{Failure, Failures};
 
 #[rustfmt::skip]
 #[expect(clippy::doc_markdown, reason = "its texts are those of all languages")]
@@ -78,15 +78,13 @@ impl Error {
     }
 
     /// Makes `prefetch_failed` from what state.json says.
-    pub(crate) fn failed_start<'a>(
-        message: Option<&str>,
-        failures: impl IntoIterator<Item = (&'a String, &'a Failure)>,
-    ) -> Self {
-        let lines: String = failures
-            .into_iter()
-            .map(|(name, Failure { code, message, .. })| messages::failure_line(name.as_bytes(), code, message))
-            .collect();
-        Self::prefetch_failed(message.unwrap_or(messages::NO_REASON), &lines)
+    pub(crate) fn failed_start(message: Option<&str>, failures: &Failures) -> Self {
+        Self::prefetch_failed(message.unwrap_or(messages::NO_REASON), &failure_lines(failures))
+    }
+
+    /// Makes `refresh_failed` from what the writer answers.
+    pub(crate) fn failed_refresh(failures: &Failures) -> Self {
+        Self::refresh_failed(&failure_lines(failures))
     }
 
     /// Makes `snapshot_expired` for a generation that nobody asked a secret of.
@@ -127,6 +125,13 @@ impl Error {
     pub(crate) fn invalid_entry(name: &str, member: &str) -> Self {
         Self::internal(&format!("the entry of the secret \"{name}\" has a wrong {member}"))
     }
+}
+
+/// Returns a line for each failure, in the order of the names' bytes.
+fn failure_lines(failures: &Failures) -> String {
+    let line =
+        |(name, failure): (&String, &Failure)| messages::failure_line(name.as_bytes(), &failure.code, &failure.message);
+    failures.iter().map(line).collect()
 }
 
 /// Returns text from outside in double quotes, safe to print (contract 8.3).
@@ -213,7 +218,7 @@ mod tests {
     #[test]
     fn a_failed_start_lists_its_reasons() {
         let failure = Failure::new("AccessDenied", "no");
-        let error = Error::failed_start(None, [(&"a\nb".to_owned(), &failure)]);
+        let error = Error::failed_start(None, &Failures::from([("a\nb".to_owned(), failure)]));
         assert_eq!(
             error.message(),
             "The extension could not publish the secrets: no reason was given\n  - \"a\\x0ab\": AccessDenied: no"

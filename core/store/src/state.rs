@@ -61,7 +61,8 @@ fn shortened(text: &str) -> Cow<'_, str> {
 /// Failures by the name of their entry; the order is that of the names' bytes.
 pub type Failures = BTreeMap<String, Failure>;
 
-fn failures_from_json(value: &Json) -> Option<Failures> {
+/// Reads an object of failures by name.
+pub(crate) fn failures_from_json(value: &Json) -> Option<Failures> {
     let read = |(name, value): (&String, &Json)| Some((name.clone(), Failure::from_json(value, false)?));
     value.as_object()?.iter().map(read).collect()
 }

@@ -515,5 +515,7 @@ impl Patience {
     }
 }
 
+mod control;
+mod refresh;
 #[cfg(test)]
 mod tests;

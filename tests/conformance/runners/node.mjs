@@ -35,7 +35,7 @@ function tls(options) {
   return { usable: true };
 }
 
-/** @type {Record<string, (reader: Reader, asked: any) => unknown>} */
+/** @type {Record<string, (reader: any, asked: any) => unknown>} */
 const CALLS = {
   text: (reader, asked) => reader.get(asked.name),
   bytes: (reader, asked) => ({ base64: reader.getBytes(asked.name).toString('base64') }),
@@ -43,6 +43,7 @@ const CALLS = {
   path: (reader, asked) => reader.path(asked.name),
   names: (reader, asked) => reader.names(asked.prefix),
   info: (reader, asked) => reader.info(asked.name),
+  refresh: (reader, asked) => reader.refresh(...(asked.names ?? [])),
   secret: (reader, asked) => secret(reader, asked.name),
   tls: (reader, asked) => tls(reader.tls(asked.prefix)),
 };
@@ -62,12 +63,12 @@ function readerFor(asked) {
 /**
  * Returns the value, the error of the contract, or whatever else happened.
  * @template T
- * @param {() => T} question
- * @returns {{ value: T } | { error: object } | { crash: string }}
+ * @param {() => T | Promise<T>} question
+ * @returns {Promise<{ value: T } | { error: object } | { crash: string }>}
  */
-function outcome(question) {
+async function outcome(question) {
   try {
-    return { value: question() };
+    return { value: await question() };
   } catch (error) {
     if (error instanceof KeystartError) {
       const { code, message, secret, name } = error;
@@ -103,11 +104,11 @@ const lines = linesOf(process.stdin);
 
 /** @param {any} asked */
 async function answer(asked) {
-  const made = outcome(() => readerFor(asked));
+  const made = await outcome(() => readerFor(asked));
   if (!('value' in made)) return made;
   const ask = () => CALLS[asked.call](made.value, asked);
   for (let { pause } = asked; pause !== undefined; ) {
-    if (pause === 'asked') outcome(ask);
+    if (pause === 'asked') await outcome(ask);
     write({ id: asked.id, paused: true });
     ({ pause } = JSON.parse(/** @type {string} */ ((await lines.next()).value)));
   }

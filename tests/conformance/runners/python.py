@@ -31,6 +31,7 @@ CALLS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "path": lambda reader, asked: reader.path(asked.get("name")),
     "names": lambda reader, asked: reader.names(asked.get("prefix")),
     "info": lambda reader, asked: reader.info(asked.get("name")),
+    "refresh": lambda reader, asked: reader.refresh(*asked.get("names", [])),
     "secret": lambda reader, asked: secret(reader, asked.get("name")),
     "tls": lambda reader, asked: {"usable": isinstance(reader.tls(asked.get("prefix")), ssl.SSLContext)},
 }

@@ -41,6 +41,7 @@ CALLS = {
   "path" => ->(reader, asked) { reader.path(asked["name"]) },
   "names" => ->(reader, asked) { reader.names(asked["prefix"]) },
   "info" => ->(reader, asked) { reader.info(asked["name"]) },
+  "refresh" => ->(reader, asked) { reader.refresh(*asked["names"]) },
   "secret" => ->(reader, asked) { secret(reader, asked["name"]) },
   "tls" => ->(reader, asked) { tls(reader.tls(asked["prefix"])) }
 }.freeze

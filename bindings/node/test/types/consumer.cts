@@ -14,7 +14,8 @@ try {
 } catch (error) {
   if (error instanceof KeystartError) console.error(error.code.toUpperCase());
 }
-// @ts-expect-error not in this version
-keystart.refresh();
+const changed: Promise<string[]> = keystart.refresh('db', 'tls');
+// @ts-expect-error a snapshot stays with its generation
+snapshot.refresh();
 
-export = { password, stale, tls };
+export = { password, stale, tls, changed };

@@ -30,6 +30,8 @@ __all__ = [
     "info",
     "names",
     "path",
+    "refresh",
+    "refresh_async",
     "secret",
     "snapshot",
     "tls",
@@ -88,3 +90,13 @@ def snapshot() -> Snapshot:
 def tls(prefix: str) -> ssl.SSLContext:
     """Makes a context for mutual TLS; see `Keystart.tls`."""
     return _client().tls(prefix)
+
+
+def refresh(*names: str) -> list[str]:
+    """Asks the extension to fetch secrets now, and returns the names of those that changed; see `Keystart.refresh`."""
+    return _client().refresh(*names)
+
+
+async def refresh_async(*names: str) -> list[str]:
+    """Does the same as `refresh` in a thread; see `Keystart.refresh_async`."""
+    return await _client().refresh_async(*names)

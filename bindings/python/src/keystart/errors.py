@@ -158,13 +158,13 @@ class SnapshotExpired(KeystartError):
 
 
 class RefreshUnavailable(KeystartError):
-    """Reserved: nobody answers a request to refresh."""
+    """No extension answers the request to refresh."""
 
     code = "refresh_unavailable"
 
 
 class RefreshFailed(KeystartError):
-    """Reserved: a request to refresh was answered with an error."""
+    """A secret could not be fetched again; the last values stay. The message names each secret and the reason."""
 
     code = "refresh_failed"
 

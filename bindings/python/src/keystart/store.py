@@ -128,6 +128,24 @@ class Keystart(Reader):
             )
         )
 
+    def refresh(self, *names: str) -> list[str]:
+        """Asks the extension to fetch these secrets now, or all, and returns the names of those that changed.
+
+        A folder stands for all names below it. "Changed" means: differs from what this client read last. Waits at most
+        the client's timeout. Raises `RefreshUnavailable` if no extension answers, `RefreshFailed` if a secret could not
+        be fetched (the last good value stays), and the errors of `names`.
+        """
+        checked = [core.check_name(name) for name in names]
+        asked = core.text("\n".join(checked)) if checked else core.text(None)
+        joined = core.give_bytes(lib.keystart_store_refresh, self._store, *asked)
+        return joined.decode().split("\n") if joined else []
+
+    async def refresh_async(self, *names: str) -> list[str]:
+        """Does the same as `refresh` in a thread, so that the event loop continues."""
+        import asyncio  # only callers of this method pay for it
+
+        return await asyncio.to_thread(self.refresh, *names)
+
 
 class Snapshot(Reader):
     """A reader bound to one generation. `SnapshotExpired` says that the store has moved on."""

@@ -88,21 +88,40 @@ module Keystart
       reading { |generation| Snapshot.new(@store, generation) }
     end
 
+    # Asks the extension to fetch these secrets now, or all, and returns the names of those that differ
+    # from what this client read last. A folder stands for all names below it.
+    def refresh(*names)
+      names = names.map { |name| Name.check(name) }
+      require_relative "refresh" # only callers of this method load it
+      patience = Patience.new(@timeout)
+      Refresh.new(@store, patience, @generation&.manifest || glance, names) { manifest(patience) }.run
+    end
+
     def inspect = "#<Keystart::Client root=#{@store.root.inspect}>"
+
+    protected
+
+    # Returns the published manifest.
+    def manifest(patience) = reading(patience, &:manifest)
 
     private
 
     # Yields the published generation, and the next one if that is collected meanwhile (contract 6.2.7).
-    def reading
-      patience = Patience.new(@timeout)
-      begin
-        yield published(patience)
-      rescue Missing => e
-        raise missing(e), cause: nil if @store.current == e.target
-        raise Errors.changing(@store.root), cause: nil unless patience.again?
+    def reading(patience = Patience.new(@timeout))
+      yield published(patience)
+    rescue Missing => e
+      raise missing(e), cause: nil if @store.current == e.target
+      raise Errors.changing(@store.root), cause: nil unless patience.again?
 
-        retry
-      end
+      retry
+    end
+
+    # Returns the manifest that is published now, if it can be read at once. This client forgets it,
+    # and whatever it knows about removals stays.
+    def glance
+      self.class.new(root: @store.root, timeout: 0).manifest(Patience.new(0))
+    rescue Error
+      nil
     end
 
     # Returns the error of what is missing for good: a part of the store, or all its files (contract 6.2.7).
@@ -167,10 +186,7 @@ module Keystart
     end
 
     def prefetch_failed(state)
-      lines = state.failures.sort.map do |name, failure|
-        Errors.failure_line(name, failure["code"], failure["message"])
-      end
-      Errors.prefetch_failed(state.message || Errors::NO_REASON, lines.join)
+      Errors.prefetch_failed(state.message || Errors::NO_REASON, Failures.lines(state.failures))
     end
 
     # Returns the state, :missing, or nil if it is broken or cannot be read (contract 3.5).

@@ -92,12 +92,12 @@ module Keystart
     CODE = "snapshot_expired"
   end
 
-  # Reserved: nobody answers a request to refresh.
+  # No extension answers the request to refresh.
   class RefreshUnavailable < Error
     CODE = "refresh_unavailable"
   end
 
-  # Reserved: a request to refresh was answered with an error.
+  # A secret could not be fetched again; the last values stay. The message names each secret and the reason.
   class RefreshFailed < Error
     CODE = "refresh_failed"
   end
@@ -271,6 +271,29 @@ module Keystart
       text = "The snapshot of generation #{generation} has expired because the store moved on. " \
              "Take a new snapshot."
       SnapshotExpired.new(text, secret: name)
+    end
+
+    def refresh_unavailable(root)
+      text = "The secrets cannot be refreshed: no extension answers at #{root}/control.sock. " \
+             "Attach the Keystart extension to this function; on your own machine, run \"keystart " \
+             "pull\" again."
+      RefreshUnavailable.new(text)
+    end
+
+    def refresh_refused(code, message)
+      text = "The secrets cannot be refreshed: #{code}: #{message}"
+      RefreshUnavailable.new(text)
+    end
+
+    def refresh_timed_out(milliseconds)
+      text = "The secrets were not refreshed within #{milliseconds} ms. Look for [keystart] in " \
+             "the log of the function."
+      RefreshUnavailable.new(text)
+    end
+
+    def refresh_failed(failures)
+      text = "Not every secret could be refreshed; the last good values stay:#{failures}"
+      RefreshFailed.new(text)
     end
 
     def internal(what)

@@ -33,6 +33,9 @@ module Keystart
       names.sort.map(&:dup)
     end
 
+    # Returns what tells two versions of a secret apart (contract 7.3), or nil if there is no such secret.
+    def facts(name) = secrets[name]&.slice(*FACTS)
+
     # Returns the facts about a secret, as a copy that the caller may change (contract 6.5.5).
     def info(name)
       entry = entry(name)

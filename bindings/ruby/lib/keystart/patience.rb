@@ -21,8 +21,11 @@ module Keystart
       @removal_until = nil
     end
 
+    # Returns how many seconds are left, less than 0 if the time is over.
+    def left = @until - now
+
     # Pauses, each time twice as long; false if the time is over.
-    def pause? = pause_within?(@until - now)
+    def pause? = pause_within?(left)
 
     # Pauses while the store is removed; false if the time is over.
     def pause_for_removed?

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "failures"
+
 module Keystart
   # The content of state.json (contract 3.5). The client decides when to read it.
   class State
@@ -20,15 +22,9 @@ module Keystart
     def self.well_formed?(document)
       Hash === document && document["format"] == FORMAT && STATES.include?(document["state"]) &&
         document.key?("message") && [String, NilClass].include?(document["message"].class) &&
-        failures?(document["failures"])
+        Failures.valid?(document["failures"])
     end
-
-    def self.failures?(failures)
-      Hash === failures && failures.values.all? do |failure|
-        Hash === failure && String === failure["code"] && String === failure["message"]
-      end
-    end
-    private_class_method :new, :well_formed?, :failures?
+    private_class_method :new, :well_formed?
 
     def initialize(document)
       @state, @message, @failures = document.values_at("state", "message", "failures")

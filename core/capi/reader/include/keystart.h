@@ -24,6 +24,8 @@
  * 304 secret_not_text
  * 305 secret_not_json
  * 306 snapshot_expired
+ * 401 refresh_unavailable
+ * 402 refresh_failed
  * 501 store_locked
  * 502 store_unwritable
  * 503 name_conflict
@@ -209,6 +211,19 @@ uint32_t keystart_names_list(const keystart_store *store,
                              size_t prefix_len,
                              keystart_bytes *out,
                              keystart_error **err);
+
+/*
+ Asks the extension to fetch secrets now: `names`, joined by line feeds, or all if it is NULL. A
+ folder stands for all names below it. Returns the names of the secrets that differ from what
+ `store` read last, sorted by bytes and joined by line feeds. Waits at most the timeout. `store`
+ must not be a snapshot. For a name that is no string, keystart_name_check(NULL, 0) returns the
+ error. Errors: 101, 202 to 207, 401, 402.
+ */
+uint32_t keystart_store_refresh(const keystart_store *store,
+                                const uint8_t *names,
+                                size_t names_len,
+                                keystart_bytes *out,
+                                keystart_error **err);
 
 /*
  Checks that a name is legal. NULL means that the host's caller passed no string. Errors: 101.

@@ -201,6 +201,31 @@ pub unsafe extern "C" fn keystart_names_list(
     }
 }
 
+/// Asks the extension to fetch secrets now: `names`, joined by line feeds, or all if it is NULL. A
+/// folder stands for all names below it. Returns the names of the secrets that differ from what
+/// `store` read last, sorted by bytes and joined by line feeds. Waits at most the timeout. `store`
+/// must not be a snapshot. For a name that is no string, keystart_name_check(NULL, 0) returns the
+/// error. Errors: 101, 202 to 207, 401, 402.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_store_refresh(
+    store: *const keystart_store,
+    names: *const u8,
+    names_len: usize,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let names: Option<Vec<&[u8]>> =
+                optional(names, names_len, "names")?.map(|names| names.split(|byte| *byte == b'\n').collect());
+            let changed = handle(store, "store")?.0.refresh(&names.unwrap_or_default())?;
+            out.put(keystart_bytes::give(changed.join("\n").as_bytes()));
+            Ok(())
+        })
+    }
+}
+
 /// Checks that a name is legal. NULL means that the host's caller passed no string. Errors: 101.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_name_check(name: *const u8, name_len: usize, err: *mut *mut keystart_error) -> u32 {

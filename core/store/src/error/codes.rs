@@ -34,6 +34,10 @@ pub enum Code {
     SecretNotJson = 305,
     /// The snapshot's generation was collected; take a new snapshot.
     SnapshotExpired = 306,
+    /// No extension answers the request to refresh.
+    RefreshUnavailable = 401,
+    /// A secret could not be fetched again; the last values stay. The message names each secret and the reason.
+    RefreshFailed = 402,
     /// Another writer is alive.
     StoreLocked = 501,
     /// The system refuses to write; the message has the errno's name.
@@ -72,6 +76,8 @@ impl Code {
             Self::SecretNotText => "secret_not_text",
             Self::SecretNotJson => "secret_not_json",
             Self::SnapshotExpired => "snapshot_expired",
+            Self::RefreshUnavailable => "refresh_unavailable",
+            Self::RefreshFailed => "refresh_failed",
             Self::StoreLocked => "store_locked",
             Self::StoreUnwritable => "store_unwritable",
             Self::NameConflict => "name_conflict",

@@ -245,6 +245,37 @@ impl Error {
         Self::about(name, Code::SnapshotExpired, text)
     }
 
+    /// Makes the error `refresh_unavailable`.
+    pub fn refresh_unavailable(root: &str) -> Self {
+        let text = format!(
+            "The secrets cannot be refreshed: no extension answers at {root}/control.sock. \
+             Attach the Keystart extension to this function; on your own machine, run \"keystart \
+             pull\" again."
+        );
+        Self::new(Code::RefreshUnavailable, text)
+    }
+
+    /// Makes the error `refresh_unavailable`, the answer is an error.
+    pub fn refresh_refused(code: &str, message: &str) -> Self {
+        let text = format!("The secrets cannot be refreshed: {code}: {message}");
+        Self::new(Code::RefreshUnavailable, text)
+    }
+
+    /// Makes the error `refresh_unavailable`, no answer in time.
+    pub fn refresh_timed_out(milliseconds: u64) -> Self {
+        let text = format!(
+            "The secrets were not refreshed within {milliseconds} ms. Look for [keystart] in the \
+             log of the function."
+        );
+        Self::new(Code::RefreshUnavailable, text)
+    }
+
+    /// Makes the error `refresh_failed`.
+    pub fn refresh_failed(failures: &str) -> Self {
+        let text = format!("Not every secret could be refreshed; the last good values stay:{failures}");
+        Self::new(Code::RefreshFailed, text)
+    }
+
     /// Makes the error `store_locked`.
     pub fn store_locked(root: &str) -> Self {
         let text = format!(

@@ -495,7 +495,14 @@ fn a_reader_that_waits_sees_at_once_that_the_writer_failed() {
         fs::rename(store.at(".state.json"), store.at("state.json")).unwrap();
         assert_eq!(
             reader.join().unwrap().unwrap_err(),
-            Error::failed_start(Some("it crashed"), std::iter::empty::<(&String, &crate::state::Failure)>())
+            Error::failed_start(Some("it crashed"), &crate::state::Failures::new())
         );
     });
+}
+
+#[test]
+fn a_snapshot_cannot_be_refreshed() {
+    let store = Published::new();
+    let snapshot = store.open().snapshot().unwrap();
+    assert_eq!(snapshot.refresh::<&str>(&[]).unwrap_err().code(), Code::Internal);
 }

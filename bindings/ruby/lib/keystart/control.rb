@@ -1,0 +1,112 @@
+# frozen_string_literal: true
+
+require "socket"
+
+module Keystart
+  # One request to the writer and its answer, over control.sock (contract §9). It looks at no
+  # generation. The first call of refresh loads it.
+  class Control
+    FORMAT = "keystart.control/1"
+    LONGEST = 65_536 # limits.toml: control.line_bytes
+    LONGEST_PATH = 100 # limits.toml: control.path_bytes
+
+    # Nobody listens, or what came is no answer.
+    class Silent < StandardError; end
+
+    # The time is over.
+    class Late < StandardError; end
+
+    def initialize(path, patience)
+      @path = path
+      @patience = patience
+    end
+
+    # Asks for secrets and folders, or for all if there are none. Returns the answer as a Hash.
+    def refresh(names)
+      socket = connect
+      write(socket, request(names))
+      parse(receive_line(socket))
+    ensure
+      socket&.close
+    end
+
+    private
+
+    # Names need no escapes. A list that does not fit into a line asks for all.
+    def request(names)
+      listed = line("[#{names.map { |name| %("#{name}") }.join(", ")}]")
+      names.empty? || listed.bytesize > LONGEST ? line("null") : listed
+    end
+
+    def line(names) = %({"format": "#{FORMAT}", "op": "refresh", "names": #{names}}\n)
+
+    # Raises the SystemCallError of a refused connection.
+    def connect
+      socket = Socket.new(:UNIX, :STREAM)
+      socket.connect_nonblock(Socket.sockaddr_un(@path))
+      socket
+    rescue Errno::EAGAIN # the backlog is full
+      socket.close
+      @patience.pause? ? retry : raise(Late)
+    rescue Errno::ENOENT, Errno::ECONNREFUSED
+      socket.close
+      raise Silent
+    rescue SystemCallError
+      socket&.close
+      raise
+    end
+
+    def write(socket, bytes)
+      until bytes.empty?
+        sent = socket.write_nonblock(bytes, exception: false)
+        next bytes = bytes.byteslice(sent..) unless sent == :wait_writable
+
+        socket.wait_writable(left) || raise(Late)
+      end
+    rescue SystemCallError
+      raise Silent
+    end
+
+    # Returns what stands before the first line feed.
+    def receive_line(socket)
+      line = "".b
+      line << receive(socket, LONGEST - line.bytesize) until line.include?("\n")
+      line[/\A[^\n]*/]
+    rescue SystemCallError
+      raise Silent
+    end
+
+    # Returns some bytes, at most `most`.
+    def receive(socket, most)
+      raise Silent if most.zero? # the line is too long
+
+      some = socket.read_nonblock(most, exception: false)
+      raise Silent unless some # the connection has ended
+      return some unless some == :wait_readable
+
+      socket.wait_readable(left) || raise(Late)
+      ""
+    end
+
+    def left = [@patience.left, 0].max
+
+    # Reads an answer (contract 9.4).
+    def parse(line)
+      answer = Json.parse(line.force_encoding(Encoding::UTF_8))
+      raise Silent unless Hash === answer && answer["format"] == FORMAT && whole?(answer)
+
+      answer
+    rescue Json::Invalid
+      raise Silent
+    end
+
+    def whole?(answer)
+      case answer["ok"]
+      when true then Failures.valid?(answer["failures"])
+      when false then Failures.failure?(answer["error"])
+      else false
+      end
+    end
+  end
+  private_constant :Control
+end

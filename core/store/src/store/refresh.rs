@@ -1,0 +1,83 @@
+//! Asks the writer to fetch now, and says what changed (contract 7.3).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use super::control::{self, Answer, Silence};
+use super::{Generation, Halt, Pass, Patience, Store, View};
+use crate::error::{Error, Result};
+use crate::layout::CONTROL;
+use crate::name;
+
+/// The longest path that every language can connect to.
+const MAX_PATH: usize = 100; // limits.toml: control.path_bytes
+
+impl Store {
+    /// Asks the extension to fetch these secrets and folders now, or all if no name is given. Waits
+    /// at most the timeout. Returns the names of those that differ from what this reader read last.
+    pub fn refresh<N: AsRef<[u8]>>(&self, names: &[N]) -> Result<Vec<String>> {
+        let names = names.iter().map(|name| name::check(name.as_ref())).collect::<Result<Vec<_>>>()?;
+        if matches!(self.view, View::Bound(..)) {
+            return Err(Error::internal("what is refreshed must be a client"));
+        }
+        let mut patience = Patience::new(self.timeout_ms);
+        let before = self.known().or_else(|| self.at_a_glance());
+        let answer = match self.listener() {
+            Ok(path) => control::refresh(&path, &names, &mut patience),
+            Err(Halt::Told(error)) => return Err(error),
+            Err(_) => Err(Silence::Nobody),
+        };
+        match answer {
+            Ok(Answer::Done(failures)) if failures.is_empty() => {
+                Ok(changes(before.as_deref(), &*self.generation(&mut patience)?, &names))
+            }
+            Ok(Answer::Done(failures)) => Err(Error::failed_refresh(&failures)),
+            Ok(Answer::Refused(failure)) => Err(Error::refresh_refused(&failure.code, &failure.message)),
+            Err(Silence::Nobody) => Err(Error::refresh_unavailable(&self.root)),
+            Err(Silence::System(errno)) => Err(Error::store_unreadable(&self.root, errno, CONTROL)),
+            Err(Silence::TimedOut) => {
+                // The writer may have published before the answer was lost, as in a freeze.
+                let after = self.generation(&mut patience).ok();
+                let changed = after.map_or_else(Vec::new, |after| changes(before.as_deref(), &after, &names));
+                if changed.is_empty() { Err(Error::refresh_timed_out(self.timeout_ms)) } else { Ok(changed) }
+            }
+        }
+    }
+
+    /// Returns the path to connect to, after the checks of contract 9.9.
+    fn listener(&self) -> Pass<String> {
+        let path = self.at(CONTROL);
+        if !self.root_is_there()? || path.len() > MAX_PATH {
+            return Err(Halt::Unpublished);
+        }
+        match rustix::fs::lstat(&path) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Socket => Ok(path),
+            Ok(_) | Err(Errno::NOENT) => Err(Halt::Unpublished),
+            Err(errno) => Err(self.unreadable(errno, CONTROL)),
+        }
+    }
+
+    /// Returns the generation that is published now, if it can be read at once. This reader forgets
+    /// it, and whatever it knows about removals stays.
+    fn at_a_glance(&self) -> Option<Arc<Generation>> {
+        Self::new(self.root.clone(), 0, View::Current(std::sync::RwLock::default()))
+            .generation(&mut Patience::new(0))
+            .ok()
+    }
+}
+
+/// Returns the names whose entries differ, among those that were asked for.
+fn changes(before: Option<&Generation>, after: &Generation, asked: &[&str]) -> Vec<String> {
+    let before = before.map(|generation| &generation.manifest.secrets);
+    let after = &after.manifest.secrets;
+    let was_asked = |name: &str| {
+        let is_below = |folder: &str| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        asked.is_empty() || asked.iter().any(|asked| name == *asked || is_below(asked))
+    };
+    let names: BTreeSet<&String> = before.into_iter().flat_map(|secrets| secrets.keys()).chain(after.keys()).collect();
+    let differs = |name: &&String| before.and_then(|secrets| secrets.get(*name)) != after.get(*name);
+    names.into_iter().filter(|name| was_asked(name)).filter(differs).cloned().collect()
+}
