@@ -10,6 +10,7 @@ from pathlib import Path
 import keystart.testing
 import pytest
 
+from tests.conformance.scripted import ScriptedWriter
 from tests.fakes.partner import Partner
 
 from .pages import NODE, RUBY
@@ -35,7 +36,11 @@ def root(partner: dict[str, object]) -> Iterator[str]:
         "db/password": os.urandom(8).hex(),
         **partner,
     }
-    with keystart.testing.store(secrets, unavailable={"flags": "Nobody has them."}) as store:
+    done = {"format": "keystart.control/1", "ok": True, "failures": {}}
+    with (
+        keystart.testing.store(secrets, unavailable={"flags": "Nobody has them."}) as store,
+        ScriptedWriter(Path(store.root), {"answers": [{"line": {"json": done}}]}),
+    ):
         yield store.root
 
 
@@ -55,6 +60,6 @@ def environment(root: str) -> dict[str, str]:
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("KEYSTART_")},
         "KEYSTART_DIR": root,
-        "KEYSTART_TIMEOUT_MS": "0",
+        "KEYSTART_TIMEOUT_MS": "5000",
         "RUBYLIB": str(RUBY / "lib"),
     }

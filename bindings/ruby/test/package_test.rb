@@ -15,9 +15,11 @@ class PackageTest < KeystartTest
     classes = ERRORS.map { |error| error.name.delete_prefix("Keystart::") }
     assert_equal %w[Client Error Secret Snapshot VERSION], (said.split - classes).sort
     calls = %i[bytes get info json names path secret snapshot tls]
-    assert_equal [calls] * 3, [Keystart.singleton_methods.sort, *[Keystart::Client, Keystart::Snapshot].map do |reader|
+    of_clients = [*calls, :refresh].sort
+    readers = [Keystart::Client, Keystart::Snapshot].map do |reader|
       (reader.public_instance_methods - Object.instance_methods - %i[marshal_dump encode_with]).sort
-    end]
+    end
+    assert_equal [of_clients, of_clients, calls], [Keystart.singleton_methods.sort, *readers]
   end
 
   def test_each_code_has_its_class
