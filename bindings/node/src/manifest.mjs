@@ -96,7 +96,7 @@ class Manifest {
 }
 
 /**
- * Returns the names whose entries differ between two manifests, among those that were asked for (contract 7.3).
+ * Returns the names whose entries differ between two manifests, among the requested ones (contract 7.3).
  * @param {Manifest | null} before null if each name is new
  * @param {Manifest} after
  * @param {string[]} asked secrets and folders; none: all

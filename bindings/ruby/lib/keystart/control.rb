@@ -10,7 +10,7 @@ module Keystart
     LONGEST = 65_536 # limits.toml: control.line_bytes
     LONGEST_PATH = 100 # limits.toml: control.path_bytes
 
-    # Nobody listens, or what came is no answer.
+    # Nobody listens, or something else than an answer came.
     class Silent < StandardError; end
 
     # The time is over.
@@ -67,7 +67,7 @@ module Keystart
       raise Silent
     end
 
-    # Returns what stands before the first line feed.
+    # Returns the bytes before the first line feed.
     def receive_line(socket)
       line = "".b
       line << receive(socket, LONGEST - line.bytesize) until line.include?("\n")

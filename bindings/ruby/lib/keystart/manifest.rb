@@ -33,7 +33,7 @@ module Keystart
       names.sort.map(&:dup)
     end
 
-    # Returns what tells two versions of a secret apart (contract 7.3), or nil if there is no such secret.
+    # Returns the facts by which two versions of a secret differ (contract 7.3), or nil without the secret.
     def facts(name) = secrets[name]&.slice(*FACTS)
 
     # Returns the facts about a secret, as a copy that the caller may change (contract 6.5.5).

@@ -216,8 +216,8 @@ uint32_t keystart_names_list(const keystart_store *store,
  Asks the extension to fetch secrets now: `names`, joined by line feeds, or all if it is NULL. A
  folder stands for all names below it. Returns the names of the secrets that differ from what
  `store` read last, sorted by bytes and joined by line feeds. Waits at most the timeout. `store`
- must not be a snapshot. For a name that is no string, keystart_name_check(NULL, 0) returns the
- error. Errors: 101, 202 to 207, 401, 402.
+ must not be a snapshot. For a name that is not a string, keystart_name_check(NULL, 0) returns
+ the error. Errors: 101, 202 to 207, 401, 402.
  */
 uint32_t keystart_store_refresh(const keystart_store *store,
                                 const uint8_t *names,

@@ -26,7 +26,7 @@ pub(super) enum Answer {
 /// Why there is no answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Silence {
-    /// Nobody listens, or what came is no answer.
+    /// Nobody listens, or something else than an answer came.
     Nobody,
     /// The time is over.
     TimedOut,
@@ -89,7 +89,7 @@ fn send(socket: &OwnedFd, mut bytes: &[u8], patience: &Patience) -> Result<(), S
     Ok(())
 }
 
-/// Receives up to the first line feed, and returns what stands before it.
+/// Receives up to the first line feed, and returns the bytes before it.
 fn receive_line(socket: &OwnedFd, patience: &Patience) -> Result<Vec<u8>, Silence> {
     let mut line = vec![0; MAX_LINE];
     let mut filled = 0;

@@ -69,7 +69,7 @@ impl Store {
     }
 }
 
-/// Returns the names whose entries differ, among those that were asked for.
+/// Returns the names whose entries differ, among the requested ones.
 fn changes(before: Option<&Generation>, after: &Generation, asked: &[&str]) -> Vec<String> {
     let before = before.map(|generation| &generation.manifest.secrets);
     let after = &after.manifest.secrets;
