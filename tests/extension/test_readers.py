@@ -1,0 +1,74 @@
+"""The readers of all languages ask a running extension to fetch now (contract 7.3)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.conformance.runner import Runner, chosen_languages
+from tests.fakes.aws import Cloud
+
+from .conftest import Canaries, Store
+from .test_control import Started, start  # noqa: F401 start is a fixture
+
+
+@pytest.fixture(params=chosen_languages())
+def reader(request: pytest.FixtureRequest) -> Any:
+    with Runner(request.param) as runner:
+        runner.start()
+        yield runner
+
+
+def ask(reader: Runner, store: Store, call: str, **members: Any) -> dict[str, Any]:
+    message = {"id": call, "root": str(store.root), "timeout_ms": 20_000, "call": call, **members}
+    reader.send(json.dumps(message).encode() + b"\n")
+    return reader.receive(call)
+
+
+def test_a_reader_gets_what_the_store_has_now(
+    reader: Runner,
+    start: Started,  # noqa: F811
+    cloud: Cloud,
+    store: Store,
+    canary: Canaries,
+) -> None:
+    old, new = canary(), canary()
+    arn = cloud.secret(old)
+    start({"db": arn, "other": cloud.secret("same")})
+    assert ask(reader, store, "text", name="db")["value"] == old
+    assert ask(reader, store, "refresh")["value"] == []
+    cloud.secrets.put_secret_value(SecretId=arn, SecretString=new)
+    start.clock.pass_by(1)
+    assert ask(reader, store, "refresh", names=["other"])["value"] == []
+    assert ask(reader, store, "text", name="db")["value"] == old
+    assert ask(reader, store, "refresh", names=["db", "other"])["value"] == ["db"]
+    assert ask(reader, store, "text", name="db")["value"] == new
+
+
+def test_a_reader_reports_why_a_secret_cannot_be_fetched(
+    reader: Runner,
+    start: Started,  # noqa: F811
+    cloud: Cloud,
+    store: Store,
+) -> None:
+    start({"db": cloud.secret("value")})
+    error = ask(reader, store, "refresh", names=["db", "nothing"])["error"]
+    assert (error["code"], error["class"]) == ("refresh_failed", "RefreshFailed")
+    assert error["message"] == (
+        "Not every secret could be refreshed; the last good values stay:\n"
+        '  - "nothing": NotConfigured: No entry of the configuration publishes it.'
+    )
+
+
+def test_nobody_answers_after_the_end(
+    reader: Runner,
+    start: Started,  # noqa: F811
+    cloud: Cloud,
+    store: Store,
+) -> None:
+    start({"db": cloud.secret("value")})
+    start.end()
+    error = ask(reader, store, "refresh")["error"]
+    assert error["code"] == "refresh_unavailable"
