@@ -13,7 +13,7 @@ use crate::publish::Writer;
 
 pub(crate) const CONTROL: &str = "control.sock";
 /// The longest path of a socket. Programs of some languages cut a longer one without a word.
-const LONGEST_PATH: usize = 100; // limits.toml: control.path_bytes
+pub(crate) const LONGEST_PATH: usize = 100; // limits.toml: control.path_bytes
 
 impl Writer {
     /// Makes the socket of the store and listens on it; `None` if its path is too long. From then

@@ -9,7 +9,6 @@ use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-pub(crate) const CONTROL: &str = "control.sock";
 pub(crate) const CURRENT: &str = "current";
 pub(crate) const GENERATIONS: &str = "generations";
 pub(crate) const MANIFEST: &str = "manifest.json";

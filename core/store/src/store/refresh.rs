@@ -8,12 +8,9 @@ use rustix::io::Errno;
 
 use super::control::{self, Answer, Silence};
 use super::{Generation, Halt, Pass, Patience, Store, View};
+use crate::control::{CONTROL, LONGEST_PATH};
 use crate::error::{Error, Result};
-use crate::layout::CONTROL;
 use crate::name;
-
-/// The longest path that every language can connect to.
-const MAX_PATH: usize = 100; // limits.toml: control.path_bytes
 
 impl Store {
     /// Asks the extension to fetch these secrets and folders now, or all if no name is given. Waits
@@ -50,7 +47,7 @@ impl Store {
     /// Returns the path to connect to, after the checks of contract 9.9.
     fn listener(&self) -> Pass<String> {
         let path = self.at(CONTROL);
-        if !self.root_is_there()? || path.len() > MAX_PATH {
+        if !self.root_is_there()? || path.len() > LONGEST_PATH {
             return Err(Halt::Unpublished);
         }
         match rustix::fs::lstat(&path) {
