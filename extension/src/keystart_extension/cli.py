@@ -28,8 +28,8 @@ _EXIT_INTERRUPTED = _EXIT_SIGNALLED + 2
 _EXIT_BROKEN_PIPE = 128 + 13  # as a shell reports SIGPIPE, which ends other programs then
 
 _EPILOG = """\
-Started by Lambda from /opt/extensions (AWS_LAMBDA_RUNTIME_API is set), keystart without arguments is the extension
-process. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
+Lambda starts keystart from /opt/extensions, without arguments and with AWS_LAMBDA_RUNTIME_API set. It is then the
+extension process. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
 """
 
 
@@ -114,8 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     compilation = commands.add_parser(
         "compile",
         help="write any configuration as one checked JSON file",
-        description="Writes keystart.json beside a configuration: the same, checked, as JSON. Put it into the "
-        "function's package if you want one artefact that nothing can make invalid any more.",
+        description="Checks a configuration and writes it as keystart.json beside the file. Put that into the "
+        "function's package if you want one checked artefact.",
     )
     compilation.set_defaults(command=_compile)
     _add_configuration(compilation)
@@ -134,9 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     ls.set_defaults(command=_ls)
     ls.add_argument("prefix", nargs="?", help="only the names below this folder")
     _add_root(ls)
-    ls.add_argument(
-        "--json", action="store_true", help="print everything known of each secret, but its value"
-    )
+    ls.add_argument("--json", action="store_true", help="print all facts about each secret except its value")
 
     get = commands.add_parser("get", help="print a secret's exact bytes")
     get.set_defaults(command=_get)
@@ -147,19 +145,21 @@ def _parser() -> argparse.ArgumentParser:
 
     policy = commands.add_parser(
         "iam-policy",
-        help="print the least privilege that a configuration needs, as a policy of IAM",
-        description="Prints the policy for the function's role: what its secrets and parameters need, and no more. "
-        "What the roles of `role:` need themselves is printed with --role.",
+        help="print the IAM policy that a configuration needs, and no more",
+        description="Prints the policy that the function's role needs for its secrets and parameters, and no more. "
+        "With --role, prints the policy of a role that the configuration names under `role:`.",
     )
     policy.set_defaults(command=_iam_policy)
     _add_configuration(policy)
     deploy.add_values(policy)
-    policy.add_argument("--role", metavar="ARN", help="the policy for this role of the configuration instead")
+    policy.add_argument(
+        "--role", metavar="ARN", help="print the policy of this role of the configuration instead"
+    )
     policy.add_argument(
         "--account",
         type=deploy.account_id,
         metavar="ID",
-        help="the account of what is named without ARN (default: *)",
+        help="the account of secrets that have no ARN (default: *)",
     )
     policy.add_argument("--region", help="the function's region (default: AWS_REGION)")
     policy.add_argument(
@@ -167,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="ARN",
-        help="a key of your own that encrypts them; may be given several times",
+        help="your own key that encrypts some of them; repeat it for more keys",
     )
     return parser
 

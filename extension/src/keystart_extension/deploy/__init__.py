@@ -23,13 +23,13 @@ _LAYER_VERSION = re.compile(rf"{LAYER.pattern}:[0-9]+")
 _LAYER_NAME = re.compile(r"[A-Za-z0-9_-]{1,140}")
 
 _ATTACH = """\
-Adds the layer to each function, or puts it in the place of another version of it, and leaves all other layers where
-they are. What would change is shown first. All functions are looked at before the first is changed: what speaks against
-one of them stops all. Once changing has begun, a function that Lambda refuses does not stop the others.
+Adds the layer to each function, or replaces another version of it. All other layers stay where they are. The command
+shows what would change, then asks. It checks all functions before it changes the first: a problem with one of them
+stops all. After that, a function that Lambda refuses does not stop the others.
 """
 _DETACH = """\
-Removes the layer from each function, and the variables that attach has set, as KEYSTART_ATTACHED lists them. One that
-somebody else has set, or has changed since, stays. What would change is shown first.
+Removes the layer from each function, and the variables that attach has set, which KEYSTART_ATTACHED lists. A variable
+that somebody else has set, or has changed since, stays. The command shows what would change, then asks.
 """
 
 
@@ -67,19 +67,19 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         required=True,
         type=_layer_version,
         metavar="ARN",
-        help="what keystart layer publish printed",
+        help="the ARN that keystart layer publish printed",
     )
     attach.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
-        help="set its secrets as the variable KEYSTART_SECRETS (default: the configuration is left as it is)",
+        help="set its secrets as the variable KEYSTART_SECRETS (default: the configuration stays as it is)",
     )
     add_values(attach)
     attach.add_argument(
         "--wrapper",
         action="store_true",
-        help="start the runtime through the exec wrapper; done anyway where FILE has env:",
+        help="start the runtime through the exec wrapper; the default if FILE has env:",
     )
     _add_change(attach)
     _add_account(attach, region=False)
@@ -90,7 +90,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--layer",
         type=_layer_or_name,
         metavar="NAME|ARN",
-        help="the layer's name, if keystart layer publish was given one; its ARN, if it is of another account",
+        help="the layer's name, if you published it with --name; its ARN, if it is of another account",
     )
     _add_change(detach)
     _add_account(detach, region=True)
@@ -104,7 +104,7 @@ def add_values(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_value,
         metavar="NAME=VALUE",
-        help="what ${NAME} in an id is in the function; may be given several times",
+        help="the value of ${NAME} in ids, as in the function; repeat it for more names",
     )
 
 
@@ -126,7 +126,7 @@ def _add_change(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("functions", nargs="+", metavar="FUNCTION", help="a function's name or ARN")
     parser.add_argument("--dry-run", action="store_true", help="only show what would change")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--json", action="store_true", help="print what became of each function as JSON")
+    parser.add_argument("--json", action="store_true", help="print the result for each function as JSON")
 
 
 def _add_account(parser: argparse.ArgumentParser, *, region: bool) -> None:
