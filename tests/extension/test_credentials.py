@@ -16,7 +16,6 @@ from tests.fakes.http import Answer, Stub
 
 from .conftest import EACH_WAY, Canaries, Launcher, Prefetch, Serve, Store
 
-VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 NONE = (
     "NoCredentials",
     "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, "
@@ -201,5 +200,7 @@ def test_a_credentials_endpoint_that_never_answers_takes_no_longer_than_the_dead
         began = time.monotonic()
         assert prefetch({"a": "a", "b": "b"}, deadline="300ms") is not None
         assert time.monotonic() - began < 1.9, "the deadline is 0.3 seconds"
-    why = ("DeadlineExceeded", f"No answer within the deadline of 0.3 s. {VPC}")
+    host = url.removeprefix("http://").rstrip("/")
+    reason = f"No answer from {host} within the deadline of 0.3 s. Check AWS_CONTAINER_CREDENTIALS_FULL_URI."
+    why = ("DeadlineExceeded", reason)
     assert store.failures == {"a": why, "b": why}

@@ -13,7 +13,7 @@ from tests.fakes.http import Answer, Request
 
 from .conftest import Canaries, Prefetch, Serve, Store
 
-VPC = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
+FOREIGN = "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL."
 ALLOW = "the resource policy and the KMS key can deny it too."
 
 
@@ -115,8 +115,8 @@ def test_what_asking_again_cannot_cure_is_asked_once(
     [
         (refusal(400, "ThrottlingException", "Rate exceeded"), "ThrottlingException", "Rate exceeded."),
         (refusal(500, "InternalServiceError", "We failed."), "InternalServiceError", "We failed."),
-        (Answer(503, b"<html>busy</html>"), "503", "Service Unavailable."),
-        (None, "ConnectionFailed", "The endpoint closed the connection before its whole answer was there."),
+        (Answer(503, b"<html>busy</html>"), "503", f"Service Unavailable. {FOREIGN}"),
+        (None, "ConnectionFailed", "{host} closed the connection before its whole answer was there."),
     ],
 )
 def test_what_asking_again_may_cure_is_asked_until_the_deadline(
@@ -126,7 +126,7 @@ def test_what_asking_again_may_cure_is_asked_until_the_deadline(
     began = time.monotonic()
     assert prefetch({"db": "prod/db"}, deadline="3s") is not None
     assert time.monotonic() - began < 8, "the deadline is 3 seconds"
-    assert store.failures == {"db": (code, message)}
+    assert store.failures == {"db": (code, message.format(host=aws.address))}
     assert len(aws.requests) > 1
 
 
@@ -169,7 +169,8 @@ def test_a_refused_connection_is_told_with_the_cure(
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         assert prefetch({"db": "prod/db"}, deadline="1s") is not None
-    message = f"The endpoint cannot be reached: Connection refused. {VPC}"
+    host = url.removeprefix("http://")
+    message = f"{host} cannot be reached: Connection refused. Check AWS_ENDPOINT_URL."
     assert store.failures == {"db": ("ConnectionFailed", message)}
 
 
@@ -177,11 +178,12 @@ def test_an_endpoint_that_never_answers_takes_no_longer_than_the_deadline(
     prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as black_hole:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{black_hole.getsockname()[1]}")
+        host = f"127.0.0.1:{black_hole.getsockname()[1]}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}")
         began = time.monotonic()
         assert prefetch({"db": "prod/db"}, deadline="300ms") is not None
         assert time.monotonic() - began < 5, "the deadline is 0.3 seconds"
-    message = f"No answer within the deadline of 0.3 s. {VPC}"
+    message = f"No answer from {host} within the deadline of 0.3 s. Check AWS_ENDPOINT_URL."
     assert store.failures == {"db": ("DeadlineExceeded", message)}
 
 
@@ -194,14 +196,17 @@ def test_a_role_that_hangs_holds_up_nobody_else(prefetch: Prefetch, serve: Serve
             return None
         return secret("x")
 
-    serve(answer)
+    aws = serve(answer)
     role = "arn:aws:iam::123456789012:role/reader"
     theirs = {"secret": "theirs", "role": role, "optional": True}
     assert prefetch({"theirs": theirs, "ours": "ours"}, deadline="2s") is None
     released.set()
     assert store.values == {"ours": b"x"}
     assert store.unavailable == {
-        "theirs": ("DeadlineExceeded", f"No answer within the deadline of 2 s. {VPC}")
+        "theirs": (
+            "DeadlineExceeded",
+            f"No answer from {aws.address} within the deadline of 2 s. Check AWS_ENDPOINT_URL.",
+        )
     }
 
 

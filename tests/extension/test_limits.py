@@ -30,7 +30,7 @@ LONG = 8 * 1024 * 1024
 TOGETHER = 32 * 1024 * 1024
 
 
-NO_WAY_OUT = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
+FOREIGN = "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL."
 PATIENCE = 60  # seconds; only a test that fails waits for so long
 
 
@@ -226,7 +226,7 @@ def test_of_an_error_that_is_too_long_the_status_counts(
 ) -> None:
     raw = serve_raw(lambda connection: send_endless(connection, head(403, CHUNKED), chunk(b"x" * 60_000)))
     assert start({"db": "prod/db"}).code == 1
-    assert store.failures == {"db": ("403", "Forbidden.")}
+    assert store.failures == {"db": ("403", f"Forbidden. {FOREIGN}")}
     assert raw.asked == 1
 
 
@@ -317,10 +317,11 @@ def test_an_answer_that_never_lets_go_of_the_process_ends_the_start_at_the_deadl
     store: Store,
     lambda_api: Lambda,
 ) -> None:
-    serve_raw(WORST_HTTP[what])
+    raw = serve_raw(WORST_HTTP[what])
     entries = {"db": {"secret": "prod/db", "optional": optional}}
     code = start(entries, deadline="1500ms").code
-    late = {"db": ("DeadlineExceeded", f"No answer within the deadline of 1.5 s. {NO_WAY_OUT}")}
+    reason = f"No answer from {raw.url.removeprefix('http://')} within the deadline of 1.5 s. Check AWS_ENDPOINT_URL."
+    late = {"db": ("DeadlineExceeded", reason)}
     if optional and code == 0:
         # The answer was slower than the process, so the deadline could end the fetch, and an
         # optional entry is left out. core/lambda/tests/overdue.rs holds the other case.

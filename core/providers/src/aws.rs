@@ -7,7 +7,9 @@ mod endpoints;
 pub(crate) mod errors;
 pub(crate) mod ids;
 mod profiles;
+mod proxies;
 mod roots;
+pub(crate) mod route;
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
@@ -24,7 +26,6 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
@@ -40,6 +41,8 @@ use errors::refusal;
 use keystart_config::region::is_region;
 use keystart_process::lock;
 use profiles::Profiles;
+use proxies::Proxies;
+use route::{Pending, RoutingClient};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -48,20 +51,29 @@ pub struct Aws {
     region: Option<String>,
     deadline: Duration,
     login: Option<Login>,
-    http: OnceCell<SharedHttpClient>,
+    pending: Arc<Pending>,
+    http: OnceCell<HttpClients>,
     /// The configuration with the function's own credentials, and one for each role.
     sessions: Mutex<BTreeMap<Option<String>, Arc<OnceCell<SdkConfig>>>>,
     /// One client for each service, role and region: making a client takes longer than a request with it.
     clients: Mutex<Clients>,
 }
 
+/// The HTTP clients of one start.
+struct HttpClients {
+    of_services: SharedHttpClient,
+    /// A container's endpoint for credentials is on the same machine: boto asks no proxy for it.
+    of_container: SharedHttpClient,
+}
+
 /// Clients by type, role and region.
 type Clients = BTreeMap<(TypeId, Option<String>, String), Box<dyn Any + Send>>;
 
 impl Aws {
-    pub(crate) fn new(region: Option<String>, deadline: Duration, login: Option<Login>) -> Self {
+    /// Prepares the clients. `pending` will know which requests have no answer yet.
+    pub(crate) fn new(region: Option<String>, deadline: Duration, login: Option<Login>, pending: Arc<Pending>) -> Self {
         let (sessions, clients) = (Mutex::default(), Mutex::default());
-        Self { region, deadline, login, http: OnceCell::new(), sessions, clients }
+        Self { region, deadline, login, pending, http: OnceCell::new(), sessions, clients }
     }
 
     /// Returns the client of a service for an entry's region and role, and that region. `make` makes it, once.
@@ -121,12 +133,13 @@ impl Aws {
         // The SDK must not look for a region: a call that needs one reports that it is missing.
         let config = loader.region(region.clone()).load().await;
         endpoints::check(&config, &profile, endpoints::OF_FETCH)?;
-        let http = self.http.get_or_try_init(|| http_client(&config, &profile)).await?;
+        let http = self.http.get_or_try_init(|| http_clients(&config, &profile, &self.pending)).await?;
+        let HttpClients { of_services: http, of_container } = http;
         let credentials = if let Some(login) = &self.login {
             login.credentials()?
         } else {
             let provider_config = ProviderConfig::without_region().with_http_client(http.clone()).with_region(region);
-            credentials::load(&provider_config, &profiles, &profile).await?
+            credentials::load(&provider_config, of_container, &profiles, &profile).await?
         };
         let are_ignored = endpoints::are_ignored(&config);
         let builder = config.into_builder().http_client(http.clone());
@@ -195,22 +208,33 @@ fn checked_region(source: &str, region: &str) -> Result<(), Refusal> {
     Err(Refusal::new("InvalidRegion", format!("{source} is not a region such as eu-west-1. Correct or unset it.")))
 }
 
-/// Makes the one HTTP client. All requests to a host share its connections.
-async fn http_client(config: &SdkConfig, profile: &str) -> Result<SharedHttpClient, Refusal> {
+/// Makes the HTTP clients. All requests to a host share its connections.
+async fn http_clients(config: &SdkConfig, profile: &str, pending: &Arc<Pending>) -> Result<HttpClients, Refusal> {
     let context = roots::context(endpoints::ca_bundle(config, profile)).await?;
-    let proxies = ProxyConfig::from_env();
-    // Only this builder makes a client with proxies: they are a setting of the connector, which is
-    // made once and kept.
-    let client = LimitedClient::new(Builder::new().build_with_connector_fn(move |settings, components| {
-        let mut connector = Connector::builder()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .tls_context(context.clone())
-            .proxy_config(proxies.clone());
-        connector.set_connector_settings(settings.cloned());
-        connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-        connector.build()
-    }));
-    Ok(SharedHttpClient::new(client))
+    let read = Arc::default();
+    let client = |variable, proxies| {
+        let (context, read) = (context.clone(), Arc::clone(&read));
+        let client = RoutingClient::new(variable, proxies, Arc::clone(pending), move |proxy| {
+            let context = context.clone();
+            // Only this builder makes a client with proxies: they are a setting of the connector,
+            // which is made once and kept.
+            let client = Builder::new().build_with_connector_fn(move |settings, components| {
+                let mut connector = Connector::builder()
+                    .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                    .tls_context(context.clone())
+                    .proxy_config(proxy.clone());
+                connector.set_connector_settings(settings.cloned());
+                connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
+                connector.build()
+            });
+            SharedHttpClient::new(LimitedClient::new(client, Arc::clone(&read)))
+        });
+        SharedHttpClient::new(client)
+    };
+    Ok(HttpClients {
+        of_services: client("AWS_ENDPOINT_URL", Proxies::of_environment()),
+        of_container: client(endpoints::CONTAINER_URI, Proxies::default()),
+    })
 }
 
 fn set(variable: &str) -> Option<String> {

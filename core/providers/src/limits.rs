@@ -90,7 +90,7 @@ impl Pages {
     }
 }
 
-/// The client of one start. It reads each answer whole and passes it on if it is within the limits.
+/// A client that reads each answer whole and passes it on if it is within the limits.
 #[derive(Debug)]
 pub(crate) struct LimitedClient {
     inner: SharedHttpClient,
@@ -98,8 +98,9 @@ pub(crate) struct LimitedClient {
 }
 
 impl LimitedClient {
-    pub fn new(inner: SharedHttpClient) -> Self {
-        Self { inner, read: Arc::default() }
+    /// Makes a client. All clients of a start count their bytes in `read`.
+    pub fn new(inner: SharedHttpClient, read: Arc<AtomicUsize>) -> Self {
+        Self { inner, read }
     }
 }
 

@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::aws::Login;
+use crate::aws::route::{Pending, Route};
 use crate::first_requests::{FirstRequests, TRANSMISSION, Transmission};
 use crate::provider::Provider;
-use crate::refusal::{NO_WAY_OUT, Refusal};
+use crate::refusal::Refusal;
 use crate::request::{Dispatcher, Request, RequestResult};
 use crate::{Entry, Outcome, PROVIDERS, Plan, PrefetchResult, Variable, shape};
 use keystart_process::lock;
@@ -30,6 +31,7 @@ pub struct Prefetch {
     login: Option<Login>,
     providers: &'static [&'static dyn Provider],
     first_requests: Arc<FirstRequests>,
+    pending: Arc<Pending>,
     until: OnceLock<Instant>,
     outcomes: Mutex<BTreeMap<String, Outcome>>,
     /// The last refusal of each entry that is retried, by name.
@@ -80,6 +82,7 @@ impl Prefetch {
             login,
             providers,
             first_requests: FirstRequests::new(),
+            pending: Arc::default(),
             until: OnceLock::new(),
             outcomes: Mutex::default(),
             refusals: Mutex::default(),
@@ -102,7 +105,7 @@ impl Prefetch {
     pub async fn run(self: Arc<Self>) -> PrefetchResult {
         let _end = EndOfFetch(&self.first_requests);
         let until = *self.until.get_or_init(|| Instant::now() + self.plan.deadline);
-        let none = if ask_for_all(&self, until).await { broken() } else { late(&self.plan) };
+        let none = ask_for_all(&self, until).await;
         self.conclude(&none, false)
     }
 
@@ -110,7 +113,7 @@ impl Prefetch {
     /// that everything runs on, so the process cannot continue: an entry without an outcome counts
     /// as required.
     pub fn give_up(&self) -> PrefetchResult {
-        self.conclude(&late(&self.plan), true)
+        self.conclude(&self.late(), true)
     }
 
     /// Ends a fetch that did not end at its deadline, without any other consequence.
@@ -135,6 +138,20 @@ impl Prefetch {
 
     pub(crate) fn login(&self) -> Option<&Login> {
         self.login.as_ref()
+    }
+
+    pub(crate) fn pending(&self) -> Arc<Pending> {
+        Arc::clone(&self.pending)
+    }
+
+    /// Returns the failure of entries without an answer at the deadline. It names the hosts that have not answered.
+    fn late(&self) -> Failure {
+        let seconds = self.plan.deadline.as_secs_f64();
+        let routes = self.pending.routes();
+        let hosts: Vec<String> = routes.iter().map(ToString::to_string).collect();
+        let from = if hosts.is_empty() { String::new() } else { format!(" from {}", hosts.join(", ")) };
+        let advice = routes.first().map_or_else(|| "Look at the lines of the log before.".to_owned(), Route::advice);
+        Failure::new("DeadlineExceeded", format!("No answer{from} within the deadline of {seconds} s. {advice}"))
     }
 
     /// Notes why an entry is retried.
@@ -189,8 +206,8 @@ impl Prefetch {
     }
 }
 
-/// Fetches everything, and notes each outcome as it arrives. Returns whether a part of the fetch has panicked.
-async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> bool {
+/// Fetches everything, and notes each outcome as it arrives. Returns why an entry may have none.
+async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> Failure {
     let dispatcher = Arc::new(Dispatcher::new(Arc::clone(prefetch), until));
     let mut requests = JoinSet::new();
     let room = Arc::new(Semaphore::new(PARALLEL));
@@ -218,10 +235,11 @@ async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> bool {
             requests.spawn(run(request));
         }
     }
+    let none = if is_broken { broken() } else { prefetch.late() };
     // Drops what is still on its way, with its connection: nothing may be in flight when the
     // environment freezes.
     requests.shutdown().await;
-    is_broken
+    none
 }
 
 /// Notes that there is nothing more to wait for, even if a fetch ends early or panics.
@@ -231,11 +249,6 @@ impl Drop for EndOfFetch<'_> {
     fn drop(&mut self) {
         self.0.end();
     }
-}
-
-fn late(plan: &Plan) -> Failure {
-    let seconds = plan.deadline.as_secs_f64();
-    Failure::new("DeadlineExceeded", format!("No answer within the deadline of {seconds} s. {NO_WAY_OUT}"))
 }
 
 fn broken() -> Failure {

@@ -2,10 +2,6 @@
 
 use keystart_store::Failure;
 
-/// What may help if nothing answers.
-pub(crate) const NO_WAY_OUT: &str =
-    "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint.";
-
 /// Why a request got no value: the service's code and message, with what to do if that is known.
 #[derive(Debug, Clone)]
 pub struct Refusal {

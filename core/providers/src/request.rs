@@ -185,7 +185,7 @@ pub(crate) struct Dispatcher {
 impl Dispatcher {
     pub fn new(prefetch: Arc<Prefetch>, until: Instant) -> Self {
         let plan = prefetch.plan();
-        let aws = Aws::new(plan.region.clone(), plan.deadline, prefetch.login().cloned());
+        let aws = Aws::new(plan.region.clone(), plan.deadline, prefetch.login().cloned(), prefetch.pending());
         Self { aws, until, prefetch, paces: Mutex::default() }
     }
 

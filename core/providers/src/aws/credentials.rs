@@ -23,6 +23,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
 use tokio::runtime::Handle;
@@ -95,7 +96,12 @@ enum Origin {
 }
 
 /// Returns the first credentials that a source has.
-pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles, profile: &str) -> Result<Credentials, Refusal> {
+pub(super) async fn load(
+    config: &ProviderConfig,
+    of_container: &SharedHttpClient,
+    profiles: &Profiles,
+    profile: &str,
+) -> Result<Credentials, Refusal> {
     match EnvironmentVariableCredentialsProvider::new().provide_credentials().await {
         Err(CredentialsError::CredentialsNotLoaded(_)) => {}
         found => {
@@ -107,10 +113,12 @@ pub(super) async fn load(config: &ProviderConfig, profiles: &Profiles, profile: 
     endpoints::check_container()?;
     profiles.check_tokens().await?;
     for origin in [Origin::Profile, Origin::WebIdentity, Origin::Container] {
+        let mut config = config.clone();
         if matches!(origin, Origin::Container) {
             check_token()?;
+            config = config.with_http_client(of_container.clone());
         }
-        match origin.load(config, profiles).await {
+        match origin.load(&config, profiles).await {
             Err(CredentialsError::CredentialsNotLoaded(_)) => {}
             Ok(found) => return checked(&origin.words(profile), found),
             Err(error) => return Err(origin.refusal(&error, profile)),

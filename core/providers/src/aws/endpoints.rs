@@ -10,6 +10,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use hyper::Uri;
 
 use super::profiles::of_profile;
+use super::proxies;
 use crate::refusal::Refusal;
 
 /// The services of a fetch, by their names in a profile's `services` and in variables.
@@ -34,8 +35,7 @@ const IGNORE: (&str, &str) = ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "ignore_con
 const ENDPOINT: (&str, &str) = ("AWS_ENDPOINT_URL", "endpoint_url");
 const STS_ENDPOINTS: (&str, &str) = ("AWS_STS_REGIONAL_ENDPOINTS", "sts_regional_endpoints");
 const CA_BUNDLE: (&str, &str) = ("AWS_CA_BUNDLE", "ca_bundle");
-const PROXIES: [&str; 6] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
-const CONTAINER_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+pub(super) const CONTAINER_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
 const CONTAINER_PATH: &str = "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI";
 
 /// Checks the variables and the profile, for requests to these services.
@@ -62,7 +62,7 @@ pub(super) fn check(config: &SdkConfig, profile: &str, services: &[(&str, &str)]
             .map_or(Ok(()), |value| check_url(&value, false))
             .map_err(|what| wrong((named, ENDPOINT.1), profile, what))?;
     }
-    for variable in PROXIES {
+    for variable in proxies::VARIABLES {
         text(variable)?.map_or(Ok(()), |value| check_proxy(&value)).map_err(|what| wrong_variable(variable, what))?;
     }
     Ok(())

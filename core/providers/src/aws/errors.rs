@@ -12,8 +12,9 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper::StatusCode;
 use rustls::CertificateError;
 
+use super::route::{Failed, Route};
 use crate::limits::Excess;
-use crate::refusal::{NO_WAY_OUT, Refusal, Retry};
+use crate::refusal::{Refusal, Retry};
 use keystart_store::json;
 
 /// The codes of Secrets Manager, Parameter Store and STS for too many requests.
@@ -28,6 +29,9 @@ const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 const LONGEST_MESSAGE: usize = 1_024; // limits.toml: extension.message_bytes
 const LONGEST_CODE: usize = 128;
 const NO_REASON: &str = "The service gave no reason";
+/// What follows a status without an error of AWS.
+const FOREIGN: &str =
+    "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL.";
 /// The beginning of the name resolver's errors, as in `gai_strerror(3)`.
 const LOOKUP: &str = "failed to lookup address information: ";
 const LOOKUPS: [&str; 6] = [
@@ -56,7 +60,8 @@ where
             service_refusal(action, code, meta.message(), raw.status().as_u16())
         }
         SdkError::TimeoutError(_) => {
-            Refusal::new("ConnectionFailed", "The endpoint did not answer in time.").with_retry(Retry::Failed)
+            let host = find::<Failed>(error).map_or("The endpoint", |failed| failed.route.host.as_str());
+            Refusal::new("ConnectionFailed", format!("{host} did not answer in time.")).with_retry(Retry::Failed)
         }
         SdkError::DispatchFailure(failure) => {
             failure.as_connector_error().map_or_else(|| no_answer(action), connection_refusal)
@@ -87,7 +92,8 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
         }
         // Not a service of AWS: a proxy, a firewall, a load balancer.
         let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
-        let mut refusal = Refusal::new(&status.to_string(), sentence(reason.unwrap_or(NO_REASON)));
+        let reason = format!("{} {FOREIGN}", sentence(reason.unwrap_or(NO_REASON)));
+        let mut refusal = Refusal::new(&status.to_string(), reason);
         refusal.retry = match status {
             429 => Retry::Throttled,
             500.. => Retry::Failed,
@@ -142,18 +148,65 @@ fn service_message(message: &str) -> String {
 
 /// Describes the failure of a connection: a certificate that is not trusted, no connection, or one that broke off.
 fn connection_refusal(error: &ConnectorError) -> Refusal {
+    let route = find::<Failed>(error).map(|failed| &failed.route);
+    let host = route.map_or_else(|| "The endpoint".to_owned(), |route| route.host.clone());
     if let Some(reason) = certificate_flaw(error) {
         // An endpoint that is not trusted now is not trusted a moment later.
-        let reason = format!("The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL.");
-        return Refusal::new("ConnectionFailed", reason);
+        let proxy = route.and_then(|route| route.proxy.as_ref());
+        let cure = match proxy {
+            Some(proxy) => {
+                format!("If the proxy {} answers for it, AWS_CA_BUNDLE must name its authority", proxy.address)
+            }
+            None => "Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL".to_owned(),
+        };
+        return Refusal::new("ConnectionFailed", format!("{host} cannot be trusted: {reason}. {cure}."));
     }
     let is_connect = |error: &hyper_util::client::legacy::Error| error.is_connect();
     if !error.is_timeout() && !find(error).is_some_and(is_connect) {
-        return closed_connection();
+        return closed_connection(&host);
     }
+    let refusal = |message| Refusal::new("ConnectionFailed", message).with_retry(Retry::Failed);
     let reason = if error.is_timeout() { "timed out".to_owned() } else { connection_reason(error) };
-    Refusal::new("ConnectionFailed", format!("The endpoint cannot be reached: {reason}. {NO_WAY_OUT}"))
-        .with_retry(Retry::Failed)
+    let Some(route) = route else {
+        return refusal(format!("{host} cannot be reached: {reason}."));
+    };
+    match &route.proxy {
+        Some(proxy) => proxy_refusal(error, route, &proxy.address, &reason),
+        None if is_lookup(error) => refusal(format!("{host} cannot be found: {reason}. {}", route.advice_about_name())),
+        None => refusal(format!("{host} cannot be reached: {reason}. {}", route.advice())),
+    }
+}
+
+/// Describes the failure of a connection through a proxy, which may have refused it.
+fn proxy_refusal(error: &ConnectorError, route: &Route, proxy: &str, reason: &str) -> Refusal {
+    let Route { host, .. } = route;
+    let advice = route.advice();
+    let Some(answer) = tunnel_answer(error) else {
+        let message = format!("The proxy {proxy} on the way to {host} cannot be reached: {reason}. {advice}");
+        return Refusal::new("ConnectionFailed", message).with_retry(Retry::Failed);
+    };
+    let asks = answer.contains("authorization");
+    let what = if asks { "it asks for a user and a password" } else { "it opened no way" };
+    let refusal =
+        Refusal::new("ProxyRefused", format!("The proxy {proxy} refused the way to {host}: {what}. {advice}"));
+    // A proxy that has no answer, or is busy, may have one a moment later.
+    if asks { refusal } else { refusal.with_retry(Retry::Failed) }
+}
+
+/// Returns hyper's words for the answer of a proxy that opened no tunnel.
+fn tunnel_answer(error: &(dyn StdError + 'static)) -> Option<String> {
+    let refused = ["proxy authorization required", "unsuccessful", "proxy response headers too long"];
+    tunnel_words(error).filter(|words| refused.contains(&words.as_str()))
+}
+
+/// Returns hyper's words for a tunnel that failed. The client keeps only the text of that error.
+fn tunnel_words(error: &(dyn StdError + 'static)) -> Option<String> {
+    causes(error).find_map(|error| Some(error.to_string().split_once(TUNNEL)?.1.to_owned()))
+}
+
+/// Returns whether the name of a host could not be looked up.
+fn is_lookup(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|error| error.to_string().starts_with(LOOKUP))
 }
 
 /// Returns why no connection was made, in the system's words or ours.
@@ -175,10 +228,13 @@ pub(crate) fn connection_reason(error: &(dyn StdError + 'static)) -> String {
         let known = LOOKUPS.iter().find(|known| **known == reason);
         return (*known.unwrap_or(&"its name cannot be looked up")).to_owned();
     }
-    if let Some(reason) = texts.iter().find_map(|text| text.strip_prefix(TUNNEL)) {
-        let asks = reason.contains("authorization");
-        let reason = if asks { "asks for a user and a password" } else { "opened no way to it" };
-        return format!("the proxy that HTTPS_PROXY names {reason}");
+    if let Some(words) = tunnel_words(error) {
+        let reason = match words.as_str() {
+            "failed to create underlying connection" => "no connection",
+            "unexpected end of file" | "io error establishing tunnel" => "it closed the connection",
+            _ => "it answered as no proxy does",
+        };
+        return reason.to_owned();
     }
     "the connection failed in a way that is not described".to_owned()
 }
@@ -209,8 +265,8 @@ fn certificate_flaw(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     })
 }
 
-fn closed_connection() -> Refusal {
-    let reason = "The endpoint closed the connection before its whole answer was there.";
+fn closed_connection(host: &str) -> Refusal {
+    let reason = format!("{host} closed the connection before its whole answer was there.");
     Refusal::new("ConnectionFailed", reason).with_retry(Retry::Failed)
 }
 

@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -48,11 +49,14 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 LOGIN = "a login"  # the action that provides credentials
+_ENDPOINT = "Check AWS_ENDPOINT_URL."
+_NO_PROXY = "Correct HTTPS_PROXY, or name the hosts of AWS in NO_PROXY."
 _NO_WAY_OUT = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _CODE = re.compile("[A-Za-z][A-Za-z0-9._-]{0,127}")
 _LONGEST_MESSAGE = 1_024  # the most bytes of a service's message that are repeated
 _NO_REASON = "The service gave no reason"
+_FOREIGN = "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL."
 # OpenSSL's X509_V_ERR_… codes.
 _DISTRUST = {
     9: "its certificate is not valid yet",
@@ -103,7 +107,7 @@ def _said(action: str, code: str | None, message: str | None, status: int) -> Aw
         if status < 300:
             return _no_answer(action)
         known = {status.value: status.phrase for status in http.HTTPStatus}
-        return AwsError(str(status), _sentence(known.get(status, _NO_REASON)))
+        return AwsError(str(status), f"{_sentence(known.get(status, _NO_REASON))} {_FOREIGN}")
     message = _service_message(message or "")
     if code in _DENIED:
         message += f" Allow {action}; the resource policy and the KMS key can deny it too."
@@ -211,10 +215,11 @@ def _failure(action: str, error: Exception) -> AwsError:
             return AwsError("NoRegion", "No region is known. Set `region:` or AWS_REGION.")
         case SSLError() if (reason := _distrust(error)) is not None:
             # An endpoint that is not trusted now is not trusted a moment later.
-            reason = f"The endpoint cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."
+            host = _host(error.kwargs.get("endpoint_url"))
+            reason = f"{host} cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."
             return AwsError("ConnectionFailed", reason)
         case NoConnectionError() | HTTPClientError():
-            return AwsError("ConnectionFailed", _lost(error))
+            return _lost(error)
         case ResponseParserError() | KeyError() | TypeError():
             return _no_answer(action)
         case ProfileNotFound():
@@ -241,24 +246,49 @@ def _failure(action: str, error: Exception) -> AwsError:
             )
 
 
-def _lost(error: BotoCoreError) -> str:
+def _lost(error: BotoCoreError) -> AwsError:
     """Describes the failure of a connection in the core's words."""
+    host = _host(error.kwargs.get("endpoint_url"))
+    if isinstance(error, ProxyConnectionError):
+        # botocore names the proxy only, with its password.
+        proxy = _host(error.kwargs.get("proxy_url"))
+        if any("Tunnel" in str(cause) for cause in _causes(error)):
+            return AwsError(
+                "ProxyRefused", f"The proxy {proxy} refused the way to AWS: it opened no way. {_NO_PROXY}"
+            )
+        reason = f"The proxy {proxy} on the way to AWS cannot be reached: {_system(error)}. {_NO_PROXY}"
+        return AwsError("ConnectionFailed", reason)
     match error:
         case ConnectTimeoutError():
-            return f"The endpoint cannot be reached: timed out. {_NO_WAY_OUT}"
+            message = f"{host} cannot be reached: timed out. {_advice(host)}"
         case ReadTimeoutError():
-            return "The endpoint did not answer in time."
+            message = f"{host} did not answer in time."
         case ConnectionClosedError():
-            return "The endpoint closed the connection before its whole answer was there."
-        case ProxyConnectionError():
-            reason = "the proxy that HTTPS_PROXY names opened no way to it"
+            message = f"{host} closed the connection before its whole answer was there."
         case SSLError():
-            reason = "TLS failed"
+            message = f"{host} cannot be reached: TLS failed. {_advice(host)}"
+        case EndpointConnectionError() if any(isinstance(cause, socket.gaierror) for cause in _causes(error)):
+            cure = "Check the region, and the resolver of the network." if _is_of_aws(host) else _ENDPOINT
+            message = f"{host} cannot be found: {_system(error)}. {cure}"
         case EndpointConnectionError():
-            reason = _system(error)
+            message = f"{host} cannot be reached: {_system(error)}. {_advice(host)}"
         case _:
-            return "The connection failed in a way that is not described."
-    return f"The endpoint cannot be reached: {reason}. {_NO_WAY_OUT}"
+            message = "The connection failed in a way that is not described."
+    return AwsError("ConnectionFailed", message)
+
+
+def _host(url: object) -> str:
+    """Returns the host of a URL, and the port if it has one."""
+    text = str(url or "")
+    return urlsplit(text if "://" in text else f"http://{text}").netloc.rpartition("@")[2] or "The endpoint"
+
+
+def _is_of_aws(host: str) -> bool:
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
+
+
+def _advice(host: str) -> str:
+    return _NO_WAY_OUT if _is_of_aws(host) else _ENDPOINT
 
 
 def _system(error: BaseException) -> str:

@@ -1,0 +1,179 @@
+"""Sends requests through proxies and past them, as curl and boto do, and says who refused or did not answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from socketserver import BaseRequestHandler
+
+import pytest
+
+from tests.fakes.aws import secret
+from tests.fakes.front import Server, read_request
+from tests.fakes.http import Answer, Request, Serving, Stub
+
+from .conftest import Canaries, Prefetch, Serve, Store
+
+DEAD = "127.0.0.1:1"
+DIRECT = ["*", "{host}", "{host}:{port}", " other.test, {host}", "other.test {host}:{port}"]
+BY_PROXY = ["", "other.test", "{host}:1", "x{host}", "10.0.0.0/8", "."]
+
+
+@pytest.fixture(autouse=True)
+def without_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "http_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("hosts", [*DIRECT, *BY_PROXY, "127.0.0.0/8"])
+def test_no_proxy_counts_as_for_curl_and_boto(
+    prefetch: Prefetch,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    host: str,
+    hosts: str,
+) -> None:
+    aws = serve(lambda _: secret("x"))
+    port = aws.address.rpartition(":")[2]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{DEAD}")
+    monkeypatch.setenv(variable, hosts.format(host=host, port=port))
+    is_direct = hosts in DIRECT or (hosts.startswith("127.") and host.startswith("127."))
+    assert (prefetch({"db": "prod/db"}, deadline="300ms") is None) == is_direct
+    assert bool(aws.requests) == is_direct
+
+
+class Refusing(Serving):
+    """A proxy that opens no tunnel: it answers each CONNECT with the same status and page."""
+
+    def __init__(self, status: str, page: str) -> None:
+        self.asked: list[str] = []
+        proxy = self
+        answer = f"HTTP/1.1 {status}\r\nContent-Length: {len(page)}\r\n\r\n{page}".encode()
+
+        class Handler(BaseRequestHandler):
+            def handle(self) -> None:
+                request = read_request(self.request)
+                assert request is not None
+                proxy.asked.append(request[0].split(b"\r\n")[0].decode())
+                self.request.sendall(answer)
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+
+@pytest.fixture
+def refusing(canary: Canaries) -> Iterator[Callable[[str], Refusing]]:
+    with ExitStack() as stack:
+        yield lambda status: stack.enter_context(Refusing(status, f"<html>{canary()}</html>"))
+
+
+ANSWERS: Mapping[str, str] = {
+    "407 Proxy Authentication Required": "it asks for a user and a password",
+    "403 Forbidden": "it opened no way",
+    "502 Bad Gateway": "it opened no way",
+    "503 Service Unavailable": "it opened no way",
+}
+
+
+@pytest.mark.parametrize("status", ANSWERS)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_refusal_by_a_proxy_is_said_with_the_proxy_and_the_host(
+    prefetch: Prefetch,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    refusing: Callable[[str], Refusing],
+    canary: Canaries,
+    status: str,
+    variable: str,
+) -> None:
+    proxy = refusing(status)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv(variable, f"http://user:{canary()}@{proxy.address}")
+    assert prefetch({"db": "prod/db"}, deadline="300ms") is not None
+    host = "secretsmanager.eu-west-1.amazonaws.com"
+    reason = (
+        f"The proxy {proxy.address} refused the way to {host}: {ANSWERS[status]}. "
+        f"Correct {variable}, or name {host} in NO_PROXY."
+    )
+    assert store.failures == {"db": ("ProxyRefused", reason)}
+    if status.startswith("407"):
+        assert len(proxy.asked) == 1, "the answer would be the same"
+
+
+@pytest.mark.parametrize("proxy", [DEAD, "proxy.keystart.invalid:3128"])
+def test_a_proxy_that_is_not_there_is_named_and_no_vpc(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    assert prefetch({"db": "prod/db"}, deadline="1s") is not None
+    code, message = store.failures["db"]
+    host = "secretsmanager.eu-west-1.amazonaws.com"
+    assert code == "ConnectionFailed"
+    assert message.startswith(f"The proxy {proxy} on the way to {host} cannot be reached: ")
+    assert message.endswith(f". Correct HTTPS_PROXY, or name {host} in NO_PROXY.")
+
+
+def test_a_page_of_a_plain_proxy_is_not_the_service_and_not_repeated(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch, canary: Canaries
+) -> None:
+    page = canary()
+    with Stub(lambda _: Answer(403, f"<html>{page}</html>".encode())) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://aws.keystart.test")
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        assert prefetch({"db": "prod/db"}) is not None
+    reason = (
+        "Forbidden. A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and "
+        "AWS_ENDPOINT_URL."
+    )
+    assert store.failures == {"db": ("403", reason)}
+
+
+def test_a_host_that_does_not_answer_is_named(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{DEAD}")
+    assert prefetch({"db": "prod/db"}, deadline="300ms") is not None
+    reason = f"{DEAD} cannot be reached: Connection refused. Check AWS_ENDPOINT_URL."
+    assert store.failures == {"db": ("ConnectionFailed", reason)}
+
+
+def test_a_name_that_nobody_knows_is_named_and_no_vpc(
+    prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://aws.keystart.invalid")
+    assert prefetch({"db": "prod/db"}, deadline="1s") is not None
+    code, message = store.failures["db"]
+    assert code in ("ConnectionFailed", "DeadlineExceeded")
+    assert "aws.keystart.invalid" in message
+    assert "VPC" not in message
+
+
+def test_the_container_is_asked_for_credentials_without_a_proxy(
+    prefetch: Prefetch, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(request: Request) -> Answer:
+        if request.path != "/credentials":
+            return secret("x")
+        keys = {
+            "AccessKeyId": "id",
+            "SecretAccessKey": "x",
+            "Token": "x",
+            "Expiration": "2999-01-01T00:00:00Z",
+        }
+        return Answer(200, json.dumps(keys).encode())
+
+    aws = serve(answer)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{aws.url}/credentials")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url.replace("127.0.0.1", "localhost"))
+    monkeypatch.setenv("HTTP_PROXY", f"http://{DEAD}")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    assert prefetch({"db": "prod/db"}, deadline="2s") is None
