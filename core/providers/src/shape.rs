@@ -92,7 +92,7 @@ fn choose(
 }
 
 /// Returns which of these to skip because one name cannot be the folder of another, and why, by their
-/// places. The folder goes, unless only it was asked for.
+/// places. The folder goes, unless the configuration names it alone.
 fn nested(taken: &[(usize, String)], is_asked: impl Fn(usize) -> bool, noun: &str) -> BTreeMap<usize, String> {
     let places: BTreeMap<&str, usize> = taken.iter().map(|(at, name)| (name.as_str(), *at)).collect();
     let mut skipped = BTreeMap::new();
