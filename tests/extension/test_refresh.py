@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,19 +44,10 @@ class Clock:
 class Function:
     """A function with the extension, invoked by a test."""
 
-    def __init__(
-        self,
-        launch: Launcher,
-        api: Lambda,
-        clock: Clock,
-        secrets: Mapping[str, Any],
-        settings: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, api: Lambda, clock: Clock, extension: Extension) -> None:
         self.api = api
         self.clock = clock
-        document = json.dumps({"version": 1, **settings, "secrets": secrets})
-        within = [sys.executable, str(MOVED_CLOCK), str(clock.file)]
-        self.extension: Extension = launch(api, document, within=within)
+        self.extension = extension
         self._nexts = 1
         self.api.wait_for("/event/next")
 
@@ -77,17 +68,23 @@ class Function:
         return lines[1:]
 
 
-Begin = Callable[..., Function]
+class Begin:
+    """Begins a function with a ttl of a minute, unless a test has other settings."""
+
+    def __init__(self, launch: Launcher, api: Lambda, clock: Clock, within: Sequence[str] = ()) -> None:
+        self._launch = launch
+        self._api = api
+        self._clock = clock
+        self._within = [*within, sys.executable, str(MOVED_CLOCK), str(clock.file)]
+
+    def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Function:
+        document = json.dumps({"version": 1, "ttl": "60s", **settings, "secrets": secrets})
+        return Function(self._api, self._clock, self._launch(self._api, document, within=self._within))
 
 
 @pytest.fixture
 def begin(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> Begin:
-    """Begins with a ttl of a minute, unless a test has other settings."""
-
-    def begin(secrets: Mapping[str, Any], **settings: Any) -> Function:
-        return Function(launch, lambda_api, Clock(tmp_path), secrets, {"ttl": "60s", **settings})
-
-    return begin
+    return Begin(launch, lambda_api, Clock(tmp_path))
 
 
 def test_an_invocation_after_the_ttl_brings_the_new_value(
@@ -366,6 +363,48 @@ def test_what_the_store_refuses_at_a_refresh_ends_nothing(begin: Begin, serve: S
     refused, *rest = function.end()
     assert refused.startswith("[keystart] WARN  db could not be refreshed: ")
     assert rest[-1] == "[keystart] INFO  db can be refreshed again"
+
+
+SMALL_DISK = 'mount -t tmpfs -o size=48k,mode=0700 tmpfs "$KEYSTART_DIR" && exec "$@"'
+
+
+def test_a_disk_that_is_full_at_a_refresh_keeps_the_values(
+    launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, tmp_path: Path
+) -> None:
+    script = Script(db="old")
+    serve(script)
+    store.root.mkdir(mode=0o700)
+    lambda_api.looks = lambda: None  # the store is on a file system that only the extension sees
+    begin = Begin(launch, lambda_api, Clock(tmp_path), within=["unshare", "-m", "sh", "-c", SMALL_DISK, "sh"])
+    try:
+        function = begin({"db": "db"})
+    except AssertionError:
+        if lambda_api.requests:
+            raise
+        pytest.skip(f"a private file system cannot be mounted here: {launch.started[0].ended()}")
+    seen = Store(Path(f"/proc/{function.extension.process.pid}/root{store.root}"))
+    script.values["db"] = "x" * 65_536
+    function.clock.pass_by(60)
+    function.invoke()
+    assert (seen.values, seen.state["state"]) == ({"db": b"old"}, "ready")
+    script.values["db"] = "new"
+    function.clock.pass_by(5)
+    function.invoke()
+    assert seen.values == {"db": b"new"}
+    refused, *_ = function.end()
+    assert refused.startswith("[keystart] WARN  db could not be refreshed: store_unwritable: ")
+    assert "ENOSPC" in refused
+
+
+def test_a_secret_that_grew_too_large_keeps_its_value(begin: Begin, serve: Serve, store: Store) -> None:
+    script = Script(db="old")
+    serve(script)
+    function = begin({"db": "db"})
+    script.values["db"] = secret("x" * 1_048_577)
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"db": b"old"}
+    assert "db could not be refreshed: SecretTooLarge: " in function.end()[0]
 
 
 def test_a_file_that_the_function_removed_is_fetched_again(begin: Begin, serve: Serve, store: Store) -> None:
