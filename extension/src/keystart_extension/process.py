@@ -69,7 +69,7 @@ class Process:
         self._generation = 0
         self._has_asked_next = False
         self._refreshes: Refresher | None = None
-        self._early: list[int] = []  # requests of readers before the first publish
+        self._early: list[Event] = []  # requests of readers before the first publish
 
     def run(self) -> int:
         """Handles events until one ends the process, and returns the exit code."""
@@ -132,7 +132,7 @@ class Process:
             elif self._is_published:
                 self._refresher().asked(event.number)
             else:
-                self._early.append(event.number)
+                self._early.append(event)
         except Exception as bug:
             self._log.error(bug.message if isinstance(bug, CoreError) else place_of(bug))
 
@@ -170,7 +170,7 @@ class Process:
         self._is_published = True
         self._published_at = time.time()
         for request in self._early:
-            self._refresher().asked(request)
+            self._refresh(request)
 
     def _wipe(self, reason: str | None = None) -> int:
         """Removes the secrets and the links to them, and returns the exit code."""
