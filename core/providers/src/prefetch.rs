@@ -118,7 +118,7 @@ impl Prefetch {
 
     /// Ends a fetch that did not end at its deadline, without any other consequence.
     pub fn abandon(&self) -> PrefetchResult {
-        self.conclude(&late(&self.plan), false)
+        self.conclude(&self.late(), false)
     }
 
     /// Ends a fetch that panicked.
