@@ -30,7 +30,7 @@ _C_LIKE = re.compile(r"^[ \t]*(?://[/!]?|/?\*+/?)(.*)$", re.MULTILINE)
 _HASHES = re.compile(r"^[ \t]*#(?!!)(.*)$", re.MULTILINE)
 _COMMENTS = {
     **dict.fromkeys((".rs", ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".h", ".c"), _C_LIKE),
-    **dict.fromkeys((".rb", ".rbs", ".toml", ".sh", ".yml", ".yaml"), _HASHES),
+    **dict.fromkeys((".rb", ".rbs", ".toml", ".sh", ".yml", ".yaml", ".in"), _HASHES),
 }
 _CODE = re.compile(r"`[^`\n]+`|\"[^\"\n]*\"")
 _HELP = ("help", "description", "epilog")
@@ -52,18 +52,17 @@ WORDS = [
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:
     """Yields each piece of prose of a file with the number of its first line."""
-    text = path.read_text()
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError:  # not text
+        return
     if path.suffix == ".md":
         yield 1, _MARKDOWN.sub(_blank, text)
     elif path.suffix == ".py":
         yield from _python(text)
-    elif path.suffix in _COMMENTS:
-        yield from _blocks(
-            [
-                (text.count("\n", 0, match.start()) + 1, match[1])
-                for match in _COMMENTS[path.suffix].finditer(text)
-            ]
-        )
+    elif comment := _COMMENTS.get(path.suffix) or (_HASHES if text.startswith("#!") else None):
+        matches = comment.finditer(text)
+        yield from _blocks([(text.count("\n", 0, match.start()) + 1, match[1]) for match in matches])
 
 
 def found(path: Path) -> list[str]:
