@@ -137,7 +137,7 @@ class Keystart(Reader):
         """
         checked = [core.check_name(name) for name in names]
         asked = core.text("\n".join(checked)) if checked else core.text(None)
-        joined = core.give_bytes(lib.keystart_store_refresh, self._store, *asked)
+        joined = core.call_for_bytes(lib.keystart_store_refresh, self._store, *asked)
         return joined.decode().split("\n") if joined else []
 
     async def refresh_async(self, *names: str) -> list[str]:
