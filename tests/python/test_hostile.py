@@ -124,3 +124,9 @@ def test_a_member_of_an_enumeration_is_a_name(publisher: Publisher, client: keys
         client.tls(Names.MTLS)
     with pytest.raises(keystart.InvalidName, match=r'^"\.\./x" is not'):
         client.tls(Names.WRONG)
+
+
+def test_an_option_that_does_not_exist_is_refused() -> None:
+    wrong: Callable[..., object] = keystart.Keystart
+    with pytest.raises(TypeError, match="unexpected keyword argument 'timeout_ms'"):
+        wrong(timeout_ms=5)

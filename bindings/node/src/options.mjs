@@ -15,7 +15,18 @@ function readOptions(options) {
   if (typeof object !== 'object') throw errors.invalidRoot(); // new Keystart('/a/path')
   // own members only: any package can put `root` on Object.prototype (contract 6.1.6)
   const own = /** @type {Record<string, unknown>} */ (object);
+  for (const name of Object.keys(own)) {
+    // As Python and Ruby refuse an unknown keyword (contract 6.1.7).
+    if (name !== 'root' && name !== 'timeoutMs') throw new TypeError(unknown(name));
+  }
   return { root: readRoot(member(own, 'root')), timeoutMs: readTimeout(member(own, 'timeoutMs')) };
+}
+
+/** @param {string} name */
+function unknown(name) {
+  const known = 'The options are root and timeoutMs.';
+  if (name === 'timeout') return `keystart has no option timeout. ${known} timeoutMs is in milliseconds.`;
+  return `keystart has no such option, of ${name.length} characters. ${known}`;
 }
 
 /** @param {unknown} value */

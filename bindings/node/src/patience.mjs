@@ -1,4 +1,6 @@
 // How long one read may take: the pauses between looks, and the retries on a changing store. It does not look itself.
+import { monotonic } from './node.mjs';
+
 const MAX_RESTARTS_WITHOUT_TIMEOUT = 100; // limits.toml: waiting.restarts
 const LONGEST_WAIT_MS = 20; // limits.toml: waiting.longest_pause_ms
 const REMOVAL_WAIT_MS = 1_000; // limits.toml: waiting.removed_ms
@@ -33,7 +35,7 @@ class Patience {
   /** Waits a little while the store is removed; false if the time is over. */
   waitForRemoved() {
     const left = this.left();
-    const now = performance.now();
+    const now = monotonic();
     this.#removalEnd ||= now + REMOVAL_WAIT_MS;
     return this.#waitWithin(Math.min(left, this.#removalEnd - now));
   }
@@ -55,7 +57,7 @@ class Patience {
 
   /** Returns how many milliseconds are left. The first call starts the clock. */
   left() {
-    const now = performance.now();
+    const now = monotonic();
     this.#end ||= now + this.#timeoutMs;
     return this.#end - now;
   }

@@ -482,8 +482,12 @@ function readBytes(file, most) {
  * @param {unknown} error
  */
 function errnoOf(error) {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code;
-  throw errors.internal(error instanceof Error ? error.name : typeof error);
+  // Not instanceof: in Jest and node:vm, Node's own errors are of another realm than this code.
+  const own = /** @type {Record<string, unknown>} */ (Object(error));
+  const code = member(own, 'code');
+  if (typeof code === 'string') return code;
+  const isError = Object.prototype.toString.call(error) === '[object Error]';
+  throw errors.internal(isError && typeof own.name === 'string' ? own.name : typeof error);
 }
 
 export { Store };

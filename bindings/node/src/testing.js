@@ -218,8 +218,8 @@ function pointTo(root, client) {
  * @returns {TestSecret}
  */
 function toBytes(name, value) {
-  const binary = value instanceof Uint8Array;
-  const text = typeof value === 'string' || binary ? value : JSON.stringify(value);
+  const binary = Object.prototype.toString.call(value) === '[object Uint8Array]'; // of any realm
+  const text = typeof value === 'string' || binary ? /** @type {string | Uint8Array} */ (value) : JSON.stringify(value);
   if (text === undefined) throw new TypeError(`The value of the secret "${name}" is not text, bytes, or JSON.`);
   const bytes = Buffer.from(text);
   if (bytes.length > MAX_VALUE_BYTES) throw valueTooLarge(name, bytes.length);

@@ -79,6 +79,11 @@ class HostileTest < KeystartTest
     assert_fails(Keystart::SecretNotFound) { @client.info("to_s") }
   end
 
+  def test_an_option_that_does_not_exist_is_refused
+    error = assert_raises(ArgumentError) { Keystart::Client.new(timeout_ms: 5) }
+    assert_equal "unknown keyword: :timeout_ms", error.message
+  end
+
   private
 
   def in_environment(variables)
