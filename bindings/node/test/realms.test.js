@@ -14,7 +14,7 @@ const DIST = require.resolve('keystart');
 const TESTING = path.join(__dirname, '../src/testing.js');
 
 /**
- * Loads a module as Jest does: in a realm of its own, with process and require of this one.
+ * Loads a module as Jest does: in another realm, with process and require of this one.
  * @param {string} file
  * @returns {any}
  */
