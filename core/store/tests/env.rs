@@ -150,6 +150,46 @@ fn every_value_arrives_byte_for_byte() {
     assert_eq!(said, line("INFO", "set from secrets: S_0, S_1, S_2, S_3, S_4, S_5, S_6, S_7"));
 }
 
+/// Runs the wrapper with `--wait`, and `later` while it waits. Returns what its program prints and what it logs.
+fn waiting(stage: &Stage, seconds: &str, later: impl FnOnce(&Stage)) -> (String, String) {
+    let mut command = stage.command();
+    command.args(["--wait", seconds, "/usr/bin/printenv", "TOKEN"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    thread::sleep(Duration::from_millis(200));
+    later(stage);
+    let Output { stdout, stderr, .. } = child.wait_with_output().unwrap();
+    (text(&stdout), text(&stderr))
+}
+
+#[test]
+fn another_extension_waits_for_a_store_that_does_not_exist_yet() {
+    let stage = Stage::new();
+    let (found, _) = waiting(&stage, "60", |stage| drop(stage.publish(&[("TOKEN", "apm/token", b"t")])));
+    assert_eq!(found, "t\n");
+}
+
+#[test]
+fn another_extension_does_not_take_what_an_earlier_start_left() {
+    let stage = Stage::new();
+    stage.writer().fail("An earlier start failed.", BTreeMap::new()).unwrap();
+    let (found, _) = waiting(&stage, "60", |stage| drop(stage.publish(&[("TOKEN", "apm/token", b"t")])));
+    assert_eq!(found, "t\n");
+}
+
+#[test]
+fn a_wait_that_is_over_ends_with_the_error_of_the_store() {
+    let (found, said) = waiting(&Stage::new(), "1", |_| {});
+    assert_eq!(found, "");
+    assert!(said.starts_with("[keystart] ERROR The runtime is not started: not_attached: "), "{said}");
+}
+
+#[test]
+fn a_wait_that_is_none_is_wrong_use() {
+    for wait in [&["--wait"][..], &["--wait", "0", "true"], &["--wait", "901", "true"], &["--wait", "1s", "true"]] {
+        assert_eq!(Stage::new().run(wait).status.code(), Some(2), "{wait:?}");
+    }
+}
+
 #[test]
 fn the_program_gets_its_arguments_and_what_was_in_the_environment() {
     let odd = OsString::from_vec(b"\xff a=b\n".to_vec());
@@ -388,7 +428,7 @@ fn help_and_version_need_no_store_and_wrong_use_is_told() {
     assert_eq!((version.status.code(), text(&version.stdout)), (Some(0), "keystart-env 0.1.0\n".to_owned()));
     let help = stage.run(&["--help"]);
     assert_eq!((help.status.code(), help.stderr.len()), (Some(0), 0));
-    assert!(text(&help.stdout).starts_with("usage: keystart-env PROGRAM"));
+    assert!(text(&help.stdout).starts_with("usage: keystart-env [--wait SECONDS] PROGRAM"));
     for wrong in [&[][..], &["--overwrite"], &["-0", "/bin/true"], &[""]] {
         let Output { status, stdout, stderr } = stage.run(wrong);
         assert_eq!((status.code(), stdout.len(), stderr), (Some(2), 0, help.stdout.clone()));

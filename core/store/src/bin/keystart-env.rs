@@ -5,11 +5,14 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, Write};
+use std::ops::RangeInclusive;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::panic;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use keystart_store::error::{Code, Result};
 use keystart_store::json::quote;
@@ -25,11 +28,20 @@ const NOT_FOUND: u8 = 127;
 /// The most that Linux takes for one variable, its name, `=` and the NUL behind it: 32 pages of 4 KiB (execve(2)).
 const MAX_VARIABLE: usize = 32 * 4096;
 
+/// The seconds that --wait takes: an Init lasts 15 minutes at most.
+const LONGEST_WAIT: RangeInclusive<u64> = 1..=900;
+/// What a store says before its extension has begun: nothing, or how an earlier start ended.
+const NOT_BEGUN: [Code; 3] = [Code::NotAttached, Code::PrefetchFailed, Code::NotReady];
+const PAUSE: Duration = Duration::from_millis(10);
+
 const HELP: &str = "\
-usage: keystart-env PROGRAM [ARGUMENT]...
+usage: keystart-env [--wait SECONDS] PROGRAM [ARGUMENT]...
 
 Waits for the secrets of Keystart, puts those that have `env:` in the configuration into the environment, and executes the
 program. For AWS Lambda: set AWS_LAMBDA_EXEC_WRAPPER to the path of this file; Lambda gives it the runtime.
+
+With --wait (1 to 900) it also waits for a store that does not exist yet. Use it to start another extension: Lambda starts
+all extensions at once.
 
 It reads KEYSTART_DIR, KEYSTART_TIMEOUT_MS, KEYSTART_LOG_LEVEL and AWS_LAMBDA_LOG_FORMAT as the extension and the readers do.
 Exit codes, where the program was not executed: 1 no secrets, or one that no variable can hold; 2 wrong use; 126 the program
@@ -38,17 +50,19 @@ could not be executed; 127 it was not found.
 
 fn main() -> ExitCode {
     panic::set_hook(Box::new(log::write_panic));
-    let mut arguments = env::args_os().skip(1);
+    let mut arguments = env::args_os().skip(1).peekable();
+    let wait = arguments.next_if(|argument| argument == "--wait").map(|_| arguments.next());
+    let wait = match wait.map(|seconds| parse_wait(seconds.as_deref())) {
+        Some(None) => return refuse_use(),
+        wait => wait.flatten(),
+    };
     let program = match arguments.next() {
         Some(option) if option == "--help" => return print(HELP),
         Some(option) if option == "--version" => return print(&format!("keystart-env {VERSION}\n")),
         Some(program) if !program.as_bytes().starts_with(b"-") && !program.is_empty() => program,
-        _ => {
-            let _nobody_to_tell = io::stderr().write_all(HELP.as_bytes());
-            return ExitCode::from(WRONG_USE);
-        }
+        _ => return refuse_use(),
     };
-    let secrets = match read() {
+    let secrets = match read_within(wait) {
         Ok(secrets) => secrets,
         Err(error) => {
             log::write(Level::Error, &format!("The runtime is not started: {}: {error}", error.code().name()));
@@ -75,6 +89,17 @@ fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+fn refuse_use() -> ExitCode {
+    let _nobody_to_tell = io::stderr().write_all(HELP.as_bytes());
+    ExitCode::from(WRONG_USE)
+}
+
+/// Parses the seconds of --wait.
+fn parse_wait(seconds: Option<&OsStr>) -> Option<Duration> {
+    let text = seconds?.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?;
+    text.parse().ok().filter(|seconds| LONGEST_WAIT.contains(seconds)).map(Duration::from_secs)
+}
+
 fn print(text: &str) -> ExitCode {
     if io::stdout().write_all(text.as_bytes()).is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
@@ -88,11 +113,28 @@ struct Assignment {
     value: std::result::Result<Arc<SecretBytes>, String>,
 }
 
+/// Reads all secrets that go into a variable. With a wait it reads again and again until it has them
+/// or the time is over, because the extension may not have begun yet: until then the store does not
+/// exist, or is what an earlier start left (contract 10.7).
+fn read_within(wait: Option<Duration>) -> Result<Vec<Assignment>> {
+    let Some(wait) = wait else { return read(None) };
+    let end = Instant::now() + wait;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        match read(Some(left)) {
+            Err(error) if !left.is_zero() && NOT_BEGUN.contains(&error.code()) => thread::sleep(left.min(PAUSE)),
+            other => return other,
+        }
+    }
+}
+
 /// Reads all secrets that go into a variable, from one generation (contract 10.1).
-fn read() -> Result<Vec<Assignment>> {
+fn read(wait: Option<Duration>) -> Result<Vec<Assignment>> {
     let variable = |name| env::var_os(name).map(OsString::into_vec);
     let (root, timeout) = (variable("KEYSTART_DIR"), variable("KEYSTART_TIMEOUT_MS"));
-    let options = Options { env_dir: root.as_deref(), env_timeout: timeout.as_deref(), ..Options::default() };
+    let timeout_ms = wait.map(|wait| wait.as_secs_f64() * 1000.0);
+    let (env_dir, env_timeout) = (root.as_deref(), timeout.as_deref());
+    let options = Options { env_dir, env_timeout, timeout_ms, ..Options::default() };
     let mut snapshot = Store::open(&options)?.snapshot()?;
     loop {
         match read_from(&snapshot) {
