@@ -30,7 +30,7 @@ PLAIN: Entry = {
     "ttl": None,
     "origin": None,
 }
-ALL = {"only": None, "except": [], "rename": []}
+ALL: dict[str, Any] = {"only": None, "except": [], "rename": []}
 SHORTEST = '{"version": 1, "secrets": {"db": "prod/db"}}'
 COMPLETE = """\
 version: 1

@@ -58,7 +58,8 @@ impl Proxies {
 
     fn read(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let is_cgi = variable(CGI).is_some();
-        let set = |name: &str| variable(name).filter(|value| !value.is_empty() && !(is_cgi && name == "HTTP_PROXY"));
+        let is_ignored = |name: &str| is_cgi && name == "HTTP_PROXY";
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty() && !is_ignored(name));
         let first = |names: [&'static str; 4]| {
             names.into_iter().find_map(|name| set(name).and_then(|url| Proxy::new(name, &url))).map(Arc::new)
         };

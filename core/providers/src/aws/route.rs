@@ -178,8 +178,8 @@ impl RoutingClient {
         make: impl Fn(ProxyConfig) -> SharedHttpClient + Send + Sync + 'static,
     ) -> Self {
         let direct = make(ProxyConfig::disabled());
-        let (make, proxied): (Box<MakeClient>, _) = (Box::new(make), Mutex::default());
-        Self { routes: Arc::new(Routes { variable, proxies, make, direct, proxied, pending }) }
+        let make: Box<MakeClient> = Box::new(make);
+        Self { routes: Arc::new(Routes { variable, proxies, make, direct, proxied: Mutex::default(), pending }) }
     }
 }
 
