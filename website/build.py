@@ -91,7 +91,7 @@ def main() -> int:
     shutil.rmtree(SITE, ignore_errors=True)
     stage(SITE / "pages")
     options = ["-b", "html", "-c", str(ROOT / "website"), "--fail-on-warning", "--keep-going", "--quiet"]
-    code = sphinx([*options, str(SITE / "pages"), str(SITE / "html")])
+    code: int = sphinx([*options, str(SITE / "pages"), str(SITE / "html")])
     if code == 0:
         shutil.copy(SITE / "html/README.html", SITE / "html/index.html")
         print(f"The site is in {SITE / 'html/index.html'}")
