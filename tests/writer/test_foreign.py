@@ -76,7 +76,8 @@ OWN_ADDITIONS = (
     ("generations/7", "folder"),
     ("generations/.new-8", "folder"),
     ("generations/.old-9", "folder"),
-    ("freshness.json", "file"),
+    ("freshness.json", "freshness"),
+    (".freshness.json", "cut freshness"),
     ("control.sock", "socket"),
 )
 MODES = (0o700, 0o755, 0o711, 0o2755, 0o775, 0o777, 0o1777)
@@ -105,9 +106,18 @@ class Entry:
             os.chown(path, self.owner, -1, follow_symlinks=False)
 
 
+_TEXTS = {
+    "file": "",
+    "text": "mine",
+    "cut state": '{"format": "keystart.state/1", "st',
+    "freshness": '{"format": "keystart.freshness/1", "generation": 7, "secrets": {}}',
+    "cut freshness": '{"format": "keystart.freshness/1", "gen',
+}
+
+
 def _make(path: Path, kind: str, victim: Path) -> None:
-    if kind in ("file", "text", "cut state"):
-        path.write_text({"file": "", "text": "mine", "cut state": '{"format": "keystart.state/1", "st'}[kind])
+    if kind in _TEXTS:
+        path.write_text(_TEXTS[kind])
     elif kind == "folder":
         path.mkdir()
     elif kind == "full folder":
@@ -207,7 +217,7 @@ def _is_flaw(path: str, kind: str) -> bool:
     return (
         kind != "text"
         or _right_kind(path.rpartition("/")[2]) != "file"
-        or path in ("lock", ".state.json", "state.json")
+        or path in ("lock", ".state.json", "state.json", ".freshness.json", "freshness.json")
     )
 
 

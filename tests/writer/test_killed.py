@@ -30,6 +30,8 @@ FAILPOINTS = {
     "5": BEFORE,
     "6, link made": BEFORE,
     "6": AFTER,
+    "7, ready": AFTER,
+    "7, freshness written": AFTER,
     "7": AFTER,
     "8, renamed": AFTER,
     "8": AFTER,

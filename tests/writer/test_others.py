@@ -195,7 +195,7 @@ PLANTED = {
     "rm {root}/lock; touch {root}/lock": "lock belongs to another user",
     "mv {root}/generations {root}/aside; mkdir {root}/generations": "the root holds 1 entry that Keystart",
     "mv {root}/lock {root}/.state.json; touch {root}/lock": "lock belongs to another user",
-    "mv {root}/state.json {root}/freshness.json": "",
+    "mv {root}/state.json {root}/freshness.json": "freshness.json is none that a writer writes",
 }
 
 

@@ -56,7 +56,7 @@ class Reader {
   /** @param {string} name */
   info(name) {
     checkName(name);
-    return this.#manifest().info(name);
+    return this.#source.read((generation) => generation.info(name));
   }
 
   snapshot() {

@@ -3,10 +3,10 @@ import { isUtf8, util } from './node.mjs';
 import * as errors from './errors.mjs';
 import { isObject, member, parseJson } from './json.mjs';
 import { isName, nearestNames } from './name.mjs';
+import { parseTime } from './time.mjs';
 
 const FORMAT = 'keystart.manifest/1';
 const MAX_VALUE_BYTES = 1_048_576; // limits.toml: value.bytes
-const TIME = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$/;
 
 /**
  * @typedef {{
@@ -64,19 +64,24 @@ class Manifest {
   /**
    * Returns a new object each time, so that callers cannot change what others get (contract 6.5.5).
    * @param {string} name
+   * @param {import('./freshness.mjs').Check | null} check its last check; null if only the manifest is known
    */
-  info(name) {
+  info(name, check) {
     const { path, size, encoding, fetched_at, refresh_after, source } = this.entry(name);
     this.#time(name, 'fetched_at', fetched_at);
-    const due = refresh_after === null ? Infinity : this.#time(name, 'refresh_after', refresh_after);
+    if (refresh_after !== null) this.#time(name, 'refresh_after', refresh_after);
+    const last = check ?? { checked_at: fetched_at, refresh_after, failure: null };
+    const isDue = last.refresh_after !== null && parseTime(last.refresh_after) <= Date.now();
     return {
       path,
       size,
       encoding,
       fetched_at,
-      refresh_after,
+      refresh_after: last.refresh_after,
       source: copy(source),
-      stale: due <= Date.now(),
+      checked_at: last.checked_at,
+      failure: last.failure,
+      stale: isDue || last.failure !== null,
     };
   }
 
@@ -86,12 +91,7 @@ class Manifest {
    * @param {string} text
    */
   #time(name, field, text) {
-    const time = TIME.test(text) && !text.startsWith('0000') ? Date.parse(text) : NaN;
-    // Date reads 30 February as 2 March, and 24:00 as the next day
-    if (Number.isNaN(time) || new Date(time).toISOString() !== text) {
-      throw wrong(this.generation, `secrets["${name}"].${field}`);
-    }
-    return time;
+    if (Number.isNaN(parseTime(text))) throw wrong(this.generation, `secrets["${name}"].${field}`);
   }
 }
 

@@ -9,19 +9,19 @@ const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 class Value {
   #name;
   #bytes;
-  #manifest;
+  #generation;
   /** @type {string | null | undefined} null: not UTF-8; undefined: not decoded yet */
   #text;
 
   /**
    * @param {string} name
    * @param {Buffer} bytes
-   * @param {import('./manifest.mjs').Manifest} manifest of the generation they were read from
+   * @param {{ info(name: string): import('../types/api.js').SecretInfo }} generation that they were read from
    */
-  constructor(name, bytes, manifest) {
+  constructor(name, bytes, generation) {
     this.#name = name;
     this.#bytes = bytes;
-    this.#manifest = manifest;
+    this.#generation = generation;
   }
 
   text() {
@@ -45,7 +45,7 @@ class Value {
   }
 
   info() {
-    return this.#manifest.info(this.#name);
+    return this.#generation.info(this.#name);
   }
 
   #decoded() {

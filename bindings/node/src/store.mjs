@@ -3,6 +3,7 @@
 import { Buffer, fs, isUtf8 } from './node.mjs';
 import { askToRefresh } from './control.mjs';
 import * as errors from './errors.mjs';
+import { MAX_FRESHNESS_BYTES, parseCheck } from './freshness.mjs';
 import { failureLines, isFailures } from './failure.mjs';
 import { isObject, member, parseJson } from './json.mjs';
 import { changes, parseManifest } from './manifest.mjs';
@@ -60,10 +61,26 @@ class Generation {
   value(name) {
     let value = this.#values.get(name);
     if (value === undefined) {
-      value = new Value(name, this.#readSecret(name), this.manifest);
+      value = new Value(name, this.#readSecret(name), this);
       this.#values.set(name, value);
     }
     return value;
+  }
+
+  /**
+   * Returns all facts about a secret except its value (contract 6.5.5).
+   * @param {string} name
+   */
+  info(name) {
+    let check = null;
+    try {
+      const ignored = () => new Error('ignored');
+      const bytes = readFile(this.#root, 'freshness.json', MAX_FRESHNESS_BYTES, ignored);
+      check = parseCheck(bytes, this.number, name);
+    } catch {
+      // Without a sound freshness.json the manifest alone answers.
+    }
+    return this.manifest.info(name, check);
   }
 
   /** @param {string} name */
@@ -299,6 +316,11 @@ class Instant {
    */
   read(use) {
     return use(this);
+  }
+
+  /** @param {string} name */
+  info(name) {
+    return this.#generation.info(name);
   }
 
   /** @param {string} name */

@@ -242,7 +242,7 @@ function checkConflicts(secrets, unavailable) {
 
 /**
  * @param {TestSecret} secret
- * @returns {[string, Omit<import('../types/api.js').SecretInfo, 'stale'>]}
+ * @returns {[string, Omit<import('../types/api.js').SecretInfo, 'checked_at' | 'failure' | 'stale'>]}
  */
 function entry({ name, bytes, encoding }) {
   const source = { provider: 'test', id: name };

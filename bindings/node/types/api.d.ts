@@ -94,7 +94,7 @@ export interface Secret {
   toJSON(): string;
 }
 
-/** All facts about a secret except its value: its entry in the manifest, and whether it is stale. */
+/** All facts about a secret except its value. */
 export interface SecretInfo {
   /** The file, relative to the generation's folder. */
   path: string;
@@ -108,7 +108,11 @@ export interface SecretInfo {
   refresh_after: string | null;
   /** Where it came from. */
   source: { provider: string; id: string; [member: string]: unknown };
-  /** Whether the time of `refresh_after` has come. */
+  /** When the extension last found that this is the value. */
+  checked_at: string;
+  /** Why the last refresh of it failed, and when; null: it did not fail. */
+  failure: { code: string; message: string; at: string } | null;
+  /** Whether the last refresh failed, or the time of `refresh_after` has come. */
   stale: boolean;
 }
 

@@ -35,7 +35,8 @@ fn obey(command: &Value, root: &str, writer: &mut Option<Writer>) -> Result<Valu
         }
         (Some("publish"), Some(writer)) => return Ok(json!({"generation": draft(command)?.publish(writer)?})),
         (Some("refresh"), Some(writer)) => {
-            writer.watch(Watch { entries: texts(&command["entries"]) });
+            let entries = texts(&command["entries"]).into_iter().map(|name| (name, true)).collect();
+            writer.watch(Watch { entries, max_stale: None });
             let refreshed = writer.refresh(&draft(command)?)?;
             let Refreshed::Published { generation, .. } = refreshed else {
                 return Ok(json!({"generation": null}));
@@ -57,6 +58,7 @@ fn draft(command: &Value) -> Result<Draft, Error> {
         let value = SecretBytes::from(value.as_str().unwrap_or_default().as_bytes());
         draft.add(name, value, &json::parse(ENTRY).unwrap_or(json::Json::Null))?;
     }
+    draft.schedule(command["refresh_after"].as_i64(), None);
     for entry in texts(&command["covers"]) {
         draft.cover(entry)?;
     }

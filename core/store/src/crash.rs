@@ -18,7 +18,7 @@ use rustix::path::Arg;
 use crate::control::CONTROL;
 use crate::folder::Folder;
 use crate::inventory::Stage;
-use crate::layout::{self, CURRENT, FILE_MODE, MANIFEST, OPEN_FILE, OPEN_FOLDER, STATE};
+use crate::layout::{self, CURRENT, FILE_MODE, FRESHNESS, MANIFEST, OPEN_FILE, OPEN_FOLDER, STATE};
 use crate::log;
 use crate::name;
 use crate::state::{self, Phase};
@@ -74,6 +74,9 @@ impl CrashReport {
         }
         if is_own(root, CURRENT, FileType::Symlink) {
             let _each_is_tried = fs::unlinkat(root, CURRENT, AtFlags::empty());
+        }
+        if is_own(root, FRESHNESS, FileType::RegularFile) {
+            let _each_is_tried = fs::unlinkat(root, FRESHNESS, AtFlags::empty());
         }
         let _each_is_tried = self.say_failed(root, message.as_str());
         self.wipe();

@@ -13,7 +13,8 @@ use rustix::path::Arg;
 use crate::control::CONTROL;
 use crate::error::{MAX_BYTES, quoted};
 use crate::folder::{Cause, Facts, Folder, FolderError, FolderResult, Wipe};
-use crate::layout::{self, CURRENT, FILE_MODE, FOLDER_MODE, GENERATIONS, MANIFEST, STATE, Trouble};
+use crate::freshness;
+use crate::layout::{self, CURRENT, FILE_MODE, FOLDER_MODE, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
 use crate::manifest::Manifest;
 use crate::name;
 use crate::state;
@@ -21,8 +22,7 @@ use crate::state;
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const NEW_STATE: &str = ".state.json";
 const SECRETS: &str = "secrets";
-/// Files of the refresh (contract 1.4). This version leaves them alone.
-const OF_REFRESH: [&[u8]; 2] = [b"freshness.json", b".freshness.json"];
+pub(crate) const NEW_FRESHNESS: &str = ".freshness.json";
 /// A folder may inherit it from the one above. It grants and refuses no access.
 const SETGID: u32 = 0o2000;
 /// The writer stops counting foreign entries here.
@@ -81,6 +81,8 @@ pub(crate) struct Inventory {
     pub new_links: Vec<u64>,
     /// The number in state.json.
     pub state: u64,
+    /// Those of freshness.json and its temporary name that exist.
+    pub freshness: Vec<&'static str>,
     pub generations: Vec<(Stage, u64)>,
     /// `control.sock`, and `.control-<pid>`.
     pub sockets: Vec<CString>,
@@ -104,9 +106,13 @@ impl Inventory {
                 }
                 RootEntry::NewState => {
                     devices.check_file(root, name, &facts)?;
-                    check_new_state(root)?;
+                    check_start(root, NEW_STATE, state::START, true)?;
                 }
-                RootEntry::OfRefresh => devices.check_file(root, name, &facts)?,
+                RootEntry::Freshness(own) => {
+                    devices.check_file(root, name, &facts)?;
+                    check_start(root, own, freshness::START, own == NEW_FRESHNESS)?;
+                    found.freshness.push(own);
+                }
                 RootEntry::Socket => {
                     devices.check(root, name, &facts, FileType::Socket)?;
                     found.sockets.push(name.to_owned());
@@ -141,7 +147,7 @@ enum RootEntry {
     Current,
     NewLink(u64),
     Generations,
-    OfRefresh,
+    Freshness(&'static str),
     Socket,
 }
 
@@ -154,7 +160,8 @@ impl RootEntry {
             _ if is(NEW_STATE) => Self::NewState,
             _ if is(CURRENT) => Self::Current,
             _ if is(GENERATIONS) => Self::Generations,
-            _ if OF_REFRESH.contains(&name) => Self::OfRefresh,
+            _ if is(FRESHNESS) => Self::Freshness(FRESHNESS),
+            _ if is(NEW_FRESHNESS) => Self::Freshness(NEW_FRESHNESS),
             _ if is(CONTROL) => Self::Socket,
             _ => {
                 if let Some(digits) = name.strip_prefix(b".current-") {
@@ -216,17 +223,17 @@ fn state_generation(root: &Folder) -> FolderResult<u64> {
     generation.ok_or_else(|| root.foreign(STATE, "is none that a writer writes"))
 }
 
-/// Checks a new state. A kill or a full disk may have cut it anywhere.
-fn check_new_state(root: &Folder) -> FolderResult<()> {
-    let mut start = [0; state::START.len()];
-    let length = match root.read(NEW_STATE, &mut start) {
+/// Checks that a file begins as a writer begins it. A kill or a full disk may have cut a new one anywhere.
+fn check_start(root: &Folder, name: &str, start: &str, may_be_cut: bool) -> FolderResult<()> {
+    let mut bytes = vec![0; start.len()];
+    let length = match root.read(name, &mut bytes) {
         Err(FolderError { cause: Cause::Trouble(Trouble::Missing), .. }) => return Ok(()),
         other => other?,
     };
-    if state::START.as_bytes().starts_with(&start[..length]) {
+    if start.as_bytes().starts_with(&bytes[..length]) && (may_be_cut || length == start.len()) {
         Ok(())
     } else {
-        Err(root.foreign(NEW_STATE, "is none that a writer writes"))
+        Err(root.foreign(name, "is none that a writer writes"))
     }
 }
 

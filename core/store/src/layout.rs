@@ -13,6 +13,7 @@ pub(crate) const CURRENT: &str = "current";
 pub(crate) const GENERATIONS: &str = "generations";
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const STATE: &str = "state.json";
+pub(crate) const FRESHNESS: &str = "freshness.json";
 
 const MAX_GENERATION: u64 = 9_007_199_254_740_991; // limits.toml: generation.greatest
 pub(crate) const FOLDER_MODE: u32 = 0o700;

@@ -7,6 +7,7 @@ pub mod crash;
 pub mod error;
 mod failpoint;
 mod folder;
+mod freshness;
 #[cfg(fuzzing)] // as cargo-fuzz builds it
 pub mod fuzzing;
 mod inventory;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use crate::error::{self, Error, MAX_BYTES, Result};
+use crate::freshness::Check;
 use crate::json::{self, Json, quote};
 use crate::name;
 use crate::state::{Failure, Failures};
@@ -69,9 +70,11 @@ impl Entry {
         self.encoding == other.encoding && ["provider", "id", "region", "version_id", "field"].into_iter().all(same)
     }
 
-    /// Returns whether the secret should have been fetched again by now.
-    pub fn is_stale(&self, now: i64) -> bool {
-        self.refresh_after.as_deref().and_then(time::parse).is_some_and(|due| due <= now)
+    /// Returns what the manifest alone says of the last check: that of the fetch.
+    pub fn check(&self) -> Check {
+        let checked_at = time::parse(&self.fetched_at).unwrap_or_default();
+        let refresh_after = self.refresh_after.as_deref().and_then(time::parse);
+        Check { checked_at, refresh_after, usable_until: None, failure: None }
     }
 
     /// Returns the members as they appear in the manifest, without the braces.
@@ -120,6 +123,8 @@ pub(crate) struct Manifest {
     pub secrets: BTreeMap<String, Secret>,
     pub unavailable: Failures,
     pub env: Option<Json>,
+    /// Seconds (contract 4.10).
+    pub max_stale: Option<u64>,
 }
 
 impl Manifest {
@@ -169,7 +174,13 @@ impl Manifest {
             }
             unavailable.insert(name.clone(), failure);
         }
-        Ok(Self { generation, secrets, unavailable, env: document.get("env").cloned() })
+        Ok(Self {
+            generation,
+            secrets,
+            unavailable,
+            env: document.get("env").cloned(),
+            max_stale: document.get("max_stale").and_then(Json::as_whole),
+        })
     }
 
     /// Checks and returns the variables that the exec wrapper sets (contract 4.9).
@@ -229,6 +240,9 @@ impl Manifest {
         text.push_str("\n  }");
         if let Some(env) = &self.env {
             let _infallible = write!(text, ",\n  \"env\": {env}");
+        }
+        if let Some(max_stale) = self.max_stale {
+            let _infallible = write!(text, ",\n  \"max_stale\": {max_stale}");
         }
         text.push_str("\n}\n");
         if text.len() > MAX_BYTES {
@@ -397,8 +411,8 @@ mod tests {
             Manifest::parse(text.as_bytes(), 3).unwrap().secrets["db"].entry.clone()
         };
         let now = time::now();
-        assert!(entry(&time::format(now)).is_stale(now));
-        assert!(!entry(&time::format(now + 1)).is_stale(now));
+        assert!(entry(&time::format(now)).check().is_stale(now));
+        assert!(!entry(&time::format(now + 1)).check().is_stale(now));
     }
 
     proptest! {
@@ -429,6 +443,7 @@ mod tests {
                 secrets: sizes.iter().enumerate().map(secret).collect(),
                 unavailable: Failures::from([("x".to_owned(), Failure { optional: true, ..Failure::new(&source, &source) })]),
                 env: (!source.is_empty()).then(|| Json::Text(source.clone())),
+                max_stale: sizes.first().map(|size| *size as u64),
             };
             let text = manifest.to_json(&Identity { name: source.clone(), version: source }).unwrap();
             prop_assert_eq!(Manifest::parse(text.as_bytes(), 7), Ok(manifest));

@@ -7,7 +7,7 @@
 //! 4. Write each file into `generations/.new-<n>`, `manifest.json` last. A refresh links the files that did not change.
 //! 5. Rename `.new-<n>` to `<n>`.
 //! 6. Make `.current-<n>` and rename it over `current`. This is the publish.
-//! 7. Say `ready`.
+//! 7. Say `ready`, and write freshness.json.
 //! 8. Collect generations older than the one before: rename first, remove then.
 //!
 //! A stop after any of them leaves the old set, the new set, or none; never a part of one (contract 5.10).
@@ -27,9 +27,10 @@ use crate::crash::CrashReport;
 use crate::error::{Error, MAX_BYTES, Result};
 use crate::failpoint;
 use crate::folder::{Cause, Facts, Folder, FolderError, FolderResult, Root, Wipe};
-use crate::inventory::{self, Devices, Inventory, LOCK, NEW_STATE, OwnPaths, Stage, new_link, target};
+use crate::freshness::{Check, Freshness};
+use crate::inventory::{self, Devices, Inventory, LOCK, NEW_FRESHNESS, NEW_STATE, OwnPaths, Stage, new_link, target};
 use crate::json::Json;
-use crate::layout::{self, CURRENT, FOLDER_MODE, GENERATIONS, MANIFEST, STATE, Trouble};
+use crate::layout::{self, CURRENT, FOLDER_MODE, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
 use crate::manifest::{self, Entry, Identity, Manifest, Secret};
 use crate::name;
 use crate::options::Options;
@@ -53,6 +54,8 @@ pub struct Writer {
     /// What the published generation holds, without values. A refresh compares with it.
     manifest: Option<Manifest>,
     watch: Watch,
+    /// What freshness.json says; no secrets if this writer has not written it.
+    freshness: Freshness,
     /// What this writer wrote and has not removed yet, by number.
     written: BTreeMap<u64, WrittenGeneration>,
     /// What state.json says.
@@ -119,6 +122,9 @@ impl Writer {
         if found.current.is_some() {
             folder.remove_file(CURRENT).map_err(denied)?;
         }
+        for name in &found.freshness {
+            folder.remove_file(*name).map_err(denied)?;
+        }
         for socket in &found.sockets {
             folder.remove_file(socket.as_c_str()).map_err(denied)?;
         }
@@ -137,6 +143,7 @@ impl Writer {
             published: None,
             manifest: None,
             watch: Watch::default(),
+            freshness: Freshness::default(),
             written: BTreeMap::new(),
             told: State::new(Phase::Starting),
             stopped: false,
@@ -194,6 +201,7 @@ impl Writer {
         let unlinked = unlinked.map_err(|denied| self.refusal(&denied));
         self.published = None;
         self.manifest = None;
+        let forgotten = self.remove_own(FRESHNESS).map_err(|denied| self.refusal(&denied));
         failpoint::reached("11, current removed");
         let said = self.say(end.clone());
         failpoint::reached("11, stopped");
@@ -206,7 +214,7 @@ impl Writer {
         if wiped.is_ok() {
             self.crash.end();
         }
-        closed.and(unlinked).and(said).and(wiped)
+        closed.and(unlinked).and(forgotten).and(said).and(wiped)
     }
 
     fn wipe_generations(&mut self, until: Instant) -> FolderResult<()> {
@@ -230,7 +238,10 @@ impl Writer {
     fn publish(&mut self, draft: &Draft) -> Result<u64> {
         let number = self.next_number()?;
         let files = draft.secrets.iter().map(|added| (added.name.clone(), File::New(&added.value))).collect();
-        self.publish_contents(number, Contents { manifest: draft.manifest(number)?, files })
+        let max_stale = self.watch.max_stale.map(|age| age.as_secs());
+        let manifest = Manifest { max_stale, ..draft.manifest(number)? };
+        let checks = draft.refresh_after.map(|_| self.checks(draft, &manifest, |_| true));
+        self.publish_contents(number, Contents { manifest, files, checks })
     }
 
     fn next_number(&self) -> Result<u64> {
@@ -258,12 +269,14 @@ impl Writer {
         // (7)
         let said = self.replace_state();
         self.told = State::new(Phase::Ready);
+        failpoint::reached("7, ready");
+        let noted = contents.checks.map_or(Ok(()), |checks| self.note(number, checks));
         failpoint::reached("7");
 
         // (8)
         let collected = self.collect(before, number);
         failpoint::reached("8");
-        said.and(collected).map_err(|denied| self.refusal(&denied).after_publish(number))?;
+        said.and(noted).and(collected).map_err(|denied| self.refusal(&denied).after_publish(number))?;
         Ok(number)
     }
 
@@ -310,7 +323,7 @@ impl Writer {
         if found.is_ok_and(|found| found.is_some_and(|found| found.as_bytes() == target(number).as_bytes())) {
             self.folder.remove_file(link.as_str())?;
         }
-        self.remove_new_state()?;
+        self.remove_own(NEW_STATE)?;
         self.collect_one(number)
     }
 
@@ -364,32 +377,49 @@ impl Writer {
     }
 
     fn replace_state(&self) -> FolderResult<()> {
-        if let Some(facts) = self.folder.facts(STATE)? {
-            self.devices.check_file(&self.folder, STATE, &facts)?;
-        }
-        self.folder.rename(NEW_STATE, STATE)
+        self.replace(NEW_STATE, STATE)
     }
 
     fn write_state(&self, state: &State) -> FolderResult<()> {
-        let text = state.to_json(self.last);
-        match self.folder.write_new(NEW_STATE, text.as_bytes()) {
+        self.write_text(NEW_STATE, &state.to_json(self.last))
+    }
+
+    /// Replaces freshness.json.
+    fn note(&mut self, generation: u64, secrets: BTreeMap<String, Check>) -> FolderResult<()> {
+        self.freshness = Freshness { generation, secrets };
+        self.write_text(NEW_FRESHNESS, &self.freshness.to_json())?;
+        failpoint::reached("7, freshness written");
+        self.replace(NEW_FRESHNESS, FRESHNESS)
+    }
+
+    /// Renames a new file over the old one.
+    fn replace(&self, new: &str, name: &str) -> FolderResult<()> {
+        if let Some(facts) = self.folder.facts(name)? {
+            self.devices.check_file(&self.folder, name, &facts)?;
+        }
+        self.folder.rename(new, name)
+    }
+
+    /// Writes a new file.
+    fn write_text(&self, new: &str, text: &str) -> FolderResult<()> {
+        match self.folder.write_new(new, text.as_bytes()) {
             // A killed writer left it.
             Err(FolderError { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => {
-                self.remove_new_state()?;
-                self.folder.write_new(NEW_STATE, text.as_bytes())
+                self.remove_own(new)?;
+                self.folder.write_new(new, text.as_bytes())
             }
             Err(FolderError { cause: Cause::Trouble(Trouble::System(Errno::MFILE | Errno::NFILE)), .. }) => {
                 drop(self.reserve.0.take());
-                self.folder.write_new(NEW_STATE, text.as_bytes())
+                self.folder.write_new(new, text.as_bytes())
             }
             other => other,
         }
     }
 
-    fn remove_new_state(&self) -> FolderResult<()> {
-        let Some(facts) = self.folder.facts(NEW_STATE)? else { return Ok(()) };
-        self.devices.check_file(&self.folder, NEW_STATE, &facts)?;
-        self.folder.remove_file(NEW_STATE)
+    fn remove_own(&self, name: &str) -> FolderResult<()> {
+        let Some(facts) = self.folder.facts(name)? else { return Ok(()) };
+        self.devices.check_file(&self.folder, name, &facts)?;
+        self.folder.remove_file(name)
     }
 
     pub(crate) fn refusal(&self, denied: &FolderError) -> Error {
@@ -527,6 +557,8 @@ pub struct Draft {
     unavailable: Vec<(String, Failure)>,
     env: BTreeMap<String, Json>,
     covered: BTreeSet<String>,
+    refresh_after: Option<i64>,
+    retry_after: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -557,7 +589,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Lists an optional entry that could not be fetched.
+    /// Lists an entry that could not be fetched. A publish lists it in the manifest, a refresh in freshness.json.
     pub fn mark_unavailable(&mut self, name: impl AsRef<[u8]>, failure: Failure) -> Result<()> {
         let name = name::check(name.as_ref())?;
         self.unavailable.push((name.to_owned(), failure));
@@ -569,6 +601,12 @@ impl Draft {
     pub fn cover(&mut self, entry: impl AsRef<[u8]>) -> Result<()> {
         self.covered.insert(name::check(entry.as_ref())?.to_owned());
         Ok(())
+    }
+
+    /// Sets when entries are fetched again: those that the draft has, and those that failed. Times are
+    /// milliseconds since 1970. A publish without the first time writes no freshness.json.
+    pub fn schedule(&mut self, refresh_after: Option<i64>, retry_after: Option<i64>) {
+        (self.refresh_after, self.retry_after) = (refresh_after, retry_after);
     }
 
     /// Assigns a secret to a variable, which the exec wrapper sets (contract 4.9).
@@ -602,7 +640,7 @@ impl Draft {
         let secrets: BTreeMap<String, Secret> = self.secrets.iter().map(secret).collect();
         let unavailable = self.unavailable.iter().cloned().collect();
         let env = (!self.env.is_empty()).then(|| Json::Object(self.env.clone()));
-        Ok(Manifest { generation, secrets, unavailable, env })
+        Ok(Manifest { generation, secrets, unavailable, env, max_stale: None })
     }
 }
 

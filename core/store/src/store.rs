@@ -14,8 +14,9 @@ use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, MAX_BYTES, Result};
+use crate::freshness::{self, Check, Freshness};
 use crate::json;
-use crate::layout::{self, CURRENT, GENERATIONS, MANIFEST, STATE, Trouble};
+use crate::layout::{self, CURRENT, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
 use crate::manifest::{Manifest, Variables};
 use crate::name;
 use crate::options::Options;
@@ -216,8 +217,23 @@ impl Store {
             let what = format!("secrets[\"{name}\"]{member} is missing or wrong");
             return Err(Error::manifest_invalid(generation.number(), &what));
         }
-        let members = secret.entry.members(name, secret.size);
-        Ok(format!("{{{members}, \"stale\": {}}}", secret.entry.is_stale(time::now())))
+        let check = self.check(generation.number(), name).unwrap_or_else(|| secret.entry.check());
+        let mut entry = secret.entry.clone();
+        entry.refresh_after = check.refresh_after.map(time::format);
+        let members = entry.members(name, secret.size);
+        Ok(format!(
+            "{{{members}, \"checked_at\": \"{}\", \"failure\": {}, \"stale\": {}}}",
+            time::format(check.checked_at),
+            check.failure_json(true),
+            check.is_stale(time::now())
+        ))
+    }
+
+    /// Returns what freshness.json says of a secret; `None` if it is broken, or about another generation.
+    fn check(&self, generation: u64, name: &str) -> Option<Check> {
+        let mut bytes = vec![0; freshness::LARGEST + 1];
+        let length = layout::read_file(&self.at(FRESHNESS), &mut bytes).ok()?;
+        if length > freshness::LARGEST { None } else { Freshness::find(&bytes[..length], generation, name) }
     }
 
     /// Returns the variables that the exec wrapper sets, by name (contract 4.9).

@@ -60,9 +60,10 @@ class Reader:
         return joined.decode().split("\n") if joined else []
 
     def info(self, name: str) -> dict[str, Any]:
-        """Returns a secret's entry in the manifest, and `stale`.
+        """Returns all facts about a secret except its value.
 
-        The entry has path, size (bytes), encoding, fetched_at and refresh_after (RFC 3339, UTC), and source.
+        They are path, size (bytes), encoding, source, fetched_at, checked_at and refresh_after (RFC 3339, UTC),
+        failure (the code, message and time of the last refresh if it failed), and stale.
         """
         import json  # only callers of this method pay for it
 

@@ -35,10 +35,11 @@ module Keystart
       reading { |generation| generation.manifest.names(prefix) }
     end
 
-    # Returns the facts about a secret: path, size, encoding, fetched_at, refresh_after, source, and stale.
+    # Returns the facts about a secret: path, size, encoding, fetched_at, refresh_after, source,
+    # checked_at, failure, and stale.
     def info(name)
       name = Name.check(name)
-      reading { |generation| generation.manifest.info(name) }
+      reading { |generation| generation.info(name) }
     end
 
     # Returns the secret as an object that does not show its value.

@@ -46,9 +46,21 @@ module Keystart
       raise Errors.secret_not_json(name)
     end
 
+    # Returns all facts about a secret except its value (contract 6.5.5).
+    def info(name) = manifest.info(name, check(name))
+
     def inspect = "#<Keystart::Generation #{@number}>"
 
     private
+
+    # Returns the last check of a secret by freshness.json, or nil if that is missing or broken.
+    def check(name)
+      require_relative "freshness" # only info loads it
+      bytes = @store.read("freshness.json", Freshness::LONGEST)
+      Freshness.check(bytes, @number, name) if String === bytes && bytes.bytesize <= Freshness::LONGEST
+    rescue LayoutInsecure, StoreUnreadable
+      nil
+    end
 
     # Returns the number in the link's target (contract 6.2.4).
     def numbered(target)

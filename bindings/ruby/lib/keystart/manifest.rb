@@ -11,6 +11,17 @@ module Keystart
     FACTS = %w[path size encoding fetched_at refresh_after source].freeze
     DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31].freeze
 
+    # Returns whether a value is a time by contract 4.3 exactly, and its day exists.
+    def self.time?(text)
+      return false unless String === text
+
+      year, month, day = TIME.match(text)&.captures&.map { |digits| digits.to_i(10) }
+      return false unless year&.positive? && month.between?(1, 12)
+
+      leap = (year % 4).zero? && (!(year % 100).zero? || (year % 400).zero?)
+      day.between?(1, month == 2 && leap ? 29 : DAYS[month - 1])
+    end
+
     def initialize(bytes, number)
       @number = number
       @document = parse(bytes)
@@ -37,11 +48,13 @@ module Keystart
     def facts(name) = secrets[name]&.slice(*FACTS)
 
     # Returns the facts about a secret, as a copy that the caller may change (contract 6.5.5).
-    def info(name)
+    # `check` is its last check, nil if only the manifest is known.
+    def info(name, check)
       entry = entry(name)
       check_times(name, entry)
       facts = Marshal.load(Marshal.dump(entry.slice(*FACTS)))
-      facts.merge("stale" => stale?(entry["refresh_after"]))
+      facts = { **facts, "checked_at" => facts["fetched_at"].dup, "failure" => nil, **(check || {}) }
+      facts.merge("stale" => stale?(facts["refresh_after"]) || !facts["failure"].nil?)
     end
 
     private
@@ -105,8 +118,8 @@ module Keystart
     end
 
     def check_times(name, entry)
-      check time?(entry["fetched_at"]), %(secrets["#{name}"].fetched_at)
-      check entry["refresh_after"].nil? || time?(entry["refresh_after"]), %(secrets["#{name}"].refresh_after)
+      check Manifest.time?(entry["fetched_at"]), %(secrets["#{name}"].fetched_at)
+      check entry["refresh_after"].nil? || Manifest.time?(entry["refresh_after"]), %(secrets["#{name}"].refresh_after)
     end
 
     def check(holds, member)
@@ -117,15 +130,6 @@ module Keystart
 
     # Compares by value: 3.0 is 3 (contract 4.8).
     def size?(value) = Numeric === value && value == value.floor && value.between?(0, LONGEST_VALUE)
-
-    # Checks contract 4.3 exactly, and that the day exists.
-    def time?(text)
-      year, month, day = TIME.match(text)&.captures&.map { |digits| digits.to_i(10) }
-      return false unless year&.positive? && month.between?(1, 12)
-
-      leap = (year % 4).zero? && (!(year % 100).zero? || (year % 400).zero?)
-      day.between?(1, month == 2 && leap ? 29 : DAYS[month - 1])
-    end
 
     # Times have one width, so their order is that of their bytes.
     def stale?(refresh_after)

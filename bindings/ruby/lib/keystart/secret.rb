@@ -36,7 +36,7 @@ module Keystart
     def reveal_bytes = @generation.call.bytes(@name)
 
     # Returns the facts of contract 6.5.5. `stale` is as of this call.
-    def info = @generation.call.manifest.info(@name)
+    def info = @generation.call.info(@name)
 
     def inspect = %(<Secret "#{@name}" (redacted)>)
 

@@ -588,7 +588,7 @@ uint32_t keystart_policy_read(const keystart_plan *plan,
                               keystart_error **err);
 
 /*
- Sets the plan whose entries a writer refreshes. Call it before the first refresh. Errors: 901.
+ Sets the plan whose entries a writer refreshes. Call it before the first publish. Errors: 901.
  */
 uint32_t keystart_writer_watch(const keystart_writer *writer,
                                const keystart_plan *plan,
@@ -602,6 +602,16 @@ uint32_t keystart_draft_cover(const keystart_draft *draft,
                               const keystart_plan *plan,
                               uint64_t index,
                               keystart_error **err);
+
+/*
+ Sets when entries are fetched again: those that a draft has, and those that failed. Times are
+ milliseconds since 1970, 0 for never. They are in freshness.json, which a publish without the
+ first one does not write. Errors: 901.
+ */
+uint32_t keystart_draft_schedule(const keystart_draft *draft,
+                                 int64_t refresh_after,
+                                 int64_t retry_after,
+                                 keystart_error **err);
 
 /*
  Publishes the generation before with the secrets of the entries that a draft covers, if a value or

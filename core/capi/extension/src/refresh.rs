@@ -6,7 +6,7 @@ use keystart_store::{Refreshed, Watch};
 use crate::fetch::at;
 use crate::plan::keystart_plan;
 
-/// Sets the plan whose entries a writer refreshes. Call it before the first refresh. Errors: 901.
+/// Sets the plan whose entries a writer refreshes. Call it before the first publish. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_watch(
     writer: *const keystart_writer,
@@ -16,8 +16,8 @@ pub unsafe extern "C" fn keystart_writer_watch(
     unsafe {
         guard(err, || {
             let (writer, keystart_plan(plan)) = (handle(writer, "writer")?, handle(plan, "plan")?);
-            let entries = plan.entries.iter().map(|entry| entry.name.clone()).collect();
-            writer.lock().watch(Watch { entries });
+            let entries = plan.entries.iter().map(|entry| (entry.name.clone(), entry.can_become_due())).collect();
+            writer.lock().watch(Watch { entries, max_stale: plan.max_stale });
             Ok(())
         })
     }
@@ -36,6 +36,25 @@ pub unsafe extern "C" fn keystart_draft_cover(
         guard(err, || {
             let (draft, keystart_plan(plan)) = (handle(draft, "draft")?, handle(plan, "plan")?);
             draft.lock().cover(&at(&plan.entries, index)?.name)
+        })
+    }
+}
+
+/// Sets when entries are fetched again: those that a draft has, and those that failed. Times are
+/// milliseconds since 1970, 0 for never. They are in freshness.json, which a publish without the
+/// first one does not write. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_schedule(
+    draft: *const keystart_draft,
+    refresh_after: i64,
+    retry_after: i64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let times = [refresh_after, retry_after].map(|at| Some(at).filter(|at| *at != 0));
+            handle(draft, "draft")?.lock().schedule(times[0], times[1]);
+            Ok(())
         })
     }
 }

@@ -193,7 +193,7 @@ uint32_t keystart_secret_path(const keystart_store *store,
 
 /*
  Returns all facts about a secret except its value, as one JSON object: path, size, encoding,
- fetched_at, refresh_after, source and stale. `name` and errors as for keystart_secret_read.
+ fetched_at, refresh_after, source, checked_at, failure and stale. `name` and errors as for keystart_secret_read.
  */
 uint32_t keystart_secret_info(const keystart_store *store,
                               const uint8_t *name,

@@ -147,7 +147,7 @@ pub unsafe extern "C" fn keystart_secret_path(
 }
 
 /// Returns all facts about a secret except its value, as one JSON object: path, size, encoding,
-/// fetched_at, refresh_after, source and stale. `name` and errors as for keystart_secret_read.
+/// fetched_at, refresh_after, source, checked_at, failure and stale. `name` and errors as for keystart_secret_read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_secret_info(
     store: *const keystart_store,

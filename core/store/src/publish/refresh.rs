@@ -1,6 +1,7 @@
 //! A refresh: the next generation from the one before and what was fetched again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rustix::fs::FileType;
 use zeroize::Zeroizing;
@@ -8,19 +9,25 @@ use zeroize::Zeroizing;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::folder::{Facts, Folder, FolderResult};
+use crate::freshness::Check;
 use crate::inventory::Stage;
-use crate::manifest::{self, Manifest};
+use crate::manifest::{self, Entry, Manifest, Secret};
 use crate::name;
 use crate::publish::{Draft, Writer};
 use crate::secret::SecretBytes;
+use crate::state::Failure;
+use crate::time;
 
 const SECRETS: &str = "secrets";
 
 /// What a writer must know of a configuration to refresh what it published.
 #[derive(Debug, Clone, Default)]
 pub struct Watch {
-    /// The names of all entries. A secret belongs to the longest one that is its name or a folder of it.
-    pub entries: BTreeSet<String>,
+    /// The names of all entries, and whether a refresh can find new values for them. A secret
+    /// belongs to the longest name that is its own or a folder of it.
+    pub entries: BTreeMap<String, bool>,
+    /// The age at which readers refuse a value.
+    pub max_stale: Option<Duration>,
 }
 
 /// The result of a refresh.
@@ -45,6 +52,8 @@ pub(super) struct Contents<'a> {
     pub manifest: Manifest,
     /// The files by the names of their secrets.
     pub files: Vec<(String, File<'a>)>,
+    /// What freshness.json will say; `None` to write none.
+    pub checks: Option<BTreeMap<String, Check>>,
 }
 
 /// Where the bytes of a file come from.
@@ -131,7 +140,7 @@ fn read(folder: &Folder, name: &str, size: usize) -> FolderResult<Zeroizing<Vec<
 }
 
 impl Writer {
-    /// Sets what a refresh must know of the configuration. Call it before the first refresh.
+    /// Sets what a refresh must know of the configuration. Call it before the first publish.
     pub fn watch(&mut self, watch: Watch) {
         self.watch = watch;
     }
@@ -142,6 +151,7 @@ impl Writer {
     /// Files that did not change become hard links. The values are compared with the files, because
     /// the writer keeps none: a provider may use a version twice. A secret that did not change keeps
     /// its entry in the manifest, so that two generations differ in a name exactly if their entries do.
+    /// freshness.json has the times of the check, and the failures that the draft lists.
     pub fn refresh(&mut self, draft: &Draft) -> Result<Refreshed> {
         let entries = &self.watch.entries;
         let number = self.next_number()?;
@@ -188,6 +198,8 @@ impl Writer {
             files.push((name.to_owned(), file));
         }
         if changed.is_empty() {
+            let (generation, checks) = (before.generation, self.checks(draft, before, is_covered));
+            self.note(generation, checks).map_err(|denied| self.refusal(&denied))?;
             return Ok(Refreshed::Unchanged);
         }
         changed.sort_unstable();
@@ -200,8 +212,42 @@ impl Writer {
         if !conflicts.is_empty() {
             return Err(Error::name_conflict(&conflicts.concat()));
         }
-        let generation = self.publish_contents(number, Contents { manifest, files })?;
+        let checks = Some(self.checks(draft, &manifest, is_covered));
+        let generation = self.publish_contents(number, Contents { manifest, files, checks })?;
         Ok(Refreshed::Published { generation, changed })
+    }
+
+    /// Returns what freshness.json says of the secrets in a manifest after what the draft brings.
+    /// `is_fetched` says which of them the draft brings.
+    pub(super) fn checks(
+        &self,
+        draft: &Draft,
+        manifest: &Manifest,
+        is_fetched: impl Fn(&str) -> bool,
+    ) -> BTreeMap<String, Check> {
+        let now = time::now();
+        let fetched = draft.secrets.iter().filter(|added| is_fetched(&added.name));
+        let fetched: BTreeMap<&str, &Entry> = fetched.map(|added| (added.name.as_str(), &added.entry)).collect();
+        let failures: BTreeMap<&str, &Failure> =
+            draft.unavailable.iter().map(|(name, failure)| (name.as_str(), failure)).collect();
+        let max_stale = self.watch.max_stale.and_then(|age| i64::try_from(age.as_millis()).ok());
+        let check = |(name, secret): (&String, &Secret)| {
+            let entry = owner(name, &self.watch.entries).unwrap_or(name);
+            let can_become_due = self.watch.entries.get(entry).copied().unwrap_or(false);
+            let mut check = if let Some(entry) = fetched.get(name.as_str()) {
+                Check { refresh_after: draft.refresh_after, ..entry.check() }
+            } else {
+                self.freshness.secrets.get(name).cloned().unwrap_or_else(|| secret.entry.check())
+            };
+            if let Some(failure) = failures.get(entry) {
+                check.refresh_after = draft.retry_after;
+                check.failure = Some(((*failure).clone(), now));
+            }
+            check.refresh_after = check.refresh_after.filter(|_| can_become_due);
+            check.usable_until = max_stale.filter(|_| can_become_due).map(|age| check.checked_at.saturating_add(age));
+            (name.clone(), check)
+        };
+        manifest.secrets.iter().map(check).collect()
     }
 
     /// Returns whether a file of a generation is still as this writer made it.
@@ -214,7 +260,7 @@ impl Writer {
 }
 
 /// Returns the entry that a secret belongs to.
-fn owner<'a>(name: &'a str, entries: &'a BTreeSet<String>) -> Option<&'a str> {
+fn owner<'a>(name: &'a str, entries: &'a BTreeMap<String, bool>) -> Option<&'a str> {
     let folders: Vec<&str> = name::folders(name).collect();
-    std::iter::once(name).chain(folders).filter(|entry| entries.contains(*entry)).max_by_key(|entry| entry.len())
+    std::iter::once(name).chain(folders).filter(|entry| entries.contains_key(*entry)).max_by_key(|entry| entry.len())
 }

@@ -304,7 +304,14 @@ const FOREIGN: &[(Act, &str)] = &[
     (|root| make_file(format!("{root}/.state.json"), "{\"form"), ""),
     (|root| make_file(format!("{root}/.state.json"), "form"), ".state.json is none that a writer writes"),
     (|root| replace_with_fifo(root, ".state.json"), ".state.json is not a regular file"),
-    (|root| make_file(format!("{root}/freshness.json"), ""), ""),
+    (|root| make_file(format!("{root}/freshness.json"), "{}"), "freshness.json is none that a writer writes"),
+    (
+        |root| make_file(format!("{root}/freshness.json"), &crate::freshness::START[..9]),
+        "freshness.json is none that a writer writes",
+    ),
+    (|root| make_file(format!("{root}/freshness.json"), &format!("{}7, ", crate::freshness::START)), ""),
+    (|root| make_file(format!("{root}/.freshness.json"), &crate::freshness::START[..9]), ""),
+    (|root| make_file(format!("{root}/.freshness.json"), "{}"), ".freshness.json is none that a writer writes"),
     (|root| replace_with_folder(root, "freshness.json"), "freshness.json is not a regular file"),
     (|root| replace_with_link(root, ".freshness.json"), ".freshness.json is a symbolic link"),
     (|root| make_file(format!("{root}/control.sock"), ""), "control.sock is not a socket"),
@@ -804,7 +811,8 @@ fn covering(entry: &str, secrets: &[(&str, &str)]) -> Draft {
 }
 
 fn refreshed(writer: &mut Writer, draft: &Draft) -> Result<Refreshed> {
-    writer.watch(Watch { entries: ["tls", "tls/ca", "db"].map(str::to_owned).into() });
+    let entries = ["tls", "tls/ca", "db"].map(|name| (name.to_owned(), true)).into();
+    writer.watch(Watch { entries, max_stale: None });
     writer.refresh(draft)
 }
 
@@ -858,11 +866,102 @@ fn a_refresh_without_a_change_publishes_nothing() {
     let (_guard, root) = folder();
     let mut writer = open(&root).unwrap();
     draft(FIRST).publish(&mut writer).unwrap();
-    let before = facts(&root);
+    let generations = format!("{root}/generations");
+    let before = facts(&generations);
     for same in [covering("db", &[("db", "db")]), covering("tls/ca", &[("tls/ca", "ca")]), Draft::new()] {
         assert_eq!(refreshed(&mut writer, &same).unwrap(), Refreshed::Unchanged);
+        assert_eq!(freshness(&root)["generation"], 1);
     }
-    assert_eq!(facts(&root), before);
+    assert_eq!(facts(&generations), before);
+}
+
+fn freshness(root: &str) -> serde_json::Value {
+    assert_eq!(mode(format!("{root}/freshness.json")), 0o600);
+    serde_json::from_slice(&fs::read(format!("{root}/freshness.json")).unwrap()).unwrap()
+}
+
+fn at(time: &str) -> i64 {
+    crate::time::parse(&format!("2026-11-23T{time}.000Z")).unwrap()
+}
+
+/// Makes a draft whose entries were fetched at a time, with the next times.
+fn fetched(time: &str, secrets: &[&str], refresh_after: &str, retry_after: &str) -> Draft {
+    let entry = entry().to_string().replace("09:20:00.123", &format!("{time}.000"));
+    let entry = json::parse(entry.as_bytes()).unwrap();
+    let mut draft = Draft::new();
+    for name in secrets {
+        draft.add(name, SecretBytes::from(b"value".as_slice()), &entry).unwrap();
+        draft.cover(name).unwrap();
+    }
+    draft.schedule(Some(at(refresh_after)), Some(at(retry_after)));
+    draft
+}
+
+#[test]
+fn freshness_json_says_when_each_secret_was_checked_and_why_not() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    let entries = [("db", true), ("key", true), ("pinned", false)].map(|(name, due)| (name.to_owned(), due)).into();
+    writer.watch(Watch { entries, max_stale: Some(Duration::from_mins(15)) });
+    fetched("10:00:00", &["db", "key", "pinned"], "10:05:00", "10:00:05").publish(&mut writer).unwrap();
+    let time = |time: &str| serde_json::json!(format!("2026-11-23T{time}.000Z"));
+    let check = |checked: &str, next: &str, until: &str| serde_json::json!({"checked_at": time(checked), "refresh_after": time(next), "usable_until": time(until), "failure": null});
+    let pinned = serde_json::json!(
+        {"checked_at": time("10:00:00"), "refresh_after": null, "usable_until": null, "failure": null});
+    let first = check("10:00:00", "10:05:00", "10:15:00");
+    let expected = serde_json::json!({"db": first, "key": first, "pinned": pinned});
+    assert_eq!(freshness(&root)["secrets"], expected);
+    let manifest: serde_json::Value =
+        serde_json::from_slice(&fs::read(format!("{root}/current/manifest.json")).unwrap()).unwrap();
+    assert_eq!((&manifest["max_stale"], &manifest["secrets"]["db"]["refresh_after"]), (&900.into(), &().into()));
+
+    let mut second = fetched("10:05:00", &["key"], "10:10:00", "10:05:05");
+    second.mark_unavailable("db", Failure::new("AccessDeniedException", "No.")).unwrap();
+    assert_eq!(writer.refresh(&second).unwrap(), Refreshed::Unchanged);
+    let mut told = freshness(&root);
+    let failed = told["secrets"]["db"]["failure"].take();
+    assert_eq!((&failed["code"], &failed["message"]), (&"AccessDeniedException".into(), &"No.".into()));
+    assert!(crate::time::parse(failed["at"].as_str().unwrap()).is_some());
+    let expected = serde_json::json!({"db": check("10:00:00", "10:05:05", "10:15:00"),
+        "key": check("10:05:00", "10:10:00", "10:20:00"), "pinned": pinned});
+    assert_eq!(told["secrets"], expected);
+    assert_eq!(told["generation"], 1);
+
+    // A failure stays until its source answers again, and readers show it.
+    assert_eq!(writer.refresh(&fetched("10:05:01", &["key"], "10:10:00", "10:05:05")).unwrap(), Refreshed::Unchanged);
+    let info = |name| -> serde_json::Value {
+        serde_json::from_str(&Store::open(&options(&root)).unwrap().info(name).unwrap()).unwrap()
+    };
+    assert_eq!((&info("db")["failure"], &info("db")["stale"]), (&failed, &true.into()));
+    assert_eq!((&info("key")["checked_at"], &info("key")["fetched_at"]), (&time("10:05:01"), &time("10:00:00")));
+    writer.refresh(&fetched("10:05:06", &["db"], "10:10:00", "10:05:05")).unwrap();
+    assert_eq!(freshness(&root)["secrets"]["db"], check("10:05:06", "10:10:00", "10:20:06"));
+}
+
+#[test]
+fn freshness_json_belongs_to_its_writer_and_its_generation() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    let exists = || fs::exists(format!("{root}/freshness.json")).unwrap();
+    draft(FIRST).publish(&mut writer).unwrap();
+    assert!(!exists(), "nothing is refreshed by itself");
+    fetched("10:00:00", &["db"], "10:05:00", "10:00:05").publish(&mut writer).unwrap();
+    let store = Store::open(&options(&root)).unwrap();
+    let (first, next) = (store.snapshot_of(1).unwrap(), store.snapshot_of(2).unwrap());
+    assert!(first.info("db").unwrap().contains(r#""checked_at": "2026-11-23T09:20:00.123Z""#));
+    assert!(next.info("db").unwrap().contains(r#""checked_at": "2026-11-23T10:00:00.000Z""#));
+    drop(writer);
+    let mut writer = open(&root).unwrap();
+    assert!(!exists(), "the next writer removes it");
+    fetched("10:00:00", &["db"], "10:05:00", "10:00:05").publish(&mut writer).unwrap();
+    assert!(exists());
+    writer.stop(None).unwrap();
+    assert!(!exists(), "the end removes it");
+    drop(writer);
+    let mut writer = open(&root).unwrap();
+    fetched("10:00:00", &["db"], "10:05:00", "10:00:05").publish(&mut writer).unwrap();
+    writer.crash_report().write("SIGTEST");
+    assert!(!exists(), "a crash removes it");
 }
 
 #[test]

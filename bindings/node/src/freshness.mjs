@@ -1,0 +1,54 @@
+// freshness.json: when a secret was checked, and why it could not be (contract 11.8). It reads no file.
+import { isUtf8 } from './node.mjs';
+import { isObject, member, parseJson } from './json.mjs';
+import { parseTime } from './time.mjs';
+
+const FORMAT = 'keystart.freshness/1';
+const MAX_FRESHNESS_BYTES = 4_194_304; // limits.toml: freshness.bytes
+
+/**
+ * @typedef {{ code: string, message: string, at: string }} Failure
+ * @typedef {{ checked_at: string, refresh_after: string | null, failure: Failure | null }} Check
+ */
+
+/**
+ * Returns the last check of a secret; null if the document is broken, or about another generation.
+ * @param {Buffer} bytes
+ * @param {number} generation
+ * @param {string} name
+ * @returns {Check | null}
+ */
+function parseCheck(bytes, generation, name) {
+  const document = bytes.length <= MAX_FRESHNESS_BYTES && isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
+  if (!isObject(document) || member(document, 'format') !== FORMAT) return null;
+  if (member(document, 'generation') !== generation) return null;
+  const secrets = member(document, 'secrets');
+  const check = isObject(secrets) ? member(secrets, name) : undefined;
+  if (!isObject(check)) return null;
+  const times = ['checked_at', 'refresh_after', 'usable_until'].map((key) => member(check, key));
+  const failure = member(check, 'failure');
+  const isSound =
+    isTime(times[0]) && times.slice(1).every((time) => time === null || isTime(time)) && isFailure(failure);
+  if (!isSound) return null;
+  const [checked_at, refresh_after] = /** @type {[string, string | null]} */ (times);
+  return { checked_at, refresh_after, failure: failure === null ? null : copy(failure) };
+}
+
+/** @param {unknown} value */
+function isTime(value) {
+  return !Number.isNaN(parseTime(value));
+}
+
+/** @param {unknown} value */
+function isFailure(value) {
+  if (value === null) return true;
+  const isText = (/** @type {string} */ key) => isObject(value) && typeof member(value, key) === 'string';
+  return isText('code') && isText('message') && isObject(value) && isTime(member(value, 'at'));
+}
+
+/** @param {any} failure */
+function copy({ code, message, at }) {
+  return { code, message, at };
+}
+
+export { MAX_FRESHNESS_BYTES, parseCheck };

@@ -1,0 +1,38 @@
+# frozen_string_literal: true
+
+module Keystart
+  # The content of freshness.json (contract 11.8). The generation decides when to read it.
+  module Freshness
+    FORMAT = "keystart.freshness/1"
+    LONGEST = 4_194_304 # limits.toml: freshness.bytes
+
+    # Returns checked_at, refresh_after and failure of a secret, or nil if the bytes are broken or
+    # about another generation.
+    def self.check(bytes, generation, name)
+      document = Json.parse(bytes)
+      return unless Hash === document && document["format"] == FORMAT && document["generation"] == generation
+
+      check = Hash === document["secrets"] ? document["secrets"][name] : nil
+      return unless Hash === check && sound?(check)
+
+      failure = check["failure"]&.slice("code", "message", "at")
+      { "checked_at" => check["checked_at"], "refresh_after" => check["refresh_after"], "failure" => failure }
+    rescue Json::Invalid
+      nil
+    end
+
+    def self.sound?(check)
+      nexts = %w[refresh_after usable_until].map { |key| check.fetch(key, :missing) }
+      Manifest.time?(check["checked_at"]) && nexts.all? { |time| time.nil? || Manifest.time?(time) } &&
+        check.key?("failure") && failure?(check["failure"])
+    end
+
+    def self.failure?(failure)
+      return true if failure.nil?
+
+      Hash === failure && String === failure["code"] && String === failure["message"] && Manifest.time?(failure["at"])
+    end
+    private_class_method :sound?, :failure?
+  end
+  private_constant :Freshness
+end
