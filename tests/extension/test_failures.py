@@ -15,6 +15,10 @@ from .conftest import Canaries, Prefetch, Serve, Store
 
 FOREIGN = "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL."
 ALLOW = "the resource policy and the KMS key can deny it too."
+KEY_OF_DB = (
+    "Allow kms:Decrypt on the key of prod/db, in the role's policy (keystart iam-policy --kms-key) and in the key's, "
+    "and look whether the key is enabled."
+)
 
 
 def test_a_required_secret_that_is_absent_publishes_nothing(
@@ -83,7 +87,7 @@ def test_an_optional_secret_that_is_absent_is_listed_and_logged(
         (
             refusal(400, "DecryptionFailure", ""),
             "DecryptionFailure",
-            "The service gave no reason.",
+            f"The service gave no reason. {KEY_OF_DB}",
         ),
         (
             Answer(body=b"<html>Log in to the network: CANARY</html>"),
@@ -308,3 +312,43 @@ def test_while_there_are_too_many_requests_one_asks_for_all(
     assert len(store.values) == 30
     in_vain = len(aws.requests) - 30
     assert 30 <= in_vain < 45, "each by itself would ask 30 times more after each pause"
+
+
+GET = "secretsmanager:GetSecretValue on prod/db"
+USER = "User: arn:aws:sts::123456789012:assumed-role/r/f is not authorized to perform: "
+# What AWS says of a denial, and what to do.
+DENIALS = [
+    ("AccessDeniedException", "Access to KMS is not allowed", KEY_OF_DB),
+    (
+        "AccessDeniedException",
+        f"{USER}kms:Decrypt on resource: arn:aws:kms:eu-west-1:123456789012:key/x because no identity-based policy "
+        "allows the kms:Decrypt action",
+        KEY_OF_DB,
+    ),
+    ("DecryptionFailure", "Secrets Manager can't decrypt the protected secret text", KEY_OF_DB),
+    ("KMSInvalidStateException", "The key is disabled", KEY_OF_DB),
+    (
+        "AccessDeniedException",
+        f"{USER}secretsmanager:GetSecretValue on resource: prod/db with an explicit deny in a service control policy",
+        "A Deny in the policy that AWS names is stronger than any Allow. Remove it there.",
+    ),
+    (
+        "AccessDeniedException",
+        f"{USER}secretsmanager:GetSecretValue on resource: prod/db because no VPC endpoint policy allows it",
+        f"Allow {GET} in the policy of the VPC endpoint.",
+    ),
+    (
+        "AccessDeniedException",
+        f"{USER}secretsmanager:GetSecretValue on resource: prod/db because no identity-based policy allows it",
+        f"Allow {GET}; {ALLOW}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "said", "cure"), DENIALS)
+def test_a_denial_names_the_action_that_is_missing(
+    prefetch: Prefetch, serve: Serve, store: Store, code: str, said: str, cure: str
+) -> None:
+    serve(lambda _: refusal(400, code, said))
+    assert prefetch({"db": "prod/db"}) is not None
+    assert store.failures == {"db": (code, f"{said}. {cure}")}

@@ -228,3 +228,145 @@ def test_every_region_stands_in_its_partition(
         region: session.get_partition_for_region(region) for region in known
     }
     assert {"aws", "aws-cn", "aws-us-gov"} <= set(known.values())
+
+
+# Each form of an id that AWS's documentation knows, with the requests that a fetch sends for it: action and resource.
+FORMS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
+    "a secret by name": ("prod/db", [("secretsmanager:GetSecretValue", f"{SECRET}prod/db-a1B2c3")]),
+    "a secret with a hyphen and six letters": (
+        "prod-secret",
+        [("secretsmanager:GetSecretValue", f"{SECRET}prod-secret-a1B2c3")],
+    ),
+    "a secret by ARN": (
+        f"{SECRET}prod/db-a1B2c3",
+        [("secretsmanager:GetSecretValue", f"{SECRET}prod/db-a1B2c3")],
+    ),
+    "a secret by ARN without its end": (
+        f"{SECRET}prod/db",
+        [("secretsmanager:GetSecretValue", f"{SECRET}prod/db-a1B2c3")],
+    ),
+    "a secret of another account and region": (
+        "arn:aws:secretsmanager:us-east-1:999999999999:secret:shared/db-a1B2c3",
+        [
+            (
+                "secretsmanager:GetSecretValue",
+                "arn:aws:secretsmanager:us-east-1:999999999999:secret:shared/db-a1B2c3",
+            )
+        ],
+    ),
+    "a reference as ECS writes it": (
+        f"{SECRET}prod/db-a1B2c3:user:AWSPREVIOUS:",
+        [("secretsmanager:GetSecretValue", f"{SECRET}prod/db-a1B2c3")],
+    ),
+    "a secret that a service manages": (
+        "rds!db-1b2c",
+        [("secretsmanager:GetSecretValue", f"{SECRET}rds!db-1b2c-a1B2c3")],
+    ),
+    "a parameter by name": ("ssm:/prod/flag", [("ssm:GetParameters", f"{PARAMETER}prod/flag")]),
+    "a parameter without a slash": ("ssm:flag", [("ssm:GetParameters", f"{PARAMETER}flag")]),
+    "a version of a parameter": ("ssm:/prod/flag:3", [("ssm:GetParameters", f"{PARAMETER}prod/flag")]),
+    "a label of a parameter": ("ssm:/prod/flag:live", [("ssm:GetParameters", f"{PARAMETER}prod/flag")]),
+    "a parameter by ARN": (
+        f"{PARAMETER}prod/flag",
+        [("ssm:GetParameters", f"{PARAMETER}prod/flag")],
+    ),
+    "a parameter by ARN with a version": (
+        f"{PARAMETER}prod/flag:3",
+        [("ssm:GetParameters", f"{PARAMETER}prod/flag")],
+    ),
+    "a shared parameter": (
+        "arn:aws:ssm:eu-west-1:999999999999:parameter/shared/flag",
+        [("ssm:GetParameters", "arn:aws:ssm:eu-west-1:999999999999:parameter/shared/flag")],
+    ),
+    "a public parameter": (
+        "ssm:/aws/service/ami-amazon-linux-latest/al2023",
+        [
+            (
+                "ssm:GetParameters",
+                "arn:aws:ssm:eu-west-1::parameter/aws/service/ami-amazon-linux-latest/al2023",
+            )
+        ],
+    ),
+    "a public parameter by ARN": (
+        "arn:aws:ssm:us-east-1::parameter/aws/service/ami-amazon-linux-latest/al2023",
+        [
+            (
+                "ssm:GetParameters",
+                "arn:aws:ssm:us-east-1::parameter/aws/service/ami-amazon-linux-latest/al2023",
+            )
+        ],
+    ),
+    "a path": (
+        {"parameters": "/prod/app"},
+        [
+            ("ssm:GetParametersByPath", f"{PARAMETER}prod/app"),
+            ("ssm:GetParametersByPath", f"{PARAMETER}prod/app/"),
+        ],
+    ),
+    "a public path": (
+        {"parameters": "/aws/service/ecs/optimized-ami"},
+        [("ssm:GetParametersByPath", "arn:aws:ssm:eu-west-1::parameter/aws/service/ecs/optimized-ami")],
+    ),
+    "a secret by way of Parameter Store": (
+        "ssm:/aws/reference/secretsmanager/prod/db",
+        [
+            ("ssm:GetParameters", f"{PARAMETER}aws/reference/secretsmanager/prod/db"),
+            ("secretsmanager:GetSecretValue", f"{SECRET}prod/db-a1B2c3"),
+        ],
+    ),
+}
+OTHERS = [
+    ("secretsmanager:GetSecretValue", f"{SECRET}prod/db-of-others-a1B2c3"),
+    ("secretsmanager:GetSecretValue", f"{SECRET}prod/other-a1B2c3"),
+    ("secretsmanager:GetSecretValue", "arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-a1B2c3"),
+    ("secretsmanager:PutSecretValue", f"{SECRET}prod/db-a1B2c3"),
+    ("secretsmanager:BatchGetSecretValue", "*"),
+    ("ssm:GetParameters", f"{PARAMETER}prod/flags"),
+    ("ssm:GetParameters", f"{PARAMETER}aws/service/ami-amazon-linux-latest/al2023"),
+    ("ssm:GetParameters", f"{PARAMETER}other"),
+    ("ssm:GetParameter", f"{PARAMETER}prod/flag"),
+    ("ssm:GetParametersByPath", f"{PARAMETER}prod/apple"),
+    ("ssm:GetParametersByPath", f"{PARAMETER}prod"),
+    ("ssm:PutParameter", f"{PARAMETER}prod/flag"),
+    ("kms:Decrypt", KEY),
+    ("sts:AssumeRole", ROLE),
+]
+
+
+def permits(document: dict[str, Any], action: str, resource: str) -> bool:
+    """Evaluates a policy as IAM does: * is any text and ? one character. moto's evaluator does not know ?."""
+    return any(
+        one["Effect"] == "Allow"
+        and one["Action"] == action
+        and any(fnmatchcase(resource, pattern) for pattern in one["Resource"])
+        for one in document["Statement"]
+    )
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_policy_allows_what_is_fetched_and_nothing_else(
+    form: str, keystart: Keystart, tmp_path: Path
+) -> None:
+    entry, requests = FORMS[form]
+    file = tmp_path / "keystart.yaml"
+    file.write_text(json.dumps({"version": 1, "secrets": {"it": entry}}))
+    code, out, error = keystart("iam-policy", file, "--account", ACCOUNT)
+    assert code == 0, error
+    policy = json.loads(out)
+    for action, resource in requests:
+        assert permits(policy, action, resource), (action, resource)
+    for action, resource in OTHERS:
+        assert not permits(policy, action, resource), (action, resource)
+    sids = [one["Sid"] for one in policy["Statement"]]
+    assert len(sids) == len(set(sids))
+
+
+def test_a_secret_of_another_account_needs_its_key_and_that_is_said(asked: Asked) -> None:
+    theirs = "arn:aws:secretsmanager:eu-west-1:999999999999:secret:shared/db-a1B2c3"
+    asked({"db": theirs}, "--account", ACCOUNT)
+    assert asked.error == (
+        f"keystart: {theirs} is in another account: its policy there, and that of its key, must allow the role. "
+        "Name the key with --kms-key.\n"
+    )
+    asked({"db": theirs}, "--account", ACCOUNT, "--kms-key", KEY.replace(ACCOUNT, "999999999999"))
+    assert asked.error == ""

@@ -10,7 +10,7 @@ import pytest
 from keystart_extension.store import Draft, Writer
 
 from tests.fakes.aws import REGION, Cloud, secret
-from tests.fakes.http import forward
+from tests.fakes.http import Answer, forward
 
 from .conftest import Canaries, Prefetch, Serve, Store
 
@@ -491,3 +491,21 @@ def test_an_empty_value_is_published(prefetch: Prefetch, serve: Serve, store: St
     serve(lambda _: secret(""))
     assert prefetch({"empty": "empty"}) is None
     assert store.values == {"empty": b""}
+
+
+@pytest.mark.parametrize("selector", ["", ":3"])
+def test_an_arn_of_a_public_parameter_is_requested_by_its_name_in_its_region(
+    prefetch: Prefetch, serve: Serve, store: Store, selector: str
+) -> None:
+    name = "/aws/service/ami-amazon-linux-latest/al2023"
+    arn = f"arn:aws:ssm:us-east-1::parameter{name}"
+    parameter = {"Name": name, "ARN": arn, "Value": "ami-1", "Version": 3, "Type": "String"}
+    aws = serve(
+        lambda _: Answer(body=json.dumps({"Parameters": [parameter], "InvalidParameters": []}).encode())
+    )
+    entries = {"image": f"{arn}{selector}", "same": {"parameter": f"{arn}{selector}"}}
+    plan = prefetch.plan(entries)
+    assert [entry["region"] for entry in plan.facts["entries"]] == ["us-east-1"] * 2
+    assert prefetch(entries) is None
+    assert json.loads(aws.requests[0].body)["Names"] == [f"{name}{selector}"]
+    assert store.values == {"image": b"ami-1", "same": b"ami-1"}

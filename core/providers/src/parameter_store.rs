@@ -4,7 +4,7 @@
 mod identity;
 mod schema;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::config::Builder;
@@ -17,10 +17,12 @@ use crate::aws::errors::{no_answer, refusal};
 use crate::first_requests::TransmissionObserver;
 use crate::provider::{Answer, Encoding, Gap, Match, Permission, Place, Provider, Reply, SecretValue, Source};
 use crate::refusal::Refusal;
-use crate::{Entry, Plan};
+use crate::{Entry, Plan, secrets_manager};
 
 const NAME: &str = "ssm";
 const AT_MOST: usize = 10;
+/// The beginning of a parameter that stands for a secret of Secrets Manager.
+const REFERENCE: &str = "/aws/reference/secretsmanager/";
 
 /// AWS Systems Manager Parameter Store.
 pub struct ParameterStore;
@@ -86,7 +88,7 @@ impl Provider for ParameterStore {
     }
 
     fn permissions(&self, _: &Plan, entries: &[&Entry], place: &Place) -> Result<Vec<Permission>, String> {
-        let (mut parameters, mut paths) = (Vec::new(), Vec::new());
+        let (mut parameters, mut paths, mut secrets) = (Vec::new(), Vec::new(), Vec::new());
         for entry in entries {
             if is_path(entry) {
                 // Whoever may read a path may read all below it, so the second resource allows
@@ -97,12 +99,18 @@ impl Provider for ParameterStore {
                 // Without a version or a label.
                 parameters.push(entry.id.split(':').take(6).collect::<Vec<_>>().join(":"));
             } else {
-                parameters.push(resource(entry.id.split(':').next().unwrap_or_default(), entry, place)?);
+                let name = entry.id.split(':').next().unwrap_or_default();
+                parameters.push(resource(name, entry, place)?);
+                // Parameter Store fetches the secret with the rights of the caller.
+                if let Some(secret) = name.strip_prefix(REFERENCE) {
+                    secrets.push(secrets_manager::resource_of_name(secret, entry, place)?);
+                }
             }
         }
         Ok(vec![
             Permission { sid: "Parameters", action: "ssm:GetParameters", resources: parameters },
             Permission { sid: "Paths", action: "ssm:GetParametersByPath", resources: paths },
+            Permission { sid: "References", action: "secretsmanager:GetSecretValue", resources: secrets },
         ])
     }
 }
@@ -122,6 +130,9 @@ fn ids(entries: &[Entry]) -> Vec<&str> {
 }
 
 fn resource(name: &str, entry: &Entry, place: &Place) -> Result<String, String> {
+    // AWS's public parameters belong to no account.
+    let account = if schema::is_public(name) { Some(String::new()) } else { place.account.clone() };
+    let place = Place { account, region: place.region.clone() };
     Ok(format!("{}:parameter/{}", place.arn(entry, NAME)?, name.strip_prefix('/').unwrap_or(name)))
 }
 
@@ -136,26 +147,28 @@ async fn client(entry: &Entry, aws: &Aws) -> Result<(Client, String), Refusal> {
 async fn parameters(entries: &[Entry], action: &str, aws: &Aws) -> Result<Answer, Refusal> {
     let (client, region) = client(&entries[0], aws).await?;
     let ids = ids(entries);
-    let names = ids.iter().map(|id| (*id).to_owned()).collect();
+    let names: BTreeSet<&str> = ids.iter().map(|id| schema::name_in_request(id)).collect();
+    let names = names.into_iter().map(str::to_owned).collect();
     let answer = client.get_parameters().set_names(Some(names)).with_decryption(true).send().await;
     let mut parameters = answer.map_err(|error| refusal(action, &error))?.parameters.unwrap_or_default();
     parameters.sort_by_key(|parameter| parameter.version);
     let mut found: BTreeMap<String, SecretValue> = BTreeMap::new();
     for parameter in parameters {
         let name = parameter.name.as_deref().ok_or_else(|| no_answer(action))?;
-        let requested: Vec<String> =
-            possible_ids(&parameter).into_iter().filter(|id| ids.contains(&id.as_str())).collect();
+        let possible = possible_ids(&parameter);
+        let is_requested = |id: &&str| possible.iter().any(|name| name == id || name == schema::name_in_request(id));
+        let requested: Vec<&str> = ids.iter().copied().filter(is_requested).collect();
         if requested.is_empty() || !is_sound(&parameter, name, &region) {
             return Err(Refusal::other(action, "parameter"));
         }
         for id in requested {
-            let value = value(&id, &region, &parameter).ok_or_else(|| no_answer(action))?;
+            let value = value(id, &region, &parameter).ok_or_else(|| no_answer(action))?;
             let is_twice =
                 |other: &SecretValue| other.source.version_id == value.source.version_id && !other.is_same(&value);
-            if found.get(&id).is_some_and(is_twice) {
+            if found.get(id).is_some_and(is_twice) {
                 return Err(Refusal::other(action, "value"));
             }
-            found.insert(id, value);
+            found.insert(id.to_owned(), value);
         }
     }
     let found = found.into_iter().map(|(id, value)| Match { id, name: None, value }).collect();

@@ -131,11 +131,16 @@ fn account(id: &str) -> Option<&str> {
 /// Returns the ARN for a policy. A secret without an ARN is matched by its name and six more characters.
 fn resource(entry: &Entry, place: &Place) -> Result<String, String> {
     if !is_arn(&entry.id) {
-        return Ok(format!("{}:secret:{}{ANY_SUFFIX}", place.arn(entry, NAME)?, entry.id));
+        return resource_of_name(&entry.id, entry, place);
     }
     // Secrets Manager accepts an ARN without the six characters too, unless its end looks like them.
     let is_whole = entry.id.rsplit_once('-').is_some_and(|(_, end)| identity::is_suffix(&format!("-{end}")));
     Ok(if is_whole { entry.id.clone() } else { format!("{}{ANY_SUFFIX}", entry.id) })
+}
+
+/// Returns the ARN for a policy of a secret that an entry names.
+pub(crate) fn resource_of_name(name: &str, entry: &Entry, place: &Place) -> Result<String, String> {
+    Ok(format!("{}:secret:{name}{ANY_SUFFIX}", place.arn(entry, NAME)?))
 }
 
 async fn client(entry: &Entry, aws: &Aws) -> Result<(Client, String), Refusal> {

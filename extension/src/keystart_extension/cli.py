@@ -397,7 +397,7 @@ def _iam_policy(arguments: argparse.Namespace) -> int:
     account = Account(arguments.account, arguments.region or os.environ.get("AWS_REGION") or None)
     document = policy(plan, account, arguments.role, arguments.kms_key)
     print(json.dumps(document, indent=2))
-    for note in notes(document):
+    for note in notes(document, arguments.account):
         print(f"keystart: {note}", file=sys.stderr)
     return 0
 

@@ -24,6 +24,18 @@ const THROTTLED: [&str; 5] =
 const RETRYABLE: [&str; 5] =
     ["InternalFailure", "InternalServerError", "InternalServiceError", "RequestTimeout", "ServiceUnavailable"];
 const DENIED: [&str; 2] = ["AccessDenied", "AccessDeniedException"];
+/// The codes of Secrets Manager, Parameter Store and KMS for a key that cannot be used.
+const OF_KEYS: [&str; 9] = [
+    "DecryptionFailure",
+    "DisabledException",
+    "IncorrectKeyException",
+    "InvalidKeyId",
+    "InvalidKeyUsageException",
+    "KMSAccessDeniedException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "KeyUnavailableException",
+];
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 /// The most bytes of a service's message that are repeated.
 const LONGEST_MESSAGE: usize = 1_024; // limits.toml: extension.message_bytes
@@ -103,10 +115,9 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
     };
     let mut message = service_message(message.unwrap_or_default());
     if DENIED.contains(&code) {
-        // Such an action is allowed for everything or for nothing, so no policy of a resource can allow it.
-        let is_for_all = action.ends_with(" on *");
-        let other = if is_for_all { "the policy of a VPC endpoint" } else { "the resource policy and the KMS key" };
-        message = format!("{message} Allow {action}; {other} can deny it too.");
+        message = format!("{message} {}", denial_cure(action, &message));
+    } else if OF_KEYS.contains(&code) {
+        message = format!("{message} {}", key_cure(action));
     } else if EXPIRED.contains(&code) {
         message += " Log in again, or get new credentials.";
     }
@@ -118,6 +129,33 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
         Retry::Never
     };
     Refusal { code: code.to_owned(), message, retry }
+}
+
+/// Returns what to do about a denial. AWS's message says which policy denies, and for KMS which action.
+fn denial_cure(action: &str, message: &str) -> String {
+    let said = |words: &str| message.contains(words);
+    if said("explicit deny") {
+        return "A Deny in the policy that AWS names is stronger than any Allow. Remove it there.".to_owned();
+    }
+    if said("KMS") || said("kms:") {
+        return key_cure(action);
+    }
+    if said("no VPC endpoint policy allows") {
+        return format!("Allow {action} in the policy of the VPC endpoint.");
+    }
+    // Such an action is allowed for everything or for nothing, so no policy of a resource can allow it.
+    let is_for_all = action.ends_with(" on *");
+    let other = if is_for_all { "the policy of a VPC endpoint" } else { "the resource policy and the KMS key" };
+    format!("Allow {action}; {other} can deny it too.")
+}
+
+/// Returns what to do if KMS refuses the key of a secret.
+fn key_cure(action: &str) -> String {
+    let of = action.split_once(" on ").map_or(action, |(_, of)| of.split(", and ").next().unwrap_or(of));
+    format!(
+        "Allow kms:Decrypt on the key of {of}, in the role's policy (keystart iam-policy --kms-key) and in the key's, \
+         and look whether the key is enabled."
+    )
 }
 
 /// Returns whether a text has the form of an AWS error code: letters, digits, dots.

@@ -1,6 +1,7 @@
 //! What a configuration may say about parameters: a name or an ARN with a version or a label, or a path.
 
 use keystart_config::arn::{self, Arn};
+use keystart_config::region::is_region;
 use keystart_config::{EntrySchema, Keyword, Reference};
 
 use super::ParameterStore;
@@ -8,6 +9,8 @@ use crate::aws::ids::{foreign, is_label};
 
 /// The limit of Parameter Store.
 const LONGEST: usize = 1011;
+/// Where AWS publishes parameters.
+const PUBLIC: &str = "/aws/service";
 const SHORT: &str = "ssm:";
 
 static KEYWORDS: [Keyword; 2] = [
@@ -28,6 +31,10 @@ impl EntrySchema for ParameterStore {
 
 fn parse(text: &str) -> Result<Reference, String> {
     let (mut region, mut named) = (None, text);
+    if let Some((of_arn, name)) = public_arn(text) {
+        parse(name)?;
+        return Ok(Reference { id: text.to_owned(), region: Some(of_arn.to_owned()), ..Reference::default() });
+    }
     if text.starts_with("arn:") {
         let arn = Arn::parse(text).filter(|arn| arn.service == "ssm");
         let path = arn.and_then(|arn| arn.resource.strip_prefix("parameter").filter(|path| path.starts_with('/')));
@@ -49,6 +56,24 @@ fn parse(text: &str) -> Result<Reference, String> {
     }
     check_name(name)?;
     Ok(Reference { id: text.to_owned(), region, ..Reference::default() })
+}
+
+/// Returns whether a parameter is one of those that AWS publishes for everybody.
+pub(super) fn is_public(name: &str) -> bool {
+    name.strip_prefix(PUBLIC).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Returns what a request asks for: the id, or the name in the ARN of a public parameter.
+pub(super) fn name_in_request(id: &str) -> &str {
+    public_arn(id).map_or(id, |(_, name)| name)
+}
+
+/// Returns the region and the name in the ARN of a public parameter, which names no account.
+fn public_arn(text: &str) -> Option<(&str, &str)> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, "ssm", region, "", resource] = parts[..] else { return None };
+    let name = resource.strip_prefix("parameter").filter(|name| is_public(name))?;
+    (partition.starts_with("aws") && is_region(region)).then_some((region, name))
 }
 
 fn write(reference: &Reference) -> String {

@@ -49,10 +49,26 @@ def _needs(plan: Plan, account: Account, role: str | None) -> list[dict[str, Any
     return needs
 
 
-def notes(document: Mapping[str, Any]) -> list[str]:
-    """Returns what people should know about a policy but cannot see in it."""
+def notes(document: Mapping[str, Any], account: str | None) -> list[str]:
+    """Returns what people should know about a policy but cannot see in it. `account` is the function's."""
     lines = []
     statements = document["Statement"]
+    keys = {
+        arn.split(":")[4] for one in statements if one["Action"] == "kms:Decrypt" for arn in one["Resource"]
+    }
+    fetched = [
+        arn
+        for one in statements
+        if one["Action"] not in ("kms:Decrypt", "sts:AssumeRole")
+        for arn in one["Resource"]
+    ]
+    for arn in fetched:
+        owner = (arn.split(":") + [""] * 5)[4]
+        if account is not None and owner not in ("", "*", account, *keys):
+            lines.append(
+                f"{arn} is in another account: its policy there, and that of its key, must allow the role. "
+                "Name the key with --kms-key."
+            )
     if any(arn.split(":")[4:5] == ["*"] for one in statements for arn in one["Resource"]):
         lines.append("No account is known for what has no ARN, so that it is *. Name it with --account.")
     lines += [
