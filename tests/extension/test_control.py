@@ -164,6 +164,20 @@ def test_an_optional_secret_that_is_still_missing_fails_only_who_asks_for_it(
     assert set(control.ask(["flags"])["failures"]) == {"flags"}
 
 
+def test_a_secret_that_is_left_alone_by_the_ttl_is_fetched_for_who_asks(
+    start: Started, control: Control, serve: Serve, store: Store
+) -> None:
+    absent = refusal(400, "ResourceNotFoundException", "Gone.")
+    script = Script(db="old", flags=absent)
+    serve(script)
+    flags = {"secret": "flags", "ttl": "none", "optional": True}
+    start({"db": {"secret": "db", "ttl": "none"}, "flags": flags, "api": "db"}, ttl="60s")
+    script.values["db"] = "new"
+    assert control.ask(["db"]) == done(2)
+    assert store.values["db"] == b"new"
+    assert set(control.ask(["flags"])["failures"]) == {"flags"}
+
+
 def test_a_source_that_does_not_answer_has_failed_when_the_time_of_a_refresh_is_over(
     start: Started, control: Control, serve: Serve, store: Store
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import shutil
@@ -364,6 +365,45 @@ def test_what_the_store_refuses_at_a_refresh_ends_nothing(begin: Begin, serve: S
     refused, *rest = function.end()
     assert refused.startswith("[keystart] WARN  db could not be refreshed: ")
     assert rest[-1] == "[keystart] INFO  db can be refreshed again"
+
+
+def freshness(store: Store) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((store.root / "freshness.json").read_text())
+    return document
+
+
+def seconds(moment: str) -> float:
+    return datetime.datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp()
+
+
+def test_freshness_says_when_each_secret_is_fetched_again_and_why_it_could_not_be(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    script = Script(db="x", other="x")
+    serve(script)
+    function = begin({"db": "db", "other": "other", "fixed": {"secret": "other", "ttl": "none"}})
+    first = freshness(store)
+    assert first["generation"] == 1
+    due = {seconds(first["secrets"][name]["refresh_after"]) for name in ("db", "other")}
+    assert len(due) == 1, "everything is due together"
+    assert 50 < due.pop() - function.clock.now() <= 60
+    assert first["secrets"]["fixed"]["refresh_after"] is None
+    function.clock.pass_by(60)
+    script.values["db"] = DENIED
+    function.invoke()
+    then = freshness(store)
+    assert (then["generation"], first["secrets"]["db"]["failure"]) == (1, None)
+    assert then["secrets"]["db"]["failure"]["code"] == "AccessDeniedException"
+    assert then["secrets"]["db"]["checked_at"] == first["secrets"]["db"]["checked_at"]
+    assert 0 < seconds(then["secrets"]["db"]["refresh_after"]) - function.clock.now() <= 5
+    assert then["secrets"]["other"]["checked_at"] > first["secrets"]["other"]["checked_at"]
+    assert 50 < seconds(then["secrets"]["other"]["refresh_after"]) - function.clock.now() <= 60
+    script.values["db"] = "x"
+    function.clock.pass_by(5)
+    function.invoke()
+    assert freshness(store)["secrets"]["db"]["failure"] is None
+    function.end()
+    assert not (store.root / "freshness.json").exists()
 
 
 SMALL_DISK = 'mount -t tmpfs -o size=48k,mode=0700 tmpfs "$KEYSTART_DIR" && exec "$@"'

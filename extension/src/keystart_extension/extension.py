@@ -57,6 +57,15 @@ class Extension:
         handle = self._handle("keystart_plan **", lib.keystart_extension_plan)
         return None if handle is None else ffi.gc(handle, lib.keystart_plan_free)
 
+    def has_ttl(self) -> bool:
+        """Returns whether the plan has a ttl or max_stale, which the first publish must know."""
+        plan = self.plan()
+        if plan is None:
+            return False
+        facts = ffi.new("keystart_freshness *")
+        core.call(lib.keystart_plan_freshness, plan, facts)
+        return bool(facts.ttl_ms or facts.max_stale_ms)
+
     def refresh(self, entries: Collection[int], seconds: float) -> tuple[int, Fetch]:
         """Begins to fetch some entries again. Returns the number that the event of its end has, and the fetch."""
         number, out = ffi.new("uint64_t *"), ffi.new("keystart_fetch **")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .extension import Event
+    from .fetch import Failure
     from .links import Links
     from .refresh import Refresher
 
@@ -67,6 +68,7 @@ class Process:
         self._is_published = False
         self._published_at = 0.0
         self._generation = 0
+        self._missing: list[Failure] = []  # the optional entries that could not be fetched
         self._has_asked_next = False
         self._refreshes: Refresher | None = None
         self._early: list[Event] = []  # requests of readers before the first publish
@@ -77,6 +79,8 @@ class Process:
             if self._writer is not None:
                 # Here, while the fetch waits for its answers.
                 self._links = links_of(self._extension.plan(), self._writer)
+                if self._extension.has_ttl():
+                    self._refresher()
             while (code := self._handle(self._extension.wait(self._seconds_to_wait()))) is None:
                 pass
         except StartError as error:
@@ -140,18 +144,11 @@ class Process:
         if self._refreshes is None:
             from .refresh import Refresher
 
-            fetch = self._extension.fetch()
-            if fetch is None or self._writer is None:
-                raise AssertionError("nothing is published that could be refreshed")
-            self._refreshes = Refresher(
-                self._extension,
-                self._writer,
-                self._links,
-                self._log,
-                missing=fetch.failures(),
-                published_at=self._published_at,
-                generation=self._generation,
-            )
+            if self._writer is None:
+                raise AssertionError("there is no store that could be refreshed")
+            self._refreshes = Refresher(self._extension, self._writer, self._links, self._log)
+            if self._is_published:
+                self._refreshes.begin(self._generation, self._missing, self._published_at)
         return self._refreshes
 
     def _seconds_to_wait(self) -> float | None:
@@ -166,9 +163,14 @@ class Process:
             raise AssertionError("a fetch has ended that was not begun")
         if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
             self._log.warn(_SNAPSTART)
-        self._generation = publish(self._links, self._writer, self._log, fetch, self._began)
+        now = time.time()
+        due_at = 0 if self._refreshes is None else self._refreshes.due_at(now)
+        self._generation = publish(self._links, self._writer, self._log, fetch, self._began, due_at)
         self._is_published = True
-        self._published_at = time.time()
+        self._published_at = now
+        self._missing = fetch.failures()
+        if self._refreshes is not None:
+            self._refreshes.begin(self._generation, self._missing, now)
         for request in self._early:
             self._refresh(request)
 

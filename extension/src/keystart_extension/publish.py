@@ -64,10 +64,12 @@ def check(fetch: Fetch) -> list[Failure]:
     return failures
 
 
-def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float) -> int:
+def publish(
+    links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float, refresh_after: float = 0
+) -> int:
     """Publishes the result of a fetch, or raises `StartError`. Returns the number of the generation.
 
-    The log says how long it took since `began`.
+    The log says how long it took since `began`. `refresh_after` is when everything is fetched again; 0 means never.
     """
     for line in fetch.retries():
         log.debug(line)
@@ -78,6 +80,8 @@ def publish(links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: 
         _make_links(links)
         draft = Draft()
         draft.take(fetch)
+        if refresh_after:
+            draft.schedule(refresh_after, 0)
         generation = writer.publish(draft)
     except CoreError as error:
         about = "SecretsUnavailable" if error.code in _ABOUT_SECRETS else "StoreUnusable"

@@ -83,10 +83,12 @@ class Schedule:
     def __init__(self, entries: Iterable[int], ttl: float, factor: float, checked_at: float) -> None:
         self._ttl = ttl
         self._factor = factor
-        self._checked_at = dict.fromkeys(entries, checked_at)
-        self._failed: dict[
-            int, tuple[float, int]
-        ] = {}  # when it was tried last, and how often it failed in a row
+        self._checked_at = dict.fromkeys(entries, checked_at)  # when the fetch of each began
+        # When an entry was tried last, and how often it failed in a row.
+        self._failed: dict[int, tuple[float, int]] = {}
+
+    def __contains__(self, entry: int) -> bool:
+        return entry in self._checked_at
 
     def due(self, now: float) -> list[int]:
         """Returns the entries that are due."""
@@ -149,39 +151,41 @@ class _Request:
 
 
 class Refresher:
-    """All refreshes of a process, after its first publish. A refresh takes nothing away, whatever fails (11.4)."""
+    """All refreshes of a process. A refresh takes nothing away, whatever fails (11.4)."""
 
-    def __init__(
-        self,
-        extension: Extension,
-        writer: Writer,
-        links: Links | None,
-        log: Log,
-        *,
-        missing: Iterable[Failure],
-        published_at: float,
-        generation: int,
-    ) -> None:
+    def __init__(self, extension: Extension, writer: Writer, links: Links | None, log: Log) -> None:
         self._extension = extension
         self._writer = writer
         self._links = links
         self._log = log
         self._plan = RefreshPlan(extension.plan())
         self._entries = self._plan.entries
-        self._generation = generation
         writer.watch(self._plan.handle)
-        names = {entry.name: index for index, entry in enumerate(self._entries)}
-        self._failures = {names[failure.name]: failure for failure in missing}  # whose last fetch failed
-        self._missing = set(self._failures)  # optional entries without values
+        self._factor = _jitter()
+        self._generation = 0
+        self._failures: dict[int, Failure] = {}  # of the entries whose last fetch failed
+        self._missing: set[int] = set()  # the optional entries without values
         self._runs: dict[int, _Run] = {}
         self._requests: dict[int, _Request] = {}
-        # When the last fetch of an entry began. That of the start has just ended, as far as readers know.
-        self._began = dict.fromkeys(range(len(self._entries)), published_at)
+        self._began: dict[int, float] = {}  # when the last fetch of an entry began
         self._is_gone = False
-        due = [index for index, entry in enumerate(self._entries) if entry.can_become_due]
-        self._schedule = (
-            None if self._plan.ttl is None else Schedule(due, self._plan.ttl, _jitter(), published_at)
-        )
+        self._schedule: Schedule | None = None
+
+    def begin(self, generation: int, missing: Iterable[Failure], published_at: float) -> None:
+        """Takes note of the first publish, and of the optional entries that are not in it."""
+        self._generation = generation
+        names = {entry.name: index for index, entry in enumerate(self._entries)}
+        self._failures = {names[failure.name]: failure for failure in missing}
+        self._missing = set(self._failures)
+        # The fetch of the start has just ended, as far as readers know.
+        self._began = dict.fromkeys(range(len(self._entries)), published_at)
+        if self._plan.ttl is not None:
+            due = [index for index, entry in enumerate(self._entries) if entry.can_become_due]
+            self._schedule = Schedule(due, self._plan.ttl, self._factor, published_at)
+
+    def due_at(self, checked_at: float) -> float:
+        """Returns when what was fetched then is fetched again; 0 for never."""
+        return 0 if self._plan.ttl is None else checked_at + self._plan.ttl * self._factor
 
     @property
     def is_holding(self) -> bool:
@@ -234,10 +238,19 @@ class Refresher:
         run = self._runs.pop(number, None)
         if run is None:
             return  # it could not begin, which was noted then
+        for line in run.fetch.retries():
+            self._log.debug(line)
+        failures = {failure.name: failure for failure in run.fetch.failures()}
+        failed = {entry for entry in run.entries if self._entries[entry].name in failures}
+        for entry in failed:
+            self._note(entry, failures[self._entries[entry].name])
         try:
-            self._publish(run)
+            if run.is_whole:
+                self._publish_anew(run, failed)
+            else:
+                self._publish(run, failed)
         except CoreError as error:
-            self._fail(run.entries, error.code, error.message)
+            self._fail(run.entries - failed, error.code, error.message)
         for request in self._requests.values():
             request.runs.discard(number)
         self._answer()
@@ -258,19 +271,13 @@ class Refresher:
         self._runs[number] = run
         return run
 
-    def _publish(self, run: _Run) -> None:
-        for line in run.fetch.retries():
-            self._log.debug(line)
-        failures = {failure.name: failure for failure in run.fetch.failures()}
-        failed = {entry for entry in run.entries if self._entries[entry].name in failures}
-        if run.is_whole:
-            self._publish_anew(run, failures)
-            return
+    def _publish(self, run: _Run, failed: set[int]) -> None:
         # (11.1) An optional entry that had no value before holds up nobody.
         held = {self._entries[entry].group for entry in failed - self._missing}
         good = {entry for entry in run.entries - failed if self._entries[entry].group not in held}
         draft = Draft()
         draft.take(run.fetch)
+        draft.schedule(self.due_at(run.began), self._retry_at(failed))
         for entry in good:
             draft.cover(self._plan.handle, entry)
         refreshed = self._writer.refresh(draft)
@@ -283,29 +290,32 @@ class Refresher:
         self._missing -= good
         for entry in run.entries - failed:
             self._succeed(entry, run.began)
-        for entry in failed:
-            self._note(entry, failures[self._entries[entry].name])
 
-    def _publish_anew(self, run: _Run, failures: dict[str, Failure]) -> None:
+    def _retry_at(self, failed: Iterable[int]) -> float:
+        """Returns when the first of the entries that failed is fetched again; 0 for never."""
+        if self._schedule is None:
+            return 0
+        return min((self._schedule.due_at(entry) for entry in failed if entry in self._schedule), default=0)
+
+    def _publish_anew(self, run: _Run, failed: set[int]) -> None:
         """Publishes everything under a root that is made anew (11.6)."""
         if not self._is_gone:
             self._log.warn(f"The store at {self._writer.root} was removed. The secrets are published again.")
         self._is_gone = True
-        required = [failure for failure in failures.values() if not failure.optional]
-        if required:
-            for entry, facts in enumerate(self._entries):
-                if facts.name in failures:
-                    self._note(entry, failures[facts.name])
+        if not all(self._failures[entry].optional for entry in failed):
             return
         self._extension.reopen()
+        self._writer.watch(self._plan.handle)
+        due_at = self.due_at(run.began)
         try:
-            self._generation = publish(self._links, self._writer, self._log, run.fetch, time.monotonic())
+            self._generation = publish(
+                self._links, self._writer, self._log, run.fetch, time.monotonic(), due_at
+            )
         except StartError as error:
             raise CoreError("store_unwritable", error.message) from None
-        self._writer.watch(self._plan.handle)
         self._is_gone = False
-        self._missing = {entry for entry, facts in enumerate(self._entries) if facts.name in failures}
-        for entry in run.entries - self._missing:
+        self._missing = failed
+        for entry in run.entries - failed:
             self._succeed(entry, run.began)
 
     def _fetch_lost(self, run: _Run, names: list[str]) -> None:

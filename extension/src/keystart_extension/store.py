@@ -99,6 +99,11 @@ class Draft:
         """Moves the result of a fetch into this draft."""
         core.call(lib.keystart_draft_take, self.handle, fetch.handle)
 
+    def schedule(self, refresh_after: float, retry_after: float) -> None:
+        """Sets when what this draft has and what failed is fetched again, for freshness.json. 0 means never."""
+        times = (int(at * 1000) for at in (refresh_after, retry_after))
+        core.call(lib.keystart_draft_schedule, self.handle, *times)
+
     def cover(self, plan: Any, entry: int) -> None:
         """Notes that this draft has all that an entry of the plan brings."""
         core.call(lib.keystart_draft_cover, self.handle, plan, entry)
