@@ -25,6 +25,8 @@ PLAIN: Entry = {
     "stage": None,
     "version_id": None,
     "role": None,
+    "external_id": None,
+    "session_name": None,
     "optional": False,
     "env": None,
     "ttl": None,
@@ -284,6 +286,18 @@ def test_members_are_chosen_and_renamed(tmp_path: Path) -> None:
         "rename": {"API Key": "key"},
     }
     assert "expand, only 1, rename 1" in plan.describe()
+
+
+def test_a_role_may_have_an_external_id_and_a_session_name(tmp_path: Path) -> None:
+    lines = (
+        "  db: {secret: prod/db, role: 'arn:aws:iam::210987654321:role/r', external_id: made-up, "
+        "session_name: orders}"
+    )
+    (entry,) = entries_of(tmp_path, lines)
+    assert (entry["external_id"], entry["session_name"]) == ({"characters": 7}, "orders")
+    plan = load_file(tmp_path / "keystart.yaml")
+    assert json.loads(plan.compiled())["secrets"]["db"]["external_id"] == "made-up"
+    assert "made-up" not in plan.describe()
 
 
 # Variables in ids.

@@ -354,6 +354,19 @@ def test_equal_secrets_are_asked_for_once_and_a_role_is_assumed_once(
     assert len(store.values) == 6
 
 
+def test_the_external_id_and_the_session_name_go_to_sts(
+    prefetch: Prefetch, serve: Serve, cloud: Cloud, moto: str, canary: Canaries
+) -> None:
+    counting = serve(lambda request: forward(request, moto))
+    entry = {"secret": cloud.secret("x"), "role": "arn:aws:iam::123456789012:role/reader"}
+    external = randomness.token_hex(8)
+    assert prefetch({"db": {**entry, "external_id": external, "session_name": "orders"}}) is None
+    (body,) = [request.body.decode() for request in counting.requests if b"AssumeRole" in request.body]
+    assert f"ExternalId={external}" in body
+    assert "RoleSessionName=orders" in body
+    assert external not in canary.said()
+
+
 def test_parameters_are_fetched_in_groups_of_ten(
     prefetch: Prefetch, serve: Serve, cloud: Cloud, store: Store, moto: str
 ) -> None:

@@ -120,6 +120,8 @@ impl Entry {
             ("stage", text(&self.stage)),
             ("version_id", text(&self.version_id)),
             ("role", text(&self.role)),
+            ("external_id", text(&self.external_id)),
+            ("session_name", text(&self.session_name)),
             ("optional", flag(self.optional)),
             ("env", text(&self.env)),
             ("ttl", (!self.is_refreshed).then(|| Value::text("none"))),

@@ -1,6 +1,7 @@
 //! Reads the mapping of secrets into entries, and checks their names against each other.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use keystart_store::{error, name};
 
@@ -18,7 +19,7 @@ use crate::typed::{boolean, found, is_nothing, mapping, refuse_unknown, scalar_t
 use crate::variables;
 
 /// The keys that every entry may have besides the keywords and keys of the providers.
-const KEYS: [&str; 4] = ["role", "optional", "env", "ttl"];
+const KEYS: [&str; 6] = ["role", "external_id", "session_name", "optional", "env", "ttl"];
 const LONGEST_NAME: usize = 255; // limits.toml: name.bytes
 const MOST_SEGMENTS: usize = 8; // limits.toml: name.segments
 const LARGEST_MANIFEST: usize = 1_048_576; // limits.toml: manifest.bytes
@@ -51,6 +52,7 @@ pub(crate) fn read(node: &Node, context: Context, problems: &mut Problems) -> Ve
     let entries: Vec<Entry> = read.collect();
     check_together(&entries, problems);
     refuse_same_variable(&entries, problems);
+    refuse_other_session(&entries, problems);
     entries
 }
 
@@ -92,6 +94,8 @@ pub(crate) fn short(
         stage,
         version_id,
         role: None,
+        external_id: None,
+        session_name: None,
         optional: false,
         env: None,
         is_refreshed: true,
@@ -147,6 +151,24 @@ fn refuse_nested(entries: &[Entry], problems: &mut Problems) {
                     entry.position(),
                 );
             }
+        }
+    }
+}
+
+/// Refuses a second way to assume a role: each role is assumed once.
+fn refuse_other_session(entries: &[Entry], problems: &mut Problems) {
+    for (first, again) in repeated(entries.iter().map(|entry| entry.role.as_deref())) {
+        let (first, entry) = (&entries[first], &entries[again]);
+        if (&first.external_id, &first.session_name) != (&entry.external_id, &entry.session_name) {
+            problems.add(
+                format!(
+                    "{}: Its role is that of {} ({}), with another \"external_id\" or \"session_name\". Write the same at both.",
+                    quote(&entry.name),
+                    quote(&first.name),
+                    first.position()
+                ),
+                entry.position(),
+            );
         }
     }
 }
@@ -222,6 +244,8 @@ impl LongForm<'_, '_> {
         refuse_unknown(self.mapping, &self.label, &known, &[], hint, self.problems);
         let is_refreshed = freshness::is_refreshed(self.mapping, &self.label, self.problems);
         let role = self.role();
+        let external_id = self.of_role("external_id", 2..=1224, "_+=,.@:/-", role.is_some());
+        let session_name = self.of_role("session_name", 2..=64, "_+=,.@-", role.is_some());
         let optional = self.flag("optional");
         let env = self.env();
         let expand = self.flag("expand");
@@ -249,6 +273,8 @@ impl LongForm<'_, '_> {
             stage,
             version_id,
             role,
+            external_id,
+            session_name,
             optional,
             env,
             is_refreshed,
@@ -337,6 +363,25 @@ impl LongForm<'_, '_> {
             self.add(why, &["role"]);
         }
         role
+    }
+
+    /// Reads a text that goes to STS with the role. It may have letters, digits and `others`.
+    fn of_role(
+        &mut self,
+        key: &'static str,
+        lengths: RangeInclusive<usize>,
+        others: &str,
+        has_role: bool,
+    ) -> Option<String> {
+        let value = self.text(key)?;
+        let is_known = |c: char| c.is_ascii_alphanumeric() || others.contains(c);
+        if !has_role {
+            self.add(&format!("\"{key}\" belongs to a \"role\". Add one, or remove it."), &[key]);
+        } else if !lengths.contains(&value.len()) || !value.chars().all(is_known) {
+            let (least, most) = (lengths.start(), lengths.end());
+            self.add(&format!("\"{key}\" has {least} to {most} letters, digits and \"{others}\"."), &[key]);
+        }
+        Some(value)
     }
 
     fn env(&mut self) -> Option<String> {

@@ -56,6 +56,10 @@ pub struct Entry {
     pub version_id: Option<String>,
     /// A role to assume first.
     pub role: Option<String>,
+    /// What the trust policy of that role asks for, if it does.
+    pub external_id: Option<String>,
+    /// What `CloudTrail` calls the session of that role.
+    pub session_name: Option<String>,
     /// Whether the rest is published without it when it cannot be fetched.
     pub optional: bool,
     /// The variable that the exec wrapper puts it into.
@@ -272,6 +276,11 @@ impl Entry {
             Some(Ok(field)) => Value::text(field),
             Some(Err(length)) => Value::object([("characters", number(length))]),
         };
+        // Some people treat it as a secret.
+        let external_id = self
+            .external_id
+            .as_ref()
+            .map_or(Value::Null, |id| Value::object([("characters", number(id.chars().count()))]));
         Value::object([
             ("name", Value::text(&self.name)),
             ("kind", Value::text(self.keyword.name)),
@@ -283,6 +292,8 @@ impl Entry {
             ("stage", Value::optional(self.stage.as_ref())),
             ("version_id", Value::optional(self.version_id.as_ref())),
             ("role", Value::optional(self.role.as_ref())),
+            ("external_id", external_id),
+            ("session_name", Value::optional(self.session_name.as_ref())),
             ("optional", Value::Flag(self.optional)),
             ("env", Value::optional(self.env.as_ref())),
             ("ttl", if self.is_refreshed { Value::Null } else { Value::text("none") }),
@@ -301,6 +312,8 @@ impl Entry {
             named("stage", &self.stage),
             named("version", &self.version_id),
             named("role", &self.role),
+            self.external_id.as_ref().map(|_| "external_id".to_owned()),
+            named("session_name", &self.session_name),
             self.expand.then(|| "expand".to_owned()),
             self.optional.then(|| "optional".to_owned()),
             named("env", &self.env),

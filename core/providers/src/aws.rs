@@ -94,7 +94,7 @@ impl Aws {
     async fn session(&self, entry: &Entry) -> Result<(SdkConfig, String), Refusal> {
         let session = match &entry.role {
             None => self.own_session().await?,
-            Some(role) => self.role_session(role).await?,
+            Some(role) => self.role_session(role, entry).await?,
         };
         let region = entry.region.clone().or_else(|| session.region().map(ToString::to_string));
         let region =
@@ -108,9 +108,9 @@ impl Aws {
         cell.get_or_try_init(|| self.own_config()).await.cloned()
     }
 
-    async fn role_session(&self, role: &str) -> Result<SdkConfig, Refusal> {
+    async fn role_session(&self, role: &str, entry: &Entry) -> Result<SdkConfig, Refusal> {
         let cell = self.session_cell(Some(role.to_owned()));
-        cell.get_or_try_init(|| self.assumed(role)).await.cloned()
+        cell.get_or_try_init(|| self.assumed(role, entry)).await.cloned()
     }
 
     fn session_cell(&self, role: Option<String>) -> Arc<OnceCell<SdkConfig>> {
@@ -148,9 +148,15 @@ impl Aws {
         Ok(builder.credentials_provider(SharedCredentialsProvider::new(credentials)).build())
     }
 
-    async fn assumed(&self, role: &str) -> Result<SdkConfig, Refusal> {
+    /// Assumes a role. All of its entries have the same external id and session name.
+    async fn assumed(&self, role: &str, entry: &Entry) -> Result<SdkConfig, Refusal> {
         let own = self.own_session().await?;
-        let call = aws_sdk_sts::Client::new(&own).assume_role().role_arn(role).role_session_name("keystart");
+        let name = entry.session_name.as_deref().unwrap_or("keystart");
+        let call = aws_sdk_sts::Client::new(&own)
+            .assume_role()
+            .role_arn(role)
+            .role_session_name(name)
+            .set_external_id(entry.external_id.clone());
         let action = format!("sts:AssumeRole on {role}");
         let answer = call.send().await.map_err(|error| refusal(&action, &error))?;
         let credentials = credentials::role_credentials(role, answer.credentials)?;
