@@ -71,7 +71,7 @@ class Error:
     @property
     def is_about_a_secret(self) -> bool:
         """Whether the error has the name of a secret, by contract 8.1."""
-        return 301 <= self.number <= 306
+        return 301 <= self.number <= 307
 
     @property
     def is_reserved(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from . import store
 HERE = Path(__file__).resolve().parent
 CASES = FOLDER / "cases"
 SCHEMA = FOLDER / "schema.json"
+_MOMENT = re.compile(r"\{now([+-]\d+)\}")
 LANGUAGES = ("core", "python", "node", "ruby")
 
 
@@ -102,6 +104,7 @@ class Place:
         if isinstance(data, str):
             if "{" not in data:
                 return data
+            data = _MOMENT.sub(lambda moment: store.moment(float(moment[1])), data)
             relative = os.path.relpath(self.root, self.cwd)
             data = data.replace("{root}", str(self.root)).replace("{cwd}", str(self.cwd))
             return data.replace("{relative}", relative)

@@ -72,7 +72,7 @@ class Runner:
         """Returns None if the reader does what the case expects, else what differs."""
         with tempfile.TemporaryDirectory(prefix="case-", dir=self._folder) as folder:
             place = Place(Path(folder) / "store", self.cwd)
-            store.build(place.root, case.store)
+            store.build(place.root, place.fill(case.store))
             requests: list[Any] = []
             try:
                 if "writer" in case.ask:
@@ -91,7 +91,7 @@ class Runner:
         for step, following in zip_longest(steps, steps[1:]):
             if answer.get("paused") is not True:
                 break
-            store.change(place.root, step["change"])
+            store.change(place.root, place.fill(step["change"]))
             pause = {"pause": following["after"]} if following else {}
             answer = self._exchange({"id": case.id, "continue": True, **pause})
         return answer

@@ -16,6 +16,7 @@ import socket
 import stat
 import subprocess
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,12 @@ def _certificate_and_key() -> dict[str, bytes]:
     made = subprocess.run(command, capture_output=True, check=True).stdout
     start = made.index(b"-----BEGIN CERTIFICATE-----")
     return {"key": made[:start], "certificate": made[start:]}
+
+
+def moment(seconds: float) -> str:
+    """Returns the time that many seconds from now, as a store has it (contract 4.3)."""
+    now = datetime.now(timezone.utc) + timedelta(seconds=seconds)
+    return now.strftime("%Y-%m-%dT%H:%M:%S.") + f"{now.microsecond // 1000:03}Z"
 
 
 def build(root: Path, store: Description) -> None:

@@ -1,11 +1,27 @@
 // One request to the writer and its answer, over control.sock (contract §9). It looks at no generation.
-import { Buffer, isUtf8, net } from './node.mjs';
+import { Buffer, isUtf8, net, workers } from './node.mjs';
 import { isFailure, isFailures } from './failure.mjs';
 import { isObject, member, parseJson } from './json.mjs';
 
 const FORMAT = 'keystart.control/1';
 const MAX_LINE = 65_536; // limits.toml: control.line_bytes
 const LINE_FEED = 10;
+
+/** The program of the thread that asks. It does not look at the answer. */
+const ASKING = `
+const { path, request, timeoutMs, answered } = require('node:worker_threads').workerData;
+const socket = require('node:net').connect(path, () => socket.write(request));
+const timer = setTimeout(end, timeoutMs);
+socket.on('data', (data) => data.includes(${LINE_FEED}) && end());
+socket.on('error', end);
+socket.on('close', end);
+function end() {
+  clearTimeout(timer);
+  socket.destroy();
+  Atomics.store(answered, 0, 1);
+  Atomics.notify(answered, 0);
+}
+`;
 
 /** @typedef {import('./failure.mjs').Failure} Failure */
 /** @typedef {{ ok: true, failures: Record<string, Failure> } | { ok: false, error: Failure }} Answer */
@@ -27,6 +43,26 @@ async function askToRefresh(path, names, patience) {
   } while (outcome === 'EAGAIN' && (await patience.pause())); // EAGAIN: the backlog is full
   if (outcome === 'EAGAIN') return 'late';
   return outcome === null || typeof outcome === 'string' ? outcome : parseAnswer(outcome);
+}
+
+/**
+ * Asks for a secret and blocks until an answer is there or the time is over. Node has no blocking
+ * sockets, so another thread asks.
+ * @param {string} path
+ * @param {string} name
+ * @param {number} timeoutMs
+ */
+function askAndBlock(path, name, timeoutMs) {
+  const answered = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new (workers().Worker)(ASKING, {
+    eval: true,
+    env: {},
+    execArgv: [],
+    workerData: { path, request: requestFor([name]), timeoutMs, answered },
+  });
+  worker.on('error', () => undefined); // no answer
+  worker.unref();
+  Atomics.wait(answered, 0, 0, timeoutMs);
 }
 
 /** @param {string[]} names */
@@ -94,4 +130,4 @@ function parseAnswer(line) {
   return null;
 }
 
-export { askToRefresh };
+export { askAndBlock, askToRefresh };

@@ -33,6 +33,7 @@ class SecretCorrupt extends KeystartError { static code = 'secret_corrupt'; }
 class SecretNotText extends KeystartError { static code = 'secret_not_text'; }
 class SecretNotJson extends KeystartError { static code = 'secret_not_json'; }
 class SnapshotExpired extends KeystartError { static code = 'snapshot_expired'; }
+class SecretStale extends KeystartError { static code = 'secret_stale'; }
 class RefreshUnavailable extends KeystartError { static code = 'refresh_unavailable'; }
 class RefreshFailed extends KeystartError { static code = 'refresh_failed'; }
 class Internal extends KeystartError { static code = 'internal'; }
@@ -54,6 +55,7 @@ const classes = {
   SecretNotText,
   SecretNotJson,
   SnapshotExpired,
+  SecretStale,
   RefreshUnavailable,
   RefreshFailed,
   Internal,
@@ -313,6 +315,30 @@ function snapshotExpired(name, generation) {
   return new SnapshotExpired(text, name);
 }
 
+/**
+ * @param {string} name
+ * @param {string} checked_at
+ */
+function secretStale(name, checked_at) {
+  const text =
+    `The secret "${name}" was last checked at ${checked_at}, longer ago than max_stale allows, ` +
+    'and the extension does not refresh it now. Look for [keystart] in the log of the function.';
+  return new SecretStale(text, name);
+}
+
+/**
+ * @param {string} name
+ * @param {string} checked_at
+ * @param {string} code
+ * @param {string} message
+ */
+function secretStaleBecause(name, checked_at, code, message) {
+  const text =
+    `The secret "${name}" was last checked at ${checked_at}, longer ago than max_stale allows. ` +
+    `The last refresh failed: ${code}: ${message}`;
+  return new SecretStale(text, name);
+}
+
 /** @param {string} root */
 function refreshUnavailable(root) {
   const text =
@@ -381,6 +407,8 @@ export {
   secretNotText,
   secretNotJson,
   snapshotExpired,
+  secretStale,
+  secretStaleBecause,
   refreshUnavailable,
   refreshRefused,
   refreshTimedOut,

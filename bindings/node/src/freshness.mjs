@@ -8,7 +8,7 @@ const MAX_FRESHNESS_BYTES = 4_194_304; // limits.toml: freshness.bytes
 
 /**
  * @typedef {{ code: string, message: string, at: string }} Failure
- * @typedef {{ checked_at: string, refresh_after: string | null, failure: Failure | null }} Check
+ * @typedef {{ checked_at: string, refresh_after: string | null, usable_until: string | null, failure: Failure | null }} Check
  */
 
 /**
@@ -30,8 +30,8 @@ function parseCheck(bytes, generation, name) {
   const isSound =
     isTime(times[0]) && times.slice(1).every((time) => time === null || isTime(time)) && isFailure(failure);
   if (!isSound) return null;
-  const [checked_at, refresh_after] = /** @type {[string, string | null]} */ (times);
-  return { checked_at, refresh_after, failure: failure === null ? null : copy(failure) };
+  const [checked_at, refresh_after, usable_until] = /** @type {[string, string | null, string | null]} */ (times);
+  return { checked_at, refresh_after, usable_until, failure: failure === null ? null : copy(failure) };
 }
 
 /** @param {unknown} value */

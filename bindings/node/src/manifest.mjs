@@ -25,11 +25,13 @@ class Manifest {
    * @param {number} generation
    * @param {Map<string, Entry>} secrets sorted by name
    * @param {Map<string, Reason>} unavailable
+   * @param {number | null} maxStale seconds (contract 4.10)
    */
-  constructor(generation, secrets, unavailable) {
+  constructor(generation, secrets, unavailable, maxStale) {
     this.generation = generation;
     this.secrets = secrets;
     this.unavailable = unavailable;
+    this.maxStale = maxStale;
   }
 
   /**
@@ -86,12 +88,22 @@ class Manifest {
   }
 
   /**
+   * Returns when a secret was fetched, in milliseconds since 1970.
+   * @param {string} name
+   */
+  fetchedAt(name) {
+    return this.#time(name, 'fetched_at', this.entry(name).fetched_at);
+  }
+
+  /**
    * @param {string} name
    * @param {string} field
    * @param {string} text
    */
   #time(name, field, text) {
-    if (Number.isNaN(parseTime(text))) throw wrong(this.generation, `secrets["${name}"].${field}`);
+    const time = parseTime(text);
+    if (Number.isNaN(time)) throw wrong(this.generation, `secrets["${name}"].${field}`);
+    return time;
   }
 }
 
@@ -164,7 +176,8 @@ function parseManifest(bytes, generation) {
     }
     return /** @type {Reason} */ (/** @type {unknown} */ (entry));
   });
-  return new Manifest(generation, secrets, unavailable);
+  const maxStale = Number.isSafeInteger(member(document, 'max_stale')) ? Number(member(document, 'max_stale')) : -1;
+  return new Manifest(generation, secrets, unavailable, maxStale < 0 ? null : maxStale);
 }
 
 /**

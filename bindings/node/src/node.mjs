@@ -13,6 +13,11 @@ function net() {
   return process.getBuiltinModule?.('node:net') ?? require('node:net');
 }
 
+/** Loads node:worker_threads, only for a read that must ask the writer. */
+function workers() {
+  return process.getBuiltinModule?.('node:worker_threads') ?? require('node:worker_threads');
+}
+
 /** Loads node:util, only for callers of refresh. */
 function util() {
   return process.getBuiltinModule?.('node:util') ?? require('node:util');
@@ -23,4 +28,4 @@ function monotonic() {
   return (process.getBuiltinModule?.('node:perf_hooks') ?? require('node:perf_hooks')).performance.now();
 }
 
-export { Buffer, crypto, fs, isUtf8, monotonic, net, util };
+export { Buffer, crypto, fs, isUtf8, monotonic, net, util, workers };

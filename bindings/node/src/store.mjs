@@ -1,7 +1,7 @@
 // Reads the store by the steps of contract 6.2 and 6.3. It writes nothing, and does not interpret
 // what it reads for callers.
 import { Buffer, fs, isUtf8 } from './node.mjs';
-import { askToRefresh } from './control.mjs';
+import { askAndBlock, askToRefresh } from './control.mjs';
 import * as errors from './errors.mjs';
 import { MAX_FRESHNESS_BYTES, parseCheck } from './freshness.mjs';
 import { failureLines, isFailures } from './failure.mjs';
@@ -9,11 +9,14 @@ import { isObject, member, parseJson } from './json.mjs';
 import { changes, parseManifest } from './manifest.mjs';
 import { Patience } from './patience.mjs';
 import { Value } from './secret.mjs';
+import { parseTime } from './time.mjs';
 
 const MAX_MANIFEST_BYTES = 1_048_576; // limits.toml: manifest.bytes
 const MAX_STATE_BYTES = 1_048_576; // limits.toml: state.bytes
 const MAX_SOCKET_PATH = 100; // limits.toml: control.path_bytes
 const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK; // libuv adds O_CLOEXEC
+const STALE_REQUEST_MS = 2_000; // limits.toml: stale.request_ms
+const STALE_MARGIN_MS = 60_000; // limits.toml: stale.margin_ms
 const SOCKET = 'control.sock';
 const TARGET = /^generations\/([1-9][0-9]{0,15})$/;
 
@@ -31,20 +34,28 @@ class Missing {
   }
 }
 
+/** A value was checked too long ago (contract 11.7). `error` says so, as for Missing. */
+class Stale extends Missing {}
+
 /** A generation whose manifest was read, and the values that were read from it. */
 class Generation {
   /** @type {Map<string, Value>} */
   #values = new Map();
+  /** @type {Map<string, number | null>} until when values can be used, as far as it is known; null is forever */
+  #usableUntil = new Map();
   #root;
   #folder;
+  #timeoutMs;
 
   /**
    * @param {string} root
    * @param {number} number
+   * @param {number} timeoutMs
    */
-  constructor(root, number) {
+  constructor(root, number, timeoutMs) {
     this.number = number;
     this.#root = root;
+    this.#timeoutMs = timeoutMs;
     this.#folder = `generations/${number}`;
     this.#checkFolders();
     const file = `${this.#folder}/manifest.json`;
@@ -64,6 +75,7 @@ class Generation {
       value = new Value(name, this.#readSecret(name), this);
       this.#values.set(name, value);
     }
+    if (this.manifest.maxStale !== null) this.#checkAge(name, this.manifest.maxStale * 1000);
     return value;
   }
 
@@ -72,15 +84,64 @@ class Generation {
    * @param {string} name
    */
   info(name) {
-    let check = null;
+    return this.manifest.info(name, this.#check(name));
+  }
+
+  /**
+   * Returns the last check of a secret by freshness.json; null if that is missing or broken.
+   * @param {string} name
+   */
+  #check(name) {
     try {
       const ignored = () => new Error('ignored');
       const bytes = readFile(this.#root, 'freshness.json', MAX_FRESHNESS_BYTES, ignored);
-      check = parseCheck(bytes, this.number, name);
+      return parseCheck(bytes, this.number, name);
     } catch {
-      // Without a sound freshness.json the manifest alone answers.
+      return null;
     }
-    return this.manifest.info(name, check);
+  }
+
+  /**
+   * Throws if a value was checked too long ago, after it has asked the writer once (contract 11.7).
+   * @param {string} name
+   * @param {number} maxStaleMs
+   */
+  #checkAge(name, maxStaleMs) {
+    if (this.#isUsable(name, maxStaleMs)) return;
+    if (readCurrent(this.#root).target === this.#folder) {
+      // Whatever is answered, freshness.json decides.
+      if (isListening(this.#root)) {
+        askAndBlock(`${this.#root}/${SOCKET}`, name, Math.min(this.#timeoutMs, STALE_REQUEST_MS));
+      }
+      if (this.#isUsable(name, maxStaleMs)) return;
+    }
+    const check = this.#check(name);
+    const checkedAt = check?.checked_at ?? this.manifest.entry(name).fetched_at;
+    const failure = check?.failure;
+    throw new Stale(
+      failure
+        ? errors.secretStaleBecause(name, checkedAt, failure.code, failure.message)
+        : errors.secretStale(name, checkedAt),
+    );
+  }
+
+  /**
+   * Returns whether a value may be returned now. It reads freshness.json only if what it knows has passed.
+   * @param {string} name
+   * @param {number} maxStaleMs
+   */
+  #isUsable(name, maxStaleMs) {
+    const now = Date.now();
+    const isAhead = (/** @type {number | null} */ until) =>
+      until === null || (now < until && until <= now + maxStaleMs + STALE_MARGIN_MS);
+    let until = this.#usableUntil.get(name);
+    if (until === undefined) until = this.manifest.fetchedAt(name) + maxStaleMs;
+    if (isAhead(until)) return true;
+    const check = this.#check(name);
+    if (check === null) return false;
+    until = check.usable_until === null ? null : parseTime(check.usable_until);
+    this.#usableUntil.set(name, until);
+    return isAhead(until);
   }
 
   /** @param {string} name */
@@ -246,7 +307,7 @@ class Store {
     this.#hasRead = true;
     this.#target = target;
     this.#generation = null;
-    this.#generation = new Generation(this.root, number);
+    this.#generation = new Generation(this.root, number, this.timeoutMs);
     return this.#generation;
   }
 
@@ -329,7 +390,9 @@ class Instant {
       return this.#generation.value(name);
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
-      if (lstat(this.root, this.folder) !== null) throw error.error;
+      const isThere =
+        error instanceof Stale ? readCurrent(this.root).target === this.folder : lstat(this.root, this.folder) !== null;
+      if (isThere) throw error.error;
       throw errors.snapshotExpired(name, this.#generation.number);
     }
   }

@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'secret_not_text'
   | 'secret_not_json'
   | 'snapshot_expired'
+  | 'secret_stale'
   | 'refresh_unavailable'
   | 'refresh_failed'
   | 'internal'
@@ -63,6 +64,8 @@ export class SecretNotText extends KeystartError {}
 export class SecretNotJson extends KeystartError {}
 /** The snapshot's generation was collected; take a new snapshot. */
 export class SnapshotExpired extends KeystartError {}
+/** The secret was last checked longer ago than max_stale allows, and could not be refreshed. */
+export class SecretStale extends KeystartError {}
 /** No extension answers the request to refresh. */
 export class RefreshUnavailable extends KeystartError {}
 /** A secret could not be fetched again; the last values stay. The message names each secret and the reason. */

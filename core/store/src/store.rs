@@ -73,9 +73,14 @@ struct Generation {
     /// How often the store had been removed before this was read.
     removals: usize,
     values: RwLock<HashMap<String, Arc<SecretBytes>>>,
+    usable: stale::KnownTimes,
 }
 
 impl Generation {
+    fn new(manifest: Manifest, removals: usize) -> Self {
+        Self { manifest, removals, values: RwLock::default(), usable: stale::KnownTimes::default() }
+    }
+
     fn number(&self) -> u64 {
         self.manifest.generation
     }
@@ -98,6 +103,9 @@ enum Halt {
     /// Something is missing in the generation. `verdict` is the error, unless the store has moved
     /// on (contract 6.2.7).
     Gone { generation: u64, verdict: Error },
+    /// The value was checked too long ago. `verdict` is the error, unless the store has moved on
+    /// (contract 11.7).
+    Stale { generation: u64, verdict: Error },
 }
 
 impl From<Error> for Halt {
@@ -134,9 +142,9 @@ impl Store {
             Halt::Gone { verdict, .. } if layout::see_folder(&self.at(&format!("{GENERATIONS}/{number}"))).is_ok() => {
                 verdict
             }
-            Halt::Gone { .. } | Halt::Again | Halt::Unpublished | Halt::Removed => gone(),
+            Halt::Gone { .. } | Halt::Stale { .. } | Halt::Again | Halt::Unpublished | Halt::Removed => gone(),
         })?;
-        let generation = Arc::new(Generation { manifest, removals: 0, values: RwLock::default() });
+        let generation = Arc::new(Generation::new(manifest, 0));
         Ok(self.bound(generation, Patience::new(self.timeout_ms)))
     }
 
@@ -256,11 +264,13 @@ impl Store {
                 Err(Halt::Told(error)) => return Err(error),
                 Err(Halt::Unpublished) => self.wait(patience)?,
                 Err(Halt::Removed) => self.wait_for_removed(patience)?,
-                Err(Halt::Gone { generation, verdict }) if self.target() == Ok(Some(generation)) => {
+                Err(Halt::Gone { generation, verdict } | Halt::Stale { generation, verdict })
+                    if self.target() == Ok(Some(generation)) =>
+                {
                     let files_are_gone = rustix::fs::lstat(self.at(STATE)).err() == Some(Errno::NOENT);
                     return Err(if files_are_gone { Error::removed(&self.root) } else { verdict });
                 }
-                Err(Halt::Again | Halt::Gone { .. }) => {
+                Err(Halt::Again | Halt::Gone { .. } | Halt::Stale { .. }) => {
                     if !patience.restart() {
                         return Err(Error::changing(&self.root));
                     }
@@ -294,7 +304,7 @@ impl Store {
         };
         self.has_read.store(true, Ordering::Relaxed);
         let manifest = self.manifest(number)?;
-        let generation = Arc::new(Generation { manifest, removals, values: RwLock::default() });
+        let generation = Arc::new(Generation::new(manifest, removals));
         self.keep(&generation);
         Ok(generation)
     }
@@ -373,8 +383,15 @@ impl Store {
         self.see_folder(folder, || Halt::Again)
     }
 
-    /// Returns the bytes of a secret of one generation (contract 6.2.4, 6.2.6).
+    /// Returns the bytes of a secret of one generation, unless they were checked too long ago.
     fn value(&self, generation: &Generation, name: &str) -> Pass<Arc<SecretBytes>> {
+        let value = self.bytes(generation, name)?;
+        self.see_fresh(generation, name)?;
+        Ok(value)
+    }
+
+    /// Returns the bytes of a secret of one generation (contract 6.2.4, 6.2.6).
+    fn bytes(&self, generation: &Generation, name: &str) -> Pass<Arc<SecretBytes>> {
         let secret = generation.manifest.secret(name)?;
         if let Some(value) = generation.values.try_read().ok().and_then(|values| values.get(name).cloned()) {
             return Ok(value);
@@ -421,7 +438,8 @@ impl Store {
         match halt {
             Halt::Told(error) => error,
             Halt::Gone { verdict, .. } if !folder_is_gone() => verdict,
-            Halt::Gone { .. } | Halt::Again | Halt::Unpublished | Halt::Removed => {
+            Halt::Stale { generation, verdict } if self.target() == Ok(Some(generation)) => verdict,
+            Halt::Stale { .. } | Halt::Gone { .. } | Halt::Again | Halt::Unpublished | Halt::Removed => {
                 Error::snapshot_expired(name, generation.number())
             }
         }
@@ -533,5 +551,6 @@ impl Patience {
 
 mod control;
 mod refresh;
+mod stale;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ KeystartError
 ├── SecretNotText        304
 ├── SecretNotJson        305
 ├── SnapshotExpired      306
+├── SecretStale          307
 ├── RefreshUnavailable   401
 ├── RefreshFailed        402
 ├── StoreLocked          501
@@ -47,6 +48,7 @@ __all__ = [
     "SecretNotFound",
     "SecretNotJson",
     "SecretNotText",
+    "SecretStale",
     "SecretUnavailable",
     "SnapshotExpired",
     "StoreUnreadable",
@@ -157,6 +159,12 @@ class SnapshotExpired(KeystartError):
     code = "snapshot_expired"
 
 
+class SecretStale(KeystartError):
+    """The secret was last checked longer ago than max_stale allows, and could not be refreshed."""
+
+    code = "secret_stale"
+
+
 class RefreshUnavailable(KeystartError):
     """No extension answers the request to refresh."""
 
@@ -237,6 +245,7 @@ BY_NUMBER: dict[int, type[KeystartError]] = {
     304: SecretNotText,
     305: SecretNotJson,
     306: SnapshotExpired,
+    307: SecretStale,
     401: RefreshUnavailable,
     402: RefreshFailed,
     501: StoreLocked,

@@ -148,7 +148,7 @@ module Keystart
     end
 
     def take(target)
-      @generation = Generation.new(@store, target) { @has_read = true }
+      @generation = Generation.new(@store, target, @timeout) { @has_read = true }
     end
 
     def wait_without_root(patience)
@@ -226,7 +226,7 @@ module Keystart
     def reading
       yield @generation
     rescue Missing => e
-      raise e.failure, cause: nil if @store.folder?(e.target)
+      raise e.failure, cause: nil if Stale === e ? @store.current == e.target : @store.folder?(e.target)
 
       raise Errors.snapshot_expired(e.name, @generation.number), cause: nil
     end

@@ -1,12 +1,14 @@
 # frozen_string_literal: true
 
 require "socket"
+require_relative "failures"
 
 module Keystart
   # One request to the writer and its answer, over control.sock (contract §9). It looks at no
   # generation. The first call of refresh loads it.
   class Control
     FORMAT = "keystart.control/1"
+    SOCKET = "control.sock"
     LONGEST = 65_536 # limits.toml: control.line_bytes
     LONGEST_PATH = 100 # limits.toml: control.path_bytes
 
@@ -16,13 +18,16 @@ module Keystart
     # The time is over.
     class Late < StandardError; end
 
-    def initialize(path, patience)
-      @path = path
+    def initialize(store, patience)
+      @store = store
+      @path = "#{store.root}/#{SOCKET}"
       @patience = patience
     end
 
     # Asks for secrets and folders, or for all if there are none. Returns the answer as a Hash.
     def refresh(names)
+      raise Silent unless listening?
+
       socket = connect
       write(socket, request(names))
       parse(receive_line(socket))
@@ -32,6 +37,19 @@ module Keystart
 
     private
 
+    # Returns whether a writer may listen there (contract 9.9).
+    def listening?
+      return false unless @store.root? && @path.bytesize <= LONGEST_PATH
+
+      File.lstat(@path).socket?
+    rescue Errno::ENOENT
+      false
+    rescue SystemCallError => e
+      raise unreadable(e), cause: nil
+    end
+
+    def unreadable(error) = @store.unreadable(SOCKET, error)
+
     # Names need no escapes. A list that does not fit into a line asks for all.
     def request(names)
       listed = line("[#{names.map { |name| %("#{name}") }.join(", ")}]")
@@ -40,7 +58,6 @@ module Keystart
 
     def line(names) = %({"format": "#{FORMAT}", "op": "refresh", "names": #{names}}\n)
 
-    # Raises the SystemCallError of a refused connection.
     def connect
       socket = Socket.new(:UNIX, :STREAM)
       socket.connect_nonblock(Socket.sockaddr_un(@path))
@@ -51,9 +68,9 @@ module Keystart
     rescue Errno::ENOENT, Errno::ECONNREFUSED
       socket.close
       raise Silent
-    rescue SystemCallError
+    rescue SystemCallError => e
       socket&.close
-      raise
+      raise unreadable(e), cause: nil
     end
 
     def write(socket, bytes)

@@ -92,6 +92,11 @@ module Keystart
     CODE = "snapshot_expired"
   end
 
+  # The secret was last checked longer ago than max_stale allows, and could not be refreshed.
+  class SecretStale < Error
+    CODE = "secret_stale"
+  end
+
   # No extension answers the request to refresh.
   class RefreshUnavailable < Error
     CODE = "refresh_unavailable"
@@ -271,6 +276,19 @@ module Keystart
       text = "The snapshot of generation #{generation} has expired because the store moved on. " \
              "Take a new snapshot."
       SnapshotExpired.new(text, secret: name)
+    end
+
+    def secret_stale(name, checked_at)
+      text = "The secret \"#{name}\" was last checked at #{checked_at}, longer ago than max_stale " \
+             "allows, and the extension does not refresh it now. Look for [keystart] in the log " \
+             "of the function."
+      SecretStale.new(text, secret: name)
+    end
+
+    def secret_stale_because(name, checked_at, code, message)
+      text = "The secret \"#{name}\" was last checked at #{checked_at}, longer ago than max_stale " \
+             "allows. The last refresh failed: #{code}: #{message}"
+      SecretStale.new(text, secret: name)
     end
 
     def refresh_unavailable(root)

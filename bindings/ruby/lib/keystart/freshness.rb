@@ -6,8 +6,7 @@ module Keystart
     FORMAT = "keystart.freshness/1"
     LONGEST = 4_194_304 # limits.toml: freshness.bytes
 
-    # Returns checked_at, refresh_after and failure of a secret, or nil if the bytes are broken or
-    # about another generation.
+    # Returns the last check of a secret, or nil if the bytes are broken or about another generation.
     def self.check(bytes, generation, name)
       document = Json.parse(bytes)
       return unless Hash === document && document["format"] == FORMAT && document["generation"] == generation
@@ -16,7 +15,7 @@ module Keystart
       return unless Hash === check && sound?(check)
 
       failure = check["failure"]&.slice("code", "message", "at")
-      { "checked_at" => check["checked_at"], "refresh_after" => check["refresh_after"], "failure" => failure }
+      { **check.slice("checked_at", "refresh_after", "usable_until"), "failure" => failure }
     rescue Json::Invalid
       nil
     end

@@ -12,8 +12,9 @@ module Keystart
 
     # `target` is what Store#current returned. Yields if it has the form of a generation's link,
     # before it reads there.
-    def initialize(store, target)
+    def initialize(store, target, timeout)
       @store = store
+      @timeout = timeout
       @target = target
       @number = numbered(target)
       yield
@@ -21,23 +22,28 @@ module Keystart
       # No lock, because a fork or a signal handler could find it taken. Storing into a Hash is
       # atomic, and two threads that read the same value at once store the same bytes.
       @values = {}
+      @age = age
     end
 
     # Returns the bytes of a secret, frozen, and tagged as UTF-8 even if they are not. Never return
     # them to callers.
     def value(name)
-      @values[name] || keep(name)
+      value = @values[name] || keep(name)
+      @age&.check(name) { check(name) }
+      value
     end
 
+    # Returns a value that was read before, however old it is by now.
+    def kept(name) = @values.fetch(name)
+
     # Returns a copy that can be changed. A frozen String would show its text in the message of a FrozenError.
-    def text(name)
-      value = value(name)
+    def text(name, value = value(name))
       raise Errors.secret_not_text(name) unless value.valid_encoding?
 
       value.dup
     end
 
-    def bytes(name) = value(name).b
+    def bytes(name, value = value(name)) = value.b
 
     # Parses again at each call, so that nobody can change what others get.
     def json(name)
@@ -53,9 +59,16 @@ module Keystart
 
     private
 
+    def age
+      return unless @manifest.max_stale
+
+      require_relative "age" # only with max_stale
+      Age.new(@store, @manifest, @target, @timeout)
+    end
+
     # Returns the last check of a secret by freshness.json, or nil if that is missing or broken.
     def check(name)
-      require_relative "freshness" # only info loads it
+      require_relative "freshness" # only info and old values load it
       bytes = @store.read("freshness.json", Freshness::LONGEST)
       Freshness.check(bytes, @number, name) if String === bytes && bytes.bytesize <= Freshness::LONGEST
     rescue LayoutInsecure, StoreUnreadable

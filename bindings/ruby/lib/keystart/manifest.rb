@@ -44,6 +44,19 @@ module Keystart
       names.sort.map(&:dup)
     end
 
+    # Returns how many seconds a value can be used after it was checked, or nil (contract 4.10).
+    def max_stale
+      value = @document["max_stale"]
+      value if Numeric === value && value == value.floor && value.between?(0, 9_007_199_254_740_991)
+    end
+
+    # Returns when a secret was fetched.
+    def fetched_at(name)
+      fetched_at = entry(name)["fetched_at"]
+      check Manifest.time?(fetched_at), %(secrets["#{name}"].fetched_at)
+      fetched_at
+    end
+
     # Returns the facts by which two versions of a secret differ (contract 7.3), or nil without the secret.
     def facts(name) = secrets[name]&.slice(*FACTS)
 
@@ -53,7 +66,8 @@ module Keystart
       entry = entry(name)
       check_times(name, entry)
       facts = Marshal.load(Marshal.dump(entry.slice(*FACTS)))
-      facts = { **facts, "checked_at" => facts["fetched_at"].dup, "failure" => nil, **(check || {}) }
+      last = check ? check.except("usable_until") : {}
+      facts = { **facts, "checked_at" => facts["fetched_at"].dup, "failure" => nil, **last }
       facts.merge("stale" => stale?(facts["refresh_after"]) || !facts["failure"].nil?)
     end
 

@@ -1,13 +1,10 @@
 # frozen_string_literal: true
 
-require_relative "failures"
 require_relative "control"
 
 module Keystart
   # Asks the writer to fetch now, and says what changed (contract 7.3). The first call of refresh loads it.
   class Refresh
-    SOCKET = "control.sock"
-
     # `before` is the manifest that the client read last, or nil. The block yields the one that is
     # published now.
     def initialize(store, patience, before, names, &after)
@@ -20,7 +17,7 @@ module Keystart
 
     # Returns the names that changed.
     def run
-      answer = ask
+      answer = Control.new(@store, @patience).refresh(@names)
       raise Errors.refresh_refused(*answer["error"].values_at("code", "message")) unless answer["ok"]
       raise Errors.refresh_failed(Failures.lines(answer["failures"])) unless answer["failures"].empty?
 
@@ -35,23 +32,6 @@ module Keystart
     end
 
     private
-
-    def ask
-      raise Control::Silent unless listening?
-
-      Control.new("#{@store.root}/#{SOCKET}", @patience).refresh(@names)
-    rescue SystemCallError => e
-      raise @store.unreadable(SOCKET, e), cause: nil
-    end
-
-    # Returns whether a writer may listen there (contract 9.9).
-    def listening?
-      return false unless @store.root? && "#{@store.root}/#{SOCKET}".bytesize <= Control::LONGEST_PATH
-
-      File.lstat("#{@store.root}/#{SOCKET}").socket?
-    rescue Errno::ENOENT
-      false
-    end
 
     # The writer may have published before the answer was lost, as in a freeze.
     def changes_at_last

@@ -30,10 +30,10 @@ module Keystart
     end
 
     # Returns the value as a UTF-8 String, a copy. Raises SecretNotText if it is not UTF-8.
-    def reveal = @generation.call.text(@name)
+    def reveal = @generation.call.then { |generation| generation.text(@name, generation.kept(@name)) }
 
     # Returns the value as an ASCII-8BIT String, a copy.
-    def reveal_bytes = @generation.call.bytes(@name)
+    def reveal_bytes = @generation.call.kept(@name).b
 
     # Returns the facts of contract 6.5.5. `stale` is as of this call.
     def info = @generation.call.info(@name)

@@ -16,6 +16,10 @@ module Keystart
   end
   private_constant :Missing
 
+  # A value was checked too long ago (contract 11.7). The client or the snapshot decides as for Missing.
+  class Stale < Missing; end
+  private_constant :Stale
+
   # The system calls on the files below one root. It knows neither what they hold nor when to wait.
   class Store
     # A FIFO must not hang a function, and a link must not lead out of the store (contract 6.2.8).

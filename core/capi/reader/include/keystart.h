@@ -24,6 +24,7 @@
  * 304 secret_not_text
  * 305 secret_not_json
  * 306 snapshot_expired
+ * 307 secret_stale
  * 401 refresh_unavailable
  * 402 refresh_failed
  * 501 store_locked
@@ -96,7 +97,7 @@ typedef struct {
    */
   size_t message_len;
   /*
-   The name that the caller asked for, with the codes 301 to 306; else NULL.
+   The name that the caller asked for, with the codes 301 to 307; else NULL.
    */
   const uint8_t *secret;
   /*
@@ -172,7 +173,7 @@ uint32_t keystart_snapshot_renew(const keystart_store *snapshot, keystart_store 
  Reads a secret. `form` is 0 for bytes, 1 for text (UTF-8, else 304), 2 for JSON (else 305).
  Every form returns the bytes unchanged. A `name` of NULL means that the host's caller passed no
  string (101). Waits until the store is ready or the timeout is over. Errors: 101, 201 to 207,
- 301 to 306.
+ 301 to 307.
  */
 uint32_t keystart_secret_read(const keystart_store *store,
                               const uint8_t *name,

@@ -107,7 +107,7 @@ pub unsafe extern "C" fn keystart_snapshot_renew(
 /// Reads a secret. `form` is 0 for bytes, 1 for text (UTF-8, else 304), 2 for JSON (else 305).
 /// Every form returns the bytes unchanged. A `name` of NULL means that the host's caller passed no
 /// string (101). Waits until the store is ready or the timeout is over. Errors: 101, 201 to 207,
-/// 301 to 306.
+/// 301 to 307.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_secret_read(
     store: *const keystart_store,

@@ -34,6 +34,8 @@ pub enum Code {
     SecretNotJson = 305,
     /// The snapshot's generation was collected; take a new snapshot.
     SnapshotExpired = 306,
+    /// The secret was last checked longer ago than max_stale allows, and could not be refreshed.
+    SecretStale = 307,
     /// No extension answers the request to refresh.
     RefreshUnavailable = 401,
     /// A secret could not be fetched again; the last values stay. The message names each secret and the reason.
@@ -76,6 +78,7 @@ impl Code {
             Self::SecretNotText => "secret_not_text",
             Self::SecretNotJson => "secret_not_json",
             Self::SnapshotExpired => "snapshot_expired",
+            Self::SecretStale => "secret_stale",
             Self::RefreshUnavailable => "refresh_unavailable",
             Self::RefreshFailed => "refresh_failed",
             Self::StoreLocked => "store_locked",

@@ -245,6 +245,25 @@ impl Error {
         Self::about(name, Code::SnapshotExpired, text)
     }
 
+    /// Makes the error `secret_stale`.
+    pub fn secret_stale(name: &str, checked_at: &str) -> Self {
+        let text = format!(
+            "The secret \"{name}\" was last checked at {checked_at}, longer ago than max_stale \
+             allows, and the extension does not refresh it now. Look for [keystart] in the log \
+             of the function."
+        );
+        Self::about(name, Code::SecretStale, text)
+    }
+
+    /// Makes the error `secret_stale`, the last refresh failed.
+    pub fn secret_stale_because(name: &str, checked_at: &str, code: &str, message: &str) -> Self {
+        let text = format!(
+            "The secret \"{name}\" was last checked at {checked_at}, longer ago than max_stale \
+             allows. The last refresh failed: {code}: {message}"
+        );
+        Self::about(name, Code::SecretStale, text)
+    }
+
     /// Makes the error `refresh_unavailable`.
     pub fn refresh_unavailable(root: &str) -> Self {
         let text = format!(

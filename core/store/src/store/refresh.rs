@@ -45,7 +45,7 @@ impl Store {
     }
 
     /// Returns the path to connect to, after the checks of contract 9.9.
-    fn listener(&self) -> Pass<String> {
+    pub(super) fn listener(&self) -> Pass<String> {
         let path = self.at(CONTROL);
         if !self.root_is_there()? || path.len() > LONGEST_PATH {
             return Err(Halt::Unpublished);
