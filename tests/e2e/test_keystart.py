@@ -276,7 +276,7 @@ def test_a_required_secret_that_is_absent_ends_init_with_its_reason(
 def test_a_wrong_configuration_ends_init_with_every_problem_at_once(
     tmp_path: Path, store: stage.Store
 ) -> None:
-    configuration = "version: 1\nstrat: before\nttl: 15m\nsecrets:\n  db: {secert: prod/orders/db}\n"
+    configuration = "version: 1\nstrat: before\nttl: 5s\nsecrets:\n  db: {secert: prod/orders/db}\n"
     with stage.environment(
         tmp_path, "python", store.endpoint, function="echo", configuration=configuration
     ) as environment:
@@ -319,7 +319,7 @@ def test_a_store_of_secrets_that_never_answers_ends_at_the_deadline(tmp_path: Pa
             with pytest.raises(InitError) as failed:
                 environment.init()
             assert failed.value.reported == "Extension.SecretsUnavailable"
-            assert "db: DeadlineExceeded: No answer within the deadline of 0.5 s." in environment.log_text()
+            assert "db: DeadlineExceeded: No answer from 127.0.0.1:" in environment.log_text()
 
 
 def test_under_snapstart_credentials_come_from_the_container_endpoint_and_a_warning_is_logged(
