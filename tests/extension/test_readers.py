@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import ExitStack
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,8 +13,9 @@ import pytest
 from tests.conformance.runner import Runner, chosen_languages
 from tests.fakes.aws import Cloud
 
-from .conftest import Canaries, Store
+from .conftest import Canaries, Serve, Store
 from .test_control import Started, start  # noqa: F401 start is a fixture
+from .test_refresh import DENIED, Script
 
 
 @pytest.fixture(params=chosen_languages())
@@ -72,3 +76,33 @@ def test_nobody_answers_after_the_end(
     start.end()
     error = ask(reader, store, "refresh")["error"]
     assert error["code"] == "refresh_unavailable"
+
+
+def test_max_stale_refuses_what_cannot_be_fetched_any_more_and_nothing_else(
+    start: Started,  # noqa: F811
+    serve: Serve,
+    store: Store,
+) -> None:
+    script = Script(db="value", pinned="pinned")
+    serve(script)
+    pinned = {"secret": "pinned", "ttl": "none"}
+    start({"db": "db", "pinned": pinned}, max_stale="20s")  # the shortest
+    manifest = json.loads((store.root / "current/manifest.json").read_text())
+    fetched = datetime.fromisoformat(manifest["secrets"]["db"]["fetched_at"].replace("Z", "+00:00"))
+    with ExitStack() as running:
+        readers = [running.enter_context(Runner(language)) for language in chosen_languages()]
+        for reader in readers:
+            assert ask(reader, store, "text", name="db")["value"] == "value"
+        time.sleep(max(0.0, fetched.timestamp() + 20 - time.time()))
+        script.values["db"] = DENIED
+        start.clock.pass_by(20)
+        for reader in readers:
+            error = ask(reader, store, "text", name="db")["error"]
+            assert error["code"] == "secret_stale"
+            assert "longer ago than max_stale allows" in error["message"]
+            assert ask(reader, store, "text", name="pinned")["value"] == "pinned"
+        script.values["db"] = "value"
+        start.clock.pass_by(1)
+        for reader in readers:
+            assert ask(reader, store, "text", name="db")["value"] == "value"
+    assert script.asked.count("pinned") == 1

@@ -17,8 +17,8 @@ const TTLS: RangeInclusive<u64> = 10 * SECOND..=24 * HOUR;
 const PART: u64 = 10;
 const MAX_STALES: RangeInclusive<u64> = 20 * SECOND..=24 * HOUR * PART;
 
-/// Reads the keys at the top of a configuration into a plan. Returns whether nothing is wrong with them.
-pub(crate) fn read(root: &Mapping, plan: &mut Plan, problems: &mut Problems) -> bool {
+/// Reads the keys at the top of a configuration into a plan.
+pub(crate) fn read(root: &Mapping, plan: &mut Plan, problems: &mut Problems) {
     let reported = problems.count();
     plan.ttl = time(root, "ttl", &TTLS, problems);
     plan.max_stale = time(root, "max_stale", &MAX_STALES, problems);
@@ -28,7 +28,6 @@ pub(crate) fn read(root: &Mapping, plan: &mut Plan, problems: &mut Problems) -> 
     if problems.count() == reported {
         combine(root, plan, problems);
     }
-    problems.count() == reported
 }
 
 /// Reads `none` or a time.
@@ -67,17 +66,6 @@ fn combine(root: &Mapping, plan: &mut Plan, problems: &mut Problems) {
     }
 }
 
-/// Refuses `max_stale` until readers look at it.
-pub(crate) fn refuse_for_now(root: &Mapping, problems: &mut Problems) {
-    if let Some((key, value)) = root.member("max_stale")
-        && !is_none(value)
-    {
-        let why = "is not there yet in this version: the last good values stay for as long as no newer ones can be \
-                   fetched. Remove it.";
-        problems.add(format!("{} {why}", key.text), key.position);
-    }
-}
-
 /// Reads the `ttl` of an entry, which can only be `none`. Returns whether the entry is refreshed.
 pub(crate) fn is_refreshed(entry: &Mapping, label: &str, problems: &mut Problems) -> bool {
     let Some(node) = entry.get("ttl") else {
@@ -99,7 +87,8 @@ mod tests {
     fn plan(text: &str) -> Plan {
         let Ok(Node::Mapping(root)) = yaml::parse(text, "keystart.yaml") else { panic!("{text}") };
         let (mut plan, mut problems) = (Plan::of_secrets(Vec::new(), ""), Problems::new("keystart.yaml"));
-        assert!(read(&root, &mut plan, &mut problems), "{text}");
+        read(&root, &mut plan, &mut problems);
+        assert_eq!(problems.count(), 0, "{text}");
         plan
     }
 

@@ -32,9 +32,7 @@ pub(crate) fn read(root: &Node, file: &str, reader: Reader, problems: &mut Probl
         let why = "belongs to the file of Square's extension, which has no \"version\". Remove one.";
         problems.add(format!("\"{}\" {why}", square::KEY), key.position);
     }
-    if freshness::read(root, &mut plan, problems) {
-        freshness::refuse_for_now(root, problems);
-    }
+    freshness::read(root, &mut plan, problems);
     refuse_snapstart(root, problems);
     check_version(root, problems);
     plan.region = region(root, problems);
