@@ -72,6 +72,67 @@ def test_check_shows_the_plan_as_json(keystart: Keystart, tmp_path: Path) -> Non
     assert [(entry["name"], entry["id"]) for entry in told["plan"]["entries"]] == [("db", "prod/db")]
 
 
+def refreshed(folder: Path, secrets: dict[str, Any], ttl: str = "5m") -> Path:
+    file = folder / "keystart.yaml"
+    file.write_text(json.dumps({"version": 1, "ttl": ttl, "batch": True, "secrets": secrets}))
+    return file
+
+
+def test_check_shows_what_a_ttl_costs(keystart: Keystart, tmp_path: Path) -> None:
+    secrets = {
+        **{"user": {"secret": "db", "field": "user"}, "password": {"secret": "db", "field": "password"}},
+        **{"key": "key", "fixed": {"secret": "fixed", "ttl": "none"}, "third": "ssm:/flag:3"},
+        **{f"flag-{number}": f"ssm:/flag/{number}" for number in range(11)},
+    }
+    file = refreshed(tmp_path, secrets)
+    code, out, error = keystart("check", file)
+    assert (code, error) == (0, "")
+    # 86,400 s / (300 s * 0.9) = 320 refreshes of two secrets, and of eleven parameters in two requests.
+    expected = (
+        "1 environment sends at most 640 to Secrets Manager and 640 to Parameter Store a day, for $0.0032."
+    )
+    assert out.splitlines()[-1] == f"With this ttl {expected}"
+    code, out, error = keystart("check", "--json", "--environments", "1000", file)
+    assert (code, error) == (0, "")
+    assert json.loads(out)["cost"] == {
+        "environments": 1000,
+        "requests_a_day": {"secretsmanager": 640_000, "ssm": 640_000},
+        "dollars_a_day": 3.2,
+    }
+
+
+def test_check_shows_no_cost_without_refreshes(keystart: Keystart, tmp_path: Path) -> None:
+    for file in (
+        configure(tmp_path, {"db": "prod/db"}),
+        refreshed(tmp_path, {"db": {"secret": "x", "ttl": "none"}}),
+    ):
+        assert json.loads(keystart("check", "--json", file)[1])["cost"] is None
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "1.5", "many", "1000001"])
+def test_a_number_of_environments_that_is_none_is_refused(
+    keystart: Keystart, tmp_path: Path, number: str
+) -> None:
+    code, out, error = keystart("check", f"--environments={number}", configure(tmp_path, {"db": "prod/db"}))
+    assert (code, out) == (2, "")
+    assert "must be a number from 1 to 1,000,000" in error
+
+
+def test_check_warns_of_variables_that_a_refresh_does_not_change(keystart: Keystart, tmp_path: Path) -> None:
+    secrets = {
+        "db": {"secret": "db", "env": "DB_PASSWORD"},
+        "fixed": {"secret": "x", "env": "FIXED", "ttl": "none"},
+    }
+    code, _, error = keystart("check", refreshed(tmp_path, secrets))
+    assert code == 0
+    assert error == (
+        "warning: A refresh does not change variables that were set at the start: DB_PASSWORD. "
+        "Read the secret with a reader where it must be new.\n"
+    )
+    file = refreshed(tmp_path, secrets, "none")
+    assert keystart("check", file)[2] == ""
+
+
 def test_check_tells_every_problem(keystart: Keystart, tmp_path: Path) -> None:
     file = tmp_path / "keystart.yaml"
     file.write_text("version: 1\nregon: eu-west-1\nsecrets:\n  db: prod/db\n  ../x: prod/db\n")

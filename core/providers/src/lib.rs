@@ -4,6 +4,7 @@
 //! It decides nothing about failures: each entry gets its secrets or the reason why it has none.
 
 mod aws;
+mod cost;
 mod files;
 mod first_requests;
 mod limits;
@@ -18,6 +19,7 @@ mod secrets_manager;
 mod shape;
 
 pub use aws::{Aws, Login, check_login};
+pub use cost::requests_of_refresh;
 pub use keystart_config::{Entry, Plan};
 pub use prefetch::Prefetch;
 pub use provider::{Answer, Encoding, Gap, Match, Permission, Place, Provider, Reply, SecretValue, Source};

@@ -19,12 +19,16 @@ from .text import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from .plan import Plan
 
 _EXIT_FAILED = 1
 _EXIT_SIGNALLED = 128  # as a shell reports a signal, plus its number
 _EXIT_INTERRUPTED = _EXIT_SIGNALLED + 2
+_DAY = 86_400  # seconds
+_DOLLARS_A_REQUEST = 0.05 / 10_000  # of Secrets Manager (docs/rotation.md); Parameter Store charges nothing
+_MOST_ENVIRONMENTS = 1_000_000
 _EXIT_BROKEN_PIPE = 128 + 13  # as a shell reports SIGPIPE, which ends other programs then
 
 _EPILOG = """\
@@ -110,6 +114,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_configuration(check)
     deploy.add_values(check)
     check.add_argument("--json", action="store_true", help="print the plan, or the problems, as JSON")
+    check.add_argument(
+        "--environments",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="the number of execution environments for which to show what a ttl costs (default: 1)",
+    )
 
     compilation = commands.add_parser(
         "compile",
@@ -212,10 +223,54 @@ def _check(arguments: argparse.Namespace) -> int:
             print(error, file=sys.stderr)
         return _EXIT_FAILED
     if arguments.json:
-        print(json.dumps({"valid": True, "plan": plan.facts}, indent=2))
+        shown = {"cost": _cost(plan, arguments.environments), "warnings": _warnings(plan)}
+        print(json.dumps({"valid": True, "plan": plan.facts, **shown}, indent=2))
     else:
         print(plan.describe(), end="")
+        if cost := _cost(plan, arguments.environments):
+            print(f"\n{_cost_line(cost)}")
+        for warning in _warnings(plan):
+            print(f"warning: {warning}", file=sys.stderr)
     return 0
+
+
+def _cost(plan: Plan, environments: int) -> dict[str, Any] | None:
+    """Returns what refreshes cost in a day at most, if every environment is busy all day; None without refreshes."""
+    ttl = plan.facts["ttl"]
+    if ttl is None or not plan.requests:
+        return None
+    shortest = int(ttl) * 9  # in tenths of a second, because an environment shortens the ttl by up to a tenth
+    refreshes = -(-_DAY * 10 // shortest)
+    requests = {provider: count * refreshes * environments for provider, count in plan.requests.items()}
+    dollars = requests.get("secretsmanager", 0) * _DOLLARS_A_REQUEST
+    return {"environments": environments, "requests_a_day": requests, "dollars_a_day": round(dollars, 4)}
+
+
+def _cost_line(cost: dict[str, Any]) -> str:
+    of = "1 environment sends" if cost["environments"] == 1 else f"{cost['environments']:,} environments send"
+    names = {"secretsmanager": "Secrets Manager", "ssm": "Parameter Store"}
+    parts = [f"{count:,} to {names[provider]}" for provider, count in cost["requests_a_day"].items()]
+    return f"With this ttl {of} at most {' and '.join(parts)} a day, for ${cost['dollars_a_day']:,.4f}."
+
+
+def _warnings(plan: Plan) -> list[str]:
+    """Returns what a configuration may promise and cannot keep."""
+    if plan.facts["ttl"] is None:
+        return []
+    variables = [
+        entry["env"] for entry in plan.facts["entries"] if entry["env"] is not None and entry["ttl"] is None
+    ]
+    if not variables:
+        return []
+    cure = "Read the secret with a reader where it must be new."
+    return [f"A refresh does not change variables that were set at the start: {', '.join(variables)}. {cure}"]
+
+
+def _count(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdecimal() else 0
+    if not 1 <= number <= _MOST_ENVIRONMENTS:
+        raise argparse.ArgumentTypeError(f"must be a number from 1 to {_MOST_ENVIRONMENTS:,}")
+    return number
 
 
 def _compile(arguments: argparse.Namespace) -> int:

@@ -92,6 +92,12 @@ class Plan:
         """Returns the plan as text for people, one line an entry."""
         return self._write(_TEXT)
 
+    @property
+    def requests(self) -> dict[str, int]:
+        """The number of requests of one refresh of everything, by the provider."""
+        requests: dict[str, int] = json.loads(core.call_for_text(lib.keystart_plan_requests, self.handle))
+        return requests
+
     def compiled(self) -> str:
         """Returns the text of a keystart.json with the same plan."""
         return self._write(_COMPILED)

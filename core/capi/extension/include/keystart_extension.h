@@ -522,6 +522,13 @@ uint32_t keystart_plan_entry(const keystart_plan *plan,
                              keystart_error **err);
 
 /*
+ Returns how many requests one refresh of everything sends, as a JSON object by the provider's name. Errors: 901.
+ */
+uint32_t keystart_plan_requests(const keystart_plan *plan,
+                                keystart_bytes *out,
+                                keystart_error **err);
+
+/*
  Returns a number for each entry. A refresh publishes all entries of one number, or none of them.
  `groups` has room for `count` numbers, as many as the plan has entries. Errors: 901.
  */

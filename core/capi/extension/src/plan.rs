@@ -11,7 +11,7 @@ use keystart_config::{Link, Plan, Problem, Reader, Values, shown};
 use keystart_core::{
     Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text, text_or_none,
 };
-use keystart_providers::{Permission, Place, SCHEMAS, permissions};
+use keystart_providers::{Permission, Place, SCHEMAS, permissions, requests_of_refresh};
 use keystart_store::error::Error;
 use keystart_store::json::quote;
 use keystart_store::name;
@@ -234,6 +234,24 @@ pub unsafe extern "C" fn keystart_plan_entry(
                 can_become_due: entry.can_become_due().into(),
                 is_folder: entry.is_folder().into(),
             });
+            Ok(())
+        })
+    }
+}
+
+/// Returns how many requests one refresh of everything sends, as a JSON object by the provider's name. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_plan_requests(
+    plan: *const keystart_plan,
+    out: *mut keystart_bytes,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+            let members = requests_of_refresh(plan);
+            let members = members.iter().map(|(name, requests)| format!("{}: {requests}", quote(name)));
+            out.put(keystart_bytes::give(format!("{{{}}}", members.collect::<Vec<_>>().join(", ")).as_bytes()));
             Ok(())
         })
     }
