@@ -214,8 +214,13 @@ def test_pull_tells_why_nothing_is_published(keystart: Keystart, store: Store, t
     configure(tmp_path, {"db": "prod/absent"})
     code, out, error = keystart("pull")
     assert (code, out) == (1, "")
-    reason = "ResourceNotFoundException: Secrets Manager can't find the specified secret.\n"
-    assert error.endswith(f"\nkeystart: Required secrets could not be fetched.\n  - db: {reason}")
+    reason = (
+        "ResourceNotFoundException: Secrets Manager can't find the specified secret. Correct the id, the region or "
+        "the stage.\n"
+    )
+    assert error.endswith(
+        f"\nkeystart: Required secrets could not be fetched.\n  - db (secret prod/absent in eu-west-1): {reason}"
+    )
     assert store.state["state"] == "failed"
     code, out, error = keystart("get", "db")
     assert (code, out) == (1, "")
@@ -249,8 +254,8 @@ def test_pull_with_an_unknown_profile_says_so(keystart: Keystart, store: Store, 
     code, _, error = keystart("pull", "--profile", "nobody")
     assert code == 1
     assert (
-        "  - db: ProfileNotFound: The AWS profile nobody, or one that its `source_profile` names, does not exist."
-        in error
+        "  - db (secret prod/db in eu-west-1): ProfileNotFound: The AWS profile nobody, or one that its "
+        "`source_profile` names, does not exist." in error
     )
     assert store.state["state"] == "failed"
 

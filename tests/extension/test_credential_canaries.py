@@ -644,7 +644,7 @@ def test_the_process_says_it_to_nobody(
     canary.hear(repr([request.body for request in lambda_api.requests]))
     assert code == 1
     reason = f"AWS_SESSION_TOKEN holds {flaw}, which no credential has. Set it again without it."
-    assert lines[1:] == [f"[keystart] ERROR db: InvalidCredentials: {reason}"]
+    assert lines[1:] == [f"[keystart] ERROR db (secret prod/db in eu-west-1): InvalidCredentials: {reason}"]
     assert store.failures == {"db": ("InvalidCredentials", reason)}
 
 
@@ -656,11 +656,16 @@ def test_pull_says_it_to_nobody(
     (tmp_path / "keystart.json").write_text(json.dumps({"version": 1, "secrets": {"db": "prod/db"}}))
     code, out, error = keystart("pull", "keystart.json")
     assert (code, out) == (1, "")
-    assert "db: 403: Forbidden. A proxy, a firewall or a load balancer answered, not AWS." in error
+    assert (
+        "db (secret prod/db in eu-west-1): 403: Forbidden. A proxy, a firewall or a load balancer answered, not AWS."
+        in error
+    )
     monkeypatch.setenv("AWS_SESSION_TOKEN", f"{canary()}\n")
     code, out, error = keystart("pull", "keystart.json")
     assert (code, out) == (1, "")
-    assert "db: InvalidCredentials: AWS_SESSION_TOKEN holds a line break" in error
+    assert (
+        "db (secret prod/db in eu-west-1): InvalidCredentials: AWS_SESSION_TOKEN holds a line break" in error
+    )
 
 
 def test_pull_says_that_a_code_of_mfa_cannot_be_typed_and_readers_do_not_wait(

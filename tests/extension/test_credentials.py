@@ -178,7 +178,7 @@ def test_in_lambda_missing_ones_are_told_at_once_and_no_metadata_is_asked_for(
     assert code == 1
     assert lines == [
         "[keystart] ERROR Required secrets could not be fetched.",
-        f"[keystart] ERROR db: {NONE[0]}: {NONE[1]}",
+        f"[keystart] ERROR db (secret prod/db in eu-west-1): {NONE[0]}: {NONE[1]}",
     ]
     assert store.failures == {"db": NONE}
 

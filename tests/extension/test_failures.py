@@ -25,12 +25,12 @@ def test_a_required_secret_that_is_absent_publishes_nothing(
     prefetch: Prefetch, cloud: Cloud, store: Store
 ) -> None:
     failed = prefetch({"db": "prod/absent", "good": cloud.secret("x")})
-    message = "Secrets Manager can't find the specified secret."
+    message = "Secrets Manager can't find the specified secret. Correct the id, the region or the stage."
     assert failed is not None
     assert failed.error_type == "Extension.SecretsUnavailable"
     assert failed.lines() == [
         "Required secrets could not be fetched.",
-        f"db: ResourceNotFoundException: {message}",
+        f"db (secret prod/absent in eu-west-1): ResourceNotFoundException: {message}",
     ]
     assert store.state["state"] == "failed"
     assert store.state["message"] == "Required secrets could not be fetched."
@@ -62,11 +62,12 @@ def test_an_optional_secret_that_is_absent_is_listed_and_logged(
 ) -> None:
     wanted = {"flags": {"secret": "prod/absent", "optional": True}, "good": cloud.secret(canary())}
     assert prefetch(wanted) is None
-    message = "Secrets Manager can't find the specified secret."
+    message = "Secrets Manager can't find the specified secret. Correct the id, the region or the stage."
     assert store.unavailable == {"flags": ("ResourceNotFoundException", message)}
     warning, published = canary.said().splitlines()
     assert warning == (
-        f"[keystart] WARN  The optional secret flags is not available: ResourceNotFoundException: {message}"
+        "[keystart] WARN  The optional secret flags (secret prod/absent in eu-west-1) is not available: "
+        f"ResourceNotFoundException: {message}"
     )
     assert published.startswith("[keystart] INFO  published 1 secrets as generation 1 in ")
 

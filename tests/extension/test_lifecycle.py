@@ -32,7 +32,10 @@ from tests.fakes.http import Answer, Gate
 from .conftest import COMMAND, Canaries, Environment, Launcher, Serve, Store
 
 TERMINATED = 128 + signal.SIGTERM
-ABSENT = "db: ResourceNotFoundException: Secrets Manager can't find the specified secret."
+ABSENT = (
+    "db (secret prod/absent in eu-west-1): ResourceNotFoundException: Secrets Manager can't find the specified secret. "
+    "Correct the id, the region or the stage."
+)
 REQUIRED = "Required secrets could not be fetched."
 
 

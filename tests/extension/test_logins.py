@@ -38,7 +38,7 @@ def refused(
 
     def refused(profile: str | None = None) -> str:
         if is_fetch:
-            said = str(fetch.fetch(plan({"db": "prod/db"}), profile).failures()[0]).removeprefix("db: ")
+            said = str(fetch.fetch(plan({"db": "prod/db"}), profile).failures()[0]).partition("): ")[2]
         else:
             with pytest.raises(AwsError) as error:
                 session.client("lambda", None, profile)

@@ -235,7 +235,7 @@ def test_the_endpoint_that_a_profile_names_is_asked_and_checked(
     code, _, error = pull("--profile", "mine")
     assert code == 1
     reason = "`endpoint_url` of the AWS profile mine must have no user and no password. Correct or unset it."
-    assert f"db: InvalidVariable: {reason}" in error
+    assert f"): InvalidVariable: {reason}" in error
 
 
 def test_the_authorities_that_a_profile_names_are_believed(

@@ -184,8 +184,12 @@ def test_a_refresh_that_fails_keeps_the_values_and_is_logged_once_for_each_reaso
         assert store.values == {"db": expected.encode(), "other": b"old"}
     lines = function.end()
     denied, gone, *rest = lines
-    assert denied.startswith("[keystart] WARN  db could not be refreshed: AccessDeniedException: ")
-    assert gone.startswith("[keystart] WARN  db could not be refreshed: ResourceNotFoundException: ")
+    assert denied.startswith(
+        "[keystart] WARN  db (secret db in eu-west-1) could not be refreshed: AccessDeniedException: "
+    )
+    assert gone.startswith(
+        "[keystart] WARN  db (secret db in eu-west-1) could not be refreshed: ResourceNotFoundException: "
+    )
     assert rest == [
         "[keystart] INFO  published generation 2 with 1 changed secret: db",
         "[keystart] INFO  db can be refreshed again",
@@ -272,7 +276,7 @@ def test_a_name_that_conflicts_with_an_entry_that_was_not_due_changes_nothing(
     function.clock.pass_by(60)
     function.invoke()
     assert store.values == {"tls/cert": b"c", "tls/ca": b"a"}
-    assert "tls could not be refreshed: InvalidName: " in function.end()[0]
+    assert "tls (secret tls in eu-west-1) could not be refreshed: InvalidName: " in function.end()[0]
 
 
 @pytest.mark.parametrize("version", ["v", None])
@@ -445,7 +449,7 @@ def test_a_secret_that_grew_too_large_keeps_its_value(begin: Begin, serve: Serve
     function.clock.pass_by(60)
     function.invoke()
     assert store.values == {"db": b"old"}
-    assert "db could not be refreshed: SecretTooLarge: " in function.end()[0]
+    assert "db (secret db in eu-west-1) could not be refreshed: SecretTooLarge: " in function.end()[0]
 
 
 def test_a_file_that_the_function_removed_is_fetched_again(begin: Begin, serve: Serve, store: Store) -> None:

@@ -96,7 +96,7 @@ def said(error: str) -> str:
     line = error.splitlines()[-1]
     why, advice, _ = line.partition(" Check AWS_ENDPOINT_URL.")
     assert advice, error
-    return why.removeprefix("[keystart] ERROR db: ")
+    return why.partition("): ")[2]
 
 
 @pytest.mark.parametrize("hostile", [{}, HOSTILE], ids=["as in Lambda", "hostile"])

@@ -1,10 +1,12 @@
 //! What a checked configuration asks for, and its forms for people and for programs.
 
 use std::collections::HashMap;
+use std::env;
 use std::time::Duration;
 
 use crate::members::Selection;
 use crate::problem::{Origin, Position};
+use crate::region::is_region;
 use crate::schema::Keyword;
 use crate::shown::{self, Place, characters, is_certain};
 use crate::value::Value;
@@ -116,6 +118,13 @@ enum Together<'a> {
 }
 
 impl Entry {
+    /// Returns the name with what is fetched for it, for people: `db (secret prod/db in eu-west-1)`.
+    pub fn label(&self) -> String {
+        let own = || env::var("AWS_REGION").ok().filter(|region| is_region(region));
+        let place = self.region.clone().or_else(own).map_or_else(String::new, |region| format!(" in {region}"));
+        format!("{} ({} {}{place})", self.name, self.keyword.name, self.id)
+    }
+
     /// Returns whether it brings several secrets, all below its name.
     pub fn is_folder(&self) -> bool {
         self.expand || self.keyword.is_folder

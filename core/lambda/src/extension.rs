@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use keystart_config::{Plan, Problem, Reader, Start, Values, shown};
+use keystart_config::{Entry, Plan, Problem, Reader, Start, Values, shown};
 use keystart_process::{lock, report_crashes, take_signal};
 use keystart_providers::SCHEMAS;
 use keystart_store::error::{Error, Result};
@@ -213,7 +213,12 @@ impl Extension {
     pub fn fail(&self, kind: &str, message: &str, failures: &[(String, Failure)]) {
         let required = failures.iter().filter(|(_, failure)| !failure.optional);
         let mut lines = vec![message.to_owned()];
-        lines.extend(required.clone().map(|(name, failure)| format!("{name}: {}: {}", failure.code, failure.message)));
+        let label = |name: &str| {
+            let entry = self.plan().and_then(|plan| plan.entries.iter().find(|entry| entry.name == name));
+            entry.map_or_else(|| name.to_owned(), Entry::label)
+        };
+        let line = |name: &str, Failure { code, message, .. }: &Failure| format!("{}: {code}: {message}", label(name));
+        lines.extend(required.clone().map(|(name, failure)| line(name, failure)));
         if let Some(writer) = self.writer()
             && !lock(writer).is_stopped()
             && let Err(error) = lock(writer).fail(message, required.cloned().collect())

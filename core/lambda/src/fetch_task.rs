@@ -37,6 +37,8 @@ pub struct FetchResult {
     pub variables: Vec<Variable>,
     /// The names of the entries without values, each with the reason.
     pub failures: Vec<(String, Failure)>,
+    /// What people call each of them: its name, its id and its region.
+    pub labels: Vec<String>,
     /// A log line for each retry.
     pub retries: Vec<String>,
     /// A log line for each value that was skipped or looks damaged.
@@ -52,8 +54,8 @@ impl FetchResult {
 
 impl From<PrefetchResult> for FetchResult {
     fn from(fetched: PrefetchResult) -> Self {
-        let PrefetchResult { secrets, variables, failures, retries, warnings } = fetched;
-        Self { count: secrets.len(), secrets: Mutex::new(secrets), variables, failures, retries, warnings }
+        let PrefetchResult { secrets, variables, failures, labels, retries, warnings } = fetched;
+        Self { count: secrets.len(), secrets: Mutex::new(secrets), variables, failures, labels, retries, warnings }
     }
 }
 

@@ -75,6 +75,8 @@ pub struct PrefetchResult {
     pub variables: Vec<Variable>,
     /// The names of the entries without values, each with the reason.
     pub failures: Vec<(String, Failure)>,
+    /// What people call each of them: its name, its id and its region.
+    pub labels: Vec<String>,
     /// A log line for each retry.
     pub retries: Vec<String>,
     /// A log line for each value that was skipped or looks damaged.

@@ -194,7 +194,10 @@ impl Prefetch {
                 .and_then(|secrets| shape::check_values(entry, secrets));
             match shaped {
                 Ok(secrets) => fetched.secrets.extend(secrets),
-                Err(failure) => fetched.failures.push((entry.name.clone(), Failure { optional, ..failure })),
+                Err(failure) => {
+                    fetched.labels.push(entry.label());
+                    fetched.failures.push((entry.name.clone(), Failure { optional, ..failure }));
+                }
             }
             fetched.variables.extend(entry.env.clone().map(|name| Variable {
                 name,

@@ -13,16 +13,20 @@ if TYPE_CHECKING:
 
 
 class Failure:
-    """Why an entry has no secrets. `code` is the provider's word if it has one."""
+    """Why an entry has no secrets. `code` is the provider's word if it has one.
 
-    def __init__(self, name: str, code: str, message: str, *, optional: bool) -> None:
+    `label` is the entry's name, id and region, for people.
+    """
+
+    def __init__(self, name: str, label: str, code: str, message: str, *, optional: bool) -> None:
         self.name = name
+        self.label = label
         self.code = code
         self.message = message
         self.optional = optional
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.code}: {self.message}"
+        return f"{self.label}: {self.code}: {self.message}"
 
 
 class Fetch:
@@ -77,7 +81,10 @@ class Fetch:
         out = ffi.new("keystart_failure *")
         core.call(lib.keystart_fetch_failure, self.handle, index, out)
         name, code = core.copy_text(out.name, out.name_len), core.copy_text(out.code, out.code_len)
-        return Failure(name, code, core.copy_text(out.message, out.message_len), optional=bool(out.optional))
+        label = core.copy_text(out.label, out.label_len)
+        return Failure(
+            name, label, code, core.copy_text(out.message, out.message_len), optional=bool(out.optional)
+        )
 
     def _line(self, is_warning: bool, index: int) -> str:
         line, length = ffi.new("uint8_t **"), ffi.new("size_t *")

@@ -89,7 +89,7 @@ def publish(
     for line in fetch.warnings():
         log.warn(line)
     for failure in failures:
-        log.warn(f"The optional secret {failure.name} is not available: {failure.code}: {failure.message}")
+        log.warn(f"The optional secret {failure.label} is not available: {failure.code}: {failure.message}")
     took = (time.monotonic() - began) * 1000
     log.info(f"published {fetch.count} secrets as generation {generation} in {took:.0f} ms")
     return generation

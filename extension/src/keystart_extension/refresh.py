@@ -338,7 +338,8 @@ class Refresher:
 
     def _fail(self, entries: Collection[int], code: str, message: str) -> None:
         for entry in entries:
-            self._note(entry, Failure(self._entries[entry].name, code, message, optional=False))
+            name = self._entries[entry].name
+            self._note(entry, Failure(name, name, code, message, optional=False))
 
     def _note(self, entry: int, failure: Failure) -> None:
         """Notes a failure, and logs it unless its reason is known."""
@@ -349,7 +350,7 @@ class Refresher:
         elif self._schedule is not None:
             self._schedule.fail(entry, time.time())
         if known is None or (known.code, known.message) != (failure.code, failure.message):
-            self._log.warn(f"{failure.name} could not be refreshed: {failure.code}: {failure.message}")
+            self._log.warn(f"{failure.label} could not be refreshed: {failure.code}: {failure.message}")
 
     def _succeed(self, entry: int, began: float) -> None:
         if self._schedule is not None:
@@ -388,7 +389,9 @@ class Refresher:
             ]
             # (9.7)
             message = "No entry of the configuration publishes it."
-            failures += [Failure(name, "NotConfigured", message, optional=False) for name in request.unknown]
+            failures += [
+                Failure(name, name, "NotConfigured", message, optional=False) for name in request.unknown
+            ]
             self._extension.answer(number, self._generation, failures)
 
 

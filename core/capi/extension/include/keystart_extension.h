@@ -124,6 +124,14 @@ typedef struct {
    1 if the rest is published without the entry, else 0.
    */
   uint32_t optional;
+  /*
+   What people call the entry: its name, its id and its region.
+   */
+  const uint8_t *label;
+  /*
+   Its length.
+   */
+  size_t label_len;
 } keystart_failure;
 
 /*

@@ -60,6 +60,10 @@ pub struct keystart_failure {
     pub message_len: usize,
     /// 1 if the rest is published without the entry, else 0.
     pub optional: u32,
+    /// What people call the entry: its name, its id and its region.
+    pub label: *const u8,
+    /// Its length.
+    pub label_len: usize,
 }
 
 /// The result of a person's login, as UTF-8. `session_token` is NULL if the login has none.
@@ -174,7 +178,7 @@ pub unsafe extern "C" fn keystart_fetch_failure(
     unsafe {
         guard(err, || {
             let (out, result) = (Out::new(out)?, handle(fetch, "fetch")?.result()?);
-            let (name, failure) = at(&result.failures, index)?;
+            let ((name, failure), label) = (at(&result.failures, index)?, at(&result.labels, index)?);
             out.put(keystart_failure {
                 name: name.as_ptr(),
                 name_len: name.len(),
@@ -183,6 +187,8 @@ pub unsafe extern "C" fn keystart_fetch_failure(
                 message: failure.message.as_ptr(),
                 message_len: failure.message.len(),
                 optional: failure.optional.into(),
+                label: label.as_ptr(),
+                label_len: label.len(),
             });
             Ok(())
         })

@@ -118,6 +118,8 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
         message = format!("{message} {}", denial_cure(action, &message));
     } else if OF_KEYS.contains(&code) {
         message = format!("{message} {}", key_cure(action));
+    } else if code == "ResourceNotFoundException" {
+        message += " Correct the id, the region or the stage.";
     } else if EXPIRED.contains(&code) {
         message += " Log in again, or get new credentials.";
     }
