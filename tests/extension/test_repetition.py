@@ -453,44 +453,48 @@ def test_pull_does_not_repeat_what_was_pasted_as_root(
     pasted.check(came_out, "what pull says")
 
 
-@pytest.mark.parametrize("is_optional", [False, True])
-def test_the_members_of_a_secret_are_not_repeated_unless_they_are_names(
-    command: Command, cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_optional: bool
-) -> None:
+def members(others: dict[str, str]) -> tuple[str, list[Pasted]]:
+    """Returns a secret whose members, except for the others, are no names."""
     pasted = [Pasted(form) for form in FORMS]
-    arn = cloud.secret(json.dumps({"ok": "1", **{one.text: "2" for one in pasted}}))
-    text = json.dumps(
-        {"version": 1, "secrets": {"db": {"secret": arn, "expand": True, "optional": is_optional}}}
-    )
-    (tmp_path / "keystart.json").write_text(text)
-    code, came_out = command("pull", "keystart.json")
-    assert code == int(not is_optional)
-    assert "6 of 7 members" in came_out
+    return json.dumps({**others, **{one.text: "2" for one in pasted}}), pasted
+
+
+def check_members(said: str, others: dict[str, str], pasted: list[Pasted]) -> None:
+    """Checks that each member is skipped with a warning, or that the entry fails because nothing is left."""
+    warnings = [said.count(f"The member {number} of ") for number in range(2, 2 + len(pasted))]
+    assert warnings == [int(bool(others))] * len(pasted)
+    assert ("6 of 6 members" in said) == (not others)
     for one in pasted:
-        one.check(came_out, "what pull says")
+        one.check(said, "what is said of members")
 
 
-@pytest.mark.parametrize("is_optional", [False, True])
-def test_the_process_repeats_no_member_of_a_secret_that_is_no_name(
-    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, is_optional: bool
+@pytest.mark.parametrize("others", [{"ok": "1"}, {}])
+def test_the_members_of_a_secret_are_not_repeated_unless_they_are_names(
+    command: Command, cloud: Cloud, tmp_path: Path, others: dict[str, str]
 ) -> None:
-    pasted = [Pasted(form) for form in FORMS]
-    arn = cloud.secret(json.dumps({"ok": "1", **{one.text: "2" for one in pasted}}))
-    extension = launch(lambda_api, {"db": {"secret": arn, "expand": True, "optional": is_optional}})
-    if is_optional:
+    text, pasted = members(others)
+    plan = {"version": 1, "secrets": {"db": {"secret": cloud.secret(text), "expand": True}}}
+    (tmp_path / "keystart.json").write_text(json.dumps(plan))
+    code, came_out = command("pull", "keystart.json")
+    assert code == int(not others)
+    check_members(came_out, others, pasted)
+
+
+@pytest.mark.parametrize("others", [{"ok": "1"}, {}])
+def test_the_process_repeats_no_member_of_a_secret_that_is_no_name(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, others: dict[str, str]
+) -> None:
+    text, pasted = members(others)
+    extension = launch(lambda_api, {"db": {"secret": cloud.secret(text), "expand": True}})
+    documents: list[str] = []
+    if others:
         lambda_api.wait_for("/event/next")
         documents = list(_documents(store))
         lambda_api.send("SHUTDOWN")
-    else:
-        documents = list(_documents(store))
     code, lines = extension.ended()
-    assert code == int(not is_optional)
-    said = "\n".join(
-        [*lines, *documents, *_documents(store), *(text for one in lambda_api.reported for text in one)]
-    )
-    assert "6 of 7 members" in said
-    for one in pasted:
-        one.check(said, "what the process says")
+    assert code == int(not others)
+    reported = [text for one in lambda_api.reported for text in one]
+    check_members("\n".join([*lines, *documents, *_documents(store), *reported]), others, pasted)
 
 
 # The helpful parts of messages, which stay.
@@ -502,7 +506,7 @@ def test_the_process_repeats_no_member_of_a_secret_that_is_no_name(
         ("secert", '"db" has no key "secert". Did you mean "secret"?'),
         ("Optional", '"db" has no key "Optional". Did you mean "optional"?'),
         ("versionId", '"db" has no key "versionId". Did you mean "version_id"?'),
-        ("secret_id", '"db" has an unknown key of 9 characters. Did you mean "secret"?'),
+        ("secret_id", '"db" has no key "secret_id". Write "secret", or "parameter".'),
         ("hunter2hunter", '"db" has an unknown key of 13 characters. Its keys are secret, parameter, '),
     ],
 )

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn no_credential_is_taken() {
         for name in
-            ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "aws_session_token", "AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+            ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "Aws_Session_Token", "AWS_CONTAINER_AUTHORIZATION_TOKEN"]
         {
             let id = format!("${{{name}}}");
             assert!(resolve(&id, Values::Process).unwrap_err().contains("may hold a credential"), "{name}");
