@@ -252,6 +252,21 @@ def test_an_optional_secret_appears_when_it_exists_and_holds_up_nobody_before(
     assert [line for line in function.end() if "could not be refreshed" in line] == []
 
 
+def test_a_member_that_is_skipped_is_reported_with_the_generation_that_lacks_it(
+    begin: Begin, cloud: Cloud, store: Store
+) -> None:
+    arn = cloud.secret('{"user": "x"}')
+    function = begin({"db": {"secret": arn, "expand": True}})
+    cloud.secrets.put_secret_value(SecretId=arn, SecretString='{"user": "y", "no name": "z"}')
+    for _ in range(2):
+        function.clock.pass_by(60)
+        function.invoke()
+    assert store.values == {"db/user": b"y"}
+    published, warning = function.end()
+    assert published == "[keystart] INFO  published generation 2 with 1 changed secret: db/user"
+    assert warning.startswith(f"[keystart] WARN  The member 2 of {arn} is")
+
+
 def test_members_come_and_go_with_their_secret(begin: Begin, serve: Serve, store: Store) -> None:
     script = Script(db='{"user": "a", "host": "h"}')
     serve(script)

@@ -287,6 +287,8 @@ class Refresher:
         if refreshed.generation:
             self._generation = refreshed.generation
             self._log.info(f"published generation {refreshed.generation} with {_listed(refreshed.changed)}")
+            for line in run.fetch.warnings():
+                self._log.warn(line)
         self._missing -= good
         for entry in run.entries - failed:
             self._succeed(entry, run.began)
