@@ -427,3 +427,17 @@ def test_a_request_before_the_first_publish_is_answered_after_it(
         answer = json.loads(rest(client))
     assert (answer["ok"], answer["generation"], store.values) == (True, 1, {"db": b"x"})
     assert len(stub.requests) == 1, "the fetch of the start answers it"
+
+
+def test_requests_share_one_try_a_second_while_the_store_is_gone(
+    start: Started, control: Control, serve: Serve, store: Store
+) -> None:
+    script = Script(db="x")
+    serve(script)
+    start({"db": "db"})
+    (store.root / "current").unlink()
+    script.values["db"] = DENIED
+    asked, began = len(script.asked), time.monotonic()
+    answers = [control.ask(None) for _ in range(10)]
+    assert {answer["failures"]["db"]["code"] for answer in answers} == {"AccessDeniedException"}
+    assert len(script.asked) - asked <= 1 + int(time.monotonic() - began)

@@ -6,6 +6,7 @@ import datetime
 import json
 import re
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -228,6 +229,62 @@ def test_names_of_one_folder_change_together_or_not_at_all(begin: Begin, serve: 
     assert store.values == {"tls/cert": b"new", "tls/key": b"new", "api": b"new"}
 
 
+def test_a_retry_after_a_failure_fetches_the_whole_folder_again(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    script = Script(cert="old", key="old")
+    serve(script)
+    function = begin({"tls/cert": "cert", "tls/key": "key"})
+    script.values.update(cert="new", key=DENIED)
+    function.clock.pass_by(60)
+    function.invoke()
+    script.values.update(cert="newer", key="newer")
+    function.clock.pass_by(5)
+    function.invoke()
+    assert store.values == {"tls/cert": b"newer", "tls/key": b"newer"}
+
+
+def test_a_lost_file_is_fetched_again_with_its_whole_folder(begin: Begin, serve: Serve, store: Store) -> None:
+    script = Script(cert="old", key="old", api="old")
+    serve(script)
+    function = begin(
+        {
+            "tls/cert": {"secret": "cert", "ttl": "none"},
+            "tls/key": {"secret": "key", "ttl": "none"},
+            "api": "api",
+        }
+    )
+    (store.root / "current/secrets/tls/key").unlink()
+    script.values.update(cert="new", key="new", api="new")
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"tls/cert": b"new", "tls/key": b"new", "api": b"new"}
+
+
+def test_an_answer_that_comes_after_a_newer_one_changes_nothing(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    gate = Gate(secret("older", VersionId="v-older"))
+    script = Script(db="old")
+    serve(script)
+    function = begin({"db": "db"})
+    function.clock.pass_by(1)  # until then the outcome of the start is that of a request
+    script.values["db"] = gate
+    request = {"format": "keystart.control/1", "op": "refresh", "names": None}
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(store.root / "control.sock"))
+        client.sendall(json.dumps(request).encode() + b"\n")
+        gate.wait_until_asked()
+        script.values["db"] = "new"
+        function.clock.pass_by(60)  # as after a freeze: the fetch of the request is no longer waited for
+        function.invoke()
+        assert store.values == {"db": b"new"}
+        gate.open()
+        client.settimeout(PATIENCE)
+        assert client.recv(65_536)
+    assert store.values == {"db": b"new"}
+
+
 def test_an_optional_secret_appears_when_it_exists_and_holds_up_nobody_before(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
@@ -428,6 +485,15 @@ def test_freshness_says_when_each_secret_is_fetched_again_and_why_it_could_not_b
 SMALL_DISK = 'mount -t tmpfs -o size=48k,mode=0700 tmpfs "$KEYSTART_DIR" && exec "$@"'
 
 
+def begin_on_a_small_disk(begin: Begin, launch: Launcher, api: Lambda) -> Function:
+    try:
+        return begin({"db": "db"})
+    except AssertionError:
+        if api.requests:
+            raise
+        pytest.skip(f"a private file system cannot be mounted here: {launch.started[0].ended()}")
+
+
 def test_a_disk_that_is_full_at_a_refresh_keeps_the_values(
     launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, tmp_path: Path
 ) -> None:
@@ -436,12 +502,7 @@ def test_a_disk_that_is_full_at_a_refresh_keeps_the_values(
     store.root.mkdir(mode=0o700)
     lambda_api.looks = lambda: None  # the store is on a file system that only the extension sees
     begin = Begin(launch, lambda_api, Clock(tmp_path), within=["unshare", "-m", "sh", "-c", SMALL_DISK, "sh"])
-    try:
-        function = begin({"db": "db"})
-    except AssertionError:
-        if lambda_api.requests:
-            raise
-        pytest.skip(f"a private file system cannot be mounted here: {launch.started[0].ended()}")
+    function = begin_on_a_small_disk(begin, launch, lambda_api)
     seen = Store(Path(f"/proc/{function.extension.process.pid}/root{store.root}"))
     script.values["db"] = "x" * 65_536
     function.clock.pass_by(60)
@@ -506,6 +567,67 @@ def test_a_root_that_the_function_removed_is_published_again(
     )
     assert not (store.root / "current").exists()
     assert store.state["state"] == "stopped"
+
+
+def test_a_store_is_published_again_though_that_failed_once(
+    launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, tmp_path: Path
+) -> None:
+    script = Script(db="old")
+    serve(script)
+    store.root.mkdir(mode=0o700)
+    lambda_api.looks = lambda: None  # the store is on a file system that only the extension sees
+    begin = Begin(launch, lambda_api, Clock(tmp_path), within=["unshare", "-m", "sh", "-c", SMALL_DISK, "sh"])
+    function = begin_on_a_small_disk(begin, launch, lambda_api)
+    seen = Store(Path(f"/proc/{function.extension.process.pid}/root{store.root}"))
+    (seen.root / "current").unlink()
+    script.values["db"] = "x" * 65_536
+    function.invoke()
+    assert seen.state["state"] != "ready"
+    script.values["db"] = "new"
+    function.clock.pass_by(5)
+    function.invoke()
+    assert (seen.values, seen.state["state"]) == ({"db": b"new"}, "ready")
+
+
+def test_stores_that_are_published_again_and_again_need_no_more_descriptors(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    serve(Script(db="x"))
+    function = begin({"db": "db"})
+    opened = []
+    for _ in range(6):
+        shutil.rmtree(store.root)
+        function.clock.pass_by(5)
+        function.invoke()
+        assert store.values == {"db": b"x"}
+        opened.append(len(list(Path(f"/proc/{function.extension.process.pid}/fd").iterdir())))
+    assert max(opened[3:]) <= opened[2]
+
+
+def test_a_timer_does_not_spin_while_a_pause_holds_up_what_is_due(
+    launch: Launcher, lambda_api: Lambda, tmp_path: Path, serve: Serve, store: Store
+) -> None:
+    script = Script(db="old", other="old")
+    serve(script)
+    clock = Clock(tmp_path)
+    extension = launch(
+        lambda_api,
+        json.dumps({"version": 1, "ttl": "60s", "secrets": {"db": "db", "other": "other"}}),
+        within=[sys.executable, str(MOVED_CLOCK), str(clock.file)],
+        AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances",
+    )
+    lambda_api.wait_for("/event/next")
+    (store.root / "current").unlink()
+    script.values["db"] = DENIED
+    clock.pass_by(60)
+    lambda_api.send("MOONRISE")  # so that the process looks at its clock, which did not pass by itself
+    lambda_api.wait_for("/event/next", times=2)
+    status = Path(f"/proc/{extension.process.pid}/status")
+    waits = []
+    for _ in range(2):
+        time.sleep(0.5)  # the pause takes ten times as long
+        waits.append(int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", status.read_text(), re.M)[0]))
+    assert waits[1] - waits[0] < 50
 
 
 def test_on_managed_instances_a_timer_takes_the_place_of_invocations(

@@ -454,7 +454,7 @@ def test_pull_does_not_repeat_what_was_pasted_as_root(
 
 
 def members(others: dict[str, str]) -> tuple[str, list[Pasted]]:
-    """Returns a secret whose members, except for the others, are no names."""
+    """Returns a secret whose members, except for the others, cannot be published."""
     pasted = [Pasted(form) for form in FORMS]
     return json.dumps({**others, **{one.text: "2" for one in pasted}}), pasted
 

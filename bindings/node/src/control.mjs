@@ -2,6 +2,7 @@
 import { Buffer, isUtf8, net, workers } from './node.mjs';
 import { isFailure, isFailures } from './failure.mjs';
 import { isObject, member, parseJson } from './json.mjs';
+import { LONGEST_WAIT_MS } from './patience.mjs';
 
 const FORMAT = 'keystart.control/1';
 const MAX_LINE = 65_536; // limits.toml: control.line_bytes
@@ -10,16 +11,20 @@ const LINE_FEED = 10;
 /** The program of the thread that asks. It does not look at the answer. */
 const ASKING = `
 const { path, request, timeoutMs, answered } = require('node:worker_threads').workerData;
-const socket = require('node:net').connect(path, () => socket.write(request));
 const timer = setTimeout(end, timeoutMs);
-socket.on('data', (data) => data.includes(${LINE_FEED}) && end());
-socket.on('error', end);
-socket.on('close', end);
+let socket;
+connect();
+function connect() {
+  socket = require('node:net').connect(path, () => socket.write(request));
+  socket.on('data', (data) => data.includes(${LINE_FEED}) && end());
+  socket.on('end', end);
+  // EAGAIN: the backlog is full
+  socket.on('error', (error) => (error.code === 'EAGAIN' ? setTimeout(connect, ${LONGEST_WAIT_MS}) : end()));
+}
 function end() {
-  clearTimeout(timer);
-  socket.destroy();
   Atomics.store(answered, 0, 1);
   Atomics.notify(answered, 0);
+  process.exit();
 }
 `;
 

@@ -63,4 +63,4 @@ class Patience {
   }
 }
 
-export { Patience };
+export { LONGEST_WAIT_MS, Patience };

@@ -109,9 +109,12 @@ class Generation {
   #checkAge(name, maxStaleMs) {
     if (this.#isUsable(name, maxStaleMs)) return;
     if (readCurrent(this.#root).target === this.#folder) {
-      // Whatever is answered, freshness.json decides.
-      if (isListening(this.#root)) {
-        askAndBlock(`${this.#root}/${SOCKET}`, name, Math.min(this.#timeoutMs, STALE_REQUEST_MS));
+      try {
+        if (isListening(this.#root)) {
+          askAndBlock(`${this.#root}/${SOCKET}`, name, Math.min(this.#timeoutMs, STALE_REQUEST_MS));
+        }
+      } catch {
+        // Whatever is answered, and if nobody can be asked, freshness.json decides.
       }
       if (this.#isUsable(name, maxStaleMs)) return;
     }

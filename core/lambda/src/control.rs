@@ -30,6 +30,8 @@ const PATIENCE_MS: u64 = 2_000; // limits.toml: control.patience_ms
 const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS);
 /// How many bytes are read after a line, and thrown away.
 const MOST_UNREAD: usize = 1 << 20;
+/// How long a request may wait, for each holds one of the places. A start has less time than this.
+const LONGEST: Duration = Duration::from_mins(1);
 /// The pause before the next look when no descriptor is left for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -104,8 +106,11 @@ impl Control {
                 let (answer, answered) = oneshot::channel();
                 let id = self.add(Waiting { request, answer });
                 events.push(Event::Asked(id));
-                // Without an answer the process is about to end.
-                let Ok(answer) = answered.await else { return };
+                // Without an answer the process is about to end, or has failed to decide one.
+                let Ok(Ok(answer)) = timeout(LONGEST, answered).await else {
+                    lock(&self.open).requests.remove(&id);
+                    return;
+                };
                 answer
             }
             Err(message) => refusal("invalid_request", &message),

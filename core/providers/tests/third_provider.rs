@@ -184,7 +184,7 @@ fn a_third_provider_is_fetched_like_the_others() {
 #[test]
 fn what_its_entries_may_say_is_checked() {
     let stage = Stage::new();
-    let file = stage.file("keystart.yaml", "version: 1\nsecrets:\n  db: {file: here}\n  tls: {secret: db}\n");
+    let file = stage.file("keystart.yaml", "version: 1\nsecrets:\n  db: {file: here}\n  tls: {vault_path: db}\n");
     let problems = Reader { schemas: &[&Files], values: Values::Process }.file(Path::new(&file), None).unwrap_err();
     let told: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
     assert_eq!(
@@ -192,7 +192,8 @@ fn what_its_entries_may_say_is_checked() {
         [
             "\"db\": The path of a file begins with \"/\".",
             "\"tls\": Exactly one of \"file\" and \"files\" must be given; none is given.",
-            "\"tls\" has an unknown key of 6 characters. Its keys are file, files, field, expand, role, optional, env, ttl.",
+            "\"tls\" has an unknown key of 10 characters. Its keys are file, files, field, expand, only, except, \
+             rename, role, external_id, session_name, optional, env, ttl.",
         ]
     );
 }

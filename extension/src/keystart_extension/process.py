@@ -153,9 +153,10 @@ class Process:
 
     def _seconds_to_wait(self) -> float | None:
         """Returns how long to wait for an event. Where nothing freezes, a refresh does not wait for an invocation."""
-        if self._has_asked_next and self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == _MANAGED:
-            return self._refresher().seconds_to_wait
-        return None
+        if self._refreshes is None or not self._has_asked_next:
+            return None
+        is_managed = self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == _MANAGED
+        return self._refreshes.seconds_to_wait if is_managed else None
 
     def _publish(self) -> None:
         fetch = self._extension.fetch()

@@ -80,15 +80,23 @@ class Schedule:
     back, an entry is due at once.
     """
 
-    def __init__(self, entries: Iterable[int], ttl: float, factor: float, checked_at: float) -> None:
+    def __init__(self, entries: Iterable[int], ttl: float, checked_at: float) -> None:
         self._ttl = ttl
-        self._factor = factor
+        self._factor: float | None = None
         self._checked_at = dict.fromkeys(entries, checked_at)  # when the fetch of each began
         # When an entry was tried last, and how often it failed in a row.
         self._failed: dict[int, tuple[float, int]] = {}
 
     def __contains__(self, entry: int) -> bool:
         return entry in self._checked_at
+
+    def spread(self) -> None:
+        """Draws the factor of this environment (11.2), at the first call.
+
+        SnapStart copies the process after Init, and copies must not have the same factor.
+        """
+        if self._factor is None:
+            self._factor = 0.9 + 0.1 * int.from_bytes(os.urandom(4), "big") / 2**32
 
     def due(self, now: float) -> list[int]:
         """Returns the entries that are due."""
@@ -100,7 +108,7 @@ class Schedule:
         if entry in self._failed:
             pause = _FIRST_PAUSE * 2 ** min(self._failed[entry][1] - 1, 16)
             wait = min(pause, self._ttl, _LONGEST_PAUSE)
-        return self._since(entry) + wait * self._factor
+        return self._since(entry) + wait * (self._factor or 1.0)
 
     def next_due(self) -> float | None:
         """Returns when the first entry becomes due."""
@@ -129,14 +137,21 @@ class _Run:
     """A fetch that has not ended."""
 
     def __init__(
-        self, fetch: Fetch, entries: frozenset[int], *, is_own: bool, is_whole: bool, until: float
+        self,
+        fetch: Fetch,
+        entries: frozenset[int],
+        *,
+        is_own: bool,
+        is_whole: bool,
+        began: float,
+        until: float,
     ) -> None:
         self.fetch = fetch
         self.entries = entries
         self.is_own = is_own  # the process began it, and not a reader
         self.is_whole = is_whole  # it publishes everything anew
         self.until = until  # by the monotonic clock
-        self.began = time.time()
+        self.began = began
         self.is_repeated = False
 
 
@@ -161,14 +176,14 @@ class Refresher:
         self._plan = RefreshPlan(extension.plan())
         self._entries = self._plan.entries
         writer.watch(self._plan.handle)
-        self._factor = _jitter()
         self._generation = 0
         self._failures: dict[int, Failure] = {}  # of the entries whose last fetch failed
         self._missing: set[int] = set()  # the optional entries without values
         self._runs: dict[int, _Run] = {}
         self._requests: dict[int, _Request] = {}
         self._began: dict[int, float] = {}  # when the last fetch of an entry began
-        self._is_gone = False
+        self._is_gone = False  # from the moment at which that was noticed until everything is published again
+        self._whole_began = 0.0  # when everything was fetched again the last time
         self._schedule: Schedule | None = None
 
     def begin(self, generation: int, missing: Iterable[Failure], published_at: float) -> None:
@@ -181,11 +196,11 @@ class Refresher:
         self._began = dict.fromkeys(range(len(self._entries)), published_at)
         if self._plan.ttl is not None:
             due = [index for index, entry in enumerate(self._entries) if entry.can_become_due]
-            self._schedule = Schedule(due, self._plan.ttl, self._factor, published_at)
+            self._schedule = Schedule(due, self._plan.ttl, published_at)
 
     def due_at(self, checked_at: float) -> float:
         """Returns when what was fetched then is fetched again; 0 for never."""
-        return 0 if self._plan.ttl is None else checked_at + self._plan.ttl * self._factor
+        return 0 if self._plan.ttl is None else checked_at + self._plan.ttl
 
     @property
     def is_holding(self) -> bool:
@@ -195,8 +210,12 @@ class Refresher:
     @property
     def seconds_to_wait(self) -> float | None:
         """How long the process waits for other events until something is due."""
-        due = None if self._schedule is None or self.is_holding else self._schedule.next_due()
-        return None if due is None else max(0.0, due - time.time())
+        if self._schedule is None or self._plan.ttl is None or self.is_holding:
+            return None
+        due = self._schedule.next_due()
+        # Not sooner, because what is due may have to wait for another fetch; not later, because the
+        # clock may be set back.
+        return None if due is None else min(max(_SHARED, due - time.time()), self._plan.ttl)
 
     def look(self, deadline_ms: int = 0) -> None:
         """Begins to fetch what is due, unless the invocation ends too soon. 0 stands for no end."""
@@ -209,12 +228,19 @@ class Refresher:
             left = min(left, until - _MARGIN)
         if self._schedule is None or self.is_holding:
             return
-        if self._writer.is_gone():
-            if not self._schedule.is_pausing(now):
+        self._schedule.spread()
+        if self._must_publish_anew():
+            if not self._schedule.is_pausing(now) and not self._is_publishing_anew(now):
                 self._begin(range(len(self._entries)), left, is_own=True, is_whole=True)
             return
-        running = {entry for run in self._runs.values() for entry in run.entries}
-        due = [entry for entry in self._schedule.due(now) if entry not in running]
+        # (11.1) What moves together is fetched together, also after a failure of a part of it.
+        groups = {self._entries[entry].group for entry in self._schedule.due(now)}
+        running = {entry for run in self._living().values() for entry in run.entries}
+        due = [
+            index
+            for index, entry in enumerate(self._entries)
+            if entry.group in groups and entry.can_become_due and index not in running
+        ]
         if due:
             self._begin(due, left, is_own=True)
 
@@ -223,13 +249,13 @@ class Refresher:
         names = self._extension.names_of(request)
         entries, unknown = self._wanted(names)
         now = time.time()
-        if self._writer.is_gone() and not any(run.is_whole for run in self._runs.values()):
+        if self._must_publish_anew() and not self._is_publishing_anew(now):
             self._begin(range(len(self._entries)), self._plan.deadline, is_own=False, is_whole=True)
-        running = {entry for run in self._runs.values() for entry in run.entries}
+        running = {entry for run in self._living().values() for entry in run.entries}
         new = [entry for entry in entries if entry not in running and not self._is_fresh(entry, now)]
         if new:
             self._begin(new, self._plan.deadline, is_own=False)
-        runs = {number for number, run in self._runs.items() if run.entries & entries}
+        runs = {number for number, run in self._living().items() if run.entries & entries}
         self._requests[request] = _Request(entries, unknown, runs, is_all=names is None)
         self._answer()
 
@@ -251,14 +277,31 @@ class Refresher:
                 self._publish(run, failed)
         except CoreError as error:
             self._fail(run.entries - failed, error.code, error.message)
-        for request in self._requests.values():
-            request.runs.discard(number)
-        self._answer()
+        finally:
+            for request in self._requests.values():
+                request.runs.discard(number)
+            self._answer()
+
+    def _must_publish_anew(self) -> bool:
+        return self._is_gone or self._writer.is_gone()
+
+    def _is_publishing_anew(self, now: float) -> bool:
+        """Returns whether everything is being fetched, or was so recently that the outcome counts (9.6)."""
+        is_running = any(run.is_whole for run in self._living().values())
+        return is_running or 0 <= now - self._whole_began < _SHARED
+
+    def _living(self) -> dict[int, _Run]:
+        """Returns the fetches that can still bring something. One that a freeze interrupted cannot."""
+        now = time.time()
+        longest = self._plan.deadline + _SHARED
+        return {number: run for number, run in self._runs.items() if 0 <= now - run.began <= longest}
 
     def _begin(
         self, entries: Collection[int], seconds: float, *, is_own: bool, is_whole: bool = False
     ) -> _Run | None:
         now = time.time()
+        if is_whole:
+            self._whole_began = now
         for entry in entries:
             self._began[entry] = now
         try:
@@ -267,13 +310,15 @@ class Refresher:
             self._fail(entries, error.code, error.message)
             return None
         until = time.monotonic() + seconds
-        run = _Run(fetch, frozenset(entries), is_own=is_own, is_whole=is_whole, until=until)
+        run = _Run(fetch, frozenset(entries), is_own=is_own, is_whole=is_whole, began=now, until=until)
         self._runs[number] = run
         return run
 
     def _publish(self, run: _Run, failed: set[int]) -> None:
         # (11.1) An optional entry that had no value before holds up nobody.
         held = {self._entries[entry].group for entry in failed - self._missing}
+        # A newer fetch has begun since. Its outcome counts, and may be published already.
+        held |= {self._entries[entry].group for entry in run.entries if self._began[entry] > run.began}
         good = {entry for entry in run.entries - failed if self._entries[entry].group not in held}
         draft = Draft()
         draft.take(run.fetch)
@@ -291,7 +336,8 @@ class Refresher:
                 self._log.warn(line)
         self._missing -= good
         for entry in run.entries - failed:
-            self._succeed(entry, run.began)
+            if self._began[entry] <= run.began:
+                self._succeed(entry, run.began)
 
     def _retry_at(self, failed: Iterable[int]) -> float:
         """Returns when the first of the entries that failed is fetched again; 0 for never."""
@@ -322,7 +368,8 @@ class Refresher:
 
     def _fetch_lost(self, run: _Run, names: list[str]) -> None:
         """Fetches again, with the entries whose files the function has removed or changed."""
-        lost = {entry for entry, facts in enumerate(self._entries) if facts.name in names}
+        groups = {facts.group for facts in self._entries if facts.name in names}
+        lost = {entry for entry, facts in enumerate(self._entries) if facts.group in groups}
         left = run.until - time.monotonic()
         again = None
         if not run.is_repeated and left > 0:
@@ -351,7 +398,7 @@ class Refresher:
             self._schedule.succeed(entry, time.time())  # it has no value as before, so there is no hurry
         elif self._schedule is not None:
             self._schedule.fail(entry, time.time())
-        if known is None or (known.code, known.message) != (failure.code, failure.message):
+        if known is None or not _is_same_reason(known, failure):
             self._log.warn(f"{failure.label} could not be refreshed: {failure.code}: {failure.message}")
 
     def _succeed(self, entry: int, began: float) -> None:
@@ -397,9 +444,11 @@ class Refresher:
             self._extension.answer(number, self._generation, failures)
 
 
-def _jitter() -> float:
-    """Returns a factor from 0.9 to 1.0, from the system: a copy of this process must not have the same one."""
-    return 0.9 + 0.1 * int.from_bytes(os.urandom(4), "big") / 2**32
+def _is_same_reason(known: Failure, failure: Failure) -> bool:
+    # The message of this code has the time that was left, which differs each time.
+    return known.code == failure.code and (
+        failure.code == "DeadlineExceeded" or known.message == failure.message
+    )
 
 
 def _listed(names: list[str]) -> str:

@@ -195,7 +195,11 @@ pub fn give_stack_for_crashes() {
 
 /// Lets the handler of a crash report it to the readers of this store, and of no earlier one.
 pub fn report_crashes(report: Arc<CrashReport>) {
-    CRASH.store(Arc::into_raw(report).cast_mut(), Ordering::Release);
+    // A handler may be reading the report before, so that one lives until the next call.
+    static BEFORE: Mutex<Option<Arc<CrashReport>>> = Mutex::new(None);
+    let before = CRASH.swap(Arc::into_raw(report).cast_mut(), Ordering::AcqRel);
+    // SAFETY: NULL, or from into_raw above, and the swap takes each report back once.
+    *lock(&BEFORE) = (!before.is_null()).then(|| unsafe { Arc::from_raw(before) });
 }
 
 /// Returns whether an answered signal arrived and has not been taken.
@@ -209,7 +213,7 @@ pub fn is_signal_pending() -> bool {
 }
 
 extern "C" fn crashed(signal: c_int) {
-    // SAFETY: NULL, or a report that is never freed.
+    // SAFETY: NULL, or a report that lives until the second call of report_crashes after its own.
     let crash = unsafe { CRASH.load(Ordering::Acquire).as_ref() };
     if let (Some(crash), Some((_, name))) = (crash, CRASHES.iter().find(|(number, _)| *number == signal)) {
         crash.write(name);
