@@ -367,9 +367,11 @@ def launch(environment: Environment, tmp_path: Path, canary: Canaries) -> Iterat
     launcher = Launcher(tmp_path, environment, canary)
     yield launcher
     for extension in launcher.started:
-        if extension.process.poll() is None:
+        code = extension.process.poll()
+        if code is None:
             extension.process.kill()
-        extension.process.communicate()
+        # pytest shows this if the test has failed.
+        print(f"exit code: {code}\n{extension.process.communicate()[1] or ''}", file=sys.stderr)
 
 
 @pytest.fixture
