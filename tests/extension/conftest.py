@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keystart_extension import core
 from keystart_extension.aws import fetch as aws_fetch
 from keystart_extension.fetch import Fetch
 from keystart_extension.log import Log
@@ -362,16 +363,26 @@ class Launcher:
         return self.started[-1]
 
 
+@pytest.fixture(autouse=True)
+def limits_of_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps commands that a test runs in this process from lowering its limits, which no later test could raise."""
+    call = core.call
+
+    def call_others(function: Callable[..., int], *arguments: Any) -> None:
+        if function != core.lib.keystart_process_protect:
+            call(function, *arguments)
+
+    monkeypatch.setattr(core, "call", call_others)
+
+
 @pytest.fixture
 def launch(environment: Environment, tmp_path: Path, canary: Canaries) -> Iterator[Launcher]:
     launcher = Launcher(tmp_path, environment, canary)
     yield launcher
     for extension in launcher.started:
-        code = extension.process.poll()
-        if code is None:
+        if extension.process.poll() is None:
             extension.process.kill()
-        # pytest shows this if the test has failed.
-        print(f"exit code: {code}\n{extension.process.communicate()[1] or ''}", file=sys.stderr)
+        extension.process.communicate()
 
 
 @pytest.fixture
