@@ -326,6 +326,12 @@ DENIALS = [
         "allows the kms:Decrypt action",
         KEY_OF_DB,
     ),
+    (
+        "AccessDeniedException",
+        f"{USER}secretsmanager:GetSecretValue on resource: prod/KMS/db because no identity-based policy allows the "
+        "secretsmanager:GetSecretValue action",
+        "Allow secretsmanager:GetSecretValue on prod/db; the resource policy and the KMS key can deny it too.",
+    ),
     ("DecryptionFailure", "Secrets Manager can't decrypt the protected secret text", KEY_OF_DB),
     ("KMSInvalidStateException", "The key is disabled", KEY_OF_DB),
     (

@@ -153,6 +153,7 @@ def test_an_endpoint_of_a_profile_that_is_none_is_refused(
         ("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "on", "must be true or false"),
         ("AWS_STS_REGIONAL_ENDPOINTS", "global", "must be regional or legacy"),
         ("HTTPS_PROXY", "http://user:{}@pro xy:3128", "is not the URL of a proxy"),
+        ("HTTPS_PROXY", "http://user:a@{}@proxy:3128", 'must write an "@" of its user or password as %40'),
         ("https_proxy", "socks5://{}", "must begin with http:// or https://"),
         ("HTTP_PROXY", "proxy:{}", NO_HOST),
         ("ALL_PROXY", "http://user:{}@proxy:0", NO_HOST),

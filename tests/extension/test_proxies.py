@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from socketserver import BaseRequestHandler
 
 import pytest
@@ -155,21 +156,22 @@ def test_a_name_that_nobody_knows_is_named_and_no_vpc(
     assert "VPC" not in message
 
 
+def answer_of_a_container(request: Request) -> Answer:
+    if request.path != "/credentials":
+        return secret("x")
+    keys = {
+        "AccessKeyId": "id",
+        "SecretAccessKey": "x",
+        "Token": "x",
+        "Expiration": "2999-01-01T00:00:00Z",
+    }
+    return Answer(200, json.dumps(keys).encode())
+
+
 def test_the_container_is_asked_for_credentials_without_a_proxy(
     prefetch: Prefetch, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def answer(request: Request) -> Answer:
-        if request.path != "/credentials":
-            return secret("x")
-        keys = {
-            "AccessKeyId": "id",
-            "SecretAccessKey": "x",
-            "Token": "x",
-            "Expiration": "2999-01-01T00:00:00Z",
-        }
-        return Answer(200, json.dumps(keys).encode())
-
-    aws = serve(answer)
+    aws = serve(answer_of_a_container)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{aws.url}/credentials")
@@ -177,3 +179,25 @@ def test_the_container_is_asked_for_credentials_without_a_proxy(
     monkeypatch.setenv("HTTP_PROXY", f"http://{DEAD}")
     monkeypatch.setenv("NO_PROXY", "localhost")
     assert prefetch({"db": "prod/db"}, deadline="2s") is None
+
+
+def test_a_container_that_a_profile_names_is_asked_without_a_proxy(
+    prefetch: Prefetch, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def answer(request: Request) -> Answer:
+        return Answer(403) if b"Action=AssumeRole" in request.body else answer_of_a_container(request)
+
+    aws = serve(answer)
+    config = tmp_path / "config"
+    role = "arn:aws:iam::123456789012:role/reader"
+    config.write_text(f"[default]\nrole_arn = {role}\ncredential_source = EcsContainer\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{aws.url}/credentials")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url.replace("127.0.0.1", "localhost"))
+    monkeypatch.setenv("HTTP_PROXY", f"http://{DEAD}")
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    prefetch({"db": "prod/db"}, deadline="2s")
+    assert "/credentials" in aws.paths()

@@ -65,7 +65,7 @@ pub fn service(text: &str) -> Option<&str> {
 
 /// Returns whether a text is the ARN of a role.
 pub fn is_role(text: &str) -> bool {
-    const ROLE: &str = "^arn:aws(?:-[a-z]+)*:iam::[0-9]{12}:role/(?:[!-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$";
+    const ROLE: &str = "^arn:aws(?:-[a-z]+)*:iam::[0-9]{12}:role/(?:[!-)+->@-~]+/)?[A-Za-z0-9_+=,.@-]{1,64}$";
     Regex::new(ROLE).is_ok_and(|role| role.is_match(text))
 }
 

@@ -47,6 +47,12 @@ pub(crate) fn resolve<'a>(id: &'a str, values: Values) -> Result<Cow<'a, str>, S
         resolved += &value(name, values)?;
         resolved += rest;
     }
+    let has_beginning = |text: &str| text.starts_with("arn:") || text.starts_with("ssm:");
+    if has_beginning(&resolved) && !has_beginning(id) {
+        return Err("A variable cannot choose the service or make an ARN, so it cannot choose the account either. \
+                    Write the beginning itself."
+            .to_owned());
+    }
     Ok(Cow::Owned(resolved))
 }
 
@@ -89,6 +95,7 @@ fn refuse_foreign(id: &str) -> Result<(), String> {
 fn refuse_in_arn(id: &str) -> Result<(), String> {
     const ACCOUNT: usize = 4;
     const REGION: usize = 3;
+    let id = id.strip_prefix("ssm:").unwrap_or(id);
     let parts: Vec<&str> = id.splitn(ACCOUNT + 2, ':').collect();
     if parts[0] != "arn" {
         return Ok(());
@@ -103,7 +110,9 @@ fn refuse_in_arn(id: &str) -> Result<(), String> {
 }
 
 fn value(name: &str, values: Values) -> Result<String, String> {
-    if name.to_ascii_uppercase().starts_with("AWS_") && !OF_AWS.contains(&name) {
+    let upper = name.to_ascii_uppercase();
+    // AWS's SDK takes the second form too.
+    if upper.starts_with("AWS_") && !OF_AWS.contains(&name) || upper == "SECRET_ACCESS_KEY" {
         return Err(format!("{name} may hold a credential, and ids are shown. Name another variable."));
     }
     let value = match values {
@@ -169,15 +178,23 @@ mod tests {
             "arn:aws:secretsmanager:eu-west-1:12345678901${STAGE}:secret:db",
             "arn:${STAGE}:secretsmanager:eu-west-1:123456789012:secret:db",
             "arn:aws:${STAGE}:eu-west-1:123456789012:secret:db",
+            "ssm:arn:aws:ssm:eu-west-1:${STAGE}:parameter/db",
         ] {
             assert!(with("2", id).unwrap_err().contains("cannot choose the account"), "{id}");
+        }
+        for (value, id) in [
+            ("arn", "${STAGE}:aws:secretsmanager:eu-west-1:123456789012:secret:db"),
+            ("n", "ar${STAGE}:aws:secretsmanager:eu-west-1:${STAGE}:secret:db"),
+            ("ssm", "${STAGE}:/prod/flags"),
+        ] {
+            assert!(with(value, id).unwrap_err().contains("cannot choose the service"), "{id}");
         }
     }
 
     #[test]
     fn no_credential_is_taken() {
         for name in
-            ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "Aws_Session_Token", "AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+            ["AWS_SECRET_ACCESS_KEY", "SECRET_ACCESS_KEY", "Aws_Session_Token", "AWS_CONTAINER_AUTHORIZATION_TOKEN"]
         {
             let id = format!("${{{name}}}");
             assert!(resolve(&id, Values::Process).unwrap_err().contains("may hold a credential"), "{name}");

@@ -334,7 +334,8 @@ def _pull(arguments: argparse.Namespace) -> int:
         plan = _plan(arguments.configuration)
         # The writer removes what is published, so it begins only when there is something new. Where
         # nothing is published, it begins now, so that readers wait.
-        writer = None if _is_published(arguments.root) else Writer.open(arguments.root)
+        was_published = _is_published(arguments.root)
+        writer = None if was_published else Writer.open(arguments.root)
     except (ConfigurationError, CoreError) as error:
         return _fail(str(error))
     log.info(f"fetching {plan.counts.entries} entries of {plan.source}")
@@ -361,9 +362,11 @@ def _pull(arguments: argparse.Namespace) -> int:
         print(f"{writer.root}/current/secrets")
         return 0
     lines = failed.lines()
-    if writer is None:
+    if writer is None and _is_published(arguments.root):
         lines.append("What was published before stays.")
-    else:
+    elif was_published:
+        lines.append("What was published before is removed.")
+    if writer is not None:
         give_up(failed, writer, links_of(plan.handle, writer), log)
     _fail("\n  - ".join(lines))
     return code

@@ -18,8 +18,8 @@ use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::web_identity_token::WebIdentityTokenCredentialsProvider;
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{self, ProvideCredentials};
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_sdk_sts::operation::assume_role::AssumeRoleError;
 use aws_sdk_sts::operation::assume_role_with_web_identity::AssumeRoleWithWebIdentityError;
@@ -95,6 +95,20 @@ enum Origin {
     Container,
 }
 
+/// The instance metadata service as a source of a profile: it is asked nothing.
+#[derive(Debug)]
+struct NoInstance;
+
+impl ProvideCredentials for NoInstance {
+    fn provide_credentials<'a>(&'a self) -> provider::future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let refused = CredentialsError::invalid_configuration("the instance metadata service is not asked");
+        provider::future::ProvideCredentials::ready(Err(refused))
+    }
+}
+
 /// Returns the first credentials that a source has.
 pub(super) async fn load(
     config: &ProviderConfig,
@@ -112,13 +126,12 @@ pub(super) async fn load(
     }
     endpoints::check_container()?;
     profiles.check_tokens().await?;
+    let direct = config.clone().with_http_client(of_container.clone());
     for origin in [Origin::Profile, Origin::WebIdentity, Origin::Container] {
-        let mut config = config.clone();
         if matches!(origin, Origin::Container) {
             check_token()?;
-            config = config.with_http_client(of_container.clone());
         }
-        match origin.load(&config, profiles).await {
+        match origin.load(config, &direct, profiles).await {
             Err(CredentialsError::CredentialsNotLoaded(_)) => {}
             Ok(found) => return checked(&origin.words(profile), found),
             Err(error) => return Err(origin.refusal(&error, profile)),
@@ -168,11 +181,17 @@ pub(super) fn role_credentials(
 impl Origin {
     /// Asks the source on a thread, because the SDK reads token files in the calling thread. A
     /// deadline abandons the thread, and its requests end.
-    async fn load(self, config: &ProviderConfig, profiles: &Profiles) -> Result<Credentials, CredentialsError> {
+    async fn load(
+        self,
+        config: &ProviderConfig,
+        direct: &ProviderConfig,
+        profiles: &Profiles,
+    ) -> Result<Credentials, CredentialsError> {
         let (wanted, unwanted) = oneshot::channel::<()>();
-        let (runtime, config, files) = (Handle::current(), config.clone(), profiles.files());
+        let (runtime, config, direct) = (Handle::current(), config.clone(), direct.clone());
+        let files = profiles.files();
         let work = move || {
-            let (mut found, mut unwanted) = (pin!(self.ask(&config, files)), pin!(unwanted));
+            let (mut found, mut unwanted) = (pin!(self.ask(&config, &direct, files)), pin!(unwanted));
             runtime.block_on(poll_fn(|context| match found.as_mut().poll(context) {
                 Poll::Pending => unwanted.as_mut().poll(context).map(|_| Err(CredentialsError::not_loaded("unwanted"))),
                 found @ Poll::Ready(_) => found,
@@ -183,17 +202,28 @@ impl Origin {
         found.unwrap_or_else(|| Err(CredentialsError::unhandled("the search ended without a result")))
     }
 
-    /// Makes each source only when it is asked: each one makes a separate client.
-    async fn ask(self, config: &ProviderConfig, files: EnvConfigFiles) -> Result<Credentials, CredentialsError> {
+    /// Makes each source only when it is asked: each one makes a separate client. A container's
+    /// endpoint is asked directly, also where a profile names it: a proxy would see its token.
+    async fn ask(
+        self,
+        config: &ProviderConfig,
+        direct: &ProviderConfig,
+        files: EnvConfigFiles,
+    ) -> Result<Credentials, CredentialsError> {
         match self {
             Self::Profile => {
-                let builder = ProfileFileCredentialsProvider::builder().configure(config).profile_files(files);
+                let container = EcsCredentialsProvider::builder().configure(direct).build();
+                let builder = ProfileFileCredentialsProvider::builder()
+                    .configure(config)
+                    .profile_files(files)
+                    .with_custom_provider("EcsContainer", container)
+                    .with_custom_provider("Ec2InstanceMetadata", NoInstance);
                 builder.build().provide_credentials().await
             }
             Self::WebIdentity => {
                 WebIdentityTokenCredentialsProvider::builder().configure(config).build().provide_credentials().await
             }
-            Self::Container => EcsCredentialsProvider::builder().configure(config).build().provide_credentials().await,
+            Self::Container => EcsCredentialsProvider::builder().configure(direct).build().provide_credentials().await,
         }
     }
 

@@ -139,6 +139,10 @@ fn check_proxy(url: &str) -> Result<(), &'static str> {
         return Err("must begin with http:// or https://");
     }
     let authority = parsed.authority().ok_or("must name a host")?;
+    // The client ends the password at the first one.
+    if authority.as_str().matches('@').count() > 1 {
+        return Err("must write an \"@\" of its user or password as %40");
+    }
     if authority.host().is_empty() || !has_port(authority.as_str()) {
         return Err("must name a host, and a port from 1 to 65535 if any");
     }

@@ -139,7 +139,7 @@ fn denial_cure(action: &str, message: &str) -> String {
     if said("explicit deny") {
         return "A Deny in the policy that AWS names is stronger than any Allow. Remove it there.".to_owned();
     }
-    if said("KMS") || said("kms:") {
+    if said("Access to KMS") || said("perform: kms:") {
         return key_cure(action);
     }
     if said("no VPC endpoint policy allows") {
