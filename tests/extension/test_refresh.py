@@ -604,19 +604,25 @@ def test_stores_that_are_published_again_and_again_need_no_more_descriptors(
     assert max(opened[3:]) <= opened[2]
 
 
+def launch_managed(launch: Launcher, api: Lambda, clock: Clock, *names: str) -> Extension:
+    """Launches an extension of Managed Instances with a ttl of a minute for secrets of these ids."""
+    extension = launch(
+        api,
+        json.dumps({"version": 1, "ttl": "60s", "secrets": dict(zip(names, names, strict=True))}),
+        within=[sys.executable, str(MOVED_CLOCK), str(clock.file)],
+        AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances",
+    )
+    api.wait_for("/event/next")
+    return extension
+
+
 def test_a_timer_does_not_spin_while_a_pause_holds_up_what_is_due(
     launch: Launcher, lambda_api: Lambda, tmp_path: Path, serve: Serve, store: Store
 ) -> None:
     script = Script(db="old", other="old")
     serve(script)
     clock = Clock(tmp_path)
-    extension = launch(
-        lambda_api,
-        json.dumps({"version": 1, "ttl": "60s", "secrets": {"db": "db", "other": "other"}}),
-        within=[sys.executable, str(MOVED_CLOCK), str(clock.file)],
-        AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances",
-    )
-    lambda_api.wait_for("/event/next")
+    extension = launch_managed(launch, lambda_api, clock, "db", "other")
     (store.root / "current").unlink()
     script.values["db"] = DENIED
     clock.pass_by(60)
@@ -636,13 +642,7 @@ def test_on_managed_instances_a_timer_takes_the_place_of_invocations(
     script = Script(db="old")
     serve(script)
     clock = Clock(tmp_path)
-    launch(
-        lambda_api,
-        json.dumps({"version": 1, "ttl": "60s", "secrets": {"db": "db"}}),
-        within=[sys.executable, str(MOVED_CLOCK), str(clock.file)],
-        AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances",
-    )
-    lambda_api.wait_for("/event/next")
+    launch_managed(launch, lambda_api, clock, "db")
     assert lambda_api.requests[0].json == {"events": ["SHUTDOWN"]}
     script.values["db"] = "new"
     clock.pass_by(60)

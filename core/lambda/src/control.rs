@@ -163,7 +163,7 @@ async fn read_line(stream: &mut UnixStream) -> Option<Vec<u8>> {
             return Some(line);
         }
         if line.len() >= LONGEST_LINE {
-            return Some(line); // too long, which is an answer of its own
+            return Some(line); // too long, which the caller answers
         }
     }
 }
