@@ -145,7 +145,7 @@ def ruby(session: nox.Session) -> None:
 @nox.session
 def extension(session: nox.Session) -> None:
     """Test the extension: configuration, sources against moto, lifecycle, command line."""
-    run_tests(session, "tests/extension")
+    run_tests(session, "tests/extension", "tests/rotation/test_model.py")
 
 
 @nox.session

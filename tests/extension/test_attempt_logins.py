@@ -1,0 +1,415 @@
+"""The decisions of `attempt`, rule by rule. The numbers in brackets are its steps, as in logins.py."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keystart_extension.logins import (
+    BACK_OFF,
+    CURRENT,
+    FREE,
+    HOLD,
+    LEAD,
+    PENDING,
+    PREVIOUS,
+    SHORT,
+    YOUNG,
+    Action,
+    Fetch,
+    LogExhausted,
+    Logins,
+    MakeCandidate,
+    Publish,
+    PublishCandidate,
+    Retry,
+    Use,
+)
+
+if TYPE_CHECKING:
+    from keystart_extension.logins import Stage
+
+DB = (0,)
+
+
+def look(
+    logins: Logins, now: float, stage: Stage, version: str | None, age: float | None = None
+) -> list[Action]:
+    return logins.fetched(now, stage, 0, version, age)
+
+
+def refused_first() -> Logins:
+    """Returns decisions after the published version `old` was refused, at time 0; call 2 waits for AWSPENDING."""
+    logins = Logins(5, {0: "old"})
+    assert logins.asked(0, 1, DB) == [Use(1, None)]
+    assert logins.rejected(0, DB, 5) == []
+    assert logins.asked(0, 2, DB) == [Fetch(PENDING, DB)]
+    return logins
+
+
+def with_candidate() -> Logins:
+    """Returns decisions after call 2 was sent to log in with candidate 6, which has AWSPENDING."""
+    logins = refused_first()
+    assert look(logins, 0, PENDING, "new") == [Fetch(CURRENT, DB)]
+    assert look(logins, 0, CURRENT, "old", age=DAYS) == [MakeCandidate(DB, PENDING, DB)]
+    assert logins.made(0, DB, 6) == [Use(2, 6)]
+    return logins
+
+
+def exhausted() -> Logins:
+    """Returns decisions after the only version was refused at time 0."""
+    logins = refused_first()
+    look(logins, 0, PENDING, None)
+    assert look(logins, 0, CURRENT, "old", age=DAYS) == [LogExhausted(DB, 1), Retry(2, 1)]
+    return logins
+
+
+DAYS = 3 * YOUNG
+
+
+# (1) Leave
+
+
+def test_one_call_logs_in_first_and_the_others_follow_once_it_is_accepted() -> None:
+    logins = Logins(5, {0: "old"})
+    assert logins.asked(0, 1, DB) == [Use(1, None)]
+    assert logins.asked(0, 2, DB) == []
+    assert logins.asked(0, 3, DB) == []
+    assert logins.accepted(0.1, DB, 5) == [Use(2, None), Use(3, None)]
+
+
+def test_an_accepted_version_is_free_for_a_moment_only() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    logins.accepted(0, DB, 5)
+    assert logins.asked(FREE, 2, DB) == [Use(2, None)]
+    assert logins.asked(FREE, 3, DB) == [Use(3, None)]
+    assert logins.asked(FREE + 0.01, 4, DB) == [Use(4, None)]
+    assert logins.asked(FREE + 0.01, 5, DB) == []
+
+
+def test_no_call_waits_so_long_that_its_reader_logs_in_by_itself() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    logins.asked(0.1, 2, DB)
+    assert logins.wake_at == 0.1 + HOLD
+    assert logins.passed(0.1 + HOLD) == [Retry(2, 0)]
+    assert logins.wake_at is None
+
+
+def test_a_call_that_reports_nothing_holds_up_the_others_for_a_second() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    logins.asked(LEAD - 0.1, 2, DB)
+    assert logins.wake_at == LEAD
+    assert logins.passed(LEAD) == [Use(2, None)]
+
+
+def test_a_call_that_ended_without_a_report_lets_the_next_one_go_at_once() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    logins.asked(0, 2, DB)
+    logins.asked(0, 3, DB)
+    assert logins.left(0, 2) == [], "it only waited"
+    assert logins.left(0, 1) == [Use(3, None)]
+
+
+# (3) What comes next
+
+
+def test_pending_is_asked_before_current_so_that_a_rotation_between_them_hides_nothing() -> None:
+    logins = refused_first()
+    assert look(logins, 0, PENDING, None) == [Fetch(CURRENT, DB)]
+    assert look(logins, 0, CURRENT, "new", age=0) == [Publish(DB)]
+    assert logins.published(0, 6, {0: "new"}) == [Use(2, None)]
+
+
+def test_current_that_moved_goes_before_pending() -> None:
+    logins = refused_first()
+    look(logins, 0, PENDING, "newer")
+    assert look(logins, 0, CURRENT, "new", age=0) == [Publish(DB)]
+    assert logins.published(0, 6, {0: "new"}) == [Use(2, None)]
+
+
+def test_pending_becomes_a_candidate_and_everybody_gets_the_same_one() -> None:
+    logins = with_candidate()
+    assert logins.asked(0.1, 3, DB) == []
+    assert logins.left(0.1, 2) == [Use(3, 6)]
+
+
+def test_pending_that_stayed_on_the_current_version_is_no_candidate() -> None:
+    logins = refused_first()
+    look(logins, 0, PENDING, "old")
+    assert look(logins, 0, CURRENT, "old", age=DAYS) == [LogExhausted(DB, 1), Retry(2, 1)]
+
+
+def test_previous_is_tried_while_current_is_young() -> None:
+    logins = refused_first()
+    look(logins, 0, PENDING, None)
+    assert look(logins, 0, CURRENT, "old", age=YOUNG - 1) == [Fetch(PREVIOUS, DB)]
+    assert look(logins, 0, PREVIOUS, "older") == [MakeCandidate(DB, PREVIOUS, DB)]
+
+
+def test_a_version_from_a_clock_ahead_of_ours_is_young() -> None:
+    logins = refused_first()
+    look(logins, 0, PENDING, None)
+    assert look(logins, 0, CURRENT, "old", age=-YOUNG) == [Fetch(PREVIOUS, DB)]
+
+
+def test_what_a_refresh_fetched_just_now_is_not_fetched_again() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    look(logins, 0, CURRENT, "old", age=DAYS)
+    logins.rejected(0.5, DB, 5)
+    assert logins.asked(0.5, 2, DB) == [Fetch(PENDING, DB)]
+    assert look(logins, 0.5, PENDING, None) == [LogExhausted(DB, 1), Retry(2, 1)]
+
+
+def test_sources_of_a_folder_change_together_or_not_at_all() -> None:
+    folder = (0, 1)
+    logins = Logins(5, {0: "cert", 1: "key"})
+    logins.asked(0, 1, folder)
+    logins.rejected(0, folder, 5)
+    logins.asked(0, 2, folder)
+    for source in folder:
+        logins.fetched(0, PENDING, source, None)
+    logins.fetched(0, CURRENT, 0, "new cert", age=0)
+    assert logins.not_fetched(0, CURRENT, 1) == [Fetch(PREVIOUS, (0,))]
+    assert logins.fetched(0, PREVIOUS, 0, "older cert") == [MakeCandidate(folder, PREVIOUS, (0,))]
+
+
+def test_of_a_pair_that_is_rotated_one_after_the_other_only_the_pending_half_changes() -> None:
+    folder = (0, 1)
+    logins = Logins(5, {0: "new cert", 1: "key"})
+    logins.asked(0, 1, folder)
+    logins.rejected(0, folder, 5)
+    logins.asked(0, 2, folder)
+    logins.fetched(0, PENDING, 0, "new cert")
+    logins.fetched(0, PENDING, 1, "new key")
+    logins.fetched(0, CURRENT, 0, "new cert", age=0)
+    assert logins.fetched(0, CURRENT, 1, "key", age=DAYS) == [MakeCandidate(folder, PENDING, (1,))]
+
+
+def test_a_candidate_or_publish_that_fails_ends_the_wait_and_is_tried_again_later() -> None:
+    logins = refused_first()
+    look(logins, 0, PENDING, "new")
+    look(logins, 0, CURRENT, "old", age=DAYS)
+    assert logins.not_made(0, DB) == [Retry(2, SHORT)]
+    assert logins.asked(0.5, 3, DB) == [MakeCandidate(DB, PENDING, DB)]
+    logins = refused_first()
+    look(logins, 0, PENDING, "newer")
+    look(logins, 0, CURRENT, "new", age=0)
+    assert logins.not_published(0, DB) == [MakeCandidate(DB, PENDING, DB)]
+
+
+# (4) Accepted
+
+
+def test_an_accepted_candidate_is_published_and_stays_until_current_moves() -> None:
+    logins = with_candidate()
+    assert logins.accepted(0.1, DB, 6) == [PublishCandidate(6, DB)]
+    assert logins.asked(0.1, 3, DB) == []
+    assert logins.published(0.1, 7, {0: "new"}) == [Use(3, None)]
+    look(logins, 60, CURRENT, "old")
+    assert logins.keeps(0)
+    look(logins, 120, CURRENT, "new")
+    assert not logins.keeps(0)
+
+
+def test_a_late_accepted_after_a_newer_publish_publishes_nothing() -> None:
+    logins = with_candidate()
+    logins.published(0.1, 7, {0: "newer"})
+    assert logins.accepted(0.2, DB, 6) == []
+    assert not logins.keeps(0)
+
+
+def test_a_rotation_that_is_rolled_back_gets_its_old_password_back() -> None:
+    logins = with_candidate()
+    logins.accepted(0.1, DB, 6)
+    logins.published(0.1, 7, {0: "new"})
+    logins.rejected(30, DB, 7)
+    assert not logins.keeps(0)
+    assert logins.asked(30, 3, DB) == [Fetch(PENDING, DB)]
+    look(logins, 30, PENDING, None)
+    assert look(logins, 30, CURRENT, "old") == [Publish(DB)]
+    assert logins.published(30, 8, {0: "old"}) == [Use(3, None)]
+
+
+def test_an_accepted_that_was_on_its_way_when_its_version_was_refused_opens_no_gate() -> None:
+    logins = refused_first()
+    assert logins.accepted(0.1, DB, 5) == []
+    assert logins.asked(0.1, 3, DB) == []
+    assert look(logins, 0.1, PENDING, None) == [Fetch(CURRENT, DB)]
+
+
+def test_a_generation_that_nobody_made_is_ignored() -> None:
+    logins = Logins(5, {0: "old"})
+    assert logins.rejected(0, DB, 99) == []
+    assert logins.accepted(0, DB, 4) == []
+    assert logins.asked(0, 1, DB) == [Use(1, None)]
+
+
+# (5) Refused versions
+
+
+def test_a_dead_password_is_tried_again_after_1_5_30_60_and_60_seconds() -> None:
+    logins = exhausted()
+    now, waits = 0.0, [1.0]
+    for call in range(10, 500):
+        now += 1
+        queue = logins.asked(now, call, DB)
+        while queue:
+            action = queue.pop(0)
+            if isinstance(action, Fetch):
+                queue += look(logins, now, action.stage, "old" if action.stage == CURRENT else None, age=DAYS)
+            elif isinstance(action, Use):
+                queue += logins.rejected(now, DB, 5) + logins.asked(now, -call, DB)
+            elif isinstance(action, LogExhausted):
+                waits.append(action.after)
+            elif isinstance(action, Retry) and now < 10:
+                assert action.after <= SHORT
+    assert waits[:6] == [*BACK_OFF, 60, 60]
+
+
+def test_a_version_that_appears_is_tried_at_once_however_long_the_wait_is() -> None:
+    logins = exhausted()
+    assert logins.asked(1, 3, DB) == [Fetch(PENDING, DB)]
+    assert look(logins, 1, PENDING, None) == [Fetch(CURRENT, DB)]
+    assert look(logins, 1, CURRENT, "new", age=0) == [Publish(DB)]
+    assert logins.published(1, 6, {0: "new"}) == [Use(3, None)]
+
+
+def test_a_login_that_succeeds_ends_the_back_off() -> None:
+    logins = exhausted()
+    logins.asked(1, 3, DB)
+    look(logins, 1, PENDING, None)
+    assert look(logins, 1, CURRENT, "old", age=DAYS) == [Use(3, None)]
+    logins.accepted(1.1, DB, 5)
+    logins.rejected(60, DB, 5)
+    logins.asked(60, 4, DB)
+    look(logins, 60, PENDING, None)
+    assert look(logins, 60, CURRENT, "old", age=DAYS) == [LogExhausted(DB, 1), Retry(4, 1)]
+
+
+# (6) The end
+
+
+def test_a_locked_account_ends_the_logins_of_all_calls() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    logins.asked(0, 2, DB)
+    assert logins.rejected(0, DB, 5, locked=True) == [LogExhausted(DB, 1), Retry(2, 1)]
+    assert logins.asked(0.5, 3, DB) == [Retry(3, 0.5)]
+    assert logins.asked(1, 4, DB) == [Use(4, None)]
+
+
+def test_a_locked_account_does_not_hold_back_another_published_version() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    logins.rejected(0, DB, 5, locked=True)
+    logins.published(0.1, 6, {0: "another user"})
+    assert logins.asked(0.2, 3, DB) == [Use(3, None)]
+
+
+# Properties
+
+
+class Machine:
+    """Plays random events to the decisions, and holds every answer against the rules."""
+
+    def __init__(self) -> None:
+        self.logins = Logins(1, {0: "0"})
+        self.now = 0.0
+        self.versions = {1: "0"}
+        self.current = 1
+        self.last = 1
+        self.stages: dict[Stage, str | None] = {CURRENT: "0", PENDING: None, PREVIOUS: None}
+        self.got: dict[Stage, str] = {}
+        self.waiting: dict[int, float] = {}
+        self.out: list[int] = []  # generations with which somebody logs in
+        self.refused: set[str] = set()
+        self.fetched_at: dict[Stage, float] = {}
+        self.calls = 0
+
+    def run(self, actions: list[Action]) -> None:
+        queue = list(actions)
+        while queue:
+            action = queue.pop(0)
+            if isinstance(action, Use):
+                del self.waiting[action.call]
+                generation = action.candidate or self.current
+                assert self.versions[generation] not in self.refused, "a refused version is handed out"
+                self.out.append(generation)
+            elif isinstance(action, Retry):
+                assert 0 <= action.after <= BACK_OFF[-1]
+                del self.waiting[action.call]
+            elif isinstance(action, Fetch):
+                assert self.now >= self.fetched_at.get(action.stage, -1) + 1, "a stage is fetched too often"
+                self.fetched_at[action.stage] = self.now
+                if (version := self.stages[action.stage]) is not None:
+                    self.got[action.stage] = version
+                queue += self.logins.fetched(self.now, action.stage, 0, version, 0)
+            elif isinstance(action, MakeCandidate):
+                self.last += 1
+                self.versions[self.last] = self.got[action.stage]
+                queue += self.logins.made(self.now, DB, self.last)
+            elif isinstance(action, Publish):
+                queue += self.publish(self.got[CURRENT])
+            elif isinstance(action, PublishCandidate):
+                queue += self.publish(self.versions[action.candidate])
+
+    def publish(self, version: str) -> list[Action]:
+        self.last += 1
+        self.current = self.last
+        self.versions[self.last] = version
+        return self.logins.published(self.now, self.last, {0: version})
+
+    def step(self, seconds: float, what: str, choice: int) -> None:
+        end = self.now + seconds
+        while (wake_at := self.logins.wake_at) is not None and wake_at <= end:
+            self.now = max(self.now, wake_at)
+            self.run(self.logins.passed(self.now))
+        self.now = end
+        if what == "ask":
+            self.calls += 1
+            self.waiting[self.calls] = self.now
+            self.refused = {version for (version,) in self.logins._group(DB)._refused}
+            forget_at = self.logins._group(DB)._forget_at
+            if forget_at is not None and self.now >= forget_at:
+                self.refused = set()
+            self.run(self.logins.asked(self.now, self.calls, DB))
+        elif what == "rotate":
+            order: tuple[Stage, ...] = (CURRENT, PENDING, PREVIOUS)
+            self.stages[order[choice % 3]] = (None, "1", "2", "3")[choice % 4] or self.stages[CURRENT]
+        elif self.out:
+            generation = self.out.pop(choice % len(self.out))
+            self.refused = set()
+            report = self.logins.accepted if what == "accept" else self.logins.rejected
+            self.run(report(self.now, DB, generation))
+        for since in self.waiting.values():
+            assert self.now < since + HOLD, "a call starves"
+
+
+STEPS = st.tuples(
+    st.sampled_from([0.0, 0.01, 0.1, 0.3, 1.0, 5.0, 70.0]),
+    st.sampled_from(["ask", "ask", "ask", "accept", "reject", "reject", "rotate"]),
+    st.integers(0, 11),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(STEPS, max_size=60))
+def test_whatever_happens_nobody_starves_and_no_rule_is_broken(steps: list[tuple[float, str, int]]) -> None:
+    machine = Machine()
+    for step in steps:
+        machine.step(*step)
+
+
+def test_loading_the_decisions_loads_nothing_else() -> None:
+    code = "import __future__, sys, keystart_extension; before = set(sys.modules); import keystart_extension.logins"
+    code += "; print(sorted(set(sys.modules) - before))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "['keystart_extension.logins']\n"

@@ -1,0 +1,1 @@
+"""Rotations of a database password, and what calls of `attempt` and plain reads make of them."""
