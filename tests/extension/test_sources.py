@@ -260,15 +260,10 @@ def test_members_are_chosen_and_renamed_without_a_warning(
             '{id} has no member "pasword". Correct the configuration or the secret.',
         ),
         (
-            {"only": ["password", "x y", "z"], "rename": {"q": "r"}},
+            {"only": ["password"], "rename": {"x y": "r", "q": "s", "z": "t"}},
             "FieldNotFound",
             "{id} has no member with the 3 characters of `only` or `rename` and 2 more that `only` and `rename` name. "
             "Correct the configuration or the secret.",
-        ),
-        (
-            {"only": ["a", "a/b"]},
-            "InvalidName",
-            '"app/a" and "app/a/b": one name cannot be the folder of another.',
         ),
         (
             {"rename": {"API Key": "password"}},
@@ -288,12 +283,6 @@ def test_what_the_configuration_asks_for_and_cannot_have_fails(
     arn = cloud.secret(NET)
     assert prefetch({"app": {"secret": arn, "expand": True, **choice}}) is not None
     assert store.failures == {"app": (code, message.replace("{id}", arn))}
-
-
-def test_an_invalid_name_that_is_asked_for_fails(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:
-    arn = cloud.secret(NET)
-    assert prefetch({"app": {"secret": arn, "expand": True, "only": ["API Key"]}}) is not None
-    assert store.failures["app"][0] == "InvalidName"
 
 
 def test_a_field_may_be_a_path_into_the_secret(prefetch: Prefetch, cloud: Cloud, store: Store) -> None:

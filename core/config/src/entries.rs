@@ -131,27 +131,57 @@ pub(crate) fn refuse_name(text: &str, label: &str, position: Position, problems:
     problems.add(format!("{label}The name of a secret must be valid, found {what}. {}", error::NAME_RULE), position);
 }
 
-/// Reports names inside each other (contract 2.4), as far as they are known before the fetch. The
-/// names from `expand` and `parameters` are not known yet, so other names may lie below theirs.
+/// Reports equal names, and names inside each other (contract 2.4), as far as they are known before the fetch: those
+/// of members are if the configuration asks for them. Other names may lie below a folder.
 fn refuse_nested(entries: &[Entry], problems: &mut Problems) {
-    let files: HashMap<&str, Position> = entries
-        .iter()
-        .filter(|entry| !entry.is_folder())
-        .map(|entry| (entry.name.as_str(), entry.position()))
-        .collect();
-    for entry in entries {
-        for outer in name::folders(&entry.name).collect::<Vec<_>>().into_iter().rev() {
-            if let Some(place) = files.get(outer) {
-                problems.add(
-                    format!(
-                        "The name {} lies inside {}, which is a secret itself ({place}). Rename one of them.",
-                        quote(&entry.name),
-                        quote(outer)
-                    ),
-                    entry.position(),
-                );
+    let claims: Vec<Claim> = entries.iter().flat_map(Claim::of).collect();
+    let mut files: HashMap<&str, usize> = HashMap::new();
+    for (index, claim) in claims.iter().enumerate().filter(|(_, claim)| claim.is_file) {
+        files.entry(&claim.name).or_insert(index);
+    }
+    for (index, claim) in claims.iter().enumerate() {
+        let is_of_another = |other: &&usize| claims[**other].entry.name != claim.entry.name;
+        let same =
+            files.get(claim.name.as_str()).filter(|other| **other < index || !claim.is_file).filter(is_of_another);
+        if let Some(other) = same {
+            let owner = claims[*other].owner().unwrap_or_else(|| "a secret itself".to_owned());
+            claim.refuse(&format!("is that of {owner}"), claims[*other].entry.position(), problems);
+            continue;
+        }
+        for outer in name::folders(&claim.name).collect::<Vec<_>>().into_iter().rev() {
+            if let Some(other) = files.get(outer).filter(is_of_another) {
+                let owner = claims[*other].owner().unwrap_or_else(|| "which is a secret itself".to_owned());
+                let why = format!("lies inside {}, {owner}", quote(outer));
+                claim.refuse(&why, claims[*other].entry.position(), problems);
             }
         }
+    }
+}
+
+/// A name that an entry publishes, or the folder of what it publishes.
+struct Claim<'a> {
+    name: String,
+    entry: &'a Entry,
+    is_file: bool,
+}
+
+impl<'a> Claim<'a> {
+    fn of(entry: &'a Entry) -> Vec<Self> {
+        let own = Self { name: entry.name.clone(), entry, is_file: !entry.is_folder() };
+        let members = entry.selection.published().filter(|_| entry.is_folder());
+        let members = members.map(|member| Self { name: format!("{}/{member}", entry.name), entry, is_file: true });
+        [own].into_iter().chain(members).collect()
+    }
+
+    fn owner(&self) -> Option<String> {
+        let is_member = self.name != self.entry.name;
+        is_member.then(|| format!("a member of {}", quote(&self.entry.name)))
+    }
+
+    fn refuse(&self, why: &str, place: Position, problems: &mut Problems) {
+        let of = self.owner().map_or_else(String::new, |owner| format!(" of {owner}"));
+        let what = format!("The name {}{of} {why} ({place}). Rename one of them.", quote(&self.name));
+        problems.add(what, self.entry.position());
     }
 }
 
@@ -249,7 +279,7 @@ impl LongForm<'_, '_> {
         let optional = self.flag("optional");
         let env = self.env();
         let expand = self.flag("expand");
-        let selection = Selection::read(self.mapping, &self.label, self.problems);
+        let selection = Selection::read(self.mapping, name, &self.label, self.problems);
         let (field, stage, version_id) = (self.checked("field"), self.checked("stage"), self.checked("version_id"));
         let (schema, keyword, reference) = self.reference()?;
         self.refuse_keys_of_others(schema);

@@ -1,10 +1,12 @@
 //! Which members of a secret, or parameters below a path, an entry takes, and under which names.
 
+use std::collections::HashSet;
+
 use keystart_store::{error, name};
 
 use crate::document::{Mapping, Node};
-use crate::problem::Problems;
-use crate::shown::{Place, characters, is_certain};
+use crate::problem::{Position, Problems};
+use crate::shown::{Place, characters, is_certain, quote};
 use crate::typed::{mapping, scalar_text, sequence, text};
 use crate::value::Value;
 
@@ -38,8 +40,15 @@ impl Selection {
         self.only.iter().flatten().chain(self.rename.iter().map(|(from, _)| from)).map(String::as_str)
     }
 
-    /// Reads the keys of an entry. `label` begins a message.
-    pub(crate) fn read(entry: &Mapping, label: &str, problems: &mut Problems) -> Self {
+    /// Returns the names below the entry's of the members that it must have.
+    pub(crate) fn published(&self) -> impl Iterator<Item = &str> {
+        let is_renamed = |member: &str| self.rename.iter().any(|(from, _)| from == member);
+        let kept = self.only.iter().flatten().filter(move |member| !is_renamed(member));
+        kept.chain(self.rename.iter().map(|(_, name)| name)).map(String::as_str)
+    }
+
+    /// Reads the keys of an entry. `entry_name` is its name if that is valid, and `label` begins a message.
+    pub(crate) fn read(entry: &Mapping, entry_name: Option<&str>, label: &str, problems: &mut Problems) -> Self {
         let what = |key: &str| format!("{label}: \"{key}\"");
         let list = |key: &str, problems: &mut Problems| {
             let node = entry.get(key)?;
@@ -47,8 +56,17 @@ impl Selection {
             if matches!(node, Node::Sequence(list) if list.items.is_empty()) {
                 problems.add(format!("{} must not be empty.", what(key)), node.position());
             }
-            let read = items.iter().filter_map(|item| text(item, &format!("{}: A name", what(key)), problems));
-            Some(read.map(str::to_owned).collect::<Vec<_>>())
+            let mut members: Vec<(&str, Position)> = Vec::new();
+            for item in items {
+                let Some(member) = text(item, &format!("{}: A name", what(key)), problems) else { continue };
+                if members.iter().any(|(other, _)| *other == member) {
+                    let why = "This name is here for the second time. Remove one of them.";
+                    problems.add(format!("{}: {why}", what(key)), item.position());
+                } else {
+                    members.push((member, item.position()));
+                }
+            }
+            Some(members)
         };
         let only = list("only", problems);
         let except = list("except", problems).unwrap_or_default();
@@ -56,30 +74,29 @@ impl Selection {
             let position = entry.get("except").map_or(entry.position, Node::position);
             problems.add(format!("{label}: \"only\" already leaves out the rest. Remove \"except\"."), position);
         }
-        let mut selection = Self { only, except, rename: Vec::new() };
-        let Some(members) = entry.get("rename").and_then(|rename| mapping(rename, &what("rename"), problems)) else {
-            return selection;
-        };
-        for (from, to) in &members.members {
+        let mut rename: Vec<(String, String)> = Vec::new();
+        let mut published = Published { label, entry_name, names: HashSet::new() };
+        let renamed = entry.get("rename").and_then(|renamed| mapping(renamed, &what("rename"), problems));
+        let members = renamed.map(|renamed| &renamed.members[..]).unwrap_or_default();
+        for (member, position) in only.iter().flatten() {
+            if !members.iter().any(|(from, _)| from.text == *member) {
+                published.add("only", member, *position, problems);
+            }
+        }
+        for (from, to) in members {
             let from = scalar_text(from, &format!("{}: A name", what("rename")), problems);
             let Some((from, name)) = from.zip(text(to, &format!("{}: The new name", what("rename")), problems)) else {
                 continue;
             };
-            if !name::is_valid(name.as_bytes()) {
-                let found = characters(name);
-                let what = what("rename");
-                let why = format!("{what}: The new name must be valid, found a text of {found}. {}", error::NAME_RULE);
-                problems.add(why, to.position());
-            } else if selection.rename.iter().any(|(_, other)| other == name) {
-                problems.add(format!("{}: Two have the same new name.", what("rename")), to.position());
-            } else if selection.except.iter().any(|other| other == from) {
+            if except.iter().any(|(other, _)| *other == from) {
                 let why = "is under \"except\" too. Keep one of them.";
                 problems.add(format!("{}: This name {why}", what("rename")), to.position());
-            } else {
-                selection.rename.push((from.to_owned(), name.to_owned()));
+            } else if published.add("rename", name, to.position(), problems) {
+                rename.push((from.to_owned(), name.to_owned()));
             }
         }
-        selection
+        let owned = |members: Vec<(&str, Position)>| members.into_iter().map(|(member, _)| member.to_owned()).collect();
+        Self { only: only.map(owned), except: owned(except), rename }
     }
 
     /// Returns the keys and values as a configuration writes them.
@@ -121,4 +138,41 @@ fn shown(name: &str) -> Result<&str, Value> {
         return Ok(name);
     }
     Err(Value::object([("characters", Value::Number(name.chars().count().to_string()))]))
+}
+
+/// The names below an entry that must all be published.
+struct Published<'a> {
+    label: &'a str,
+    entry_name: Option<&'a str>,
+    names: HashSet<&'a str>,
+}
+
+impl<'a> Published<'a> {
+    /// Adds a name and returns true, or reports why it can never be published with the others.
+    fn add(&mut self, key: &str, own: &'a str, position: Position, problems: &mut Problems) -> bool {
+        let below = self.entry_name.unwrap_or_default();
+        let is_valid =
+            name::is_valid(own.as_bytes()) && (below.is_empty() || name::is_valid(format!("{below}/{own}").as_bytes()));
+        let why = if !is_valid {
+            let place = if below.is_empty() { "there".to_owned() } else { format!("below {}", quote(below)) };
+            let cure = if key == "only" { "Give it another with \"rename\"." } else { "Choose another." };
+            Some(format!("A name of {} is not valid {place}. {cure} {}", characters(own), error::NAME_RULE))
+        } else if self.names.contains(own) {
+            Some("Two have the same new name.".to_owned())
+        } else {
+            let nests = |outer: &str, inner: &str| name::folders(inner).any(|folder| folder == outer);
+            let other = self.names.iter().find(|other| nests(other, own) || nests(own, other));
+            other.map(|other| {
+                let (outer, inner) = if nests(other, own) { (*other, own) } else { (own, *other) };
+                let why = format!("{} would be the folder of {}", quote(outer), quote(inner));
+                format!("{why}. Give one of them another name with \"rename\".")
+            })
+        };
+        if let Some(why) = &why {
+            problems.add(format!("{}: \"{key}\": {why}", self.label), position);
+        } else {
+            self.names.insert(own);
+        }
+        why.is_none()
+    }
 }
