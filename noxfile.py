@@ -334,7 +334,7 @@ def is_debian_12() -> bool:
 
 
 def soak_programs(session: nox.Session) -> None:
-    """Build what reads a changing store with the core, and the one file that the Node reader is."""
+    """Build what reads a changing store with the core, and the files of the Node reader."""
     step(session, "building the core's part of the soak", "cargo", "build", "--example", "soak")
     node_reader(session)
 

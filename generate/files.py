@@ -19,6 +19,7 @@ WHOLE: Mapping[str, Writer] = {
     "core/store/src/error/messages.rs": rust.messages,
     "core/config/src/variables/groups.rs": rust.variables,
     "bindings/python/src/keystart/errors.py": python.errors,
+    "bindings/node/src/classes.mjs": node.classes,
     "bindings/node/src/errors.mjs": node.errors,
     "bindings/node/types/errors.d.ts": node.types,
     "bindings/ruby/lib/keystart/errors.rb": ruby.errors,

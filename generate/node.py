@@ -10,26 +10,16 @@ from .text import broken, camel, first_line
 _NUMBERS = ("generation", "milliseconds", "size", "secrets")
 
 
-def errors(contract: Contract) -> str:
-    """Returns the module `errors.mjs`."""
+def classes(contract: Contract) -> str:
+    """Returns the module `classes.mjs`."""
     readers = contract.of_readers
     classes = "\n".join(_class(error, "KeystartError") for error in readers)
     names = "".join(f"  {error.class_name},\n" for error in readers)
-    makers = "\n".join(_functions(readers, READER))
-    exported = "".join(
-        f"  {name},\n"
-        for name in (
-            "classes",
-            *(_constant(piece) for error in readers for piece in error.pieces if piece.when),
-            *(camel(message.name) for error in readers for message in error.messages_of(READER)),
-        )
-    )
     return f"""\
 // {first_line("errors.toml")}
-// The errors of contract §8, one class for each code, with all messages. Other modules decide when to throw them.
+// The classes of the errors of contract §8, one for each code. errors.mjs has their messages.
 //
 // No error has a `cause`: an error of JSON.parse quotes the text that it could not parse.
-import {{ quote }} from './quote.mjs';
 
 class KeystartError extends Error {{
   static code = '';
@@ -55,6 +45,32 @@ const classes = {{
 for (const [name, Class] of Object.entries(classes)) {{
   Object.defineProperty(Class.prototype, 'name', {{ value: name, writable: true, configurable: true }});
 }}
+
+export {{
+  classes,
+  KeystartError,
+{names}}};
+"""
+
+
+def errors(contract: Contract) -> str:
+    """Returns the module `errors.mjs`."""
+    readers = contract.of_readers
+    names = "".join(f"  {error.class_name},\n" for error in readers)
+    makers = "\n".join(_functions(readers, READER))
+    exported = "".join(
+        f"  {name},\n"
+        for name in (
+            *(_constant(piece) for error in readers for piece in error.pieces if piece.when),
+            *(camel(message.name) for error in readers for message in error.messages_of(READER)),
+        )
+    )
+    return f"""\
+// {first_line("errors.toml")}
+// All messages of the errors of contract §8. Other modules decide when to throw them.
+import {{
+{names}}} from './classes.mjs';
+import {{ quote }} from './quote.mjs';
 
 {makers}
 export {{

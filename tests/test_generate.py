@@ -36,10 +36,8 @@ SHOWN = {
         '    "StoreAsleep",',
         "902: StoreAsleep,",
     ],
-    "bindings/node/src/errors.mjs": [
-        "class StoreAsleep extends KeystartError",
-        "function asleep(root, quoted)",
-    ],
+    "bindings/node/src/classes.mjs": ["class StoreAsleep extends KeystartError", "  StoreAsleep,"],
+    "bindings/node/src/errors.mjs": ["  StoreAsleep,", "function asleep(root, quoted)"],
     "bindings/node/types/errors.d.ts": ["| 'store_asleep'", "export class StoreAsleep extends KeystartError"],
     "bindings/ruby/lib/keystart/errors.rb": ["class StoreAsleep < Error", "def asleep(root, quoted)"],
     "bindings/ruby/sig/errors.rbs": ["class StoreAsleep < Error"],

@@ -1,33 +1,35 @@
-// Writes dist/, which the package ships: the sources in one file and one scope. Each further file
+// Writes dist/, which the package ships: the sources in two files, each in one scope. Each further file
 // that Node finds, opens and compiles makes a cold start longer, and so does a function around
-// each, which V8 parses twice. It is not minified, because Node prints the line that threw.
+// each, which V8 parses twice. So a cold start needs index.js alone, and on-demand.js has what only some
+// callers need. They are not minified, because Node prints the line that threw.
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { classes } from './src/classes.mjs';
 import keystart from './src/keystart.mjs';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 
-const { outputFiles } = await build({
-  absWorkingDir: folder,
-  // Not src/keystart.mjs itself: for its export esbuild adds a helper that also reads inherited
-  // members, and fails to load if a package has put one on Object.prototype.
-  stdin: { contents: "import keystart from './src/keystart.mjs';\nmodule.exports = keystart;", resolveDir: folder },
-  banner: { js: '"use strict";' },
-  bundle: true,
-  format: 'cjs',
-  logOverride: { 'commonjs-variable-in-esm': 'silent' },
-  platform: 'node',
-  target: 'node20',
-  logLevel: 'warning',
-  write: false,
-});
-put('index.js', outputFiles[0].text);
+// Not src/keystart.mjs itself: for its export esbuild adds a helper that also reads inherited
+// members, and fails to load if a package has put one on Object.prototype.
+const index = "import keystart from './src/keystart.mjs';\nmodule.exports = keystart;";
+const load = `
+  import { classes } from './classes.mjs';
+  let loaded;
+  export const onDemand = () => (loaded ??= require('./on-demand.js')(classes));`;
+put('index.js', await bundle(index, { file: 'load.mjs', by: load }));
+
+// A function of the classes, because both files must throw the same ones, and a require of index.js can return
+// another instance: Jest forgets modules.
+const onDemand = "import { onDemand } from './src/on-demand.mjs';\nreturned.onDemand = onDemand;";
+const given = `export const { ${Object.keys(classes).join(', ')} } = keystartClasses;\nexport const classes = keystartClasses;`;
+const around = ['module.exports = (keystartClasses) => {\nconst returned = {};', 'return returned.onDemand;\n};'];
+put('on-demand.js', await bundle(onDemand, { file: 'classes.mjs', by: given }, around));
 
 // index.mjs is for bundlers, which follow its import. Node itself takes the other file, because
 // before it imports a file that is not an ES module it loads a lexer that looks for its exports.
 const names = Object.keys(keystart).map((name) => `  ${name},\n`);
-const given = `
+const exported = `
 export default keystart;
 export const {
 ${names.join('')}} = keystart;
@@ -35,11 +37,43 @@ ${names.join('')}} = keystart;
 const why = `// The import side. It holds nothing of its own, so that import and require share one default client and one set of
 // error classes.
 `;
-put('index.mjs', `${why}import keystart from './index.js';\n${given}`);
+put('index.mjs', `${why}import keystart from './index.js';\n${exported}`);
 put(
   'index.node.mjs',
-  `${why}import { createRequire } from 'node:module';\nconst keystart = createRequire(import.meta.url)('./index.js');\n${given}`,
+  `${why}import { createRequire } from 'node:module';\nconst keystart = createRequire(import.meta.url)('./index.js');\n${exported}`,
 );
+
+/**
+ * Returns a bundle in which one module of src/ has other contents.
+ * @param {string} contents
+ * @param {{ file: string, by: string }} replaced
+ * @param {string[]} around
+ */
+async function bundle(contents, { file, by }, [before, after] = ['', '']) {
+  /** @type {import('esbuild').Plugin} */
+  const plugin = {
+    name: 'replace',
+    setup: ({ onLoad }) => {
+      onLoad({ filter: new RegExp(`/src/${file.replace('.', '\\.')}$`) }, () => ({ contents: by, resolveDir: `${folder}src` }));
+    },
+  };
+  const { outputFiles } = await build({
+    absWorkingDir: folder,
+    stdin: { contents, resolveDir: folder },
+    plugins: [plugin],
+    external: ['./on-demand.js'],
+    banner: { js: `"use strict";\n${before}` },
+    footer: { js: after },
+    bundle: true,
+    format: 'cjs',
+    logOverride: { 'commonjs-variable-in-esm': 'silent' },
+    platform: 'node',
+    target: 'node20',
+    logLevel: 'warning',
+    write: false,
+  });
+  return outputFiles[0].text;
+}
 
 /**
  * Puts a file into dist/ whole or not at all, because tests may load it meanwhile.

@@ -1,11 +1,14 @@
 // One request to the writer and its answer, over control.sock (contract §9). It looks at no generation.
 import { Buffer, isUtf8, net, workers } from './node.mjs';
 import { isFailure, isFailures } from './failure.mjs';
+import { checkRoot, lstat } from './files.mjs';
 import { isObject, member, parseJson } from './json.mjs';
 import { LONGEST_WAIT_MS } from './patience.mjs';
 
 const FORMAT = 'keystart.control/1';
+const SOCKET = 'control.sock';
 const MAX_LINE = 65_536; // limits.toml: control.line_bytes
+const MAX_PATH = 100; // limits.toml: control.path_bytes
 const LINE_FEED = 10;
 
 /** The program of the thread that asks. It does not look at the answer. */
@@ -30,6 +33,15 @@ function end() {
 
 /** @typedef {import('./failure.mjs').Failure} Failure */
 /** @typedef {{ ok: true, failures: Record<string, Failure> } | { ok: false, error: Failure }} Answer */
+
+/**
+ * Returns whether a writer may listen there (contract 9.9).
+ * @param {string} root
+ */
+function isListening(root) {
+  if (!checkRoot(root) || Buffer.byteLength(`${root}/${SOCKET}`) > MAX_PATH) return false;
+  return lstat(root, SOCKET)?.isSocket() ?? false;
+}
 
 /**
  * Asks for secrets and folders, or for all if no name is given. Returns null if nobody answers,
@@ -135,4 +147,4 @@ function parseAnswer(line) {
   return null;
 }
 
-export { askAndBlock, askToRefresh };
+export { SOCKET, askAndBlock, askToRefresh, isListening };

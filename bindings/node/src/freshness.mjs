@@ -1,5 +1,6 @@
-// freshness.json: when a secret was checked, and why it could not be (contract 11.8). It reads no file.
+// freshness.json: when a secret was checked, and why it could not be (contract 11.8).
 import { isUtf8 } from './node.mjs';
+import { readFile } from './files.mjs';
 import { isObject, member, parseJson } from './json.mjs';
 import { parseTime } from './time.mjs';
 
@@ -10,6 +11,21 @@ const MAX_FRESHNESS_BYTES = 4_194_304; // limits.toml: freshness.bytes
  * @typedef {{ code: string, message: string, at: string }} Failure
  * @typedef {{ checked_at: string, refresh_after: string | null, usable_until: string | null, failure: Failure | null }} Check
  */
+
+/**
+ * Returns the last check of a secret; null if freshness.json is missing or broken.
+ * @param {string} root
+ * @param {number} generation
+ * @param {string} name
+ */
+function readCheck(root, generation, name) {
+  try {
+    const bytes = readFile(root, 'freshness.json', MAX_FRESHNESS_BYTES, () => new Error('ignored'));
+    return parseCheck(bytes, generation, name);
+  } catch {
+    return null;
+  }
+}
 
 /**
  * Returns the last check of a secret; null if the document is broken, or about another generation.
@@ -51,4 +67,4 @@ function copy({ code, message, at }) {
   return { code, message, at };
 }
 
-export { MAX_FRESHNESS_BYTES, parseCheck };
+export { readCheck };

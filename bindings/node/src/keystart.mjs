@@ -1,6 +1,7 @@
 // The reader's interface (contract §7), as one object. require returns the object; import takes its
 // members apart too. store.mjs reads the store.
-import { classes } from './errors.mjs';
+import { classes } from './classes.mjs';
+import { onDemand } from './load.mjs';
 import { checkName } from './name.mjs';
 import { crypto } from './node.mjs';
 import { readOptions } from './options.mjs';
@@ -109,7 +110,7 @@ class Keystart extends Reader {
 
   /** @param {string[]} names */
   async refresh(...names) {
-    return this.#store.refresh(names.map(checkName));
+    return onDemand().refresh(this.#store, names.map(checkName));
   }
 }
 

@@ -1,5 +1,5 @@
 // The manifest of one generation (contract §4). It checks the manifest and answers from it, and reads no file.
-import { isUtf8, util } from './node.mjs';
+import { isUtf8 } from './node.mjs';
 import * as errors from './errors.mjs';
 import { isObject, member, parseJson } from './json.mjs';
 import { isName, nearestNames } from './name.mjs';
@@ -105,24 +105,6 @@ class Manifest {
     if (Number.isNaN(time)) throw wrong(this.generation, `secrets["${name}"].${field}`);
     return time;
   }
-}
-
-/**
- * Returns the names whose entries differ between two manifests, among the requested ones (contract 7.3).
- * @param {Manifest | null} before null if each name is new
- * @param {Manifest} after
- * @param {string[]} asked secrets and folders; none: all
- */
-function changes(before, after, asked) {
-  const isAsked = (/** @type {string} */ name) =>
-    asked.length === 0 || asked.some((one) => name === one || name.startsWith(`${one}/`));
-  const facts = (/** @type {Entry | undefined} */ entry) =>
-    entry && [entry.size, entry.encoding, entry.fetched_at, entry.refresh_after, entry.source];
-  const names = [...new Set([...(before?.secrets.keys() ?? []), ...after.secrets.keys()])];
-  return names
-    .filter(isAsked)
-    .filter((name) => !util().isDeepStrictEqual(facts(before?.secrets.get(name)), facts(after.secrets.get(name))))
-    .sort(); // names are ASCII, so this is the order of their bytes
 }
 
 /**
@@ -246,4 +228,4 @@ function wrong(generation, path) {
   return errors.manifestInvalid(generation, `${path} is missing or wrong`);
 }
 
-export { Manifest, changes, parseManifest };
+export { Manifest, parseManifest };

@@ -1,38 +1,23 @@
 // Reads the store by the steps of contract 6.2 and 6.3. It writes nothing, and does not interpret
 // what it reads for callers.
-import { Buffer, fs, isUtf8 } from './node.mjs';
-import { askAndBlock, askToRefresh } from './control.mjs';
+import { isUtf8 } from './node.mjs';
 import * as errors from './errors.mjs';
-import { MAX_FRESHNESS_BYTES, parseCheck } from './freshness.mjs';
+import { classes } from './classes.mjs';
 import { failureLines, isFailures } from './failure.mjs';
+import { Missing, checkFolder, checkRoot, insecure, isMissing, lstat, readCurrent, readFile } from './files.mjs';
 import { isObject, member, parseJson } from './json.mjs';
-import { changes, parseManifest } from './manifest.mjs';
+import { onDemand } from './load.mjs';
+import { parseManifest } from './manifest.mjs';
 import { Patience } from './patience.mjs';
 import { Value } from './secret.mjs';
-import { parseTime } from './time.mjs';
+import { isUsable } from './time.mjs';
 
 const MAX_MANIFEST_BYTES = 1_048_576; // limits.toml: manifest.bytes
 const MAX_STATE_BYTES = 1_048_576; // limits.toml: state.bytes
-const MAX_SOCKET_PATH = 100; // limits.toml: control.path_bytes
-const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK; // libuv adds O_CLOEXEC
-const STALE_REQUEST_MS = 2_000; // limits.toml: stale.request_ms
-const STALE_MARGIN_MS = 60_000; // limits.toml: stale.margin_ms
-const SOCKET = 'control.sock';
 const TARGET = /^generations\/([1-9][0-9]{0,15})$/;
 
 /** @typedef {import('./manifest.mjs').Manifest} Manifest */
 /** @typedef {{ state: unknown, message: string | null, failures: Record<string, import('./failure.mjs').Failure> }} State */
-
-/**
- * A part of a generation is missing. `error` says so, and is right only if the generation is still
- * the published one: otherwise it was collected.
- */
-class Missing {
-  /** @param {Error} error */
-  constructor(error) {
-    this.error = error;
-  }
-}
 
 /** A value was checked too long ago (contract 11.7). `error` says so, as for Missing. */
 class Stale extends Missing {}
@@ -41,8 +26,8 @@ class Stale extends Missing {}
 class Generation {
   /** @type {Map<string, Value>} */
   #values = new Map();
-  /** @type {Map<string, number | null>} until when values can be used, as far as it is known; null is forever */
-  #usableUntil = new Map();
+  /** @type {import('./age.mjs').Age | null} */
+  #age = null;
   #root;
   #folder;
   #timeoutMs;
@@ -75,7 +60,7 @@ class Generation {
       value = new Value(name, this.#readSecret(name), this);
       this.#values.set(name, value);
     }
-    if (this.manifest.maxStale !== null) this.#checkAge(name, this.manifest.maxStale * 1000);
+    this.#checkAge(name);
     return value;
   }
 
@@ -84,67 +69,19 @@ class Generation {
    * @param {string} name
    */
   info(name) {
-    return this.manifest.info(name, this.#check(name));
+    return this.manifest.info(name, onDemand().readCheck(this.#root, this.number, name));
   }
 
   /**
-   * Returns the last check of a secret by freshness.json; null if that is missing or broken.
+   * Throws if a value was checked too long ago (contract 11.7).
    * @param {string} name
    */
-  #check(name) {
-    try {
-      const ignored = () => new Error('ignored');
-      const bytes = readFile(this.#root, 'freshness.json', MAX_FRESHNESS_BYTES, ignored);
-      return parseCheck(bytes, this.number, name);
-    } catch {
-      return null;
-    }
-  }
-
-  /**
-   * Throws if a value was checked too long ago, after it has asked the writer once (contract 11.7).
-   * @param {string} name
-   * @param {number} maxStaleMs
-   */
-  #checkAge(name, maxStaleMs) {
-    if (this.#isUsable(name, maxStaleMs)) return;
-    if (readCurrent(this.#root).target === this.#folder) {
-      try {
-        if (isListening(this.#root)) {
-          askAndBlock(`${this.#root}/${SOCKET}`, name, Math.min(this.#timeoutMs, STALE_REQUEST_MS));
-        }
-      } catch {
-        // Whatever is answered, and if nobody can be asked, freshness.json decides.
-      }
-      if (this.#isUsable(name, maxStaleMs)) return;
-    }
-    const check = this.#check(name);
-    const checkedAt = check?.checked_at ?? this.manifest.entry(name).fetched_at;
-    const failure = check?.failure;
-    throw new Stale(
-      failure
-        ? errors.secretStaleBecause(name, checkedAt, failure.code, failure.message)
-        : errors.secretStale(name, checkedAt),
-    );
-  }
-
-  /**
-   * Returns whether a value may be returned now. It reads freshness.json only if what it knows has passed.
-   * @param {string} name
-   * @param {number} maxStaleMs
-   */
-  #isUsable(name, maxStaleMs) {
-    const now = Date.now();
-    const isAhead = (/** @type {number | null} */ until) =>
-      until === null || (now < until && until <= now + maxStaleMs + STALE_MARGIN_MS);
-    let until = this.#usableUntil.get(name);
-    if (until === undefined) until = this.manifest.fetchedAt(name) + maxStaleMs;
-    if (isAhead(until)) return true;
-    const check = this.#check(name);
-    if (check === null) return false;
-    until = check.usable_until === null ? null : parseTime(check.usable_until);
-    this.#usableUntil.set(name, until);
-    return isAhead(until);
+  #checkAge(name) {
+    const { maxStale } = this.manifest;
+    if (maxStale === null || isUsable(this.manifest.fetchedAt(name) + maxStale * 1000, maxStale)) return;
+    this.#age ??= new (onDemand().Age)(this.#root, this.manifest, maxStale, this.#timeoutMs);
+    const error = this.#age.check(name);
+    if (error !== null) throw new Stale(error);
   }
 
   /** @param {string} name */
@@ -209,52 +146,17 @@ class Store {
     return this.read((generation) => new Instant(this.root, generation));
   }
 
-  /**
-   * Asks the writer to fetch now, and returns the names that changed (contract 7.3).
-   * @param {string[]} names checked
-   */
-  async refresh(names) {
-    const patience = new Patience(this.timeoutMs);
-    patience.left(); // starts its clock
-    const before = this.#generation?.manifest ?? this.#glance();
-    const answer = isListening(this.root) ? await askToRefresh(`${this.root}/${SOCKET}`, names, patience) : null;
-    if (answer === null) throw errors.refreshUnavailable(this.root);
-    if (answer === 'late') {
-      // the writer may have published before the answer was lost, as in a freeze
-      const changed = this.#changesAtLast(before, names, patience);
-      if (changed.length === 0) throw errors.refreshTimedOut(this.timeoutMs);
-      return changed;
-    }
-    if (typeof answer === 'string') throw errors.storeUnreadable(this.root, answer, SOCKET);
-    if (!answer.ok) throw errors.refreshRefused(answer.error.code, answer.error.message);
-    const failures = failureLines(answer.failures);
-    if (failures !== '') throw errors.refreshFailed(failures);
-    return this.read((generation) => changes(before, generation.manifest, names), patience);
+  /** Returns the manifest that was read last, else the one that is published now, if it can be read at once. */
+  knownManifest() {
+    return this.#generation?.manifest ?? this.#glance();
   }
 
-  /**
-   * @param {Manifest | null} before
-   * @param {string[]} names
-   * @param {Patience} patience
-   */
-  #changesAtLast(before, names, patience) {
-    try {
-      return this.read((generation) => changes(before, generation.manifest, names), patience);
-    } catch (error) {
-      if (error instanceof errors.classes.KeystartError) return [];
-      throw error;
-    }
-  }
-
-  /**
-   * Returns the manifest that is published now, if it can be read at once. This reader forgets it, and
-   * whatever it knows about removals stays.
-   */
+  /** Reads the published manifest. This reader forgets it, and whatever it knows about removals stays. */
   #glance() {
     try {
       return new Store({ root: this.root, timeoutMs: 0 }).read((generation) => generation.manifest);
     } catch (error) {
-      if (error instanceof errors.classes.KeystartError) return null;
+      if (error instanceof classes.KeystartError) return null;
       throw error;
     }
   }
@@ -402,73 +304,6 @@ class Instant {
 }
 
 /**
- * Returns where `current` points to, or the errno.
- * @param {string} root
- * @returns {{ target: string, errno: null } | { target: null, errno: string }}
- */
-function readCurrent(root) {
-  try {
-    return { target: fs.readlinkSync(`${root}/current`), errno: null };
-  } catch (error) {
-    return { target: null, errno: errnoOf(error) };
-  }
-}
-
-/**
- * Checks the root (contract 6.2.2); false if it does not exist.
- * @param {string} root
- */
-function checkRoot(root) {
-  const stats = lstat(root, '.');
-  if (stats === null) return false;
-  if (stats.isSymbolicLink()) throw insecure(root, 'the root is a symbolic link');
-  if (!stats.isDirectory()) throw insecure(root, 'the root is not a directory');
-  if (stats.uid !== 0 && stats.uid !== process.geteuid?.()) {
-    throw insecure(root, 'the root belongs to another user');
-  }
-  if ((stats.mode & 0o022) !== 0) throw insecure(root, 'the root is writable by group or others');
-  return true;
-}
-
-/**
- * Returns whether a writer may listen there (contract 9.9).
- * @param {string} root
- */
-function isListening(root) {
-  if (!checkRoot(root) || Buffer.byteLength(`${root}/${SOCKET}`) > MAX_SOCKET_PATH) return false;
-  return lstat(root, SOCKET)?.isSocket() ?? false;
-}
-
-/**
- * Makes `LayoutInsecure`. The advice depends on the owner: this user can remove only its own store
- * (contract 8.4).
- * @param {string} root
- * @param {string} what
- */
-function insecure(root, what) {
-  let owner;
-  try {
-    owner = fs.lstatSync(root).uid;
-  } catch (error) {
-    errnoOf(error); // gone, or may not be looked at: then it is not known to be ours
-  }
-  return owner === process.geteuid?.() ? errors.layoutInsecure(root, what) : errors.layoutInsecureOfOtherUser(root, what);
-}
-
-/**
- * Checks a folder on the way to a file (contract 6.2.4).
- * @param {string} root
- * @param {string} path
- * @param {() => Error} missing
- */
-function checkFolder(root, path, missing) {
-  const stats = lstat(root, path);
-  if (stats === null) throw new Missing(missing());
-  if (stats.isSymbolicLink()) throw insecure(root, `${path} is a symbolic link`);
-  if (!stats.isDirectory()) throw insecure(root, `${path} is not a directory`);
-}
-
-/**
  * Returns the state; null if it is broken, for whatever reason (contract 3.5).
  * @param {string} root
  * @returns {State | 'missing' | null}
@@ -496,86 +331,6 @@ function isState(state) {
     (message === null || typeof message === 'string') &&
     isFailures(member(state, 'failures'))
   );
-}
-
-/**
- * Returns the stat of a path without following links; null if nothing is there.
- * @param {string} root
- * @param {string} path relative to the root
- */
-function lstat(root, path) {
-  try {
-    return fs.lstatSync(path === '.' ? root : `${root}/${path}`);
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === 'ENOENT') return null;
-    throw errors.storeUnreadable(root, errno, path);
-  }
-}
-
-/** @param {string} path */
-function isMissing(path) {
-  try {
-    fs.lstatSync(path);
-    return false;
-  } catch (error) {
-    return errnoOf(error) === 'ENOENT';
-  }
-}
-
-/**
- * Returns the bytes of a regular file; more than `limit` bytes if it is longer than that (contract 6.2.8).
- * @param {string} root
- * @param {string} path relative to the root
- * @param {number} limit
- * @param {(what: string) => Error} broken
- */
-function readFile(root, path, limit, broken) {
-  let file;
-  let bytes = null;
-  try {
-    file = fs.openSync(`${root}/${path}`, OPEN_FLAGS);
-    const stats = fs.fstatSync(file);
-    if (stats.isFile()) bytes = readBytes(file, Math.min(stats.size, limit) + 1);
-  } catch (error) {
-    const errno = errnoOf(error);
-    if (errno === 'ENOENT') throw new Missing(broken('is missing'));
-    if (errno === 'ELOOP') throw insecure(root, `${path} is a symbolic link`);
-    if (errno !== 'ENXIO') throw errors.storeUnreadable(root, errno, path); // ENXIO: a socket, contract 8.6
-  } finally {
-    if (file !== undefined) fs.closeSync(file);
-  }
-  if (bytes === null) throw broken('is not a regular file');
-  return bytes;
-}
-
-/**
- * @param {number} file
- * @param {number} most
- */
-function readBytes(file, most) {
-  const bytes = Buffer.allocUnsafeSlow(most); // not from the pool, which other code can see
-  let length = 0;
-  let count;
-  do {
-    count = fs.readSync(file, bytes, length, most - length, null);
-    length += count;
-  } while (count > 0 && length < most);
-  return bytes.subarray(0, length);
-}
-
-/**
- * Returns the name of a system error. Any other error is a bug, and only its kind is reported: its
- * message may quote anything.
- * @param {unknown} error
- */
-function errnoOf(error) {
-  // Not instanceof: in Jest and node:vm, Node's own errors are of another realm than this code.
-  const own = /** @type {Record<string, unknown>} */ (Object(error));
-  const code = member(own, 'code');
-  if (typeof code === 'string') return code;
-  const isError = Object.prototype.toString.call(error) === '[object Error]';
-  throw errors.internal(isError && typeof own.name === 'string' ? own.name : typeof error);
 }
 
 export { Store };

@@ -16,7 +16,7 @@ test('the package holds what was built, types, the licence and the README only',
   const packed = execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: FOLDER, encoding: 'utf8', stdio: 'pipe' });
   const files = JSON.parse(packed)[0].files.map((/** @type {{ path: string }} */ file) => file.path);
   const expected = ['LICENSE', 'README.md', 'package.json', 'src/testing.js'];
-  expected.push('dist/index.js', 'dist/index.mjs', 'dist/index.node.mjs');
+  expected.push('dist/index.js', 'dist/index.mjs', 'dist/index.node.mjs', 'dist/on-demand.js');
   expected.push(...fs.readdirSync(path.join(FOLDER, 'types')).map((file) => `types/${file}`));
   assert.deepEqual(files.sort(), expected.sort());
 });
@@ -42,7 +42,9 @@ for (const format of /** @type {const} */ (['esm', 'cjs'])) {
     const file = path.join(folder, format === 'esm' ? 'function.mjs' : 'function.cjs');
     const contents = `
       import keystart, { get } from 'keystart';
-      if (keystart.get('db') === get('db')) console.log(get('db'));
+      const outcome = keystart.refresh().catch((error) => error instanceof keystart.RefreshUnavailable);
+      if (keystart.get('db') === get('db')) console.log(get('db'), keystart.info('db').stale);
+      outcome.then(console.log);
     `;
     // with explicit conditions, esbuild leaves out its default ones
     esbuild.buildSync({
@@ -54,7 +56,7 @@ for (const format of /** @type {const} */ (['esm', 'cjs'])) {
       outfile: file,
     });
     const env = { ...process.env, KEYSTART_DIR: buildStore(t, { db: value }) };
-    assert.equal(execFileSync(process.execPath, [file], { cwd: folder, env, encoding: 'utf8' }).trim(), value);
+    assert.equal(execFileSync(process.execPath, [file], { cwd: folder, env, encoding: 'utf8' }), `${value} false\ntrue\n`);
   });
 }
 

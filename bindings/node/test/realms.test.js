@@ -23,7 +23,10 @@ function load(file, globals = {}) {
   const module = { exports: {} };
   const wrapper = `(function (module, exports, require, process) {${fs.readFileSync(file, 'utf8')}\n})`;
   /** @param {string} name */
-  const own = (name) => (name === 'keystart' || name === './index.js' ? keystart : require(name));
+  const own = (name) => {
+    if (name === 'keystart' || name === './index.js') return keystart;
+    return name.startsWith('./') ? load(path.join(path.dirname(file), name), globals) : require(name);
+  };
   vm.runInContext(wrapper, context, { filename: file })(module, module.exports, own, process);
   return module.exports;
 }

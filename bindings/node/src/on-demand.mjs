@@ -1,0 +1,9 @@
+// What only some callers need: it talks to the writer, or reads freshness.json. dist/ has it in a second file, which
+// the first such call loads.
+import { Age } from './age.mjs';
+import { readCheck } from './freshness.mjs';
+import { refresh } from './refresh.mjs';
+
+const onDemand = { Age, readCheck, refresh };
+
+export { onDemand };
