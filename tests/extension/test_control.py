@@ -98,7 +98,8 @@ def start(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> Started:
 
 
 def done(generation: int, **failures: dict[str, str]) -> dict[str, Any]:
-    return {"ok": True, "generation": generation, "failures": failures}
+    nothing = {"candidate": None, "retry_after_ms": None}
+    return {"ok": True, "generation": generation, **nothing, "failures": failures}
 
 
 def test_a_request_is_answered_when_the_new_values_are_published(

@@ -4,19 +4,21 @@
 //! that never reads, holds up nobody.
 
 use std::collections::BTreeMap;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use keystart_process::lock;
 use keystart_store::error::{Error, Result};
 use keystart_store::json::{self, Json, quote};
-use keystart_store::name;
 use rustix::process::{Resource, geteuid, getrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
@@ -35,11 +37,39 @@ const LONGEST: Duration = Duration::from_mins(1);
 /// The pause before the next look when no descriptor is left for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What a client asks for.
+/// What a client asks for, or reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     /// To fetch secrets or folders again, by their names; `None` stands for everything.
     Refresh(Option<Vec<String>>),
+    /// Which generation to log in with, for a secret or folder.
+    Try(String),
+    /// The server accepted a login with this generation.
+    Accepted(String, u64),
+    /// The server rejected a login with this generation.
+    Rejected {
+        /// The secret or folder.
+        name: String,
+        /// The generation.
+        generation: u64,
+        /// The server will reject every other login too.
+        is_locked: bool,
+    },
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// The current generation.
+    pub generation: u64,
+    /// The generation to log in with instead.
+    pub candidate: Option<u64>,
+    /// When to ask again, in milliseconds, instead of a login.
+    pub retry_after_ms: Option<u64>,
+    /// The entries that could not be fetched: name, code and message.
+    pub failures: Vec<(String, String, String)>,
+    /// Whether the end of the connection is an event after the answer, too.
+    pub is_watched: bool,
 }
 
 /// The requests that wait for an answer.
@@ -53,12 +83,16 @@ pub struct Control {
 struct Open {
     /// How many requests there have been.
     count: u64,
-    requests: BTreeMap<u64, Waiting>,
+    /// Those that the process has not read yet.
+    requests: BTreeMap<u64, Request>,
+    /// Those that wait for their answers.
+    answers: BTreeMap<u64, oneshot::Sender<Reply>>,
 }
 
-struct Waiting {
-    request: Request,
-    answer: oneshot::Sender<String>,
+/// How many connections are served, and how many are watched after their answers.
+struct Places {
+    served: Arc<Semaphore>,
+    watched: Semaphore,
 }
 
 impl Control {
@@ -80,76 +114,107 @@ impl Control {
     }
 
     async fn accept(self: Arc<Self>, listener: UnixListener, events: Arc<Events>) {
-        let room = Arc::new(Semaphore::new(most_connections()));
+        let places = most_connections();
+        let places = Arc::new(Places { served: Arc::new(Semaphore::new(places)), watched: Semaphore::new(places) });
         // The semaphore is never closed.
-        while let Ok(place) = Arc::clone(&room).acquire_owned().await {
+        while let Ok(place) = Arc::clone(&places.served).acquire_owned().await {
             let Ok((stream, _)) = listener.accept().await else {
                 sleep(PAUSE).await;
                 continue;
             };
-            let (control, events) = (Arc::clone(&self), Arc::clone(&events));
-            tokio::spawn(async move {
-                control.converse(stream, &events).await;
-                drop(place);
-            });
+            let (control, events, places) = (Arc::clone(&self), Arc::clone(&events), Arc::clone(&places));
+            tokio::spawn(async move { control.converse(stream, &events, place, &places.watched).await });
         }
     }
 
     /// Reads one request and writes one answer.
-    async fn converse(&self, mut stream: UnixStream, events: &Events) {
+    async fn converse(
+        &self,
+        mut stream: UnixStream,
+        events: &Events,
+        place: OwnedSemaphorePermit,
+        watched: &Semaphore,
+    ) {
         if !stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw()) {
             return;
         }
         let Ok(Some(line)) = timeout(PATIENCE, read_line(&mut stream)).await else { return };
-        let answer = match parse(&line) {
-            Ok(request) => {
-                let (answer, answered) = oneshot::channel();
-                let id = self.add(Waiting { request, answer });
-                events.push(Event::Asked(id));
-                // Without an answer the process is about to end, or has failed to decide one.
-                let Ok(Ok(answer)) = timeout(LONGEST, answered).await else {
-                    lock(&self.open).requests.remove(&id);
-                    return;
-                };
-                answer
+        let request = match parse(&line) {
+            Ok(request) => request,
+            Err(message) => {
+                let refusal = refusal("invalid_request", &message);
+                // A client that is gone or does not read has no answer.
+                let _gone = timeout(PATIENCE, write(&mut stream, refusal.as_bytes(), true)).await;
+                return;
             }
-            Err(message) => refusal("invalid_request", &message),
         };
-        // A client that is gone or does not read has no answer.
-        let _gone = timeout(PATIENCE, finish(stream, answer.as_bytes())).await;
+        let is_try = matches!(request, Request::Try(_));
+        let (id, answered) = self.add(request);
+        events.push(Event::Asked(id));
+        // Without an answer the process is about to end, or has failed to decide one.
+        let answered = async { timeout(LONGEST, answered).await.ok().and_then(std::result::Result::ok) };
+        let gone = async {
+            if !is_try {
+                return pending().await;
+            }
+            end_of(&stream).await;
+            events.push(Event::Left(id));
+            None
+        };
+        let reply = first(answered, gone).await;
+        let Some(reply) = reply else {
+            lock(&self.open).answers.remove(&id);
+            return;
+        };
+        let watching = if reply.is_watched { watched.try_acquire().ok() } else { None };
+        let written = timeout(PATIENCE, write(&mut stream, answer(&reply).as_bytes(), watching.is_none())).await;
+        drop(place);
+        if watching.is_some() {
+            let has_left = !matches!(written, Ok(Ok(()))) || timeout(PATIENCE, end_of(&stream)).await.is_ok();
+            if has_left {
+                events.push(Event::Left(id));
+            }
+        }
     }
 
-    fn add(&self, waiting: Waiting) -> u64 {
+    fn add(&self, request: Request) -> (u64, oneshot::Receiver<Reply>) {
+        let (answer, answered) = oneshot::channel();
         let mut open = lock(&self.open);
         open.count += 1;
         let id = open.count;
-        open.requests.insert(id, waiting);
-        id
+        open.requests.insert(id, request);
+        open.answers.insert(id, answer);
+        (id, answered)
     }
 
-    /// Returns a request that waits for its answer.
-    pub fn request(&self, id: u64) -> Result<Request> {
-        let open = lock(&self.open);
-        open.requests.get(&id).map(|waiting| waiting.request.clone()).ok_or_else(unknown)
+    /// Returns a request, once.
+    pub fn take(&self, id: u64) -> Result<Request> {
+        let unknown = || Error::internal("no request with this number is left to read");
+        lock(&self.open).requests.remove(&id).ok_or_else(unknown)
     }
 
-    /// Answers a request: with the current generation, and the entries that could not be fetched, by name.
-    pub fn answer(&self, id: u64, generation: u64, failures: &[(String, String, String)]) -> Result<()> {
-        let waiting = lock(&self.open).requests.remove(&id).ok_or_else(unknown)?;
-        // The client may be gone.
-        let _gone = waiting.answer.send(answer(generation, failures));
-        Ok(())
+    /// Answers a request. Its client may be gone.
+    pub fn answer(&self, id: u64, reply: Reply) {
+        if let Some(answer) = lock(&self.open).answers.remove(&id) {
+            let _gone = answer.send(reply);
+        }
     }
 }
 
 /// Returns how many connections may be open at once. Most descriptors are for fetches and for Lambda.
-fn most_connections() -> usize {
+pub fn most_connections() -> usize {
     let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
     limit.map_or(MOST_CONNECTIONS, |limit| MOST_CONNECTIONS.min(limit / 4)).max(1)
 }
 
-fn unknown() -> Error {
-    Error::internal("no request with this number waits for an answer")
+/// Returns the result of whichever ends first, and drops the other one.
+async fn first<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|context| match one.as_mut().poll(context) {
+        Poll::Pending => other.as_mut().poll(context),
+        ready @ Poll::Ready(_) => ready,
+    })
+    .await
 }
 
 /// Reads up to the first line feed; `None` if the client ends before it.
@@ -168,19 +233,34 @@ async fn read_line(stream: &mut UnixStream) -> Option<Vec<u8>> {
     }
 }
 
-/// Writes the answer. It reads what the client has sent beyond its line, because a connection that
-/// is closed with unread bytes may lose the answer.
-async fn finish(mut stream: UnixStream, answer: &[u8]) -> io::Result<()> {
+/// Writes an answer, and ends the connection if it is the last one. Then it reads what the client
+/// has sent beyond its line, because a connection that is closed with unread bytes may lose the answer.
+async fn write(stream: &mut UnixStream, answer: &[u8], is_end: bool) -> io::Result<()> {
     stream.write_all(answer).await?;
-    stream.shutdown().await?;
-    let mut unread = [0; 4096];
-    for _ in 0..MOST_UNREAD / unread.len() {
-        match stream.try_read(&mut unread) {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {}
+    if is_end {
+        stream.shutdown().await?;
+        let mut unread = [0; 4096];
+        for _ in 0..MOST_UNREAD / unread.len() {
+            match stream.try_read(&mut unread) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
         }
     }
     Ok(())
+}
+
+/// Waits until the client has closed its connection, or has sent far too much. It throws away what
+/// the client sends beyond its line.
+async fn end_of(stream: &UnixStream) {
+    let (mut part, mut unread) = ([0; 4096], 0);
+    while unread < MOST_UNREAD && stream.readable().await.is_ok() {
+        match stream.try_read(&mut part) {
+            Ok(length) if length > 0 => unread += length,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 /// Reads a request. The error is a sentence.
@@ -192,31 +272,71 @@ fn parse(line: &[u8]) -> std::result::Result<Request, String> {
     if request.get("format").and_then(Json::as_str) != Some(FORMAT) {
         return Err(format!("The format of the request must be {FORMAT}."));
     }
-    if request.get("op").and_then(Json::as_str) != Some("refresh") {
-        return Err("This version of the extension knows only the op refresh. Use the same version of Keystart for \
-                    the reader and the extension."
-            .to_owned());
+    match request.get("op").and_then(Json::as_str) {
+        Some("refresh") => Ok(Request::Refresh(names(&request)?)),
+        Some("try") => {
+            generation(&request, true)?;
+            Ok(Request::Try(name(&request)?))
+        }
+        Some("accepted") => Ok(Request::Accepted(name(&request)?, generation(&request, false)?)),
+        Some("rejected") => {
+            let is_locked = match request.get("locked") {
+                None | Some(Json::Bool(false)) => false,
+                Some(Json::Bool(true)) => true,
+                Some(_) => return Err("The member locked of the request must be true or false.".to_owned()),
+            };
+            Ok(Request::Rejected { name: name(&request)?, generation: generation(&request, false)?, is_locked })
+        }
+        _ => Err("This version of the extension knows only the ops refresh, try, accepted and rejected. Use the \
+                  same version of Keystart for the reader and the extension."
+            .to_owned()),
     }
+}
+
+/// Returns the names that a refresh is about; `None` for all.
+fn names(request: &Json) -> std::result::Result<Option<Vec<String>>, String> {
     let wrong = || "The names of the request must be null or a list of valid names.".to_owned();
     match request.get("names") {
-        Some(Json::Null) => Ok(Request::Refresh(None)),
+        Some(Json::Null) => Ok(None),
         Some(Json::Array(names)) => {
-            let valid = |name: &Json| {
-                name.as_str().filter(|name| name::is_valid(name.as_bytes())).map(str::to_owned).ok_or_else(wrong)
-            };
-            names.iter().map(valid).collect::<std::result::Result<_, _>>().map(|names| Request::Refresh(Some(names)))
+            names.iter().map(|name| valid(name).ok_or_else(wrong)).collect::<std::result::Result<_, _>>().map(Some)
         }
         _ => Err(wrong()),
     }
 }
 
+/// Returns the name that a login is about.
+fn name(request: &Json) -> std::result::Result<String, String> {
+    let wrong = "The name of the request must be a valid name.";
+    request.get("name").and_then(valid).ok_or_else(|| wrong.to_owned())
+}
+
+fn valid(name: &Json) -> Option<String> {
+    name.as_str().filter(|name| keystart_store::name::is_valid(name.as_bytes())).map(str::to_owned)
+}
+
+/// Returns the generation that a login used; 0 for none, where there may be none.
+fn generation(request: &Json, may_be_none: bool) -> std::result::Result<u64, String> {
+    match request.get("generation") {
+        None | Some(Json::Null) if may_be_none => Ok(0),
+        Some(number) if number.as_whole().is_some_and(|number| number > 0) => Ok(number.as_whole().unwrap_or_default()),
+        _ => Err("The generation of the request must be a whole number from 1.".to_owned()),
+    }
+}
+
 /// Returns the line of an answer. If it would be too long, it has the first failures by the bytes of their names.
-fn answer(generation: u64, failures: &[(String, String, String)]) -> String {
-    let mut sorted: Vec<_> = failures.iter().collect();
+fn answer(reply: &Reply) -> String {
+    let mut sorted: Vec<_> = reply.failures.iter().collect();
     sorted.sort_unstable();
+    let or_null = |number: Option<u64>| number.map_or_else(|| "null".to_owned(), |number| number.to_string());
     let end = "}}\n";
-    let mut line =
-        format!("{{\"format\": {}, \"ok\": true, \"generation\": {generation}, \"failures\": {{", quote(FORMAT));
+    let mut line = format!(
+        "{{\"format\": {}, \"ok\": true, \"generation\": {}, \"candidate\": {}, \"retry_after_ms\": {}, \"failures\": {{",
+        quote(FORMAT),
+        reply.generation,
+        or_null(reply.candidate),
+        or_null(reply.retry_after_ms),
+    );
     let mut separator = "";
     for (name, code, message) in sorted {
         let failure =
@@ -260,6 +380,50 @@ mod tests {
     }
 
     #[test]
+    fn logins_name_a_secret_and_a_generation() {
+        let parse = |members: &str| parse(format!("{{\"format\": \"{FORMAT}\", {members}}}\n").as_bytes());
+        let db = || "db".to_owned();
+        assert_eq!(parse("\"op\": \"try\", \"name\": \"db\", \"generation\": null"), Ok(Request::Try(db())));
+        assert_eq!(parse("\"op\": \"try\", \"name\": \"db\""), Ok(Request::Try(db())));
+        assert_eq!(parse("\"op\": \"accepted\", \"name\": \"db\", \"generation\": 7"), Ok(Request::Accepted(db(), 7)));
+        for (locked, is_locked) in [("", false), (", \"locked\": false", false), (", \"locked\": true", true)] {
+            assert_eq!(
+                parse(&format!("\"op\": \"rejected\", \"name\": \"db\", \"generation\": 7{locked}")),
+                Ok(Request::Rejected { name: db(), generation: 7, is_locked })
+            );
+        }
+        for wrong in ["\"name\": 1", "\"name\": \"../db\"", "\"generation\": 7"] {
+            assert_eq!(
+                parse(&format!("\"op\": \"try\", {wrong}")).unwrap_err(),
+                "The name of the request must be a valid name."
+            );
+        }
+        for wrong in ["", ", \"generation\": null", ", \"generation\": 0", ", \"generation\": 1.5"] {
+            for op in ["accepted", "rejected"] {
+                assert_eq!(
+                    parse(&format!("\"op\": \"{op}\", \"name\": \"db\"{wrong}")).unwrap_err(),
+                    "The generation of the request must be a whole number from 1."
+                );
+            }
+        }
+        assert_eq!(
+            parse("\"op\": \"rejected\", \"name\": \"db\", \"generation\": 7, \"locked\": 1").unwrap_err(),
+            "The member locked of the request must be true or false."
+        );
+    }
+
+    #[test]
+    fn an_answer_names_a_candidate_or_when_to_ask_again() {
+        let parsed = |reply: &Reply| json::parse(answer(reply).as_bytes()).unwrap();
+        let candidate = parsed(&Reply { generation: 6, candidate: Some(7), ..Reply::default() });
+        assert_eq!(candidate.get("candidate").and_then(Json::as_whole), Some(7));
+        assert_eq!(candidate.get("retry_after_ms"), Some(&Json::Null));
+        let retry = parsed(&Reply { generation: 6, retry_after_ms: Some(0), ..Reply::default() });
+        assert_eq!(retry.get("candidate"), Some(&Json::Null));
+        assert_eq!(retry.get("retry_after_ms").and_then(Json::as_whole), Some(0));
+    }
+
+    #[test]
     fn what_is_no_request_gets_a_reason() {
         assert_eq!(parse(b"hello\n").unwrap_err(), "The request is not JSON.");
         assert_eq!(
@@ -267,7 +431,9 @@ mod tests {
             "The format of the request must be keystart.control/1."
         );
         let unknown = format!("{{\"format\": \"{FORMAT}\", \"op\": \"dance\"}}\n");
-        assert!(parse(unknown.as_bytes()).unwrap_err().contains("knows only the op refresh"));
+        assert!(
+            parse(unknown.as_bytes()).unwrap_err().contains("knows only the ops refresh, try, accepted and rejected")
+        );
         assert!(parse(&vec![b' '; LONGEST_LINE]).unwrap_err().contains("longer than 65536 bytes"));
     }
 
@@ -275,7 +441,7 @@ mod tests {
     fn an_answer_has_as_many_failures_as_fit() {
         let failure = |name: usize| (format!("n{name:04}"), "Code".to_owned(), "m".repeat(200));
         let failures: Vec<_> = (0..1000).rev().map(failure).collect();
-        let line = answer(3, &failures);
+        let line = answer(&Reply { generation: 3, failures, ..Reply::default() });
         assert!(line.len() <= LONGEST_LINE && line.len() > LONGEST_LINE - 300);
         let answer = json::parse(line.as_bytes()).unwrap();
         assert_eq!(answer.get("generation").and_then(Json::as_whole), Some(3));

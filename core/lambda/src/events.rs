@@ -27,6 +27,8 @@ pub enum Event {
     Invoke(u64),
     /// A client of `control.sock` asks for something; its request has this number.
     Asked(u64),
+    /// A client that asked whether to log in is gone, before its answer or after it.
+    Left(u64),
     /// A time that the process waits for has come.
     Passed,
     /// Lambda ends the environment.

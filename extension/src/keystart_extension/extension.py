@@ -9,7 +9,7 @@ from .store import Writer
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from typing import Any
 
     from .fetch import Failure
@@ -25,6 +25,21 @@ class Event:
         self.number = number
         self.name = name
         self.text = text
+
+
+class Request:
+    """A request of control.sock. Its `op` is one of the header's, which says what the other members mean."""
+
+    def __init__(self, op: int, names: list[str] | None, generation: int, *, is_locked: bool) -> None:
+        self.op = op
+        self.names = names  # None for all
+        self.generation = generation
+        self.is_locked = is_locked
+
+    @property
+    def name(self) -> str:
+        """The secret or folder that a login is about."""
+        return (self.names or [""])[0]
 
 
 class Extension:
@@ -77,14 +92,35 @@ class Extension:
         """Takes over the store again after it was removed."""
         core.call(lib.keystart_extension_reopen)
 
-    def names_of(self, request: int) -> list[str] | None:
-        """Returns the names that a request of control.sock asks for, or None if it asks for everything."""
-        is_all = ffi.new("uint32_t *")
-        names = core.call_for_text(lib.keystart_request_names, request, is_all)
-        return None if is_all[0] else names.splitlines()
+    def take_request(self, number: int) -> Request:
+        """Returns a request of control.sock, once."""
+        out = ffi.new("keystart_request *")
+        names = core.call_for_text(lib.keystart_request_take, number, out)
+        return Request(
+            out.op,
+            None if out.is_all else names.splitlines(),
+            int(out.generation),
+            is_locked=bool(out.is_locked),
+        )
 
-    def answer(self, request: int, generation: int, failures: list[Failure]) -> None:
-        """Answers a request of control.sock."""
+    def answer(
+        self,
+        request: int,
+        generation: int,
+        failures: Sequence[Failure] = (),
+        *,
+        candidate: int | None = None,
+        retry_after: float | None = None,
+        is_watched: bool = False,
+    ) -> None:
+        """Answers a request of control.sock: with the current generation, and what the client does next.
+
+        It logs in with the candidate instead, or waits for that many seconds. The end of a connection that is watched
+        is an event.
+        """
+        # Rounded up, so that the time has come when the client asks again.
+        pause = -1 if retry_after is None else -int(-retry_after * 1000 // 1)
+        reply = ffi.new("keystart_reply *", [generation, candidate or 0, pause, is_watched])
         listed = ffi.new("keystart_failure[]", len(failures))
         kept = []  # cffi frees a text with its last reference
         for place, failure in zip(listed, failures, strict=True):
@@ -93,7 +129,13 @@ class Extension:
                 kept.append(ffi.from_buffer(data))
                 setattr(place, member, kept[-1])
                 setattr(place, f"{member}_len", length)
-        core.call(lib.keystart_request_answer, request, generation, listed, len(failures))
+        core.call(lib.keystart_request_answer, request, reply, listed, len(failures))
+
+    def places(self) -> int:
+        """Returns how many requests of control.sock are served at once."""
+        out = ffi.new("uint64_t *")
+        core.call(lib.keystart_request_places, out)
+        return int(out[0])
 
     def register(self) -> None:
         """Registers, unless that has begun already. The answer is an event."""

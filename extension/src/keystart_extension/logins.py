@@ -49,6 +49,8 @@ BACK_OFF = (1.0, 5.0, 30.0, 60.0)  # until refused versions are tried again; the
 PATIENT = 10.0  # after nothing was left, a call is asked to wait SHORT at most for so long
 SHORT = 1.0
 YOUNG = 24 * 3600.0  # AWSPREVIOUS may still be the server's if AWSCURRENT is not older
+CROWDED = 0.1  # the shortest pause of a call that finds too many others waiting
+CROWDED_SPREAD = 0.15  # how much longer the pauses of others are, so that they do not all ask at once
 KEPT = 30.0  # a candidate is reused for so long; the store keeps it for 60 s
 
 _HISTORY = 32  # generations of a group whose versions are remembered, for late reports
@@ -150,22 +152,36 @@ class Logins:
     """What is known of logins, for all groups of sources.
 
     A group is the sources of a name or folder and of its folder group. Each source belongs to one group, which is
-    always passed as the same tuple. `versions` are the published ones of all sources, in this `generation`.
+    always passed as the same tuple. `versions` are the published ones of all sources, in this `generation`. The socket
+    serves as many requests at once as there are `places`.
     """
 
-    def __init__(self, generation: int, versions: Mapping[Source, str]) -> None:
+    def __init__(self, generation: int, versions: Mapping[Source, str], places: int = 64) -> None:
         self._generation = generation
         self._versions = dict(versions)
+        self._places = places
         self._groups: dict[tuple[Source, ...], _Group] = {}
         self._group_of: dict[Source, _Group] = {}
 
     def asked(self, now: float, call: int, group: tuple[Source, ...]) -> list[Action]:
-        """Decides what a call that wants to log in does: at once, or with a later event."""
-        return self._group(group).asked(now, call)
+        """Decides what a call that wants to log in does: at once, or with a later event.
+
+        A call that waits takes a place of the socket. When half of them are taken, the call asks again later instead:
+        whoever finds no place would get no answer.
+        """
+        actions = self._group(group).asked(now, call)
+        if call in self._group(group).waiting and self._waiting() > self._places // 2:
+            del self._group(group).waiting[call]
+            actions.append(Retry(call, CROWDED + CROWDED_SPREAD * (call * 0.618 % 1)))
+        return actions
 
     def left(self, now: float, call: int) -> list[Action]:
         """Takes note that a call ended without a report: it gave up waiting, failed otherwise, or was killed."""
         return [action for group in self._groups.values() for action in group.left(now, call)]
+
+    def leads(self, call: int) -> bool:
+        """Returns whether others wait for this call, so that its end matters."""
+        return any(group.is_led_by(call) for group in self._groups.values())
 
     def accepted(self, now: float, group: tuple[Source, ...], generation: int) -> list[Action]:
         """Takes note of a login that the server accepted."""
@@ -248,6 +264,9 @@ class Logins:
     def _of(self, sources: tuple[Source, ...]) -> Versions:
         return tuple(self._versions[source] for source in sources)
 
+    def _waiting(self) -> int:
+        return sum(len(group.waiting) for group in self._groups.values())
+
     def _highest(self) -> int:
         """The highest generation that a reader can have used."""
         return max(
@@ -301,7 +320,7 @@ class _Group:
         self._history = [(generation, versions)]  # the last one is when a source of the group changed last
         self._actions: list[Action] = []
 
-        self._waiting: dict[int, float] = {}  # (1) calls without an answer, in their order
+        self.waiting: dict[int, float] = {}  # (1) calls without an answer, in their order
         self._lead: _Lead | None = None
         self._accepted: Versions | None = None
         self._accepted_at = 0.0
@@ -326,16 +345,19 @@ class _Group:
     # Events
 
     def asked(self, now: float, call: int) -> list[Action]:
-        self._waiting[call] = now
+        self.waiting[call] = now
         return self._decide_anew(now)
 
     def left(self, now: float, call: int) -> list[Action]:
-        was_waiting = self._waiting.pop(call, None) is not None
+        was_waiting = self.waiting.pop(call, None) is not None
         if self._lead is not None and self._lead.call == call:
             self._lead = None
         elif not was_waiting:
             return []
         return self._decide_anew(now)
+
+    def is_led_by(self, call: int) -> bool:
+        return self._lead is not None and self._lead.call == call
 
     def was_accepted(self, now: float, generation: int) -> list[Action]:
         versions = self._versions_in(generation)
@@ -422,16 +444,16 @@ class _Group:
 
     def passed(self, now: float) -> list[Action]:
         actions = self._decide_anew(now)
-        late = [call for call, since in self._waiting.items() if now >= since + HOLD]
+        late = [call for call, since in self.waiting.items() if now >= since + HOLD]
         for call in late:
-            del self._waiting[call]
+            del self.waiting[call]
         return [*actions, *(Retry(call, 0.0) for call in late)]
 
     @property
     def wake_at(self) -> float | None:
-        if not self._waiting:
+        if not self.waiting:
             return None
-        hold = next(iter(self._waiting.values())) + HOLD
+        hold = next(iter(self.waiting.values())) + HOLD
         return hold if self._lead is None else min(hold, self._lead.began + LEAD)
 
     # Decisions
@@ -447,7 +469,7 @@ class _Group:
 
     def _decide(self, now: float) -> list[Action]:
         """Answers calls for as long as the next one need not wait."""
-        while self._waiting and not self._is_busy:
+        while self.waiting and not self._is_busy:
             is_free = self._accepted is not None and now <= self._accepted_at + FREE
             if self._lead is not None and not is_free:
                 break  # (1)
@@ -460,8 +482,8 @@ class _Group:
             if versions != self._published and (candidate := self._candidate_with(now, versions)) is None:
                 self._make_candidate(versions)
                 break
-            call = next(iter(self._waiting))
-            del self._waiting[call]
+            call = next(iter(self.waiting))
+            del self.waiting[call]
             self._actions.append(Use(call, None if versions == self._published else candidate))
             if not is_free:
                 self._lead = _Lead(call, versions, now)
@@ -517,8 +539,8 @@ class _Group:
         self._is_locked = False
 
     def _retry_all(self, after: float) -> None:
-        self._actions += [Retry(call, after) for call in self._waiting]
-        self._waiting.clear()
+        self._actions += [Retry(call, after) for call in self.waiting]
+        self.waiting.clear()
 
     def _end_lead(self, versions: Versions) -> None:
         if self._lead is not None and self._lead.versions == versions:

@@ -6,8 +6,9 @@ configuration, registered, and begun to fetch. With `start: before` it has not r
     fetched      publish; register, unless that has begun; ask for the next event if registered
     registered   ask for the next event if published
     invoke       fetch what is due, and ask for the next event when that has ended
-    asked        fetch what a reader asks for, and answer when that has ended
-    passed       fetch what is due, where no INVOKE comes
+    asked        fetch what a reader asks for, and answer when that has ended; or decide about a login
+    left         let the next call log in
+    passed       answer calls that have waited; fetch what is due, where no INVOKE comes
     unexpected   log it, and ask for the next event
     shutdown     remove the secrets, and end
     signal       the same
@@ -27,6 +28,7 @@ TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .attempts import Attempts
     from .extension import Event
     from .fetch import Failure
     from .links import Links
@@ -71,6 +73,7 @@ class Process:
         self._missing: list[Failure] = []  # the optional entries that could not be fetched
         self._has_asked_next = False
         self._refreshes: Refresher | None = None
+        self._attempts: Attempts | None = None
         self._early: list[Event] = []  # requests of readers before the first publish
 
     def run(self) -> int:
@@ -132,9 +135,9 @@ class Process:
             elif event.kind == lib.KEYSTART_FETCHED:
                 self._refresher().fetched(event.number)
             elif event.kind == lib.KEYSTART_PASSED:
-                self._refresher().look()
+                self._pass()
             elif self._is_published:
-                self._refresher().asked(event.number)
+                self._ask(event)
             else:
                 self._early.append(event)
         except Exception as bug:
@@ -151,12 +154,43 @@ class Process:
                 self._refreshes.begin(self._generation, self._missing, self._published_at)
         return self._refreshes
 
-    def _seconds_to_wait(self) -> float | None:
-        """Returns how long to wait for an event. Where nothing freezes, a refresh does not wait for an invocation."""
-        if self._refreshes is None or not self._has_asked_next:
-            return None
+    def _ask(self, event: Event) -> None:
+        """Takes the request of a reader, or the end of its connection."""
+        if event.kind == lib.KEYSTART_LEFT:
+            if self._attempts is not None:
+                self._attempts.left(event.number)
+            return
+        request = self._extension.take_request(event.number)
+        if request.op == lib.KEYSTART_REFRESH:
+            self._refresher().asked(event.number, request.names)
+            return
+        if self._attempts is None:
+            from .attempts import Attempts
+
+            self._attempts = Attempts(self._extension, self._refresher(), self._log)
+        self._attempts.asked(event.number, request)
+
+    def _pass(self) -> None:
+        """Does what the time has come for."""
+        if self._attempts is not None:
+            self._attempts.passed()
+        if self._is_timed:
+            self._refresher().look()
+
+    @property
+    def _is_timed(self) -> bool:
+        """Whether a refresh does not wait for an invocation, because nothing freezes."""
         is_managed = self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == _MANAGED
-        return self._refreshes.seconds_to_wait if is_managed else None
+        return is_managed and self._refreshes is not None and self._has_asked_next
+
+    def _seconds_to_wait(self) -> float | None:
+        """Returns how long to wait for an event; None for without end."""
+        waits = []
+        if self._attempts is not None:
+            waits.append(self._attempts.seconds_to_wait)
+        if self._is_timed:
+            waits.append(self._refresher().seconds_to_wait)
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _publish(self) -> None:
         fetch = self._extension.fetch()

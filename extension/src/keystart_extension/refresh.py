@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from typing import Any
 
+    from .attempts import Attempts
     from .extension import Extension
     from .links import Links
     from .log import Log
@@ -155,6 +156,14 @@ class _Run:
         self.is_repeated = False
 
 
+class _Published:
+    """What a fetch has brought: which of its entries are published, and the names of the secrets that changed."""
+
+    def __init__(self, entries: Collection[int] = (), changed: Collection[str] = ()) -> None:
+        self.entries = entries
+        self.changed = changed
+
+
 class _Request:
     """A reader that waits for its answer."""
 
@@ -174,9 +183,10 @@ class Refresher:
         self._links = links
         self._log = log
         self._plan = RefreshPlan(extension.plan())
-        self._entries = self._plan.entries
+        self.entries = self._plan.entries
         writer.watch(self._plan.handle)
-        self._generation = 0
+        self.generation = 0
+        self.attempts: Attempts | None = None  # takes note of everything that is published
         self._failures: dict[int, Failure] = {}  # of the entries whose last fetch failed
         self._missing: set[int] = set()  # the optional entries without values
         self._runs: dict[int, _Run] = {}
@@ -188,14 +198,14 @@ class Refresher:
 
     def begin(self, generation: int, missing: Iterable[Failure], published_at: float) -> None:
         """Takes note of the first publish, and of the optional entries that are not in it."""
-        self._generation = generation
-        names = {entry.name: index for index, entry in enumerate(self._entries)}
+        self.generation = generation
+        names = {entry.name: index for index, entry in enumerate(self.entries)}
         self._failures = {names[failure.name]: failure for failure in missing}
         self._missing = set(self._failures)
         # The fetch of the start has just ended, as far as readers know.
-        self._began = dict.fromkeys(range(len(self._entries)), published_at)
+        self._began = dict.fromkeys(range(len(self.entries)), published_at)
         if self._plan.ttl is not None:
-            due = [index for index, entry in enumerate(self._entries) if entry.can_become_due]
+            due = [index for index, entry in enumerate(self.entries) if entry.can_become_due]
             self._schedule = Schedule(due, self._plan.ttl, published_at)
 
     def due_at(self, checked_at: float) -> float:
@@ -231,33 +241,51 @@ class Refresher:
         self._schedule.spread()
         if self._must_publish_anew():
             if not self._schedule.is_pausing(now) and not self._is_publishing_anew(now):
-                self._begin(range(len(self._entries)), left, is_own=True, is_whole=True)
+                self._begin(range(len(self.entries)), left, is_own=True, is_whole=True)
             return
         # (11.1) What moves together is fetched together, also after a failure of a part of it.
-        groups = {self._entries[entry].group for entry in self._schedule.due(now)}
-        running = {entry for run in self._living().values() for entry in run.entries}
+        groups = {self.entries[entry].group for entry in self._schedule.due(now)}
+        running = self._running()
         due = [
             index
-            for index, entry in enumerate(self._entries)
+            for index, entry in enumerate(self.entries)
             if entry.group in groups and entry.can_become_due and index not in running
         ]
         if due:
             self._begin(due, left, is_own=True)
 
-    def asked(self, request: int) -> None:
+    def asked(self, request: int, names: list[str] | None) -> None:
         """Takes a reader's request, and answers it at once or when its fetches have ended (9.5, 9.6)."""
-        names = self._extension.names_of(request)
         entries, unknown = self._wanted(names)
         now = time.time()
-        if self._must_publish_anew() and not self._is_publishing_anew(now):
-            self._begin(range(len(self._entries)), self._plan.deadline, is_own=False, is_whole=True)
-        running = {entry for run in self._living().values() for entry in run.entries}
-        new = [entry for entry in entries if entry not in running and not self._is_fresh(entry, now)]
-        if new:
-            self._begin(new, self._plan.deadline, is_own=False)
+        self.publish_if_gone()
+        self.fetch([entry for entry in entries if not self._is_fresh(entry, now)])
         runs = {number for number, run in self._living().items() if run.entries & entries}
         self._requests[request] = _Request(entries, unknown, runs, is_all=names is None)
         self._answer()
+
+    def publish_if_gone(self) -> None:
+        """Begins to publish everything anew if readers cannot find it any more (11.6)."""
+        if self._must_publish_anew() and not self._is_publishing_anew(time.time()):
+            self._begin(range(len(self.entries)), self._plan.deadline, is_own=False, is_whole=True)
+
+    def fetch(self, entries: Iterable[int]) -> list[int]:
+        """Begins to fetch entries for a request, unless a fetch of them runs. Returns those that it cannot fetch."""
+        running = self._running()
+        new = [entry for entry in entries if entry not in running]
+        if new and self._begin(new, self._plan.deadline, is_own=False) is None:
+            return new
+        return []
+
+    def group_of(self, name: str) -> tuple[int, ...]:
+        """Returns the entries that move together with that secret or folder (11.1); none if no entry brings it."""
+        return tuple(sorted(self._wanted([name])[0]))
+
+    def unknown(self, name: str) -> Failure:
+        """Returns the failure of a name that no entry brings (9.7)."""
+        return Failure(
+            name, name, "NotConfigured", "No entry of the configuration publishes it.", optional=False
+        )
 
     def fetched(self, number: int) -> None:
         """Takes the result of a fetch: publishes what changed, and answers the readers that waited for it."""
@@ -267,20 +295,33 @@ class Refresher:
         for line in run.fetch.retries():
             self._log.debug(line)
         failures = {failure.name: failure for failure in run.fetch.failures()}
-        failed = {entry for entry in run.entries if self._entries[entry].name in failures}
+        failed = {entry for entry in run.entries if self.entries[entry].name in failures}
         for entry in failed:
-            self._note(entry, failures[self._entries[entry].name])
+            self._note(entry, failures[self.entries[entry].name])
+        published = _Published()
         try:
-            if run.is_whole:
-                self._publish_anew(run, failed)
-            else:
-                self._publish(run, failed)
+            published = (self._publish_anew if run.is_whole else self._publish)(run, failed)
         except CoreError as error:
             self._fail(run.entries - failed, error.code, error.message)
         finally:
             for request in self._requests.values():
                 request.runs.discard(number)
             self._answer()
+        self._report(run, published)
+
+    def _report(self, run: _Run, published: _Published) -> None:
+        """Reports the outcome of a fetch to the logins, except for entries whose outcome a newer fetch decides."""
+        if self.attempts is None:
+            return
+        running = self._running()
+        ended = [entry for entry in run.entries - running if self._began[entry] <= run.began]
+        changed = [
+            index
+            for index, entry in enumerate(self.entries)
+            if any(entry.holds(name) for name in published.changed)
+        ]
+        outcomes = {entry: entry in published.entries for entry in ended}
+        self.attempts.refreshed(self.generation, changed, outcomes)
 
     def _must_publish_anew(self) -> bool:
         return self._is_gone or self._writer.is_gone()
@@ -295,6 +336,10 @@ class Refresher:
         now = time.time()
         longest = self._plan.deadline + _SHARED
         return {number: run for number, run in self._runs.items() if 0 <= now - run.began <= longest}
+
+    def _running(self) -> set[int]:
+        """Returns the entries that are being fetched."""
+        return {entry for run in self._living().values() for entry in run.entries}
 
     def _begin(
         self, entries: Collection[int], seconds: float, *, is_own: bool, is_whole: bool = False
@@ -314,12 +359,12 @@ class Refresher:
         self._runs[number] = run
         return run
 
-    def _publish(self, run: _Run, failed: set[int]) -> None:
+    def _publish(self, run: _Run, failed: set[int]) -> _Published:
         # (11.1) An optional entry that had no value before holds up nobody.
-        held = {self._entries[entry].group for entry in failed - self._missing}
+        held = {self.entries[entry].group for entry in failed - self._missing}
         # A newer fetch has begun since. Its outcome counts, and may be published already.
-        held |= {self._entries[entry].group for entry in run.entries if self._began[entry] > run.began}
-        good = {entry for entry in run.entries - failed if self._entries[entry].group not in held}
+        held |= {self.entries[entry].group for entry in run.entries if self._began[entry] > run.began}
+        good = {entry for entry in run.entries - failed if self.entries[entry].group not in held}
         draft = Draft()
         draft.take(run.fetch)
         draft.schedule(self.due_at(run.began), self._retry_at(failed))
@@ -328,9 +373,9 @@ class Refresher:
         refreshed = self._writer.refresh(draft)
         if refreshed.lost:
             self._fetch_lost(run, refreshed.lost)
-            return
+            return _Published()
         if refreshed.generation:
-            self._generation = refreshed.generation
+            self.generation = refreshed.generation
             self._log.info(f"published generation {refreshed.generation} with {_listed(refreshed.changed)}")
             for line in run.fetch.warnings():
                 self._log.warn(line)
@@ -338,6 +383,7 @@ class Refresher:
         for entry in run.entries - failed:
             if self._began[entry] <= run.began:
                 self._succeed(entry, run.began)
+        return _Published(good, refreshed.changed)
 
     def _retry_at(self, failed: Iterable[int]) -> float:
         """Returns when the first of the entries that failed is fetched again; 0 for never."""
@@ -345,18 +391,18 @@ class Refresher:
             return 0
         return min((self._schedule.due_at(entry) for entry in failed if entry in self._schedule), default=0)
 
-    def _publish_anew(self, run: _Run, failed: set[int]) -> None:
+    def _publish_anew(self, run: _Run, failed: set[int]) -> _Published:
         """Publishes everything under a root that is made anew (11.6)."""
         if not self._is_gone:
             self._log.warn(f"The store at {self._writer.root} was removed. The secrets are published again.")
         self._is_gone = True
         if not all(self._failures[entry].optional for entry in failed):
-            return
+            return _Published()
         self._extension.reopen()
         self._writer.watch(self._plan.handle)
         due_at = self.due_at(run.began)
         try:
-            self._generation = publish(
+            self.generation = publish(
                 self._links, self._writer, self._log, run.fetch, time.monotonic(), due_at
             )
         except StartError as error:
@@ -365,11 +411,13 @@ class Refresher:
         self._missing = failed
         for entry in run.entries - failed:
             self._succeed(entry, run.began)
+        names = [entry.name for entry in self.entries]
+        return _Published(run.entries - failed, names)
 
     def _fetch_lost(self, run: _Run, names: list[str]) -> None:
         """Fetches again, with the entries whose files the function has removed or changed."""
-        groups = {facts.group for facts in self._entries if facts.name in names}
-        lost = {entry for entry, facts in enumerate(self._entries) if facts.group in groups}
+        groups = {facts.group for facts in self.entries if facts.name in names}
+        lost = {entry for entry, facts in enumerate(self.entries) if facts.group in groups}
         left = run.until - time.monotonic()
         again = None
         if not run.is_repeated and left > 0:
@@ -387,7 +435,7 @@ class Refresher:
 
     def _fail(self, entries: Collection[int], code: str, message: str) -> None:
         for entry in entries:
-            name = self._entries[entry].name
+            name = self.entries[entry].name
             self._note(entry, Failure(name, name, code, message, optional=False))
 
     def _note(self, entry: int, failure: Failure) -> None:
@@ -405,7 +453,7 @@ class Refresher:
         if self._schedule is not None:
             self._schedule.succeed(entry, began)
         if self._failures.pop(entry, None) is not None:
-            self._log.info(f"{self._entries[entry].name} can be refreshed again")
+            self._log.info(f"{self.entries[entry].name} can be refreshed again")
 
     def _is_fresh(self, entry: int, now: float) -> bool:
         return 0 <= now - self._began[entry] < _SHARED
@@ -413,15 +461,15 @@ class Refresher:
     def _wanted(self, names: list[str] | None) -> tuple[frozenset[int], list[str]]:
         """Returns the entries of these names with all that move together with them, and the names without any."""
         if names is None:
-            return frozenset(range(len(self._entries))), []
+            return frozenset(range(len(self.entries))), []
         groups: set[int] = set()
         unknown = []
         for name in names:
-            found = {entry.group for entry in self._entries if entry.holds(name)}
+            found = {entry.group for entry in self.entries if entry.holds(name)}
             groups |= found
             if not found:
                 unknown.append(name)
-        wanted = (index for index, entry in enumerate(self._entries) if entry.group in groups)
+        wanted = (index for index, entry in enumerate(self.entries) if entry.group in groups)
         return frozenset(wanted), unknown
 
     def _answer(self) -> None:
@@ -436,12 +484,8 @@ class Refresher:
                 # Without a value before and after: nobody who asks for everything misses it.
                 if entry in self._failures and not (request.is_all and entry in self._missing)
             ]
-            # (9.7)
-            message = "No entry of the configuration publishes it."
-            failures += [
-                Failure(name, name, "NotConfigured", message, optional=False) for name in request.unknown
-            ]
-            self._extension.answer(number, self._generation, failures)
+            failures += map(self.unknown, request.unknown)
+            self._extension.answer(number, self.generation, failures)
 
 
 def _is_same_reason(known: Failure, failure: Failure) -> bool:

@@ -50,7 +50,34 @@ typedef enum {
    The time of the wait is over.
    */
   KEYSTART_PASSED = 9,
+  /*
+   A client that asked whether to log in has closed its connection, before its answer or after
+   one that is watched. `number` is the number of its request.
+   */
+  KEYSTART_LEFT = 10,
 } keystart_event_kind;
+
+/*
+ What a request asks for, or reports.
+ */
+typedef enum {
+  /*
+   To fetch again.
+   */
+  KEYSTART_REFRESH = 1,
+  /*
+   Which generation to log in with.
+   */
+  KEYSTART_TRY = 2,
+  /*
+   The server accepted a login.
+   */
+  KEYSTART_ACCEPTED = 3,
+  /*
+   The server rejected a login.
+   */
+  KEYSTART_REJECTED = 4,
+} keystart_request_op;
 
 /*
  A fetch of everything in a configuration.
@@ -91,6 +118,50 @@ typedef struct {
    */
   size_t text_len;
 } keystart_event;
+
+/*
+ A request of control.sock.
+ */
+typedef struct {
+  /*
+   What it asks for, or reports.
+   */
+  keystart_request_op op;
+  /*
+   1 if a request to refresh asks for everything, and names nothing.
+   */
+  uint32_t is_all;
+  /*
+   1 if the server will reject every other login too.
+   */
+  uint32_t is_locked;
+  /*
+   The generation that a login used, which was accepted or rejected; else 0.
+   */
+  uint64_t generation;
+} keystart_request;
+
+/*
+ The answer to a request of control.sock.
+ */
+typedef struct {
+  /*
+   The current generation.
+   */
+  uint64_t generation;
+  /*
+   The generation to log in with instead; 0 for none.
+   */
+  uint64_t candidate;
+  /*
+   When to ask again, in milliseconds, instead of a login; -1 for none.
+   */
+  int64_t retry_after_ms;
+  /*
+   1 if the end of the connection is an event after the answer, too.
+   */
+  uint32_t is_watched;
+} keystart_reply;
 
 /*
  Why an entry has no values. Its pointers are valid as long as the fetch.
@@ -325,23 +396,27 @@ uint32_t keystart_extension_refresh(const uint64_t *entries,
 uint32_t keystart_extension_reopen(keystart_error **err);
 
 /*
- Returns the names that a request to refresh asks for, joined by line feeds. If `is_all` is 1, it
- asks for everything. Errors: 901, also if the request has been answered.
+ Returns a request, once. `names` are its names, joined by line feeds. Errors: 901.
  */
-uint32_t keystart_request_names(uint64_t request,
-                                uint32_t *is_all,
-                                keystart_bytes *names,
-                                keystart_error **err);
+uint32_t keystart_request_take(uint64_t number,
+                               keystart_request *request,
+                               keystart_bytes *names,
+                               keystart_error **err);
 
 /*
- Answers a request to refresh with the current generation. `failures` lists the entries that could
- not be fetched: for each its name, the provider's word and a sentence. Errors: 901.
+ Answers a request. `failures` lists the entries that could not be fetched: for each its name, the
+ provider's word and a sentence. The client may be gone. Errors: 901.
  */
-uint32_t keystart_request_answer(uint64_t request,
-                                 uint64_t generation,
+uint32_t keystart_request_answer(uint64_t number,
+                                 const keystart_reply *reply,
                                  const keystart_failure *failures,
                                  size_t count,
                                  keystart_error **err);
+
+/*
+ Returns how many requests are served at once. Errors: 901.
+ */
+uint32_t keystart_request_places(uint64_t *out, keystart_error **err);
 
 /*
  Returns the plan; NULL if the configuration is invalid or was not read. Errors: 901.

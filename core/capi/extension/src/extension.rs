@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use keystart_core::{Out, give, guard, keystart_bytes, keystart_error, keystart_writer, text};
-use keystart_lambda::control::Request;
+use keystart_core::{Out, give, guard, handle, keystart_bytes, keystart_error, keystart_writer, text};
+use keystart_lambda::control::{Reply, Request, most_connections};
 use keystart_lambda::events::Event;
 use keystart_lambda::extension::Extension;
 use keystart_process::{self as process, lock};
@@ -89,6 +89,9 @@ pub enum keystart_event_kind {
     KEYSTART_ASKED = 8,
     /// The time of the wait is over.
     KEYSTART_PASSED = 9,
+    /// A client that asked whether to log in has closed its connection, before its answer or after
+    /// one that is watched. `number` is the number of its request.
+    KEYSTART_LEFT = 10,
 }
 
 /// An event. Its pointers are valid until the next keystart_extension_wait.
@@ -141,6 +144,7 @@ fn borrowed(event: &Event) -> keystart_event {
         Event::Failed { kind: name, message } => (kind::KEYSTART_FAILED, 0, *name, message.as_str()),
         Event::Invoke(deadline) => (kind::KEYSTART_INVOKE, *deadline, "", ""),
         Event::Asked(request) => (kind::KEYSTART_ASKED, *request, "", ""),
+        Event::Left(request) => (kind::KEYSTART_LEFT, *request, "", ""),
         Event::Passed => (kind::KEYSTART_PASSED, 0, "", ""),
     };
     keystart_event {
@@ -217,38 +221,91 @@ pub unsafe extern "C" fn keystart_extension_reopen(err: *mut *mut keystart_error
     unsafe { guard(err, || extension()?.reopen()) }
 }
 
-/// Returns the names that a request to refresh asks for, joined by line feeds. If `is_all` is 1, it
-/// asks for everything. Errors: 901, also if the request has been answered.
+/// What a request asks for, or reports.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub enum keystart_request_op {
+    /// To fetch again.
+    KEYSTART_REFRESH = 1,
+    /// Which generation to log in with.
+    KEYSTART_TRY = 2,
+    /// The server accepted a login.
+    KEYSTART_ACCEPTED = 3,
+    /// The server rejected a login.
+    KEYSTART_REJECTED = 4,
+}
+
+/// A request of control.sock.
+#[repr(C)]
+pub struct keystart_request {
+    /// What it asks for, or reports.
+    pub op: keystart_request_op,
+    /// 1 if a request to refresh asks for everything, and names nothing.
+    pub is_all: u32,
+    /// 1 if the server will reject every other login too.
+    pub is_locked: u32,
+    /// The generation that a login used, which was accepted or rejected; else 0.
+    pub generation: u64,
+}
+
+/// Returns a request, once. `names` are its names, joined by line feeds. Errors: 901.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_request_names(
-    request: u64,
-    is_all: *mut u32,
+pub unsafe extern "C" fn keystart_request_take(
+    number: u64,
+    request: *mut keystart_request,
     names: *mut keystart_bytes,
     err: *mut *mut keystart_error,
 ) -> u32 {
+    use keystart_request_op as op;
     unsafe {
         guard(err, || {
-            let (is_all, out) = (Out::new(is_all)?, Out::new(names)?);
-            let Request::Refresh(names) = extension()?.control().request(request)?;
-            is_all.put(names.is_none().into());
+            let (request, out) = (Out::new(request)?, Out::new(names)?);
+            let (op, names, is_locked, generation) = match extension()?.control().take(number)? {
+                Request::Refresh(names) => (op::KEYSTART_REFRESH, names, false, 0),
+                Request::Try(name) => (op::KEYSTART_TRY, Some(vec![name]), false, 0),
+                Request::Accepted(name, generation) => (op::KEYSTART_ACCEPTED, Some(vec![name]), false, generation),
+                Request::Rejected { name, generation, is_locked } => {
+                    (op::KEYSTART_REJECTED, Some(vec![name]), is_locked, generation)
+                }
+            };
+            request.put(keystart_request {
+                op,
+                is_all: names.is_none().into(),
+                is_locked: is_locked.into(),
+                generation,
+            });
             out.put(keystart_bytes::give(names.unwrap_or_default().join("\n").as_bytes()));
             Ok(())
         })
     }
 }
 
-/// Answers a request to refresh with the current generation. `failures` lists the entries that could
-/// not be fetched: for each its name, the provider's word and a sentence. Errors: 901.
+/// The answer to a request of control.sock.
+#[repr(C)]
+pub struct keystart_reply {
+    /// The current generation.
+    pub generation: u64,
+    /// The generation to log in with instead; 0 for none.
+    pub candidate: u64,
+    /// When to ask again, in milliseconds, instead of a login; -1 for none.
+    pub retry_after_ms: i64,
+    /// 1 if the end of the connection is an event after the answer, too.
+    pub is_watched: u32,
+}
+
+/// Answers a request. `failures` lists the entries that could not be fetched: for each its name, the
+/// provider's word and a sentence. The client may be gone. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_request_answer(
-    request: u64,
-    generation: u64,
+    number: u64,
+    reply: *const keystart_reply,
     failures: *const keystart_failure,
     count: usize,
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
         guard(err, || {
+            let reply = handle(reply, "reply")?;
             let mut listed = Vec::new();
             for failure in list(failures, count, "failures")? {
                 let part = |data, len| text(data, len, "failures").map(str::to_owned);
@@ -258,7 +315,26 @@ pub unsafe extern "C" fn keystart_request_answer(
                     part(failure.message, failure.message_len)?,
                 ));
             }
-            extension()?.control().answer(request, generation, &listed)
+            let reply = Reply {
+                generation: reply.generation,
+                candidate: Some(reply.candidate).filter(|number| *number > 0),
+                retry_after_ms: u64::try_from(reply.retry_after_ms).ok(),
+                failures: listed,
+                is_watched: reply.is_watched == 1,
+            };
+            extension()?.control().answer(number, reply);
+            Ok(())
+        })
+    }
+}
+
+/// Returns how many requests are served at once. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_request_places(out: *mut u64, err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            Out::new(out)?.put(most_connections() as u64);
+            Ok(())
         })
     }
 }
