@@ -21,6 +21,8 @@ CASES = FOLDER / "cases"
 SCHEMA = FOLDER / "schema.json"
 _MOMENT = re.compile(r"\{now([+-]\d+)\}")
 LANGUAGES = ("core", "python", "node", "ruby")
+# The calls that a language's reader does not have yet. It must become empty: each skip is printed.
+NOT_YET: dict[str, tuple[str, ...]] = {"attempt": ("core", "python", "node", "ruby")}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Case:
         """Returns why the case cannot run on this machine or in this language, or None."""
         if language in self.exceptions:
             return f"{language}: {self.exceptions[language]}"
+        if language in NOT_YET.get(self.ask["call"], ()):
+            return (
+                f"{language}: the reader has no {self.ask['call']} yet (NOT_YET in tests/conformance/case.py)"
+            )
         return self.reason_not_here()
 
     def reason_not_here(self) -> str | None:
@@ -135,12 +141,13 @@ def difference(
 ) -> str | None:
     """Returns None if an answer and what the writer was asked are as expected, else what differs, for people."""
     expect = case.expected(language)
-    wanted_requests = [
-        {**wanted, "names": wanted["names"] and _listed(wanted["names"])}
-        for wanted in expect.get("requests", [])
-    ]
-    if not same(wanted_requests, [*requests], exact=True):
-        return _told({"requests": wanted_requests}, {**answer, "requests": [*requests]})
+    wanted_requests = [_wanted_request(wanted) for wanted in expect.get("requests", [])]
+    given_requests = [*requests]
+    if "last_repeats" in expect:
+        while len(given_requests) > len(wanted_requests) and given_requests[-1] == given_requests[-2]:
+            given_requests.pop()
+    if not same(wanted_requests, given_requests, exact=True):
+        return _told({"requests": wanted_requests}, {**answer, "requests": given_requests})
     if "error" in expect:
         wanted = {**place.fill(expect["error"]), "class": class_of(expect["error"]["code"])}
         return None if answer.get("error") == wanted else _told({"error": wanted}, answer)
@@ -148,6 +155,10 @@ def difference(
     if "value" in answer and same(wanted, answer["value"], exact=case.ask["call"] == "info"):
         return None
     return _told({"value": wanted}, answer)
+
+
+def _wanted_request(wanted: dict[str, Any]) -> dict[str, Any]:
+    return {**wanted, "names": _listed(wanted["names"])} if wanted.get("names") else wanted
 
 
 def class_of(code: str) -> str:

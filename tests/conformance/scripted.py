@@ -27,15 +27,17 @@ class ScriptedWriter:
         self.requests: list[Any] = []
         self._root = root
         self._script = script
+        self._counts = "counts" in script
+        self._kept_open: list[socket.socket] = []
         self._is_over = threading.Event()
         self._open = contextlib.ExitStack()
         self._server = self._open.enter_context(socket.socket(socket.AF_UNIX))
-        path = root / script.get("path", "control.sock")
-        store.bind(self._server, path)
+        self._path = root / script.get("path", "control.sock")
+        store.bind(self._server, self._path)
         if "owner" in script:
-            store.change(root, {"owners": {path.name: script["owner"]}})
+            store.change(root, {"owners": {self._path.name: script["owner"]}})
         self._server.listen(0 if "full" in script else 128)
-        self._fillers = self._filled(path) if "full" in script else []
+        self._fillers = self._filled(self._path) if "full" in script else []
         self._thread = threading.Thread(target=self._serve)
 
     def __enter__(self) -> ScriptedWriter:
@@ -72,11 +74,28 @@ class ScriptedWriter:
         while (connection := self._accepted()) is not None:
             line = _received(connection)
             if line:
-                self.requests.append(_shown(line))
-                self._answer(connection, answers[turn])
+                answer = answers[turn]
+                self._keep(_shown(line))
+                self._answer(connection, answer)
+                if "ends" in answer:
+                    self._path.unlink()
+                    self._server.close()
+                    return
+                if "closes" in answer:
+                    self._kept_open.append(connection)
                 turn = min(turn + 1, len(answers) - 1)
             else:  # one that filled the backlog
                 connection.close()
+        if self._counts:
+            self.requests.append({"open": self._still_open()})
+
+    def _keep(self, request: Any) -> None:
+        if self._counts and self._kept_open:
+            request = {**request, "open": self._still_open()}
+        self.requests.append(request)
+
+    def _still_open(self) -> int:
+        return sum(not _is_closed(connection) for connection in self._kept_open)
 
     def _accepted(self) -> socket.socket | None:
         # Asks once more after the end, because a reader may have given up on what waits in the backlog.
@@ -94,6 +113,8 @@ class ScriptedWriter:
     def _answer(self, connection: socket.socket, answer: dict[str, Any]) -> None:
         if "change" in answer:
             store.change(self._root, answer["change"])
+        if "delay_ms" in answer:
+            self._is_over.wait(answer["delay_ms"] / 1000)
         data = b""
         if "line" in answer:
             data = store.content(answer["line"])
@@ -123,6 +144,15 @@ def _received(connection: socket.socket) -> bytes:
                 break
             data += some
     return data
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Returns whether the other side has closed a connection."""
+    connection.setblocking(False)
+    try:
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
 
 
 def _shown(data: bytes) -> Any:

@@ -35,6 +35,7 @@ class SnapshotExpired extends KeystartError { static code = 'snapshot_expired'; 
 class SecretStale extends KeystartError { static code = 'secret_stale'; }
 class RefreshUnavailable extends KeystartError { static code = 'refresh_unavailable'; }
 class RefreshFailed extends KeystartError { static code = 'refresh_failed'; }
+class LoginRefused extends KeystartError { static code = 'login_refused'; }
 class Internal extends KeystartError { static code = 'internal'; }
 
 const classes = {
@@ -57,6 +58,7 @@ const classes = {
   SecretStale,
   RefreshUnavailable,
   RefreshFailed,
+  LoginRefused,
   Internal,
 };
 
@@ -86,5 +88,6 @@ export {
   SecretStale,
   RefreshUnavailable,
   RefreshFailed,
+  LoginRefused,
   Internal,
 };

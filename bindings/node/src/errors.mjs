@@ -19,6 +19,7 @@ import {
   SecretStale,
   RefreshUnavailable,
   RefreshFailed,
+  LoginRefused,
   Internal,
 } from './classes.mjs';
 import { quote } from './quote.mjs';
@@ -56,6 +57,13 @@ function invalidTimeout() {
 
 function invalidTimeoutVariable() {
   const text = 'KEYSTART_TIMEOUT_MS must be 1 to 9 digits, a number of milliseconds. Correct or unset it.';
+  return new InvalidOption(text);
+}
+
+function invalidBudget() {
+  const text =
+    'The budget must be a number from 0 to 999999999 milliseconds. Give 0 to log in once ' +
+    'without a question to the extension.';
   return new InvalidOption(text);
 }
 
@@ -327,6 +335,28 @@ function refreshFailed(failures) {
   return new RefreshFailed(text);
 }
 
+/**
+ * @param {string} name
+ * @param {number} milliseconds
+ */
+function loginRefused(name, milliseconds) {
+  const text =
+    `The logins with "${name}" are refused. The next one is allowed in ${milliseconds} ms. ` +
+    'Check that the secret and the server agree.';
+  return new LoginRefused(text);
+}
+
+/**
+ * @param {string} name
+ * @param {number} milliseconds
+ */
+function loginNotPossible(name, milliseconds) {
+  const text =
+    `No login with "${name}" was possible within ${milliseconds} ms: the extension was too ` +
+    'busy, or the store changed too fast. Try again, or use a longer budget.';
+  return new LoginRefused(text);
+}
+
 /** @param {string} what */
 function internal(what) {
   const text = `Keystart failed in a way it should not: ${what}. Please report it.`;
@@ -345,6 +375,7 @@ export {
   invalidRootVariable,
   invalidTimeout,
   invalidTimeoutVariable,
+  invalidBudget,
   notAttached,
   notReady,
   notReadyBecause,
@@ -369,5 +400,7 @@ export {
   refreshRefused,
   refreshTimedOut,
   refreshFailed,
+  loginRefused,
+  loginNotPossible,
   internal,
 };

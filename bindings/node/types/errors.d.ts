@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'secret_stale'
   | 'refresh_unavailable'
   | 'refresh_failed'
+  | 'login_refused'
   | 'internal'
   // Only keystart/testing, which writes stores, throws these.
   | 'name_conflict'
@@ -36,7 +37,7 @@ export class KeystartError extends Error {
 
 /** The name is not valid, or not text. */
 export class InvalidName extends KeystartError {}
-/** The root or the timeout is not usable. */
+/** The root, the timeout or the budget is not usable. */
 export class InvalidOption extends KeystartError {}
 /** There is no store: no extension is attached, or KEYSTART_DIR is wrong. */
 export class NotAttached extends KeystartError {}
@@ -70,5 +71,7 @@ export class SecretStale extends KeystartError {}
 export class RefreshUnavailable extends KeystartError {}
 /** A secret could not be fetched again; the last values stay. The message names each secret and the reason. */
 export class RefreshFailed extends KeystartError {}
+/** No login took place within the budget of `attempt`: the writer allowed none. */
+export class LoginRefused extends KeystartError {}
 /** Keystart failed in a way it should not. Please report it. */
 export class Internal extends KeystartError {}

@@ -20,6 +20,7 @@ KeystartError
 ├── SecretStale          307
 ├── RefreshUnavailable   401
 ├── RefreshFailed        402
+├── LoginRefused         403
 ├── StoreLocked          501
 ├── StoreUnwritable      502
 ├── NameConflict         503
@@ -37,6 +38,7 @@ __all__ = [
     "InvalidOption",
     "KeystartError",
     "LayoutInsecure",
+    "LoginRefused",
     "ManifestInvalid",
     "ManifestUnsupported",
     "NotAttached",
@@ -76,7 +78,7 @@ class InvalidName(KeystartError):
 
 
 class InvalidOption(KeystartError):
-    """The root or the timeout is not usable."""
+    """The root, the timeout or the budget is not usable."""
 
     code = "invalid_option"
 
@@ -177,6 +179,12 @@ class RefreshFailed(KeystartError):
     code = "refresh_failed"
 
 
+class LoginRefused(KeystartError):
+    """No login took place within the budget of `attempt`: the writer allowed none."""
+
+    code = "login_refused"
+
+
 class StoreLocked(KeystartError):
     """Another writer is alive."""
 
@@ -248,6 +256,7 @@ BY_NUMBER: dict[int, type[KeystartError]] = {
     307: SecretStale,
     401: RefreshUnavailable,
     402: RefreshFailed,
+    403: LoginRefused,
     501: StoreLocked,
     502: StoreUnwritable,
     503: NameConflict,

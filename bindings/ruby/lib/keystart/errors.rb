@@ -22,7 +22,7 @@ module Keystart
     CODE = "invalid_name"
   end
 
-  # The root or the timeout is not usable.
+  # The root, the timeout or the budget is not usable.
   class InvalidOption < Error
     CODE = "invalid_option"
   end
@@ -107,6 +107,11 @@ module Keystart
     CODE = "refresh_failed"
   end
 
+  # No login took place within the budget of `attempt`: the writer allowed none.
+  class LoginRefused < Error
+    CODE = "login_refused"
+  end
+
   # Keystart failed in a way it should not. Please report it.
   class Internal < Error
     CODE = "internal"
@@ -148,6 +153,12 @@ module Keystart
     def invalid_timeout_variable
       text = "KEYSTART_TIMEOUT_MS must be 1 to 9 digits, a number of milliseconds. Correct or " \
              "unset it."
+      InvalidOption.new(text)
+    end
+
+    def invalid_budget
+      text = "The budget must be a number from 0 to 999999999 milliseconds. Give 0 to log in once " \
+             "without a question to the extension."
       InvalidOption.new(text)
     end
 
@@ -312,6 +323,18 @@ module Keystart
     def refresh_failed(failures)
       text = "Not every secret could be refreshed; the last good values stay:#{failures}"
       RefreshFailed.new(text)
+    end
+
+    def login_refused(name, milliseconds)
+      text = "The logins with \"#{name}\" are refused. The next one is allowed in #{milliseconds} " \
+             "ms. Check that the secret and the server agree."
+      LoginRefused.new(text)
+    end
+
+    def login_not_possible(name, milliseconds)
+      text = "No login with \"#{name}\" was possible within #{milliseconds} ms: the extension was " \
+             "too busy, or the store changed too fast. Try again, or use a longer budget."
+      LoginRefused.new(text)
     end
 
     def internal(what)

@@ -27,6 +27,7 @@
  * 307 secret_stale
  * 401 refresh_unavailable
  * 402 refresh_failed
+ * 403 login_refused
  * 501 store_locked
  * 502 store_unwritable
  * 503 name_conflict

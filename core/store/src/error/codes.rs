@@ -6,7 +6,7 @@
 pub enum Code {
     /// The name is not valid, or not text.
     InvalidName = 101,
-    /// The root or the timeout is not usable.
+    /// The root, the timeout or the budget is not usable.
     InvalidOption = 102,
     /// There is no store: no extension is attached, or KEYSTART_DIR is wrong.
     NotAttached = 201,
@@ -40,6 +40,8 @@ pub enum Code {
     RefreshUnavailable = 401,
     /// A secret could not be fetched again; the last values stay. The message names each secret and the reason.
     RefreshFailed = 402,
+    /// No login took place within the budget of `attempt`: the writer allowed none.
+    LoginRefused = 403,
     /// Another writer is alive.
     StoreLocked = 501,
     /// The system refuses to write; the message has the errno's name.
@@ -81,6 +83,7 @@ impl Code {
             Self::SecretStale => "secret_stale",
             Self::RefreshUnavailable => "refresh_unavailable",
             Self::RefreshFailed => "refresh_failed",
+            Self::LoginRefused => "login_refused",
             Self::StoreLocked => "store_locked",
             Self::StoreUnwritable => "store_unwritable",
             Self::NameConflict => "name_conflict",

@@ -55,6 +55,15 @@ impl Error {
         Self::new(Code::InvalidOption, text)
     }
 
+    /// Makes the error `invalid_option`, the budget of `attempt`.
+    pub fn invalid_budget() -> Self {
+        let text = String::from(
+            "The budget must be a number from 0 to 999999999 milliseconds. Give 0 to log in once \
+             without a question to the extension."
+        );
+        Self::new(Code::InvalidOption, text)
+    }
+
     /// Makes the error `not_attached`.
     pub fn not_attached(root: &str) -> Self {
         let text = format!(
@@ -293,6 +302,24 @@ impl Error {
     pub fn refresh_failed(failures: &str) -> Self {
         let text = format!("Not every secret could be refreshed; the last good values stay:{failures}");
         Self::new(Code::RefreshFailed, text)
+    }
+
+    /// Makes the error `login_refused`.
+    pub fn login_refused(name: &str, milliseconds: u64) -> Self {
+        let text = format!(
+            "The logins with \"{name}\" are refused. The next one is allowed in {milliseconds} \
+             ms. Check that the secret and the server agree."
+        );
+        Self::new(Code::LoginRefused, text)
+    }
+
+    /// Makes the error `login_refused`, no answer allowed one in time.
+    pub fn login_not_possible(name: &str, milliseconds: u64) -> Self {
+        let text = format!(
+            "No login with \"{name}\" was possible within {milliseconds} ms: the extension was \
+             too busy, or the store changed too fast. Try again, or use a longer budget."
+        );
+        Self::new(Code::LoginRefused, text)
     }
 
     /// Makes the error `store_locked`.
