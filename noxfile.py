@@ -5,9 +5,12 @@ No session makes its own environment: `./dev` makes one, from requirements.lock.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nox
@@ -30,22 +33,88 @@ _CARGO_HOME = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
 os.environ.setdefault("RUSTFLAGS", f"--remap-path-prefix={_CARGO_HOME}=/cargo")
 
 
-@nox.session
+# What `./dev test` runs, in this order: at most 8 minutes on two cores after `./dev demo`. A session leaves out the
+# tests that are marked `long`.
+CHANGE = (
+    *("build", "lint"),
+    *("core", "node", "ruby", "python"),
+    *("extension", "conformance", "writer", "docs", "e2e"),
+)
+# What `./dev test --all` runs after those: the tests marked `long`, and whatever builds, installs or waits for long.
+# Add a session here unless each change needs it within those minutes.
+REST = (
+    "long",
+    "figures",
+    "changing",
+    "packages-quick",
+    "layer",
+    "examples",
+)
+# The tests of each session that runs pytest. tests/test_sessions.py finds a test that no session runs.
+TESTS: dict[str, tuple[str, ...]] = {
+    "lint": tuple(sorted(f"tests/{file.name}" for file in (ROOT / "tests").glob("test_*.py"))),
+    "python": ("tests/python",),
+    "extension": ("tests/extension", "tests/rotation/test_model.py"),
+    "conformance": ("tests/conformance", "tests/fuzz"),
+    "writer": ("tests/writer",),
+    "docs": ("tests/docs",),
+    "e2e": ("tests/e2e",),
+    "figures": ("tests/benchmarks",),
+    "changing": ("tests/changing",),
+    "packages-quick": ("tests/packages",),
+    "layer": ("tests/layer",),
+    "examples": ("tests/examples",),
+}
+TESTS["long"] = tuple(folder for name in CHANGE[2:] for folder in TESTS.get(name, ()))
+# Crates whose tests need AWS's SDK, which compiles for minutes the first time.
+WITH_SDK = ("keystart-providers", "keystart-lambda", "keystart-capi-extension")
+# True while `./dev test` runs the sessions of CHANGE. A session that is called by its name runs all its tests.
+without_long = False
+
+
+def session(
+    function: Callable[[nox.Session], None] | None = None, /, *, name: str = ""
+) -> Callable[..., object]:
+    """Registers a session of nox that logs at its end how many seconds it took."""
+    if function is None:
+        return functools.partial(session, name=name)
+
+    @functools.wraps(function)
+    def timed(session: nox.Session) -> None:
+        began = time.monotonic()
+        try:
+            function(session)
+        finally:
+            session.log(f"{session.name} took {time.monotonic() - began:.0f} s")
+
+    return nox.session(name=name or function.__name__)(timed)
+
+
+@session
 def test(session: nox.Session) -> None:
-    """Everything that a change must pass: the sessions from build to e2e, one after the other."""
-    first, readers, whole, packed = (
-        ("build", "lint"),
-        ("core", "node", "ruby", "python"),
-        ("extension", "conformance", "writer", "changing", "docs"),
-        ("packages-quick", "layer", "examples", "e2e"),
-    )
-    for name in (*first, *readers, *whole, *packed):
-        session.notify(name)
+    """Run what a change must pass, in minutes; `-- --all` also what takes longer: long tests, packages, the layer."""
+    unknown = set(session.posargs) - {"--all"}
+    if unknown:
+        session.error(
+            f"./dev test knows --all, and not {' '.join(sorted(unknown))}: name a session to choose tests"
+        )
+    global without_long
+    without_long = True
+    for name in CHANGE:
+        session.notify(name, [])
+    if "--all" in session.posargs:
+        for name in REST:
+            session.notify(name, [])
 
 
-@nox.session
+@session
 def build(session: nox.Session) -> None:
     """Build both cores and install the Python reader and the extension into .venv, editable."""
+    install_checkout(session)
+
+
+def install_checkout(session: nox.Session) -> None:
+    """Builds both cores, and installs the Python reader and the extension into .venv, editable."""
     step(
         session,
         "building the core and the Python reader (a minute)",
@@ -60,7 +129,7 @@ def build(session: nox.Session) -> None:
     )
 
 
-@nox.session
+@session
 def lint(session: nox.Session) -> None:
     """Run every linter and type checker; `-- --fix` formats and mends what tools can mend."""
     fix = "--fix" in session.posargs
@@ -75,17 +144,7 @@ def lint(session: nox.Session) -> None:
         session.warn(
             "rustfmt is not installed: the form of the Rust code is not checked (rustup component add rustfmt)"
         )
-    session.run(
-        "pytest",
-        "--quiet",
-        "tests/test_commits.py",
-        "tests/test_dev.py",
-        "tests/test_fakes.py",
-        "tests/test_generate.py",
-        "tests/test_peak.py",
-        "tests/test_prose.py",
-        "tests/test_sources.py",
-    )
+    session.run("pytest", "--quiet", *TESTS["lint"])
     if shutil.which("cargo-clippy"):
         options = ["--quiet", "--workspace", "--all-targets"]
         session.run("cargo", "clippy", *options, "--", "-D", "warnings", external=True)
@@ -98,7 +157,7 @@ def lint(session: nox.Session) -> None:
         session.run("rubocop", "--cache", "false", *(["--autocorrect"] if fix else []), external=True)
 
 
-@nox.session
+@session
 def generate(session: nox.Session) -> None:
     """Write what is generated: from contract/, headers, versions; `--check` compares; `layer`, `packages`, `faults`."""
     arguments = [argument for argument in session.posargs if argument != "--"]
@@ -115,19 +174,20 @@ def generate(session: nox.Session) -> None:
         session.run("pytest", "tests/extension/test_faults.py")
 
 
-@nox.session
+@session
 def core(session: nox.Session) -> None:
     """Test both Rust cores, the readers' with property tests."""
-    session.run("cargo", "test", "--quiet", "--workspace", *session.posargs, external=True)
+    left_out = [option for crate in WITH_SDK for option in ("--exclude", crate)] if without_long else []
+    session.run("cargo", "test", "--quiet", "--workspace", *left_out, *session.posargs, external=True)
 
 
-@nox.session
+@session
 def python(session: nox.Session) -> None:
     """Test the Python reader."""
-    session.run("pytest", "tests/python", *session.posargs)
+    run_tests(session, processes=2)
 
 
-@nox.session
+@session
 def node(session: nox.Session) -> None:
     """Test the Node reader."""
     npm_install(session, NODE)
@@ -135,76 +195,75 @@ def node(session: nox.Session) -> None:
         session.run("npm", "test", "--silent", *session.posargs, external=True)
 
 
-@nox.session
+@session
 def ruby(session: nox.Session) -> None:
-    """Test the Ruby reader."""
-    with session.chdir(RUBY):
-        session.run("ruby", "-w", "-Ilib", "-Itest", "test/all.rb", *session.posargs, external=True)
+    """Test the Ruby reader; needs Ruby alone."""
+    session.run(str(ROOT / "dev"), "ruby", *session.posargs, external=True)
 
 
-@nox.session
+@session
 def extension(session: nox.Session) -> None:
     """Test the extension: configuration, sources against moto, lifecycle, command line."""
-    run_tests(session, "tests/extension", "tests/rotation/test_model.py")
+    run_tests(session)
 
 
-@nox.session
+@session
 def conformance(session: nox.Session) -> None:
     """Hold every reader against the cases of the contract; `-- --cases DIR --language L` runs other cases."""
-    step(session, "building the core's runner of the cases", "cargo", "build", "--example", "conformance")
+    conformance_runner(session)
     if session.posargs:
         caller = ["--relative-to", session.invoked_from]
         session.run("python", "-m", "tests.conformance.harness", *caller, *session.posargs)
     else:
-        session.run("pytest", "tests/conformance", "tests/fuzz")
+        run_tests(session, processes=2)
 
 
-@nox.session
+@session
 def docs(session: nox.Session) -> None:
     """Run the examples of docs/, check its links and figures, and compare the readers' own test stores."""
     node_reader(session)
-    session.run("pytest", "tests/docs", *session.posargs)
+    run_tests(session, processes=2)
 
 
-@nox.session(name="docs-site")
+@session(name="docs-site")
 def docs_site(session: nox.Session) -> None:
     """Build the documentation as a site in target/site/html; a link that leads nowhere is an error."""
     session.run("python", "-m", "website.build")
 
 
-@nox.session
+@session
 def writer(session: nox.Session) -> None:
     """Kill the writer at each of its steps, take its space and its rights away, and see what readers see."""
-    run_tests(session, "tests/writer")
+    run_tests(session)
 
 
-@nox.session
+@session
 def changing(session: nox.Session) -> None:
     """Read with all readers while the store changes, its writer is killed, and it is wiped: a short soak."""
     soak_programs(session)
-    session.run("pytest", "tests/changing", *session.posargs)
+    run_tests(session, processes=1)
 
 
-@nox.session
+@session
 def soak(session: nox.Session) -> None:
     """Read in all languages while writers publish, stop and are killed; `-- --seconds N --seed S --json`."""
     soak_programs(session)
     session.run("python", "-m", "tests.changing.soak", *session.posargs)
 
 
-@nox.session
+@session
 def fuzz(session: nox.Session) -> None:
     """Ask all readers about made-up stores; `-- --stores N --seconds T --seed S --store K`."""
     session.run("python", "-m", "tests.fuzz.fuzz", *session.posargs)
 
 
-@nox.session(name="fuzz-core")
+@session(name="fuzz-core")
 def fuzz_core(session: nox.Session) -> None:
     """Fuzz each parser of the core by coverage; `-- --seconds N` for each of them (60 when left out)."""
     session.run("python", "-m", "core.fuzz.run", *session.posargs)
 
 
-@nox.session
+@session
 def layer(session: nox.Session) -> None:
     """Build the layers into dist/ and try them in an empty root, on Debian 12; `-- --chroot` in other Debians too."""
     if not is_debian_12():
@@ -218,35 +277,52 @@ def layer(session: nox.Session) -> None:
         session.run("python", "-m", "extension.standalone.layer", *session.posargs)
         return
     session.run("python", "-m", "extension.standalone.layer")
-    session.run("pytest", "tests/layer", *session.posargs)
+    run_tests(session, processes=1)
 
 
-@nox.session
+@session
 def e2e(session: nox.Session) -> None:
-    """Run the extension and functions in three languages in a simulator of Lambda; test what benchmarks compute."""
-    step(session, "building the exec wrapper", *("cargo", "build", "--release", "--bin", "keystart-env"))
-    node_reader(session)
+    """Run the extension and functions in three languages in a simulator of Lambda."""
+    what_simulations_run(session)
+    if not without_long:
+        node_runtime(session)
+    run_tests(session, processes=2)
+
+
+@session
+def long(session: nox.Session) -> None:
+    """Run the tests that `./dev test` leaves out of its sessions: those marked `long`, and of crates with AWS's SDK."""
+    with_sdk = [option for crate in WITH_SDK for option in ("--package", crate)]
+    session.run("cargo", "test", "--quiet", *with_sdk, external=True)
+    what_simulations_run(session)
     node_runtime(session)
-    session.run("pytest", "tests/e2e", "tests/benchmarks", *session.posargs)
+    conformance_runner(session)
+    run_tests(session)
 
 
-@nox.session
+@session
+def figures(session: nox.Session) -> None:
+    """Test what benchmarks compute and draw."""
+    run_tests(session)
+
+
+@session
 def examples(session: nox.Session) -> None:
     """Deploy every recipe as far as that goes without AWS, and run what it deploys with the layer that is in dist."""
     node_reader(session)
     node_runtime(session)
     npm_install(session, EXAMPLE_TOOLS)
-    session.run("pytest", "tests/examples", *session.posargs)
+    run_tests(session, processes=1)
 
 
-@nox.session(name="bench-readers")
+@session(name="bench-readers")
 def bench_readers(session: nox.Session) -> None:
     """Measure how fast the readers load and read; `-- --quick`, `--json`, `--strict`, `--write` the report."""
     node_reader(session)
     session.run("python", "-m", "benchmarks.readers.bench", *session.posargs)
 
 
-@nox.session
+@session
 def bench(session: nox.Session) -> None:
     """Hold cold starts, functions and readers to their budgets, beside peers; `-- --quick`, `--write`, `--help`."""
     node_reader(session)
@@ -255,22 +331,22 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks.cold_start.measure", *session.posargs)
 
 
-@nox.session
+@session
 def packages(session: nox.Session) -> None:
     """Build what users install into dist/, and try it as installed; `-- --chroot` also in other Debians."""
     try_packages(session, *session.posargs)
 
 
-@nox.session(name="packages-quick")
+@session(name="packages-quick")
 def packages_quick(session: nox.Session) -> None:
     """Build and try what users install as far as nothing compiles for minutes, with one CPython."""
     try_packages(session, "--quick")
 
 
-@nox.session
+@session
 def demo(session: nox.Session) -> None:
     """Show the whole way once: secrets, extension, three languages, and that all agree."""
-    build(session)
+    install_checkout(session)
     node_reader(session)
     which = []
     if is_debian_12():
@@ -283,7 +359,7 @@ def demo(session: nox.Session) -> None:
     session.run("python", "-m", "tests.e2e.demo", *which, *session.posargs)
 
 
-@nox.session
+@session
 def lock(session: nox.Session) -> None:
     """Pin each requirements.in in its requirements.lock, with hashes; `-- --upgrade` takes newer versions."""
     arguments = [
@@ -304,17 +380,24 @@ def lock(session: nox.Session) -> None:
         )  # fmt: skip
 
 
-def run_tests(session: nox.Session, *folders: str) -> None:
-    """Run tests beside each other, for most wait more than they compute, then one by one those marked `alone`.
+def run_tests(session: nox.Session, *, processes: int = 4) -> None:
+    """Runs the session's tests beside each other, then one by one those marked `alone`.
 
     With arguments, which name some of them, pytest runs these one by one.
     """
+    folders = TESTS[session.name]
     if session.posargs:
         session.run("pytest", *folders, *session.posargs)
         return
-    session.run("pytest", *folders, "-m", "not alone", "-n", "4", "--dist", "worksteal")
+    beside = ["-n", str(processes), "--dist", "worksteal"] if processes > 1 else []
+    part = ""
+    if session.name == "long":
+        part = "long and "
+    elif without_long and session.name in CHANGE:
+        part = "not long and "
+    session.run("pytest", *folders, "-m", f"{part}not alone", *beside)
     # 5: none is marked.
-    session.run("pytest", *folders, "-m", "alone", success_codes=[0, 5])
+    session.run("pytest", *folders, "-m", f"{part}alone", success_codes=[0, 5])
 
 
 def try_packages(session: nox.Session, *options: str) -> None:
@@ -324,7 +407,7 @@ def try_packages(session: nox.Session, *options: str) -> None:
     session.run(
         "python", "-m", "tests.packages.build", *[option for option in options if option == "--quick"]
     )
-    session.run("pytest", "tests/packages", *options)
+    session.run("pytest", *TESTS["packages-quick"], *options)
 
 
 def is_debian_12() -> bool:
@@ -371,6 +454,17 @@ def node_reader(session: nox.Session) -> None:
     """Write the one file that the package `keystart` is for those who install it."""
     npm_install(session, NODE)
     step(session, "packing the Node reader", "npm", "run", "build", folder=NODE)
+
+
+def what_simulations_run(session: nox.Session) -> None:
+    """Builds the exec wrapper and the Node reader, which functions in the simulator use."""
+    step(session, "building the exec wrapper", *("cargo", "build", "--release", "--bin", "keystart-env"))
+    node_reader(session)
+
+
+def conformance_runner(session: nox.Session) -> None:
+    """Builds the program that answers the cases with the core's reader."""
+    step(session, "building the core's runner of the cases", "cargo", "build", "--example", "conformance")
 
 
 def node_runtime(session: nox.Session) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 
 import pytest
+
+ONE_OF = 8  # cases of a test that is marked `sampled`: the others are marked `long`
 
 
 def pytest_configure() -> None:
@@ -13,6 +16,18 @@ def pytest_configure() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
             signal.signal(number, default)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks all cases of a `sampled` test `long` except its first and every 8th after that."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        if item.get_closest_marker("sampled"):
+            test = item.nodeid.partition("[")[0]
+            if cases[test] % ONE_OF:
+                item.add_marker(pytest.mark.long)
+            cases[test] += 1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

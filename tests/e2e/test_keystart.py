@@ -7,7 +7,7 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ import pytest
 
 from tests.fakes.aws import Cloud
 
-from . import stage
+from . import demo, stage
 from .lambda_simulator import Deliver, Environment, Fault, InitError, Respond
+from .lambda_simulator.runtimes import Runtime
 from .lambda_simulator.timeline import Kind
+from .languages import EACH_RUNTIME
 
 EXTENSION = "keystart"
 
@@ -54,12 +56,12 @@ def assert_no_secret_is_told(environment: Environment, store: stage.Store) -> No
         assert store.expected[name].decode().strip() not in told, f"{name} stands in the log"
 
 
-@pytest.mark.parametrize("language", stage.LANGUAGES)
+@EACH_RUNTIME
 def test_a_function_reads_at_import_what_was_stored(
-    tmp_path: Path, store: stage.Store, language: str
+    tmp_path: Path, store: stage.Store, language: str, runtime: Callable[[], Runtime]
 ) -> None:
     key = secrets.token_bytes(32)
-    with stage.environment(tmp_path, language, store.endpoint) as environment:
+    with stage.environment(tmp_path, language, store.endpoint, runtime=runtime()) as environment:
         environment.init()
         answer = environment.invoke({"key": key.hex()}).value
         assert isinstance(answer, dict)
@@ -148,15 +150,16 @@ secrets:
 """
 
 
-@pytest.mark.parametrize("language", stage.LANGUAGES)
+@EACH_RUNTIME
 def test_a_function_finds_secrets_in_its_environment(
-    tmp_path: Path, store: stage.Store, language: str
+    tmp_path: Path, store: stage.Store, language: str, runtime: Callable[[], Runtime]
 ) -> None:
     key = secrets.token_bytes(32)
     with stage.environment(
         tmp_path,
         language,
         store.endpoint,
+        runtime=runtime(),
         function="variables",
         configuration=VARIABLES,
         env={"AWS_LAMBDA_EXEC_WRAPPER": str(stage.WRAPPER), "LIMITS": "as configured"},
@@ -296,8 +299,8 @@ def test_a_wrong_configuration_ends_init_with_every_problem_at_once(
 def test_without_the_extension_every_language_says_so_at_once(tmp_path: Path, store: stage.Store) -> None:
     (tmp_path / "extensions").mkdir()
     said = set()
-    for language in stage.LANGUAGES:
-        with stage.environment(tmp_path, language, store.endpoint) as environment:
+    for language, runtime in demo.RUNTIMES.items():
+        with stage.environment(tmp_path, language, store.endpoint, runtime=runtime()) as environment:
             with pytest.raises(InitError) as failed:
                 environment.init()
             assert failed.value.payload is not None

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests import ROOT
 from tests.docs.pages import fenced
 
 from . import stage
+from .lambda_simulator.runtimes import Runtime
+from .languages import EACH_RUNTIME
 
 README = ROOT / "README.md"
 FENCES = {"python": "python", "node": "js", "ruby": "ruby"}
 
 
-@pytest.mark.parametrize("language", stage.LANGUAGES)
-def test_the_functions_of_the_readme_run_as_they_stand(tmp_path: Path, language: str) -> None:
+@EACH_RUNTIME
+def test_the_functions_of_the_readme_run_as_they_stand(
+    tmp_path: Path, language: str, runtime: Callable[[], Runtime]
+) -> None:
     (configuration,) = fenced(README, "yaml")
     (code,) = fenced(README, FENCES[language])
     stage.without_aws_settings()
     with (
         stage.store() as store,
-        stage.environment(tmp_path, language, store.endpoint, configuration=configuration) as environment,
+        stage.environment(
+            tmp_path, language, store.endpoint, runtime=runtime(), configuration=configuration
+        ) as environment,
     ):
         (tmp_path / f"task-{language}" / stage.FILES[language]).write_text(code)
         environment.init()

@@ -41,6 +41,8 @@ from .lambda_simulator import (
 )
 from .scripted import write_extension
 
+pytestmark = pytest.mark.long
+
 FUNCTIONS = ROOT / "tests/e2e/functions"
 # The language of the function that each runtime runs.
 RUNTIMES = {"python": "python", "node": "node", "node-loop": "node", "ruby": "ruby"}

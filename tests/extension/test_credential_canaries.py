@@ -31,6 +31,8 @@ from .conftest import (
     Store,
 )
 
+pytestmark = pytest.mark.sampled
+
 ROLE = "arn:aws:iam::123456789012:role/reader"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 # What is wrong with a value, and what the message says about it.

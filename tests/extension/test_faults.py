@@ -21,7 +21,7 @@ from tests.fakes.front import Exchange, Fault, Front, refusal, reset, response
 
 from .conftest import Canaries, Prefetch, Store
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.long]
 
 PAGE = ROOT / "docs/internals/faults.md"
 ROW = "|---|---|\n"  # between the head of a table and its rows

@@ -21,7 +21,7 @@ from tests.peak import Ended, run
 
 from .conftest import COMMAND, Canaries, Environment, Prefetch, Serve, Store
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.long]
 
 ROLE = "arn:aws:iam::123456789012:role/reader"
 DEEP = 32 * 1024

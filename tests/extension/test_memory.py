@@ -17,7 +17,7 @@ from tests.fakes.http import Answer, Request, Stub
 
 from .conftest import Canaries, Launcher, Store
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.long]
 
 
 def copies(pid: int, wanted: Mapping[str, bytes]) -> dict[str, list[str]]:

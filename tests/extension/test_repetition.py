@@ -23,6 +23,8 @@ from tests.fakes.extensions_api import Lambda
 
 from .conftest import Environment, Launcher, Store
 
+pytestmark = pytest.mark.sampled
+
 
 class Pasted:
     """A made-up secret in one of the forms that people paste. No random part of it may be repeated."""

@@ -22,6 +22,8 @@ from .judge import judged
 from .readers import Readers
 from .shrink import shrunk
 
+pytestmark = pytest.mark.long
+
 CANARY = "QKVZXWMJHGQKVZXW"
 RUNNERS = ROOT / "tests/conformance/runners"
 TRIMS = 'text = CALLS["text"]; CALLS["text"] = lambda reader, asked: text(reader, asked).strip()'

@@ -1,0 +1,91 @@
+"""The lists of noxfile.py: each test runs in a session of `./dev test` or of `./dev test --all`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import PurePath
+
+import pytest
+
+import noxfile
+from tests import ROOT
+from tests.test_sources import files
+
+# What a session runs without pytest: cargo test, node --test, minitest, linters.
+WITHOUT_PYTEST = {"build", "core", "node", "ruby"}
+
+
+def sessions_of(file: str) -> list[str]:
+    """Returns the sessions of `./dev test --all` that run a file of tests, except `long`."""
+    return [
+        name
+        for name, folders in noxfile.TESTS.items()
+        if name != "long" and any(PurePath(file).is_relative_to(folder) for folder in folders)
+    ]
+
+
+@pytest.mark.parametrize("file", files("tests/test_*.py", "tests/*/test_*.py", "tests/**/test_*.py"))
+def test_each_file_of_tests_belongs_to_one_session(file: str) -> None:
+    assert len(sessions_of(file)) == 1, f"add {file} to TESTS in noxfile.py"
+
+
+def test_each_session_with_tests_is_in_one_of_the_two_lists() -> None:
+    listed = [*noxfile.CHANGE, *noxfile.REST]
+    assert len(listed) == len(set(listed))
+    assert set(noxfile.TESTS) | WITHOUT_PYTEST == set(listed)
+
+
+def test_the_long_tests_of_each_change_session_run_in_long() -> None:
+    # Lint runs all its tests.
+    of_changes = {
+        folder for name in noxfile.CHANGE if name != "lint" for folder in noxfile.TESTS.get(name, ())
+    }
+    assert set(noxfile.TESTS["long"]) == of_changes
+
+
+@pytest.mark.parametrize(
+    ("name", "without_long", "part"),
+    [
+        ("writer", False, ""),
+        ("writer", True, "not long and "),
+        ("long", True, "long and "),
+        ("changing", True, ""),
+    ],
+)
+def test_the_two_runs_of_a_session_leave_out_nothing(
+    name: str, without_long: bool, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[tuple[str, ...]] = []
+
+    class Session:
+        posargs: tuple[str, ...] = ()
+
+        def __init__(self) -> None:
+            self.name = name
+
+        def run(self, *command: str, **_: object) -> None:
+            commands.append(command)
+
+    monkeypatch.setattr(noxfile, "without_long", without_long)
+    noxfile.run_tests(Session())  # type: ignore[arg-type]
+    assert [command[command.index("-m") + 1] for command in commands] == [f"{part}not alone", f"{part}alone"]
+    assert all(set(noxfile.TESTS[name]) < set(command) for command in commands)
+
+
+def test_ci_runs_all() -> None:
+    assert re.search(r"^exec \./dev test --all$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+
+
+def test_a_session_says_at_its_end_how_long_it_took() -> None:
+    command = [sys.executable, "-m", "nox", "--session", "lock", "--", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert re.search(r"^nox > lock took \d+ s$", done.stdout + done.stderr, re.MULTILINE)
+
+
+def test_an_option_that_test_does_not_know_is_refused() -> None:
+    command = [sys.executable, "-m", "nox", "--session", "test", "--", "-k", "name"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "./dev test knows --all, and not -k name" in done.stdout + done.stderr
