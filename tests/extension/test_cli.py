@@ -122,6 +122,8 @@ def test_check_warns_of_variables_that_a_refresh_does_not_change(keystart: Keyst
     secrets = {
         "db": {"secret": "db", "env": "DB_PASSWORD"},
         "fixed": {"secret": "x", "env": "FIXED", "ttl": "none"},
+        "version": {"secret": "x", "env": "OLD", "version_id": "9d4cb84b-ad69-40c0-a0ab-cead36b967e8"},
+        "flag": {"parameter": "/flag:3", "env": "FLAG"},
     }
     code, _, error = keystart("check", refreshed(tmp_path, secrets))
     assert code == 0
@@ -131,6 +133,32 @@ def test_check_warns_of_variables_that_a_refresh_does_not_change(keystart: Keyst
     )
     file = refreshed(tmp_path, secrets, "none")
     assert keystart("check", file)[2] == ""
+
+
+@pytest.mark.parametrize(
+    ("settings", "secret", "warning"),
+    [
+        (
+            {"deadline": "9001ms"},
+            "x",
+            "Lambda ends an Init after 10 s, unless the function has provisioned concurrency. With a deadline of "
+            "9001ms the log may not say why. Write 9s or less.",
+        ),
+        (
+            {"deadline": "9s"},
+            {"secret": "x", "stage": "AWSPREVIOUS"},
+            "A secret that was never rotated has no AWSPREVIOUS, and the start fails: db. Add optional: true.",
+        ),
+        ({"deadline": "9s"}, {"secret": "x", "stage": "AWSPREVIOUS", "optional": True}, None),
+    ],
+)
+def test_check_warns_of_what_may_not_work_in_lambda(
+    keystart: Keystart, tmp_path: Path, settings: dict[str, str], secret: Any, warning: str | None
+) -> None:
+    file = tmp_path / "keystart.json"
+    file.write_text(json.dumps({"version": 1, **settings, "secrets": {"db": secret}}))
+    assert keystart("check", file)[2] == (f"warning: {warning}\n" if warning else "")
+    assert json.loads(keystart("check", "--json", file)[1])["warnings"] == ([warning] if warning else [])
 
 
 def test_check_tells_every_problem(keystart: Keystart, tmp_path: Path) -> None:

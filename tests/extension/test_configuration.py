@@ -329,6 +329,35 @@ def test_ids_take_variables_of_the_function(tmp_path: Path, monkeypatch: pytest.
     ]
 
 
+def test_a_prefix_of_squares_file_takes_variables_of_the_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    prefix = '- prefix: "arn:aws:secretsmanager:${AWS_REGION}:%s:secret:"\n'
+    text = f"SecretManagers:\n{prefix}  secrets: [{{secretname: db}}]\n"
+    plan = load_file(write(tmp_path, text % "123456789012", "config.yaml"))
+    entries = plan.facts["entries"]
+    assert [entry["id"] for entry in entries] == ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:db"]
+    with pytest.raises(ConfigurationError, match=r'2:11: "prefix": The account of the ARN has 10 digits\.'):
+        load_file(write(tmp_path, text % "9876543210", "config.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "cure"),
+    [
+        ({"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1"}, "Set it for the function."),
+        ({}, "Set it in this shell to what the function has."),
+    ],
+)
+def test_a_missing_variable_is_to_be_set_where_the_process_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], cure: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"The variable NO_SUCH_VARIABLE is not set. {cure}"):
+        load_file(write(tmp_path, "version: 1\nsecrets: {db: 'x-${NO_SUCH_VARIABLE}'}\n"))
+
+
 def test_set_values_are_taken_instead_of_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STAGE", "mine")
     path = write(tmp_path, STAGED)

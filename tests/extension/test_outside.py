@@ -164,8 +164,39 @@ def test_another_variable_that_decides_who_is_asked_is_refused(
 ) -> None:
     aws = serve(lambda _: secret("x"))
     why = ("InvalidVariable", f"{variable} {what}. Correct or unset it.")
-    assert failures(**{variable: value.format(canary())}) == {"db": why}
+    # A proxy counts only for the scheme of a request.
+    scheme = "https" if variable.lower() == "https_proxy" else "http"
+    settings = {"AWS_ENDPOINT_URL": f"{scheme}://{aws.address}", variable: value.format(canary())}
+    assert failures(**settings) == {"db": why}
     assert aws.requests == []
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"ALL_PROXY": "socks5://127.0.0.1:1080", "NO_PROXY": "*"},
+        {"ALL_PROXY": "socks5://127.0.0.1:1080", "NO_PROXY": "127.0.0.1"},
+        {"ALL_PROXY": "socks5://127.0.0.1:1080", "HTTP_PROXY": "{aws}"},
+        {"http_proxy": "{aws}", "HTTP_PROXY": "socks5://127.0.0.1:1080"},
+        {"HTTPS_PROXY": "socks5://127.0.0.1:1080"},
+    ],
+)
+@pytest.mark.parametrize("by", ["the process", "a person"])
+def test_a_proxy_that_no_request_asks_may_be_any(
+    prefetch: Prefetch,
+    environment: Environment,
+    tmp_path: Path,
+    serve: Serve,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    by: str,
+) -> None:
+    aws = serve(lambda _: secret("x"))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(aws=aws.url))
+    fetch = prefetch if by == "the process" else Prefetch(tmp_path, environment, fetch_as_a_person)
+    assert fetch({"db": "prod/db"}) is None
+    assert len(aws.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,20 @@ def test_a_batch_is_allowed_where_one_is_asked_for(asked: Asked) -> None:
     assert asked({"db": one, "tls": previous}, batch=True) == {"secretsmanager:GetSecretValue": [one, two]}
 
 
+@pytest.mark.parametrize(
+    ("part", "other"), [(REGION, "us-east-1"), (ACCOUNT, "210987654321")], ids=["regions", "accounts"]
+)
+def test_a_batch_is_not_allowed_for_secrets_that_are_never_asked_in_one(
+    asked: Asked, part: str, other: str
+) -> None:
+    one = f"{SECRET}prod/db-a1B2c3"
+    two, three = (f"{SECRET.replace(part, other)}prod/{name}-a1B2c3" for name in ("tls", "key"))
+    assert asked({"db": one, "tls": two}, batch=True) == {"secretsmanager:GetSecretValue": [one, two]}
+    assert asked({"db": one, "tls": two, "key": three}, batch=True)["secretsmanager:BatchGetSecretValue"] == [
+        "*"
+    ]
+
+
 def test_a_wrong_configuration_has_no_policy(asked: Asked) -> None:
     assert "There are no secrets. Name at least one." in asked.refused({})
 

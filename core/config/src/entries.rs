@@ -270,7 +270,10 @@ impl LongForm<'_, '_> {
         let keywords = self.context.schemas.iter().flat_map(|schema| schema.keywords()).map(|keyword| keyword.name);
         let own = self.context.schemas.iter().flat_map(|schema| schema.keys()).map(|key| key.name);
         let known: Vec<&str> = keywords.chain(own).chain(members::KEYS).chain(KEYS).collect();
-        let hint = |key: &str| hints::hint(hints::OF_A_SECRET, key);
+        let mut keywords = self.context.schemas.iter().flat_map(|schema| schema.keywords());
+        let is_folder = keywords.any(|keyword| keyword.is_folder && self.mapping.get(keyword.name).is_some());
+        let of_folder = |key: &str| hints::hint(hints::OF_A_FOLDER, key).filter(|_| is_folder);
+        let hint = |key: &str| of_folder(key).or_else(|| hints::hint(hints::OF_A_SECRET, key));
         refuse_unknown(self.mapping, &self.label, &known, &[], hint, self.problems);
         let is_refreshed = freshness::is_refreshed(self.mapping, &self.label, self.problems);
         let role = self.role();

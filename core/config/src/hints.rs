@@ -53,6 +53,15 @@ pub(crate) const OF_A_SECRET: &Hints = &[
     (&["env_var", "envVar", "env_name", "environment", "variable"], "Write \"env\"."),
 ];
 
+/// What people write beside `parameters`, which takes no ARN.
+pub(crate) const OF_A_FOLDER: &Hints = &[
+    (
+        &["region"],
+        "Parameters below a path come from the \"region\" at the top. Name one of another region by its ARN.",
+    ),
+    (&["account", "account_id"], "Parameters below a path are in the account of the role. Write \"role\" for another."),
+];
+
 /// Returns the sentence about a key.
 pub(crate) fn hint(hints: &Hints, key: &str) -> Option<&'static str> {
     hints.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, sentence)| *sentence)

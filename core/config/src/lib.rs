@@ -29,6 +29,7 @@ mod square;
 mod typed;
 mod value;
 mod variables;
+mod warnings;
 mod yaml;
 
 pub use compiled::InlineError;

@@ -236,6 +236,7 @@ impl Plan {
             ("ttl", seconds(self.ttl)),
             ("max_stale", seconds(self.max_stale)),
             ("refresh_deadline", seconds(Some(self.refresh_deadline))),
+            ("warnings", Value::List(self.warnings().iter().map(|warning| Value::text(warning)).collect())),
         ])
         .compact()
     }

@@ -82,6 +82,9 @@ fn refuse_foreign(id: &str) -> Result<(), String> {
             }
         }
         let name = inside.split_once('}').map(|(name, _)| name);
+        if name.is_some_and(|name| name.len() == 1 && name.as_bytes()[0].is_ascii_alphanumeric()) {
+            return Err("Lambda has no variable whose name is one character. Give it a longer name.".to_owned());
+        }
         if !name.is_some_and(manifest::is_variable) {
             return Err("In ${…} stands the name of a variable of the function and nothing else, as in ${STAGE}: no \
                         default and no second \"{\"."
@@ -117,7 +120,7 @@ fn value(name: &str, values: Values) -> Result<String, String> {
     }
     let value = match values {
         Values::Process => env::var_os(name)
-            .ok_or_else(|| format!("The variable {name} is not set. Set it for the function."))?
+            .ok_or_else(|| format!("The variable {name} is not set. {}", set_it()))?
             .to_string_lossy()
             .into_owned(),
         Values::Set(pairs) => {
@@ -134,6 +137,15 @@ fn value(name: &str, values: Values) -> Result<String, String> {
         "The variable {name} holds {what}, and must hold letters, digits and \"_+=.@!-\" here, with \"/\" between two of \
          them."
     ))
+}
+
+/// Returns what to do where a variable is missing: in Lambda, or on a person's machine.
+fn set_it() -> &'static str {
+    if env::var_os("AWS_LAMBDA_RUNTIME_API").is_some() {
+        "Set it for the function."
+    } else {
+        "Set it in this shell to what the function has."
+    }
 }
 
 fn is_part_of_a_name(value: &str) -> bool {

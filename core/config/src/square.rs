@@ -10,6 +10,7 @@ use crate::entries::{check_together, refuse_name, repeated, short};
 use crate::find::Reader;
 use crate::plan::{Entry, Link, Plan, Start};
 use crate::problem::Problems;
+use crate::references::resolve;
 use crate::shown::{IN_BASE64, Place, is_certain, quote};
 use crate::typed::{found, is_nothing, mapping, plain_text, refuse_unknown, sequence};
 
@@ -98,7 +99,11 @@ fn read_managers(root: &Mapping, reader: Reader, problems: &mut Problems) -> Vec
             problems.add(format!("\"prefix\" ends in \"=\". {IN_BASE64}"), members.position);
         }
         // A wrong beginning of an ARN is reported once, here, and not at each secret.
-        let flaw = Some(prefix).filter(|prefix| arn::service(prefix).is_some()).and_then(arn::flaw);
+        let is_arn = |prefix: &&str| arn::service(prefix).is_some();
+        let flaw = match resolve(prefix, reader.values) {
+            Ok(resolved) => Some(resolved.as_ref()).filter(is_arn).and_then(arn::flaw),
+            Err(why) => Some(why),
+        };
         let prefix = match (flaw, members.get("prefix")) {
             (Some(flaw), Some(node)) => {
                 problems.add(format!("\"prefix\": {flaw}"), node.position());

@@ -196,6 +196,7 @@ pub async fn check_login(profile: Option<&str>) -> Result<(), Refusal> {
     own_region(None, &profiles, &name).await?;
     let config = loader(&profiles, &name).region(None::<Region>).load().await;
     endpoints::check(&config, &name, endpoints::OF_LOGIN)?;
+    endpoints::check_proxies_of_login(&config)?;
     if let Some((source, path)) = endpoints::ca_bundle_variable()
         && !path.is_empty()
         // boto3 also reads a folder of certificates.

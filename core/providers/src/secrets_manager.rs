@@ -102,10 +102,9 @@ impl Provider for SecretsManager {
 
     fn permissions(&self, plan: &Plan, entries: &[&Entry], place: &Place) -> Result<Vec<Permission>, String> {
         let secrets = entries.iter().map(|entry| resource(entry, place)).collect::<Result<_, _>>()?;
-        let together: BTreeSet<&str> =
-            entries.iter().filter(|entry| can_be_in_a_batch(entry)).map(|entry| entry.id.as_str()).collect();
+        let requests = self.group(plan, entries.iter().map(|entry| (*entry).clone()).collect());
         // A batch returns only what GetSecretValue may read.
-        let batches = if plan.batch && together.len() > 1 { vec!["*".to_owned()] } else { Vec::new() };
+        let batches = if requests.iter().any(|request| is_batch(request)) { vec!["*".to_owned()] } else { Vec::new() };
         Ok(vec![
             Permission { sid: "Secrets", action: "secretsmanager:GetSecretValue", resources: secrets },
             Permission { sid: "Batches", action: "secretsmanager:BatchGetSecretValue", resources: batches },

@@ -223,13 +223,13 @@ def _check(arguments: argparse.Namespace) -> int:
             print(error, file=sys.stderr)
         return _EXIT_FAILED
     if arguments.json:
-        shown = {"cost": _cost(plan, arguments.environments), "warnings": _warnings(plan)}
+        shown = {"cost": _cost(plan, arguments.environments), "warnings": plan.warnings}
         print(json.dumps({"valid": True, "plan": plan.facts, **shown}, indent=2))
     else:
         print(plan.describe(), end="")
         if cost := _cost(plan, arguments.environments):
             print(f"\n{_cost_line(cost)}")
-        for warning in _warnings(plan):
+        for warning in plan.warnings:
             print(f"warning: {warning}", file=sys.stderr)
     return 0
 
@@ -251,19 +251,6 @@ def _cost_line(cost: dict[str, Any]) -> str:
     names = {"secretsmanager": "Secrets Manager", "ssm": "Parameter Store"}
     parts = [f"{count:,} to {names[provider]}" for provider, count in cost["requests_a_day"].items()]
     return f"With this ttl {of} at most {' and '.join(parts)} a day, for ${cost['dollars_a_day']:,.4f}."
-
-
-def _warnings(plan: Plan) -> list[str]:
-    """Returns what a configuration may promise and cannot keep."""
-    if plan.facts["ttl"] is None:
-        return []
-    variables = [
-        entry["env"] for entry in plan.facts["entries"] if entry["env"] is not None and entry["ttl"] is None
-    ]
-    if not variables:
-        return []
-    cure = "Read the secret with a reader where it must be new."
-    return [f"A refresh does not change variables that were set at the start: {', '.join(variables)}. {cure}"]
 
 
 def _count(text: str) -> int:

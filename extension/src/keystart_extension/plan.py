@@ -69,7 +69,14 @@ class Plan:
     def facts(self) -> dict[str, Any]:
         """All of the plan that may be shown, as `keystart check --json` prints it."""
         facts: dict[str, Any] = json.loads(self._write(_JSON))
+        del facts["warnings"]
         return facts
+
+    @property
+    def warnings(self) -> list[str]:
+        """What may not work in Lambda."""
+        warnings: list[str] = json.loads(self._write(_JSON))["warnings"]
+        return warnings
 
     @property
     def counts(self) -> Any:

@@ -12,6 +12,8 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper::StatusCode;
 use rustls::CertificateError;
 
+use super::endpoints::proxy_refusal as refusal_of_variable;
+use super::proxies::ProxyError;
 use super::route::{Failed, Route};
 use crate::limits::Excess;
 use crate::refusal::{Refusal, Retry};
@@ -64,6 +66,9 @@ where
 {
     if let Some(excess) = find::<Excess>(error) {
         return excess.refusal(action);
+    }
+    if let Some(error) = find::<ProxyError>(error) {
+        return refusal_of_variable(*error);
     }
     match error {
         SdkError::ServiceError(context) => {

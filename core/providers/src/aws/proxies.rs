@@ -3,16 +3,20 @@
 //! The lower-case variable wins, and an empty one counts as unset. `NO_PROXY` lists hosts, separated
 //! by commas or blanks: a name counts for its subdomains too, with or without a dot in front; an
 //! address may be a network (only curl); a port limits an entry (only boto); `*` is every host.
+//!
+//! A variable counts only for requests that go through its proxy. If it names none, those are refused.
 
 use std::env;
+use std::error::Error as StdError;
+use std::ffi::OsString;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::Uri;
 
-/// The variables that may name a proxy.
-pub(super) const VARIABLES: [&str; 6] =
-    ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
+use super::endpoints::has_port;
+
 const HTTPS: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const HTTP: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 const EXEMPT: [&str; 2] = ["no_proxy", "NO_PROXY"];
@@ -28,11 +32,29 @@ pub(crate) struct Proxy {
     pub address: String,
 }
 
+/// A variable that should name a proxy, and what is wrong with it. Never its value, which may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProxyError {
+    pub variable: &'static str,
+    pub flaw: &'static str,
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.variable, self.flaw)
+    }
+}
+
+impl StdError for ProxyError {}
+
+/// The variable that wins for a scheme, if one is set.
+type Choice = Option<Result<Arc<Proxy>, ProxyError>>;
+
 /// The proxies of an environment.
 #[derive(Default)]
 pub(crate) struct Proxies {
-    https: Option<Arc<Proxy>>,
-    http: Option<Arc<Proxy>>,
+    https: Choice,
+    http: Choice,
     exempt: Vec<Exempt>,
 }
 
@@ -51,39 +73,55 @@ enum Host {
 }
 
 impl Proxies {
-    /// Reads the variables, which have been checked.
+    /// Reads the variables.
     pub fn of_environment() -> Self {
-        Self::read(&|name| env::var(name).ok())
+        Self::read(&|name| env::var_os(name))
     }
 
-    fn read(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+    fn read(variable: &dyn Fn(&str) -> Option<OsString>) -> Self {
         let is_cgi = variable(CGI).is_some();
         let is_ignored = |name: &str| is_cgi && name == "HTTP_PROXY";
         let set = |name: &str| variable(name).filter(|value| !value.is_empty() && !is_ignored(name));
         let first = |names: [&'static str; 4]| {
-            names.into_iter().find_map(|name| set(name).and_then(|url| Proxy::new(name, &url))).map(Arc::new)
+            let (variable, url) = names.into_iter().find_map(|name| Some((name, set(name)?)))?;
+            let proxy = url.to_str().ok_or("is not UTF-8").and_then(|url| Proxy::new(variable, url));
+            Some(proxy.map(Arc::new).map_err(|flaw| ProxyError { variable, flaw }))
         };
         let exempt = EXEMPT.into_iter().find_map(set).unwrap_or_default();
+        let exempt = exempt.to_string_lossy();
         let entries = exempt.split([',', ' ', '\t', '\n', '\r']).filter_map(Exempt::parse);
         Self { https: first(HTTPS), http: first(HTTP), exempt: entries.collect() }
     }
 
     /// Returns the proxy for a request; `None` if the request goes to its host directly.
-    pub fn of(&self, uri: &Uri) -> Option<&Arc<Proxy>> {
+    pub fn of(&self, uri: &Uri) -> Result<Option<&Arc<Proxy>>, ProxyError> {
         let is_https = uri.scheme_str() == Some("https");
-        let proxy = if is_https { &self.https } else { &self.http }.as_ref()?;
-        let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+        let choice = if is_https { &self.https } else { &self.http }.as_ref();
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-        (!self.exempt.iter().any(|entry| entry.covers(host, port))).then_some(proxy)
+        let choice = choice.filter(|_| !self.exempt.iter().any(|entry| entry.covers(host, port)));
+        choice.map(|proxy| proxy.as_ref().map_err(|error| *error)).transpose()
     }
 }
 
 impl Proxy {
-    fn new(variable: &'static str, url: &str) -> Option<Self> {
+    /// Takes the URL of a proxy, or says what is wrong with it. The client treats one that it cannot parse as none.
+    fn new(variable: &'static str, url: &str) -> Result<Self, &'static str> {
+        let parsed: Uri = url.parse().map_err(|_| "is not the URL of a proxy")?;
+        if !matches!(parsed.scheme_str(), None | Some("http" | "https")) {
+            return Err("must begin with http:// or https://");
+        }
+        let authority = parsed.authority().ok_or("must name a host")?.as_str();
+        // The client ends the password at the first one.
+        if authority.matches('@').count() > 1 {
+            return Err("must write an \"@\" of its user or password as %40");
+        }
+        if parsed.host().unwrap_or_default().is_empty() || !has_port(authority) {
+            return Err("must name a host, and a port from 1 to 65535 if any");
+        }
+        let address = authority.rsplit('@').next().unwrap_or_default().to_owned();
         let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let parsed: Uri = url.parse().ok()?;
-        let address = parsed.authority()?.as_str().rsplit('@').next()?.to_owned();
-        Some(Self { variable, url, address })
+        Ok(Self { variable, url, address })
     }
 }
 
@@ -141,12 +179,38 @@ mod tests {
 
     fn proxies(variables: &[(&str, &str)]) -> Proxies {
         let value =
-            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(*value));
         Proxies::read(&value)
     }
 
     fn variable(proxies: &Proxies, uri: &str) -> Option<&'static str> {
-        proxies.of(&uri.parse().unwrap()).map(|proxy| proxy.variable)
+        proxies.of(&uri.parse().unwrap()).unwrap().map(|proxy| proxy.variable)
+    }
+
+    #[test]
+    fn a_variable_that_names_no_proxy_is_refused_where_it_counts_and_nowhere_else() {
+        let uri = |text: &str| text.parse::<Uri>().unwrap();
+        let flaw = "must begin with http:// or https://";
+        let all = proxies(&[("ALL_PROXY", "socks5://p:1"), ("HTTPS_PROXY", "p:1"), ("NO_PROXY", "localhost")]);
+        assert_eq!(variable(&all, "https://host"), Some("HTTPS_PROXY"));
+        assert_eq!(variable(&all, "http://localhost"), None);
+        let refused = all.of(&uri("http://host")).err();
+        assert_eq!(refused, Some(ProxyError { variable: "ALL_PROXY", flaw }));
+        let lower = proxies(&[("https_proxy", "socks5://p:1"), ("HTTPS_PROXY", "p:1")]);
+        assert_eq!(lower.of(&uri("https://host")).err(), Some(ProxyError { variable: "https_proxy", flaw }));
+        assert_eq!(variable(&lower, "http://host"), None);
+    }
+
+    #[test]
+    fn proxies_are_checked_whole() {
+        for url in ["http://proxy:3128", "proxy:3128", "proxy", "https://user:password@proxy:3128/", "http://[::1]:1"] {
+            assert!(Proxy::new("HTTPS_PROXY", url).is_ok(), "{url}");
+        }
+        for url in
+            ["http://", "http://pro xy:3128", "proxy:port", "socks5://proxy", "http://proxy:0", "/proxy", "http:/proxy"]
+        {
+            assert!(Proxy::new("HTTPS_PROXY", url).is_err(), "{url:?}");
+        }
     }
 
     #[test]
@@ -166,7 +230,7 @@ mod tests {
     #[test]
     fn a_message_names_the_address_of_a_proxy_and_not_its_password() {
         let proxies = proxies(&[("HTTPS_PROXY", "user:password@proxy.test:3128")]);
-        let proxy = proxies.of(&"https://host".parse().unwrap()).unwrap();
+        let proxy = proxies.of(&"https://host".parse().unwrap()).unwrap().unwrap();
         assert_eq!(
             (proxy.address.as_str(), proxy.url.as_str()),
             ("proxy.test:3128", "http://user:password@proxy.test:3128")

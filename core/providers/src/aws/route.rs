@@ -191,7 +191,7 @@ impl Routes {
         if let Some(client) = clients.get(&proxy.url) {
             return Ok(client.clone());
         }
-        // The variables have been checked, so this never fails. Without its proxy nothing may be sent.
+        // The URL has been checked, so this never fails. Without its proxy nothing may be sent.
         let config = ProxyConfig::all(proxy.url.as_str()).map_err(|error| ConnectorError::user(Box::new(error)))?;
         Ok(clients.entry(proxy.url.clone()).or_insert_with(|| (self.make)(config)).clone())
     }
@@ -240,7 +240,10 @@ impl HttpConnector for RoutingConnector {
             Ok(uri) => uri,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(error)))),
         };
-        let proxy = self.routes.proxies.of(&uri);
+        let proxy = match self.routes.proxies.of(&uri) {
+            Ok(proxy) => proxy,
+            Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(error)))),
+        };
         let route = Route::new(&uri, proxy.cloned(), self.routes.variable);
         let client = match self.routes.client(proxy) {
             Ok(client) => client,
