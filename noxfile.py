@@ -25,6 +25,7 @@ RUBY = ROOT / "bindings/ruby"
 NODE_RUNTIME = ROOT / "tests/e2e/runtimes/node"
 PACKAGE_TOOLS = ROOT / "tests/packages/tools"
 EXAMPLE_TOOLS = ROOT / "tests/examples/tools"
+NODE_DRIVERS = ROOT / "tests/servers/node"
 # One folder for everything that cargo builds: a second one would compile every crate again.
 os.environ.setdefault("CARGO_TARGET_DIR", str(ROOT / "target"))
 # A panic names its source file: without this a library would name the home of whoever built it. The same for every
@@ -307,6 +308,14 @@ def figures(session: nox.Session) -> None:
 
 
 @session
+def rotation(session: nox.Session) -> None:
+    """Rotate the passwords of real servers under load; `-- --quick` in a minute, `--only PART`, `--json`."""
+    node_reader(session)
+    npm_install(session, NODE_DRIVERS)
+    session.run("python", "-m", "tests.rotation", *session.posargs)
+
+
+@session
 def examples(session: nox.Session) -> None:
     """Deploy every recipe as far as that goes without AWS, and run what it deploys with the layer that is in dist."""
     node_reader(session)
@@ -372,7 +381,8 @@ def lock(session: nox.Session) -> None:
     ]
     # All go into the same environment, so their versions must agree.
     same = ["--constraint", "requirements.lock"]
-    locks = {"requirements": [], "benchmarks/requirements": same, "website/requirements": same}
+    more = ("benchmarks", "tests/servers", "website")
+    locks = {"requirements": [], **{f"{folder}/requirements": same for folder in more}}
     for name, constraint in locks.items():
         session.run(
             "uv", "pip", "compile", "--quiet", *arguments, *constraint, *session.posargs,

@@ -45,9 +45,10 @@ class Door:
             "requirements.lock",
             "requirements-node.lock",
             "benchmarks/requirements.lock",
+            "tests/servers/requirements.lock",
             "website/requirements.lock",
         ):
-            (folder / file).parent.mkdir(exist_ok=True)
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
             (folder / file).touch()
         # As root, whatever user runs the tests.
         self.program("id", "echo 0")
@@ -307,6 +308,7 @@ NEEDED_BY = {
     "openssl": {"node", "conformance", "docs", "examples", "long", "test", "test --all"},
     "strace": {"extension", "writer", "long", "test", "test --all"},  # and the layer's, if it is built
     "e2fsprogs": {"writer", "long", "test", "test --all"},
+    "ruby-pg": {"rotation", "test --all"},
     **{package: {"e2e", "examples", "bench", "long", "test --all"} for package in CLIENT},
 }
 

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from tests import ROOT
 from tests.fakes.aws import REGION, Cloud, serve_moto
@@ -98,13 +99,20 @@ def extensions(folder: Path) -> Path:
     return folder
 
 
-def task(folder: Path, language: str, name: str, configuration: str | None) -> Path:
-    """Makes a folder like /var/task: the function's code, the reader for Node, and keystart.yaml."""
+def task(
+    folder: Path,
+    language: str,
+    function: str | Path,
+    configuration: str | None,
+    node_packages: Mapping[str, Path],
+) -> Path:
+    """Makes a folder like /var/task: the function's code, its packages for Node, and keystart.yaml."""
     folder.mkdir()
-    shutil.copy(FUNCTIONS / language / name / FILES[language], folder)
+    shutil.copy(FUNCTIONS / language / function / FILES[language], folder)
     if language == "node":
         (folder / "node_modules").mkdir()
-        (folder / "node_modules/keystart").symlink_to(ROOT / "bindings/node")
+        for name, package in {"keystart": ROOT / "bindings/node", **node_packages}.items():
+            (folder / "node_modules" / name).symlink_to(package)
     if configuration is not None:
         (folder / "keystart.yaml").write_text(configuration)
     return folder
@@ -116,17 +124,20 @@ def environment(
     endpoint: str,
     *,
     runtime: Runtime | None = None,
-    function: str = "demo",
+    function: str | Path = "demo",
     configuration: str | None = CONFIGURATION,
     env: Mapping[str, str] | None = None,
+    node_packages: Mapping[str, Path] = MappingProxyType({}),
+    timeout: float = 3.0,
     initialization_type: InitializationType = "on-demand",
     faults: Sequence[Fault] = (),
 ) -> Environment:
     """Returns an execution environment with the extension and a function that reads its secrets at import.
 
-    The runtime is AWS's own client if the language has one, unless the caller names another.
+    The runtime is AWS's own client if the language has one, unless the caller names another. `function` is a name in
+    `functions`, or the absolute path of another folder.
     """
-    code = task(scratch / f"task-{language}", language, function, configuration)
+    code = task(scratch / f"task-{language}", language, function, configuration, node_packages)
     own = {"AWS_ENDPOINT_URL": endpoint, "RUBYLIB": str(ROOT / "bindings/ruby/lib"), **(env or {})}
     if configuration is not None and not _isolates():
         own["KEYSTART_CONFIG"] = str(code / "keystart.yaml")  # /var/task cannot be mounted
@@ -138,6 +149,7 @@ def environment(
         visible=[ROOT, scratch],
         initialization_type=initialization_type,
         faults=faults,
+        timeout=timeout,
     )
 
 

@@ -15,11 +15,12 @@ from .http import HttpServer, Serving
 class Partner(Serving):
     """Refuses clients without a certificate. `answer` makes the body from the name in it and the path.
 
-    `address` is where it listens. `mtls` is the client's certificate, its key and the authority, as PEM.
+    `address` is where it listens. `mtls` is the client's certificate, its key and the authority, as PEM. `authority`
+    issues others.
     """
 
     def __init__(self, folder: Path, answer: Callable[[str, str], bytes]) -> None:
-        authority = Authority()
+        self.authority = authority = Authority()
         certificate, key = authority.issue("orders")
 
         class Handler(BaseHTTPRequestHandler):

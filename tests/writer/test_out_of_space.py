@@ -10,20 +10,7 @@ from pathlib import Path
 import pytest
 
 from .disk import Disk
-from .driven import (
-    OPEN,
-    STOP,
-    RefusedError,
-    Writer,
-    accepting,
-    numbers,
-    publishing,
-    recover,
-    refreshing,
-    store,
-    tree,
-    trying,
-)
+from .driven import OPEN, STOP, RefusedError, Writer, numbers, publishing, recover, refreshing, store, tree
 from .seen import Readers
 from .test_killed import FAILPOINTS, IN_A_STOP, sweep
 
@@ -123,8 +110,7 @@ def published(root: Path, failpoint: str | None = None) -> None:
             writer.do(command)
     with Writer(root, failpoint) as writer:
         with_kept = publishing("three", {"kept": "as it is"})
-        candidate = (trying("five"), accepting(8))
-        commands = (OPEN, *[publishing("three")] * 3, with_kept, refreshing("four"), *candidate, STOP)
+        commands = (OPEN, *[publishing("three")] * 3, with_kept, refreshing("four"), STOP)
         assert failpoint is None or any(map(writer.dies, commands))
 
 

@@ -1,0 +1,260 @@
+"""Rotations of a PostgreSQL password under load, with `attempt` and without it."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.fakes.stages import StagedSecrets
+from tests.servers import postgresql
+
+from . import fleet
+from .fleet import Call, Login, Member, Mode, Plan
+from .rotations import AWS_ORDER, NAME, Kind, Rotation, Rotator
+
+BUDGET = 2.0  # seconds, the default of attempt
+_SETTLE = 1.0  # seconds between two rotations, at least
+_PAUSES: dict[Mode, tuple[float, float]] = {
+    "attempt": (0.05, 0.4),
+    "refresh": (0.2, 0.8),
+    "get": (0.2, 0.8),
+}
+Schedule = Sequence[tuple[Kind, float]]
+
+QUICK: Schedule = (
+    *(("single-user", pause) for pause in (0.0, 0.5, 3.0)),
+    *(("alternating", pause) for pause in (0.0, 0.5, 3.0)),
+    *(("secret-first", pause) for pause in (0.5, 3.0)),
+    *(("rolled-back", pause) for pause in (0.5, 3.0)),
+    *(("database-first", pause) for pause in (0.5, 4.0)),
+)
+# AWS's order 40 times for each kind, with pauses up to the longest that is reported for it, a minute.
+FULL: Schedule = (
+    *(("single-user", pause) for pause in (*(0.0, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0) * 5, *(10.0,) * 4, 60.0)),
+    *(("alternating", pause) for pause in (*(0.0, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0) * 5, *(10.0,) * 4, 60.0)),
+    *(("secret-first", pause) for pause in (0.0, 0.5, 1.0, 3.0, 10.0) * 3),
+    *(("rolled-back", pause) for pause in (0.0, 0.5, 3.0, 10.0) * 2),
+    *(("database-first", pause) for pause in (0.5, 1.0, 4.0, 10.0) * 2),
+)
+# Those that use `attempt` differ in their ttl, because a refresh may come at any moment of a rotation.
+PLANS = (
+    Plan("refresh", "ruby"),
+    Plan("get", "node", ttl="10s"),
+    Plan("get", "python"),
+)
+
+
+@dataclass
+class Load:
+    """What the environments of one kind did during the rotations of one row."""
+
+    calls: int = 0
+    failed: int = 0
+    refused: int = 0  # logins, counted by the server
+    in_flight: int = 0  # of these: begun before the environment knew of its first refusal
+    first: int = 0  # environments and rotations with a refusal
+    longest: float = 0.0
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def further(self) -> int:
+        """Refused logins that were neither the first one nor in flight."""
+        return self.refused - self.first - self.in_flight
+
+
+@dataclass
+class Row:
+    """All rotations of one kind with one pause; the loads by how the functions read."""
+
+    kind: Kind
+    pause: float
+    rotations: int = 0
+    loads: dict[str, Load] = field(default_factory=dict)
+
+
+@dataclass
+class Report:
+    """The outcome of a run. `problems` are what must not happen."""
+
+    rows: list[Row]
+    environments: dict[str, int]
+    problems: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """Returns the table: a line for each kind of rotation and pause, and their sum."""
+        counts = ", ".join(f"{count} with {label}" for label, count in self.environments.items())
+        head = f"{'failed calls, of all:':32}" + "".join(f"{label:>16}" for label in self.environments)
+        lines = [
+            f"PostgreSQL under load, environments: {counts}",
+            head + "   refused with attempt = first + in flight + more",
+        ]
+        rotations = sum(row.rotations for row in self.rows)
+        for row in self.rows:
+            title = f"{row.kind:16}{row.pause:6g} s  {row.rotations:3} times"
+            lines.append(title + self._cells(row.loads))
+        title = f"{'all':16}{'':10}{rotations:3} times"
+        return [*lines, title + self._cells({label: self.total(label) for label in self.environments})]
+
+    def _cells(self, loads: Mapping[str, Load]) -> str:
+        cells = [f"{loads[label].failed} of {loads[label].calls}" for label in self.environments]
+        line = "".join(f"{cell:>16}" for cell in cells)
+        if "attempt" in loads:
+            attempt = loads["attempt"]
+            line += f"{attempt.refused:24} = {attempt.first} + {attempt.in_flight} + {attempt.further}"
+        return line
+
+    def judge(self) -> None:
+        """Adds to `problems` what must not happen, and what shows that the load sees nothing."""
+        for row in self.rows:
+            title = f"{row.kind}, pause {row.pause:g} s"
+            attempt = row.loads.get("attempt", Load())
+            if row.kind == "database-first":
+                if row.pause > BUDGET and attempt.calls and not attempt.failed:
+                    self.problems.append(f"{title}: no call failed, so the load cannot see what fails")
+                continue
+            if attempt.failed:
+                errors = "; ".join(sorted(set(attempt.errors))[:3])
+                self.problems.append(
+                    f"{title}: {attempt.failed} of {attempt.calls} calls of attempt failed: {errors}"
+                )
+            if row.kind in AWS_ORDER and attempt.further:
+                self.problems.append(
+                    f"{title}: {attempt.further} refused logins were neither the first nor in flight"
+                )
+        slow = [row for row in self.rows if row.kind in AWS_ORDER and row.pause >= 1]
+        for label in self.environments:
+            if label != "attempt" and slow and not self.total(label, slow).failed:
+                self.problems.append(f"{label}: no call failed, so the load cannot see what fails")
+
+    def verdict(self) -> str:
+        """Returns the outcome in a sentence."""
+        rows = [row for row in self.rows if row.kind != "database-first"]
+        rotations = sum(row.rotations for row in rows)
+        loads = {label: self.total(label, rows) for label in self.environments}
+        failed = ", ".join(f"{load.failed} of {load.calls} with {label}" for label, load in loads.items())
+        return f"{rotations} rotations of PostgreSQL: failed calls {failed}"
+
+    def total(self, label: str, rows: Iterable[Row] | None = None) -> Load:
+        """Returns the sum of one kind of load over rows, all of them if none are passed."""
+        total = Load()
+        for load in (row.loads[label] for row in (self.rows if rows is None else rows)):
+            total.calls += load.calls
+            total.failed += load.failed
+            total.refused += load.refused
+            total.in_flight += load.in_flight
+            total.first += load.first
+            total.longest = max(total.longest, load.longest)
+        return total
+
+
+def run(plans: Sequence[Plan], schedule: Schedule, seed: int, show: Callable[[str], None]) -> Report:
+    """Runs the rotations of a schedule one after the other, with all environments under load."""
+    with (
+        tempfile.TemporaryDirectory(prefix="keystart-rotation-") as folder,
+        StagedSecrets() as store,
+        postgresql.serve() as server,
+    ):
+        rotator = Rotator(server, store)
+        rotator.begin()
+        for plan in plans:
+            server.create_database(plan.database)
+        running = fleet.running(
+            plans,
+            folder=Path(folder),
+            endpoint=store.url,
+            secret=NAME,
+            server={"SERVER_HOST": server.host, "SERVER_PORT": str(server.port)},
+            pauses=_PAUSES,
+            seed=seed,
+        )
+        rotations = []
+        with running as members:
+            for number, (kind, pause) in enumerate(schedule, 1):
+                calls = sum(len(member.calls) for member in members)
+                show(f"rotation {number} of {len(schedule)}: {kind}, pause {pause:g} s; {calls} calls so far")
+                _settle(members)
+                rotations.append(rotator.rotate(kind, pause))
+            _settle(members)
+        report = _report(rotations, members, server.refused())
+        report.problems += _leaks(rotator.all_passwords, server, members)
+        report.judge()
+        return report
+
+
+def _settle(members: Sequence[Member]) -> None:
+    """Waits until every environment that uses `attempt` has used what is valid now."""
+    now = time.time()
+    time.sleep(_SETTLE)
+    for member in members:
+        member.wait_for_call(now)
+
+
+def _report(
+    rotations: Sequence[Rotation], members: Sequence[Member], refused: Sequence[postgresql.Refused]
+) -> Report:
+    rows: dict[tuple[Kind, float], Row] = {}
+    environments: dict[str, int] = {}
+    for member in members:
+        environments[member.plan.label] = environments.get(member.plan.label, 0) + 1
+    report = Report([], environments)
+    ends = [*(rotation.began for rotation in rotations[1:]), float("inf")]
+    for rotation, end in zip(rotations, ends, strict=True):
+        row = rows.setdefault((rotation.kind, rotation.pause), Row(rotation.kind, rotation.pause))
+        row.rotations += 1
+        for member in members:
+            load = row.loads.setdefault(member.plan.label, Load())
+            calls = [call for call in member.calls if rotation.began <= call.began < end]
+            at_server = sum(
+                login.database == member.plan.database and rotation.began <= login.at < end
+                for login in refused
+            )
+            _add(load, calls, at_server)
+    report.rows = list(rows.values())
+    for member in members:
+        seen = sum(login.outcome == "refused" for call in member.calls for login in call.logins)
+        counted = sum(login.database == member.plan.database for login in refused)
+        if seen != counted:
+            report.problems.append(
+                f"{member.plan.database} saw {seen} refused logins, and the server refused {counted}"
+            )
+    return report
+
+
+def _add(load: Load, calls: Sequence[Call], refused: int) -> None:
+    load.calls += len(calls)
+    load.refused += refused
+    for call in calls:
+        load.longest = max(load.longest, call.ended - call.began)
+        if call.error is not None:
+            load.failed += 1
+            load.errors.append(call.error)
+    known_at = _first_refusal_known_at(calls)
+    if known_at is not None:
+        logins = [login for call in calls for login in call.logins if login.outcome == "refused"]
+        load.first += 1
+        load.in_flight += sum(login.began < known_at for login in logins) - 1
+
+
+def _first_refusal_known_at(calls: Sequence[Call]) -> float | None:
+    """Returns when the call whose login was refused first had reported it: it logs in again, or it ends."""
+    refusals: list[tuple[Login, float]] = []
+    for call in calls:
+        ends = [*(login.began for login in call.logins[1:]), call.ended]
+        pairs = zip(call.logins, ends, strict=True)
+        refusals += [(login, end) for login, end in pairs if login.outcome == "refused"]
+    return min(refusals, key=lambda refusal: refusal[0].ended)[1] if refusals else None
+
+
+def _leaks(passwords: Sequence[str], server: postgresql.PostgreSQL, members: Sequence[Member]) -> list[str]:
+    """Returns where a password stands that must not: logs, timelines, errors, the server's log."""
+    places = {"the server's log": server.log.read_text()}
+    for member in members:
+        errors = [call.error for call in member.calls if call.error is not None]
+        timeline = member.environment.timeline.to_json()
+        places[member.plan.database] = "\n".join([member.environment.log_text(), timeline, *errors])
+    pairs = itertools.product(places.items(), passwords)
+    return sorted({f"a password stands in what {place} holds" for (place, text), one in pairs if one in text})
