@@ -15,16 +15,22 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 const index = "import keystart from './src/keystart.mjs';\nmodule.exports = keystart;";
 const load = `
   import { classes } from './classes.mjs';
+  import { clearTimeout, setImmediate, setTimeout } from './timers.mjs';
   let loaded;
-  export const onDemand = () => (loaded ??= require('./on-demand.js')(classes));`;
-put('index.js', await bundle(index, { file: 'load.mjs', by: load }));
+  export function onDemand() {
+    return (loaded ??= require('./on-demand.js')(classes, { clearTimeout, setImmediate, setTimeout }));
+  }`;
+put('index.js', await bundle(index, { 'load.mjs': load }));
 
-// A function of the classes, because both files must throw the same ones, and a require of index.js can return
-// another instance: Jest forgets modules.
+// A function, because both files must throw the same classes, and a require of index.js can return another
+// instance: Jest forgets modules.
 const onDemand = "import { onDemand } from './src/on-demand.mjs';\nreturned.onDemand = onDemand;";
-const given = `export const { ${Object.keys(classes).join(', ')} } = keystartClasses;\nexport const classes = keystartClasses;`;
-const around = ['module.exports = (keystartClasses) => {\nconst returned = {};', 'return returned.onDemand;\n};'];
-put('on-demand.js', await bundle(onDemand, { file: 'classes.mjs', by: given }, around));
+const taken = {
+  'classes.mjs': `export const { ${Object.keys(classes).join(', ')} } = keystartClasses;\nexport const classes = keystartClasses;`,
+  'timers.mjs': 'export const { clearTimeout, setImmediate, setTimeout } = keystartTimers;',
+};
+const around = ['module.exports = (keystartClasses, keystartTimers) => {\nconst returned = {};', 'return returned.onDemand;\n};'];
+put('on-demand.js', await bundle(onDemand, taken, around));
 
 // index.mjs is for bundlers, which follow its import. Node itself takes the other file, because
 // before it imports a file that is not an ES module it loads a lexer that looks for its exports.
@@ -44,17 +50,20 @@ put(
 );
 
 /**
- * Returns a bundle in which one module of src/ has other contents.
+ * Returns a bundle in which modules of src/ have other contents.
  * @param {string} contents
- * @param {{ file: string, by: string }} replaced
+ * @param {Record<string, string>} replaced by file
  * @param {string[]} around
  */
-async function bundle(contents, { file, by }, [before, after] = ['', '']) {
+async function bundle(contents, replaced, [before, after] = ['', '']) {
   /** @type {import('esbuild').Plugin} */
   const plugin = {
     name: 'replace',
-    setup: ({ onLoad }) => {
-      onLoad({ filter: new RegExp(`/src/${file.replace('.', '\\.')}$`) }, () => ({ contents: by, resolveDir: `${folder}src` }));
+    setup({ onLoad }) {
+      for (const [file, text] of Object.entries(replaced)) {
+        const filter = new RegExp(`/src/${file.replace('.', '\\.')}$`);
+        onLoad({ filter }, () => ({ contents: text, resolveDir: `${folder}src` }));
+      }
     },
   };
   const { outputFiles } = await build({

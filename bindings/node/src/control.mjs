@@ -1,9 +1,10 @@
-// One request to the writer and its answer, over control.sock (contract §9). It looks at no generation.
+// Requests to the writer and its answers, over control.sock (contract §9). It looks at no generation.
 import { Buffer, isUtf8, net, workers } from './node.mjs';
 import { isFailure, isFailures } from './failure.mjs';
 import { checkRoot, lstat } from './files.mjs';
 import { isObject, member, parseJson } from './json.mjs';
 import { LONGEST_WAIT_MS } from './patience.mjs';
+import { clearTimeout, setImmediate, setTimeout } from './timers.mjs';
 
 const FORMAT = 'keystart.control/1';
 const SOCKET = 'control.sock';
@@ -31,8 +32,11 @@ function end() {
 }
 `;
 
+/** @typedef {import('node:net').Socket} Socket */
+/** @typedef {import('./patience.mjs').Patience} Patience */
 /** @typedef {import('./failure.mjs').Failure} Failure */
-/** @typedef {{ ok: true, failures: Record<string, Failure> } | { ok: false, error: Failure }} Answer */
+/** @typedef {{ ok: true, failures: Record<string, Failure>, own: Record<string, unknown> }} Success */
+/** @typedef {Success | { ok: false, error: Failure }} Answer */
 
 /**
  * Returns whether a writer may listen there (contract 9.9).
@@ -48,18 +52,18 @@ function isListening(root) {
  * 'late' if the time is over, and the errno if the system refuses the connection.
  * @param {string} path
  * @param {string[]} names
- * @param {import('./patience.mjs').Patience} patience
+ * @param {Patience} patience
  * @returns {Promise<Answer | null | string>}
  */
 async function askToRefresh(path, names, patience) {
-  const request = requestFor(names);
-  let outcome;
-  do {
-    outcome = await exchange(path, request, patience.left());
-    if (outcome === 'ENOENT' || outcome === 'ECONNREFUSED') return null;
-  } while (outcome === 'EAGAIN' && (await patience.pause())); // EAGAIN: the backlog is full
-  if (outcome === 'EAGAIN') return 'late';
-  return outcome === null || typeof outcome === 'string' ? outcome : parseAnswer(outcome);
+  const socket = await connect(path, patience);
+  if (socket === 'ENOENT' || socket === 'ECONNREFUSED') return null;
+  if (socket === 'EAGAIN') return 'late';
+  if (typeof socket === 'string') return socket;
+  socket.write(requestFor(names));
+  const answer = await receive(socket, patience.left());
+  socket.destroy();
+  return answer;
 }
 
 /**
@@ -92,40 +96,58 @@ function requestFor(names) {
 }
 
 /**
- * Sends the request and returns the line of the answer; null if the connection ends before it, 'late',
- * or the errno of a failed connect.
+ * Returns a connection, or the errno. While the backlog is full (EAGAIN) it tries again.
  * @param {string} path
- * @param {string} request
- * @param {number} leftMs
- * @returns {Promise<Buffer | null | string>}
+ * @param {{ pause(): Promise<boolean> }} patience
+ * @returns {Promise<Socket | string>}
  */
-function exchange(path, request, leftMs) {
-  return new Promise((resolve) => {
+async function connect(path, patience) {
+  for (;;) {
     const socket = net().connect(path);
-    let isConnected = false;
+    const errno = await new Promise((resolve) => {
+      socket.once('connect', () => resolve(null));
+      // A later error, such as that of a write, ends the connection: 'close' says so.
+      socket.on('error', (error) => resolve('code' in error ? String(error.code) : 'EIO'));
+    });
+    if (errno === null) return socket;
+    if (errno !== 'EAGAIN' || !(await patience.pause())) return errno;
+  }
+}
+
+/**
+ * Returns the answer that comes over a connection; null if the connection ends without one, or 'late'.
+ * @param {Socket} socket
+ * @param {number} leftMs
+ * @returns {Promise<Answer | null | 'late'>}
+ */
+async function receive(socket, leftMs) {
+  const line = await receiveLine(socket, leftMs);
+  return line === null || line === 'late' ? line : parseAnswer(line);
+}
+
+/**
+ * @param {Socket} socket
+ * @param {number} leftMs
+ * @returns {Promise<Buffer | null | 'late'>}
+ */
+function receiveLine(socket, leftMs) {
+  return new Promise((resolve) => {
     let received = Buffer.alloc(0);
     // After a freeze the timer comes first. setImmediate lets an answer that is there come before it.
     const timer = setTimeout(() => setImmediate(settle, 'late'), leftMs);
 
-    /** @param {Buffer | null | string} outcome */
+    /** @param {Buffer | null | 'late'} outcome */
     function settle(outcome) {
       clearTimeout(timer);
-      socket.destroy();
       resolve(outcome); // only the first outcome counts
     }
 
-    socket.on('connect', () => {
-      isConnected = true;
-      socket.write(request);
-    });
     socket.on('data', (data) => {
       received = Buffer.concat([received, data]);
       const end = received.subarray(0, MAX_LINE).indexOf(LINE_FEED);
-      if (end >= 0) settle(received.subarray(0, end));
-      else if (received.length >= MAX_LINE) settle(null);
-    });
-    socket.on('error', (error) => {
-      settle(isConnected || !('code' in error) ? null : String(error.code));
+      if (end < 0 && received.length < MAX_LINE) return;
+      socket.pause(); // nothing is read after the line feed
+      settle(end >= 0 ? received.subarray(0, end) : null);
     });
     socket.on('close', () => settle(null));
   });
@@ -142,9 +164,9 @@ function parseAnswer(line) {
   const ok = member(answer, 'ok');
   const failures = member(answer, 'failures');
   const error = member(answer, 'error');
-  if (ok === true && isFailures(failures)) return { ok, failures };
+  if (ok === true && isFailures(failures)) return { ok, failures, own: answer };
   if (ok === false && isFailure(error)) return { ok, error };
   return null;
 }
 
-export { SOCKET, askAndBlock, askToRefresh, isListening };
+export { FORMAT, SOCKET, askAndBlock, askToRefresh, connect, isListening, receive };

@@ -12,7 +12,7 @@ import { Store } from './store.mjs';
 class Reader {
   #source;
 
-  /** @param {Store | ReturnType<Store['instant']>} source */
+  /** @param {Store | import('./store.mjs').Instant | import('./attempt.mjs').Watched} source */
   constructor(source) {
     this.#source = source;
   }
@@ -42,9 +42,7 @@ class Reader {
 
   /** @param {string} name */
   path(name) {
-    checkName(name);
-    this.#manifest().entry(name);
-    return `${this.#source.root}/${this.#source.folder}/secrets/${name}`;
+    return this.#source.path(checkName(name));
   }
 
   /** @param {string | null} [prefix] */
@@ -60,6 +58,7 @@ class Reader {
     return this.#source.read((generation) => generation.info(name));
   }
 
+  /** @returns {Snapshot} */
   snapshot() {
     return new Snapshot(this.#source.instant());
   }
@@ -112,6 +111,16 @@ class Keystart extends Reader {
   async refresh(...names) {
     return onDemand().refresh(this.#store, names.map(checkName));
   }
+
+  /**
+   * @template T
+   * @param {string} name
+   * @param {(secrets: Snapshot) => T | Promise<T>} fn
+   * @param {import('../types/api.js').AttemptOptions | null} [options]
+   */
+  async attempt(name, fn, options) {
+    return onDemand().attempt(this.#store, checkName(name), fn, options, (source) => new Snapshot(source));
+  }
 }
 
 class Snapshot extends Reader {
@@ -153,6 +162,13 @@ const keystart = {
   tls: (prefix) => client().tls(prefix),
   /** @param {string[]} names */
   refresh: async (...names) => client().refresh(...names),
+  /**
+   * @template T
+   * @param {string} name
+   * @param {(secrets: Snapshot) => T | Promise<T>} fn
+   * @param {import('../types/api.js').AttemptOptions | null} [options]
+   */
+  attempt: async (name, fn, options) => client().attempt(name, fn, options),
   Keystart,
   ...classes,
 };
@@ -170,4 +186,5 @@ Object.defineProperty(keystart, Symbol.for('keystart.testing'), {
   },
 });
 
+export { Snapshot };
 export default keystart;

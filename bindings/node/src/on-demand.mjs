@@ -1,9 +1,10 @@
 // What only some callers need: it talks to the writer, or reads freshness.json. dist/ has it in a second file, which
 // the first such call loads.
 import { Age } from './age.mjs';
+import { attempt } from './attempt.mjs';
 import { readCheck } from './freshness.mjs';
 import { refresh } from './refresh.mjs';
 
-const onDemand = { Age, readCheck, refresh };
+const onDemand = { Age, attempt, readCheck, refresh };
 
 export { onDemand };

@@ -15,18 +15,25 @@ function readOptions(options) {
   if (typeof object !== 'object') throw errors.invalidRoot(); // new Keystart('/a/path')
   // own members only: any package can put `root` on Object.prototype (contract 6.1.6)
   const own = /** @type {Record<string, unknown>} */ (object);
-  for (const name of Object.keys(own)) {
-    // As Python and Ruby refuse an unknown keyword (contract 6.1.7).
-    if (name !== 'root' && name !== 'timeoutMs') throw new TypeError(unknown(name));
-  }
+  checkKnown(own, 'keystart', ['root', 'timeoutMs']);
   return { root: readRoot(member(own, 'root')), timeoutMs: readTimeout(member(own, 'timeoutMs')) };
 }
 
-/** @param {string} name */
-function unknown(name) {
-  const known = 'The options are root and timeoutMs.';
-  if (name === 'timeout') return `keystart has no option timeout. ${known} timeoutMs is in milliseconds.`;
-  return `keystart has no such option, of ${name.length} characters. ${known}`;
+/**
+ * Refuses an option that does not exist, as Python and Ruby refuse an unknown keyword (contract 6.1.7).
+ * @param {object} own
+ * @param {string} taker
+ * @param {string[]} known
+ */
+function checkKnown(own, taker, known) {
+  for (const name of Object.keys(own)) {
+    if (known.includes(name)) continue;
+    const options = `The options are ${known.join(' and ')}.`;
+    if (!known.includes(`${name}Ms`)) {
+      throw new TypeError(`${taker} has no such option, of ${name.length} characters. ${options}`);
+    }
+    throw new TypeError(`${taker} has no option ${name}. ${options} ${name}Ms is in milliseconds.`);
+  }
 }
 
 /** @param {unknown} value */
@@ -64,15 +71,24 @@ function workingFolder() {
 
 /** @param {unknown} value */
 function readTimeout(value) {
-  if (value !== undefined && value !== null) {
-    const timeoutMs = typeof value === 'number' ? Math.round(value) : NaN;
-    if (!(timeoutMs >= 0 && timeoutMs <= MAX_TIMEOUT_MS)) throw errors.invalidTimeout();
-    return timeoutMs;
-  }
+  const given = readMilliseconds(value, errors.invalidTimeout);
+  if (given !== null) return given;
   const variable = member(process.env, 'KEYSTART_TIMEOUT_MS');
   if (!variable) return DEFAULT_TIMEOUT_MS;
   if (typeof variable !== 'string' || !/^[0-9]{1,9}$/.test(variable)) throw errors.invalidTimeoutVariable();
   return Number(variable);
 }
 
-export { readOptions };
+/**
+ * Returns a number of contract 6.1.4; null if it is not given.
+ * @param {unknown} value
+ * @param {() => Error} invalid
+ */
+function readMilliseconds(value, invalid) {
+  if (value === undefined || value === null) return null;
+  const milliseconds = typeof value === 'number' ? Math.round(value) : NaN;
+  if (!(milliseconds >= 0 && milliseconds <= MAX_TIMEOUT_MS)) throw invalid();
+  return Math.abs(milliseconds); // -0.5 rounds to -0
+}
+
+export { checkKnown, readMilliseconds, readOptions };

@@ -1,5 +1,6 @@
 // How long one read may take: the pauses between looks, and the retries on a changing store. It does not look itself.
 import { monotonic } from './node.mjs';
+import { setTimeout } from './timers.mjs';
 
 const MAX_RESTARTS_WITHOUT_TIMEOUT = 100; // limits.toml: waiting.restarts
 const LONGEST_WAIT_MS = 20; // limits.toml: waiting.longest_pause_ms

@@ -31,16 +31,19 @@ class Generation {
   #root;
   #folder;
   #timeoutMs;
+  #hasAge;
 
   /**
    * @param {string} root
    * @param {number} number
    * @param {number} timeoutMs
+   * @param {boolean} [isCandidate] whose age nothing knows (contract 12.4.3)
    */
-  constructor(root, number, timeoutMs) {
+  constructor(root, number, timeoutMs, isCandidate = false) {
     this.number = number;
     this.#root = root;
     this.#timeoutMs = timeoutMs;
+    this.#hasAge = !isCandidate;
     this.#folder = `generations/${number}`;
     this.#checkFolders();
     const file = `${this.#folder}/manifest.json`;
@@ -78,7 +81,8 @@ class Generation {
    */
   #checkAge(name) {
     const { maxStale } = this.manifest;
-    if (maxStale === null || isUsable(this.manifest.fetchedAt(name) + maxStale * 1000, maxStale)) return;
+    if (maxStale === null || !this.#hasAge) return;
+    if (isUsable(this.manifest.fetchedAt(name) + maxStale * 1000, maxStale)) return;
     this.#age ??= new (onDemand().Age)(this.#root, this.manifest, maxStale, this.#timeoutMs);
     const error = this.#age.check(name);
     if (error !== null) throw new Stale(error);
@@ -139,11 +143,32 @@ class Store {
   constructor({ root, timeoutMs }) {
     this.root = root;
     this.timeoutMs = timeoutMs;
-    this.folder = 'current';
   }
 
   instant() {
     return this.read((generation) => new Instant(this.root, generation));
+  }
+
+  /**
+   * Returns a generation by its number, published or not; null if it does not exist. It does not wait.
+   * @param {number} number
+   * @param {boolean} isCandidate
+   */
+  instantOf(number, isCandidate) {
+    try {
+      if (!checkRoot(this.root)) return null;
+      return new Instant(this.root, new Generation(this.root, number, this.timeoutMs, isCandidate));
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error;
+      if (lstat(this.root, `generations/${number}`) !== null) throw error.error;
+      return null;
+    }
+  }
+
+  /** @param {string} name */
+  path(name) {
+    this.read((generation) => generation.manifest.entry(name));
+    return `${this.root}/current/secrets/${name}`;
   }
 
   /** Returns the manifest that was read last, else the one that is published now, if it can be read at once. */
@@ -266,6 +291,7 @@ class Instant {
    */
   constructor(root, generation) {
     this.root = root;
+    this.number = generation.number;
     this.folder = `generations/${generation.number}`;
     this.manifest = generation.manifest;
     this.#generation = generation;
@@ -282,6 +308,12 @@ class Instant {
    */
   read(use) {
     return use(this);
+  }
+
+  /** @param {string} name */
+  path(name) {
+    this.manifest.entry(name);
+    return `${this.root}/${this.folder}/secrets/${name}`;
   }
 
   /** @param {string} name */
@@ -333,4 +365,4 @@ function isState(state) {
   );
 }
 
-export { Store };
+export { Instant, Store };

@@ -20,9 +20,10 @@ function project(t) {
   fs.symlinkSync(PACKAGE, path.join(folder, 'node_modules/keystart'));
   const readme = fs.readFileSync(path.join(PACKAGE, 'README.md'), 'utf8');
   const examples = [...readme.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]);
-  assert.equal(examples.length, 2);
-  fs.writeFileSync(path.join(folder, 'handler.mjs'), examples[0]);
-  fs.writeFileSync(path.join(folder, 'handler.test.mjs'), examples[1]);
+  assert.equal(examples.length, 3);
+  ['handler.mjs', 'login.mjs', 'handler.test.mjs'].forEach((file, index) => {
+    fs.writeFileSync(path.join(folder, file), examples[index]);
+  });
   return folder;
 }
 
@@ -37,6 +38,23 @@ test('the function of the README reads its secrets', (t) => {
     charged: '7 with <Secret "stripe/key" (redacted)>',
     ready: true,
   });
+});
+
+test('the login of the README reads user and password', (t) => {
+  const folder = project(t);
+  const password = canary();
+  const pg = `
+    class Client {
+      constructor(options) { this.isRight = options.user === 'orders' && options.password === process.env.PASSWORD; }
+      async connect() { if (!this.isRight) throw Object.assign(new Error('no'), { code: '28P01' }); console.log('logged in'); }
+    }
+    export default { Client };`;
+  fs.mkdirSync(path.join(folder, 'node_modules/pg'));
+  fs.writeFileSync(path.join(folder, 'node_modules/pg/index.mjs'), pg);
+  fs.writeFileSync(path.join(folder, 'node_modules/pg/package.json'), '{"exports": "./index.mjs"}');
+  const root = buildStore(t, { db: JSON.stringify({ username: 'orders', password }) });
+  const env = { ...process.env, KEYSTART_DIR: root, PASSWORD: password };
+  assert.equal(execFileSync(process.execPath, ['login.mjs'], { cwd: folder, env, encoding: 'utf8' }), 'logged in\n');
 });
 
 test('the test of the README passes without a store', (t) => {

@@ -76,6 +76,50 @@ export class Keystart implements Reader {
    * not be fetched (the last good value stays), and with the errors of `names`.
    */
   refresh(...names: string[]): Promise<string[]>;
+  /**
+   * Logs in with a secret, also while it is rotated: calls `fn` with a snapshot until a login succeeds, and returns what
+   * `fn` returned.
+   *
+   * `name` is a secret, or a folder, which stands for all names below it. `fn` opens one connection with the values of
+   * its snapshot, and does nothing else, because it may run three times. The extension says which version each login
+   * uses. Only an error that means "the server refused this login" leads to another one; every other error rejects at
+   * once. If all logins were refused, rejects with the error of the published version, and its `attempts` list the
+   * others. Rejects with `LoginRefused` if no login was allowed in time, with `InvalidOption`, and with the errors of
+   * `get` for the name.
+   */
+  attempt<T>(name: string, fn: (secrets: Snapshot) => T | Promise<T>, options?: AttemptOptions | null): Promise<T>;
+}
+
+/** What counts as refused, and how long `attempt` may wait. */
+export interface AttemptOptions {
+  /**
+   * Which errors mean that the server refused the login: a class or several, which the error or one of its causes is an
+   * instance of; or a function of the error that returns true, or `'locked'` if the server has locked the account.
+   * Default: the errors of common drivers.
+   */
+  rejected?: ErrorClass | readonly ErrorClass[] | ((error: any) => boolean | 'locked') | null;
+  /**
+   * How long it may wait for the extension, and begin logins. The time in `fn` does not count. Default: 2000; 0 logs in
+   * once and asks nothing.
+   */
+  budgetMs?: number | null;
+}
+
+/** A class of errors. */
+export type ErrorClass = abstract new (...parameters: any) => Error;
+
+/** A login of `attempt` that the server refused. It holds no message, because a driver's message may hold a value. */
+export interface RefusedLogin {
+  /** The number of the generation that the login used. */
+  generation: number;
+  /** The stage of the version, such as `AWSPENDING`; null if the store has none. */
+  stage: string | null;
+  /** The id of the version; null if the store has none. */
+  versionId: string | null;
+  /** The class of the error. */
+  class: string | null;
+  /** The error's code; null if it has none. */
+  code: string | null;
 }
 
 /** A secret that logs, JSON and text show as `<Secret "name" (redacted)>`. */
@@ -158,3 +202,9 @@ export function snapshot(): Snapshot;
 export function tls(prefix: string): TlsOptions;
 /** Asks the extension to fetch these secrets now, or all, and returns the names of those that changed, for the default client. */
 export function refresh(...names: string[]): Promise<string[]>;
+/** Logs in with a secret, also while it is rotated, with a snapshot of the default client. */
+export function attempt<T>(
+  name: string,
+  fn: (secrets: Snapshot) => T | Promise<T>,
+  options?: AttemptOptions | null,
+): Promise<T>;

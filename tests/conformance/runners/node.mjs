@@ -4,7 +4,7 @@ import { createSecureContext } from 'node:tls';
 
 import keystart from '../../../bindings/node/src/keystart.mjs';
 
-const { Keystart, KeystartError, SecretNotText } = keystart;
+const { Keystart, KeystartError, SecretNotText, SnapshotExpired } = keystart;
 
 /** @typedef {import('../../../bindings/node/types/api.js').Reader} Reader */
 
@@ -35,6 +35,36 @@ function tls(options) {
   return { usable: true };
 }
 
+/**
+ * Logs in as the case says, and returns what each run read and which one decided.
+ * @param {InstanceType<typeof Keystart>} reader
+ * @param {any} asked
+ */
+async function attempt(reader, asked) {
+  const { reads = [asked.name], logins = ['accepted'], takes_ms: takesMs } = asked.fn ?? {};
+  /** @type {string[]} */
+  const texts = [];
+  /** @type {unknown[]} */
+  const raised = [];
+  let runs = 0;
+  const fn = async (/** @type {Reader} */ secrets) => {
+    runs += 1;
+    texts.push(reads.map((/** @type {string} */ name) => secrets.get(name)).join(''));
+    if (takesMs !== undefined) await new Promise((resolve) => setTimeout(resolve, takesMs));
+    const login = logins[Math.min(runs, logins.length) - 1];
+    if (login === 'accepted') return runs;
+    raised[runs] = login === 'expired' ? new SnapshotExpired('expired') : new Error(login);
+    throw raised[runs];
+  };
+  const rejected = (/** @type {Error} */ { message }) => (message === 'locked' ? 'locked' : message === 'rejected');
+  try {
+    return { logins: texts, returned: await reader.attempt(asked.name, fn, { rejected, budgetMs: asked.budget_ms }) };
+  } catch (error) {
+    if (!raised.includes(error)) throw error;
+    return { logins: texts, raised: raised.indexOf(error) };
+  }
+}
+
 /** @type {Record<string, (reader: any, asked: any) => unknown>} */
 const CALLS = {
   text: (reader, asked) => reader.get(asked.name),
@@ -44,6 +74,7 @@ const CALLS = {
   names: (reader, asked) => reader.names(asked.prefix),
   info: (reader, asked) => reader.info(asked.name),
   refresh: (reader, asked) => reader.refresh(...(asked.names ?? [])),
+  attempt,
   secret: (reader, asked) => secret(reader, asked.name),
   tls: (reader, asked) => tls(reader.tls(asked.prefix)),
 };

@@ -29,5 +29,16 @@ keystart.getJson('config').level;
 get(7);
 // @ts-expect-error the option is called timeoutMs
 new Keystart({ timeout: 9 });
+const port: Promise<number> = client.attempt('db', (secrets) => secrets.getJson<{ port: number }>('db').port);
+const one: Promise<string> = keystart.attempt('db', async (secrets) => secrets.get('db'), {
+  rejected: [SecretNotFound, TypeError],
+  budgetMs: 500,
+});
+keystart.attempt('db', () => 1, { rejected: SecretNotFound });
+keystart.attempt('db', () => 1, { rejected: (error) => error.code === '28P01' && 'locked' });
+// @ts-expect-error the option is called budgetMs
+keystart.attempt('db', () => 1, { budget: 2 });
+// @ts-expect-error a snapshot stays with its generation
+client.snapshot().attempt('db', () => 1);
 
-export { config, facts, keytab, level, password, stays };
+export { config, one, port, facts, keytab, level, password, stays };
