@@ -1,4 +1,4 @@
-"""The tables of contract/: error codes, messages, limits. It checks the tables, and writes nothing."""
+"""The tables of contract/: error codes, messages, limits, rejections. It checks the tables, and writes nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from . import rejections
+from .rejections import ContractError as ContractError
+from .rejections import Rejections
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,10 +24,6 @@ FOLDER = ROOT / "contract"
 READER, WRITER, NOBODY = "reader", "writer", "nobody yet"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _LIMIT = re.compile(r"\{(\w+\.\w+)\}")
-
-
-class ContractError(Exception):
-    """A table of the contract contradicts itself or is not valid."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class Contract:
     limits: Mapping[str, int]
     described: Mapping[str, str]  # the descriptions of the limits that the documentation lists
     variables: tuple[VariableGroup, ...]
+    rejections: Rejections
 
     @property
     def of_readers(self) -> list[Error]:
@@ -135,9 +136,8 @@ def load(folder: Path = FOLDER) -> Contract:
         raise ContractError(f"errors.toml: the piece {unknown[0]} is of no code")
     if [error.number for error in errors] != sorted(error.number for error in errors):
         raise ContractError("errors.toml: the codes are not in the order of their numbers")
-    return Contract(
-        errors, limits, described, _groups(tomllib.loads((folder / "variables.toml").read_text()))
-    )
+    variables = _groups(tomllib.loads((folder / "variables.toml").read_text()))
+    return Contract(errors, limits, described, variables, rejections.load(folder / "rejections.json"))
 
 
 def _limits(document: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, str]]:

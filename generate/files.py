@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.conformance import page
 
-from . import docs, node, python, ruby, rust
+from . import docs, node, python, rejections, ruby, rust
 from .contract import Contract, ContractError
 
 Writer = Callable[[Contract], str]
@@ -28,6 +28,13 @@ WHOLE: Mapping[str, Writer] = {
 # The writers of the text between `generated from …: NAME` and `end of generated`.
 PARTS: Mapping[str, Mapping[str, Writer]] = {
     "core/capi/reader/cbindgen.toml": {"numbers": docs.numbers},
+    "bindings/python/src/keystart/rejections.py": {
+        "rules": lambda contract: rejections.python(contract.rejections)
+    },
+    "bindings/node/src/rejections.mjs": {"rules": lambda contract: rejections.node(contract.rejections)},
+    "bindings/ruby/lib/keystart/rejections.rb": {
+        "rules": lambda contract: rejections.ruby(contract.rejections)
+    },
     "bindings/node/src/testing.js": {"errors": node.testing},
     "bindings/ruby/lib/keystart/testing.rb": {"errors": ruby.testing},
     "bindings/ruby/sig/testing.rbs": {"errors": ruby.testing_signatures},

@@ -52,7 +52,7 @@ SHOWN = {
 def contract(tmp_path: Path) -> Path:
     folder = tmp_path / "contract"
     folder.mkdir()
-    for file in FOLDER.glob("*.toml"):
+    for file in (*FOLDER.glob("*.toml"), FOLDER / "rejections.json"):
         shutil.copy(file, folder)
     return folder
 
@@ -100,6 +100,35 @@ def test_what_differs_is_named_with_the_cure_and_nothing_is_written(
         f"generate: {path} is not what it is generated from. Run ./dev generate." for path in SHOWN
     )
     assert main(["--check"]) == 0
+
+
+def test_a_rule_for_rejections_is_changed_in_one_file(contract: Path) -> None:
+    file = contract / "rejections.json"
+    before = outputs(load(contract), ROOT)
+    file.write_text(file.read_text().replace('"1698": "rejected"', '"1699": "locked"'))
+    after = outputs(load(contract), ROOT)
+    pieces = {
+        "bindings/python/src/keystart/rejections.py": '"1699": "locked",',
+        "bindings/node/src/rejections.mjs": "'1699': 'locked'",
+        "bindings/ruby/lib/keystart/rejections.rb": '"1699" => :locked',
+    }
+    assert {path for path in after if after[path] != before[path]} == set(pieces)
+    assert [path for path, piece in pieces.items() if piece not in after[path]] == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"server": "redis"', '"server": "rediss"', "is of the unknown server rediss"),
+        ('"code": [\n          "errno"\n        ]', '"code": []', "has neither a code nor words"),
+    ],
+)
+def test_a_rule_that_cannot_be_is_refused(contract: Path, old: str, new: str, problem: str) -> None:
+    file = contract / "rejections.json"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new, 1))
+    with pytest.raises(ContractError, match=problem):
+        load(contract)
 
 
 @pytest.mark.parametrize(
