@@ -16,8 +16,8 @@ const MOST_RUNS = 3; // limits.toml: attempt.runs
 const MAX_CAUSES = 8; // limits.toml: attempt.causes
 const WORD = /^[\w$.-]{1,64}$/;
 
-/** @typedef {import('./store.mjs').Store} Store */
-/** @typedef {import('./store.mjs').Instant} Instant */
+/** @typedef {import('./interfaces.mjs').Store} Store */
+/** @typedef {import('./interfaces.mjs').Instant} Instant */
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {'rejected' | 'locked' | null} Verdict */
 /** @typedef {{ generation: number | null, candidate: number | null, retryAfterMs: number | null, isKnown: boolean }} Advice */
@@ -28,9 +28,9 @@ const WORD = /^[\w$.-]{1,64}$/;
  * @template T
  * @param {Store} store
  * @param {string} name checked
- * @param {(snapshot: import('./keystart.mjs').Snapshot) => T | Promise<T>} fn
+ * @param {(snapshot: import('../types/api.js').Snapshot) => T | Promise<T>} fn
  * @param {unknown} options `{ rejected, budgetMs }`
- * @param {(source: Watched) => import('./keystart.mjs').Snapshot} snapshotOf
+ * @param {(source: Watched) => import('../types/api.js').Snapshot} snapshotOf
  * @returns {Promise<T>}
  */
 async function attempt(store, name, fn, options, snapshotOf) {

@@ -115,7 +115,7 @@ class Keystart extends Reader {
   /**
    * @template T
    * @param {string} name
-   * @param {(secrets: Snapshot) => T | Promise<T>} fn
+   * @param {(secrets: import('../types/api.js').Snapshot) => T | Promise<T>} fn
    * @param {import('../types/api.js').AttemptOptions | null} [options]
    */
   async attempt(name, fn, options) {
@@ -165,7 +165,7 @@ const keystart = {
   /**
    * @template T
    * @param {string} name
-   * @param {(secrets: Snapshot) => T | Promise<T>} fn
+   * @param {(secrets: import('../types/api.js').Snapshot) => T | Promise<T>} fn
    * @param {import('../types/api.js').AttemptOptions | null} [options]
    */
   attempt: async (name, fn, options) => client().attempt(name, fn, options),
@@ -186,5 +186,4 @@ Object.defineProperty(keystart, Symbol.for('keystart.testing'), {
   },
 });
 
-export { Snapshot };
 export default keystart;

@@ -10,7 +10,7 @@ import { Patience } from './patience.mjs';
 
 /**
  * Asks the writer to fetch now, and returns the names that changed.
- * @param {import('./store.mjs').Store} store
+ * @param {import('./interfaces.mjs').Store} store
  * @param {string[]} names checked
  */
 async function refresh(store, names) {
