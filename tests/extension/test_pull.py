@@ -298,3 +298,64 @@ def test_what_the_core_was_lent_is_zeroed_and_a_login_shows_no_credential(canary
     assert (lent.session_token_len, lent.origin) == (len(key), ffi.NULL)
     lending.__exit__(None, None, None)
     assert [bytes(data) for data in held] == [bytes(len(key))] * 3 + [bytes(4)]
+
+
+SQUARE = "SecretManagers: [{secrets: [%s]}]\nSecretsHome: %s\n"
+
+
+def test_a_pull_that_cannot_make_its_links_changes_nothing(
+    keystart: Keystart, serve: Serve, store: Store, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    aws = serve(lambda _: secret("old"))
+    (tmp_path / "config.yaml").write_text(SQUARE % ("{secretname: prod/db, filename: db}", home))
+    assert keystart("pull")[0] == 0
+    assert (home / "db").read_text() == "old"
+    serve(lambda _: secret("new"))
+    (home / "other").write_text("mine")
+    both = "{secretname: prod/db, filename: db}, {secretname: prod/other, filename: other}"
+    (tmp_path / "config.yaml").write_text(SQUARE % (both, home))
+    code, _, error = keystart("pull")
+    assert code == 1
+    assert error.endswith(
+        f"keystart: {home}/other is in the way of the link to a secret. Move it away, or choose another SecretsHome.\n"
+        "  - What was published before stays.\n"
+    )
+    assert (store.state["state"], store.values, (home / "db").read_text()) == ("ready", {"db": b"old"}, "old")
+    assert len(aws.requests) == 1, "nothing is fetched that cannot be published"
+    (home / "other").unlink()
+
+
+def test_a_pull_onto_a_full_disk_keeps_what_was_published(
+    environment: Environment, serve: Serve, tmp_path: Path
+) -> None:
+    values = iter(["old", "x" * 65_536, "new"])
+    serve(lambda _: secret(next(values)))
+    (tmp_path / "store").mkdir(mode=0o700)
+    home = tmp_path / "home"
+    for name, file in (("first", "db"), ("second", "other")):
+        one = f"{{secretname: prod/db, filename: {file}}}"
+        (tmp_path / f"{name}.yaml").write_text(SQUARE % (one, home))
+    script = f"""
+mount -t tmpfs -o size=48k,mode=0700 tmpfs {tmp_path}/store || exit 99
+export KEYSTART_DIR={tmp_path}/store
+{COMMAND} pull first.yaml >/dev/null 2>&1; echo $?; cat {home}/db; echo
+{COMMAND} pull second.yaml 2>&1 >/dev/null | tail -2; cat {home}/db; ls {home}; cat $KEYSTART_DIR/state.json
+{COMMAND} pull second.yaml >/dev/null 2>&1; echo $?; cat {home}/other; ls $KEYSTART_DIR/generations
+"""
+    ended = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script],
+        env=environment(),
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if ended.returncode == 99:
+        pytest.skip(f"a private file system cannot be mounted here: {ended.stderr}")
+    lines = ended.stdout.splitlines()
+    assert lines[:2] == ["0", "old"]
+    assert "cannot be written: ENOSPC at generations/.new-2/secrets/other" in lines[2]
+    assert lines[3:5] == ["  - What was published before stays.", "olddb"]
+    assert '"state": "ready", "generation": 2' in lines[5]
+    assert lines[7:] == ["0", "new3"]

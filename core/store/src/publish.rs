@@ -51,6 +51,8 @@ pub struct Writer {
     /// The highest number that was ever used under this root.
     pub(crate) last: u64,
     pub(crate) published: Option<u64>,
+    /// What older writers left, until this writer has published (contract 5.21).
+    kept: Option<Inventory>,
     /// What the published generation holds, without values. A refresh compares with it.
     manifest: Option<Manifest>,
     watch: Watch,
@@ -95,6 +97,15 @@ struct WrittenGeneration {
 impl Writer {
     /// Takes over the store: steps 1 to 3.
     pub fn open(options: &Options<'_>, identity: Identity) -> Result<Self> {
+        Self::take_over(options, identity, false)
+    }
+
+    /// Takes over the store, and leaves what is published there until the first publish (contract 5.21).
+    pub fn open_keeping(options: &Options<'_>, identity: Identity) -> Result<Self> {
+        Self::take_over(options, identity, true)
+    }
+
+    fn take_over(options: &Options<'_>, identity: Identity, keeps: bool) -> Result<Self> {
         let root = options.root()?;
         let denied = |denied| refused_root(&root, &denied);
 
@@ -119,16 +130,14 @@ impl Writer {
         // (3)
         let denied = |denied| refusal(&root, &denied);
         let generations = open_generations(&folder, devices).map_err(denied)?;
-        if found.current.is_some() {
-            folder.remove_file(CURRENT).map_err(denied)?;
+        let keeps = keeps && found.current.is_some();
+        if !keeps {
+            if found.current.is_some() {
+                folder.remove_file(CURRENT).map_err(denied)?;
+            }
+            remove_beside(&folder, &found).map_err(denied)?;
+            failpoint::reached("3, current removed");
         }
-        for name in &found.freshness {
-            folder.remove_file(*name).map_err(denied)?;
-        }
-        for socket in &found.sockets {
-            folder.remove_file(socket.as_c_str()).map_err(denied)?;
-        }
-        failpoint::reached("3, current removed");
         let last = found.last_number();
         let (folder, generations) = (Arc::new(folder), Arc::new(generations));
         let crash = Arc::new(CrashReport::new(&folder, &generations, last));
@@ -141,6 +150,7 @@ impl Writer {
             identity,
             last,
             published: None,
+            kept: None,
             manifest: None,
             watch: Watch::default(),
             freshness: Freshness::default(),
@@ -152,6 +162,11 @@ impl Writer {
             reserve,
             lock,
         };
+        if keeps {
+            writer.kept = Some(found);
+            writer.told = State::new(Phase::Ready);
+            return Ok(writer);
+        }
         if writer.say(State::new(Phase::Starting)).is_err() {
             // A writer that was killed on a full disk left no space except in its own files.
             let _as_far_as_it_goes = writer.empty_leftovers(&found);
@@ -180,7 +195,7 @@ impl Writer {
         if self.stopped {
             return Err(Error::writer_stopped(&self.root));
         }
-        let phase = if self.published.is_some() { Phase::Ready } else { Phase::Failed };
+        let phase = if self.published.is_some() || self.kept.is_some() { Phase::Ready } else { Phase::Failed };
         self.say(State { phase, message: Some(message.to_owned()), failures })
     }
 
@@ -270,13 +285,17 @@ impl Writer {
         let said = self.replace_state();
         self.told = State::new(Phase::Ready);
         failpoint::reached("7, ready");
+        let replaced = match self.kept.take() {
+            Some(found) => remove_beside(&self.folder, &found).and_then(|()| self.remove_leftovers(&found)),
+            None => Ok(()),
+        };
         let noted = contents.checks.map_or(Ok(()), |checks| self.note(number, checks));
         failpoint::reached("7");
 
         // (8)
         let collected = self.collect(before, number);
         failpoint::reached("8");
-        said.and(noted).and(collected).map_err(|denied| self.refusal(&denied).after_publish(number))?;
+        said.and(replaced).and(noted).and(collected).map_err(|denied| self.refusal(&denied).after_publish(number))?;
         Ok(number)
     }
 
@@ -312,7 +331,8 @@ impl Writer {
     /// Refuses to touch a `current` that this writer did not make.
     fn check_current(&self) -> FolderResult<()> {
         let Some(found) = self.folder.read_link(CURRENT)? else { return Ok(()) };
-        let is_own = self.published.is_some_and(|number| found.as_bytes() == target(number).as_bytes());
+        let known = self.published.or_else(|| self.kept.as_ref()?.current);
+        let is_own = known.is_some_and(|number| found.as_bytes() == target(number).as_bytes());
         if is_own { Ok(()) } else { Err(self.folder.foreign(CURRENT, "is none that this writer made")) }
     }
 
@@ -442,6 +462,12 @@ fn retire(generations: &Folder, devices: Devices, number: u64, written: &mut Wri
     }
     written.stage = Stage::Old;
     Ok(())
+}
+
+/// Removes what older writers left beside the generations.
+fn remove_beside(folder: &Folder, found: &Inventory) -> FolderResult<()> {
+    found.freshness.iter().try_for_each(|name| folder.remove_file(*name))?;
+    found.sockets.iter().try_for_each(|socket| folder.remove_file(socket.as_c_str()))
 }
 
 fn ignore_missing(done: FolderResult<()>) -> FolderResult<()> {

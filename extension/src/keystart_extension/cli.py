@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from .links import Links
     from .plan import Plan
 
 _EXIT_FAILED = 1
@@ -307,7 +308,7 @@ def _pull(arguments: argparse.Namespace) -> int:
     from .log import Log
     from .plan import ConfigurationError
     from .process import place_of
-    from .publish import StartError, check, give_up, links_of, publish
+    from .publish import StartError, check_links, give_up, links_of, publish
     from .store import Writer
 
     try:
@@ -319,21 +320,19 @@ def _pull(arguments: argparse.Namespace) -> int:
     log = Log()
     try:
         plan = _plan(arguments.configuration)
-        # The writer removes what is published, so it begins only when there is something new. Where
-        # nothing is published, it begins now, so that readers wait.
-        was_published = _is_published(arguments.root)
-        writer = None if was_published else Writer.open(arguments.root)
+        # What is published stays until there is something new. Where nothing is, readers wait from now on.
+        before = _published(arguments.root)
+        writer = Writer.open(arguments.root, keeps=before is not None)
     except (ConfigurationError, CoreError) as error:
         return _fail(str(error))
+    links = links_of(plan.handle, writer)
     log.info(f"fetching {plan.counts.entries} entries of {plan.source}")
     code = _EXIT_FAILED
     try:
         with _signals_raised():
+            check_links(links)
             fetched = fetch(plan, arguments.profile)
-            began = time.monotonic()
-            check(fetched)
-            writer = writer or Writer.open(arguments.root)
-            publish(links_of(plan.handle, writer), writer, log, fetched, began)
+            publish(links, writer, log, fetched, time.monotonic())
     except StartError as error:
         failed = error
     except CoreError as error:
@@ -349,25 +348,37 @@ def _pull(arguments: argparse.Namespace) -> int:
         print(f"{writer.root}/current/secrets")
         return 0
     lines = failed.lines()
-    if writer is None and _is_published(arguments.root):
+    if before is None:
+        give_up(failed, writer, links, log)
+    elif before == _published(arguments.root):
+        lines += _put_back(links)
         lines.append("What was published before stays.")
-    elif was_published:
-        lines.append("What was published before is removed.")
-    if writer is not None:
-        give_up(failed, writer, links_of(plan.handle, writer), log)
     _fail("\n  - ".join(lines))
     return code
 
 
-def _is_published(root: str | None) -> bool:
-    """Returns whether readers find secrets in the store."""
+def _published(root: str | None) -> str | None:
+    """Returns where readers find secrets in the store; None if they find none."""
     from keystart import Keystart, KeystartError
 
     try:
-        Keystart(root, timeout=0).snapshot()
+        snapshot = Keystart(root, timeout=0).snapshot()
+        return snapshot.path(snapshot.names()[0]) if snapshot.names() else ""
     except KeystartError:
-        return False
-    return True
+        return None
+
+
+def _put_back(links: Links | None) -> list[str]:
+    """Puts back the links of what stays published, and returns what fails."""
+    if links is None:
+        return []
+    from .links import LinkError
+
+    try:
+        links.restore()
+    except LinkError as error:
+        return [str(error)]
+    return []
 
 
 class _Ended(BaseException):

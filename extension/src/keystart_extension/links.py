@@ -43,28 +43,43 @@ class Links:
         self._secrets = f"{root}/current/secrets/"
         self._wanted = [("/" + "/".join(_parts(path)), self._secrets + name) for path, name in links]
         self._folders: list[tuple[str, Identity]] = []
+        self._made: list[tuple[str, str, str | None]] = []  # path, target, and the target before
 
-    def make(self) -> None:
-        """Makes every link or none: it checks all places first, and removes what it made if a later one fails."""
+    def check(self) -> None:
+        """Raises for a place where no link can be made. It changes nothing."""
         guard = _Guard(self._root)
         for path, _ in self._wanted:
             self._check(path, guard)
+
+    def make(self) -> None:
+        """Makes every link or none: it checks all places first, and undoes what it did if a later one fails."""
+        self.check()
+        guard = _Guard(self._root)
         try:
             for path, target in self._wanted:
                 self._make(path, target, guard)
         except LinkError as first:
             try:
-                self.remove()
+                self.restore()
             except LinkError:
                 raise first from None  # the first error says what to do
             raise
 
+    def restore(self) -> None:
+        """Undoes what `make` did. It raises a failure only after it has tried all."""
+        made, self._made = self._made[::-1], []
+        self._remove((path, target, before) for path, target, before in made)
+
     def remove(self) -> None:
         """Removes the links, and the empty folders made for them. It raises a failure only after it has tried all."""
+        self._made = []
+        self._remove((path, target, None) for path, target in self._wanted)
+
+    def _remove(self, links: Iterable[tuple[str, str, str | None]]) -> None:
         refused = []
-        for path, target in self._wanted:
+        for path, target, before in links:
             try:
-                _remove_link(path, target)
+                _remove_link(path, target, before)
             except LinkError as error:
                 refused.append(str(error))
         while self._folders:
@@ -93,6 +108,7 @@ class Links:
                     return
                 if found is not None:
                     os.unlink(name, dir_fd=folder)  # another configuration made it
+                self._made.append((path, target, found))
                 os.symlink(target, name, dir_fd=folder)  # fails if something else is there by now
         except OSError as error:
             raise _failed(path, "made", error) from None
@@ -122,11 +138,15 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _remove_link(path: str, target: str) -> None:
+def _remove_link(path: str, target: str, before: str | None) -> None:
+    """Removes a link to the target, and puts back the one `before`."""
+    name = _name(path)
     try:
         with _Parent(path) as folder:
-            if _own_link(folder, _name(path)) == target:
-                os.unlink(_name(path), dir_fd=folder)
+            if _own_link(folder, name) == target:
+                os.unlink(name, dir_fd=folder)
+                if before is not None:
+                    os.symlink(before, name, dir_fd=folder)
     except (FileNotFoundError, _NoFolderError):
         return
     except OSError as error:

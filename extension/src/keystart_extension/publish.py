@@ -123,6 +123,18 @@ def wipe(writer: Writer, links: Links | None, log: Log, reason: str | None = Non
     return unlinked and refused is None
 
 
+def check_links(links: Links | None) -> None:
+    """Raises `StartError` if a link cannot be made. It changes nothing."""
+    if links is None:
+        return
+    from .links import LinkError
+
+    try:
+        links.check()
+    except LinkError as error:
+        raise StartError("Extension.StoreUnusable", str(error)) from None
+
+
 def _make_links(links: Links | None) -> None:
     if links is None:
         return

@@ -27,11 +27,14 @@ class Writer:
         self.root = core.call_for_text(lib.keystart_writer_root, self.handle)
 
     @classmethod
-    def open(cls, root: str | None = None) -> Writer:
-        """Takes over the store at `root` (None: KEYSTART_DIR or the default)."""
+    def open(cls, root: str | None = None, *, keeps: bool = False) -> Writer:
+        """Takes over the store at `root` (None: KEYSTART_DIR or the default).
+
+        If it `keeps` what is published, that stays until the first publish.
+        """
         out = ffi.new("keystart_writer **")
         core.call(
-            lib.keystart_writer_open,
+            lib.keystart_writer_open_keeping if keeps else lib.keystart_writer_open,
             *_folder(root),
             *_folder(os.environ.get("KEYSTART_DIR")),
             *text(_WRITER),

@@ -1,10 +1,50 @@
 //! Refreshes: the next generation from the one before and what was fetched again.
 
-use keystart_core::{Out, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer};
-use keystart_store::{Refreshed, Watch};
+use std::sync::{Arc, Mutex};
+
+use keystart_core::{
+    Out, give, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer, optional, text,
+};
+use keystart_store::manifest::Identity;
+use keystart_store::publish::Writer;
+use keystart_store::{Options, Refreshed, Watch};
 
 use crate::fetch::at;
 use crate::plan::keystart_plan;
+
+/// Takes over a store as `keystart_writer_open` does. What is published there stays until the first
+/// publish (contract 5.21). Errors: 102, 204, 501, 502.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_open_keeping(
+    root: *const u8,
+    root_len: usize,
+    env_dir: *const u8,
+    env_dir_len: usize,
+    writer_name: *const u8,
+    writer_name_len: usize,
+    writer_version: *const u8,
+    writer_version_len: usize,
+    out: *mut *mut keystart_writer,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let options = Options {
+                root: optional(root, root_len, "root")?,
+                env_dir: optional(env_dir, env_dir_len, "env_dir")?,
+                ..Options::default()
+            };
+            let identity = Identity {
+                name: text(writer_name, writer_name_len, "writer_name")?.to_owned(),
+                version: text(writer_version, writer_version_len, "writer_version")?.to_owned(),
+            };
+            let writer = Writer::open_keeping(&options, identity)?;
+            out.put(give(keystart_writer::new(Arc::new(Mutex::new(writer)))));
+            Ok(())
+        })
+    }
+}
 
 /// Sets the plan whose entries a writer refreshes. Call it before the first publish. Errors: 901.
 #[unsafe(no_mangle)]

@@ -1112,3 +1112,34 @@ fn a_snapshot_is_made_by_the_number_of_its_generation() {
     fs::remove_dir_all(&root).unwrap();
     assert_eq!(store.snapshot_of(2).unwrap_err().code(), Code::SnapshotExpired);
 }
+
+#[test]
+fn a_writer_that_keeps_what_is_published_replaces_it_at_its_first_publish() {
+    let (_folder, root) = folder();
+    pair("old").publish(&mut open(&root).unwrap()).unwrap();
+    let keep = || Writer::open_keeping(&options(&root), Identity { name: "test".into(), version: "0".into() });
+    let store = Store::open(&options(&root)).unwrap();
+
+    let mut writer = keep().unwrap();
+    assert_eq!(read(&store, "tls/cert").unwrap(), "old");
+    writer.fail("no", Failures::new()).unwrap();
+    assert_eq!(read(&store, "tls/cert").unwrap(), "old");
+    fs::create_dir(format!("{root}/generations/.new-2")).unwrap();
+    pair("lost").publish(&mut writer).unwrap_err();
+    assert_eq!(read(&store, "tls/cert").unwrap(), "old");
+    drop(writer);
+    fs::remove_dir(format!("{root}/generations/.new-2")).unwrap();
+    assert!(fs::read_to_string(format!("{root}/state.json")).unwrap().contains("\"ready\", \"generation\": 2"));
+
+    let mut writer = keep().unwrap();
+    assert_eq!(pair("new").publish(&mut writer).unwrap(), 3);
+    assert_eq!(read(&store, "tls/key").unwrap(), "new");
+    let left: Vec<_> =
+        fs::read_dir(format!("{root}/generations")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["3"]);
+    writer.stop(None).unwrap();
+    drop(writer);
+    // Where nothing is published, readers wait.
+    let _writer = keep().unwrap();
+    assert!(fs::read_to_string(format!("{root}/state.json")).unwrap().contains("\"starting\""));
+}
