@@ -18,6 +18,8 @@ from tests.interrupt import interrupt
 
 from .conftest import COMMAND, Canaries, Environment, Keystart
 
+pytestmark = pytest.mark.long
+
 SECRETS = {"db": "prod/orders/db", "tls": {"secret": "prod/mtls", "expand": True}}
 INLINE = '{"db":"prod/orders/db","tls":{"secret":"prod/mtls","expand":true}}'
 MISSING = "arn:aws:lambda:eu-west-1:123456789012:layer:keystart-x86_64:999"

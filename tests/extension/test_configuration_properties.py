@@ -17,6 +17,8 @@ from keystart_extension.text import is_name
 
 from .configurations import load, load_file
 
+pytestmark = pytest.mark.long
+
 # The folder is one for all examples: each writes its file anew.
 SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 

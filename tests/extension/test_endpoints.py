@@ -22,6 +22,8 @@ from tests.fakes.proxy import Proxy
 
 from .conftest import Environment, fetch
 
+pytestmark = pytest.mark.long
+
 ROLE = "arn:aws:iam::123456789012:role/reader"
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "secretsmanager": ("get_secret_value", {"SecretId": "prod/db"}),

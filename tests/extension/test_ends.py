@@ -24,6 +24,8 @@ from tests.fakes.http import Answer, Gate
 
 from .conftest import COMMAND, Canaries, Environment, Launcher, Serve, Store
 
+pytestmark = pytest.mark.sampled
+
 # Every signal that ends a process by default and that another process sends.
 SIGNALS = [
     "HUP",

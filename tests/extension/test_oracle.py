@@ -21,6 +21,8 @@ from tests.oracle import Oracle
 
 from .conftest import Prefetch, Store
 
+pytestmark = pytest.mark.sampled
+
 ROLE = "arn:aws:iam::123456789012:role/reader"
 MEMBERS = ("host", "port", "a b", "x", "x/y", "__proto__")
 VALUES: tuple[Any, ...] = ("ß€\r\n", "", 5432, 1.5, None, True, ["a", {"b": 1}], {"a": [1]})
