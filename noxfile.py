@@ -49,6 +49,7 @@ REST = (
     "changing",
     "packages-quick",
     "layer",
+    "emulator",
     "examples",
 )
 # The tests of each session that runs pytest. tests/test_sessions.py finds a test that no session runs.
@@ -64,6 +65,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "changing": ("tests/changing",),
     "packages-quick": ("tests/packages",),
     "layer": ("tests/layer",),
+    "emulator": ("tests/emulator",),
     "examples": ("tests/examples",),
 }
 TESTS["long"] = tuple(folder for name in CHANGE[2:] for folder in TESTS.get(name, ()))
@@ -282,6 +284,16 @@ def layer(session: nox.Session) -> None:
 
 
 @session
+def emulator(session: nox.Session) -> None:
+    """Run the layer that is in dist, and functions in three languages, in AWS's own Runtime Interface Emulator."""
+    if not is_debian_12():
+        session.warn("no test in AWS's emulator: the layer is not built outside of Debian 12")
+        return
+    node_runtime(session)
+    run_tests(session, processes=1)
+
+
+@session
 def e2e(session: nox.Session) -> None:
     """Run the extension and functions in three languages in a simulator of Lambda."""
     what_simulations_run(session)
@@ -354,7 +366,11 @@ def packages_quick(session: nox.Session) -> None:
 
 @session
 def demo(session: nox.Session) -> None:
-    """Show the whole way once: secrets, extension, three languages, and that all agree."""
+    """Show the whole way once: secrets, extension, three languages; `--emulator`: the layer in AWS's emulator."""
+    if "--emulator" in session.posargs:
+        node_runtime(session)
+        session.run("python", "-m", "tests.emulator")
+        return
     install_checkout(session)
     node_reader(session)
     which = []

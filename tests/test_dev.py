@@ -309,7 +309,7 @@ NEEDED_BY = {
     "strace": {"extension", "writer", "long", "test", "test --all"},  # and the layer's, if it is built
     "e2fsprogs": {"writer", "long", "test", "test --all"},
     "ruby-pg": {"rotation", "test --all"},
-    **{package: {"e2e", "examples", "bench", "long", "test --all"} for package in CLIENT},
+    **{package: {"e2e", "emulator", "examples", "bench", "long", "test --all"} for package in CLIENT},
 }
 
 

@@ -9,16 +9,16 @@ import json
 import os
 import shutil
 import subprocess
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from extension.standalone.dist import release
-from extension.standalone.toolchain import ROOT, Target
+from extension.standalone.toolchain import Target
 from tests.fakes.timed import TimedCloud
+
+from .unpack import latest, unpack
 
 PATIENCE = 30.0  # seconds; only a test that fails waits for so long
 # Makes the root read-only except for a separate /tmp, in a mount namespace that ends with the process.
@@ -44,9 +44,9 @@ class Layer(NamedTuple):
 
 def unpacked(target: Target, folder: Path) -> Layer:
     """Skips the test if the zip for another machine is missing, or if nothing here runs it."""
-    zips = list((ROOT / "dist").glob(f"keystart-layer-{release()}-{target.name}.zip"))
-    assert zips or not target.is_native, "there is no layer in dist: ./dev layer"
-    if not zips:
+    path = latest(target)
+    assert path or not target.is_native, "there is no layer in dist: ./dev layer"
+    if path is None:
         pytest.skip(f"there is no layer for {target.name}; ./dev layer says what it needs")
     emulator = None
     if not target.is_native:
@@ -54,11 +54,7 @@ def unpacked(target: Target, folder: Path) -> Layer:
         if program is None:
             pytest.skip(f"nothing here runs programs for {target.name}: apt-get install qemu-user-static")
         emulator = Path(program)
-    (path,) = zips
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            Path(archive.extract(info, folder)).chmod(info.external_attr >> 16)
-    return Layer(target, path, folder, emulator)
+    return Layer(target, path, unpack(path, folder), emulator)
 
 
 class Sandbox:

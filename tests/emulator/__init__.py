@@ -1,0 +1,1 @@
+"""The layer in AWS's own Runtime Interface Emulator."""
