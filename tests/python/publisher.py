@@ -7,6 +7,7 @@ the number of the generation.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -57,9 +58,12 @@ class Publisher:
         return int(number[0])
 
     def collect(self, secrets: Mapping[str, str | bytes]) -> None:
-        """Publishes twice, which removes everything published before."""
+        """Publishes, and removes everything published before, as the writer does it after a minute."""
         self.publish(secrets)
-        self.publish(secrets)
+        for path in (self.root / "generations").iterdir():
+            if path != self.generation():
+                # Renamed first: a generation exists whole or not at all.
+                shutil.rmtree(path.rename(path.with_name(f".old-{path.name}")))
 
     def stop(self) -> None:
         """Removes every secret."""

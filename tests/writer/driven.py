@@ -22,6 +22,7 @@ Command = dict[str, Any]
 OPEN: Command = {"call": "open"}
 FAIL: Command = {"call": "fail", "message": "as the test wants it"}
 STOP: Command = {"call": "stop"}
+COLLECT: Command = {"call": "collect"}
 
 
 class KilledError(Exception):
@@ -47,12 +48,21 @@ def program() -> str:
 
 
 class Writer:
-    """A writer of the store at `root`. `under` is a command that starts it with other rights."""
+    """A writer of the store at `root`. `under` is a command that starts it with other rights.
+
+    It keeps former generations and candidates for `kept_ms`, beside the one before.
+    """
 
     def __init__(
-        self, root: Path, failpoint: str | None = None, under: tuple[str, ...] = (), copy: str | None = None
+        self,
+        root: Path,
+        failpoint: str | None = None,
+        under: tuple[str, ...] = (),
+        copy: str | None = None,
+        kept_ms: int = 0,
     ) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "KEYSTART_FAILPOINT"}
+        environment["KEYSTART_KEPT_MS"] = str(kept_ms)
         if failpoint is not None:
             environment["KEYSTART_FAILPOINT"] = failpoint
         command = [*under, copy or program(), str(root)]
@@ -120,6 +130,16 @@ def publishing(of: str, more: dict[str, str] | None = None) -> Command:
 def refreshing(of: str) -> Command:
     """Returns the command that publishes a set, and keeps the file of the secret `kept`."""
     return publishing(of) | {"call": "refresh", "covers": ["tls"], "entries": ["tls", "kept"]}
+
+
+def trying(of: str) -> Command:
+    """Returns the command that makes a candidate with a set."""
+    return refreshing(of) | {"call": "candidate"}
+
+
+def accepting(candidate: int) -> Command:
+    """Returns the command that publishes what a candidate brought."""
+    return {"call": "accept", "candidate": candidate}
 
 
 def value(of: str, name: str) -> str:

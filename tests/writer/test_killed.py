@@ -10,7 +10,21 @@ from pathlib import Path
 import keystart
 import pytest
 
-from .driven import CORE, FAIL, OPEN, STOP, Writer, numbers, program, publishing, recover, refreshing
+from .driven import (
+    COLLECT,
+    CORE,
+    FAIL,
+    OPEN,
+    STOP,
+    Writer,
+    accepting,
+    numbers,
+    program,
+    publishing,
+    recover,
+    refreshing,
+    trying,
+)
 from .seen import Readers
 
 BEFORE, AFTER = frozenset({"before"}), frozenset({"after"})
@@ -35,6 +49,7 @@ FAILPOINTS = {
     "7": AFTER,
     "8, renamed": AFTER,
     "8": AFTER,
+    "candidate made": AFTER,
     "11, current removed": AFTER,
     "11, stopped": AFTER,
     "11, renamed": AFTER,
@@ -53,6 +68,11 @@ LIFE = [
     *((publishing(of), of) for of in ("one", "two", "three")),
     (publishing("four", {"kept": "as it is"}), "four"),
     *((refreshing(of), of) for of in ("five", "six")),
+    # What readers of the current generation see changes only when a candidate is accepted.
+    (trying("refused"), "six"),
+    (trying("seven"), "six"),
+    (accepting(8), "seven"),
+    (COLLECT, "seven"),
     (STOP, "not_ready"),
 ]
 
@@ -111,7 +131,8 @@ def test_a_writer_that_is_killed_over_what_a_killed_one_left_hides_no_number_and
             writer.do(command)
     with Writer(left, first) as writer:
         with_kept = publishing("four", {"kept": "as it is"})
-        commands = (OPEN, publishing("three"), with_kept, refreshing("five"), STOP)
+        candidate = (trying("six"), accepting(6))
+        commands = (OPEN, publishing("three"), with_kept, refreshing("five"), *candidate, STOP)
         assert any(writer.dies(command) for command in commands)
     was = core.see(left)
 
@@ -144,7 +165,11 @@ def test_every_failpoint_of_the_core_is_listed_here() -> None:
 
 def test_the_library_that_is_installed_has_no_failpoint() -> None:
     (library,) = (Path(keystart.__file__).parent / "_native").glob("*.so")
-    words = [b"KEYSTART_FAILPOINT", *(name.encode() for name in FAILPOINTS if len(name) > 8)]
+    words = [
+        b"KEYSTART_FAILPOINT",
+        b"KEYSTART_KEPT_MS",
+        *(name.encode() for name in FAILPOINTS if len(name) > 8),
+    ]
     released, for_tests = library.read_bytes(), Path(program()).read_bytes()
     assert all(word in for_tests for word in words)
     assert not any(word in released for word in words)

@@ -10,7 +10,20 @@ from pathlib import Path
 import pytest
 
 from .disk import Disk
-from .driven import OPEN, STOP, RefusedError, Writer, numbers, publishing, recover, refreshing, store, tree
+from .driven import (
+    OPEN,
+    STOP,
+    RefusedError,
+    Writer,
+    accepting,
+    numbers,
+    publishing,
+    recover,
+    refreshing,
+    store,
+    tree,
+    trying,
+)
 from .seen import Readers
 from .test_killed import FAILPOINTS, IN_A_STOP, sweep
 
@@ -110,7 +123,8 @@ def published(root: Path, failpoint: str | None = None) -> None:
             writer.do(command)
     with Writer(root, failpoint) as writer:
         with_kept = publishing("three", {"kept": "as it is"})
-        commands = (OPEN, *[publishing("three")] * 3, with_kept, refreshing("four"), STOP)
+        candidate = (trying("five"), accepting(8))
+        commands = (OPEN, *[publishing("three")] * 3, with_kept, refreshing("four"), *candidate, STOP)
         assert failpoint is None or any(map(writer.dies, commands))
 
 

@@ -4,7 +4,9 @@
 //! `{"call": "open"}`, `{"call": "publish", "secrets": {"db": "value"}}`, `{"call": "fail", "message": "why"}` and
 //! `{"call": "stop"}` are answered with `{"generation": n}` after a publish and `{}` after the others, or with
 //! `{"error": {"code": …, "message": …}}`. `{"call": "refresh", "secrets": {…}, "covers": ["tls"], "entries": ["tls", "db"]}`
-//! is answered with `{"generation": n}`, or null if nothing is published. `KEYSTART_FAILPOINT` says where it is killed (core/store/src/failpoint.rs).
+//! is answered with `{"generation": n}`, or null if nothing is published. So are `{"call": "candidate", …}`, which takes the
+//! same members, and `{"call": "accept", "candidate": n}`. `{"call": "collect"}` collects. `KEYSTART_FAILPOINT` says where
+//! it is killed, and `KEYSTART_KEPT_MS` how long generations stay (core/store/src/failpoint.rs).
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
@@ -35,14 +37,22 @@ fn obey(command: &Value, root: &str, writer: &mut Option<Writer>) -> Result<Valu
         }
         (Some("publish"), Some(writer)) => return Ok(json!({"generation": draft(command)?.publish(writer)?})),
         (Some("refresh"), Some(writer)) => {
-            let entries = texts(&command["entries"]).into_iter().map(|name| (name, true)).collect();
-            writer.watch(Watch { entries, max_stale: None });
+            watch(writer, command);
             let refreshed = writer.refresh(&draft(command)?)?;
             let Refreshed::Published { generation, .. } = refreshed else {
                 return Ok(json!({"generation": null}));
             };
             return Ok(json!({"generation": generation}));
         }
+        (Some("candidate"), Some(writer)) => {
+            watch(writer, command);
+            return Ok(json!({"generation": writer.candidate(&draft(command)?)?}));
+        }
+        (Some("accept"), Some(writer)) => {
+            let candidate = command["candidate"].as_u64().unwrap_or_default();
+            return Ok(json!({"generation": writer.accept(candidate)?}));
+        }
+        (Some("collect"), Some(writer)) => writer.collect()?,
         (Some("fail"), Some(writer)) => {
             writer.fail(command["message"].as_str().unwrap_or_default(), [].into())?;
         }
@@ -50,6 +60,11 @@ fn obey(command: &Value, root: &str, writer: &mut Option<Writer>) -> Result<Valu
         _ => return Ok(json!({"error": {"code": null, "message": "unknown command"}})),
     }
     Ok(json!({}))
+}
+
+fn watch(writer: &mut Writer, command: &Value) {
+    let entries = texts(&command["entries"]).into_iter().map(|name| (name, true)).collect();
+    writer.watch(Watch { entries, max_stale: None });
 }
 
 fn draft(command: &Value) -> Result<Draft, Error> {

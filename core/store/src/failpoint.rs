@@ -16,5 +16,17 @@ pub(crate) fn reached(point: &str) {
     }
 }
 
+/// Returns how long generations stay: what `KEYSTART_KEPT_MS` says, or the usual time.
+#[cfg(feature = "failpoints")]
+pub(crate) fn kept_for(usual: std::time::Duration) -> std::time::Duration {
+    let milliseconds = std::env::var("KEYSTART_KEPT_MS").ok().and_then(|text| text.parse().ok());
+    milliseconds.map_or(usual, std::time::Duration::from_millis)
+}
+
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn kept_for(usual: std::time::Duration) -> std::time::Duration {
+    usual
+}
+
 #[cfg(not(feature = "failpoints"))]
 pub(crate) const fn reached(_point: &str) {}

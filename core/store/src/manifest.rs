@@ -70,6 +70,11 @@ impl Entry {
         self.encoding == other.encoding && ["provider", "id", "region", "version_id", "field"].into_iter().all(same)
     }
 
+    /// Returns whether it names its version.
+    pub fn has_version(&self) -> bool {
+        self.source.get("version_id").is_some_and(|version| version.as_str().is_some())
+    }
+
     /// Returns what the manifest alone says of the last check: that of the fetch.
     pub fn check(&self) -> Check {
         let checked_at = time::parse(&self.fetched_at).unwrap_or_default();

@@ -8,7 +8,9 @@
 //! 5. Rename `.new-<n>` to `<n>`.
 //! 6. Make `.current-<n>` and rename it over `current`. This is the publish.
 //! 7. Say `ready`, and write freshness.json.
-//! 8. Collect generations older than the one before: rename first, remove then.
+//! 8. Collect the generations that nobody needs any more: rename first, remove then.
+//!
+//! A candidate takes steps 4, 5 and 8 only.
 //!
 //! A stop after any of them leaves the old set, the new set, or none; never a part of one (contract 5.10).
 //! From step 4 on the writer removes only what it wrote itself: it knows the names.
@@ -60,6 +62,12 @@ pub struct Writer {
     freshness: Freshness,
     /// What this writer wrote and has not removed yet, by number.
     written: BTreeMap<u64, WrittenGeneration>,
+    /// The candidates that can be accepted, by number.
+    candidates: BTreeMap<u64, Candidate>,
+    /// By entry, the secrets in whose place an accepted version was published.
+    superseded: BTreeMap<String, BTreeMap<String, Secret>>,
+    /// How long former generations and candidates stay.
+    kept_for: Duration,
     /// What state.json says.
     told: State,
     stopped: bool,
@@ -92,6 +100,7 @@ struct WrittenGeneration {
     stage: Stage,
     /// The names of its secrets.
     names: Vec<String>,
+    usage: Usage,
 }
 
 impl Writer {
@@ -155,6 +164,9 @@ impl Writer {
             watch: Watch::default(),
             freshness: Freshness::default(),
             written: BTreeMap::new(),
+            candidates: BTreeMap::new(),
+            superseded: BTreeMap::new(),
+            kept_for: failpoint::kept_for(retention::KEPT_FOR),
             told: State::new(Phase::Starting),
             stopped: false,
             listens: false,
@@ -216,6 +228,7 @@ impl Writer {
         let unlinked = unlinked.map_err(|denied| self.refusal(&denied));
         self.published = None;
         self.manifest = None;
+        self.candidates.clear();
         let forgotten = self.remove_own(FRESHNESS).map_err(|denied| self.refusal(&denied));
         failpoint::reached("11, current removed");
         let said = self.say(end.clone());
@@ -249,6 +262,11 @@ impl Writer {
         first
     }
 
+    /// Returns the number of the generation that is published.
+    pub fn published(&self) -> Option<u64> {
+        self.published
+    }
+
     /// Publishes a draft as the next generation.
     fn publish(&mut self, draft: &Draft) -> Result<u64> {
         let number = self.next_number()?;
@@ -256,7 +274,7 @@ impl Writer {
         let max_stale = self.watch.max_stale.map(|age| age.as_secs());
         let manifest = Manifest { max_stale, ..draft.manifest(number)? };
         let checks = draft.refresh_after.map(|_| self.checks(draft, &manifest, |_| true));
-        self.publish_contents(number, Contents { manifest, files, checks })
+        self.publish_contents(Contents { manifest, files }, checks, Origin::Whole)
     }
 
     fn next_number(&self) -> Result<u64> {
@@ -266,20 +284,26 @@ impl Writer {
         layout::number_after(self.last).ok_or_else(|| Error::numbers_used_up(&self.root))
     }
 
-    /// Publishes the next generation: steps 4 to 8. An error of step 7 or 8 leaves the new set published.
-    fn publish_contents(&mut self, number: u64, contents: Contents<'_>) -> Result<u64> {
-        let text = contents.manifest.to_json(&self.identity)?;
-        self.last = number;
-        self.crash.set_number(number);
-        if let Err(denied) = self.put_in_place(&contents, number, &text) {
-            // The first error is the one to report. The next writer removes what cannot be removed now.
-            let _leftovers = self.discard(number);
-            // The number must not be used again, not even after a restart.
-            let _number = self.say(self.told.clone());
-            return Err(self.refusal(&denied));
+    /// Publishes the next generation: steps 4 to 8. An error of step 7 or 8 leaves the new set
+    /// published. Without `checks` it writes no freshness.json.
+    fn publish_contents(
+        &mut self,
+        contents: Contents<'_>,
+        checks: Option<BTreeMap<String, Check>>,
+        origin: Origin,
+    ) -> Result<u64> {
+        let number = contents.manifest.generation;
+        self.put_in_place(&contents, |writer, manifest| {
+            // Step 4 writes the text of step 7, so that a full disk cannot come between steps 6 and 7.
+            writer.write_generation(&contents, manifest, &State::new(Phase::Ready))?;
+            writer.point_current_to(number)
+        })?;
+        if let Some(before) = self.published.replace(number) {
+            self.set_usage(before, Usage::Former(Instant::now()));
         }
-        let before = self.published.replace(number);
-        self.manifest = Some(contents.manifest);
+        self.set_usage(number, Usage::Current);
+        let before = self.manifest.replace(contents.manifest);
+        self.settle(origin, before);
 
         // (7)
         let said = self.replace_state();
@@ -289,36 +313,59 @@ impl Writer {
             Some(found) => remove_beside(&self.folder, &found).and_then(|()| self.remove_leftovers(&found)),
             None => Ok(()),
         };
-        let noted = contents.checks.map_or(Ok(()), |checks| self.note(number, checks));
+        let noted = checks.map_or(Ok(()), |checks| self.note(number, checks));
         failpoint::reached("7");
 
         // (8)
-        let collected = self.collect(before, number);
+        let collected = self.collect_past();
         failpoint::reached("8");
         said.and(replaced).and(noted).and(collected).map_err(|denied| self.refusal(&denied).after_publish(number))?;
         Ok(number)
     }
 
-    /// Steps 4 to 6.
-    fn put_in_place(&mut self, contents: &Contents<'_>, number: u64, manifest: &str) -> FolderResult<()> {
+    /// Writes a generation, and removes what was written if that fails. The number is used up.
+    fn put_in_place(
+        &mut self,
+        contents: &Contents<'_>,
+        write: impl FnOnce(&mut Self, &str) -> FolderResult<()>,
+    ) -> Result<()> {
+        let number = contents.manifest.generation;
+        let text = contents.manifest.to_json(&self.identity)?;
+        self.last = number;
+        self.crash.set_number(number);
+        write(self, &text).map_err(|denied| {
+            // The first error is the one to report. The next writer removes what cannot be removed now.
+            let _leftovers = self.discard(number);
+            // The number must not be used again, not even after a restart.
+            let _number = self.say(self.told.clone());
+            self.refusal(&denied)
+        })
+    }
+
+    /// Steps 4 and 5. It also writes the next state.json under its temporary name.
+    fn write_generation(&mut self, contents: &Contents<'_>, manifest: &str, state: &State) -> FolderResult<()> {
         // (4)
+        let number = contents.manifest.generation;
         let new = Stage::New.name(number);
         let generation = self.generations.create(new.as_str())?;
-        self.written.insert(number, WrittenGeneration { stage: Stage::New, names: contents.names() });
+        let written = WrittenGeneration { stage: Stage::New, names: contents.names(), usage: Usage::Unfinished };
+        self.written.insert(number, written);
         failpoint::reached("4, folder made");
         contents.write(&self.generations, &generation)?;
         failpoint::reached("4, secrets written");
         generation.write_new(MANIFEST, manifest.as_bytes())?;
-        // Writes the text of step 7 already here, so that a full disk cannot come between steps 6 and 7.
-        self.write_state(&State::new(Phase::Ready))?;
+        self.write_state(state)?;
         failpoint::reached("4");
 
         // (5)
         self.generations.rename(&new, &number.to_string())?;
         self.written.entry(number).and_modify(|written| written.stage = Stage::Whole);
         failpoint::reached("5");
+        Ok(())
+    }
 
-        // (6)
+    /// Step 6.
+    fn point_current_to(&mut self, number: u64) -> FolderResult<()> {
         let link = new_link(number);
         self.folder.link(&target(number), &link)?;
         failpoint::reached("6, link made");
@@ -347,13 +394,6 @@ impl Writer {
         self.collect_one(number)
     }
 
-    /// Collects all generations except the two that readers may use.
-    fn collect(&mut self, before: Option<u64>, current: u64) -> FolderResult<()> {
-        let past = |number: &u64| *number != current && Some(*number) != before;
-        let numbers: Vec<u64> = self.written.keys().copied().filter(past).collect();
-        numbers.into_iter().try_for_each(|number| self.collect_one(number))
-    }
-
     /// Removes a generation as a whole: a reader finds it complete or not at all.
     fn collect_one(&mut self, number: u64) -> FolderResult<()> {
         let Some(written) = self.written.get_mut(&number) else { return Ok(()) };
@@ -362,6 +402,7 @@ impl Writer {
         let own = OwnPaths::written(&written.names, self.devices);
         inventory::remove_generation(&self.generations, &written.stage.name(number), &own, None)?;
         self.written.remove(&number);
+        self.candidates.remove(&number);
         Ok(())
     }
 
@@ -670,10 +711,14 @@ impl Draft {
     }
 }
 
+mod candidate;
 mod refresh;
+mod retention;
 
+use candidate::{Candidate, Origin};
 use refresh::{Contents, File};
 pub use refresh::{Refreshed, Watch};
+use retention::Usage;
 
 #[cfg(test)]
 mod tests;

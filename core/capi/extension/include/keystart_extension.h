@@ -734,6 +734,50 @@ uint32_t keystart_writer_refresh(const keystart_writer *writer,
                                  keystart_error **err);
 
 /*
+ Makes a candidate: a generation that is not published, equal to what is published except for the
+ secrets of the entries that a draft covers. `out` is its number, or 0 if it would equal what is
+ published. The same versions get the same number, until one of these entries is published or the
+ candidate is collected. The draft stays the caller's. Errors: 204, 502, 503, 505, 901.
+ */
+uint32_t keystart_writer_candidate(const keystart_writer *writer,
+                                   const keystart_draft *draft,
+                                   uint64_t *out,
+                                   keystart_error **err);
+
+/*
+ Publishes what a candidate brought: a new generation, equal to what is published except for the
+ secrets of its entries. `out` is the new number, or 0 if nothing is published: one of these
+ entries was published since, or the candidate is gone. The accepted version stays although a
+ refresh finds the version that was fetched before, until that one moves or keystart_writer_refused
+ is called. Errors: 204, 502, 503, 505, 901.
+ */
+uint32_t keystart_writer_accept(const keystart_writer *writer,
+                                uint64_t candidate,
+                                uint64_t *out,
+                                keystart_error **err);
+
+/*
+ Notes that the accepted version of an entry was refused: the next refresh that covers the entry
+ publishes what it finds. Errors: 901.
+ */
+uint32_t keystart_writer_refused(const keystart_writer *writer,
+                                 const keystart_plan *plan,
+                                 uint64_t index,
+                                 keystart_error **err);
+
+/*
+ Removes former generations and candidates whose time is over. Call it with each event. An error
+ does not keep it from removing the others. Errors: 204, 502.
+ */
+uint32_t keystart_writer_collect(const keystart_writer *writer, keystart_error **err);
+
+/*
+ Returns the number of the generation that is published, or 0. It is the new one also after an
+ error that says that a generation is published. Errors: 901.
+ */
+uint32_t keystart_writer_published(const keystart_writer *writer, uint64_t *out, keystart_error **err);
+
+/*
  Returns whether readers find nothing any more although something is published: the function has
  removed or moved the store, or what was in it. Errors: 901.
  */

@@ -1,4 +1,4 @@
-//! Refreshes: the next generation from the one before and what was fetched again.
+//! Refreshes and candidates: generations made from what is published and what was fetched again.
 
 use std::sync::{Arc, Mutex};
 
@@ -128,6 +128,90 @@ pub unsafe extern "C" fn keystart_writer_refresh(
             number.put(generation);
             changed.put(names(&of_changed));
             lost.put(names(&of_lost));
+            Ok(())
+        })
+    }
+}
+
+/// Makes a candidate: a generation that is not published, equal to what is published except for the
+/// secrets of the entries that a draft covers. `out` is its number, or 0 if it would equal what is
+/// published. The same versions get the same number, until one of these entries is published or the
+/// candidate is collected. The draft stays the caller's. Errors: 204, 502, 503, 505, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_candidate(
+    writer: *const keystart_writer,
+    draft: *const keystart_draft,
+    out: *mut u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            let (writer, draft) = (handle(writer, "writer")?, handle(draft, "draft")?);
+            let draft = draft.lock();
+            out.put(writer.lock().candidate(&draft)?.unwrap_or_default());
+            Ok(())
+        })
+    }
+}
+
+/// Publishes what a candidate brought: a new generation, equal to what is published except for the
+/// secrets of its entries. `out` is the new number, or 0 if nothing is published: one of these
+/// entries was published since, or the candidate is gone. The accepted version stays although a
+/// refresh finds the version that was fetched before, until that one moves or keystart_writer_refused
+/// is called. Errors: 204, 502, 503, 505, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_accept(
+    writer: *const keystart_writer,
+    candidate: u64,
+    out: *mut u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            out.put(handle(writer, "writer")?.lock().accept(candidate)?.unwrap_or_default());
+            Ok(())
+        })
+    }
+}
+
+/// Notes that the accepted version of an entry was refused: the next refresh that covers the entry
+/// publishes what it finds. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_refused(
+    writer: *const keystart_writer,
+    plan: *const keystart_plan,
+    index: u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (writer, keystart_plan(plan)) = (handle(writer, "writer")?, handle(plan, "plan")?);
+            writer.lock().refused(&at(&plan.entries, index)?.name);
+            Ok(())
+        })
+    }
+}
+
+/// Removes former generations and candidates whose time is over. Call it with each event. An error
+/// does not keep it from removing the others. Errors: 204, 502.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_collect(writer: *const keystart_writer, err: *mut *mut keystart_error) -> u32 {
+    unsafe { guard(err, || handle(writer, "writer")?.lock().collect()) }
+}
+
+/// Returns the number of the generation that is published, or 0. It is the new one also after an
+/// error that says that a generation is published. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_published(
+    writer: *const keystart_writer,
+    out: *mut u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            Out::new(out)?.put(handle(writer, "writer")?.lock().published().unwrap_or_default());
             Ok(())
         })
     }

@@ -11,9 +11,9 @@ use crate::failpoint;
 use crate::folder::{Facts, Folder, FolderResult};
 use crate::freshness::Check;
 use crate::inventory::Stage;
-use crate::manifest::{self, Entry, Manifest, Secret};
+use crate::manifest::{self, Manifest, Secret};
 use crate::name;
-use crate::publish::{Draft, Writer};
+use crate::publish::{Draft, DraftSecret, Origin, Writer};
 use crate::secret::SecretBytes;
 use crate::state::Failure;
 use crate::time;
@@ -52,8 +52,13 @@ pub(super) struct Contents<'a> {
     pub manifest: Manifest,
     /// The files by the names of their secrets.
     pub files: Vec<(String, File<'a>)>,
-    /// What freshness.json will say; `None` to write none.
-    pub checks: Option<BTreeMap<String, Check>>,
+}
+
+/// The generation before with other secrets for some entries.
+pub(super) struct Merged<'a> {
+    pub contents: Contents<'a>,
+    /// The names of the secrets that are new, gone, or of another version, sorted.
+    pub changed: Vec<String>,
 }
 
 /// Where the bytes of a file come from.
@@ -67,6 +72,14 @@ pub(super) enum File<'a> {
 }
 
 impl Contents<'_> {
+    /// Refuses names of which one would be the folder of another.
+    pub fn check_names(&self) -> Result<()> {
+        let names: Vec<&str> = self.manifest.secrets.keys().map(String::as_str).collect();
+        let missing: Vec<&str> = self.manifest.unavailable.keys().map(String::as_str).collect();
+        let conflicts = manifest::conflicts(&names, &missing);
+        if conflicts.is_empty() { Ok(()) } else { Err(Error::name_conflict(&conflicts.concat())) }
+    }
+
     pub fn names(&self) -> Vec<String> {
         self.files.iter().map(|(name, _)| name.clone()).collect()
     }
@@ -129,6 +142,13 @@ fn is_kept(facts: &Facts, size: usize) -> bool {
     facts.kind == FileType::RegularFile && facts.is_ours() && usize::try_from(facts.size) == Ok(size)
 }
 
+impl Secret {
+    /// Returns whether the draft has the same version of the same secret.
+    pub(super) fn is_version_of(&self, added: &DraftSecret) -> bool {
+        self.size == added.value.as_bytes().len() && self.entry.is_same(&added.entry)
+    }
+}
+
 fn read(folder: &Folder, name: &str, size: usize) -> FolderResult<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; size + 1]);
     let length = folder.read(name, &mut bytes)?;
@@ -151,41 +171,68 @@ impl Writer {
     /// Files that did not change become hard links. The values are compared with the files, because
     /// the writer keeps none: a provider may use a version twice. A secret that did not change keeps
     /// its entry in the manifest, so that two generations differ in a name exactly if their entries do.
+    /// An accepted version stays while the draft has the version in whose place it was published.
     /// freshness.json has the times of the check, and the failures that the draft lists.
     pub fn refresh(&mut self, draft: &Draft) -> Result<Refreshed> {
-        let entries = &self.watch.entries;
         let number = self.next_number()?;
-        let before = self.manifest.as_ref().ok_or_else(|| Error::internal("nothing is published to refresh"))?;
-        let is_covered = |name: &str| owner(name, entries).is_some_and(|entry| draft.covered.contains(entry));
-        let mut manifest = Manifest { generation: number, ..before.clone() };
-        manifest.secrets.retain(|name, _| !is_covered(name));
-        manifest.unavailable.retain(|name, _| !draft.covered.contains(name));
-
-        let mut files = Vec::new();
-        let mut lost = BTreeSet::new();
-        for (name, secret) in &manifest.secrets {
-            if self.can_keep(before.generation, name, secret.size) {
-                files.push((name.clone(), File::Kept { generation: before.generation, size: secret.size }));
-            } else {
-                lost.insert(owner(name, entries).unwrap_or(name).to_owned());
-            }
-        }
+        let before = self.published_manifest()?;
+        let staying = self.staying(draft);
+        let covered: BTreeSet<String> = draft.covered.difference(&staying).cloned().collect();
+        let lost = self.lost(before, &covered);
         if !lost.is_empty() {
+            // The accepted version is gone, so the fetched one must take its place.
+            if self.forget_accepted(lost.intersection(&staying)) {
+                return self.refresh(draft);
+            }
             return Ok(Refreshed::Lost(lost.into_iter().collect()));
         }
+        let Merged { contents, changed } = self.merge(draft, number, &covered)?;
+        let manifest = if changed.is_empty() { before } else { &contents.manifest };
+        let checks = self.checks(draft, manifest, |entry| draft.covered.contains(entry));
+        if changed.is_empty() {
+            self.note(before.generation, checks).map_err(|denied| self.refusal(&denied))?;
+            self.superseded.retain(|entry, _| !covered.contains(entry));
+            return Ok(Refreshed::Unchanged);
+        }
+        let generation =
+            self.publish_contents(contents, Some(checks), Origin::Refresh { covered, changed: changed.clone() })?;
+        Ok(Refreshed::Published { generation, changed })
+    }
+
+    /// Returns the manifest of what is published.
+    pub(super) fn published_manifest(&self) -> Result<&Manifest> {
+        self.manifest.as_ref().ok_or_else(|| Error::internal("nothing is published to refresh"))
+    }
+
+    /// Returns the entries that must be kept from a generation, and whose files are not the writer's any more.
+    pub(super) fn lost(&self, before: &Manifest, covered: &BTreeSet<String>) -> BTreeSet<String> {
+        let kept = before.secrets.iter().filter(|(name, _)| !covered.contains(self.entry_of(name)));
+        let lost = kept.filter(|(name, secret)| !self.can_keep(before.generation, name, secret.size));
+        lost.map(|(name, _)| self.entry_of(name).to_owned()).collect()
+    }
+
+    /// Combines what is published with the secrets that the draft has of some entries. The files of
+    /// all other entries must be in place.
+    pub(super) fn merge<'a>(&self, draft: &'a Draft, number: u64, covered: &BTreeSet<String>) -> Result<Merged<'a>> {
+        let before = self.published_manifest()?;
+        let is_covered = |name: &str| covered.contains(self.entry_of(name));
+        let mut manifest = Manifest { generation: number, ..before.clone() };
+        manifest.secrets.retain(|name, _| !is_covered(name));
+        manifest.unavailable.retain(|name, _| !covered.contains(name));
+        let kept = |(name, secret): (&String, &Secret)| {
+            (name.clone(), File::Kept { generation: before.generation, size: secret.size })
+        };
+        let mut files: Vec<(String, File<'a>)> = manifest.secrets.iter().map(kept).collect();
+
         let mut new = draft.manifest(number)?;
         new.secrets.retain(|name, _| is_covered(name));
         let gone = before.secrets.keys().filter(|name| is_covered(name) && !new.secrets.contains_key(*name));
         let mut changed: Vec<String> = gone.cloned().collect();
         for added in draft.secrets.iter().filter(|added| is_covered(&added.name)) {
             let (name, size) = (added.name.as_str(), added.value.as_bytes().len());
-            let is_same_version =
-                before.secrets.get(name).is_some_and(|known| known.size == size && known.entry.is_same(&added.entry));
-            let bytes = open_folder(&self.generations, before.generation, name)
-                .and_then(|folder| read(&folder, split(name).1, size));
-            let is_same_value = bytes.is_ok_and(|bytes| *bytes == *added.value.as_bytes());
+            let is_same_value = self.has_value(before.generation, added);
             match before.secrets.get(name) {
-                Some(known) if is_same_version && is_same_value => {
+                Some(known) if known.is_version_of(added) && is_same_value => {
                     new.secrets.insert(name.to_owned(), known.clone());
                 }
                 _ => changed.push(name.to_owned()),
@@ -197,28 +244,23 @@ impl Writer {
             };
             files.push((name.to_owned(), file));
         }
-        if changed.is_empty() {
-            let (generation, checks) = (before.generation, self.checks(draft, before, is_covered));
-            self.note(generation, checks).map_err(|denied| self.refusal(&denied))?;
-            return Ok(Refreshed::Unchanged);
-        }
         changed.sort_unstable();
         manifest.secrets.extend(new.secrets);
-        let (names, missing): (Vec<&str>, Vec<&str>) = (
-            files.iter().map(|(name, _)| name.as_str()).collect(),
-            manifest.unavailable.keys().map(String::as_str).collect(),
-        );
-        let conflicts = manifest::conflicts(&names, &missing);
-        if !conflicts.is_empty() {
-            return Err(Error::name_conflict(&conflicts.concat()));
-        }
-        let checks = Some(self.checks(draft, &manifest, is_covered));
-        let generation = self.publish_contents(number, Contents { manifest, files, checks })?;
-        Ok(Refreshed::Published { generation, changed })
+        let contents = Contents { manifest, files };
+        contents.check_names()?;
+        Ok(Merged { contents, changed })
+    }
+
+    /// Returns whether a generation has the value of a secret in its file.
+    pub(super) fn has_value(&self, generation: u64, added: &DraftSecret) -> bool {
+        let expected = added.value.as_bytes();
+        let bytes = open_folder(&self.generations, generation, &added.name)
+            .and_then(|folder| read(&folder, split(&added.name).1, expected.len()));
+        bytes.is_ok_and(|bytes| *bytes == *expected)
     }
 
     /// Returns what freshness.json says of the secrets in a manifest after what the draft brings.
-    /// `is_fetched` says which of them the draft brings.
+    /// `is_fetched` says of which entries the draft has all.
     pub(super) fn checks(
         &self,
         draft: &Draft,
@@ -226,32 +268,43 @@ impl Writer {
         is_fetched: impl Fn(&str) -> bool,
     ) -> BTreeMap<String, Check> {
         let now = time::now();
-        let fetched = draft.secrets.iter().filter(|added| is_fetched(&added.name));
-        let fetched: BTreeMap<&str, &Entry> = fetched.map(|added| (added.name.as_str(), &added.entry)).collect();
+        let checked = draft.secrets.iter().map(|added| (self.entry_of(&added.name), added.entry.check()));
+        let checked: BTreeMap<&str, Check> = checked.filter(|(entry, _)| is_fetched(entry)).collect();
         let failures: BTreeMap<&str, &Failure> =
             draft.unavailable.iter().map(|(name, failure)| (name.as_str(), failure)).collect();
-        let max_stale = self.watch.max_stale.and_then(|age| i64::try_from(age.as_millis()).ok());
         let check = |(name, secret): (&String, &Secret)| {
-            let entry = owner(name, &self.watch.entries).unwrap_or(name);
-            let can_become_due = self.watch.entries.get(entry).copied().unwrap_or(false);
-            let mut check = if let Some(entry) = fetched.get(name.as_str()) {
-                Check { refresh_after: draft.refresh_after, ..entry.check() }
-            } else {
-                self.freshness.secrets.get(name).cloned().unwrap_or_else(|| secret.entry.check())
+            let entry = self.entry_of(name);
+            let mut check = match checked.get(entry) {
+                Some(check) => Check { refresh_after: draft.refresh_after, ..check.clone() },
+                None => self.freshness.secrets.get(name).cloned().unwrap_or_else(|| secret.entry.check()),
             };
             if let Some(failure) = failures.get(entry) {
                 check.refresh_after = draft.retry_after;
                 check.failure = Some(((*failure).clone(), now));
             }
-            check.refresh_after = check.refresh_after.filter(|_| can_become_due);
-            check.usable_until = max_stale.filter(|_| can_become_due).map(|age| check.checked_at.saturating_add(age));
-            (name.clone(), check)
+            (name.clone(), self.limited(name, check))
         };
         manifest.secrets.iter().map(check).collect()
     }
 
+    /// Sets what follows from the configuration in a check.
+    pub(super) fn limited(&self, name: &str, check: Check) -> Check {
+        let max_stale = self.watch.max_stale.and_then(|age| i64::try_from(age.as_millis()).ok());
+        let can_become_due = self.watch.entries.get(self.entry_of(name)).copied().unwrap_or(false);
+        Check {
+            refresh_after: check.refresh_after.filter(|_| can_become_due),
+            usable_until: max_stale.filter(|_| can_become_due).map(|age| check.checked_at.saturating_add(age)),
+            ..check
+        }
+    }
+
+    /// Returns the entry that a secret belongs to. A secret that belongs to none is its own.
+    pub(super) fn entry_of<'a>(&self, name: &'a str) -> &'a str {
+        owner(name, &self.watch.entries).unwrap_or(name)
+    }
+
     /// Returns whether a file of a generation is still as this writer made it.
-    fn can_keep(&self, generation: u64, name: &str, size: usize) -> bool {
+    pub(super) fn can_keep(&self, generation: u64, name: &str, size: usize) -> bool {
         let facts = open_folder(&self.generations, generation, name)
             .and_then(|folder| folder.facts(split(name).1))
             .unwrap_or(None);
@@ -260,7 +313,7 @@ impl Writer {
 }
 
 /// Returns the entry that a secret belongs to.
-fn owner<'a>(name: &'a str, entries: &'a BTreeMap<String, bool>) -> Option<&'a str> {
+fn owner<'a>(name: &'a str, entries: &BTreeMap<String, bool>) -> Option<&'a str> {
     let folders: Vec<&str> = name::folders(name).collect();
     std::iter::once(name).chain(folders).filter(|entry| entries.contains_key(*entry)).max_by_key(|entry| entry.len())
 }

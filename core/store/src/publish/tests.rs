@@ -13,6 +13,8 @@ use crate::error::Code;
 use crate::json;
 use crate::store::{Form, Store};
 
+mod candidates;
+
 fn folder() -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store").to_str().unwrap().to_owned();
@@ -35,6 +37,21 @@ fn open(root: &str) -> Result<Writer> {
         }
     }
     attempt()
+}
+
+/// Opens a writer that keeps nothing for a while.
+fn open_forgetful(root: &str) -> Writer {
+    let mut writer = open(root).unwrap();
+    writer.kept_for = Duration::ZERO;
+    writer
+}
+
+/// Returns the numbers of the generations that are whole.
+fn numbers_in(root: &str) -> Vec<u64> {
+    let names = names_in(format!("{root}/generations"));
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 fn entry() -> Json {
@@ -146,13 +163,30 @@ fn a_published_store_lies_as_the_contract_draws_it() {
 }
 
 #[test]
-fn only_the_generation_before_is_kept() {
+fn of_the_generations_that_are_not_young_only_the_one_before_stays() {
     let (_guard, root) = folder();
-    let mut writer = open(&root).unwrap();
+    let mut writer = open_forgetful(&root);
     for number in 1..=4 {
         assert_eq!(pair("x").publish(&mut writer).unwrap(), number);
     }
-    assert_eq!(names_in(format!("{root}/generations")), ["3", "4"]);
+    assert_eq!(numbers_in(&root), [3, 4]);
+    writer.collect().unwrap();
+    assert_eq!(numbers_in(&root), [3, 4]);
+}
+
+#[test]
+fn generations_stay_while_they_are_young_and_not_too_many() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    for _ in 1..=40 {
+        pair("x").publish(&mut writer).unwrap();
+    }
+    writer.collect().unwrap();
+    assert_eq!(numbers_in(&root), (8..=40).collect::<Vec<u64>>(), "the current one and 32 others");
+    assert_eq!(seen(&root).unwrap(), "x");
+    writer.kept_for = Duration::ZERO;
+    writer.collect().unwrap();
+    assert_eq!(numbers_in(&root), [39, 40]);
 }
 
 #[test]
@@ -501,7 +535,7 @@ fn a_root_that_others_could_only_read_is_tightened_and_keeps_its_numbers() {
 #[test]
 fn what_appears_in_a_store_while_its_writer_has_it_stays() {
     let (_guard, root) = folder();
-    let mut writer = open(&root).unwrap();
+    let mut writer = open_forgetful(&root);
     pair("old").publish(&mut writer).unwrap();
     fs::write(format!("{root}/notes"), "").unwrap();
     for folder in ["notes", "007", "9"] {
@@ -658,7 +692,7 @@ fn a_writer_that_gives_up_after_a_publish_tells_people_but_not_readers() {
 #[test]
 fn a_new_set_is_published_also_when_the_steps_after_it_fail() {
     let (_guard, root) = folder();
-    let mut writer = open(&root).unwrap();
+    let mut writer = open_forgetful(&root);
     pair("oldest").publish(&mut writer).unwrap();
     pair("old").publish(&mut writer).unwrap();
     replace_with_folder(&root, "state.json");
@@ -1083,7 +1117,7 @@ fn a_linked_file_is_overwritten_at_the_end_unless_a_name_outside_leads_to_it() {
 #[test]
 fn a_collected_generation_leaves_the_linked_files_as_they_are() {
     let (_guard, root) = folder();
-    let mut writer = open(&root).unwrap();
+    let mut writer = open_forgetful(&root);
     draft(FIRST).publish(&mut writer).unwrap();
     for value in ["second", "third", "fourth"] {
         refreshed(&mut writer, &covering("db", &[("db", value)])).unwrap();
