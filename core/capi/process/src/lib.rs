@@ -6,6 +6,7 @@
 
 mod thread;
 
+use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd};
 use std::ptr::{null, null_mut};
@@ -17,7 +18,7 @@ use keystart_store::crash::CrashReport;
 use libc::{c_int, sigset_t};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 
 pub use thread::{STACK, lock, start_thread};
@@ -173,23 +174,46 @@ fn answer_crashes() {
     }
 }
 
-/// Sets up a stack for the calling thread, on which a handler answers a crash. Nobody frees it,
-/// because a handler may use it.
+/// Sets up a stack for the calling thread, on which a handler answers a crash until the thread ends.
 pub fn give_stack_for_crashes() {
-    if WAITING.get().is_none() {
-        return; // the process has not asked for answers to crashes
+    thread_local! {
+        static OWN: OnceCell<Option<CrashStack>> = const { OnceCell::new() };
     }
-    // A mapping, because memory of the heap is zeroed and so touched: a sixth of what a start adds
-    // to the process.
-    // SAFETY: a new mapping, which is ours for as long as the process lives.
-    unsafe {
-        let Ok(memory) =
-            mmap_anonymous(null_mut(), STACK_FOR_CRASHES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
-        else {
-            return; // without memory a crash is answered on the thread's own stack
-        };
-        let stack = libc::stack_t { ss_sp: memory, ss_flags: 0, ss_size: STACK_FOR_CRASHES };
-        libc::sigaltstack(&raw const stack, null_mut());
+    OWN.with(|own| {
+        own.get_or_init(CrashStack::new);
+    });
+}
+
+/// The stack of a thread on which a handler answers a crash.
+struct CrashStack(*mut libc::c_void);
+
+impl CrashStack {
+    /// Sets one up for the calling thread, which must drop it.
+    fn new() -> Option<Self> {
+        WAITING.get()?; // else the process has not asked for answers to crashes
+        // A mapping, because memory of the heap is zeroed and so touched: a sixth of what a start adds
+        // to the process.
+        // SAFETY: a new mapping, which is ours until the drop.
+        unsafe {
+            // Without memory a crash is answered on the thread's own stack.
+            let memory =
+                mmap_anonymous(null_mut(), STACK_FOR_CRASHES, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)
+                    .ok()?;
+            let stack = libc::stack_t { ss_sp: memory, ss_flags: 0, ss_size: STACK_FOR_CRASHES };
+            libc::sigaltstack(&raw const stack, null_mut());
+            Some(Self(memory))
+        }
+    }
+}
+
+impl Drop for CrashStack {
+    fn drop(&mut self) {
+        let none = libc::stack_t { ss_sp: null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+        // SAFETY: from now on no handler of this thread runs on the mapping, which is ours.
+        unsafe {
+            libc::sigaltstack(&raw const none, null_mut());
+            let _stays = munmap(self.0, STACK_FOR_CRASHES);
+        }
     }
 }
 
