@@ -22,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from .driven import RefusedError, Writer
+from .driven import COLLECT, RefusedError, Writer, accepting, trying
 from .test_refused import NOBODY, with_old_set
 
 if TYPE_CHECKING:  # as mypy finds them
@@ -406,7 +406,7 @@ def test_the_extension_changes_nothing_that_is_foreign(case: Case, template: Pat
     additions=st.lists(
         foreign_entries(PLACES, while_writing=True), min_size=1, max_size=3, unique_by=lambda it: it.path
     ),
-    calls=st.lists(st.sampled_from(("publish", "fail")), max_size=4),
+    calls=st.lists(st.sampled_from(("publish", "fail", "candidate", "accept", "collect")), max_size=6),
 )
 def test_a_writer_changes_nothing_foreign_that_appears_while_it_has_the_store(
     additions: list[Entry], calls: list[str]
@@ -424,8 +424,16 @@ def test_a_writer_changes_nothing_foreign_that_appears_while_it_has_the_store(
         after = snapshot(root, victim)
         # Folders of the writer's own that got an entry have another time. They are not foreign.
         foreign = {inode: facts for inode, facts in after.items() if inode not in own}
+        acts: dict[str, Callable[[], Any]] = {
+            "publish": lambda: writer.publish("two"),
+            "fail": writer.fail,
+            "candidate": lambda: writer.do(trying("three")),
+            "accept": lambda: writer.do(accepting(2)),
+            "collect": lambda: writer.do(COLLECT),
+            "stop": writer.stop,
+        }
         for call in [*calls, "stop"]:
-            act = {"publish": lambda: writer.publish("two"), "fail": writer.fail, "stop": writer.stop}[call]
+            act = acts[call]
             refusal(act, "layout_insecure", "store_unwritable")
         left = snapshot(root, victim)
         assert {inode: left.get(inode) for inode in foreign} == foreign

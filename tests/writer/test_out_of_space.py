@@ -116,6 +116,52 @@ def test_another_publish_without_room_leaves_the_old_set_and_works_once_there_is
     assert told == places(STEPS[kind][1], 3)
 
 
+@pytest.mark.parametrize("kind", STEPS)
+def test_a_candidate_without_room_leaves_the_old_set_and_can_be_accepted_once_there_is(
+    kind: str, disk: Disk, readers: Readers
+) -> None:
+    told: dict[str, set[str]] = {"candidate": set(), "accept": set()}
+    for room in range(100):
+        root = disk.path / f"store-{room}"
+        refused = None
+        with Writer(root, kept_ms=60_000) as writer:
+            writer.open()
+            assert writer.publish("old") == 1
+            disk.fill(**{kind: room})
+            try:
+                candidate = writer.do(trying("new"))["generation"]
+            except RefusedError as error:
+                refused = "candidate"
+                told[refused].add(refused_at(error))
+                assert tree(root) == store(1)
+                disk.make_room()
+                candidate = writer.do(trying("new"))["generation"]
+                assert candidate == 3, "the number is used up"
+            assert readers.see(root) == "old"
+            try:
+                accepted = writer.do(accepting(candidate))["generation"]
+            except RefusedError as error:
+                assert refused is None, "there was room"
+                refused = "accept"
+                told[refused].add(refused_at(error))
+                assert readers.see(root) == "old"
+                assert tree(root) == store(1, candidate)
+                disk.make_room()
+                accepted = writer.do(accepting(candidate))["generation"]
+            assert accepted == candidate + (2 if refused == "accept" else 1)
+            assert readers.see(root) == "new"
+        if refused is None:
+            disk.make_room()
+        recover(root)
+        shutil.rmtree(root)
+        if refused is None:
+            break
+    assert told["candidate"] == places([step for step in STEPS[kind][1] if ".current" not in step], 2)
+    # Links take no pages, and each state.json leaves one for the next.
+    assert told["accept"]
+    assert told["accept"] <= places(STEPS[kind][1], 3)
+
+
 def published(root: Path, failpoint: str | None = None) -> None:
     """Publishes two sets, and is killed while it opens, publishes the third or refreshes it, or never."""
     with Writer(root) as writer:

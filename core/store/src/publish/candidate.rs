@@ -184,7 +184,7 @@ impl Writer {
         let mut checks = self.checks(&Draft::new(), manifest, |_| false);
         for (name, check) in &mut checks {
             if let Some(secret) = manifest.secrets.get(name).filter(|_| entries.contains(self.entry_of(name))) {
-                // The source has answered, whatever stage it was asked for.
+                // The source has answered, whatever stage was fetched.
                 check.checked_at = secret.entry.check().checked_at;
                 *check = self.limited(name, check.clone());
             }

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::folder::FolderResult;
 use crate::publish::Writer;
 
-/// How long a generation stays after it ceased to be current, and a candidate after it was asked for.
+/// How long a generation stays after it ceased to be current, and a candidate after the last request for it.
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(60); // limits.toml: retention.seconds
 /// How many generations stay because they were current not long ago.
 const MOST_FORMER: usize = 32; // limits.toml: retention.former

@@ -14,6 +14,7 @@ use crate::json;
 use crate::store::{Form, Store};
 
 mod candidates;
+mod sequences;
 
 fn folder() -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
