@@ -153,6 +153,12 @@ def lint(session: nox.Session) -> None:
         session.run("cargo", "clippy", *options, "--", "-D", "warnings", external=True)
     else:
         session.warn("clippy is not installed: the Rust code is not linted (rustup component add clippy)")
+    session.run("shellcheck", "dev", ".ci/run")
+    npm_install(session, ROOT)
+    # Prettier formats JavaScript and JSON; .prettierignore names what it leaves alone.
+    prettier = ("npx", "--no", "prettier", "--log-level", "warn", "--write" if fix else "--check", ".")
+    session.run(*prettier, external=True)
+    session.run("node", ".github/lint.mjs", external=True)
     npm_install(session, NODE)
     with session.chdir(NODE):
         session.run("npm", "run", "--silent", "lint", external=True)
@@ -472,7 +478,15 @@ def npm_install(session: nox.Session, package: Path, duration: str = "") -> None
     name = package.relative_to(ROOT) if package.is_relative_to(ROOT) else package
     # npm 10 may end with 0 after a failed download ("Exit handler never called"): `npm ls` sees what is missing.
     install = "npm ci --no-audit --no-fund --foreground-scripts && npm ls"
-    step(session, f"installing what {name} pins{duration}", "sh", "-c", install, folder=package, env=env)
+    step(
+        session,
+        f"installing what {name if package != ROOT else 'the checkout'} pins{duration}",
+        "sh",
+        "-c",
+        install,
+        folder=package,
+        env=env,
+    )
     stamp.write_text(digest)
 
 

@@ -34,10 +34,16 @@ allow('secretsmanager:GetSecretValue', {
   resourceName: `${key}-??????`,
   arnFormat: ArnFormat.COLON_RESOURCE_NAME,
 });
-allow('ssm:GetParameters', { service: 'ssm', resource: 'parameter', resourceName: limits.slice(1) });
+allow('ssm:GetParameters', {
+  service: 'ssm',
+  resource: 'parameter',
+  resourceName: limits.slice(1),
+});
 
 function allow(action, arn) {
-  handler.addToRolePolicy(new PolicyStatement({ actions: [action], resources: [stack.formatArn(arn)] }));
+  handler.addToRolePolicy(
+    new PolicyStatement({ actions: [action], resources: [stack.formatArn(arn)] }),
+  );
 }
 
 app.synth();

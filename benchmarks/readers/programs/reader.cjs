@@ -28,8 +28,12 @@ function firstCalls(root) {
   const start = now();
   const folder = `${root}/${fs.readlinkSync(`${root}/current`)}`;
   for (const file of ['manifest.json', 'secrets/stripe/key']) {
-    for (const checked of [root, `${root}/generations`, folder]) fs.lstatSync(checked).isDirectory();
-    const opened = fs.openSync(`${folder}/${file}`, fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+    for (const checked of [root, `${root}/generations`, folder])
+      fs.lstatSync(checked).isDirectory();
+    const opened = fs.openSync(
+      `${folder}/${file}`,
+      fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK,
+    );
     const bytes = Buffer.allocUnsafeSlow(fs.fstatSync(opened).size + 1);
     const length = fs.readSync(opened, bytes, 0, bytes.length, null);
     fs.closeSync(opened);
@@ -101,7 +105,14 @@ async function warm(root, path, url, loops) {
   return times;
 }
 
-const MODES = { keystart: firstReads, empty: loadEmpty, calls: firstCalls, file: firstFile, http: firstRequest, warm };
+const MODES = {
+  keystart: firstReads,
+  empty: loadEmpty,
+  calls: firstCalls,
+  file: firstFile,
+  http: firstRequest,
+  warm,
+};
 
 async function main([mode, ...given]) {
   console.log(JSON.stringify(await MODES[mode](...given)));

@@ -28,14 +28,17 @@ function numberOf(value, run, name) {
   if (value.length !== length) throw new Wrong(`it has ${value.length} bytes, not ${length}`);
   const unit = `${parts[1]}:${parts[2]}:`;
   const filler = unit.repeat(value.length / unit.length + 1).slice(0, length - end - 1);
-  if (value.toString('latin1', end + 1) !== filler) throw new Wrong('its bytes do not belong to its first line');
+  if (value.toString('latin1', end + 1) !== filler)
+    throw new Wrong('its bytes do not belong to its first line');
   return Number(parts[2]);
 }
 
 const tinyOf = (number) => String.fromCharCode(33 + (number % 90)).repeat(1 + (number % 16));
 
 function codeOf(error) {
-  const word = ['stopped', 'removed', 'changes faster'].find((some) => error.message.includes(some));
+  const word = ['stopped', 'removed', 'changes faster'].find((some) =>
+    error.message.includes(some),
+  );
   return error.code === 'not_ready' && word ? `${error.code}: ${word}` : error.code;
 }
 
@@ -63,7 +66,12 @@ class Look {
         break;
       }
     }
-    return { counts: this.counts, errors: this.errors, wrong: this.wrong.slice(0, 5), wrongs: this.wrong.length };
+    return {
+      counts: this.counts,
+      errors: this.errors,
+      wrong: this.wrong.slice(0, 5),
+      wrongs: this.wrong.length,
+    };
   }
 
   askClient(client) {
@@ -71,7 +79,10 @@ class Look {
       this.sees('text', Buffer.from(this.ask(() => client.get('text'))));
       const before = this.floor;
       const tiny = this.ask(() => client.get('tiny'));
-      this.sees('tls/key', this.ask(() => client.getBytes('tls/key')));
+      this.sees(
+        'tls/key',
+        this.ask(() => client.getBytes('tls/key')),
+      );
       let number = before;
       while (number <= this.floor && tiny !== tinyOf(number)) number += 1;
       if (number > this.floor) this.tell('tiny', 'it is of no generation between its neighbours');
@@ -93,7 +104,11 @@ class Look {
     this.judged(() => {
       const snapshot = this.ask(() => client.snapshot());
       this.count('snapshots');
-      const number = Number(this.ask(() => snapshot.path('tls/cert'), ['snapshot_expired']).split('/').at(-4));
+      const number = Number(
+        this.ask(() => snapshot.path('tls/cert'), ['snapshot_expired'])
+          .split('/')
+          .at(-4),
+      );
       this.seesNumber('snapshot', number);
       const expired = ['snapshot_expired'];
       for (const name of ['tls/cert', 'tls/key', `at/${number}`]) {
@@ -102,7 +117,8 @@ class Look {
         if (at !== null && at !== number) this.tell(name, 'a snapshot mixes generations');
         if (name === 'tls/key') this.count('pairs');
       }
-      if (this.ask(() => snapshot.get('tiny'), expired) !== tinyOf(number)) this.tell('tiny', 'a snapshot mixes generations');
+      if (this.ask(() => snapshot.get('tiny'), expired) !== tinyOf(number))
+        this.tell('tiny', 'a snapshot mixes generations');
       if (String(snapshot.names()) !== String([...NAMES, `at/${number}`].sort())) {
         this.tell('names', 'a snapshot mixes generations');
       }
@@ -112,7 +128,11 @@ class Look {
   /** After the store was stopped no read may return anything, not even a kept value. */
   seeStopped(client) {
     for (const reader of [client, new Keystart({ root: this.asked.root })]) {
-      for (const question of [() => reader.get('text'), () => reader.getBytes('tls/key'), () => reader.snapshot()]) {
+      for (const question of [
+        () => reader.get('text'),
+        () => reader.getBytes('tls/key'),
+        () => reader.snapshot(),
+      ]) {
         try {
           question();
           this.tell('stopped', 'a value was given after the store was stopped');
@@ -138,7 +158,8 @@ class Look {
       if (!this.allowed.has(code) && !allowed.includes(code)) this.tell(code, error.message);
       throw new Refused();
     }
-    if (stopped && allowed.length === 0) this.tell('stopped', 'a value was given after the store was stopped');
+    if (stopped && allowed.length === 0)
+      this.tell('stopped', 'a value was given after the store was stopped');
     return answer;
   }
 
@@ -191,14 +212,18 @@ class Look {
 
 function inThread(asked) {
   return new Promise((resolve, reject) => {
-    new Worker(fileURLToPath(import.meta.url), { workerData: asked }).once('message', resolve).once('error', reject);
+    new Worker(fileURLToPath(import.meta.url), { workerData: asked })
+      .once('message', resolve)
+      .once('error', reject);
   });
 }
 
 function inChild(asked) {
   return new Promise((resolve, reject) => {
     const alone = JSON.stringify({ ...asked, threads: 0, children: 0 });
-    const child = spawn(process.execPath, [fileURLToPath(import.meta.url), alone], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [fileURLToPath(import.meta.url), alone], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     let text = '';
     child.stdout.on('data', (some) => (text += some));
     child.once('error', reject);
@@ -212,8 +237,10 @@ function inChild(asked) {
 function sum(parts) {
   const total = { counts: {}, errors: {}, wrong: [], wrongs: 0 };
   for (const { counts, errors, wrong, wrongs } of parts) {
-    for (const [key, more] of Object.entries(counts)) total.counts[key] = (total.counts[key] ?? 0) + more;
-    for (const [key, more] of Object.entries(errors)) total.errors[key] = (total.errors[key] ?? 0) + more;
+    for (const [key, more] of Object.entries(counts))
+      total.counts[key] = (total.counts[key] ?? 0) + more;
+    for (const [key, more] of Object.entries(errors))
+      total.errors[key] = (total.errors[key] ?? 0) + more;
     total.wrong.push(...wrong);
     total.wrongs += wrongs;
   }
@@ -226,7 +253,9 @@ if (isMainThread) {
   const threads = Array.from({ length: asked.threads }, () => inThread(asked));
   const children = Array.from({ length: asked.children }, () => inChild(asked));
   const others = [...threads, ...children];
-  console.log(JSON.stringify(sum(others.length > 0 ? await Promise.all(others) : [new Look(asked).goOn()])));
+  console.log(
+    JSON.stringify(sum(others.length > 0 ? await Promise.all(others) : [new Look(asked).goOn()])),
+  );
 } else {
   parentPort.postMessage(new Look(workerData).goOn());
 }

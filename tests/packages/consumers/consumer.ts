@@ -6,7 +6,9 @@ function missing(): string {
   try {
     return get('sripe/key');
   } catch (error) {
-    return error instanceof SecretNotFound && error.code === 'secret_not_found' ? error.message : String(error);
+    return error instanceof SecretNotFound && error.code === 'secret_not_found'
+      ? error.message
+      : String(error);
   }
 }
 
@@ -21,7 +23,9 @@ const answer = {
   bytes: bytes.subarray(0, info.size).toString('base64'),
   json: keystart.getJson('db'),
   names: snapshot.names('tls'),
-  tls: tls.createSecureContext(snapshot.tls('tls')).context !== undefined && typeof wrong === 'function',
+  tls:
+    tls.createSecureContext(snapshot.tls('tls')).context !== undefined &&
+    typeof wrong === 'function',
   missing: missing(),
 };
 console.log(JSON.stringify(answer));
