@@ -162,6 +162,23 @@ def test_a_candidate_without_room_leaves_the_old_set_and_can_be_accepted_once_th
     assert told["accept"] <= places(STEPS[kind][1], 3)
 
 
+@pytest.mark.parametrize("act", ["publish", "refresh", "candidate"])
+def test_former_generations_make_room(act: str, disk: Disk, readers: Readers) -> None:
+    root = disk.path / "store"
+    with Writer(root, kept_ms=60_000) as writer:
+        writer.open()
+        for of in ("one", "two", "three", "old"):
+            writer.publish(of)
+        assert tree(root) == store(1, 2, 3, 4)
+        disk.fill(pages=3, files=3)
+        command = {"publish": publishing, "refresh": refreshing, "candidate": trying}[act]("new")
+        assert writer.do(command)["generation"] == 5
+        assert tree(root) - {"freshness.json"} == store(3, 4, 5)
+        assert readers.see(root) == ("old" if act == "candidate" else "new")
+        disk.make_room()
+    recover(root)
+
+
 def published(root: Path, failpoint: str | None = None) -> None:
     """Publishes two sets, and is killed while it opens, publishes the third or refreshes it, or never."""
     with Writer(root) as writer:

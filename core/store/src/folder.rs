@@ -41,6 +41,13 @@ pub(crate) struct FolderError {
     pub cause: Cause,
 }
 
+impl FolderError {
+    /// Returns whether more space would have helped.
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self.cause, Cause::Trouble(Trouble::System(Errno::NOSPC | Errno::DQUOT)))
+    }
+}
+
 pub(crate) type FolderResult<T> = Result<T, FolderError>;
 
 /// Facts about an entry that was not opened.

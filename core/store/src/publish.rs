@@ -323,17 +323,22 @@ impl Writer {
         Ok(number)
     }
 
-    /// Writes a generation, and removes what was written if that fails. The number is used up.
+    /// Writes a generation, and removes what was written if that fails. The number is used up. If the
+    /// disk is full, former generations make room, once.
     fn put_in_place(
         &mut self,
         contents: &Contents<'_>,
-        write: impl FnOnce(&mut Self, &str) -> FolderResult<()>,
+        write: impl Fn(&mut Self, &str) -> FolderResult<()>,
     ) -> Result<()> {
         let number = contents.manifest.generation;
         let text = contents.manifest.to_json(&self.identity)?;
         self.last = number;
         self.crash.set_number(number);
-        write(self, &text).map_err(|denied| {
+        let mut written = write(self, &text);
+        if written.as_ref().is_err_and(FolderError::is_out_of_space) && self.make_room(number) {
+            written = write(self, &text);
+        }
+        written.map_err(|denied| {
             // The first error is the one to report. The next writer removes what cannot be removed now.
             let _leftovers = self.discard(number);
             // The number must not be used again, not even after a restart.

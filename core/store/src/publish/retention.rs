@@ -40,6 +40,17 @@ impl Writer {
         first
     }
 
+    /// Removes what a publish that found the disk full has written, and the former generations except
+    /// the one before. Returns whether there were any, and all that is gone.
+    pub(super) fn make_room(&mut self, number: u64) -> bool {
+        let is_former = |usage: Usage| matches!(usage, Usage::Former(_));
+        let former = self.written.iter().rev().filter(|(_, written)| is_former(written.usage)).skip(1);
+        let former: Vec<u64> = former.map(|(number, _)| *number).collect();
+        !former.is_empty()
+            && self.discard(number).is_ok()
+            && former.into_iter().all(|number| self.collect_one(number).is_ok())
+    }
+
     /// Returns the generations that nobody needs any more.
     fn past(&self, now: Instant) -> Vec<u64> {
         let is_young = |since: Instant| now.saturating_duration_since(since) < self.kept_for;
