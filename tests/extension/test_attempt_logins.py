@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keystart_extension.logins import (
     BACK_OFF,
+    CROWDED,
+    CROWDED_SPREAD,
     CURRENT,
     FREE,
     HOLD,
@@ -117,6 +119,35 @@ def test_a_call_that_ended_without_a_report_lets_the_next_one_go_at_once() -> No
     assert logins.left(0, 1) == [Use(3, None)]
 
 
+def test_only_the_call_that_others_wait_for_leads() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    assert logins.leads(1)
+    logins.accepted(0, DB, 5)
+    assert not logins.leads(1)
+    assert logins.asked(0.1, 2, DB) == [Use(2, None)]
+    assert not logins.leads(2), "the version is free"
+
+
+def test_calls_that_would_take_more_than_half_of_the_places_are_asked_to_come_back() -> None:
+    logins = Logins(5, {0: "old", 1: "old"}, places=8)
+    assert logins.asked(0, 1, DB) == [Use(1, None)]
+    assert [logins.asked(0, call, DB) for call in range(2, 6)] == [[]] * 4
+    pauses = []
+    for call in range(6, 26):
+        (action,) = logins.asked(0.1, call, DB)
+        assert isinstance(action, Retry)
+        assert action.call == call
+        pauses.append(action.after)
+    assert min(pauses) >= CROWDED
+    assert max(pauses) <= CROWDED + CROWDED_SPREAD
+    assert len(set(pauses)) == 20, "they do not all come back at once"
+    assert logins.asked(0.1, 30, (1,)) == [Use(30, None)], "whoever need not wait takes no place"
+    assert logins.accepted(0.2, DB, 5) == [Use(call, None) for call in range(2, 6)]
+    assert logins.asked(1, 31, DB) == [Use(31, None)]
+    assert logins.asked(1, 32, DB) == []
+
+
 # (3) What comes next
 
 
@@ -203,6 +234,24 @@ def test_a_candidate_or_publish_that_fails_ends_the_wait_and_is_tried_again_late
     look(logins, 0, PENDING, "newer")
     look(logins, 0, CURRENT, "new", age=0)
     assert logins.not_published(0, DB) == [MakeCandidate(DB, PENDING, DB)]
+
+
+def test_candidates_that_the_store_has_lost_are_made_again() -> None:
+    logins = with_candidate()
+    logins.lose_candidates()
+    assert logins.left(0.1, 2) == []
+    assert logins.asked(0.2, 3, DB) == [MakeCandidate(DB, PENDING, DB)]
+    assert logins.made(0.2, DB, 7) == [Use(3, 7)]
+    assert logins.rejected(0.3, DB, 6) == [], "it had the version of candidate 7"
+    assert logins.asked(0.4, 4, DB) == [LogExhausted(DB, 1), Retry(4, 1)]
+
+
+def test_a_decision_is_open_until_the_last_answer() -> None:
+    logins = refused_first()
+    assert logins.is_busy
+    look(logins, 0, PENDING, None)
+    look(logins, 0, CURRENT, "old", age=DAYS)
+    assert not logins.is_busy
 
 
 # (4) Accepted

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes.aws import Cloud
 from tests.fakes.extensions_api import Lambda
+from tests.fakes.stages import Asked, StagedSecrets
 
-from .conftest import Launcher, Serve, Store
+from .conftest import Canaries, Environment, Launcher, Store
 from .test_control import FORMAT, PATIENCE, Control, Started, done
-from .test_refresh import Script
+from .test_refresh import DENIED
 
 UNKNOWN = {"code": "NotConfigured", "message": "No entry of the configuration publishes it."}
 
@@ -66,7 +70,11 @@ class Logins:
         return self.calls[-1]
 
     def ask(self, name: str = "db", generation: int | None = None) -> dict[str, Any]:
-        return self.begin(name, generation).answer()
+        """Asks until the answer is not to ask again at once."""
+        answer = self.begin(name, generation).answer()
+        while answer["retry_after_ms"] == 0:
+            answer = self.begin(name, generation).answer()
+        return answer
 
     def accepted(self, generation: int, name: str = "db") -> dict[str, Any]:
         return self._report(op="accepted", name=name, generation=generation)
@@ -100,14 +108,36 @@ def logins(control: Control) -> Iterator[Logins]:
         call.close()
 
 
+@pytest.fixture
+def cloud(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[StagedSecrets]:
+    assert "AWS_ENDPOINT_URL" in environment()  # set there, and replaced here
+    with StagedSecrets() as cloud:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
+        yield cloud
+
+
 def retry(generation: int, milliseconds: int) -> dict[str, Any]:
     return {**done(generation), "retry_after_ms": milliseconds}
 
 
+def candidate(generation: int, number: int) -> dict[str, Any]:
+    return {**done(generation), "candidate": number}
+
+
+def values(store: Store, generation: int) -> dict[str, str]:
+    """Returns the secrets of a generation, whether it is published or not."""
+    folder = store.root / f"generations/{generation}/secrets"
+    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+
+
+DAYS = 3 * 24 * 3600.0
+
+
 def test_one_call_logs_in_first_and_the_others_wait_for_its_outcome(
-    start: Started, logins: Logins, cloud: Cloud
+    start: Started, logins: Logins, cloud: StagedSecrets
 ) -> None:
-    start({"db": cloud.secret("x")})
+    cloud.put("db", "x")
+    start({"db": "db"})
     assert logins.ask() == done(1)
     second = logins.begin()
     assert not second.is_answered(within=0.1)
@@ -117,17 +147,19 @@ def test_one_call_logs_in_first_and_the_others_wait_for_its_outcome(
 
 
 def test_a_call_that_waits_is_asked_to_ask_again_before_its_reader_gives_up(
-    start: Started, logins: Logins, cloud: Cloud
+    start: Started, logins: Logins, cloud: StagedSecrets
 ) -> None:
-    start({"db": cloud.secret("x")})
+    cloud.put("db", "x")
+    start({"db": "db"})
     logins.ask()
-    assert logins.ask() == retry(1, 0)
+    assert logins.begin().answer() == retry(1, 0)
 
 
 def test_the_end_of_the_first_call_lets_the_next_one_log_in(
-    start: Started, logins: Logins, cloud: Cloud
+    start: Started, logins: Logins, cloud: StagedSecrets
 ) -> None:
-    start({"db": cloud.secret("x")})
+    cloud.put("db", "x")
+    start({"db": "db"})
     first = logins.begin()
     assert first.answer() == done(1)
     second = logins.begin()
@@ -138,9 +170,10 @@ def test_the_end_of_the_first_call_lets_the_next_one_log_in(
 
 
 def test_a_call_that_ends_while_it_waits_holds_up_nobody(
-    start: Started, logins: Logins, cloud: Cloud
+    start: Started, logins: Logins, cloud: StagedSecrets
 ) -> None:
-    start({"db": cloud.secret("x")})
+    cloud.put("db", "x")
+    start({"db": "db"})
     first = logins.begin()
     first.answer()
     second, third = logins.begin(), logins.begin()
@@ -151,20 +184,433 @@ def test_a_call_that_ends_while_it_waits_holds_up_nobody(
 
 
 def test_after_a_rejection_the_version_to_which_the_secret_has_moved_is_published(
-    start: Started, logins: Logins, serve: Serve, store: Store
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store, canary: Canaries
 ) -> None:
-    script = Script(db="old")
-    serve(script)
+    old, new = canary(), canary()
+    cloud.put("db", old)
     start({"db": "db"})
     assert logins.ask() == done(1)
-    script.values["db"] = "new"
+    cloud.put("db", new)
     assert logins.rejected(1) == done(1)
     assert logins.ask(generation=1) == done(2)
+    assert store.values == {"db": new.encode()}
+    assert [asked.stage for asked in cloud.asked] == ["AWSCURRENT", "AWSPENDING", "AWSCURRENT"]
+
+
+def test_a_rotation_in_the_order_of_aws_goes_through_the_pending_version(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store, canary: Canaries
+) -> None:
+    old, new = canary(), canary()
+    cloud.put("db", old)
+    cloud.put("other", "same")
+    start({"db": "db", "other": "other"})
+    assert logins.ask() == done(1)
+    version = cloud.put("db", new, "AWSPENDING")
+    assert logins.rejected(1) == done(1)
+    assert logins.ask(generation=1) == candidate(1, 2)
+    assert values(store, 2) == {"db": new, "other": "same"}
+    assert store.values == {"db": old.encode(), "other": b"same"}, "a candidate is not published"
+    waiting = logins.begin()
+    assert logins.accepted(2) == done(3)
+    assert store.values == {"db": new.encode(), "other": b"same"}, "published when the answer comes"
+    assert waiting.answer() == done(3)
+    cloud.move("db", version)
+    start.clock.pass_by(1)
+    assert logins.control.ask(["db"]) == done(3), "AWSCURRENT is what is published already"
+    assert start.end() == [
+        "[keystart] INFO  published generation 3 with the version of db that the server accepted"
+    ]
+
+
+def test_an_accepted_version_stays_until_awscurrent_moves(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store, lambda_api: Lambda
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"}, ttl="60s")
+    through_pending(logins, cloud, "db", "new")
+    start.clock.pass_by(60)
+    lambda_api.send("INVOKE")
+    lambda_api.wait_for("/event/next", times=2)
+    assert cloud.asked[-1].stage == "AWSCURRENT"
+    assert store.values == {"db": b"new"}, "AWSCURRENT has not moved"
+    cloud.put("db", "newer")
+    start.clock.pass_by(60)
+    lambda_api.send("INVOKE")
+    lambda_api.wait_for("/event/next", times=3)
+    assert store.values == {"db": b"newer"}
+
+
+def through_pending(logins: Logins, cloud: StagedSecrets, name: str, value: str) -> str:
+    """Plays a rotation until the pending version of the secret is accepted, and returns its id."""
+    published = logins.ask(name)["generation"]
+    version = cloud.put(name, value, "AWSPENDING")
+    logins.rejected(published, name)
+    tried = logins.ask(name, published)["candidate"]
+    assert logins.accepted(tried, name)["generation"] == tried + 1
+    return version
+
+
+def test_alternating_users_get_user_and_password_of_one_version(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", '{"user": "a", "password": "1"}')
+    start({"db": {"secret": "db", "expand": True}})
+    version = through_pending(logins, cloud, "db", '{"user": "b", "password": "2"}')
+    assert store.values == {"db/user": b"b", "db/password": b"2"}
+    cloud.move("db", version)
+    cloud.detach("db", "AWSPENDING")
+    start.clock.pass_by(30)
+    through_pending(logins, cloud, "db", '{"user": "a", "password": "3"}')
+    assert store.values == {"db/user": b"a", "db/password": b"3"}
+
+
+def test_a_secret_that_is_changed_before_the_server_goes_back_to_the_previous_version(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    cloud.put("db", "new")
+    start({"db": "db"})
+    assert logins.ask() == done(1)
+    logins.rejected(1)
+    assert logins.ask(generation=1) == candidate(1, 2)
+    assert [asked.stage for asked in cloud.asked[1:]] == ["AWSPENDING", "AWSCURRENT", "AWSPREVIOUS"]
+    assert values(store, 2) == {"db": "old"}
+    assert logins.accepted(2) == done(3)
+    start.clock.pass_by(5)
+    assert logins.control.ask(None) == done(3), "a refresh leaves what was accepted"
+    # Now the server follows.
+    start.clock.pass_by(5)
+    assert logins.ask() == done(3)
+    logins.rejected(3)
+    assert logins.ask(generation=3) == done(4)
     assert store.values == {"db": b"new"}
 
 
-def test_an_unknown_name_is_named_in_the_failures(start: Started, logins: Logins, cloud: Cloud) -> None:
-    start({"db": cloud.secret("x")})
+def test_a_previous_version_that_is_older_than_a_day_is_not_tried(
+    start: Started, logins: Logins, cloud: StagedSecrets
+) -> None:
+    cloud.put("db", "old")
+    cloud.age("db", cloud.put("db", "new"), DAYS)
+    start({"db": "db"})
+    logins.ask()
+    logins.rejected(1)
+    assert logins.ask(generation=1) == retry(1, 1000)
+    assert [asked.stage for asked in cloud.asked[1:]] == ["AWSPENDING", "AWSCURRENT"]
+
+
+def test_a_rotation_that_is_rolled_back_gets_its_old_password_back(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"})
+    through_pending(logins, cloud, "db", "new")
+    cloud.detach("db", "AWSPENDING")
+    start.clock.pass_by(30)
+    assert logins.ask() == done(3)
+    logins.rejected(3)
+    assert logins.ask(generation=3) == done(4)
+    assert store.values == {"db": b"old"}
+
+
+def test_a_refusal_right_after_a_refresh_publishes_what_the_refresh_fetched(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"})
+    through_pending(logins, cloud, "db", "new")
+    cloud.detach("db", "AWSPENDING")
+    start.clock.pass_by(30)
+    logins.control.ask(None)
+    asked = len(cloud.asked)
+    logins.ask()
+    logins.rejected(3)
+    assert logins.ask(generation=3) == done(4)
+    assert store.values == {"db": b"old"}
+    assert [asked.stage for asked in cloud.asked[asked:]] == ["AWSPENDING"]
+
+
+def test_a_password_that_is_dead_for_ten_minutes_costs_a_dozen_logins(
+    start: Started, logins: Logins, cloud: StagedSecrets
+) -> None:
+    cloud.age("db", cloud.put("db", "dead"), DAYS)
+    start({"db": "db"})
+    allowed = 0
+    for _ in range(120):
+        answer = logins.ask()
+        if answer["retry_after_ms"] is None:
+            assert answer == done(1)
+            allowed += 1
+            logins.rejected(1)
+            answer = logins.ask(generation=1)
+        assert 0 < answer["retry_after_ms"] <= 60_000
+        start.clock.pass_by(5)
+    assert 12 <= allowed <= 14
+    first, second, *_, last = start.end()
+    words = "The server refused every version of db. One login tries again in {} s."
+    assert first.startswith(f"[keystart] WARN  {words.format(1)}")
+    assert second.startswith(f"[keystart] WARN  {words.format(5)}")
+    assert last.startswith(f"[keystart] WARN  {words.format(60)}")
+
+
+def test_a_locked_account_ends_the_logins_of_all_calls(
+    start: Started, logins: Logins, cloud: StagedSecrets
+) -> None:
+    cloud.put("db", "x")
+    start({"db": "db"})
+    logins.ask()
+    waiting = logins.begin()
+    assert not waiting.is_answered(within=0.1)
+    logins.rejected(1, locked=True)
+    assert waiting.answer() == retry(1, 1000)
+    answer = logins.ask()
+    assert 0 < answer["retry_after_ms"] <= 1000
+    assert len(cloud.asked) == 1, "another version would not help"
+
+
+def test_a_late_accepted_after_a_newer_publish_publishes_nothing(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"})
+    logins.ask()
+    cloud.put("db", "new", "AWSPENDING")
+    logins.rejected(1)
+    assert logins.ask(generation=1) == candidate(1, 2)
+    cloud.put("db", "newer")
+    start.clock.pass_by(1)
+    assert logins.control.ask(None) == done(3)
+    assert logins.accepted(2) == done(3)
+    assert store.values == {"db": b"newer"}
+
+
+def test_reports_of_generations_that_nobody_made_change_nothing(
+    start: Started, logins: Logins, cloud: StagedSecrets
+) -> None:
+    cloud.put("db", "x")
+    start({"db": "db"})
+    assert logins.rejected(99) == done(1)
+    assert logins.accepted(2**53 - 1) == done(1)
+    assert logins.ask() == done(1)
+    assert len(cloud.asked) == 1
+
+
+def test_a_pair_in_two_secrets_of_one_folder_changes_together(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("cert", "old")
+    cloud.put("key", "old")
+    cloud.put("api", "same")
+    start({"tls/cert": "cert", "tls/key": "key", "api": "api"})
+    logins.ask("tls")
+    cloud.put("cert", "new", "AWSPENDING")
+    cloud.put("key", "new", "AWSPENDING")
+    logins.rejected(1, "tls/key")
+    assert logins.ask("tls/cert", 1) == candidate(1, 2)
+    assert values(store, 2) == {"tls/cert": "new", "tls/key": "new", "api": "same"}
+    assert logins.accepted(2, "tls") == done(3)
+    assert store.values == {"tls/cert": b"new", "tls/key": b"new", "api": b"same"}
+
+
+def test_of_a_pair_that_is_rotated_one_after_the_other_the_half_that_is_pending_changes(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("cert", "old")
+    cloud.put("key", "old")
+    start({"tls/cert": "cert", "tls/key": "key"})
+    logins.ask("tls")
+    cloud.put("cert", "new")
+    cloud.put("key", "new", "AWSPENDING")
+    logins.rejected(1, "tls")
+    assert logins.ask("tls", 1) == done(2)
+    assert store.values == {"tls/cert": b"new", "tls/key": b"old"}, "what AWSCURRENT has is tried first"
+    logins.rejected(2, "tls")
+    assert logins.ask("tls", 2) == candidate(2, 3)
+    assert values(store, 3) == {"tls/cert": "new", "tls/key": "new"}
+
+
+def test_an_optional_secret_that_does_not_exist_holds_up_no_login_of_its_folder(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    start({"app/db": "db", "app/flags": {"secret": "flags", "optional": True}})
+    logins.ask("app")
+    cloud.put("db", "new", "AWSPENDING")
+    logins.rejected(1, "app")
+    assert logins.ask("app", 1) == candidate(1, 2)
+    assert logins.accepted(2, "app") == done(3)
+    assert store.values == {"app/db": b"new"}
+
+
+def test_an_entry_with_a_stage_is_asked_for_no_other_stage(
+    start: Started, logins: Logins, cloud: StagedSecrets
+) -> None:
+    cloud.put("db", "older")
+    cloud.put("db", "old")
+    start({"db": {"secret": "db", "stage": "AWSPREVIOUS"}})
+    logins.ask()
+    cloud.put("db", "new", "AWSPENDING")
+    logins.rejected(1)
+    assert logins.ask(generation=1) == retry(1, 1000)
+    assert [asked.stage for asked in cloud.asked] == ["AWSPREVIOUS", "AWSPREVIOUS"]
+
+
+def test_a_version_with_the_same_values_is_not_tried_again(
+    start: Started, logins: Logins, cloud: StagedSecrets
+) -> None:
+    cloud.age("db", cloud.put("db", '{"password": "x", "note": 1}'), DAYS)
+    start({"db": {"secret": "db", "field": "password"}})
+    logins.ask()
+    cloud.put("db", '{"password": "x", "note": 2}', "AWSPENDING")
+    logins.rejected(1)
+    assert logins.ask(generation=1) == retry(1, 1000)
+
+
+def test_a_stage_that_is_denied_is_logged_once_and_the_others_count(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"})
+    cloud.interfere = lambda asked: DENIED if asked.stage == "AWSPENDING" else None
+    for generation in (1, 2):
+        logins.ask()
+        cloud.put("db", f"new {generation}")
+        logins.rejected(generation)
+        assert logins.ask(generation=generation) == done(generation + 1)
+        start.clock.pass_by(5)
+    denied, *published = start.end()
+    assert denied.startswith(
+        "[keystart] WARN  AWSPENDING of db (secret db in eu-west-1) could not be fetched: AccessDeniedException: "
+    )
+    assert len(published) == 2
+
+
+def test_a_store_that_hangs_holds_a_call_no_longer_than_half_a_second_at_a_time(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    gate = threading.Event()
+
+    def hang(asked: Asked) -> None:
+        if asked.stage == "AWSPENDING":
+            gate.wait(PATIENCE)
+
+    cloud.put("db", "old")
+    cloud.put("other", "x")
+    start({"db": "db", "other": "other"})
+    logins.ask()
+    cloud.interfere = hang
+    logins.rejected(1)
+    assert logins.begin(generation=1).answer() == retry(1, 0)
+    assert logins.ask("other") == done(1), "a login with another secret waits for nothing"
+    assert logins.control.ask(["other"]) == done(1)
+    cloud.put("db", "new")
+    assert logins.ask(generation=1) == done(2), "AWSPENDING has failed, and AWSCURRENT has not"
+    gate.set()
+    hung, _ = start.end()
+    assert "AWSPENDING of db (secret db in eu-west-1) could not be fetched: DeadlineExceeded" in hung
+
+
+def test_a_root_that_was_removed_is_made_anew_and_its_candidates_are_forgotten(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"})
+    logins.ask()
+    cloud.put("db", "new", "AWSPENDING")
+    logins.rejected(1)
+    assert logins.ask(generation=1) == candidate(1, 2)
+    shutil.rmtree(store.root / "generations/2")
+    (store.root / "current").unlink()
+    logins.begin()
+    end = time.monotonic() + PATIENCE
+    while not store.is_published() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert store.manifest["generation"] == 3
+    start.clock.pass_by(5)
+    assert logins.ask(generation=1) == candidate(3, 4)
+    assert values(store, 4) == {"db": "new"}
+
+
+def test_a_request_before_the_first_publish_is_answered_after_it(
+    launch: Launcher, lambda_api: Lambda, logins: Logins, cloud: StagedSecrets
+) -> None:
+    gate = threading.Event()
+
+    def wait(_: Asked) -> None:
+        gate.wait(PATIENCE)
+
+    cloud.put("db", "x")
+    cloud.interfere = wait
+    launch(lambda_api, {"db": "db"})
+    end = time.monotonic() + PATIENCE
+    while not logins.control.path.exists() and time.monotonic() < end:
+        time.sleep(0.005)
+    call, gone = logins.begin(), logins.begin()
+    gone.close()
+    assert not call.is_answered(within=0.1)
+    gate.set()
+    assert call.answer() == done(1)
+
+
+class Server:
+    """A server with one password. It counts the logins that it refuses."""
+
+    def __init__(self, password: str) -> None:
+        self.password = password
+        self.refused = 0
+        self._lock = threading.Lock()
+
+    def accepts(self, password: str) -> bool:
+        with self._lock:
+            time.sleep(0.0005)
+            if password != self.password:
+                self.refused += 1
+            return password == self.password
+
+
+def test_a_thousand_callers_get_through_a_rotation_with_one_refused_login(
+    start: Started, control: Control, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"})
+    cloud.put("db", "new", "AWSPENDING")
+    server = Server("new")
+    ready = threading.Barrier(1000)
+    began = time.monotonic()
+
+    def attempt() -> int:
+        """Follows the algorithm of a reader, and returns how many logins it took."""
+        logins, refused, count = Logins(control), None, 0
+        ready.wait(PATIENCE)
+        while True:
+            call = logins.begin(generation=refused)
+            answer = call.answer()
+            if answer["retry_after_ms"] is not None:
+                call.close()
+                time.sleep(answer["retry_after_ms"] / 1000)
+                continue
+            count += 1
+            generation = answer["candidate"] or answer["generation"]
+            is_accepted = server.accepts(values(store, generation)["db"])
+            (logins.accepted if is_accepted else logins.rejected)(generation)
+            call.close()
+            if is_accepted:
+                return count
+            refused = generation
+
+    with ThreadPoolExecutor(1000) as pool:
+        counts = [call.result(10 * PATIENCE) for call in [pool.submit(attempt) for _ in range(1000)]]
+    assert sum(counts) == 1001
+    assert server.refused == 1
+    assert store.values == {"db": b"new"}
+    # Each second in which the version is not known has at most one request for each of two stages.
+    assert len(cloud.asked) <= 1 + 2 * (1 + int(time.monotonic() - began))
+
+
+def test_an_unknown_name_is_named_in_the_failures(
+    start: Started, logins: Logins, cloud: StagedSecrets
+) -> None:
+    cloud.put("db", "x")
+    start({"db": "db"})
     for answer in (logins.ask("other"), logins.accepted(1, "db/below"), logins.rejected(1, "other")):
         (failure,) = answer.pop("failures").values()
         assert failure == UNKNOWN

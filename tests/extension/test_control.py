@@ -278,6 +278,23 @@ def test_the_pause_after_failures_does_not_hold_for_requests(
             "The names of the request must be null or a list of valid names.",
         ),
         (
+            b'{"format": "keystart.control/1", "op": "dance"}\n',
+            "This version of the extension knows only the ops refresh, try, accepted and rejected. "
+            "Use the same version of Keystart for the reader and the extension.",
+        ),
+        (
+            b'{"format": "keystart.control/1", "op": "try", "name": "../db", "generation": null}\n',
+            "The name of the request must be a valid name.",
+        ),
+        (
+            b'{"format": "keystart.control/1", "op": "accepted", "name": "db", "generation": 0}\n',
+            "The generation of the request must be a whole number from 1.",
+        ),
+        (
+            b'{"format": "keystart.control/1", "op": "rejected", "name": "db", "generation": 1, "locked": 1}\n',
+            "The member locked of the request must be true or false.",
+        ),
+        (
             b" " * 65_536 + b"\n",
             "The request is longer than 65536 bytes. Ask for fewer names, or for all.",
         ),

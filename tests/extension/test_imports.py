@@ -18,7 +18,8 @@ from tests.fakes.aws import Cloud, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Request
 
-from .conftest import Environment, Launcher, Serve
+from .conftest import Environment, Launcher, Serve, Store
+from .test_control import Control
 
 # The modules loaded until the core has registered, then those loaded while it fetches.
 BEFORE = [
@@ -77,6 +78,20 @@ def test_a_start_loads_nothing_that_it_does_not_need(
     loaded = [name for name in imported("\n".join(lines)) if name not in imported(bare.stderr)]
     assert loaded[: len(BEFORE)] == BEFORE
     assert set(loaded[len(BEFORE) :]) == MEANWHILE | more
+
+
+def test_decisions_about_logins_are_loaded_with_the_first_question(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store
+) -> None:
+    late = {"keystart_extension.attempts", "keystart_extension.logins"}
+    imports = Imports(launch(lambda_api, {"db": cloud.secret("x")}, PYTHONPROFILEIMPORTTIME="1").process)
+    lambda_api.wait_for("/event/next")
+    control = Control(store)
+    control.ask(None)
+    assert until(lambda: "keystart_extension.refresh" in imports.until_now())
+    assert not set(imports.until_now()) & late
+    control.ask(None, op="try", name="db", generation=None)
+    assert until(lambda: set(imports.until_now()) >= late)
 
 
 def test_what_the_process_needs_next_is_loaded_while_the_store_answers(

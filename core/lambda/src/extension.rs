@@ -156,12 +156,12 @@ impl Extension {
         self.fetch.as_ref()
     }
 
-    /// Begins to fetch entries of the configuration again, by their indexes. Its end is an event
-    /// with the number of this fetch.
-    pub fn refresh(&self, entries: &[usize], deadline: Duration) -> Result<Arc<FetchTask>> {
+    /// Begins to fetch entries of the configuration again, by their indexes. A `stage` replaces the
+    /// version that they ask for. Its end is an event with the number of this fetch.
+    pub fn refresh(&self, entries: &[usize], stage: Option<&str>, deadline: Duration) -> Result<Arc<FetchTask>> {
         let first = self.fetch.as_ref().ok_or_else(|| Error::internal("there is no fetch to repeat"))?;
         let number = self.refreshed.fetch_add(1, Ordering::Relaxed) + 1;
-        let refresh = first.part(number, entries, deadline);
+        let refresh = first.part(number, entries, stage, deadline);
         refresh.start_apart(&self.events)?;
         lock(&self.refreshes).push(Arc::clone(&refresh));
         Ok(refresh)

@@ -1,6 +1,7 @@
 //! A fetch in a thread of the core. It always ends: if it cannot end by itself, the waiting side gives it up.
 
 use std::mem::take;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ pub struct FetchResult {
     /// The number of values.
     pub count: usize,
     secrets: Mutex<Vec<FetchedSecret>>,
+    /// The names of the entries with values, each with the places of its secrets.
+    entries: Vec<(String, Range<usize>)>,
     /// The variables that the exec wrapper sets.
     pub variables: Vec<Variable>,
     /// The names of the entries without values, each with the reason.
@@ -50,12 +53,22 @@ impl FetchResult {
     pub fn take_secrets(&self) -> Vec<FetchedSecret> {
         take(&mut *lock(&self.secrets))
     }
+
+    /// Calls a function with the values of an entry, which stay. It fails if the entry has none, or
+    /// if the values were taken.
+    pub fn with_entry<T>(&self, name: &str, use_them: impl FnOnce(&[FetchedSecret]) -> Result<T>) -> Result<T> {
+        let secrets = lock(&self.secrets);
+        let place = self.entries.iter().find(|(entry, _)| entry == name).map(|(_, place)| place.clone());
+        let found = place.and_then(|place| secrets.get(place));
+        use_them(found.ok_or_else(|| Error::internal("the fetch has no values of this entry"))?)
+    }
 }
 
 impl From<PrefetchResult> for FetchResult {
     fn from(fetched: PrefetchResult) -> Self {
-        let PrefetchResult { secrets, variables, failures, labels, retries, warnings } = fetched;
-        Self { count: secrets.len(), secrets: Mutex::new(secrets), variables, failures, labels, retries, warnings }
+        let PrefetchResult { secrets, entries, variables, failures, labels, retries, warnings } = fetched;
+        let (count, secrets) = (secrets.len(), Mutex::new(secrets));
+        Self { count, secrets, entries, variables, failures, labels, retries, warnings }
     }
 }
 
@@ -74,9 +87,10 @@ impl FetchTask {
         Arc::new(Self { number, prefetch, result: OnceLock::new() })
     }
 
-    /// Prepares a refresh: another fetch of some entries of this one, by their indexes.
-    pub fn part(&self, number: u64, entries: &[usize], deadline: Duration) -> Arc<Self> {
-        Self::numbered(number, self.prefetch.part(entries, deadline))
+    /// Prepares a refresh: another fetch of some entries of this one, by their indexes. A `stage`
+    /// replaces the version that they ask for.
+    pub fn part(&self, number: u64, entries: &[usize], stage: Option<&str>, deadline: Duration) -> Arc<Self> {
+        Self::numbered(number, self.prefetch.part(entries, stage, deadline))
     }
 
     /// Ends a fetch that cannot begin: each entry has the same failure.

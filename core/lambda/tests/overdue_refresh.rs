@@ -12,7 +12,7 @@ use keystart_lambda::runtime;
 #[test]
 fn a_refresh_that_holds_up_its_thread_fails_and_the_core_continues() {
     let (events, first) = (Events::new(), FetchTask::of(blocker::prefetch()));
-    let refresh = first.part(7, &[0], Duration::from_millis(100));
+    let refresh = first.part(7, &[0], None, Duration::from_millis(100));
     refresh.start_apart(&events).unwrap();
 
     assert_eq!(refresh.next_event(&events).unwrap(), Waited::Done(Event::Fetched(7)));
@@ -24,7 +24,7 @@ fn a_refresh_that_holds_up_its_thread_fails_and_the_core_continues() {
     assert_eq!(handle.block_on(handle.spawn(async { "next" })).unwrap(), "next");
 
     // The thread is left behind, and another one would be too.
-    let again = first.part(8, &[1], Duration::from_millis(100));
+    let again = first.part(8, &[1], None, Duration::from_millis(100));
     let refusal = again.start_apart(&events).unwrap_err();
     assert!(refusal.message().contains("an answer without an end holds up an earlier refresh"), "{refusal:?}");
     assert_eq!(again.result().unwrap().failures[0].0, "gone");

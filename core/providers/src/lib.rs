@@ -26,6 +26,7 @@ pub use provider::{Answer, Encoding, Gap, Match, Permission, Place, Provider, Re
 pub use refusal::{Refusal, Retry};
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use keystart_config::arn::is_role;
 use keystart_config::{EntrySchema, Schemas, shown};
@@ -71,6 +72,8 @@ pub type Outcome = std::result::Result<Vec<FetchedSecret>, Failure>;
 pub struct PrefetchResult {
     /// The values.
     pub secrets: Vec<FetchedSecret>,
+    /// The names of the entries with values, each with the places of its secrets.
+    pub entries: Vec<(String, Range<usize>)>,
     /// The variables that the exec wrapper sets.
     pub variables: Vec<Variable>,
     /// The names of the entries without values, each with the reason.
@@ -95,6 +98,11 @@ pub struct Variable {
 }
 
 impl FetchedSecret {
+    /// Returns when its version was created, in milliseconds since 1970, if the service says so.
+    pub fn created_at(&self) -> Option<i64> {
+        self.source.created_at
+    }
+
     fn whole(name: &str, value: SecretValue) -> Self {
         let SecretValue { bytes, encoding, source, fetched_at } = value;
         Self { name: name.to_owned(), value: bytes, encoding, source, fetched_at }
@@ -120,6 +128,11 @@ impl FetchedSecret {
             ("source", source),
         ])
     }
+}
+
+/// Returns whether an entry has the stages AWSPENDING and AWSPREVIOUS beside the version that it asks for.
+pub fn has_stages(entry: &Entry) -> bool {
+    PROVIDERS.iter().any(|provider| provider.owns(entry) && provider.has_stages(entry))
 }
 
 /// Returns what a policy must allow for the entries of a plan that are fetched with `role`; `None`

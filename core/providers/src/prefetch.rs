@@ -56,11 +56,13 @@ impl Prefetch {
     }
 
     /// Prepares another fetch of some entries of this one, by their indexes, with its own deadline.
-    pub fn part(&self, entries: &[usize], deadline: Duration) -> Arc<Self> {
+    /// A `stage` replaces the version that they ask for.
+    pub fn part(&self, entries: &[usize], stage: Option<&str>, deadline: Duration) -> Arc<Self> {
         let mut plan = Plan { deadline, ..(*self.plan).clone() };
         let (mut chosen, mut others) = (Vec::new(), self.others.clone());
-        for (index, entry) in plan.entries.into_iter().enumerate() {
+        for (index, mut entry) in plan.entries.into_iter().enumerate() {
             if entries.contains(&index) {
+                entry.stage = stage.map(str::to_owned).or(entry.stage);
                 chosen.push(entry);
             } else {
                 others.push(entry.name);
@@ -193,7 +195,11 @@ impl Prefetch {
                 .and_then(|secrets| shape::check_conflicts(entry, secrets, &names))
                 .and_then(|secrets| shape::check_values(entry, secrets));
             match shaped {
-                Ok(secrets) => fetched.secrets.extend(secrets),
+                Ok(secrets) => {
+                    let first = fetched.secrets.len();
+                    fetched.secrets.extend(secrets);
+                    fetched.entries.push((entry.name.clone(), first..fetched.secrets.len()));
+                }
                 Err(failure) => {
                     fetched.labels.push(entry.label());
                     fetched.failures.push((entry.name.clone(), Failure { optional, ..failure }));

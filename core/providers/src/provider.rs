@@ -25,6 +25,11 @@ pub trait Provider: EntrySchema {
         entries.into_iter().map(|entry| vec![entry]).collect()
     }
 
+    /// Returns whether an entry has the stages AWSPENDING and AWSPREVIOUS beside the version that it asks for.
+    fn has_stages(&self, _entry: &Entry) -> bool {
+        false
+    }
+
     /// Names a request in messages, by the action that a policy must allow: `ssm:GetParameters on /app/flag`.
     fn action(&self, entries: &[Entry]) -> String;
 
@@ -128,6 +133,8 @@ pub struct Source {
     pub version_id: Option<String>,
     /// The labels of that version.
     pub version_stages: Vec<String>,
+    /// When that version was created, in milliseconds since 1970, if the service says so.
+    pub created_at: Option<i64>,
     /// The member of a JSON secret.
     pub field: Option<String>,
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
-use aws_smithy_types::Blob;
+use aws_smithy_types::{Blob, DateTime};
 use keystart_store::SecretBytes;
 
 use crate::aws::Aws;
@@ -36,6 +36,10 @@ impl Provider for SecretsManager {
         NAME
     }
 
+    fn has_stages(&self, entry: &Entry) -> bool {
+        is_current(entry)
+    }
+
     /// Makes one request for each secret and version, or for up to 20 secrets of a region, role and account.
     fn group(&self, plan: &Plan, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
         let mut secrets: BTreeMap<_, Vec<Entry>> = BTreeMap::new();
@@ -47,7 +51,7 @@ impl Provider for SecretsManager {
         let mut requests = Vec::new();
         let mut batches: BTreeMap<_, Vec<Vec<Entry>>> = BTreeMap::new();
         for same in secrets.into_values() {
-            if plan.batch && can_be_in_a_batch(&same[0]) {
+            if plan.batch && is_current(&same[0]) {
                 // Within one account and region a name is one secret, so no answer of a batch can
                 // be mistaken for another.
                 let key = (same[0].region.clone(), same[0].role.clone(), account(&same[0].id).map(str::to_owned));
@@ -118,7 +122,8 @@ fn is_batch(entries: &[Entry]) -> bool {
     entries.iter().any(|entry| entry.id != entries[0].id)
 }
 
-fn can_be_in_a_batch(entry: &Entry) -> bool {
+/// Returns whether an entry asks for AWSCURRENT. A batch has no other versions.
+fn is_current(entry: &Entry) -> bool {
     entry.stage.is_none() && entry.version_id.is_none()
 }
 
@@ -161,8 +166,9 @@ async fn single(entry: &Entry, aws: &Aws) -> Result<Answer, Refusal> {
     let (Some(arn), Some(name)) = (answer.arn, answer.name) else {
         return Err(no_answer(&action));
     };
-    let (bytes, version) = (bytes(answer.secret_string, answer.secret_binary), answer.version_id);
-    let value = value(&entry.id, &region, bytes, version, answer.version_stages).ok_or_else(|| no_answer(&action))?;
+    let version = Version { id: answer.version_id, stages: answer.version_stages, created: answer.created_date };
+    let bytes = bytes(answer.secret_string, answer.secret_binary);
+    let value = value(&entry.id, &region, bytes, version).ok_or_else(|| no_answer(&action))?;
     if !identity::is_secret(&entry.id, &region, &arn, &name) {
         return Err(Refusal::other(&action, "secret"));
     }
@@ -192,8 +198,8 @@ async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Result<Answe
             return Err(ambiguous_batch("gave a secret that was not asked for"));
         }
         let bytes = bytes(secret.secret_string, secret.secret_binary);
-        let value = value("", &region, bytes, secret.version_id, secret.version_stages);
-        let value = value.ok_or_else(|| no_answer(BATCH))?;
+        let version = Version { id: secret.version_id, stages: secret.version_stages, created: secret.created_date };
+        let value = value("", &region, bytes, version).ok_or_else(|| no_answer(BATCH))?;
         // A batch names no stage and no version, so it asks for the current one.
         if !identity::is_version(&entries[0], value.source.version_id.as_deref(), &value.source.version_stages) {
             return Err(ambiguous_batch("gave a version that was not asked for"));
@@ -239,20 +245,22 @@ fn bytes(text: Option<String>, binary: Option<Blob>) -> Option<(SecretBytes, Enc
     text.or_else(|| binary.map(|binary| (SecretBytes::from(binary.into_inner()), Encoding::Binary)))
 }
 
-fn value(
-    id: &str,
-    region: &str,
-    bytes: Option<(SecretBytes, Encoding)>,
-    version_id: Option<String>,
-    version_stages: Option<Vec<String>>,
-) -> Option<SecretValue> {
+/// What an answer says of a version.
+struct Version {
+    id: Option<String>,
+    stages: Option<Vec<String>>,
+    created: Option<DateTime>,
+}
+
+fn value(id: &str, region: &str, bytes: Option<(SecretBytes, Encoding)>, version: Version) -> Option<SecretValue> {
     let (bytes, encoding) = bytes?;
     let source = Source {
         provider: NAME,
         id: id.to_owned(),
         region: Some(region.to_owned()),
-        version_id: Some(version_id?),
-        version_stages: version_stages.unwrap_or_default(),
+        version_id: Some(version.id?),
+        version_stages: version.stages.unwrap_or_default(),
+        created_at: version.created.and_then(|at| at.to_millis().ok()),
         field: None,
     };
     Some(SecretValue::new(bytes, encoding, source))

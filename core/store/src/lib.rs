@@ -25,7 +25,7 @@ pub mod time;
 
 pub use error::{Code, Error, Result};
 pub use options::Options;
-pub use publish::{Draft, Refreshed, Watch, Writer};
+pub use publish::{Draft, Refreshed, Watch, Writer, fingerprint};
 pub use secret::SecretBytes;
 pub use state::{Failure, Failures};
 pub use store::{Form, Store};

@@ -717,10 +717,12 @@ impl Draft {
 }
 
 mod candidate;
+mod fingerprint;
 mod refresh;
 mod retention;
 
 use candidate::{Candidate, Origin};
+pub use fingerprint::fingerprint;
 use refresh::{Contents, File};
 pub use refresh::{Refreshed, Watch};
 use retention::Usage;

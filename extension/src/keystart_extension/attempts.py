@@ -1,16 +1,18 @@
 """Logins of `attempt`: runs what `logins` decides, and reports to it what became of that.
 
-The process loads this module with the first request about a login. The numbers in comments are clauses of the contract.
+The process loads this module with the first request about a login. Values of secrets stay in the core: Python sees
+fingerprints, which are equal for equal values.
 """
 
 from __future__ import annotations
 
 import time
 
-from .core import lib
+from .core import CoreError, lib
+from .fetch import Failure
 from .logins import (
     CURRENT,
-    Fetch,
+    LOOK,
     LogExhausted,
     Logins,
     MakeCandidate,
@@ -19,41 +21,70 @@ from .logins import (
     Retry,
     Use,
 )
+from .logins import Fetch as FetchStage
+from .refresh import is_same_reason
+from .store import Draft
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
     from .extension import Extension, Request
+    from .fetch import Fetch
     from .log import Log
-    from .logins import Action
+    from .logins import Action, Stage
     from .refresh import Refresher
+    from .store import Writer
+
+_COLLECTED = 61.0  # seconds; the store keeps a candidate and a former generation for 60
+_NO_SUCH_STAGE = "ResourceNotFoundException"  # also if the secret does not exist
+_SHOWN = 10  # names in a log line
+
+
+class _Run:
+    """A fetch of a stage that has not ended."""
+
+    def __init__(self, stage: Stage, entries: Collection[int], fetch: Fetch) -> None:
+        self.stage = stage
+        self.entries = entries
+        self.fetch = fetch
 
 
 class Attempts:
     """All logins of an environment."""
 
-    def __init__(self, extension: Extension, refreshes: Refresher, log: Log) -> None:
+    def __init__(self, extension: Extension, writer: Writer, refreshes: Refresher, log: Log) -> None:
         self._extension = extension
+        self._writer = writer
         self._refreshes = refreshes
         self._log = log
-        self._versions = dict.fromkeys(range(len(refreshes.entries)), _version(refreshes.generation))
-        self._logins = Logins(refreshes.generation, self._versions, extension.places())
-        refreshes.attempts = self
+        self._plan = refreshes.plan.handle
+        self._generation = refreshes.generation
+        self._versions = self._published_versions()
+        self._logins = Logins(self._generation, self._versions, extension.places())
+        self._runs: dict[int, _Run] = {}
+        # What was fetched last, and when, for as long as a decision may need the values.
+        self._fetches: dict[tuple[Stage, int], tuple[float, Fetch]] = {}
+        self._reasons: dict[tuple[Stage, int], Failure] = {}
+        self._collect_at: float | None = None
+        refreshes.listener = self.refreshed
 
     @property
     def seconds_to_wait(self) -> float | None:
-        """How long the process waits for other events until a call that waits needs an answer."""
-        wake_at = self._logins.wake_at
-        return None if wake_at is None else max(0.0, wake_at - time.monotonic())
+        """How long the process waits for other events: until a call needs an answer, or something is to be removed."""
+        times = [at for at in (self._logins.wake_at, self._collect_at) if at is not None]
+        if not self._logins.is_busy:
+            times += [at + LOOK for at, _ in self._fetches.values()]
+        return max(0.0, min(times) - time.monotonic()) if times else None
 
     def asked(self, number: int, request: Request) -> None:
         """Takes a request about a login. A report is answered when what follows from it is done."""
         name = request.name
         group = self._refreshes.group_of(name)
         if not group:
-            self._extension.answer(number, self._refreshes.generation, [self._refreshes.unknown(name)])
+            self._extension.answer(number, self._generation, [self._refreshes.unknown(name)])
             return
+        self._refreshes.publish_if_gone()
         now = time.monotonic()
         if request.op == lib.KEYSTART_TRY:
             self._run(self._logins.asked(now, number, group))
@@ -63,28 +94,95 @@ class Attempts:
         else:
             actions = self._logins.rejected(now, group, request.generation, locked=request.is_locked)
         self._run(actions)
-        self._extension.answer(number, self._refreshes.generation, [])
+        self._extension.answer(number, self._generation)
 
     def left(self, number: int) -> None:
         """Takes note that a client that asked is gone."""
         self._run(self._logins.left(time.monotonic(), number))
 
     def passed(self) -> None:
-        """Answers whoever has waited for long enough."""
-        self._run(self._logins.passed(time.monotonic()))
-
-    def refreshed(self, generation: int, changed: Iterable[int], outcomes: Mapping[int, bool]) -> None:
-        """Takes note of what a refresh published, and whether each of its entries could be fetched."""
+        """Answers whoever has waited for long enough, and removes what nobody needs any more."""
         now = time.monotonic()
-        versions = {entry: _version(generation) for entry in changed}
-        self._versions.update(versions)
-        if versions:
-            self._run(self._logins.published(now, generation, versions))
-        for entry, is_fetched in outcomes.items():
-            if is_fetched:
-                self._run(self._logins.fetched(now, CURRENT, entry, self._versions[entry]))
+        self._run(self._logins.passed(now))
+        if not self._logins.is_busy:
+            kept = {key: value for key, value in self._fetches.items() if now < value[0] + LOOK}
+            self._fetches = kept
+        if self._collect_at is not None and now >= self._collect_at:
+            self._collect_at = None  # the process has collected, as with every event
+
+    def fetched(self, number: int) -> bool:
+        """Takes the result of a fetch of a stage. Returns False if it is another fetch."""
+        run = self._runs.pop(number, None)
+        if run is None:
+            return False
+        failures = {failure.name: failure for failure in run.fetch.failures()}
+        for line in run.fetch.retries():
+            self._log.debug(line)
+        missing, failed = set(), set()
+        for entry in run.entries:
+            failure = failures.get(self._refreshes.entries[entry].name)
+            if failure is None:
+                self._reasons.pop((run.stage, entry), None)
+            elif failure.code == _NO_SUCH_STAGE:
+                missing.add(entry)
             else:
-                self._run(self._logins.not_fetched(now, CURRENT, entry))
+                failed.add(entry)
+                self._note(run.stage, entry, failure)
+        self._look(run.stage, run.fetch, set(run.entries) - missing - failed, failed, missing)
+        return True
+
+    def refreshed(
+        self, fetch: Fetch | None, fetched: Collection[int], failed: Iterable[int], missing: Iterable[int]
+    ) -> None:
+        """Takes note of the end of a refresh. Without a fetch, everything was published anew."""
+        if fetch is None:
+            self._logins.lose_candidates()
+        if self._generation != self._refreshes.generation:
+            self._run(self._published())
+        self._look(CURRENT, fetch, fetched, failed, missing)
+
+    def _look(
+        self,
+        stage: Stage,
+        fetch: Fetch | None,
+        fetched: Collection[int],
+        failed: Iterable[int],
+        missing: Iterable[int],
+    ) -> None:
+        """Reports what the store said about a stage."""
+        now = time.monotonic()
+        actions: list[Action] = []
+        for entry in fetched:
+            version, created_at = self._versions[entry], None
+            if fetch is not None:
+                self._fetches[stage, entry] = (now, fetch)
+                fingerprint, created_at = fetch.fingerprint(self._plan, entry)
+                version = str(fingerprint)
+            age = None if created_at is None else time.time() - created_at
+            actions += self._logins.fetched(now, stage, entry, version, age)
+        for entry in missing:
+            actions += self._logins.fetched(now, stage, entry, None)
+        for entry in failed:
+            actions += self._logins.not_fetched(now, stage, entry)
+        self._run(actions)
+
+    def _published(self, *sources: int) -> list[Action]:
+        """Reports a new generation, with what has changed and with these sources."""
+        now, before = time.monotonic(), self._versions
+        self._generation, self._versions = self._refreshes.generation, self._published_versions()
+        self._collect_at = now + _COLLECTED
+        versions = {
+            entry: version
+            for entry, version in self._versions.items()
+            if version != before[entry] or entry in sources
+        }
+        return self._logins.published(now, self._generation, versions)
+
+    def _published_versions(self) -> dict[int, str]:
+        fingerprints = (
+            self._writer.fingerprint(self._plan, entry) for entry in range(len(self._refreshes.entries))
+        )
+        return {entry: str(fingerprint) for entry, fingerprint in enumerate(fingerprints)}
 
     def _run(self, actions: list[Action]) -> None:
         """Does what was decided, in its order, and what follows from it."""
@@ -94,45 +192,104 @@ class Attempts:
 
     def _do(self, action: Action) -> list[Action]:
         """Does one thing, and returns what follows from it."""
-        now, generation = time.monotonic(), self._refreshes.generation
         if isinstance(action, Use):
             is_watched = self._logins.leads(action.call)
             self._extension.answer(
-                action.call, generation, [], candidate=action.candidate, is_watched=is_watched
+                action.call, self._generation, candidate=action.candidate, is_watched=is_watched
             )
         elif isinstance(action, Retry):
-            self._extension.answer(action.call, generation, [], retry_after=action.after)
-        elif isinstance(action, Fetch):
+            self._extension.answer(action.call, self._generation, retry_after=action.after)
+        elif isinstance(action, FetchStage):
             return self._fetch(action)
-        elif isinstance(action, LogExhausted):
-            self._log_exhausted(action)
-        elif isinstance(action, (Publish, PublishCandidate)):
-            return self._logins.not_published(now, action.sources)
+        elif isinstance(action, Publish):
+            return self._publish(action)
         elif isinstance(action, MakeCandidate):
-            return self._logins.not_made(now, action.group)
+            return self._make_candidate(action)
+        elif isinstance(action, PublishCandidate):
+            return self._publish_candidate(action)
+        elif isinstance(action, LogExhausted):
+            self._log.warn(
+                f"The server refused every version of {self._names(action.group)}. One login tries again in "
+                f"{action.after:.0f} s. Check that the secret and the server agree."
+            )
         return []
 
-    def _fetch(self, action: Fetch) -> list[Action]:
-        now = time.monotonic()
-        if action.stage == CURRENT:
-            return [
-                follows
-                for entry in self._refreshes.fetch(action.sources)
-                for follows in self._logins.not_fetched(now, CURRENT, entry)
-            ]
-        return [
-            follows
+    def _fetch(self, action: FetchStage) -> list[Action]:
+        now, stage = time.monotonic(), action.stage
+        if stage == CURRENT:
+            refused = self._refreshes.fetch(action.sources)
+            return [follows for entry in refused for follows in self._logins.not_fetched(now, CURRENT, entry)]
+        entries = self._refreshes.entries
+        with_stages = [entry for entry in action.sources if entries[entry].has_stages]
+        actions = []
+        for entry in set(action.sources).difference(with_stages):
+            actions += self._logins.fetched(now, stage, entry, None)
+        if with_stages:
+            try:
+                number, fetch = self._extension.refresh(with_stages, self._refreshes.plan.deadline, stage)
+            except CoreError as error:
+                for entry in with_stages:
+                    name = entries[entry].name
+                    self._note(stage, entry, Failure(name, name, error.code, error.message, optional=False))
+                    actions += self._logins.not_fetched(now, stage, entry)
+            else:
+                self._runs[number] = _Run(stage, with_stages, fetch)
+        return actions
+
+    def _publish(self, action: Publish) -> list[Action]:
+        fetches = {
+            entry: self._fetches[CURRENT, entry][1]
             for entry in action.sources
-            for follows in self._logins.fetched(now, action.stage, entry, None)
-        ]
+            if (CURRENT, entry) in self._fetches
+        }
+        try:
+            if len(fetches) == len(action.sources) and self._refreshes.publish(fetches):
+                return self._published(*action.sources)
+        except CoreError as error:
+            self._log.warn(f"{self._names(action.sources)} could not be published: {error.message}")
+        return self._logins.not_published(time.monotonic(), action.sources)
 
-    def _log_exhausted(self, action: LogExhausted) -> None:
-        names = ", ".join(self._refreshes.entries[entry].name for entry in action.group)
-        self._log.warn(
-            f"The server refused every version of {names}. One login tries again in {action.after:.0f} s. "
-            "Check that the secret and the server agree."
-        )
+    def _make_candidate(self, action: MakeCandidate) -> list[Action]:
+        draft = Draft()
+        candidate = None
+        try:
+            for entry in action.sources:
+                draft.copy(self._fetches[action.stage, entry][1], self._plan, entry)
+            candidate = self._writer.candidate(draft)
+        except CoreError as error:
+            self._log.warn(
+                f"{action.stage} of {self._names(action.sources)} cannot be tried: {error.message}"
+            )
+        now = time.monotonic()
+        if candidate is None:
+            return self._logins.not_made(now, action.group)
+        self._collect_at = now + _COLLECTED
+        self._log.debug(f"candidate {candidate} has {action.stage} of {self._names(action.sources)}")
+        return self._logins.made(now, action.group, candidate)
 
+    def _publish_candidate(self, action: PublishCandidate) -> list[Action]:
+        names = self._names(action.sources)
+        try:
+            if self._refreshes.accept(action.candidate):
+                self._log.info(
+                    f"published generation {self._refreshes.generation} with the version of {names} that the server "
+                    "accepted"
+                )
+                return self._published(*action.sources)
+        except CoreError as error:
+            self._log.warn(f"The accepted version of {names} could not be published: {error.message}")
+        return self._logins.not_published(time.monotonic(), action.sources)
 
-def _version(generation: int) -> str:
-    return f"generation {generation}"
+    def _note(self, stage: Stage, entry: int, failure: Failure) -> None:
+        """Logs why a stage cannot be fetched, unless its reason is known."""
+        known = self._reasons.get((stage, entry))
+        self._reasons[stage, entry] = failure
+        if known is None or not is_same_reason(known, failure):
+            self._log.warn(
+                f"{stage} of {failure.label} could not be fetched: {failure.code}: {failure.message}"
+            )
+
+    def _names(self, entries: Collection[int]) -> str:
+        names = [self._refreshes.entries[entry].name for entry in entries]
+        more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
+        return ", ".join(names[:_SHOWN]) + more

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import core
-from .core import ffi, lib, text
+from .core import ffi, lib, text, text_or_null
 from .fetch import Fetch
 from .store import Writer
 
@@ -81,11 +81,17 @@ class Extension:
         core.call(lib.keystart_plan_freshness, plan, facts)
         return bool(facts.ttl_ms or facts.max_stale_ms)
 
-    def refresh(self, entries: Collection[int], seconds: float) -> tuple[int, Fetch]:
-        """Begins to fetch some entries again. Returns the number that the event of its end has, and the fetch."""
+    def refresh(
+        self, entries: Collection[int], seconds: float, stage: str | None = None
+    ) -> tuple[int, Fetch]:
+        """Begins to fetch some entries again, or another stage of them.
+
+        Returns the number that the event of its end has, and the fetch.
+        """
         number, out = ffi.new("uint64_t *"), ffi.new("keystart_fetch **")
         numbers = list(entries)
-        core.call(lib.keystart_extension_refresh, numbers, len(numbers), int(seconds * 1000), number, out)
+        label, milliseconds = text_or_null(stage), int(seconds * 1000)
+        core.call(lib.keystart_extension_refresh, numbers, len(numbers), *label, milliseconds, number, out)
         return int(number[0]), Fetch(out[0])
 
     def reopen(self) -> None:

@@ -64,6 +64,12 @@ class Fetch:
         """Returns the failures, in the order of the configuration."""
         return [self._failure(index) for index in range(self._counts().failures)]
 
+    def fingerprint(self, plan: Any, entry: int) -> tuple[int, float | None]:
+        """Returns a number that is equal for equal values, and when their version was created, if that is known."""
+        out = ffi.new("keystart_fetched *")
+        core.call(lib.keystart_fetch_entry, self.handle, plan, entry, out)
+        return int(out.fingerprint), out.created_at / 1000 if out.created_at else None
+
     def retries(self) -> list[str]:
         """Returns a log line for each retry."""
         return [self._line(False, index) for index in range(self._counts().retries)]

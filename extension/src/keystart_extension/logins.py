@@ -243,6 +243,16 @@ class Logins:
         """When `passed` is to be called, if nothing else happens before."""
         return min((at for group in self._groups.values() if (at := group.wake_at) is not None), default=None)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a decision is open, which may need what was fetched."""
+        return any(group.waiting or group.is_busy for group in self._groups.values())
+
+    def lose_candidates(self) -> None:
+        """Takes note that no candidate exists any more."""
+        for group in self._groups.values():
+            group.lose_candidates()
+
     def keeps(self, source: Source) -> bool:
         """Returns whether a refresh leaves this source as it is published, after it reported what it `fetched`.
 
@@ -437,6 +447,10 @@ class _Group:
         self._making = None
         return self._decide(now)
 
+    def lose_candidates(self) -> None:
+        for candidate in self.candidates.values():
+            candidate.made_at = float("-inf")
+
     def was_not_made(self, now: float) -> list[Action]:
         self._making = None
         self._retry_all(SHORT)
@@ -462,14 +476,14 @@ class _Group:
         """Decides after news from a call: what the store said long ago does not count any more."""
         if self._lead is not None and now >= self._lead.began + LEAD:
             self._lead = None
-        if not self._is_busy and now >= self._looked_at + LOOK:
+        if not self.is_busy and now >= self._looked_at + LOOK:
             self._round.clear()
             self._publish_failed = False
         return self._decide(now)
 
     def _decide(self, now: float) -> list[Action]:
         """Answers calls for as long as the next one need not wait."""
-        while self.waiting and not self._is_busy:
+        while self.waiting and not self.is_busy:
             is_free = self._accepted is not None and now <= self._accepted_at + FREE
             if self._lead is not None and not is_free:
                 break  # (1)
@@ -549,7 +563,7 @@ class _Group:
     # What the store has
 
     @property
-    def _is_busy(self) -> bool:
+    def is_busy(self) -> bool:
         return bool(self._awaited) or self._is_publishing or self._making is not None
 
     def _looks_at(self, now: float, stage: Stage, sources: tuple[Source, ...]) -> bool:

@@ -129,11 +129,14 @@ class Process:
     def _refresh(self, event: Event) -> None:
         """Handles an event of a refresh. Whatever fails there, readers keep what is published."""
         try:
+            if self._writer is not None and self._is_published:
+                self._writer.collect()
             if event.kind == lib.KEYSTART_INVOKE:
                 self._has_asked_next = False
                 self._refresher().look(event.number)
             elif event.kind == lib.KEYSTART_FETCHED:
-                self._refresher().fetched(event.number)
+                if self._attempts is None or not self._attempts.fetched(event.number):
+                    self._refresher().fetched(event.number)
             elif event.kind == lib.KEYSTART_PASSED:
                 self._pass()
             elif self._is_published:
@@ -167,7 +170,9 @@ class Process:
         if self._attempts is None:
             from .attempts import Attempts
 
-            self._attempts = Attempts(self._extension, self._refresher(), self._log)
+            if self._writer is None:
+                raise AssertionError("there is no store to publish into")
+            self._attempts = Attempts(self._extension, self._writer, self._refresher(), self._log)
         self._attempts.asked(event.number, request)
 
     def _pass(self) -> None:

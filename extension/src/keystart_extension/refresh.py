@@ -13,14 +13,13 @@ from . import core
 from .core import CoreError, ffi, lib
 from .fetch import Failure, Fetch
 from .publish import StartError, publish
-from .store import Draft
+from .store import Draft, Refreshed
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from typing import Any
 
-    from .attempts import Attempts
     from .extension import Extension
     from .links import Links
     from .log import Log
@@ -38,11 +37,14 @@ _SHOWN = 10  # names in a log line
 class Entry:
     """An entry of the configuration, as far as refreshes need to know it."""
 
-    def __init__(self, name: str, group: int, *, can_become_due: bool, is_folder: bool) -> None:
+    def __init__(
+        self, name: str, group: int, *, can_become_due: bool, is_folder: bool, has_stages: bool
+    ) -> None:
         self.name = name
         self.group = group
         self.can_become_due = can_become_due
         self.is_folder = is_folder
+        self.has_stages = has_stages  # AWSPENDING and AWSPREVIOUS
 
     def holds(self, name: str) -> bool:
         """Returns whether it brings the secret with that name, or everything below that folder."""
@@ -71,7 +73,13 @@ class RefreshPlan:
         out = ffi.new("keystart_entry *")
         core.call(lib.keystart_plan_entry, self.handle, index, out)
         name = core.copy_text(out.name, out.name_len)
-        return Entry(name, group, can_become_due=bool(out.can_become_due), is_folder=bool(out.is_folder))
+        return Entry(
+            name,
+            group,
+            can_become_due=bool(out.can_become_due),
+            is_folder=bool(out.is_folder),
+            has_stages=bool(out.has_stages),
+        )
 
 
 class Schedule:
@@ -156,14 +164,6 @@ class _Run:
         self.is_repeated = False
 
 
-class _Published:
-    """What a fetch has brought: which of its entries are published, and the names of the secrets that changed."""
-
-    def __init__(self, entries: Collection[int] = (), changed: Collection[str] = ()) -> None:
-        self.entries = entries
-        self.changed = changed
-
-
 class _Request:
     """A reader that waits for its answer."""
 
@@ -182,11 +182,13 @@ class Refresher:
         self._writer = writer
         self._links = links
         self._log = log
-        self._plan = RefreshPlan(extension.plan())
-        self.entries = self._plan.entries
-        writer.watch(self._plan.handle)
+        self.plan = RefreshPlan(extension.plan())
+        self.entries = self.plan.entries
+        writer.watch(self.plan.handle)
         self.generation = 0
-        self.attempts: Attempts | None = None  # takes note of everything that is published
+        # Takes note of the end of each fetch: the fetch, unless everything was published anew, and which of its entries
+        # have values, have failed, and are still missing.
+        self.listener: Callable[[Fetch | None, set[int], set[int], set[int]], None] | None = None
         self._failures: dict[int, Failure] = {}  # of the entries whose last fetch failed
         self._missing: set[int] = set()  # the optional entries without values
         self._runs: dict[int, _Run] = {}
@@ -204,13 +206,13 @@ class Refresher:
         self._missing = set(self._failures)
         # The fetch of the start has just ended, as far as readers know.
         self._began = dict.fromkeys(range(len(self.entries)), published_at)
-        if self._plan.ttl is not None:
+        if self.plan.ttl is not None:
             due = [index for index, entry in enumerate(self.entries) if entry.can_become_due]
-            self._schedule = Schedule(due, self._plan.ttl, published_at)
+            self._schedule = Schedule(due, self.plan.ttl, published_at)
 
     def due_at(self, checked_at: float) -> float:
         """Returns when what was fetched then is fetched again; 0 for never."""
-        return 0 if self._plan.ttl is None else checked_at + self._plan.ttl
+        return 0 if self.plan.ttl is None else checked_at + self.plan.ttl
 
     @property
     def is_holding(self) -> bool:
@@ -220,17 +222,17 @@ class Refresher:
     @property
     def seconds_to_wait(self) -> float | None:
         """How long the process waits for other events until something is due."""
-        if self._schedule is None or self._plan.ttl is None or self.is_holding:
+        if self._schedule is None or self.plan.ttl is None or self.is_holding:
             return None
         due = self._schedule.next_due()
         # Not sooner, because what is due may have to wait for another fetch; not later, because the
         # clock may be set back.
-        return None if due is None else min(max(_SHARED, due - time.time()), self._plan.ttl)
+        return None if due is None else min(max(_SHARED, due - time.time()), self.plan.ttl)
 
     def look(self, deadline_ms: int = 0) -> None:
         """Begins to fetch what is due, unless the invocation ends too soon. 0 stands for no end."""
         now = time.time()
-        left = self._plan.deadline
+        left = self.plan.deadline
         if deadline_ms:
             until = deadline_ms / 1000 - now
             if until < _LEAST:
@@ -267,15 +269,32 @@ class Refresher:
     def publish_if_gone(self) -> None:
         """Begins to publish everything anew if readers cannot find it any more (11.6)."""
         if self._must_publish_anew() and not self._is_publishing_anew(time.time()):
-            self._begin(range(len(self.entries)), self._plan.deadline, is_own=False, is_whole=True)
+            self._begin(range(len(self.entries)), self.plan.deadline, is_own=False, is_whole=True)
 
     def fetch(self, entries: Iterable[int]) -> list[int]:
         """Begins to fetch entries for a request, unless a fetch of them runs. Returns those that it cannot fetch."""
         running = self._running()
         new = [entry for entry in entries if entry not in running]
-        if new and self._begin(new, self._plan.deadline, is_own=False) is None:
+        if new and self._begin(new, self.plan.deadline, is_own=False) is None:
             return new
         return []
+
+    def publish(self, fetches: Mapping[int, Fetch]) -> bool:
+        """Publishes entries as they were just fetched, whatever was accepted before. Returns whether it did."""
+        draft = Draft()
+        draft.schedule(self.due_at(min(self._began[entry] for entry in fetches)), 0)
+        for entry, fetch in fetches.items():
+            self._writer.refused(self.plan.handle, entry)
+            draft.copy(fetch, self.plan.handle, entry)
+        return self._refresh(draft).generation > 0
+
+    def accept(self, candidate: int) -> bool:
+        """Publishes what a candidate brought. Returns whether it did."""
+        generation = self._writer.accept(candidate)
+        if generation is None:
+            return False
+        self.generation = generation
+        return True
 
     def group_of(self, name: str) -> tuple[int, ...]:
         """Returns the entries that move together with that secret or folder (11.1); none if no entry brings it."""
@@ -298,30 +317,30 @@ class Refresher:
         failed = {entry for entry in run.entries if self.entries[entry].name in failures}
         for entry in failed:
             self._note(entry, failures[self.entries[entry].name])
-        published = _Published()
         try:
-            published = (self._publish_anew if run.is_whole else self._publish)(run, failed)
+            if run.is_whole:
+                self._publish_anew(run, failed)
+            else:
+                self._publish(run, failed)
         except CoreError as error:
+            self.generation = (
+                self._writer.published() or self.generation
+            )  # an error may come after the publish
             self._fail(run.entries - failed, error.code, error.message)
         finally:
             for request in self._requests.values():
                 request.runs.discard(number)
             self._answer()
-        self._report(run, published)
+        self._report(run, failed)
 
-    def _report(self, run: _Run, published: _Published) -> None:
-        """Reports the outcome of a fetch to the logins, except for entries whose outcome a newer fetch decides."""
-        if self.attempts is None:
+    def _report(self, run: _Run, failed: set[int]) -> None:
+        """Reports to the logins what a fetch brought, except for entries whose outcome a newer fetch decides."""
+        if self.listener is None:
             return
-        running = self._running()
-        ended = [entry for entry in run.entries - running if self._began[entry] <= run.began]
-        changed = [
-            index
-            for index, entry in enumerate(self.entries)
-            if any(entry.holds(name) for name in published.changed)
-        ]
-        outcomes = {entry: entry in published.entries for entry in ended}
-        self.attempts.refreshed(self.generation, changed, outcomes)
+        ended = {entry for entry in run.entries - self._running() if self._began[entry] <= run.began}
+        # The values of a publish of everything were moved. They are what is published.
+        fetch = None if run.is_whole else run.fetch
+        self.listener(fetch, ended - failed, ended & failed - self._missing, ended & failed & self._missing)
 
     def _must_publish_anew(self) -> bool:
         return self._is_gone or self._writer.is_gone()
@@ -334,7 +353,7 @@ class Refresher:
     def _living(self) -> dict[int, _Run]:
         """Returns the fetches that can still bring something. One that a freeze interrupted cannot."""
         now = time.time()
-        longest = self._plan.deadline + _SHARED
+        longest = self.plan.deadline + _SHARED
         return {number: run for number, run in self._runs.items() if 0 <= now - run.began <= longest}
 
     def _running(self) -> set[int]:
@@ -359,31 +378,36 @@ class Refresher:
         self._runs[number] = run
         return run
 
-    def _publish(self, run: _Run, failed: set[int]) -> _Published:
+    def _publish(self, run: _Run, failed: set[int]) -> None:
         # (11.1) An optional entry that had no value before holds up nobody.
         held = {self.entries[entry].group for entry in failed - self._missing}
         # A newer fetch has begun since. Its outcome counts, and may be published already.
         held |= {self.entries[entry].group for entry in run.entries if self._began[entry] > run.began}
         good = {entry for entry in run.entries - failed if self.entries[entry].group not in held}
         draft = Draft()
-        draft.take(run.fetch)
         draft.schedule(self.due_at(run.began), self._retry_at(failed))
         for entry in good:
-            draft.cover(self._plan.handle, entry)
-        refreshed = self._writer.refresh(draft)
+            draft.copy(run.fetch, self.plan.handle, entry)
+        for entry in failed:
+            draft.mark(self._failures[entry])
+        refreshed = self._refresh(draft)
         if refreshed.lost:
             self._fetch_lost(run, refreshed.lost)
-            return _Published()
+            return
         if refreshed.generation:
-            self.generation = refreshed.generation
-            self._log.info(f"published generation {refreshed.generation} with {_listed(refreshed.changed)}")
             for line in run.fetch.warnings():
                 self._log.warn(line)
         self._missing -= good
         for entry in run.entries - failed:
             if self._began[entry] <= run.began:
                 self._succeed(entry, run.began)
-        return _Published(good, refreshed.changed)
+
+    def _refresh(self, draft: Draft) -> Refreshed:
+        refreshed = self._writer.refresh(draft)
+        if refreshed.generation:
+            self.generation = refreshed.generation
+            self._log.info(f"published generation {refreshed.generation} with {_listed(refreshed.changed)}")
+        return refreshed
 
     def _retry_at(self, failed: Iterable[int]) -> float:
         """Returns when the first of the entries that failed is fetched again; 0 for never."""
@@ -391,15 +415,15 @@ class Refresher:
             return 0
         return min((self._schedule.due_at(entry) for entry in failed if entry in self._schedule), default=0)
 
-    def _publish_anew(self, run: _Run, failed: set[int]) -> _Published:
+    def _publish_anew(self, run: _Run, failed: set[int]) -> None:
         """Publishes everything under a root that is made anew (11.6)."""
         if not self._is_gone:
             self._log.warn(f"The store at {self._writer.root} was removed. The secrets are published again.")
         self._is_gone = True
         if not all(self._failures[entry].optional for entry in failed):
-            return _Published()
+            return
         self._extension.reopen()
-        self._writer.watch(self._plan.handle)
+        self._writer.watch(self.plan.handle)
         due_at = self.due_at(run.began)
         try:
             self.generation = publish(
@@ -411,8 +435,6 @@ class Refresher:
         self._missing = failed
         for entry in run.entries - failed:
             self._succeed(entry, run.began)
-        names = [entry.name for entry in self.entries]
-        return _Published(run.entries - failed, names)
 
     def _fetch_lost(self, run: _Run, names: list[str]) -> None:
         """Fetches again, with the entries whose files the function has removed or changed."""
@@ -446,7 +468,7 @@ class Refresher:
             self._schedule.succeed(entry, time.time())  # it has no value as before, so there is no hurry
         elif self._schedule is not None:
             self._schedule.fail(entry, time.time())
-        if known is None or not _is_same_reason(known, failure):
+        if known is None or not is_same_reason(known, failure):
             self._log.warn(f"{failure.label} could not be refreshed: {failure.code}: {failure.message}")
 
     def _succeed(self, entry: int, began: float) -> None:
@@ -488,7 +510,8 @@ class Refresher:
             self._extension.answer(number, self.generation, failures)
 
 
-def _is_same_reason(known: Failure, failure: Failure) -> bool:
+def is_same_reason(known: Failure, failure: Failure) -> bool:
+    """Returns whether a failure need not be logged again."""
     # The message of this code has the time that was left, which differs each time.
     return known.code == failure.code and (
         failure.code == "DeadlineExceeded" or known.message == failure.message

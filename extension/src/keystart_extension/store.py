@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .fetch import Fetch
+    from .fetch import Failure, Fetch
 
 _WRITER = "keystart-extension"
 
@@ -63,6 +63,38 @@ class Writer:
         core.call(lib.keystart_writer_refresh, self.handle, draft.handle, number, changed, lost)
         return Refreshed(int(number[0]), *(core.take_text(names).splitlines() for names in (changed, lost)))
 
+    def candidate(self, draft: Draft) -> int | None:
+        """Makes the published generation with the entries that a draft covers; None if that is what is published."""
+        number = ffi.new("uint64_t *")
+        core.call(lib.keystart_writer_candidate, self.handle, draft.handle, number)
+        return int(number[0]) or None
+
+    def accept(self, candidate: int) -> int | None:
+        """Publishes what a candidate brought; None if one of its entries was published since, or it is gone."""
+        number = ffi.new("uint64_t *")
+        core.call(lib.keystart_writer_accept, self.handle, candidate, number)
+        return int(number[0]) or None
+
+    def refused(self, plan: Any, entry: int) -> None:
+        """Notes that the accepted version of an entry was refused, so that a refresh may replace it."""
+        core.call(lib.keystart_writer_refused, self.handle, plan, entry)
+
+    def collect(self) -> None:
+        """Removes the generations and candidates whose time is over."""
+        core.call(lib.keystart_writer_collect, self.handle)
+
+    def published(self) -> int:
+        """Returns the number of the generation that is published, or 0."""
+        number = ffi.new("uint64_t *")
+        core.call(lib.keystart_writer_published, self.handle, number)
+        return int(number[0])
+
+    def fingerprint(self, plan: Any, entry: int) -> int:
+        """Returns a number that is equal for equal values of an entry; 0 if none are published."""
+        number = ffi.new("uint64_t *")
+        core.call(lib.keystart_writer_fingerprint, self.handle, plan, entry, number)
+        return int(number[0])
+
     def is_gone(self) -> bool:
         """Returns whether something is published that readers cannot find any more."""
         out = ffi.new("uint32_t *")
@@ -102,14 +134,19 @@ class Draft:
         """Moves the result of a fetch into this draft."""
         core.call(lib.keystart_draft_take, self.handle, fetch.handle)
 
+    def copy(self, fetch: Fetch, plan: Any, entry: int) -> None:
+        """Copies what a fetch has of an entry, which this draft covers then."""
+        core.call(lib.keystart_draft_copy, self.handle, fetch.handle, plan, entry)
+
+    def mark(self, failure: Failure) -> None:
+        """Lists an entry that could not be fetched."""
+        parts = (text(part) for part in (failure.name, failure.code, failure.message))
+        core.call(lib.keystart_draft_mark, self.handle, *(value for part in parts for value in part))
+
     def schedule(self, refresh_after: float, retry_after: float) -> None:
         """Sets when what this draft has and what failed is fetched again, for freshness.json. 0 means never."""
         times = (int(at * 1000) for at in (refresh_after, retry_after))
         core.call(lib.keystart_draft_schedule, self.handle, *times)
-
-    def cover(self, plan: Any, entry: int) -> None:
-        """Notes that this draft has all that an entry of the plan brings."""
-        core.call(lib.keystart_draft_cover, self.handle, plan, entry)
 
 
 def _folder(path: str | None) -> tuple[Any, int]:

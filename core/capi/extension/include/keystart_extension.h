@@ -247,6 +247,20 @@ typedef struct {
 } keystart_fetch_counts;
 
 /*
+ What is known of the values that an entry has in a fetch.
+ */
+typedef struct {
+  /*
+   Equal for equal values, in this process only.
+   */
+  uint64_t fingerprint;
+  /*
+   When their version was created, in milliseconds since 1970; 0 if the service does not say so.
+   */
+  int64_t created_at;
+} keystart_fetched;
+
+/*
  The counts of a plan.
  */
 typedef struct {
@@ -337,6 +351,10 @@ typedef struct {
    1 if it brings several secrets, all below its name, else 0.
    */
   uint32_t is_folder;
+  /*
+   1 if it has the stages AWSPENDING and AWSPREVIOUS beside the version that it asks for, else 0.
+   */
+  uint32_t has_stages;
 } keystart_entry;
 
 /*
@@ -379,11 +397,14 @@ uint32_t keystart_extension_writer(keystart_writer **out, keystart_error **err);
 uint32_t keystart_extension_fetch(keystart_fetch **out, keystart_error **err);
 
 /*
- Begins to fetch some entries of the plan again, by their indexes. The end is an event with the
- `number` of this fetch, at the latest soon after the deadline. Errors: 901.
+ Begins to fetch some entries of the plan again, by their indexes: the version that they ask for,
+ or, if `stage` is not NULL, the one with that label. The end is an event with the `number` of this
+ fetch, at the latest soon after the deadline. Errors: 901.
  */
 uint32_t keystart_extension_refresh(const uint64_t *entries,
                                     size_t count,
+                                    const uint8_t *stage,
+                                    size_t stage_len,
                                     uint64_t deadline_ms,
                                     uint64_t *number,
                                     keystart_fetch **out,
@@ -511,6 +532,38 @@ uint32_t keystart_fetch_fail(const keystart_fetch *fetch,
  failures of optional entries. Only the first draft gets the values. Errors: 101, 504, 901.
  */
 uint32_t keystart_draft_take(const keystart_draft *draft, const keystart_fetch *fetch, keystart_error **err);
+
+/*
+ Returns what is known of the values that an entry has in a fetch, by its index in the plan.
+ Errors: 901, also if it has none, or a draft has taken them.
+ */
+uint32_t keystart_fetch_entry(const keystart_fetch *fetch,
+                              const keystart_plan *plan,
+                              uint64_t index,
+                              keystart_fetched *out,
+                              keystart_error **err);
+
+/*
+ Returns a number that is equal for equal values, in this process only: that of what is published of
+ an entry, by its index in the plan. 0 if nothing is, or if its files are not as the writer made
+ them. Errors: 901.
+ */
+uint32_t keystart_writer_fingerprint(const keystart_writer *writer,
+                                     const keystart_plan *plan,
+                                     uint64_t index,
+                                     uint64_t *out,
+                                     keystart_error **err);
+
+/*
+ Copies the values that an entry has in a fetch into a draft, and notes that the draft has all that
+ the entry brings. The fetch keeps the values. Errors: 101, 504, 901, also if the entry has none, or
+ another draft has taken them.
+ */
+uint32_t keystart_draft_copy(const keystart_draft *draft,
+                             const keystart_fetch *fetch,
+                             const keystart_plan *plan,
+                             uint64_t index,
+                             keystart_error **err);
 
 /*
  Frees a fetch. One that has not ended runs until its deadline; its values are zeroed. Ignores NULL.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use keystart_core::{Out, give, guard, handle, keystart_bytes, keystart_error, keystart_writer, text};
+use keystart_core::{Out, give, guard, handle, keystart_bytes, keystart_error, keystart_writer, text, text_or_none};
 use keystart_lambda::control::{Reply, Request, most_connections};
 use keystart_lambda::events::Event;
 use keystart_lambda::extension::Extension;
@@ -186,12 +186,15 @@ pub unsafe extern "C" fn keystart_extension_fetch(out: *mut *mut keystart_fetch,
     }
 }
 
-/// Begins to fetch some entries of the plan again, by their indexes. The end is an event with the
-/// `number` of this fetch, at the latest soon after the deadline. Errors: 901.
+/// Begins to fetch some entries of the plan again, by their indexes: the version that they ask for,
+/// or, if `stage` is not NULL, the one with that label. The end is an event with the `number` of this
+/// fetch, at the latest soon after the deadline. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_refresh(
     entries: *const u64,
     count: usize,
+    stage: *const u8,
+    stage_len: usize,
     deadline_ms: u64,
     number: *mut u64,
     out: *mut *mut keystart_fetch,
@@ -202,7 +205,8 @@ pub unsafe extern "C" fn keystart_extension_refresh(
             let (number, out) = (Out::new(number)?, Out::new(out)?);
             let entries = list(entries, count, "entries")?.iter().map(|entry| usize::try_from(*entry));
             let entries: Vec<usize> = entries.collect::<std::result::Result<_, _>>().map_err(|_| no_entry())?;
-            let fetch = extension()?.refresh(&entries, Duration::from_millis(deadline_ms))?;
+            let stage = text_or_none(stage, stage_len, "stage")?;
+            let fetch = extension()?.refresh(&entries, stage, Duration::from_millis(deadline_ms))?;
             number.put(fetch.number);
             out.put(give(keystart_fetch::of_extension(fetch)));
             Ok(())

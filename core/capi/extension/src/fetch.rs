@@ -7,9 +7,9 @@ use keystart_core::{
 };
 use keystart_lambda::events::{Events, Waited};
 use keystart_lambda::fetch_task::{FetchResult, FetchTask};
-use keystart_providers::Login;
-use keystart_store::Failure;
+use keystart_providers::{FetchedSecret, Login};
 use keystart_store::error::{Error, Result};
+use keystart_store::{Failure, SecretBytes, fingerprint};
 
 use crate::plan::keystart_plan;
 
@@ -266,6 +266,89 @@ pub unsafe extern "C" fn keystart_draft_take(
                 draft.mark_unavailable(name, failure.clone())?;
             }
             Ok(())
+        })
+    }
+}
+
+/// What is known of the values that an entry has in a fetch.
+#[repr(C)]
+pub struct keystart_fetched {
+    /// Equal for equal values, in this process only.
+    pub fingerprint: u64,
+    /// When their version was created, in milliseconds since 1970; 0 if the service does not say so.
+    pub created_at: i64,
+}
+
+/// Returns what is known of the values that an entry has in a fetch, by its index in the plan.
+/// Errors: 901, also if it has none, or a draft has taken them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_fetch_entry(
+    fetch: *const keystart_fetch,
+    plan: *const keystart_plan,
+    index: u64,
+    out: *mut keystart_fetched,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+            let result = handle(fetch, "fetch")?.result()?;
+            out.put(result.with_entry(&at(&plan.entries, index)?.name, |secrets| {
+                let mut values: Vec<_> =
+                    secrets.iter().map(|secret| (secret.name.as_str(), secret.value.as_bytes())).collect();
+                values.sort_unstable();
+                let created_at = secrets.iter().filter_map(FetchedSecret::created_at).max();
+                Ok(keystart_fetched { fingerprint: fingerprint(values), created_at: created_at.unwrap_or_default() })
+            })?);
+            Ok(())
+        })
+    }
+}
+
+/// Returns a number that is equal for equal values, in this process only: that of what is published of
+/// an entry, by its index in the plan. 0 if nothing is, or if its files are not as the writer made
+/// them. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_fingerprint(
+    writer: *const keystart_writer,
+    plan: *const keystart_plan,
+    index: u64,
+    out: *mut u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+            let name = &at(&plan.entries, index)?.name;
+            out.put(handle(writer, "writer")?.lock().fingerprint(name).unwrap_or_default());
+            Ok(())
+        })
+    }
+}
+
+/// Copies the values that an entry has in a fetch into a draft, and notes that the draft has all that
+/// the entry brings. The fetch keeps the values. Errors: 101, 504, 901, also if the entry has none, or
+/// another draft has taken them.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_draft_copy(
+    draft: *const keystart_draft,
+    fetch: *const keystart_fetch,
+    plan: *const keystart_plan,
+    index: u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let (draft, keystart_plan(plan)) = (handle(draft, "draft")?, handle(plan, "plan")?);
+            let (result, name) = (handle(fetch, "fetch")?.result()?, &at(&plan.entries, index)?.name);
+            let mut draft = draft.lock();
+            result.with_entry(name, |secrets| {
+                let copy = |secret: &FetchedSecret| {
+                    draft.add(&secret.name, SecretBytes::from(secret.value.as_bytes()), &secret.entry())
+                };
+                secrets.iter().try_for_each(copy)
+            })?;
+            draft.cover(name)
         })
     }
 }

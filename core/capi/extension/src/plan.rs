@@ -11,7 +11,7 @@ use keystart_config::{Link, Plan, Problem, Reader, Values, shown};
 use keystart_core::{
     Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text, text_or_none,
 };
-use keystart_providers::{Permission, Place, SCHEMAS, permissions, requests_of_refresh};
+use keystart_providers::{Permission, Place, SCHEMAS, has_stages, permissions, requests_of_refresh};
 use keystart_store::error::Error;
 use keystart_store::json::quote;
 use keystart_store::name;
@@ -76,6 +76,8 @@ pub struct keystart_entry {
     pub can_become_due: u32,
     /// 1 if it brings several secrets, all below its name, else 0.
     pub is_folder: u32,
+    /// 1 if it has the stages AWSPENDING and AWSPREVIOUS beside the version that it asks for, else 0.
+    pub has_stages: u32,
 }
 
 /// Reads a configuration. With the `source` 0 it reads that of a process with this environment,
@@ -233,6 +235,7 @@ pub unsafe extern "C" fn keystart_plan_entry(
                 name_len: entry.name.len(),
                 can_become_due: entry.can_become_due().into(),
                 is_folder: entry.is_folder().into(),
+                has_stages: has_stages(entry).into(),
             });
             Ok(())
         })

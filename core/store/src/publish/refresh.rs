@@ -105,13 +105,13 @@ impl Contents<'_> {
     }
 }
 
-fn split(name: &str) -> (impl Iterator<Item = &str>, &str) {
+pub(super) fn split(name: &str) -> (impl Iterator<Item = &str>, &str) {
     let (folders, last) = name.rsplit_once('/').map_or((None, name), |(above, last)| (Some(above), last));
     (folders.into_iter().flat_map(|folders| folders.split('/')), last)
 }
 
 /// Opens the folder of a secret's file in a generation.
-fn open_folder(generations: &Folder, generation: u64, name: &str) -> FolderResult<Folder> {
+pub(super) fn open_folder(generations: &Folder, generation: u64, name: &str) -> FolderResult<Folder> {
     let mut folder = generations.open(Stage::Whole.name(generation).as_str())?.open(SECRETS)?;
     for part in split(name).0 {
         folder = folder.open(part)?;
@@ -149,7 +149,7 @@ impl Secret {
     }
 }
 
-fn read(folder: &Folder, name: &str, size: usize) -> FolderResult<Zeroizing<Vec<u8>>> {
+pub(super) fn read(folder: &Folder, name: &str, size: usize) -> FolderResult<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; size + 1]);
     let length = folder.read(name, &mut bytes)?;
     if length != size {
