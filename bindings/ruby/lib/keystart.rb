@@ -53,6 +53,9 @@ module Keystart
     # Asks the extension to fetch secrets now, and returns the names of those that changed.
     def refresh(*names) = client.refresh(*names)
 
+    # Logs in with a secret, also while it is rotated; see Client#attempt.
+    def attempt(name, rejected: nil, budget: 2, &login) = client.attempt(name, rejected:, budget:, &login)
+
     private
 
     def client = @client || @lock.synchronize { @client ||= Client.new }

@@ -15,7 +15,7 @@ class PackageTest < KeystartTest
     classes = ERRORS.map { |error| error.name.delete_prefix("Keystart::") }
     assert_equal %w[Client Error Secret Snapshot VERSION], (said.split - classes).sort
     calls = %i[bytes get info json names path secret snapshot tls]
-    of_clients = [*calls, :refresh].sort
+    of_clients = [*calls, :attempt, :refresh].sort
     readers = [Keystart::Client, Keystart::Snapshot].map do |reader|
       (reader.public_instance_methods - Object.instance_methods - %i[marshal_dump encode_with]).sort
     end
@@ -77,8 +77,17 @@ class PackageTest < KeystartTest
     assert_includes run_example("require 'keystart'", readme("ruby")[1]), 'There is no secret "feature-flags"'
   end
 
+  def test_the_login_in_the_readme_reads_user_and_password
+    password = canary
+    @store.publish(1, { "db" => JSON.generate(username: "orders", password:) })
+    File.write(File.join(@folder, "pg.rb"), "module PG; def self.connect(**options) = options; end")
+    answer = run_example("$LOAD_PATH.unshift(#{@folder.dump})", readme("ruby")[2],
+                         "p CONNECTION == { user: 'orders', password: Keystart.json('db')['password'] }")
+    assert_equal "true\n", answer
+  end
+
   def test_the_test_in_the_readme_passes_as_it_stands
-    handler, _, test = readme("ruby")
+    handler, _, _, test = readme("ruby")
     File.write(File.join(@folder, "handler.rb"), handler)
     File.write(File.join(@folder, "handler_test.rb"), test)
     said, status = Open3.capture2e(*RUBY, File.join(@folder, "handler_test.rb"))

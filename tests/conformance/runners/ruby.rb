@@ -34,6 +34,34 @@ def tls(options)
   { usable: true }
 end
 
+# Logs in as the case says, and returns what each run read and which one decided.
+def attempt(reader, asked)
+  function = asked["fn"] || {}
+  logins = function["logins"] || ["accepted"]
+  texts = []
+  raised = {}
+  runs = 0
+  rejected = ->(error) { error.message == "locked" ? :locked : error.message == "rejected" }
+  budget = asked["budget_ms"]
+  budget /= 1000.0 if budget.is_a?(Numeric)
+  returned = reader.attempt(asked["name"], rejected:, **(asked.key?("budget_ms") ? { budget: } : {})) do |secrets|
+    runs += 1
+    texts << (function["reads"] || [asked["name"]]).map { |name| secrets.get(name) }.join
+    sleep(function["takes_ms"] / 1000.0) if function["takes_ms"]
+    login = logins[[runs, logins.length].min - 1]
+    next runs if login == "accepted"
+
+    raised[runs] = login == "expired" ? Keystart::SnapshotExpired.new("expired") : RuntimeError.new(login)
+    raise raised[runs]
+  end
+  { logins: texts, returned: }
+rescue StandardError => e
+  run, = raised.find { |_, error| error.equal?(e) }
+  raise unless run
+
+  { logins: texts, raised: run }
+end
+
 CALLS = {
   "text" => ->(reader, asked) { reader.get(asked["name"]) },
   "bytes" => ->(reader, asked) { { base64: base64(reader.bytes(asked["name"])) } },
@@ -42,6 +70,7 @@ CALLS = {
   "names" => ->(reader, asked) { reader.names(asked["prefix"]) },
   "info" => ->(reader, asked) { reader.info(asked["name"]) },
   "refresh" => ->(reader, asked) { reader.refresh(*asked["names"]) },
+  "attempt" => ->(reader, asked) { attempt(reader, asked) },
   "secret" => ->(reader, asked) { secret(reader, asked["name"]) },
   "tls" => ->(reader, asked) { tls(reader.tls(asked["prefix"])) }
 }.freeze

@@ -26,7 +26,7 @@ module Keystart
     # Returns the absolute path of the secret's file. It does not look at the file.
     def path(name)
       name = Name.check(name)
-      reading { |generation| "#{folder(generation)}/#{generation.manifest.entry(name)["path"]}" }
+      reading { |generation| "#{folder(generation)}/#{generation.path(name)}" }
     end
 
     # Returns the names of all secrets, or of those in the folder `prefix`, in the order of their bytes.
@@ -71,17 +71,19 @@ module Keystart
     include Reader
     include Sealed
 
+    # What a client has seen of the store, outside of the client, which callers may freeze. `has_read`:
+    # it has found a generation once, so a missing root was removed (contract 6.2.10).
+    # `removal_is_known`: a read has reported that. No read waits for the store until it exists again.
+    Seen = Struct.new(:generation, :has_read, :removal_is_known)
+    private_constant :Seen
+
     # `root` is the store's folder; default: KEYSTART_DIR, else /tmp/keystart. `timeout` is how many
     # seconds a read may wait for a store that is not ready; default: KEYSTART_TIMEOUT_MS
     # (milliseconds), else 9. 0 does not wait.
     def initialize(root: nil, timeout: nil)
       @store = Store.new(Options.root(root))
       @timeout = Options.timeout(timeout)
-      @generation = nil
-      # This client has found a generation once, so a missing root was removed (contract 6.2.10).
-      @has_read = false
-      # A read has reported the removal. No read waits for the store until it exists again.
-      @removal_is_known = false
+      @seen = Seen.new(nil, false, false)
     end
 
     # Returns a reader of the generation that is published now, so its values belong together.
@@ -95,7 +97,24 @@ module Keystart
       names = names.map { |name| Name.check(name) }
       require_relative "refresh" # only callers of this method load it
       patience = Patience.new(@timeout)
-      Refresh.new(@store, patience, @generation&.manifest || glance, names) { manifest(patience) }.run
+      Refresh.new(@store, patience, @seen.generation&.manifest || glance, names) { manifest(patience) }.run
+    end
+
+    # Logs in with a secret, also while it is rotated: yields a snapshot until a login succeeds, and
+    # returns what the block returned.
+    #
+    # The block opens one connection with the values of its snapshot, and does nothing else, because
+    # it may run three times. It ends with its last value or `next`: after `return` or `break` the
+    # extension does not learn that the login succeeded. `rejected` says which errors mean that the server
+    # refused the login, if not those of the known drivers: a class, several, or a Proc that returns
+    # true, or :locked if the server has locked the account. `budget` limits in seconds how long it may wait
+    # for the extension and begin logins; 0 logs in once and asks nothing.
+    def attempt(name, rejected: nil, budget: 2, &login)
+      name = Name.check(name)
+      require_relative "attempt" # only callers of this method load it
+      Attempt.new(@store, name, Options.budget(budget), rejected, login) do |number, candidate|
+        number ? numbered(number, candidate) : reading(&:itself)
+      end.run
     end
 
     def inspect = "#<Keystart::Client root=#{@store.root.inspect}>"
@@ -117,6 +136,15 @@ module Keystart
       retry
     end
 
+    # Returns a generation by its number, published or not; nil if it does not exist. It does not wait.
+    def numbered(number, candidate)
+      return unless @store.root?
+
+      Generation.new(@store, "generations/#{number}", @timeout, candidate:) { nil }
+    rescue Missing => e
+      raise e.failure, cause: nil if @store.folder?(e.target)
+    end
+
     # Returns the manifest that is published now, if it can be read at once. This client forgets it,
     # and whatever it knows about removals stays.
     def glance
@@ -133,8 +161,8 @@ module Keystart
       loop do
         target = @store.current
         missing = Errno::ENOENT === target
-        @removal_is_known = false unless missing
-        generation = @generation
+        @seen.removal_is_known = false unless missing
+        generation = @seen.generation
         return generation if generation&.target == target
 
         if !@store.root?
@@ -148,30 +176,30 @@ module Keystart
     end
 
     def take(target)
-      @generation = Generation.new(@store, target, @timeout) { @has_read = true }
+      @seen.generation = Generation.new(@store, target, @timeout) { @seen.has_read = true }
     end
 
     def wait_without_root(patience)
-      raise Errors.not_attached(@store.root) unless @has_read
+      raise Errors.not_attached(@store.root) unless @seen.has_read
 
       wait_for_removed(patience)
     end
 
     # Waits a little for a writer that may be about to start after the store was removed (contract 6.2.10).
     def wait_for_removed(patience)
-      @generation = nil # a new store counts from 1 again
-      return if !@removal_is_known && patience.pause_for_removed?
+      @seen.generation = nil # a new store counts from 1 again
+      return if !@seen.removal_is_known && patience.pause_for_removed?
 
-      @removal_is_known = true
+      @seen.removal_is_known = true
       raise Errors.removed(@store.root)
     end
 
     # Waits a little for a `current`, unless state.json or the timeout ends the read (contract 6.2.3).
     def wait(patience)
       state = read_state
-      return wait_for_removed(patience) if state == :missing && @has_read
+      return wait_for_removed(patience) if state == :missing && @seen.has_read
 
-      @removal_is_known = false
+      @seen.removal_is_known = false
       state = nil if state == :missing
       raise prefetch_failed(state) if state&.failed?
       raise Errors.stopped(@store.root) if state&.stopped?

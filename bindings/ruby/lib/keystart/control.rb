@@ -4,8 +4,8 @@ require "socket"
 require_relative "failures"
 
 module Keystart
-  # One request to the writer and its answer, over control.sock (contract §9). It looks at no
-  # generation. The first call of refresh loads it.
+  # Requests to the writer and its answers, over control.sock (contract §9). It looks at no
+  # generation. The first call of refresh or attempt loads it.
   class Control
     FORMAT = "keystart.control/1"
     SOCKET = "control.sock"
@@ -18,6 +18,9 @@ module Keystart
     # The time is over.
     class Late < StandardError; end
 
+    # The time is over, and the backlog was full all the time.
+    class Busy < Late; end
+
     def initialize(store, patience)
       @store = store
       @path = "#{store.root}/#{SOCKET}"
@@ -26,13 +29,46 @@ module Keystart
 
     # Asks for secrets and folders, or for all if there are none. Returns the answer as a Hash.
     def refresh(names)
-      raise Silent unless listening?
-
       socket = connect
-      write(socket, request(names))
-      parse(receive_line(socket))
+      exchange(socket, request(names))
     ensure
       socket&.close
+    end
+
+    # Returns a connection. While the backlog is full (EAGAIN) it tries again.
+    def connect
+      raise Silent unless listening?
+
+      socket = Socket.new(:UNIX, :STREAM)
+      socket.connect_nonblock(Socket.sockaddr_un(@path))
+      socket
+    rescue Errno::EAGAIN
+      socket.close
+      @patience.pause? ? retry : raise(Busy)
+    rescue Errno::ENOENT, Errno::ECONNREFUSED
+      socket.close
+      raise Silent
+    rescue SystemCallError => e
+      socket&.close
+      raise unreadable(e), cause: nil
+    end
+
+    # Sends a line, and returns the answer as a Hash.
+    def exchange(socket, line)
+      write(socket, line)
+      parse(receive_line(socket))
+    end
+
+    # Sends a line.
+    def write(socket, bytes)
+      until bytes.empty?
+        sent = socket.write_nonblock(bytes, exception: false)
+        next bytes = bytes.byteslice(sent..) unless sent == :wait_writable
+
+        socket.wait_writable(left) || raise(Late)
+      end
+    rescue SystemCallError
+      raise Silent
     end
 
     private
@@ -57,32 +93,6 @@ module Keystart
     end
 
     def line(names) = %({"format": "#{FORMAT}", "op": "refresh", "names": #{names}}\n)
-
-    def connect
-      socket = Socket.new(:UNIX, :STREAM)
-      socket.connect_nonblock(Socket.sockaddr_un(@path))
-      socket
-    rescue Errno::EAGAIN # the backlog is full
-      socket.close
-      @patience.pause? ? retry : raise(Late)
-    rescue Errno::ENOENT, Errno::ECONNREFUSED
-      socket.close
-      raise Silent
-    rescue SystemCallError => e
-      socket&.close
-      raise unreadable(e), cause: nil
-    end
-
-    def write(socket, bytes)
-      until bytes.empty?
-        sent = socket.write_nonblock(bytes, exception: false)
-        next bytes = bytes.byteslice(sent..) unless sent == :wait_writable
-
-        socket.wait_writable(left) || raise(Late)
-      end
-    rescue SystemCallError
-      raise Silent
-    end
 
     # Returns the bytes before the first line feed.
     def receive_line(socket)

@@ -11,8 +11,8 @@ module Keystart
     attr_reader :target, :number, :manifest
 
     # `target` is what Store#current returned. Yields if it has the form of a generation's link,
-    # before it reads there.
-    def initialize(store, target, timeout)
+    # before it reads there. Nothing knows the age of a candidate's values (contract 12.4.3).
+    def initialize(store, target, timeout, candidate: false)
       @store = store
       @timeout = timeout
       @target = target
@@ -22,7 +22,7 @@ module Keystart
       # No lock, because a fork or a signal handler could find it taken. Storing into a Hash is
       # atomic, and two threads that read the same value at once store the same bytes.
       @values = {}
-      @age = age
+      @age = candidate ? nil : age
     end
 
     # Returns the bytes of a secret, frozen, and tagged as UTF-8 even if they are not. Never return
@@ -51,6 +51,9 @@ module Keystart
     rescue Json::Invalid
       raise Errors.secret_not_json(name)
     end
+
+    # Returns the path of a secret's file, relative to the generation's folder.
+    def path(name) = manifest.entry(name)["path"]
 
     # Returns all facts about a secret except its value (contract 6.5.5).
     def info(name) = manifest.info(name, check(name))

@@ -5,6 +5,7 @@ module Keystart
   module Options
     DEFAULT_ROOT = "/tmp/keystart"
     DEFAULT_TIMEOUT = 9_000 # limits.toml: timeout.default_ms
+    DEFAULT_BUDGET = 2_000 # limits.toml: attempt.budget_ms
     TIMEOUTS = (0..999_999_999) # limits.toml: timeout.most_ms
     # A little wider than the limits after rounding.
     SECONDS = (-1..1_000_000)
@@ -22,7 +23,12 @@ module Keystart
 
     # Returns the timeout in whole milliseconds. The argument is in seconds.
     def timeout(argument)
-      nil == argument ? timeout_variable : milliseconds(argument)
+      nil == argument ? timeout_variable : milliseconds(argument) { Errors.invalid_timeout }
+    end
+
+    # Returns the budget of attempt in whole milliseconds. The argument is in seconds.
+    def budget(argument)
+      nil == argument ? DEFAULT_BUDGET : milliseconds(argument) { Errors.invalid_budget }
     end
 
     # Returns the path as text, or raises InvalidOption.
@@ -51,13 +57,14 @@ module Keystart
       raise Errors.invalid_root
     end
 
+    # Yields for the error of a number that is not one of contract 6.1.4.
     def milliseconds(seconds)
       # The range comes first: a number that is not finite, or too large for a Float, must not reach
       # the rounding.
-      raise Errors.invalid_timeout unless number?(seconds) && SECONDS.cover?(seconds)
+      raise yield unless number?(seconds) && SECONDS.cover?(seconds)
 
       rounded = (seconds * 1000 + 0.5).floor
-      raise Errors.invalid_timeout unless TIMEOUTS.cover?(rounded)
+      raise yield unless TIMEOUTS.cover?(rounded)
 
       rounded
     end

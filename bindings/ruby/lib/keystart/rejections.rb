@@ -24,8 +24,7 @@ module Keystart
         %i[locked rejected].find { |each| verdicts.include?(each) }
       end
 
-      private
-
+      # Returns the error and its causes, without what the caller handles already.
       def with_causes(error, handled)
         errors = []
         while error && !error.equal?(handled) && errors.size <= DEPTH
@@ -34,6 +33,8 @@ module Keystart
         end
         errors
       end
+
+      private
 
       def verdict(error)
         names = error.class.ancestors.map { |each| NAME.bind_call(each) }
