@@ -511,3 +511,40 @@ def test_an_arn_of_a_public_parameter_is_requested_by_its_name_in_its_region(
     assert prefetch(entries) is None
     assert json.loads(aws.requests[0].body)["Names"] == [f"{name}{selector}"]
     assert store.values == {"image": b"ami-1", "same": b"ami-1"}
+
+
+def test_each_member_has_its_variable(
+    prefetch: Prefetch, cloud: Cloud, store: Store, canary: Canaries
+) -> None:
+    members = {"user-name": "u", "hostName": "h", "nul": "a\0b", "a.b": "1", "a/b": "2", "PRELOAD": "x"}
+    arn, path = cloud.secret(json.dumps(members)), cloud.parameters(x="1", y__z="2")
+    entries = {
+        "db": {"secret": arn, "expand": True, "env": "DB_*"},
+        "app": {"parameters": path, "env": "DB_APP_*"},
+        "own": {"secret": arn, "field": "hostName", "env": "DB_HOSTNAME"},
+    }
+    assert prefetch(entries, env_overwrite=True) is None
+    assert {name: to["secret"] for name, to in store.manifest["env"].items()} == {
+        "DB_A_B": "db/a.b",
+        "DB_USER_NAME": "db/user-name",
+        "DB_PRELOAD": "db/PRELOAD",
+        "DB_APP_X": "app/x",
+        "DB_APP_Y_Z": "app/y/z",
+        "DB_HOSTNAME": "own",
+    }
+    assert all(to["overwrite"] for to in store.manifest["env"].values())
+    assert warnings(canary) == [
+        '"db/hostName" gets no variable: DB_HOSTNAME is that of "own". Rename one of them.',
+        '"db/nul" gets no variable: it holds a NUL byte, which no variable can. Read it as bytes instead of DB_NUL.',
+        '"db/a/b" gets no variable: DB_A_B is that of "db/a.b". Rename one of them.',
+    ]
+
+
+def test_no_member_chooses_a_variable_that_is_refused(
+    prefetch: Prefetch, cloud: Cloud, store: Store, canary: Canaries
+) -> None:
+    arn = cloud.secret('{"options": "--require /tmp/x", "env": "production"}')
+    assert prefetch({"node": {"secret": arn, "expand": True, "env": "NODE_*"}}) is None
+    assert list(store.manifest["env"]) == ["NODE_ENV"]
+    (warning,) = warnings(canary)
+    assert warning.startswith('"node/options" gets no variable: "env" cannot be NODE_OPTIONS, which ')

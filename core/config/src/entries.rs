@@ -313,10 +313,7 @@ impl LongForm<'_, '_> {
             is_refreshed,
             origin: self.problems.origin(self.key.position),
         };
-        if entry.env.is_some() && entry.is_folder() {
-            let why = "\"env\" takes one value, and this brings several. Give it to a secret with \"field\".";
-            self.add(why, &["env"]);
-        }
+        self.check_variables(&entry);
         if !entry.is_folder() && entry.selection != Selection::default() {
             let why = "\"only\", \"except\" and \"rename\" choose members. Add \"expand: true\", or remove them.";
             self.add(why, &members::KEYS);
@@ -419,12 +416,45 @@ impl LongForm<'_, '_> {
 
     fn env(&mut self) -> Option<String> {
         let env = self.text("env")?;
-        match variables::refusal(&env) {
+        let refusal = if env.ends_with('*') { variables::refusal_of_several(&env) } else { variables::refusal(&env) };
+        match refusal {
             None => Some(env),
             Some(why) => {
                 self.add(&why, &["env"]);
                 None
             }
+        }
+    }
+
+    /// Refuses one variable for several secrets, several for one, and those that members can never have.
+    fn check_variables(&mut self, entry: &Entry) {
+        let Some(env) = &entry.env else { return };
+        let has_several = env.ends_with('*');
+        if has_several != entry.is_folder() {
+            let why = if has_several {
+                "\"env\" with \"*\" is for several secrets, and this is one. Write the whole name of the variable."
+            } else {
+                "\"env\" takes one value, and this brings several. Write the beginning of their variables, as in DB_*."
+            };
+            self.add(why, &["env"]);
+            return;
+        }
+        let mut taken = HashMap::new();
+        for name in entry.selection.published().filter(|_| has_several) {
+            let problem = match entry.variable(&format!("{}/{name}", entry.name)) {
+                Some(Err(why)) => why,
+                Some(Ok(variable)) => match taken.insert(variable.clone(), name) {
+                    Some(other) => {
+                        let (other, name) = (quote(other), quote(name));
+                        format!(
+                            "{other} and {name} would both be {variable}. Give one of them another name with \"rename\"."
+                        )
+                    }
+                    None => continue,
+                },
+                None => continue,
+            };
+            self.add(&problem, &["env"]);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::region::is_region;
 use crate::schema::Keyword;
 use crate::shown::{self, Place, characters, is_certain};
 use crate::value::Value;
+use crate::variables;
 
 /// What messages call the variable that holds secrets.
 pub(crate) const VARIABLE: &str = "KEYSTART_SECRETS";
@@ -64,7 +65,7 @@ pub struct Entry {
     pub session_name: Option<String>,
     /// Whether the rest is published without it when it cannot be fetched.
     pub optional: bool,
-    /// The variable that the exec wrapper puts it into.
+    /// The variable that the exec wrapper puts it into; with `*` at its end, the beginning of several.
     pub env: Option<String>,
     /// Whether a refresh may fetch it again: not with `ttl: none`.
     pub is_refreshed: bool,
@@ -128,6 +129,17 @@ impl Entry {
     /// Returns whether it brings several secrets, all below its name.
     pub fn is_folder(&self) -> bool {
         self.expand || self.keyword.is_folder
+    }
+
+    /// Returns the variable of one of its secrets, by the secret's whole name, or why it cannot have one; `None`
+    /// without `env`.
+    pub fn variable(&self, name: &str) -> Option<Result<String, String>> {
+        let env = self.env.as_deref()?;
+        let Some(own) = name.strip_prefix(&self.name).and_then(|rest| rest.strip_prefix('/')) else {
+            return Some(Ok(env.to_owned()));
+        };
+        let variable = variables::of_several(env, own);
+        Some(variables::refusal(&variable).map_or(Ok(variable), Err))
     }
 
     /// Returns whether its values can change: no version of it is configured, and no `ttl: none`.

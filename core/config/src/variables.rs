@@ -15,6 +15,24 @@ struct Group {
     names: &'static [&'static str],
 }
 
+/// Returns why `env:` may not give a variable to each of several secrets; `None` if it may. Its end is `*`.
+pub(crate) fn refusal_of_several(env: &str) -> Option<String> {
+    let begin = env.strip_suffix('*').unwrap_or(env);
+    if !begin.ends_with('_') || !manifest::is_variable(begin) {
+        // Without such a beginning, whoever writes the secret could choose any variable.
+        return Some(
+            "\"env\" of several secrets must be the beginning of their variables and \"_*\", as in DB_*.".to_owned(),
+        );
+    }
+    refusal(&format!("{begin}X")).map(|why| why.replacen(&format!("{begin}X"), env, 1))
+}
+
+/// Returns the variable of one of several secrets: `DB_HOST_NAME` for `DB_*` and `host-name`.
+pub(crate) fn of_several(env: &str, name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+    env.strip_suffix('*').unwrap_or(env).chars().chain(name.chars().map(plain)).collect()
+}
+
 /// Returns why `env:` may not name this variable and what to do, as a sentence; `None` if it may.
 pub(crate) fn refusal(variable: &str) -> Option<String> {
     if !manifest::is_variable(variable) {

@@ -15,7 +15,7 @@ use crate::first_requests::{FirstRequests, TRANSMISSION, Transmission};
 use crate::provider::Provider;
 use crate::refusal::Refusal;
 use crate::request::{Dispatcher, Request, RequestResult};
-use crate::{Entry, Outcome, PROVIDERS, Plan, PrefetchResult, Variable, shape};
+use crate::{Entry, FetchedSecret, Outcome, PROVIDERS, Plan, PrefetchResult, Variable, shape};
 use keystart_process::lock;
 use keystart_store::Failure;
 
@@ -185,6 +185,7 @@ impl Prefetch {
         let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).chain(others).collect();
         let (retries, warnings) = (take(&mut *lock(&self.retries)), take(&mut *lock(&self.warnings)));
         let mut fetched = PrefetchResult { retries, warnings, ..PrefetchResult::default() };
+        let mut variables = Variables::new(entries);
         for entry in entries {
             let outcome = outcomes.remove(&entry.name);
             let optional = entry.optional && !(given_up && outcome.is_none());
@@ -196,6 +197,9 @@ impl Prefetch {
                 .and_then(|secrets| shape::check_values(entry, secrets));
             match shaped {
                 Ok(secrets) => {
+                    if entry.is_folder() {
+                        variables.assign(entry, &secrets, &mut fetched.warnings);
+                    }
                     let first = fetched.secrets.len();
                     fetched.secrets.extend(secrets);
                     fetched.entries.push((entry.name.clone(), first..fetched.secrets.len()));
@@ -205,13 +209,43 @@ impl Prefetch {
                     fetched.failures.push((entry.name.clone(), Failure { optional, ..failure }));
                 }
             }
-            fetched.variables.extend(entry.env.clone().map(|name| Variable {
-                name,
-                secret: entry.name.clone(),
-                overwrite: self.plan.env_overwrite,
-            }));
         }
+        let overwrite = self.plan.env_overwrite;
+        let variables = variables.0.into_iter();
+        fetched.variables = variables.map(|(name, secret)| Variable { name, secret, overwrite }).collect();
         fetched
+    }
+}
+
+/// The secrets of variables, by the variables' names.
+struct Variables(BTreeMap<String, String>);
+
+impl Variables {
+    /// Takes the variables that the configuration names whole. They count before those of members.
+    fn new(entries: &[Entry]) -> Self {
+        let single = entries.iter().filter(|entry| !entry.is_folder());
+        Self(single.filter_map(|entry| Some((entry.env.clone()?, entry.name.clone()))).collect())
+    }
+
+    /// Assigns a variable to each secret of a folder, or adds a warning.
+    fn assign(&mut self, entry: &Entry, secrets: &[FetchedSecret], warnings: &mut Vec<String>) {
+        for FetchedSecret { name, value, .. } in secrets {
+            let Some(variable) = entry.variable(name) else { return };
+            let why = match variable {
+                Err(why) => why,
+                Ok(variable) => match self.0.get(&variable) {
+                    Some(other) => format!("{variable} is that of \"{other}\". Rename one of them."),
+                    None if value.as_bytes().contains(&0) => {
+                        format!("it holds a NUL byte, which no variable can. Read it as bytes instead of {variable}.")
+                    }
+                    None => {
+                        self.0.insert(variable, name.clone());
+                        continue;
+                    }
+                },
+            };
+            warnings.push(format!("\"{name}\" gets no variable: {why}"));
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::failpoint;
 use crate::folder::{Facts, Folder, FolderResult};
 use crate::freshness::Check;
 use crate::inventory::Stage;
+use crate::json::Json;
 use crate::manifest::{self, Manifest, Secret};
 use crate::name;
 use crate::publish::{Draft, DraftSecret, Origin, Writer};
@@ -246,6 +247,7 @@ impl Writer {
         }
         changed.sort_unstable();
         manifest.secrets.extend(new.secrets);
+        manifest.env = variables(&manifest, draft);
         let contents = Contents { manifest, files };
         contents.check_names()?;
         Ok(Merged { contents, changed })
@@ -316,4 +318,16 @@ impl Writer {
 fn owner<'a>(name: &'a str, entries: &BTreeMap<String, bool>) -> Option<&'a str> {
     let folders: Vec<&str> = name::folders(name).collect();
     std::iter::once(name).chain(folders).filter(|entry| entries.contains_key(*entry)).max_by_key(|entry| entry.len())
+}
+
+/// Returns the variables of the secrets that are left, and new ones of the draft (contract 4.9).
+fn variables(manifest: &Manifest, draft: &Draft) -> Option<Json> {
+    let is_listed = |name: &str| manifest.secrets.contains_key(name) || manifest.unavailable.contains_key(name);
+    let before = manifest.env.as_ref().and_then(Json::as_object).cloned().unwrap_or_default();
+    let left = before.into_iter().filter(|(_, to)| to.get("secret").and_then(Json::as_str).is_some_and(is_listed));
+    let mut env: BTreeMap<String, Json> = left.collect();
+    for (variable, to) in &draft.env {
+        env.entry(variable.clone()).or_insert_with(|| to.clone());
+    }
+    (!env.is_empty()).then_some(Json::Object(env))
 }
