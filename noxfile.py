@@ -391,6 +391,15 @@ def demo(session: nox.Session) -> None:
 
 
 @session
+def release(session: nox.Session) -> None:
+    """Make a release in dist/ and print how to publish it; `-- VERSION --dry-run` leaves no commit and no tag."""
+    npm_install(session, NODE)
+    npm_install(session, PACKAGE_TOOLS)
+    node_reader(session)
+    session.run("python", "-m", "release", *session.posargs)
+
+
+@session
 def lock(session: nox.Session) -> None:
     """Pin each requirements.in in its requirements.lock, with hashes; `-- --upgrade` takes newer versions."""
     arguments = [

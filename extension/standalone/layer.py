@@ -18,6 +18,7 @@ from pathlib import Path
 
 from .dist import DIST, clear, place, release
 from .executable import WRAPPER, build, wrapper
+from .sbom import Component, crates, document
 from .toolchain import LINKED, ROOT, TARGETS, BuildError, MissingError, Target, prepare, run, version_of
 
 _SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: if it exists, the others do
@@ -146,35 +147,22 @@ def _licences(folder: Path, target: Target) -> None:
         if not source.exists():
             raise BuildError(f"{source} is missing, and with it the licence of what is linked in")
         shutil.copy(source, folder / f"{package}.txt")
-    components = "\n".join(f"{one['name']} {one['version']}  {one['licence']}" for one in _components(target))
+    components = "\n".join(f"{one.name} {one.version}  {one.licence}" for one in _components(target))
     title = "What extensions/keystart and keystart-env are made of, and under which licence:"
     (folder / "components.txt").write_text(f"{title}\n\n{components}\n")
 
 
-def _components(target: Target) -> list[dict[str, str]]:
-    """Returns name, version, licence and purl of everything inside the executable."""
-    crates = run(
-        ["cargo", "tree", "--package", "keystart-capi-extension", "--target", target.rust, "--edges", "normal",
-         "--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"]
-    )  # fmt: skip
-    found = []
-    for line in sorted(set(crates.splitlines())):
-        package, licence = line.split("|")
-        name, version = package.split()[:2]
-        version = version.removeprefix("v")
-        found.append(
-            {"name": name, "version": version, "licence": licence, "purl": f"pkg:cargo/{name}@{version}"}
-        )
+def _components(target: Target) -> list[Component]:
+    """Returns everything inside the executable."""
+    found = crates("keystart-capi-extension", target=target.rust)
     version = _pinned("cffi").split()[0].partition("==")[2]
-    found.append({"name": "cffi", "version": version, "licence": "MIT", "purl": f"pkg:pypi/cffi@{version}"})
+    found.append(Component("cffi", version, "MIT", f"pkg:pypi/cffi@{version}"))
     for name in LINKED:
         linked = version_of(name, target)
         if linked is None:
             raise BuildError(f"Debian's {name} is not installed, and is inside the executable")
         licence = f"share/keystart/{name}.txt"
-        found.append(
-            {"name": name, "version": linked, "licence": licence, "purl": f"pkg:deb/debian/{name}@{linked}"}
-        )
+        found.append(Component(name, linked, licence, f"pkg:deb/debian/{name}@{linked}"))
     return found
 
 
@@ -190,35 +178,8 @@ def _pack(content: Path, target: Target, path: Path) -> None:
             archive.writestr(info, file.read_bytes())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".zip.sha256").write_text(f"{digest}  {path.name}\n")
-    path.with_suffix(".cdx.json").write_text(json.dumps(_sbom(path.name, target, digest), indent=2) + "\n")
-
-
-def _sbom(name: str, target: Target, digest: str) -> dict[str, object]:
-    """Returns a CycloneDX 1.5 document, without a time and a serial number, so that its bytes are reproducible."""
-    layer = {
-        "type": "application",
-        "name": name,
-        "version": release(),
-        "hashes": [{"alg": "SHA-256", "content": digest}],
-    }
-    components = [
-        {
-            "type": "library",
-            "name": one["name"],
-            "version": one["version"],
-            "purl": one["purl"],
-            "licenses": [{"license": {"name": one["licence"]}}],
-        }
-        for one in _components(target)
-    ]
-    metadata = {"component": layer}
-    return {
-        "bomFormat": "CycloneDX",
-        "specVersion": "1.5",
-        "version": 1,
-        "metadata": metadata,
-        "components": components,
-    }
+    sbom = document(path.name, release(), digest, _components(target))
+    path.with_suffix(".cdx.json").write_text(json.dumps(sbom, indent=2) + "\n")
 
 
 def _report(what: str) -> None:

@@ -1,0 +1,160 @@
+"""Makes a release in dist/, and prints the commands that publish it. It publishes nothing.
+
+Without --dry-run it also commits the version and tags it. With --dry-run it puts the changed files back. Exit codes: 0
+made, 1 it could not be made, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from extension.standalone.sbom import Component, crates, document
+from extension.standalone.toolchain import ROOT, BuildError
+
+from . import bump, changelog, commands
+from .errors import ReleaseError
+
+DIST = ROOT / "dist"
+CHANGELOG = "CHANGELOG.md"
+SUMS, NOTES = "SHA256SUMS", "NOTES.md"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    parser = argparse.ArgumentParser(prog="./dev release", description=__doc__.splitlines()[0])
+    parser.add_argument("version", help="like 1.2.3")
+    parser.add_argument("--dry-run", action="store_true", help="do everything except the commit and the tag")
+    options = parser.parse_args(arguments)
+    version: str = options.version
+    written: list[str] = []
+    kept = False
+    try:
+        _check_tree(version)
+        written = bump.bump(ROOT, version)
+        written.append(CHANGELOG)
+        notes = _cut_changelog(version)
+        _build()
+        _compare(_digests(), _built_again())
+        _run("pytest", "tests/packages", "tests/layer")
+        files = _finish(version, notes)
+        if not options.dry_run:
+            _git("commit", "--quiet", "--message", f"Release {version}", "--", *written)
+            _git("tag", "--annotate", f"v{version}", "--message", f"Keystart {version}")
+            kept = True
+    except (ReleaseError, BuildError) as error:
+        print(f"release: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if written and not kept:
+            _git("restore", "--", *written)
+    print(commands.text(version, files, tagged=kept))
+    return 0
+
+
+def _check_tree(version: str) -> None:
+    bump.check(bump.current(ROOT), version)
+    if _git("status", "--porcelain"):
+        raise ReleaseError("the checkout has changes. Commit them first: a release is made from a commit")
+    if _git("tag", "--list", f"v{version}"):
+        raise ReleaseError(f"there is a tag v{version} already")
+
+
+def _cut_changelog(version: str) -> str:
+    path = ROOT / CHANGELOG
+    today = datetime.datetime.now(tz=datetime.timezone.utc).date()
+    text, notes = changelog.cut(path.read_text(), version, today)
+    path.write_text(text)
+    return notes
+
+
+def _build() -> None:
+    _run(sys.executable, "-m", "tests.packages.build")
+    _run(sys.executable, "-m", "extension.standalone.layer")
+
+
+def _digests() -> dict[str, str]:
+    """Returns the SHA-256 of each file of this version, except of what a release itself writes."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(DIST.iterdir())
+        if _is_ours(path)
+    }
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name.startswith(("keystart-", "keystart_")) and path.suffix in (
+        ".whl",
+        ".gz",
+        ".tgz",
+        ".gem",
+        ".zip",
+    )
+
+
+def _built_again() -> dict[str, str]:
+    """Packs everything a second time. The layer's own tests compile it a second time."""
+    with tempfile.TemporaryDirectory(prefix="keystart-release-") as folder:
+        kept = Path(folder) / "dist"
+        DIST.rename(kept)
+        try:
+            _build()
+            return _digests()
+        finally:
+            if DIST.exists():
+                for path in DIST.iterdir():
+                    path.unlink()
+                DIST.rmdir()
+            kept.rename(DIST)
+
+
+def _compare(first: dict[str, str], second: dict[str, str]) -> None:
+    different = sorted(name for name in first.keys() | second.keys() if first.get(name) != second.get(name))
+    if different:
+        raise ReleaseError(f"a second build has other bytes: {', '.join(different)}")
+
+
+def _finish(version: str, notes: str) -> list[str]:
+    """Writes SBOMs, the notes and the checksums of all of them. Returns the names of the built files."""
+    digests = _digests()
+    for name, digest in digests.items():
+        if not name.endswith(".zip"):  # the layer's build writes its own
+            sbom = document(name, version, digest, components(name))
+            (DIST / f"{name}.cdx.json").write_text(json.dumps(sbom, indent=2) + "\n")
+    (DIST / NOTES).write_text(notes)
+    listed = sorted([*digests, *(f"{name}.cdx.json" for name in digests if not name.endswith(".zip"))])
+    listed += sorted(path.name for path in DIST.glob(f"keystart-layer-{version}-*.cdx.json"))
+    sums = [f"{hashlib.sha256((DIST / name).read_bytes()).hexdigest()}  {name}\n" for name in listed]
+    (DIST / SUMS).write_text("".join(sums))
+    return list(digests)
+
+
+def components(name: str) -> list[Component]:
+    """Returns what a package is made of: the crates of its core. The readers for Node and Ruby have none."""
+    if name.endswith((".tgz", ".gem")):
+        return []
+    return crates(
+        "keystart-capi-extension" if name.startswith("keystart_extension") else "keystart-capi-reader"
+    )
+
+
+def _run(*command: str) -> None:
+    if subprocess.run(command, cwd=ROOT).returncode != 0:
+        raise ReleaseError(f"{' '.join(command)} failed; its output is above")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise ReleaseError(f"git {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

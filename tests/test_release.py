@@ -1,0 +1,131 @@
+"""The parts of `./dev release` that need no build: version, changelog, SBOMs, printed commands."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from extension.standalone.sbom import document
+from generate import versions
+from release import bump, changelog, commands
+from release.__main__ import components
+from release.errors import ReleaseError
+from tests import ROOT
+
+DAY = datetime.date(2026, 11, 29)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the files that hold the version, in a separate repository."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    held = [
+        path
+        for path in listed.stdout.splitlines()
+        if path in {*versions.outputs(ROOT), "Cargo.toml", "Cargo.lock", "core/fuzz/Cargo.lock"}
+        or path.endswith((".md", ".Dockerfile"))
+    ]
+    for path in held:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, tmp_path / path)
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_a_bump_writes_the_version_wherever_it_is(checkout: Path) -> None:
+    old = bump.current(checkout)
+    changed = bump.bump(checkout, "9.8.7")
+    assert bump.current(checkout) == "9.8.7"
+    assert set(versions.outputs(checkout)) | {"Cargo.toml", "Cargo.lock", "core/fuzz/Cargo.lock"} <= set(
+        changed
+    )
+    assert "keystart-layer-9.8.7-x86_64.zip" in (checkout / "docs/install.md").read_text()
+    for lock in ("Cargo.lock", "core/fuzz/Cargo.lock"):
+        text = (checkout / lock).read_text()
+        of_ours = re.findall(r'name = "keystart-.*"\nversion = "(.*)"\n(?!source)', text)
+        assert set(of_ours) - {"0.0.0"} == {"9.8.7"}
+    left = re.compile(rf"keystart(?:-layer|_extension)?-{re.escape(old)}")
+    pages = [path for path in checkout.rglob("*.md") if path.name != "CHANGELOG.md"]
+    assert not [path for path in pages if left.search(path.read_text())]
+
+
+def test_a_bump_to_the_same_version_changes_nothing(checkout: Path) -> None:
+    assert bump.bump(checkout, bump.current(checkout)) == []
+
+
+def test_another_crate_with_the_old_version_keeps_it() -> None:
+    lock = (ROOT / "Cargo.lock").read_text()
+    old = bump.current(ROOT)
+    theirs = f'name = "other"\nversion = "{old}"\nsource = "registry"\n'
+    assert theirs in bump._in_lock(lock + theirs, old, "9.8.7")
+
+
+@pytest.mark.parametrize("version", ["1", "1.2", "v1.2.3", "1.2.3-rc1", "01.2.3", "0.0.1"])
+def test_a_wrong_or_older_version_is_refused(version: str) -> None:
+    with pytest.raises(ReleaseError, match=re.escape(version)):
+        bump.check("0.1.0", version)
+
+
+LOG = "# Changelog\n\nWords.\n\n## 0.2.0 (unreleased)\n\n### Core\n\n- A fact.\n\n## 0.1.0 (2026-01-02)\n\n- Old.\n"
+
+
+def test_the_unreleased_section_becomes_the_notes() -> None:
+    text, notes = changelog.cut(LOG, "0.2.0", DAY)
+    assert notes == "### Core\n\n- A fact.\n"
+    assert "## Unreleased\n\n## 0.2.0 (2026-11-29)\n\n### Core\n" in text
+    assert text.endswith("## 0.1.0 (2026-01-02)\n\n- Old.\n")
+
+
+def test_the_changelog_of_this_repository_can_be_cut() -> None:
+    _, notes = changelog.cut((ROOT / "CHANGELOG.md").read_text(), "9.8.7", DAY)
+    assert notes.startswith("### ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LOG.replace("- A fact.", "").replace("### Core", ""), "is empty"),
+        (LOG.replace(" (unreleased)", " (2026-02-03)"), "has 0 unreleased sections"),
+        (LOG + "\n## Unreleased\n", "has 2 unreleased sections"),
+        (LOG.replace("## 0.1.0 (", "## 0.3.0 ("), "has 0.3.0 already"),
+    ],
+)
+def test_a_changelog_that_cannot_be_cut_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ReleaseError, match=said):
+        changelog.cut(text, "0.3.0", DAY)
+
+
+def test_an_sbom_names_the_crates_of_a_wheel_and_nothing_of_a_gem() -> None:
+    found = components("keystart-0.1.0-py3-none-manylinux_2_17_x86_64.whl")
+    assert {"keystart-store", "rustix", "zeroize"} <= {one.name for one in found}
+    assert all(one.version and one.licence for one in found if not one.name.startswith("keystart"))
+    assert components("keystart-0.1.0.gem") == components("keystart-0.1.0.tgz") == []
+    sbom = document("keystart-0.1.0.gem", "0.1.0", "00", found)
+    assert (sbom["bomFormat"], sbom["specVersion"]) == ("CycloneDX", "1.5")
+    assert "timestamp" not in str(sbom)
+
+
+def test_the_printed_commands_name_every_built_file_once() -> None:
+    files = [
+        "keystart-1.0.0-py3-none-any.whl",
+        "keystart-1.0.0.tar.gz",
+        "keystart-1.0.0.tgz",
+        "keystart-1.0.0.gem",
+    ]
+    files += ["keystart-layer-1.0.0-x86_64.zip", "keystart-layer-1.0.0-arm64.zip"]
+    said = commands.text("1.0.0", files, tagged=True)
+    assert [said.count(f"dist/{name}") for name in files] == [1] * len(files)
+    assert "dry run" not in said
+    assert "dry run" in commands.text("1.0.0", files, tagged=False)
+
+
+def test_the_printed_commands_are_shell_that_can_be_read() -> None:
+    said = commands.text("1.0.0", ["keystart-layer-1.0.0-x86_64.zip"], tagged=True)
+    script = said.partition("\n\n")[2]
+    assert subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True).stderr == ""
