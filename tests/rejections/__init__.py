@@ -1,0 +1,1 @@
+"""What drivers raise when a real server refuses a login, recorded and compared."""
