@@ -51,6 +51,7 @@ REST = (
     "layer",
     "emulator",
     "examples",
+    "recipes",
 )
 # The tests of each session that runs pytest. tests/test_sessions.py finds a test that no session runs.
 TESTS: dict[str, tuple[str, ...]] = {
@@ -67,6 +68,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "layer": ("tests/layer",),
     "emulator": ("tests/emulator",),
     "examples": ("tests/examples",),
+    "recipes": ("tests/rejections",),
 }
 TESTS["long"] = tuple(folder for name in CHANGE[2:] for folder in TESTS.get(name, ()))
 # Crates whose tests need AWS's SDK, which compiles for minutes the first time.
@@ -323,6 +325,14 @@ def long(session: nox.Session) -> None:
 def figures(session: nox.Session) -> None:
     """Test what benchmarks compute and draw."""
     run_tests(session)
+
+
+@session
+def recipes(session: nox.Session) -> None:
+    """Log in to real servers: what drivers raise when a server refuses a login."""
+    node_reader(session)
+    npm_install(session, NODE_DRIVERS)
+    run_tests(session, processes=1)
 
 
 @session

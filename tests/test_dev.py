@@ -308,7 +308,9 @@ NEEDED_BY = {
     "openssl": {"node", "conformance", "docs", "examples", "long", "test", "test --all"},
     "strace": {"extension", "writer", "long", "test", "test --all"},  # and the layer's, if it is built
     "e2fsprogs": {"writer", "long", "test", "test --all"},
-    "ruby-pg": {"rotation", "test --all"},
+    "ruby-pg": {"rotation", "recipes", "test --all"},
+    "redis-server": {"rotation", "recipes", "test --all"},
+    "ruby-sequel": {"recipes", "test --all"},
     **{package: {"e2e", "emulator", "examples", "bench", "long", "test --all"} for package in CLIENT},
 }
 

@@ -29,7 +29,7 @@ from .situations import Situation
 CASES = ROOT / "contract/cases/rejections"
 RECORDERS = Path(__file__).parent / "recorders"
 RIGHT, WRONG = (f"{os.urandom(12).hex()}-{which}" for which in ("right", "wrong"))
-COMMANDS = {
+COMMANDS: Mapping[str, list[str | Path]] = {
     "python": [sys.executable, RECORDERS / "python.py"],
     "node": ["node", RECORDERS / "node.mjs"],
     "ruby": ["ruby", RECORDERS / "ruby.rb"],

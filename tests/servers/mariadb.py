@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from socket import AF_UNIX
+from socket import socket as Socket  # noqa: N812  # a parameter here is the path of one
 
 import pymysql
 
@@ -88,7 +90,10 @@ def _connect(socket: Path) -> pymysql.Connection[pymysql.cursors.Cursor]:
 
 def _answers(socket: Path) -> bool:
     try:
+        # PyMySQL would leave its own socket open if nobody listens.
+        with Socket(AF_UNIX) as probe:
+            probe.connect(str(socket))
         _connect(socket).close()
-    except pymysql.OperationalError:
+    except (OSError, pymysql.OperationalError):
         return False
     return True

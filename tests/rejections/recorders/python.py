@@ -259,7 +259,7 @@ def described(error: BaseException, depth: int = 0) -> dict[str, Any]:
 
 
 def _attributes(error: BaseException) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for name in dir(error):
         if name.startswith("_") or name in ("args", "traceback", "orig"):
             continue
