@@ -221,6 +221,38 @@ function hintOfThree(first, second, third) {
   return ` Did you mean "${first}", "${second}" or "${third}"?`;
 }
 
+/** @param {string} first */
+function membersOfOne(first) {
+  return `"${first}"`;
+}
+
+/**
+ * @param {string} first
+ * @param {string} second
+ */
+function membersOfTwo(first, second) {
+  return `"${first}" and "${second}"`;
+}
+
+/**
+ * @param {string} first
+ * @param {string} second
+ * @param {string} third
+ */
+function membersOfThree(first, second, third) {
+  return `"${first}", "${second}" and "${third}"`;
+}
+
+/**
+ * @param {string} first
+ * @param {string} second
+ * @param {string} third
+ * @param {number} secrets
+ */
+function membersOfMore(first, second, third, secrets) {
+  return `"${first}", "${second}", "${third}" and ${secrets} more`;
+}
+
 /**
  * @param {string} name
  * @param {string} hint
@@ -229,6 +261,17 @@ function secretNotFound(name, hint) {
   const text =
     `There is no secret "${name}" in the store.${hint} Add it to the configuration of the ` +
     'extension.';
+  return new SecretNotFound(text, name);
+}
+
+/**
+ * @param {string} name
+ * @param {string} members
+ */
+function secretIsFolder(name, members) {
+  const text =
+    `There is no secret "${name}" in the store: it is a folder that holds ${members}. Ask for ` +
+    'one of these.';
   return new SecretNotFound(text, name);
 }
 
@@ -369,6 +412,10 @@ export {
   hintOfOne,
   hintOfTwo,
   hintOfThree,
+  membersOfOne,
+  membersOfTwo,
+  membersOfThree,
+  membersOfMore,
   invalidName,
   nameNotText,
   invalidRoot,
@@ -389,6 +436,7 @@ export {
   manifestUnsupported,
   storeUnreadable,
   secretNotFound,
+  secretIsFolder,
   secretUnavailable,
   secretCorrupt,
   secretNotText,

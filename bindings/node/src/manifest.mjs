@@ -42,6 +42,8 @@ class Manifest {
     const entry = this.secrets.get(name);
     if (entry !== undefined) return entry;
     this.checkAvailable(name);
+    const below = this.names(name);
+    if (below.length > 0) throw errors.secretIsFolder(name, members(below));
     throw errors.secretNotFound(name, hint(nearestNames(name, [...this.secrets.keys()])));
   }
 
@@ -116,6 +118,16 @@ function hint(nearest) {
   if (third !== undefined) return errors.hintOfThree(first, second, third);
   if (second !== undefined) return errors.hintOfTwo(first, second);
   return first === undefined ? '' : errors.hintOfOne(first);
+}
+
+/**
+ * Returns a list of what a folder holds.
+ * @param {string[]} names sorted, at least one
+ */
+function members([first, second, third, ...more]) {
+  if (more.length > 0) return errors.membersOfMore(first, second, third, more.length);
+  if (third !== undefined) return errors.membersOfThree(first, second, third);
+  return second === undefined ? errors.membersOfOne(first) : errors.membersOfTwo(first, second);
 }
 
 /**

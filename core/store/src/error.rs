@@ -103,6 +103,20 @@ impl Error {
         Self::secret_not_found(name, &hint)
     }
 
+    /// Makes `secret_not_found` for a folder, and lists what it holds.
+    pub(crate) fn secret_is_folder_of(name: &str, members: &[&str]) -> Self {
+        let listed = match members {
+            [first, second, third, more @ ..] if !more.is_empty() => {
+                messages::members_of_more(first, second, third, more.len())
+            }
+            [first, second, third, ..] => messages::members_of_three(first, second, third),
+            [first, second] => messages::members_of_two(first, second),
+            [first] => messages::members_of_one(first),
+            [] => String::new(),
+        };
+        Self::secret_is_folder(name, &listed)
+    }
+
     /// Makes `store_unwritable` with the advice for the system's error.
     pub(crate) fn refused_write(root: &str, errno: Errno, path: &str) -> Self {
         let advice = match errno {

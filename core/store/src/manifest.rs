@@ -220,6 +220,11 @@ impl Manifest {
                 return Err(Error::secret_unavailable(name, entry, &failure.code, &failure.message));
             }
         }
+        let below = |key: &&str| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+        let members: Vec<&str> = self.secrets.keys().map(String::as_str).filter(below).collect();
+        if !members.is_empty() {
+            return Err(Error::secret_is_folder_of(name, &members));
+        }
         let nearest = name::nearest(name, self.secrets.keys().map(String::as_str));
         Err(Error::secret_not_found_near(name, &nearest))
     }

@@ -254,9 +254,31 @@ module Keystart
       " Did you mean \"#{first}\", \"#{second}\" or \"#{third}\"?"
     end
 
+    def members_of_one(first)
+      "\"#{first}\""
+    end
+
+    def members_of_two(first, second)
+      "\"#{first}\" and \"#{second}\""
+    end
+
+    def members_of_three(first, second, third)
+      "\"#{first}\", \"#{second}\" and \"#{third}\""
+    end
+
+    def members_of_more(first, second, third, secrets)
+      "\"#{first}\", \"#{second}\", \"#{third}\" and #{secrets} more"
+    end
+
     def secret_not_found(name, hint)
       text = "There is no secret \"#{name}\" in the store.#{hint} Add it to the configuration of " \
              "the extension."
+      SecretNotFound.new(text, secret: name)
+    end
+
+    def secret_is_folder(name, members)
+      text = "There is no secret \"#{name}\" in the store: it is a folder that holds #{members}. " \
+             "Ask for one of these."
       SecretNotFound.new(text, secret: name)
     end
 

@@ -154,7 +154,18 @@ module Keystart
       entry = unavailable_entry(name)
       return Errors.secret_unavailable(name, entry, *unavailable[entry].values_at("code", "message")) if entry
 
+      below = names(name)
+      return Errors.secret_is_folder(name, members(*below)) if below.any?
+
       Errors.secret_not_found(name, hint(Name.nearest(name, secrets.keys)))
+    end
+
+    # Returns a list of what a folder holds.
+    def members(first, second = nil, third = nil, *more)
+      return Errors.members_of_more(first, second, third, more.length) if more.any?
+      return Errors.members_of_three(first, second, third) if third
+
+      second ? Errors.members_of_two(first, second) : Errors.members_of_one(first)
     end
 
     # Returns a hint with the nearest names, if any.

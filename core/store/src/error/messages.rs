@@ -212,6 +212,15 @@ impl Error {
         Self::about(name, Code::SecretNotFound, text)
     }
 
+    /// Makes the error `secret_not_found`, secrets lie below the name.
+    pub fn secret_is_folder(name: &str, members: &str) -> Self {
+        let text = format!(
+            "There is no secret \"{name}\" in the store: it is a folder that holds {members}. \
+             Ask for one of these."
+        );
+        Self::about(name, Code::SecretNotFound, text)
+    }
+
     /// Makes the error `secret_unavailable`.
     pub fn secret_unavailable(name: &str, entry: &str, code: &str, message: &str) -> Self {
         let text = format!(
@@ -420,6 +429,26 @@ pub fn hint_of_two(first: &str, second: &str) -> String {
 /// A part of a message: `{hint}` of three names.
 pub fn hint_of_three(first: &str, second: &str, third: &str) -> String {
     format!(" Did you mean \"{first}\", \"{second}\" or \"{third}\"?")
+}
+
+/// A part of a message: `{members}`.
+pub fn members_of_one(first: &str) -> String {
+    format!("\"{first}\"")
+}
+
+/// A part of a message: `{members}` of two names.
+pub fn members_of_two(first: &str, second: &str) -> String {
+    format!("\"{first}\" and \"{second}\"")
+}
+
+/// A part of a message: `{members}` of three names.
+pub fn members_of_three(first: &str, second: &str, third: &str) -> String {
+    format!("\"{first}\", \"{second}\" and \"{third}\"")
+}
+
+/// A part of a message: `{members}` of more names.
+pub fn members_of_more(first: &str, second: &str, third: &str, secrets: usize) -> String {
+    format!("\"{first}\", \"{second}\", \"{third}\" and {secrets} more")
 }
 
 /// A part of a message: `{advice}` at ENOSPC and EDQUOT.
