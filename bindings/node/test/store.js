@@ -43,9 +43,9 @@ function prepare(root) {
  * @param {string} root
  * @param {number} generation
  * @param {Record<string, string | Buffer>} secrets
- * @param {{ refreshAfter?: string, unavailable?: Record<string, { code: string, message: string }> }} [more]
+ * @param {{ refreshAfter?: string, unavailable?: Record<string, { code: string, message: string }>, maxStale?: number }} [more]
  */
-function publish(root, generation, secrets, { refreshAfter, unavailable = {} } = {}) {
+function publish(root, generation, secrets, { refreshAfter, unavailable = {}, maxStale } = {}) {
   const folder = path.join(root, `generations/${generation}`);
   const making = path.join(root, `generations/.new-${generation}`);
   fs.mkdirSync(path.join(making, 'secrets'), { recursive: true, mode: 0o700 });
@@ -62,6 +62,7 @@ function publish(root, generation, secrets, { refreshAfter, unavailable = {} } =
     writer: { name: 'test', version: '0' },
     secrets: Object.fromEntries(entries),
     unavailable,
+    max_stale: maxStale,
   };
   fs.writeFileSync(path.join(making, 'manifest.json'), JSON.stringify(manifest), { mode: 0o600 });
   fs.renameSync(making, folder);
