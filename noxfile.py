@@ -73,6 +73,9 @@ TESTS: dict[str, tuple[str, ...]] = {
 TESTS["long"] = tuple(folder for name in CHANGE[2:] for folder in TESTS.get(name, ()))
 # Crates whose tests need AWS's SDK, which compiles for minutes the first time.
 WITH_SDK = ("keystart-providers", "keystart-lambda", "keystart-capi-extension")
+# What the readers are linked from. It compiles for macOS too; the extension and its core are for Linux only.
+FOR_READERS = ("keystart-store", "keystart-capi-reader")
+MACOS = "x86_64-apple-darwin"
 # True while `./dev test` runs the sessions of CHANGE. A session that is called by its name runs all its tests.
 without_long = False
 
@@ -315,6 +318,7 @@ def long(session: nox.Session) -> None:
     """Run the tests that `./dev test` leaves out of its sessions: those marked `long`, and of crates with AWS's SDK."""
     with_sdk = [option for crate in WITH_SDK for option in ("--package", crate)]
     session.run("cargo", "test", "--quiet", *with_sdk, external=True)
+    check_for_macos(session)
     what_simulations_run(session)
     node_runtime(session)
     conformance_runner(session)
@@ -519,6 +523,18 @@ def what_simulations_run(session: nox.Session) -> None:
     """Builds the exec wrapper and the Node reader, which functions in the simulator use."""
     step(session, "building the exec wrapper", *("cargo", "build", "--release", "--bin", "keystart-env"))
     node_reader(session)
+
+
+def check_for_macos(session: nox.Session) -> None:
+    """Compiles what the readers need for macOS, where people write their tests. Nothing runs there."""
+    libraries = session.run(
+        "rustc", "--print", "target-libdir", "--target", MACOS, silent=True, external=True
+    )
+    if not any(Path(str(libraries).strip()).glob("libstd-*")):
+        session.warn(f"the readers' core is not checked for macOS: rustup target add {MACOS}")
+        return
+    crates = [option for crate in FOR_READERS for option in ("--package", crate)]
+    session.run("cargo", "check", "--quiet", "--target", MACOS, *crates, external=True)
 
 
 def conformance_runner(session: nox.Session) -> None:

@@ -6,12 +6,15 @@
 
 use std::ffi::CStr;
 use std::fmt::{self, Write};
+#[cfg(target_os = "linux")]
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom};
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
+#[cfg(target_os = "linux")]
+use rustix::fs::{RawDir, SeekFrom};
 use rustix::io::{Errno, Result, write};
 use rustix::path::Arg;
 
@@ -93,7 +96,7 @@ impl CrashReport {
         if is_own(root, NEW_STATE, FileType::RegularFile) {
             fs::unlinkat(root, NEW_STATE, AtFlags::empty())?;
         }
-        let mode = Mode::from_raw_mode(FILE_MODE);
+        let mode = layout::mode(FILE_MODE);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OPEN_FILE;
         let file = fs::openat(root, NEW_STATE, flags, mode)?;
         fs::fchmod(&file, mode)?;
@@ -147,11 +150,23 @@ fn is_own<N: Arg>(folder: BorrowedFd<'_>, name: N, kind: FileType) -> bool {
 }
 
 /// Calls `act` for each name in a folder. An error for one name does not stop the others.
+#[cfg(target_os = "linux")]
 fn for_each(folder: BorrowedFd<'_>, mut act: impl FnMut(BorrowedFd<'_>, &CStr) -> Result<()>) {
     let _from_the_beginning = fs::seek(folder, SeekFrom::Start(0));
     let mut buffer = [MaybeUninit::uninit(); 2048];
     let mut entries = RawDir::new(folder, &mut buffer);
     while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name();
+        if name != c"." && name != c".." {
+            let _each_is_tried = act(folder, name);
+        }
+    }
+}
+
+/// Only Linux has signal handlers of ours, so this may allocate.
+#[cfg(not(target_os = "linux"))]
+fn for_each(folder: BorrowedFd<'_>, mut act: impl FnMut(BorrowedFd<'_>, &CStr) -> Result<()>) {
+    for entry in fs::Dir::read_from(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         if name != c"." && name != c".." {
             let _each_is_tried = act(folder, name);

@@ -147,7 +147,7 @@ impl Folder {
     /// Opens the root, and makes it if it is missing.
     pub fn open_root(path: &str) -> FolderResult<Root> {
         let denied = |errno: Errno| FolderError { path: ".".to_owned(), cause: errno.into() };
-        match fs::mkdir(path, Mode::from_raw_mode(FOLDER_MODE)) {
+        match fs::mkdir(path, layout::mode(FOLDER_MODE)) {
             Ok(()) | Err(Errno::EXIST) => {}
             // Not `Missing`: the folder above is missing.
             Err(errno) => return Err(FolderError { path: ".".to_owned(), cause: Trouble::System(errno).into() }),
@@ -206,7 +206,7 @@ impl Folder {
 
     /// Sets the mode of this folder to that of a store. The folder must be ours.
     pub fn tighten(&self) -> FolderResult<()> {
-        fs::fchmod(&self.fd, Mode::from_raw_mode(FOLDER_MODE)).map_err(|errno| self.denied(".", errno))
+        fs::fchmod(&self.fd, layout::mode(FOLDER_MODE)).map_err(|errno| self.denied(".", errno))
     }
 
     /// Opens a folder in this one.
@@ -227,9 +227,9 @@ impl Folder {
 
     /// Makes a folder in this one that must not exist yet. The umask must not decide its mode (contract 5.4).
     pub fn create<N: Arg + Copy>(&self, name: N) -> FolderResult<Self> {
-        fs::mkdirat(&self.fd, name, Mode::from_raw_mode(FOLDER_MODE)).map_err(|errno| self.denied(name, errno))?;
+        fs::mkdirat(&self.fd, name, layout::mode(FOLDER_MODE)).map_err(|errno| self.denied(name, errno))?;
         let folder = self.open(name)?;
-        fs::fchmod(&folder.fd, Mode::from_raw_mode(FOLDER_MODE)).map_err(|errno| self.denied(name, errno))?;
+        fs::fchmod(&folder.fd, layout::mode(FOLDER_MODE)).map_err(|errno| self.denied(name, errno))?;
         Ok(folder)
     }
 
@@ -246,7 +246,7 @@ impl Folder {
         let file = self.create_file(name)?;
         failpoint::reached("file made");
         // The umask must not decide (contract 5.4).
-        let written = fs::fchmod(&file, Mode::from_raw_mode(FILE_MODE)).and_then(|()| layout::write(&file, bytes));
+        let written = fs::fchmod(&file, layout::mode(FILE_MODE)).and_then(|()| layout::write(&file, bytes));
         written.map_err(|errno| {
             let _stays = fs::unlinkat(&self.fd, name, AtFlags::empty());
             self.denied(name, errno)
@@ -255,13 +255,13 @@ impl Folder {
 
     fn create_file(&self, name: &str) -> FolderResult<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OPEN_FILE;
-        fs::openat(&self.fd, name, flags, Mode::from_raw_mode(FILE_MODE)).map_err(|errno| self.denied(name, errno))
+        fs::openat(&self.fd, name, flags, layout::mode(FILE_MODE)).map_err(|errno| self.denied(name, errno))
     }
 
     /// Makes the file that the writer locks; `None` when the name is taken.
     pub fn create_lock(&self, name: &str) -> FolderResult<Option<OwnedFd>> {
         match self.create_file(name) {
-            Ok(file) => fs::fchmod(&file, Mode::from_raw_mode(FILE_MODE))
+            Ok(file) => fs::fchmod(&file, layout::mode(FILE_MODE))
                 .map(|()| Some(file))
                 .map_err(|errno| self.denied(name, errno)),
             Err(FolderError { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => Ok(None),
@@ -371,7 +371,7 @@ impl Folder {
 
     /// Takes the rights of group and others from an entry that was just made, and has no other name.
     pub fn restrict(&self, name: &str) -> FolderResult<()> {
-        let mode = Mode::from_raw_mode(FILE_MODE);
+        let mode = layout::mode(FILE_MODE);
         fs::chmodat(&self.fd, name, mode, AtFlags::empty()).map_err(|errno| self.denied(name, errno))
     }
 

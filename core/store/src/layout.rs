@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{self, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, FileType, Mode, OFlags, RawMode, Stat};
 use rustix::io::Errno;
 use rustix::path::Arg;
 
@@ -18,6 +18,13 @@ pub(crate) const FRESHNESS: &str = "freshness.json";
 const MAX_GENERATION: u64 = 9_007_199_254_740_991; // limits.toml: generation.greatest
 pub(crate) const FOLDER_MODE: u32 = 0o700;
 pub(crate) const FILE_MODE: u32 = 0o600;
+
+/// The type of a mode's bits is narrower on macOS; no mode of ours is.
+#[allow(clippy::cast_possible_truncation)]
+pub(crate) const fn mode(bits: u32) -> Mode {
+    Mode::from_raw_mode(bits as RawMode)
+}
+
 pub(crate) const OPEN_FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// A FIFO must not hang a function (contract 6.2.8).
 pub(crate) const OPEN_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);

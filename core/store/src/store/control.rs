@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::net::{self, AddressFamily, SendFlags, SocketAddrUnix, SocketType};
 
 use super::Patience;
 use crate::json::{self, Json, quote};
@@ -63,9 +63,8 @@ fn parse(line: &[u8]) -> Option<Answer> {
 
 fn connect(path: &str, patience: &mut Patience) -> Result<OwnedFd, Silence> {
     let address = SocketAddrUnix::new(path).map_err(Silence::System)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     loop {
-        let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(Silence::System)?;
+        let socket = socket().map_err(Silence::System)?;
         match net::connect(&socket, &address) {
             Ok(()) => return Ok(socket),
             // The backlog is full.
@@ -77,9 +76,32 @@ fn connect(path: &str, patience: &mut Patience) -> Result<OwnedFd, Silence> {
     }
 }
 
+/// Makes a socket that no child inherits and that never blocks.
+#[cfg(target_os = "linux")]
+fn socket() -> Result<OwnedFd, Errno> {
+    let flags = net::SocketFlags::CLOEXEC | net::SocketFlags::NONBLOCK;
+    net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
+}
+
+/// The same where a new socket takes no flags, and where the socket, not the call, refuses SIGPIPE.
+#[cfg(not(target_os = "linux"))]
+fn socket() -> Result<OwnedFd, Errno> {
+    let socket = net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    rustix::fs::fcntl_setfl(&socket, rustix::fs::OFlags::NONBLOCK)?;
+    #[cfg(target_vendor = "apple")]
+    net::sockopt::set_socket_nosigpipe(&socket, true)?;
+    Ok(socket)
+}
+
+#[cfg(target_os = "linux")]
+const SEND: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(not(target_os = "linux"))]
+const SEND: SendFlags = SendFlags::empty();
+
 fn send(socket: &OwnedFd, mut bytes: &[u8], patience: &Patience) -> Result<(), Silence> {
     while !bytes.is_empty() {
-        match net::send(socket, bytes, SendFlags::NOSIGNAL) {
+        match net::send(socket, bytes, SEND) {
             Ok(sent) => bytes = &bytes[sent..],
             Err(Errno::AGAIN) => wait(socket, PollFlags::OUT, patience)?,
             Err(Errno::INTR) => {}
