@@ -548,3 +548,30 @@ def test_no_member_chooses_a_variable_that_is_refused(
     assert list(store.manifest["env"]) == ["NODE_ENV"]
     (warning,) = warnings(canary)
     assert warning.startswith('"node/options" gets no variable: "env" cannot be NODE_OPTIONS, which ')
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ("CANARY\n", "ends in a line break, as echo and editors add it"),
+        ("\ufeffCANARY", "begins with a byte order mark, as some editors write it"),
+        ('"CANARY"', "stands in quotes, which are a part of it"),
+        ("\u201cCANARY\u201d", "stands in curly quotes, as text processors write them"),
+        (json.dumps('{"a": "CANARY"}'), "is a JSON string that holds JSON: it was encoded twice"),
+        (
+            "-----BEGIN PRIVATE KEY-----\\nCANARY\\n-----END PRIVATE KEY-----\\n",
+            "is PEM whose line breaks are written as \\n. Store it with real line breaks",
+        ),
+        ("CANARY", None),
+    ],
+)
+def test_what_editors_and_shells_did_to_a_value_is_said_and_never_shown(
+    prefetch: Prefetch, cloud: Cloud, store: Store, canary: Canaries, value: str, seen: str | None
+) -> None:
+    value = value.replace("CANARY", canary())
+    arn = cloud.secret(json.dumps({"user": "u", "password": value}))
+    assert prefetch({"whole": cloud.secret(value), "db": {"secret": arn, "expand": True}}) is None
+    assert store.values == {"whole": value.encode(), "db/user": b"u", "db/password": value.encode()}
+    cure = "It is published as it is. If that is a mistake, correct the secret."
+    names = ("whole", "db/password") if seen else ()
+    assert sorted(warnings(canary)) == sorted(f'The value of "{name}" {seen}. {cure}' for name in names)

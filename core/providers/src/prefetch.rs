@@ -15,7 +15,7 @@ use crate::first_requests::{FirstRequests, TRANSMISSION, Transmission};
 use crate::provider::Provider;
 use crate::refusal::Refusal;
 use crate::request::{Dispatcher, Request, RequestResult};
-use crate::{Entry, FetchedSecret, Outcome, PROVIDERS, Plan, PrefetchResult, Variable, shape};
+use crate::{Entry, FetchedSecret, Outcome, PROVIDERS, Plan, PrefetchResult, Variable, habits, shape};
 use keystart_process::lock;
 use keystart_store::Failure;
 
@@ -197,6 +197,7 @@ impl Prefetch {
                 .and_then(|secrets| shape::check_values(entry, secrets));
             match shaped {
                 Ok(secrets) => {
+                    fetched.warnings.extend(secrets.iter().filter_map(habit));
                     if entry.is_folder() {
                         variables.assign(entry, &secrets, &mut fetched.warnings);
                     }
@@ -215,6 +216,15 @@ impl Prefetch {
         fetched.variables = variables.map(|(name, secret)| Variable { name, secret, overwrite }).collect();
         fetched
     }
+}
+
+/// Returns a warning about a value that somebody may have stored by mistake.
+fn habit(secret: &FetchedSecret) -> Option<String> {
+    let flaw = habits::flaw(secret.value.as_bytes())?;
+    Some(format!(
+        "The value of \"{}\" {flaw}. It is published as it is. If that is a mistake, correct the secret.",
+        secret.name
+    ))
 }
 
 /// The secrets of variables, by the variables' names.
