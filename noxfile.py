@@ -68,7 +68,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "layer": ("tests/layer",),
     "emulator": ("tests/emulator",),
     "examples": ("tests/examples",),
-    "recipes": ("tests/rejections",),
+    "recipes": ("tests/recipes", "tests/rejections"),
 }
 TESTS["long"] = tuple(folder for name in CHANGE[2:] for folder in TESTS.get(name, ()))
 # Crates whose tests need AWS's SDK, which compiles for minutes the first time.
@@ -333,7 +333,7 @@ def figures(session: nox.Session) -> None:
 
 @session
 def recipes(session: nox.Session) -> None:
-    """Log in to real servers: what drivers raise when a server refuses a login."""
+    """Run the recipes of docs/databases.md, and compare what drivers raise with what was recorded, on real servers."""
     node_reader(session)
     npm_install(session, NODE_DRIVERS)
     run_tests(session, processes=1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Literal, NamedTuple
 
-__all__ = ["Verdict", "classify"]
+__all__ = ["Verdict", "classify", "with_causes"]
 
 Verdict = Literal["rejected", "locked"]
 
@@ -41,11 +41,11 @@ def classify(error: BaseException, handled: BaseException | None = None) -> Verd
     `handled` is the exception that the caller handles already. Python makes it the context of every new one,
     so neither it nor its causes count.
     """
-    verdicts = {_verdict(each) for each in _with_causes(error, handled)}
+    verdicts = {_verdict(each) for each in with_causes(error, handled)}
     return "locked" if "locked" in verdicts else "rejected" if "rejected" in verdicts else None
 
 
-def _with_causes(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
+def with_causes(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
     """Yields the error, then its causes, level by level."""
     seen: set[int] = set()
     level = [error]

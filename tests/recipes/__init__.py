@@ -1,0 +1,1 @@
+"""The recipes of docs/databases.md, run against real servers."""
