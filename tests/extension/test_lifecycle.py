@@ -481,6 +481,24 @@ def test_under_snapstart_a_warning_is_logged(launch: Launcher, lambda_api: Lambd
     )
 
 
+@pytest.mark.parametrize("env", [None, "THE_DB"])
+@pytest.mark.parametrize("wrapper", [None, "", "/opt/keystart-env", "/opt/other"])
+def test_variables_without_the_wrapper_are_logged(
+    launch: Launcher, lambda_api: Lambda, cloud: Cloud, env: str | None, wrapper: str | None
+) -> None:
+    entry = {"secret": cloud.secret("x")} | ({} if env is None else {"env": env})
+    variables = {} if wrapper is None else {"AWS_LAMBDA_EXEC_WRAPPER": wrapper}
+    extension = launch(lambda_api, {"db": entry}, **variables)
+    lambda_api.wait_for("/event/next")
+    lambda_api.send("SHUTDOWN")
+    warning = (
+        "[keystart] WARN  The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER is not set, so the function does not "
+        "get these variables. Set it to /opt/keystart-env."
+    )
+    expected = [warning] if env and not wrapper else []
+    assert [line for line in extension.ended()[1] if " WARN " in line] == expected
+
+
 @pytest.mark.parametrize("source", ["boto3", "anything", "native", ""])
 def test_a_source_that_is_set_changes_nothing_and_is_logged(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, source: str

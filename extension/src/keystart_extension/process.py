@@ -22,7 +22,7 @@ import time
 from .core import CoreError, lib
 from .extension import Extension
 from .log import Log
-from .publish import StartError, links_of, publish, remove_links, wipe
+from .publish import StartError, has_variables, links_of, publish, remove_links, wipe
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 _MANAGED = "lambda-managed-instances"
+_NO_WRAPPER = (
+    "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER is not set, so the function does not get these variables. "
+    "Set it to /opt/keystart-env."
+)
 _SNAPSTART = (
     "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
 )
@@ -209,6 +213,8 @@ class Process:
         self._is_published = True
         self._published_at = now
         self._missing = fetch.failures()
+        if not self._environ.get("AWS_LAMBDA_EXEC_WRAPPER") and has_variables(self._extension.plan()):
+            self._log.warn(_NO_WRAPPER)
         if self._refreshes is not None:
             self._refreshes.begin(self._generation, self._missing, now)
         for request in self._early:

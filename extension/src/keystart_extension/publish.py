@@ -38,14 +38,24 @@ class StartError(Exception):
 
 def links_of(plan: Any, writer: Writer) -> Links | None:
     """Returns the links of a plan, which is a handle or None; None without any. Only Square's file has links."""
-    counts = ffi.new("keystart_plan_counts *")
-    if plan is not None:
-        core.call(lib.keystart_plan_count, plan, counts)
-    if not counts.links:
+    links = _counts(plan).links
+    if not links:
         return None
     from .links import Links
 
-    return Links((_link(plan, index) for index in range(counts.links)), writer.root)
+    return Links((_link(plan, index) for index in range(links)), writer.root)
+
+
+def has_variables(plan: Any) -> bool:
+    """Returns whether the exec wrapper sets variables, by the handle of a plan or None."""
+    return bool(_counts(plan).variables)
+
+
+def _counts(plan: Any) -> Any:
+    counts = ffi.new("keystart_plan_counts *")
+    if plan is not None:
+        core.call(lib.keystart_plan_count, plan, counts)
+    return counts
 
 
 def _link(plan: Any, index: int) -> tuple[str, str]:
