@@ -77,6 +77,26 @@ await pool.drain();
 await pool.clear();
 """,
     ),
+    "pg_pool_recipe.mjs": (
+        postgresql,
+        f"""
+import {{ pool }} from './pg_pool_recipe.mjs';
+const ids = new Set();
+for (let turn = 0; turn < 2; turn += 1) {{
+  const {{ rows }} = await pool.query('{WHO}, pg_backend_pid() as id');
+  console.log(rows[0].who);
+  ids.add(rows[0].id);
+}}
+if (ids.size !== 1 || pool.totalCount !== 1 || pool.idleCount !== 1) throw new Error('the pool keeps no connection');
+let lost;
+pool.on('error', (error) => (lost = error));
+const other = await pool.connect();
+other.release(true);
+if (pool.totalCount !== 0) throw new Error('the pool keeps a client that was released with an error');
+await pool.end();
+if (lost) throw lost;
+""",
+    ),
     "mysql_recipe.mjs": (
         mariadb,
         """
