@@ -21,8 +21,6 @@ CASES = FOLDER / "cases"
 SCHEMA = FOLDER / "schema.json"
 _MOMENT = re.compile(r"\{now([+-]\d+)\}")
 LANGUAGES = ("core", "python", "node", "ruby")
-# The calls that a language's reader does not have yet. It must become empty: each skip is printed.
-NOT_YET: dict[str, tuple[str, ...]] = {"attempt": ("core", "python")}
 
 
 @dataclass(frozen=True)
@@ -47,10 +45,6 @@ class Case:
         """Returns why the case cannot run on this machine or in this language, or None."""
         if language in self.exceptions:
             return f"{language}: {self.exceptions[language]}"
-        if language in NOT_YET.get(self.ask["call"], ()):
-            return (
-                f"{language}: the reader has no {self.ask['call']} yet (NOT_YET in tests/conformance/case.py)"
-            )
         return self.reason_not_here()
 
     def reason_not_here(self) -> str | None:

@@ -11,6 +11,7 @@ from keystart import errors
 INTERFACE = {
     *("Keystart", "Secret", "Snapshot", "__version__"),
     *(
+        "attempt",
         "get",
         "get_bytes",
         "get_json",

@@ -3,8 +3,10 @@
 //! `tests/conformance` describes the protocol.
 
 use std::io::{self, BufRead, Write};
+use std::thread;
+use std::time::Duration;
 
-use keystart_store::{Error, Form, Options, Store, json};
+use keystart_store::{Attempt, Error, Form, Next, Options, Outcome, Store, json};
 use serde_json::{Value, json};
 
 fn main() -> io::Result<()> {
@@ -118,8 +120,62 @@ fn ask(store: &Store, request: &Value) -> Result<Option<String>, Error> {
             let bytes = secret.as_bytes();
             json!({"name": name()?, "text": text(bytes), "bytes_base64": base64(bytes)}).to_string()
         }
+        Some("attempt") => return attempt(store, request).map(|value| Some(value.to_string())),
         _ => return Ok(None),
     }))
+}
+
+/// Runs an attempt whose login does what the request says.
+fn attempt(store: &Store, request: &Value) -> Result<Value, Error> {
+    let name = request["name"].as_str().ok_or_else(Error::name_not_text)?;
+    let budget = request.get("budget_ms").map(|budget| budget.as_f64().unwrap_or(f64::NAN));
+    let mut attempt = Attempt::new(name, budget, store)?;
+    let mut reads = Vec::new();
+    let mut errors = Vec::new();
+    loop {
+        let login = match attempt.next(store)? {
+            Next::Login(login) => login,
+            Next::Wait(wait) => {
+                attempt.wait(wait);
+                continue;
+            }
+            Next::End => break,
+        };
+        let function = &request["fn"];
+        let names = function["reads"]
+            .as_array()
+            .map_or_else(|| vec![name], |names| names.iter().filter_map(Value::as_str).collect());
+        let mut read = String::new();
+        for name in names {
+            read += text(login.snapshot.read(name, Form::Text)?.as_bytes()).unwrap_or_default();
+        }
+        reads.push(read);
+        thread::sleep(Duration::from_millis(function["takes_ms"].as_u64().unwrap_or(0)));
+        let run = reads.len();
+        let ends = function["logins"].as_array().map_or(&[][..], Vec::as_slice);
+        let outcome = match ends.get(run - 1).or(ends.last()).and_then(Value::as_str).unwrap_or("accepted") {
+            "accepted" => Outcome::Accepted,
+            "rejected" => Outcome::Rejected,
+            "locked" => Outcome::Locked,
+            "expired" => Outcome::Expired,
+            _ => return Ok(json!({"logins": reads, "raised": run})),
+        };
+        let is_reported = attempt.report(store, outcome)?;
+        if outcome == Outcome::Accepted {
+            while let Next::Wait(wait) = attempt.next(store)? {
+                attempt.wait(wait);
+            }
+            return Ok(json!({"logins": reads, "returned": run}));
+        }
+        if !is_reported {
+            return Ok(json!({"logins": reads, "raised": run}));
+        }
+        errors.push((run, outcome == Outcome::Expired, login.is_candidate));
+    }
+    let rejected = || errors.iter().filter(|(_, is_expired, _)| !is_expired);
+    let of_published = rejected().find(|(_, _, is_candidate)| !is_candidate);
+    let raised = of_published.or(rejected().next_back()).or(errors.last()).map(|(run, ..)| run);
+    Ok(json!({"logins": reads, "raised": raised}))
 }
 
 fn open(request: &Value) -> Result<Store, Error> {

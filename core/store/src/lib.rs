@@ -28,6 +28,7 @@ pub use options::Options;
 pub use publish::{Draft, Refreshed, Watch, Writer, fingerprint};
 pub use secret::SecretBytes;
 pub use state::{Failure, Failures};
+pub use store::attempt::{Attempt, Next, Outcome, Readiness};
 pub use store::{Form, Store};
 
 /// The version of this library. A binding refuses a version that it was not built for.

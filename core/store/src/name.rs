@@ -32,6 +32,11 @@ pub fn folders(name: &str) -> impl Iterator<Item = &str> {
     name.rmatch_indices('/').map(|(at, _)| &name[..at])
 }
 
+/// Returns whether a name is this secret, or lies in this folder.
+pub(crate) fn is_at_or_below(name: &str, folder: &str) -> bool {
+    name.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// Finds at most three candidates that the caller may have meant (contract 6.5.6).
 pub(crate) fn nearest<'a>(asked: &str, candidates: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let limit = (asked.len() / 3).max(2);

@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 const DEFAULT_ROOT: &str = "/tmp/keystart";
 /// Lambda ends an Init after 10 s. With a longer timeout nobody would see the reason.
 const DEFAULT_TIMEOUT_MS: u64 = 9_000; // limits.toml: timeout.default_ms
+const DEFAULT_BUDGET_MS: u64 = 2_000; // limits.toml: attempt.budget_ms
 const MAX_TIMEOUT_MS: f64 = 999_999_999.0; // limits.toml: timeout.most_ms
 
 /// The options of a client; `None` is "not given" or "not set".
@@ -50,6 +51,11 @@ impl Options<'_> {
         }
         Ok(variable.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
     }
+}
+
+/// Returns the budget of `attempt` in milliseconds (contract 12.1).
+pub(crate) fn budget_ms(given: Option<f64>) -> Result<u64> {
+    given.map_or(Ok(DEFAULT_BUDGET_MS), |given| rounded(given).ok_or_else(Error::invalid_budget))
 }
 
 /// Returns a path as text that every language can pass on (contract 6.1.2).

@@ -4,6 +4,7 @@
 //! fork stays locked in the child forever. If a lock is busy, the store is read again.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread;
@@ -56,6 +57,8 @@ pub struct Store {
     /// How often the store was found removed. What was read before does not count, because a new
     /// store counts from 1 again.
     removals: AtomicUsize,
+    /// What a login reads of a snapshot.
+    login: Option<Arc<attempt::Reads>>,
 }
 
 #[derive(Debug)]
@@ -175,6 +178,7 @@ impl Store {
             has_read,
             removal_is_known: AtomicBool::default(),
             removals: AtomicUsize::default(),
+            login: None,
         }
     }
 
@@ -193,7 +197,10 @@ impl Store {
         match form {
             Form::Text if std::str::from_utf8(bytes).is_err() => Err(Error::secret_not_text(name)),
             Form::Json if json::check(bytes).is_err() => Err(Error::secret_not_json(name)),
-            _ => Ok(value),
+            _ => {
+                self.note_read(name);
+                Ok(value)
+            }
         }
     }
 
@@ -206,7 +213,14 @@ impl Store {
             View::Current(_) => CURRENT.to_owned(),
             View::Bound(generation, _) => generation.folder(),
         };
+        self.note_read(name);
         Ok(self.at(&format!("{through}/secrets/{name}")))
+    }
+
+    fn note_read(&self, name: &str) {
+        if let Some(login) = &self.login {
+            login.note(name);
+        }
     }
 
     /// Returns the names of all secrets, or of those below a prefix, sorted by bytes.
@@ -259,11 +273,25 @@ impl Store {
     /// Repeats the steps until it has an answer, a reason to end, or no time left.
     fn ask<T>(&self, patience: &mut Patience, answer: impl Fn(&Arc<Generation>) -> Pass<T>) -> Result<T> {
         loop {
+            match self.look(patience, &answer)? {
+                ControlFlow::Break(value) => return Ok(value),
+                ControlFlow::Continue(pause) => thread::sleep(pause),
+            }
+        }
+    }
+
+    /// Goes through the steps without waiting. Returns an answer, or how long to wait before the next look.
+    fn look<T>(
+        &self,
+        patience: &mut Patience,
+        answer: &impl Fn(&Arc<Generation>) -> Pass<T>,
+    ) -> Result<ControlFlow<T, Duration>> {
+        loop {
             match self.published().and_then(|generation| answer(&generation)) {
-                Ok(value) => return Ok(value),
+                Ok(value) => return Ok(ControlFlow::Break(value)),
                 Err(Halt::Told(error)) => return Err(error),
-                Err(Halt::Unpublished) => self.wait(patience)?,
-                Err(Halt::Removed) => self.wait_for_removed(patience)?,
+                Err(Halt::Unpublished) => return self.wait(patience).map(ControlFlow::Continue),
+                Err(Halt::Removed) => return self.wait_for_removed(patience).map(ControlFlow::Continue),
                 Err(Halt::Gone { generation, verdict } | Halt::Stale { generation, verdict })
                     if self.target() == Ok(Some(generation)) =>
                 {
@@ -445,8 +473,8 @@ impl Store {
         }
     }
 
-    /// Waits a little for a `current`, unless state.json or the timeout ends the read (contract 6.2.3).
-    fn wait(&self, patience: &mut Patience) -> Result<()> {
+    /// Returns how long to wait for a `current`, unless state.json or the timeout ends the read (contract 6.2.3).
+    fn wait(&self, patience: &mut Patience) -> Result<Duration> {
         let mut buffer = vec![0; MAX_BYTES + 1];
         let read = layout::read_file(&self.at(STATE), &mut buffer);
         if read == Err(Trouble::Missing) && self.has_read() {
@@ -462,17 +490,17 @@ impl Store {
             Some(State { phase: Phase::Stopped, .. }) => return Err(Error::stopped(&self.root)),
             state => state.and_then(|state| state.message),
         };
-        if patience.pause() {
-            return Ok(());
-        }
-        Err(Error::waited(&self.root, self.timeout_ms, message.as_deref()))
+        patience.pause().ok_or_else(|| Error::waited(&self.root, self.timeout_ms, message.as_deref()))
     }
 
-    /// Waits a little for a writer that may be about to start after the store was removed (contract 6.2.10).
-    fn wait_for_removed(&self, patience: &mut Patience) -> Result<()> {
+    /// Returns how long to wait for a writer that may be about to start after the store was removed
+    /// (contract 6.2.10).
+    fn wait_for_removed(&self, patience: &mut Patience) -> Result<Duration> {
         self.removals.fetch_add(1, Ordering::Relaxed);
-        if !self.removal_is_known.load(Ordering::Relaxed) && patience.pause_for_removed() {
-            return Ok(());
+        if !self.removal_is_known.load(Ordering::Relaxed) {
+            if let Some(pause) = patience.pause_for_removed() {
+                return Ok(pause);
+            }
         }
         self.removal_is_known.store(true, Ordering::Relaxed);
         Err(Error::removed(&self.root))
@@ -520,26 +548,23 @@ impl Patience {
         self.timeout.saturating_sub(self.start.elapsed())
     }
 
-    /// Waits a little; false when there is no time left.
-    fn pause(&mut self) -> bool {
+    /// Returns the next pause; `None` when there is no time left.
+    fn pause(&mut self) -> Option<Duration> {
         let left = self.left();
         self.pause_within(left)
     }
 
-    /// Waits a little while the store is removed; false when there is no time left.
-    fn pause_for_removed(&mut self) -> bool {
+    /// Returns the next pause while the store is removed; `None` when there is no time left.
+    fn pause_for_removed(&mut self) -> Option<Duration> {
         let since = *self.removed.get_or_insert_with(Instant::now);
         let left = Duration::from_millis(REMOVAL_WAIT_MS).saturating_sub(since.elapsed()).min(self.left());
         self.pause_within(left)
     }
 
-    fn pause_within(&mut self, left: Duration) -> bool {
-        if left.is_zero() {
-            return false;
-        }
-        thread::sleep(self.pause.min(left));
+    fn pause_within(&mut self, left: Duration) -> Option<Duration> {
+        let pause = self.pause.min(left);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        true
+        (!pause.is_zero()).then_some(pause)
     }
 
     /// Returns whether the read may start again at once.
@@ -549,6 +574,7 @@ impl Patience {
     }
 }
 
+pub mod attempt;
 mod control;
 mod refresh;
 mod stale;

@@ -7,6 +7,7 @@ import json
 import os
 import ssl
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,40 @@ def secret(reader: Any, name: Any) -> dict[str, Any]:
     return {"name": found.name, "text": text, "bytes_base64": data}
 
 
+class ServerError(Exception):
+    """What the server of a case answers to a login: rejected, locked or failed."""
+
+
+def attempt(reader: Any, asked: dict[str, Any]) -> dict[str, Any]:
+    """Logs in as contract/README.md says."""
+    name, function = asked.get("name"), asked.get("fn", {})
+    ends = function.get("logins", ["accepted"])
+    logins: list[str] = []
+    raised: list[Exception] = []
+
+    def login(secrets: Any) -> int:
+        logins.append("".join(secrets.get(each) for each in function.get("reads", [name])))
+        time.sleep(function.get("takes_ms", 0) / 1000)
+        end = ends[min(len(logins), len(ends)) - 1]
+        if end == "accepted":
+            return len(logins)
+        raised.append(keystart.SnapshotExpired("expired") if end == "expired" else ServerError(end))
+        raise raised[-1]
+
+    def is_rejected(error: Exception) -> object:
+        end = str(error) if isinstance(error, ServerError) else "failed"
+        return {"rejected": True, "locked": "locked", "failed": False}[end]
+
+    options = {"budget": seconds(asked["budget_ms"])} if "budget_ms" in asked else {}
+    try:
+        return {"logins": logins, "returned": reader.attempt(name, login, rejected=is_rejected, **options)}
+    except Exception as error:
+        runs = [number for number, each in enumerate(raised, 1) if each is error]
+        if not runs:
+            raise
+        return {"logins": logins, "raised": runs[0]}
+
+
 CALLS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "text": lambda reader, asked: reader.get(asked.get("name")),
     "bytes": lambda reader, asked: {"base64": base64.b64encode(reader.get_bytes(asked.get("name"))).decode()},
@@ -32,6 +67,7 @@ CALLS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "names": lambda reader, asked: reader.names(asked.get("prefix")),
     "info": lambda reader, asked: reader.info(asked.get("name")),
     "refresh": lambda reader, asked: reader.refresh(*asked.get("names", [])),
+    "attempt": attempt,
     "secret": lambda reader, asked: secret(reader, asked.get("name")),
     "tls": lambda reader, asked: {"usable": isinstance(reader.tls(asked.get("prefix")), ssl.SSLContext)},
 }
@@ -42,10 +78,12 @@ def client(asked: dict[str, Any]) -> Any:
     for variable in ("KEYSTART_DIR", "KEYSTART_TIMEOUT_MS"):
         os.environ.pop(variable, None)
     os.environ.update(asked.get("env") or {})
-    timeout = asked.get("timeout_ms")
-    if isinstance(timeout, int | float) and not isinstance(timeout, bool):
-        timeout = timeout / 1000
-    return keystart.Keystart(root=asked.get("root"), timeout=timeout)
+    return keystart.Keystart(root=asked.get("root"), timeout=seconds(asked.get("timeout_ms")))
+
+
+def seconds(ms: Any) -> Any:
+    """Returns milliseconds as seconds, and anything of a wrong type as it is."""
+    return ms / 1000 if isinstance(ms, int | float) and not isinstance(ms, bool) else ms
 
 
 def outcome(question: Callable[[], Any]) -> dict[str, Any]:

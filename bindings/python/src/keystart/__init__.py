@@ -17,13 +17,19 @@ from .version import __version__
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
     import ssl
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
+
+    from .login import Rejected
+
+    T = TypeVar("T")
 
 __all__ = [
     "Keystart",
     "Secret",
     "Snapshot",
     "__version__",
+    "attempt",
     "get",
     "get_bytes",
     "get_json",
@@ -95,6 +101,13 @@ def tls(prefix: str) -> ssl.SSLContext:
 def refresh(*names: str) -> list[str]:
     """Asks the extension to fetch secrets now, and returns the names of those that changed; see `Keystart.refresh`."""
     return _client().refresh(*names)
+
+
+def attempt(
+    name: str, fn: Callable[[Snapshot], T], *, rejected: Rejected | None = None, budget: float = 2.0
+) -> T:
+    """Logs in with a secret, also while it is rotated, and returns what `fn` returns; see `Keystart.attempt`."""
+    return _client().attempt(name, fn, rejected=rejected, budget=budget)
 
 
 async def refresh_async(*names: str) -> list[str]:

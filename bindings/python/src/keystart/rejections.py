@@ -45,7 +45,7 @@ def classify(error: BaseException, handled: BaseException | None = None) -> Verd
     return "locked" if "locked" in verdicts else "rejected" if "rejected" in verdicts else None
 
 
-def with_causes(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
+def with_causes(error: BaseException, handled: BaseException | None = None) -> Iterator[BaseException]:
     """Yields the error, then its causes, level by level."""
     seen: set[int] = set()
     level = [error]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn, TypeVar
 
+    from .login import Rejected
+
     T = TypeVar("T")
 
 _BYTES, _TEXT, _JSON = 0, 1, 2
@@ -140,6 +142,23 @@ class Keystart(Reader):
         asked = core.text("\n".join(checked)) if checked else core.text(None)
         joined = core.call_for_bytes(lib.keystart_store_refresh, self._store, *asked)
         return joined.decode().split("\n") if joined else []
+
+    def attempt(
+        self, name: str, fn: Callable[[Snapshot], T], *, rejected: Rejected | None = None, budget: float = 2.0
+    ) -> T:
+        """Logs in with a secret, or with a folder of secrets, also while it is rotated. Returns what `fn` returns.
+
+        `fn` gets a snapshot, reads the secret from it, opens one connection, and does nothing else, because it may run
+        three times. If it is a coroutine function, await what this returns. It must not swallow the server's refusal.
+        `rejected` says which errors are a refusal: a class, several, or a function of the error; by default Keystart
+        knows those of common drivers. `budget` limits in seconds how long the call waits between logins; 0 logs in
+        once. Without an extension there is one login. Raises what `fn` raises; `LoginRefused` if no login took place;
+        `InvalidOption`; and the same errors as `get`.
+        """
+        from . import login  # only callers of this method pay for it
+
+        result: T = login.attempt(self._store, Snapshot, name, fn, rejected, budget)
+        return result
 
     async def refresh_async(self, *names: str) -> list[str]:
         """Does the same as `refresh` in a thread, so that the event loop continues."""

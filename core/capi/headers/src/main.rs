@@ -39,9 +39,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readers_library_has_at_most_25_functions() {
+    fn the_readers_library_has_at_most_29_functions() {
+        // 25, and the 4 of an attempt, whose steps a host with an event loop takes one by one.
         let header = header("reader").unwrap();
         let functions = header.matches("\nuint32_t keystart_").count() + header.matches("\nvoid keystart_").count();
-        assert!((1..=25).contains(&functions), "{functions}");
+        assert!((1..=29).contains(&functions), "{functions}");
     }
 }

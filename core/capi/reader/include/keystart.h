@@ -45,6 +45,11 @@
 #include <stdint.h>
 
 /*
+ One call that logs in with a secret. It belongs to the client that it was made with.
+ */
+typedef struct keystart_attempt keystart_attempt;
+
+/*
  The values to publish, and the entries that could not be fetched. It is in memory only.
  */
 typedef struct keystart_draft keystart_draft;
@@ -58,20 +63,6 @@ typedef struct keystart_store keystart_store;
  The one writer of a store. It holds the store's lock until it is freed.
  */
 typedef struct keystart_writer keystart_writer;
-
-/*
- Bytes from the library. The caller owns them, and passes them to keystart_bytes_free.
- */
-typedef struct {
-  /*
-   The first byte. After success it is never NULL, even if there are no bytes.
-   */
-  uint8_t *data;
-  /*
-   The number of bytes.
-   */
-  size_t len;
-} keystart_bytes;
 
 /*
  An error. Its texts live until keystart_error_free. None of them holds secret bytes.
@@ -106,6 +97,92 @@ typedef struct {
    */
   size_t secret_len;
 } keystart_error;
+
+/*
+ What the caller of keystart_attempt_next does next: log in if `snapshot` is not NULL, end if
+ `wait_ms` is 0, else wait.
+ */
+typedef struct {
+  /*
+   The snapshot to log in with, which the caller frees. NULL: there is no login now.
+   */
+  keystart_store *snapshot;
+  /*
+   The generation of the snapshot.
+   */
+  uint64_t generation;
+  /*
+   1 if the generation is a candidate, which is not published; else 0.
+   */
+  uint32_t is_candidate;
+  /*
+   1: wait until `descriptor` can be read. 2: wait until it can be written. 0: it is -1, and only the time counts.
+   */
+  uint32_t readiness;
+  /*
+   The descriptor, which is open until the next call with this attempt.
+   */
+  int32_t descriptor;
+  /*
+   How long to wait at most, in milliseconds. 0: nothing is left to wait for.
+   */
+  uint64_t wait_ms;
+} keystart_attempt_step;
+
+/*
+ Bytes from the library. The caller owns them, and passes them to keystart_bytes_free.
+ */
+typedef struct {
+  /*
+   The first byte. After success it is never NULL, even if there are no bytes.
+   */
+  uint8_t *data;
+  /*
+   The number of bytes.
+   */
+  size_t len;
+} keystart_bytes;
+
+/*
+ Begins to log in with a secret, or with a folder: all secrets below it. It waits for nothing and
+ touches no disk. `name` is as for keystart_secret_read. `budget_ms` is in milliseconds; NULL if
+ the caller passed none, NaN for a value that is not a number. `store` must not be a snapshot.
+ Errors: 101, 102.
+ */
+uint32_t keystart_attempt_open(const keystart_store *store,
+                               const uint8_t *name,
+                               size_t name_len,
+                               const double *budget_ms,
+                               keystart_attempt **out,
+                               keystart_error **err);
+
+/*
+ Closes the connections of an attempt and frees it. Ignores NULL.
+ */
+void keystart_attempt_free(keystart_attempt *attempt);
+
+/*
+ Does what can be done at once, and says what comes next. It does not wait. `store` is the one of
+ keystart_attempt_open. After a wait, the caller calls it again, whatever ended the wait. After a
+ login, the caller calls keystart_attempt_report first. If no login took place at all, the error
+ is 403. Errors: 202 to 207, 301, 302, 403.
+ */
+uint32_t keystart_attempt_next(const keystart_attempt *attempt,
+                               const keystart_store *store,
+                               keystart_attempt_step *out,
+                               keystart_error **err);
+
+/*
+ Reports how a login ended: 0 it succeeded, 1 the server rejected it, 2 the server has locked the
+ account, 3 its snapshot has expired (306). If a login failed for another reason, the caller frees
+ the attempt instead. `is_counted` is 0 if nobody hears of this login: then its outcome is that of
+ the call. Otherwise the caller continues with keystart_attempt_next until the end.
+ */
+uint32_t keystart_attempt_report(const keystart_attempt *attempt,
+                                 const keystart_store *store,
+                                 uint32_t outcome,
+                                 uint32_t *is_counted,
+                                 keystart_error **err);
 
 /*
  Zeroes and frees bytes, and sets `data` to NULL and `len` to 0. Ignores NULL, and bytes that were freed already.

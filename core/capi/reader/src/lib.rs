@@ -7,6 +7,7 @@
 #![expect(clippy::missing_safety_doc, reason = "the rules that all functions share stand at the top of the header")]
 #![expect(clippy::doc_markdown, reason = "the comments are for people who read a C header")]
 
+mod attempt;
 mod bytes;
 mod error;
 mod reader;
@@ -18,6 +19,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::Once;
 
+pub use attempt::*;
 pub use bytes::*;
 pub use error::*;
 pub use reader::*;

@@ -8,7 +8,7 @@ use ::keystart_store::options::Options;
 use ::keystart_store::store::{Form, Store};
 
 /// A reader of one store, or a snapshot bound to one generation of it.
-pub struct keystart_store(Store);
+pub struct keystart_store(pub(super) Store);
 
 /// Makes a reader. It does not touch the disk yet.
 ///

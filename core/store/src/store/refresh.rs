@@ -2,15 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::thread;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use super::control::{self, Answer, Silence};
+use super::control::{self, Answer, Exchange, Progress, Silence};
 use super::{Generation, Halt, Pass, Patience, Store, View};
 use crate::control::{CONTROL, LONGEST_PATH};
 use crate::error::{Error, Result};
 use crate::name;
+
+type Answered<T> = std::result::Result<T, Silence>;
 
 impl Store {
     /// Asks the extension to fetch these secrets and folders now, or all if no name is given. Waits
@@ -23,7 +26,7 @@ impl Store {
         let mut patience = Patience::new(self.timeout_ms);
         let before = self.known().or_else(|| self.at_a_glance());
         let answer = match self.listener() {
-            Ok(path) => control::refresh(&path, &names, &mut patience),
+            Ok(path) => fetch(path, &names, &mut patience),
             Err(Halt::Told(error)) => return Err(error),
             Err(_) => Err(Silence::Nobody),
         };
@@ -66,14 +69,26 @@ impl Store {
     }
 }
 
+/// Asks the writer to fetch these, or all, and waits for its answer.
+pub(super) fn fetch(path: String, names: &[&str], patience: &mut Patience) -> Answered<Answer> {
+    let mut exchange = Exchange::refresh(path, names);
+    loop {
+        match exchange.advance()? {
+            Progress::Line(line) => return control::answer(&line).ok_or(Silence::Nobody),
+            Progress::Blocked(flag) => match exchange.socket() {
+                Some(socket) if control::wait(socket, flag, patience.left())? => {}
+                _ => return Err(Silence::TimedOut),
+            },
+            Progress::Full => thread::sleep(patience.pause().ok_or(Silence::TimedOut)?),
+        }
+    }
+}
+
 /// Returns the names whose entries differ, among the requested ones.
 fn changes(before: Option<&Generation>, after: &Generation, asked: &[&str]) -> Vec<String> {
     let before = before.map(|generation| &generation.manifest.secrets);
     let after = &after.manifest.secrets;
-    let was_asked = |name: &str| {
-        let is_below = |folder: &str| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-        asked.is_empty() || asked.iter().any(|asked| name == *asked || is_below(asked))
-    };
+    let was_asked = |name: &str| asked.is_empty() || asked.iter().any(|folder| name::is_at_or_below(name, folder));
     let names: BTreeSet<&String> = before.into_iter().flat_map(|secrets| secrets.keys()).chain(after.keys()).collect();
     let differs = |name: &&String| before.and_then(|secrets| secrets.get(*name)) != after.get(*name);
     names.into_iter().filter(|name| was_asked(name)).filter(differs).cloned().collect()

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::RwLock;
 
-use super::{Generation, Halt, Pass, Patience, Store, control};
+use super::refresh::fetch;
+use super::{Generation, Halt, Pass, Patience, Store};
 use crate::error::Error;
 use crate::time;
 
@@ -26,7 +27,7 @@ impl Store {
         if self.target() == Ok(Some(generation.number())) {
             // Whatever is answered, freshness.json decides.
             if let Ok(path) = self.listener() {
-                let _answer = control::refresh(&path, &[name], &mut Patience::new(self.timeout_ms.min(REQUEST_MS)));
+                let _answer = fetch(path, &[name], &mut Patience::new(self.timeout_ms.min(REQUEST_MS)));
             }
             if self.is_usable(generation, name, max_stale)? {
                 return Ok(());
