@@ -27,6 +27,8 @@ pub struct FetchTask {
     pub number: u64,
     prefetch: Arc<Prefetch>,
     result: OnceLock<FetchResult>,
+    /// When the waiting side found it overdue for long.
+    thawed_at: Mutex<Option<Instant>>,
 }
 
 /// The result of a fetch.
@@ -84,7 +86,7 @@ impl FetchTask {
     }
 
     fn numbered(number: u64, prefetch: Arc<Prefetch>) -> Arc<Self> {
-        Arc::new(Self { number, prefetch, result: OnceLock::new() })
+        Arc::new(Self { number, prefetch, result: OnceLock::new(), thawed_at: Mutex::default() })
     }
 
     /// Prepares a refresh: another fetch of some entries of this one, by their indexes. A `stage`
@@ -146,13 +148,20 @@ impl FetchTask {
         let is_over = self.result.get().is_some();
         let grace = if self.number == FIRST { GRACE } else { GRACE_OF_REFRESH };
         // While the process registers, the fetch may not have begun, and then its time has not begun either.
-        (!is_over).then(|| self.prefetch.until().unwrap_or_else(Instant::now) + grace)
+        let due = self.prefetch.until().unwrap_or_else(Instant::now) + grace;
+        (!is_over).then(|| lock(&self.thawed_at).map_or(due, |at| due.max(at + GRACE)))
     }
 
     /// Ends the fetch if it is overdue. After the first fetch of a process nothing can run on the
     /// core's thread any more. A refresh only leaves its own thread behind.
     pub(crate) fn end_if_overdue(&self) -> Option<Event> {
-        self.limit().filter(|limit| *limit <= Instant::now())?;
+        let now = Instant::now();
+        let limit = self.limit().filter(|limit| *limit <= now)?;
+        if self.number != FIRST && now - limit > GRACE {
+            // The environment was frozen, and the thread of the fetch may learn of it later than this one.
+            *lock(&self.thawed_at) = Some(now);
+            return None;
+        }
         if self.number == FIRST {
             runtime::give_up();
             self.set(self.prefetch.give_up());

@@ -123,7 +123,9 @@ impl Aws {
         let region = own_region(self.region.as_deref(), &profiles, &profile).await?;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT.min(self.deadline))
-            .read_timeout(self.deadline)
+            // The deadline of the fetch counts. Another one could pass in a freeze, before an answer
+            // that has arrived is looked at.
+            .disable_read_timeout()
             .build();
         // Keystart's own loop retries, inside one deadline for everything. The SDK only knows single calls.
         let loader = loader(&profiles, &profile)

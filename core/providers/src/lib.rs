@@ -7,6 +7,7 @@ mod aws;
 mod cost;
 mod files;
 mod first_requests;
+mod freeze;
 mod habits;
 mod limits;
 mod pace;

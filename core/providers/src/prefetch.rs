@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::mem::take;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::aws::Login;
 use crate::aws::route::{Pending, Route};
 use crate::first_requests::{FirstRequests, TRANSMISSION, Transmission};
+use crate::freeze::{Clocks, TICK};
 use crate::provider::Provider;
 use crate::refusal::Refusal;
 use crate::request::{Dispatcher, Request, RequestResult};
@@ -22,6 +23,10 @@ use keystart_store::Failure;
 /// The most requests in flight. Each new one to a host opens a connection, whose handshake costs
 /// CPU that small functions lack.
 const PARALLEL: usize = 64;
+/// After so many freezes the deadline counts, because what looks like one may be an answer that holds up the thread.
+const MOST_FREEZES: usize = 3;
+/// How long an answer that arrived during a freeze may take after it.
+const THAW: Duration = Duration::from_millis(100);
 
 /// A fetch and its outcomes so far. Whoever waits for it can conclude it at any time, even if the fetch itself cannot end.
 pub struct Prefetch {
@@ -32,7 +37,9 @@ pub struct Prefetch {
     providers: &'static [&'static dyn Provider],
     first_requests: Arc<FirstRequests>,
     pending: Arc<Pending>,
-    until: OnceLock<Instant>,
+    /// The environment may freeze while it runs: not at a start.
+    may_freeze: bool,
+    until: Mutex<Option<Instant>>,
     outcomes: Mutex<BTreeMap<String, Outcome>>,
     /// The last refusal of each entry that is retried, by name.
     refusals: Mutex<BTreeMap<String, Failure>>,
@@ -52,7 +59,7 @@ impl Prefetch {
         login: Option<Login>,
         providers: &'static [&'static dyn Provider],
     ) -> Arc<Self> {
-        Self::of(plan, Vec::new(), login, providers)
+        Self::of(plan, Vec::new(), login, providers, false)
     }
 
     /// Prepares another fetch of some entries of this one, by their indexes, with its own deadline.
@@ -69,7 +76,7 @@ impl Prefetch {
             }
         }
         plan.entries = chosen;
-        Self::of(Arc::new(plan), others, self.login.clone(), self.providers)
+        Self::of(Arc::new(plan), others, self.login.clone(), self.providers, true)
     }
 
     fn of(
@@ -77,6 +84,7 @@ impl Prefetch {
         others: Vec<String>,
         login: Option<Login>,
         providers: &'static [&'static dyn Provider],
+        may_freeze: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             plan,
@@ -85,7 +93,8 @@ impl Prefetch {
             providers,
             first_requests: FirstRequests::new(),
             pending: Arc::default(),
-            until: OnceLock::new(),
+            may_freeze,
+            until: Mutex::default(),
             outcomes: Mutex::default(),
             refusals: Mutex::default(),
             retries: Mutex::default(),
@@ -98,16 +107,16 @@ impl Prefetch {
         self.first_requests.wait().await;
     }
 
-    /// Returns the time at which the deadline passes; `None` before the fetch has begun.
+    /// Returns the time at which the deadline passes; `None` before the fetch has begun. A freeze makes it later.
     pub fn until(&self) -> Option<std::time::Instant> {
-        self.until.get().map(|until| until.into_std())
+        lock(&self.until).map(Instant::into_std)
     }
 
     /// Fetches. It ends at the latest when the plan's deadline has passed.
     pub async fn run(self: Arc<Self>) -> PrefetchResult {
         let _end = EndOfFetch(&self.first_requests);
-        let until = *self.until.get_or_init(|| Instant::now() + self.plan.deadline);
-        let none = ask_for_all(&self, until).await;
+        *lock(&self.until) = Some(Instant::now() + self.plan.deadline);
+        let none = ask_for_all(&self).await;
         self.conclude(&none, false)
     }
 
@@ -165,15 +174,35 @@ impl Prefetch {
         }
     }
 
-    /// Returns the requests for all entries.
+    /// Returns the requests for all entries without an outcome.
     fn requests(&self) -> Vec<Request> {
         let mut requests = Vec::new();
+        let outcomes = lock(&self.outcomes);
         for provider in self.providers {
-            let entries = self.plan.entries.iter().filter(|entry| provider.owns(entry)).cloned().collect();
+            let is_open = |entry: &&Entry| provider.owns(entry) && !outcomes.contains_key(&entry.name);
+            let entries = self.plan.entries.iter().filter(is_open).cloned().collect();
             let groups = provider.group(&self.plan, entries);
             requests.extend(groups.into_iter().map(|entries| Request::new(*provider, entries)));
         }
         requests
+    }
+
+    fn deadline(&self) -> Instant {
+        lock(&self.until).unwrap_or_else(Instant::now)
+    }
+
+    /// Notes the outcomes of a request, and returns the further requests that it needs.
+    fn note(&self, ended: RequestResult) -> Vec<Request> {
+        let RequestResult { outcomes, further, warnings } = ended;
+        lock(&self.outcomes).extend(outcomes);
+        lock(&self.warnings).extend(warnings);
+        further
+    }
+
+    /// Notes what a request brought although the environment was frozen. An entry that failed is fetched again.
+    fn note_answers(&self, mut ended: RequestResult) {
+        ended.outcomes.retain(|(_, outcome)| outcome.is_ok());
+        self.note(ended);
     }
 
     /// Returns the outcome of each entry. An entry without one gets `none`, and counts as required
@@ -260,39 +289,83 @@ impl Variables {
 }
 
 /// Fetches everything, and notes each outcome as it arrives. Returns why an entry may have none.
-async fn ask_for_all(prefetch: &Arc<Prefetch>, until: Instant) -> Failure {
-    let dispatcher = Arc::new(Dispatcher::new(Arc::clone(prefetch), until));
-    let mut requests = JoinSet::new();
-    let room = Arc::new(Semaphore::new(PARALLEL));
-    let run = |request: Request| {
-        let (dispatcher, room) = (Arc::clone(&dispatcher), Arc::clone(&room));
-        async move {
-            // The semaphore is never closed, so this waits and does not fail.
-            let _place = room.acquire().await;
-            request.run(&dispatcher).await
-        }
-    };
+async fn ask_for_all(prefetch: &Arc<Prefetch>) -> Failure {
+    let (mut clocks, mut round) = (Clocks::now(), Round::new(prefetch));
     let first = prefetch.requests();
     prefetch.first_requests.expect(first.len().min(PARALLEL));
     for request in first {
-        requests.spawn(TRANSMISSION.scope(Transmission::new(&prefetch.first_requests), run(request)));
+        let transmission = Transmission::new(&prefetch.first_requests);
+        round.requests.spawn(TRANSMISSION.scope(transmission, round.run(request)));
     }
-    let mut is_broken = false;
-    while let Ok(Some(ended)) = timeout_at(until, requests.join_next()).await {
-        // A task that panicked has no outcome, and does not say which entries it had.
-        is_broken |= ended.is_err();
-        let RequestResult { outcomes, further, warnings } = ended.unwrap_or_default();
-        lock(&prefetch.outcomes).extend(outcomes);
-        lock(&prefetch.warnings).extend(warnings);
-        for request in further {
-            requests.spawn(run(request));
+    let (mut is_broken, mut freezes) = (false, 0);
+    loop {
+        let until = prefetch.deadline();
+        let look = if prefetch.may_freeze { until.min(Instant::now() + TICK) } else { until };
+        let ended = timeout_at(look, round.requests.join_next()).await;
+        let frozen = if prefetch.may_freeze { clocks.look() } else { None };
+        if let Some(frozen) = frozen.filter(|_| freezes < MOST_FREEZES) {
+            freezes += 1;
+            // The frozen time does not count. An answer that arrived in it does.
+            *lock(&prefetch.until) = Some(until + frozen);
+            let mut arrived = ended.ok().flatten();
+            loop {
+                if let Some(ended) = arrived {
+                    is_broken |= ended.is_err();
+                    prefetch.note_answers(ended.unwrap_or_default());
+                }
+                let Ok(Some(next)) = timeout(THAW, round.requests.join_next()).await else { break };
+                arrived = Some(next);
+            }
+            round.requests.shutdown().await;
+            // New connections, credentials and signatures.
+            round = Round::new(prefetch);
+            for request in prefetch.requests() {
+                round.requests.spawn(round.run(request));
+            }
+            clocks = Clocks::now();
+            continue;
+        }
+        match ended {
+            Ok(Some(ended)) => {
+                // A task that panicked has no outcome, and does not say which entries it had.
+                is_broken |= ended.is_err();
+                for request in prefetch.note(ended.unwrap_or_default()) {
+                    round.requests.spawn(round.run(request));
+                }
+            }
+            Ok(None) => break,
+            Err(_) if Instant::now() >= until => break,
+            Err(_) => {}
         }
     }
     let none = if is_broken { broken() } else { prefetch.late() };
     // Drops what is still on its way, with its connection: nothing may be in flight when the
     // environment freezes.
-    requests.shutdown().await;
+    round.requests.shutdown().await;
     none
+}
+
+/// The requests that are sent with one set of connections and credentials.
+struct Round {
+    dispatcher: Arc<Dispatcher>,
+    room: Arc<Semaphore>,
+    requests: JoinSet<RequestResult>,
+}
+
+impl Round {
+    fn new(prefetch: &Arc<Prefetch>) -> Self {
+        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(prefetch), prefetch.deadline()));
+        Self { dispatcher, room: Arc::new(Semaphore::new(PARALLEL)), requests: JoinSet::new() }
+    }
+
+    fn run(&self, request: Request) -> impl Future<Output = RequestResult> + Send + 'static {
+        let (dispatcher, room) = (Arc::clone(&self.dispatcher), Arc::clone(&self.room));
+        async move {
+            // The semaphore is never closed, so this waits and does not fail.
+            let _place = room.acquire().await;
+            request.run(&dispatcher).await
+        }
+    }
 }
 
 /// Notes that there is nothing more to wait for, even if a fetch ends early or panics.
