@@ -300,6 +300,11 @@ def emulator(session: nox.Session) -> None:
     if not is_debian_12():
         session.warn("no test in AWS's emulator: the layer is not built outside of Debian 12")
         return
+    if shutil.which("go") is None:
+        session.warn(
+            "no test in AWS's emulator: it is compiled with Go 1.26.6 or newer, and go is not on PATH"
+        )
+        return
     node_runtime(session)
     run_tests(session, processes=1)
 
