@@ -7,103 +7,160 @@ import { classify } from '../../../bindings/node/src/rejections.mjs';
 // The drivers are installed in the folder that the caller works in.
 const require = createRequire(`${process.cwd()}/`);
 
-const sql = ({ host, port, user, password, database }) => ({ host, port, user, password: password ?? undefined, database });
-const redis = ({ user, password }) => ({ username: user ?? undefined, password: password ?? undefined });
+const sql = ({ host, port, user, password, database }) => ({
+  host,
+  port,
+  user,
+  password: password ?? undefined,
+  database,
+});
+const redis = ({ user, password }) => ({
+  username: user ?? undefined,
+  password: password ?? undefined,
+});
 
 /** What connects, and the package whose version counts. */
 const drivers = {
-  pg: ['pg', async (login) => {
-    const client = new (require('pg').Client)(sql(login));
-    client.on('error', () => {}); // the server ends a connection that it refused
-    try {
-      await client.connect();
-      await client.query(login.query ?? 'SELECT 1');
-    } finally {
-      await client.end();
-    }
-  }],
-  'pg, Pool': ['pg', async (login) => {
-    const pool = new (require('pg').Pool)(sql(login));
-    try {
-      await pool.query(login.query ?? 'SELECT 1');
-    } finally {
-      await pool.end();
-    }
-  }],
-  postgres: ['postgres', async (login) => {
-    const connection = require('postgres')({ ...sql(login), max: 1 });
-    try {
-      await connection.unsafe(login.query ?? 'SELECT 1');
-    } finally {
-      await connection.end();
-    }
-  }],
-  mysql2: ['mysql2', async (login) => {
-    const connection = await require('mysql2/promise').createConnection(sql(login));
-    try {
-      await connection.query(login.query ?? 'SELECT 1');
-    } finally {
-      await connection.end();
-    }
-  }],
-  'mysql2, Pool': ['mysql2', async (login) => {
-    const pool = require('mysql2/promise').createPool(sql(login));
-    try {
-      await pool.query(login.query ?? 'SELECT 1');
-    } finally {
-      await pool.end();
-    }
-  }],
-  mariadb: ['mariadb', async (login) => {
-    const connection = await require('mariadb').createConnection(sql(login));
-    try {
-      await connection.query(login.query ?? 'SELECT 1');
-    } finally {
-      await connection.end();
-    }
-  }],
-  'mariadb, pool': ['mariadb', async (login) => {
-    const pool = require('mariadb').createPool({ ...sql(login), acquireTimeout: 600, initializationTimeout: 300 });
-    try {
-      await pool.query(login.query ?? 'SELECT 1');
-    } finally {
-      await pool.end();
-    }
-  }],
+  pg: [
+    'pg',
+    async (login) => {
+      const client = new (require('pg').Client)(sql(login));
+      client.on('error', () => {}); // the server ends a connection that it refused
+      try {
+        await client.connect();
+        await client.query(login.query ?? 'SELECT 1');
+      } finally {
+        await client.end();
+      }
+    },
+  ],
+  'pg, Pool': [
+    'pg',
+    async (login) => {
+      const pool = new (require('pg').Pool)(sql(login));
+      try {
+        await pool.query(login.query ?? 'SELECT 1');
+      } finally {
+        await pool.end();
+      }
+    },
+  ],
+  postgres: [
+    'postgres',
+    async (login) => {
+      const connection = require('postgres')({ ...sql(login), max: 1 });
+      try {
+        await connection.unsafe(login.query ?? 'SELECT 1');
+      } finally {
+        await connection.end();
+      }
+    },
+  ],
+  mysql2: [
+    'mysql2',
+    async (login) => {
+      const connection = await require('mysql2/promise').createConnection(sql(login));
+      try {
+        await connection.query(login.query ?? 'SELECT 1');
+      } finally {
+        await connection.end();
+      }
+    },
+  ],
+  'mysql2, Pool': [
+    'mysql2',
+    async (login) => {
+      const pool = require('mysql2/promise').createPool(sql(login));
+      try {
+        await pool.query(login.query ?? 'SELECT 1');
+      } finally {
+        await pool.end();
+      }
+    },
+  ],
+  mariadb: [
+    'mariadb',
+    async (login) => {
+      const connection = await require('mariadb').createConnection(sql(login));
+      try {
+        await connection.query(login.query ?? 'SELECT 1');
+      } finally {
+        await connection.end();
+      }
+    },
+  ],
+  'mariadb, pool': [
+    'mariadb',
+    async (login) => {
+      const pool = require('mariadb').createPool({
+        ...sql(login),
+        acquireTimeout: 600,
+        initializationTimeout: 300,
+      });
+      try {
+        await pool.query(login.query ?? 'SELECT 1');
+      } finally {
+        await pool.end();
+      }
+    },
+  ],
   ioredis: ['ioredis', (login) => ioredis(login)],
   'ioredis, its event': ['ioredis', (login) => ioredis(login, true)],
-  redis: ['redis', async (login) => {
-    const { createClient } = require('redis');
-    const socket = { host: login.host, port: login.port, reconnectStrategy: false };
-    const client = createClient({ socket, ...redis(login) });
-    client.on('error', () => {}); // connect() rejects with it
-    try {
-      await client.connect();
-      await client.sendCommand((login.query ?? 'PING').split(' '));
-    } finally {
-      client.destroy();
-    }
-  }],
+  redis: [
+    'redis',
+    async (login) => {
+      const { createClient } = require('redis');
+      const socket = { host: login.host, port: login.port, reconnectStrategy: false };
+      const client = createClient({ socket, ...redis(login) });
+      client.on('error', () => {}); // connect() rejects with it
+      try {
+        await client.connect();
+        await client.sendCommand((login.query ?? 'PING').split(' '));
+      } finally {
+        client.destroy();
+      }
+    },
+  ],
   axios: ['axios', (login) => require('axios').get(login.url)],
-  got: ['got', async (login) => {
-    const { got } = await import(require.resolve('got'));
-    await got(login.url, { retry: { limit: 0 } });
-  }],
-  fetch: ['', async (login) => {
-    const response = await fetch(login.url);
-    if (!response.ok) throw new Error(`HTTP ${response.status}`, { cause: response });
-  }],
-  amqplib: ['amqplib', async ({ host, port, user, password }) => {
-    const connection = await require('amqplib').connect({ hostname: host, port, username: user, password: password ?? '' });
-    await connection.close();
-  }],
-  mongodb: ['mongodb', ({ code, codeName, message }) => {
-    throw new (require('mongodb').MongoServerError)({ code, codeName, message, errmsg: message });
-  }],
-  tedious: ['tedious', ({ message }) => {
-    const { ConnectionError } = require('tedious');
-    throw new ConnectionError(message, 'ELOGIN');
-  }],
+  got: [
+    'got',
+    async (login) => {
+      const { got } = await import(require.resolve('got'));
+      await got(login.url, { retry: { limit: 0 } });
+    },
+  ],
+  fetch: [
+    '',
+    async (login) => {
+      const response = await fetch(login.url);
+      if (!response.ok) throw new Error(`HTTP ${response.status}`, { cause: response });
+    },
+  ],
+  amqplib: [
+    'amqplib',
+    async ({ host, port, user, password }) => {
+      const connection = await require('amqplib').connect({
+        hostname: host,
+        port,
+        username: user,
+        password: password ?? '',
+      });
+      await connection.close();
+    },
+  ],
+  mongodb: [
+    'mongodb',
+    ({ code, codeName, message }) => {
+      throw new (require('mongodb').MongoServerError)({ code, codeName, message, errmsg: message });
+    },
+  ],
+  tedious: [
+    'tedious',
+    ({ message }) => {
+      const { ConnectionError } = require('tedious');
+      throw new ConnectionError(message, 'ELOGIN');
+    },
+  ],
 };
 
 async function ioredis(login, event = false) {
@@ -116,7 +173,7 @@ async function ioredis(login, event = false) {
     await client.connect();
     await client.call(...(login.query ?? 'PING').split(' '));
   } catch (error) {
-    throw event ? emitted ?? error : error;
+    throw event ? (emitted ?? error) : error;
   } finally {
     client.disconnect();
   }
@@ -129,7 +186,11 @@ function isSimple(value) {
 /** Returns an error as data: its classes, simple members, whether its own or not, and causes. */
 function described(error, depth = 0) {
   const classes = [];
-  for (let of = Object.getPrototypeOf(error); of && of !== Object.prototype; of = Object.getPrototypeOf(of)) {
+  for (
+    let of = Object.getPrototypeOf(error);
+    of && of !== Object.prototype;
+    of = Object.getPrototypeOf(of)
+  ) {
     classes.push(of.constructor.name);
   }
   const members = {};
@@ -137,10 +198,12 @@ function described(error, depth = 0) {
     if (key !== 'stack' && isSimple(value)) members[key] = value;
   }
   const found = { classes, members };
-  if (error.response) found.response = { status: error.response.status, statusCode: error.response.statusCode };
+  if (error.response)
+    found.response = { status: error.response.status, statusCode: error.response.statusCode };
   if (error instanceof Response) found.members = { status: error.status };
   if (depth < 3 && error.cause) found.cause = described(error.cause, depth + 1);
-  if (depth < 3 && error.errors) found.errors = error.errors.map((each) => described(each, depth + 1));
+  if (depth < 3 && error.errors)
+    found.errors = error.errors.map((each) => described(each, depth + 1));
   return found;
 }
 
