@@ -52,6 +52,7 @@ REST = (
     "emulator",
     "examples",
     "recipes",
+    "rotation-quick",
 )
 # The tests of each session that runs pytest. tests/test_sessions.py finds a test that no session runs.
 TESTS: dict[str, tuple[str, ...]] = {
@@ -69,6 +70,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "emulator": ("tests/emulator",),
     "examples": ("tests/examples",),
     "recipes": ("tests/recipes", "tests/rejections"),
+    "rotation-quick": ("tests/rotation/test_rotation.py",),
 }
 TESTS["long"] = tuple(folder for name in CHANGE[2:] for folder in TESTS.get(name, ()))
 # Crates whose tests need AWS's SDK, which compiles for minutes the first time.
@@ -347,9 +349,21 @@ def recipes(session: nox.Session) -> None:
 @session
 def rotation(session: nox.Session) -> None:
     """Rotate the passwords of real servers under load; `-- --quick` in a minute, `--only PART`, `--json`."""
+    what_rotations_run(session)
+    session.run("python", "-m", "tests.rotation", *session.posargs)
+
+
+@session(name="rotation-quick")
+def rotation_quick(session: nox.Session) -> None:
+    """Test `./dev rotation` with its quick run."""
+    what_rotations_run(session)
+    run_tests(session, processes=1)
+
+
+def what_rotations_run(session: nox.Session) -> None:
+    """Makes ready what functions in Node log in with."""
     node_reader(session)
     npm_install(session, NODE_DRIVERS)
-    session.run("python", "-m", "tests.rotation", *session.posargs)
 
 
 @session

@@ -308,8 +308,8 @@ NEEDED_BY = {
     "openssl": {"node", "conformance", "docs", "examples", "long", "test", "test --all"},
     "strace": {"extension", "writer", "long", "test", "test --all"},  # and the layer's, if it is built
     "e2fsprogs": {"writer", "long", "test", "test --all"},
-    "ruby-pg": {"rotation", "recipes", "test --all"},
-    "redis-server": {"rotation", "recipes", "test --all"},
+    "ruby-pg": {"rotation", "rotation-quick", "recipes", "test --all"},
+    "redis-server": {"rotation", "rotation-quick", "recipes", "test --all"},
     "ruby-sequel": {"recipes", "test --all"},
     **{package: {"e2e", "emulator", "examples", "bench", "long", "test --all"} for package in CLIENT},
 }

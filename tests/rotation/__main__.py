@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.e2e import stage
 
-from . import crowd, database, handshakes
+from . import crowd, database, handshakes, model
 
 
 @dataclass
@@ -45,6 +45,20 @@ def postgresql(options: argparse.Namespace, show: Callable[[str], None]) -> Part
     return Part(report.lines(), asdict(report), report.problems, report.verdict())
 
 
+def dead(options: argparse.Namespace, show: Callable[[str], None]) -> Part:
+    plans = [plan for plan in database.PLANS if plan.mode == "attempt"]
+    seconds = database.QUICK_DEAD if options.quick else database.FULL_DEAD
+    report = database.run_dead(plans, seconds, options.seed, show)
+    return Part([], asdict(report), report.problems, report.line())
+
+
+def simulation(options: argparse.Namespace, show: Callable[[str], None]) -> Part:
+    runs, environments = (4, (1, 10, 100)) if options.quick else (40, (1, 10, 20, 50, 100, 1000))
+    show("simulating environments")
+    lines = [*model.kinds_table(options.seed), "", *model.locks_table(options.seed, runs, environments)]
+    return Part(lines, lines, [], "")
+
+
 def mariadb(options: argparse.Namespace, show: Callable[[str], None]) -> Part:
     rotations = 2 if options.quick else 10
     outcomes = [outcome for mode in crowd.MODES for outcome in crowd.run(mode, rotations, show)]
@@ -65,8 +79,10 @@ def mutual_tls(options: argparse.Namespace, show: Callable[[str], None]) -> Part
 
 PARTS: dict[str, Callable[[argparse.Namespace, Callable[[str], None]], Part]] = {
     "postgresql": postgresql,
+    "dead": dead,
     "mariadb": mariadb,
     "mutual-tls": mutual_tls,
+    "simulation": simulation,
 }
 
 
@@ -85,7 +101,7 @@ def main() -> int:
         parts[name] = PARTS[name](options, progress.show)
         progress.clear()
         if not options.json:
-            print("\n".join(parts[name].lines) + "\n", flush=True)
+            print("\n".join([*parts[name].lines, ""]) if parts[name].lines else "", flush=True)
     problems = [f"{name}: {problem}" for name, part in parts.items() for problem in part.problems]
     if options.json:
         figures = {name: part.figures for name, part in parts.items()}
@@ -93,7 +109,7 @@ def main() -> int:
     else:
         for problem in problems:
             print(f"✗ {problem}")
-        verdict = "; ".join(part.verdict for part in parts.values())
+        verdict = "; ".join(part.verdict for part in parts.values() if part.verdict)
         print(f"{'✗' if problems else '✓'} {verdict} ({time.monotonic() - began:.0f} s)")
     return 1 if problems else 0
 

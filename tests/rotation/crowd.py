@@ -18,7 +18,7 @@ from .fleet import FUNCTIONS, RUNTIMES, Mode
 from .rotations import NAME, Rotator
 
 MAX_ERRORS = 3
-MODES: tuple[Mode, ...] = ("get",)
+MODES: tuple[Mode, ...] = ("attempt", "get")
 SIZES = ((1, 3), (1, 50), (16, 16), (16, 50))  # processes and connections
 _TIMEOUT = 60.0
 

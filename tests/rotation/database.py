@@ -5,9 +5,13 @@ from __future__ import annotations
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
+
+from keystart_extension.logins import BACK_OFF
 
 from tests.fakes.stages import StagedSecrets
 from tests.servers import postgresql
@@ -24,24 +28,31 @@ _PAUSES: dict[Mode, tuple[float, float]] = {
     "get": (0.2, 0.8),
 }
 Schedule = Sequence[tuple[Kind, float]]
+QUICK_DEAD = 5.0  # seconds in which no version works
+FULL_DEAD = 600.0
 
+# Alternating users come last: an environment may stay with the other user until that one's password changes too, so
+# that a rotation of another kind after them might not concern it.
 QUICK: Schedule = (
     *(("single-user", pause) for pause in (0.0, 0.5, 3.0)),
-    *(("alternating", pause) for pause in (0.0, 0.5, 3.0)),
     *(("secret-first", pause) for pause in (0.5, 3.0)),
     *(("rolled-back", pause) for pause in (0.5, 3.0)),
     *(("database-first", pause) for pause in (0.5, 4.0)),
+    *(("alternating", pause) for pause in (0.0, 0.5, 3.0, 3.0)),
 )
 # AWS's order 40 times for each kind, with pauses up to the longest that is reported for it, a minute.
 FULL: Schedule = (
     *(("single-user", pause) for pause in (*(0.0, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0) * 5, *(10.0,) * 4, 60.0)),
-    *(("alternating", pause) for pause in (*(0.0, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0) * 5, *(10.0,) * 4, 60.0)),
     *(("secret-first", pause) for pause in (0.0, 0.5, 1.0, 3.0, 10.0) * 3),
     *(("rolled-back", pause) for pause in (0.0, 0.5, 3.0, 10.0) * 2),
     *(("database-first", pause) for pause in (0.5, 1.0, 4.0, 10.0) * 2),
+    *(("alternating", pause) for pause in (*(0.0, 0.1, 0.5, 1.0, 2.0, 3.0, 5.0) * 5, *(10.0,) * 4, 60.0)),
 )
 # Those that use `attempt` differ in their ttl, because a refresh may come at any moment of a rotation.
 PLANS = (
+    Plan("attempt", "python"),
+    Plan("attempt", "node", ttl="10s"),
+    Plan("attempt", "ruby", ttl="10s"),
     Plan("refresh", "ruby"),
     Plan("get", "node", ttl="10s"),
     Plan("get", "python"),
@@ -153,6 +164,80 @@ class Report:
 
 def run(plans: Sequence[Plan], schedule: Schedule, seed: int, show: Callable[[str], None]) -> Report:
     """Runs the rotations of a schedule one after the other, with all environments under load."""
+    with _stage(plans, seed) as (rotator, server, members):
+        rotations = []
+        for number, (kind, pause) in enumerate(schedule, 1):
+            calls = sum(len(member.calls) for member in members)
+            show(f"rotation {number} of {len(schedule)}: {kind}, pause {pause:g} s; {calls} calls so far")
+            _settle(members)
+            rotations.append(rotator.rotate(kind, pause))
+        _settle(members)
+        fleet.stop(members)
+        report = _report(rotations, members, server.refused())
+        report.problems += _leaks(rotator.all_passwords, server, members)
+        report.judge()
+        return report
+
+
+@dataclass
+class DeadReport:
+    """What environments did while no version of the secret worked. `recovery` is how long they failed afterwards."""
+
+    seconds: float
+    environments: int
+    load: Load
+    recovery: float
+    problems: list[str]
+
+    def line(self) -> str:
+        """Returns the outcome in a sentence."""
+        load = self.load
+        return (
+            f"a password dead for {self.seconds:g} s: {load.calls} calls of {self.environments} environments, "
+            f"{load.refused} refused logins ({load.in_flight} in flight), good again after {self.recovery:.1f} s"
+        )
+
+
+def run_dead(plans: Sequence[Plan], seconds: float, seed: int, show: Callable[[str], None]) -> DeadReport:
+    """Lets no version of the secret work for so long, under load."""
+    with _stage(plans, seed) as (rotator, server, members):
+        _settle(members)
+        show(f"no version of the secret works for {seconds:g} s")
+        rotation = rotator.rotate("dead", seconds)
+        for member in members:
+            member.wait_for_success(rotation.ended)
+        fleet.stop(members)
+        refused = server.refused()
+        load, recovered = Load(), []
+        for member in members:
+            at_server = [login.at for login in refused if login.database == member.plan.database]
+            while_dead = sum(at < rotation.ended for at in at_server)
+            add(load, member.calls, rotation.began, rotation.ended, while_dead)
+            recovered += [
+                call.ended for call in member.calls if call.began > rotation.ended and call.error is not None
+            ]
+        problems = _leaks(rotator.all_passwords, server, members)
+        most = len(members) * logins_while_dead(seconds)
+        if load.refused - load.in_flight > most:
+            problems.append(
+                f"{load.refused - load.in_flight} refused logins beside those in flight, {most} at most"
+            )
+        if not load.failed:
+            problems.append("no call failed, so the load cannot see a dead password")
+        recovery = max(recovered, default=rotation.ended) - rotation.ended
+        return DeadReport(seconds, len(members), load, recovery, problems)
+
+
+def logins_while_dead(seconds: float) -> int:
+    """Returns how often one environment may log in while no version works: at once, and after each back-off."""
+    pauses = itertools.chain(BACK_OFF, itertools.repeat(BACK_OFF[-1]))
+    times = itertools.takewhile(lambda at: at <= seconds, itertools.accumulate(pauses))
+    return 1 + len(list(times))
+
+
+@contextmanager
+def _stage(plans: Sequence[Plan], seed: int) -> Iterator[tuple[Rotator, postgresql.PostgreSQL, list[Member]]]:
+    """Runs a server, a store and environments. The load ends with the `with` block, and the server a moment later."""
     with (
         tempfile.TemporaryDirectory(prefix="keystart-rotation-") as folder,
         StagedSecrets() as store,
@@ -162,7 +247,7 @@ def run(plans: Sequence[Plan], schedule: Schedule, seed: int, show: Callable[[st
         rotator.begin()
         for plan in plans:
             server.create_database(plan.database)
-        running = fleet.running(
+        with fleet.running(
             plans,
             folder=Path(folder),
             endpoint=store.url,
@@ -170,19 +255,8 @@ def run(plans: Sequence[Plan], schedule: Schedule, seed: int, show: Callable[[st
             server={"SERVER_HOST": server.host, "SERVER_PORT": str(server.port)},
             pauses=_PAUSES,
             seed=seed,
-        )
-        rotations = []
-        with running as members:
-            for number, (kind, pause) in enumerate(schedule, 1):
-                calls = sum(len(member.calls) for member in members)
-                show(f"rotation {number} of {len(schedule)}: {kind}, pause {pause:g} s; {calls} calls so far")
-                _settle(members)
-                rotations.append(rotator.rotate(kind, pause))
-            _settle(members)
-        report = _report(rotations, members, server.refused())
-        report.problems += _leaks(rotator.all_passwords, server, members)
-        report.judge()
-        return report
+        ) as members:
+            yield rotator, server, members
 
 
 def _settle(members: Sequence[Member]) -> None:
@@ -207,12 +281,11 @@ def _report(
         row.rotations += 1
         for member in members:
             load = row.loads.setdefault(member.plan.label, Load())
-            calls = [call for call in member.calls if rotation.began <= call.began < end]
             at_server = sum(
                 login.database == member.plan.database and rotation.began <= login.at < end
                 for login in refused
             )
-            _add(load, calls, at_server)
+            add(load, member.calls, rotation.began, end, at_server)
     report.rows = list(rows.values())
     for member in members:
         seen = sum(login.outcome == "refused" for call in member.calls for login in call.logins)
@@ -224,29 +297,39 @@ def _report(
     return report
 
 
-def _add(load: Load, calls: Sequence[Call], refused: int) -> None:
-    load.calls += len(calls)
+def add(load: Load, calls: Sequence[Call], began: float, ended: float, refused: int) -> None:
+    """Adds what one environment did from `began` to `ended`, and how many logins the server refused it meanwhile."""
     load.refused += refused
+    refusals = []
     for call in calls:
-        load.longest = max(load.longest, call.ended - call.began)
-        if call.error is not None:
-            load.failed += 1
-            load.errors.append(call.error)
-    known_at = _first_refusal_known_at(calls)
-    if known_at is not None:
-        logins = [login for call in calls for login in call.logins if login.outcome == "refused"]
+        if began <= call.began < ended:
+            load.calls += 1
+            load.longest = max(load.longest, call.ended - call.began)
+            if call.error is not None:
+                load.failed += 1
+                load.errors.append(call.error)
+        # A call may have begun before the rotation, and its login after it.
+        refusals += [refusal for refusal in _refusals(call) if began <= refusal.login.ended < ended]
+    if refusals:
+        known_at = min(refusals, key=lambda refusal: refusal.login.ended).known_at
         load.first += 1
-        load.in_flight += sum(login.began < known_at for login in logins) - 1
+        load.in_flight += sum(refusal.login.began < known_at for refusal in refusals) - 1
 
 
-def _first_refusal_known_at(calls: Sequence[Call]) -> float | None:
-    """Returns when the call whose login was refused first had reported it: it logs in again, or it ends."""
-    refusals: list[tuple[Login, float]] = []
-    for call in calls:
-        ends = [*(login.began for login in call.logins[1:]), call.ended]
-        pairs = zip(call.logins, ends, strict=True)
-        refusals += [(login, end) for login, end in pairs if login.outcome == "refused"]
-    return min(refusals, key=lambda refusal: refusal[0].ended)[1] if refusals else None
+class _Refusal(NamedTuple):
+    """A refused login, and when its call had reported it: when it logs in again, or ends."""
+
+    login: Login
+    known_at: float
+
+
+def _refusals(call: Call) -> list[_Refusal]:
+    pairs = itertools.zip_longest(call.logins, call.logins[1:])
+    return [
+        _Refusal(login, following.began if following else call.ended)
+        for login, following in pairs
+        if login.outcome == "refused"
+    ]
 
 
 def _leaks(passwords: Sequence[str], server: postgresql.PostgreSQL, members: Sequence[Member]) -> list[str]:

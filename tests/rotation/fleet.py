@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,7 @@ RUNTIMES = {"python": runtimes.python, "node": runtimes.node_loop, "ruby": runti
 HOLD = 4  # connections that a function keeps
 BURST = 10  # connections that a pool opens at once
 _TIMEOUT = 30.0  # seconds, of the function
-_PATIENCE = 60.0
+_PATIENCE = 120.0  # seconds; after ten dead minutes one call a minute logs in
 
 
 class Login(NamedTuple):
@@ -89,12 +89,19 @@ class Member:
 
     def wait_for_call(self, since: float) -> None:
         """Waits until a call that began after a moment has ended."""
+        self._wait(lambda: bool(self.calls) and self.calls[-1].began > since)
+
+    def wait_for_success(self, since: float) -> None:
+        """Waits until a call that began after a moment has succeeded."""
+        self._wait(lambda: any(call.began > since and call.error is None for call in self.calls[-BURST:]))
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
         until = time.monotonic() + _PATIENCE
-        while not (self.calls and self.calls[-1].began > since):
+        while not condition():
             if self.problem is not None:
                 raise self.problem
             if time.monotonic() > until:
-                raise TimeoutError(f"{self.plan.database} made no call in {_PATIENCE:g} s")
+                raise TimeoutError(f"{self.plan.database} made no such call in {_PATIENCE:g} s")
             time.sleep(0.02)
 
     def _run(self) -> None:
@@ -127,7 +134,7 @@ def running(
     pauses: Mapping[Mode, tuple[float, float]],
     seed: int,
 ) -> Iterator[list[Member]]:
-    """Runs environments during the `with` block. They start together, and the load begins when all are ready."""
+    """Runs environments during the `with` block. The load begins when all are ready, and ends with `stop`."""
     with ExitStack() as stack:
         members = []
         for plan in plans:
@@ -154,7 +161,11 @@ def running(
             stack.callback(member.stop)
             member.start()
         yield members
-        for member in members:
-            member.stop()
-            if member.problem is not None:
-                raise member.problem
+
+
+def stop(members: Sequence[Member]) -> None:
+    """Ends the load of all environments. Raises what ended one of them before."""
+    for member in members:
+        member.stop()
+        if member.problem is not None:
+            raise member.problem

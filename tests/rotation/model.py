@@ -11,7 +11,7 @@ import heapq
 import itertools
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -357,6 +357,38 @@ def simulate(
     return outcome, store
 
 
+def kinds_table(seed: int) -> list[str]:
+    """Returns what each kind of rotation costs one environment."""
+    lines = [
+        "One environment in the model, 3 calls a second, a pause of 5 s:",
+        f"{'rotation':16}{'calls':>8}{'failed':>8}{'refused logins':>16}{'failed without attempt':>24}",
+    ]
+    for kind in KINDS:
+        outcome, _ = simulate(kind, rate=3, seed=seed)
+        plain, _ = simulate(kind, rate=3, seed=seed, is_plain=True)
+        lines.append(f"{kind:16}{outcome.calls:8}{outcome.failed:8}{outcome.refused:16}{plain.failed:24}")
+    return lines
+
+
+def locks_table(seed: int, runs: int, environments: Sequence[int]) -> list[str]:
+    """Returns in how many runs a server locked that locks after 3 wrong logins in a row."""
+    kinds: tuple[Kind, ...] = ("single-user", "alternating", "database-first")
+    lines = [
+        f"A server in the model that locks after 3 wrong logins in a row: runs of {runs} in which it locked:",
+        f"{'environments':16}" + "".join(f"{kind:>16}" for kind in kinds),
+    ]
+    for number in environments:
+        locked = [
+            sum(
+                simulate(kind, environments=number, rate=0.2, locks_after=3, seed=seed + run)[0].is_locked
+                for run in range(runs)
+            )
+            for kind in kinds
+        ]
+        lines.append(f"{number:<16}" + "".join(f"{count:16}" for count in locked))
+    return lines
+
+
 def main() -> None:
     """Prints a table of all kinds of rotation, then one of what locks."""
     parser = argparse.ArgumentParser(description=main.__doc__)
@@ -364,25 +396,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=40, help="of each line of the table of locks")
     parser.add_argument("--environments", type=int, nargs="+", default=[1, 10, 20, 50, 100])
     options = parser.parse_args()
-    print("One environment, 3 calls a second, a pause of 5 s:")
-    print(f"{'rotation':16}{'calls':>8}{'failed':>8}{'refused logins':>16}{'failed without attempt':>24}")
-    for kind in KINDS:
-        outcome, _ = simulate(kind, rate=3, seed=options.seed)
-        plain, _ = simulate(kind, rate=3, seed=options.seed, is_plain=True)
-        print(f"{kind:16}{outcome.calls:8}{outcome.failed:8}{outcome.refused:16}{plain.failed:24}")
-    print(f"\nA server that locks after 3 wrong logins in a row: runs of {options.runs} in which it locked:")
-    print(f"{'environments':16}{'single-user':>12}{'alternating':>12}{'database-first':>16}")
-    for environments in options.environments:
-        locked = [
-            sum(
-                simulate(kind, environments=environments, rate=0.2, locks_after=3, seed=options.seed + run)[
-                    0
-                ].is_locked
-                for run in range(options.runs)
-            )
-            for kind in ("single-user", "alternating", "database-first")
-        ]
-        print(f"{environments:<16}{locked[0]:12}{locked[1]:12}{locked[2]:16}", flush=True)
+    print("\n".join([*kinds_table(options.seed), ""]))
+    print("\n".join(locks_table(options.seed, options.runs, options.environments)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from tests.fakes.stages import StagedSecrets
 
-Kind = Literal["single-user", "alternating", "secret-first", "database-first", "rolled-back"]
+Kind = Literal["single-user", "alternating", "secret-first", "database-first", "rolled-back", "dead"]
 AWS_ORDER: tuple[Kind, ...] = ("single-user", "alternating")
 NAME = "prod/orders/db"
 _USERS = ("orders", "orders_clone")
@@ -75,6 +75,7 @@ class Rotator:
             "secret-first": lambda: self._secret_first(wait),
             "database-first": lambda: self._database_first(wait),
             "rolled-back": lambda: self._rolled_back(wait),
+            "dead": lambda: self._dead(wait),
         }
         steps[kind]()
         return Rotation(kind, pause, began, time.time(), tuple(self._changed))
@@ -110,6 +111,13 @@ class Rotator:
         wait()
         self._set(self.user, before)
         self.store.detach(NAME, "AWSPENDING")
+
+    def _dead(self, wait: Callable[[], None]) -> None:
+        """Lets no version of the secret work until the pause is over."""
+        before = self.passwords[self.user]
+        self._set(self.user, self._new())
+        wait()
+        self._set(self.user, before)
 
     def _set(self, user: str, password: str) -> None:
         self.server.set_password(user, password)

@@ -38,6 +38,7 @@ def refresh(log_in: Callable[[keystart.Snapshot], Connection]) -> Connection:
 
 
 HOW: dict[str, Callable[[Callable[[keystart.Snapshot], Connection]], Connection]] = {
+    "attempt": lambda log_in: keystart.attempt("db", log_in),
     "refresh": refresh,
     "get": lambda log_in: log_in(keystart.snapshot()),
 }
