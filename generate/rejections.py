@@ -26,8 +26,9 @@ class Server:
         """Returns the sentences of each verdict, in English or in all languages."""
         found: dict[str, list[str]] = {}
         for word in self.words:
-            translations = word.get("translations", {}).values() if translated else []
-            found.setdefault(word["verdict"], []).extend([word["text"], *translations])
+            found.setdefault(word["verdict"], []).append(word["text"])
+            for texts in word.get("translations", {}).values() if translated else ():
+                found[word["verdict"]] += texts
         return found
 
 

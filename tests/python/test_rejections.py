@@ -18,7 +18,8 @@ PSYCOPG = ["psycopg.OperationalError", "psycopg.Error"]
 SENTENCES = [
     text
     for word in RULES["servers"]["postgresql"]["words"]
-    for text in (word["text"], *word.get("translations", {}).values())
+    for texts in ([word["text"]], *word.get("translations", {}).values())
+    for text in texts
 ]
 
 

@@ -10,7 +10,9 @@ class RejectionsTest < Minitest::Test
   CONTRACT = File.expand_path("../../../contract", __dir__)
   RULES = JSON.parse(File.read("#{CONTRACT}/rejections.json"))
   CASES = JSON.parse(File.read("#{CONTRACT}/cases/rejections/ruby.json"))["cases"]
-  SENTENCES = RULES["servers"]["postgresql"]["words"].flat_map { |word| [word["text"], *word["translations"]&.values] }
+  SENTENCES = RULES["servers"]["postgresql"]["words"].flat_map do |word|
+    [word["text"], *word["translations"]&.values&.flatten]
+  end
   BEGUN = 'connection to server at "127.0.0.1", port 5432 failed: FATAL:  '
 
   # Makes an error of classes with the same names, which carries the same.
