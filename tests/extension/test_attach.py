@@ -610,9 +610,29 @@ def test_an_endpoint_that_tells_no_revision_is_not_trusted_with_a_change(
     code, _, error = keystart("attach", name, "--layer", layer, "--yes")
     assert code == 1
     assert error.startswith(
-        f"keystart: {name}: InvalidAnswer: The endpoint gave no answer that AWS gives to lambda:GetFu"
+        f"keystart: {name}: NoRevision: The endpoint reports no revision of the function, so this could overwrite "
+        "what somebody else changes meanwhile. For an emulator add --no-revision-check.\n"
     )
     assert account.layers_of(name) == []
+    attached = keystart("attach", name, "--layer", layer, "--yes", "--no-revision-check")
+    assert (attached[0], account.layers_of(name)) == (0, [layer])
+    assert keystart("detach", name, "--yes", "--no-revision-check")[0] == 0
+    assert account.layers_of(name) == []
+
+
+def test_a_revision_that_is_known_is_checked_in_any_case(
+    keystart: Keystart, account: Account, layer: str
+) -> None:
+    raced = account.function()
+
+    def refuse(request: Request) -> None:
+        if request.method == "PUT":
+            account.somebody_else_changes(raced)
+
+    account.refuse = refuse
+    code, _, error = keystart("attach", raced, "--layer", layer, "--yes", "--no-revision-check")
+    assert code == 1
+    assert "PreconditionFailedException" in error
 
 
 def test_lambdas_own_words_are_shown_without_the_values_that_they_repeat(

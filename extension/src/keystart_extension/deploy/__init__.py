@@ -126,6 +126,11 @@ def _add_change(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("functions", nargs="+", metavar="FUNCTION", help="a function's name or ARN")
     parser.add_argument("--dry-run", action="store_true", help="only show what would change")
     parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--no-revision-check",
+        action="store_true",
+        help="change functions although the endpoint reports no revision of them, as an emulator does",
+    )
     parser.add_argument("--json", action="store_true", help="print the result for each function as JSON")
 
 

@@ -104,12 +104,19 @@ def _layer(client: LambdaClient, arn: str) -> Layer:
         raise DeployError(f"{arn}: {error}") from None
 
 
+_NO_REVISION = (
+    "The endpoint reports no revision of the function, so this could overwrite what somebody else changes meanwhile. "
+    "For an emulator add --no-revision-check."
+)
+
+
 class _Function:
     """A function, the planned change, and its result."""
 
-    def __init__(self, client: LambdaClient, name: str) -> None:
+    def __init__(self, client: LambdaClient, name: str, *, needs_revision: bool) -> None:
         self._client = client
-        self._revision = ""
+        self._needs_revision = needs_revision
+        self._revision: str | None = None
         self._variables: Mapping[str, str] = {}
         self.name = name
         self.arn = name
@@ -125,7 +132,9 @@ class _Function:
         def call() -> None:
             answer = self._client.get_function(FunctionName=self.name)
             configuration = answer["Configuration"]
-            self._revision = configuration["RevisionId"]
+            self._revision = configuration.get("RevisionId")
+            if self._revision is None and self._needs_revision:
+                raise AwsError("NoRevision", _NO_REVISION)
             self._variables = configuration.get("Environment", {}).get("Variables", {})
             self.name = configuration["FunctionName"]
             self.arn = configuration["FunctionArn"].removesuffix(":$LATEST")
@@ -143,7 +152,7 @@ class _Function:
 
     def update(self) -> None:
         """Changes the function, unless somebody else has changed it since it was read."""
-        request: dict[str, Any] = {}
+        request: dict[str, Any] = {} if self._revision is None else {"RevisionId": self._revision}
         if self.change.layers is not None:
             request["Layers"] = list(self.change.layers)
         if self.change.variables is not None:
@@ -151,9 +160,7 @@ class _Function:
         self.is_asked_for = True
 
         def call() -> None:
-            self._client.update_function_configuration(
-                FunctionName=self.arn, RevisionId=self._revision, **request
-            )
+            self._client.update_function_configuration(FunctionName=self.arn, **request)
 
         try:
             ask(
@@ -207,7 +214,7 @@ def _run(arguments: Namespace, client: LambdaClient, change: Callable[[Configura
     functions: dict[str, _Function] = {}
     try:
         for name in arguments.functions:
-            function = _Function(client, name)
+            function = _Function(client, name, needs_revision=not arguments.no_revision_check)
             function.look(change)
             functions.setdefault(function.arn, function)
         for function in functions.values():
