@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import keystart
 import pytest
 
 pytest.importorskip("psycopg", reason="tests/servers/requirements.lock is not installed: ./dev recipes does")
@@ -184,8 +183,6 @@ def test_each_recipe_of_the_page_is_run() -> None:
 def test_a_recipe_logs_in_with_the_pending_version(
     file: str, servers: dict[Any, Server], tmp_path: Path
 ) -> None:
-    if file.endswith(".py") and not hasattr(keystart, "attempt"):
-        pytest.skip("the Python reader has no attempt yet")
     module, program = PROGRAMS[file]
     server = servers[module]
     name = "cache" if module is redis else "db"
