@@ -244,6 +244,29 @@ def test_a_retry_after_a_failure_fetches_the_whole_folder_again(
     assert store.values == {"tls/cert": b"newer", "tls/key": b"newer"}
 
 
+def test_a_generation_that_cannot_be_removed_ends_no_refresh_and_is_logged_once(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    script = Script(db="0")
+    serve(script)
+    function = begin({"db": "db"})
+    foreign = store.root / "generations/1/secrets/theirs"
+    foreign.write_text("x")
+    for number in range(1, 40):  # more than the 32 that stay for 60 s
+        script.values["db"] = str(number)
+        function.clock.pass_by(60)
+        function.invoke()
+        assert store.values["db"] == str(number).encode()
+    (left,) = store.root.rglob("theirs")
+    assert left.read_text() == "x"
+    left.unlink()
+    lines = [line for line in function.end() if "published generation" not in line]
+    after = [line for line in lines if re.search("Generation [0-9]+ is published, but not all", line)]
+    assert after, "each publish says what it could not do"
+    assert not [line for line in lines if "could not be refreshed" in line]
+    assert len(lines) - len(after) <= 1, "and the process says it once"
+
+
 def test_a_lost_file_is_fetched_again_with_its_whole_folder(begin: Begin, serve: Serve, store: Store) -> None:
     script = Script(cert="old", key="old", api="old")
     serve(script)

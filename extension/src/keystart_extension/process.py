@@ -78,6 +78,7 @@ class Process:
         self._has_asked_next = False
         self._refreshes: Refresher | None = None
         self._attempts: Attempts | None = None
+        self._not_collected = ""  # why the last generation could not be removed
         self._early: list[Event] = []  # requests of readers before the first publish
 
     def run(self) -> int:
@@ -133,8 +134,7 @@ class Process:
     def _refresh(self, event: Event) -> None:
         """Handles an event of a refresh. Whatever fails there, readers keep what is published."""
         try:
-            if self._writer is not None and self._is_published:
-                self._writer.collect()
+            self._collect()
             if event.kind == lib.KEYSTART_INVOKE:
                 self._has_asked_next = False
                 self._refresher().look(event.number)
@@ -160,6 +160,17 @@ class Process:
             if self._is_published:
                 self._refreshes.begin(self._generation, self._missing, self._published_at)
         return self._refreshes
+
+    def _collect(self) -> None:
+        """Removes generations whose time is over. Logs once what it cannot remove."""
+        if self._writer is None or not self._is_published:
+            return
+        try:
+            self._writer.collect()
+        except CoreError as error:
+            if error.message != self._not_collected:
+                self._log.warn(error.message)
+            self._not_collected = error.message
 
     def _ask(self, event: Event) -> None:
         """Takes the request of a reader, or the end of its connection."""

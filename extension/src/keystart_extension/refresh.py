@@ -290,7 +290,11 @@ class Refresher:
 
     def accept(self, candidate: int) -> bool:
         """Publishes what a candidate brought. Returns whether it did."""
-        generation = self._writer.accept(candidate)
+        try:
+            generation = self._writer.accept(candidate)
+        except CoreError as error:
+            self._log_after_publish(error)
+            return True
         if generation is None:
             return False
         self.generation = generation
@@ -323,9 +327,8 @@ class Refresher:
             else:
                 self._publish(run, failed)
         except CoreError as error:
-            self.generation = (
-                self._writer.published() or self.generation
-            )  # an error may come after the publish
+            # The error of a publish of everything may come after it.
+            self.generation = self._writer.published() or self.generation
             self._fail(run.entries - failed, error.code, error.message)
         finally:
             for request in self._requests.values():
@@ -403,11 +406,23 @@ class Refresher:
                 self._succeed(entry, run.began)
 
     def _refresh(self, draft: Draft) -> Refreshed:
-        refreshed = self._writer.refresh(draft)
+        try:
+            refreshed = self._writer.refresh(draft)
+        except CoreError as error:
+            self._log_after_publish(error)
+            return Refreshed(self.generation, [], [])
         if refreshed.generation:
             self.generation = refreshed.generation
             self._log.info(f"published generation {refreshed.generation} with {_listed(refreshed.changed)}")
         return refreshed
+
+    def _log_after_publish(self, error: CoreError) -> None:
+        """Logs an error that came after a publish (5.12). Raises it if nothing was published."""
+        published = self._writer.published()
+        if published == self.generation:
+            raise error
+        self.generation = published
+        self._log.warn(error.message)
 
     def _retry_at(self, failed: Iterable[int]) -> float:
         """Returns when the first of the entries that failed is fetched again; 0 for never."""
