@@ -533,7 +533,7 @@ def npm_install(session: nox.Session, package: Path, duration: str = "") -> None
 
 
 def node_reader(session: nox.Session) -> None:
-    """Write the one file that the package `keystart` is for those who install it."""
+    """Write the files of the package `keystart`."""
     npm_install(session, NODE)
     step(session, "packing the Node reader", "npm", "run", "build", folder=NODE)
 
@@ -557,7 +557,8 @@ def check_for_macos(session: nox.Session) -> None:
 
 
 def conformance_runner(session: nox.Session) -> None:
-    """Builds the program that answers the cases with the core's reader."""
+    """Builds the program that answers the cases with the core's reader, and the Node reader that is shipped."""
+    node_reader(session)
     step(session, "building the core's runner of the cases", "cargo", "build", "--example", "conformance")
 
 

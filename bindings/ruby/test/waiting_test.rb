@@ -165,14 +165,15 @@ class WaitingTest < KeystartTest
   def with_sleep(sleep, &)
     now = 0
     patience = Keystart.const_get(:Patience)
-    patience.define_method(:sleep) { |seconds| sleep.call(seconds).then { now += seconds } }
-    original = patience.instance_method(:now)
+    originals = %i[sleep_for now].to_h { |name| [name, patience.instance_method(name)] }
+    patience.define_method(:sleep_for) { |seconds| sleep.call(seconds).then { now += seconds } }
     patience.define_method(:now) { now }
     yield
   ensure
-    patience.remove_method(:sleep)
-    patience.define_method(:now, original)
-    patience.send(:private, :now)
+    originals.each do |name, original|
+      patience.define_method(name, original)
+      patience.send(:private, name)
+    end
   end
 
   # Returns what a thread got from the client, and what it raised, while the block ran after the

@@ -1,9 +1,21 @@
 // Asks the Node reader the harness's questions, one JSON object a line. It judges nothing.
+//
+// With the argument `vm` the reader that is shipped runs in another realm, as in Jest, and with `worker` in another
+// thread.
 
+import { createRequire } from 'node:module';
 import { createSecureContext } from 'node:tls';
+import { fileURLToPath } from 'node:url';
+import { Worker, isMainThread } from 'node:worker_threads';
 
-import keystart from '../../../bindings/node/src/keystart.mjs';
+import source from '../../../bindings/node/src/keystart.mjs';
+import { loadInRealm } from './realm.mjs';
 
+const surroundings = process.argv[2];
+const shipped = fileURLToPath(new URL('../../../bindings/node/dist/index.js', import.meta.url));
+/** @type {Record<string, () => typeof source>} */
+const ways = { vm: () => loadInRealm(shipped), worker: () => createRequire(import.meta.url)(shipped) };
+const keystart = ways[surroundings]?.() ?? source;
 const { Keystart, KeystartError, SecretNotText, SnapshotExpired } = keystart;
 
 /** @typedef {import('../../../bindings/node/types/api.js').Reader} Reader */
@@ -131,10 +143,11 @@ async function* linesOf(stream) {
   if (rest !== '') yield rest;
 }
 
-const lines = linesOf(process.stdin);
-
-/** @param {any} asked */
-async function answer(asked) {
+/**
+ * @param {any} asked
+ * @param {AsyncGenerator<string>} lines
+ */
+async function answer(asked, lines) {
   const made = await outcome(() => readerFor(asked));
   if (!('value' in made)) return made;
   const ask = () => CALLS[asked.call](made.value, asked);
@@ -146,7 +159,17 @@ async function answer(asked) {
   return outcome(ask);
 }
 
-for (let line = await lines.next(); !line.done; line = await lines.next()) {
-  const asked = JSON.parse(line.value);
-  write({ id: asked.id, ...(await answer(asked)) });
+async function run() {
+  const lines = linesOf(process.stdin);
+  for (let line = await lines.next(); !line.done; line = await lines.next()) {
+    const asked = JSON.parse(line.value);
+    write({ id: asked.id, ...(await answer(asked, lines)) });
+  }
+}
+
+if (surroundings === 'worker' && isMainThread) {
+  const worker = new Worker(new URL(import.meta.url), { argv: [surroundings], stdin: true });
+  if (worker.stdin !== null) process.stdin.pipe(worker.stdin);
+} else {
+  await run();
 }

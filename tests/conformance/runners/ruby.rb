@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
 # Asks the Ruby reader the harness's questions, one JSON object a line. It judges nothing.
+#
+# With the argument `stubbed` it does so in a thread, after clocks and sleep were replaced, as test libraries do.
 
 require "json"
 
@@ -14,6 +16,8 @@ ESCAPE = /\\u[dD][89abAB]\h\h\\u[dD][c-fC-F]\h\h|(\\u[dD][89a-fA-F]\h\h)|\\./
 def without_lone_surrogates(line)
   line.gsub(ESCAPE) { |escape| Regexp.last_match(1) ? "\\ufffd" : escape }
 end
+
+SLEEP = Kernel.method(:sleep)
 
 def base64(bytes) = [bytes].pack("m0")
 
@@ -47,7 +51,7 @@ def attempt(reader, asked)
   returned = reader.attempt(asked["name"], rejected:, **(asked.key?("budget_ms") ? { budget: } : {})) do |secrets|
     runs += 1
     texts << (function["reads"] || [asked["name"]]).map { |name| secrets.get(name) }.join
-    sleep(function["takes_ms"] / 1000.0) if function["takes_ms"]
+    SLEEP.call(function["takes_ms"] / 1000.0) if function["takes_ms"]
     login = logins[[runs, logins.length].min - 1]
     next runs if login == "accepted"
 
@@ -114,8 +118,28 @@ def write(line)
   $stdout.flush
 end
 
-$stdin.set_encoding(Encoding::UTF_8)
-while (line = $stdin.gets)
-  asked = JSON.parse(without_lone_surrogates(line), max_nesting: 0)
-  write(id: asked["id"], **answer(asked))
+def run
+  $stdin.set_encoding(Encoding::UTF_8)
+  while (line = $stdin.gets)
+    asked = JSON.parse(without_lone_surrogates(line), max_nesting: 0)
+    write(id: asked["id"], **answer(asked))
+  end
+end
+
+# Stops the monotonic clock and Time.now, and lets sleep return at once.
+def stub_clocks
+  clock = Process.method(:clock_gettime)
+  stopped = Time.now
+  Time.define_singleton_method(:now) { stopped }
+  Process.define_singleton_method(:clock_gettime) do |id, *unit|
+    id == Process::CLOCK_MONOTONIC ? 0.0 : clock.call(id, *unit)
+  end
+  Kernel.define_method(:sleep) { |*| 0 }
+end
+
+if ARGV.first == "stubbed"
+  stub_clocks
+  Thread.new { run }.join
+else
+  run
 end

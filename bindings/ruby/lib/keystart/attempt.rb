@@ -70,6 +70,8 @@ module Keystart
       @until += now - began
     end
 
+    def wait(milliseconds) = sleep_for(milliseconds / 1000.0)
+
     # Returns the milliseconds that an answer may take.
     def answer_ms = [ANSWER_MS, left * 1000].min.clamp(0, nil)
   end
@@ -179,7 +181,7 @@ module Keystart
     def wait(milliseconds)
       raise ending(Errors.login_refused(@name, milliseconds)) if @budget.left * 1000 <= milliseconds
 
-      sleep(milliseconds / 1000.0)
+      @budget.wait(milliseconds)
       nil
     end
 

@@ -4,6 +4,9 @@ module Keystart
   # How long one read may take: the pauses between looks, and the retries on a changing store. It
   # does not look itself.
   class Patience
+    # As they were when this file was loaded: test libraries stop the clock and replace sleep.
+    CLOCK = Process.method(:clock_gettime)
+    SLEEP = Kernel.instance_method(:sleep)
     FIRST_PAUSE = 0.001
     LONGEST_PAUSE_MS = 20 # limits.toml: waiting.longest_pause_ms
     # How long a read waits for a store that was removed (contract 6.2.10).
@@ -45,12 +48,14 @@ module Keystart
     def pause_within?(left)
       return false unless left.positive?
 
-      sleep([@pause, left].min)
+      sleep_for([@pause, left].min)
       @pause = [@pause * 2, LONGEST_PAUSE_MS / 1000.0].min
       true
     end
 
-    def now = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+    def sleep_for(seconds) = SLEEP.bind_call(self, seconds)
+
+    def now = CLOCK.call(Process::CLOCK_MONOTONIC)
   end
   private_constant :Patience
 end
