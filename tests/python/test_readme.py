@@ -13,7 +13,7 @@ from tests import ROOT
 from .publisher import Publisher
 
 README = ROOT / "bindings/python/README.md"
-FUNCTION, TEST = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+FUNCTION, LOGIN, TEST = re.findall(r"^```python\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def run(code: str, folder: Path, root: Path) -> str:
@@ -33,6 +33,14 @@ def test_the_function_reads_its_secrets(publisher: Publisher, root: Path, tmp_pa
     assert said == (
         "{'user': 'orders', 'charged': '7 with <Secret \"stripe/key\" (redacted)>', 'ready': True}\n"
     )
+
+
+def test_the_login_reads_the_secret(publisher: Publisher, root: Path, tmp_path: Path) -> None:
+    publisher.publish({"db": '{"user": "orders", "password": "x"}'})
+    # The driver of the example has its own tests, with a real server (docs/databases.md).
+    (tmp_path / "psycopg.py").write_text("def connect(**options): return sorted(options.items())")
+    said = run(f"import keystart, psycopg\n{LOGIN}\nprint(connection)", tmp_path, root)
+    assert said == "[('dbname', 'orders'), ('password', 'x'), ('user', 'orders')]\n"
 
 
 def test_the_test_of_the_function_passes_without_an_extension(tmp_path: Path) -> None:
