@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 _MANAGED = "lambda-managed-instances"
 _NO_WRAPPER = (
-    "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER is not set, so the function does not get these variables. "
-    "Set it to /opt/keystart-env."
+    "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER is not set. Only a program that /opt/keystart-env starts "
+    "gets these variables."
 )
 _SNAPSTART = (
     "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
@@ -225,7 +225,7 @@ class Process:
         self._published_at = now
         self._missing = fetch.failures()
         if not self._environ.get("AWS_LAMBDA_EXEC_WRAPPER") and has_variables(self._extension.plan()):
-            self._log.warn(_NO_WRAPPER)
+            self._log.info(_NO_WRAPPER)
         if self._refreshes is not None:
             self._refreshes.begin(self._generation, self._missing, now)
         for request in self._early:
