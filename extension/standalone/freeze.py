@@ -24,7 +24,7 @@ _ABSENT = {
     ),
     "the layer is built from its sources": "keystart_extension.deploy.build",
     "for the tests of functions": "keystart.testing keystart.pytest_plugin",
-    "for refresh_async, which no command calls": "asyncio",
+    "for refresh_async and attempt, which no command calls": "asyncio keystart.login keystart.rejections",
     "the library that Python falls back from": "_json _py_abc _compression bz2 lzma zlib",
     "for numbers, dates and texts that no configuration has": (
         "_pydecimal _strptime calendar csv decimal fractions numbers random statistics string quopri unicodedata"
