@@ -130,6 +130,7 @@ def test_a_file_with_every_key_gives_the_plan_it_says(tmp_path: Path) -> None:
         "ttl": None,
         "max_stale": None,
         "refresh_deadline": 2.0,
+        "snapstart": "init",
     }
 
 
@@ -445,6 +446,7 @@ def test_the_variable_holds_pairs() -> None:
         "ttl": None,
         "max_stale": None,
         "refresh_deadline": 2.0,
+        "snapstart": "init",
     }
 
 

@@ -100,6 +100,15 @@ function notReadyBecause(root, milliseconds, message) {
 }
 
 /** @param {string} root */
+function deferred(root) {
+  const text =
+    `The store at ${root} is empty until the first invocation, because the configuration says ` +
+    '"snapstart: first-invoke". Read secrets in the handler, not while the function loads, or ' +
+    'write "snapstart: init".';
+  return new NotReady(text);
+}
+
+/** @param {string} root */
 function stopped(root) {
   const text =
     `The store at ${root} was stopped and its secrets were removed. Start the extension again, ` +
@@ -426,6 +435,7 @@ export {
   notAttached,
   notReady,
   notReadyBecause,
+  deferred,
   stopped,
   removed,
   changing,

@@ -5,6 +5,7 @@ import { setTimeout } from './timers.mjs';
 const MAX_RESTARTS_WITHOUT_TIMEOUT = 100; // limits.toml: waiting.restarts
 const LONGEST_WAIT_MS = 20; // limits.toml: waiting.longest_pause_ms
 const REMOVAL_WAIT_MS = 1_000; // limits.toml: waiting.removed_ms
+const DEFERRED_WAIT_MS = 500; // limits.toml: waiting.deferred_ms
 
 /** How long one read may still wait. Its clock starts at the first need: a warm read needs none. */
 class Patience {
@@ -39,6 +40,12 @@ class Patience {
     const now = monotonic();
     this.#removalEnd ||= now + REMOVAL_WAIT_MS;
     return this.#waitWithin(Math.min(left, this.#removalEnd - now));
+  }
+
+  /** Waits a little for the first invocation; false if it is not on its way. */
+  waitForInvocation() {
+    const left = this.left();
+    return this.#waitWithin(Math.min(left, DEFERRED_WAIT_MS - (this.#timeoutMs - left)));
   }
 
   /** @param {number} left */

@@ -260,6 +260,10 @@ class Store {
       throw errors.prefetchFailed(state.message ?? errors.NO_REASON, failureLines(state.failures));
     }
     if (state.state === 'stopped') throw errors.stopped(this.root);
+    if (state.state === 'deferred') {
+      if (!patience.waitForInvocation()) throw errors.deferred(this.root);
+      return;
+    }
     if (!patience.wait()) throw this.#notReady(state.message);
   }
 
@@ -359,7 +363,7 @@ function isState(state) {
   if (!isObject(state) || member(state, 'format') !== 'keystart.state/1') return false;
   const message = member(state, 'message');
   return (
-    ['starting', 'ready', 'failed', 'stopped'].some((word) => word === member(state, 'state')) &&
+    ['starting', 'deferred', 'ready', 'failed', 'stopped'].some((word) => word === member(state, 'state')) &&
     (message === null || typeof message === 'string') &&
     isFailures(member(state, 'failures'))
   );

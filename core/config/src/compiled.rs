@@ -2,7 +2,7 @@
 
 use crate::find::Reader;
 use crate::pairs;
-use crate::plan::{Entry, Plan, REFRESH_DEADLINE, VARIABLE, duration, span};
+use crate::plan::{Entry, Plan, REFRESH_DEADLINE, SnapStart, VARIABLE, duration, span};
 use crate::problem::Origin;
 use crate::schema::Reference;
 use crate::value::Value;
@@ -69,6 +69,7 @@ impl Plan {
             ("max_stale", self.max_stale != other.max_stale),
             ("refresh_deadline", self.refresh_deadline != other.refresh_deadline),
             ("region", self.region != other.region),
+            ("snapstart", self.snapstart != other.snapstart),
             ("start", self.start != other.start),
             ("ttl", self.ttl != other.ttl),
         ];
@@ -79,6 +80,7 @@ impl Plan {
         let secrets = self.entries.iter().map(|entry| (entry.name.clone(), entry.long())).collect();
         let refresh_deadline =
             (self.refresh_deadline != REFRESH_DEADLINE).then(|| Value::Text(duration(self.refresh_deadline)));
+        let snapstart = (self.snapstart != SnapStart::default()).then(|| Value::text(self.snapstart.word()));
         let members = [
             ("version", Some(Value::Number("1".to_owned()))),
             ("start", Some(Value::text(self.start.word()))),
@@ -89,6 +91,7 @@ impl Plan {
             ("ttl", self.ttl.map(|ttl| Value::Text(span(ttl)))),
             ("max_stale", self.max_stale.map(|max_stale| Value::Text(span(max_stale)))),
             ("refresh_deadline", refresh_deadline),
+            ("snapstart", snapstart),
             ("secrets", Some(Value::Object(secrets))),
         ];
         Value::Object(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())

@@ -35,6 +35,28 @@ impl Start {
     }
 }
 
+/// What a start does in an environment that Lambda takes a snapshot of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SnapStart {
+    /// Fetches during Init, so the snapshot holds the secrets.
+    #[default]
+    Init,
+    /// Fetches nothing before the first invocation.
+    FirstInvoke,
+}
+
+impl SnapStart {
+    pub(crate) const ALL: [Self; 2] = [Self::Init, Self::FirstInvoke];
+
+    /// Returns the word for this in a configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::FirstInvoke => "first-invoke",
+        }
+    }
+}
+
 /// One thing to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -101,6 +123,8 @@ pub struct Plan {
     pub max_stale: Option<Duration>,
     /// The time for all fetches of one refresh together.
     pub refresh_deadline: Duration,
+    /// What a start does before Lambda takes a snapshot of the environment.
+    pub snapstart: SnapStart,
     /// The entries; their names differ.
     pub entries: Vec<Entry>,
     /// The links that functions written for Square's extension read.
@@ -189,6 +213,7 @@ impl Plan {
             ttl: None,
             max_stale: None,
             refresh_deadline: REFRESH_DEADLINE,
+            snapstart: SnapStart::default(),
             entries,
             links: Vec::new(),
             links_home: None,
@@ -248,6 +273,7 @@ impl Plan {
             ("ttl", seconds(self.ttl)),
             ("max_stale", seconds(self.max_stale)),
             ("refresh_deadline", seconds(Some(self.refresh_deadline))),
+            ("snapstart", Value::text(self.snapstart.word())),
             ("warnings", Value::List(self.warnings().iter().map(|warning| Value::text(warning)).collect())),
         ])
         .compact()
@@ -267,6 +293,7 @@ impl Plan {
             ("ttl", self.ttl.map(span)),
             ("max_stale", self.max_stale.map(span)),
             ("refresh_deadline", self.ttl.map(|_| duration(self.refresh_deadline))),
+            ("snapstart", (self.snapstart != SnapStart::default()).then(|| self.snapstart.word().to_owned())),
         ];
         let rows = settings.into_iter().filter_map(|(key, value)| Some([key.to_owned(), value?]));
         let mut lines = table(&rows.collect::<Vec<_>>());

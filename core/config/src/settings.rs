@@ -7,13 +7,13 @@ use crate::entries;
 use crate::find::Reader;
 use crate::freshness;
 use crate::hints;
-use crate::plan::{self, Plan, Start};
+use crate::plan::{self, Entry, Plan, SnapStart, Start};
 use crate::problem::Problems;
 use crate::region::is_region;
 use crate::square;
 use crate::typed::{SHORT, boolean, duration, found, refuse_unknown, text};
 
-const KEYS: [&str; 7] = ["version", "start", "deadline", "region", "batch", "env_overwrite", "secrets"];
+const KEYS: [&str; 8] = ["version", "start", "deadline", "region", "batch", "env_overwrite", "snapstart", "secrets"];
 /// An Init may take 10 s on demand, and 15 min with provisioned concurrency.
 const DEADLINES: std::ops::RangeInclusive<u64> = 100..=15 * 60_000;
 
@@ -27,13 +27,12 @@ pub(crate) fn read(root: &Node, file: &str, reader: Reader, problems: &mut Probl
     };
     let known = [&KEYS[..], &freshness::KEYS].concat();
     let hint = |key: &str| hints::hint(hints::OF_A_FILE, key);
-    refuse_unknown(root, "The configuration", &known, &["snapstart", square::KEY], hint, problems);
+    refuse_unknown(root, "The configuration", &known, &[square::KEY], hint, problems);
     if let Some((key, _)) = root.member(square::KEY) {
         let why = "belongs to the file of Square's extension, which has no \"version\". Remove one.";
         problems.add(format!("\"{}\" {why}", square::KEY), key.position);
     }
     freshness::read(root, &mut plan, problems);
-    refuse_snapstart(root, problems);
     check_version(root, problems);
     plan.region = region(root, problems);
     if let Some(start) = root.get("start") {
@@ -49,6 +48,9 @@ pub(crate) fn read(root: &Node, file: &str, reader: Reader, problems: &mut Probl
         }
         None if root.members.is_empty() => {}
         None => problems.add("\"secrets\" is missing. Name at least one secret.", root.position),
+    }
+    if let Some(node) = root.get("snapstart") {
+        plan.snapstart = snapstart(node, &plan, problems);
     }
     plan.batch = root.get("batch").is_some_and(|batch| boolean(batch, "\"batch\"", problems));
     plan.env_overwrite = root.get("env_overwrite").is_some_and(|flag| boolean(flag, "\"env_overwrite\"", problems));
@@ -99,18 +101,24 @@ fn region(root: &Mapping, problems: &mut Problems) -> Option<String> {
     Some(region.to_owned())
 }
 
-fn refuse_snapstart(root: &Mapping, problems: &mut Problems) {
-    let Some(snapstart) = root.get("snapstart") else {
-        return;
+fn snapstart(node: &Node, plan: &Plan, problems: &mut Problems) -> SnapStart {
+    let words = SnapStart::ALL.map(SnapStart::word);
+    let chosen = match node {
+        Node::Scalar(scalar) => SnapStart::ALL.into_iter().find(|mode| mode.word() == scalar.text),
+        _ => None,
     };
-    let what = match snapstart {
-        Node::Scalar(scalar) if scalar.text == "init" => return,
-        Node::Scalar(scalar) if scalar.text == "first-invoke" => {
-            "snapstart: first-invoke is not there yet in this version: under SnapStart the secrets are fetched during \
-             Init, and the snapshot holds them. Write init to accept that."
-                .to_owned()
+    let with_variable = plan.entries.iter().find(|entry| entry.env.is_some());
+    match (chosen, with_variable) {
+        (Some(SnapStart::FirstInvoke), Some(Entry { name, .. })) => {
+            let why = format!("because variables are set before the first invocation, and \"{name}\" has \"env\"");
+            let what = format!("\"snapstart\" cannot be first-invoke, {why}. Remove that, or write init.");
+            problems.add(what, node.position());
         }
-        other => format!("\"snapstart\" must be init, found {}.", found(other, &["init", "first-invoke"])),
-    };
-    problems.add(what, snapstart.position());
+        (Some(_), _) => {}
+        (None, _) => {
+            let what = format!("\"snapstart\" must be {}, found {}.", words.join(" or "), found(node, &words));
+            problems.add(what, node.position());
+        }
+    }
+    chosen.unwrap_or_default()
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use keystart_config::{Entry, Plan, Problem, Reader, Start, Values, shown};
+use keystart_config::{Entry, Plan, Problem, Reader, SnapStart, Start, Values, shown};
 use keystart_process::{lock, report_crashes, take_signal};
 use keystart_providers::SCHEMAS;
 use keystart_store::error::{Error, Result};
@@ -38,7 +38,7 @@ pub struct Extension {
     /// attached (contract 3.3).
     writer: Result<Arc<Mutex<Writer>>>,
     plan: Option<Arc<Plan>>,
-    fetch: Option<Arc<FetchTask>>,
+    fetch: Mutex<Option<Arc<FetchTask>>>,
     /// The refreshes that have not ended.
     refreshes: Mutex<Vec<Arc<FetchTask>>>,
     /// How many refreshes have begun.
@@ -58,7 +58,7 @@ impl Extension {
         let mut extension = Self {
             writer: writer.map(|writer| Arc::new(Mutex::new(writer))),
             plan: None,
-            fetch: None,
+            fetch: Mutex::default(),
             refreshes: Mutex::default(),
             refreshed: AtomicU64::new(FIRST),
             client: Arc::new(Client::new(name)),
@@ -81,7 +81,36 @@ impl Extension {
             .find(|variable| env::var_os(variable), Path::new(TASK_ROOT))
             .map_err(|problems| failed("Extension.ConfigurationInvalid", &lines(&problems)))?;
         let plan = Arc::clone(self.plan.insert(Arc::new(plan)));
-        self.start_fetch(plan).map_err(|error| Event::internal(&error))
+        let begun = if self.is_deferred() { self.start_deferred() } else { self.start_fetch(plan) };
+        begun.map_err(|error| Event::internal(&error))
+    }
+
+    /// Returns whether nothing may be fetched before the first invocation (contract 11.10).
+    pub fn is_deferred(&self) -> bool {
+        self.plan().is_some_and(|plan| plan.snapstart == SnapStart::FirstInvoke) && is_snapshot()
+    }
+
+    /// Registers, and fetches nothing.
+    fn start_deferred(&self) -> Result<()> {
+        self.events.bell()?;
+        self.client.invoke.store(true, Ordering::Relaxed);
+        if let Ok(writer) = &self.writer {
+            lock(writer).defer(true)?;
+        }
+        self.register()?;
+        self.listen();
+        Ok(())
+    }
+
+    /// Begins the fetch that was deferred, or begins it again after it has failed.
+    pub fn start_deferred_fetch(&self) -> Result<()> {
+        let plan = self.plan().ok_or_else(|| Error::internal("there is no plan to fetch"))?;
+        if let Some(writer) = self.writer() {
+            lock(writer).defer(false)?;
+        }
+        let fetch = FetchTask::new(Arc::clone(plan), None);
+        *lock(&self.fetch) = Some(Arc::clone(&fetch));
+        fetch.start(&self.events)
     }
 
     fn start_fetch(&mut self, plan: Arc<Plan>) -> Result<()> {
@@ -89,8 +118,9 @@ impl Extension {
         // On Managed Instances Lambda refuses an extension that asks for INVOKE.
         self.client.invoke.store(plan.is_refreshed() && !is_managed_instance(), Ordering::Relaxed);
         let is_overlapping = matches!(plan.start, Start::Overlap);
-        let fetch = self.fetch.insert(FetchTask::new(plan, None));
-        let start = start(Arc::clone(&self.client), Arc::clone(fetch), is_overlapping, Arc::clone(&self.events));
+        let fetch = FetchTask::new(plan, None);
+        *lock(&self.fetch) = Some(Arc::clone(&fetch));
+        let start = start(Arc::clone(&self.client), fetch, is_overlapping, Arc::clone(&self.events));
         handle()?.spawn(start);
         let is_registered =
             !is_overlapping || self.is_done(&self.events.wait_until_registered(Instant::now() + UNTIL_REGISTERED)?);
@@ -152,14 +182,14 @@ impl Extension {
     }
 
     /// Returns the fetch; `None` if none has begun.
-    pub fn fetch(&self) -> Option<&Arc<FetchTask>> {
-        self.fetch.as_ref()
+    pub fn fetch(&self) -> Option<Arc<FetchTask>> {
+        lock(&self.fetch).clone()
     }
 
     /// Begins to fetch entries of the configuration again, by their indexes. A `stage` replaces the
     /// version that they ask for. Its end is an event with the number of this fetch.
     pub fn refresh(&self, entries: &[usize], stage: Option<&str>, deadline: Duration) -> Result<Arc<FetchTask>> {
-        let first = self.fetch.as_ref().ok_or_else(|| Error::internal("there is no fetch to repeat"))?;
+        let first = self.fetch().ok_or_else(|| Error::internal("there is no fetch to repeat"))?;
         let number = self.refreshed.fetch_add(1, Ordering::Relaxed) + 1;
         let refresh = first.part(number, entries, stage, deadline);
         refresh.start_apart(&self.events)?;
@@ -171,7 +201,7 @@ impl Extension {
     pub fn wait(&self, until: Option<Instant>) -> Result<Event> {
         loop {
             lock(&self.refreshes).retain(|refresh| refresh.limit().is_some());
-            let fetches: Vec<_> = lock(&self.refreshes).iter().chain(&self.fetch).map(Arc::clone).collect();
+            let fetches: Vec<_> = lock(&self.refreshes).iter().cloned().chain(self.fetch()).collect();
             let limits = fetches.iter().filter_map(|fetch| fetch.limit());
             match self.events.next(limits.chain(until).min())? {
                 Waited::Done(event) => return Ok(event),
@@ -236,6 +266,11 @@ impl Extension {
 /// Returns whether the environment serves many invocations at once and never freezes.
 pub fn is_managed_instance() -> bool {
     env::var_os("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|kind| kind == "lambda-managed-instances")
+}
+
+/// Returns whether Lambda takes a snapshot of the environment after Init.
+fn is_snapshot() -> bool {
+    env::var_os("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|kind| kind == "snap-start")
 }
 
 /// Takes over the store that the environment names. It reads the variable now, before a host

@@ -211,6 +211,11 @@ impl Writer {
         self.say(State { phase, message: Some(message.to_owned()), failures })
     }
 
+    /// Reports to readers that nothing is fetched before the first invocation, or that it is now.
+    pub fn defer(&mut self, is_deferred: bool) -> Result<()> {
+        self.say(State::new(if is_deferred { Phase::Deferred } else { Phase::Starting }))
+    }
+
     /// Returns whether `stop` was called.
     pub fn is_stopped(&self) -> bool {
         self.stopped

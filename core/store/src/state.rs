@@ -70,17 +70,19 @@ pub(crate) fn failures_from_json(value: &Json) -> Option<Failures> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Starting,
+    Deferred,
     Ready,
     Failed,
     Stopped,
 }
 
 impl Phase {
-    const ALL: [Self; 4] = [Self::Starting, Self::Ready, Self::Failed, Self::Stopped];
+    const ALL: [Self; 5] = [Self::Starting, Self::Deferred, Self::Ready, Self::Failed, Self::Stopped];
 
     fn name(self) -> &'static str {
         match self {
             Self::Starting => "starting",
+            Self::Deferred => "deferred",
             Self::Ready => "ready",
             Self::Failed => "failed",
             Self::Stopped => "stopped",

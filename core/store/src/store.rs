@@ -29,6 +29,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20); // limits.toml: waiting.longest_pause_ms
 /// How long one read waits for a store that was removed (contract 6.2.10).
 const REMOVAL_WAIT_MS: u64 = 1_000; // limits.toml: waiting.removed_ms
+/// How long a read waits for the invocation that ends the state `deferred` (contract 6.2.3).
+const DEFERRED_WAIT_MS: u64 = 500; // limits.toml: waiting.deferred_ms
 /// How often a read with the timeout 0 may start again (contract 6.2.7).
 const MAX_RESTARTS: u32 = 100; // limits.toml: waiting.restarts
 
@@ -488,6 +490,9 @@ impl Store {
                 return Err(Error::failed_start(message.as_deref(), &failures));
             }
             Some(State { phase: Phase::Stopped, .. }) => return Err(Error::stopped(&self.root)),
+            Some(State { phase: Phase::Deferred, .. }) => {
+                return patience.pause_for_invocation().ok_or_else(|| Error::deferred(&self.root));
+            }
             state => state.and_then(|state| state.message),
         };
         patience.pause().ok_or_else(|| Error::waited(&self.root, self.timeout_ms, message.as_deref()))
@@ -558,6 +563,12 @@ impl Patience {
     fn pause_for_removed(&mut self) -> Option<Duration> {
         let since = *self.removed.get_or_insert_with(Instant::now);
         let left = Duration::from_millis(REMOVAL_WAIT_MS).saturating_sub(since.elapsed()).min(self.left());
+        self.pause_within(left)
+    }
+
+    /// Returns how long to wait for the first invocation; `None` when it is not on its way.
+    fn pause_for_invocation(&mut self) -> Option<Duration> {
+        let left = Duration::from_millis(DEFERRED_WAIT_MS).saturating_sub(self.start.elapsed()).min(self.left());
         self.pause_within(left)
     }
 

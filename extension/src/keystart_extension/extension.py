@@ -94,6 +94,16 @@ class Extension:
         core.call(lib.keystart_extension_refresh, numbers, len(numbers), *label, milliseconds, number, out)
         return int(number[0]), Fetch(out[0])
 
+    def is_deferred(self) -> bool:
+        """Returns whether nothing may be fetched before the first invocation (SnapStart)."""
+        out = ffi.new("uint32_t *")
+        core.call(lib.keystart_extension_is_deferred, out)
+        return bool(out[0])
+
+    def start_fetch(self) -> None:
+        """Begins the fetch that was deferred, or begins it again after it has failed."""
+        core.call(lib.keystart_extension_start_fetch)
+
     def reopen(self) -> None:
         """Takes over the store again after it was removed."""
         core.call(lib.keystart_extension_reopen)

@@ -5,7 +5,8 @@ configuration, registered, and begun to fetch. With `start: before` it has not r
 
     fetched      publish; register, unless that has begun; ask for the next event if registered
     registered   ask for the next event if published
-    invoke       fetch what is due, and ask for the next event when that has ended
+    invoke       fetch what is due, and ask for the next event when that has ended; with `snapstart: first-invoke`
+                 the first one begins the first fetch
     asked        fetch what a reader asks for, and answer when that has ended; or decide about a login
     left         let the next call log in
     passed       answer calls that have waited; fetch what is due, where no INVOKE comes
@@ -22,7 +23,7 @@ import time
 from .core import CoreError, lib
 from .extension import Extension
 from .log import Log
-from .publish import StartError, has_variables, links_of, publish, remove_links, wipe
+from .publish import StartError, give_up, has_variables, links_of, publish, remove_links, wipe
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ _NO_WRAPPER = (
     "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER is not set. Only a program that /opt/keystart-env starts "
     "gets these variables."
 )
-_SNAPSTART = (
+_SNAPSTART = "snap-start"
+_IN_SNAPSHOT = (
     "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
 )
 
@@ -76,6 +78,11 @@ class Process:
         self._generation = 0
         self._missing: list[Failure] = []  # the optional entries that could not be fetched
         self._has_asked_next = False
+        # SnapStart: the fetch waits for the next invocation.
+        self._can_defer = (
+            environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == _SNAPSTART and extension.is_deferred()
+        )
+        self._is_deferred = self._can_defer
         self._refreshes: Refresher | None = None
         self._attempts: Attempts | None = None
         self._not_collected = ""  # why the last generation could not be removed
@@ -115,6 +122,10 @@ class Process:
             return 128 + event.number
         if event.kind == lib.KEYSTART_FETCHED and event.number == 0:
             self._publish()
+        elif event.kind == lib.KEYSTART_INVOKE and self._is_deferred:
+            self._has_asked_next = self._is_deferred = False
+            self._began = time.monotonic()
+            self._extension.start_fetch()
         elif event.kind == lib.KEYSTART_REGISTERED:
             self._is_registered = True
         elif event.kind == lib.KEYSTART_UNEXPECTED:
@@ -126,7 +137,8 @@ class Process:
             self._extension.register()  # does nothing if that has begun
         self._log.release()  # before the environment may freeze
         is_holding = self._refreshes is not None and self._refreshes.is_holding
-        if self._is_published and self._is_registered and not self._has_asked_next and not is_holding:
+        is_ready = self._is_published or self._is_deferred
+        if is_ready and self._is_registered and not self._has_asked_next and not is_holding:
             self._has_asked_next = True
             self._extension.next()
         return None
@@ -216,11 +228,20 @@ class Process:
         fetch = self._extension.fetch()
         if fetch is None or self._writer is None:
             raise AssertionError("a fetch has ended that was not begun")
-        if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-            self._log.warn(_SNAPSTART)
+        if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == _SNAPSTART and not self._can_defer:
+            self._log.warn(_IN_SNAPSHOT)
         now = time.time()
         due_at = 0 if self._refreshes is None else self._refreshes.due_at(now)
-        self._generation = publish(self._links, self._writer, self._log, fetch, self._began, due_at)
+        try:
+            self._generation = publish(self._links, self._writer, self._log, fetch, self._began, due_at)
+        except StartError as error:
+            if not self._can_defer:
+                raise
+            # Lambda has taken the snapshot, so the environment stays; the next invocation tries again (11.10).
+            self._is_deferred = True
+            self._log.error("\n".join(error.lines()))
+            give_up(error, self._writer, self._links, self._log)
+            return
         self._is_published = True
         self._published_at = now
         self._missing = fetch.failures()

@@ -203,9 +203,16 @@ module Keystart
       state = nil if state == :missing
       raise prefetch_failed(state) if state&.failed?
       raise Errors.stopped(@store.root) if state&.stopped?
+      return wait_for_invocation(patience) if state&.deferred?
+
       return if patience.pause?
 
       raise not_ready(patience.milliseconds, state&.message)
+    end
+
+    # Waits a little for the first invocation, which reaches the extension at the same time.
+    def wait_for_invocation(patience)
+      raise Errors.deferred(@store.root) unless patience.pause_for_invocation?
     end
 
     def not_ready(milliseconds, message)

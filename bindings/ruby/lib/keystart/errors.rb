@@ -181,6 +181,13 @@ module Keystart
       NotReady.new(text)
     end
 
+    def deferred(root)
+      text = "The store at #{root} is empty until the first invocation, because the configuration " \
+             "says \"snapstart: first-invoke\". Read secrets in the handler, not while the " \
+             "function loads, or write \"snapstart: init\"."
+      NotReady.new(text)
+    end
+
     def stopped(root)
       text = "The store at #{root} was stopped and its secrets were removed. Start the extension " \
              "again, or run \"keystart pull\" on your own machine."

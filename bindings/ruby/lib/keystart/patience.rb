@@ -11,6 +11,8 @@ module Keystart
     LONGEST_PAUSE_MS = 20 # limits.toml: waiting.longest_pause_ms
     # How long a read waits for a store that was removed (contract 6.2.10).
     REMOVAL_MS = 1_000 # limits.toml: waiting.removed_ms
+    # How long a read waits for the invocation that ends the state `deferred` (contract 6.2.3).
+    DEFERRED_MS = 500 # limits.toml: waiting.deferred_ms
     # A read with the timeout 0 has no time that could end it (contract 6.2.7).
     TRIES = 100 # limits.toml: waiting.restarts
 
@@ -34,6 +36,12 @@ module Keystart
     def pause_for_removed?
       @removal_until ||= [now + REMOVAL_MS / 1000.0, @until].min
       pause_within?(@removal_until - now)
+    end
+
+    # Pauses for the first invocation; false if it is not on its way.
+    def pause_for_invocation?
+      waited = (@milliseconds / 1000.0) - left
+      pause_within?([(DEFERRED_MS / 1000.0) - waited, left].min)
     end
 
     # Returns whether to start again at once.

@@ -7,7 +7,7 @@ module Keystart
   class State
     FORMAT = "keystart.state/1"
     LONGEST = 1_048_576 # limits.toml: state.bytes
-    STATES = %w[starting ready failed stopped].freeze
+    STATES = %w[starting deferred ready failed stopped].freeze
 
     attr_reader :message, :failures
 
@@ -33,6 +33,8 @@ module Keystart
     def failed? = @state == "failed"
 
     def stopped? = @state == "stopped"
+
+    def deferred? = @state == "deferred"
   end
   private_constant :State
 end

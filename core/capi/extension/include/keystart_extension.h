@@ -392,6 +392,18 @@ uint32_t keystart_extension_wait(uint64_t at_most_ms, keystart_event *out, keyst
 uint32_t keystart_extension_writer(keystart_writer **out, keystart_error **err);
 
 /*
+ Returns whether nothing may be fetched before the first invocation: SnapStart with
+ `snapstart: first-invoke`. Errors: 901.
+ */
+uint32_t keystart_extension_is_deferred(uint32_t *out, keystart_error **err);
+
+/*
+ Begins the fetch that was deferred, or begins it again after it has failed. Its end is an event
+ with the number 0. Errors: 204, 502, 901.
+ */
+uint32_t keystart_extension_start_fetch(keystart_error **err);
+
+/*
  Returns the fetch; NULL if none has begun. Errors: 901.
  */
 uint32_t keystart_extension_fetch(keystart_fetch **out, keystart_error **err);

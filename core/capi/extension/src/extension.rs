@@ -173,13 +173,32 @@ pub unsafe extern "C" fn keystart_extension_writer(
     }
 }
 
+/// Returns whether nothing may be fetched before the first invocation: SnapStart with
+/// `snapstart: first-invoke`. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_extension_is_deferred(out: *mut u32, err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            Out::new(out)?.put(extension()?.is_deferred().into());
+            Ok(())
+        })
+    }
+}
+
+/// Begins the fetch that was deferred, or begins it again after it has failed. Its end is an event
+/// with the number 0. Errors: 204, 502, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_extension_start_fetch(err: *mut *mut keystart_error) -> u32 {
+    unsafe { guard(err, || extension()?.start_deferred_fetch()) }
+}
+
 /// Returns the fetch; NULL if none has begun. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_fetch(out: *mut *mut keystart_fetch, err: *mut *mut keystart_error) -> u32 {
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            let fetch = extension()?.fetch().map(|fetch| give(keystart_fetch::of_extension(Arc::clone(fetch))));
+            let fetch = extension()?.fetch().map(|fetch| give(keystart_fetch::of_extension(fetch)));
             out.put(fetch.unwrap_or(std::ptr::null_mut()));
             Ok(())
         })

@@ -92,6 +92,16 @@ impl Error {
         Self::new(Code::NotReady, text)
     }
 
+    /// Makes the error `not_ready`, deferred.
+    pub fn deferred(root: &str) -> Self {
+        let text = format!(
+            "The store at {root} is empty until the first invocation, because the configuration \
+             says \"snapstart: first-invoke\". Read secrets in the handler, not while the \
+             function loads, or write \"snapstart: init\"."
+        );
+        Self::new(Code::NotReady, text)
+    }
+
     /// Makes the error `not_ready`, stopped.
     pub fn stopped(root: &str) -> Self {
         let text = format!(
