@@ -49,6 +49,8 @@ class Attempt {
   #verdictOf;
   #budget;
   #runs = 0;
+  /** The writer has answered this call, so it lives. */
+  #hasAdvice = false;
   /** @type {Refusal[]} */
   #refusals = [];
 
@@ -155,8 +157,14 @@ class Attempt {
     const socket = await this.#connect();
     if (socket === null) return { advice: null, held: null };
     socket.write(this.#request('"op": "try"', this.#refusals.at(-1)?.generation ?? null));
-    const answer = await receive(socket, this.#budget.answerMs());
+    const answerMs = this.#budget.answerMs();
+    const answer = await receive(socket, answerMs);
+    if (answer === 'late' && this.#hasAdvice && answerMs < MOST_ANSWER_MS) {
+      socket.destroy();
+      throw this.#ending(); // the budget is over, and the writer lives
+    }
     const advice = answer === null || answer === 'late' || !answer.ok ? null : readAdvice(answer);
+    this.#hasAdvice ||= advice !== null;
     if (advice === null || advice.retryAfterMs !== null) {
       socket.destroy();
       return { advice, held: null };

@@ -103,6 +103,7 @@ module Keystart
       # Ruby makes it the cause of every error that the block raises, but it says nothing about the logins.
       @handled = $! # rubocop:disable Style/SpecialGlobalVars
       @runs = 0
+      @advised = false
       @refusals = []
     end
 
@@ -144,14 +145,21 @@ module Keystart
 
     def advice(socket)
       line = line(%("op": "try"), @refusals.last&.generation&.number)
-      answer = Control.new(@store, Patience.new(@budget.answer_ms)).exchange(socket, line)
+      answer_ms = @budget.answer_ms
+      answer = Control.new(@store, Patience.new(answer_ms)).exchange(socket, line)
       return unless answer["ok"]
 
       numbers = { "generation" => 1, "candidate" => 1, "retry_after_ms" => 0 }.map do |key, least|
         number(answer[key], least)
       end
-      Advice.new(*numbers, answer["failures"].empty?) unless numbers.include?(:wrong)
-    rescue Control::Silent, Control::Late
+      return if numbers.include?(:wrong)
+
+      @advised = true
+      Advice.new(*numbers, answer["failures"].empty?)
+    rescue Control::Late
+      # If the budget is over, a writer that has answered before lives.
+      raise ending if @advised && answer_ms < Budget::ANSWER_MS
+    rescue Control::Silent
       nil
     end
 
