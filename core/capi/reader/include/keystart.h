@@ -165,7 +165,7 @@ void keystart_attempt_free(keystart_attempt *attempt);
  Does what can be done at once, and says what comes next. It does not wait. `store` is the one of
  keystart_attempt_open. After a wait, the caller calls it again, whatever ended the wait. After a
  login, the caller calls keystart_attempt_report first. If no login took place at all, the error
- is 403. Errors: 202 to 207, 301, 302, 403.
+ is 403. Errors: 201 to 207, 301, 302, 403.
  */
 uint32_t keystart_attempt_next(const keystart_attempt *attempt,
                                const keystart_store *store,

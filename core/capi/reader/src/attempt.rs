@@ -65,7 +65,7 @@ pub unsafe extern "C" fn keystart_attempt_free(attempt: *mut keystart_attempt) {
 /// Does what can be done at once, and says what comes next. It does not wait. `store` is the one of
 /// keystart_attempt_open. After a wait, the caller calls it again, whatever ended the wait. After a
 /// login, the caller calls keystart_attempt_report first. If no login took place at all, the error
-/// is 403. Errors: 202 to 207, 301, 302, 403.
+/// is 403. Errors: 201 to 207, 301, 302, 403.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_attempt_next(
     attempt: *const keystart_attempt,

@@ -294,3 +294,37 @@ fn a_panic_becomes_an_error_and_tells_only_what_we_wrote() {
     assert_eq!(literal, (901, text("an index was wrong")));
     assert_eq!(formatted, (901, text("it panicked")));
 }
+
+#[test]
+fn an_attempt_takes_its_steps_and_refuses_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("store").to_str().unwrap().as_bytes().to_vec();
+    let store = open_store(&root, 0.0);
+    let budget = f64::NAN;
+    let mut attempt = null_mut();
+    let open = |name: *const u8, budget: *const f64, out: *mut *mut keystart_attempt| {
+        call(|err| unsafe { keystart_attempt_open(store, name, 2, budget, out, err) }).0
+    };
+    assert_eq!(open(null(), null(), &raw mut attempt), 101);
+    assert_eq!(open(b"db".as_ptr(), &raw const budget, &raw mut attempt), 102);
+    assert_eq!(open(b"db".as_ptr(), null(), null_mut()), 901);
+    assert_eq!(open(b"db".as_ptr(), null(), &raw mut attempt), 0);
+
+    let mut step = std::mem::MaybeUninit::uninit();
+    let mut is_counted = 7;
+    let next = call(|err| unsafe { keystart_attempt_next(attempt, store, step.as_mut_ptr(), err) });
+    assert_eq!(next.0, 201);
+    assert_eq!(call(|err| unsafe { keystart_attempt_next(null(), store, step.as_mut_ptr(), err) }).0, 901);
+    let report = |outcome: u32, is_counted: *mut u32| {
+        call(|err| unsafe { keystart_attempt_report(attempt, store, outcome, is_counted, err) })
+    };
+    assert!(report(4, &raw mut is_counted).1.contains("outcome is not 0, 1, 2 or 3"));
+    assert!(report(0, &raw mut is_counted).1.contains("no login is to be reported"));
+    assert_eq!(report(0, null_mut()).0, 901);
+    assert_eq!(is_counted, 7);
+    unsafe {
+        keystart_attempt_free(attempt);
+        keystart_attempt_free(null_mut());
+        keystart_store_free(store);
+    }
+}
