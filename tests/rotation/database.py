@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from keystart_extension.logins import BACK_OFF
+from keystart_extension.logins import BACK_OFF, LOOK
 
 from tests.fakes.stages import StagedSecrets
 from tests.servers import postgresql
@@ -21,7 +21,7 @@ from .fleet import Call, Login, Member, Mode, Plan
 from .rotations import AWS_ORDER, NAME, Kind, Rotation, Rotator
 
 BUDGET = 2.0  # seconds, the default of attempt
-_SETTLE = 1.0  # seconds between two rotations, at least
+_MARGIN = 0.2  # seconds
 _PAUSES: dict[Mode, tuple[float, float]] = {
     "attempt": (0.05, 0.4),
     "refresh": (0.2, 0.8),
@@ -260,11 +260,14 @@ def _stage(plans: Sequence[Plan], seed: int) -> Iterator[tuple[Rotator, postgres
 
 
 def _settle(members: Sequence[Member]) -> None:
-    """Waits until every environment that uses `attempt` has used what is valid now."""
+    """Waits until every environment has used what is valid now, and may ask for each stage again.
+
+    Rotations are days apart. If the next one came within that second, a refused login could get an older answer.
+    """
     now = time.time()
-    time.sleep(_SETTLE)
     for member in members:
         member.wait_for_call(now)
+    time.sleep(LOOK + _MARGIN)
 
 
 def _report(
