@@ -163,8 +163,8 @@ def lint(session: nox.Session) -> None:
     session.run("shellcheck", "dev", ".ci/run")
     npm_install(session, ROOT)
     # Prettier formats JavaScript and JSON; .prettierignore names what it leaves alone.
-    prettier = ("npx", "--no", "prettier", "--log-level", "warn", "--write" if fix else "--check", ".")
-    session.run(*prettier, external=True)
+    prettier = str(ROOT / "node_modules/.bin/prettier")
+    session.run(prettier, "--log-level", "warn", "--write" if fix else "--check", ".", external=True)
     session.run("node", ".github/lint.mjs", external=True)
     npm_install(session, NODE)
     with session.chdir(NODE):
