@@ -14,11 +14,14 @@ from keystart_extension.logins import (
     CROWDED_SPREAD,
     CURRENT,
     FREE,
+    GRACE,
     HOLD,
     LEAD,
+    LOST,
     PENDING,
     PREVIOUS,
     SHORT,
+    SLOW,
     YOUNG,
     Action,
     Fetch,
@@ -110,13 +113,45 @@ def test_a_call_that_reports_nothing_holds_up_the_others_for_a_second() -> None:
     assert logins.passed(LEAD) == [Use(2, None)]
 
 
-def test_a_call_that_ended_without_a_report_lets_the_next_one_go_at_once() -> None:
+def test_a_call_that_ended_without_a_report_lets_the_next_one_go_soon() -> None:
     logins = Logins(5, {0: "old"})
     logins.asked(0, 1, DB)
     logins.asked(0, 2, DB)
     logins.asked(0, 3, DB)
     assert logins.left(0, 2) == [], "it only waited"
-    assert logins.left(0, 1) == [Use(3, None)]
+    assert logins.left(0, 1) == []
+    assert logins.wake_at == GRACE
+    assert logins.passed(GRACE) == [Use(3, None)]
+
+
+def test_a_report_right_after_the_end_of_its_call_counts_before_the_next_login() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    logins.asked(0, 2, DB)
+    logins.left(0, 1)
+    actions = logins.rejected(0, DB, 5, locked=True)
+    assert actions == [LogExhausted(DB, 1, is_locked=True), Retry(2, 1)]
+
+
+def test_a_slow_login_that_is_not_refused_holds_up_nobody_for_long() -> None:
+    logins = Logins(5, {0: "old"})
+    assert logins.asked(0, 1, DB) == [Use(1, None)]
+    assert logins.passed(LEAD) == []
+    assert logins.asked(LEAD, 2, DB) == [Use(2, None)], "the next one goes"
+    for call in (3, 4, 5):
+        assert logins.asked(SLOW - 0.1, call, DB) == []
+    assert logins.wake_at == SLOW
+    assert logins.passed(SLOW) == [Use(3, None), Use(4, None), Use(5, None)]
+    assert logins.asked(SLOW + 1, 6, DB) == [Use(6, None)]
+    logins.rejected(SLOW + 1.1, DB, 5)
+    assert logins.asked(SLOW + 1.2, 7, DB) == [Fetch(PENDING, DB)], "it was refused"
+
+
+def test_a_login_whose_outcome_was_lost_frees_nobody_much_later() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    assert logins.asked(LOST, 2, DB) == [Use(2, None)]
+    assert logins.asked(LOST, 3, DB) == []
 
 
 def test_only_the_call_that_others_wait_for_leads() -> None:
@@ -168,7 +203,8 @@ def test_current_that_moved_goes_before_pending() -> None:
 def test_pending_becomes_a_candidate_and_everybody_gets_the_same_one() -> None:
     logins = with_candidate()
     assert logins.asked(0.1, 3, DB) == []
-    assert logins.left(0.1, 2) == [Use(3, 6)]
+    assert logins.left(0.1, 2) == []
+    assert logins.passed(0.1 + GRACE) == [Use(3, 6)]
 
 
 def test_pending_that_stayed_on_the_current_version_is_no_candidate() -> None:
@@ -350,9 +386,43 @@ def test_a_locked_account_ends_the_logins_of_all_calls() -> None:
     logins = Logins(5, {0: "old"})
     logins.asked(0, 1, DB)
     logins.asked(0, 2, DB)
-    assert logins.rejected(0, DB, 5, locked=True) == [LogExhausted(DB, 1), Retry(2, 1)]
+    locked = LogExhausted(DB, 1, is_locked=True)
+    assert logins.rejected(0, DB, 5, locked=True) == [locked, Retry(2, 1)]
     assert logins.asked(0.5, 3, DB) == [Retry(3, 0.5)]
-    assert logins.asked(1, 4, DB) == [Use(4, None)]
+
+
+def after_a_lock() -> Logins:
+    """Returns decisions at time 1, when the pause after a lock is over and call 2 waits for AWSPENDING."""
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    logins.rejected(0, DB, 5, locked=True)
+    assert logins.asked(1, 2, DB) == [Fetch(PENDING, DB)]
+    return logins
+
+
+def test_after_a_lock_a_version_of_another_user_is_looked_for_first() -> None:
+    logins = after_a_lock()
+    look(logins, 1, PENDING, None)
+    assert look(logins, 1, CURRENT, "another user", age=0) == [Publish(DB)]
+    assert logins.published(1, 6, {0: "another user"}) == [Use(2, None)]
+
+
+def test_after_a_lock_the_same_version_is_tried_again_if_there_is_no_other() -> None:
+    logins = after_a_lock()
+    look(logins, 1, PENDING, None)
+    assert look(logins, 1, CURRENT, "old", age=DAYS) == [Use(2, None)]
+    again = LogExhausted(DB, 5, is_locked=True)
+    assert logins.rejected(1, DB, 5, locked=True) == [again]
+    assert logins.asked(2, 3, DB) == [Retry(3, 4)]
+
+
+def test_after_a_second_lock_with_another_version_all_calls_pause_again() -> None:
+    logins = after_a_lock()
+    look(logins, 1, PENDING, "new")
+    assert look(logins, 1, CURRENT, "old", age=DAYS) == [MakeCandidate(DB, PENDING, DB)]
+    assert logins.made(1, DB, 6) == [Use(2, 6)]
+    assert logins.rejected(1, DB, 6, locked=True) == [LogExhausted(DB, 5, is_locked=True)]
+    assert logins.asked(1, 3, DB) == [Retry(3, 5)]
 
 
 def test_a_locked_account_does_not_hold_back_another_published_version() -> None:

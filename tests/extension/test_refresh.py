@@ -26,18 +26,23 @@ PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 
 
 class Clock:
-    """The wall clock of the extension."""
+    """The clocks of the extension."""
 
     def __init__(self, folder: Path) -> None:
         self.file = folder / "ahead"
-        self._ahead = 0.0
+        self._ahead = self._monotonic = 0.0
         self.pass_by(0)
 
-    def pass_by(self, seconds: float) -> None:
-        """Lets that much time pass for the extension. A negative one sets its clock back."""
+    def pass_by(self, seconds: float, *, is_frozen: bool = False) -> None:
+        """Lets that much time pass for the extension. A negative one sets its wall clock back.
+
+        A freeze may stop the monotonic clock.
+        """
         self._ahead += seconds
+        if not is_frozen:
+            self._monotonic += max(0.0, seconds)
         new = self.file.with_suffix(".new")
-        new.write_text(str(self._ahead))
+        new.write_text(f"{self._ahead} {self._monotonic}")
         new.replace(self.file)
 
     def now(self) -> float:

@@ -50,6 +50,25 @@ class _Run:
         self.fetch = fetch
 
 
+class Clock:
+    """Seconds that also pass while the environment is frozen.
+
+    A freeze may stop the monotonic clock, and the wall clock may be set back. The one that went further since the last
+    look counts, so a wall clock that is set forward costs at most one more login.
+    """
+
+    def __init__(self) -> None:
+        self._monotonic, self._wall = time.monotonic(), time.time()
+        self._now = 0.0
+
+    def now(self) -> float:
+        """Returns the time, which never runs backwards."""
+        monotonic, wall = time.monotonic(), time.time()
+        self._now += max(monotonic - self._monotonic, wall - self._wall)
+        self._monotonic, self._wall = monotonic, wall
+        return self._now
+
+
 class Attempts:
     """All logins of an environment."""
 
@@ -58,6 +77,7 @@ class Attempts:
         self._writer = writer
         self._refreshes = refreshes
         self._log = log
+        self._clock = Clock()
         self._plan = refreshes.plan.handle
         self._generation = refreshes.generation
         self._versions = self._published_versions()
@@ -75,7 +95,7 @@ class Attempts:
         times = [at for at in (self._logins.wake_at, self._collect_at) if at is not None]
         if not self._logins.is_busy:
             times += [at + LOOK for at, _ in self._fetches.values()]
-        return max(0.0, min(times) - time.monotonic()) if times else None
+        return max(0.0, min(times) - self._clock.now()) if times else None
 
     def asked(self, number: int, request: Request) -> None:
         """Takes a request about a login. A report is answered when what follows from it is done."""
@@ -85,7 +105,10 @@ class Attempts:
             self._extension.answer(number, self._generation, [self._refreshes.unknown(name)])
             return
         self._refreshes.publish_if_gone()
-        now = time.monotonic()
+        now = self._clock.now()
+        if (wake_at := self._logins.wake_at) is not None and now >= wake_at:
+            # Many requests must not hold up the answers to those that wait.
+            self._run(self._logins.passed(now))
         if request.op == lib.KEYSTART_TRY:
             self._run(self._logins.asked(now, number, group))
             return
@@ -98,11 +121,11 @@ class Attempts:
 
     def left(self, number: int) -> None:
         """Takes note that a client that asked is gone."""
-        self._run(self._logins.left(time.monotonic(), number))
+        self._run(self._logins.left(self._clock.now(), number))
 
     def passed(self) -> None:
         """Answers whoever has waited for long enough, and removes what nobody needs any more."""
-        now = time.monotonic()
+        now = self._clock.now()
         self._run(self._logins.passed(now))
         if not self._logins.is_busy:
             kept = {key: value for key, value in self._fetches.items() if now < value[0] + LOOK}
@@ -123,7 +146,8 @@ class Attempts:
             failure = failures.get(self._refreshes.entries[entry].name)
             if failure is None:
                 self._reasons.pop((run.stage, entry), None)
-            elif failure.code == _NO_SUCH_STAGE:
+            elif failure.code == _NO_SUCH_STAGE or self._refreshes.is_missing(entry):
+                # (11.1) An optional entry without a value holds up nobody.
                 missing.add(entry)
             else:
                 failed.add(entry)
@@ -150,7 +174,7 @@ class Attempts:
         missing: Iterable[int],
     ) -> None:
         """Reports what the store said about a stage."""
-        now = time.monotonic()
+        now = self._clock.now()
         actions: list[Action] = []
         for entry in fetched:
             version, created_at = self._versions[entry], None
@@ -168,7 +192,7 @@ class Attempts:
 
     def _published(self, *sources: int) -> list[Action]:
         """Reports a new generation, with what has changed and with these sources."""
-        now, before = time.monotonic(), self._versions
+        now, before = self._clock.now(), self._versions
         self._generation, self._versions = self._refreshes.generation, self._published_versions()
         self._collect_at = now + _COLLECTED
         versions = {
@@ -208,14 +232,18 @@ class Attempts:
         elif isinstance(action, PublishCandidate):
             return self._publish_candidate(action)
         elif isinstance(action, LogExhausted):
+            what = "has locked the account" if action.is_locked else "refused every version"
+            cure = (
+                "Unlock the account." if action.is_locked else "Check that the secret and the server agree."
+            )
             self._log.warn(
-                f"The server refused every version of {self._names(action.group)}. One login tries again in "
-                f"{action.after:.0f} s. Check that the secret and the server agree."
+                f"The server {what} of {self._names(action.group)}. One login tries again in "
+                f"{action.after:.0f} s. {cure}"
             )
         return []
 
     def _fetch(self, action: FetchStage) -> list[Action]:
-        now, stage = time.monotonic(), action.stage
+        now, stage = self._clock.now(), action.stage
         if stage == CURRENT:
             refused = self._refreshes.fetch(action.sources)
             return [follows for entry in refused for follows in self._logins.not_fetched(now, CURRENT, entry)]
@@ -247,7 +275,7 @@ class Attempts:
                 return self._published(*action.sources)
         except CoreError as error:
             self._log.warn(f"{self._names(action.sources)} could not be published: {error.message}")
-        return self._logins.not_published(time.monotonic(), action.sources)
+        return self._logins.not_published(self._clock.now(), action.sources)
 
     def _make_candidate(self, action: MakeCandidate) -> list[Action]:
         draft = Draft()
@@ -260,7 +288,7 @@ class Attempts:
             self._log.warn(
                 f"{action.stage} of {self._names(action.sources)} cannot be tried: {error.message}"
             )
-        now = time.monotonic()
+        now = self._clock.now()
         if candidate is None:
             return self._logins.not_made(now, action.group)
         self._collect_at = now + _COLLECTED
@@ -278,7 +306,7 @@ class Attempts:
                 return self._published(*action.sources)
         except CoreError as error:
             self._log.warn(f"The accepted version of {names} could not be published: {error.message}")
-        return self._logins.not_published(time.monotonic(), action.sources)
+        return self._logins.not_published(self._clock.now(), action.sources)
 
     def _note(self, stage: Stage, entry: int, failure: Failure) -> None:
         """Logs why a stage cannot be fetched, unless its reason is known."""

@@ -42,6 +42,9 @@ PREVIOUS: Stage = "AWSPREVIOUS"
 # All in seconds.
 FREE = 0.2  # an accepted version needs nobody to go first for so long
 LEAD = 1.0  # the first call has so long to report; then the next one goes
+GRACE = 0.05  # the last report of a call may come so long after the end of its connection
+SLOW = 1.5  # a login without an outcome for so long is slow: a server seldom takes this long to refuse one
+LOST = 10.0  # an outcome that has not come for so long never comes
 HOLD = 0.5  # no call waits longer for an answer: after 1 s without one, a reader logs in by itself
 LOOK = 1.0  # between two requests for one stage of one source
 LATE = 1.0  # a login that began before a refusal of its version may be reported as accepted so long after it
@@ -139,13 +142,17 @@ class PublishCandidate(Action):
 
 
 class LogExhausted(Action):
-    """Log that the server refused every version of these sources, and that one call tries again in so many seconds."""
+    """Log that the server refused every version of these sources, and that one call tries again in so many seconds.
 
-    __slots__ = ("after", "group")
+    If it `is_locked`, the server has locked the account.
+    """
 
-    def __init__(self, group: tuple[Source, ...], after: float) -> None:
+    __slots__ = ("after", "group", "is_locked")
+
+    def __init__(self, group: tuple[Source, ...], after: float, *, is_locked: bool = False) -> None:
         self.group = group
         self.after = after
+        self.is_locked = is_locked
 
 
 class Logins:
@@ -311,12 +318,12 @@ class _Candidate:
 class _Lead:
     """The call that logs in first, with these versions."""
 
-    __slots__ = ("began", "call", "versions")
+    __slots__ = ("call", "ends_at", "versions")
 
-    def __init__(self, call: int, versions: Versions, began: float) -> None:
+    def __init__(self, call: int, versions: Versions, ends_at: float) -> None:
         self.call = call
         self.versions = versions
-        self.began = began
+        self.ends_at = ends_at
 
 
 class _Group:
@@ -332,6 +339,8 @@ class _Group:
 
         self.waiting: dict[int, float] = {}  # (1) calls without an answer, in their order
         self._lead: _Lead | None = None
+        # Since when the published versions are being tried without an outcome.
+        self._silent_since: float | None = None
         self._accepted: Versions | None = None
         self._accepted_at = 0.0
 
@@ -360,8 +369,10 @@ class _Group:
 
     def left(self, now: float, call: int) -> list[Action]:
         was_waiting = self.waiting.pop(call, None) is not None
-        if self._lead is not None and self._lead.call == call:
-            self._lead = None
+        if self.is_led_by(call) and self._lead is not None:
+            # Its report may be on the way, over another connection.
+            self._lead.ends_at = min(self._lead.ends_at, now + GRACE)
+            self._silent_since = None
         elif not was_waiting:
             return []
         return self._decide_anew(now)
@@ -400,7 +411,7 @@ class _Group:
         self._refused[versions] = now
         if locked:
             self._is_locked = True
-            if self._forget_at is None:
+            if self._forget_at is None or now >= self._forget_at:
                 self._begin_back_off(now)
         return self._decide_anew(now)
 
@@ -426,6 +437,7 @@ class _Group:
                 if before != after and source not in self._accepting:
                     self.pins.pop(source, None)
             self._published = versions
+            self._silent_since = None
             self._history = [*self._history[1 - _HISTORY :], (generation, versions)]
             self._is_locked = False
         self._accepting = ()
@@ -467,14 +479,18 @@ class _Group:
     def wake_at(self) -> float | None:
         if not self.waiting:
             return None
-        hold = next(iter(self.waiting.values())) + HOLD
-        return hold if self._lead is None else min(hold, self._lead.began + LEAD)
+        times = [next(iter(self.waiting.values())) + HOLD]
+        if self._lead is not None:
+            times.append(self._lead.ends_at)
+        if self._silent_since is not None:
+            times.append(self._silent_since + SLOW)
+        return min(times)
 
     # Decisions
 
     def _decide_anew(self, now: float) -> list[Action]:
         """Decides after news from a call: what the store said long ago does not count any more."""
-        if self._lead is not None and now >= self._lead.began + LEAD:
+        if self._lead is not None and now >= self._lead.ends_at:
             self._lead = None
         if not self.is_busy and now >= self._looked_at + LOOK:
             self._round.clear()
@@ -484,13 +500,13 @@ class _Group:
     def _decide(self, now: float) -> list[Action]:
         """Answers calls for as long as the next one need not wait."""
         while self.waiting and not self.is_busy:
-            is_free = self._accepted is not None and now <= self._accepted_at + FREE
-            if self._lead is not None and not is_free:
+            may_be_free = self._was_accepted_just_now(now) or self._is_slow(now)
+            if self._lead is not None and not may_be_free:
                 break  # (1)
             versions = self._next_versions(now)
             if versions is None:
                 break
-            is_free = is_free and versions == self._accepted
+            is_free = self._is_free(now, versions)
             if self._lead is not None and not is_free:
                 break
             if versions != self._published and (candidate := self._candidate_with(now, versions)) is None:
@@ -500,9 +516,27 @@ class _Group:
             del self.waiting[call]
             self._actions.append(Use(call, None if versions == self._published else candidate))
             if not is_free:
-                self._lead = _Lead(call, versions, now)
+                self._lead = _Lead(call, versions, now + LEAD)
+                if versions == self._published and (
+                    self._silent_since is None or now >= self._silent_since + LOST
+                ):
+                    self._silent_since = now
         actions, self._actions = self._actions, []
         return actions
+
+    def _was_accepted_just_now(self, now: float) -> bool:
+        return self._accepted is not None and now <= self._accepted_at + FREE
+
+    def _is_slow(self, now: float) -> bool:
+        """Returns whether the server takes long for a login with the published versions, which it has not refused."""
+        since = self._silent_since
+        return since is not None and since + SLOW <= now < since + LOST
+
+    def _is_free(self, now: float, versions: Versions) -> bool:
+        """Returns whether a call need not wait for the outcome of another one."""
+        if versions == self._accepted and self._was_accepted_just_now(now):
+            return True
+        return versions == self._published and self._is_slow(now)
 
     def _next_versions(self, now: float) -> Versions | None:
         """Returns the versions for the next login, or None if something is under way or every call was answered."""
@@ -510,7 +544,7 @@ class _Group:
             if self._forget_at is not None and now < self._forget_at:
                 self._retry_all(self._forget_at - now)  # (6)
                 return None
-            self._forget()
+            self._is_locked = False  # another version may be of another user, so the locked one comes last
         if self._published not in self._refused:
             return self._published
         for stage in (PENDING, CURRENT):
@@ -544,7 +578,7 @@ class _Group:
         self._forget_at = now + after
         if self._empty_since is None:
             self._empty_since = now
-        self._actions.append(LogExhausted(self.sources, after))
+        self._actions.append(LogExhausted(self.sources, after, is_locked=self._is_locked))
         return after
 
     def _forget(self) -> None:
@@ -557,6 +591,8 @@ class _Group:
         self.waiting.clear()
 
     def _end_lead(self, versions: Versions) -> None:
+        if versions == self._published:
+            self._silent_since = None
         if self._lead is not None and self._lead.versions == versions:
             self._lead = None
 

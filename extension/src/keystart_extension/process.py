@@ -160,7 +160,14 @@ class Process:
             else:
                 self._early.append(event)
         except Exception as bug:
+            self._forget_attempts()
             self._log.error(bug.message if isinstance(bug, CoreError) else place_of(bug))
+
+    def _forget_attempts(self) -> None:
+        """Lets the next login begin anew: what a decision that broke off waits for may never come."""
+        self._attempts = None
+        if self._refreshes is not None:
+            self._refreshes.listener = None
 
     def _refresher(self) -> Refresher:
         if self._refreshes is None:

@@ -304,6 +304,10 @@ class Refresher:
         """Returns the entries that move together with that secret or folder (11.1); none if no entry brings it."""
         return tuple(sorted(self._wanted([name])[0]))
 
+    def is_missing(self, entry: int) -> bool:
+        """Returns whether an entry is optional and has no value."""
+        return entry in self._missing
+
     def unknown(self, name: str) -> Failure:
         """Returns the failure of a name that no entry brings (9.7)."""
         return Failure(
@@ -340,7 +344,7 @@ class Refresher:
         """Reports to the logins what a fetch brought, except for entries whose outcome a newer fetch decides."""
         if self.listener is None:
             return
-        ended = {entry for entry in run.entries - self._running() if self._began[entry] <= run.began}
+        ended = {entry for entry in run.entries if self._began[entry] <= run.began}
         # The values of a publish of everything were moved. They are what is published.
         fetch = None if run.is_whole else run.fetch
         self.listener(fetch, ended - failed, ended & failed - self._missing, ended & failed & self._missing)
@@ -369,13 +373,13 @@ class Refresher:
         now = time.time()
         if is_whole:
             self._whole_began = now
-        for entry in entries:
-            self._began[entry] = now
         try:
             number, fetch = self._extension.refresh(entries, seconds)
         except CoreError as error:
             self._fail(entries, error.code, error.message)
             return None
+        for entry in entries:
+            self._began[entry] = now  # now only the outcome of this fetch counts
         until = time.monotonic() + seconds
         run = _Run(fetch, frozenset(entries), is_own=is_own, is_whole=is_whole, began=now, until=until)
         self._runs[number] = run
