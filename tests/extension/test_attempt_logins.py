@@ -213,6 +213,14 @@ def test_pending_that_stayed_on_the_current_version_is_no_candidate() -> None:
     assert look(logins, 0, CURRENT, "old", age=DAYS) == [LogExhausted(DB, 1), Retry(2, 1)]
 
 
+def test_a_late_rejection_of_a_candidate_does_not_undo_that_it_was_accepted() -> None:
+    logins = with_candidate()
+    assert logins.accepted(2, DB, 6) == [PublishCandidate(6, DB)]
+    logins.published(2, 7, {0: "new"})
+    assert logins.rejected(2.5, DB, 6) == []
+    assert logins.asked(3, 3, DB) == [Use(3, None)]
+
+
 def test_previous_is_tried_while_current_is_young() -> None:
     logins = refused_first()
     look(logins, 0, PENDING, None)

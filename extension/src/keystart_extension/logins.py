@@ -402,6 +402,8 @@ class _Group:
         versions = self._versions_in(generation)
         if versions is None:
             return []
+        if generation in self.candidates and versions == self._published:
+            return []  # its login began before another one was accepted, and the version was published
         self._end_lead(versions)
         if versions == self._accepted:
             self._refused.clear()  # (5) the server changed
