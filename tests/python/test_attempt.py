@@ -177,6 +177,22 @@ def test_the_other_rejections_are_notes_without_their_messages(store: Path) -> N
         assert "AWSPENDING" in "".join(traceback.format_exception(raised.value))
 
 
+def test_the_code_in_a_note_is_the_server_s_and_not_that_of_a_wrapper(store: Path) -> None:
+    wrapper = type("OperationalError", (Exception,), {"__module__": "sqlalchemy.exc", "code": "e3q8"})
+    pooled = type("PoolError", (Exception,), {"code": "pool"})
+
+    def fn(secrets: Any) -> None:
+        secrets.get("db")
+        error = pooled()
+        error.__cause__ = RefusedError(1045, "Access denied")
+        raise wrapper() from error
+
+    with writer(store, [DONE, DONE, PENDING, DONE, LATER]), pytest.raises(wrapper) as raised:
+        keystart.attempt("db", fn, rejected=wrapper)
+    (note,) = notes(raised.value)
+    assert note.endswith(": OperationalError 28P01")
+
+
 def notes(error: BaseException) -> list[str]:
     return list(getattr(error, "__notes__", []))
 
@@ -218,7 +234,6 @@ def test_an_error_that_the_caller_handles_is_not_a_cause_of_the_login(store: Pat
         ([RefusedError], True),
         (Exception, True),
         (KeyError, False),
-        ((), False),
         (lambda error: "password" in str(error), True),
         (lambda error: "nothing" in str(error), False),
     ],
@@ -250,7 +265,7 @@ def test_an_error_of_the_predicate_comes_out(store: Path) -> None:
     assert operations(asked) == ["try"]
 
 
-@pytest.mark.parametrize("rejected", ["28P01", 7, (RefusedError, 7), int, login_awaited])
+@pytest.mark.parametrize("rejected", ["28P01", 7, (), [], (RefusedError, 7), int, login_awaited])
 def test_a_rejected_of_another_type_is_refused(store: Path, rejected: Any) -> None:
     with writer(store, [DONE]) as asked, pytest.raises(TypeError, match="rejected must be"):
         keystart.attempt("db", login, rejected=rejected)

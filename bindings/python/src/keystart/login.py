@@ -244,14 +244,25 @@ def _code_of(error: BaseException) -> str | None:
     """Returns the code that a driver's error carries, if it is short enough not to be a value."""
     from .rejections import with_causes
 
-    for each in with_causes(error):
-        for member in ("sqlstate", "pgcode", "errno", "code"):
-            code = getattr(each, member, None)
-            if isinstance(code, (int, str)) and re.fullmatch("[A-Za-z0-9_-]{1,16}", str(code)):
-                return str(code)
-        if each.args and type(each.args[0]) is int:  # PyMySQL and mysqlclient
-            return str(each.args[0])
+    # A wrapper's code may be no code of the server: SQLAlchemy's is a page of its documentation.
+    causes = [each for each in with_causes(error) if not _is_of_sqlalchemy(each)]
+    servers = [code for each in causes for code in _codes_of_server(each)]
+    for code in [*servers, *(getattr(each, "code", None) for each in causes)]:
+        if isinstance(code, (int, str)) and re.fullmatch("[A-Za-z0-9_-]{1,16}", str(code)):
+            return str(code)
     return None
+
+
+def _codes_of_server(error: BaseException) -> Iterator[object]:
+    """Yields what drivers keep a server's code in."""
+    for member in ("sqlstate", "pgcode", "errno"):
+        yield getattr(error, member, None)
+    if error.args and type(error.args[0]) is int:  # PyMySQL and mysqlclient
+        yield error.args[0]
+
+
+def _is_of_sqlalchemy(error: BaseException) -> bool:
+    return any(each.__module__.startswith("sqlalchemy.") for each in type(error).__mro__)
 
 
 def _add_note(error: Exception, note: str) -> None:
@@ -267,7 +278,7 @@ def _classifier(rejected: Rejected | None) -> Classify:
         return _of_table
     classes = (rejected,) if isinstance(rejected, type) else rejected
     if isinstance(classes, (tuple, list)):
-        if not all(isinstance(each, type) and issubclass(each, BaseException) for each in classes):
+        if not classes or not all(isinstance(each, type) and issubclass(each, BaseException) for each in classes):
             raise TypeError("rejected must be classes of exceptions, or a function")
         return functools.partial(_of_classes, tuple(classes))
     if not callable(rejected) or _is_coroutine_function(rejected):
