@@ -136,7 +136,7 @@ class Attempt {
     const { error } = caught;
     const isLast = this.#runs >= MOST_RUNS || this.#budget.left() <= 0;
     if (error instanceof classes.SnapshotExpired) {
-      if (isLast) throw error;
+      if (isLast) throw this.#ending(error);
       return null;
     }
     const verdict = reportsIt ? this.#verdictOf(error) : null;

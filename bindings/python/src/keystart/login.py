@@ -278,7 +278,9 @@ def _classifier(rejected: Rejected | None) -> Classify:
         return _of_table
     classes = (rejected,) if isinstance(rejected, type) else rejected
     if isinstance(classes, (tuple, list)):
-        if not classes or not all(isinstance(each, type) and issubclass(each, BaseException) for each in classes):
+        if not classes or not all(
+            isinstance(each, type) and issubclass(each, BaseException) for each in classes
+        ):
             raise TypeError("rejected must be classes of exceptions, or a function")
         return functools.partial(_of_classes, tuple(classes))
     if not callable(rejected) or _is_coroutine_function(rejected):

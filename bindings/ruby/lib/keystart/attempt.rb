@@ -206,7 +206,7 @@ module Keystart
       last = @runs >= RUNS || @budget.over?
       verdict = @verdict.call(error) if reported
       if SnapshotExpired === error
-        raise error if last
+        raise ending(error) if last
       elsif verdict
         refused(Refusal.new(error, generation, candidate), verdict == :locked, last)
       else
