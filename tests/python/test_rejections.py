@@ -75,13 +75,30 @@ def names(error: dict[str, Any]) -> set[str]:
 
 @pytest.mark.parametrize("sentence", SENTENCES)
 def test_a_sentence_counts_at_the_end_of_a_line_only(sentence: str) -> None:
-    text = sentence % "app"
+    text = sentence.replace("%s", "app")
     begun = 'connection failed: connection to server at "127.0.0.1", port 5432 failed: FATAL:  '
     assert classify(psycopg_error(f"{begun}{text}")) == "rejected"
     assert classify(psycopg_error(f"{begun}{text}\n{begun}no")) == "rejected"
     if not sentence.endswith("%s"):
         assert classify(psycopg_error(f"{begun}{text} and more")) is None
     assert classify(psycopg_error(f"{begun}not {text}")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("SASL authentication failed", "rejected"),
+        ("password authentication failed", "rejected"),
+        ("no such database: shop", None),
+    ],
+)
+def test_pgbouncer_has_one_code_for_all_its_errors(text: str, verdict: str | None) -> None:
+    said = {"S": "FATAL", "C": "08P01", "M": text}
+    error = rebuilt(
+        {"classes": ["pg8000.exceptions.DatabaseError", "pg8000.exceptions.Error"], "text": str(said)}
+    )
+    error.args = (said,)
+    assert classify(error) == verdict
 
 
 def test_an_error_of_another_class_with_the_same_words_is_none() -> None:

@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, list[str | Path]] = {
 DRIVERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "python": {
         "postgresql": ("psycopg", "psycopg, asynchronous", "psycopg_pool", "psycopg2", "asyncpg", "pg8000"),
-        "mysql": ("PyMySQL", "mysqlclient", "mysql-connector-python"),
+        "mysql": ("PyMySQL", "asyncmy", "mysqlclient", "mysql-connector-python"),
         "redis": ("redis", "redis, asynchronous", "valkey"),
         "http": ("urllib", "requests", "httpx", "aiohttp"),
         "oracle": ("oracledb",),
@@ -51,6 +51,7 @@ DRIVERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "redis": ("ioredis", "ioredis, its event", "redis"),
         "http": ("axios", "got", "fetch"),
         "mongodb": ("mongodb",),
+        "prisma": ("Prisma", "Prisma, its adapter"),
         "sqlserver": ("tedious",),
     },
     "ruby": {
@@ -89,6 +90,7 @@ def servers() -> Iterator[dict[str, list[Situation]]]:
             "oracle": situations.ORACLE,
             "sqlserver": situations.SQL_SERVER,
             "mongodb": situations.MONGODB,
+            "prisma": situations.PRISMA,
         }
         yield found
 

@@ -97,8 +97,26 @@ MONGODB = [
         "rejected",
     ),
     Situation(
+        "wrong password at Atlas",
+        {"code": 8000, "codeName": "AtlasError", "message": "bad auth : authentication failed"},
+        "rejected",
+    ),
+    Situation(
+        "another error of Atlas",
+        {"code": 8000, "codeName": "AtlasError", "message": "user is not allowed to do action [find]"},
+        None,
+    ),
+    Situation(
         "no right to read",
         {"code": 13, "codeName": "Unauthorized", "message": "not authorized on shop to execute command"},
         None,
     ),
+]
+PRISMA = [
+    Situation(
+        "wrong password",
+        {"code": "P1000", "message": "Authentication failed against the database server"},
+        "rejected",
+    ),
+    Situation("connection refused", {"code": "P1001", "message": "Can't reach database server"}, None),
 ]

@@ -132,7 +132,7 @@ function escape(text) {
 const SERVERS = {
   postgresql: {
     codes: { '28P01': 'rejected' },
-    needWords: ['28000'],
+    needWords: ['28000', '08P01'],
     routines: ['InitializeSessionUserId'],
     words: {
       rejected: [
@@ -145,6 +145,8 @@ const SERVERS = {
         'BSD authentication failed for user "%s"',
         'The password that was provided for the role %s is wrong.',
         'This RDS proxy has no credentials for the role %s. Check the credentials for this role and try again.',
+        'SASL authentication failed',
+        'password authentication failed',
       ],
     },
   },
@@ -188,6 +190,21 @@ const SERVERS = {
   },
   mongodb: {
     codes: { '18': 'rejected', 'AuthenticationFailed': 'rejected' },
+    needWords: ['8000', 'AtlasError'],
+    routines: [],
+    words: {
+      rejected: [
+        'bad auth : Authentication failed%s',
+        'bad auth : authentication failed%s',
+        'bad auth Authentication failed%s',
+        'User %s is not authorized to access %s: bad auth : Authentication failed%s',
+        'User %s is not authorized to access %s: bad auth : authentication failed%s',
+        'User %s is not authorized to access %s: Authentication failed. (18: AuthenticationFailed)%s',
+      ],
+    },
+  },
+  prisma: {
+    codes: { 'P1000': 'rejected' },
     needWords: [],
     routines: [],
     words: {},
@@ -222,7 +239,9 @@ const DRIVERS = [
   // tedious, mssql
   { server: 'sqlserver', code: ['code'], routine: [], words: ['message'] },
   // mongodb
-  { server: 'mongodb', code: ['codeName'], routine: [], words: [] },
+  { server: 'mongodb', code: ['codeName'], routine: [], words: ['message'] },
+  // Prisma
+  { server: 'prisma', code: ['errorCode', 'code'], routine: [], words: [] },
   // amqplib
   { server: 'amqp', code: [], routine: [], words: ['message'] },
   // axios, got, fetch

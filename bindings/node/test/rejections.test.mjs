@@ -28,12 +28,14 @@ for (const { id, error, verdict } of cases) {
   test(`${id} is ${verdict}`, () => assert.equal(classify(rebuilt(error)), verdict));
 }
 
-test('the sentences of PostgreSQL decide for 28000, and its routines do', () => {
+test('the sentences of PostgreSQL decide for 28000 and 08P01, and its routines do', () => {
   for (const { text } of read('rejections.json').servers.postgresql.words) {
     const message = text.replace('%s', 'app');
-    assert.equal(classify(Object.assign(new Error(message), { code: '28000' })), 'rejected', message);
-    assert.equal(classify(Object.assign(new Error(`${message}, or not`), { code: '28000' })), null, message);
-    assert.equal(classify(Object.assign(new Error(message), { code: '08P01' })), null, message);
+    for (const code of ['28000', '08P01']) {
+      assert.equal(classify(Object.assign(new Error(message), { code })), 'rejected', message);
+      assert.equal(classify(Object.assign(new Error(`${message}, or not`), { code })), null, message);
+    }
+    assert.equal(classify(Object.assign(new Error(message), { code: '08006' })), null, message);
   }
   const idle = { code: '28000', routine: 'InitializeSessionUserId' };
   assert.equal(classify(Object.assign(new Error('Rolle »app« hat keine Berechtigung zum Einloggen'), idle)), 'rejected');

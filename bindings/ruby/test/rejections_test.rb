@@ -75,6 +75,24 @@ class RejectionsTest < Minitest::Test
     end
   end
 
+  # Newer versions of the driver keep the code; all of them end with what the server said.
+  def test_a_login_that_mongodb_refused
+    {
+      [18, "Authentication failed. (18: AuthenticationFailed)"] => :rejected,
+      [nil, "Authentication failed. (18: AuthenticationFailed)"] => :rejected,
+      [8000, "bad auth : authentication failed (8000: AtlasError)"] => :rejected,
+      [nil, "bad auth : Authentication failed. (8000: AtlasError)"] => :rejected,
+      [8000, "connection limit exceeded (8000: AtlasError)"] => nil,
+      [13, "not authorized (13: Unauthorized)"] => nil
+    }.each do |(code, said), verdict|
+      message = "User app is not authorized to access admin (auth source: admin): #{said}"
+      classes = %w[Mongo::Auth::Unauthorized Mongo::Error::AuthError]
+      error = rebuilt("classes" => classes, "methods" => { "code" => code }, "message" => message)
+      found = Rejections.classify(error)
+      verdict ? assert_equal(verdict, found, said) : assert_nil(found, said)
+    end
+  end
+
   def test_an_error_of_another_class_with_the_same_words_is_none
     assert_nil Rejections.classify(RuntimeError.new(refused.message))
   end

@@ -154,6 +154,20 @@ const drivers = {
       throw new (require('mongodb').MongoServerError)({ code, codeName, message, errmsg: message });
     },
   ],
+  Prisma: [
+    '@prisma/client',
+    ({ code, message }) => {
+      const { PrismaClientInitializationError } = require('@prisma/client/runtime/client');
+      throw new PrismaClientInitializationError(message, 'any', code);
+    },
+  ],
+  'Prisma, its adapter': [
+    '@prisma/client',
+    ({ code, message }) => {
+      const { PrismaClientKnownRequestError } = require('@prisma/client/runtime/client');
+      throw new PrismaClientKnownRequestError(message, { code, clientVersion: 'any' });
+    },
+  ],
   tedious: [
     'tedious',
     ({ message }) => {

@@ -89,6 +89,17 @@ def pymysql(login: Login) -> None:
     connection.cursor().execute(login.get("query", "SELECT 1"))
 
 
+async def asyncmy(login: Login) -> None:
+    import asyncmy
+
+    connection = await asyncmy.connect(**_mysql(login))
+    try:
+        async with connection.cursor() as cursor:
+            await cursor.execute(login.get("query", "SELECT 1"))
+    finally:
+        connection.close()
+
+
 def mysqlclient(login: Login) -> None:
     import MySQLdb
 
@@ -175,7 +186,8 @@ def pymssql(login: Login) -> None:
 def pymongo(login: Login) -> None:
     import pymongo.errors
 
-    raise pymongo.errors.OperationFailure(login["message"], login["code"])
+    answer = {"ok": 0, "errmsg": login["message"], "code": login["code"], "codeName": login["codeName"]}
+    raise pymongo.errors.OperationFailure(login["message"], login["code"], answer)
 
 
 def _libpq(login: Login) -> dict[str, Any]:
@@ -200,6 +212,7 @@ DRIVERS: dict[str, tuple[Callable[[Login], Any], str]] = {
     "SQLAlchemy with pg8000": (_sqlalchemy("postgresql+pg8000"), "SQLAlchemy"),
     "SQLAlchemy with PyMySQL": (_sqlalchemy("mysql+pymysql"), "SQLAlchemy"),
     "PyMySQL": (pymysql, "PyMySQL"),
+    "asyncmy": (asyncmy, "asyncmy"),
     "mysqlclient": (mysqlclient, "mysqlclient"),
     "mysql-connector-python": (mysql_connector, "mysql-connector-python"),
     "redis": (redis, "redis"),

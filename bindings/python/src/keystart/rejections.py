@@ -141,7 +141,7 @@ _SERVERS: Mapping[str, _Server] = {
         {
             "28P01": "rejected",
         },
-        frozenset(["28000"]),
+        frozenset(["28000", "08P01"]),
         frozenset(["InitializeSessionUserId"]),
         {
             "rejected": [
@@ -280,6 +280,8 @@ _SERVERS: Mapping[str, _Server] = {
                 'BSD 驗證使用者 "%s" 失敗',
                 "The password that was provided for the role %s is wrong.",
                 "This RDS proxy has no credentials for the role %s. Check the credentials for this role and try again.",
+                "SASL authentication failed",
+                "password authentication failed",
             ],
         },
     ),
@@ -341,9 +343,18 @@ _SERVERS: Mapping[str, _Server] = {
             "18": "rejected",
             "AuthenticationFailed": "rejected",
         },
+        frozenset(["8000", "AtlasError"]),
         frozenset([]),
-        frozenset([]),
-        {},
+        {
+            "rejected": [
+                "bad auth : Authentication failed%s",
+                "bad auth : authentication failed%s",
+                "bad auth Authentication failed%s",
+                "User %s is not authorized to access %s: bad auth : Authentication failed%s",
+                "User %s is not authorized to access %s: bad auth : authentication failed%s",
+                "User %s is not authorized to access %s: Authentication failed. (18: AuthenticationFailed)%s",
+            ],
+        },
     ),
     "amqp": _Server(
         {},
@@ -401,6 +412,12 @@ _DRIVERS: Sequence[_Driver] = [
         frozenset(["pymysql.err.MySQLError"]),
         code=["args.0"],
     ),
+    # asyncmy
+    _Driver(
+        "mysql",
+        frozenset(["asyncmy.errors.MySQLError"]),
+        code=["args.0"],
+    ),
     # mysqlclient
     _Driver(
         "mysql",
@@ -443,6 +460,7 @@ _DRIVERS: Sequence[_Driver] = [
         "mongodb",
         frozenset(["pymongo.errors.OperationFailure"]),
         code=["code"],
+        words=["str"],
     ),
     # pika
     _Driver(

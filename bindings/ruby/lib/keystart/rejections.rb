@@ -92,7 +92,7 @@ module Keystart
         {
           "28P01" => :rejected
         },
-        ["28000"], ["InitializeSessionUserId"],
+        %w[28000 08P01], ["InitializeSessionUserId"],
         {
           rejected: [
             "password authentication failed for user \"%s\"",
@@ -229,7 +229,9 @@ module Keystart
             "用户 \"%s\" 的 BSD 认证失败",
             "BSD 驗證使用者 \"%s\" 失敗",
             "The password that was provided for the role %s is wrong.",
-            "This RDS proxy has no credentials for the role %s. Check the credentials for this role and try again."
+            "This RDS proxy has no credentials for the role %s. Check the credentials for this role and try again.",
+            "SASL authentication failed",
+            "password authentication failed"
           ]
         }
       ),
@@ -287,8 +289,17 @@ module Keystart
           "18" => :rejected,
           "AuthenticationFailed" => :rejected
         },
-        [], [],
-        {}
+        %w[8000 AtlasError], [],
+        {
+          rejected: [
+            "bad auth : Authentication failed%s",
+            "bad auth : authentication failed%s",
+            "bad auth Authentication failed%s",
+            "User %s is not authorized to access %s: bad auth : Authentication failed%s",
+            "User %s is not authorized to access %s: bad auth : authentication failed%s",
+            "User %s is not authorized to access %s: Authentication failed. (18: AuthenticationFailed)%s"
+          ]
+        }
       ),
       "http" => Server.new(
         {
@@ -314,7 +325,7 @@ module Keystart
       # tiny_tds
       Driver.new("sqlserver", ["TinyTds::Error"], ["db_error_number"], [], []),
       # mongo
-      Driver.new("mongodb", ["Mongo::Error::OperationFailure"], ["code"], [], []),
+      Driver.new("mongodb", %w[Mongo::Error::OperationFailure Mongo::Auth::Unauthorized], ["code"], [], ["message"]),
       # net-http
       Driver.new("http", %w[Net::HTTPClientException Net::HTTPServerException], ["response.code"], [], []),
       # faraday
