@@ -21,6 +21,9 @@ const { version } = require('keystart/package.json');
 const { checkName, exchangeClient } = Reflect.get(keystart, Symbol.for('keystart.testing'));
 
 const MAX_VALUE_BYTES = 1_048_576; // limits.toml: value.bytes
+/** How long a generation stays after it ceased to be current, and how many do. */
+const KEPT_SECONDS = 60; // limits.toml: retention.seconds
+const MOST_KEPT = 32; // limits.toml: retention.former
 
 // Codes that only a writer has (contract §8), generated from contract/errors.toml: errors
 class NameConflict extends keystart.KeystartError {
@@ -73,6 +76,11 @@ class Store {
   #last = 0;
   /** @type {number | null} */
   #published = null;
+  /**
+   * The generations that ceased to be current, and when.
+   * @type {{ number: number, at: number }[]}
+   */
+  #former = [];
 
   /**
    * @param {Secrets} [secrets]
@@ -143,7 +151,10 @@ class Store {
     this.#say('ready', null);
 
     // (8)
-    this.#collect([number, this.#published]);
+    const at = performance.now();
+    if (this.#published !== null) this.#former.push({ number: this.#published, at });
+    this.#former = this.#former.filter((one) => at - one.at < KEPT_SECONDS * 1000).slice(-MOST_KEPT);
+    this.#collect([number, ...this.#former.map((one) => one.number)]);
     this.#published = number;
     return number;
   }
@@ -175,6 +186,7 @@ class Store {
     fs.rmSync(`${this.root}/current`, { force: true });
     this.#say(state, message);
     this.#collect([]);
+    this.#former = [];
     this.#published = null;
   }
 

@@ -82,8 +82,12 @@ test('a rotation is seen by the next read and not by a snapshot', (t) => {
   assert.equal(store.publish({ db: 'new' }), 2);
   assert.deepEqual([keystart.get('db'), snapshot.get('db')], ['new', 'old']);
   assert.deepEqual(keystart.names(), ['db']);
-  store.publish({ db: 'newer' });
-  assert.throws(() => snapshot.get('gone'), keystart.SnapshotExpired);
+  // 32 former generations stay, as with the real writer.
+  for (let rotation = 0; rotation < 31; rotation++) store.publish({ db: 'newer' });
+  assert.equal(snapshot.get('gone'), 'x');
+  const other = keystart.snapshot();
+  for (let rotation = 0; rotation < 33; rotation++) store.publish({ db: 'newest' });
+  assert.throws(() => other.get('db'), keystart.SnapshotExpired);
 });
 
 test('an entry is unavailable for the reason given', (t) => {

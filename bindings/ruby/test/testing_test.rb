@@ -89,8 +89,12 @@ class TestingTest < Minitest::Test
     snapshot = Keystart.snapshot
     assert_equal 2, store.publish({ "db" => "new" })
     assert_equal [%w[new old], ["db"]], [[Keystart.get("db"), snapshot.get("db")], Keystart.names]
-    store.publish({ "db" => "newer" })
-    assert_raises(Keystart::SnapshotExpired) { snapshot.get("gone") }
+    # 32 former generations stay, as with the real writer.
+    31.times { store.publish({ "db" => "newer" }) }
+    assert_equal "x", snapshot.get("gone")
+    other = Keystart.snapshot
+    33.times { store.publish({ "db" => "newest" }) }
+    assert_raises(Keystart::SnapshotExpired) { other.get("db") }
   end
 
   def test_an_entry_is_unavailable_for_the_reason_given

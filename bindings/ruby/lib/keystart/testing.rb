@@ -65,6 +65,11 @@ module Keystart
   # A store in a temporary folder and its writer. It follows contract §5 as far as one process that
   # trusts its folder needs: it takes no lock, and overwrites nothing that it removes.
   class TestStore
+    # How long, in seconds, a generation stays after it ceased to be current, and how many do.
+    KEPT = 60 # limits.toml: retention.seconds
+    MOST_KEPT = 32 # limits.toml: retention.former
+    private_constant :KEPT, :MOST_KEPT
+
     # The absolute path of the store. KEYSTART_DIR holds it meanwhile.
     attr_reader :root
 
@@ -74,6 +79,7 @@ module Keystart
       @root = "#{@folder}/store"
       @last = 0
       @published = nil
+      @former = []
       make_folder "generations"
       write "lock", ""
     end
@@ -104,7 +110,10 @@ module Keystart
       # (7)
       say "ready"
       # (8)
-      collect [number, @published]
+      at = Process.clock_gettime(Process::CLOCK_MONOTONIC)
+      @former << [@published, at] if @published
+      @former = @former.select { |_, ceased_at| at - ceased_at < KEPT }.last(MOST_KEPT)
+      collect [number, *@former.map(&:first)]
       @published = number
     end
 
@@ -177,6 +186,7 @@ module Keystart
       File.unlink("#{@root}/current") if @published
       say state, message
       collect []
+      @former = []
       @published = nil
     end
 
