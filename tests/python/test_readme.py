@@ -36,7 +36,7 @@ def test_the_function_reads_its_secrets(publisher: Publisher, root: Path, tmp_pa
 
 
 def test_the_login_reads_the_secret(publisher: Publisher, root: Path, tmp_path: Path) -> None:
-    publisher.publish({"db": '{"user": "orders", "password": "x"}'})
+    publisher.publish({"db": '{"username": "orders", "password": "x"}'})
     # The driver of the example has its own tests, with a real server (docs/databases.md).
     (tmp_path / "psycopg.py").write_text("def connect(**options): return sorted(options.items())")
     said = run(f"import keystart, psycopg\n{LOGIN}\nprint(connection)", tmp_path, root)
