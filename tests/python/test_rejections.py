@@ -101,6 +101,27 @@ def test_pgbouncer_has_one_code_for_all_its_errors(text: str, verdict: str | Non
     assert classify(error) == verdict
 
 
+def test_redshift_has_one_code_for_a_wrong_password_and_a_refused_host() -> None:
+    for text, verdict in (
+        ('password authentication failed for user "app"', "rejected"),
+        ('no pg_hba.conf entry for host "10.0.0.1", user "app", database "shop", SSL off', None),
+    ):
+        said = {"S": "FATAL", "C": "28000", "M": text, "R": "auth_failed"}
+        classes = ["redshift_connector.error.InterfaceError", "redshift_connector.error.Error"]
+        error = rebuilt({"classes": classes, "text": str(said)})
+        error.args = (said,)
+        assert classify(error) == verdict
+
+
+def test_rabbitmq_refuses_a_login_and_an_exchange_with_the_same_code() -> None:
+    classes = ["aiormq.exceptions.ProbableAuthenticationError", "aiormq.exceptions.AMQPConnectionError"]
+    for said, verdict in (
+        ("Login was refused using authentication mechanism PLAIN. For details see the log.", "rejected"),
+        ("access to vhost 'shop' refused for user 'app'", None),
+    ):
+        assert classify(rebuilt({"classes": classes, "text": f"ACCESS_REFUSED - {said}"})) == verdict
+
+
 def test_an_error_of_another_class_with_the_same_words_is_none() -> None:
     assert classify(ValueError(f"FATAL:  {SENTENCES[0] % 'app'}")) is None
 

@@ -406,6 +406,13 @@ _DRIVERS: Sequence[_Driver] = [
         routine=["args.0.R"],
         words=["args.0.M"],
     ),
+    # redshift_connector
+    _Driver(
+        "postgresql",
+        frozenset(["redshift_connector.error.Error"]),
+        code=["args.0.C"],
+        words=["args.0.M"],
+    ),
     # PyMySQL, aiomysql
     _Driver(
         "mysql",
@@ -466,6 +473,12 @@ _DRIVERS: Sequence[_Driver] = [
     _Driver(
         "amqp",
         frozenset(["pika.exceptions.AMQPConnectionError"]),
+        words=["str"],
+    ),
+    # aiormq, aio-pika
+    _Driver(
+        "amqp",
+        frozenset(["aiormq.exceptions.ProbableAuthenticationError"]),
         words=["str"],
     ),
     # requests
