@@ -21,7 +21,6 @@ from keystart_extension.logins import (
     PENDING,
     PREVIOUS,
     SHORT,
-    SLOW,
     YOUNG,
     Action,
     Fetch,
@@ -110,7 +109,9 @@ def test_a_call_that_reports_nothing_holds_up_the_others_for_a_second() -> None:
     logins.asked(0, 1, DB)
     logins.asked(LEAD - 0.1, 2, DB)
     assert logins.wake_at == LEAD
-    assert logins.passed(LEAD) == [Use(2, None)]
+    assert logins.passed(LEAD) == [Fetch(PENDING, DB)], "a rotation may be under way"
+    look(logins, LEAD, PENDING, "new")
+    assert look(logins, LEAD, CURRENT, "old") == [Use(2, None)]
 
 
 def test_a_call_that_ended_without_a_report_lets_the_next_one_go_soon() -> None:
@@ -133,18 +134,40 @@ def test_a_report_right_after_the_end_of_its_call_counts_before_the_next_login()
     assert actions == [LogExhausted(DB, 1, is_locked=True), Retry(2, 1)]
 
 
-def test_a_slow_login_that_is_not_refused_holds_up_nobody_for_long() -> None:
+def test_a_slow_login_holds_up_nobody_for_long_if_no_rotation_is_under_way() -> None:
     logins = Logins(5, {0: "old"})
     assert logins.asked(0, 1, DB) == [Use(1, None)]
-    assert logins.passed(LEAD) == []
-    assert logins.asked(LEAD, 2, DB) == [Use(2, None)], "the next one goes"
-    for call in (3, 4, 5):
-        assert logins.asked(SLOW - 0.1, call, DB) == []
-    assert logins.wake_at == SLOW
-    assert logins.passed(SLOW) == [Use(3, None), Use(4, None), Use(5, None)]
-    assert logins.asked(SLOW + 1, 6, DB) == [Use(6, None)]
-    logins.rejected(SLOW + 1.1, DB, 5)
-    assert logins.asked(SLOW + 1.2, 7, DB) == [Fetch(PENDING, DB)], "it was refused"
+    for call in (2, 3, 4):
+        assert logins.asked(LEAD - 0.1, call, DB) == []
+    assert logins.wake_at == LEAD
+    assert logins.passed(LEAD) == [Fetch(PENDING, DB)]
+    assert look(logins, LEAD, PENDING, None) == [Fetch(CURRENT, DB)]
+    assert look(logins, LEAD, CURRENT, "old") == [Use(2, None), Use(3, None), Use(4, None)]
+    assert logins.asked(LEAD + 5, 5, DB) == [Use(5, None)], "no stage is fetched again for it"
+    assert logins.rejected(LEAD + 5, DB, 5) == []
+    assert logins.asked(LEAD + 5, 6, DB) == [Fetch(PENDING, DB)], "it was refused"
+
+
+def test_while_a_rotation_is_under_way_a_slow_login_lets_one_call_a_second_go() -> None:
+    for pending, current in (("new", "old"), (None, "new")):
+        logins = Logins(5, {0: "old"})
+        logins.asked(0, 1, DB)
+        logins.asked(0.9, 2, DB)
+        logins.asked(0.9, 3, DB)
+        logins.passed(LEAD)
+        look(logins, LEAD, PENDING, pending)
+        assert look(logins, LEAD, CURRENT, current) == [Use(2, None)]
+        assert logins.passed(2 * LEAD) == [Use(3, None)]
+
+
+def test_a_slow_login_lets_one_call_a_second_go_while_the_store_does_not_answer() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    logins.asked(0.9, 2, DB)
+    logins.asked(0.9, 3, DB)
+    logins.passed(LEAD)
+    logins.not_fetched(LEAD, PENDING, 0)
+    assert logins.not_fetched(LEAD, CURRENT, 0) == [Use(2, None)]
 
 
 def test_a_login_whose_outcome_was_lost_frees_nobody_much_later() -> None:

@@ -392,6 +392,17 @@ def test_a_fault_of_ours_in_a_decision_leaves_no_login_waiting_for_ever(
     assert any(why in line for line in start.end())
 
 
+def test_a_server_that_is_down_holds_up_no_call_for_long(
+    start: Started, logins: Logins, cloud: StagedSecrets
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"})
+    for _ in range(50):
+        call = logins.begin()
+        assert call.answer() == done(1)
+        call.close()  # its login failed otherwise
+
+
 def test_a_locked_account_ends_the_logins_of_all_calls(
     start: Started, logins: Logins, cloud: StagedSecrets
 ) -> None:
@@ -572,6 +583,7 @@ def test_a_stage_that_is_denied_is_logged_once_and_the_others_count(
         cloud.put("db", f"new {generation}")
         logins.rejected(generation)
         assert logins.ask(generation=generation) == done(generation + 1)
+        logins.accepted(generation + 1)
         start.clock.pass_by(5)
     denied, *published = start.end()
     assert denied.startswith(

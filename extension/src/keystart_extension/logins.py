@@ -42,8 +42,7 @@ PREVIOUS: Stage = "AWSPREVIOUS"
 # All in seconds.
 FREE = 0.2  # an accepted version needs nobody to go first for so long
 LEAD = 1.0  # the first call has so long to report; then the next one goes
-GRACE = 0.05  # the last report of a call may come so long after the end of its connection
-SLOW = 1.5  # a login without an outcome for so long is slow: a server seldom takes this long to refuse one
+GRACE = 0.005  # the last report of a call may come so long after the end of its connection
 LOST = 10.0  # an outcome that has not come for so long never comes
 HOLD = 0.5  # no call waits longer for an answer: after 1 s without one, a reader logs in by itself
 LOOK = 1.0  # between two requests for one stage of one source
@@ -339,8 +338,9 @@ class _Group:
 
         self.waiting: dict[int, float] = {}  # (1) calls without an answer, in their order
         self._lead: _Lead | None = None
-        # Since when the published versions are being tried without an outcome.
+        # Since when the published versions are being tried without an outcome, and whether a rotation was looked for.
         self._silent_since: float | None = None
+        self._has_looked = False
         self._accepted: Versions | None = None
         self._accepted_at = 0.0
 
@@ -439,7 +439,8 @@ class _Group:
                 if before != after and source not in self._accepting:
                     self.pins.pop(source, None)
             self._published = versions
-            self._silent_since = None
+            self._silent_since = self._empty_since = self._forget_at = None
+            self._back_off = 0
             self._history = [*self._history[1 - _HISTORY :], (generation, versions)]
             self._is_locked = False
         self._accepting = ()
@@ -481,12 +482,8 @@ class _Group:
     def wake_at(self) -> float | None:
         if not self.waiting:
             return None
-        times = [next(iter(self.waiting.values())) + HOLD]
-        if self._lead is not None:
-            times.append(self._lead.ends_at)
-        if self._silent_since is not None:
-            times.append(self._silent_since + SLOW)
-        return min(times)
+        hold = next(iter(self.waiting.values())) + HOLD
+        return hold if self._lead is None else min(hold, self._lead.ends_at)
 
     # Decisions
 
@@ -502,6 +499,8 @@ class _Group:
     def _decide(self, now: float) -> list[Action]:
         """Answers calls for as long as the next one need not wait."""
         while self.waiting and not self.is_busy:
+            if self._is_silent(now) and self._looks_for_a_rotation(now):
+                break
             may_be_free = self._was_accepted_just_now(now) or self._is_slow(now)
             if self._lead is not None and not may_be_free:
                 break  # (1)
@@ -522,17 +521,42 @@ class _Group:
                 if versions == self._published and (
                     self._silent_since is None or now >= self._silent_since + LOST
                 ):
-                    self._silent_since = now
+                    self._silent_since, self._has_looked = now, False
         actions, self._actions = self._actions, []
         return actions
 
     def _was_accepted_just_now(self, now: float) -> bool:
         return self._accepted is not None and now <= self._accepted_at + FREE
 
-    def _is_slow(self, now: float) -> bool:
+    def _is_silent(self, now: float) -> bool:
         """Returns whether the server takes long for a login with the published versions, which it has not refused."""
         since = self._silent_since
-        return since is not None and since + SLOW <= now < since + LOST
+        return since is not None and since + LEAD <= now < since + LOST
+
+    def _looks_for_a_rotation(self, now: float) -> bool:
+        """Begins to fetch the stages that show one, once for each silence. Returns whether their answers are awaited.
+
+        Some servers delay the refusal of a password, so a silence may be one.
+        """
+        if not self._has_looked and any(
+            self._looks_at(now, stage, self.sources) for stage in (PENDING, CURRENT)
+        ):
+            return True
+        self._has_looked = True
+        return False
+
+    def _is_slow(self, now: float) -> bool:
+        """Returns whether the server is silent although no rotation is under way."""
+        return self._is_silent(now) and all(
+            self._has_only_published(source, published)
+            for source, published in zip(self.sources, self._published, strict=True)
+        )
+
+    def _has_only_published(self, source: Source, published: str) -> bool:
+        pending, current = (self._answers.get((stage, source)) for stage in (PENDING, CURRENT))
+        if pending is None or current is None or pending.failed or current.failed:
+            return False
+        return pending.version in (None, published) and current.version == self.pins.get(source, published)
 
     def _is_free(self, now: float, versions: Versions) -> bool:
         """Returns whether a call need not wait for the outcome of another one."""
