@@ -474,6 +474,33 @@ def test_two_fetches_of_one_entry_that_end_in_the_other_order_leave_no_login_wai
     assert logins.ask(generation=1)["retry_after_ms"] != 0
 
 
+def test_a_login_does_not_wait_for_another_secret_that_hangs(
+    start: Started, logins: Logins, cloud: StagedSecrets, lambda_api: Lambda
+) -> None:
+    cloud.put("db", "old")
+    cloud.put("slow", "x")
+    start({"db": "db", "slow": "slow"}, ttl="10s", refresh_deadline="5m")
+    cloud.put("db", "new", "AWSPENDING")
+    logins.ask()
+    logins.rejected(1)
+    gate, hung = threading.Event(), threading.Event()
+
+    def interfere(asked: Asked) -> None:
+        if asked.name == "slow":
+            hung.set()
+            gate.wait(3 * PATIENCE)
+
+    cloud.interfere = interfere
+    start.clock.pass_by(11)
+    lambda_api.send("INVOKE")
+    assert hung.wait(PATIENCE)
+    start.clock.pass_by(1)
+    try:
+        assert logins.ask(generation=1) == candidate(1, 2)
+    finally:
+        gate.set()
+
+
 def test_a_late_accepted_after_a_newer_publish_publishes_nothing(
     start: Started, logins: Logins, cloud: StagedSecrets, store: Store
 ) -> None:

@@ -245,7 +245,7 @@ class Attempts:
     def _fetch(self, action: FetchStage) -> list[Action]:
         now, stage = self._clock.now(), action.stage
         if stage == CURRENT:
-            refused = self._refreshes.fetch(action.sources)
+            refused = self._refreshes.fetch(action.sources, is_urgent=True)
             return [follows for entry in refused for follows in self._logins.not_fetched(now, CURRENT, entry)]
         entries = self._refreshes.entries
         with_stages = [entry for entry in action.sources if entries[entry].has_stages]

@@ -499,8 +499,6 @@ class _Group:
     def _decide(self, now: float) -> list[Action]:
         """Answers calls for as long as the next one need not wait."""
         while self.waiting and not self.is_busy:
-            if self._is_silent(now) and self._looks_for_a_rotation(now):
-                break
             may_be_free = self._was_accepted_just_now(now) or self._is_slow(now)
             if self._lead is not None and not may_be_free:
                 break  # (1)
@@ -522,6 +520,8 @@ class _Group:
                     self._silent_since is None or now >= self._silent_since + LOST
                 ):
                     self._silent_since, self._has_looked = now, False
+        if self.waiting and not self.is_busy and self._is_silent(now):
+            self._look_for_a_rotation(now)
         actions, self._actions = self._actions, []
         return actions
 
@@ -533,17 +533,14 @@ class _Group:
         since = self._silent_since
         return since is not None and since + LEAD <= now < since + LOST
 
-    def _looks_for_a_rotation(self, now: float) -> bool:
-        """Begins to fetch the stages that show one, once for each silence. Returns whether their answers are awaited.
+    def _look_for_a_rotation(self, now: float) -> None:
+        """Fetches the stages that show one, one after the other, once for each silence.
 
         Some servers delay the refusal of a password, so a silence may be one.
         """
-        if not self._has_looked and any(
-            self._looks_at(now, stage, self.sources) for stage in (PENDING, CURRENT)
-        ):
-            return True
-        self._has_looked = True
-        return False
+        stages = (PENDING, CURRENT)
+        if not self._has_looked and not any(self._looks_at(now, stage, self.sources) for stage in stages):
+            self._has_looked = True
 
     def _is_slow(self, now: float) -> bool:
         """Returns whether the server is silent although no rotation is under way."""
@@ -556,7 +553,10 @@ class _Group:
         pending, current = (self._answers.get((stage, source)) for stage in (PENDING, CURRENT))
         if pending is None or current is None or pending.failed or current.failed:
             return False
-        return pending.version in (None, published) and current.version == self.pins.get(source, published)
+        return pending.version in (None, published) and current.version in (
+            None,
+            self.pins.get(source, published),
+        )
 
     def _is_free(self, now: float, versions: Versions) -> bool:
         """Returns whether a call need not wait for the outcome of another one."""

@@ -271,9 +271,14 @@ class Refresher:
         if self._must_publish_anew() and not self._is_publishing_anew(time.time()):
             self._begin(range(len(self.entries)), self.plan.deadline, is_own=False, is_whole=True)
 
-    def fetch(self, entries: Iterable[int]) -> list[int]:
-        """Begins to fetch entries for a request, unless a fetch of them runs. Returns those that it cannot fetch."""
-        running = self._running()
+    def fetch(self, entries: Iterable[int], *, is_urgent: bool = False) -> list[int]:
+        """Begins to fetch entries for a request, unless a fetch of them runs. Returns those that it cannot fetch.
+
+        If it is urgent, a fetch that began more than a second ago does not count: another of its entries may hang.
+        """
+        running, now = self._running(), time.time()
+        if is_urgent:
+            running = {entry for entry in running if self._is_fresh(entry, now)}
         new = [entry for entry in entries if entry not in running]
         if new and self._begin(new, self.plan.deadline, is_own=False) is None:
             return new
