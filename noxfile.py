@@ -34,7 +34,7 @@ _CARGO_HOME = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
 os.environ.setdefault("RUSTFLAGS", f"--remap-path-prefix={_CARGO_HOME}=/cargo")
 
 
-# What `./dev test` runs, in this order: at most 8 minutes on two cores after `./dev demo`. A session leaves out the
+# What `./dev test` runs, in this order. The aim is 8 minutes on two cores after `./dev demo`. A session leaves out the
 # tests that are marked `long`.
 CHANGE = (
     *("build", "lint"),
