@@ -151,9 +151,9 @@ class Store {
     this.#say('ready', null);
 
     // (8)
-    const at = performance.now();
+    const at = process.uptime(); // a realm that is not the first one may have no clock
     if (this.#published !== null) this.#former.push({ number: this.#published, at });
-    this.#former = this.#former.filter((one) => at - one.at < KEPT_SECONDS * 1000).slice(-MOST_KEPT);
+    this.#former = this.#former.filter((one) => at - one.at < KEPT_SECONDS).slice(-MOST_KEPT);
     this.#collect([number, ...this.#former.map((one) => one.number)]);
     this.#published = number;
     return number;
