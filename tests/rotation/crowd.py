@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from keystart_extension.logins import LOOK
 
 from tests.e2e import stage
 from tests.fakes.stages import StagedSecrets
@@ -21,6 +24,8 @@ MAX_ERRORS = 3
 MODES: tuple[Mode, ...] = ("attempt", "get")
 SIZES = ((1, 3), (1, 50), (16, 16), (16, 50))  # processes and connections
 _TIMEOUT = 60.0
+# Between two rotations, as in database.py: the extension asks for each stage at most once a second.
+_SETTLE = LOOK + 0.2
 
 
 @dataclass
@@ -108,6 +113,7 @@ def run(mode: Mode, rotations: int, show: Callable[[str], None]) -> list[Outcome
                     show(
                         f"MariaDB, {mode}: {connections} logins of {processes} processes, rotation {number + 1}"
                     )
+                    time.sleep(_SETTLE)
                     event = {"processes": processes, "connections": connections}
                     rotator.rotate("single-user", between=partial(open_all, event, outcome))
                     outcome.rotations += 1
