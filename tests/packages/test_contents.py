@@ -111,7 +111,7 @@ def test_nothing_names_a_folder_of_the_machine_that_built_it(files: dict[str, by
 
 @pytest.mark.parametrize("kind", ["python-wheel", "python-wheel-aarch64"], indirect=True)
 def test_the_library_is_small_and_runs_on_an_old_system(files: dict[str, bytes]) -> None:
-    assert len(files["keystart/_native/lib_native.so"]) <= 700 * 1024
+    assert len(files["keystart/_native/lib_native.so"]) <= 800 * 1024
     # Amazon Linux 2, the oldest system of a Lambda runtime, has glibc 2.26.
     assert numbers(least_glibc(files["keystart/_native/lib_native.so"])) <= (2, 26)
 
