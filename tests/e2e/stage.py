@@ -23,7 +23,7 @@ from tests import ROOT
 from tests.fakes.aws import REGION, Cloud, serve_moto
 from tests.fakes.certificates import Authority
 
-from .lambda_simulator import Environment, Fault, Function, InitializationType
+from .lambda_simulator import Clock, Environment, Fault, Function, InitializationType
 from .lambda_simulator.runtimes import BY_NAME, Runtime
 
 FUNCTIONS = Path(__file__).parent / "functions"
@@ -130,6 +130,9 @@ def environment(
     node_packages: Mapping[str, Path] = MappingProxyType({}),
     timeout: float = 3.0,
     initialization_type: InitializationType = "on-demand",
+    concurrency: int = 1,
+    freezes: bool = False,
+    clock: Clock | None = None,
     faults: Sequence[Fault] = (),
 ) -> Environment:
     """Returns an execution environment with the extension and a function that reads its secrets at import.
@@ -148,6 +151,9 @@ def environment(
         region=REGION,
         visible=[ROOT, scratch],
         initialization_type=initialization_type,
+        concurrency=concurrency,
+        freezes=freezes,
+        clock=clock,
         faults=faults,
         timeout=timeout,
     )

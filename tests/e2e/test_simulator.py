@@ -23,12 +23,14 @@ import pytest
 from tests import ROOT
 
 from .lambda_simulator import (
+    Clock,
     Credentials,
     Deliver,
     Environment,
     Fault,
     Function,
     InitError,
+    InitializationType,
     InvocationError,
     Kind,
     NotSeenError,
@@ -201,7 +203,7 @@ serve(identifier)
 OTHER_PATH = f'tell(status=call("POST", "PATH", "{{}}", Lambda_Extension_Name=NAME)[0])\n{BOTH}'
 PROCESS = f"tell(own=os.getpgid(0) == os.getpid(), input=os.readlink('/proc/self/fd/0'))\n{BOTH}"
 CREDENTIALS = f'tell(status=call("GET", "/2021-04-23/credentials", Authorization="")[0])\n{BOTH}'
-MANAGED = "lambda-managed-instances"
+MANAGED: InitializationType = "lambda-managed-instances"
 ORDERS = Function(name="orders", version="7", handler="orders.handle")
 INVALID_STATE = {"status": 403, "error_type": "Extension.InvalidExtensionState"}
 
@@ -811,6 +813,10 @@ def test_what_lambda_would_not_accept_is_refused_at_once(extension: Write, tmp_p
         Environment(extensions=[extension(BOTH), tmp_path / "ext"])
     with pytest.raises(FileNotFoundError, match="no such extension"):
         Environment(extensions=[tmp_path / "missing"])
+    with pytest.raises(ValueError, match="do not freeze"):
+        Environment(initialization_type=MANAGED, freezes=True)
+    with pytest.raises(ValueError, match="several invocations"):
+        Environment(concurrency=2)
 
 
 # --- Invocations ---
@@ -1235,6 +1241,117 @@ def test_a_picture_shows_phases_processes_and_marks() -> None:
     assert render(Timeline()) == "(nothing has happened)"
 
 
+# --- Freezes and clocks ---
+
+
+COUNTING = """
+identifier = register("INVOKE", "SHUTDOWN")
+if os.fork() == 0:
+    api.close()
+    number = 0
+    while True:
+        (TMP / "count.new").write_text(str(number := number + 1))
+        (TMP / "count.new").replace(TMP / "count")
+        time.sleep(0.001)
+wait_for("count")
+while (event := next_event(identifier))["eventType"] == "INVOKE":
+    before = (TMP / "count").read_text()
+    while (TMP / "count").read_text() == before:
+        time.sleep(0.001)
+tell(**event)
+"""
+
+
+def test_everything_stands_still_between_invocations(extension: Write) -> None:
+    with Environment(extensions=[extension(COUNTING)], freezes=True) as environment:
+
+        def count() -> str:
+            return (environment.tmp / "count").read_text()
+
+        environment.init()
+        for number in range(3):
+            frozen = count()
+            time.sleep(0.05)
+            assert count() == frozen, "also what an extension has started"
+            assert environment.invoke(number).value == number
+            assert count() != frozen
+        environment.shutdown()
+        assert told(environment)[-1]["eventType"] == "SHUTDOWN"
+        kinds = [event.kind for event in environment.timeline if event.kind in (Kind.FROZEN, Kind.THAWED)]
+        assert kinds == [Kind.FROZEN, Kind.THAWED] * 4
+
+
+CLOCKS = """
+identifier = register("INVOKE", "SHUTDOWN")
+while (event := next_event(identifier))["eventType"] != "SHUTDOWN":
+    tell(wall=time.time(), monotonic=time.monotonic(), left=event["deadlineMs"] / 1000 - time.time())
+"""
+
+
+def test_a_clock_that_a_test_moves_takes_the_processes_and_their_deadlines_along(extension: Write) -> None:
+    clock = Clock()
+    with Environment(extensions=[extension(CLOCKS)], timeout=10, freezes=True, clock=clock) as environment:
+        environment.init()
+        for hours in (0, 5, -24):
+            clock.pass_by(hours * 3600)
+            environment.invoke()
+        first, later, back = told(environment)
+        assert abs(later["wall"] - first["wall"] - 5 * 3600) < 60
+        assert abs(back["wall"] - later["wall"] + 24 * 3600) < 60
+        assert abs(back["wall"] - clock.now()) < 60
+        assert 0 < back["monotonic"] - first["monotonic"] < 60
+        assert all(0 < facts["left"] <= 10.001 for facts in (first, later, back))
+
+
+def test_a_snapshot_stands_still_and_is_restored_in_its_own_time(extension: Write, tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import time\n"
+        "from snapshot_restore_py import register_after_restore\n"
+        "register_after_restore(time.sleep, 1.5)\n"
+        "def handler(event, context):\n    return 'done'\n"
+    )
+    with Environment(
+        extensions=[extension(COUNTING)],
+        function=Function(runtimes.python(), tmp_path),
+        initialization_type="snap-start",
+        timeout=1,
+        freezes=True,
+    ) as environment:
+        environment.init()
+        snapshot = (environment.tmp / "count").read_text()
+        time.sleep(0.05)
+        assert (environment.tmp / "count").read_text() == snapshot
+        assert environment.invoke().value == "done"
+
+
+def test_managed_instances_fork_as_many_processes_as_they_run_invocations(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import os, time\ndef handler(event, context):\n    time.sleep(0.5)\n    return os.getpid()\n"
+    )
+    function = Function(runtimes.python(), tmp_path)
+    with (
+        Environment(function=function, initialization_type=MANAGED, concurrency=3, timeout=10) as environment,
+        ThreadPoolExecutor() as pool,
+    ):
+        environment.init()
+        answers = list(pool.map(environment.invoke, range(12)))
+        assert len({answer.value for answer in answers}) == 3
+
+
+def test_a_function_with_tenant_isolation_learns_the_tenant_with_its_event(
+    runtime: Callable[[str], Function],
+) -> None:
+    function = runtime("""
+    while True:
+        _, headers, _ = call("GET", "/2018-06-01/runtime/invocation/next")
+        identifier, tenant = headers["Lambda-Runtime-Aws-Request-Id"], headers["Lambda-Runtime-Aws-Tenant-Id"]
+        call("POST", f"/2018-06-01/runtime/invocation/{identifier}/response", json.dumps(tenant))
+    """)
+    with Environment(function=function) as environment:
+        assert environment.invoke(tenant="blue").value == "blue"
+        assert environment.invoke().value is None
+
+
 # --- By hand ---
 
 
@@ -1295,6 +1412,14 @@ def test_the_command_runs_a_layer_with_its_extension_and_its_packages(
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"from the layer"' in done.stdout
     assert re.search(r"^of-a-layer .* registered ", done.stdout, re.MULTILINE)
+
+
+def test_the_command_freezes_and_lets_hours_pass(extension: Write) -> None:
+    events = ("--event", "1", "--event", "2", "--freeze", "--pause", "3600")
+    done = by_hand("--extension", str(extension(CLOCKS)), *events)
+    assert done.returncode == 0, done.stderr
+    first, second = (float(wall) for wall in re.findall(r'"wall": ([\d.]+)', done.stdout))
+    assert 3600 < second - first < 3660
 
 
 def test_the_command_fails_when_init_or_an_invocation_fails(extension: Write) -> None:

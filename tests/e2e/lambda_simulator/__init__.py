@@ -11,6 +11,7 @@ See tests/e2e/README.md for the rules it follows and where it differs from Lambd
 """
 
 from . import runtimes
+from .clock import Clock
 from .environment import Answer, Environment, Function
 from .errors import InitError, InvocationError, RuntimeMissingError, SimulatorError
 from .faults import Deliver, Fault, Respond
@@ -22,6 +23,7 @@ from .variables import Credentials, InitializationType
 
 __all__ = [
     "Answer",
+    "Clock",
     "Credentials",
     "Deliver",
     "Environment",

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from . import Environment, Function, InitError, SimulatorError, render, runtimes
+from . import Clock, Environment, Function, InitError, SimulatorError, render, runtimes
 from .environment import INIT_SECONDS
 
 DESCRIPTION = """\
@@ -86,6 +86,22 @@ def parser() -> argparse.ArgumentParser:
     environment.add_argument(
         "--init-timeout", type=float, metavar="SECONDS", help="default: Lambda's for the type"
     )
+    environment.add_argument(
+        "--concurrency",
+        type=int,
+        default=1,
+        metavar="N",
+        help="on Managed Instances: how many processes AWS's runtime for Python starts; default: %(default)s",
+    )
+    environment.add_argument(
+        "--freeze", action="store_true", help="stop everything between invocations, as Lambda does"
+    )
+    environment.add_argument(
+        "--pause",
+        type=float,
+        metavar="SECONDS",
+        help="move the wall clock by that much before each invocation; needs a C compiler",
+    )
     environment.add_argument("--region", default="eu-west-1", help="default: %(default)s")
     environment.add_argument(
         "--shutdown-reason",
@@ -139,6 +155,7 @@ def make(options: argparse.Namespace, opt: Path) -> Environment:
         handler=options.handler,
         env=env,
     )
+    clock = None if options.pause is None else Clock()
     return Environment(
         extensions=options.extensions or (opt / "extensions" if options.layer else options.extension),
         visible=[opt] if options.layer else [],
@@ -147,6 +164,9 @@ def make(options: argparse.Namespace, opt: Path) -> Environment:
         timeout=options.timeout,
         init_timeout=options.init_timeout,
         initialization_type=options.initialization_type,
+        concurrency=options.concurrency,
+        freezes=options.freeze,
+        clock=clock,
         region=options.region,
         isolate=not options.no_namespace,
     )
@@ -164,6 +184,8 @@ def run(environment: Environment, options: argparse.Namespace, events: Sequence[
         well = False
         print(str(failed).splitlines()[0])
     for event in events:
+        if environment.clock is not None:
+            environment.clock.pass_by(options.pause)
         answer = environment.invoke(event)
         well = well and answer.error_type is None
         print(

@@ -6,6 +6,7 @@ import datetime
 import hmac
 import re
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from .control import Control, HangupError, Reply, error, json_reply
@@ -17,8 +18,9 @@ ANSWER = re.compile(r"/2018-06-01/runtime/invocation/([^/]+)/(response|error)")
 class Api:
     """One environment's server, on its own port of the loopback interface."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Control, now: Callable[[], float]) -> None:
         self.control = control
+        self.now = now
         self.credentials: Credentials | None = None
         self.token = ""
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -48,7 +50,8 @@ class Api:
             return Reply(
                 404, b"cannot get credentials for the provided token\n", {"Content-Type": "text/plain"}
             )
-        expires = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=6)
+        now = datetime.datetime.fromtimestamp(self.now(), datetime.timezone.utc)
+        expires = now + datetime.timedelta(hours=6)
         document = {
             "AccessKeyId": self.credentials.access_key_id,
             "SecretAccessKey": self.credentials.secret_access_key,

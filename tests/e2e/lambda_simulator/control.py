@@ -79,6 +79,7 @@ class Invocation:
     payload: bytes
     deadline_ms: int
     arn: str
+    tenant: str | None = None  # of a function with tenant isolation
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     trace: str = field(
         default_factory=lambda: (
@@ -440,6 +441,8 @@ class Control:
                 "Lambda-Runtime-Invoked-Function-Arn": invocation.arn,
                 "Lambda-Runtime-Trace-Id": invocation.trace,
             }
+            if invocation.tenant is not None:
+                headers["Lambda-Runtime-Aws-Tenant-Id"] = invocation.tenant
             return Reply(200, invocation.payload, headers)
 
     def restore_next(self) -> Reply:

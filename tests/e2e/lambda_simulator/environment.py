@@ -18,6 +18,7 @@ from typing import Literal
 
 from . import runtimes, variables
 from .api import Api
+from .clock import Clock
 from .control import RUNTIME, Control, Invocation, Metadata, PhaseError, message_of
 from .errors import InitError, InvocationError, SimulatorError
 from .faults import Fault, Faults
@@ -30,6 +31,7 @@ from .variables import Credentials, InitializationType
 OPT_EXTENSIONS = "/opt/extensions"
 VAR_TASK = "/var/task"
 MAX_EXTENSIONS = 10
+RESTORE_SECONDS = 10.0
 SHUTDOWN_SECONDS = 2.0
 RUNTIME_SHARE = 0.3  # of SHUTDOWN_SECONDS: how long the runtime has to end after SIGTERM
 LEFTOVER_SECONDS = 10.0  # how long SIGKILL may take; only a broken machine takes so long
@@ -81,6 +83,9 @@ class Environment:
     function            what is invoked; without one, a loop that answers with its event
     memory_mb, timeout  as configured for the function; the timeout in seconds. The memory is reported, not enforced
     init_timeout        seconds for Init; Lambda's limit for the initialization type when not given
+    concurrency         on Managed Instances: how many processes AWS's runtime for Python starts, one invocation in each
+    freezes             whether everything is stopped between invocations, as Lambda does except on Managed Instances
+    clock               a wall clock that a test moves, also during a freeze
     faults              the faults of the Extensions API
     isolate             False: no mount namespace, even if the machine allows one
     visible             host folders in /tmp that the processes need: all others there are hidden from them
@@ -99,6 +104,9 @@ class Environment:
         timeout: float = 3.0,
         init_timeout: float | None = None,
         initialization_type: InitializationType = "on-demand",
+        concurrency: int = 1,
+        freezes: bool = False,
+        clock: Clock | None = None,
         credentials: Credentials | None = None,
         region: str = "eu-west-1",
         faults: Sequence[Fault] = (),
@@ -110,6 +118,16 @@ class Environment:
         self.timeout = timeout
         self.init_timeout = INIT_SECONDS[initialization_type] if init_timeout is None else init_timeout
         self.initialization_type = initialization_type
+        self._is_managed = initialization_type == "lambda-managed-instances"
+        if freezes and self._is_managed:
+            raise ValueError("Managed Instances do not freeze")
+        if concurrency != 1 and not self._is_managed:
+            raise ValueError("only Managed Instances run several invocations at once")
+        self.concurrency = concurrency
+        self._freezes = freezes
+        self._is_frozen = False
+        self.clock = clock
+        self._now = time.time if clock is None else clock.now
         self.credentials = credentials or Credentials()
         self.region = region
         variables.check_size(self.function.env)
@@ -128,7 +146,7 @@ class Environment:
         self.timeline.add(Kind.SANDBOX_START, isolated=self._sandbox.isolated, why_not=self.why_not_isolated)
         metadata = Metadata(self.function.name, self.function.version, self.function.handler, ACCOUNT)
         self._control = Control(metadata, initialization_type, self.timeline, self.faults)
-        self._api = Api(self._control)
+        self._api = Api(self._control, self._now)
         self._token = str(uuid.uuid4())
 
     def _make_sandbox(self, visible: Sequence[Path], isolate: bool) -> Sandbox:
@@ -138,6 +156,8 @@ class Environment:
         if self.function.task_root is not None:
             folders.append((self.function.task_root.resolve(), VAR_TASK))
         seen = [*visible, *self.function.runtime.visible, Path(sys.prefix)]
+        if self.clock is not None:
+            seen.append(self.clock.folder)
         return Sandbox(
             folders=folders,
             files=[] if self._extension_folder else self._extension_files,
@@ -231,6 +251,7 @@ class Environment:
             memory_mb=self.memory_mb,
             region=self.region,
             initialization_type=self.initialization_type,
+            concurrency=self.concurrency if self._is_managed else None,
         )
         return function if who == RUNTIME else variables.for_extension(function)
 
@@ -282,6 +303,20 @@ class Environment:
             raise self._init_timed_out(phase)
         self._state = "initialized"
         self.timeline.add(Kind.INIT_END, phase=phase)
+        if phase == "init":
+            self._freeze()
+
+    def _freeze(self) -> None:
+        if self._freezes:
+            self._sandbox.freeze()
+            self._is_frozen = True
+            self.timeline.add(Kind.FROZEN)
+
+    def _thaw(self) -> None:
+        if self._is_frozen:
+            self.timeline.add(Kind.THAWED)
+            self._is_frozen = False
+            self._sandbox.thaw()
 
     def _start_all(self, until: float) -> bool:
         if len(self._extension_files) > MAX_EXTENSIONS:
@@ -302,7 +337,8 @@ class Environment:
 
     def _start(self, name: str, command: Sequence[str], folder: str, started: Kind, refused: Kind) -> None:
         try:
-            process = self._sandbox.start(name, command, self.variables(name), folder)
+            moved = {} if self.clock is None else self.clock.variables()
+            process = self._sandbox.start(name, command, {**self.variables(name), **moved}, folder)
         except LaunchError as refusal:
             self.timeline.add(refused, name, errno=refusal.code)
             error_type = "Runtime.InvalidEntrypoint" if name == RUNTIME else "Extension.LaunchError"
@@ -338,16 +374,18 @@ class Environment:
     def restore(self) -> None:
         """Restores the snapshot: a runtime in restore/next continues. `invoke` does it if nobody did."""
         with self._one_call:
-            self._restore(time.monotonic() + self.timeout)
+            self._restore(time.monotonic() + RESTORE_SECONDS)
 
     def _restore(self, until: float) -> bool:
         self.timeline.add(Kind.RESTORE_START)
+        self._thaw()
         done = self._control.restore(until)
         self.timeline.add(Kind.RESTORE_END)
-        self._state = "restored"
+        if done:
+            self._state = "restored"
         return done
 
-    def invoke(self, payload: object = None) -> Answer:
+    def invoke(self, payload: object = None, *, tenant: str | None = None) -> Answer:
         """Invokes the function with a JSON value or with bytes, and waits for the end of the invocation.
 
         The end is when the function has answered, and it and every extension that subscribed have called next.
@@ -357,23 +395,24 @@ class Environment:
         the next invocation begins with an Init over the same /tmp.
         """
         body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-        managed = self.initialization_type == "lambda-managed-instances"
         with self._one_call:
             if self._state == "new":
                 self._try_first_init()
-        with nullcontext() if managed and self._state == "initialized" else self._one_call:
-            return self._invoke(body)
+        with nullcontext() if self._is_managed and self._state == "initialized" else self._one_call:
+            return self._invoke(body, tenant)
 
     def _try_first_init(self) -> None:
         with suppress(InitError):  # the timeline has it, and the invocation repeats and reports it
             self._first_init()
 
-    def _invoke(self, body: bytes) -> Answer:
+    def _invoke(self, body: bytes, tenant: str | None) -> Answer:
         if self._state == "closed":
             raise SimulatorError("this environment is closed")
+        if self.initialization_type == "snap-start" and self._state == "initialized":
+            self._restore(time.monotonic() + RESTORE_SECONDS)  # not in the function's time
         arn = f"arn:aws:lambda:{self.region}:{ACCOUNT}:function:{self.function.name}"
         until = time.monotonic() + self.timeout
-        invocation = Invocation(body, round((time.time() + self.timeout) * 1000), arn)
+        invocation = Invocation(body, round((self._now() + self.timeout) * 1000), arn, tenant)
         first_line = len(self.log)
         started = self.timeline.add(Kind.INVOKE_START, request_id=invocation.request_id)
         problem = self._run(invocation, until)
@@ -382,6 +421,8 @@ class Environment:
         if problem is not None and self._state in ("initialized", "restored"):
             self._stop("timeout" if error_type == TIMED_OUT else "failure")
             self._state = "failed"
+        if self._state in ("initialized", "restored"):
+            self._freeze()
         answer = invocation.response
         if problem is not None or answer is None:
             answer = json.dumps({"errorType": error_type, "errorMessage": message}).encode()
@@ -401,6 +442,7 @@ class Environment:
                 and not self._restore(until)
             ):
                 return timed_out
+            self._thaw()
             self._control.offer(invocation)
             if not self._control.wait_finished(invocation, until):
                 return timed_out
@@ -441,9 +483,10 @@ class Environment:
 
     def _stop(self, reason: str) -> None:
         self.timeline.add(Kind.SHUTDOWN_START, reason=reason)
+        self._thaw()
         self._control.stop()
         begin = time.monotonic()
-        deadline_ms = round((time.time() + SHUTDOWN_SECONDS) * 1000)
+        deadline_ms = round((self._now() + SHUTDOWN_SECONDS) * 1000)
         extensions = [self._processes[name] for name in self.extension_names if name in self._processes]
         if extensions:  # without extensions Lambda allows no time for a graceful end
             self._stop_runtime(begin + SHUTDOWN_SECONDS * RUNTIME_SHARE)
@@ -482,6 +525,7 @@ class Environment:
                 raise SimulatorError(f"{process.name} (process {process.pid}) does not end on SIGKILL")
             self._sandbox.reap(process)
         self._processes = {}
+        self._is_frozen = False
 
 
 def _listing(extensions: Path | str | Sequence[Path | str]) -> tuple[Path | None, list[Path]]:

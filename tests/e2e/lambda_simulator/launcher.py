@@ -217,6 +217,9 @@ class Launcher:
             self.start(order, descriptors)
         elif order["do"] == "signal":
             self.signal(order["pid"], order["signal"])
+        elif order["do"] == "freeze":
+            self.freeze()
+            self.send({"frozen": len(self.children)})
         elif order["do"] == "reap":
             self.reap(order["pid"])
             self.send({"reaped": order["pid"]})
@@ -259,6 +262,13 @@ class Launcher:
     def signal(self, pid: int, number: int) -> None:
         if pid in self.children:
             os.killpg(pid, number)
+
+    def freeze(self) -> None:
+        """Stops every group, and waits until the process that was started in it has stopped, or has ended."""
+        for pid in self.children:
+            os.killpg(pid, signal.SIGSTOP)
+        for pid in self.children:
+            os.waitid(os.P_PID, pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def reap(self, pid: int) -> None:
         """Kills what is left of the group, then releases its number."""

@@ -146,6 +146,15 @@ class Sandbox:
             self._answer()
             del self._processes[process.pid]
 
+    def freeze(self) -> None:
+        """Stops all processes, with everything in their groups."""
+        self._ask({"do": "freeze"})
+
+    def thaw(self) -> None:
+        """Lets all processes continue."""
+        for process in list(self._processes.values()):
+            process.signal(signal.SIGCONT)
+
     def order(self, message: dict[str, Any]) -> None:
         with self._one_order:
             self._send(message)

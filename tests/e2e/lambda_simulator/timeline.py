@@ -44,6 +44,8 @@ class Kind(str, Enum):
     RESTORE_END = "restore end"
     INVOKE_START = "invoke start"
     INVOKE_END = "invoke end"
+    FROZEN = "frozen"
+    THAWED = "thawed"
     SHUTDOWN_START = "shutdown start"
     SHUTDOWN_END = "shutdown end"
     SIGNAL_SENT = "signal sent"

@@ -56,8 +56,10 @@ def for_function(
     memory_mb: int,
     region: str,
     initialization_type: InitializationType,
+    concurrency: int | None = None,
 ) -> dict[str, str]:
     """Returns the function's variables, and Lambda's over them (lambda/latest/dg/configuration-envvars.html)."""
+    managed = {} if concurrency is None else {"AWS_LAMBDA_MAX_CONCURRENCY": str(concurrency)}
     return {
         "LANG": "en_US.UTF-8",
         "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
@@ -66,6 +68,7 @@ def for_function(
         "AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129:2000",
         **own,
         **credentials,
+        **managed,
         "_AWS_XRAY_DAEMON_ADDRESS": "169.254.79.129",
         "_AWS_XRAY_DAEMON_PORT": "2000",
         "_HANDLER": handler,
