@@ -226,6 +226,58 @@ def test_a_thousand_clients_that_ask_at_once_share_one_request(
     assert 1 <= len(script.asked) <= 1 + int(time.monotonic() - at)
 
 
+ASK_IN_THREADS = """
+import sys, threading, keystart
+store = keystart.Keystart(root=sys.argv[1], timeout=20)
+begun = threading.Barrier(65)
+def ask():
+    begun.wait()
+    store.refresh("db")
+    answered.append(True)
+answered = []
+threads = [threading.Thread(target=ask) for _ in range(64)]
+for thread in threads:
+    thread.start()
+print("ready", flush=True)
+sys.stdin.readline()
+begun.wait()
+for thread in threads:
+    thread.join()
+print(len(answered), flush=True)
+"""
+
+
+@pytest.mark.long
+def test_a_thousand_readers_of_sixteen_processes_share_one_request_a_second(
+    start: Started, serve: Serve, store: Store
+) -> None:
+    script = Script(db="x")
+    serve(script)
+    start({"db": "db"})
+    script.asked.clear()
+    command = [sys.executable, "-c", ASK_IN_THREADS, str(store.root)]
+    with ExitStack() as stack:
+        readers = [
+            stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+            )
+            for _ in range(16)
+        ]
+        assert [line(reader) for reader in readers] == ["ready"] * 16
+        began = time.monotonic()
+        for reader in readers:
+            assert reader.stdin is not None
+            reader.stdin.write("now\n")
+        assert [line(reader) for reader in readers] == ["64"] * 16
+        took = time.monotonic() - began
+    assert 1 <= len(script.asked) <= 1 + int(took)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
 def test_a_source_is_fetched_once_a_second_at_most(start: Started, control: Control, serve: Serve) -> None:
     script = Script(db="x", api="x")
     serve(script)
@@ -279,7 +331,7 @@ def test_the_pause_after_failures_does_not_hold_for_requests(
         ),
         (
             b'{"format": "keystart.control/1", "op": "dance"}\n',
-            "This version of the extension knows only the ops refresh, try, accepted and rejected. "
+            "This version of the extension knows only the ops refresh, restored, try, accepted and rejected. "
             "Use the same version of Keystart for the reader and the extension.",
         ),
         (

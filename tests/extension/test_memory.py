@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -14,26 +13,11 @@ from tests.fakes.aws import Cloud, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.front import Fault, Front
 from tests.fakes.http import Answer, Request, Stub
+from tests.memory import copies
 
 from .conftest import Canaries, Launcher, Store
 
 pytestmark = [pytest.mark.alone, pytest.mark.long]
-
-
-def copies(pid: int, wanted: Mapping[str, bytes]) -> dict[str, list[str]]:
-    """Returns the writable mappings in which each of the texts lies."""
-    found: dict[str, list[str]] = {name: [] for name in wanted}
-    maps = Path(f"/proc/{pid}/maps").read_text().splitlines()
-    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
-        for line in maps:
-            place, modes, *rest = line.split(maxsplit=5)
-            if "w" not in modes or "r" not in modes:
-                continue
-            start, end = (int(number, 16) for number in place.split("-"))
-            content = os.pread(memory.fileno(), end - start, start)
-            for name, text in wanted.items():
-                found[name] += [f"{rest[-1]} {place}"] * content.count(text)
-    return found
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into the memory of the process")

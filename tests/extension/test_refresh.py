@@ -556,6 +556,19 @@ def test_a_secret_that_grew_too_large_keeps_its_value(begin: Begin, serve: Serve
     assert "db (secret db in eu-west-1) could not be refreshed: SecretTooLarge: " in function.end()[0]
 
 
+def test_a_secret_that_grew_to_the_limit_of_secrets_manager_is_published(
+    begin: Begin, serve: Serve, store: Store
+) -> None:
+    script = Script(db="old")
+    serve(script)
+    function = begin({"db": "db"})
+    script.values["db"] = "x" * 65_536
+    function.clock.pass_by(60)
+    function.invoke()
+    assert store.values == {"db": b"x" * 65_536}
+    function.end()
+
+
 def test_a_file_that_the_function_removed_is_fetched_again(begin: Begin, serve: Serve, store: Store) -> None:
     script = Script(db="old", other="same")
     serve(script)

@@ -42,6 +42,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub enum Request {
     /// To fetch secrets or folders again, by their names; `None` stands for everything.
     Refresh(Option<Vec<String>>),
+    /// To fetch before the first invocation, because Lambda has restored the environment from a snapshot.
+    Restored,
     /// Which generation to log in with, for a secret or folder.
     Try(String),
     /// The server accepted a login with this generation.
@@ -60,7 +62,7 @@ pub enum Request {
 /// The answer to a request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reply {
-    /// The current generation.
+    /// The current generation; 0 if nothing is published.
     pub generation: u64,
     /// The generation to log in with instead.
     pub candidate: Option<u64>,
@@ -274,6 +276,7 @@ fn parse(line: &[u8]) -> std::result::Result<Request, String> {
     }
     match request.get("op").and_then(Json::as_str) {
         Some("refresh") => Ok(Request::Refresh(names(&request)?)),
+        Some("restored") => Ok(Request::Restored),
         Some("try") => {
             generation(&request, true)?;
             Ok(Request::Try(name(&request)?))
@@ -287,8 +290,8 @@ fn parse(line: &[u8]) -> std::result::Result<Request, String> {
             };
             Ok(Request::Rejected { name: name(&request)?, generation: generation(&request, false)?, is_locked })
         }
-        _ => Err("This version of the extension knows only the ops refresh, try, accepted and rejected. Use the \
-                  same version of Keystart for the reader and the extension."
+        _ => Err("This version of the extension knows only the ops refresh, restored, try, accepted and rejected. \
+                  Use the same version of Keystart for the reader and the extension."
             .to_owned()),
     }
 }
@@ -333,7 +336,7 @@ fn answer(reply: &Reply) -> String {
     let mut line = format!(
         "{{\"format\": {}, \"ok\": true, \"generation\": {}, \"candidate\": {}, \"retry_after_ms\": {}, \"failures\": {{",
         quote(FORMAT),
-        reply.generation,
+        or_null(Some(reply.generation).filter(|number| *number > 0)),
         or_null(reply.candidate),
         or_null(reply.retry_after_ms),
     );
@@ -380,6 +383,12 @@ mod tests {
     }
 
     #[test]
+    fn a_restore_names_nothing() {
+        let line = format!("{{\"format\": \"{FORMAT}\", \"op\": \"restored\", \"names\": 1}}\n");
+        assert_eq!(parse(line.as_bytes()), Ok(Request::Restored));
+    }
+
+    #[test]
     fn logins_name_a_secret_and_a_generation() {
         let parse = |members: &str| parse(format!("{{\"format\": \"{FORMAT}\", {members}}}\n").as_bytes());
         let db = || "db".to_owned();
@@ -421,6 +430,7 @@ mod tests {
         let retry = parsed(&Reply { generation: 6, retry_after_ms: Some(0), ..Reply::default() });
         assert_eq!(retry.get("candidate"), Some(&Json::Null));
         assert_eq!(retry.get("retry_after_ms").and_then(Json::as_whole), Some(0));
+        assert_eq!(parsed(&Reply::default()).get("generation"), Some(&Json::Null), "nothing is published");
     }
 
     #[test]
@@ -432,7 +442,9 @@ mod tests {
         );
         let unknown = format!("{{\"format\": \"{FORMAT}\", \"op\": \"dance\"}}\n");
         assert!(
-            parse(unknown.as_bytes()).unwrap_err().contains("knows only the ops refresh, try, accepted and rejected")
+            parse(unknown.as_bytes())
+                .unwrap_err()
+                .contains("knows only the ops refresh, restored, try, accepted and rejected")
         );
         assert!(parse(&vec![b' '; LONGEST_LINE]).unwrap_err().contains("longer than 65536 bytes"));
     }

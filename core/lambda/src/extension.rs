@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use keystart_config::{Entry, Plan, Problem, Reader, SnapStart, Start, Values, shown};
 use keystart_process::{lock, report_crashes, take_signal};
-use keystart_providers::SCHEMAS;
+use keystart_providers::{Prefetch, SCHEMAS};
 use keystart_store::error::{Error, Result};
 use keystart_store::log::{self, Level};
 use keystart_store::manifest::Identity;
@@ -41,7 +41,7 @@ pub struct Extension {
     fetch: Mutex<Option<Arc<FetchTask>>>,
     /// The refreshes that have not ended.
     refreshes: Mutex<Vec<Arc<FetchTask>>>,
-    /// How many refreshes have begun.
+    /// How many fetches have begun after the first one of a start.
     refreshed: AtomicU64,
     client: Arc<Client>,
     control: Arc<Control>,
@@ -102,15 +102,23 @@ impl Extension {
         Ok(())
     }
 
-    /// Begins the fetch that was deferred, or begins it again after it has failed.
-    pub fn start_deferred_fetch(&self) -> Result<()> {
+    /// Begins the fetch that was deferred, or begins it again after it has failed. It takes at most
+    /// that time, or the plan's deadline if that is shorter. Its end is an event with the number of
+    /// this fetch. An answer that never ends leaves the process able to call Lambda.
+    pub fn start_deferred_fetch(&self, at_most: Duration) -> Result<Arc<FetchTask>> {
         let plan = self.plan().ok_or_else(|| Error::internal("there is no plan to fetch"))?;
         if let Some(writer) = self.writer() {
             lock(writer).defer(false)?;
         }
-        let fetch = FetchTask::new(Arc::clone(plan), None);
+        let plan = Plan { deadline: plan.deadline.min(at_most), ..(**plan).clone() };
+        let fetch = FetchTask::numbered(self.next_number(), Prefetch::new(Arc::new(plan), None));
         *lock(&self.fetch) = Some(Arc::clone(&fetch));
-        fetch.start(&self.events)
+        fetch.start_apart(&self.events)?;
+        Ok(fetch)
+    }
+
+    fn next_number(&self) -> u64 {
+        self.refreshed.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn start_fetch(&mut self, plan: Arc<Plan>) -> Result<()> {
@@ -190,8 +198,7 @@ impl Extension {
     /// version that they ask for. Its end is an event with the number of this fetch.
     pub fn refresh(&self, entries: &[usize], stage: Option<&str>, deadline: Duration) -> Result<Arc<FetchTask>> {
         let first = self.fetch().ok_or_else(|| Error::internal("there is no fetch to repeat"))?;
-        let number = self.refreshed.fetch_add(1, Ordering::Relaxed) + 1;
-        let refresh = first.part(number, entries, stage, deadline);
+        let refresh = first.part(self.next_number(), entries, stage, deadline);
         refresh.start_apart(&self.events)?;
         lock(&self.refreshes).push(Arc::clone(&refresh));
         Ok(refresh)

@@ -85,7 +85,7 @@ impl FetchTask {
         Self::numbered(FIRST, prefetch)
     }
 
-    fn numbered(number: u64, prefetch: Arc<Prefetch>) -> Arc<Self> {
+    pub(crate) fn numbered(number: u64, prefetch: Arc<Prefetch>) -> Arc<Self> {
         Arc::new(Self { number, prefetch, result: OnceLock::new(), thawed_at: Mutex::default() })
     }
 

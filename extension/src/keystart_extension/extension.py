@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from . import core
 from .core import ffi, lib, text, text_or_null
 from .fetch import Fetch
@@ -15,6 +17,20 @@ if TYPE_CHECKING:
     from .fetch import Failure
 
 _NO_LIMIT = 2**64 - 1
+# Of the time that an invocation has left, in seconds.
+_MARGIN = 0.5  # a fetch ends so long before the invocation
+_LEAST = 0.7  # with less it does not begin
+
+
+def seconds_for_fetch(deadline_ms: int) -> float | None:
+    """Returns how long a fetch may take in an invocation that ends then (11.3); 0 if it is too late to begin.
+
+    None stands for no limit, and so does a deadline of 0.
+    """
+    if not deadline_ms:
+        return None
+    left = deadline_ms / 1000 - time.time()
+    return 0 if left < _LEAST else left - _MARGIN
 
 
 class Event:
@@ -100,9 +116,17 @@ class Extension:
         core.call(lib.keystart_extension_is_deferred, out)
         return bool(out[0])
 
-    def start_fetch(self) -> None:
-        """Begins the fetch that was deferred, or begins it again after it has failed."""
-        core.call(lib.keystart_extension_start_fetch)
+    def start_fetch(self, seconds: float | None) -> int:
+        """Begins the fetch that was deferred, or begins it again after it has failed.
+
+        It takes at most that many seconds, or what the configuration says. Returns the number that the event of its
+        end has.
+        """
+        number = ffi.new("uint64_t *")
+        core.call(
+            lib.keystart_extension_start_fetch, _NO_LIMIT if seconds is None else int(seconds * 1000), number
+        )
+        return int(number[0])
 
     def reopen(self) -> None:
         """Takes over the store again after it was removed."""
@@ -129,7 +153,7 @@ class Extension:
         retry_after: float | None = None,
         is_watched: bool = False,
     ) -> None:
-        """Answers a request of control.sock: with the current generation, and what the client does next.
+        """Answers a request of control.sock: with the current generation (0 for none), and what the client does next.
 
         It logs in with the candidate instead, or waits for that many seconds. The end of a connection that is watched
         is an event.

@@ -7,7 +7,8 @@ configuration, registered, and begun to fetch. With `start: before` it has not r
     registered   ask for the next event if published
     invoke       fetch what is due, and ask for the next event when that has ended; with `snapstart: first-invoke`
                  the first one begins the first fetch
-    asked        fetch what a reader asks for, and answer when that has ended; or decide about a login
+    asked        fetch what a reader asks for, and answer when that has ended; or decide about a login; with
+                 `snapstart: first-invoke` the report of a restore begins the first fetch
     left         let the next call log in
     passed       answer calls that have waited; fetch what is due, where no INVOKE comes
     unexpected   log it, and ask for the next event
@@ -21,7 +22,7 @@ from __future__ import annotations
 import time
 
 from .core import CoreError, lib
-from .extension import Extension
+from .extension import Extension, seconds_for_fetch
 from .log import Log
 from .publish import StartError, give_up, has_variables, links_of, publish, remove_links, wipe
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .attempts import Attempts
-    from .extension import Event
+    from .extension import Event, Request
     from .fetch import Failure
     from .links import Links
     from .refresh import Refresher
@@ -42,6 +43,7 @@ _NO_WRAPPER = (
     "gets these variables."
 )
 _SNAPSTART = "snap-start"
+_AFTER_RESTORE = 4.5  # seconds that the first fetch may take there; readers wait 5 s for it (11.10)
 _IN_SNAPSHOT = (
     "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
 )
@@ -83,10 +85,11 @@ class Process:
             environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == _SNAPSTART and extension.is_deferred()
         )
         self._is_deferred = self._can_defer
+        self._first_fetch = 0  # its number
         self._refreshes: Refresher | None = None
         self._attempts: Attempts | None = None
         self._not_collected = ""  # why the last generation could not be removed
-        self._early: list[Event] = []  # requests of readers before the first publish
+        self._early: dict[int, Request] = {}  # what readers ask before the first publish, by number
 
     def run(self) -> int:
         """Handles events until one ends the process, and returns the exit code."""
@@ -120,12 +123,11 @@ class Process:
             self._wipe()
             self._log.warn(f"{event.name}: the secrets are removed and the process ends.")
             return 128 + event.number
-        if event.kind == lib.KEYSTART_FETCHED and event.number == 0:
+        if event.kind == lib.KEYSTART_FETCHED and event.number == self._first_fetch:
             self._publish()
-        elif event.kind == lib.KEYSTART_INVOKE and self._is_deferred:
-            self._has_asked_next = self._is_deferred = False
-            self._began = time.monotonic()
-            self._extension.start_fetch()
+        elif event.kind == lib.KEYSTART_INVOKE and not self._is_published:
+            self._has_asked_next = False
+            self._fetch_deferred(seconds_for_fetch(event.number))
         elif event.kind == lib.KEYSTART_REGISTERED:
             self._is_registered = True
         elif event.kind == lib.KEYSTART_UNEXPECTED:
@@ -155,19 +157,19 @@ class Process:
                     self._refresher().fetched(event.number)
             elif event.kind == lib.KEYSTART_PASSED:
                 self._pass()
-            elif self._is_published:
-                self._ask(event)
+            elif event.kind == lib.KEYSTART_LEFT:
+                self._leave(event.number)
             else:
-                self._early.append(event)
+                self._ask(event.number, self._extension.take_request(event.number))
         except Exception as bug:
-            self._forget_attempts()
-            self._log.error(bug.message if isinstance(bug, CoreError) else place_of(bug))
+            self._recover(bug)
 
-    def _forget_attempts(self) -> None:
-        """Lets the next login begin anew: what a decision that broke off waits for may never come."""
+    def _recover(self, bug: Exception) -> None:
+        """Logs a bug, and lets the next login begin anew: what a decision that broke off waits for may never come."""
         self._attempts = None
         if self._refreshes is not None:
             self._refreshes.listener = None
+        self._log.error(bug.message if isinstance(bug, CoreError) else place_of(bug))
 
     def _refresher(self) -> Refresher:
         if self._refreshes is None:
@@ -191,15 +193,25 @@ class Process:
                 self._log.warn(error.message)
             self._not_collected = error.message
 
-    def _ask(self, event: Event) -> None:
-        """Takes the request of a reader, or the end of its connection."""
-        if event.kind == lib.KEYSTART_LEFT:
-            if self._attempts is not None:
-                self._attempts.left(event.number)
+    def _leave(self, number: int) -> None:
+        """Takes note of a reader that is gone."""
+        self._early.pop(number, None)
+        if self._attempts is not None:
+            self._attempts.left(number)
+
+    def _ask(self, number: int, request: Request) -> None:
+        """Takes the request of a reader."""
+        if not self._is_published:
+            self._early[number] = request
+            if request.op == lib.KEYSTART_RESTORED:
+                self._fetch_deferred(_AFTER_RESTORE)
             return
-        request = self._extension.take_request(event.number)
         if request.op == lib.KEYSTART_REFRESH:
-            self._refresher().asked(event.number, request.names)
+            self._refresher().asked(number, request.names)
+            return
+        if request.op == lib.KEYSTART_RESTORED:
+            # (11.10) What a snapshot holds may be days old. Without a ttl nobody wants it fetched again.
+            self._refresher().asked(number, None if self._extension.has_ttl() else [])
             return
         if self._attempts is None:
             from .attempts import Attempts
@@ -207,7 +219,7 @@ class Process:
             if self._writer is None:
                 raise AssertionError("there is no store to publish into")
             self._attempts = Attempts(self._extension, self._writer, self._refresher(), self._log)
-        self._attempts.asked(event.number, request)
+        self._attempts.asked(number, request)
 
     def _pass(self) -> None:
         """Does what the time has come for."""
@@ -231,6 +243,14 @@ class Process:
             waits.append(self._refresher().seconds_to_wait)
         return min((wait for wait in waits if wait is not None), default=None)
 
+    def _fetch_deferred(self, seconds: float | None) -> None:
+        """Begins the first fetch, if it was deferred and there is time for it."""
+        if not self._is_deferred or seconds == 0:
+            return
+        self._is_deferred = False
+        self._began = time.monotonic()
+        self._first_fetch = self._extension.start_fetch(seconds)
+
     def _publish(self) -> None:
         fetch = self._extension.fetch()
         if fetch is None or self._writer is None:
@@ -248,6 +268,7 @@ class Process:
             self._is_deferred = True
             self._log.error("\n".join(error.lines()))
             give_up(error, self._writer, self._links, self._log)
+            self._answer_early(fetch.failures())
             return
         self._is_published = True
         self._published_at = now
@@ -256,8 +277,19 @@ class Process:
             self._log.info(_NO_WRAPPER)
         if self._refreshes is not None:
             self._refreshes.begin(self._generation, self._missing, now)
-        for request in self._early:
-            self._refresh(request)
+        early, self._early = self._early, {}
+        for number, request in early.items():
+            try:
+                self._ask(number, request)
+            except Exception as bug:
+                self._recover(bug)
+
+    def _answer_early(self, failures: list[Failure]) -> None:
+        """Answers whoever waits for a first fetch that has failed. Logins wait for the next one."""
+        for number, request in list(self._early.items()):
+            if request.op in (lib.KEYSTART_REFRESH, lib.KEYSTART_RESTORED):
+                del self._early[number]
+                self._extension.answer(number, 0, failures)
 
     def _wipe(self, reason: str | None = None) -> int:
         """Removes the secrets and the links to them, and returns the exit code."""

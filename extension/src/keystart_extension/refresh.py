@@ -11,6 +11,7 @@ import time
 
 from . import core
 from .core import CoreError, ffi, lib
+from .extension import seconds_for_fetch
 from .fetch import Failure, Fetch
 from .publish import StartError, publish
 from .store import Draft, Refreshed
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 # All in seconds.
 _FIRST_PAUSE = 5.0
 _LONGEST_PAUSE = 900.0
-_MARGIN = 0.5  # before the end of an invocation
-_LEAST = 0.7  # a refresh does not begin later before it
 _SHARED = 1.0  # whoever asks for a source so soon after its fetch began gets the outcome of that fetch
 _SHOWN = 10  # names in a log line
 
@@ -232,14 +231,10 @@ class Refresher:
     def look(self, deadline_ms: int = 0) -> None:
         """Begins to fetch what is due, unless the invocation ends too soon. 0 stands for no end."""
         now = time.time()
-        left = self.plan.deadline
-        if deadline_ms:
-            until = deadline_ms / 1000 - now
-            if until < _LEAST:
-                return
-            left = min(left, until - _MARGIN)
-        if self._schedule is None or self.is_holding:
+        left = seconds_for_fetch(deadline_ms)
+        if left == 0 or self._schedule is None or self.is_holding:
             return
+        left = self.plan.deadline if left is None else min(left, self.plan.deadline)
         self._schedule.spread()
         if self._must_publish_anew():
             if not self._schedule.is_pausing(now) and not self._is_publishing_anew(now):

@@ -8,7 +8,7 @@ The functions here use one default client, made at the first call; `Keystart(roo
 
 from __future__ import annotations
 
-from . import errors
+from . import core, errors
 from .errors import *  # noqa: F403  (its __all__ is what a reader raises)
 from .secret import Secret
 from .store import Keystart, Snapshot
@@ -108,6 +108,23 @@ def attempt(
 ) -> T:
     """Logs in with a secret, also while it is rotated, and returns what `fn` returns; see `Keystart.attempt`."""
     return _client().attempt(name, fn, rejected=rejected, budget=budget)
+
+
+def _report_restore() -> None:
+    """Lets the extension fetch before the first invocation (contract 11.11). An error would end the environment."""
+    from contextlib import suppress  # only a restore pays for it
+
+    with suppress(errors.KeystartError):  # the next read raises the same
+        core.call(core.lib.keystart_store_report_restore, _client()._store)
+
+
+if core.variable("AWS_LAMBDA_INITIALIZATION_TYPE")[0] == b"snap-start":
+    try:
+        from snapshot_restore_py import register_after_restore
+    except ImportError:
+        pass  # this runtime has no hooks: the first invocation lets the extension fetch
+    else:
+        register_after_restore(_report_restore)
 
 
 async def refresh_async(*names: str) -> list[str]:

@@ -77,6 +77,10 @@ typedef enum {
    The server rejected a login.
    */
   KEYSTART_REJECTED = 4,
+  /*
+   To fetch before the first invocation, because Lambda has restored the environment from a snapshot.
+   */
+  KEYSTART_RESTORED = 5,
 } keystart_request_op;
 
 /*
@@ -146,7 +150,7 @@ typedef struct {
  */
 typedef struct {
   /*
-   The current generation.
+   The current generation; 0 if nothing is published.
    */
   uint64_t generation;
   /*
@@ -398,10 +402,11 @@ uint32_t keystart_extension_writer(keystart_writer **out, keystart_error **err);
 uint32_t keystart_extension_is_deferred(uint32_t *out, keystart_error **err);
 
 /*
- Begins the fetch that was deferred, or begins it again after it has failed. Its end is an event
- with the number 0. Errors: 204, 502, 901.
+ Begins the fetch that was deferred, or begins it again after it has failed. It takes at most
+ `at_most_ms`, or the configuration's deadline if that is shorter. Its end is an event with the
+ `number` of this fetch. Errors: 204, 502, 901.
  */
-uint32_t keystart_extension_start_fetch(keystart_error **err);
+uint32_t keystart_extension_start_fetch(uint64_t at_most_ms, uint64_t *number, keystart_error **err);
 
 /*
  Returns the fetch; NULL if none has begun. Errors: 901.

@@ -185,11 +185,22 @@ pub unsafe extern "C" fn keystart_extension_is_deferred(out: *mut u32, err: *mut
     }
 }
 
-/// Begins the fetch that was deferred, or begins it again after it has failed. Its end is an event
-/// with the number 0. Errors: 204, 502, 901.
+/// Begins the fetch that was deferred, or begins it again after it has failed. It takes at most
+/// `at_most_ms`, or the configuration's deadline if that is shorter. Its end is an event with the
+/// `number` of this fetch. Errors: 204, 502, 901.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_extension_start_fetch(err: *mut *mut keystart_error) -> u32 {
-    unsafe { guard(err, || extension()?.start_deferred_fetch()) }
+pub unsafe extern "C" fn keystart_extension_start_fetch(
+    at_most_ms: u64,
+    number: *mut u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let number = Out::new(number)?;
+            number.put(extension()?.start_deferred_fetch(Duration::from_millis(at_most_ms))?.number);
+            Ok(())
+        })
+    }
 }
 
 /// Returns the fetch; NULL if none has begun. Errors: 901.
@@ -256,6 +267,8 @@ pub enum keystart_request_op {
     KEYSTART_ACCEPTED = 3,
     /// The server rejected a login.
     KEYSTART_REJECTED = 4,
+    /// To fetch before the first invocation, because Lambda has restored the environment from a snapshot.
+    KEYSTART_RESTORED = 5,
 }
 
 /// A request of control.sock.
@@ -285,6 +298,7 @@ pub unsafe extern "C" fn keystart_request_take(
             let (request, out) = (Out::new(request)?, Out::new(names)?);
             let (op, names, is_locked, generation) = match extension()?.control().take(number)? {
                 Request::Refresh(names) => (op::KEYSTART_REFRESH, names, false, 0),
+                Request::Restored => (op::KEYSTART_RESTORED, None, false, 0),
                 Request::Try(name) => (op::KEYSTART_TRY, Some(vec![name]), false, 0),
                 Request::Accepted(name, generation) => (op::KEYSTART_ACCEPTED, Some(vec![name]), false, generation),
                 Request::Rejected { name, generation, is_locked } => {
@@ -306,7 +320,7 @@ pub unsafe extern "C" fn keystart_request_take(
 /// The answer to a request of control.sock.
 #[repr(C)]
 pub struct keystart_reply {
-    /// The current generation.
+    /// The current generation; 0 if nothing is published.
     pub generation: u64,
     /// The generation to log in with instead; 0 for none.
     pub candidate: u64,

@@ -305,6 +305,12 @@ uint32_t keystart_store_refresh(const keystart_store *store,
                                 keystart_error **err);
 
 /*
+ Reports to the extension that Lambda has restored this environment from a snapshot, and waits
+ until it has fetched, at most 5 s. Whatever it answers, reads report. Errors: 901.
+ */
+uint32_t keystart_store_report_restore(const keystart_store *store, keystart_error **err);
+
+/*
  Checks that a name is legal. NULL means that the host's caller passed no string. Errors: 101.
  */
 uint32_t keystart_name_check(const uint8_t *name, size_t name_len, keystart_error **err);

@@ -226,6 +226,21 @@ pub unsafe extern "C" fn keystart_store_refresh(
     }
 }
 
+/// Reports to the extension that Lambda has restored this environment from a snapshot, and waits
+/// until it has fetched, at most 5 s. Whatever it answers, reads report. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_store_report_restore(
+    store: *const keystart_store,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            handle(store, "store")?.0.report_restore();
+            Ok(())
+        })
+    }
+}
+
 /// Checks that a name is legal. NULL means that the host's caller passed no string. Errors: 101.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_name_check(name: *const u8, name_len: usize, err: *mut *mut keystart_error) -> u32 {

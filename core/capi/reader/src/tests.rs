@@ -208,6 +208,7 @@ fn a_pointer_that_must_not_be_null_is_told() {
             call(|err| keystart_names_list(store, null(), 0, null_mut(), err)),
             call(|err| keystart_store_refresh(null(), null(), 0, &raw mut out, err)),
             call(|err| keystart_store_refresh(store, null(), 0, null_mut(), err)),
+            call(|err| keystart_store_report_restore(null(), err)),
             call(|err| keystart_writer_open(null(), 0, null(), 0, x, 1, x, 1, null_mut(), err)),
             call(|err| keystart_writer_open(null(), 0, null(), 0, null(), 0, x, 1, &raw mut other, err)),
             call(|err| keystart_writer_root(null(), &raw mut out, err)),

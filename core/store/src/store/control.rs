@@ -89,6 +89,11 @@ impl Exchange {
         Self::new(path, if names.is_empty() || listed.len() > MAX_LINE { request("null") } else { listed })
     }
 
+    /// Reports that Lambda has restored the environment from a snapshot.
+    pub fn report_restore(path: String) -> Self {
+        Self::new(path, format!("{{\"format\": \"{FORMAT}\", \"op\": \"restored\"}}\n"))
+    }
+
     /// Asks for a login with this name; `rejected` is the generation of the last login that was.
     pub fn ask_login(path: String, name: &str, rejected: Option<u64>) -> Self {
         let generation = rejected.map_or_else(|| "null".to_owned(), |number| number.to_string());

@@ -13,6 +13,9 @@ use crate::control::{CONTROL, LONGEST_PATH};
 use crate::error::{Error, Result};
 use crate::name;
 
+/// How long a report of a restore waits for the writer, in milliseconds.
+const RESTORE_MS: u64 = 5_000; // limits.toml: restore.wait_ms
+
 type Answered<T> = std::result::Result<T, Silence>;
 
 impl Store {
@@ -47,6 +50,14 @@ impl Store {
         }
     }
 
+    /// Reports to the extension that Lambda has restored this environment from a snapshot, and waits
+    /// until it has fetched, at most 5 s (contract 11.10). Whatever it answers, reads report.
+    pub fn report_restore(&self) {
+        if let Ok(path) = self.listener() {
+            let _answer = ask(Exchange::report_restore(path), &mut Patience::new(RESTORE_MS));
+        }
+    }
+
     /// Returns the path to connect to, after the checks of contract 9.9.
     pub(super) fn listener(&self) -> Pass<String> {
         let path = self.at(CONTROL);
@@ -71,7 +82,10 @@ impl Store {
 
 /// Asks the writer to fetch these, or all, and waits for its answer.
 pub(super) fn fetch(path: String, names: &[&str], patience: &mut Patience) -> Answered<Answer> {
-    let mut exchange = Exchange::refresh(path, names);
+    ask(Exchange::refresh(path, names), patience)
+}
+
+fn ask(mut exchange: Exchange, patience: &mut Patience) -> Answered<Answer> {
     loop {
         match exchange.advance()? {
             Progress::Line(line) => return control::answer(&line).ok_or(Silence::Nobody),
