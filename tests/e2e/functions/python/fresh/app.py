@@ -13,11 +13,11 @@ class RefusedError(Exception):
 def handler(event: dict[str, str], _context: object) -> dict[str, object]:
     key = bytes.fromhex(event["key"])
 
-    def read(secrets: keystart.Snapshot) -> str:
-        return hmac.new(key, secrets.get_bytes("db"), "sha256").hexdigest()
+    def digest(value: bytes) -> str:
+        return hmac.new(key, value, "sha256").hexdigest()
 
     def log_in(secrets: keystart.Snapshot) -> str:
-        if (seen := read(secrets)) == event["refused"]:
+        if (seen := digest(secrets.get_bytes("db"))) == event["refused"]:
             raise RefusedError
         return seen
 
@@ -26,5 +26,5 @@ def handler(event: dict[str, str], _context: object) -> dict[str, object]:
     else:
         if event["call"] == "refresh":
             keystart.refresh("db")
-        seen = read(keystart.snapshot())
+        seen = digest(keystart.get_bytes("db"))
     return {"digest": seen, "process": os.getpid()}
