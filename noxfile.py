@@ -58,11 +58,11 @@ REST = (
 TESTS: dict[str, tuple[str, ...]] = {
     "lint": tuple(sorted(f"tests/{file.name}" for file in (ROOT / "tests").glob("test_*.py"))),
     "python": ("tests/python",),
-    "extension": ("tests/extension", "tests/rotation/test_model.py"),
+    "extension": ("tests/extension", "tests/rotation/test_model.py", "tests/rotation/test_report.py"),
     "conformance": ("tests/conformance", "tests/fuzz"),
     "writer": ("tests/writer",),
     "docs": ("tests/docs",),
-    "e2e": ("tests/e2e",),
+    "e2e": ("tests/e2e", "tests/rotation/test_short.py"),
     "figures": ("tests/benchmarks",),
     "changing": ("tests/changing",),
     "packages-quick": ("tests/packages",),

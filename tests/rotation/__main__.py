@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.e2e import stage
+from tests.servers import postgresql as postgresql_server
 
 from . import crowd, database, handshakes, model
 
@@ -41,14 +42,14 @@ class Progress:
 
 def postgresql(options: argparse.Namespace, show: Callable[[str], None]) -> Part:
     schedule = database.QUICK if options.quick else database.FULL
-    report = database.run(database.PLANS, schedule, options.seed, show)
+    report = database.run(postgresql_server.serve, database.PLANS, schedule, options.seed, show)
     return Part(report.lines(), asdict(report), report.problems, report.verdict())
 
 
 def dead(options: argparse.Namespace, show: Callable[[str], None]) -> Part:
     plans = [plan for plan in database.PLANS if plan.mode == "attempt"]
     seconds = database.QUICK_DEAD if options.quick else database.FULL_DEAD
-    report = database.run_dead(plans, seconds, options.seed, show)
+    report = database.run_dead(postgresql_server.serve, plans, seconds, options.seed, show)
     return Part([], asdict(report), report.problems, report.line())
 
 

@@ -1,4 +1,4 @@
-"""Rotations of a PostgreSQL password under load, with `attempt` and without it."""
+"""Rotations of a database's password under load, with `attempt` and without it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from keystart_extension.logins import BACK_OFF, LOOK
 
-from tests.fakes.stages import StagedSecrets
-from tests.servers import postgresql
+from tests.fakes.stages import Asked, StagedSecrets
+from tests.servers import RefusedLogin
 
 from . import fleet
 from .fleet import Call, Login, Member, Mode, Plan
-from .rotations import AWS_ORDER, NAME, Kind, Rotation, Rotator
+from .rotations import AWS_ORDER, NAME, Database, Kind, Rotation, Rotator
 
 BUDGET = 2.0  # seconds, the default of attempt
 _MARGIN = 0.2  # seconds
+_NEAR = 1.0  # seconds around a failed call that its trace shows
+_TRACED = 3  # failed calls of a row whose logins are shown
 _PAUSES: dict[Mode, tuple[float, float]] = {
     "attempt": (0.05, 0.4),
     "refresh": (0.2, 0.8),
     "get": (0.2, 0.8),
 }
 Schedule = Sequence[tuple[Kind, float]]
+_NAMES = {"postgresql": "PostgreSQL", "http": "a server over HTTP"}  # by scheme
+Serve = Callable[[], AbstractContextManager[Database]]
 QUICK_DEAD = 5.0  # seconds in which no version works
 FULL_DEAD = 600.0
 
@@ -70,6 +74,7 @@ class Load:
     first: int = 0  # environments and rotations with a refusal
     longest: float = 0.0
     errors: list[str] = field(default_factory=list)
+    traces: list[str] = field(default_factory=list)  # what failed calls did, of the first ones
 
     @property
     def further(self) -> int:
@@ -91,6 +96,7 @@ class Row:
 class Report:
     """The outcome of a run. `problems` are what must not happen."""
 
+    server: str
     rows: list[Row]
     environments: dict[str, int]
     problems: list[str] = field(default_factory=list)
@@ -100,7 +106,7 @@ class Report:
         counts = ", ".join(f"{count} with {label}" for label, count in self.environments.items())
         head = f"{'failed calls, of all:':32}" + "".join(f"{label:>16}" for label in self.environments)
         lines = [
-            f"PostgreSQL under load, environments: {counts}",
+            f"{self.server} under load, environments: {counts}",
             head + "   refused with attempt = first + in flight + more",
         ]
         rotations = sum(row.rotations for row in self.rows)
@@ -127,12 +133,10 @@ class Report:
                 if row.pause > BUDGET and attempt.calls and not attempt.failed:
                     self.problems.append(f"{title}: no call failed, so the load cannot see what fails")
                 continue
-            # Rolled back, the server changes twice. A call that meets both changes can use up its three logins.
-            if attempt.failed and row.kind != "rolled-back":
+            if attempt.failed:
                 errors = "; ".join(sorted(set(attempt.errors))[:3])
-                self.problems.append(
-                    f"{title}: {attempt.failed} of {attempt.calls} calls of attempt failed: {errors}"
-                )
+                failed = f"{title}: {attempt.failed} of {attempt.calls} calls of attempt failed: {errors}"
+                self.problems.append("\n".join([failed, *attempt.traces]))
             if row.kind in AWS_ORDER and attempt.further:
                 self.problems.append(
                     f"{title}: {attempt.further} refused logins were neither the first nor in flight"
@@ -148,7 +152,7 @@ class Report:
         rotations = sum(row.rotations for row in rows)
         loads = {label: self.total(label, rows) for label in self.environments}
         failed = ", ".join(f"{load.failed} of {load.calls} with {label}" for label, load in loads.items())
-        return f"{rotations} rotations of PostgreSQL: failed calls {failed}"
+        return f"{rotations} rotations of {self.server}: failed calls {failed}"
 
     def total(self, label: str, rows: Iterable[Row] | None = None) -> Load:
         """Returns the sum of one kind of load over rows, all of them if none are passed."""
@@ -163,9 +167,12 @@ class Report:
         return total
 
 
-def run(plans: Sequence[Plan], schedule: Schedule, seed: int, show: Callable[[str], None]) -> Report:
+def run(
+    serve: Serve, plans: Sequence[Plan], schedule: Schedule, seed: int, show: Callable[[str], None]
+) -> Report:
     """Runs the rotations of a schedule one after the other, with all environments under load."""
-    with _stage(plans, seed) as (rotator, server, members):
+    with _stage(serve, plans, seed) as (rotator, members):
+        server = rotator.server
         rotations = []
         for number, (kind, pause) in enumerate(schedule, 1):
             calls = sum(len(member.calls) for member in members)
@@ -174,7 +181,8 @@ def run(plans: Sequence[Plan], schedule: Schedule, seed: int, show: Callable[[st
             rotations.append(rotator.rotate(kind, pause))
         _settle(members)
         fleet.stop(members)
-        report = _report(rotations, members, server.refused())
+        report = _report(_NAMES[server.scheme], rotations, members, server.refused())
+        _add_traces(report, rotations, members, rotator.store.asked)
         report.problems += _leaks(rotator.all_passwords, server, members)
         report.judge()
         return report
@@ -199,9 +207,12 @@ class DeadReport:
         )
 
 
-def run_dead(plans: Sequence[Plan], seconds: float, seed: int, show: Callable[[str], None]) -> DeadReport:
+def run_dead(
+    serve: Serve, plans: Sequence[Plan], seconds: float, seed: int, show: Callable[[str], None]
+) -> DeadReport:
     """Lets no version of the secret work for so long, under load."""
-    with _stage(plans, seed) as (rotator, server, members):
+    with _stage(serve, plans, seed) as (rotator, members):
+        server = rotator.server
         _settle(members)
         show(f"no version of the secret works for {seconds:g} s")
         rotation = rotator.rotate("dead", seconds)
@@ -237,12 +248,14 @@ def logins_while_dead(seconds: float) -> int:
 
 
 @contextmanager
-def _stage(plans: Sequence[Plan], seed: int) -> Iterator[tuple[Rotator, postgresql.PostgreSQL, list[Member]]]:
+def _stage(
+    serve: Serve, plans: Sequence[Plan], seed: int
+) -> Iterator[tuple[Rotator[Database], list[Member]]]:
     """Runs a server, a store and environments. The load ends with the `with` block, and the server a moment later."""
     with (
         tempfile.TemporaryDirectory(prefix="keystart-rotation-") as folder,
         StagedSecrets() as store,
-        postgresql.serve() as server,
+        serve() as server,
     ):
         rotator = Rotator(server, store)
         rotator.begin()
@@ -253,11 +266,11 @@ def _stage(plans: Sequence[Plan], seed: int) -> Iterator[tuple[Rotator, postgres
             folder=Path(folder),
             endpoint=store.url,
             secret=NAME,
-            server={"SERVER_HOST": server.host, "SERVER_PORT": str(server.port)},
+            server=server,
             pauses=_PAUSES,
             seed=seed,
         ) as members:
-            yield rotator, server, members
+            yield rotator, members
 
 
 def _settle(members: Sequence[Member]) -> None:
@@ -272,15 +285,14 @@ def _settle(members: Sequence[Member]) -> None:
 
 
 def _report(
-    rotations: Sequence[Rotation], members: Sequence[Member], refused: Sequence[postgresql.Refused]
+    server: str, rotations: Sequence[Rotation], members: Sequence[Member], refused: Sequence[RefusedLogin]
 ) -> Report:
     rows: dict[tuple[Kind, float], Row] = {}
     environments: dict[str, int] = {}
     for member in members:
         environments[member.plan.label] = environments.get(member.plan.label, 0) + 1
-    report = Report([], environments)
-    ends = [*(rotation.began for rotation in rotations[1:]), float("inf")]
-    for rotation, end in zip(rotations, ends, strict=True):
+    report = Report(server, [], environments)
+    for rotation, end in _with_ends(rotations):
         row = rows.setdefault((rotation.kind, rotation.pause), Row(rotation.kind, rotation.pause))
         row.rotations += 1
         for member in members:
@@ -299,6 +311,50 @@ def _report(
                 f"{member.plan.database} saw {seen} refused logins, and the server refused {counted}"
             )
     return report
+
+
+def _with_ends(rotations: Sequence[Rotation]) -> Iterator[tuple[Rotation, float]]:
+    """Yields each rotation with the beginning of the next one."""
+    yield from zip(rotations, [*(rotation.began for rotation in rotations[1:]), float("inf")], strict=True)
+
+
+def _add_traces(
+    report: Report, rotations: Sequence[Rotation], members: Sequence[Member], asked: Sequence[Asked]
+) -> None:
+    """Adds to each row what the first calls of `attempt` that failed have done."""
+    rows = {(row.kind, row.pause): row for row in report.rows}
+    changes = [change for rotation in rotations for change in rotation.changed]
+    for rotation, end in _with_ends(rotations):
+        row = rows[rotation.kind, rotation.pause]
+        for member in members:
+            if member.plan.mode != "attempt":
+                continue
+            traces = row.loads[member.plan.label].traces
+            failed = [call for call in member.calls if rotation.began <= call.began < end and call.error]
+            traces += [trace(member.plan, call, rotation, changes, asked) for call in failed]
+            del traces[_TRACED:]
+
+
+def trace(
+    plan: Plan, call: Call, rotation: Rotation, changes: Sequence[float], asked: Sequence[Asked]
+) -> str:
+    """Returns what a call did, line by line, with what happened at the server and the store meanwhile.
+
+    The store does not see who asks it, so that the requests of all environments are there.
+    """
+    events = [(call.began, "the call begins"), (call.ended, f"the call ends: {call.error}")]
+    for login in call.logins:
+        events.append((login.began, f"logs in with {login.version}"))
+        events.append((login.ended, login.outcome))
+    events += [(at, "the server has another password") for at in changes]
+    events += [(request.at, f"some environment fetches {request.stage}") for request in asked]
+    near = sorted(event for event in events if call.began - _NEAR <= event[0] <= call.ended + _NEAR)
+    after = call.began - rotation.began
+    lines = [
+        f"    {plan.database}, {after:.3f} s after the rotation began, ttl {plan.ttl or 'none'}",
+        *(f"    {at - call.began:+8.3f} s  {what}" for at, what in near),
+    ]
+    return "\n".join(lines)
 
 
 def add(load: Load, calls: Sequence[Call], began: float, ended: float, refused: int) -> None:
@@ -336,12 +392,12 @@ def _refusals(call: Call) -> list[_Refusal]:
     ]
 
 
-def _leaks(passwords: Sequence[str], server: postgresql.PostgreSQL, members: Sequence[Member]) -> list[str]:
+def _leaks(passwords: Sequence[str], server: Database, members: Sequence[Member]) -> list[str]:
     """Returns where a password stands that must not: logs, timelines, errors, the server's log."""
-    places = {"the server's log": server.log.read_text()}
+    places = {"the server's log": server.log_text()}
     for member in members:
         errors = [call.error for call in member.calls if call.error is not None]
         timeline = member.environment.timeline.to_json()
         places[member.plan.database] = "\n".join([member.environment.log_text(), timeline, *errors])
     pairs = itertools.product(places.items(), passwords)
-    return sorted({f"a password stands in what {place} holds" for (place, text), one in pairs if one in text})
+    return sorted({f"{place} holds a password" for (place, text), one in pairs if one in text})

@@ -15,6 +15,8 @@ from tests import ROOT
 from tests.e2e import stage
 from tests.e2e.lambda_simulator import Environment, runtimes
 
+from .rotations import Database
+
 Mode = Literal["attempt", "refresh", "get"]
 FUNCTIONS = Path(__file__).parent / "functions"
 DRIVERS = ROOT / "tests/servers/node/node_modules"
@@ -32,6 +34,7 @@ class Login(NamedTuple):
     began: float
     ended: float
     outcome: str
+    version: str = ""  # of the secret, with its stages when it was fetched
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,16 @@ def running(
     folder: Path,
     endpoint: str,
     secret: str,
-    server: Mapping[str, str],
+    server: Database,
     pauses: Mapping[Mode, tuple[float, float]],
     seed: int,
 ) -> Iterator[list[Member]]:
     """Runs environments during the `with` block. The load begins when all are ready, and ends with `stop`."""
+    place_of_server = {
+        "SERVER_HOST": server.host,
+        "SERVER_PORT": str(server.port),
+        "SERVER_SCHEME": server.scheme,
+    }
     with ExitStack() as stack:
         members = []
         for plan in plans:
@@ -148,8 +156,8 @@ def running(
                 runtime=RUNTIMES[plan.language](),
                 function=FUNCTIONS / plan.language / "logins",
                 configuration=f"version: 1\n{ttl}secrets:\n  db: {{secret: {secret}, expand: true}}\n",
-                env={**server, "SERVER_DATABASE": plan.database, "MODE": plan.mode},
-                node_packages={"pg": DRIVERS / "pg"},
+                env={**place_of_server, "SERVER_DATABASE": plan.database, "MODE": plan.mode},
+                node_packages={"pg": DRIVERS / "pg"} if server.scheme == "postgresql" else {},
                 timeout=_TIMEOUT,
             )
             stack.enter_context(environment)

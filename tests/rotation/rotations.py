@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Generic, Literal, Protocol, TypeVar
 
 from tests.fakes.stages import StagedSecrets
+from tests.servers import RefusedLogin
 
 Kind = Literal["single-user", "alternating", "secret-first", "database-first", "rolled-back", "dead"]
 AWS_ORDER: tuple[Kind, ...] = ("single-user", "alternating")
@@ -40,11 +41,29 @@ class Server(Protocol):
         """Creates the user with this password, or changes its password."""
 
 
+class Database(Server, Protocol):
+    """A server that the functions of `functions/*/logins` log in to, by the scheme that they know."""
+
+    @property
+    def scheme(self) -> str: ...
+    def create_database(self, name: str, /) -> None:
+        """Creates an empty database that every user can use."""
+
+    def refused(self) -> Sequence[RefusedLogin]:
+        """Returns the logins that the server has refused because of their password."""
+
+    def log_text(self) -> str:
+        """Returns what the server has logged."""
+
+
+ServerT = TypeVar("ServerT", bound=Server)
+
+
 @dataclass
-class Rotator:
+class Rotator(Generic[ServerT]):
     """Rotates the one secret of a database. `passwords` are all that it has made."""
 
-    server: Server
+    server: ServerT
     store: StagedSecrets
     passwords: dict[str, str] = field(default_factory=dict, repr=False)  # by user, those that work
     all_passwords: list[str] = field(default_factory=list, repr=False)

@@ -13,12 +13,20 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0  # a loaded machine takes this long; a server that cannot start ends at once
 STOP_SECONDS = 30.0
 _UNPRIVILEGED = "nobody"
 _NO_GROUPS: list[int] | None = [] if os.geteuid() == 0 else None  # only root may leave its groups
+
+
+class RefusedLogin(NamedTuple):
+    """A login that a server refused because of its password: the database that the client named, and the time."""
+
+    database: str
+    at: float
 
 
 class ServerMissingError(Exception):

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
 
-from . import HOST, find_program, free_port, private_folder, run, running
+from . import HOST, RefusedLogin, find_program, free_port, private_folder, run, running
 
 PACKAGE = "postgresql"
 _SUPERUSER = "postgres"
@@ -34,13 +33,6 @@ _SETTINGS = {
 }
 
 
-class Refused(NamedTuple):
-    """A login that the server refused: the database that the client named, and the time."""
-
-    database: str
-    at: float
-
-
 @dataclass(frozen=True)
 class PostgreSQL:
     """A running server. Roles log in over TCP with their passwords; the superuser needs the folder's socket."""
@@ -50,6 +42,7 @@ class PostgreSQL:
     log: Path
     admin: psycopg.Connection[tuple[object, ...]]
     host: str = HOST
+    scheme: str = "postgresql"
 
     def set_password(self, role: str, password: str) -> None:
         """Creates the role with this password, or changes its password."""
@@ -62,11 +55,14 @@ class PostgreSQL:
         statement = "CREATE DATABASE {} TEMPLATE template0 STRATEGY wal_log"
         self.admin.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
-    def refused(self) -> list[Refused]:
+    def refused(self) -> list[RefusedLogin]:
         """Returns the logins that the server has refused because of their password."""
-        lines = self.log.read_text().splitlines()
-        found = filter(None, map(_REFUSED.match, lines))
-        return [Refused(match["database"], float(match["at"])) for match in found]
+        found = filter(None, map(_REFUSED.match, self.log_text().splitlines()))
+        return [RefusedLogin(match["database"], float(match["at"])) for match in found]
+
+    def log_text(self) -> str:
+        """Returns what the server has logged."""
+        return self.log.read_text()
 
 
 @contextmanager
