@@ -11,7 +11,7 @@ from tests import ROOT
 
 NODE, RUBY = ROOT / "bindings/node", ROOT / "bindings/ruby"
 _FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(r"(?:#|//) (\w[\w.]*\.\w+)\n")
+_FILE = re.compile(r"(?:#|//) (\w[\w./]*\.\w+)\n")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The file name in its first line."""
+        """The file that its first line names."""
         named = _FILE.match(self.code)
         return named[1] if named else None
 

@@ -21,7 +21,7 @@ pytest.importorskip("psycopg", reason="tests/servers/requirements.lock is not in
 from tests import ROOT
 from tests.conformance.scripted import ScriptedWriter
 from tests.conformance.store import build
-from tests.docs.pages import NODE, RUBY, Block, blocks
+from tests.docs.pages import NODE, RUBY, blocks
 from tests.servers import ServerMissingError, mariadb, postgresql, redis
 
 PAGE = ROOT / "docs/databases.md"
@@ -54,6 +54,47 @@ for _ in range(2):
     with engine.connect() as connection:
         print(connection.execute(sqlalchemy.text("select user()")).scalar().partition("@")[0])
 engine.dispose()
+""",
+    ),
+    "asyncpg_recipe.py": (
+        postgresql,
+        f"""
+import asyncio
+from asyncpg_recipe import create_pool
+async def main():
+    async with create_pool() as pool:
+        for _ in range(2):
+            print(await pool.fetchval("{WHO}"))
+asyncio.run(main())
+""",
+    ),
+    "sqlalchemy_async_recipe.py": (
+        postgresql,
+        f"""
+import asyncio
+import sqlalchemy
+from sqlalchemy_async_recipe import engine
+async def main():
+    for _ in range(2):
+        async with engine.connect() as connection:
+            print((await connection.execute(sqlalchemy.text("{WHO}"))).scalar())
+    await engine.dispose()
+asyncio.run(main())
+""",
+    ),
+    "rotating_postgresql/base.py": (
+        postgresql,
+        f"""
+import django
+from django.conf import settings
+settings.configure(DATABASES={{"default": {{"ENGINE": "rotating_postgresql", "NAME": "shop"}}}})
+django.setup()
+from django.db import connection
+for _ in range(2):
+    with connection.cursor() as cursor:
+        cursor.execute("{WHO}")
+        print(cursor.fetchone()[0])
+connection.close()
 """,
     ),
     "redis_recipe.py": (
@@ -98,6 +139,31 @@ other.release(true);
 if (pool.totalCount !== 0) throw new Error('the pool keeps a client that was released with an error');
 await pool.end();
 if (lost) throw lost;
+""",
+    ),
+    "prisma_recipe.mjs": (
+        postgresql,
+        f"""
+import {{ adapter }} from './prisma_recipe.mjs';
+import {{ pool }} from './pg_pool_recipe.mjs';
+const database = await adapter.connect();
+for (let turn = 0; turn < 2; turn += 1) {{
+  const {{ rows }} = await database.queryRaw({{ sql: '{WHO}', args: [], argTypes: [] }});
+  console.log(rows[0][0]);
+}}
+await database.dispose();
+await pool.end();
+""",
+    ),
+    "sequelize_recipe.mjs": (
+        postgresql,
+        f"""
+import {{ sequelize }} from './sequelize_recipe.mjs';
+for (let turn = 0; turn < 2; turn += 1) {{
+  const [[{{ who }}]] = await sequelize.query('{WHO}');
+  console.log(who);
+}}
+await sequelize.close();
 """,
     ),
     "mysql_recipe.mjs": (
@@ -164,8 +230,10 @@ ActiveRecord::Base.remove_connection
 }
 
 
-# Programs whose pool then loses its connection, and opens another one.
+# Programs whose pool then loses its connection, opens another one, and prints who it is once more.
 LOSING = {"postgres_recipe.mjs", "mysql_recipe.mjs"}
+# Programs that log in once more: those, and Sequelize, which first asks for the version of the server.
+TWICE = {*LOSING, "sequelize_recipe.mjs"}
 
 
 @pytest.fixture(scope="module")
@@ -214,11 +282,10 @@ def test_a_recipe_logs_in_with_the_pending_version(
         {"line": {"json": {**yes, "candidate": 4}}},
         {"line": {"json": yes}},
     ]
-    is_losing = file in LOSING
     with ScriptedWriter(root, {"answers": answers}) as writer:
-        output = run(BLOCKS[file], program, tmp_path, root)
-    assert output.split() == ["second"] * (3 if is_losing else 2)
-    again = [("try", None), ("accepted", 4)] if is_losing else []
+        output = run(BLOCKS[file].language, program, tmp_path, root)
+    assert output.split() == ["second"] * (3 if file in LOSING else 2)
+    again = [("try", None), ("accepted", 4)] if file in TWICE else []
     assert [(request["op"], request["generation"]) for request in writer.requests] == [
         ("try", None),
         ("rejected", 3),
@@ -228,11 +295,13 @@ def test_a_recipe_logs_in_with_the_pending_version(
     ]
 
 
-def run(block: Block, program: str, folder: Path, root: Path) -> str:
-    """Runs a program that imports a recipe, in a folder that has the recipe, the reader and the drivers."""
-    assert block.file
-    (folder / block.file).write_text(block.code)
-    main = folder / f"main.{SUFFIX[block.language]}"
+def run(language: str, program: str, folder: Path, root: Path) -> str:
+    """Runs a program that imports a recipe, in a folder that has the recipes, the reader and the drivers."""
+    for file, block in BLOCKS.items():
+        assert file
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(block.code)
+    main = folder / f"main.{SUFFIX[language]}"
     main.write_text(program)
     modules = folder / "node_modules"
     modules.mkdir()
@@ -245,7 +314,7 @@ def run(block: Block, program: str, folder: Path, root: Path) -> str:
         "RUBYLIB": str(RUBY / "lib"),
     }
     done = subprocess.run(
-        [*RUN[block.language], str(main)],
+        [*RUN[language], str(main)],
         cwd=folder,
         env=environment,
         capture_output=True,
