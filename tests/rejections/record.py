@@ -1,6 +1,7 @@
 """Tries every driver on real servers, and returns or writes what each of them raises.
 
-`python -m tests.rejections.record` writes contract/cases/rejections. It leaves out drivers that are not installed.
+`python -m tests.rejections.record` writes contract/cases/rejections. It keeps the cases of drivers that are not
+installed.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ COMMANDS: Mapping[str, list[str | Path]] = {
 DRIVERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "python": {
         "postgresql": ("psycopg", "psycopg, asynchronous", "psycopg_pool", "psycopg2", "asyncpg", "pg8000"),
-        "mysql": ("PyMySQL", "asyncmy", "mysqlclient", "mysql-connector-python"),
+        "mysql": ("PyMySQL", "asyncmy", "mysqlclient", "mysql-connector-python", "mariadb"),
         "redis": ("redis", "redis, asynchronous", "valkey"),
         "http": ("urllib", "requests", "httpx", "aiohttp"),
         "oracle": ("oracledb",),
@@ -50,7 +51,7 @@ DRIVERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "mysql": ("mysql2", "mysql2, Pool", "mariadb", "mariadb, pool"),
         "redis": ("ioredis", "ioredis, its event", "redis"),
         "http": ("axios", "got", "fetch"),
-        "mongodb": ("mongodb",),
+        "mongodb": ("mongodb", "mongoose"),
         "prisma": ("Prisma", "Prisma, its adapter"),
         "sqlserver": ("tedious",),
     },
@@ -237,15 +238,20 @@ def main() -> None:
             missing = sorted({case["missing"] for case in cases if "missing" in case})
             if missing:
                 print(f"{language}: not recorded, because not installed: {', '.join(missing)}")
-            kept = [
-                {key: value for key, value in case.items() if key != "seen"}
-                for case in cases
-                if "missing" not in case and case["error"] is not None
-            ]
-            text = _placeless(json.dumps({"cases": kept}, ensure_ascii=False, indent=1))
+            file = CASES / f"{language}.json"
+            known = {case["id"]: case for case in json.loads(file.read_text())["cases"]}
+            kept = [known.get(case["id"]) if "missing" in case else _recorded(case) for case in cases]
+            text = _placeless(json.dumps({"cases": [*filter(None, kept)]}, ensure_ascii=False, indent=1))
             assert RIGHT not in text, f"the errors of {language} hold the right password"
             assert WRONG not in text, f"the errors of {language} hold the wrong password"
-            (CASES / f"{language}.json").write_text(text + "\n")
+            file.write_text(text + "\n")
+
+
+def _recorded(case: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns what the file keeps of a login that was tried: nothing if it succeeded."""
+    if case["error"] is None:
+        return None
+    return {key: value for key, value in case.items() if key != "seen"}
 
 
 if __name__ == "__main__":

@@ -200,6 +200,7 @@ const SERVERS = {
         'User %s is not authorized to access %s: bad auth : Authentication failed%s',
         'User %s is not authorized to access %s: bad auth : authentication failed%s',
         'User %s is not authorized to access %s: Authentication failed. (18: AuthenticationFailed)%s',
+        'Authentication failed.',
       ],
     },
   },
@@ -238,7 +239,7 @@ const DRIVERS = [
   { server: 'oracle', code: ['errorNum'], routine: [], words: [] },
   // tedious, mssql
   { server: 'sqlserver', code: ['code'], routine: [], words: ['message'] },
-  // mongodb
+  // mongodb, mongoose
   { server: 'mongodb', code: ['codeName'], routine: [], words: ['message'] },
   // Prisma
   { server: 'prisma', code: ['errorCode', 'code'], routine: [], words: [] },

@@ -154,6 +154,23 @@ const drivers = {
       throw new (require('mongodb').MongoServerError)({ code, codeName, message, errmsg: message });
     },
   ],
+  mongoose: [
+    'mongoose',
+    ({ code, codeName, message }) => {
+      const { mongo, Error: errors } = require('mongoose');
+      const refused = new mongo.MongoServerError({ code, codeName, message, errmsg: message });
+      // The driver describes a server so after the login of a connection in its pool was refused.
+      class TopologyDescription {
+        servers = new Map([['db.example:27017', { host: 'db.example', port: 27017, error: refused }]]);
+
+        get error() {
+          return refused;
+        }
+      }
+      const selection = new mongo.MongoServerSelectionError(message, new TopologyDescription());
+      throw new errors.MongooseServerSelectionError().assimilateError(selection);
+    },
+  ],
   Prisma: [
     '@prisma/client',
     ({ code, message }) => {

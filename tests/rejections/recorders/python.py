@@ -114,6 +114,13 @@ def mysql_connector(login: Login) -> None:
     connection.cursor().execute(login.get("query", "SELECT 1"))
 
 
+def mariadb(login: Login) -> None:
+    import mariadb
+
+    connection = mariadb.connect(**_mysql(login))
+    connection.cursor().execute(login.get("query", "SELECT 1"))
+
+
 def redis(login: Login) -> None:
     import redis
 
@@ -215,6 +222,7 @@ DRIVERS: dict[str, tuple[Callable[[Login], Any], str]] = {
     "asyncmy": (asyncmy, "asyncmy"),
     "mysqlclient": (mysqlclient, "mysqlclient"),
     "mysql-connector-python": (mysql_connector, "mysql-connector-python"),
+    "mariadb": (mariadb, "mariadb"),
     "redis": (redis, "redis"),
     "redis, asynchronous": (redis_async, "redis"),
     "valkey": (valkey, "valkey"),

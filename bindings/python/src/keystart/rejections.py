@@ -353,6 +353,7 @@ _SERVERS: Mapping[str, _Server] = {
                 "User %s is not authorized to access %s: bad auth : Authentication failed%s",
                 "User %s is not authorized to access %s: bad auth : authentication failed%s",
                 "User %s is not authorized to access %s: Authentication failed. (18: AuthenticationFailed)%s",
+                "Authentication failed.",
             ],
         },
     ),
@@ -435,6 +436,12 @@ _DRIVERS: Sequence[_Driver] = [
     _Driver(
         "mysql",
         frozenset(["mysql.connector.errors.Error"]),
+        code=["errno"],
+    ),
+    # mariadb
+    _Driver(
+        "mysql",
+        frozenset(["mariadb.Error", "mariadb_shared.exceptions.Error"]),
         code=["errno"],
     ),
     # redis, valkey

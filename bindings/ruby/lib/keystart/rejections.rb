@@ -297,7 +297,8 @@ module Keystart
             "bad auth Authentication failed%s",
             "User %s is not authorized to access %s: bad auth : Authentication failed%s",
             "User %s is not authorized to access %s: bad auth : authentication failed%s",
-            "User %s is not authorized to access %s: Authentication failed. (18: AuthenticationFailed)%s"
+            "User %s is not authorized to access %s: Authentication failed. (18: AuthenticationFailed)%s",
+            "Authentication failed."
           ]
         }
       ),
