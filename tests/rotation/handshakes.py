@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from keystart_extension.logins import LOOK
+
 from tests.e2e import stage
 from tests.fakes.partner import Partner
 from tests.fakes.stages import StagedSecrets
@@ -26,7 +28,9 @@ _CONFIGURATION = {
     "two secrets": "version: 1\nsecrets:\n  partner/ca: ca\n  partner/cert: cert\n  partner/key: key\n",
 }
 _PAUSE = 1.5  # seconds between certificate and key; a refresh is possible once a second
-_APART = 0.7  # seconds between two rotations
+# Between two rotations, as in database.py: the extension asks for each stage at most once a second, so that a login in
+# the next rotation could get an AWSPREVIOUS of this one.
+_APART = LOOK + 0.2
 _AN_INVOCATION = 20  # handshakes
 _REFRESH_EVERY = 5  # handshakes
 _DAYS = 2 * 86_400.0
