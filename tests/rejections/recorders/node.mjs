@@ -161,7 +161,9 @@ const drivers = {
       const refused = new mongo.MongoServerError({ code, codeName, message, errmsg: message });
       // The driver describes a server so after the login of a connection in its pool was refused.
       class TopologyDescription {
-        servers = new Map([['db.example:27017', { host: 'db.example', port: 27017, error: refused }]]);
+        servers = new Map([
+          ['db.example:27017', { host: 'db.example', port: 27017, error: refused }],
+        ]);
 
         get error() {
           return refused;
