@@ -158,7 +158,7 @@ def _groups(document: Mapping[str, Any]) -> tuple[VariableGroup, ...]:
     _check_unique("variables.toml", "variable", names)
     for name in names:
         if not re.fullmatch(r"[A-Z][A-Z0-9_]+\*?", name):
-            raise ContractError(f"variables.toml: {name} is no name in capitals")
+            raise ContractError(f"variables.toml: {name} is not a name in capitals")
     for begin in (name[:-1] for name in names if name.endswith("*")):
         if covered := [name for name in names if name.startswith(begin) and name != f"{begin}*"]:
             raise ContractError(f"variables.toml: {covered[0]} is one of {begin}* already")

@@ -70,5 +70,5 @@ def _check_folder(folder: Path) -> None:
 def _check_file(path: Path) -> None:
     if not stat.S_ISREG(path.lstat().st_mode):
         raise BuildError(
-            f"{path} is in the way of what is built, and is no file of an earlier build. Move it away."
+            f"{path} is in the way of what is built, and is not a file of an earlier build. Move it away."
         )

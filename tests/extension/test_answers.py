@@ -68,7 +68,7 @@ def test_an_answer_that_does_not_say_what_it_is_about_is_refused(
     serve(lambda _: secret(value, **{missing: None}))
     assert prefetch({"db": "prod/db"}) is not None
     message = (
-        f"The endpoint gave no answer that AWS gives to secretsmanager:GetSecretValue on prod/db. {CURE}"
+        f"The endpoint's answer to secretsmanager:GetSecretValue on prod/db is not one that AWS sends. {CURE}"
     )
     assert store.failures == {"db": ("InvalidAnswer", message)}
 

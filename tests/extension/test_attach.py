@@ -323,7 +323,7 @@ def test_without_a_terminal_nothing_is_done_unless_yes_is_said(
     options = ["--layer", layer] if command == "attach" else []
     code, out, error = keystart(command, account.function(), *options)
     assert (code, out) == (2, "")
-    assert error == "keystart: There is no terminal to ask at. Give --yes, or --dry-run to look first.\n"
+    assert error == "keystart: There is no terminal to ask at. Pass --yes, or --dry-run to look first.\n"
     assert account.requests == []
 
 
@@ -517,7 +517,7 @@ def test_a_configuration_that_no_variable_holds_is_refused_with_the_cure(
     code, out, error = keystart("attach", account.function(), "--layer", layer, "--config", file, "--yes")
     assert (code, out) == (1, "")
     assert error == (
-        f"keystart: {file}: KEYSTART_SECRETS holds what stands under secrets: and nothing else, so not deadline:. "
+        f"keystart: {file}: KEYSTART_SECRETS holds only what is under \"secrets\", so not deadline:. "
         "Put the keystart.json that keystart compile writes into the function's package, and attach without "
         "--config.\n"
     )

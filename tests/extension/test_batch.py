@@ -364,56 +364,56 @@ def test_a_secret_that_a_batch_passes_over_is_asked_for_alone(
     [
         (
             batch({arn("db"): "CANARY", arn("stranger"): "CANARY"}),
-            f"secretsmanager:BatchGetSecretValue gave a secret that was not asked for. {CONFUSED}",
+            f"secretsmanager:BatchGetSecretValue returned a secret that was not requested. {CONFUSED}",
         ),
         (
             # Longer than the suffix of a partial ARN, and the name of another secret.
             batch({arn("db-of-others"): "CANARY"}),
-            f"secretsmanager:BatchGetSecretValue gave a secret that was not asked for. {CONFUSED}",
+            f"secretsmanager:BatchGetSecretValue returned a secret that was not requested. {CONFUSED}",
         ),
         (
             batch({arn("db"): "CANARY", arn("db", "999999999999"): "CANARY"}),
-            f"secretsmanager:BatchGetSecretValue gave two secrets for db. {CONFUSED}",
+            f"secretsmanager:BatchGetSecretValue returned two secrets for db. {CONFUSED}",
         ),
         (
             changed(ARN="db"),
-            f"secretsmanager:BatchGetSecretValue gave a secret that was not asked for. {CONFUSED}",
+            f"secretsmanager:BatchGetSecretValue returned a secret that was not requested. {CONFUSED}",
         ),
         (
             changed(Name="other"),
-            f"secretsmanager:BatchGetSecretValue gave a secret that was not asked for. {CONFUSED}",
+            f"secretsmanager:BatchGetSecretValue returned a secret that was not requested. {CONFUSED}",
         ),
         (
             changed(ARN=arn("db").replace(REGION, "us-east-1")),
-            f"secretsmanager:BatchGetSecretValue gave a secret that was not asked for. {CONFUSED}",
+            f"secretsmanager:BatchGetSecretValue returned a secret that was not requested. {CONFUSED}",
         ),
         (
             changed(VersionStages=["AWSPENDING"]),
-            f"secretsmanager:BatchGetSecretValue gave a version that was not asked for. {CONFUSED}",
+            f"secretsmanager:BatchGetSecretValue returned a version that was not requested. {CONFUSED}",
         ),
         (
             Answer(body=b'{"SecretValues": [{"Name": "db", "VersionId": "1", "SecretString": "CANARY"}]}'),
-            "The endpoint gave no answer that AWS gives to secretsmanager:BatchGetSecretValue on *. "
+            "The endpoint's answer to secretsmanager:BatchGetSecretValue on * is not one that AWS sends. "
             "Check AWS_ENDPOINT_URL.",
         ),
         (
             changed(VersionId=None),
-            "The endpoint gave no answer that AWS gives to secretsmanager:BatchGetSecretValue on *. "
+            "The endpoint's answer to secretsmanager:BatchGetSecretValue on * is not one that AWS sends. "
             "Check AWS_ENDPOINT_URL.",
         ),
         (
             changed(SecretString=None),
-            "The endpoint gave no answer that AWS gives to secretsmanager:BatchGetSecretValue on *. "
+            "The endpoint's answer to secretsmanager:BatchGetSecretValue on * is not one that AWS sends. "
             "Check AWS_ENDPOINT_URL.",
         ),
         (
             Answer(body=b"{}"),
-            "The endpoint gave no answer that AWS gives to secretsmanager:BatchGetSecretValue on *. "
+            "The endpoint's answer to secretsmanager:BatchGetSecretValue on * is not one that AWS sends. "
             "Check AWS_ENDPOINT_URL.",
         ),
         (
             Answer(body=b"<html>Log in to the network: CANARY</html>"),
-            "The endpoint gave no answer that AWS gives to secretsmanager:BatchGetSecretValue on *. "
+            "The endpoint's answer to secretsmanager:BatchGetSecretValue on * is not one that AWS sends. "
             "Check AWS_ENDPOINT_URL.",
         ),
     ],

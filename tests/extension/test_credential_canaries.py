@@ -365,7 +365,7 @@ def test_credentials_of_a_role_that_are_not_whole_are_refused_and_not_shown(
     aws = serve(lambda _: Answer(200, body, {"Content-Type": "text/xml"}))
     assert prefetch({"db": {"secret": "prod/db", "role": ROLE}}, deadline="2s") is not None
     message = (
-        f"The endpoint gave no answer that AWS gives to sts:AssumeRole on {ROLE}. Check AWS_ENDPOINT_URL."
+        f"The endpoint's answer to sts:AssumeRole on {ROLE} is not one that AWS sends. Check AWS_ENDPOINT_URL."
     )
     assert told(store) == ("InvalidAnswer", message)
     assert set(aws.actions()) == {"AssumeRole"}
@@ -377,7 +377,7 @@ def test_credentials_of_a_role_that_have_expired_are_refused(
     body = credentials(SessionToken=canary(), Expiration="2016-01-01T00:00:00Z").encode()
     aws = serve(lambda _: Answer(200, body, {"Content-Type": "text/xml"}))
     assert prefetch({"db": {"secret": "prod/db", "role": ROLE}}) is not None
-    message = f"sts:AssumeRole on {ROLE} gave credentials that have expired already. Check the clock."
+    message = f"sts:AssumeRole on {ROLE} returned credentials that have expired already. Check the clock."
     assert told(store) == ("ExpiredTokenException", message)
     assert aws.actions() == ["AssumeRole"]
 

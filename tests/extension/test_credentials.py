@@ -18,7 +18,7 @@ from .conftest import EACH_WAY, Canaries, Launcher, Prefetch, Serve, Store
 
 NONE = (
     "NoCredentials",
-    "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, "
+    "There are no AWS credentials. In Lambda they come from the function's role; on your own machine log in, "
     "or set AWS_PROFILE.",
 )
 

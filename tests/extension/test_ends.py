@@ -183,7 +183,7 @@ def test_lines_that_could_not_be_written_are_counted(
     os.close(stderr.fd)
     assert os.read(stderr.reader, 65_536).decode().splitlines() == [
         "[keystart] WARN  Lines of this log that could not be written before this one: 2.",
-        "[keystart] WARN  An event that was not asked for is ignored: 'SUN'.",
+        "[keystart] WARN  An unexpected event is ignored: 'SUN'.",
     ]
     stderr.close_reader()
 

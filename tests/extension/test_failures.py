@@ -88,18 +88,18 @@ def test_an_optional_secret_that_is_absent_is_listed_and_logged(
         (
             refusal(400, "DecryptionFailure", ""),
             "DecryptionFailure",
-            f"The service gave no reason. {KEY_OF_DB}",
+            f"The service named no reason. {KEY_OF_DB}",
         ),
         (
             Answer(body=b"<html>Log in to the network: CANARY</html>"),
             "InvalidAnswer",
-            "The endpoint gave no answer that AWS gives to secretsmanager:GetSecretValue on prod/db. "
+            "The endpoint's answer to secretsmanager:GetSecretValue on prod/db is not one that AWS sends. "
             "Check AWS_ENDPOINT_URL.",
         ),
         (
             Answer(body=b'{"SecretString": "CANARY"}'),
             "InvalidAnswer",
-            "The endpoint gave no answer that AWS gives to secretsmanager:GetSecretValue on prod/db. "
+            "The endpoint's answer to secretsmanager:GetSecretValue on prod/db is not one that AWS sends. "
             "Check AWS_ENDPOINT_URL.",
         ),
     ],

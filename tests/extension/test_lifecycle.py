@@ -153,7 +153,7 @@ def test_an_unknown_event_is_ignored_with_a_warning(
     code, lines = extension.ended()
     assert code == 0
     shown = repr(("MOON\nRISE" * 20)[:64])
-    assert lines[1] == f"[keystart] WARN  An event that was not asked for is ignored: {shown}."
+    assert lines[1] == f"[keystart] WARN  An unexpected event is ignored: {shown}."
 
 
 def test_under_square_the_links_are_there_before_register_and_gone_at_the_end(
@@ -259,8 +259,8 @@ def test_an_api_that_does_not_register_ends_the_process(
     [
         (Answer(403, b"No"), 'The Extensions API answered 403 to /event/next: "No".'),
         (Answer(500, b""), 'The Extensions API answered 500 to /event/next: "".'),
-        (Answer(200, b"{}"), "The Extensions API answered /event/next with something that is no event."),
-        (Answer(200, b"[1"), "The Extensions API answered /event/next with something that is no event."),
+        (Answer(200, b"{}"), "The Extensions API answered /event/next with something that is not an event."),
+        (Answer(200, b"[1"), "The Extensions API answered /event/next with something that is not an event."),
         (
             None,
             "The Extensions API at {address} cannot be reached for /event/next: "

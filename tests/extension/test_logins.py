@@ -207,15 +207,15 @@ SESSION_NOT_USABLE: Mapping[str, tuple[str, str]] = {
     ),
     "a process that fails": (
         "[profile dev]\ncredential_process = sh -c 'echo CANARY; echo CANARY >&2; exit 3'\n",
-        "CredentialsUnavailable: The process that the AWS profile dev names gave no credentials.",
+        "CredentialsUnavailable: The process that the AWS profile dev names returned no credentials.",
     ),
     "a process that prints a page": (
         "[profile dev]\ncredential_process = echo CANARY\n",
-        "CredentialsUnavailable: The process that the AWS profile dev names gave no credentials.",
+        "CredentialsUnavailable: The process that the AWS profile dev names returned no credentials.",
     ),
     "a process that prints a list": (
         "[profile dev]\ncredential_process = echo '[\"CANARY\"]'\n",
-        "CredentialsUnavailable: The process that the AWS profile dev names gave no credentials.",
+        "CredentialsUnavailable: The process that the AWS profile dev names returned no credentials.",
     ),
     "a token file that does not exist": (
         "[profile dev]\nrole_arn = arn:aws:iam::123456789012:role/r\nweb_identity_token_file = /no/such/CANARY\n",

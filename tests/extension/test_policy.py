@@ -158,7 +158,7 @@ def test_roles_are_assumed_and_have_policies_of_their_own(asked: Asked) -> None:
         "sts:AssumeRole": [ROLE],
     }
     assert asked.error == (
-        f"keystart: The role {ROLE} must trust the function's role, and needs a policy of its own: --role {ROLE}\n"
+        f"keystart: The role {ROLE} must trust the function's role, and needs its own policy: --role {ROLE}\n"
     )
     assert asked(secrets, "--role", ROLE) == {
         "secretsmanager:GetSecretValue": [

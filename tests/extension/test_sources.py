@@ -273,7 +273,7 @@ def test_members_are_chosen_and_renamed_without_a_warning(
         (
             {"except": ["ConnectionStrings:Default", "API Key", "password", "a", "a/b"]},
             "NothingToExpand",
-            "{id} has nothing but what `except` names. Correct the configuration.",
+            "{id} has only what `except` names. Correct the configuration.",
         ),
     ],
 )
@@ -555,8 +555,8 @@ def test_no_member_chooses_a_variable_that_is_refused(
     [
         ("CANARY\n", "ends in a line break, as echo and editors add it"),
         ("\ufeffCANARY", "begins with a byte order mark, as some editors write it"),
-        ('"CANARY"', "stands in quotes, which are a part of it"),
-        ("\u201cCANARY\u201d", "stands in curly quotes, as text processors write them"),
+        ('"CANARY"', "is in quotes, which are a part of it"),
+        ("\u201cCANARY\u201d", "is in curly quotes, as text processors write them"),
         (json.dumps('{"a": "CANARY"}'), "is a JSON string that holds JSON: it was encoded twice"),
         (
             "-----BEGIN PRIVATE KEY-----\\nCANARY\\n-----END PRIVATE KEY-----\\n",

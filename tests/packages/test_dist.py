@@ -107,7 +107,7 @@ def test_what_is_in_the_way_is_told_before_anything_is_built_or_removed(
     with pytest.raises(BuildError) as refused:
         layer._layer(TARGETS["x86_64"], must=True)
     assert str(refused.value) == (
-        f"{path} is in the way of what is built, and is no file of an earlier build. Move it away."
+        f"{path} is in the way of what is built, and is not a file of an earlier build. Move it away."
     )
     assert facts(tmp_path) == before
 

@@ -49,7 +49,7 @@ pub fn flaw(text: &str) -> Option<String> {
     let is_number = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
     let what = match account.len() {
         0 => "The ARN names no account".to_owned(),
-        _ if !is_number => "The account of the ARN is no number".to_owned(),
+        _ if !is_number => "The account of the ARN is not a number".to_owned(),
         1 => "The account of the ARN has 1 digit".to_owned(),
         length => format!("The account of the ARN has {length} digits"),
     };

@@ -43,7 +43,7 @@ impl Plan {
             Some(_) => "Square's file".to_owned(),
             None => lost.iter().map(|key| format!("{key}:")).collect::<Vec<_>>().join(" and "),
         };
-        let rule = "holds what stands under secrets: and nothing else, so not";
+        let rule = "holds only what is under \"secrets\", so not";
         Err(InlineError(format!("{VARIABLE} {rule} {what}.")))
     }
 

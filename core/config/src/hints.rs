@@ -34,7 +34,7 @@ pub(crate) const OF_A_SECRET: &Hints = &[
     ),
     (
         &["versionStage", "version_stage", "label", "labels"],
-        "Of a secret write \"stage\". The label of a parameter stands behind its name, as in /prod/flags:live.",
+        "Of a secret write \"stage\". The label of a parameter follows its name, as in /prod/flags:live.",
     ),
     (
         &["name", "id", "arn", "secret_id", "secretId", "secret_name", "secretname", "secret_arn", "valueFrom"],

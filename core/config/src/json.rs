@@ -68,11 +68,11 @@ impl Parser<'_> {
                 }
                 let comma = self.position();
                 if !self.takes(b',') {
-                    return Err(self.mistake("a \",\" is missing here, or what stands before it is not closed"));
+                    return Err(self.mistake("a \",\" is missing here, or the value before it is not closed"));
                 }
                 self.space();
                 if self.peek() == Some(close(is_mapping)) {
-                    return Err(mistake("a \",\" stands before the end", comma));
+                    return Err(mistake("a \",\" is left before the end", comma));
                 }
                 self.member(is_mapping)?;
                 break;
@@ -129,7 +129,7 @@ impl Parser<'_> {
                 None => return Err(mistake("the quotes that open here are not closed", opened)),
                 Some(b'"') => break,
                 Some(b'\\') => text.push(self.escape()?),
-                Some(_) => return Err(self.mistake("a line break or another control character stands in quotes")),
+                Some(_) => return Err(self.mistake("a line break or another control character is in quotes")),
             }
         }
         self.at += 1;

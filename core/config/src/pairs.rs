@@ -28,7 +28,7 @@ fn read_json(root: &Node, context: Context, problems: &mut Problems) -> Vec<Entr
     if let Node::Mapping(mapping) = root
         && ["version", "secrets"].iter().all(|key| mapping.named(key).is_some())
     {
-        let why = "This variable holds only what stands under \"secrets\". For the rest write a file.";
+        let why = "This variable holds only what is under \"secrets\". For the rest write a file.";
         problems.add(why, mapping.position);
         return Vec::new();
     }

@@ -55,9 +55,9 @@ const ESCAPE: &str =
 const UNFINISHED: &str = "The escape before this is not finished. Write \\\\ for \"\\\", or use single quotes.";
 const TAB: &str = "A tab cannot indent YAML. Use spaces.";
 const TOO_LARGE: &str = "A number after this place is too large.";
-const LIST: &str = "A list with \"-\" cannot begin here. Begin it on a line of its own.";
+const LIST: &str = "A list with \"-\" cannot begin here. Begin it on a separate line.";
 const TAG: &str = "A tag (\"!\") is not read. Quote the text if the \"!\" belongs to it.";
-const FITS: &str = "This does not fit what stands before it. Check the indentation, or quote the whole value.";
+const FITS: &str = "This does not fit what is before it. Check the indentation, or quote the whole value.";
 const OTHER: &str = "Quote the text if it begins with \"%\", \"!\", \"&\" or \"*\".";
 
 /// The prefix of YAML's own tags, which are written with "!!".

@@ -52,14 +52,14 @@ fn whole_flaw(text: &str) -> Option<&'static str> {
     let mut characters = text.chars();
     let (first, last) = (characters.next()?, characters.next_back()?);
     if CURLY.contains(&first) && CURLY.contains(&last) {
-        return Some("stands in curly quotes, as text processors write them");
+        return Some("is in curly quotes, as text processors write them");
     }
     if first == last && (first == '"' || first == '\'') {
         let inner = json::parse(text.as_bytes()).ok();
         let inner = inner.as_ref().and_then(Json::as_str).and_then(|inner| json::parse(inner.as_bytes()).ok());
         return Some(match inner {
             Some(Json::Object(_) | Json::Array(_)) => "is a JSON string that holds JSON: it was encoded twice",
-            _ => "stands in quotes, which are a part of it",
+            _ => "is in quotes, which are a part of it",
         });
     }
     let is_open = matches!((first, last), ('{', '}') | ('[', ']'));
@@ -102,9 +102,9 @@ mod tests {
             (b"password\r\n", "ends in a line break"),
             (b" password", "begins or ends with a blank"),
             (b"password\t", "begins or ends with a blank"),
-            (b"\"password\"", "stands in quotes"),
-            (b"'password'\n", "stands in quotes"),
-            ("\u{201c}password\u{201d}".as_bytes(), "stands in curly quotes"),
+            (b"\"password\"", "is in quotes"),
+            (b"'password'\n", "is in quotes"),
+            ("\u{201c}password\u{201d}".as_bytes(), "is in curly quotes"),
             ("{\u{201c}a\u{201d}: 1}".as_bytes(), "is JSON with curly quotes"),
             (br#""{\"a\": 1}""#, "is a JSON string that holds JSON"),
             (b"-----BEGIN KEY-----\\nAAAA\\n-----END KEY-----\\n", "is PEM whose line breaks are written as \\n"),

@@ -98,7 +98,7 @@ impl Provider for SecretsManager {
 
     fn contradiction(&self, entries: &[Entry], id: &str) -> Refusal {
         if is_batch(entries) {
-            ambiguous_batch(&format!("gave two secrets for {id}"))
+            ambiguous_batch(&format!("returned two secrets for {id}"))
         } else {
             Refusal::other(&self.action(entries), "value")
         }
@@ -195,14 +195,14 @@ async fn batch(entries: &[Entry], page: Option<&str>, aws: &Aws) -> Result<Answe
         };
         let mut asked = ids.iter().filter(|id| identity::is_secret(id, &region, &arn, &name)).peekable();
         if asked.peek().is_none() {
-            return Err(ambiguous_batch("gave a secret that was not asked for"));
+            return Err(ambiguous_batch("returned a secret that was not requested"));
         }
         let bytes = bytes(secret.secret_string, secret.secret_binary);
         let version = Version { id: secret.version_id, stages: secret.version_stages, created: secret.created_date };
         let value = value("", &region, bytes, version).ok_or_else(|| no_answer(BATCH))?;
         // A batch names no stage and no version, so it asks for the current one.
         if !identity::is_version(&entries[0], value.source.version_id.as_deref(), &value.source.version_stages) {
-            return Err(ambiguous_batch("gave a version that was not asked for"));
+            return Err(ambiguous_batch("returned a version that was not requested"));
         }
         for id in asked {
             let mut value = value.copy();

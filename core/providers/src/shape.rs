@@ -63,7 +63,7 @@ fn choose(
         let what = if members.is_empty() {
             "is an object without members. Correct the secret."
         } else {
-            "has nothing but what `except` names. Correct the configuration."
+            "has only what `except` names. Correct the configuration."
         };
         return Err(Failure::new("NothingToExpand", format!("{id} {what}")));
     }

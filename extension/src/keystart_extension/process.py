@@ -132,7 +132,7 @@ class Process:
             self._is_registered = True
         elif event.kind == lib.KEYSTART_UNEXPECTED:
             self._has_asked_next = False
-            self._log.warn(f"An event that was not asked for is ignored: {event.text[:64]!r}.")
+            self._log.warn(f"An unexpected event is ignored: {event.text[:64]!r}.")
         else:
             self._refresh(event)
         if self._is_published:

@@ -20,7 +20,7 @@ pub unsafe extern "C" fn keystart_log_write(
     unsafe {
         guard(err, || {
             let (level, message) = (text(level, level_len, "level")?, text(message, message_len, "message")?);
-            let level = Level::parse(level).ok_or_else(|| Error::internal("level is no level of the log"))?;
+            let level = Level::parse(level).ok_or_else(|| Error::internal("level is not a level of the log"))?;
             log::write(level, message);
             Ok(())
         })

@@ -14,7 +14,7 @@ pub(super) const GROUPS: &[Group] = &[
         ],
     },
     Group {
-        because: "which tells where the secrets are",
+        because: "which says where the secrets are",
         cure: "Name another variable.",
         names: &[
             "KEYSTART_*",

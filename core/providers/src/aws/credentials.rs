@@ -139,7 +139,7 @@ pub(super) async fn load(
     }
     Err(Refusal::new(
         "NoCredentials",
-        "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log in, \
+        "There are no AWS credentials. In Lambda they come from the function's role; on your own machine log in, \
          or set AWS_PROFILE.",
     ))
 }
@@ -171,7 +171,7 @@ pub(super) fn role_credentials(
         return Err(no_answer(&action));
     }
     if SystemTime::try_from(answer.expiration).is_ok_and(|end| end <= SystemTime::now()) {
-        let reason = format!("{action} gave credentials that have expired already. Check the clock.");
+        let reason = format!("{action} returned credentials that have expired already. Check the clock.");
         return Err(Refusal::new(EXPIRED, reason));
     }
     let token = Some(answer.session_token);
@@ -338,7 +338,7 @@ fn web_identity_reason(error: &CredentialsError) -> String {
             "AWS_WEB_IDENTITY_TOKEN_FILE is set without AWS_ROLE_ARN. Set both, or none.".to_owned()
         }
         (CredentialsError::Unhandled(_), _) => format!("{FILE} holds no token, or STS's answer no credentials."),
-        _ => "The web identity gave no credentials, for a reason that is not described.".to_owned(),
+        _ => "The web identity returned no credentials, for a reason that is not described.".to_owned(),
     }
 }
 
@@ -346,10 +346,10 @@ fn container_reason(error: &CredentialsError) -> String {
     match error {
         CredentialsError::InvalidConfiguration(_) if is_set(&[TOKEN_FILE]) => {
             "The file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names holds what no header can hold, such as a line \
-             break, or AWS_CONTAINER_CREDENTIALS_FULL_URI is no address that credentials may be asked of."
+             break, or AWS_CONTAINER_CREDENTIALS_FULL_URI is not an address that credentials may be asked of."
         }
         CredentialsError::InvalidConfiguration(_) => {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is no address that credentials \
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not an address that credentials \
              may be asked of."
         }
         _ if find::<ConnectorError>(error).is_some() => {
@@ -360,7 +360,7 @@ fn container_reason(error: &CredentialsError) -> String {
             return format!("The file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names cannot be read: {words}.");
         }
         CredentialsError::ProviderTimedOut(_) => "The container's endpoint did not answer in time.",
-        _ => "The container's endpoint gave no credentials.",
+        _ => "The container's endpoint returned no credentials.",
     }
     .to_owned()
 }

@@ -42,7 +42,7 @@ const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 /// The most bytes of a service's message that are repeated.
 const LONGEST_MESSAGE: usize = 1_024; // limits.toml: extension.message_bytes
 const LONGEST_CODE: usize = 128;
-const NO_REASON: &str = "The service gave no reason";
+const NO_REASON: &str = "The service named no reason";
 /// What follows a status without an error of AWS.
 const FOREIGN: &str =
     "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL.";
@@ -318,7 +318,7 @@ fn closed_connection(host: &str) -> Refusal {
 pub(crate) fn no_answer(action: &str) -> Refusal {
     Refusal::new(
         "InvalidAnswer",
-        format!("The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL."),
+        format!("The endpoint's answer to {action} is not one that AWS sends. Check AWS_ENDPOINT_URL."),
     )
 }
 

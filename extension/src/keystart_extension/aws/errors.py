@@ -55,7 +55,7 @@ _NO_WAY_OUT = "A function in a VPC reaches AWS only through a NAT gateway or an 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _CODE = re.compile("[A-Za-z][A-Za-z0-9._-]{0,127}")
 _LONGEST_MESSAGE = 1_024  # the most bytes of a service's message that are repeated
-_NO_REASON = "The service gave no reason"
+_NO_REASON = "The service named no reason"
 _FOREIGN = "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL."
 # OpenSSL's X509_V_ERR_… codes.
 _DISTRUST = {
@@ -118,7 +118,7 @@ def _said(action: str, code: str | None, message: str | None, status: int) -> Aw
 
 def _no_answer(action: str) -> AwsError:
     return AwsError(
-        "InvalidAnswer", f"The endpoint gave no answer that AWS gives to {action}. Check AWS_ENDPOINT_URL."
+        "InvalidAnswer", f"The endpoint's answer to {action} is not one that AWS sends. Check AWS_ENDPOINT_URL."
     )
 
 
@@ -145,7 +145,7 @@ def _login_failure(error: Exception, own: boto3.Session) -> AwsError | None:
                 "set the variables that `aws configure export-credentials --format env` prints."
             )
         case CredentialRetrievalError():
-            return _unavailable(f"{origin(error.kwargs.get('provider'), own)} gave no credentials.")
+            return _unavailable(f"{origin(error.kwargs.get('provider'), own)} returned no credentials.")
         case InvalidConfigError():
             return _unavailable(f"{profile} names no source of credentials, or a wrong one. Correct it.")
         case OSError() if error.errno and not isinstance(error, BotoCoreError):
@@ -157,14 +157,14 @@ def _login_failure(error: Exception, own: boto3.Session) -> AwsError | None:
             error, BotoCoreError | UnicodeDecodeError
         ):
             if any("credential_process" in keys for _, keys in known):
-                return _unavailable(f"{origin(_PROCESS, own)} gave no credentials.")
+                return _unavailable(f"{origin(_PROCESS, own)} returned no credentials.")
             if isinstance(error, ValueError) and any(os.environ.get(name) for name in _CONTAINER):
                 # An address where no credentials may be fetched, or a token that no header can hold.
                 return _unavailable(
-                    f"{' or '.join(_CONTAINER)} is no address that credentials may be asked of, or the token for it "
+                    f"{' or '.join(_CONTAINER)} is not an address that credentials may be asked of, or the token for it "
                     "holds what no header can hold."
                 )
-            return _unavailable("the container's endpoint gave no credentials.")
+            return _unavailable("the container's endpoint returned no credentials.")
         case _:
             return None
 
@@ -208,7 +208,7 @@ def _failure(action: str, error: Exception) -> AwsError:
         case NoCredentialsError() | PartialCredentialsError():
             return AwsError(
                 "NoCredentials",
-                "There are no AWS credentials. In Lambda the function's role gives them; on your own machine log "
+                "There are no AWS credentials. In Lambda they come from the function's role; on your own machine log "
                 "in, or set AWS_PROFILE.",
             )
         case NoRegionError():

@@ -86,7 +86,7 @@ def _can_ask(arguments: Namespace) -> bool:
     if arguments.dry_run or arguments.yes or sys.stdin.isatty():
         return True
     print(
-        "keystart: There is no terminal to ask at. Give --yes, or --dry-run to look first.", file=sys.stderr
+        "keystart: There is no terminal to ask at. Pass --yes, or --dry-run to look first.", file=sys.stderr
     )
     return False
 
@@ -185,7 +185,7 @@ class _Function:
                 if answer.get("LastUpdateStatus") != "Failed":
                     raise
                 code = answer.get("LastUpdateStatusReasonCode", "Failed")
-                raise AwsError(code, answer.get("LastUpdateStatusReason", "Lambda gave no reason.")) from None
+                raise AwsError(code, answer.get("LastUpdateStatusReason", "Lambda named no reason.")) from None
 
         try:
             ask(f"lambda:GetFunction on {self.arn}", call)

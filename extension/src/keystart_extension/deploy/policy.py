@@ -72,7 +72,7 @@ def notes(document: Mapping[str, Any], account: str | None) -> list[str]:
     if any(arn.split(":")[4:5] == ["*"] for one in statements for arn in one["Resource"]):
         lines.append("No account is known for what has no ARN, so that it is *. Name it with --account.")
     lines += [
-        f"The role {arn} must trust the function's role, and needs a policy of its own: --role {arn}"
+        f"The role {arn} must trust the function's role, and needs its own policy: --role {arn}"
         for one in statements
         if one["Action"] == "sts:AssumeRole"
         for arn in one["Resource"]
