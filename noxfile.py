@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -85,19 +86,26 @@ without_long = False
 def session(
     function: Callable[[nox.Session], None] | None = None, /, *, name: str = ""
 ) -> Callable[..., object]:
-    """Registers a session of nox that logs at its end how many seconds it took."""
+    """Registers a session of nox that logs at its end how many seconds it took, and how many of a CPU."""
     if function is None:
         return functools.partial(session, name=name)
 
     @functools.wraps(function)
     def timed(session: nox.Session) -> None:
-        began = time.monotonic()
+        began, used = time.monotonic(), cpu_seconds()
         try:
             function(session)
         finally:
-            session.log(f"{session.name} took {time.monotonic() - began:.0f} s")
+            took, cpu = time.monotonic() - began, cpu_seconds() - used
+            session.log(f"{session.name} took {took:.0f} s, and {cpu:.0f} s of CPU")
 
     return nox.session(name=name or function.__name__)(timed)
+
+
+def cpu_seconds() -> float:
+    """Returns the CPU time of all programs that ended so far. Other work on the machine does not change it."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 @session
@@ -155,11 +163,7 @@ def lint(session: nox.Session) -> None:
             "rustfmt is not installed: the form of the Rust code is not checked (rustup component add rustfmt)"
         )
     session.run("pytest", "--quiet", *TESTS["lint"])
-    if shutil.which("cargo-clippy"):
-        options = ["--quiet", "--workspace", "--all-targets"]
-        session.run("cargo", "clippy", *options, "--", "-D", "warnings", external=True)
-    else:
-        session.warn("clippy is not installed: the Rust code is not linted (rustup component add clippy)")
+    clippy(session, *without_sdk())
     session.run("shellcheck", "dev", ".ci/run")
     npm_install(session, ROOT)
     # Prettier formats JavaScript and JSON; .prettierignore names what it leaves alone.
@@ -171,6 +175,23 @@ def lint(session: nox.Session) -> None:
         session.run("npm", "run", "--silent", "lint", external=True)
     with session.chdir(RUBY):
         session.run("rubocop", "--cache", "false", *(["--autocorrect"] if fix else []), external=True)
+
+
+def clippy(session: nox.Session, *crates: str) -> None:
+    """Lints Rust: the crates that the options of cargo choose, with their tests."""
+    if shutil.which("cargo-clippy"):
+        options = ["--quiet", *crates, "--all-targets"]
+        session.run("cargo", "clippy", *options, "--", "-D", "warnings", external=True)
+    else:
+        session.warn("clippy is not installed: the Rust code is not linted (rustup component add clippy)")
+
+
+def without_sdk() -> list[str]:
+    """Returns the options of cargo for all crates, in `./dev test` except those that need AWS's SDK.
+
+    For clippy and for tests the SDK is compiled once more each, which takes minutes the first time.
+    """
+    return ["--workspace", *(option for crate in WITH_SDK if without_long for option in ("--exclude", crate))]
 
 
 @session
@@ -193,8 +214,7 @@ def generate(session: nox.Session) -> None:
 @session
 def core(session: nox.Session) -> None:
     """Test both Rust cores, the readers' with property tests."""
-    left_out = [option for crate in WITH_SDK for option in ("--exclude", crate)] if without_long else []
-    session.run("cargo", "test", "--quiet", "--workspace", *left_out, *session.posargs, external=True)
+    session.run("cargo", "test", "--quiet", *without_sdk(), *session.posargs, external=True)
 
 
 @session
@@ -322,8 +342,9 @@ def e2e(session: nox.Session) -> None:
 
 @session
 def long(session: nox.Session) -> None:
-    """Run the tests that `./dev test` leaves out of its sessions: those marked `long`, and of crates with AWS's SDK."""
+    """Run what `./dev test` leaves out of its sessions: tests marked `long`, and lint and tests of crates with AWS's SDK."""
     with_sdk = [option for crate in WITH_SDK for option in ("--package", crate)]
+    clippy(session, *with_sdk)
     session.run("cargo", "test", "--quiet", *with_sdk, external=True)
     check_for_macos(session)
     what_simulations_run(session)

@@ -81,7 +81,7 @@ def test_ci_runs_all() -> None:
 def test_a_session_says_at_its_end_how_long_it_took() -> None:
     command = [sys.executable, "-m", "nox", "--session", "lock", "--", "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert re.search(r"^nox > lock took \d+ s$", done.stdout + done.stderr, re.MULTILINE)
+    assert re.search(r"^nox > lock took \d+ s, and \d+ s of CPU$", done.stdout + done.stderr, re.MULTILINE)
 
 
 def test_an_option_that_test_does_not_know_is_refused() -> None:
