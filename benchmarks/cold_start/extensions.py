@@ -58,13 +58,13 @@ def extensions(folder: Path, secrets: int, only: Collection[str] = COMPARED) -> 
     ours = {"KEYSTART_SECRETS": pairs, "KEYSTART_DIR": where}
     command = installed(folder)
     known = {
-        GO: Extension([_go(folder, "pairs")], peer),
+        GO: Extension([go_extension(folder)], peer),
         ONE_FILE: Extension([LAYER], ours),
         PIP: Extension([command], ours),
         BOTO3: Extension([command.with_name("python"), HERE / "peers/boto3/extension.py"], peer),
-        GO_YAML: Extension([_go(folder, "yaml")], {"PEER_CONFIG": str(yaml), "PEER_DIR": where}),
+        GO_YAML: Extension([go_extension(folder, "yaml")], {"PEER_CONFIG": str(yaml), "PEER_DIR": where}),
         YAML: Extension([command], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": where}),
-        GO_SQUARE: Extension([_go(folder, "square")], {"PEER_CONFIG": str(square), "PEER_DIR": where}),
+        GO_SQUARE: Extension([go_extension(folder, "square")], {"PEER_CONFIG": str(square), "PEER_DIR": where}),
         SQUARE: Extension([LAYER], squares),
         PIP_SQUARE: Extension([command], squares),
     }
@@ -114,7 +114,7 @@ def installed(folder: Path) -> Path:
     return command
 
 
-def _go(folder: Path, configuration: str) -> Path:
+def go_extension(folder: Path, configuration: str = "pairs") -> Path:
     """Builds the Go extension, with only the code that reads that form of a configuration."""
     program = folder / f"peer-{configuration}"
     if program.exists():

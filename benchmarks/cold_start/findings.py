@@ -12,7 +12,7 @@ from tests.fakes.timed import TimedCloud
 
 from .conditions import NotAppliedError
 from .extensions import BOTO3, GO, ONE_FILE, PIP, WITH_FILES
-from .inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, measure_inits
+from .inits import LANGUAGES, OURS, SDK, VARIANTS, Case, Inits, measure_inits
 from .starts import Starts, invocations, measure, measure_latencies, wipes
 
 _Found = TypeVar("_Found")
@@ -44,7 +44,7 @@ class Findings:
 def everything(folder: Path, cloud: TimedCloud, runs: int) -> Findings:
     """Measures all budgets with `runs` starts each, and the figures for the plots alone with half of them."""
     half = max(2, runs // 2)
-    inits = measure_inits(folder, cloud, runs, _functions())  # first: they need most of what may be missing
+    inits = measure_inits(folder, cloud, runs, functions())  # first: they need most of what may be missing
     latencies = {
         **measure_latencies(folder, cloud, runs, (30.0, 300.0)),
         **measure_latencies(folder, cloud, half, (0.0, 100.0)),
@@ -87,14 +87,15 @@ def quick(folder: Path, cloud: TimedCloud) -> Findings:
         _tried(lambda: measure(folder, cloud, 2, cold=True, only=both)),
         invocations(folder, cloud, 3),
         wipes(folder, cloud, 3),
-        measure_inits(folder, cloud, 1, _functions()),
+        measure_inits(folder, cloud, 1, functions()),
         _tried(lambda: measure_inits(folder, cloud, 1, _square(["ruby"]), warm=True)),
         bench.measure(LANGUAGES, quick=True),
     )
 
 
-def _functions() -> list[Case]:
-    return [Case(language, variant) for language in LANGUAGES for variant in (BARE, ATTACHED, OURS, SDK)]
+def functions() -> list[Case]:
+    """Returns every function with a whole CPU."""
+    return [Case(language, variant) for language in LANGUAGES for variant in VARIANTS]
 
 
 def _square(languages: Sequence[str]) -> list[Case]:

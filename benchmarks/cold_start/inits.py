@@ -1,4 +1,7 @@
-"""Cold starts of functions in the simulator of Lambda: without secrets, with Keystart, with AWS's SDK in their init."""
+"""Cold starts of functions in the simulator of Lambda.
+
+They need no secrets, or take them from Keystart, from a Go extension, or with AWS's SDK in their init.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,15 @@ from tests.e2e.lambda_simulator.timeline import Kind
 from tests.fakes.timed import TimedCloud
 
 from .conditions import limited, share_of
-from .extensions import HERE, LAYER, ROOT, installed
+from .extensions import HERE, LAYER, ROOT, go_extension, installed
 from .starts import progress
 
 LANGUAGES = ("python", "node", "ruby")
-# Without secrets; the same with the extension attached; and with secrets, from Keystart or with AWS's SDK.
-BARE, ATTACHED, OURS, SDK = "bare", "attached", "keystart", "sdk"
+# Without secrets; the same with the extension attached; and with secrets, from Keystart, from the Go extension that
+# fetches first, or with AWS's SDK.
+BARE, ATTACHED, OURS, PEER, SDK = VARIANTS = ("bare", "attached", "keystart", "go", "sdk")
 _SECONDS = 60.0  # for Init, and for the invocation
-_READ = {BARE: 0, ATTACHED: 0, OURS: 300, SDK: 300}  # bytes of secrets in a function's answer
+_READ = {BARE: 0, ATTACHED: 0, OURS: 300, PEER: 300, SDK: 300}  # bytes of secrets in a function's answer
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def measure_inits(
 
 def _init(folder: Path, cloud: TimedCloud, case: Case) -> Init:
     function = Function(BY_NAME[case.language](), _task(folder, case), env=_variables(cloud), name="function")
-    beside = [LAYER if LAYER.exists() else installed(folder)] if case.variant in (ATTACHED, OURS) else []
+    beside = _beside(folder, case.variant)
     with ExitStack() as stack:
         group = stack.enter_context(limited(share_of(case.memory_mb))) if case.memory_mb else None
         environment = stack.enter_context(
@@ -126,6 +130,15 @@ def _init(folder: Path, cloud: TimedCloud, case: Case) -> Init:
     )
 
 
+def _beside(folder: Path, variant: str) -> list[Path]:
+    """Returns the extensions of a function."""
+    if variant == PEER:
+        return [go_extension(folder)]
+    if variant in (ATTACHED, OURS):
+        return [LAYER if LAYER.exists() else installed(folder)]
+    return []
+
+
 def _scheduled(pid: int) -> tuple[int, int]:
     """Returns how many nanoseconds the main thread of a process ran on a CPU, and how many it waited for one."""
     ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
@@ -139,11 +152,14 @@ def _variables(cloud: TimedCloud) -> dict[str, str]:
         for name, text in cloud.variables().items()
         if name in ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")
     }
+    secrets = ",".join(f"s{number}=bench/s{number}" for number in range(3))
     return {
         **aws,
         "NODE_EXTRA_CA_CERTS": aws["AWS_CA_BUNDLE"],  # AWS's SDK for Node does not know AWS_CA_BUNDLE
         "RUBYLIB": str(ROOT / "bindings/ruby/lib"),
-        "KEYSTART_SECRETS": ",".join(f"s{number}=bench/s{number}" for number in range(3)),
+        "KEYSTART_SECRETS": secrets,
+        "PEER_SECRETS": secrets,
+        "PEER_DIR": "/tmp/secrets",  # noqa: S108 each environment has a separate /tmp
     }
 
 

@@ -22,7 +22,8 @@ from tests.fakes.timed import TimedCloud
 from . import report
 from .conditions import NotAppliedError
 from .extensions import CannotMeasureError, store
-from .findings import everything, quick
+from .findings import everything, functions, quick
+from .inits import measure_inits
 from .starts import measure
 
 
@@ -50,7 +51,10 @@ def _arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="print ratios of few runs, in less than a minute"
     )
     parser.add_argument(
-        "--write", action="store_true", help="write docs/internals/performance.md and its plots"
+        "--write", action="store_true", help="write docs/internals/performance.md, its plots, and the Inits of README.md and docs/performance.md"
+    )
+    parser.add_argument(
+        "--functions", action="store_true", help="measure the Init of functions alone, in 5 minutes"
     )
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="starts of each (default: 20)")
     one = parser.add_argument_group("one table of extensions only", "with any of these:")
@@ -78,6 +82,12 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
         print(report.as_json(starts) if options.json else report.columns(report.starts_rows(starts)))
     elif options.quick:
         print(report.as_ratios(quick(folder, cloud)))
+    elif options.functions:
+        inits = measure_inits(folder, cloud, options.runs, functions())
+        print(report.inits_as_text(inits))
+        if options.write:
+            report.write_inits(inits)
+            print("bench: the Inits of functions are written, and their chart", file=sys.stderr)
     else:
         found = everything(folder, cloud, options.runs)
         print(report.as_text(found))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from benchmarks.readers import bench
 
@@ -13,10 +15,12 @@ from .budgets import Budget, budgets, median_init, reduction
 from .conditions import NotAppliedError
 from .extensions import GO, ROOT, CannotMeasureError
 from .findings import MORE, WITH, WITHOUT, Findings
-from .inits import ATTACHED, BARE, LANGUAGES, OURS, SDK, Case, Inits, not_there
+from .inits import ATTACHED, BARE, LANGUAGES, OURS, PEER, SDK, Case, Inits, not_there
 from .starts import Start, Starts, median
 
 PAGE = ROOT / "docs/internals/performance.md"
+GUIDE = ROOT / "docs/performance.md"
+README = ROOT / "README.md"
 PLOTS = PAGE.with_name("plots")
 _BEGIN, _END = "<!-- measured -->\n", "<!-- end -->\n"
 _UNITS = {"registered": "ms", "published": "ms", "cpu": "ms CPU", "memory": "MB"}
@@ -28,10 +32,22 @@ _PHASES = {
     "answered": "to last answer",
     "published": "to published",
 }
-_WHO = {OURS: "Keystart", SDK: "SDK in init", BARE: "no secrets", ATTACHED: "no secrets, extension beside it"}
+_WHO = {
+    BARE: "no secrets",
+    ATTACHED: "no secrets, extension beside it",
+    OURS: "Keystart",
+    PEER: "Go extension",
+    SDK: "SDK in init",
+}
+_FUNCTIONS = "Init of functions that need 3 secrets, in the simulator, 30 ms"
 
-# The bars of the chart in README.md.
-CHARTED = {BARE: "without secrets", OURS: "with Keystart", SDK: "with AWS's SDK"}
+# The bars of the chart in README.md, and the columns of the first table in docs/performance.md.
+CHARTED = {
+    BARE: "without secrets",
+    OURS: "with Keystart",
+    PEER: "with a Go extension",
+    SDK: "with AWS's SDK",
+}
 
 Rows = Sequence[Sequence[str]]
 
@@ -61,11 +77,8 @@ def as_json(found: Mapping[str, Sequence[Start]]) -> str:
 
 
 def write(found: Findings) -> None:
-    """Replaces the text between the marks of docs/internals/performance.md, and its plots."""
-    before, mark, rest = PAGE.read_text().partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not (mark and end):
-        raise CannotMeasureError(f"{PAGE} has no place for the figures")
+    """Replaces the text between the marks of docs/internals/performance.md, its plots, and the Inits elsewhere."""
+    before, _, after = _between_marks(PAGE)
     PLOTS.mkdir(exist_ok=True)
     parts = [f"{found.runs} starts of each, in turn. {bench.machine()}."]
     parts += [f"### {title}\n\n{_markdown(rows)}" for title, rows in _tables(found)]
@@ -73,9 +86,55 @@ def write(found: Findings) -> None:
     for name, (title, drawn) in _drawn(found).items():
         (PLOTS / f"{name}.svg").write_text(drawn)
         parts.append(f"![{title}](plots/{name}.svg)")
-    # README.md shows this one on dark pages.
-    (PLOTS / "init-dark.svg").write_text(init_chart(_charted(found), plots.DARK)[1])
-    PAGE.write_text(before + mark + "\n" + "\n\n".join(parts) + "\n\n" + end + after)
+    PAGE.write_text(before + "\n\n".join(parts) + after)
+    _write_charted(_charted(found.inits))
+
+
+def inits_as_text(inits: Inits) -> str:
+    """Returns the table of the functions for a terminal."""
+    return columns(_inits(inits))
+
+
+def write_inits(inits: Inits) -> None:
+    """Replaces the table of the functions in docs/internals/performance.md, its plot, and the Inits elsewhere."""
+    heading = f"### {_FUNCTIONS}\n\n"
+    before, mark, rest = PAGE.read_text().partition(heading)
+    _, end, after = rest.partition("\n\n### ")
+    if not (mark and end):
+        raise CannotMeasureError(f"{PAGE} has no table of functions to replace")
+    PAGE.write_text(before + heading + _markdown(_inits(inits)) + end + after)
+    _write_charted(_charted(inits))
+
+
+def _write_charted(rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Writes the chart of README.md and the text that stands for it, and the table of docs/performance.md."""
+    (PLOTS / "init.svg").write_text(init_chart(rows)[1])
+    (PLOTS / "init-dark.svg").write_text(init_chart(rows, plots.DARK)[1])
+    text = README.read_text()
+    README.write_text(re.sub(r'(?<=alt=")Init of a function[^"]*', init_words(rows), text))
+    before, _, after = _between_marks(GUIDE)
+    table = [["", *CHARTED.values()]]
+    for language, row in rows.items():
+        table.append([language.capitalize(), *(f"{row[name]:.0f} ms" if name in row else "not measured" for name in CHARTED.values())])
+    GUIDE.write_text(before + _markdown(table) + after)
+
+
+def init_words(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """Returns the chart of README.md as a sentence for each language. The first one names the bars."""
+    sentences = []
+    for language, row in rows.items():
+        bars = [f"{value:.0f} {name}" if not sentences else f"{value:.0f}" for name, value in row.items()]
+        sentences.append(f"{language.capitalize()}: {', '.join(bars)}.")
+    return f"{init_chart(rows)[0]}, in milliseconds. {' '.join(sentences)}"
+
+
+def _between_marks(page: Path) -> tuple[str, str, str]:
+    """Returns the text before the measured part of a page, that part, and the text after it."""
+    before, begin, rest = page.read_text().partition(_BEGIN)
+    measured, end, after = rest.partition(_END)
+    if not (begin and end):
+        raise CannotMeasureError(f"{page} has no place for the figures")
+    return before + begin + "\n", measured, "\n\n" + end + after
 
 
 def _tables(found: Findings) -> Iterator[tuple[str, Rows]]:
@@ -97,7 +156,7 @@ def _tables(found: Findings) -> Iterator[tuple[str, Rows]]:
         yield "Cold page cache", [["not applied"], [str(found.cold)]]
     else:
         yield "3 secrets, 30 ms, with a cold page cache", starts_rows(found.cold)
-    yield "Init of functions that need 3 secrets, in the simulator, 30 ms", _inits(found)
+    yield _FUNCTIONS, _inits(found.inits)
     if isinstance(found.square, NotAppliedError):
         yield "Square's tables", [["not applied"], [str(found.square)]]
     else:
@@ -132,7 +191,7 @@ def _square(found: Inits, what: str) -> Rows:
     return rows
 
 
-def _inits(found: Findings) -> Rows:
+def _inits(measured: Inits) -> Rows:
     parts = {
         "whole": "Init (ms)",
         "before": "until the runtime starts (ms)",
@@ -140,8 +199,8 @@ def _inits(found: Findings) -> Rows:
         "waited": "waiting for one (ms)",
     }
     rows = [["function", *parts.values(), "more than without secrets (ms)"]]
-    for case, inits in found.inits.items():
-        bare = median_init(found.inits[Case(case.language, BARE)], "whole")
+    for case, inits in measured.items():
+        bare = median_init(measured[Case(case.language, BARE)], "whole")
         cells = (quartiles([getattr(init, what) for init in inits]) for what in parts)
         more = f"{median_init(inits, 'whole') - bare:.1f}"
         rows.append([f"{case.language}, {_WHO[case.variant]}", *cells, more])
@@ -204,7 +263,7 @@ def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
             title := "A cold start: 3 secrets, 30 ms of latency",
             plots.stacks(title, plots.Axis("ms from exec"), timeline),
         ),
-        "init": init_chart(_charted(found)),
+        "init": init_chart(_charted(found.inits)),
         "latency": _swept(plain, "Latency of the store", "ms of latency", found.latencies, logarithmic=False),
         "secrets": _swept(
             plain, "Number of secrets, 30 ms of latency", "secrets", found.secrets, logarithmic=True
@@ -263,12 +322,12 @@ def _reads(readers: Sequence[bench.Figure]) -> tuple[str, str]:
     return title, plots.bars(title, plots.Axis("reads per second", logarithmic=True), rows)
 
 
-def _charted(found: Findings) -> dict[str, dict[str, float]]:
+def _charted(inits: Inits) -> dict[str, dict[str, float]]:
     return {
         language: {
-            name: median_init(found.inits[Case(language, variant)], "whole")
+            name: median_init(inits[Case(language, variant)], "whole")
             for variant, name in CHARTED.items()
-            if found.inits.get(Case(language, variant))
+            if inits.get(Case(language, variant))
         }
         for language in LANGUAGES
     }
@@ -277,7 +336,7 @@ def _charted(found: Findings) -> dict[str, dict[str, float]]:
 def init_chart(
     rows: Mapping[str, Mapping[str, float]], ink: tuple[str, str] | None = plots.LIGHT
 ) -> tuple[str, str]:
-    """Draws the Init of a function in each language: without secrets, with Keystart, and with the SDK in its init."""
+    """Draws the Init of a function in each language, with a bar for each of `CHARTED`."""
     title = "Init of a function that needs three secrets"
     named = {language.capitalize(): row for language, row in rows.items()}
     return title, plots.bars(title, plots.Axis("ms"), named, ink)

@@ -11,7 +11,7 @@ from benchmarks.cold_start.budgets import Budget, budgets, reduction
 from benchmarks.cold_start.conditions import PERIOD_US, NotAppliedError, limited, settings, share_of
 from benchmarks.cold_start.extensions import BOTO3, GO, GO_SQUARE, GO_YAML, PIP, SQUARE, YAML
 from benchmarks.cold_start.findings import MORE, WITH, WITHOUT, Findings
-from benchmarks.cold_start.inits import BARE, LANGUAGES, OURS, SDK, Case, Init, Inits
+from benchmarks.cold_start.inits import BARE, LANGUAGES, OURS, PEER, SDK, Case, Init, Inits
 from benchmarks.cold_start.report import phases, quartiles
 from benchmarks.cold_start.starts import Start, Starts
 from benchmarks.readers import bench
@@ -108,7 +108,7 @@ def findings(limited: bool) -> Findings:
         cold=starts if limited else NotAppliedError("the page cache cannot be dropped here"),
         invocations=[0.5] if limited else None,
         wipes=[90.0],
-        inits={Case(language, variant): init for language in LANGUAGES for variant in (BARE, OURS, SDK)},
+        inits={Case(language, variant): init for language in LANGUAGES for variant in (BARE, OURS, PEER, SDK)},
         square=square if limited else refused,
         readers=figures,
     )
@@ -127,20 +127,51 @@ def test_what_the_machine_does_not_allow_is_not_applied_and_says_why() -> None:
     assert "not applied: cgroups cannot be written here" in report.as_text(findings(False))
 
 
-def test_only_what_lies_between_the_marks_of_the_page_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- measured -->\nfigures of before\n<!-- end -->\nafter\n")
-    monkeypatch.setattr(report, "PAGE", page)
+@pytest.fixture
+def pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the pages that a benchmark writes, each with figures of before."""
+    marked = "before\n<!-- measured -->\n\nfigures of before\n\n<!-- end -->\nafter\n"
+    inits = f"### {report._FUNCTIONS}\n\nfigures of before\n\n### Plots\n\nplots of before"
+    (tmp_path / "page.md").write_text(marked.replace("figures of before", f"### Budgets\n\nkept\n\n{inits}"))
+    (tmp_path / "guide.md").write_text(marked)
+    (tmp_path / "README.md").write_text('<img alt="Init of a function: figures of before" src="x">\n')
+    (tmp_path / "plots").mkdir()
+    monkeypatch.setattr(report, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(report, "GUIDE", tmp_path / "guide.md")
+    monkeypatch.setattr(report, "README", tmp_path / "README.md")
     monkeypatch.setattr(report, "PLOTS", tmp_path / "plots")
+    return tmp_path
+
+
+def check_functions(pages: Path) -> None:
+    written = {name: (pages / name).read_text() for name in ("page.md", "guide.md", "README.md")}
+    assert not [name for name, text in written.items() if "figures of before" in text]
+    assert "| python, Go extension | 100.0 " in written["page.md"]
+    assert "| Ruby | 100 ms | 100 ms | 100 ms | 100 ms |" in written["guide.md"]
+    alt = (
+        "Init of a function that needs three secrets, in milliseconds. Python: 100 without secrets, "
+        "100 with Keystart, 100 with a Go extension, 100 with AWS's SDK. Node: 100, 100, 100, 100. "
+        "Ruby: 100, 100, 100, 100."
+    )
+    assert written["README.md"] == f'<img alt="{alt}" src="x">\n'
+    for name in ("page.md", "guide.md"):
+        assert written[name].startswith("before\n<!-- measured -->\n\n")
+        assert written[name].endswith("\n\n<!-- end -->\nafter\n")
+
+
+def test_only_what_lies_between_the_marks_of_the_pages_is_written(pages: Path) -> None:
     report.write(findings(True))
-    written = page.read_text()
-    assert written.startswith("before\n<!-- measured -->\n")
-    assert written.endswith("\n<!-- end -->\nafter\n")
-    assert "figures of before" not in written
-    drawn = sorted(path.stem for path in (tmp_path / "plots").iterdir())
+    check_functions(pages)
+    drawn = sorted(path.stem for path in (pages / "plots").iterdir())
     assert drawn == ["init", "init-dark", "latency", "quota", "reads", "secrets", "timeline"]
     drawn.remove("init-dark")  # for README.md
     for name in drawn:
-        assert f"](plots/{name}.svg)" in written
+        assert f"](plots/{name}.svg)" in (pages / "page.md").read_text()
+
+
+def test_the_functions_alone_are_written_and_the_other_figures_stay(pages: Path) -> None:
+    report.write_inits(findings(True).inits)
+    check_functions(pages)
+    assert "### Budgets\n\nkept\n\n### Init of" in (pages / "page.md").read_text()
+    assert "### Plots\n\nplots of before" in (pages / "page.md").read_text()
+    assert sorted(path.stem for path in (pages / "plots").iterdir()) == ["init", "init-dark"]
