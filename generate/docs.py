@@ -31,7 +31,7 @@ def numbers(contract: Contract) -> str:
 
 
 def variables(contract: Contract) -> str:
-    """Returns the table of docs/configuration.md."""
+    """Returns the table of docs/refused-variables.md."""
     rows = (
         f"| **{group.name}**: {group.what} | {' '.join(_code(name) for name in group.variables)} |"
         for group in contract.variables

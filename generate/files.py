@@ -43,7 +43,7 @@ PARTS: Mapping[str, Mapping[str, Writer]] = {
         "messages of readers": docs.reader_messages,
         "messages of the writer": docs.writer_messages,
     },
-    "docs/configuration.md": {"variables": docs.variables},
+    "docs/refused-variables.md": {"variables": docs.variables},
     "docs/security.md": {"limits": docs.limits},
     "docs/internals/conformance.md": {
         "files": lambda _: page.by_file(),

@@ -33,7 +33,7 @@ SIDEBAR = {
     ],
     "Reference": [
         *("contract/contract", "bindings/python/README", "bindings/node/README", "bindings/ruby/README"),
-        *("extension/README", "docs/layer", "CHANGELOG"),
+        *("extension/README", "docs/layer", "docs/refused-variables", "CHANGELOG"),
     ],
     "How it works": ["docs/performance", "docs/compare", "docs/decisions/README", "docs/internals/README"],
     "Contribute": ["CONTRIBUTING"],
