@@ -29,7 +29,8 @@ _PICTURE = re.compile(
 SIDEBAR = {
     "Guide": [
         *("docs/README", "docs/install", "docs/move", "docs/configuration", "docs/readers", "docs/rotation"),
-        *("docs/testing", "docs/recipes", "docs/attach", "docs/security", "docs/operations"),
+        *("docs/databases", "docs/testing", "docs/emulator", "docs/recipes", "docs/attach"),
+        *("docs/security", "docs/operations"),
     ],
     "Reference": [
         *("contract/contract", "bindings/python/README", "bindings/node/README", "bindings/ruby/README"),
