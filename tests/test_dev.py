@@ -239,7 +239,7 @@ BY_HAND = "apt-get install python3 python3-venv"
         ),
     ],
 )
-def test_what_is_missing_is_told_with_the_cure(
+def test_what_is_missing_is_reported_with_the_cure(
     door: Door, session: str, programs: dict[str, str], told: str
 ) -> None:
     if session == "build":
@@ -251,7 +251,7 @@ def test_what_is_missing_is_told_with_the_cure(
     assert told in done.stderr
 
 
-def test_the_python_that_was_asked_for_is_taken_or_refused(door: Door) -> None:
+def test_the_python_that_was_named_is_taken_or_refused(door: Door) -> None:
     door.with_venv()
     door.program("python3.12", "echo 3.12")
     door.program("python", "echo 3.12", folder=door.folder / ".venv/bin")

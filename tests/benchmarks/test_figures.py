@@ -114,7 +114,7 @@ def findings(limited: bool) -> Findings:
     )
 
 
-def test_every_budget_but_that_of_the_layers_size_is_judged() -> None:
+def test_every_budget_except_that_of_the_layers_size_is_judged() -> None:
     judged = {f"B{n}" for n in (*range(1, 10), 11, 12, 13, 18)}
     assert {budget.number for budget in budgets(findings(True))} == judged
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.fakes.timed import TimedCloud
 
 
-def test_an_invocation_lasts_until_the_next_event_is_asked_for(tmp_path: Path) -> None:
+def test_an_invocation_lasts_until_the_next_event_is_requested(tmp_path: Path) -> None:
     cloud = TimedCloud(tmp_path)
     seen: list[str] = []
 

@@ -31,7 +31,7 @@ def test_readers_of_writers_that_end_and_are_killed_see_whole_sets_in_their_orde
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_wipe_under_sixteen_readers_gives_nobody_zeros_nor_a_value_that_is_gone(
+def test_a_wipe_under_sixteen_readers_shows_nobody_zeros_nor_a_value_that_is_gone(
     tmp_path: Path, fresh: bool
 ) -> None:
     run = secrets.token_hex(8)

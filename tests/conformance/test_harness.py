@@ -53,7 +53,7 @@ for line in sys.stdin:
         ("""print('{"id": "other", "value": 1}', flush=True)""", "answered something else than some"),
     ],
 )
-def test_a_runner_that_does_not_answer_is_told_as_such(answer: str, told: str) -> None:
+def test_a_runner_that_does_not_answer_is_reported_as_such(answer: str, told: str) -> None:
     with runner.Runner("ruby", program(f"sys.stdin.readline()\n{answer}")) as running:
         different = running.run(case())
     assert different is not None
@@ -77,7 +77,7 @@ def test_a_silent_runner_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
         assert running.run(case()) == "the runner of node gave no answer within 0.05 s"
 
 
-def test_a_program_that_is_not_there_cannot_be_started() -> None:
+def test_a_program_that_does_not_exist_cannot_be_started() -> None:
     with (
         runner.Runner("node", ["/nowhere/node"]) as running,
         pytest.raises(runner.RunnerError, match="the runner of node"),
@@ -145,7 +145,7 @@ def test_what_the_writer_is_asked_counts_too(sent: bytes, received: object) -> N
         assert json.dumps([received]) in different
 
 
-def test_a_reader_that_asks_nobody_is_told() -> None:
+def test_a_reader_that_asks_nobody_is_reported() -> None:
     asking = case(
         ask={"call": "refresh", "writer": {"answers": [{}]}},
         expect={"value": "value of db\n", "requests": [{"names": None}]},
@@ -312,7 +312,7 @@ def test_the_command_prints_one_json_document(
     assert result["failed"]["wrong"]["clause"] == "6.5.1"
 
 
-def test_the_command_tells_a_runner_that_cannot_be_started(
+def test_the_command_reports_a_runner_that_cannot_be_started(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(runner, "command_of", lambda _: program("sys.exit('no reader here')"))

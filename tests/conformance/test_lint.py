@@ -89,7 +89,7 @@ NOT_READY = {
         }
     },
 }
-HERE_IS_A_TEST = "tests/conformance/test_lint.py::test_what_neither_a_case_nor_a_test_asks_is_told"
+HERE_IS_A_TEST = "tests/conformance/test_lint.py::test_what_neither_a_case_nor_a_test_asks_is_reported"
 
 
 def gaps(folder: Path, **elsewhere: dict[str, list[dict[str, str]]]) -> list[str]:
@@ -184,13 +184,13 @@ LOCKED = changed("expect", {"error": {"code": "store_locked", "message": "m", "s
         ([LOCKED], ["store_locked is expected, but the contract has no such error of readers"]),
     ],
 )
-def test_what_is_wrong_with_cases_is_told(
+def test_what_is_wrong_with_cases_is_reported(
     tmp_path: Path, cases: list[dict[str, Any]], told: list[str]
 ) -> None:
     assert problems(tmp_path, *cases) == told
 
 
-def test_what_neither_a_case_nor_a_test_asks_is_told(tmp_path: Path) -> None:
+def test_what_neither_a_case_nor_a_test_asks_is_reported(tmp_path: Path) -> None:
     nothing = "no case asks and no test elsewhere is named for the"
     assert gaps(tmp_path) == [
         f"{nothing} clause 1.1",
@@ -233,13 +233,13 @@ def test_a_test_elsewhere_stands_for_a_case(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_entry_for_a_test_elsewhere_is_told(
+def test_a_wrong_entry_for_a_test_elsewhere_is_reported(
     tmp_path: Path, elsewhere: dict[str, Any], told: str
 ) -> None:
     assert f"elsewhere.json: {told}" in gaps(tmp_path, **elsewhere)
 
 
-def test_a_rule_without_a_number_is_told(tmp_path: Path) -> None:
+def test_a_rule_without_a_number_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "contract.md"
     file.write_text("- **1.1** A reader\n  MUST do this.\n\nA reader MUST do that.\n")
     assert contract.rules_without_number(tmp_path) == ["A reader MUST do that."]

@@ -36,7 +36,7 @@ def test_cat_prints_the_secret(tmp_path: Path) -> None:
     assert shown.stdout == value
 
 
-def test_of_a_value_the_manifest_tells_nothing_but_its_size(tmp_path: Path) -> None:
+def test_of_a_value_the_manifest_shows_only_its_size(tmp_path: Path) -> None:
     one, other = (secrets.token_hex(16).encode() for _ in range(2))
     assert one != other
     assert published(tmp_path / "one", "db", one) == published(tmp_path / "other", "db", other)

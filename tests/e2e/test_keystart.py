@@ -360,7 +360,7 @@ def test_an_unknown_event_is_logged_and_the_secrets_stay(tmp_path: Path, store: 
         assert environment.timeline.last(Kind.EXTENSION_EXITED, EXTENSION).detail["code"] == 0
 
 
-def test_an_api_that_refuses_to_register_ends_the_process_and_tells_readers(
+def test_an_api_that_refuses_to_register_ends_the_process_and_readers_see_why(
     tmp_path: Path, store: stage.Store
 ) -> None:
     fault = Fault("register", Respond(500), EXTENSION, times=None)
@@ -371,7 +371,7 @@ def test_an_api_that_refuses_to_register_ends_the_process_and_tells_readers(
         assert "answered 500 to /register" in environment.log_text(EXTENSION)
 
 
-def test_json_logging_gives_one_object_a_line(tmp_path: Path, store: stage.Store) -> None:
+def test_json_logging_writes_one_object_a_line(tmp_path: Path, store: stage.Store) -> None:
     env = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
     with stage.environment(tmp_path, "python", store.endpoint, env=env) as environment:
         environment.init()

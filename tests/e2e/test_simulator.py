@@ -822,7 +822,7 @@ def test_what_lambda_would_not_accept_is_refused_at_once(extension: Write, tmp_p
 # --- Invocations ---
 
 
-def test_an_invoke_event_tells_of_the_invocation(extension: Write) -> None:
+def test_an_invoke_event_describes_the_invocation(extension: Write) -> None:
     with Environment(
         extensions=[extension(BOTH)], function=Function(name="orders"), timeout=5
     ) as environment:
@@ -843,7 +843,7 @@ def test_an_invoke_event_tells_of_the_invocation(extension: Write) -> None:
         }
 
 
-def test_an_extension_without_invoke_is_not_told_of_invocations_nor_waited_for(extension: Write) -> None:
+def test_an_extension_without_invoke_gets_no_invocation_and_is_not_waited_for(extension: Write) -> None:
     with Environment(extensions=[extension(SHUTDOWN_ONLY)]) as environment:
         environment.init()
         for number in range(3):
@@ -993,7 +993,7 @@ def test_an_answer_to_another_invocation_is_refused(runtime: Callable[[str], Fun
 
 
 @pytest.mark.parametrize("reason", ["spindown", "timeout", "failure"])
-def test_the_runtime_ends_first_and_then_the_extensions_are_told_why(extension: Write, reason: str) -> None:
+def test_the_runtime_ends_first_and_then_the_extensions_learn_why(extension: Write, reason: str) -> None:
     with Environment(extensions=[extension(BOTH)]) as environment:
         environment.init()
         before = time.time() * 1000

@@ -59,7 +59,7 @@ def test_the_node_function_takes_only_what_was_signed(start: Start, cloud: Stand
 
 @pytest.mark.parametrize("recipe", ["terraform", "serverless"])
 @pytest.mark.parametrize(("settings", "seconds"), [('{"seconds": 60}', 60), ("60 seconds", 300)])
-def test_the_ruby_function_gives_tokens(
+def test_the_ruby_function_returns_tokens(
     start: Start, cloud: StandIn, recipe: str, settings: str, seconds: int
 ) -> None:
     cloud.parameter("/prod/token-settings", settings)

@@ -190,7 +190,7 @@ def test_the_answer_for_another_parameter_is_refused(
         (f"{PARAMETER}/app/flag", parameter(f"{PARAMETER}/app/flag", "x", ARN=f"{PARAMETER}/app/flag")),
     ],
 )
-def test_the_parameter_that_was_asked_for_is_published(
+def test_the_parameter_that_was_requested_is_published(
     prefetch: Prefetch, serve: Serve, store: Store, asked: str, found: dict[str, Any]
 ) -> None:
     serve(lambda _: parameters(found))

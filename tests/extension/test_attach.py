@@ -254,7 +254,7 @@ def test_detach_removes_the_layer_of_another_account_that_is_named(
     assert out.splitlines()[1:] == [f"  - layer     {arn}", f"    layer     {other}", f"    layer     {own}"]
 
 
-def test_the_wrapper_is_set_when_it_is_asked_for(keystart: Keystart, account: Account, layer: str) -> None:
+def test_the_wrapper_is_set_when_it_is_requested(keystart: Keystart, account: Account, layer: str) -> None:
     name = account.function()
     code, out, _ = keystart("attach", name, "--layer", layer, "--wrapper", "--yes")
     assert code == 0
@@ -349,7 +349,7 @@ def test_colours_are_for_people_who_want_them(
     assert f"  + layer     {layer}\n" in out + error
 
 
-def test_a_script_is_told_everything_as_json(
+def test_a_script_reads_everything_as_json(
     keystart: Keystart, account: Account, layer: str, configuration: Path, canary: Canaries
 ) -> None:
     name, ready = account.function({"TOKEN": canary()}), account.function(layers=(layer,))
@@ -380,7 +380,7 @@ def test_a_function_that_is_named_twice_is_changed_once(
     assert len(account.changes) == 1
 
 
-def test_what_cloudformation_made_is_told(keystart: Keystart, account: Account, layer: str) -> None:
+def test_what_cloudformation_made_is_reported(keystart: Keystart, account: Account, layer: str) -> None:
     name = account.function(Tags={"aws:cloudformation:stack-name": "shop"})
     _, out, _ = keystart("attach", name, "--layer", layer, "--dry-run")
     assert (
@@ -444,7 +444,7 @@ FIVE = "It has 5 layers, and Lambda takes 5. Remove one of them."
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_what_speaks_against_it_is_told_before_anything_changes(
+def test_each_reason_to_refuse_is_reported_before_anything_changes(
     keystart: Keystart,
     account: Account,
     layer: str,
@@ -475,7 +475,7 @@ def test_a_layer_in_the_place_of_another_counts_once(
     assert account.layers_of(name) == [*others, newer]
 
 
-def test_variables_beyond_what_lambda_takes_are_told_before(
+def test_variables_beyond_what_lambda_takes_are_reported_before(
     keystart: Keystart, account: Account, layer: str, configuration: Path, canary: Canaries
 ) -> None:
     name = account.function({"TOKEN": canary(), "LONG": "x" * 3990})
@@ -533,7 +533,7 @@ def test_squares_file_is_refused_with_the_cure(
     assert (code, "so not Square's file. Put the keystart.json" in error) == (1, True)
 
 
-def test_a_wrong_configuration_is_told_before_anything_is_asked(
+def test_a_wrong_configuration_is_reported_before_anything_is_asked(
     keystart: Keystart, account: Account, layer: str, tmp_path: Path
 ) -> None:
     file = configure(tmp_path, {})
@@ -542,7 +542,7 @@ def test_a_wrong_configuration_is_told_before_anything_is_asked(
     assert account.requests == []
 
 
-def test_an_unknown_function_is_told_with_the_others_untouched(
+def test_an_unknown_function_is_reported_with_the_others_untouched(
     keystart: Keystart, account: Account, layer: str
 ) -> None:
     code, _, error = keystart("attach", account.function(), "nobody", "--layer", layer, "--yes")
@@ -552,7 +552,7 @@ def test_an_unknown_function_is_told_with_the_others_untouched(
     assert first.endswith(" Correct the name or the region.")
 
 
-def test_an_unknown_layer_is_told_before_a_function_is_asked_for(
+def test_an_unknown_layer_is_reported_before_a_function_is_requested(
     keystart: Keystart, account: Account
 ) -> None:
     code, out, error = keystart("attach", account.function(), "--layer", MISSING, "--yes")
@@ -602,7 +602,7 @@ def test_what_somebody_else_has_changed_meanwhile_is_not_overwritten(
     assert (account.layers_of(raced), account.layers_of(good)) == ([], [layer])
 
 
-def test_an_endpoint_that_tells_no_revision_is_not_trusted_with_a_change(
+def test_an_endpoint_that_reports_no_revision_is_not_trusted_with_a_change(
     keystart: Keystart, account: Account, layer: str, moto: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = account.function()
@@ -680,7 +680,7 @@ def test_attach_waits_until_lambda_has_taken_the_change_over(
     ]  # the update itself, and two waits
 
 
-def test_a_change_that_lambda_cannot_take_over_is_told(
+def test_a_change_that_lambda_cannot_take_over_is_reported(
     keystart: Keystart, account: Account, layer: str
 ) -> None:
     name = account.function()

@@ -229,7 +229,7 @@ def test_pending_becomes_a_candidate_and_everybody_gets_the_same_one() -> None:
     assert logins.passed(0.1 + GRACE) == [Use(3, 6)]
 
 
-def test_pending_that_stayed_on_the_current_version_is_no_candidate() -> None:
+def test_pending_that_stayed_on_the_current_version_is_not_a_candidate() -> None:
     logins = refused_first()
     look(logins, 0, PENDING, "old")
     assert look(logins, 0, CURRENT, "old", age=DAYS) == [LogExhausted(DB, 1), Retry(2, 1)]

@@ -373,7 +373,7 @@ def test_refusals_are_forgotten_while_the_environment_is_frozen_and_when_its_clo
     assert logins.ask() == done(1)
 
 
-def test_a_fault_of_ours_in_a_decision_leaves_no_login_waiting_for_ever(
+def test_a_fault_of_ours_in_a_decision_leaves_no_login_waiting_forever(
     start: Started, logins: Logins, cloud: StagedSecrets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud.put("db", "old")
@@ -575,7 +575,7 @@ def test_an_optional_secret_that_does_not_exist_holds_up_no_login_of_its_folder(
     assert store.values == {"app/db": b"new"}
 
 
-def test_an_entry_with_a_stage_is_asked_for_no_other_stage(
+def test_an_entry_with_a_stage_requests_no_other_stage(
     start: Started, logins: Logins, cloud: StagedSecrets
 ) -> None:
     cloud.put("db", "older")

@@ -52,7 +52,7 @@ def without_times(manifest: dict[str, Any]) -> dict[str, Any]:
     return {name: {**entry, "fetched_at": None} for name, entry in manifest["secrets"].items()}
 
 
-def test_secrets_are_asked_for_twenty_at_a_time(
+def test_secrets_are_requested_twenty_at_a_time(
     prefetch: Prefetch, serve: Serve, cloud: Cloud, store: Store, moto: str
 ) -> None:
     values = {f"s{number}": f"value {number}" for number in range(41)}
@@ -92,7 +92,7 @@ def test_the_store_is_the_one_that_single_calls_give(
     assert alone(counting) == []
 
 
-def test_what_a_batch_cannot_ask_for_is_asked_for_alone(
+def test_what_a_batch_cannot_request_is_requested_alone(
     prefetch: Prefetch, serve: Serve, cloud: Cloud, store: Store, moto: str
 ) -> None:
     older, here, role = cloud.secret("old"), cloud.secret("here"), "arn:aws:iam::123456789012:role/reader"
@@ -162,7 +162,7 @@ def test_one_name_in_two_accounts_is_two_batches(prefetch: Prefetch, serve: Serv
 
 
 @pytest.mark.parametrize("optional", [True, False])
-def test_what_is_absent_is_told_as_without_a_batch(
+def test_what_is_absent_is_reported_as_without_a_batch(
     prefetch: Prefetch, cloud: Cloud, store: Store, optional: bool
 ) -> None:
     deleted = cloud.secret("x")
@@ -193,7 +193,7 @@ def test_a_denied_batch_names_its_own_permission(prefetch: Prefetch, serve: Serv
     assert aws.actions() == ["BatchGetSecretValue"]
 
 
-def test_a_secret_that_is_denied_in_a_batch_is_told_as_without_one(
+def test_a_secret_that_is_denied_in_a_batch_is_reported_as_without_one(
     prefetch: Prefetch, serve: Serve, store: Store
 ) -> None:
     def answer(request: Request) -> Answer:
@@ -236,7 +236,7 @@ def test_a_secret_of_another_account_which_no_batch_reads_is_published(
         None,
     ],
 )
-def test_a_batch_that_fails_is_asked_for_again(
+def test_a_batch_that_fails_is_requested_again(
     prefetch: Prefetch, serve: Serve, store: Store, first: Answer | None
 ) -> None:
     answers = iter([first, first])
@@ -248,7 +248,7 @@ def test_a_batch_that_fails_is_asked_for_again(
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "InternalServiceError"])
-def test_a_secret_that_fails_in_a_batch_is_asked_for_again(
+def test_a_secret_that_fails_in_a_batch_is_requested_again(
     prefetch: Prefetch,
     serve: Serve,
     store: Store,
@@ -273,7 +273,7 @@ def test_a_secret_that_fails_in_a_batch_is_asked_for_again(
     assert second.startswith("[keystart] DEBUG key: ThrottlingException; asking again in ")
 
 
-def test_what_is_throttled_for_ever_is_told_at_the_deadline(
+def test_what_is_throttled_forever_is_reported_at_the_deadline(
     prefetch: Prefetch, serve: Serve, store: Store
 ) -> None:
     aws = serve(lambda _: THROTTLED)
@@ -346,7 +346,7 @@ def test_the_pages_of_a_batch_are_put_together(prefetch: Prefetch, serve: Serve,
     assert store.values == {"a": b"1", "b": b"2", "c": b"3"}
 
 
-def test_a_secret_that_a_batch_passes_over_is_asked_for_alone(
+def test_a_secret_that_a_batch_passes_over_is_requested_alone(
     prefetch: Prefetch, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch, canary: Canaries
 ) -> None:
     monkeypatch.setenv("KEYSTART_LOG_LEVEL", "DEBUG")
@@ -418,7 +418,7 @@ def test_a_secret_that_a_batch_passes_over_is_asked_for_alone(
         ),
     ],
 )
-def test_an_answer_that_cannot_be_told_apart_publishes_nothing(
+def test_an_answer_that_is_ambiguous_publishes_nothing(
     prefetch: Prefetch, serve: Serve, store: Store, canary: Canaries, answer: Answer, told: str
 ) -> None:
     body = answer.body.replace(b"CANARY", canary().encode())

@@ -35,7 +35,7 @@ def test_help_lists_the_commands_that_there_are(keystart: Keystart) -> None:
     ]
 
 
-def test_the_version_is_told(keystart: Keystart) -> None:
+def test_the_version_is_reported(keystart: Keystart) -> None:
     assert keystart("--version") == (0, f"keystart {__version__}\n", "")
 
 
@@ -161,7 +161,7 @@ def test_check_warns_of_what_may_not_work_in_lambda(
     assert json.loads(keystart("check", "--json", file)[1])["warnings"] == ([warning] if warning else [])
 
 
-def test_check_tells_every_problem(keystart: Keystart, tmp_path: Path) -> None:
+def test_check_reports_every_problem(keystart: Keystart, tmp_path: Path) -> None:
     file = tmp_path / "keystart.yaml"
     file.write_text("version: 1\nregon: eu-west-1\nsecrets:\n  db: prod/db\n  ../x: prod/db\n")
     code, out, error = keystart("check", file)
@@ -223,7 +223,7 @@ def test_variables_in_ids_are_taken_from_the_shell_or_from_set(
 
 
 @pytest.mark.parametrize("value", ["STAGE", "=x", "1A=x", "A B=x", "STAGE=a\nb"])
-def test_a_set_value_that_is_no_pair_is_wrong_use(keystart: Keystart, value: str) -> None:
+def test_a_set_value_that_is_not_a_pair_is_wrong_use(keystart: Keystart, value: str) -> None:
     code, _, error = keystart("check", "--set", value)
     assert (code, "write NAME=VALUE" in error) == (2, True)
 
@@ -238,7 +238,7 @@ def test_pull_into_another_folder_leaves_the_default_alone(
     assert keystart("get", "db", "--root", "elsewhere") == (0, "x", "")
 
 
-def test_pull_tells_why_nothing_is_published(keystart: Keystart, store: Store, tmp_path: Path) -> None:
+def test_pull_reports_why_nothing_is_published(keystart: Keystart, store: Store, tmp_path: Path) -> None:
     configure(tmp_path, {"db": "prod/absent"})
     code, out, error = keystart("pull")
     assert (code, out) == (1, "")
@@ -258,7 +258,7 @@ def test_pull_tells_why_nothing_is_published(keystart: Keystart, store: Store, t
     )
 
 
-def test_pull_tells_what_is_wrong_before_anything_is_touched(
+def test_pull_reports_what_is_wrong_before_anything_is_touched(
     keystart: Keystart, store: Store, tmp_path: Path
 ) -> None:
     file = configure(tmp_path, {})
@@ -390,7 +390,7 @@ def test_reading_where_nothing_is_published_says_what_to_do(keystart: Keystart, 
     assert keystart("get", "db") == (1, "", message)
 
 
-def test_a_name_that_is_not_there_is_told_with_the_nearest(
+def test_a_name_that_does_not_exist_is_reported_with_the_nearest(
     keystart: Keystart, cloud: Cloud, tmp_path: Path
 ) -> None:
     configure(tmp_path, {"stripe/key": cloud.secret("x")})

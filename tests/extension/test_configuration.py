@@ -89,7 +89,7 @@ def entries_of(folder: Path, secrets: str) -> list[Entry]:
     return [entry | {"origin": None} for entry in plan.facts["entries"]]
 
 
-def test_a_file_with_every_key_gives_the_plan_it_says(tmp_path: Path) -> None:
+def test_a_file_with_every_key_makes_the_plan_it_says(tmp_path: Path) -> None:
     path = write(tmp_path, COMPLETE)
 
     def here(line: int, **changes: Any) -> Entry:
@@ -149,7 +149,7 @@ def test_a_deadline_may_be_from_100_milliseconds_to_15_minutes(
     assert load_file(write(tmp_path, text), {}).facts["deadline"] == seconds
 
 
-def test_the_same_configuration_as_json_gives_the_same_plan(tmp_path: Path) -> None:
+def test_the_same_configuration_as_json_makes_the_same_plan(tmp_path: Path) -> None:
     document = {
         "version": 1,
         "region": "eu-west-1",
@@ -374,7 +374,7 @@ def test_set_values_are_taken_instead_of_variables(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("value", ["*", "p?od", "a:b", "/prod", "..", "prod/../dev", "", "sk_live 1"])
-def test_a_variable_that_is_no_part_of_a_name_is_refused_and_not_repeated(
+def test_a_variable_that_is_not_a_part_of_a_name_is_refused_and_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("STAGE", value)

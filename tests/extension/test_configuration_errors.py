@@ -49,22 +49,22 @@ def problems_of(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(("text", "expected"), cases("keystart.yaml"))
-def test_a_wrong_yaml_file_is_told(tmp_path: Path, text: str, expected: list[str]) -> None:
+def test_a_wrong_yaml_file_is_reported(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert problems(tmp_path / "keystart.yaml", text) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), cases("keystart.json"))
-def test_a_wrong_json_file_is_told(tmp_path: Path, text: str, expected: list[str]) -> None:
+def test_a_wrong_json_file_is_reported(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert problems(tmp_path / "keystart.json", text) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), cases("config.yaml"))
-def test_a_wrong_file_of_square_is_told(tmp_path: Path, text: str, expected: list[str]) -> None:
+def test_a_wrong_file_of_square_is_reported(tmp_path: Path, text: str, expected: list[str]) -> None:
     assert problems(tmp_path / "config.yaml", text) == expected
 
 
 @pytest.mark.parametrize(("text", "expected"), cases("KEYSTART_SECRETS"))
-def test_a_wrong_variable_is_told(text: str, expected: list[str]) -> None:
+def test_a_wrong_variable_is_reported(text: str, expected: list[str]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load({"KEYSTART_SECRETS": text.removesuffix("\n")})
     assert str(caught.value).splitlines() == [f"KEYSTART_SECRETS:{line}" for line in expected]
@@ -105,7 +105,7 @@ def test_a_wrong_variable_is_told(text: str, expected: list[str]) -> None:
         ),
     ],
 )
-def test_what_is_too_long_is_told_without_repeating_it(tmp_path: Path, secrets: str, expected: str) -> None:
+def test_what_is_too_long_is_reported_without_repeating_it(tmp_path: Path, secrets: str, expected: str) -> None:
     assert problems(tmp_path / "keystart.yaml", f"version: 1\nsecrets:\n{secrets}\n") == [expected]
 
 
@@ -116,13 +116,13 @@ def test_names_and_ids_may_be_as_long_as_they_may_be(tmp_path: Path) -> None:
     assert [entry["id"] for entry in load_file(path, {}).facts["entries"]] == [secret, parameter]
 
 
-def test_a_number_with_thousands_of_digits_is_told_in_short(tmp_path: Path) -> None:
+def test_a_number_with_thousands_of_digits_is_reported_in_short(tmp_path: Path) -> None:
     expected = '1:13: "version" must be the number 1, found a number of 5000 characters.'
     text = '{"version": ' + "9" * 5000 + ', "secrets": {"db": "prod/db"}}'
     assert problems(tmp_path / "keystart.json", text) == [expected]
 
 
-def test_yaml_numbers_that_python_refuses_are_told(tmp_path: Path) -> None:
+def test_yaml_numbers_that_python_refuses_are_reported(tmp_path: Path) -> None:
     text = "%YAML 1." + "9" * 5000 + "\n---\nversion: 1\n"
     expected = "1:1: This is not valid YAML. A number after this place is too large."
     assert problems(tmp_path / "keystart.yaml", text) == [expected]
@@ -138,7 +138,7 @@ def test_an_id_that_may_be_a_pasted_secret_is_not_repeated(tmp_path: Path) -> No
 # Files as such.
 
 
-def test_json_nested_beyond_any_stack_is_told(tmp_path: Path) -> None:
+def test_json_nested_beyond_any_stack_is_reported(tmp_path: Path) -> None:
     expected = "1:65: More than 64 lists and mappings lie inside each other."
     assert problems(tmp_path / "keystart.json", "[" * 100_000) == [expected]
 
@@ -173,7 +173,7 @@ def test_json_nested_beyond_any_stack_is_told(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["keystart.yaml", "keystart.json"])
-def test_a_file_that_is_not_sound_text_is_told(tmp_path: Path, name: str, data: bytes, expected: str) -> None:
+def test_a_file_that_is_not_sound_text_is_reported(tmp_path: Path, name: str, data: bytes, expected: str) -> None:
     path = tmp_path / name
     path.write_bytes(data)
     assert problems_of(path) == [expected]
@@ -185,7 +185,7 @@ def test_a_file_may_have_256_kib(tmp_path: Path) -> None:
     assert [entry["name"] for entry in load_file(path, {}).facts["entries"]] == ["db"]
 
 
-def test_another_ending_is_told(tmp_path: Path) -> None:
+def test_another_ending_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "keystart.toml"
     path.write_text(GOOD)
     with pytest.raises(ConfigurationError) as caught:
@@ -194,7 +194,7 @@ def test_another_ending_is_told(tmp_path: Path) -> None:
     assert str(caught.value) == f"(a path of {len(str(path))} characters): {expected}"
 
 
-def test_a_folder_and_a_pipe_and_a_socket_are_told_and_do_not_hang(tmp_path: Path) -> None:
+def test_a_folder_and_a_pipe_and_a_socket_are_reported_and_do_not_hang(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
     os.mkfifo(tmp_path / "pipe.yaml")
     with socket.socket(socket.AF_UNIX) as server:
@@ -205,7 +205,7 @@ def test_a_folder_and_a_pipe_and_a_socket_are_told_and_do_not_hang(tmp_path: Pat
     assert problems_of(tmp_path / "socket.yaml") == [not_regular]
 
 
-def test_a_missing_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     assert problems_of(tmp_path / "keystart.yaml") == [" There is no such file. Correct the path."]
 
 
@@ -220,14 +220,14 @@ def test_a_link_that_leads_nowhere_is_an_error_and_not_the_next_place(tmp_path: 
     )
 
 
-def test_a_link_in_a_circle_is_told(tmp_path: Path) -> None:
+def test_a_link_in_a_circle_is_reported(tmp_path: Path) -> None:
     (tmp_path / "keystart.yaml").symlink_to("keystart.yaml")
     assert problems_of(tmp_path / "keystart.yaml") == [
         " Symbolic links lead in a circle here. Put the configuration itself there."
     ]
 
 
-def test_a_file_that_may_not_be_read_is_told_with_the_cure(tmp_path: Path) -> None:
+def test_a_file_that_may_not_be_read_is_reported_with_the_cure(tmp_path: Path) -> None:
     path = tmp_path / "keystart.yaml"
     path.touch(mode=0o000)
     with _nobody():
@@ -344,7 +344,7 @@ def test_a_config_yaml_without_squares_key_is_named_as_such(tmp_path: Path, text
         ),
     ],
 )
-def test_a_named_path_that_is_wrong_is_told_and_nothing_else_is_tried(
+def test_a_named_path_that_is_wrong_is_reported_and_nothing_else_is_tried(
     tmp_path: Path, value: str, message: str
 ) -> None:
     (tmp_path / "keystart.yaml").write_text(GOOD)
@@ -353,7 +353,7 @@ def test_a_named_path_that_is_wrong_is_told_and_nothing_else_is_tried(
     assert str(caught.value) == message
 
 
-def test_a_named_path_that_the_system_refuses_is_told() -> None:
+def test_a_named_path_that_the_system_refuses_is_reported() -> None:
     path = "/" + "x" * 300 + ".yaml"
     with pytest.raises(ConfigurationError) as caught:
         load({"KEYSTART_CONFIG": path})

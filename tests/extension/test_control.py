@@ -154,7 +154,7 @@ def test_a_name_without_an_entry_and_a_failure_are_in_the_answer_and_the_rest_is
     assert (answer["ok"], answer["generation"], store.values) == (True, 2, {"db": b"old", "api": b"new"})
 
 
-def test_an_optional_secret_that_is_still_missing_fails_only_who_asks_for_it(
+def test_an_optional_secret_that_is_still_missing_fails_only_its_own_reads(
     start: Started, control: Control, serve: Serve
 ) -> None:
     absent = refusal(400, "ResourceNotFoundException", "Gone.")
@@ -165,7 +165,7 @@ def test_an_optional_secret_that_is_still_missing_fails_only_who_asks_for_it(
     assert set(control.ask(["flags"])["failures"]) == {"flags"}
 
 
-def test_a_secret_that_is_left_alone_by_the_ttl_is_fetched_for_who_asks(
+def test_a_secret_that_is_left_alone_by_the_ttl_is_fetched_for_a_caller_of_refresh(
     start: Started, control: Control, serve: Serve, store: Store
 ) -> None:
     absent = refusal(400, "ResourceNotFoundException", "Gone.")
@@ -352,7 +352,7 @@ def test_the_pause_after_failures_does_not_hold_for_requests(
         ),
     ],
 )
-def test_what_is_no_request_gets_the_reason_and_changes_nothing(
+def test_what_is_not_a_request_gets_the_reason_and_changes_nothing(
     start: Started, control: Control, cloud: Cloud, line: bytes, reason: str
 ) -> None:
     start({"db": cloud.secret("x")})

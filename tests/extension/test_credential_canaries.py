@@ -123,7 +123,7 @@ def test_a_variable_with_a_character_that_no_credential_has_is_named_and_not_sho
 
 
 @EACH_WAY
-def test_a_variable_that_is_no_text_is_named_and_not_shown(
+def test_a_variable_that_is_not_text_is_named_and_not_shown(
     prefetch: Prefetch, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch, canary: Canaries
 ) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", f"{canary()}\udcff")
@@ -311,7 +311,7 @@ def test_what_a_profile_says_is_not_repeated(
         ({"login_session": "x"}, "a login"),
     ],
 )
-def test_what_the_layer_does_not_do_is_told_with_the_cure(
+def test_what_the_layer_does_not_do_is_reported_with_the_cure(
     prefetch: Prefetch, store: Store, files: Callable[..., None], settings: dict[str, str], origin: str
 ) -> None:
     files("", profile(settings))
@@ -385,7 +385,7 @@ def test_credentials_of_a_role_that_have_expired_are_refused(
 @EACH_WAY
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("of", ["role", "profile", "web identity"])
-def test_what_stands_in_the_place_of_sts_is_not_repeated(
+def test_what_is_in_the_place_of_sts_is_not_repeated(
     prefetch: Prefetch,
     serve: Serve,
     store: Store,

@@ -51,7 +51,7 @@ def signer(headers: Mapping[str, str]) -> tuple[str, str, str]:
 
 
 @EACH_WAY
-def test_the_environment_of_lambda_gives_them(
+def test_they_come_from_the_environment_of_lambda(
     prefetch: Prefetch, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-environment")
@@ -99,7 +99,7 @@ def test_under_snapstart_they_come_from_the_container_endpoint(
 @pytest.mark.parametrize(
     "answer", [(403, "{}"), (500, "KEY"), (200, "KEY"), (200, '{"SecretAccessKey": "KEY"}')]
 )
-def test_a_container_endpoint_that_gives_none_is_told_without_its_answer(
+def test_a_container_endpoint_that_returns_none_is_reported_without_its_answer(
     prefetch: Prefetch,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
@@ -117,7 +117,7 @@ def test_a_container_endpoint_that_gives_none_is_told_without_its_answer(
 
 
 @EACH_WAY
-def test_expired_ones_of_the_container_endpoint_are_told_and_nobody_is_asked_with_them(
+def test_expired_ones_of_the_container_endpoint_are_reported_and_nobody_is_asked_with_them(
     prefetch: Prefetch,
     serve: Serve,
     store: Store,
@@ -136,7 +136,7 @@ def test_expired_ones_of_the_container_endpoint_are_told_and_nobody_is_asked_wit
 
 
 @EACH_WAY
-def test_expired_ones_of_the_environment_are_told(
+def test_expired_ones_of_the_environment_are_reported(
     prefetch: Prefetch, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Only boto3 reads this variable. For the process, the service reports it.
@@ -159,7 +159,7 @@ def test_a_container_endpoint_of_another_machine_is_not_asked_without_tls(
     assert store.failures["db"][0] == "CredentialsUnavailable"
 
 
-def test_in_lambda_missing_ones_are_told_at_once_and_no_metadata_is_asked_for(
+def test_in_lambda_missing_ones_are_reported_at_once_and_no_metadata_is_requested(
     launch: Launcher,
     lambda_api: Lambda,
     store: Store,

@@ -40,7 +40,7 @@ def test_a_required_secret_that_is_absent_publishes_nothing(
 
 
 @pytest.mark.parametrize("settings", [{}, {"batch": True}])
-def test_a_path_that_is_no_secret_offers_the_parameter(
+def test_a_path_that_is_not_a_secret_offers_the_parameter(
     prefetch: Prefetch, cloud: Cloud, store: Store, settings: dict[str, bool]
 ) -> None:
     failed = prefetch({"flags": "/prod/flags", "db": "prod/absent", "good": cloud.secret("x")}, **settings)
@@ -49,7 +49,7 @@ def test_a_path_that_is_no_secret_offers_the_parameter(
     assert "ssm:" not in store.failures["db"][1]
 
 
-def test_a_name_that_is_no_parameter_offers_the_secret(
+def test_a_name_that_is_not_a_parameter_offers_the_secret(
     prefetch: Prefetch, cloud: Cloud, store: Store
 ) -> None:
     assert prefetch({"db": "ssm:prod-db", "good": cloud.secret("x")}) is not None
@@ -135,7 +135,7 @@ def test_what_asking_again_may_cure_is_asked_until_the_deadline(
     assert len(aws.requests) > 1
 
 
-def test_an_endpoint_that_is_throttled_and_then_hangs_is_told_by_what_it_said(
+def test_an_endpoint_that_is_throttled_and_then_hangs_is_reported_by_what_it_said(
     prefetch: Prefetch, serve: Serve, store: Store
 ) -> None:
     released = threading.Event()
@@ -166,7 +166,7 @@ def test_a_secret_that_is_throttled_twice_is_published(
 
 
 @pytest.mark.alone
-def test_a_refused_connection_is_told_with_the_cure(
+def test_a_refused_connection_is_reported_with_the_cure(
     prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as closed:
@@ -215,7 +215,7 @@ def test_a_role_that_hangs_holds_up_nobody_else(prefetch: Prefetch, serve: Serve
     }
 
 
-def test_a_role_that_may_not_be_assumed_is_told_with_the_permission(
+def test_a_role_that_may_not_be_assumed_is_reported_with_the_permission(
     prefetch: Prefetch, serve: Serve, store: Store
 ) -> None:
     error = b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>No</Message></Error></ErrorResponse>"
@@ -263,7 +263,7 @@ def test_nothing_is_asked_after_the_deadline(prefetch: Prefetch, serve: Serve, s
     assert len({request.json["SecretId"] for request in aws.requests}) == 64
 
 
-def test_without_a_region_the_cure_is_told(
+def test_without_a_region_the_cure_is_reported(
     prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_REGION")

@@ -169,13 +169,13 @@ def test_a_fault_ends_in_a_whole_secret_or_in_its_reason(
     seen[what] = f"`{reason[0]}`: {reason[1]}".replace(arn, "ID").replace(host, "HOST")
 
 
-def test_the_page_tells_of_every_fault() -> None:
+def test_the_page_lists_every_fault() -> None:
     table, mark, _ = PAGE.read_text().partition(LATE)
     assert mark
     assert re.findall(r"^\| (.+?) \|", table, re.MULTILINE) == ["fault", *FAULTS]
 
 
-def test_the_page_tells_how_late_what_was_late_is_and_which_was_the_latest() -> None:
+def test_the_page_says_how_late_what_was_late_is_and_which_was_the_latest() -> None:
     within = dict.fromkeys(FAULTS, -1.0)
     assert told_late(within) == "Every fault was told within the deadline.\n"
     late = {**within, "no answer": 0.0004, "500 for ever": 0.2004}

@@ -106,7 +106,7 @@ def check_links(area: Path, home: Path) -> None:
     ),
     options=st.sampled_from([[], ["-o", "keystart.json"], ["-o", "out.json"], ["-o", "deep/out.json"]]),
 )
-def test_compile_changes_nothing_but_its_output(things: list[Made], options: list[str]) -> None:
+def test_compile_changes_only_its_output(things: list[Made], options: list[str]) -> None:
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         area = Path(name)
         source = area / "source.yaml"

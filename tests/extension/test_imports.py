@@ -112,7 +112,7 @@ def test_what_the_process_needs_next_is_loaded_while_the_store_answers(
     assert loaded == [True]
 
 
-def test_it_is_not_loaded_before_the_secrets_are_asked_for_unless_that_takes_long(
+def test_it_is_not_loaded_before_the_secrets_are_requested_unless_that_takes_long(
     launch: Launcher, lambda_api: Lambda, environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as store:

@@ -120,7 +120,7 @@ def test_a_zip_that_is_not_the_layer_is_refused(keystart: Keystart, account: Acc
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder"])
-def test_what_is_no_file_is_refused_and_hangs_nobody(
+def test_what_is_not_a_file_is_refused_and_hangs_nobody(
     keystart: Keystart, account: Account, tmp_path: Path, kind: str
 ) -> None:
     path = tmp_path / "layer.zip"
@@ -167,7 +167,7 @@ def test_build_does_what_dev_does_in_a_checkout(tmp_path: Path) -> None:
     assert (tmp_path / "asked").read_text() == "layer --arch arm64\n"
 
 
-def test_build_says_where_to_build_when_this_is_no_checkout(tmp_path: Path) -> None:
+def test_build_says_where_to_build_when_this_is_not_a_checkout(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match=r"In a checkout of Keystart, on Debian 12: \./dev layer\."):
         build.build(tmp_path, None)
 

@@ -90,7 +90,7 @@ def test_what_an_earlier_process_left_is_gone_before_register(
 
 
 @pytest.mark.parametrize("start", ["overlap", "before"])
-def test_a_missing_required_secret_is_told_to_the_log_the_readers_and_lambda(
+def test_a_missing_required_secret_is_reported_to_the_log_the_readers_and_lambda(
     launch: Launcher, lambda_api: Lambda, store: Store, start: str
 ) -> None:
     code, lines = launch(lambda_api, {"db": "prod/absent"}, start=start).ended()
@@ -268,7 +268,7 @@ def test_an_api_that_does_not_register_ends_the_process(
         ),
     ],
 )
-def test_an_api_that_gives_no_event_ends_the_process_and_the_secrets(
+def test_an_api_that_returns_no_event_ends_the_process_and_the_secrets(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, answer: Answer | None, reason: str
 ) -> None:
     lambda_api.answers["/event/next"] = answer
@@ -288,7 +288,7 @@ def test_a_report_that_is_refused_is_logged(launch: Launcher, lambda_api: Lambda
     assert lines[-1] == '[keystart] ERROR The Extensions API answered 500 to /init/error: "no".'
 
 
-def test_nothing_is_asked_for_any_more_when_registering_is_refused(
+def test_nothing_is_requested_any_more_when_registering_is_refused(
     environment: Environment, tmp_path: Path
 ) -> None:
     file = tmp_path / "keystart.json"
@@ -324,14 +324,14 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("address", ["nohost", ":1", "host:", "host:65536", "host:-1", "host:x"])
-def test_an_address_that_is_none_is_told(launch: Launcher, store: Store, address: str) -> None:
+def test_an_address_that_is_none_is_reported(launch: Launcher, store: Store, address: str) -> None:
     code, lines = launch(address, {"db": "prod/db"}).ended()
     message = f'AWS_LAMBDA_RUNTIME_API must be a host and a port, found "{address}".'
     assert (code, lines) == (1, [f"[keystart] ERROR {message}"])
     assert (store.state["state"], store.state["message"]) == ("failed", message)
 
 
-def test_an_api_that_is_not_there_is_told(launch: Launcher) -> None:
+def test_an_api_that_does_not_listen_is_reported(launch: Launcher) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{closed.getsockname()[1]}"
@@ -414,7 +414,7 @@ def test_a_root_that_is_not_ours_is_refused(
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o775, 0o1777])
-def test_a_folder_that_is_no_store_is_refused_and_keeps_its_mode_and_what_it_holds(
+def test_a_folder_that_is_not_a_store_is_refused_and_keeps_its_mode_and_what_it_holds(
     launch: Launcher, unlooked_api: Lambda, store: Store, mode: int
 ) -> None:
     store.root.mkdir()
@@ -450,7 +450,7 @@ exit $code
 """
 
 
-def test_a_full_disk_publishes_nothing_and_the_readers_are_told(
+def test_a_full_disk_publishes_nothing_and_the_readers_are_reported(
     launch: Launcher, unlooked_api: Lambda, serve: Serve, store: Store, tmp_path: Path
 ) -> None:
     store.root.mkdir(mode=0o700)
@@ -554,7 +554,7 @@ def test_no_level_hides_the_reason_of_a_failed_start(
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_bug_is_told_without_what_it_says(
+def test_a_bug_is_reported_without_what_it_says(
     lambda_api: Lambda,
     store: Store,
     canary: Canaries,
@@ -579,7 +579,7 @@ def test_a_bug_is_told_without_what_it_says(
 
 
 @pytest.mark.usefixtures("environment")
-def test_a_store_that_cannot_be_wiped_is_told_and_the_links_go_all_the_same(
+def test_a_store_that_cannot_be_wiped_is_reported_and_the_links_go_all_the_same(
     canary: Canaries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "theirs"

@@ -213,7 +213,7 @@ def test_a_body_without_an_end_is_given_up_and_takes_no_memory(
     assert ended.peak < normal + 3 * TOGETHER / 1024, f"{ended.peak} KiB, and {normal} KiB without the fault"
 
 
-def test_a_body_that_is_too_long_is_told_with_the_limit(
+def test_a_body_that_is_too_long_is_reported_with_the_limit(
     start: Start, serve_raw: Callable[..., Raw], store: Store
 ) -> None:
     serve_raw(lambda connection: send_endless(connection, head(200, CHUNKED), chunk(b" " * 60_000)))

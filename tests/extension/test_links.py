@@ -139,7 +139,7 @@ def test_a_link_of_another_user_is_refused_even_if_it_leads_where_ours_would(hom
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "fifo"])
-def test_what_is_no_link_is_refused_before_anything_is_made(home: Path, kind: str) -> None:
+def test_what_is_not_a_link_is_refused_before_anything_is_made(home: Path, kind: str) -> None:
     home.mkdir(parents=True)
     make_file: dict[str, Callable[[Path], object]] = {
         "file": Path.touch,
@@ -153,7 +153,7 @@ def test_what_is_no_link_is_refused_before_anything_is_made(home: Path, kind: st
 
 
 @pytest.mark.parametrize("what", ["link", "file"])
-def test_a_way_that_is_no_folder_is_refused_and_not_followed(home: Path, tmp_path: Path, what: str) -> None:
+def test_a_way_that_is_not_a_folder_is_refused_and_not_followed(home: Path, tmp_path: Path, what: str) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     home.mkdir(parents=True)
@@ -240,7 +240,7 @@ def test_a_link_that_leads_elsewhere_by_now_is_not_removed_and_the_others_are(ho
     assert sorted(path.name for path in home.iterdir()) == ["db", "tls"]
 
 
-def test_what_cannot_be_removed_is_told_and_the_rest_is_removed(home: Path) -> None:
+def test_what_cannot_be_removed_is_reported_and_the_rest_is_removed(home: Path) -> None:
     made = wanted(home, link("x", "x" * 256), "db")
     home.mkdir(parents=True)
     (home / "db").symlink_to("/store/current/secrets/db")

@@ -114,7 +114,7 @@ ENDPOINTS = {
         "AWS_ENDPOINT_URL_STS",
     ],
 )
-def test_a_variable_that_is_no_endpoint_is_refused_before_the_first_request(
+def test_a_variable_that_is_not_an_endpoint_is_refused_before_the_first_request(
     variable: str, url: str, failures: Started, serve: Serve, canary: Canaries
 ) -> None:
     aws = serve(lambda _: secret("x"))

@@ -151,7 +151,7 @@ def test_the_configurations_region_wins_over_the_functions(
     )
 
 
-def test_roles_are_assumed_and_have_policies_of_their_own(asked: Asked) -> None:
+def test_roles_are_assumed_and_have_their_own_policies(asked: Asked) -> None:
     secrets = {"db": "prod/db", "stripe": {"secret": "prod/stripe", "role": ROLE}}
     assert asked(secrets, "--account", ACCOUNT) == {
         "secretsmanager:GetSecretValue": [f"{SECRET}prod/db-??????"],
@@ -182,7 +182,7 @@ def test_keys_are_decrypted_with_when_they_are_named(asked: Asked) -> None:
     assert "IAM takes no alias for it." in asked.refused(secrets, "--kms-key", alias)
 
 
-def test_a_batch_is_allowed_where_one_is_asked_for(asked: Asked) -> None:
+def test_a_batch_is_allowed_where_one_is_requested(asked: Asked) -> None:
     one, two = f"{SECRET}prod/db-a1B2c3", f"{SECRET}prod/tls-a1B2c3"
     assert asked({"db": one, "tls": two}, batch=True) == {
         "secretsmanager:GetSecretValue": [one, two],
@@ -220,7 +220,7 @@ def test_the_policy_in_the_documentation_names_what_the_commands_call(iam: Any) 
     assert set(actions) == set(re.findall(r"lambda:[A-Z][A-Za-z]+", code))
 
 
-def test_every_region_stands_in_its_partition(
+def test_every_region_is_in_its_partition(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "keystart.json"

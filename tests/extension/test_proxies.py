@@ -108,7 +108,7 @@ def test_a_refusal_by_a_proxy_is_said_with_the_proxy_and_the_host(
 
 
 @pytest.mark.parametrize("proxy", [DEAD, "proxy.keystart.invalid:3128"])
-def test_a_proxy_that_is_not_there_is_named_and_no_vpc(
+def test_a_proxy_that_does_not_listen_is_named_and_no_vpc(
     prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
@@ -168,7 +168,7 @@ def answer_of_a_container(request: Request) -> Answer:
     return Answer(200, json.dumps(keys).encode())
 
 
-def test_the_container_is_asked_for_credentials_without_a_proxy(
+def test_credentials_of_the_container_are_fetched_without_a_proxy(
     prefetch: Prefetch, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws = serve(answer_of_a_container)

@@ -109,7 +109,7 @@ def test_a_profile_that_is_named_wins_over_the_keys_of_the_environment(
     assert [signer(request)[0] for request in aws.requests] == ["id-mine", "id-environment"]
 
 
-def test_a_profile_that_does_not_exist_is_told_although_the_environment_has_keys(
+def test_a_profile_that_does_not_exist_is_reported_although_the_environment_has_keys(
     pull: Pull, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
@@ -162,7 +162,7 @@ def test_nobody_looks_into_pull_before_it_holds_credentials(
     assert limit[4:6] == ["0", "0"]
 
 
-def test_a_process_that_gives_a_broken_token_is_named_and_the_token_is_not_shown(
+def test_a_process_that_returns_a_broken_token_is_named_and_the_token_is_not_shown(
     profiles: Profiles, pull: Pull, serve: Serve, store: Store, canary: Canaries, tmp_path: Path
 ) -> None:
     told = {"Version": 1, "AccessKeyId": "id", "SecretAccessKey": "x", "SessionToken": f"{canary()}\n"}

@@ -134,7 +134,7 @@ def test_a_generation_shares_the_files_of_what_did_not_change(
     assert (store.root / "current/secrets/other").stat().st_ino == before
 
 
-def test_an_entry_without_a_ttl_of_its_own_or_with_a_version_is_left_alone(
+def test_an_entry_with_ttl_none_or_with_a_version_is_left_alone(
     begin: Begin, cloud: Cloud, store: Store, serve: Serve
 ) -> None:
     stub = serve(lambda _: secret("x"))

@@ -483,7 +483,7 @@ def test_the_members_of_a_secret_are_not_repeated_unless_they_are_names(
 
 
 @pytest.mark.parametrize("others", [{"ok": "1"}, {}])
-def test_the_process_repeats_no_member_of_a_secret_that_is_no_name(
+def test_the_process_repeats_no_member_of_a_secret_that_is_not_a_name(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, others: dict[str, str]
 ) -> None:
     text, pasted = members(others)

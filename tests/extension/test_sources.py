@@ -79,7 +79,7 @@ def test_the_longest_secret_of_the_service_is_published(
         ("[ ]", "[ ]"),
     ],
 )
-def test_a_field_is_its_text_or_the_json_that_stands_there(
+def test_a_field_is_its_text_or_its_json(
     prefetch: Prefetch, cloud: Cloud, store: Store, json_text: str, published: str
 ) -> None:
     arn = cloud.secret(f' {{"other" : "}}", "wanted"\t: {json_text}\n, "last": 1}} ')
@@ -328,7 +328,7 @@ def test_the_region_in_an_arn_wins(prefetch: Prefetch, cloud: Cloud, store: Stor
     assert store.failures["db"][0] == "ResourceNotFoundException"
 
 
-def test_equal_secrets_are_asked_for_once_and_a_role_is_assumed_once(
+def test_equal_secrets_are_requested_once_and_a_role_is_assumed_once(
     prefetch: Prefetch, serve: Serve, cloud: Cloud, store: Store, moto: str
 ) -> None:
     role = "arn:aws:iam::123456789012:role/reader"
@@ -439,7 +439,7 @@ def test_a_name_that_is_in_the_way_of_another_entry_fails_the_entry_that_was_to_
     assert not store.is_published()
 
 
-def test_nothing_below_a_path_and_no_such_parameter_are_told(
+def test_nothing_below_a_path_and_no_such_parameter_are_reported(
     prefetch: Prefetch, cloud: Cloud, store: Store
 ) -> None:
     path = cloud.parameters(here="x")

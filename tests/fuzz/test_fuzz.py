@@ -72,7 +72,7 @@ def test_a_reader_that_trims_is_found_and_a_small_case_written(tmp_path: Path) -
     [(DIES, "ended without an answer"), (HANGS, "gave no answer within 1 s")],
     ids=["dies", "hangs"],
 )
-def test_a_reader_that_gives_no_answer_is_found_and_the_others_are_heard(lie: str, told: str) -> None:
+def test_a_reader_without_an_answer_is_found_and_the_others_are_heard(lie: str, told: str) -> None:
     with Readers(beside_a_liar(lie), patience=1) as readers:
         questions = [{"call": "names"}, {"call": "path", "name": "db"}, {"call": "names"}]
         place = readers.place(0)

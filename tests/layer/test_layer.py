@@ -226,7 +226,7 @@ def of_another_version(keystart: Path) -> None:
         (of_another_version, "ImportError: keystart 9.9.9 found its core library in version "),
     ],
 )
-def test_a_python_reader_calls_no_library_but_its_own(
+def test_a_python_reader_calls_only_its_own_library(
     change: Callable[[Path], None], said: str, opt: Path, store: Path, tmp_path: Path
 ) -> None:
     function = python_function(opt, tmp_path)

@@ -85,7 +85,7 @@ def test_a_build_that_fails_leaves_all_packages(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "fifo"])
-def test_what_is_in_the_way_is_told_before_anything_is_built_or_removed(
+def test_what_is_in_the_way_is_reported_before_anything_is_built_or_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     folder = tmp_path / "dist"
@@ -113,7 +113,7 @@ def test_what_is_in_the_way_is_told_before_anything_is_built_or_removed(
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
-def test_a_dist_that_is_no_folder_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_dist_that_is_not_a_folder_is_refused(tmp_path: Path, kind: str) -> None:
     folder, elsewhere = tmp_path / "dist", tmp_path / "elsewhere"
     file = made(tmp_path, ZIP)
     elsewhere.mkdir()
@@ -168,7 +168,7 @@ NAMES = [ZIP, f"{ZIP}.sha256", PACKAGES[0], PACKAGES[3], "theirs", "deep"]
 
 @settings(deadline=None)
 @given(things=trees(NAMES, ("theirs",), (".", "..", "/elsewhere", ZIP)), placed=st.sampled_from(NAMES[:4]))
-def test_placing_changes_nothing_but_the_file_that_is_placed(things: list[Made], placed: str) -> None:
+def test_placing_changes_only_the_file_that_is_placed(things: list[Made], placed: str) -> None:
     with TemporaryDirectory() as name:
         area = Path(name)
         folder, file = area / "dist", made(area / "built", placed)

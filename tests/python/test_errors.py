@@ -58,7 +58,7 @@ def test_an_error_made_by_hand_needs_a_message_only() -> None:
     assert (str(error), error.secret, error.code) == ("Not today.", None, "secret_unavailable")
 
 
-def test_a_writer_is_told_that_another_one_is_alive(publisher: Publisher) -> None:
+def test_a_writer_learns_that_another_one_is_alive(publisher: Publisher) -> None:
     with pytest.raises(errors.StoreLocked) as locked:
         Publisher(publisher.root)
     assert locked.value.code == "store_locked"

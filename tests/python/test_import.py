@@ -50,7 +50,7 @@ def test_the_interface_is_what_was_promised() -> None:
     assert all(hasattr(keystart, name) for name in INTERFACE)
 
 
-def test_importing_loads_nothing_but_itself_and_the_library() -> None:
+def test_importing_loads_only_itself_and_the_library() -> None:
     code = "import sys; before = set(sys.modules); import keystart; print(*set(sys.modules) - before)"
     run = python("-c", code)
     assert run.returncode == 0, run.stderr

@@ -37,7 +37,7 @@ TIMEOUTS = [
 
 
 @pytest.mark.parametrize("timeout", TIMEOUTS, ids=lambda timeout: f"{type(timeout).__name__} {timeout!r:.20}")
-def test_a_timeout_that_is_no_number_in_range_is_refused(timeout: Any) -> None:
+def test_a_timeout_that_is_not_a_number_in_range_is_refused(timeout: Any) -> None:
     with pytest.raises(
         keystart.InvalidOption, match=r"^The timeout must be a number from 0 to 999999999 milliseconds"
     ):
@@ -66,7 +66,7 @@ def test_the_environment_is_read_when_a_client_is_made(
 
 
 @pytest.mark.parametrize("value", [b"/tmp/\xff", b"a\xed\xa0\x80", "/\ufffd".encode()], ids=ascii)
-def test_a_root_of_the_environment_that_is_no_utf_8_is_refused(value: bytes) -> None:
+def test_a_root_of_the_environment_that_is_not_utf_8_is_refused(value: bytes) -> None:
     program = "import keystart\ntry:\n    keystart.get('db')\nexcept keystart.InvalidOption as error:\n    print(error)"
     said = subprocess.run(
         [sys.executable, "-c", program],
@@ -119,7 +119,7 @@ def test_what_was_given_is_the_callers_own(publisher: Publisher, client: keystar
     assert client.info("json")["source"]["provider"] == "test"
 
 
-def test_a_snapshot_gives_what_belongs_together(publisher: Publisher, client: keystart.Keystart) -> None:
+def test_a_snapshot_returns_what_belongs_together(publisher: Publisher, client: keystart.Keystart) -> None:
     publisher.publish({"cert": "1", "key": "1"})
     snapshot = client.snapshot()
     publisher.publish({"cert": "2", "key": "2"})
@@ -164,7 +164,7 @@ def test_the_staleness_of_a_secret_is_that_of_the_moment_it_is_asked(
     assert client.secret("db").info["stale"] is False
 
 
-def test_a_wrong_time_is_told_by_the_facts_alone(publisher: Publisher, client: keystart.Keystart) -> None:
+def test_a_wrong_time_is_reported_by_the_facts_alone(publisher: Publisher, client: keystart.Keystart) -> None:
     publisher.publish({"db": "x"})
     manifest = publisher.generation() / "manifest.json"
     content = json.loads(manifest.read_text())

@@ -76,7 +76,7 @@ def test_an_entry_is_unavailable_for_the_reason_given() -> None:
         keystart.get("flags/new-checkout")
 
 
-def test_a_prefetch_that_failed_is_told_until_the_next_publish() -> None:
+def test_a_prefetch_that_failed_is_reported_until_the_next_publish() -> None:
     with keystart.testing.store({"db": "x"}) as store:
         store.fail("Access denied.")
         with pytest.raises(keystart.PrefetchFailed, match="Access denied"):
@@ -85,7 +85,7 @@ def test_a_prefetch_that_failed_is_told_until_the_next_publish() -> None:
         assert keystart.get("db") == "y"
 
 
-def test_a_store_that_was_stopped_is_told_until_the_next_publish() -> None:
+def test_a_store_that_was_stopped_is_reported_until_the_next_publish() -> None:
     with keystart.testing.store({"db": "x"}) as store:
         store.stop()
         with pytest.raises(keystart.NotReady, match="was stopped"):
@@ -116,7 +116,7 @@ WRONG: dict[str, tuple[dict[object, object], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize(("secrets", "kind", "message"), WRONG.values(), ids=WRONG)
-def test_what_cannot_be_published_is_told_and_changes_nothing(
+def test_what_cannot_be_published_is_reported_and_changes_nothing(
     secrets: dict[str, object], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message), keystart.testing.store(secrets):
@@ -128,7 +128,7 @@ def test_what_cannot_be_published_is_told_and_changes_nothing(
         assert keystart.get("db") == "kept"
 
 
-def test_the_fixture_of_pytest_is_there_when_it_is_asked_for(tmp_path: Path) -> None:
+def test_the_fixture_of_pytest_exists_for_a_test_that_names_it(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["keystart.pytest_plugin"]\n')
     (tmp_path / "test_function.py").write_text("""
 import os, keystart, pytest
@@ -137,7 +137,7 @@ def test_one(keystart_store):
     keystart_store.publish({"db": "x"})
     assert keystart.get("db") == "x"
 
-def test_another_has_a_store_of_its_own(keystart_store):
+def test_another_has_its_own_store(keystart_store):
     with pytest.raises(keystart.SecretNotFound):
         keystart.get("db")
 

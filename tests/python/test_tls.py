@@ -130,7 +130,7 @@ def test_an_error_of_openssl_shows_nothing_of_the_file(
     assert canary not in "".join(told.format())
 
 
-def test_an_encrypted_key_is_an_error_and_nobody_is_asked_for_its_password(
+def test_an_encrypted_key_is_an_error_and_nobody_is_prompted_for_its_password(
     publisher: Publisher, client: keystart.Keystart, authority: Authority
 ) -> None:
     encrypted = key_pem(ec.generate_private_key(ec.SECP256R1()), b"password")
@@ -153,7 +153,7 @@ def during_the_load(monkeypatch: pytest.MonkeyPatch, happens: Any, times: int = 
     monkeypatch.setattr(ssl, "create_default_context", create_default_context)
 
 
-def test_a_generation_that_is_collected_during_the_load_gives_way_to_the_next(
+def test_a_generation_that_is_collected_during_the_load_is_replaced_by_the_next(
     publisher: Publisher,
     client: keystart.Keystart,
     authority: Authority,
@@ -215,7 +215,7 @@ def test_a_snapshot_whose_generation_is_collected_during_the_load_has_expired(
     assert told.value.secret == "mtls/cert"
 
 
-def test_a_store_that_is_stopped_during_the_load_gives_no_context(
+def test_a_store_that_is_stopped_during_the_load_makes_no_context(
     publisher: Publisher, client: keystart.Keystart, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher.publish(mtls(authority))

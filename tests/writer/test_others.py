@@ -84,7 +84,7 @@ def test_another_user_is_refused_and_changes_nothing(attempt: str, folder: Path,
     assert readers.see(root) == "old"
 
 
-def test_readers_go_on_while_another_user_tries_to_swap_the_root(folder: Path, readers: Readers) -> None:
+def test_readers_continue_while_another_user_tries_to_swap_the_root(folder: Path, readers: Readers) -> None:
     mine, root = owned_by_other(folder / "mine"), with_old_set(folder / "store")
     swap = f"mv -T {root} {root}.gone; ln -sfnT {mine} {root}; mv -T {mine} {root}"
     attempts = f"while :; do {swap}; echo tried; done"

@@ -59,7 +59,7 @@ def places(steps: list[str], number: int) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", STEPS)
-def test_a_first_publish_tells_where_there_was_no_room_and_works_once_there_is(
+def test_a_first_publish_reports_where_there_was_no_room_and_works_once_there_is(
     kind: str, disk: Disk, readers: Readers
 ) -> None:
     told = set()
@@ -279,7 +279,7 @@ def test_a_writer_stops_on_a_full_disk(disk: Disk, readers: Readers) -> None:
     assert b'"stopped"' in (root / "state.json").read_bytes()
 
 
-def test_a_writer_that_cannot_even_say_why_it_gives_up_tells_its_caller(disk: Disk, readers: Readers) -> None:
+def test_a_writer_that_cannot_even_say_why_it_gives_up_raises_in_its_caller(disk: Disk, readers: Readers) -> None:
     root = disk.path / "store"
     with Writer(root) as writer:
         writer.open()

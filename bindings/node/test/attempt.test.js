@@ -111,7 +111,7 @@ test('the error of the published version is thrown, and lists the other logins w
   assert.deepEqual(asked.requests.map(({ op }) => op), ['try', 'rejected', 'try', 'rejected', 'try', 'rejected']);
 });
 
-test('an error that cannot be changed, and one that is no object, are thrown as they are', async (t) => {
+test('an error that cannot be changed, and one that is not an object, are thrown as they are', async (t) => {
   const { client } = await rotating(t);
   const rejected = () => true;
   const frozen = Object.freeze(new Error('no'));

@@ -70,7 +70,7 @@ test('a default client that cannot be made is tried again', (t) => {
   assert.equal(run(script, { KEYSTART_DIR: root, KEYSTART_TIMEOUT_MS: '1s' }), 'InvalidOption\nhunter2');
 });
 
-test('what is no string is no name, whatever it turns into', () => {
+test('what is not a string is not a name, whatever it turns into', () => {
   for (const name of [undefined, null, 7, ['db'], { toString: () => 'db' }, new String('db'), Symbol('db'), Buffer.from('db')]) {
     for (const call of FUNCTIONS.filter((name) => name !== 'snapshot' && name !== 'names')) {
       assert.throws(() => Reflect.get(required, call)(name), {
@@ -123,7 +123,7 @@ test('options that cannot be used are refused', () => {
   assert.throws(() => new Keystart(/** @type {any} */ ('/tmp/keystart')), InvalidOption);
 });
 
-test('a root of the environment that is no UTF-8 is refused', () => {
+test('a root of the environment that is not UTF-8 is refused', () => {
   const script = "try { keystart.get('db'); } catch (error) { console.log(error.name, error.message); }";
   const prelude = `const keystart = require(${JSON.stringify(require.resolve('keystart'))});`;
   // Only a shell can set a variable that is not text for Node.
@@ -132,7 +132,7 @@ test('a root of the environment that is no UTF-8 is refused', () => {
   assert.equal(said, 'InvalidOption KEYSTART_DIR must be a path in UTF-8. Correct or unset it.\n');
 });
 
-test('members that are inherited are no options', (t) => {
+test('members that are inherited are not options', (t) => {
   const root = buildStore(t, { db: 'hunter2' });
   const inherited = Object.create({ root: '/nonexistent', timeoutMs: -1 });
   assert.equal(run(`
@@ -167,7 +167,7 @@ test('a working folder that is gone is an error of ours', () => {
   assert.match(run(script), /^InvalidOption The root must be a path: /);
 });
 
-test('loading the package loads nothing of Node that was not there', () => {
+test('loading the package loads nothing of Node that was not loaded', () => {
   const script = `
     const before = new Set(process.moduleLoadList);
     require(process.argv[1]);

@@ -29,7 +29,7 @@ test('a lone surrogate escape is refused wherever it stands', () => {
   assert.equal(parseJson('"\\\\ud800"'), '\\ud800');
 });
 
-test('a number that is no finite double is refused wherever it stands', () => {
+test('a number that is not a finite double is refused wherever it is', () => {
   for (const text of ['1e309', '-1e309', '[1, 1E400]', '{"a": 1e999, "a": 1}', '9'.repeat(400)]) {
     assert.equal(parseJson(text), undefined, text);
   }

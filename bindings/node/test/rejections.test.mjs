@@ -81,7 +81,7 @@ test('no getter is called, and what throws when one looks at it is none', () => 
   assert.equal(classify(proxy), null);
 });
 
-test('what is no object is none', () => {
+test('what is not an object is none', () => {
   for (const thrown of [undefined, null, 'WRONGPASS no', 18, Symbol('no'), () => {}, {}, []]) assert.equal(classify(thrown), null);
 });
 

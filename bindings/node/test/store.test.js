@@ -34,7 +34,7 @@ test('a value is given exactly as it was written', (t) => {
   assert.throws(() => client.get('binary'), keystart.SecretNotText);
 });
 
-test('changing what getBytes gave does not change what is given next', (t) => {
+test('changing what getBytes returned does not change what it returns next', (t) => {
   const client = open(buildStore(t, { db: 'hunter2' }));
   client.getBytes('db').fill(0);
   client.secret('db').revealBytes().fill(0);
@@ -47,7 +47,7 @@ test('the memory behind given bytes holds that secret only', (t) => {
   assert.equal(client.getBytes('db').buffer.byteLength, 'hunter2'.length);
 });
 
-test('changing what getJson, names and info gave does not change what is given next', (t) => {
+test('changing what getJson, names and info returned does not change what they return next', (t) => {
   const client = open(buildStore(t, { config: '{"level": "info"}' }));
   /** @type {any} */ (client.getJson('config')).level = 'debug';
   client.names().length = 0;
@@ -203,7 +203,7 @@ test('a client that found the removed store begun again waits for it as ever', (
   assert.equal(waits, 500);
 });
 
-test('waits grow from 1 ms to 20 ms, and what the extension says last is told', (t) => {
+test('waits grow from 1 ms to 20 ms, and what the extension says last is reported', (t) => {
   const root = path.join(temporaryFolder(t), 'store');
   prepare(root);
   let now = 0;
@@ -288,7 +288,7 @@ test('a snapshot of a store that is gone has expired', (t) => {
   assert.throws(() => snapshot.get('db'), { name: 'SnapshotExpired', secret: 'db' });
 });
 
-test('a snapshot that expired still gives what was read, and a new one cures it', (t) => {
+test('a snapshot that expired still returns what was read, and a new one cures it', (t) => {
   const root = buildStore(t, { db: 'one', api: 'one' });
   const client = open(root);
   const snapshot = client.snapshot();
@@ -309,7 +309,7 @@ test('a secret and its facts come from the same generation', (t) => {
   assert.equal(secret.info.size, 'one'.length);
 });
 
-test('a refusal of the system is told by its name', (t) => {
+test('a refusal of the system is reported by its name', (t) => {
   const root = buildStore(t, { db: 'one' });
   t.mock.method(fs, 'readSync', () => {
     throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });

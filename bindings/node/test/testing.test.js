@@ -98,7 +98,7 @@ test('an entry is unavailable for the reason given', (t) => {
   });
 });
 
-test('a prefetch that failed is told until the next publish', (t) => {
+test('a prefetch that failed is reported until the next publish', (t) => {
   const store = testing.store(t, { db: 'x' });
   store.fail('Access denied.');
   assert.throws(() => keystart.get('db'), { name: 'PrefetchFailed', message: /Access denied\./ });
@@ -106,7 +106,7 @@ test('a prefetch that failed is told until the next publish', (t) => {
   assert.equal(keystart.get('db'), 'y');
 });
 
-test('a store that was stopped is told until the next publish', (t) => {
+test('a store that was stopped is reported until the next publish', (t) => {
   const store = testing.store(t, { db: 'x' });
   store.stop();
   assert.throws(() => keystart.get('db'), { name: 'NotReady', message: /was stopped/ });
@@ -131,7 +131,7 @@ const WRONG = {
 };
 
 for (const [what, { secrets, error }] of Object.entries(WRONG)) {
-  test(`what cannot be published is told and changes nothing: ${what}`, (t) => {
+  test(`what cannot be published is reported and changes nothing: ${what}`, (t) => {
     const folder = temporaryFolder(t);
     t.after(() => delete process.env.TMPDIR);
     process.env.TMPDIR = folder;
@@ -144,7 +144,7 @@ for (const [what, { secrets, error }] of Object.entries(WRONG)) {
   });
 }
 
-test('a name is not there twice', () => {
+test('a name is listed once', () => {
   const twice = () => testing.store({ db: 'x' }, { unavailable: { db: 'no' } });
   assert.throws(twice, { code: 'name_conflict', message: /\n {2}- "db" is there twice\n/ });
 });

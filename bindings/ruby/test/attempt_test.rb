@@ -234,7 +234,7 @@ class AttemptTest < KeystartTest
     end
   end
 
-  def test_what_the_caller_handles_already_is_no_rejection
+  def test_what_the_caller_handles_already_is_not_a_rejection
     listening do
       raise DriverError, "of an earlier login"
     rescue DriverError

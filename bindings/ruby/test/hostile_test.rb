@@ -70,7 +70,7 @@ class HostileTest < KeystartTest
     assert_equal "x", @client.get(name)
   end
 
-  def test_what_a_hash_makes_up_is_no_option
+  def test_what_a_hash_makes_up_is_not_an_option
     made_up = Hash.new { |_, _| raise "a default was asked for" }
     client = in_environment("KEYSTART_DIR" => @store.root) { Keystart::Client.new(**made_up) }
     assert_equal %(#<Keystart::Client root="#{@store.root}">), client.inspect

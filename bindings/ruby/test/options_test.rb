@@ -9,14 +9,14 @@ class OptionsTest < KeystartTest
          "it out to use KEYSTART_DIR or /tmp/keystart."
   TIMEOUT = "The timeout must be a number from 0 to 999999999 milliseconds. Give 0 to not wait at all."
 
-  def test_a_root_that_is_no_text_is_an_invalid_option
+  def test_a_root_that_is_not_text_is_an_invalid_option
     ["", "a\0b", "/\u{FFFD}", 1, :root, [], true, false, Object.new, BasicObject.new, Pathname("/tmp"), "/\xFF",
      "/\x00\xD8".dup.force_encoding("UTF-16LE"), "/\xFF".b].each do |root|
       assert_fails(Keystart::InvalidOption, ROOT) { Keystart::Client.new(root:) }
     end
   end
 
-  def test_a_timeout_that_is_no_number_in_range_is_an_invalid_option
+  def test_a_timeout_that_is_not_a_number_in_range_is_an_invalid_option
     [-1, -0.0006, 1_000_000, 999_999.9996, Float::NAN, Float::INFINITY, -Float::INFINITY, 10**400, 1e308, "1", :one,
      true, false, [], Complex(1, 1), BigDecimal("NaN"), Object.new, BasicObject.new].each do |timeout|
       assert_fails(Keystart::InvalidOption, TIMEOUT) { Keystart::Client.new(timeout:) }
@@ -38,7 +38,7 @@ class OptionsTest < KeystartTest
     assert_includes said.force_encoding("UTF-8"), "The store at #{named}/store was not ready after 0 ms."
   end
 
-  def test_a_root_of_the_environment_that_is_no_utf_8_is_refused
+  def test_a_root_of_the_environment_that_is_not_utf_8_is_refused
     ["/tmp/\xFF".b, "/tmp/\u{FFFD}", "a\xED\xA0\x80".b].product(%w[C C.UTF-8]) do |root, locale|
       program = 'begin; Keystart.get("db"); rescue Keystart::InvalidOption => e; $stdout.write(e.message); end'
       said = IO.popen({ "LC_ALL" => locale, "KEYSTART_DIR" => root },
@@ -47,7 +47,7 @@ class OptionsTest < KeystartTest
     end
   end
 
-  def test_a_working_folder_that_is_no_utf_8_takes_an_absolute_root
+  def test_a_working_folder_that_is_not_utf_8_takes_an_absolute_root
     said = in_child do
       odd = "#{@folder}/\xFF".b
       Dir.mkdir(odd)

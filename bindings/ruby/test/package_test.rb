@@ -45,7 +45,7 @@ class PackageTest < KeystartTest
     assert_empty said.lines(chomp: true).reject { |file| file.start_with?(File.join(HERE, "lib/")) }
   end
 
-  def test_no_file_gives_a_warning
+  def test_no_file_brings_a_warning
     Dir[File.join(HERE, "{lib,test}/**/*.rb")].each do |file|
       said, status = Open3.capture2e(*RUBY, "-c", file)
       assert_equal ["Syntax OK\n", true], [said, status.success?], file

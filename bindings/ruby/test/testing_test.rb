@@ -62,7 +62,7 @@ class TestingTest < Minitest::Test
     assert_equal [2, []], [roots.uniq.length, roots.select { |root| File.exist?(File.dirname(root)) }]
   end
 
-  def test_the_block_gives_its_value
+  def test_the_block_returns_its_value
     assert_equal "word", Keystart::Testing.store({ "db" => "word" }) { Keystart.get("db") }
     refute ENV.key?("KEYSTART_DIR")
   end
@@ -103,14 +103,14 @@ class TestingTest < Minitest::Test
     assert_match(/: Unavailable: Nobody has them\.\z/, told.message)
   end
 
-  def test_a_prefetch_that_failed_is_told_until_the_next_publish
+  def test_a_prefetch_that_failed_is_reported_until_the_next_publish
     store = store({ "db" => "x" })
     store.fail("Access denied.")
     assert_match(/Access denied\./, assert_raises(Keystart::PrefetchFailed) { Keystart.get("db") }.message)
     assert_equal [2, "y"], [store.publish({ "db" => "y" }), Keystart.get("db")]
   end
 
-  def test_a_store_that_was_stopped_is_told_until_the_next_publish
+  def test_a_store_that_was_stopped_is_reported_until_the_next_publish
     store = store({ "db" => "x" })
     store.stop
     assert_match(/was stopped/, assert_raises(Keystart::NotReady) { Keystart.get("db") }.message)
@@ -128,7 +128,7 @@ class TestingTest < Minitest::Test
     { "db" => Float::NAN } => [JSON::GeneratorError, /NaN/]
   }.freeze
 
-  def test_what_cannot_be_published_is_told_and_changes_nothing
+  def test_what_cannot_be_published_is_reported_and_changes_nothing
     Dir.mktmpdir do |folder|
       ENV["TMPDIR"] = folder
       Keystart::Testing.store({ "db" => "kept" }) do |store|
@@ -144,7 +144,7 @@ class TestingTest < Minitest::Test
     end
   end
 
-  def test_a_name_is_not_there_twice
+  def test_a_name_is_listed_once
     told = assert_raises(Keystart::NameConflict) { store({ "db" => "x" }, unavailable: { "db" => "no" }) }
     assert_equal ["name_conflict", true], [told.code, told.message.include?(%(\n  - "db" is there twice\n))]
   end

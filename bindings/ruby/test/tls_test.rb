@@ -54,7 +54,7 @@ class TlsTest < KeystartTest
     serve { |port| assert_raises(OpenSSL::SSL::SSLError) { ask(port, @client.tls("tls")) } }
   end
 
-  def test_a_part_that_is_no_text_is_told_by_its_name
+  def test_a_part_that_is_not_text_is_reported_by_its_name
     Made::WITH_CA.keys.each.with_index(1) do |name, number|
       @store.publish(number, Made::WITH_CA.merge(name => "\xff"))
       error = assert_raises(Keystart::SecretNotText) { @client.tls("tls") }
@@ -62,7 +62,7 @@ class TlsTest < KeystartTest
     end
   end
 
-  def test_an_authority_that_is_no_certificate_is_an_error
+  def test_an_authority_that_is_not_a_certificate_is_an_error
     ["", "no PEM"].each.with_index(1) do |ca, number|
       @store.publish(number, Made::WITH_CA.merge("tls/ca" => ca))
       assert_raises(OpenSSL::OpenSSLError) { @client.tls("tls") }

@@ -434,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_gets_a_reason() {
+    fn what_is_not_a_request_gets_a_reason() {
         assert_eq!(parse(b"hello\n").unwrap_err(), "The request is not JSON.");
         assert_eq!(
             parse(b"{\"op\": \"refresh\"}\n").unwrap_err(),

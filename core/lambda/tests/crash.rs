@@ -46,34 +46,34 @@ fn assert_told(ended: &Output, state: &str, signal: i32, name: &str) {
 }
 
 #[test]
-fn a_thread_of_the_core_that_uses_up_its_stack_is_told_to_readers() {
+fn a_thread_of_the_core_that_uses_up_its_stack_is_reported_to_readers() {
     if env::var_os(CHILD).is_some() {
         let _extension = begin();
         drop(runtime::handle().unwrap().spawn(async { deeper(0) }));
         thread::park();
         unreachable!("the stack has no end");
     }
-    let (ended, state) = crashed("a_thread_of_the_core_that_uses_up_its_stack_is_told_to_readers");
+    let (ended, state) = crashed("a_thread_of_the_core_that_uses_up_its_stack_is_reported_to_readers");
     assert_told(&ended, &state, libc::SIGSEGV, "SIGSEGV");
 }
 
 #[test]
-fn a_process_that_aborts_is_told_to_readers() {
+fn a_process_that_aborts_is_reported_to_readers() {
     if env::var_os(CHILD).is_some() {
         let _extension = begin();
         std::process::abort();
     }
-    let (ended, state) = crashed("a_process_that_aborts_is_told_to_readers");
+    let (ended, state) = crashed("a_process_that_aborts_is_reported_to_readers");
     assert_told(&ended, &state, libc::SIGABRT, "SIGABRT");
 }
 
 #[test]
-fn a_writer_that_has_ended_is_not_told_of() {
+fn a_writer_that_has_ended_is_not_reported() {
     if env::var_os(CHILD).is_some() {
         drop(begin()); // and with it the lock: from now on the store may belong to another writer
         std::process::abort();
     }
-    let (ended, state) = crashed("a_writer_that_has_ended_is_not_told_of");
+    let (ended, state) = crashed("a_writer_that_has_ended_is_not_reported");
     assert_eq!(ended.status.signal(), Some(libc::SIGABRT));
     assert!(state.contains("\"state\": \"starting\""), "{state}");
 }

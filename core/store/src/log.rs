@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_has_a_line_for_each_of_its_own_and_none_can_be_forged() {
+    fn a_message_has_a_line_for_each_of_its_lines_and_none_can_be_forged() {
         assert_eq!(lines(Level::Info, "a", false), "[keystart] INFO  a\n");
         let forged = lines(Level::Error, "a\n\nb\rc\r\nd\u{2028}e\u{85}", false);
         assert_eq!(forged.lines().count(), 5, "{forged}");

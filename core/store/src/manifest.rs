@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_wrong_member_is_told() {
+    fn the_first_wrong_member_is_reported() {
         for (from, to, what) in [
             ("}}}", "}}", "manifest.json is not JSON"),
             ("\"format\"", "\"form\"", "format is missing or wrong"),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_wrong_member_of_env_is_told_to_who_asks_for_it() {
+    fn the_first_wrong_member_of_env_is_reported_to_whoever_asks_for_it() {
         let with = |env: &str| Manifest::parse(format!("{},\"env\":{env}}}", &GOOD[..GOOD.len() - 1]).as_bytes(), 3);
         let good =
             with(r#"{"B_1":{"secret":"tls/key","overwrite":true,"more":1},"aB":{"secret":"x","overwrite":false}}"#);
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn another_format_is_told_before_anything_else() {
+    fn another_format_is_reported_before_anything_else() {
         let error = Manifest::parse(br#"{"format":"keystart.manifest/2\n"}"#, 3).unwrap_err();
         assert_eq!(error, Error::manifest_unsupported(3, b"keystart.manifest/2\n"));
     }

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_is_no_path_is_refused() {
+    fn a_root_that_is_not_a_path_is_refused() {
         assert_eq!(root(Some(""), Some("/b")).unwrap_err(), Error::invalid_root());
         assert_eq!(root(Some("/a\0"), None).unwrap_err(), Error::invalid_root());
         for not_text in [&b"/\xff"[..], b"/\xed\xa0\x80", "/\u{fffd}".as_bytes()] {

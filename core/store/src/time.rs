@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_by_the_contract_is_refused() {
+    fn what_is_not_a_time_by_the_contract_is_refused() {
         for text in [
             "",
             "2026-11-23",
@@ -121,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reading_what_was_written_gives_the_same_time(time in -62_135_596_800_000..=253_402_300_799_999_i64) {
+        fn reading_what_was_written_returns_the_same_time(time in -62_135_596_800_000..=253_402_300_799_999_i64) {
             prop_assert_eq!(parse(&format(time)), Some(time));
         }
     }

@@ -396,7 +396,7 @@ fn a_writer_that_fails_while_the_wrapper_waits_ends_the_start_at_once() {
 }
 
 #[test]
-fn a_root_that_is_no_utf_8_is_refused_by_its_name() {
+fn a_root_that_is_not_utf_8_is_refused_by_its_name() {
     let stage = Stage::new();
     let ended = stage.command().env("KEYSTART_DIR", OsStr::from_bytes(b"/tmp/\xff")).arg("/bin/true").output().unwrap();
     let expected =
@@ -405,7 +405,7 @@ fn a_root_that_is_no_utf_8_is_refused_by_its_name() {
 }
 
 #[test]
-fn a_program_that_cannot_be_executed_is_told_as_a_shell_does() {
+fn a_program_that_cannot_be_executed_is_reported_as_a_shell_does() {
     let stage = Stage::new();
     let _writer = stage.publish(&[("DB", "db", b"x")]);
     let plain = stage.path("plain");
@@ -422,7 +422,7 @@ fn a_program_that_cannot_be_executed_is_told_as_a_shell_does() {
 }
 
 #[test]
-fn help_and_version_need_no_store_and_wrong_use_is_told() {
+fn help_and_version_need_no_store_and_wrong_use_is_reported() {
     let stage = Stage::new();
     let version = stage.run(&["--version"]);
     assert_eq!((version.status.code(), text(&version.stdout)), (Some(0), "keystart-env 0.1.0\n".to_owned()));
@@ -436,7 +436,7 @@ fn help_and_version_need_no_store_and_wrong_use_is_told() {
 }
 
 #[test]
-fn a_store_without_variables_is_no_error_but_is_told() {
+fn a_store_without_variables_is_not_an_error_and_is_logged() {
     let stage = Stage::new();
     let mut writer = stage.writer();
     Draft::new().publish(&mut writer).unwrap();

@@ -7,14 +7,14 @@ use std::process::Command;
 const CANARY: &str = "KEYSTART_TEST_CANARY";
 
 #[test]
-fn a_panic_tells_its_place_and_not_what_it_was_about() {
+fn a_panic_reports_its_place_and_not_what_it_was_about() {
     if let Ok(value) = env::var(CANARY) {
         set_hook(Box::new(keystart_store::log::write_panic));
         panic!("{value}");
     }
     let canary = format!("canary-{}", std::process::id());
     let mut again = Command::new(env::current_exe().unwrap());
-    again.args(["--exact", "a_panic_tells_its_place_and_not_what_it_was_about", "--nocapture"]);
+    again.args(["--exact", "a_panic_reports_its_place_and_not_what_it_was_about", "--nocapture"]);
     let seen = again.env(CANARY, &canary).output().unwrap();
     let said = String::from_utf8(seen.stderr).unwrap() + &String::from_utf8(seen.stdout).unwrap();
     assert!(!seen.status.success());

@@ -184,7 +184,7 @@ fn a_writer_that_fails_is_heard_by_readers() {
 }
 
 #[test]
-fn a_pointer_that_must_not_be_null_is_told() {
+fn a_pointer_that_must_not_be_null_is_reported() {
     let store = open_store(b"/nonexistent", 0.0);
     let mut draft = null_mut();
     ok(|err| unsafe { keystart_draft_new(&raw mut draft, err) });
@@ -245,7 +245,7 @@ fn a_pointer_that_must_not_be_null_is_told() {
 }
 
 #[test]
-fn null_as_a_name_is_a_caller_that_gave_no_string() {
+fn null_as_a_name_is_a_caller_that_passed_no_string() {
     let (number, message) = call(|err| unsafe { keystart_name_check(null(), 0, err) });
     assert_eq!((number, message.as_str()), (101, "The name of a secret must be a string."));
     let store = open_store(b"/nonexistent", 0.0);
@@ -288,7 +288,7 @@ fn the_version_is_that_of_the_package() {
 }
 
 #[test]
-fn a_panic_becomes_an_error_and_tells_only_what_we_wrote() {
+fn a_panic_becomes_an_error_and_reports_only_what_we_wrote() {
     let literal = call(|err| unsafe { guard(err, || resume_unwind(Box::new("an index was wrong"))) });
     let formatted = call(|err| unsafe { guard(err, || resume_unwind(Box::new(String::from("a value")))) });
     let text = |what| format!("Keystart failed in a way it should not: {what}. Please report it.");

@@ -41,7 +41,7 @@ mod tests {
     const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-a1B2c3";
 
     #[test]
-    fn a_secret_is_asked_for_by_its_name_its_arn_or_the_arn_without_its_end() {
+    fn a_secret_is_requested_by_its_name_its_arn_or_the_arn_without_its_end() {
         for id in ["prod/db", ARN, &ARN[..ARN.len() - 7]] {
             assert!(is_secret(id, "eu-west-1", ARN, "prod/db"), "{id}");
         }

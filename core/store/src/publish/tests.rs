@@ -191,7 +191,7 @@ fn generations_stay_while_they_are_young_and_not_too_many() {
 }
 
 #[test]
-fn numbers_go_on_after_every_trace_of_an_older_one() {
+fn numbers_continue_after_every_trace_of_an_older_one() {
     let traces: [fn(&str); 6] = [
         |root| make_file(format!("{root}/state.json"), r#"{"format": "keystart.state/1", "generation": 41}"#),
         |root| symlink("generations/41", format!("{root}/current")).unwrap(),
@@ -259,7 +259,7 @@ fn a_root_of_another_user_is_refused() {
 }
 
 #[test]
-fn a_root_in_a_folder_that_is_not_there_is_told() {
+fn a_root_in_a_folder_that_does_not_exist_is_reported() {
     let (_guard, root) = folder();
     let error = open(&format!("{root}/deeper")).unwrap_err();
     assert_eq!(error, Error::refused_write(&format!("{root}/deeper"), Errno::NOENT, "."));
@@ -278,7 +278,7 @@ fn a_store_that_others_could_write_is_tightened_and_taken_over_when_nothing_was_
 }
 
 #[test]
-fn a_folder_that_is_no_store_is_refused_and_left_as_it_is() {
+fn a_folder_that_is_not_a_store_is_refused_and_left_as_it_is() {
     for open_to in [0o700, 0o755, 0o775, 0o777, 0o1777] {
         let (_guard, root) = folder();
         make_folders(&root);
@@ -641,7 +641,7 @@ fn stopping_overwrites_and_removes_every_secret() {
 }
 
 #[test]
-fn stopping_with_a_reason_tells_readers_why() {
+fn stopping_with_a_reason_reports_it_to_readers() {
     let (_guard, root) = folder();
     let mut writer = open(&root).unwrap();
     pair("canary").publish(&mut writer).unwrap();
@@ -652,7 +652,7 @@ fn stopping_with_a_reason_tells_readers_why() {
 }
 
 #[test]
-fn stopping_a_store_that_somebody_removed_is_no_error() {
+fn stopping_a_store_that_somebody_removed_is_not_an_error() {
     for remove in [
         |root: &str| fs::remove_dir_all(root).unwrap(),
         |root: &str| {
@@ -670,7 +670,7 @@ fn stopping_a_store_that_somebody_removed_is_no_error() {
 }
 
 #[test]
-fn a_writer_that_gives_up_tells_readers_why() {
+fn a_writer_that_gives_up_reports_why_to_readers() {
     let (_guard, root) = folder();
     let mut writer = open(&root).unwrap();
     let failure = Failure::new("AccessDenied", "allow it");
@@ -680,7 +680,7 @@ fn a_writer_that_gives_up_tells_readers_why() {
 }
 
 #[test]
-fn a_writer_that_gives_up_after_a_publish_tells_people_but_not_readers() {
+fn a_writer_that_gives_up_after_a_publish_reports_why_to_people_and_not_to_readers() {
     let (_guard, root) = folder();
     let mut writer = open(&root).unwrap();
     pair("old").publish(&mut writer).unwrap();

@@ -106,7 +106,7 @@ fn every_question_is_answered() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_told() {
+fn bytes_that_are_not_text_are_reported() {
     let mut store = Published::nothing();
     let mut draft = Draft::new();
     draft.add("x", SecretBytes::from(vec![0xff]), &json::parse(ENTRY.as_bytes()).unwrap()).unwrap();
@@ -127,7 +127,7 @@ fn a_name_is_checked_before_the_store() {
 }
 
 #[test]
-fn an_unsafe_root_is_told_in_the_order_of_the_contract() {
+fn an_unsafe_root_is_reported_in_the_order_of_the_contract() {
     let store = Published::new();
     fs::set_permissions(&store.root, fs::Permissions::from_mode(0o720)).unwrap();
     assert_eq!(store.error(), store.insecure("the root is writable by group or others"));
@@ -167,7 +167,7 @@ fn current_must_point_to_a_generation() {
 }
 
 #[test]
-fn links_and_other_kinds_on_the_way_are_told() {
+fn links_and_other_kinds_on_the_way_are_reported() {
     let damaged = |what: &str| Error::secret_corrupt("tls/key", 1, what);
     let invalid = |what: &str| Error::manifest_invalid(1, what);
     let store = Published::new;
@@ -292,7 +292,7 @@ fn a_read_waits_for_the_publish() {
 }
 
 #[test]
-fn a_read_that_waited_in_vain_tells_its_timeout() {
+fn a_read_that_waited_in_vain_reports_its_timeout() {
     let store = Published::nothing();
     let reader = Store::open(&Options { timeout_ms: Some(30.0), ..options(&store.root) }).unwrap();
     assert_eq!(read(&reader, "db").unwrap_err(), Error::waited(&store.root, 30, None));
@@ -317,7 +317,7 @@ fn a_client_follows_the_store_and_a_snapshot_stays() {
 }
 
 #[test]
-fn a_snapshot_tells_a_missing_file_from_a_missing_generation() {
+fn a_snapshot_distinguishes_a_missing_file_from_a_missing_generation() {
     let store = Published::new();
     let snapshot = store.open().snapshot().unwrap();
     store.replace("generations/1/secrets/tls", "");
@@ -363,7 +363,7 @@ fn a_snapshot_is_renewed_in_the_words_of_a_read() {
 }
 
 #[test]
-fn a_warm_read_needs_nothing_but_current() {
+fn a_warm_read_needs_only_current() {
     let store = Published::new();
     let client = store.open();
     assert_eq!(read(&client, "db").unwrap(), "secret");

@@ -118,7 +118,7 @@ fn the_same_versions_get_the_same_candidate_until_one_of_their_entries_is_publis
 }
 
 #[test]
-fn a_candidate_that_is_asked_for_again_stays_longer() {
+fn a_candidate_that_is_requested_again_stays_longer() {
     let (_guard, root) = folder();
     let mut writer = published(&root);
     writer.candidate(&db("new")).unwrap();
@@ -156,7 +156,7 @@ fn an_accepted_version_stays_until_the_fetched_one_moves() {
 }
 
 #[test]
-fn an_accepted_version_gives_way_to_a_third_one_and_when_it_is_refused() {
+fn an_accepted_version_is_replaced_by_a_third_one_and_when_it_is_refused() {
     let (_guard, root) = folder();
     let mut writer = published(&root);
     let changed = vec!["db".to_owned()];
@@ -206,7 +206,7 @@ fn names_come_and_go_with_an_accepted_version() {
 }
 
 #[test]
-fn an_accepted_version_whose_files_are_gone_gives_way() {
+fn an_accepted_version_whose_files_are_gone_is_replaced() {
     let (_guard, root) = folder();
     let mut writer = published(&root);
     writer.candidate(&db("pending")).unwrap();
