@@ -8,7 +8,7 @@ import re
 import sys
 import tokenize
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +33,19 @@ _COMMENTS = {
     **dict.fromkeys((".rb", ".rbs", ".toml", ".sh", ".yml", ".yaml", ".in"), _HASHES),
 }
 _CODE = re.compile(r"`[^`\n]+`|\"[^\"\n]*\"")
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _HELP = ("help", "description", "epilog")
+# Names of tests: functions in Python, Ruby and Rust, titles in Node.
+_TEST_NAMES = {
+    ".py": re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE),
+    ".rb": re.compile(r"^ *def (test_\w+)", re.MULTILINE),
+    ".rs": re.compile(r"#\[test\]\s*(?:#\[[^\]]*\]\s*)*(?:async )?fn (\w+)"),
+    **dict.fromkeys((".js", ".mjs", ".cjs"), re.compile(r"\btest\(\s*['\"`]([^'\"`]*)['\"`]")),
+}
+# Where texts are lines of the log, or messages for people. The messages of readers are those of the contract.
+_MESSAGES = ("extension/", "core/capi/", "core/config/", "core/lambda/", "core/providers/", "generate/", "release/")
+_RUST_TEXT = re.compile(r"^[ \t]*//.*$|\"((?:[^\"\\]|\\.)*)\"", re.MULTILINE | re.DOTALL)
+_RUST_TESTS = re.compile(r"^#\[cfg\(test\)\]\nmod \w+ \{.*", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,35 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
     elif comment := _COMMENTS.get(path.suffix) or (_HASHES if text.startswith("#!") else None):
         matches = comment.finditer(text)
         yield from _blocks([(text.count("\n", 0, match.start()) + 1, match[1]) for match in matches])
+    if names := _TEST_NAMES.get(path.suffix):
+        for name in names.finditer(text):
+            yield text.count("\n", 0, name.start(1)) + 1, name[1].replace("_", " ")
+    yield from messages(path, text)
+
+
+def messages(path: Path, text: str) -> Iterator[tuple[int, str]]:
+    """Yields the texts of the product's code that are sentences, with their lines: logs, errors, questions."""
+    name = path.relative_to(ROOT).as_posix()
+    if not name.startswith(_MESSAGES) or "/tests" in name:
+        return
+    found: Iterable[tuple[int, str]] = ()
+    if path.suffix == ".py":
+        tree = ast.parse(text)
+        docstrings = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, _DOCUMENTED) and node.body and isinstance(node.body[0], ast.Expr)
+        }
+        found = (
+            (node.lineno, node.value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+        )
+    elif path.suffix == ".rs":
+        code = _RUST_TESTS.sub("", text)
+        matches = (match for match in _RUST_TEXT.finditer(code) if match[1])
+        found = ((code.count("\n", 0, match.start()) + 1, match[1]) for match in matches)
+    yield from ((line, said) for line, said in found if said.count(" ") > 1)
 
 
 def found(path: Path) -> list[str]:
@@ -84,7 +125,7 @@ def _blank(match: re.Match[str]) -> str:
 def _python(text: str) -> Iterator[tuple[int, str]]:
     """Yields docstrings, comments, and what the command line prints as help."""
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+        if isinstance(node, _DOCUMENTED):
             first = node.body[0] if node.body else None
             if (
                 isinstance(first, ast.Expr)

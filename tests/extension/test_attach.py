@@ -405,7 +405,7 @@ FIVE = "It has 5 layers, and Lambda takes 5. Remove one of them."
             {"State": "Failed", "StateReason": "The subnet is gone."},
             "It is not Active but Failed: The subnet is gone. Correct what failed.",
         ),
-        ({"LastUpdateStatus": "InProgress"}, "Another update of it is going on. Wait for its end."),
+        ({"LastUpdateStatus": "InProgress"}, "Another update of it is in progress. Wait for its end."),
         (
             {"Architectures": ["arm64"]},
             "It runs on arm64, and this layer is for x86_64. Publish the one for arm64.",

@@ -108,11 +108,11 @@ FAULTS = {
     "reset within the body once": Fault(reset_within_body_once),
     "reset within the body": Fault(reset_within_body),
     "500 twice": after(2, response(500, b"")),
-    "500 for ever": after(10_000, response(500, b"")),
+    "500 without end": after(10_000, response(500, b"")),
     "503 twice": after(2, response(503, b"<html>busy</html>", "text/html")),
-    "503 for ever": after(10_000, response(503, b"<html>busy</html>", "text/html")),
+    "503 without end": after(10_000, response(503, b"<html>busy</html>", "text/html")),
     "throttled twice": after(2, THROTTLED),
-    "throttled for ever": after(10_000, THROTTLED),
+    "throttled without end": after(10_000, THROTTLED),
     "an answer shorter than its length": Fault(too_short),
     "an answer longer than its length": Fault(too_long),
     "HTML instead of JSON": after(10_000, HTML),
@@ -178,12 +178,12 @@ def test_the_page_lists_every_fault() -> None:
 def test_the_page_says_how_late_what_was_late_is_and_which_was_the_latest() -> None:
     within = dict.fromkeys(FAULTS, -1.0)
     assert told_late(within) == "Every fault was told within the deadline.\n"
-    late = {**within, "no answer": 0.0004, "500 for ever": 0.2004}
+    late = {**within, "no answer": 0.0004, "500 without end": 0.2004}
     assert told_late(late) == (
-        "The latest: 201 ms, 500 for ever.\n\n"
+        "The latest: 201 ms, 500 without end.\n\n"
         "| fault | after the deadline |\n|---|---|\n"
         "| no answer | 1 ms |\n"
-        "| 500 for ever | 201 ms |\n"
+        "| 500 without end | 201 ms |\n"
     )
 
 

@@ -255,7 +255,7 @@ def _problems(function: Configuration) -> list[str]:
     if state != "Active":
         return [f"It is not Active but {state}{f': {reason}' if reason else '.'} {_next_step(state)}"]
     if function.get("LastUpdateStatus") == "InProgress":
-        return ["Another update of it is going on. Wait for its end."]
+        return ["Another update of it is in progress. Wait for its end."]
     return []
 
 
