@@ -10,6 +10,7 @@ import argparse
 import datetime
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,12 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true", help="do everything except the commit and the tag")
     options = parser.parse_args(arguments)
     version: str = options.version
-    written: list[str] = []
-    kept = False
+    began = kept = False
     try:
         _check_tree(version)
-        written = bump.bump(ROOT, version)
-        written.append(CHANGELOG)
+        began = True
+        written = [*bump.bump(ROOT, version), CHANGELOG]
         notes = _cut_changelog(version)
         _build()
         _compare(_digests(), _built_again())
@@ -52,8 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"release: {error}", file=sys.stderr)
         return 1
     finally:
-        if written and not kept:
-            _git("restore", "--", *written)
+        if began and not kept:  # the tree had no changes before, so all of them are this run's
+            _git("restore", "--staged", "--worktree", "--", ".")
     print(commands.text(version, files, tagged=kept))
     return 0
 
@@ -101,17 +101,14 @@ def _is_ours(path: Path) -> bool:
 def _built_again() -> dict[str, str]:
     """Packs everything a second time. The layer's own tests compile it a second time."""
     with tempfile.TemporaryDirectory(prefix="keystart-release-") as folder:
-        kept = Path(folder) / "dist"
-        DIST.rename(kept)
+        first = Path(folder) / "dist"
+        shutil.move(DIST, first)  # no rename: the folder may be on another file system
         try:
             _build()
             return _digests()
         finally:
-            if DIST.exists():
-                for path in DIST.iterdir():
-                    path.unlink()
-                DIST.rmdir()
-            kept.rename(DIST)
+            shutil.rmtree(DIST, ignore_errors=True)
+            shutil.move(first, DIST)
 
 
 def _compare(first: dict[str, str], second: dict[str, str]) -> None:

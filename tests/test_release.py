@@ -1,8 +1,10 @@
-"""The parts of `./dev release` that need no build: version, changelog, SBOMs, printed commands."""
+"""`./dev release`: its parts, and all its steps with files in place of what takes half an hour to build."""
 
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ import pytest
 
 from extension.standalone.sbom import document
 from generate import versions
+from release import __main__ as release
 from release import bump, changelog, commands
 from release.__main__ import components
 from release.errors import ReleaseError
@@ -129,3 +132,99 @@ def test_the_printed_commands_are_shell_that_can_be_read() -> None:
     said = commands.text("1.0.0", ["keystart-layer-1.0.0-x86_64.zip"], tagged=True)
     script = said.partition("\n\n")[2]
     assert subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True).stderr == ""
+
+
+class Steps:
+    """A release in a separate repository. Its builds write small files instead of compiling."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root, self.dist = root, root / "dist"
+        self.builds = 0
+        self.commands: list[tuple[str, ...]] = []
+        self.reproducible = True
+        monkeypatch.setattr(release, "ROOT", root)
+        monkeypatch.setattr(release, "DIST", self.dist)
+        monkeypatch.setattr(release, "_run", self._run)
+
+    def git(self, *arguments: str) -> str:
+        who = ["-c", "user.name=tests", "-c", "user.email=tests@example.com"]
+        return subprocess.check_output(["git", *who, *arguments], cwd=self.root, text=True).strip()
+
+    def _run(self, *command: str) -> None:
+        self.commands.append(command)
+        version = bump.current(self.root)
+        self.dist.mkdir(exist_ok=True)
+        if command[-1] == "tests.packages.build":
+            self.builds += 1
+            for name in (f"keystart-{version}-py3-none-any.whl", f"keystart-{version}.tgz"):
+                (self.dist / name).write_text(name if self.reproducible else f"{name} {self.builds}")
+        elif command[-1] == "extension.standalone.layer":
+            for name in (f"keystart-layer-{version}-x86_64.zip", f"keystart-layer-{version}-x86_64.zip.cdx.json"):
+                (self.dist / name).write_text("{}")
+
+
+@pytest.fixture
+def steps(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
+    shutil.copy(ROOT / "CHANGELOG.md", checkout)
+    (checkout / ".gitignore").write_text("/dist/\n")
+    steps = Steps(checkout, monkeypatch)
+    for name in ("user.name", "user.email"):
+        subprocess.run(["git", "config", name, "tests@example.com"], cwd=checkout, check=True)
+    steps.git("add", ".")
+    steps.git("commit", "--quiet", "--message", "Begin")
+    return steps
+
+
+def test_a_dry_run_makes_everything_and_leaves_no_trace_in_the_checkout(
+    steps: Steps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert release.main(["9.8.7", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "Keystart 9.8.7 is in dist/" in said
+    assert "This was a dry run" in said
+    assert (steps.git("status", "--porcelain"), steps.git("tag")) == ("", "")
+    assert steps.git("log", "--format=%s") == "Begin"
+    assert steps.builds == 2, "the second build is compared with the first"
+    assert steps.commands[-1] == ("pytest", "tests/packages", "tests/layer"), "tried after both"
+    made = {path.name for path in steps.dist.iterdir()}
+    built = {"keystart-9.8.7-py3-none-any.whl", "keystart-9.8.7.tgz", "keystart-layer-9.8.7-x86_64.zip"}
+    assert made == built | {f"{name}.cdx.json" for name in built} | {"SHA256SUMS", "NOTES.md"}
+    sums = dict(reversed(line.split("  ")) for line in (steps.dist / "SHA256SUMS").read_text().splitlines())
+    assert sums.keys() == made - {"SHA256SUMS", "NOTES.md"}
+    assert all(
+        hashlib.sha256((steps.dist / name).read_bytes()).hexdigest() == digest for name, digest in sums.items()
+    )
+    sbom = json.loads((steps.dist / "keystart-9.8.7-py3-none-any.whl.cdx.json").read_text())
+    assert sbom["metadata"]["component"]["hashes"][0]["content"] == sums["keystart-9.8.7-py3-none-any.whl"]
+    assert (steps.dist / "NOTES.md").read_text().startswith("### ")
+
+
+def test_a_release_is_a_commit_and_a_tag(steps: Steps, capsys: pytest.CaptureFixture[str]) -> None:
+    assert release.main(["9.8.7"]) == 0
+    assert "dry run" not in capsys.readouterr().out
+    assert steps.git("log", "--format=%s").splitlines() == ["Release 9.8.7", "Begin"]
+    assert (steps.git("tag"), steps.git("status", "--porcelain")) == ("v9.8.7", "")
+    assert bump.current(steps.root) == "9.8.7"
+    assert re.search(r"^## 9\.8\.7 \(", (steps.root / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert release.main(["9.8.7"]) == 1
+    assert "there is a tag v9.8.7 already" in capsys.readouterr().err
+
+
+def test_a_build_with_other_bytes_is_refused_and_the_checkout_is_as_before(
+    steps: Steps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps.reproducible = False
+    assert release.main(["9.8.7"]) == 1
+    assert capsys.readouterr().err == (
+        "release: a second build has other bytes: keystart-9.8.7-py3-none-any.whl, keystart-9.8.7.tgz\n"
+    )
+    assert (steps.git("status", "--porcelain"), steps.git("tag")) == ("", "")
+
+
+def test_a_checkout_with_changes_is_refused_and_keeps_them(
+    steps: Steps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (steps.root / "README.md").write_text("mine")
+    assert release.main(["9.8.7", "--dry-run"]) == 1
+    assert "the checkout has changes" in capsys.readouterr().err
+    assert (steps.root / "README.md").read_text() == "mine"
