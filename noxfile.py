@@ -11,7 +11,7 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import nox
@@ -313,7 +313,7 @@ def layer(session: nox.Session) -> None:
         session.run("python", "-m", "extension.standalone.layer", *session.posargs)
         return
     session.run("python", "-m", "extension.standalone.layer")
-    run_tests(session, processes=1)
+    run_tests(session, processes=1, options=in_debian_13(session))
 
 
 @session
@@ -421,7 +421,17 @@ def packages(session: nox.Session) -> None:
 @session(name="packages-quick")
 def packages_quick(session: nox.Session) -> None:
     """Build and try what users install as far as nothing compiles for minutes, with one CPython."""
-    try_packages(session, "--quick")
+    try_packages(session, "--quick", *in_debian_13(session))
+
+
+def in_debian_13(session: nox.Session) -> list[str]:
+    """Returns the option that makes a Debian 13 for tests, in `./dev test --all` as root with debootstrap."""
+    if not without_long:
+        return []
+    if os.geteuid() == 0 and shutil.which("debootstrap"):
+        return ["--chroot=trixie"]
+    session.warn("nothing is tried in Debian 13: that needs root and debootstrap (apt-get install debootstrap)")
+    return []
 
 
 @session
@@ -475,7 +485,7 @@ def lock(session: nox.Session) -> None:
         )  # fmt: skip
 
 
-def run_tests(session: nox.Session, *, processes: int = 4) -> None:
+def run_tests(session: nox.Session, *, processes: int = 4, options: Sequence[str] = ()) -> None:
     """Runs the session's tests beside each other, then one by one those marked `alone`.
 
     With arguments, which name some of them, pytest runs these one by one.
@@ -490,9 +500,9 @@ def run_tests(session: nox.Session, *, processes: int = 4) -> None:
         part = "long and "
     elif without_long and session.name in CHANGE:
         part = "not long and "
-    session.run("pytest", *folders, "-m", f"{part}not alone", *beside)
+    session.run("pytest", *folders, "-m", f"{part}not alone", *beside, *options)
     # 5: none is marked.
-    session.run("pytest", *folders, "-m", f"{part}alone", success_codes=[0, 5])
+    session.run("pytest", *folders, "-m", f"{part}alone", *options, success_codes=[0, 5])
 
 
 def try_packages(session: nox.Session, *options: str) -> None:

@@ -37,6 +37,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--chroot",
-        action="store_true",
-        help="packages, layer: also try them in other Debians made by debootstrap; needs root and a mirror",
+        nargs="?",
+        const="all",
+        metavar="SUITES",
+        help="packages, layer: also try them in Debians made by debootstrap, all or those named, as in "
+        "trixie,forky; needs root and a mirror",
     )

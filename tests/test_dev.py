@@ -304,6 +304,7 @@ def test_the_demo_asks_for_what_it_builds_with(door: Door) -> None:
 CLIENT = ("g++", "cmake", "make", "autoconf", "automake", "libtool")
 # The sessions that need each package.
 NEEDED_BY = {
+    "debootstrap": {"test --all"},
     "rubocop": {"lint", "test", "test --all"},
     "openssl": {"node", "conformance", "docs", "examples", "long", "test", "test --all"},
     "strace": {"extension", "writer", "long", "test", "test --all"},  # and the layer's, if it is built
