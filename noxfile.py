@@ -166,9 +166,11 @@ def lint(session: nox.Session) -> None:
     clippy(session, *without_sdk())
     session.run("shellcheck", "dev", ".ci/run")
     npm_install(session, ROOT)
-    # Prettier formats JavaScript and JSON; .prettierignore names what it leaves alone.
+    # Prettier formats JavaScript, JSON and YAML, and rumdl Markdown. .prettierignore and pyproject.toml name what they
+    # leave alone.
     prettier = str(ROOT / "node_modules/.bin/prettier")
     session.run(prettier, "--log-level", "warn", "--write" if fix else "--check", ".", external=True)
+    session.run("rumdl", "fmt" if fix else "check", "--quiet", ".")
     session.run("node", ".github/lint.mjs", external=True)
     npm_install(session, NODE)
     with session.chdir(NODE):

@@ -131,7 +131,7 @@ def python(rejections: Rejections) -> str:
 
 def node(rejections: Rejections) -> str:
     """Returns the tables of `rejections.mjs`."""
-    lines = ["/** @type {Record<string, Server>} */", "const SERVERS = {"]
+    lines = ["// prettier-ignore", "/** @type {Record<string, Server>} */", "const SERVERS = {"]
     for name, server, translated in rejections.of("node"):
         codes = ", ".join(f"{_single(code)}: {_single(verdict)}" for code, verdict in server.codes.items())
         lines += [f"  {name}: {{", f"    codes: {{ {codes} }},".replace("{  }", "{}")]
@@ -143,7 +143,7 @@ def node(rejections: Rejections) -> str:
             lines += [f"        {_single(text)}," for text in texts]
             lines.append("      ],")
         lines += ["    },", "  },"]
-    lines += ["};", "/** @type {Driver[]} */", "const DRIVERS = ["]
+    lines += ["};", "// prettier-ignore", "/** @type {Driver[]} */", "const DRIVERS = ["]
     for driver in rejections.drivers["node"]:
         lines.append(f"  // {driver.name}")
         paths = (("code", driver.code), ("routine", driver.routine), ("words", driver.words))

@@ -128,6 +128,7 @@ function escape(text) {
 }
 
 // generated from contract/rejections.json: rules
+// prettier-ignore
 /** @type {Record<string, Server>} */
 const SERVERS = {
   postgresql: {
@@ -227,6 +228,7 @@ const SERVERS = {
     words: {},
   },
 };
+// prettier-ignore
 /** @type {Driver[]} */
 const DRIVERS = [
   // pg, postgres
