@@ -344,7 +344,7 @@ def e2e(session: nox.Session) -> None:
 
 @session
 def long(session: nox.Session) -> None:
-    """Run what `./dev test` leaves out of its sessions: tests marked `long`, and lint and tests of crates with AWS's SDK."""
+    """Run what `./dev test` leaves out: tests marked `long`, and lint and tests of the crates with AWS's SDK."""
     with_sdk = [option for crate in WITH_SDK for option in ("--package", crate)]
     clippy(session, *with_sdk)
     session.run("cargo", "test", "--quiet", *with_sdk, external=True)
@@ -432,7 +432,9 @@ def in_debian_13(session: nox.Session) -> list[str]:
         return []
     if os.geteuid() == 0 and shutil.which("debootstrap"):
         return ["--chroot=trixie"]
-    session.warn("nothing is tried in Debian 13: that needs root and debootstrap (apt-get install debootstrap)")
+    session.warn(
+        "nothing is tried in Debian 13: that needs root and debootstrap (apt-get install debootstrap)"
+    )
     return []
 
 

@@ -43,7 +43,15 @@ _TEST_NAMES = {
     **dict.fromkeys((".js", ".mjs", ".cjs"), re.compile(r"\btest\(\s*['\"`]([^'\"`]*)['\"`]")),
 }
 # Where texts are lines of the log, or messages for people. The messages of readers are those of the contract.
-_MESSAGES = ("extension/", "core/capi/", "core/config/", "core/lambda/", "core/providers/", "generate/", "release/")
+_MESSAGES = (
+    "extension/",
+    "core/capi/",
+    "core/config/",
+    "core/lambda/",
+    "core/providers/",
+    "generate/",
+    "release/",
+)
 _RUST_TEXT = re.compile(r"^[ \t]*//.*$|\"((?:[^\"\\]|\\.)*)\"", re.MULTILINE | re.DOTALL)
 _RUST_TESTS = re.compile(r"^#\[cfg\(test\)\]\nmod \w+ \{.*", re.MULTILINE | re.DOTALL)
 

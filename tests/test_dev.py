@@ -258,7 +258,7 @@ def test_the_python_that_was_named_is_taken_or_refused(door: Door) -> None:
     assert door.open("lock", PYTHON="python3.12").returncode == 0
     done = door.open("lock", PYTHON="python3.9")
     assert done.returncode == 1
-    assert "PYTHON=python3.9 is no Python 3.10 or newer" in done.stderr
+    assert "PYTHON=python3.9 is not Python 3.10 or newer" in done.stderr
 
 
 def test_a_debian_without_a_second_rust_has_a_new_one(door: Door) -> None:

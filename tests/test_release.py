@@ -159,7 +159,10 @@ class Steps:
             for name in (f"keystart-{version}-py3-none-any.whl", f"keystart-{version}.tgz"):
                 (self.dist / name).write_text(name if self.reproducible else f"{name} {self.builds}")
         elif command[-1] == "extension.standalone.layer":
-            for name in (f"keystart-layer-{version}-x86_64.zip", f"keystart-layer-{version}-x86_64.zip.cdx.json"):
+            for name in (
+                f"keystart-layer-{version}-x86_64.zip",
+                f"keystart-layer-{version}-x86_64.zip.cdx.json",
+            ):
                 (self.dist / name).write_text("{}")
 
 
@@ -189,10 +192,12 @@ def test_a_dry_run_makes_everything_and_leaves_no_trace_in_the_checkout(
     made = {path.name for path in steps.dist.iterdir()}
     built = {"keystart-9.8.7-py3-none-any.whl", "keystart-9.8.7.tgz", "keystart-layer-9.8.7-x86_64.zip"}
     assert made == built | {f"{name}.cdx.json" for name in built} | {"SHA256SUMS", "NOTES.md"}
-    sums = dict(reversed(line.split("  ")) for line in (steps.dist / "SHA256SUMS").read_text().splitlines())
+    listed = (steps.dist / "SHA256SUMS").read_text().splitlines()
+    sums = {name: digest for digest, _, name in (line.partition("  ") for line in listed)}
     assert sums.keys() == made - {"SHA256SUMS", "NOTES.md"}
     assert all(
-        hashlib.sha256((steps.dist / name).read_bytes()).hexdigest() == digest for name, digest in sums.items()
+        hashlib.sha256((steps.dist / name).read_bytes()).hexdigest() == digest
+        for name, digest in sums.items()
     )
     sbom = json.loads((steps.dist / "keystart-9.8.7-py3-none-any.whl.cdx.json").read_text())
     assert sbom["metadata"]["component"]["hashes"][0]["content"] == sums["keystart-9.8.7-py3-none-any.whl"]

@@ -64,7 +64,9 @@ def extensions(folder: Path, secrets: int, only: Collection[str] = COMPARED) -> 
         BOTO3: Extension([command.with_name("python"), HERE / "peers/boto3/extension.py"], peer),
         GO_YAML: Extension([go_extension(folder, "yaml")], {"PEER_CONFIG": str(yaml), "PEER_DIR": where}),
         YAML: Extension([command], {"KEYSTART_CONFIG": str(yaml), "KEYSTART_DIR": where}),
-        GO_SQUARE: Extension([go_extension(folder, "square")], {"PEER_CONFIG": str(square), "PEER_DIR": where}),
+        GO_SQUARE: Extension(
+            [go_extension(folder, "square")], {"PEER_CONFIG": str(square), "PEER_DIR": where}
+        ),
         SQUARE: Extension([LAYER], squares),
         PIP_SQUARE: Extension([command], squares),
     }

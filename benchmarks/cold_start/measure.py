@@ -51,7 +51,9 @@ def _arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="print ratios of few runs, in less than a minute"
     )
     parser.add_argument(
-        "--write", action="store_true", help="write docs/internals/performance.md, its plots, and the Inits of README.md and docs/performance.md"
+        "--write",
+        action="store_true",
+        help="write docs/internals/performance.md, its plots, and the Inits of README.md and docs/performance.md",
     )
     parser.add_argument(
         "--functions", action="store_true", help="measure the Init of functions alone, in 5 minutes"

@@ -115,13 +115,18 @@ def _write_charted(rows: Mapping[str, Mapping[str, float]]) -> None:
     before, _, after = _between_marks(GUIDE)
     table = [["", *CHARTED.values()]]
     for language, row in rows.items():
-        table.append([language.capitalize(), *(f"{row[name]:.0f} ms" if name in row else "not measured" for name in CHARTED.values())])
+        table.append(
+            [
+                language.capitalize(),
+                *(f"{row[name]:.0f} ms" if name in row else "not measured" for name in CHARTED.values()),
+            ]
+        )
     GUIDE.write_text(before + _markdown(table) + after)
 
 
 def init_words(rows: Mapping[str, Mapping[str, float]]) -> str:
     """Returns the chart of README.md as a sentence for each language. The first one names the bars."""
-    sentences = []
+    sentences: list[str] = []
     for language, row in rows.items():
         bars = [f"{value:.0f} {name}" if not sentences else f"{value:.0f}" for name, value in row.items()]
         sentences.append(f"{language.capitalize()}: {', '.join(bars)}.")

@@ -180,7 +180,9 @@ def _unpack(target: Target, packages: list[str]) -> None:
         run([*apt, "download", *packages], folder=folder / "cache")
     except BuildError as failure:
         last = str(failure).splitlines()[-1]
-        raise MissingError(f"Debian's packages for {target.architecture} cannot be downloaded: {last}") from failure
+        raise MissingError(
+            f"Debian's packages for {target.architecture} cannot be downloaded: {last}"
+        ) from failure
     unpacked = []
     for file in sorted((folder / "cache").glob("*.deb")):
         run(["dpkg-deb", "--extract", file, folder / "root"])

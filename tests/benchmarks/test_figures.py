@@ -108,7 +108,9 @@ def findings(limited: bool) -> Findings:
         cold=starts if limited else NotAppliedError("the page cache cannot be dropped here"),
         invocations=[0.5] if limited else None,
         wipes=[90.0],
-        inits={Case(language, variant): init for language in LANGUAGES for variant in (BARE, OURS, PEER, SDK)},
+        inits={
+            Case(language, variant): init for language in LANGUAGES for variant in (BARE, OURS, PEER, SDK)
+        },
         square=square if limited else refused,
         readers=figures,
     )

@@ -517,7 +517,7 @@ def test_a_configuration_that_no_variable_holds_is_refused_with_the_cure(
     code, out, error = keystart("attach", account.function(), "--layer", layer, "--config", file, "--yes")
     assert (code, out) == (1, "")
     assert error == (
-        f"keystart: {file}: KEYSTART_SECRETS holds only what is under \"secrets\", so not deadline:. "
+        f'keystart: {file}: KEYSTART_SECRETS holds only what is under "secrets", so not deadline:. '
         "Put the keystart.json that keystart compile writes into the function's package, and attach without "
         "--config.\n"
     )

@@ -186,7 +186,9 @@ def test_the_variable_is_written_as_pairs_where_they_say_it_all(
         ({"env_overwrite": True}, "env_overwrite:"),
     ],
 )
-def test_what_the_variable_would_lose_is_reported(tmp_path: Path, settings: dict[str, Any], what: str) -> None:
+def test_what_the_variable_would_lose_is_reported(
+    tmp_path: Path, settings: dict[str, Any], what: str
+) -> None:
     path = tmp_path / "keystart.json"
     path.write_text(json.dumps({"version": 1, **settings, "secrets": {"db": "prod/db"}}))
     with pytest.raises(InlineError, match=f"and nothing else, so not {what}[.]$"):

@@ -105,7 +105,9 @@ def test_a_wrong_variable_is_reported(text: str, expected: list[str]) -> None:
         ),
     ],
 )
-def test_what_is_too_long_is_reported_without_repeating_it(tmp_path: Path, secrets: str, expected: str) -> None:
+def test_what_is_too_long_is_reported_without_repeating_it(
+    tmp_path: Path, secrets: str, expected: str
+) -> None:
     assert problems(tmp_path / "keystart.yaml", f"version: 1\nsecrets:\n{secrets}\n") == [expected]
 
 
@@ -173,7 +175,9 @@ def test_json_nested_beyond_any_stack_is_reported(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["keystart.yaml", "keystart.json"])
-def test_a_file_that_is_not_sound_text_is_reported(tmp_path: Path, name: str, data: bytes, expected: str) -> None:
+def test_a_file_that_is_not_sound_text_is_reported(
+    tmp_path: Path, name: str, data: bytes, expected: str
+) -> None:
     path = tmp_path / name
     path.write_bytes(data)
     assert problems_of(path) == [expected]

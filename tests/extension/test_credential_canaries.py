@@ -364,9 +364,7 @@ def test_credentials_of_a_role_that_are_not_whole_are_refused_and_not_shown(
     body = ROLE_ANSWERS[broken].replace("CANARY", canary()).encode()
     aws = serve(lambda _: Answer(200, body, {"Content-Type": "text/xml"}))
     assert prefetch({"db": {"secret": "prod/db", "role": ROLE}}, deadline="2s") is not None
-    message = (
-        f"The endpoint's answer to sts:AssumeRole on {ROLE} is not one that AWS sends. Check AWS_ENDPOINT_URL."
-    )
+    message = f"The endpoint's answer to sts:AssumeRole on {ROLE} is not one that AWS sends. Check AWS_ENDPOINT_URL."
     assert told(store) == ("InvalidAnswer", message)
     assert set(aws.actions()) == {"AssumeRole"}
 

@@ -153,7 +153,9 @@ def test_what_is_not_a_link_is_refused_before_anything_is_made(home: Path, kind:
 
 
 @pytest.mark.parametrize("what", ["link", "file"])
-def test_a_way_that_is_not_a_folder_is_refused_and_not_followed(home: Path, tmp_path: Path, what: str) -> None:
+def test_a_way_that_is_not_a_folder_is_refused_and_not_followed(
+    home: Path, tmp_path: Path, what: str
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     home.mkdir(parents=True)

@@ -279,7 +279,9 @@ def test_a_writer_stops_on_a_full_disk(disk: Disk, readers: Readers) -> None:
     assert b'"stopped"' in (root / "state.json").read_bytes()
 
 
-def test_a_writer_that_cannot_even_say_why_it_gives_up_raises_in_its_caller(disk: Disk, readers: Readers) -> None:
+def test_a_writer_that_cannot_even_say_why_it_gives_up_raises_in_its_caller(
+    disk: Disk, readers: Readers
+) -> None:
     root = disk.path / "store"
     with Writer(root) as writer:
         writer.open()

@@ -98,8 +98,9 @@ pub async fn next(address: &str, identifier: &str) -> Result<ApiEvent, ApiError>
     let member = |name| event.as_ref().and_then(|event| event.get(name));
     let deadline_ms = member("deadlineMs").and_then(Json::as_whole).unwrap_or_default();
     let kind = member("eventType").and_then(Json::as_str).filter(|kind| !kind.is_empty());
-    kind.map(|kind| ApiEvent { kind: kind.to_owned(), deadline_ms })
-        .ok_or_else(|| ApiError("The Extensions API answered /event/next with something that is not an event.".to_owned()))
+    kind.map(|kind| ApiEvent { kind: kind.to_owned(), deadline_ms }).ok_or_else(|| {
+        ApiError("The Extensions API answered /event/next with something that is not an event.".to_owned())
+    })
 }
 
 /// Reports that Init failed, which is legal between register and the first `next`, or that the extension ends.

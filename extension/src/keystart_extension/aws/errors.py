@@ -118,7 +118,8 @@ def _said(action: str, code: str | None, message: str | None, status: int) -> Aw
 
 def _no_answer(action: str) -> AwsError:
     return AwsError(
-        "InvalidAnswer", f"The endpoint's answer to {action} is not one that AWS sends. Check AWS_ENDPOINT_URL."
+        "InvalidAnswer",
+        f"The endpoint's answer to {action} is not one that AWS sends. Check AWS_ENDPOINT_URL.",
     )
 
 
@@ -161,8 +162,8 @@ def _login_failure(error: Exception, own: boto3.Session) -> AwsError | None:
             if isinstance(error, ValueError) and any(os.environ.get(name) for name in _CONTAINER):
                 # An address where no credentials may be fetched, or a token that no header can hold.
                 return _unavailable(
-                    f"{' or '.join(_CONTAINER)} is not an address that credentials may be asked of, or the token for it "
-                    "holds what no header can hold."
+                    f"{' or '.join(_CONTAINER)} is not an address that credentials may be asked of, or the token "
+                    "for it holds what no header can hold."
                 )
             return _unavailable("the container's endpoint returned no credentials.")
         case _:

@@ -185,7 +185,9 @@ class _Function:
                 if answer.get("LastUpdateStatus") != "Failed":
                     raise
                 code = answer.get("LastUpdateStatusReasonCode", "Failed")
-                raise AwsError(code, answer.get("LastUpdateStatusReason", "Lambda named no reason.")) from None
+                raise AwsError(
+                    code, answer.get("LastUpdateStatusReason", "Lambda named no reason.")
+                ) from None
 
         try:
             ask(f"lambda:GetFunction on {self.arn}", call)
