@@ -191,7 +191,7 @@ def test_what_the_variable_would_lose_is_reported(
 ) -> None:
     path = tmp_path / "keystart.json"
     path.write_text(json.dumps({"version": 1, **settings, "secrets": {"db": "prod/db"}}))
-    with pytest.raises(InlineError, match=f"and nothing else, so not {what}[.]$"):
+    with pytest.raises(InlineError, match=f'only what is under "secrets", so not {what}[.]$'):
         load_file(path).inline("eu-west-1")
 
 
