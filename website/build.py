@@ -29,7 +29,7 @@ _PICTURE = re.compile(
 SIDEBAR = {
     "Guide": [
         *("docs/README", "docs/install", "docs/move", "docs/configuration", "docs/readers", "docs/rotation"),
-        *("docs/databases", "docs/testing", "docs/emulator", "docs/recipes", "docs/attach"),
+        *("docs/databases", "docs/testing", "docs/emulator", "docs/recipes", "docs/attach", "docs/sync"),
         *("docs/security", "docs/operations"),
     ],
     "Reference": [

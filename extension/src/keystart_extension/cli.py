@@ -1,4 +1,4 @@
-"""The command `keystart` for people: check, compile, pull, ls, get, iam-policy. The deploy package has the others."""
+"""The command `keystart` for people: check, compile, pull, ls, get, iam-policy. deploy and sync have the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import __version__, deploy
+from . import __version__, deploy, sync
 from .aws import WITHOUT_BOTO3, AwsError
 from .text import shown_path
 
@@ -91,7 +91,7 @@ def _run() -> int:
         return 2
     try:
         code: int = arguments.command(arguments)
-    except (AwsError, deploy.DeployError) as error:
+    except (AwsError, deploy.DeployError, sync.SyncError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         _fail("Interrupted.")
@@ -154,6 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_root(get)
 
     deploy.add_to(commands)
+    sync.add_to(commands)
 
     policy = commands.add_parser(
         "iam-policy",

@@ -1,0 +1,84 @@
+"""Brings secrets from where they live into Secrets Manager: the command sync. It imports its code only when it runs.
+
+configuration  reads sync.yaml
+sources        one file for each place where secrets live
+rules          which of a source's entries become which secret
+secret         what a sync wants of a secret, and what exists in Secrets Manager
+step           decides what to do with one secret: a pure function
+target         Secrets Manager
+sync           plans and applies
+command        shows, asks, and reports
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..aws import WITHOUT_BOTO3
+from .error import SyncError
+
+__all__ = ["SyncError", "add_to"]
+
+_WITHOUT_YAML = "PyYAML, which reads sync.yaml, is not installed. Run: pip install 'keystart-extension[sync]'"
+_DESCRIPTION = """\
+Compares the secrets of the source that sync.yaml names with Secrets Manager. It changes only secrets that carry the
+tag of this sync; a secret that somebody else made stays as it is, unless you adopt it by its name. `plan` changes
+nothing. Exit codes: 0 nothing to do or done, 1 failed, 2 wrong use, 3 a plan with changes (with --detailed-exitcode).
+"""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command to the command line."""
+    sync = commands.add_parser(
+        "sync", help="bring secrets from where they live into Secrets Manager", description=_DESCRIPTION
+    )
+    of_sync = sync.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    plan = of_sync.add_parser("plan", help="show what apply would change; change nothing")
+    plan.add_argument(
+        "--detailed-exitcode", action="store_true", help="exit with 3 if there is something to change"
+    )
+    apply = of_sync.add_parser("apply", help="show what to change, ask, and change it")
+    apply.add_argument("--yes", action="store_true", help="do not ask")
+    for command in (plan, apply):
+        command.set_defaults(command=_sync, applies=command is apply)
+        command.add_argument(
+            "configuration",
+            nargs="?",
+            type=Path,
+            default=Path("sync.yaml"),
+            metavar="FILE",
+            help="default: sync.yaml",
+        )
+        command.add_argument(
+            "--adopt",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="take over this secret, which somebody else made; repeat it for more",
+        )
+        command.add_argument(
+            "--prune", action="store_true", help="delete secrets of this sync that the source no longer has"
+        )
+        command.add_argument(
+            "--prune-limit",
+            type=_count,
+            metavar="N",
+            help="the most secrets to delete at once (default: a tenth of those of this sync)",
+        )
+        command.add_argument("--json", action="store_true", help="print the steps as JSON")
+        command.add_argument("--profile", help="the profile of your AWS configuration (default: AWS_PROFILE)")
+
+
+def _count(text: str) -> int:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    raise argparse.ArgumentTypeError("write a whole number")
+
+
+def _sync(arguments: argparse.Namespace) -> int:
+    try:
+        from .command import run
+    except ModuleNotFoundError as error:
+        raise SyncError(_WITHOUT_YAML if error.name == "yaml" else WITHOUT_BOTO3) from None
+    return run(arguments)

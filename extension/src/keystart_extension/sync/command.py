@@ -1,0 +1,90 @@
+"""The command line of a sync: plans, shows, asks, applies, and reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Mapping
+from typing import TextIO
+
+from ..aws import session
+from .configuration import read
+from .step import Action, Step
+from .sync import Sync
+from .target import Target
+
+_EXIT_FAILED = 1
+_EXIT_WRONG_USE = 2
+_EXIT_CHANGES = 3
+_CHANGING: tuple[Action, ...] = ("create", "change", "delete")
+_SIGNS: Mapping[Action, tuple[str, str]] = {  # with the colour
+    "create": ("+", "\033[32m"),
+    "change": ("~", "\033[33m"),
+    "delete": ("-", "\033[31m"),
+    "refused": ("!", "\033[31m"),
+}
+_PLAIN = "\033[0m"
+
+
+def run(arguments: Namespace) -> int:
+    """Runs `keystart sync plan` or `apply` and returns the exit code."""
+    if arguments.applies and not arguments.yes and not sys.stdin.isatty():
+        print(
+            "keystart: There is no terminal to ask at. Add --yes, or run keystart sync plan.", file=sys.stderr
+        )
+        return _EXIT_WRONG_USE
+    configuration = read(arguments.configuration)
+    client = session.client("secretsmanager", configuration.region, arguments.profile)
+    target = Target(client, configuration.id, configuration.recovery_days)
+    sync = Sync(configuration, target, frozenset(arguments.adopt))
+    steps = sync.plan(prune=arguments.prune, limit=arguments.prune_limit)
+    out = sys.stderr if arguments.json else sys.stdout
+    _show(steps, out)
+    failed = [step for step in steps if step.action == "refused"]
+    needed = [step for step in steps if step.action in _CHANGING]
+    if arguments.applies and needed:
+        if not arguments.yes and not _agreed(len(needed), out):
+            print("keystart: Nothing is changed.", file=sys.stderr)
+            return _EXIT_FAILED
+        failed += sync.apply(needed)
+    for step in failed:
+        print(f"keystart: {step.name}: {step.reason}", file=sys.stderr)
+    if arguments.json:
+        print(json.dumps([_document(step) for step in steps], indent=2))
+    if failed:
+        print(
+            f"keystart: {len(failed)} of {len(steps)} secrets failed. All others are done.", file=sys.stderr
+        )
+        return _EXIT_FAILED
+    if not arguments.applies and needed and arguments.detailed_exitcode:
+        return _EXIT_CHANGES
+    return 0
+
+
+def _agreed(count: int, out: TextIO) -> bool:
+    print(f"Change {count} {'secret' if count == 1 else 'secrets'}? [y/N] ", end="", file=out, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _show(steps: list[Step], out: TextIO) -> None:
+    coloured = out.isatty() and not os.environ.get("NO_COLOR")
+    for step in steps:
+        if step.action in _SIGNS:
+            sign, colour = _SIGNS[step.action]
+            text = f"{sign} {step.name}  {', '.join(step.changes) or step.action}"
+            print(f"{colour}{text}{_PLAIN}" if coloured else text, file=out)
+    counts = Counter(step.action for step in steps)
+    words = ", ".join(f"{counts[action]} {action}" for action in (*_SIGNS, "unchanged") if counts[action])
+    print(words or "The source has no secrets.", file=out)
+
+
+def _document(step: Step) -> dict[str, object]:
+    return {
+        "name": step.name,
+        "action": step.action,
+        "changes": list(step.changes),
+        "reason": step.reason or None,
+    }

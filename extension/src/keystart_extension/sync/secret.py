@@ -1,0 +1,62 @@
+"""What a sync wants of a secret, and what exists in Secrets Manager."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+OWNER_TAG = "keystart:sync"  # its value is the id of the sync that owns the secret
+LARGEST = 65_536  # bytes of a secret, a limit of Secrets Manager
+
+
+class Settings(NamedTuple):
+    """What a sync sets on a secret beside its value. None leaves what is there."""
+
+    tags: Mapping[str, str]
+    description: str | None = None
+    kms_key: str | None = None
+    replicas: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WantedSecret:
+    """A secret that the source has: its name, where its value comes from, and its settings."""
+
+    name: str
+    value: Value
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Value:
+    """The bytes of a secret. Its `repr` does not show them."""
+
+    content: bytes = field(repr=False)
+
+    @property
+    def text(self) -> str | None:
+        """The value as text, None if it is not UTF-8."""
+        try:
+            return self.content.decode()
+        except UnicodeDecodeError:
+            return None
+
+
+@dataclass(frozen=True)
+class ExistingSecret:
+    """A secret in Secrets Manager. `value` is None if it has no value yet, or none that may be read."""
+
+    arn: str
+    tags: Mapping[str, str]
+    value: Value | None = None
+    description: str = ""
+    kms_key: str | None = None
+    replicas: Sequence[str] = ()
+    service: str | None = None  # the AWS service that owns it
+    is_deleted: bool = False
+
+    @property
+    def owner(self) -> str | None:
+        """The id of the sync that owns the secret, None if no sync does."""
+        return self.tags.get(OWNER_TAG)

@@ -1,0 +1,28 @@
+"""Where secrets live: one file for each kind. A source lists its entries without their values, then reads one by one.
+
+folder  files as they lie
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A secret of a source: its name there, and its metadata."""
+
+    name: str
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Source(Protocol):
+    """A place where secrets live. Both methods raise SyncError; that of `read` is about one entry."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Lists all entries, in any order. If the list is not whole, it raises instead of ending early."""
+
+    def read(self, entry: Entry) -> bytes:
+        """Reads the value of one entry."""

@@ -1,0 +1,62 @@
+"""A folder of files: the name of an entry is the path below the folder.
+
+It reads mounts of Kubernetes as well: there `name` is a link to `..data/name`, and names that begin with `..` are its
+own. Links are followed only if they stay in the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..error import SyncError
+from ..secret import LARGEST
+from . import Entry
+
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO would make the open wait
+
+
+class Folder:
+    """The files below a folder."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._path = path.resolve(strict=True)
+        except OSError as error:
+            raise SyncError(f"The folder {path} of the source cannot be read: {error.strerror}.") from None
+        if not self._path.is_dir():
+            raise SyncError(f"{path}, the source, is not a folder.")
+
+    def entries(self) -> Iterator[Entry]:
+        """Lists the files below the folder, except hidden ones."""
+        yield from self._below(self._path)
+
+    def _below(self, folder: Path) -> Iterator[Entry]:
+        try:
+            paths = sorted(folder.iterdir())
+        except OSError as error:
+            raise SyncError(f"{folder} of the source cannot be read: {error.strerror}.") from None
+        for path in paths:
+            if path.name.startswith("."):
+                continue
+            if path.is_dir():
+                if not path.is_symlink():  # a link to a folder would list its files twice, or without end
+                    yield from self._below(path)
+            else:
+                yield Entry(str(path.relative_to(self._path)))
+
+    def read(self, entry: Entry) -> bytes:
+        """Reads one file, which must be a regular one inside of the folder."""
+        try:
+            path = (self._path / entry.name).resolve(strict=True)
+            if not path.is_relative_to(self._path):
+                raise SyncError("It is a link that leads out of the folder.")
+            descriptor = os.open(path, _READ)
+            with os.fdopen(descriptor, "rb") as file:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise SyncError("It is not a regular file.")
+                return file.read(LARGEST + 1)
+        except OSError as error:
+            raise SyncError(f"It cannot be read: {error.strerror}.") from None

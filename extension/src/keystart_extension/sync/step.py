@@ -1,0 +1,81 @@
+"""Decides what to do with one secret. A pure function of what is wanted and what exists, which tests run at random."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from .secret import LARGEST, OWNER_TAG, ExistingSecret, WantedSecret
+
+Action = Literal["create", "change", "unchanged", "delete", "refused"]
+_VALUE, _RESTORE, _ADOPT = "value", "restore", "adopt"
+
+
+class Step(NamedTuple):
+    """What happens to one secret: the action, what of it changes, and why if it is refused. It holds no value."""
+
+    name: str
+    action: Action
+    changes: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def step_for(wanted: WantedSecret, existing: ExistingSecret | None, sync: str, *, adopts: bool) -> Step:
+    """Returns what the sync with this id does with a secret of its source. `adopts`: the user named it in --adopt."""
+    if len(wanted.value.content) > LARGEST:
+        return _refused(wanted.name, f"It has more than the {LARGEST:,} bytes that Secrets Manager takes.")
+    if not wanted.value.content:
+        return _refused(wanted.name, "It is empty, and Secrets Manager takes no empty secret.")
+    if existing is None:
+        return Step(wanted.name, "create")
+    if (reason := _foreign(existing, sync, adopts=adopts)) is not None:
+        return _refused(wanted.name, reason)
+    changes = _changes(wanted, existing, sync)
+    return Step(wanted.name, "change" if changes else "unchanged", changes)
+
+
+def step_without(name: str, existing: ExistingSecret, sync: str) -> Step:
+    """Returns what a sync with --prune does with a secret that its source does not have."""
+    if existing.is_deleted:
+        return Step(name, "unchanged")
+    if (reason := _foreign(existing, sync, adopts=False)) is not None:
+        return _refused(name, reason)
+    return Step(name, "delete")
+
+
+def _refused(name: str, reason: str) -> Step:
+    return Step(name, "refused", (), reason)
+
+
+def _foreign(existing: ExistingSecret, sync: str, *, adopts: bool) -> str | None:
+    """Returns why a secret may not be touched, None if it may."""
+    if existing.service is not None:
+        return f"The service {existing.service} owns it."
+    if existing.owner == sync:
+        return None
+    if existing.owner is not None:
+        return f"The sync with the id {existing.owner} owns it."
+    if not adopts:
+        return "Somebody else made it. To let this sync change it, add --adopt with its name."
+    return None
+
+
+def _changes(wanted: WantedSecret, existing: ExistingSecret, sync: str) -> tuple[str, ...]:
+    settings = wanted.settings
+    tags = {**settings.tags, OWNER_TAG: sync}
+    changes = []
+    if existing.is_deleted:
+        changes.append(_RESTORE)
+    if existing.owner is None:
+        changes.append(_ADOPT)
+    elif any(existing.tags.get(key) != value for key, value in tags.items()):
+        changes.append("tags")
+    if settings.description is not None and settings.description != existing.description:
+        changes.append("description")
+    if settings.kms_key is not None and settings.kms_key != existing.kms_key:
+        changes.append("kms_key")
+    if missing := [region for region in settings.replicas if region not in existing.replicas]:
+        changes.extend(f"replica in {region}" for region in missing)
+    # Last: whoever reads the new value finds the rest in place.
+    if existing.is_deleted or existing.value != wanted.value:
+        changes.append(_VALUE)
+    return tuple(changes)
