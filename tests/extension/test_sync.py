@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.aws import Cloud
+from tests.fakes.keywhiz import Keywhiz, Secret
 
 from .conftest import Canaries, Environment, Keystart
 
@@ -30,11 +31,11 @@ class Sync:
         self.file = folder / "sync.yaml"
         self.configure()
 
-    def configure(self, **rule: Any) -> None:
+    def configure(self, source: dict[str, Any] | None = None, **rule: Any) -> None:
         document = {
             "version": 1,
             "id": self.id,
-            "source": {"folder": "secrets"},
+            "source": source or {"folder": "secrets"},
             "secrets": [{"name": f"{self.id}/{{name}}", **rule}],
         }
         self.file.write_text(json.dumps(document))
@@ -219,6 +220,23 @@ def test_an_entry_that_cannot_be_a_secret_is_named_and_the_others_are_done(
     assert f"{sync.name('bad')}: {reason}" in error
     assert "with space: Its name would hold what Secrets Manager does not allow" in error
     assert sync.versions("good") == 1
+
+
+def test_secrets_of_keywhiz_arrive_byte_for_byte_with_their_metadata(
+    sync: Sync, canary: Canaries, tmp_path: Path
+) -> None:
+    contents = {"db": canary().encode(), "orders/key": b"\xff" + canary().encode()}
+    (tmp_path / "keywhiz").mkdir()
+    with Keywhiz(tmp_path / "keywhiz") as keywhiz:
+        keywhiz.secrets = {name: Secret(content, {"owner": "payments"}) for name, content in contents.items()}
+        certificate, key = keywhiz.client("keystart")
+        files = {"certificate": str(certificate), "key": str(key), "ca": str(keywhiz.authority)}
+        sync.configure({"keywhiz": {"url": keywhiz.url, **files}}, tags={"owner": "{metadata.owner}"})
+        sync.apply()
+        assert sync.run("plan", "--detailed-exitcode") == (0, "2 unchanged\n", "")
+    assert sync.value("db") == contents["db"].decode()
+    assert sync.value("orders/key") == contents["orders/key"]
+    assert sync.tags("db") == {"keystart:sync": sync.id, "owner": "payments"}
 
 
 def test_json_has_each_step_and_no_value(sync: Sync, canary: Canaries) -> None:

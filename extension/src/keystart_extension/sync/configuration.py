@@ -14,8 +14,9 @@ from ..text import is_region, shown_path
 from .error import SyncError
 from .rules import Rule
 from .secret import OWNER_TAG
-from .sources import Source
+from .sources import Source, keywhiz
 from .sources.folder import Folder
+from .sources.keywhiz import Keywhiz
 
 _ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 _LARGEST = 1 << 20  # bytes of sync.yaml
@@ -105,12 +106,34 @@ def _configuration(document: object, folder: Path) -> Configuration:
 def _source(document: object, folder: Path) -> Source:
     kinds: Mapping[str, Callable[[object], Source]] = {
         "folder": lambda value: Folder(folder / _text(value, "source.folder")),
+        "keywhiz": lambda value: _keywhiz(value, folder),
     }
     keys = _keys(document, "source", optional=tuple(kinds))
     if len(keys) != 1:
         raise SyncError(f"`source` must have one of these keys: {', '.join(kinds)}.")
     ((kind, value),) = keys.items()
     return kinds[kind](value)
+
+
+def _keywhiz(document: object, folder: Path) -> Source:
+    where = "source.keywhiz"
+    files = ("certificate", "key", "ca")
+    keys = _keys(document, where, required=("url", *files), optional=("automation",))
+    url = _text(keys["url"], f"{where}.url")
+    if not url.startswith("https://"):
+        raise SyncError(f"`{where}.url` must begin with https://")
+    automation = keys.get("automation", False)
+    if not isinstance(automation, bool):
+        raise SyncError(f"`{where}.automation` must be true or false.")
+    certificate, key, authority = (_file(folder, keys[name], f"{where}.{name}") for name in files)
+    return Keywhiz(keywhiz.Settings(url, certificate, key, authority, is_automation=automation))
+
+
+def _file(folder: Path, value: object, where: str) -> Path:
+    path = folder / _text(value, where)
+    if not path.is_file():
+        raise SyncError(f"`{where}` does not name a file.")
+    return path
 
 
 def _rule(document: object, where: str) -> Rule:

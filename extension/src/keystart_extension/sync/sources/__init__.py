@@ -1,6 +1,7 @@
 """Where secrets live: one file for each kind. A source lists its entries without their values, then reads one by one.
 
-folder  files as they lie
+folder   files as they lie
+keywhiz  Square's Keywhiz, as a client or through its automation API
 """
 
 from __future__ import annotations

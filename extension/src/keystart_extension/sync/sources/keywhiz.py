@@ -1,0 +1,158 @@
+"""Keywhiz, Square's server for secrets: as a client with a certificate, or through its automation API.
+
+As a client it sees the secrets that are granted to the certificate, with their metadata. An automation client sees all
+secrets, without metadata. Nothing that the server answers is repeated: a refusal of Keywhiz holds the client's record.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import urllib3
+
+from ..error import SyncError
+from . import Entry
+
+_OWN = frozenset(
+    ("name", "secret", "secretLength", "checksum", "creationDate", "updateDate", "isVersioned", "expiry")
+)
+_LARGEST_LIST = 64 << 20  # bytes of an answer that lists secrets
+_LARGEST_SECRET = 1 << 20  # bytes of an answer with one secret
+_PATIENCE = urllib3.Timeout(connect=10, read=30)  # seconds
+_RETRIES = urllib3.Retry(3, backoff_factor=0.5, status_forcelist=(502, 503, 504), raise_on_status=False)
+_REASONS = {
+    400: "Keywhiz does not accept the request.",
+    401: "Keywhiz does not know the certificate. Check `certificate`, and that its name is a client of Keywhiz.",
+    403: "It exists, and the client of the certificate may not read it. Grant it in Keywhiz.",
+    404: "Keywhiz has no such secret.",
+}
+_NO_CONNECTION = "Keywhiz cannot be reached. Check `url`, and the way to it."
+_NO_TRUST = (
+    "The TLS handshake with Keywhiz failed. Check `ca`, `certificate` and `key`, and the name in `url`."
+)
+
+
+class Settings(NamedTuple):
+    """How to reach a server: its address, and files of PEM."""
+
+    url: str
+    certificate: Path
+    key: Path
+    authority: Path
+    is_automation: bool = False
+
+
+class Keywhiz:
+    """The secrets of a Keywhiz server."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.url.rstrip("/")
+        self._is_automation = settings.is_automation
+        self._pool = urllib3.PoolManager(
+            cert_file=str(settings.certificate),
+            key_file=str(settings.key),
+            ca_certs=str(settings.authority),
+            cert_reqs="CERT_REQUIRED",
+            timeout=_PATIENCE,
+            retries=_RETRIES,
+        )
+
+    def entries(self) -> Iterator[Entry]:
+        """Lists the secrets that the client may read."""
+        path = "/automation/v2/secrets" if self._is_automation else "/secrets"
+        answer = self._ask("GET", path, _LARGEST_LIST)
+        if not isinstance(answer, list):
+            raise _unexpected()
+        for item in answer:
+            if self._is_automation:
+                yield Entry(_name(item))
+            else:
+                yield _entry(item)
+
+    def read(self, entry: Entry) -> bytes:
+        """Reads one secret."""
+        if self._is_automation:
+            body = {"secrets": [entry.name]}
+            answer = self._ask("POST", "/automation/v2/secrets/request/contents", _LARGEST_SECRET, body)
+            return _content(_mapping(_mapping(answer).get("successSecrets")).get(entry.name))
+        answer = _mapping(self._ask("GET", f"/secret/{quote(entry.name, safe='')}", _LARGEST_SECRET))
+        content = _content(answer.get("secret"))
+        if answer.get("name") != entry.name or answer.get("secretLength") != len(content):
+            # Metadata with the key `secret` or `name` would replace the real one.
+            raise SyncError(
+                "Keywhiz returned another secret, or one whose length is wrong. Look at its metadata."
+            )
+        return content
+
+    def _ask(self, method: str, path: str, largest: int, body: object = None) -> object:
+        try:
+            answer = self._pool.request(
+                method, self._url + path, json=body, preload_content=False, redirect=False
+            )
+            data = answer.read(largest + 1, decode_content=True)
+            answer.release_conn()
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise SyncError(_NO_TRUST if _is_tls(error) else _NO_CONNECTION) from None
+        if answer.status != 200:
+            raise SyncError(_REASONS.get(answer.status, f"Keywhiz answered with the status {answer.status}."))
+        if len(data) > largest:
+            raise SyncError(f"The answer of Keywhiz has more than {largest:,} bytes.")
+        try:
+            document: object = json.loads(data, object_pairs_hook=_without_duplicates)
+        except (ValueError, RecursionError):
+            raise _unexpected() from None
+        return document
+
+
+def _is_tls(error: BaseException) -> bool:
+    """Returns whether TLS failed. urllib3 wraps that error once or twice."""
+    inner = getattr(error, "reason", None)
+    return isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError) or (
+        isinstance(inner, BaseException) and _is_tls(inner)
+    )
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuses a key that stands twice: metadata can add a second `secret`, and JSON would take the last one."""
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError
+    return document
+
+
+def _entry(item: object) -> Entry:
+    document = _mapping(item)
+    metadata = {key: value for key, value in document.items() if key not in _OWN and isinstance(value, str)}
+    return Entry(_name(document.get("name")), metadata)
+
+
+def _name(item: object) -> str:
+    if isinstance(item, str) and item:
+        return item
+    raise _unexpected()
+
+
+def _mapping(item: object) -> dict[str, Any]:
+    if isinstance(item, dict):
+        return item
+    raise _unexpected()
+
+
+def _content(item: object) -> bytes:
+    if not isinstance(item, str):
+        raise SyncError(_REASONS[404])
+    try:
+        return base64.b64decode(item, validate=True)
+    except binascii.Error:
+        raise _unexpected() from None
+
+
+def _unexpected() -> SyncError:
+    return SyncError("The server returned an answer that Keywhiz would not. Check `url`.")
