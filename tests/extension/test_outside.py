@@ -294,7 +294,9 @@ def test_a_file_that_is_none_is_refused_at_once(
         assert code == "CredentialsUnavailable"  # the caller that needs it reports it
         return
     assert code == FILES[variable]
-    assert message.startswith(f"{variable} {WRONG[what]}")
+    folder = "names a folder without certificates under the names that openssl rehash makes"
+    wrong = folder if (variable, what) == ("AWS_CA_BUNDLE", "a folder") else WRONG[what]
+    assert message.startswith(f"{variable} {wrong}")
     assert message.endswith(". Correct or unset it.")
     assert aws.requests == []
 

@@ -14,7 +14,6 @@ pub(crate) mod route;
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::env;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -201,8 +200,6 @@ pub async fn check_login(profile: Option<&str>) -> Result<(), Refusal> {
     endpoints::check_proxies_of_login(&config)?;
     if let Some((source, path)) = endpoints::ca_bundle_variable()
         && !path.is_empty()
-        // boto3 also reads a folder of certificates.
-        && !Path::new(&path).is_dir()
     {
         roots::read(&source, path).await?;
     }
