@@ -19,7 +19,7 @@ _ABSENT = {
     "there is no TLS for Python in a static executable; the core fetches": (
         "boto3 keystart_extension.aws.errors keystart_extension.aws.fetch "
         "keystart_extension.aws.login keystart_extension.aws.session "
-        "keystart_extension.deploy.attach keystart_extension.deploy.layer "
+        "keystart_extension.deploy.attach keystart_extension.deploy.layer keystart_extension.deploy.status "
         "keystart.mtls ssl"
     ),
     "the layer is built from its sources": "keystart_extension.deploy.build",

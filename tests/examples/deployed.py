@@ -66,7 +66,7 @@ class Image(Function):
 def sam(examples: Path) -> Deployment:
     """Translates the template as `sam deploy` does."""
     file = examples / "sam/template.yaml"
-    template = _linted(file)
+    template = linted(file)
     (resource,) = template["Resources"].values()
     code = file.parent / resource["Properties"]["CodeUri"]
     resource["Properties"]["CodeUri"] = {"Bucket": "packaged", "Key": "code"}  # as `sam package` writes it
@@ -85,18 +85,18 @@ def cdk(examples: Path) -> Deployment:
     (examples / "cdk/node_modules").symlink_to(TOOLS)
     out = examples / "cdk/cdk.out"
     context = json.dumps({"keystartLayer": LAYER})
-    _run(["node", "app.mjs"], examples / "cdk", CDK_OUTDIR=str(out), CDK_CONTEXT_JSON=context)
+    run(["node", "app.mjs"], examples / "cdk", CDK_OUTDIR=str(out), CDK_CONTEXT_JSON=context)
     (code,) = out.glob("asset.*/")
-    return _stack(_linted(out / "Webhook.template.json"), code)
+    return _stack(linted(out / "Webhook.template.json"), code)
 
 
 def serverless(examples: Path) -> Deployment:
     """Packages the service with osls, and takes the function out of its zip."""
     folder = examples / "ruby"
-    _run([str(TOOLS / ".bin/osls"), "package", "--param", f"keystartLayer={LAYER}"], folder)
+    run([str(TOOLS / ".bin/osls"), "package", "--param", f"keystartLayer={LAYER}"], folder)
     code = folder / "unpacked"
     zipfile.ZipFile(folder / ".serverless/tokens.zip").extractall(code)
-    return _stack(_linted(folder / ".serverless/cloudformation-template-update-stack.json"), code)
+    return _stack(linted(folder / ".serverless/cloudformation-template-update-stack.json"), code)
 
 
 def terraform(examples: Path) -> Deployment:
@@ -201,7 +201,7 @@ def _copy(context: Path, sources: Sequence[str], target: Path) -> None:
             raise RecipeError(f"COPY: the build context has no {source}")
 
 
-def _linted(file: Path) -> dict[str, Any]:
+def linted(file: Path) -> dict[str, Any]:
     """Returns a template in which CloudFormation's schemas and the rules of cfn-lint find no error."""
     text = file.read_text()
     errors = [match.message for match in lint(text, regions=[REGION]) if match.rule.severity == "error"]
@@ -221,11 +221,11 @@ def _stack(template: Mapping[str, Any], code: Path) -> Deployment:
     policies = [policy for role in of("AWS::IAM::Role") for policy in role.get("Policies", [])]
     policies += of("AWS::IAM::Policy")
     allowed = [
-        (action, _resolved(resource))
+        (action, resolved(resource))
         for policy in policies
         for statement in policy["PolicyDocument"]["Statement"]
-        for action in _listed(statement["Action"])
-        for resource in _listed(statement["Resource"])
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
         if not action.startswith("logs:")
     ]
     return Deployment(
@@ -234,16 +234,16 @@ def _stack(template: Mapping[str, Any], code: Path) -> Deployment:
         handler=function["Handler"],
         environment=function.get("Environment", {"Variables": {}})["Variables"],
         architectures=function["Architectures"],
-        layers=[_resolved(layer) for layer in function["Layers"]],
+        layers=[resolved(layer) for layer in function["Layers"]],
         allowed=allowed,
     )
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _resolved(value: Any) -> str:
+def resolved(value: Any) -> str:
     """Returns the text of a CloudFormation value, in the account and region of the tests."""
     match value:
         case str():
@@ -255,7 +255,7 @@ def _resolved(value: Any) -> str:
         case {"Fn::Sub": str(text)}:
             return re.sub(r"\$\{(.*?)\}", lambda found: _HERE[found[1]], text)
         case {"Fn::Join": [glue, parts]}:
-            return str(glue).join(_resolved(part) for part in parts)
+            return str(glue).join(resolved(part) for part in parts)
     raise AssertionError(f"this test cannot resolve {value}")
 
 
@@ -288,9 +288,11 @@ def _blocks(file: Path) -> dict[str, Any]:
     return blocks
 
 
-def _run(command: Sequence[str], folder: Path, **variables: str) -> None:
+def run(command: Sequence[str], folder: Path, **variables: str) -> str:
+    """Runs a tool and returns its output."""
     # Without the caller's credentials, and without settings of npm and of the tools.
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_COLOR": "1", **variables}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         raise RecipeError(done.stdout + done.stderr)
+    return done.stdout

@@ -362,9 +362,10 @@ def test_a_script_reads_everything_as_json(
                 "function": arn + name,
                 "result": "changed",
                 "changes": [{"sign": "+", "kind": "layer", "name": layer, "detail": ""}],
+                "warnings": [],
                 "errors": [],
             },
-            {"function": arn + ready, "result": "unchanged", "changes": [], "errors": []},
+            {"function": arn + ready, "result": "unchanged", "changes": [], "warnings": [], "errors": []},
         ],
     )
     code, out, _ = keystart("detach", name, "--dry-run", "--json")
@@ -735,9 +736,13 @@ def test_an_interrupted_attach_says_what_may_be_changed(
         ["attach", "orders", "--layer", "keystart"],
         ["attach", "orders", "--layer", "arn:aws:lambda:eu-west-1:123456789012:layer:keystart"],
         ["attach", "--layer", MISSING],
+        ["attach", "orders", "--tag", "app=orders", "--layer", MISSING],
+        ["attach", "--tag", "orders", "--layer", MISSING],
         ["detach"],
         ["layer"],
         ["layer", "publish", "--name", "a b"],
+        ["layer", "publish", "--regions", "eu-west-1,moon"],
+        ["layer", "publish", "--organization", "ours"],
         ["iam-policy", "--account", "1234"],
     ],
 )

@@ -14,6 +14,7 @@ from keystart_extension.deploy import DeployError, build
 
 from tests.fakes.accounts import Account, layer_files, zipped
 from tests.fakes.aws import refusal
+from tests.fakes.http import Answer, Request
 
 from .conftest import Keystart
 
@@ -84,7 +85,7 @@ def test_publish_under_another_name(keystart: Keystart, account: Account, tmp_pa
     assert keystart("layer", "publish", first, "--name", "our-keys")[1].startswith(f"{ARN}our-keys:")
     code, _, error = keystart("layer", "publish", first, second, "--name", "our-keys")
     assert code == 1
-    assert error == "keystart: A layer has one name for each architecture. Give --name with one zip.\n"
+    assert error == "keystart: A layer has one name for each architecture. Pass --name with one zip.\n"
     assert len(account.changes) == 1
 
 
@@ -174,3 +175,44 @@ def test_build_says_where_to_build_when_this_is_not_a_checkout(tmp_path: Path) -
 
 def test_build_finds_the_checkout_that_it_runs_from() -> None:
     assert (build.CHECKOUT / "extension/standalone/layer.py").exists()
+
+
+def test_publish_in_several_regions_for_an_organization(
+    keystart: Keystart, account: Account, tmp_path: Path
+) -> None:
+    path = put(tmp_path)
+    options = ("--regions", "eu-west-1,us-east-1", "--organization", "o-a1b2c3d4e5", "--json")
+    code, out, error = keystart("layer", "publish", path, *options)
+    assert (code, error.splitlines()) == (
+        0,
+        [f"publishing {path} as keystart-x86_64 in {region}" for region in ("eu-west-1", "us-east-1")],
+    )
+    arns = [one["arn"] for one in json.loads(out)]
+    assert [arn.split(":")[3] for arn in arns] == ["eu-west-1", "us-east-1"]
+    shared = [change.body for change in account.changes if change.path.endswith("/policy")]
+    assert shared == 2 * [
+        {
+            "StatementId": "organization",
+            "Action": "lambda:GetLayerVersion",
+            "Principal": "*",
+            "OrganizationId": "o-a1b2c3d4e5",
+        }
+    ]
+
+
+def test_a_region_that_fails_does_not_stop_the_others(
+    keystart: Keystart, account: Account, tmp_path: Path
+) -> None:
+    def refuse(request: Request) -> Answer | None:
+        denied = "/eu-west-1/" in request.headers["Authorization"]
+        return refusal(403, "AccessDeniedException", "User is not authorized.") if denied else None
+
+    account.refuse = refuse
+    path = put(tmp_path)
+    code, out, error = keystart("layer", "publish", path, "--regions", "eu-west-1,us-east-1")
+    assert code == 1
+    assert out.startswith("arn:aws:lambda:us-east-1:")
+    assert error.splitlines()[-1].startswith(f"keystart: {path} in eu-west-1: AccessDeniedException: ")
+    assert keystart("layer", "publish", path, "--regions", "eu-west-1", "--region", "eu-west-1")[2] == (
+        "keystart: Pass --region or --regions, not both.\n"
+    )

@@ -41,7 +41,7 @@ def refused(
             said = str(fetch.fetch(plan({"db": "prod/db"}), profile).failures()[0]).partition("): ")[2]
         else:
             with pytest.raises(AwsError) as error:
-                session.client("lambda", None, profile)
+                session.Clients(None, profile)
             said = str(error.value)
         canary.hear(said)
         assert aws.requests == []
@@ -155,7 +155,7 @@ def test_a_region_that_is_none_is_refused_by_the_name_of_its_profile(
 def test_a_region_of_the_command_line_that_is_none_is_refused(environment: Environment, region: str) -> None:
     assert environment()
     with pytest.raises(AwsError, match="InvalidRegion: --region is not a region such as eu-west-1"):
-        session.client("lambda", region, None)
+        session.Clients(region, None)
 
 
 @pytest.mark.parametrize(

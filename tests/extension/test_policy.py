@@ -127,6 +127,25 @@ def test_without_an_account_any_is_allowed_and_that_is_said(asked: Asked) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("form", "account"),
+    [
+        ("sam", "${AWS::AccountId}"),
+        ("terraform", "${data.aws_caller_identity.current.account_id}"),
+        ("cdk", "${Aws.ACCOUNT_ID}"),
+    ],
+)
+def test_other_forms_take_an_unknown_account_from_the_deployment(
+    form: str, account: str, keystart: Keystart, tmp_path: Path
+) -> None:
+    file = tmp_path / "keystart.yaml"
+    file.write_text(json.dumps({"version": 1, "secrets": {"db": "prod/db"}}))
+    code, out, error = keystart("iam-policy", file, "--format", form)
+    assert (code, error) == (0, "")
+    assert f"arn:aws:secretsmanager:eu-west-1:{account}:secret:prod/db-??????" in out
+    assert account not in keystart("iam-policy", file, "--format", form, "--account", ACCOUNT)[1]
+
+
 def test_the_configurations_region_wins_over_the_functions(
     asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +236,7 @@ def test_the_policy_in_the_documentation_names_what_the_commands_call(iam: Any) 
     actions = [action for one in json.loads(text)["Statement"] for action in one["Action"]]
     source = Path(deploy.__file__).parent
     code = "".join(file.read_text() for file in source.glob("*.py"))
-    assert set(actions) == set(re.findall(r"lambda:[A-Z][A-Za-z]+", code))
+    assert set(actions) == set(re.findall(r"\b(?:lambda|tag|iam):[A-Z][A-Za-z]+", code))
 
 
 def test_every_region_is_in_its_partition(

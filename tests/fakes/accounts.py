@@ -1,4 +1,7 @@
-"""A server in front of moto's Lambda. It records requests, and does what moto lacks or a test needs."""
+"""A server in front of moto's Lambda. It records requests, and does what moto lacks or a test needs.
+
+moto has no revisions, no packages to download, no tags of functions by service, and no simulation of policies.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ import secrets as randomness
 import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
+from xml.sax.saxutils import escape
 
 import boto3
 
@@ -29,9 +33,8 @@ class Change(NamedTuple):
 class Account(Stub):
     """Lambda of one account.
 
-    moto has no RevisionId. Here each function has one, which a change must name and renews, as on AWS. `edit` may
-    change
-    the description of a function; `refuse` may refuse a request, or answer it.
+    Each function has a RevisionId, which a change must name and renews, as on AWS. `edit` may change the description of
+    a function; `refuse` may refuse a request, or answer it; `allows` decides what IAM's simulation says of a role.
     """
 
     def __init__(self, moto: str) -> None:
@@ -40,6 +43,8 @@ class Account(Stub):
         self._revisions: dict[str, int] = {}
         self.edit: Callable[[str, dict[str, Any]], None] = lambda *_: None
         self.refuse: Callable[[Request], Answer | None] = lambda _: None
+        self.allows: Callable[[str, str], bool] = lambda *_: True
+        self._packages: dict[str, bytes] = {}
         session = boto3.Session("made-up", "made-up", region_name=REGION)
         self.api = session.client("lambda", endpoint_url=moto)
         iam = session.client("iam", endpoint_url=moto)
@@ -54,15 +59,21 @@ class Account(Stub):
         return self.api.publish_layer_version(LayerName=name, Content=content, **settings)["LayerVersionArn"]
 
     def function(
-        self, variables: Mapping[str, str] | None = None, layers: tuple[str, ...] = (), **settings: Any
+        self,
+        variables: Mapping[str, str] | None = None,
+        layers: tuple[str, ...] = (),
+        files: tuple[str, ...] = ("app.py", "keystart.json"),
+        **settings: Any,
     ) -> str:
-        """Makes a function and returns its name."""
+        """Makes a function with these files in its package, and returns its name."""
         name = f"orders-{randomness.token_hex(4)}"
+        self._packages[name] = zipped(dict.fromkeys(files, b"x"))
         with_variables: Any = {"Environment": {"Variables": variables}} if variables else {}
         defaults: Any = {
             "Runtime": "python3.12",
             "Handler": "app.handler",
-            "Code": {"ZipFile": zipped({"app.py": b"x"})},
+            "Code": {"ZipFile": self._packages[name]},
+            "Timeout": 10,
         }
         self.api.create_function(
             FunctionName=name,
@@ -91,7 +102,9 @@ class Account(Stub):
         """Returns the requests that changed something, or would have."""
         changes = []
         for request in self.requests:
-            if request.method != "GET":
+            if (
+                request.method != "GET" and request.path != "/"
+            ):  # there are other services, which change nothing
                 body = {key: value for key, value in request.json.items() if key != "RevisionId"}
                 changes.append(Change(unquote(request.path), body))
         return changes
@@ -102,10 +115,17 @@ class Account(Stub):
     def _say(self, request: Request) -> Answer:
         if refused := self.refuse(request):
             return refused
+        if request.action == "SimulatePrincipalPolicy":
+            return self._simulation(parse_qs(request.body.decode()))
+        if request.action == "GetResources":
+            return self._tagged(request.json)
         parts = unquote(request.path).split("/")
+        if parts[1] == "packages":
+            return _part(self._packages[parts[2]], request.headers["Range"])
         if "functions" not in parts:
             return forward(request, self._moto)
-        name = parts[3].split(":")[-1] if parts[3].count(":") > 1 else parts[3].split(":")[0]
+        named = "".join(parts[3:4])  # a list of functions names none
+        name = named.split(":")[-1] if named.count(":") > 1 else named.split(":")[0]
         if request.method == "PUT":
             if request.json["RevisionId"] != str(self._revision(name)):
                 message = "The Revision Id provided does not match the latest Revision Id."
@@ -115,10 +135,51 @@ class Account(Stub):
         if answer.status != 200:
             return answer
         told = json.loads(answer.body)
+        for listed in told.get("Functions", ()):
+            self.edit(listed["FunctionName"], listed)
+        if "Functions" in told:
+            return Answer(200, json.dumps(told).encode(), answer.headers)
+        if "Code" in told and name in self._packages:
+            told["Code"]["Location"] = f"{self.url}/packages/{name}"
         configuration = told.get("Configuration", told)
         configuration["RevisionId"] = str(self._revision(name))
         self.edit(name, configuration)
         return Answer(200, json.dumps(told).encode(), answer.headers)
+
+    def _simulation(self, asked: Mapping[str, list[str]]) -> Answer:
+        """Answers as IAM does: one result for each resource."""
+        (action,) = asked["ActionNames.member.1"]
+        resources = [values[0] for key, values in asked.items() if key.startswith("ResourceArns.member.")]
+        results = "".join(
+            f"<member><EvalActionName>{action}</EvalActionName><EvalResourceName>{escape(arn)}</EvalResourceName>"
+            f"<EvalDecision>{'allowed' if self.allows(action, arn) else 'implicitDeny'}</EvalDecision></member>"
+            for arn in resources
+        )
+        body = (
+            '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+            f"<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated><EvaluationResults>{results}"
+            "</EvaluationResults></SimulatePrincipalPolicyResult></SimulatePrincipalPolicyResponse>"
+        )
+        return Answer(200, body.encode(), {"Content-Type": "text/xml"})
+
+    def _tagged(self, asked: Mapping[str, Any]) -> Answer:
+        """Answers as the tagging API does: the functions that have, for each key, one of its values."""
+        assert asked["ResourceTypeFilters"] == ["lambda:function"]
+        found = []
+        for page in self.api.get_paginator("list_functions").paginate():
+            for function in page["Functions"]:
+                tags = self.api.list_tags(Resource=function["FunctionArn"])["Tags"]
+                if all(tags.get(one["Key"]) in one["Values"] for one in asked["TagFilters"]):
+                    found.append({"ResourceARN": function["FunctionArn"]})
+        return Answer(200, json.dumps({"ResourceTagMappingList": found, "PaginationToken": ""}).encode())
+
+
+def _part(package: bytes, header: str) -> Answer:
+    """Answers a request for a part of a package, as S3 does."""
+    first, _, last = header.removeprefix("bytes=").partition("-")
+    begin = int(first) if first else max(0, len(package) - int(last))
+    end = min(int(last), len(package) - 1) if first else len(package) - 1
+    return Answer(206, package[begin : end + 1], {"Content-Range": f"bytes {begin}-{end}/{len(package)}"})
 
 
 def zipped(files: Mapping[str, bytes]) -> bytes:

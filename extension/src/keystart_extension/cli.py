@@ -176,6 +176,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     policy.add_argument("--region", help="the function's region (default: AWS_REGION)")
     policy.add_argument(
+        "--format",
+        choices=deploy.FORMATS,
+        default="json",
+        help="print it for IAM, or as a part of a SAM template, of Terraform or of a CDK app (default: json)",
+    )
+    policy.add_argument(
         "--kms-key",
         action="append",
         default=[],
@@ -444,7 +450,7 @@ def _get(arguments: argparse.Namespace) -> int:
 
 
 def _iam_policy(arguments: argparse.Namespace) -> int:
-    from .deploy.policy import Account, notes, policy
+    from .deploy.policy import Account, notes, policy, written
     from .plan import ConfigurationError
 
     try:
@@ -453,8 +459,8 @@ def _iam_policy(arguments: argparse.Namespace) -> int:
         return _fail(str(error))
     account = Account(arguments.account, arguments.region or os.environ.get("AWS_REGION") or None)
     document = policy(plan, account, arguments.role, arguments.kms_key)
-    print(json.dumps(document, indent=2))
-    for note in notes(document, arguments.account):
+    print(written(document, arguments.format))
+    for note in notes(document, arguments.account, arguments.format):
         print(f"keystart: {note}", file=sys.stderr)
     return 0
 

@@ -23,16 +23,24 @@ def session(profile: str | None) -> boto3.Session:
     return ask(LOGIN, lambda: boto3.Session(profile_name=profile, region_name=region))
 
 
-def client(service: str, region: str | None, profile: str | None) -> Any:
-    """Logs in and makes a client. Without a `region` it uses AWS_REGION, else the profile's."""
-    if region is not None and not is_region(region):
-        raise AwsError("InvalidRegion", "--region is not a region such as eu-west-1. Correct or unset it.")
-    own = session(profile)
-    with log_in(own).lent() as lent:
-        _check(lent, profile)
-    # The stubs accept only a literal service name.
-    make: Any = own.client
-    return ask(f"a client of {service}", lambda: make(service, region_name=region))
+class Clients:
+    """Makes clients for several services and regions after one login."""
+
+    def __init__(self, region: str | None, profile: str | None) -> None:
+        if region is not None and not is_region(region):
+            raise AwsError(
+                "InvalidRegion", "--region is not a region such as eu-west-1. Correct or unset it."
+            )
+        self._region = region
+        self._session = session(profile)
+        with log_in(self._session).lent() as lent:
+            _check(lent, profile)
+
+    def __call__(self, service: str, region: str | None = None) -> Any:
+        """Makes a client. Without any region it uses AWS_REGION, else the profile's."""
+        # The stubs accept only a literal service name.
+        make: Any = self._session.client
+        return ask(f"a client of {service}", lambda: make(service, region_name=region or self._region))
 
 
 def _check(login: Any, profile: str | None) -> None:

@@ -1,11 +1,15 @@
-"""Brings the layer to functions: the commands layer, attach and detach. Each imports its code only when it runs.
+"""Brings the layer to functions: layer, attach, detach and status. Each command imports its code only when it runs.
 
-change   works out what attach or detach changes in a function, and what prevents it, without a call
-attach   makes the changes through Lambda's API
-build    builds the layer, in a checkout
-layer    publishes the layer
-policy   the least privilege that a configuration needs
-terms    what the modules share
+selection  finds the functions by name, by tag, or from a file
+change     works out what attach or detach changes in a function, and what prevents it, without a call
+preflight  looks for what Lambda would accept, and what would fail all the same
+package    reads which files are in a function's package
+attach     makes the changes through Lambda's API
+status     lists the functions that have the layer
+build      builds the layer, in a checkout
+layer      publishes the layer
+policy     the least privilege that a configuration needs
+terms      what the modules share
 """
 
 from __future__ import annotations
@@ -15,9 +19,9 @@ import re
 from pathlib import Path
 
 from ..aws import WITHOUT_BOTO3
-from .terms import LAYER, NO_SOURCES, DeployError
+from .terms import FORMATS, LAYER, NO_SOURCES, DeployError
 
-__all__ = ["DeployError", "account_id", "add_to", "add_values"]
+__all__ = ["FORMATS", "DeployError", "account_id", "add_to", "add_values"]
 
 _LAYER_VERSION = re.compile(rf"{LAYER.pattern}:[0-9]+")
 _LAYER_NAME = re.compile(r"[A-Za-z0-9_-]{1,140}")
@@ -56,6 +60,19 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--name", type=_layer_name, help="the layer's name (default: keystart-<architecture>)"
     )
     publish.add_argument("--json", action="store_true", help="print what was published as JSON")
+    publish.add_argument(
+        "--regions",
+        type=_regions,
+        default=[],
+        metavar="REGION,…",
+        help="publish in each of these regions; one that fails does not stop the others",
+    )
+    publish.add_argument(
+        "--organization",
+        type=_organization,
+        metavar="ID",
+        help="let all accounts of this AWS organization use the versions",
+    )
     _add_account(publish, region=True)
 
     attach = commands.add_parser(
@@ -65,9 +82,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     attach.add_argument(
         "--layer",
         required=True,
+        action="append",
         type=_layer_version,
         metavar="ARN",
-        help="the ARN that keystart layer publish printed",
+        help="the ARN that keystart layer publish printed; repeat it for the other architecture",
     )
     attach.add_argument(
         "--config",
@@ -94,6 +112,23 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     _add_change(detach)
     _add_account(detach, region=True)
+
+    status = commands.add_parser(
+        "status",
+        help="list the functions that have the layer, with its version, their configuration, and warnings",
+        description="Lists the functions of the region that have the layer or a variable of Keystart: the layer's "
+        "version, Keystart's version, where the configuration is, and what is wrong. It changes nothing.",
+    )
+    status.set_defaults(command=_status)
+    _add_selection(status, required=False)
+    status.add_argument(
+        "--layer",
+        type=_layer_or_name,
+        metavar="NAME|ARN",
+        help="the layer's name, if you published it with --name; its ARN, if it is of another account",
+    )
+    status.add_argument("--json", action="store_true", help="print the list as JSON")
+    _add_account(status, region=True)
 
 
 def add_values(parser: argparse.ArgumentParser) -> None:
@@ -123,7 +158,7 @@ def account_id(text: str) -> str:
 
 
 def _add_change(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("functions", nargs="+", metavar="FUNCTION", help="a function's name or ARN")
+    _add_selection(parser, required=True)
     parser.add_argument("--dry-run", action="store_true", help="only show what would change")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
@@ -132,6 +167,35 @@ def _add_change(parser: argparse.ArgumentParser) -> None:
         help="change functions although the endpoint reports no revision of them, as an emulator does",
     )
     parser.add_argument("--json", action="store_true", help="print the result for each function as JSON")
+
+
+def _add_selection(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    group = parser.add_mutually_exclusive_group(required=required)
+    group.add_argument(
+        "functions", nargs="*", default=[], metavar="FUNCTION", help="a function's name or ARN"
+    )
+    group.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        type=_tag,
+        metavar="KEY=VALUE",
+        help="the functions with this tag; repeat it for functions that have all of several tags",
+    )
+    group.add_argument(
+        "--from",
+        dest="from_file",
+        type=Path,
+        metavar="FILE",
+        help='the functions in a file, one a line; "-" is standard input',
+    )
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if key and equals and text.isprintable():
+        return key, value
+    raise argparse.ArgumentTypeError("write KEY=VALUE")
 
 
 def _add_account(parser: argparse.ArgumentParser, *, region: bool) -> None:
@@ -155,6 +219,23 @@ def _layer_or_name(text: str) -> str:
     return text if LAYER.fullmatch(text) else _layer_name(text)
 
 
+def _regions(text: str) -> list[str]:
+    from ..text import is_region
+
+    regions = list(dict.fromkeys(text.split(",")))
+    if not all(map(is_region, regions)):
+        raise argparse.ArgumentTypeError(
+            "write regions with commas between them, such as eu-west-1,us-east-1"
+        )
+    return regions
+
+
+def _organization(text: str) -> str:
+    if re.fullmatch("o-[a-z0-9]{10,32}", text):
+        return text
+    raise argparse.ArgumentTypeError("the id of an organization is such as o-a1b2c3d4e5")
+
+
 def _layer_name(text: str) -> str:
     if _LAYER_NAME.fullmatch(text):
         return text
@@ -176,8 +257,15 @@ def _publish(arguments: argparse.Namespace) -> int:
         from .layer import publish
     except ModuleNotFoundError:
         raise DeployError(WITHOUT_BOTO3) from None
+    if arguments.regions and arguments.region:
+        raise DeployError("Pass --region or --regions, not both.")
     return publish(
-        arguments.zips, arguments.name, arguments.region, arguments.profile, as_json=arguments.json
+        arguments.zips,
+        arguments.name,
+        arguments.regions or [arguments.region],
+        arguments.organization,
+        arguments.profile,
+        as_json=arguments.json,
     )
 
 
@@ -195,3 +283,11 @@ def _detach(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError:
         raise DeployError(WITHOUT_BOTO3) from None
     return detach(arguments)
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    try:
+        from .status import status
+    except ModuleNotFoundError:
+        raise DeployError(WITHOUT_BOTO3) from None
+    return status(arguments)

@@ -19,7 +19,20 @@ from ..aws import AwsError, session
 from ..aws.errors import ask
 from ..plan import VARIABLE, ConfigurationError, InlineError, Plan
 from ..text import shown_path
-from .change import WRAPPER, WRAPPER_PATH, Change, Layer, Setting, attached, detached
+from .change import (
+    NO_CHANGE,
+    WRAPPER,
+    WRAPPER_PATH,
+    Change,
+    Layer,
+    Setting,
+    attached,
+    detached,
+    fitting,
+    variables_of,
+)
+from .preflight import Findings, Preflight
+from .selection import progress, selected
 from .terms import DeployError
 
 if TYPE_CHECKING:
@@ -27,6 +40,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
 
 
+_Look = Callable[[Mapping[str, Any]], tuple[Change, Findings]]
 Result = Literal["changed", "unchanged", "planned", "failed"]
 
 _EXIT_FAILED = 1
@@ -41,45 +55,101 @@ _SHORTEST = 4  # characters; a shorter value may be part of ordinary words
 
 def attach(arguments: Namespace) -> int:
     """Attaches the layer and returns the exit code."""
-    region = arguments.layer.split(":")[3]  # a function accepts only layers of its region
-    settings = _settings(arguments.config, dict(arguments.set), region, wrapper=arguments.wrapper)
+    region = _region(arguments.layer)
+    configuration = _Configuration(arguments.config, dict(arguments.set), region, wrapper=arguments.wrapper)
     if not _can_ask(arguments):
         return _EXIT_WRONG_USE
-    client = session.client("lambda", region, arguments.profile)
-    layer = _layer(client, arguments.layer)
-    return _run(arguments, client, lambda function: attached(function, layer, settings))
+    clients = session.Clients(region, arguments.profile)
+    client: LambdaClient = clients("lambda")
+    layers = _layers(client, arguments.layer)
+    preflight = Preflight(clients, region)
+
+    def look(answer: Mapping[str, Any]) -> tuple[Change, Findings]:
+        function: Configuration = answer["Configuration"]
+        try:
+            plan, settings = configuration.of(function)
+        except DeployError as error:
+            return NO_CHANGE, Findings((str(error),))
+        change = attached(function, fitting(function, layers), settings)
+        return change, Findings() if change.problems else preflight.examine(answer, change, plan)
+
+    code = _run(arguments, clients, client, look)
+    if preflight.unknown is not None:
+        print(f"keystart: What the roles may do is not known. {preflight.unknown}", file=sys.stderr)
+    return code
 
 
 def detach(arguments: Namespace) -> int:
     """Detaches the layer and returns the exit code."""
     if not _can_ask(arguments):
         return _EXIT_WRONG_USE
-    client = session.client("lambda", arguments.region, arguments.profile)
-    return _run(arguments, client, lambda function: detached(function, arguments.layer))
+    clients = session.Clients(arguments.region, arguments.profile)
+
+    def look(answer: Mapping[str, Any]) -> tuple[Change, Findings]:
+        return detached(answer["Configuration"], arguments.layer), Findings()
+
+    return _run(arguments, clients, clients("lambda"), look)
 
 
-def _settings(
-    file: Path | None, values: Mapping[str, str], region: str, *, wrapper: bool
-) -> Mapping[str, Setting]:
-    """Returns the variables that attach sets."""
-    settings = {}
-    if file is not None:
-        try:
-            plan = Plan.file(file, values)
-            text = plan.inline(region)
-        except ConfigurationError as error:
-            raise DeployError(str(error)) from None
-        except InlineError as error:
-            raise DeployError(
-                f"{plan.source}: {error} Put the keystart.json that keystart compile writes into the function's "
-                "package, and attach without --config."
-            ) from None
-        shown = f"{plan.counts.entries} of `secrets:` in {shown_path(file.name)}, {len(text.encode())} bytes"
-        settings[VARIABLE] = Setting(text, shown)
-        wrapper = wrapper or plan.counts.variables > 0
-    if wrapper:
-        settings[WRAPPER] = Setting(WRAPPER_PATH, WRAPPER_PATH)
-    return settings
+def _region(layers: Sequence[str]) -> str:
+    """Returns the region of the layers. A function accepts only those of its region."""
+    regions = sorted({layer.split(":")[3] for layer in layers})
+    if len(regions) > 1:
+        raise DeployError(f"The layers are in {' and '.join(regions)}. Attach in one region at a time.")
+    return regions[0]
+
+
+class _Configuration:
+    """The file of --config, and the variables that attach sets for it.
+
+    `${NAME}` in its ids takes the value of --set, else the function's own variable.
+    """
+
+    def __init__(self, file: Path | None, values: Mapping[str, str], region: str, *, wrapper: bool) -> None:
+        self._file = file
+        self._values = values
+        self._region = region
+        self._wrapper = wrapper
+        # If all functions get the same, a wrong file is reported before anything is asked.
+        self._same = None if file is not None and _has_variables(file) else self._read(values)
+
+    def of(self, function: Configuration) -> tuple[Plan | None, Mapping[str, Setting]]:
+        """Returns the plan of a function, and its variables."""
+        if self._same is not None:
+            return self._same
+        own = {name: value for name, value in variables_of(function).items() if "\n" not in value}
+        lambdas = {"AWS_REGION": self._region, "AWS_LAMBDA_FUNCTION_NAME": function["FunctionName"]}
+        return self._read({**own, **lambdas, **self._values})
+
+    def _read(self, values: Mapping[str, str]) -> tuple[Plan | None, Mapping[str, Setting]]:
+        file, settings, plan = self._file, dict[str, Setting](), None
+        wrapper = self._wrapper
+        if file is not None:
+            try:
+                plan = Plan.file(file, values)
+                text = plan.inline(self._region)
+            except ConfigurationError as error:
+                raise DeployError(str(error)) from None
+            except InlineError as error:
+                raise DeployError(
+                    f"{plan.source if plan else file}: {error} Put the keystart.json that keystart compile writes into "
+                    "the function's package, and attach without --config."
+                ) from None
+            shown = (
+                f"{plan.counts.entries} of `secrets:` in {shown_path(file.name)}, {len(text.encode())} bytes"
+            )
+            settings[VARIABLE] = Setting(text, shown)
+            wrapper = wrapper or plan.counts.variables > 0
+        if wrapper:
+            settings[WRAPPER] = Setting(WRAPPER_PATH, WRAPPER_PATH)
+        return plan, settings
+
+
+def _has_variables(file: Path) -> bool:
+    try:
+        return file.is_file() and b"${" in file.read_bytes()
+    except OSError:  # the core reports it
+        return False
 
 
 def _can_ask(arguments: Namespace) -> bool:
@@ -89,6 +159,20 @@ def _can_ask(arguments: Namespace) -> bool:
         "keystart: There is no terminal to ask at. Pass --yes, or --dry-run to look first.", file=sys.stderr
     )
     return False
+
+
+def _layers(client: LambdaClient, arns: Sequence[str]) -> list[Layer]:
+    """Reads the versions of the layer: one, or one for each architecture."""
+    layers = [_layer(client, arn) for arn in dict.fromkeys(arns)]
+    taken: dict[str, str] = {}
+    for layer in layers:
+        for architecture in layer.architectures or ("every architecture",):
+            if architecture in taken:
+                raise DeployError(
+                    f"{taken[architecture]} and {layer.arn} are both for {architecture}. Name one of them."
+                )
+            taken[architecture] = layer.arn
+    return layers
 
 
 def _layer(client: LambdaClient, arn: str) -> Layer:
@@ -121,33 +205,36 @@ class _Function:
         self.name = name
         self.arn = name
         self.stack: str | None = None
-        self.change = Change((), None, None, ())
+        self.change = NO_CHANGE
         self.result: Result = "unchanged"
         self.errors: list[str] = []
+        self.warnings: tuple[str, ...] = ()
         self.is_asked_for = False
 
-    def look(self, change: Callable[[Configuration], Change]) -> None:
+    def look(self, look: _Look) -> None:
         """Reads the function, and works out the change."""
 
-        def call() -> None:
+        def call() -> Findings:
             answer = self._client.get_function(FunctionName=self.name)
             configuration = answer["Configuration"]
             self._revision = configuration.get("RevisionId")
             if self._revision is None and self._needs_revision:
                 raise AwsError("NoRevision", _NO_REVISION)
-            self._variables = configuration.get("Environment", {}).get("Variables", {})
+            self._variables = variables_of(configuration)
             self.name = configuration["FunctionName"]
             self.arn = configuration["FunctionArn"].removesuffix(":$LATEST")
             self.stack = answer.get("Tags", {}).get("aws:cloudformation:stack-name")
-            self.change = change(configuration)
+            self.change, findings = look(answer)
+            return findings
 
         try:
-            ask(f"lambda:GetFunction on {self.name}", call)
+            findings = ask(f"lambda:GetFunction on {self.name}", call)
         except AwsError as error:
             self._fail(str(error))
             return
         self.result = "planned" if self.change.is_needed else "unchanged"
-        for problem in self.change.problems:
+        self.warnings = findings.warnings
+        for problem in (*self.change.problems, *findings.problems):
             self._fail(problem)
 
     def update(self) -> None:
@@ -207,17 +294,25 @@ class _Function:
 
     def to_dict(self) -> dict[str, Any]:
         changes = [line._asdict() for line in self.change.lines if line.sign != " "]
-        return {"function": self.arn, "result": self.result, "changes": changes, "errors": self.errors}
+        return {
+            "function": self.arn,
+            "result": self.result,
+            "changes": changes,
+            "warnings": list(self.warnings),
+            "errors": self.errors,
+        }
 
 
-def _run(arguments: Namespace, client: LambdaClient, change: Callable[[Configuration], Change]) -> int:
+def _run(arguments: Namespace, clients: session.Clients, client: LambdaClient, look: _Look) -> int:
     """Reads all functions, changes them if nothing prevents it, and returns the exit code."""
     out = sys.stderr if arguments.json else sys.stdout
     functions: dict[str, _Function] = {}
     try:
-        for name in arguments.functions:
+        names = selected(arguments, clients)
+        for number, name in enumerate(names, 1):
+            progress("looking at", number, len(names))
             function = _Function(client, name, needs_revision=not arguments.no_revision_check)
-            function.look(change)
+            function.look(look)
             functions.setdefault(function.arn, function)
         for function in functions.values():
             _show(function, out)
@@ -244,7 +339,8 @@ def _apply(arguments: Namespace, functions: Sequence[_Function], out: TextIO) ->
     if not arguments.yes and not _agreed(needed, out):
         print("keystart: Nothing is changed.", file=sys.stderr)
         return _EXIT_FAILED
-    for function in needed:
+    for number, function in enumerate(needed, 1):
+        progress("changing", number, len(needed))
         function.update()
     for function in needed:
         if function.result == "changed":
@@ -279,6 +375,8 @@ def _show(function: _Function, out: TextIO) -> None:
         print(f"{_COLOURS[line.sign]}{text}{_PLAIN}" if coloured else text, file=out)
     if function.result == "unchanged":
         print("    nothing to change", file=out)
+    for warning in function.warnings:
+        print(f"{_COLOURS['~']}  ! {warning}{_PLAIN}" if coloured else f"  ! {warning}", file=out)
     if function.stack is not None:
         print(
             f"    CloudFormation's stack {function.stack} made it, and may undo the change when it is deployed again. "

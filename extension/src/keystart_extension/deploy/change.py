@@ -71,9 +71,19 @@ class Change:
         return self.layers is not None or self.variables is not None
 
 
+NO_CHANGE = Change((), None, None, ())
+
+
+def fitting(function: Configuration, layers: Sequence[Layer]) -> Layer:
+    """Returns the layer for the function's architecture; the first one if none is for it."""
+    architecture = architecture_of(function)
+    fit = [layer for layer in layers if architecture in layer.architectures]
+    return (fit or [layer for layer in layers if not layer.architectures] or list(layers))[0]
+
+
 def attached(function: Configuration, layer: Layer, settings: Mapping[str, Setting]) -> Change:
     """Returns the change after which a function has this version of the layer, and these variables."""
-    before, old = _layers(function), _variables(function)
+    before, old = _layers(function), variables_of(function)
     note = _note(old)
     ours = [one for one in before if _is_of(one, layer.arn) or (note and layer_arn(one) == note.layer)]
     # Replace the first one in place: a layer hides the files of those before it.
@@ -104,7 +114,7 @@ def detached(function: Configuration, layer: str | None) -> Change:
 
     `layer` is the ARN of the layer, without a version, or another name of it in the function's account.
     """
-    before, old = _layers(function), _variables(function)
+    before, old = _layers(function), variables_of(function)
     note, account = _note(old), function["FunctionArn"].split(":")[4]
     known = {layer, *([note.layer] if note else [])}
     ours = [one for one in before if layer_arn(one) in known]
@@ -126,6 +136,27 @@ def detached(function: Configuration, layer: str | None) -> Change:
         return change
     stays = Line(" ", "variable", VARIABLE, "stays: attach did not set it so")
     return replace(change, lines=(*change.lines, stays))
+
+
+def keystart_layers(function: Configuration, layer: str | None) -> list[str]:
+    """Returns the versions of Keystart's layer in a function, of any account.
+
+    `layer` is another name of it, or its ARN without a version.
+    """
+    note = _note(variables_of(function))
+    known = {layer, *([note.layer] if note else [])}
+    return [
+        one for one in _layers(function) if layer_arn(one) in known or layer_name(one) in {*_NAMES, layer}
+    ]
+
+
+def changed_since(variables: Mapping[str, str]) -> list[str]:
+    """Returns the names of the variables that attach set, and that somebody has changed or removed since."""
+    found = _NOTE.fullmatch(variables.get(ATTACHED, ""))
+    same = _note(variables)
+    if found is None or same is None:
+        return []
+    return [name for name in _noted(found) if name not in same.digests]
 
 
 def layer_name(arn: str) -> str:
@@ -176,13 +207,17 @@ def _note(variables: Mapping[str, str]) -> _Note | None:
     found = _NOTE.fullmatch(variables.get(ATTACHED, ""))
     if found is None:
         return None
-    noted = dict(one.split(":") for one in found[2].split(",")[1:])
     same = {
         name: digest
-        for name, digest in noted.items()
+        for name, digest in _noted(found).items()
         if name in variables and _digest(variables[name]) == digest
     }
     return _Note(found[1], same)
+
+
+def _noted(note: re.Match[str]) -> dict[str, str]:
+    """Returns the variables of a note, each with its digest."""
+    return dict(one.split(":") for one in note[2].split(",")[1:])
 
 
 def _digest(value: str) -> str:
@@ -193,7 +228,13 @@ def _layers(function: Configuration) -> list[str]:
     return [layer["Arn"] for layer in function.get("Layers") or []]
 
 
-def _variables(function: Configuration) -> Mapping[str, str]:
+def architecture_of(function: Configuration) -> str:
+    """Returns the architecture that a function runs on."""
+    return (function.get("Architectures") or ["x86_64"])[0]
+
+
+def variables_of(function: Configuration) -> Mapping[str, str]:
+    """Returns the variables of a function; none if they cannot be read."""
     return function.get("Environment", {}).get("Variables", {})
 
 
@@ -204,7 +245,7 @@ def _change(
     details: Mapping[str, str],
     problems: Sequence[str],
 ) -> Change:
-    had, knew = _layers(function), _variables(function)
+    had, knew = _layers(function), variables_of(function)
     if variables != knew:
         problems = [*problems, *_unwritable(function, variables)]
     return Change(
@@ -267,7 +308,7 @@ def _next_step(state: str) -> str:
 
 def _unfit(function: Configuration, layer: Layer, layers: Sequence[str]) -> list[str]:
     problems = []
-    architecture = (function.get("Architectures") or ["x86_64"])[0]
+    architecture = architecture_of(function)
     if layer.architectures and architecture not in layer.architectures:
         problems.append(
             f"It runs on {architecture}, and this layer is for {' and '.join(layer.architectures)}. "
@@ -290,7 +331,7 @@ def _unfit(function: Configuration, layer: Layer, layers: Sequence[str]) -> list
 
 def _in_the_way(function: Configuration, settings: Mapping[str, Setting]) -> list[str]:
     problems = []
-    variables = _variables(function)
+    variables = variables_of(function)
     new = _new(variables, settings)
     note = _note(variables)
     if VARIABLE in new and VARIABLE in variables and (note is None or VARIABLE not in note.digests):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.literals import RuntimeType
 
+_EXIT_FAILED = 1
 Architecture = Literal["x86_64", "arm64"]
 
 # Lambda's limits: for a zip inside the request, and for its unzipped size.
@@ -49,24 +50,43 @@ class _Zip(NamedTuple):
 
 
 def publish(
-    paths: Sequence[Path], name: str | None, region: str | None, profile: str | None, *, as_json: bool
+    paths: Sequence[Path],
+    name: str | None,
+    regions: Sequence[str | None],
+    organization: str | None,
+    profile: str | None,
+    *,
+    as_json: bool,
 ) -> int:
-    """Publishes each zip as a version of a layer, prints the results, and returns the exit code."""
+    """Publishes each zip as a version of a layer in each region, prints the results, and returns the exit code.
+
+    A region that fails does not stop the others.
+    """
     zips = [_read(path) for path in paths or _zips_in_dist()]
     if name is not None and len(zips) > 1:
-        raise DeployError("A layer has one name for each architecture. Give --name with one zip.")
-    client = session.client("lambda", region, profile)
-    published = []
-    for one in zips:
-        layer = name or f"keystart-{one.architecture}"
-        print(f"publishing {one.path} as {layer}", file=sys.stderr)
-        arn = _publish(client, one, layer)
-        published.append({"arn": arn, "architecture": one.architecture, "file": str(one.path)})
-        if not as_json:
-            print(arn)
+        raise DeployError("A layer has one name for each architecture. Pass --name with one zip.")
+    clients = session.Clients(None if len(regions) > 1 else regions[0], profile)
+    published, failed = [], list[str]()
+    for region in regions:
+        client: LambdaClient = clients("lambda", region)
+        for one in zips:
+            layer = name or f"keystart-{one.architecture}"
+            where = f" in {region}" if len(regions) > 1 else ""
+            print(f"publishing {one.path} as {layer}{where}", file=sys.stderr)
+            try:
+                arn = _publish(client, one, layer)
+                published.append({"arn": arn, "architecture": one.architecture, "file": str(one.path)})
+                if not as_json:
+                    print(arn)
+                if organization is not None:
+                    _share(client, arn, organization)
+            except AwsError as error:
+                failed.append(f"{one.path}{where}: {error}")
     if as_json:
         print(json.dumps(published, indent=2))
-    return 0
+    for line in failed:
+        print(f"keystart: {line}", file=sys.stderr)
+    return _EXIT_FAILED if failed else 0
 
 
 def _zips_in_dist() -> list[Path]:
@@ -128,7 +148,21 @@ def _publish(client: LambdaClient, one: _Zip, layer: str) -> str:
         )
         return published["LayerVersionArn"]
 
-    try:
-        return ask(f"lambda:PublishLayerVersion on {layer}", call)
-    except AwsError as error:
-        raise DeployError(f"{one.path}: {error}") from None
+    return ask(f"lambda:PublishLayerVersion on {layer}", call)
+
+
+def _share(client: LambdaClient, arn: str, organization: str) -> None:
+    """Lets every account of an organization use a version of the layer."""
+    layer, _, version = arn.rpartition(":")
+
+    def call() -> None:
+        client.add_layer_version_permission(
+            LayerName=layer,
+            VersionNumber=int(version),
+            StatementId="organization",
+            Action="lambda:GetLayerVersion",
+            Principal="*",
+            OrganizationId=organization,
+        )
+
+    ask(f"lambda:AddLayerVersionPermission on {arn}", call)

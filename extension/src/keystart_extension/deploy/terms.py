@@ -1,16 +1,26 @@
-"""What the deploy commands share: the pattern of a layer's ARN, and the error that ends a command."""
+"""What the deploy commands share: the pattern of a layer's ARN, forms of a policy, the error that ends a command."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+from ..text import shown_path
 
 # As Lambda's API defines it. Layers of AWS itself (awslayer) are not Keystart's.
 LAYER = re.compile(r"arn:aws[a-z-]*:lambda:[a-z0-9-]+:[0-9]{12}:layer:[A-Za-z0-9_-]{1,140}")
+# The forms in which iam-policy prints a policy.
+FORMATS = ("json", "sam", "terraform", "cdk")
 # Neither the layer nor a package from pip holds the sources.
 NO_SOURCES = (
     "The layer is built from its sources, and they are not here. In a checkout of Keystart, on Debian 12: ./dev layer. "
     "What was built there, keystart layer publish ZIP publishes from anywhere."
 )
+
+
+def shown_file(path: Path) -> str:
+    """Returns the path of a file that exists, because its name is certainly no secret, else as `shown_path`."""
+    return str(path) if path.is_file() and str(path).isprintable() else shown_path(str(path))
 
 
 class DeployError(Exception):

@@ -1,0 +1,88 @@
+"""Reads the names of the files in a function's package, without the package: only the end of the zip."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import zipfile
+from typing import Any
+
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError
+from botocore.httpsession import URLLib3Session
+from botocore.utils import get_environ_proxies
+
+_END = 64 * 1024  # where the list of files of nearly every package is
+_LARGEST = 64 * 1024 * 1024  # of all that is read
+_RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
+
+
+def files_of(location: str) -> frozenset[str] | None:
+    """Returns the paths in the zip at a link of Lambda's; None if it cannot be read.
+
+    The link holds a signature, and so does every error about it: none is repeated.
+    """
+    try:
+        with _Remote(location) as remote, zipfile.ZipFile(io.BufferedReader(remote, _END)) as archive:
+            return frozenset(archive.namelist())
+    except (BotoCoreError, OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return None
+
+
+class _Remote(io.RawIOBase):
+    """A file behind a URL, of which each read fetches only its part."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self._url = url
+        verify: Any = os.environ.get("AWS_CA_BUNDLE") or True
+        self._session = URLLib3Session(verify=verify, proxies=get_environ_proxies(url), timeout=10)
+        self._position = self._fetched = 0
+        self._tail = b""
+        self._tail, self._size = self._fetch(f"-{_END}")
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = (
+            offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        )
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        begin = self._position
+        end = min(begin + len(buffer), self._size)
+        if end <= begin:
+            return 0
+        in_tail = begin - (self._size - len(self._tail))
+        data = self._tail[in_tail:] if in_tail >= 0 else self._fetch(f"{begin}-{end - 1}")[0]
+        data = data[: end - begin]
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self._session.close()
+        super().close()
+
+    def _fetch(self, part: str) -> tuple[bytes, int]:
+        """Returns the bytes of a range, and the size of the whole file."""
+        request: Any = AWSRequest("GET", self._url, headers={"Range": f"bytes={part}"}, stream_output=True)
+        answer: Any = self._session.send(request.prepare())
+        found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if answer.status_code != 206 or found is None:
+            raise OSError("the endpoint sends no part of a file")
+        begin, end, size = map(int, found.groups())
+        length = end - begin + 1
+        self._fetched += length
+        if self._fetched > _LARGEST:
+            raise OSError("the list of files is too long")
+        data: bytes = answer.raw.read(length)
+        if len(data) != length:
+            raise OSError("the connection ended early")
+        return data, size
