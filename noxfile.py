@@ -170,7 +170,7 @@ def lint(session: nox.Session) -> None:
     # leave alone.
     prettier = str(ROOT / "node_modules/.bin/prettier")
     session.run(prettier, "--log-level", "warn", "--write" if fix else "--check", ".", external=True)
-    session.run("rumdl", "fmt" if fix else "check", "--quiet", ".")
+    session.run("rumdl", "fmt" if fix else "check", "--quiet", "--no-cache", ".")
     session.run("node", ".github/lint.mjs", external=True)
     npm_install(session, NODE)
     with session.chdir(NODE):
