@@ -29,7 +29,10 @@ const taken = {
   'classes.mjs': `export const { ${Object.keys(classes).join(', ')} } = keystartClasses;\nexport const classes = keystartClasses;`,
   'timers.mjs': 'export const { clearTimeout, setImmediate, setTimeout } = keystartTimers;',
 };
-const around = ['module.exports = (keystartClasses, keystartTimers) => {\nconst returned = {};', 'return returned.onDemand;\n};'];
+const around = [
+  'module.exports = (keystartClasses, keystartTimers) => {\nconst returned = {};',
+  'return returned.onDemand;\n};',
+];
 put('on-demand.js', await bundle(onDemand, taken, around));
 
 // index.mjs is for bundlers, which follow its import. Node itself takes the other file, because

@@ -52,7 +52,8 @@ class Age {
    * @param {string} name
    */
   #isUsable(name) {
-    const isAhead = (/** @type {number | null} */ until) => until === null || isUsable(until, this.#maxStale);
+    const isAhead = (/** @type {number | null} */ until) =>
+      until === null || isUsable(until, this.#maxStale);
     const known = this.#usableUntil.get(name);
     if (known !== undefined && isAhead(known)) return true;
     const check = this.#read(name);

@@ -35,10 +35,13 @@ const WORD = /^[\w$.-]{1,64}$/;
  */
 async function attempt(store, name, fn, options, snapshotOf) {
   const { budgetMs, verdictOf } = readOptions(options);
-  if (typeof fn !== 'function') throw new TypeError('attempt calls a function that logs in, and got none.');
+  if (typeof fn !== 'function')
+    throw new TypeError('attempt calls a function that logs in, and got none.');
   const first = store.instant();
   if (first.manifest.names(name).length === 0) first.manifest.entry(name);
-  return new Attempt(store, name, (source) => fn(snapshotOf(source)), verdictOf, budgetMs).run(first);
+  return new Attempt(store, name, (source) => fn(snapshotOf(source)), verdictOf, budgetMs).run(
+    first,
+  );
 }
 
 /** @template T */
@@ -99,13 +102,15 @@ class Attempt {
     }
     const { generation, candidate, retryAfterMs } = advice;
     if (retryAfterMs !== null) {
-      if (this.#budget.left() <= retryAfterMs) throw this.#ending(errors.loginRefused(this.#name, retryAfterMs));
+      if (this.#budget.left() <= retryAfterMs)
+        throw this.#ending(errors.loginRefused(this.#name, retryAfterMs));
       await new Promise((resolve) => setTimeout(resolve, retryAfterMs));
       return null;
     }
     const number = candidate ?? generation;
     const isCandidate = candidate !== null;
-    const instant = number === null ? this.#store.instant() : this.#store.instantOf(number, isCandidate);
+    const instant =
+      number === null ? this.#store.instant() : this.#store.instantOf(number, isCandidate);
     if (instant !== null) return this.#logIn(instant, { isCandidate, isReported: true });
     await this.#budget.pause();
     return null;
@@ -142,9 +147,18 @@ class Attempt {
     const verdict = reportsIt ? this.#verdictOf(error) : null;
     if (verdict === null) throw error;
     const isLocked = verdict === 'locked';
-    this.#refusals.push({ error, generation: instant.number, isCandidate, facts: facts(instant, this.#name, error) });
+    this.#refusals.push({
+      error,
+      generation: instant.number,
+      isCandidate,
+      facts: facts(instant, this.#name, error),
+    });
     const ends = isLocked || isLast;
-    await this.#report(`"op": "rejected", "locked": ${isLocked}`, instant, ends ? 0 : this.#budget.answerMs());
+    await this.#report(
+      `"op": "rejected", "locked": ${isLocked}`,
+      instant,
+      ends ? 0 : this.#budget.answerMs(),
+    );
     if (ends) throw this.#ending();
     return null;
   }
@@ -230,8 +244,13 @@ class Attempt {
    */
   #ending(otherwise = errors.loginNotPossible(this.#name, this.#budget.totalMs)) {
     if (this.#refusals.length === 0) return otherwise;
-    const chosen = this.#refusals.find((refusal) => !refusal.isCandidate) ?? this.#refusals[this.#refusals.length - 1];
-    attach(chosen.error, this.#refusals.filter((refusal) => refusal !== chosen).map((refusal) => refusal.facts));
+    const chosen =
+      this.#refusals.find((refusal) => !refusal.isCandidate) ??
+      this.#refusals[this.#refusals.length - 1];
+    attach(
+      chosen.error,
+      this.#refusals.filter((refusal) => refusal !== chosen).map((refusal) => refusal.facts),
+    );
     return chosen.error;
   }
 }
@@ -337,7 +356,8 @@ function readAdvice({ own, failures }) {
   const generation = numberOf(own, 'generation', 1);
   const candidate = numberOf(own, 'candidate', 1);
   const retryAfterMs = numberOf(own, 'retry_after_ms', 0);
-  if (generation === undefined || candidate === undefined || retryAfterMs === undefined) return null;
+  if (generation === undefined || candidate === undefined || retryAfterMs === undefined)
+    return null;
   return { generation, candidate, retryAfterMs, isKnown: Object.keys(failures).length === 0 };
 }
 
@@ -350,13 +370,16 @@ function readAdvice({ own, failures }) {
 function numberOf(own, key, least) {
   const value = member(own, key) ?? null;
   if (value === null) return null;
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= least ? value : undefined;
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= least
+    ? value
+    : undefined;
 }
 
 /** @param {unknown} options */
 function readOptions(options) {
   const own = /** @type {Record<string, unknown>} */ (options ?? {});
-  if (typeof own !== 'object') throw new TypeError('The options of attempt are an object of rejected and budgetMs.');
+  if (typeof own !== 'object')
+    throw new TypeError('The options of attempt are an object of rejected and budgetMs.');
   checkKnown(own, 'attempt', ['rejected', 'budgetMs']);
   return {
     budgetMs: readMilliseconds(member(own, 'budgetMs'), errors.invalidBudget) ?? DEFAULT_BUDGET_MS,
@@ -379,12 +402,16 @@ function readRejected(rejected) {
     };
   }
   if (typeof rejected !== 'function') {
-    throw new TypeError('rejected is a class of errors, a list of them, or a function of an error.');
+    throw new TypeError(
+      'rejected is a class of errors, a list of them, or a function of an error.',
+    );
   }
   return (error) => {
     const verdict = rejected(error);
     if (typeof Object(verdict).then === 'function') {
-      throw new TypeError('rejected must answer at once, and not with a promise.', { cause: error });
+      throw new TypeError('rejected must answer at once, and not with a promise.', {
+        cause: error,
+      });
     }
     if (verdict === 'locked') return verdict;
     return verdict ? 'rejected' : null;

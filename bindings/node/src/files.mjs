@@ -58,7 +58,9 @@ function insecure(root, what) {
   } catch (error) {
     errnoOf(error); // gone, or may not be looked at: then it is not known to be ours
   }
-  return owner === process.geteuid?.() ? errors.layoutInsecure(root, what) : errors.layoutInsecureOfOtherUser(root, what);
+  return owner === process.geteuid?.()
+    ? errors.layoutInsecure(root, what)
+    : errors.layoutInsecureOfOtherUser(root, what);
 }
 
 /**

@@ -35,7 +35,8 @@ function readCheck(root, generation, name) {
  * @returns {Check | null}
  */
 function parseCheck(bytes, generation, name) {
-  const document = bytes.length <= MAX_FRESHNESS_BYTES && isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
+  const document =
+    bytes.length <= MAX_FRESHNESS_BYTES && isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
   if (!isObject(document) || member(document, 'format') !== FORMAT) return null;
   if (member(document, 'generation') !== generation) return null;
   const secrets = member(document, 'secrets');
@@ -44,10 +45,18 @@ function parseCheck(bytes, generation, name) {
   const times = ['checked_at', 'refresh_after', 'usable_until'].map((key) => member(check, key));
   const failure = member(check, 'failure');
   const isSound =
-    isTime(times[0]) && times.slice(1).every((time) => time === null || isTime(time)) && isFailure(failure);
+    isTime(times[0]) &&
+    times.slice(1).every((time) => time === null || isTime(time)) &&
+    isFailure(failure);
   if (!isSound) return null;
-  const [checked_at, refresh_after, usable_until] = /** @type {[string, string | null, string | null]} */ (times);
-  return { checked_at, refresh_after, usable_until, failure: failure === null ? null : copy(failure) };
+  const [checked_at, refresh_after, usable_until] =
+    /** @type {[string, string | null, string | null]} */ (times);
+  return {
+    checked_at,
+    refresh_after,
+    usable_until,
+    failure: failure === null ? null : copy(failure),
+  };
 }
 
 /** @param {unknown} value */
@@ -58,7 +67,8 @@ function isTime(value) {
 /** @param {unknown} value */
 function isFailure(value) {
   if (value === null) return true;
-  const isText = (/** @type {string} */ key) => isObject(value) && typeof member(value, key) === 'string';
+  const isText = (/** @type {string} */ key) =>
+    isObject(value) && typeof member(value, key) === 'string';
   return isText('code') && isText('message') && isObject(value) && isTime(member(value, 'at'));
 }
 

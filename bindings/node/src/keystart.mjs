@@ -119,7 +119,13 @@ class Keystart extends Reader {
    * @param {import('../types/api.js').AttemptOptions | null} [options]
    */
   async attempt(name, fn, options) {
-    return onDemand().attempt(this.#store, checkName(name), fn, options, (source) => new Snapshot(source));
+    return onDemand().attempt(
+      this.#store,
+      checkName(name),
+      fn,
+      options,
+      (source) => new Snapshot(source),
+    );
   }
 }
 

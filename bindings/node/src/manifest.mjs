@@ -55,7 +55,8 @@ class Manifest {
     for (let end = name.length; end > 0; end = name.lastIndexOf('/', end - 1)) {
       const entry = name.slice(0, end);
       const reason = this.unavailable.get(entry);
-      if (reason !== undefined) throw errors.secretUnavailable(name, entry, reason.code, reason.message);
+      if (reason !== undefined)
+        throw errors.secretUnavailable(name, entry, reason.code, reason.message);
     }
   }
 
@@ -140,7 +141,9 @@ function members([first, second, third, ...more]) {
 function copy(value) {
   if (Array.isArray(value)) return /** @type {T} */ (value.map(copy));
   if (!isObject(value)) return value;
-  return /** @type {T} */ (Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, copy(inner)])));
+  return /** @type {T} */ (
+    Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, copy(inner)]))
+  );
 }
 
 /**
@@ -151,7 +154,8 @@ function copy(value) {
 function parseManifest(bytes, generation) {
   const document = isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
   if (document === undefined) throw errors.manifestInvalid(generation, 'manifest.json is not JSON');
-  if (!isObject(document)) throw errors.manifestInvalid(generation, 'manifest.json is not an object');
+  if (!isObject(document))
+    throw errors.manifestInvalid(generation, 'manifest.json is not an object');
 
   const format = member(document, 'format');
   if (typeof format !== 'string') throw wrong(generation, 'format');
@@ -170,7 +174,9 @@ function parseManifest(bytes, generation) {
     }
     return /** @type {Reason} */ (/** @type {unknown} */ (entry));
   });
-  const maxStale = Number.isSafeInteger(member(document, 'max_stale')) ? Number(member(document, 'max_stale')) : -1;
+  const maxStale = Number.isSafeInteger(member(document, 'max_stale'))
+    ? Number(member(document, 'max_stale'))
+    : -1;
   return new Manifest(generation, secrets, unavailable, maxStale < 0 ? null : maxStale);
 }
 
@@ -187,7 +193,8 @@ function readEntries(document, list, generation, check) {
   const checked = /** @type {Map<string, T>} */ (new Map());
   // sort() compares UTF-16, which differs from the order of bytes only between names that are both invalid
   for (const name of Object.keys(entries).sort()) {
-    if (!isName(name)) throw errors.manifestInvalid(generation, `a name under ${list} is not valid`);
+    if (!isName(name))
+      throw errors.manifestInvalid(generation, `a name under ${list} is not valid`);
     const entry = entries[name];
     const path = `${list}["${name}"]`;
     if (!isObject(entry)) throw wrong(generation, path);
@@ -213,7 +220,8 @@ function checkEntry(name, entry, path, generation) {
   }
   if (encoding !== 'utf-8' && encoding !== 'binary') throw wrong(generation, `${path}.encoding`);
   checkStrings(entry, ['fetched_at'], generation, `${path}.`);
-  if (refreshAfter !== null && typeof refreshAfter !== 'string') throw wrong(generation, `${path}.refresh_after`);
+  if (refreshAfter !== null && typeof refreshAfter !== 'string')
+    throw wrong(generation, `${path}.refresh_after`);
   if (!isObject(source)) throw wrong(generation, `${path}.source`);
   checkStrings(source, ['provider', 'id'], generation, `${path}.source.`);
   entry.size = Math.abs(Number(size)); // JSON can express -0

@@ -25,7 +25,9 @@ function util() {
 
 /** Returns the milliseconds of a clock. It is not the global, which test libraries stop. */
 function monotonic() {
-  return (process.getBuiltinModule?.('node:perf_hooks') ?? require('node:perf_hooks')).performance.now();
+  return (
+    process.getBuiltinModule?.('node:perf_hooks') ?? require('node:perf_hooks')
+  ).performance.now();
 }
 
 export { Buffer, crypto, fs, isUtf8, monotonic, net, util, workers };

@@ -75,7 +75,8 @@ function readTimeout(value) {
   if (given !== null) return given;
   const variable = member(process.env, 'KEYSTART_TIMEOUT_MS');
   if (!variable) return DEFAULT_TIMEOUT_MS;
-  if (typeof variable !== 'string' || !/^[0-9]{1,9}$/.test(variable)) throw errors.invalidTimeoutVariable();
+  if (typeof variable !== 'string' || !/^[0-9]{1,9}$/.test(variable))
+    throw errors.invalidTimeoutVariable();
   return Number(variable);
 }
 

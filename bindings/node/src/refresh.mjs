@@ -18,9 +18,12 @@ async function refresh(store, names) {
   const patience = new Patience(timeoutMs);
   patience.left(); // starts its clock
   const before = store.knownManifest();
-  const answer = isListening(root) ? await askToRefresh(`${root}/${SOCKET}`, names, patience) : null;
+  const answer = isListening(root)
+    ? await askToRefresh(`${root}/${SOCKET}`, names, patience)
+    : null;
   if (answer === null) throw errors.refreshUnavailable(root);
-  const changed = () => store.read((generation) => changes(before, generation.manifest, names), patience);
+  const changed = () =>
+    store.read((generation) => changes(before, generation.manifest, names), patience);
   if (answer === 'late') {
     // the writer may have published before the answer was lost, as in a freeze
     const found = orNone(changed);
@@ -58,7 +61,10 @@ function changes(before, after, asked) {
   const names = [...new Set([...(before?.secrets.keys() ?? []), ...after.secrets.keys()])];
   return names
     .filter(isAsked)
-    .filter((name) => !util().isDeepStrictEqual(facts(before?.secrets.get(name)), facts(after.secrets.get(name))))
+    .filter(
+      (name) =>
+        !util().isDeepStrictEqual(facts(before?.secrets.get(name)), facts(after.secrets.get(name))),
+    )
     .sort(); // names are ASCII, so this is the order of their bytes
 }
 

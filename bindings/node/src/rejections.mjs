@@ -41,7 +41,8 @@ function* withCauses(error) {
   for (let depth = 0; depth <= DEPTH; depth += 1) {
     const below = [];
     for (const each of level) {
-      if (typeof each !== 'object' || each === null || seen.has(each) || seen.size === ERRORS) continue;
+      if (typeof each !== 'object' || each === null || seen.has(each) || seen.size === ERRORS)
+        continue;
       seen.add(each);
       yield each;
       for (const key of FOLLOWED) {
@@ -64,9 +65,11 @@ function verdictOf(error) {
     if (code !== null && Object.hasOwn(server.codes, code)) return server.codes[code];
     // A code of this server, or none: another number means another error.
     if (code !== null && !server.needWords.includes(code)) continue;
-    if (code !== null && server.routines.includes(first(error, driver.routine) ?? '')) return 'rejected';
+    if (code !== null && server.routines.includes(first(error, driver.routine) ?? ''))
+      return 'rejected';
     const text = first(error, driver.words);
-    const found = text !== null && sentences(driver.server).find(([, pattern]) => pattern.test(text));
+    const found =
+      text !== null && sentences(driver.server).find(([, pattern]) => pattern.test(text));
     if (found) return found[0];
   }
   return null;
@@ -94,7 +97,8 @@ function first(error, paths) {
 function member(value, key) {
   if (typeof value !== 'object' || value === null) return undefined;
   // The status of fetch's Response is a getter that only returns it.
-  if (key === 'status' && typeof Response === 'function' && value instanceof Response) return value.status;
+  if (key === 'status' && typeof Response === 'function' && value instanceof Response)
+    return value.status;
   for (let holder = value; holder !== null; holder = Object.getPrototypeOf(holder)) {
     const found = Object.getOwnPropertyDescriptor(holder, key);
     if (found) return found.value;

@@ -4,7 +4,16 @@ import { isUtf8 } from './node.mjs';
 import * as errors from './errors.mjs';
 import { classes } from './classes.mjs';
 import { failureLines, isFailures } from './failure.mjs';
-import { Missing, checkFolder, checkRoot, insecure, isMissing, lstat, readCurrent, readFile } from './files.mjs';
+import {
+  Missing,
+  checkFolder,
+  checkRoot,
+  insecure,
+  isMissing,
+  lstat,
+  readCurrent,
+  readFile,
+} from './files.mjs';
 import { isObject, member, parseJson } from './json.mjs';
 import { onDemand } from './load.mjs';
 import { parseManifest } from './manifest.mjs';
@@ -51,7 +60,10 @@ class Generation {
       errors.manifestInvalid(number, `manifest.json ${what}`),
     );
     if (bytes.length > MAX_MANIFEST_BYTES) {
-      throw errors.manifestInvalid(number, `manifest.json is longer than ${MAX_MANIFEST_BYTES} bytes`);
+      throw errors.manifestInvalid(
+        number,
+        `manifest.json is longer than ${MAX_MANIFEST_BYTES} bytes`,
+      );
     }
     this.manifest = parseManifest(bytes, number);
   }
@@ -100,7 +112,9 @@ class Generation {
       const folder = `${this.#folder}/${segments.slice(0, depth).join('/')}`;
       checkFolder(this.#root, folder, () => corrupt('its file is missing'));
     }
-    const bytes = this.#read(`${this.#folder}/secrets/${name}`, size, (what) => corrupt(`its file ${what}`));
+    const bytes = this.#read(`${this.#folder}/secrets/${name}`, size, (what) =>
+      corrupt(`its file ${what}`),
+    );
     if (bytes.length !== size) throw corrupt(`its file does not have ${size} bytes`);
     return bytes;
   }
@@ -214,7 +228,8 @@ class Store {
     for (;;) {
       const { target, errno } = readCurrent(this.root);
       if (errno !== 'ENOENT') this.#removalIsKnown = false;
-      if (target !== null && target === this.#target && this.#generation !== null) return this.#generation;
+      if (target !== null && target === this.#target && this.#generation !== null)
+        return this.#generation;
       if (!checkRoot(this.root)) {
         if (!this.#hasRead) throw errors.notAttached(this.root);
         this.#waitForRemoved(patience);
@@ -332,7 +347,9 @@ class Instant {
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
       const isThere =
-        error instanceof Stale ? readCurrent(this.root).target === this.folder : lstat(this.root, this.folder) !== null;
+        error instanceof Stale
+          ? readCurrent(this.root).target === this.folder
+          : lstat(this.root, this.folder) !== null;
       if (isThere) throw error.error;
       throw errors.snapshotExpired(name, this.#generation.number);
     }
@@ -351,7 +368,8 @@ function readState(root) {
   } catch (error) {
     return error instanceof Missing ? 'missing' : null; // broken counts as "wait": the writer may be about to replace it
   }
-  const state = bytes.length <= MAX_STATE_BYTES && isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
+  const state =
+    bytes.length <= MAX_STATE_BYTES && isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
   return isState(state) ? state : null;
 }
 
@@ -363,7 +381,9 @@ function isState(state) {
   if (!isObject(state) || member(state, 'format') !== 'keystart.state/1') return false;
   const message = member(state, 'message');
   return (
-    ['starting', 'deferred', 'ready', 'failed', 'stopped'].some((word) => word === member(state, 'state')) &&
+    ['starting', 'deferred', 'ready', 'failed', 'stopped'].some(
+      (word) => word === member(state, 'state'),
+    ) &&
     (message === null || typeof message === 'string') &&
     isFailures(member(state, 'failures'))
   );

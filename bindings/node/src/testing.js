@@ -97,7 +97,9 @@ class Store {
       throw error;
     }
     if (open.length === 0) {
-      const variable = Object.hasOwn(process.env, 'KEYSTART_DIR') ? process.env.KEYSTART_DIR : undefined;
+      const variable = Object.hasOwn(process.env, 'KEYSTART_DIR')
+        ? process.env.KEYSTART_DIR
+        : undefined;
       before = { variable, client: exchangeClient() };
     }
     open.push(this);
@@ -117,7 +119,8 @@ class Store {
     const unavailable = (Object.hasOwn(options, 'unavailable') && options.unavailable) || {};
     const values = Object.entries(secrets).map(([name, value]) => toBytes(checkName(name), value));
     const reasons = Object.entries(unavailable).map(
-      ([name, message]) => /** @type {const} */ ([checkName(name), { code: 'Unavailable', message }]),
+      ([name, message]) =>
+        /** @type {const} */ ([checkName(name), { code: 'Unavailable', message }]),
     );
     checkConflicts(Object.keys(secrets).sort(), Object.keys(unavailable));
 
@@ -196,7 +199,15 @@ class Store {
    */
   #say(state, message) {
     const format = 'keystart.state/1';
-    const document = { format, state, generation: this.#last, pid: process.pid, at: now(), message, failures: {} };
+    const document = {
+      format,
+      state,
+      generation: this.#last,
+      pid: process.pid,
+      at: now(),
+      message,
+      failures: {},
+    };
     write(`${this.root}/.state.json`, JSON.stringify(document));
     fs.renameSync(`${this.root}/.state.json`, `${this.root}/state.json`);
   }
@@ -231,8 +242,12 @@ function pointTo(root, client) {
  */
 function toBytes(name, value) {
   const binary = Object.prototype.toString.call(value) === '[object Uint8Array]'; // of any realm
-  const text = typeof value === 'string' || binary ? /** @type {string | Uint8Array} */ (value) : JSON.stringify(value);
-  if (text === undefined) throw new TypeError(`The value of the secret "${name}" is not text, bytes, or JSON.`);
+  const text =
+    typeof value === 'string' || binary
+      ? /** @type {string | Uint8Array} */ (value)
+      : JSON.stringify(value);
+  if (text === undefined)
+    throw new TypeError(`The value of the secret "${name}" is not text, bytes, or JSON.`);
   const bytes = Buffer.from(text);
   if (bytes.length > MAX_VALUE_BYTES) throw valueTooLarge(name, bytes.length);
   return { name, bytes, encoding: binary ? 'binary' : 'utf-8' };
@@ -246,7 +261,9 @@ function toBytes(name, value) {
 function checkConflicts(secrets, unavailable) {
   const twice = unavailable.filter((name) => secrets.includes(name)).map(nameTwice);
   const nested = secrets.flatMap((name) =>
-    secrets.filter((folder) => name.startsWith(`${folder}/`)).map((folder) => nameIsFolder(folder, name)),
+    secrets
+      .filter((folder) => name.startsWith(`${folder}/`))
+      .map((folder) => nameIsFolder(folder, name)),
   );
   const conflicts = [...twice, ...nested];
   if (conflicts.length > 0) throw nameConflict(conflicts.join(''));
@@ -260,7 +277,14 @@ function entry({ name, bytes, encoding }) {
   const source = { provider: 'test', id: name };
   return [
     name,
-    { path: `secrets/${name}`, size: bytes.length, encoding, fetched_at: now(), refresh_after: null, source },
+    {
+      path: `secrets/${name}`,
+      size: bytes.length,
+      encoding,
+      fetched_at: now(),
+      refresh_after: null,
+      source,
+    },
   ];
 }
 
@@ -289,7 +313,10 @@ function now() {
 function store(...parameters) {
   const after = parameters[0]?.after;
   // a context inherits it from its class, never from Object.prototype, where any package can put one
-  const test = typeof after === 'function' && after !== Reflect.get(Object.prototype, 'after') ? parameters.shift() : null;
+  const test =
+    typeof after === 'function' && after !== Reflect.get(Object.prototype, 'after')
+      ? parameters.shift()
+      : null;
   const [secrets, options] = parameters;
   const newStore = new Store(secrets, options);
   test?.after(() => newStore.close());

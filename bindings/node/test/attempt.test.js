@@ -11,7 +11,8 @@ const { promisify } = require('node:util');
 const keystart = require('keystart');
 const { buildStore, canary, collect, publish } = require('./store.js');
 
-const { Keystart, InvalidName, InvalidOption, LoginRefused, SecretNotFound, SnapshotExpired } = keystart;
+const { Keystart, InvalidName, InvalidOption, LoginRefused, SecretNotFound, SnapshotExpired } =
+  keystart;
 
 /** An error as a driver throws it when the server refuses a login. */
 class DriverError extends Error {
@@ -55,7 +56,8 @@ async function rotating(t) {
 
 /** @param {() => boolean} isSo */
 async function until(isSo) {
-  for (let count = 0; !isSo() && count < 1000; count++) await new Promise((resolve) => setImmediate(() => setTimeout(resolve, 5)));
+  for (let count = 0; !isSo() && count < 1000; count++)
+    await new Promise((resolve) => setImmediate(() => setTimeout(resolve, 5)));
   assert.ok(isSo());
 }
 
@@ -87,18 +89,23 @@ test('the function of the module logs in with the default client', async (t) => 
   `;
   const run = promisify(execFile);
   // The writer leaves its connections open: nothing keeps the process alive after the login.
-  const { stdout } = await run(process.execPath, ['-e', script], { env: { KEYSTART_DIR: root }, timeout: 20_000 });
+  const { stdout } = await run(process.execPath, ['-e', script], {
+    env: { KEYSTART_DIR: root },
+    timeout: 20_000,
+  });
   assert.equal(stdout, 'old\n');
 });
 
 test('the error of the published version is thrown, and lists the other logins without a message', async (t) => {
   const { client, asked } = await rotating(t);
   const secret = canary();
-  const thrown = /** @type {any} */ (await client
-    .attempt('db', (secrets) => {
-      throw Object.assign(new DriverError(secret), { password: secrets.get('db') });
-    })
-    .catch((error) => error));
+  const thrown = /** @type {any} */ (
+    await client
+      .attempt('db', (secrets) => {
+        throw Object.assign(new DriverError(secret), { password: secrets.get('db') });
+      })
+      .catch((error) => error)
+  );
   assert.equal(thrown.constructor, DriverError);
   assert.equal(thrown.password, 'old');
   assert.deepEqual(Object.keys(thrown), ['code', 'password']);
@@ -108,15 +115,24 @@ test('the error of the published version is thrown, and lists the other logins w
   ]);
   assert.ok(!JSON.stringify(thrown.attempts).includes(secret));
   await until(() => asked.requests.length === 6); // the last report is not waited for
-  assert.deepEqual(asked.requests.map(({ op }) => op), ['try', 'rejected', 'try', 'rejected', 'try', 'rejected']);
+  assert.deepEqual(
+    asked.requests.map(({ op }) => op),
+    ['try', 'rejected', 'try', 'rejected', 'try', 'rejected'],
+  );
 });
 
 test('an error that cannot be changed, and one that is not an object, are thrown as they are', async (t) => {
   const { client } = await rotating(t);
   const rejected = () => true;
   const frozen = Object.freeze(new Error('no'));
-  await assert.rejects(client.attempt('db', (secrets) => (secrets.get('db'), Promise.reject(frozen)), { rejected }), frozen);
-  const text = (/** @type {keystart.Snapshot} */ secrets) => (secrets.get('db'), Promise.reject('no'));
+  await assert.rejects(
+    client.attempt('db', (secrets) => (secrets.get('db'), Promise.reject(frozen)), { rejected }),
+    frozen,
+  );
+  const text = (/** @type {keystart.Snapshot} */ secrets) => (
+    secrets.get('db'),
+    Promise.reject('no')
+  );
   assert.equal(await client.attempt('db', text, { rejected }).catch((error) => error), 'no');
 });
 
@@ -130,21 +146,43 @@ test('a function that swallows the rejection has logged in', async (t) => {
     }
   };
   assert.equal(await client.attempt('db', swallowing), 'nothing');
-  assert.deepEqual(asked.requests.map(({ op }) => op), ['try', 'accepted']);
+  assert.deepEqual(
+    asked.requests.map(({ op }) => op),
+    ['try', 'accepted'],
+  );
 });
 
 test('another error passes through as it is, at once, and nothing is reported', async (t) => {
   const { client, asked } = await rotating(t);
-  for (const error of [new Error('ECONNREFUSED'), 'text', undefined, null, new Proxy({}, { get() { throw new Error('no'); } })]) {
+  for (const error of [
+    new Error('ECONNREFUSED'),
+    'text',
+    undefined,
+    null,
+    new Proxy(
+      {},
+      {
+        get() {
+          throw new Error('no');
+        },
+      },
+    ),
+  ]) {
     const before = asked.requests.length;
     const caught = await client
       .attempt('db', (secrets) => {
         secrets.get('db');
         throw error;
       })
-      .then(() => [], (one) => [one]); // in a list, because a promise asks its value for a then
+      .then(
+        () => [],
+        (one) => [one],
+      ); // in a list, because a promise asks its value for a then
     assert.ok(caught.length === 1 && Object.is(caught[0], error));
-    assert.deepEqual(asked.requests.slice(before).map(({ op }) => op), ['try']);
+    assert.deepEqual(
+      asked.requests.slice(before).map(({ op }) => op),
+      ['try'],
+    );
   }
 });
 
@@ -152,9 +190,21 @@ test('nothing is reported of a function that reads nothing of the name', async (
   const root = buildStore(t, { 'db/user': 'me', 'db/password': 'x', dbx: '' });
   const asked = await listen(t, root);
   const client = new Keystart({ root, timeoutMs: 5000 });
-  await client.attempt('db', (secrets) => [secrets.get('dbx'), secrets.names(), secrets.info('db/user')]);
-  await assert.rejects(client.attempt('db', () => { throw new DriverError('x'); }), DriverError);
-  assert.deepEqual(asked.requests.map(({ op }) => op), ['try', 'try']);
+  await client.attempt('db', (secrets) => [
+    secrets.get('dbx'),
+    secrets.names(),
+    secrets.info('db/user'),
+  ]);
+  await assert.rejects(
+    client.attempt('db', () => {
+      throw new DriverError('x');
+    }),
+    DriverError,
+  );
+  assert.deepEqual(
+    asked.requests.map(({ op }) => op),
+    ['try', 'try'],
+  );
   const reads = /** @type {((secrets: keystart.Snapshot) => unknown)[]} */ ([
     (secrets) => secrets.get('db/user'),
     (secrets) => secrets.getBytes('db/user'),
@@ -162,7 +212,10 @@ test('nothing is reported of a function that reads nothing of the name', async (
     (secrets) => secrets.snapshot().path('db/password'),
   ]);
   for (const read of reads) await client.attempt('db', read);
-  assert.deepEqual(asked.requests.slice(2).map(({ op }) => op), Array(4).fill(['try', 'accepted']).flat());
+  assert.deepEqual(
+    asked.requests.slice(2).map(({ op }) => op),
+    Array(4).fill(['try', 'accepted']).flat(),
+  );
 });
 
 test('a snapshot that expires in the function is taken again', async (t) => {
@@ -176,14 +229,27 @@ test('a snapshot that expires in the function is taken again', async (t) => {
     return secrets.get('db');
   });
   assert.deepEqual([runs, value], [2, 'new']);
-  assert.deepEqual(asked.requests.map(({ op, generation }) => [op, generation]), [['try', null], ['try', null], ['accepted', 2]]);
+  assert.deepEqual(
+    asked.requests.map(({ op, generation }) => [op, generation]),
+    [
+      ['try', null],
+      ['try', null],
+      ['accepted', 2],
+    ],
+  );
 });
 
 test('without an extension there is one login, and its error passes through', async (t) => {
   const client = new Keystart({ root: buildStore(t, { db: 'old' }), timeoutMs: 0 });
   assert.equal(await client.attempt('db', server('old')), 'old');
   const error = new DriverError('no');
-  await assert.rejects(client.attempt('db', (secrets) => { secrets.get('db'); throw error; }), error);
+  await assert.rejects(
+    client.attempt('db', (secrets) => {
+      secrets.get('db');
+      throw error;
+    }),
+    error,
+  );
   assert.equal(Reflect.get(error, 'attempts'), undefined);
 });
 
@@ -201,14 +267,16 @@ test('each wrong argument is refused before the function runs', async (t) => {
   for (const budgetMs of [-1, NaN, Infinity, 1e9, true, '2', 2n]) {
     await assert.rejects(call('db', fn, { budgetMs }), InvalidOption, String(budgetMs));
   }
-  for (const wrong of [undefined, null, 'db', {}]) await assert.rejects(call('db', wrong), TypeError);
+  for (const wrong of [undefined, null, 'db', {}])
+    await assert.rejects(call('db', wrong), TypeError);
   for (const rejected of [7, 'Error', {}, [], [DriverError, 'x'], [() => true]]) {
     await assert.rejects(call('db', fn, { rejected }), TypeError);
   }
   await assert.rejects(call('db', fn, 5), TypeError);
   await assert.rejects(call('db', fn, { budget: 2 }), {
     name: 'TypeError',
-    message: 'attempt has no option budget. The options are rejected and budgetMs. budgetMs is in milliseconds.',
+    message:
+      'attempt has no option budget. The options are rejected and budgetMs. budgetMs is in milliseconds.',
   });
   await assert.rejects(call('db', fn, { s3cret: 2 }), {
     name: 'TypeError',
@@ -234,7 +302,10 @@ test('a call whose budget is shorter than the wait ends at once', async (t) => {
   const client = new Keystart({ root, timeoutMs: 5000 });
   await assert.rejects(client.attempt('db', server('old')), (error) => {
     assert.ok(error instanceof LoginRefused);
-    assert.equal(error.message, 'The logins with "db" are refused. The next one is allowed in 60000 ms. Check that the secret and the server agree.');
+    assert.equal(
+      error.message,
+      'The logins with "db" are refused. The next one is allowed in 60000 ms. Check that the secret and the server agree.',
+    );
     return true;
   });
 });
@@ -243,12 +314,19 @@ test('classes say what a rejection is, also in a cause, and so does a function',
   const { client } = await rotating(t);
   class Wrong extends Error {}
   const foreign = vm.runInNewContext('class Foreign extends Error {}; Foreign');
-  const wrapped = [new Wrong('x'), new Error('pool', { cause: new Error('x', { cause: new Wrong('x') }) }), new foreign('x')];
+  const wrapped = [
+    new Wrong('x'),
+    new Error('pool', { cause: new Error('x', { cause: new Wrong('x') }) }),
+    new foreign('x'),
+  ];
   for (const error of wrapped) {
     for (const rejected of [[Wrong, foreign], (/** @type {any} */ one) => one === error]) {
       /** @type {string[]} */
       const used = [];
-      const fn = (/** @type {keystart.Snapshot} */ secrets) => { used.push(secrets.get('db')); throw error; };
+      const fn = (/** @type {keystart.Snapshot} */ secrets) => {
+        used.push(secrets.get('db'));
+        throw error;
+      };
       assert.equal(await client.attempt('db', fn, { rejected }).catch((one) => one), error);
       assert.deepEqual(used, ['old', 'pending', 'pending']);
     }
@@ -260,7 +338,10 @@ test('classes say what a rejection is, also in a cause, and so does a function',
 
 test('a locked account ends the call, and the writer hears of it', async (t) => {
   const { client, asked } = await rotating(t);
-  await assert.rejects(client.attempt('db', server('pending'), { rejected: () => 'locked' }), DriverError);
+  await assert.rejects(
+    client.attempt('db', server('pending'), { rejected: () => 'locked' }),
+    DriverError,
+  );
   await until(() => asked.requests.length === 2);
   assert.deepEqual(asked.requests[1], { op: 'rejected', locked: true, name: 'db', generation: 1 });
 });
@@ -282,7 +363,9 @@ test('many callers log in at once, and leave no descriptor open', async (t) => {
   await client.attempt('db', server('old')); // what Node itself opens at the first use
   await until(() => asked.open === 0);
   const before = count();
-  const passwords = await Promise.all(Array.from({ length: 50 }, () => client.attempt('db', server('pending'))));
+  const passwords = await Promise.all(
+    Array.from({ length: 50 }, () => client.attempt('db', server('pending'))),
+  );
   assert.deepEqual(passwords, Array(50).fill('pending'));
   await until(() => asked.open === 0 && count() <= before);
 });
@@ -316,15 +399,24 @@ test('what every object inherits changes no call', async (t) => {
     keystart.attempt('db', (secrets) => secrets.get('db'), {}).then(console.log, console.log);
   `;
   const run = promisify(execFile);
-  const { stdout } = await run(process.execPath, ['-e', script], { env: { KEYSTART_DIR: root }, encoding: 'utf8' });
+  const { stdout } = await run(process.execPath, ['-e', script], {
+    env: { KEYSTART_DIR: root },
+    encoding: 'utf8',
+  });
   assert.equal(stdout, 'old\n');
-  assert.deepEqual(asked.requests.map(({ op }) => op), ['try', 'accepted']);
+  assert.deepEqual(
+    asked.requests.map(({ op }) => op),
+    ['try', 'accepted'],
+  );
 });
 
 test('SnapshotExpired of a function that never succeeds comes out after three runs', async (t) => {
   const { client } = await rotating(t);
   let runs = 0;
-  const fn = () => { runs += 1; throw new SnapshotExpired('expired'); };
+  const fn = () => {
+    runs += 1;
+    throw new SnapshotExpired('expired');
+  };
   await assert.rejects(client.attempt('db', fn), SnapshotExpired);
   assert.equal(runs, 3);
 });

@@ -6,7 +6,11 @@ const path = require('node:path');
 const { test } = require('node:test');
 const ts = require('typescript');
 
-for (const [file, least] of /** @type {const} */ ([['api.d.ts', 60], ['errors.d.ts', 20], ['testing.d.ts', 8]])) {
+for (const [file, least] of /** @type {const} */ ([
+  ['api.d.ts', 60],
+  ['errors.d.ts', 20],
+  ['testing.d.ts', 8],
+])) {
   test(`every name of ${file} is described, and so is every member`, () => {
     const types = path.join(__dirname, '../types', file);
     const program = ts.createProgram([types], { noLib: true, types: [] });
@@ -17,10 +21,15 @@ for (const [file, least] of /** @type {const} */ ([['api.d.ts', 60], ['errors.d.
     assert(module);
     const exported = checker.getExportsOfModule(module);
     const named = exported.flatMap((symbol) => [symbol, ...members(checker, symbol)]);
-    const own = named.filter((symbol) => symbol.declarations?.every((one) => one.getSourceFile() === source));
+    const own = named.filter((symbol) =>
+      symbol.declarations?.every((one) => one.getSourceFile() === source),
+    );
     assert(own.length >= least, `${own.length} names`);
     const bare = own.filter((symbol) => symbol.getDocumentationComment(checker).length === 0);
-    assert.deepEqual(bare.map((symbol) => checker.getFullyQualifiedName(symbol).replace(/^".*"\./, '')), []);
+    assert.deepEqual(
+      bare.map((symbol) => checker.getFullyQualifiedName(symbol).replace(/^".*"\./, '')),
+      [],
+    );
   });
 }
 

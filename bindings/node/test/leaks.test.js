@@ -37,7 +37,10 @@ test('100,000 reads over 1,000 generations leak neither memory nor descriptors',
   assert.equal(keystart.get('key'), String(GENERATIONS));
   assert.equal(after.descriptors, before.descriptors);
   assert.ok(after.heap < before.heap * 1.1, `from ${before.heap} to ${after.heap} bytes of heap`);
-  assert.ok(after.outside < before.outside + 4 * value.length, `from ${before.outside} to ${after.outside} bytes of buffers`);
+  assert.ok(
+    after.outside < before.outside + 4 * value.length,
+    `from ${before.outside} to ${after.outside} bytes of buffers`,
+  );
 });
 
 /** Returns the memory left after V8 has collected. V8 frees buffers later, on a separate thread. */

@@ -27,7 +27,9 @@ function plainDistance(a, b) {
 function plainNearest(asked, names) {
   const most = Math.max(2, Math.floor(asked.length / 3));
   const near = names.map((name) => ({ name, distance: plainDistance(asked, name) }));
-  const kept = near.filter(({ distance }) => distance <= most).sort((a, b) => a.distance - b.distance);
+  const kept = near
+    .filter(({ distance }) => distance <= most)
+    .sort((a, b) => a.distance - b.distance);
   return kept.slice(0, 3).map(({ name }) => name);
 }
 

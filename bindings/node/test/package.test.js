@@ -13,8 +13,14 @@ const FOLDER = path.join(__dirname, '..');
 const manifest = JSON.parse(fs.readFileSync(path.join(FOLDER, 'package.json'), 'utf8'));
 
 test('the package holds what was built, types, the licence and the README only', () => {
-  const packed = execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: FOLDER, encoding: 'utf8', stdio: 'pipe' });
-  const files = JSON.parse(packed)[0].files.map((/** @type {{ path: string }} */ file) => file.path);
+  const packed = execFileSync('npm', ['pack', '--dry-run', '--json'], {
+    cwd: FOLDER,
+    encoding: 'utf8',
+    stdio: 'pipe',
+  });
+  const files = JSON.parse(packed)[0].files.map(
+    (/** @type {{ path: string }} */ file) => file.path,
+  );
   const expected = ['LICENSE', 'README.md', 'package.json', 'src/testing.js'];
   expected.push('dist/index.js', 'dist/index.mjs', 'dist/index.node.mjs', 'dist/on-demand.js');
   expected.push(...fs.readdirSync(path.join(FOLDER, 'types')).map((file) => `types/${file}`));
@@ -22,16 +28,31 @@ test('the package holds what was built, types, the licence and the README only',
 });
 
 test('installing it runs nothing and brings nothing else', () => {
-  assert.deepEqual(Object.keys(manifest.scripts).sort(), ['build', 'lint', 'prepack', 'pretest', 'test']);
-  for (const kind of ['dependencies', 'optionalDependencies', 'peerDependencies', 'bin', 'gypfile']) {
+  assert.deepEqual(Object.keys(manifest.scripts).sort(), [
+    'build',
+    'lint',
+    'prepack',
+    'pretest',
+    'test',
+  ]);
+  for (const kind of [
+    'dependencies',
+    'optionalDependencies',
+    'peerDependencies',
+    'bin',
+    'gypfile',
+  ]) {
     assert.equal(manifest[kind], undefined, kind);
   }
 });
 
 test('what is installed for development is pinned, and from no named host', () => {
-  for (const version of Object.values(manifest.devDependencies)) assert.match(version, /^[0-9]+\.[0-9]+\.[0-9]+$/);
+  for (const version of Object.values(manifest.devDependencies))
+    assert.match(version, /^[0-9]+\.[0-9]+\.[0-9]+$/);
   const lock = JSON.parse(fs.readFileSync(path.join(FOLDER, 'package-lock.json'), 'utf8'));
-  const resolved = Object.values(lock.packages).map((one) => one.resolved).filter(Boolean);
+  const resolved = Object.values(lock.packages)
+    .map((one) => one.resolved)
+    .filter(Boolean);
   assert.deepEqual(resolved, []);
 });
 
@@ -56,7 +77,10 @@ for (const format of /** @type {const} */ (['esm', 'cjs'])) {
       outfile: file,
     });
     const env = { ...process.env, KEYSTART_DIR: buildStore(t, { db: value }) };
-    assert.equal(execFileSync(process.execPath, [file], { cwd: folder, env, encoding: 'utf8' }), `${value} false\ntrue\n`);
+    assert.equal(
+      execFileSync(process.execPath, [file], { cwd: folder, env, encoding: 'utf8' }),
+      `${value} false\ntrue\n`,
+    );
   });
 }
 
@@ -65,8 +89,16 @@ test('Node itself imports the reader without a lexer for CommonJS', (t) => {
   const file = path.join(folder, 'function.mjs');
   fs.mkdirSync(path.join(folder, 'node_modules'));
   fs.symlinkSync(FOLDER, path.join(folder, 'node_modules/keystart'));
-  fs.writeFileSync(file, "import 'keystart';\nconsole.log(JSON.stringify(process.moduleLoadList));\n");
+  fs.writeFileSync(
+    file,
+    "import 'keystart';\nconsole.log(JSON.stringify(process.moduleLoadList));\n",
+  );
   const loaded = JSON.parse(execFileSync(process.execPath, [file], { encoding: 'utf8' }));
-  assert.ok(loaded.some((/** @type {string} */ one) => one.includes('internal/modules/esm/loader')));
-  assert.deepEqual(loaded.filter((/** @type {string} */ one) => one.includes('cjs-module-lexer')), []);
+  assert.ok(
+    loaded.some((/** @type {string} */ one) => one.includes('internal/modules/esm/loader')),
+  );
+  assert.deepEqual(
+    loaded.filter((/** @type {string} */ one) => one.includes('cjs-module-lexer')),
+    [],
+  );
 });

@@ -54,13 +54,19 @@ function ask(t, spoil) {
   const unavailable = { optional: { code: 'Gone', message: 'm' } };
   const root = buildStore(t, {});
   const { publish, prepare, writeState } = require('./store.js');
-  publish(root, 2, { db: 'mine', config: '{"a": {"root": 1}}', 'mtls/cert': 'cert', 'mtls/key': 'key' }, { unavailable });
+  publish(
+    root,
+    2,
+    { db: 'mine', config: '{"a": {"root": 1}}', 'mtls/cert': 'cert', 'mtls/key': 'key' },
+    { unavailable },
+  );
   const other = buildStore(t, { db: 'of another store', root: 'x' });
   const [empty, failed] = ['empty', 'failed'].map((name) => path.join(temporaryFolder(t), name));
   for (const folder of [empty, failed]) prepare(folder);
   writeState(failed, 'failed', { message: 'm', failures: { db: { code: 'c', message: 'm' } } });
   const constants = Object.entries({ ROOT: root, OTHER: other, EMPTY: empty, FAILED: failed })
-    .map(([name, value]) => `const ${name} = ${JSON.stringify(value)};`).join('\n');
+    .map(([name, value]) => `const ${name} = ${JSON.stringify(value)};`)
+    .join('\n');
   const script = `${constants}\n${spoil}
     const keystart = require(${JSON.stringify(INDEX)});
     const testing = require(${JSON.stringify(TESTING)});
@@ -68,12 +74,19 @@ function ask(t, spoil) {
   const env = { KEYSTART_DIR: root };
   // Runs have different folders, and the test compares their answers.
   const said = execFileSync(process.execPath, ['-e', script], { env, encoding: 'utf8' });
-  return said.replaceAll(root, 'ROOT').replaceAll(other, 'OTHER').replace(/"(fetched_at|at)":"[^"]*"/g, '');
+  return said
+    .replaceAll(root, 'ROOT')
+    .replaceAll(other, 'OTHER')
+    .replace(/"(fetched_at|at)":"[^"]*"/g, '');
 }
 
 test('what every object inherits changes no answer', (t) => {
   const plain = ask(t, '');
-  assert(plain.includes('mine') && plain.includes('secret_not_found') && plain.includes('prefetch_failed'));
+  assert(
+    plain.includes('mine') &&
+      plain.includes('secret_not_found') &&
+      plain.includes('prefetch_failed'),
+  );
   const inherited = {
     root: '`${OTHER}`',
     timeoutMs: '"no number"',
@@ -94,7 +107,9 @@ test('what every object inherits changes no answer', (t) => {
   for (const [name, value] of Object.entries(inherited)) {
     assert.equal(ask(t, `Object.prototype[${JSON.stringify(name)}] = ${value};`), plain, name);
   }
-  const all = Object.entries(inherited).map(([name, value]) => `Object.prototype.${name} = ${value};`);
+  const all = Object.entries(inherited).map(
+    ([name, value]) => `Object.prototype.${name} = ${value};`,
+  );
   assert.equal(ask(t, all.join('\n')), plain);
 });
 
@@ -126,12 +141,18 @@ test('a toJSON that every object inherits does not change the facts', (t) => {
 test('no function looks at a member that only Object.prototype has', (t) => {
   // A getter for each word in the sources finds out who reads it: the caller right behind it in the stack.
   const sources = [INDEX, TESTING].map((file) => fs.readFileSync(file, 'utf8')).join();
-  const words = [...new Set(sources.match(/[A-Za-z_$][A-Za-z0-9_$]*/g))].filter((word) => !(word in Object.prototype));
+  const words = [...new Set(sources.match(/[A-Za-z_$][A-Za-z0-9_$]*/g))].filter(
+    (word) => !(word in Object.prototype),
+  );
   // The language refuses a descriptor that has both a getter and a value, wherever it is used.
   const descriptor = ['get', 'set', 'value', 'writable', 'enumerable', 'configurable'];
   // The language reads the `return` of an iterator wherever a list is destructured.
   const watched = words.filter((word) => ![...descriptor, 'return'].includes(word));
-  assert(['root', 'timeoutMs', 'unavailable', 'after', 'KEYSTART_DIR', 'secrets', 'ca'].every((word) => watched.includes(word)));
+  assert(
+    ['root', 'timeoutMs', 'unavailable', 'after', 'KEYSTART_DIR', 'secrets', 'ca'].every((word) =>
+      watched.includes(word),
+    ),
+  );
   const spoil = `
     const seen = new Set();
     const plain = (value) => ({ __proto__: null, value, writable: true, enumerable: true, configurable: true });
@@ -152,5 +173,8 @@ test('no function looks at a member that only Object.prototype has', (t) => {
   const [answers, ...seen] = ask(t, spoil).trimEnd().split('\n');
   assert.equal(`${answers}\n`, ask(t, ''));
   // testing.store reads `after` of a test's context, which its class has, and compares.
-  assert.deepEqual(seen.filter((line) => !line.startsWith('after')), []);
+  assert.deepEqual(
+    seen.filter((line) => !line.startsWith('after')),
+    [],
+  );
 });

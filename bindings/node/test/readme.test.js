@@ -29,10 +29,18 @@ function project(t) {
 
 test('the function of the README reads its secrets', (t) => {
   const password = canary();
-  const root = buildStore(t, { db: JSON.stringify({ username: 'orders', password }), 'stripe/key': `sk_${canary()}` });
-  const script = "import('./handler.mjs').then((m) => m.handler({ amount: 7 })).then((a) => console.log(JSON.stringify(a)))";
+  const root = buildStore(t, {
+    db: JSON.stringify({ username: 'orders', password }),
+    'stripe/key': `sk_${canary()}`,
+  });
+  const script =
+    "import('./handler.mjs').then((m) => m.handler({ amount: 7 })).then((a) => console.log(JSON.stringify(a)))";
   const env = { ...process.env, KEYSTART_DIR: root };
-  const said = execFileSync(process.execPath, ['-e', script], { cwd: project(t), env, encoding: 'utf8' });
+  const said = execFileSync(process.execPath, ['-e', script], {
+    cwd: project(t),
+    env,
+    encoding: 'utf8',
+  });
   assert.deepEqual(JSON.parse(said), {
     user: 'orders',
     charged: '7 with <Secret "stripe/key" (redacted)>',
@@ -54,11 +62,18 @@ test('the login of the README reads user and password', (t) => {
   fs.writeFileSync(path.join(folder, 'node_modules/pg/package.json'), '{"exports": "./index.mjs"}');
   const root = buildStore(t, { db: JSON.stringify({ username: 'orders', password }) });
   const env = { ...process.env, KEYSTART_DIR: root, PASSWORD: password };
-  assert.equal(execFileSync(process.execPath, ['login.mjs'], { cwd: folder, env, encoding: 'utf8' }), 'logged in\n');
+  assert.equal(
+    execFileSync(process.execPath, ['login.mjs'], { cwd: folder, env, encoding: 'utf8' }),
+    'logged in\n',
+  );
 });
 
 test('the test of the README passes without a store', (t) => {
   const env = { ...process.env, KEYSTART_DIR: '/nonexistent', NODE_TEST_CONTEXT: undefined };
-  const said = execFileSync(process.execPath, ['--test', 'handler.test.mjs'], { cwd: project(t), env, encoding: 'utf8' });
+  const said = execFileSync(process.execPath, ['--test', 'handler.test.mjs'], {
+    cwd: project(t),
+    env,
+    encoding: 'utf8',
+  });
   assert.match(said, /pass 1\b/);
 });

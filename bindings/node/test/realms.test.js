@@ -25,7 +25,9 @@ function load(file, globals = {}) {
   /** @param {string} name */
   const own = (name) => {
     if (name === 'keystart' || name === './index.js') return keystart;
-    return name.startsWith('./') ? load(path.join(path.dirname(file), name), globals) : require(name);
+    return name.startsWith('./')
+      ? load(path.join(path.dirname(file), name), globals)
+      : require(name);
   };
   vm.runInContext(wrapper, context, { filename: file })(module, module.exports, own, process);
   return module.exports;
@@ -46,11 +48,14 @@ const STORES = /** @type {[string, (t: any) => string][]} */ ([
   ['no store', () => '/nonexistent/store'],
   ['a root that is a file', () => __filename],
   ['a name that is a folder', (t) => buildStore(t, { 'db/x': 'x' })],
-  ['a store without its file', (t) => {
-    const root = buildStore(t, { db: 'x' });
-    fs.rmSync(path.join(root, 'current/secrets/db'));
-    return root;
-  }],
+  [
+    'a store without its file',
+    (t) => {
+      const root = buildStore(t, { db: 'x' });
+      fs.rmSync(path.join(root, 'current/secrets/db'));
+      return root;
+    },
+  ],
 ]);
 
 test('a reader of another realm answers as this one does', (t) => {
@@ -64,7 +69,15 @@ test('a reader of another realm answers as this one does', (t) => {
 });
 
 test('a clock that stands still does not stop a wait', (t) => {
-  const still = { performance: { now: () => 0 }, Date: class { static now() { return 0; } }, setTimeout: undefined };
+  const still = {
+    performance: { now: () => 0 },
+    Date: class {
+      static now() {
+        return 0;
+      }
+    },
+    setTimeout: undefined,
+  };
   const { Keystart } = load(DIST, still);
   const root = buildStore(t, {});
   fs.rmSync(path.join(root, 'current'));
@@ -94,15 +107,21 @@ test('a reader in a worker thread answers as here', async (t) => {
     parentPort.postMessage(workerData.roots.map((root) => outcome(new Keystart({ root, timeoutMs: 0 }))));`;
   const roots = [root, '/nonexistent/store'];
   const worker = new Worker(code, { eval: true, workerData: { module: DIST, roots } });
-  const found = await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject));
-  assert.deepEqual(found, roots.map((one) => outcome(new keystart.Keystart({ root: one, timeoutMs: 0 }))));
+  const found = await new Promise((resolve, reject) =>
+    worker.once('message', resolve).once('error', reject),
+  );
+  assert.deepEqual(
+    found,
+    roots.map((one) => outcome(new keystart.Keystart({ root: one, timeoutMs: 0 }))),
+  );
 });
 
 test('an option that does not exist is refused', () => {
   const wrong = /** @type {any} */ (keystart.Keystart);
   assert.throws(() => new wrong({ timeout: 5 }), {
     name: 'TypeError',
-    message: 'keystart has no option timeout. The options are root and timeoutMs. timeoutMs is in milliseconds.',
+    message:
+      'keystart has no option timeout. The options are root and timeoutMs. timeoutMs is in milliseconds.',
   });
   assert.throws(() => new wrong({ timeoutMs: 5, s3cret: 1 }), {
     name: 'TypeError',

@@ -44,14 +44,19 @@ test('a refresh lets the event loop run, and the next read sees what is new', as
   assert.equal(client.get('db'), 'old');
   assert.deepEqual(await client.refresh('db', 'tls'), ['db']); // the server is in this process
   assert.equal(client.get('db'), 'newer');
-  assert.deepEqual(requests, ['{"format": "keystart.control/1", "op": "refresh", "names": ["db", "tls"]}\n']);
+  assert.deepEqual(requests, [
+    '{"format": "keystart.control/1", "op": "refresh", "names": ["db", "tls"]}\n',
+  ]);
 });
 
 test('many refreshes run at once', async (t) => {
   const root = buildStore(t, { db: 'old' });
   const requests = await listen(t, root, (socket) => socket.end(DONE));
   const client = new Keystart({ root, timeoutMs: 5000 });
-  assert.deepEqual(await Promise.all(Array.from({ length: 50 }, () => client.refresh())), Array(50).fill([]));
+  assert.deepEqual(
+    await Promise.all(Array.from({ length: 50 }, () => client.refresh())),
+    Array(50).fill([]),
+  );
   assert.equal(requests.length, 50);
 });
 
@@ -100,7 +105,11 @@ test('node:net is loaded by the first refresh, and nothing keeps the process ali
   `;
   const env = { KEYSTART_DIR: root, KEYSTART_TIMEOUT_MS: '100000' };
   const run = promisify(execFile);
-  const { stdout } = await run(process.execPath, ['-e', script], { env, encoding: 'utf8', timeout: 20_000 });
+  const { stdout } = await run(process.execPath, ['-e', script], {
+    env,
+    encoding: 'utf8',
+    timeout: 20_000,
+  });
   assert.equal(stdout, 'false true 0\n');
 });
 
@@ -115,7 +124,12 @@ test('what every object inherits changes no request', async (t) => {
     keystart.refresh('db').then((changed) => console.log(changed.length));
   `;
   const run = promisify(execFile);
-  const { stdout } = await run(process.execPath, ['-e', script], { env: { KEYSTART_DIR: root }, encoding: 'utf8' });
+  const { stdout } = await run(process.execPath, ['-e', script], {
+    env: { KEYSTART_DIR: root },
+    encoding: 'utf8',
+  });
   assert.equal(stdout, '0\n');
-  assert.deepEqual(requests, ['{"format": "keystart.control/1", "op": "refresh", "names": ["db"]}\n']);
+  assert.deepEqual(requests, [
+    '{"format": "keystart.control/1", "op": "refresh", "names": ["db"]}\n',
+  ]);
 });

@@ -8,8 +8,10 @@ const contract = new URL('../../../contract/', import.meta.url);
 /** @param {string} file */
 const read = (file) => JSON.parse(readFileSync(new URL(file, contract), 'utf8'));
 const { cases } = read('cases/rejections/node.json');
-const refused = () => Object.assign(new Error('password authentication failed for user "app"'), { code: '28P01' });
-const locked = () => Object.assign(new Error('Access denied, this account is locked'), { errno: 4151 });
+const refused = () =>
+  Object.assign(new Error('password authentication failed for user "app"'), { code: '28P01' });
+const locked = () =>
+  Object.assign(new Error('Access denied, this account is locked'), { errno: 4151 });
 
 /**
  * Makes an error that carries the same as a recorded one.
@@ -17,7 +19,8 @@ const locked = () => Object.assign(new Error('Access denied, this account is loc
  */
 function rebuilt({ members, response, cause, errors }) {
   const error = new Error(members.message);
-  for (const [key, value] of Object.entries(members)) Object.defineProperty(error, key, { value, configurable: true });
+  for (const [key, value] of Object.entries(members))
+    Object.defineProperty(error, key, { value, configurable: true });
   if (response) Object.assign(error, { response });
   if (cause) Object.assign(error, { cause: rebuilt(cause) });
   if (errors) Object.assign(error, { errors: errors.map(rebuilt) });
@@ -33,12 +36,19 @@ test('the sentences of PostgreSQL decide for 28000 and 08P01, and its routines d
     const message = text.replace('%s', 'app');
     for (const code of ['28000', '08P01']) {
       assert.equal(classify(Object.assign(new Error(message), { code })), 'rejected', message);
-      assert.equal(classify(Object.assign(new Error(`${message}, or not`), { code })), null, message);
+      assert.equal(
+        classify(Object.assign(new Error(`${message}, or not`), { code })),
+        null,
+        message,
+      );
     }
     assert.equal(classify(Object.assign(new Error(message), { code: '08006' })), null, message);
   }
   const idle = { code: '28000', routine: 'InitializeSessionUserId' };
-  assert.equal(classify(Object.assign(new Error('Rolle »app« hat keine Berechtigung zum Einloggen'), idle)), 'rejected');
+  assert.equal(
+    classify(Object.assign(new Error('Rolle »app« hat keine Berechtigung zum Einloggen'), idle)),
+    'rejected',
+  );
 });
 
 test('causes are followed eight deep, and a circle of them ends', () => {
@@ -56,7 +66,10 @@ test('causes are followed eight deep, and a circle of them ends', () => {
 test('the errors of an AggregateError count, and locked wins', () => {
   assert.equal(classify(new AggregateError([new Error('no'), refused()])), 'rejected');
   assert.equal(classify(new AggregateError([refused(), locked()])), 'locked');
-  assert.equal(classify(new AggregateError(Array.from({ length: 100_000 }, () => new Error('no')))), null);
+  assert.equal(
+    classify(new AggregateError(Array.from({ length: 100_000 }, () => new Error('no')))),
+    null,
+  );
 });
 
 test('what wrappers of drivers call their cause counts', () => {
@@ -77,16 +90,27 @@ test('no getter is called, and what throws when one looks at it is none', () => 
   const own = Object.defineProperty(new Error('own'), 'cause', { get: () => (called += 1) });
   assert.equal(classify(own), null);
   assert.equal(called, 0);
-  const proxy = new Proxy(new Error('proxy'), { getOwnPropertyDescriptor() { throw new Error('trap'); } });
+  const proxy = new Proxy(new Error('proxy'), {
+    getOwnPropertyDescriptor() {
+      throw new Error('trap');
+    },
+  });
   assert.equal(classify(proxy), null);
 });
 
 test('what is not an object is none', () => {
-  for (const thrown of [undefined, null, 'WRONGPASS no', 18, Symbol('no'), () => {}, {}, []]) assert.equal(classify(thrown), null);
+  for (const thrown of [undefined, null, 'WRONGPASS no', 18, Symbol('no'), () => {}, {}, []])
+    assert.equal(classify(thrown), null);
 });
 
 test('the status of a Response that an error has counts', () => {
-  for (const [status, verdict] of /** @type {const} */ ([[401, 'rejected'], [403, null]])) {
-    assert.equal(classify(Object.assign(new Error('HTTP'), { response: new Response(null, { status }) })), verdict);
+  for (const [status, verdict] of /** @type {const} */ ([
+    [401, 'rejected'],
+    [403, null],
+  ])) {
+    assert.equal(
+      classify(Object.assign(new Error('HTTP'), { response: new Response(null, { status }) })),
+      verdict,
+    );
   }
 });

@@ -28,7 +28,12 @@ function shown(object) {
   console.log('%s %d %i %f %j %o %O', object, object, object, object, object, object, object);
   console.dir(object, { showHidden: true, depth: null });
   console.table([object]);
-  text += util.inspect(object, { showHidden: true, depth: null, customInspect: false, getters: false });
+  text += util.inspect(object, {
+    showHidden: true,
+    depth: null,
+    customInspect: false,
+    getters: false,
+  });
   text += util.inspect(new Map([[object, new Error('x', { cause: object })]]), { depth: null });
   text += JSON.stringify({ object, spread: { ...object } });
   text += `${String(object)} ${object + ''} ${Object.entries(object)}`;
@@ -43,7 +48,11 @@ function shown(object) {
 function assertHides(text, value) {
   const bytes = Buffer.from(value);
   const start = bytes.subarray(0, 12);
-  for (const form of [value, start.toString('hex'), start.toString('hex').replace(/..(?=.)/g, '$& ')]) {
+  for (const form of [
+    value,
+    start.toString('hex'),
+    start.toString('hex').replace(/..(?=.)/g, '$& '),
+  ]) {
     assert(!text.includes(form), 'the value was shown');
   }
   assert(!text.includes(start.toString('base64')), 'the value was shown in base64');
@@ -75,7 +84,10 @@ test('clients and snapshots do not show what they read', (t) => {
   client.get('db');
   snapshot.get('db');
   for (const reader of [client, snapshot]) {
-    assertHides(util.inspect(reader, { showHidden: true, depth: null }) + JSON.stringify(reader), value);
+    assertHides(
+      util.inspect(reader, { showHidden: true, depth: null }) + JSON.stringify(reader),
+      value,
+    );
   }
 });
 
@@ -87,13 +99,25 @@ test('facts do not show the value', (t) => {
 
 test('an error does not show the value that it is about', (t) => {
   const value = canary();
-  const secrets = { text: `{"password": ${value}}`, bytes: Buffer.concat([Buffer.from(value), Buffer.from([0xff])]) };
+  const secrets = {
+    text: `{"password": ${value}}`,
+    bytes: Buffer.concat([Buffer.from(value), Buffer.from([0xff])]),
+  };
   const client = new keystart.Keystart({ root: buildStore(t, secrets) });
-  for (const read of [() => client.getJson('text'), () => client.get('bytes'), () => client.secret('bytes').reveal()]) {
+  for (const read of [
+    () => client.getJson('text'),
+    () => client.get('bytes'),
+    () => client.secret('bytes').reveal(),
+  ]) {
     assert.throws(read, (error) => {
       assert(error instanceof keystart.KeystartError);
       assert.equal(error.cause, undefined);
-      assertHides(util.inspect(error, { showHidden: true, depth: null }) + error.stack + JSON.stringify(error), value);
+      assertHides(
+        util.inspect(error, { showHidden: true, depth: null }) +
+          error.stack +
+          JSON.stringify(error),
+        value,
+      );
       return true;
     });
   }
@@ -103,7 +127,9 @@ test('a process that ends with an uncaught error does not print the value', (t) 
   const value = canary();
   const root = buildStore(t, { db: `[${value}` });
   const script = `new (require(${JSON.stringify(require.resolve('keystart'))}).Keystart)().getJson('db')`;
-  const ended = spawnSync(process.execPath, ['-e', script], { env: { ...process.env, KEYSTART_DIR: root } });
+  const ended = spawnSync(process.execPath, ['-e', script], {
+    env: { ...process.env, KEYSTART_DIR: root },
+  });
   assert.equal(ended.status, 1);
   assert.match(String(ended.stderr), /SecretNotJson: The secret "db" is not valid JSON/);
   assertHides(String(ended.stderr) + String(ended.stdout), value);

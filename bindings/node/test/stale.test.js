@@ -55,13 +55,19 @@ test('an old value is checked by a writer whose backlog was full at first', asyn
       Atomics.wait(filled, 0, 0);
       Atomics.wait(filled, 0, 1, 500); // the reader finds the backlog full
     });`;
-  const writer = new Worker(code, { eval: true, workerData: { root, path, fresh: freshness(15), filled } });
+  const writer = new Worker(code, {
+    eval: true,
+    workerData: { root, path, fresh: freshness(15), filled },
+  });
   t.after(() => writer.terminate());
   await once(writer, 'message');
   const fillers = Array.from({ length: 8 }, () => net.connect(path));
-  const refused = fillers.map((filler) => new Promise((resolve) => {
-    filler.on('connect', () => resolve(false)).on('error', () => resolve(true));
-  }));
+  const refused = fillers.map(
+    (filler) =>
+      new Promise((resolve) => {
+        filler.on('connect', () => resolve(false)).on('error', () => resolve(true));
+      }),
+  );
   Atomics.store(filled, 0, 1);
   Atomics.notify(filled, 0);
   assert.equal(new Keystart({ root, timeoutMs: 5000 }).get('db'), 'old');

@@ -79,7 +79,14 @@ function publish(root, generation, secrets, { refreshAfter, unavailable = {}, ma
  */
 function entry(name, size, refresh_after) {
   const source = { provider: 'secretsmanager', id: `prod/${name}`, version_stages: ['AWSCURRENT'] };
-  return { path: `secrets/${name}`, size, encoding: 'utf-8', fetched_at: TIME, refresh_after, source };
+  return {
+    path: `secrets/${name}`,
+    size,
+    encoding: 'utf-8',
+    fetched_at: TIME,
+    refresh_after,
+    source,
+  };
 }
 
 /**

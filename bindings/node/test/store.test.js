@@ -9,7 +9,15 @@ const { once } = require('node:events');
 const { test } = require('node:test');
 const { Worker } = require('node:worker_threads');
 const keystart = require('keystart');
-const { buildStore, canary, collect, prepare, publish, temporaryFolder, writeState } = require('./store.js');
+const {
+  buildStore,
+  canary,
+  collect,
+  prepare,
+  publish,
+  temporaryFolder,
+  writeState,
+} = require('./store.js');
 
 const { Keystart } = keystart;
 const A_LONG_TIME_MS = 60_000; // never waited for: a test that waits this long has failed
@@ -99,10 +107,13 @@ test('a read waits until another process has published', async (t) => {
   const root = path.join(temporaryFolder(t), 'store');
   prepare(root);
   writeState(root, 'starting');
-  const reader = startReader(root, `
+  const reader = startReader(
+    root,
+    `
     const wait = Atomics.wait;
     Atomics.wait = (...args) => { Atomics.wait = wait; console.log('waiting'); return wait(...args); };
-  `);
+  `,
+  );
   await once(reader.stdout, 'data');
   publish(root, 1, { db: 'hunter2' });
   const [said] = await once(reader.stdout, 'data');
@@ -112,12 +123,18 @@ test('a read waits until another process has published', async (t) => {
 test('a read that waits ends at once when the extension gives up', async (t) => {
   const root = path.join(temporaryFolder(t), 'store');
   prepare(root);
-  const reader = startReader(root, `
+  const reader = startReader(
+    root,
+    `
     const wait = Atomics.wait;
     Atomics.wait = (...args) => { Atomics.wait = wait; console.log('waiting'); return wait(...args); };
-  `);
+  `,
+  );
   await once(reader.stdout, 'data');
-  writeState(root, 'failed', { message: 'denied', failures: { db: { code: 'AccessDenied', message: 'no' } } });
+  writeState(root, 'failed', {
+    message: 'denied',
+    failures: { db: { code: 'AccessDenied', message: 'no' } },
+  });
   const [said] = await once(reader.stdout, 'data');
   assert.equal(
     String(said),
@@ -141,7 +158,10 @@ function startReader(root, first) {
 test('where there is no root nothing is waited for', (t) => {
   t.mock.method(Atomics, 'wait', () => assert.fail('waited'));
   const root = path.join(temporaryFolder(t), 'store');
-  assert.throws(() => new Keystart({ root, timeoutMs: A_LONG_TIME_MS }).get('db'), keystart.NotAttached);
+  assert.throws(
+    () => new Keystart({ root, timeoutMs: A_LONG_TIME_MS }).get('db'),
+    keystart.NotAttached,
+  );
 });
 
 test('a removed store is waited for once, for a second at most, and then reported at once', (t) => {
@@ -181,7 +201,11 @@ test('a removed store is waited for once, for a second at most, and then reporte
     for (const name of ['current', 'state.json']) fs.rmSync(path.join(root, name));
     waited = 0;
     assert.throws(() => client.get('db'), removed);
-    assert.equal(waited, Math.min(timeoutMs, 1000), 'it came back and was removed again, this time its content');
+    assert.equal(
+      waited,
+      Math.min(timeoutMs, 1000),
+      'it came back and was removed again, this time its content',
+    );
     t.mock.restoreAll();
   }
 });
@@ -332,7 +356,10 @@ test('a bug comes out as internal, without the words of the exception', (t) => {
     () => open(root).get('db'),
     (error) => {
       assert(error instanceof keystart.Internal);
-      assert.equal(error.message, 'Keystart failed in a way it should not: RangeError. Please report it.');
+      assert.equal(
+        error.message,
+        'Keystart failed in a way it should not: RangeError. Please report it.',
+      );
       return !String(error.stack).includes(value) && error.cause === undefined;
     },
   );
@@ -361,6 +388,11 @@ test('worker threads and forked processes read for themselves', async (t) => {
   );
   open(root).get('db');
   const readers = [new Worker(script), new Worker(script), fork(script)];
-  const said = await Promise.all(readers.map((reader) => once(/** @type {any} */ (reader), 'message')));
-  assert.deepEqual(said.flat().filter((value) => typeof value === 'string'), ['hunter2', 'hunter2', 'hunter2']);
+  const said = await Promise.all(
+    readers.map((reader) => once(/** @type {any} */ (reader), 'message')),
+  );
+  assert.deepEqual(
+    said.flat().filter((value) => typeof value === 'string'),
+    ['hunter2', 'hunter2', 'hunter2'],
+  );
 });

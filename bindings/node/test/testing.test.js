@@ -15,7 +15,13 @@ for (const name of ['KEYSTART_DIR', 'KEYSTART_TIMEOUT_MS', 'TMPDIR']) delete pro
 
 test('the default client reads what was published', (t) => {
   const config = { pool: [1, 2], größe: null };
-  testing.store(t, { db: 'word', keytab: Buffer.from([0xff, 0]), bytes: new Uint8Array([0xfe]), config, port: 5432 });
+  testing.store(t, {
+    db: 'word',
+    keytab: Buffer.from([0xff, 0]),
+    bytes: new Uint8Array([0xfe]),
+    config,
+    port: 5432,
+  });
   assert.equal(keystart.get('db'), 'word');
   assert.deepEqual(keystart.getBytes('keytab'), Buffer.from([0xff, 0]));
   assert.deepEqual(keystart.getBytes('bytes'), Buffer.from([0xfe]));
@@ -29,7 +35,12 @@ test('a client without options reads it too, and so does a process', (t) => {
   const store = testing.store(t, { db: 'word' });
   assert.equal(new keystart.Keystart().path('db'), `${store.root}/current/secrets/db`);
   const script = "console.log(require(process.argv[1]).get('db'))";
-  assert.equal(execFileSync(process.execPath, ['-e', script, require.resolve('keystart')], { encoding: 'utf8' }), 'word\n');
+  assert.equal(
+    execFileSync(process.execPath, ['-e', script, require.resolve('keystart')], {
+      encoding: 'utf8',
+    }),
+    'word\n',
+  );
 });
 
 test('a store is closed with its test', async (t) => {
@@ -47,7 +58,11 @@ test('a store is closed with its test', async (t) => {
 test('when stores are closed, in whatever order, all is as before', (t) => {
   process.env.KEYSTART_DIR = '/nonexistent';
   t.after(() => delete process.env.KEYSTART_DIR);
-  for (const order of [[0, 1, 2], [2, 1, 0], [1, 2, 0]]) {
+  for (const order of [
+    [0, 1, 2],
+    [2, 1, 0],
+    [1, 2, 0],
+  ]) {
     const stores = ['a', 'b', 'c'].map((db) => testing.store({ db }));
     const left = ['a', 'b', 'c'];
     for (const at of order) {
@@ -118,16 +133,30 @@ test('a store that was stopped is reported until the next publish', (t) => {
 
 /** @type {Record<string, { secrets: Record<string, unknown>, error: { name: string, message: RegExp, code?: import('keystart').ErrorCode } }>} */
 const WRONG = {
-  'no name': { secrets: { '../db': 'x' }, error: { name: 'InvalidName', message: /^"\.\.\/db" is not a valid secret name\./ } },
+  'no name': {
+    secrets: { '../db': 'x' },
+    error: { name: 'InvalidName', message: /^"\.\.\/db" is not a valid secret name\./ },
+  },
   'a name in a name': {
     secrets: { 'db/user': 'y', db: 'x' },
-    error: { name: 'NameConflict', code: 'name_conflict', message: /\n {2}- "db" is the folder of "db\/user"\n/ },
+    error: {
+      name: 'NameConflict',
+      code: 'name_conflict',
+      message: /\n {2}- "db" is the folder of "db\/user"\n/,
+    },
   },
   'too long': {
     secrets: { db: 'x'.repeat(1_048_577) },
-    error: { name: 'ValueTooLarge', code: 'value_too_large', message: /^The secret "db" has 1048577 bytes, / },
+    error: {
+      name: 'ValueTooLarge',
+      code: 'value_too_large',
+      message: /^The secret "db" has 1048577 bytes, /,
+    },
   },
-  'no JSON': { secrets: { db: undefined }, error: { name: 'TypeError', message: /^The value of the secret "db" is not / } },
+  'no JSON': {
+    secrets: { db: undefined },
+    error: { name: 'TypeError', message: /^The value of the secret "db" is not / },
+  },
 };
 
 for (const [what, { secrets, error }] of Object.entries(WRONG)) {
@@ -154,6 +183,8 @@ test('import and require give the same, and the reader does not load it', async 
   assert.equal(imported.store, testing.store);
   assert.equal(imported.default.store, testing.store);
   const script = 'require(process.argv[1]); console.log(Object.keys(require.cache).join())';
-  const loaded = execFileSync(process.execPath, ['-e', script, require.resolve('keystart')], { encoding: 'utf8' });
+  const loaded = execFileSync(process.execPath, ['-e', script, require.resolve('keystart')], {
+    encoding: 'utf8',
+  });
   assert(!loaded.includes('testing'));
 });

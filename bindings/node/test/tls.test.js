@@ -22,14 +22,37 @@ const { Keystart } = keystart;
  */
 function certificates(t, names) {
   const folder = temporaryFolder(t);
-  const openssl = (/** @type {string[]} */ ...args) => execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
+  const openssl = (/** @type {string[]} */ ...args) =>
+    execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
   const read = (/** @type {string} */ file) => fs.readFileSync(path.join(folder, file), 'utf8');
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  openssl('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=authority', '-days', '2');
+  openssl(
+    'req',
+    '-x509',
+    ...key,
+    '-keyout',
+    'ca.key',
+    '-out',
+    'ca.crt',
+    '-subj',
+    '/CN=authority',
+    '-days',
+    '2',
+  );
   fs.writeFileSync(path.join(folder, 'names'), 'subjectAltName=DNS:localhost');
   const made = names.map((name) => {
     openssl('req', ...key, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-    const signing = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial', '-extfile', 'names', '-days', '2'];
+    const signing = [
+      '-CA',
+      'ca.crt',
+      '-CAkey',
+      'ca.key',
+      '-CAcreateserial',
+      '-extfile',
+      'names',
+      '-days',
+      '2',
+    ];
     openssl('x509', '-req', '-in', `${name}.csr`, ...signing, '-out', `${name}.crt`);
     return [name, { cert: read(`${name}.crt`), key: read(`${name}.key`) }];
   });
@@ -43,9 +66,15 @@ function certificates(t, names) {
  * @param {https.ServerOptions} options
  */
 async function startServer(t, options) {
-  const server = https.createServer({ ...options, requestCert: true, rejectUnauthorized: true }, (request, response) => {
-    response.end(/** @type {import('node:tls').TLSSocket} */ (request.socket).getPeerCertificate().subject.CN);
-  });
+  const server = https.createServer(
+    { ...options, requestCert: true, rejectUnauthorized: true },
+    (request, response) => {
+      response.end(
+        /** @type {import('node:tls').TLSSocket} */ (request.socket).getPeerCertificate().subject
+          .CN,
+      );
+    },
+  );
   t.after(() => server.close());
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -63,8 +92,12 @@ async function ask(options) {
 test('a client and a server made of tls() trust each other', async (t) => {
   const { ca, server, client } = certificates(t, ['server', 'client']);
   const root = buildStore(t, {
-    'in/cert': server.cert, 'in/key': server.key, 'in/ca': ca,
-    'out/cert': client.cert, 'out/key': client.key, 'out/ca': ca,
+    'in/cert': server.cert,
+    'in/key': server.key,
+    'in/ca': ca,
+    'out/cert': client.cert,
+    'out/key': client.key,
+    'out/ca': ca,
   });
   const store = new Keystart({ root });
   const port = await startServer(t, store.tls('in'));
@@ -73,7 +106,10 @@ test('a client and a server made of tls() trust each other', async (t) => {
   const agent = new https.Agent({ ...store.tls('out'), keepAlive: true });
   assert.equal(await ask({ port, agent }), 'client');
   const secret = client.key.split('\n')[1];
-  const keptSockets = util.inspect([agent.options, Object.keys(agent.freeSockets)], { showHidden: true, depth: null });
+  const keptSockets = util.inspect([agent.options, Object.keys(agent.freeSockets)], {
+    showHidden: true,
+    depth: null,
+  });
   agent.destroy();
   assert(client.key.includes(secret) && secret.length > 40);
   assert(!keptSockets.includes(secret), 'the agent shows the key');
@@ -87,7 +123,10 @@ test('the options show their key neither themselves nor in a copy', (t) => {
   assert.equal(options.key[0].pem, client.key);
   const secret = client.key.split('\n')[1];
   for (const object of [options, { ...options, host: 'localhost' }, structuredClone(options.key)]) {
-    const text = util.inspect(object, { showHidden: true, depth: null }) + JSON.stringify(object) + util.format('%o', object);
+    const text =
+      util.inspect(object, { showHidden: true, depth: null }) +
+      JSON.stringify(object) +
+      util.format('%o', object);
     assert(!text.includes(secret), 'the key was shown');
   }
   assert.match(util.inspect(options), /<Secret "m\/key" \(redacted\)>/);
@@ -95,8 +134,13 @@ test('the options show their key neither themselves nor in a copy', (t) => {
 
 test('a ca without a certificate is an error of node:crypto, never other trust', (t) => {
   for (const ca of ['', 'no PEM']) {
-    const client = new keystart.Keystart({ root: buildStore(t, { 'm/cert': 'c', 'm/key': 'k', 'm/ca': ca }) });
-    assert.throws(() => client.tls('m'), (error) => !(error instanceof keystart.KeystartError));
+    const client = new keystart.Keystart({
+      root: buildStore(t, { 'm/cert': 'c', 'm/key': 'k', 'm/ca': ca }),
+    });
+    assert.throws(
+      () => client.tls('m'),
+      (error) => !(error instanceof keystart.KeystartError),
+    );
   }
 });
 
@@ -104,7 +148,12 @@ test('without a ca the default trust stays, and an unavailable one is an error',
   const root = buildStore(t, { 'm/cert': 'c', 'm/key': 'k' });
   const client = new Keystart({ root });
   assert.deepEqual(Object.keys(client.tls('m')), ['cert', 'key']);
-  publish(root, 2, { 'm/cert': 'c', 'm/key': 'k' }, { unavailable: { 'm/ca': { code: 'Denied', message: 'no' } } });
+  publish(
+    root,
+    2,
+    { 'm/cert': 'c', 'm/key': 'k' },
+    { unavailable: { 'm/ca': { code: 'Denied', message: 'no' } } },
+  );
   assert.throws(() => client.tls('m'), { name: 'SecretUnavailable', secret: 'm/ca' });
 });
 

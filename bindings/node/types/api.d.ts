@@ -87,7 +87,11 @@ export class Keystart implements Reader {
    * others. Rejects with `LoginRefused` if no login was allowed in time, with `InvalidOption`, and with the errors of
    * `get` for the name.
    */
-  attempt<T>(name: string, fn: (secrets: Snapshot) => T | Promise<T>, options?: AttemptOptions | null): Promise<T>;
+  attempt<T>(
+    name: string,
+    fn: (secrets: Snapshot) => T | Promise<T>,
+    options?: AttemptOptions | null,
+  ): Promise<T>;
 }
 
 /** What counts as refused, and how long `attempt` may wait. */

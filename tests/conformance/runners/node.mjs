@@ -14,7 +14,10 @@ import { loadInRealm } from './realm.mjs';
 const surroundings = process.argv[2];
 const shipped = fileURLToPath(new URL('../../../bindings/node/dist/index.js', import.meta.url));
 /** @type {Record<string, () => typeof source>} */
-const ways = { vm: () => loadInRealm(shipped), worker: () => createRequire(import.meta.url)(shipped) };
+const ways = {
+  vm: () => loadInRealm(shipped),
+  worker: () => createRequire(import.meta.url)(shipped),
+};
 const keystart = ways[surroundings]?.() ?? source;
 const { Keystart, KeystartError, SecretNotText, SnapshotExpired } = keystart;
 
@@ -27,7 +30,11 @@ const { Keystart, KeystartError, SecretNotText, SnapshotExpired } = keystart;
  */
 function secret(reader, name) {
   const found = reader.secret(name);
-  return { name: found.name, text: textOf(found), bytes_base64: found.revealBytes().toString('base64') };
+  return {
+    name: found.name,
+    text: textOf(found),
+    bytes_base64: found.revealBytes().toString('base64'),
+  };
 }
 
 /** @param {ReturnType<Reader['secret']>} found */
@@ -68,9 +75,13 @@ async function attempt(reader, asked) {
     raised[runs] = login === 'expired' ? new SnapshotExpired('expired') : new Error(login);
     throw raised[runs];
   };
-  const rejected = (/** @type {Error} */ { message }) => (message === 'locked' ? 'locked' : message === 'rejected');
+  const rejected = (/** @type {Error} */ { message }) =>
+    message === 'locked' ? 'locked' : message === 'rejected';
   try {
-    return { logins: texts, returned: await reader.attempt(asked.name, fn, { rejected, budgetMs: asked.budget_ms }) };
+    return {
+      logins: texts,
+      returned: await reader.attempt(asked.name, fn, { rejected, budgetMs: asked.budget_ms }),
+    };
   } catch (error) {
     if (!raised.includes(error)) throw error;
     return { logins: texts, raised: raised.indexOf(error) };
@@ -151,7 +162,7 @@ async function answer(asked, lines) {
   const made = await outcome(() => readerFor(asked));
   if (!('value' in made)) return made;
   const ask = () => CALLS[asked.call](made.value, asked);
-  for (let { pause } = asked; pause !== undefined; ) {
+  for (let { pause } = asked; pause !== undefined;) {
     if (pause === 'asked') await outcome(ask);
     write({ id: asked.id, paused: true });
     ({ pause } = JSON.parse(/** @type {string} */ ((await lines.next()).value)));

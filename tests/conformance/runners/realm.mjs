@@ -5,7 +5,14 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import vm from 'node:vm';
 
-const STUBBED = ['setTimeout', 'clearTimeout', 'setInterval', 'setImmediate', 'performance', 'queueMicrotask'];
+const STUBBED = [
+  'setTimeout',
+  'clearTimeout',
+  'setInterval',
+  'setImmediate',
+  'performance',
+  'queueMicrotask',
+];
 
 /**
  * Loads a CommonJS module as Jest does: its globals are those of another realm, and process and require are of this
@@ -14,8 +21,16 @@ const STUBBED = ['setTimeout', 'clearTimeout', 'setInterval', 'setImmediate', 'p
  * @returns {any}
  */
 export function loadInRealm(file) {
-  const { setTimeout, clearTimeout, setInterval, setImmediate, performance, queueMicrotask } = globalThis;
-  const realm = { setTimeout, clearTimeout, setInterval, setImmediate, performance, queueMicrotask };
+  const { setTimeout, clearTimeout, setInterval, setImmediate, performance, queueMicrotask } =
+    globalThis;
+  const realm = {
+    setTimeout,
+    clearTimeout,
+    setInterval,
+    setImmediate,
+    performance,
+    queueMicrotask,
+  };
   const context = vm.createContext(realm);
   const loaded = load(file, context);
   for (const name of STUBBED) Reflect.set(realm, name, () => undefined);
@@ -31,7 +46,8 @@ function load(file, context) {
   const wrapper = `(function (module, exports, require, process) {${readFileSync(file, 'utf8')}\n})`;
   const outer = createRequire(file);
   /** @param {string} name */
-  const require = (name) => (name.startsWith('./') ? load(join(dirname(file), name), context) : outer(name));
+  const require = (name) =>
+    name.startsWith('./') ? load(join(dirname(file), name), context) : outer(name);
   vm.runInContext(wrapper, context, { filename: file })(module, module.exports, require, process);
   return module.exports;
 }

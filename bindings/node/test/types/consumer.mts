@@ -2,7 +2,15 @@
 import https from 'node:https';
 import { test } from 'node:test';
 import testing, { store, type Store } from 'keystart/testing';
-import keystart, { get, getBytes, getJson, Keystart, SecretNotFound, tls, type SecretInfo } from 'keystart';
+import keystart, {
+  get,
+  getBytes,
+  getJson,
+  Keystart,
+  SecretNotFound,
+  tls,
+  type SecretInfo,
+} from 'keystart';
 
 const password: string = get('db');
 const keytab: Buffer = getBytes('keytab');
@@ -15,7 +23,8 @@ https.request({ host: 'localhost', ...tls('tls') });
 try {
   keystart.secret('db').reveal();
 } catch (error) {
-  if (error instanceof SecretNotFound && error.code === 'secret_not_found') console.error(error.secret?.length);
+  if (error instanceof SecretNotFound && error.code === 'secret_not_found')
+    console.error(error.secret?.length);
 }
 test('a rotation', (t) => {
   const one: Store = store(t, { db: 'old', config: { a: 1 } }, { unavailable: { flags: 'no' } });
@@ -29,7 +38,10 @@ keystart.getJson('config').level;
 get(7);
 // @ts-expect-error the option is called timeoutMs
 new Keystart({ timeout: 9 });
-const port: Promise<number> = client.attempt('db', (secrets) => secrets.getJson<{ port: number }>('db').port);
+const port: Promise<number> = client.attempt(
+  'db',
+  (secrets) => secrets.getJson<{ port: number }>('db').port,
+);
 const one: Promise<string> = keystart.attempt('db', async (secrets) => secrets.get('db'), {
   rejected: [SecretNotFound, TypeError],
   budgetMs: 500,
