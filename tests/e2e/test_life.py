@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.stages import StagedSecrets
+from tests.fakes.stages import Asked, StagedSecrets
 from tests.memory import copies
 
 from . import stage
@@ -151,12 +152,10 @@ def test_with_init_and_a_ttl_a_restore_brings_the_values_of_that_moment(
 def test_a_store_that_hangs_at_the_restore_ends_neither_the_restore_nor_an_invocation(
     tmp_path: Path, cloud: StagedSecrets, canary: str
 ) -> None:
-    is_hanging = True
+    is_over = threading.Event()
 
-    def hang(_asked: object) -> None:
-        end = time.monotonic() + PATIENCE
-        while is_hanging and time.monotonic() < end:
-            time.sleep(0.01)
+    def hang(_asked: Asked) -> None:
+        is_over.wait(PATIENCE)
 
     cloud.interfere = hang
     with stage.environment(
@@ -175,9 +174,42 @@ def test_a_store_that_hangs_at_the_restore_ends_neither_the_restore_nor_an_invoc
             answer = environment.invoke(READ)
             assert answer.error_type == "PrefetchFailed"
             assert "DeadlineExceeded" in (answer.error_message or "")
-        is_hanging = False
+        is_over.set()
         environment.invoke(READ)  # it may still read the old reason
         assert environment.invoke(READ).value == digest(canary)
+        assert len(environment.timeline.all(Kind.INIT_END)) == 1, "nothing was reset"
+
+
+def test_a_store_that_hangs_lets_none_of_a_hundred_invocations_time_out(
+    tmp_path: Path, cloud: StagedSecrets, canary: str
+) -> None:
+    with stage.environment(
+        tmp_path,
+        "python",
+        cloud.url,
+        function="reads",
+        configuration=TTL,
+        timeout=3,
+        freezes=True,
+        clock=(clock := Clock()),
+    ) as environment:
+        environment.init()
+        is_over = threading.Event()
+
+        def hang(_asked: Asked) -> None:
+            is_over.wait(PATIENCE)
+
+        cloud.interfere = hang
+        clock.pass_by(10)
+        asked = []
+        for _ in range(100):
+            before = len(cloud.asked)
+            assert environment.invoke(READ).value == digest(canary)
+            asked.append(len(cloud.asked) > before)
+            clock.pass_by(1)
+        is_over.set()
+        # Pauses of 5 s and then of 10 s, the ttl, each shortened by up to a tenth.
+        assert 5 <= sum(asked) <= 12
         assert len(environment.timeline.all(Kind.INIT_END)) == 1, "nothing was reset"
 
 
