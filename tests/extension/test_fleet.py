@@ -72,7 +72,7 @@ def test_functions_are_taken_from_a_file_each_once(
     assert len(account.changes) == 2
 
 
-def test_a_line_that_is_no_function_is_not_repeated(
+def test_a_line_that_is_not_a_function_is_not_repeated(
     keystart: Keystart, account: Account, layer: str, tmp_path: Path, canary: Canaries
 ) -> None:
     file = tmp_path / "functions.txt"

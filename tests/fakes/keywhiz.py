@@ -132,7 +132,7 @@ class Keywhiz(Serving):
 
 
 def _shown(name: str, secret: Secret, content: bytes) -> dict[str, object]:
-    """Returns what the server says of a secret: its metadata stands at the top level."""
+    """Returns what the server says of a secret: its metadata is at the top level."""
     return {
         "name": name,
         "secret": _encoded(content),
