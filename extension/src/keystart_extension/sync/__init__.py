@@ -6,6 +6,7 @@ rules          which of a source's entries become which secret
 secret         what a sync wants of a secret, and what exists in Secrets Manager
 step           decides what to do with one secret: a pure function
 target         Secrets Manager
+lock           keeps two syncs with the same id from writing at once
 sync           plans and applies
 command        shows, asks, and reports
 """

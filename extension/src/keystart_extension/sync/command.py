@@ -7,11 +7,12 @@ import os
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from ..aws import session
 from .configuration import read
+from .lock import Lock
 from .step import Action, Step
 from .sync import Sync
 from .target import Target
@@ -40,28 +41,38 @@ def run(arguments: Namespace) -> int:
     client = session.client("secretsmanager", configuration.region, arguments.profile)
     target = Target(client, configuration.id, configuration.recovery_days)
     sync = Sync(configuration, target, frozenset(arguments.adopt))
-    steps = sync.plan(prune=arguments.prune, limit=arguments.prune_limit)
     out = sys.stderr if arguments.json else sys.stdout
-    _show(steps, out)
-    failed = [step for step in steps if step.action == "refused"]
-    needed = [step for step in steps if step.action in _CHANGING]
-    if arguments.applies and needed:
-        if not arguments.yes and not _agreed(len(needed), out):
+    if not arguments.applies:
+        steps = sync.plan(prune=arguments.prune, limit=arguments.prune_limit)
+        _show(steps, out)
+        code = _EXIT_CHANGES if arguments.detailed_exitcode and _needed(steps) else 0
+        return _report(steps, code, as_json=arguments.json)
+    with Lock(session.client("ssm", configuration.region, arguments.profile), configuration.id) as lock:
+        steps = sync.plan(prune=arguments.prune, limit=arguments.prune_limit)
+        _show(steps, out)
+        needed = _needed(steps)
+        if needed and not arguments.yes and not _agreed(len(needed), out):
             print("keystart: Nothing is changed.", file=sys.stderr)
             return _EXIT_FAILED
-        failed += sync.apply(needed)
+        failed = {step.name: step for step in sync.apply(needed, lock.check)}
+    return _report([failed.get(step.name, step) for step in steps], 0, as_json=arguments.json)
+
+
+def _needed(steps: Sequence[Step]) -> list[Step]:
+    return [step for step in steps if step.action in _CHANGING]
+
+
+def _report(steps: Sequence[Step], code: int, *, as_json: bool) -> int:
+    """Prints what failed, and returns the exit code: `code` if nothing did."""
+    failed = [step for step in steps if step.action == "refused"]
     for step in failed:
         print(f"keystart: {step.name}: {step.reason}", file=sys.stderr)
-    if arguments.json:
+    if as_json:
         print(json.dumps([_document(step) for step in steps], indent=2))
-    if failed:
-        print(
-            f"keystart: {len(failed)} of {len(steps)} secrets failed. All others are done.", file=sys.stderr
-        )
-        return _EXIT_FAILED
-    if not arguments.applies and needed and arguments.detailed_exitcode:
-        return _EXIT_CHANGES
-    return 0
+    if not failed:
+        return code
+    print(f"keystart: {len(failed)} of {len(steps)} secrets cannot be synchronised.", file=sys.stderr)
+    return _EXIT_FAILED
 
 
 def _agreed(count: int, out: TextIO) -> bool:
@@ -69,7 +80,7 @@ def _agreed(count: int, out: TextIO) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _show(steps: list[Step], out: TextIO) -> None:
+def _show(steps: Sequence[Step], out: TextIO) -> None:
     coloured = out.isatty() and not os.environ.get("NO_COLOR")
     for step in steps:
         if step.action in _SIGNS:

@@ -34,6 +34,7 @@ class Sync:
         self._target = target
         self._adopted = adopted
         self._origins: dict[str, _Origin] = {}
+        self._before_each: Callable[[], None] = lambda: None
 
     def plan(self, *, prune: bool, limit: int | None) -> list[Step]:
         """Returns a step for each secret of the source, and, with `prune`, for each that it no longer has."""
@@ -44,8 +45,12 @@ class Sync:
             steps += self._removals(limit, has_all_names=has_all_names)
         return sorted(steps)
 
-    def apply(self, steps: Sequence[Step]) -> list[Step]:
-        """Carries out each step, if it is still what is needed, and returns those that failed."""
+    def apply(self, steps: Sequence[Step], before_each: Callable[[], None] = lambda: None) -> list[Step]:
+        """Carries out each step, if it is still what is needed, and returns those that failed.
+
+        If `before_each` raises SyncError, that step fails, and the sync writes nothing any more.
+        """
+        self._before_each = before_each
         planned = {step.name: step for step in steps}
         writes = [step.name for step in steps if step.action != "delete"]
         ends = [self._attempt(name, lambda name: self._write(planned[name])) for name in writes]
@@ -121,6 +126,7 @@ class Sync:
         return step_without(name, existing, self._configuration.id)
 
     def _write(self, planned: Step) -> Step:
+        self._before_each()
         wanted = self._wanted(planned.name)
         existing = self._target.find(planned.name)
         step = self._step_for(wanted, existing)
@@ -133,6 +139,7 @@ class Sync:
         return step
 
     def _remove(self, planned: Step) -> Step:
+        self._before_each()
         existing = self._target.find(planned.name)
         if existing is None:
             return Step(planned.name, "unchanged")

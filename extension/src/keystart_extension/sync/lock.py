@@ -1,0 +1,115 @@
+"""Keeps two syncs with the same id from writing at once, with numbered parameters in Parameter Store.
+
+(1) Whoever wants the lock creates the parameter after the highest one; Parameter Store lets only one create it.
+(2) The holder renews its time while it works. A lock whose time is over may be superseded by the next number.
+(3) Before it writes, a holder looks for a higher number. If there is one, it has lost the lock and stops.
+(4) The highest parameter stays, marked as free: a number is never used twice.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+from ..aws import AwsError
+from ..aws.errors import ask
+from .error import SyncError
+
+if TYPE_CHECKING:
+    from mypy_boto3_ssm import SSMClient
+    from typing_extensions import Self
+
+Result = TypeVar("Result")
+
+FOLDER = "/keystart/sync"
+_LEASE = 600  # seconds until a lock that nobody renews may be superseded
+_RENEWAL = 60  # seconds between two renewals
+_FREE = 0
+
+
+class Lock:
+    """The lock of one id, held during the `with` block."""
+
+    def __init__(self, client: SSMClient, sync: str, now: Callable[[], float] = time.time) -> None:
+        self._client = client
+        self._sync = sync
+        self._now = now
+        self._path = f"{FOLDER}/{sync}"
+        self._number = 0
+        self._renewed = 0.0
+        self._is_lost = False
+
+    def __enter__(self) -> Self:
+        locks = self._locks()
+        highest = max(locks, default=0)
+        if locks.get(highest, _FREE) > self._now():
+            raise SyncError(self._busy(locks[highest]))
+        self._number = highest + 1
+        try:
+            self._write(self._number, self._until(), overwrite=False)
+        except AwsError as error:
+            if error.code == "ParameterAlreadyExists":
+                raise SyncError(self._busy(self._until())) from None
+            raise
+        if locks:
+            old = [self._name(number) for number in locks]
+            self._call("DeleteParameters", lambda: self._client.delete_parameters(Names=old))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if max(self._locks(), default=0) == self._number:
+            self._write(self._number, _FREE, overwrite=True)
+
+    def check(self) -> None:
+        """Renews the lock, and raises if another sync has it now. Call it before a write."""
+        if not self._is_lost and self._now() - self._renewed < _RENEWAL:
+            return
+        self._is_lost = self._is_lost or max(self._locks(), default=0) != self._number
+        if self._is_lost:
+            raise SyncError(
+                f"Another sync with the id {self._sync} took over, because this one took too long."
+            )
+        self._write(self._number, self._until(), overwrite=True)
+
+    def _busy(self, until: int) -> str:
+        seconds = max(1, round(until - self._now()))
+        return f"Another sync with the id {self._sync} is running. If it crashed, its lock ends in {seconds} seconds."
+
+    def _until(self) -> int:
+        return int(self._now()) + _LEASE
+
+    def _name(self, number: int) -> str:
+        return f"{self._path}/{number}"
+
+    def _write(self, number: int, until: int, *, overwrite: bool) -> None:
+        value = json.dumps({"until": until})
+        self._renewed = self._now()
+        self._call(
+            "PutParameter",
+            lambda: self._client.put_parameter(
+                Name=self._name(number), Value=value, Type="String", Overwrite=overwrite
+            ),
+        )
+
+    def _locks(self) -> dict[int, int]:
+        """Returns the end of each lock by its number."""
+        locks = {}
+        pages = iter(self._client.get_paginator("get_parameters_by_path").paginate(Path=self._path))
+        while (page := self._call("GetParametersByPath", lambda: next(pages, None))) is not None:
+            for parameter in page["Parameters"]:
+                number = parameter["Name"].rpartition("/")[2]
+                try:
+                    locks[int(number)] = int(json.loads(parameter["Value"])["until"])
+                except (ValueError, KeyError, TypeError):
+                    raise SyncError(
+                        f"The parameter {parameter['Name']} is not a lock of keystart sync. Look who made it."
+                    ) from None
+        return locks
+
+    def _call(self, operation: str, call: Callable[[], Result]) -> Result:
+        return ask(f"ssm:{operation} on {self._path}", call)

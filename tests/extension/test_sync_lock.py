@@ -1,0 +1,86 @@
+"""Takes, loses and supersedes the lock of a sync, with parameters of moto."""
+
+from __future__ import annotations
+
+import json
+import secrets as randomness
+from typing import Any
+
+import pytest
+from keystart_extension.sync import SyncError
+from keystart_extension.sync.lock import Lock
+
+from tests.fakes.aws import Cloud
+
+
+class Locks:
+    """Locks of one id, and a clock that the test moves."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self.id = f"test-{randomness.token_hex(4)}"
+        self.now = 1_000_000.0
+
+    def lock(self) -> Lock:
+        return Lock(self._client, self.id, lambda: self.now)
+
+    def numbers(self) -> dict[str, int]:
+        found = self._client.get_parameters_by_path(Path=f"/keystart/sync/{self.id}")["Parameters"]
+        return {
+            parameter["Name"].rpartition("/")[2]: json.loads(parameter["Value"])["until"]
+            for parameter in found
+        }
+
+    def put(self, number: int, value: str) -> None:
+        self._client.put_parameter(Name=f"/keystart/sync/{self.id}/{number}", Value=value, Type="String")
+
+
+@pytest.fixture
+def locks(cloud: Cloud) -> Locks:
+    return Locks(cloud.ssm)
+
+
+def test_a_second_sync_is_refused_until_the_first_ends(locks: Locks) -> None:
+    with locks.lock(), pytest.raises(SyncError, match="is running"), locks.lock():
+        pass
+    with locks.lock():
+        assert locks.numbers() == {"2": 1_000_600}
+    assert locks.numbers() == {"2": 0}, "the number stays, so that none is used twice"
+
+
+def test_a_lock_that_nobody_renews_is_superseded_and_its_holder_stops(locks: Locks) -> None:
+    with locks.lock() as first:
+        locks.now += 601
+        with locks.lock() as second:
+            with pytest.raises(SyncError, match="took over"):
+                first.check()
+            second.check()
+        assert locks.numbers() == {"2": 0}
+        with pytest.raises(SyncError, match="took over"):
+            first.check()
+    assert locks.numbers() == {"2": 0}, "who lost the lock does not free it"
+
+
+def test_a_holder_that_works_renews_its_lock(locks: Locks) -> None:
+    with locks.lock() as lock:
+        locks.now += 599
+        lock.check()
+        locks.now += 300
+        with pytest.raises(SyncError, match="its lock ends in 300 seconds"), locks.lock():
+            pass
+
+
+def test_one_of_two_that_start_at_the_same_moment_is_refused(
+    locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = locks.lock()
+    monkeypatch.setattr(late, "_locks", dict)  # it looked before the other one wrote
+    with locks.lock(), pytest.raises(SyncError, match="is running"), late:
+        pass
+
+
+@pytest.mark.parametrize("value", ["x", "[]", "{}", '{"until": "soon"}'])
+def test_a_parameter_that_is_not_a_lock_is_refused(locks: Locks, value: str) -> None:
+    locks.put(1, value)
+    with pytest.raises(SyncError, match="is not a lock of keystart sync"), locks.lock():
+        pass
