@@ -182,6 +182,29 @@ def test_a_restore_whose_fetch_fails_is_answered_with_the_reason_and_the_invocat
     assert function.shut_down()[0] == 0
 
 
+def test_a_refresh_before_the_first_invocation_fails_soon_and_fetches_nothing(
+    launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, control: Control
+) -> None:
+    aws = serve(lambda _request: secret("x"))
+    function = Function(lambda_api, launch(lambda_api, configuration(), **SNAPSTART))
+    for names, code in ((None, "Deferred"), (["db"], "Deferred"), (["api"], "NotConfigured")):
+        answer = control.ask(names)
+        assert (answer["ok"], answer["generation"]) == (True, None)
+        assert [failure["code"] for failure in answer["failures"].values()] == [code]
+    with pytest.raises(
+        keystart.RefreshFailed, match='because the configuration says "snapstart: first-invoke"'
+    ):
+        keystart.Keystart(str(store.root)).refresh("db")
+    assert aws.requests == []
+    # A handler may ask before the extension has heard of the invocation.
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(control.ask, ["db"])
+        function.begin()
+        assert asking.result() == done(1)
+    function.end()
+    assert len(aws.requests) == 1
+
+
 def test_with_init_a_restore_fetches_again_only_with_a_ttl(
     launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, control: Control
 ) -> None:

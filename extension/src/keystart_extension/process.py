@@ -28,7 +28,7 @@ from .publish import StartError, give_up, has_variables, links_of, publish, remo
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .attempts import Attempts
     from .extension import Event, Request
@@ -43,6 +43,7 @@ _NO_WRAPPER = (
     "gets these variables."
 )
 _SNAPSTART = "snap-start"
+_HOLD = 0.5  # seconds; an invocation reaches a reader and this process at the same time (11.10)
 _AFTER_RESTORE = 4.5  # seconds that the first fetch may take there; readers wait 5 s for it (11.10)
 _IN_SNAPSHOT = (
     "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
@@ -86,6 +87,7 @@ class Process:
         )
         self._is_deferred = self._can_defer
         self._first_fetch = 0  # its number
+        self._held_until: float | None = None  # how long requests to refresh wait for an invocation
         self._refreshes: Refresher | None = None
         self._attempts: Attempts | None = None
         self._not_collected = ""  # why the last generation could not be removed
@@ -205,6 +207,8 @@ class Process:
             self._early[number] = request
             if request.op == lib.KEYSTART_RESTORED:
                 self._fetch_deferred(_AFTER_RESTORE)
+            elif request.op == lib.KEYSTART_REFRESH and self._is_deferred and self._held_until is None:
+                self._held_until = time.monotonic() + _HOLD
             return
         if request.op == lib.KEYSTART_REFRESH:
             self._refresher().asked(number, request.names)
@@ -227,6 +231,9 @@ class Process:
             self._attempts.passed()
         if self._is_timed:
             self._refresher().look()
+        if self._held_until is not None and self._held_until <= time.monotonic():
+            self._held_until = None
+            self._answer_early(self._refresher().deferred)
 
     @property
     def _is_timed(self) -> bool:
@@ -241,15 +248,18 @@ class Process:
             waits.append(self._attempts.seconds_to_wait)
         if self._is_timed:
             waits.append(self._refresher().seconds_to_wait)
+        if self._held_until is not None:
+            waits.append(max(0.0, self._held_until - time.monotonic()))
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _fetch_deferred(self, seconds: float | None) -> None:
         """Begins the first fetch, if it was deferred and there is time for it."""
         if not self._is_deferred or seconds == 0:
             return
-        self._is_deferred = False
-        self._began = time.monotonic()
         self._first_fetch = self._extension.start_fetch(seconds)
+        self._is_deferred = False
+        self._held_until = None
+        self._began = time.monotonic()
 
     def _publish(self) -> None:
         fetch = self._extension.fetch()
@@ -268,7 +278,8 @@ class Process:
             self._is_deferred = True
             self._log.error("\n".join(error.lines()))
             give_up(error, self._writer, self._links, self._log)
-            self._answer_early(fetch.failures())
+            failures = fetch.failures()
+            self._answer_early(lambda _names: failures)
             return
         self._is_published = True
         self._published_at = now
@@ -284,12 +295,12 @@ class Process:
             except Exception as bug:
                 self._recover(bug)
 
-    def _answer_early(self, failures: list[Failure]) -> None:
-        """Answers whoever waits for a first fetch that has failed. Logins wait for the next one."""
+    def _answer_early(self, failures: Callable[[list[str] | None], list[Failure]]) -> None:
+        """Answers whoever waits for a first fetch, with the failures of these names. Logins continue to wait."""
         for number, request in list(self._early.items()):
             if request.op in (lib.KEYSTART_REFRESH, lib.KEYSTART_RESTORED):
                 del self._early[number]
-                self._extension.answer(number, 0, failures)
+                self._extension.answer(number, 0, failures(request.names))
 
     def _wipe(self, reason: str | None = None) -> int:
         """Removes the secrets and the links to them, and returns the exit code."""

@@ -31,6 +31,7 @@ _FIRST_PAUSE = 5.0
 _LONGEST_PAUSE = 900.0
 _SHARED = 1.0  # whoever asks for a source so soon after its fetch began gets the outcome of that fetch
 _SHOWN = 10  # names in a log line
+_DEFERRED = 'Nothing is fetched before the first invocation, because the configuration says "snapstart: first-invoke".'
 
 
 class Entry:
@@ -313,6 +314,13 @@ class Refresher:
         return Failure(
             name, name, "NotConfigured", "No entry of the configuration publishes it.", optional=False
         )
+
+    def deferred(self, names: list[str] | None) -> list[Failure]:
+        """Returns the failures of a request while nothing may be fetched (11.10)."""
+        entries, unknown = self._wanted(names)
+        wanted = [self.entries[entry].name for entry in sorted(entries)]
+        failures = [Failure(name, name, "Deferred", _DEFERRED, optional=False) for name in wanted]
+        return failures + [self.unknown(name) for name in unknown]
 
     def fetched(self, number: int) -> None:
         """Takes the result of a fetch: publishes what changed, and answers the readers that waited for it."""
