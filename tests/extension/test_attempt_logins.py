@@ -295,7 +295,10 @@ def test_a_candidate_or_publish_that_fails_ends_the_wait_and_is_tried_again_late
     look(logins, 0, PENDING, "new")
     look(logins, 0, CURRENT, "old", age=DAYS)
     assert logins.not_made(0, DB) == [Retry(2, SHORT)]
-    assert logins.asked(0.5, 3, DB) == [MakeCandidate(DB, PENDING, DB)]
+    assert logins.asked(0.5, 3, DB) == [Retry(3, SHORT)]
+    assert logins.asked(1, 4, DB) == [Fetch(PENDING, DB)]
+    look(logins, 1, PENDING, "new")
+    assert look(logins, 1, CURRENT, "old", age=DAYS) == [MakeCandidate(DB, PENDING, DB)]
     logins = refused_first()
     look(logins, 0, PENDING, "newer")
     look(logins, 0, CURRENT, "new", age=0)
@@ -304,12 +307,33 @@ def test_a_candidate_or_publish_that_fails_ends_the_wait_and_is_tried_again_late
 
 def test_candidates_that_the_store_has_lost_are_made_again() -> None:
     logins = with_candidate()
-    logins.lose_candidates()
+    assert logins.published(0.1, 7, {0: "old"}, is_anew=True) == []
     assert logins.left(0.1, 2) == []
     assert logins.asked(0.2, 3, DB) == [MakeCandidate(DB, PENDING, DB)]
-    assert logins.made(0.2, DB, 7) == [Use(3, 7)]
-    assert logins.rejected(0.3, DB, 6) == [], "it had the version of candidate 7"
+    assert logins.made(0.2, DB, 8) == [Use(3, 8)]
+    assert logins.rejected(0.3, DB, 6) == [], "it had the version of candidate 8"
     assert logins.asked(0.4, 4, DB) == [LogExhausted(DB, 1), Retry(4, 1)]
+
+
+def test_a_candidate_that_was_removed_is_made_again_for_the_call_that_needs_it() -> None:
+    logins = with_candidate()
+    logins.left(0.5, 2)
+    assert logins.candidates(0.6) == {6}
+    logins.lost(6)
+    assert logins.candidates(0.6) == set()
+    assert logins.asked(0.6, 3, DB) == [MakeCandidate(DB, PENDING, DB)]
+    assert logins.made(0.6, DB, 7) == [Use(3, 7)]
+    logins.lost(7)
+    assert logins.asked(20, 4, DB) == [Fetch(PENDING, DB)], "what was fetched is forgotten by now"
+
+
+def test_after_a_version_of_which_no_candidate_can_be_made_the_next_one_is_tried() -> None:
+    logins = refused_first()
+    look(logins, 0, PENDING, "too large")
+    assert look(logins, 0, CURRENT, "old", age=0) == [MakeCandidate(DB, PENDING, DB)]
+    assert logins.not_made(0, DB) == [Fetch(PREVIOUS, DB)]
+    assert look(logins, 0, PREVIOUS, "older") == [MakeCandidate(DB, PREVIOUS, DB)]
+    assert logins.made(0, DB, 6) == [Use(2, 6)]
 
 
 def test_a_decision_is_open_until_the_last_answer() -> None:
@@ -365,6 +389,42 @@ def test_a_generation_that_nobody_made_is_ignored() -> None:
     assert logins.rejected(0, DB, 99) == []
     assert logins.accepted(0, DB, 4) == []
     assert logins.asked(0, 1, DB) == [Use(1, None)]
+
+
+def accepted() -> Logins:
+    """Returns decisions after AWSPENDING was accepted and published as generation 7."""
+    logins = with_candidate()
+    logins.accepted(0.1, DB, 6)
+    logins.published(0.1, 7, {0: "new"})
+    return logins
+
+
+def test_an_accepted_version_is_published_again_after_the_store_was_lost() -> None:
+    logins = accepted()
+    assert logins.published(60, 8, {0: "old"}, is_anew=True) == [Fetch(PENDING, DB)]
+    assert logins.asked(60, 3, DB) == [], "it waits for the accepted version"
+    look(logins, 60, CURRENT, "old", age=DAYS)
+    assert look(logins, 60, PENDING, "new") == [MakeCandidate(DB, PENDING, DB)]
+    assert logins.made(60, DB, 9) == [PublishCandidate(9, DB)]
+    assert logins.published(60, 10, {0: "new"}) == [Use(3, None)]
+    look(logins, 120, CURRENT, "old")
+    assert logins.keeps(0)
+
+
+def test_an_accepted_version_whose_stage_has_another_one_by_now_is_not_published_again() -> None:
+    for pending in (None, "newer", "old"):
+        logins = accepted()
+        logins.published(60, 8, {0: "old"}, is_anew=True)
+        assert look(logins, 60, PENDING, pending) == []
+        assert not logins.keeps(0)
+        assert not logins.is_busy
+
+
+def test_an_accepted_version_that_awscurrent_has_by_now_needs_no_second_publish() -> None:
+    logins = accepted()
+    assert logins.published(60, 8, {0: "new"}, is_anew=True) == []
+    look(logins, 60, CURRENT, "new")
+    assert not logins.keeps(0)
 
 
 # (5) Refused versions
@@ -463,6 +523,93 @@ def test_a_locked_account_does_not_hold_back_another_published_version() -> None
     assert logins.asked(0.2, 3, DB) == [Use(3, None)]
 
 
+# Two credentials in one folder
+
+FIRST, SECOND = (0,), (1,)
+
+
+def folder_of_two() -> Logins:
+    return Logins(5, {0: "old db", 1: "old cache"}, groups=[(0, 1)])
+
+
+def test_a_refused_credential_holds_up_no_other_one_of_its_folder() -> None:
+    logins = folder_of_two()
+    assert logins.asked(0, 1, FIRST) == [Use(1, None)]
+    assert logins.asked(0, 2, SECOND) == [Use(2, None)], "whoever logs in first does so for one credential"
+    logins.rejected(0, SECOND, 5, locked=True)
+    assert logins.accepted(0, FIRST, 5) == []
+    assert logins.asked(0.1, 3, FIRST) == [Use(3, None)]
+    assert logins.asked(0.1, 4, SECOND) == [Retry(4, 0.9)]
+
+
+def test_an_accepted_login_does_not_shorten_the_pause_of_another_credential() -> None:
+    logins = folder_of_two()
+    now, refused = 0.0, 0
+    for call in range(1, 40):
+        now += 1
+        assert logins.asked(now, call, FIRST) == [Use(call, None)]
+        logins.accepted(now, FIRST, 5)
+        queue = logins.asked(now, -call, SECOND)
+        while queue:
+            action = queue.pop(0)
+            if isinstance(action, Fetch):
+                for source in action.sources:
+                    version = "old cache" if action.stage == CURRENT else None
+                    queue += logins.fetched(now, action.stage, source, version, DAYS)
+            elif isinstance(action, Use):
+                refused += 1
+                queue += logins.rejected(now, SECOND, 5)
+    assert refused <= 4, "after 0, 1, 6 and 36 s"
+
+
+def test_a_candidate_changes_one_credential_and_leaves_the_other_one_of_its_folder() -> None:
+    logins = folder_of_two()
+    logins.asked(0, 1, FIRST)
+    logins.rejected(0, FIRST, 5)
+    assert logins.asked(0, 2, FIRST) == [Fetch(PENDING, FIRST)]
+    assert logins.fetched(0, PENDING, 0, "new db") == [Fetch(CURRENT, FIRST)]
+    assert logins.fetched(0, CURRENT, 0, "old db", DAYS) == [MakeCandidate(FIRST, PENDING, FIRST)]
+    assert logins.made(0, FIRST, 6) == [Use(2, 6)]
+    assert logins.accepted(0, FIRST, 6) == [PublishCandidate(6, FIRST)]
+    logins.published(0, 7, {0: "new db"})
+    assert logins.keeps(0)
+    assert not logins.keeps(1)
+    assert logins.rejected(1, SECOND, 7) == []
+    assert logins.keeps(0), "the refusal was about the other one"
+
+
+def test_what_awscurrent_has_is_published_for_the_whole_folder_or_not_at_all() -> None:
+    for other in ("new cache", "old cache", None):
+        logins = folder_of_two()
+        logins.asked(0, 1, FIRST)
+        logins.rejected(0, FIRST, 5)
+        logins.asked(0, 2, FIRST)
+        logins.fetched(0, PENDING, 0, None)
+        assert logins.fetched(0, CURRENT, 0, "new db", 0) == [Fetch(CURRENT, SECOND)]
+        if other is None:
+            assert logins.not_fetched(0, CURRENT, 1) == [Fetch(PREVIOUS, FIRST)]
+            continue
+        changed = (0,) if other == "old cache" else (0, 1)
+        assert logins.fetched(0, CURRENT, 1, other, 0) == [Publish(changed)]
+        assert logins.published(0, 6, {0: "new db", 1: other}) == [Use(2, None)]
+
+
+def test_a_stage_that_one_credential_fetches_is_not_fetched_again_for_another_one() -> None:
+    logins = Logins(5, {0: "old db", 1: "old cache"}, groups=[(0, 1)])
+    both = (0, 1)
+    for call, credential in enumerate((FIRST, both)):
+        logins.asked(0, call, credential)
+        logins.rejected(0, credential, 5)
+    assert logins.asked(0, 2, FIRST) == [Fetch(PENDING, FIRST)]
+    assert logins.asked(0, 3, both) == [Fetch(PENDING, SECOND)]
+    assert logins.fetched(0, PENDING, 0, None) == [Fetch(CURRENT, FIRST)]
+    assert logins.fetched(0, PENDING, 1, None) == [Fetch(CURRENT, SECOND)]
+    exhausted = logins.fetched(0, CURRENT, 0, "old db", DAYS) + logins.fetched(
+        0, CURRENT, 1, "old cache", DAYS
+    )
+    assert exhausted == [LogExhausted(FIRST, 1), Retry(2, 1), LogExhausted(both, 1), Retry(3, 1)]
+
+
 # Properties
 
 
@@ -525,8 +672,8 @@ class Machine:
         if what == "ask":
             self.calls += 1
             self.waiting[self.calls] = self.now
-            self.refused = {version for (version,) in self.logins._group(DB)._refused}
-            forget_at = self.logins._group(DB)._forget_at
+            self.refused = {version for (version,) in self.logins._credential(DB)._refused}
+            forget_at = self.logins._credential(DB)._forget_at
             if forget_at is not None and self.now >= forget_at:
                 self.refused = set()
             self.run(self.logins.asked(self.now, self.calls, DB))

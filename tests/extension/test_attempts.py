@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -16,11 +18,13 @@ import pytest
 
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.stages import Asked, StagedSecrets
+from tests.writer.disk import Disk
 
 from .conftest import Canaries, Environment, Launcher, Store
 from .test_control import FORMAT, PATIENCE, Control, Started, done
-from .test_refresh import DENIED
+from .test_refresh import DENIED, MOVED_CLOCK, Clock
 
+KEPT_FOR = 60.0  # limits.toml: retention.seconds
 UNKNOWN = {"code": "NotConfigured", "message": "No entry of the configuration publishes it."}
 
 
@@ -242,10 +246,12 @@ def test_an_accepted_version_stays_until_awscurrent_moves(
     assert store.values == {"db": b"newer"}
 
 
-def through_pending(logins: Logins, cloud: StagedSecrets, name: str, value: str) -> str:
+def through_pending(
+    logins: Logins, cloud: StagedSecrets, name: str, value: str, of: str | None = None
+) -> str:
     """Plays a rotation until the pending version of the secret is accepted, and returns its id."""
     published = logins.ask(name)["generation"]
-    version = cloud.put(name, value, "AWSPENDING")
+    version = cloud.put(of or name, value, "AWSPENDING")
     logins.rejected(published, name)
     tried = logins.ask(name, published)["candidate"]
     assert logins.accepted(tried, name)["generation"] == tried + 1
@@ -441,9 +447,9 @@ def test_an_optional_secret_without_a_value_that_is_denied_holds_up_no_login_of_
     cloud.interfere = lambda asked: DENIED if asked.name == "extra" else None
     start({"db/password": "db", "db/extra": {"secret": "extra", "optional": True}})
     cloud.put("db", "new", "AWSPENDING")
-    logins.ask("db/password")
-    logins.rejected(1, "db/password")
-    assert logins.ask("db/password", 1) == candidate(1, 2)
+    logins.ask("db")
+    logins.rejected(1, "db")
+    assert logins.ask("db", 1) == candidate(1, 2)
 
 
 def test_two_fetches_of_one_entry_that_end_in_the_other_order_leave_no_login_waiting(
@@ -501,6 +507,56 @@ def test_a_login_does_not_wait_for_another_secret_that_hangs(
         gate.set()
 
 
+@pytest.mark.long
+def test_a_candidate_is_removed_in_time_although_nothing_happens(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"})
+    logins.ask()
+    cloud.put("db", "new", "AWSPENDING")
+    logins.rejected(1)
+    assert logins.ask(generation=1) == candidate(1, 2)
+    for call in logins.calls:
+        call.close()
+    ends_at = time.monotonic() + KEPT_FOR + PATIENCE
+    while (store.root / "generations/2").exists() and time.monotonic() < ends_at:
+        time.sleep(1)
+    assert not (store.root / "generations/2").exists()
+    assert store.values == {"db": b"old"}
+
+
+def test_a_stage_that_does_not_fit_on_the_disk_is_logged_once_and_the_next_one_is_tried(
+    launch: Launcher, lambda_api: Lambda, cloud: StagedSecrets, tmp_path: Path
+) -> None:
+    lambda_api.looks = lambda: None
+    cloud.put("db", "older")
+    cloud.put("db", "old")
+    clock = Clock(tmp_path)
+    within = [sys.executable, str(MOVED_CLOCK), str(clock.file)]
+    with tempfile.TemporaryDirectory() as folder, Disk.make(Path(folder)) as disk:
+        store = Store(disk.path / "store")
+        extension = launch(lambda_api, {"db": "db"}, within=within, KEYSTART_DIR=str(store.root))
+        lambda_api.wait_for("/event/next")
+        logins = Logins(Control(store))
+        logins.ask()
+        cloud.put("db", "n" * 60_000, "AWSPENDING")
+        logins.rejected(1)
+        disk.fill(pages=6)
+        for _ in range(3):
+            answer = logins.ask(generation=1)
+            assert values(store, answer["candidate"]) == {"db": "older"}
+            clock.pass_by(1)
+        disk.make_room()
+        for call in logins.calls:
+            call.close()
+        lambda_api.send("SHUTDOWN")
+        code, (_, full, *others) = extension.ended()
+    assert (code, others) == (0, [])
+    assert full.startswith("[keystart] WARN  AWSPENDING of db cannot be tried: ")
+    assert "There is no space left" in full
+
+
 def test_a_late_accepted_after_a_newer_publish_publishes_nothing(
     start: Started, logins: Logins, cloud: StagedSecrets, store: Store
 ) -> None:
@@ -538,8 +594,8 @@ def test_a_pair_in_two_secrets_of_one_folder_changes_together(
     logins.ask("tls")
     cloud.put("cert", "new", "AWSPENDING")
     cloud.put("key", "new", "AWSPENDING")
-    logins.rejected(1, "tls/key")
-    assert logins.ask("tls/cert", 1) == candidate(1, 2)
+    logins.rejected(1, "tls")
+    assert logins.ask("tls", 1) == candidate(1, 2)
     assert values(store, 2) == {"tls/cert": "new", "tls/key": "new", "api": "same"}
     assert logins.accepted(2, "tls") == done(3)
     assert store.values == {"tls/cert": b"new", "tls/key": b"new", "api": b"same"}
@@ -560,6 +616,35 @@ def test_of_a_pair_that_is_rotated_one_after_the_other_the_half_that_is_pending_
     logins.rejected(2, "tls")
     assert logins.ask("tls", 2) == candidate(2, 3)
     assert values(store, 3) == {"tls/cert": "new", "tls/key": "new"}
+
+
+def test_two_credentials_in_one_folder_hold_up_each_other_in_nothing(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    cloud.age("cache", cloud.put("cache", "dead"), DAYS)
+    start({"orders/db": "db", "orders/cache": "cache"})
+    logins.ask("orders/cache")
+    logins.rejected(1, "orders/cache")
+    assert logins.ask("orders/cache", 1) == retry(1, 1000)
+    assert logins.ask("orders/db") == done(1)
+    for _ in range(3):
+        logins.accepted(1, "orders/db")
+        assert 0 < logins.ask("orders/cache", 1)["retry_after_ms"] <= 1000, "its pause stays"
+    through_pending(logins, cloud, "orders/db", "new", of="db")
+    assert store.values == {"orders/db": b"new", "orders/cache": b"dead"}
+
+
+def test_names_of_one_secret_are_one_credential(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", '{"user": "a", "password": "1"}')
+    start({"user": {"secret": "db", "field": "user"}, "password": {"secret": "db", "field": "password"}})
+    logins.ask("password")
+    cloud.put("db", '{"user": "b", "password": "2"}', "AWSPENDING")
+    logins.rejected(1, "password")
+    assert logins.ask("user", 1) == candidate(1, 2)
+    assert values(store, 2) == {"user": "b", "password": "2"}
 
 
 def test_an_optional_secret_that_does_not_exist_holds_up_no_login_of_its_folder(
@@ -586,6 +671,15 @@ def test_an_entry_with_a_stage_requests_no_other_stage(
     logins.rejected(1)
     assert logins.ask(generation=1) == retry(1, 1000)
     assert [asked.stage for asked in cloud.asked] == ["AWSPREVIOUS", "AWSPREVIOUS"]
+
+
+def test_awscurrent_as_a_stage_changes_nothing(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    start({"db": {"secret": "db", "stage": "AWSCURRENT"}})
+    through_pending(logins, cloud, "db", "new")
+    assert store.values == {"db": b"new"}
 
 
 def test_a_version_with_the_same_values_is_not_tried_again(
@@ -663,6 +757,45 @@ def test_a_root_that_was_removed_is_made_anew_and_its_candidates_are_forgotten(
     start.clock.pass_by(5)
     assert logins.ask(generation=1) == candidate(3, 4)
     assert values(store, 4) == {"db": "new"}
+
+
+def test_an_accepted_version_is_published_again_after_the_store_was_removed(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store, lambda_api: Lambda
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"}, ttl="60s")
+    through_pending(logins, cloud, "db", "new")
+    start.clock.pass_by(5)
+    shutil.rmtree(store.root)
+    lambda_api.send("INVOKE")
+    lambda_api.wait_for("/event/next", times=2)
+    end = time.monotonic() + PATIENCE
+    while store.values != {"db": b"new"} and time.monotonic() < end:
+        time.sleep(0.01)
+    assert store.values == {"db": b"new"}
+    start.clock.pass_by(5)
+    assert logins.control.ask(None)["generation"] == store.manifest["generation"], "a refresh leaves it"
+    assert store.values == {"db": b"new"}
+
+
+def test_a_candidate_that_the_function_removed_is_made_again(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"})
+    logins.ask()
+    cloud.put("db", "new", "AWSPENDING")
+    logins.rejected(1)
+    assert logins.ask(generation=1) == candidate(1, 2)
+    for seconds in (0, 5):
+        start.clock.pass_by(seconds)
+        for folder in (store.root / "generations").iterdir():
+            if folder.name != "1":
+                shutil.rmtree(folder)
+        number = logins.ask(generation=1)["candidate"]
+        assert values(store, number) == {"db": "new"}
+    assert logins.accepted(number) == done(number + 1)
+    assert store.values == {"db": b"new"}
 
 
 def test_a_request_before_the_first_publish_is_answered_after_it(

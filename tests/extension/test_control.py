@@ -394,6 +394,24 @@ def test_more_silent_clients_than_there_are_places_delay_others_by_their_patienc
         assert control.ask(["db"]) == done(1)
 
 
+def test_refreshes_that_wait_for_a_store_that_hangs_shut_out_nobody(
+    start: Started, control: Control, serve: Serve
+) -> None:
+    gate = Gate(secret("x"))
+    script = Script(db="x", slow="x")
+    serve(script)
+    start({"db": "db", "slow": "slow"}, refresh_deadline="5m")
+    script.values["slow"] = gate
+    request = json.dumps({"format": FORMAT, "op": "refresh", "names": ["slow"]}).encode() + b"\n"
+    with ExitStack() as stack:
+        clients = [stack.enter_context(control.connect()) for _ in range(100)]
+        for client in clients:
+            client.sendall(request)
+        assert control.ask(["db"]) == done(1)
+        gate.open()
+        assert all(json.loads(rest(client))["ok"] for client in clients)
+
+
 def test_connections_do_not_take_the_descriptors_that_the_process_needs(
     launch: Launcher, lambda_api: Lambda, tmp_path: Path, control: Control, cloud: Cloud, store: Store
 ) -> None:

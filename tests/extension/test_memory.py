@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,13 @@ from tests.fakes.aws import Cloud, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.front import Fault, Front
 from tests.fakes.http import Answer, Request, Stub
+from tests.fakes.stages import StagedSecrets
 from tests.memory import copies
 
 from .conftest import Canaries, Launcher, Store
+from .test_attempts import Logins
+from .test_control import PATIENCE, Control
+from .test_snapstart import SNAPSTART, configuration
 
 pytestmark = [pytest.mark.alone, pytest.mark.long]
 
@@ -111,3 +116,87 @@ def test_credentials_of_the_container_are_not_left_in_memory(
         lambda_api.send("SHUTDOWN")
         assert extension.ended()[0] == 0
     assert found == {"key": [], "token": []}
+
+
+@needs_root
+def test_values_of_other_stages_leave_memory_soon_after_a_login(
+    launch: Launcher, lambda_api: Lambda, store: Store, canary: Canaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, old, new = canary(), canary(), canary()
+    wanted = {"AWSPREVIOUS": older.encode(), "AWSCURRENT": old.encode(), "AWSPENDING": new.encode()}
+    with StagedSecrets() as aws:
+        aws.put("db", older)
+        aws.put("db", old)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+        extension = launch(lambda_api, {"db": "db"})
+        lambda_api.wait_for("/event/next")
+        logins = Logins(Control(store))
+
+        def left_over() -> dict[str, list[str]]:
+            """Waits until nothing is left, and returns what is."""
+            ends_at = time.monotonic() + PATIENCE
+            while (
+                any((found := copies(extension.process.pid, wanted)).values()) and time.monotonic() < ends_at
+            ):
+                time.sleep(0.2)
+            return found
+
+        def log_in(generation: int | None) -> int:
+            answer = logins.ask(generation=generation)
+            return int(answer["candidate"] or answer["generation"])
+
+        logins.rejected(log_in(None))
+        of_previous = log_in(1)
+        assert [asked.stage for asked in aws.asked[1:]] == ["AWSPENDING", "AWSCURRENT", "AWSPREVIOUS"]
+        assert left_over() == {stage: [] for stage in wanted}, "after a candidate"
+
+        aws.put("db", new, "AWSPENDING")
+        logins.rejected(of_previous)
+        time.sleep(1)  # each stage is fetched once a second
+        of_pending = log_in(of_previous)
+        assert logins.accepted(of_pending)["generation"] == of_pending + 1
+        assert store.values == {"db": new.encode()}
+        assert left_over() == {stage: [] for stage in wanted}, "after a publish"
+
+        assert logins.control.ask(None)["ok"]
+        assert left_over() == {stage: [] for stage in wanted}, "after a refresh"
+        for call in logins.calls:
+            call.close()
+        lambda_api.send("SHUTDOWN")
+        assert extension.ended()[0] == 0
+
+
+@needs_root
+def test_a_snapshot_of_the_process_holds_no_value_and_no_credential_before_the_first_invocation(
+    launch: Launcher, lambda_api: Lambda, store: Store, canary: Canaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name)
+    value, key, token = canary(), canary(), canary()
+    wanted = {"value": value.encode(), "key": key.encode(), "token": token.encode()}
+    given = {
+        "AccessKeyId": "made-up",
+        "SecretAccessKey": key,
+        "Token": token,
+        "Expiration": "2999-01-01T00:00:00Z",
+    }
+
+    def answer(request: Request) -> Answer:
+        return Answer(body=json.dumps(given).encode()) if request.path == "/credentials" else secret(value)
+
+    with Stub(answer) as aws:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{aws.url}/credentials")
+        extension = launch(lambda_api, configuration(), **SNAPSTART)
+        lambda_api.wait_for("/event/next")
+        assert store.state["state"] == "deferred"
+        in_snapshot = copies(extension.process.pid, wanted)
+        asked = list(aws.requests)
+        lambda_api.send("INVOKE")
+        lambda_api.wait_for("/event/next", times=2)
+        assert store.values == {"db": value.encode()}
+        after_publish = copies(extension.process.pid, wanted)
+        lambda_api.send("SHUTDOWN")
+        assert extension.ended()[0] == 0
+    assert asked == []
+    assert in_snapshot == after_publish == {name: [] for name in wanted}

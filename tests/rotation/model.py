@@ -249,7 +249,7 @@ class Environment:
         elif isinstance(action, MakeCandidate):
             number = next(self._numbers)
             self._versions[number] = self._fetched[action.stage]
-            return self.logins.made(now, action.group, number)
+            return self.logins.made(now, action.credential, number)
         elif isinstance(action, PublishCandidate):
             return self._publish(self._versions[action.candidate])
         else:

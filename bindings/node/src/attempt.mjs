@@ -196,7 +196,8 @@ class Attempt {
       throw error;
     }
     const socket = await connect(this.#path, this.#budget);
-    if (socket === 'EAGAIN') throw this.#ending(); // the writer lives, so only it may allow a login
+    // a writer that has answered before lives, so only it may allow a login
+    if (socket === 'EAGAIN' && this.#hasAdvice) throw this.#ending();
     return typeof socket === 'string' ? null : socket;
   }
 

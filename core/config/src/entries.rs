@@ -91,7 +91,7 @@ pub(crate) fn short(
         field,
         expand: false,
         selection: Selection::default(),
-        stage,
+        stage: other_stage(stage),
         version_id,
         role: None,
         external_id: None,
@@ -101,6 +101,11 @@ pub(crate) fn short(
         is_refreshed: true,
         origin: problems.origin(position),
     })
+}
+
+/// Returns a stage unless it is the one that an entry without a stage asks for, too.
+fn other_stage(stage: Option<String>) -> Option<String> {
+    stage.filter(|stage| stage != "AWSCURRENT")
 }
 
 /// Checks valid entries together: their names against each other, and their number.
@@ -303,7 +308,7 @@ impl LongForm<'_, '_> {
             field,
             expand,
             selection,
-            stage,
+            stage: other_stage(stage),
             version_id,
             role,
             external_id,

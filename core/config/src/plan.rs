@@ -226,6 +226,12 @@ impl Plan {
         self.ttl.is_some() && self.entries.iter().any(Entry::can_become_due)
     }
 
+    /// Returns a number for each entry, which those of one source share.
+    pub fn sources(&self) -> Vec<usize> {
+        let mut first = HashMap::new();
+        self.entries.iter().enumerate().map(|(index, entry)| *first.entry(entry.source()).or_insert(index)).collect()
+    }
+
     /// Returns a number for each entry. A refresh publishes all entries of one number, or none of them: those of one
     /// source, and those whose names have the same first segment.
     pub fn groups(&self) -> Vec<usize> {

@@ -28,6 +28,7 @@ use crate::runtime;
 const FORMAT: &str = "keystart.control/1";
 const LONGEST_LINE: usize = 65_536; // limits.toml: control.line_bytes
 const MOST_CONNECTIONS: usize = 64; // limits.toml: control.connections
+const MOST_REFRESHES: usize = 128; // limits.toml: control.refreshes
 const PATIENCE_MS: u64 = 2_000; // limits.toml: control.patience_ms
 const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS);
 /// How many bytes are read after a line, and thrown away.
@@ -91,10 +92,23 @@ struct Open {
     answers: BTreeMap<u64, oneshot::Sender<Reply>>,
 }
 
-/// How many connections are served, and how many are watched after their answers.
+/// How many connections are served. Two kinds need no place of these: a refresh that waits for its fetch, and a
+/// login that is watched after its answer. Otherwise a store that hangs would shut out every login.
 struct Places {
     served: Arc<Semaphore>,
+    refreshing: Semaphore,
     watched: Semaphore,
+}
+
+impl Places {
+    fn new() -> Arc<Self> {
+        let served = most_connections();
+        Arc::new(Self {
+            served: Arc::new(Semaphore::new(served)),
+            refreshing: Semaphore::new(part_of_descriptors(8).min(MOST_REFRESHES)),
+            watched: Semaphore::new(served),
+        })
+    }
 }
 
 impl Control {
@@ -116,8 +130,7 @@ impl Control {
     }
 
     async fn accept(self: Arc<Self>, listener: UnixListener, events: Arc<Events>) {
-        let places = most_connections();
-        let places = Arc::new(Places { served: Arc::new(Semaphore::new(places)), watched: Semaphore::new(places) });
+        let places = Places::new();
         // The semaphore is never closed.
         while let Ok(place) = Arc::clone(&places.served).acquire_owned().await {
             let Ok((stream, _)) = listener.accept().await else {
@@ -125,18 +138,12 @@ impl Control {
                 continue;
             };
             let (control, events, places) = (Arc::clone(&self), Arc::clone(&events), Arc::clone(&places));
-            tokio::spawn(async move { control.converse(stream, &events, place, &places.watched).await });
+            tokio::spawn(async move { control.converse(stream, &events, place, &places).await });
         }
     }
 
     /// Reads one request and writes one answer.
-    async fn converse(
-        &self,
-        mut stream: UnixStream,
-        events: &Events,
-        place: OwnedSemaphorePermit,
-        watched: &Semaphore,
-    ) {
+    async fn converse(&self, mut stream: UnixStream, events: &Events, place: OwnedSemaphorePermit, places: &Places) {
         if !stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == geteuid().as_raw()) {
             return;
         }
@@ -151,6 +158,9 @@ impl Control {
             }
         };
         let is_try = matches!(request, Request::Try(_));
+        let is_refresh = matches!(request, Request::Refresh(_));
+        let refreshing = if is_refresh { places.refreshing.try_acquire().ok() } else { None };
+        let place = Some(place).filter(|_| refreshing.is_none());
         let (id, answered) = self.add(request);
         events.push(Event::Asked(id));
         // Without an answer the process is about to end, or has failed to decide one.
@@ -168,7 +178,7 @@ impl Control {
             lock(&self.open).answers.remove(&id);
             return;
         };
-        let watching = if reply.is_watched { watched.try_acquire().ok() } else { None };
+        let watching = if reply.is_watched { places.watched.try_acquire().ok() } else { None };
         let written = timeout(PATIENCE, write(&mut stream, answer(&reply).as_bytes(), watching.is_none())).await;
         drop(place);
         if watching.is_some() {
@@ -203,10 +213,15 @@ impl Control {
     }
 }
 
-/// Returns how many connections may be open at once. Most descriptors are for fetches and for Lambda.
+/// Returns how many connections are served at once. Other descriptors are for fetches and for Lambda.
 pub fn most_connections() -> usize {
-    let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
-    limit.map_or(MOST_CONNECTIONS, |limit| MOST_CONNECTIONS.min(limit / 4)).max(1)
+    part_of_descriptors(4).min(MOST_CONNECTIONS)
+}
+
+/// Returns a part of the descriptors that the process may have, and at least one.
+fn part_of_descriptors(parts: u64) -> usize {
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit / parts).unwrap_or(usize::MAX).max(1)
 }
 
 /// Returns the result of whichever ends first, and drops the other one.

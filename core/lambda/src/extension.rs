@@ -21,7 +21,7 @@ use keystart_store::{Failure, Options, VERSION, Writer};
 use crate::api::{self, ApiError, ApiEvent, Driver, Phase};
 use crate::control::Control;
 use crate::events::{Ending, Event, Events, Waited, spawn};
-use crate::fetch_task::{FIRST, FetchTask};
+use crate::fetch_task::{FIRST, FetchTask, next_event};
 use crate::runtime::{alone, handle};
 
 /// Where Lambda unpacks the function. Lambda passes extensions no other path.
@@ -209,20 +209,12 @@ impl Extension {
         loop {
             lock(&self.refreshes).retain(|refresh| refresh.limit().is_some());
             let fetches: Vec<_> = lock(&self.refreshes).iter().cloned().chain(self.fetch()).collect();
-            let limits = fetches.iter().filter_map(|fetch| fetch.limit());
-            match self.events.next(limits.chain(until).min())? {
+            match next_event(&fetches, &self.events, until)? {
                 Waited::Done(event) => return Ok(event),
+                Waited::TimedOut => return Ok(Event::Passed),
                 Waited::Interrupted => {
                     if let Some((number, name)) = take_signal() {
                         return Ok(Event::Signal { number, name });
-                    }
-                }
-                Waited::TimedOut => {
-                    if let Some(event) = fetches.iter().find_map(|fetch| fetch.end_if_overdue()) {
-                        return Ok(event);
-                    }
-                    if until.is_some_and(|until| until <= Instant::now()) {
-                        return Ok(Event::Passed);
                     }
                 }
             }

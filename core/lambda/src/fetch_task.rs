@@ -2,6 +2,7 @@
 
 use std::mem::take;
 use std::ops::Range;
+use std::slice::from_ref;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -129,18 +130,9 @@ impl FetchTask {
         self.prefetch.sent().await;
     }
 
-    /// Waits for the next event. If the fetch is overdue, ends it, which is an event too.
-    pub fn next_event(&self, events: &Events) -> Result<Waited<Event>> {
-        loop {
-            match events.next(self.limit())? {
-                Waited::TimedOut => {
-                    if let Some(event) = self.end_if_overdue() {
-                        return Ok(Waited::Done(event));
-                    }
-                }
-                waited => return Ok(waited),
-            }
-        }
+    /// Waits for the next event while this fetch runs.
+    pub fn next_event(self: &Arc<Self>, events: &Events) -> Result<Waited<Event>> {
+        next_event(from_ref(self), events, None)
     }
 
     /// Returns the time at which the fetch is overdue; `None` after its end.
@@ -186,6 +178,21 @@ impl FetchTask {
     /// Returns the result of the fetch.
     pub fn result(&self) -> Result<&FetchResult> {
         self.result.get().ok_or_else(|| Error::internal("the fetch has not ended"))
+    }
+}
+
+/// Waits for the next event, at most until a time. If one of the fetches is overdue, ends it, which is an event too.
+pub(crate) fn next_event(fetches: &[Arc<FetchTask>], events: &Events, until: Option<Instant>) -> Result<Waited<Event>> {
+    loop {
+        // Before the queue, which many requests never leave empty.
+        if let Some(event) = fetches.iter().find_map(|fetch| fetch.end_if_overdue()) {
+            return Ok(Waited::Done(event));
+        }
+        let limits = fetches.iter().filter_map(|fetch| fetch.limit());
+        match events.next(limits.chain(until).min())? {
+            Waited::TimedOut if until.is_none_or(|until| until > Instant::now()) => {}
+            waited => return Ok(waited),
+        }
     }
 }
 

@@ -28,14 +28,22 @@ fn groups(secrets: &str) -> Vec<String> {
 #[test]
 fn names_of_one_secret_move_together() {
     let secrets = r#"{"user": {"secret": "db", "field": "user"}, "other": "x",
-        "password": {"secret": "db", "field": "password"}, "old": {"secret": "db", "stage": "AWSPREVIOUS"}}"#;
-    assert_eq!(groups(secrets), ["user password", "other", "old"]);
+        "password": {"secret": "db", "field": "password"}, "old": {"secret": "db", "stage": "AWSPREVIOUS"},
+        "all": {"secret": "db", "stage": "AWSCURRENT"}}"#;
+    assert_eq!(groups(secrets), ["user password all", "other", "old"]);
 }
 
 #[test]
 fn names_of_one_folder_move_together_and_take_their_sources_along() {
     let secrets = r#"{"tls/cert": "cert", "tls/key": "key", "ca": "key", "tlsx": "x", "app": "ssm:/app"}"#;
     assert_eq!(groups(secrets), ["tls/cert tls/key ca", "tlsx", "app"]);
+}
+
+#[test]
+fn names_of_one_folder_share_no_source() {
+    let secrets =
+        r#"{"tls/cert": "cert", "tls/key": "key", "ca": "key", "pinned": {"secret": "key", "stage": "mine"}}"#;
+    assert_eq!(plan(secrets).sources(), [0, 1, 1, 3]);
 }
 
 #[test]

@@ -304,7 +304,7 @@ impl Writer {
             writer.point_current_to(number)
         })?;
         if let Some(before) = self.published.replace(number) {
-            self.set_usage(before, Usage::Former(Instant::now()));
+            self.set_usage(before, Usage::Former(Moment::now()));
         }
         self.set_usage(number, Usage::Current);
         let before = self.manifest.replace(contents.manifest);
@@ -730,7 +730,7 @@ use candidate::{Candidate, Origin};
 pub use fingerprint::fingerprint;
 use refresh::{Contents, File};
 pub use refresh::{Refreshed, Watch};
-use retention::Usage;
+use retention::{Moment, Usage};
 
 #[cfg(test)]
 mod tests;

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from .refresh import Refresher
     from .store import Writer
 
-_COLLECTED = 61.0  # seconds; the store keeps a candidate and a former generation for 60
 _NO_SUCH_STAGE = "ResourceNotFoundException"  # also if the secret does not exist
 _SHOWN = 10  # names in a log line
 
@@ -81,18 +80,19 @@ class Attempts:
         self._plan = refreshes.plan.handle
         self._generation = refreshes.generation
         self._versions = self._published_versions()
-        self._logins = Logins(self._generation, self._versions, extension.places())
+        self._logins = Logins(self._generation, self._versions, extension.places(), refreshes.groups)
         self._runs: dict[int, _Run] = {}
         # What was fetched last, and when, for as long as a decision may need the values.
         self._fetches: dict[tuple[Stage, int], tuple[float, Fetch]] = {}
         self._reasons: dict[tuple[Stage, int], Failure] = {}
-        self._collect_at: float | None = None
+        # Why something could not be written, by what it is. A full disk makes it fail again each second.
+        self._refusals: dict[str, str] = {}
         refreshes.listener = self.refreshed
 
     @property
     def seconds_to_wait(self) -> float | None:
-        """How long the process waits for other events: until a call needs an answer, or something is to be removed."""
-        times = [at for at in (self._logins.wake_at, self._collect_at) if at is not None]
+        """How long the process waits for other events: until a call needs an answer, or values are to be forgotten."""
+        times = [] if self._logins.wake_at is None else [self._logins.wake_at]
         if not self._logins.is_busy:
             times += [at + LOOK for at, _ in self._fetches.values()]
         return max(0.0, min(times) - self._clock.now()) if times else None
@@ -100,8 +100,8 @@ class Attempts:
     def asked(self, number: int, request: Request) -> None:
         """Takes a request about a login. A report is answered when what follows from it is done."""
         name = request.name
-        group = self._refreshes.group_of(name)
-        if not group:
+        credential = self._refreshes.credential_of(name)
+        if not credential:
             self._extension.answer(number, self._generation, [self._refreshes.unknown(name)])
             return
         self._refreshes.publish_if_gone()
@@ -110,12 +110,15 @@ class Attempts:
             # Many requests must not hold up the answers to those that wait.
             self._run(self._logins.passed(now))
         if request.op == lib.KEYSTART_TRY:
-            self._run(self._logins.asked(now, number, group))
+            for candidate in self._logins.candidates(now):
+                if not self._writer.has(candidate):
+                    self._logins.lost(candidate)  # the function has removed its folder
+            self._run(self._logins.asked(now, number, credential))
             return
         if request.op == lib.KEYSTART_ACCEPTED:
-            actions = self._logins.accepted(now, group, request.generation)
+            actions = self._logins.accepted(now, credential, request.generation)
         else:
-            actions = self._logins.rejected(now, group, request.generation, locked=request.is_locked)
+            actions = self._logins.rejected(now, credential, request.generation, locked=request.is_locked)
         self._run(actions)
         self._extension.answer(number, self._generation)
 
@@ -130,8 +133,6 @@ class Attempts:
         if not self._logins.is_busy:
             kept = {key: value for key, value in self._fetches.items() if now < value[0] + LOOK}
             self._fetches = kept
-        if self._collect_at is not None and now >= self._collect_at:
-            self._collect_at = None  # the process has collected, as with every event
 
     def fetched(self, number: int) -> bool:
         """Takes the result of a fetch of a stage. Returns False if it is another fetch."""
@@ -159,10 +160,8 @@ class Attempts:
         self, fetch: Fetch | None, fetched: Collection[int], failed: Iterable[int], missing: Iterable[int]
     ) -> None:
         """Takes note of the end of a refresh. Without a fetch, everything was published anew."""
-        if fetch is None:
-            self._logins.lose_candidates()
         if self._generation != self._refreshes.generation:
-            self._run(self._published())
+            self._run(self._published(is_anew=fetch is None))
         self._look(CURRENT, fetch, fetched, failed, missing)
 
     def _look(
@@ -190,17 +189,16 @@ class Attempts:
             actions += self._logins.not_fetched(now, stage, entry)
         self._run(actions)
 
-    def _published(self, *sources: int) -> list[Action]:
+    def _published(self, *sources: int, is_anew: bool = False) -> list[Action]:
         """Reports a new generation, with what has changed and with these sources."""
         now, before = self._clock.now(), self._versions
         self._generation, self._versions = self._refreshes.generation, self._published_versions()
-        self._collect_at = now + _COLLECTED
         versions = {
             entry: version
             for entry, version in self._versions.items()
             if version != before[entry] or entry in sources
         }
-        return self._logins.published(now, self._generation, versions)
+        return self._logins.published(now, self._generation, versions, is_anew=is_anew)
 
     def _published_versions(self) -> dict[int, str]:
         fingerprints = (
@@ -237,7 +235,7 @@ class Attempts:
                 "Unlock the account." if action.is_locked else "Check that the secret and the server agree."
             )
             self._log.warn(
-                f"The server {what} of {self._names(action.group)}. One login tries again in "
+                f"The server {what} of {self._names(action.credential)}. One login tries again in "
                 f"{action.after:.0f} s. {cure}"
             )
         return []
@@ -272,9 +270,10 @@ class Attempts:
         }
         try:
             if len(fetches) == len(action.sources) and self._refreshes.publish(fetches):
+                self._refusals.clear()
                 return self._published(*action.sources)
         except CoreError as error:
-            self._log.warn(f"{self._names(action.sources)} could not be published: {error.message}")
+            self._refuse(f"{self._names(action.sources)} could not be published", error)
         return self._logins.not_published(self._clock.now(), action.sources)
 
     def _make_candidate(self, action: MakeCandidate) -> list[Action]:
@@ -285,15 +284,12 @@ class Attempts:
                 draft.copy(self._fetches[action.stage, entry][1], self._plan, entry)
             candidate = self._writer.candidate(draft)
         except CoreError as error:
-            self._log.warn(
-                f"{action.stage} of {self._names(action.sources)} cannot be tried: {error.message}"
-            )
+            self._refuse(f"{action.stage} of {self._names(action.sources)} cannot be tried", error)
         now = self._clock.now()
         if candidate is None:
-            return self._logins.not_made(now, action.group)
-        self._collect_at = now + _COLLECTED
+            return self._logins.not_made(now, action.credential)
         self._log.debug(f"candidate {candidate} has {action.stage} of {self._names(action.sources)}")
-        return self._logins.made(now, action.group, candidate)
+        return self._logins.made(now, action.credential, candidate)
 
     def _publish_candidate(self, action: PublishCandidate) -> list[Action]:
         names = self._names(action.sources)
@@ -303,10 +299,17 @@ class Attempts:
                     f"published generation {self._refreshes.generation} with the version of {names} that the server "
                     "accepted"
                 )
+                self._refusals.clear()
                 return self._published(*action.sources)
         except CoreError as error:
-            self._log.warn(f"The accepted version of {names} could not be published: {error.message}")
+            self._refuse(f"The accepted version of {names} could not be published", error)
         return self._logins.not_published(self._clock.now(), action.sources)
+
+    def _refuse(self, what: str, error: CoreError) -> None:
+        """Logs what could not be written, unless the reason is known. The message names a new folder each time."""
+        if self._refusals.get(what) != error.code:
+            self._log.warn(f"{what}: {error.message}")
+        self._refusals[what] = error.code
 
     def _note(self, stage: Stage, entry: int, failure: Failure) -> None:
         """Logs why a stage cannot be fetched, unless its reason is known."""

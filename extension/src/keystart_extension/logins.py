@@ -9,7 +9,7 @@ a clock that never runs backwards. It returns actions, and whoever runs them rep
     rejected, accepted              control.sock       a login took place, and this is its outcome
     fetched, not_fetched            the store          the answer about one stage of one source
     published, not_published        the writer         a generation became current, or could not be published
-    made, not_made                  the writer         a candidate exists, or could not be made
+    made, not_made, lost            the writer         a candidate exists, could not be made, or exists no more
     passed                          a timer            the time `wake_at` has come
 
 The numbers in comments are the steps of `attempt`:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     Source: TypeAlias = int  # one id with region, role and stage: its place in the configuration
     Stage = Literal["AWSPENDING", "AWSCURRENT", "AWSPREVIOUS"]
-    # The version of each source of a group: its version id. Where that is missing or constant, whatever text the
+    # The version of each source of a credential: its version id. Where that is missing or constant, whatever text the
     # process makes up each time when the bytes are others.
     Versions: TypeAlias = tuple[str, ...]
 
@@ -55,7 +55,7 @@ CROWDED = 0.1  # the shortest pause of a call that finds too many others waiting
 CROWDED_SPREAD = 0.15  # how much longer the pauses of others are, so that they do not all ask at once
 KEPT = 30.0  # a candidate is reused for so long; the store keeps it for 60 s
 
-_HISTORY = 32  # generations of a group whose versions are remembered, for late reports
+_HISTORY = 32  # generations of a credential whose versions are remembered, for late reports
 
 
 class Action:
@@ -122,10 +122,10 @@ class Publish(Action):
 class MakeCandidate(Action):
     """Make a candidate: the current generation with that stage of these sources. The answer is `made`."""
 
-    __slots__ = ("group", "sources", "stage")
+    __slots__ = ("credential", "sources", "stage")
 
-    def __init__(self, group: tuple[Source, ...], stage: Stage, sources: tuple[Source, ...]) -> None:
-        self.group = group
+    def __init__(self, credential: tuple[Source, ...], stage: Stage, sources: tuple[Source, ...]) -> None:
+        self.credential = credential
         self.stage = stage
         self.sources = sources
 
@@ -141,67 +141,77 @@ class PublishCandidate(Action):
 
 
 class LogExhausted(Action):
-    """Log that the server refused every version of these sources, and that one call tries again in so many seconds.
+    """Log that the server refused every version of a credential, and that one call tries again in so many seconds.
 
     If it `is_locked`, the server has locked the account.
     """
 
-    __slots__ = ("after", "group", "is_locked")
+    __slots__ = ("after", "credential", "is_locked")
 
-    def __init__(self, group: tuple[Source, ...], after: float, *, is_locked: bool = False) -> None:
-        self.group = group
+    def __init__(self, credential: tuple[Source, ...], after: float, *, is_locked: bool = False) -> None:
+        self.credential = credential
         self.after = after
         self.is_locked = is_locked
 
 
 class Logins:
-    """What is known of logins, for all groups of sources.
+    """What is known of logins, for all credentials.
 
-    A group is the sources of a name or folder and of its folder group. Each source belongs to one group, which is
-    always passed as the same tuple. `versions` are the published ones of all sources, in this `generation`. The socket
-    serves as many requests at once as there are `places`.
+    A credential is the sources of a name or folder. Each is always passed as the same tuple. `versions` are the
+    published ones of all sources, in this `generation`. Each of the `groups` is sources that are published together or
+    not at all; a credential lies within one, and is one if its sources are in none. The socket serves as many requests
+    at once as there are `places`.
     """
 
-    def __init__(self, generation: int, versions: Mapping[Source, str], places: int = 64) -> None:
+    def __init__(
+        self,
+        generation: int,
+        versions: Mapping[Source, str],
+        places: int = 64,
+        groups: Iterable[tuple[Source, ...]] = (),
+    ) -> None:
         self._generation = generation
         self._versions = dict(versions)
         self._places = places
-        self._groups: dict[tuple[Source, ...], _Group] = {}
-        self._group_of: dict[Source, _Group] = {}
+        self._credentials: dict[tuple[Source, ...], _Credential] = {}
+        self._groups: dict[Source, _Group] = {}
+        for sources in groups:
+            self._add_group(sources)
 
-    def asked(self, now: float, call: int, group: tuple[Source, ...]) -> list[Action]:
+    def asked(self, now: float, call: int, credential: tuple[Source, ...]) -> list[Action]:
         """Decides what a call that wants to log in does: at once, or with a later event.
 
         A call that waits takes a place of the socket. When half of them are taken, the call asks again later instead:
         whoever finds no place would get no answer.
         """
-        actions = self._group(group).asked(now, call)
-        if call in self._group(group).waiting and self._waiting() > self._places // 2:
-            del self._group(group).waiting[call]
+        asked = self._credential(credential)
+        actions = asked.asked(now, call)
+        if call in asked.waiting and self._waiting() > self._places // 2:
+            del asked.waiting[call]
             actions.append(Retry(call, CROWDED + CROWDED_SPREAD * (call * 0.618 % 1)))
         return actions
 
     def left(self, now: float, call: int) -> list[Action]:
         """Takes note that a call ended without a report: it gave up waiting, failed otherwise, or was killed."""
-        return [action for group in self._groups.values() for action in group.left(now, call)]
+        return [action for credential in self._credentials.values() for action in credential.left(now, call)]
 
     def leads(self, call: int) -> bool:
         """Returns whether others wait for this call, so that its end matters."""
-        return any(group.is_led_by(call) for group in self._groups.values())
+        return any(credential.is_led_by(call) for credential in self._credentials.values())
 
-    def accepted(self, now: float, group: tuple[Source, ...], generation: int) -> list[Action]:
+    def accepted(self, now: float, credential: tuple[Source, ...], generation: int) -> list[Action]:
         """Takes note of a login that the server accepted."""
         if generation > self._highest():
             return []
-        return self._group(group).was_accepted(now, generation)
+        return self._credential(credential).was_accepted(now, generation)
 
     def rejected(
-        self, now: float, group: tuple[Source, ...], generation: int, *, locked: bool = False
+        self, now: float, credential: tuple[Source, ...], generation: int, *, locked: bool = False
     ) -> list[Action]:
         """Takes note of a login that the server rejected; `locked` if it will reject every other one too."""
         if generation > self._highest():
             return []
-        return self._group(group).was_rejected(now, generation, locked=locked)
+        return self._credential(credential).was_rejected(now, generation, locked=locked)
 
     def fetched(
         self, now: float, stage: Stage, source: Source, version: str | None, age: float | None = None
@@ -210,84 +220,115 @@ class Logins:
 
         `age` is how long ago the version was created, by the wall clock, if the store says so.
         """
-        return self._answer(stage, source, _Answer(now, version, age))
+        return self._answer(now, stage, source, _Answer(now, version, age))
 
     def not_fetched(self, now: float, stage: Stage, source: Source) -> list[Action]:
         """Takes note that a stage could not be fetched, for whatever reason but that no version has it."""
-        return self._answer(stage, source, _Answer(now, None, None, failed=True))
+        return self._answer(now, stage, source, _Answer(now, None, None, failed=True))
 
-    def published(self, now: float, generation: int, versions: Mapping[Source, str]) -> list[Action]:
-        """Takes note of a new current generation, whoever published it. `versions` are at least those that changed."""
+    def published(
+        self, now: float, generation: int, versions: Mapping[Source, str], *, is_anew: bool = False
+    ) -> list[Action]:
+        """Takes note of a new current generation, whoever published it. `versions` are at least those that changed.
+
+        If it `is_anew`, the store was lost: AWSCURRENT of everything is published, and no candidate exists any more.
+        """
+        changed = {source for source, version in versions.items() if version != self._versions[source]}
         self._generation = generation
         self._versions.update(versions)
-        groups = dict.fromkeys(self._group_of[source] for source in versions if source in self._group_of)
+        groups = dict.fromkeys(self._groups[source] for source in versions if source in self._groups)
+        credentials = [credential for group in groups for credential in group.credentials]
+        lost = {credential: is_anew and credential.loses(changed) for credential in credentials}
+        for group in groups:
+            group.was_published(changed)
+        if is_anew:
+            for candidate in self.candidates(now):
+                self.lost(candidate)
         return [
             action
-            for group in groups
-            for action in group.was_published(now, generation, self._of(group.sources))
+            for credential, is_lost in lost.items()
+            for action in credential.was_published(
+                now, generation, self._of(credential.sources), is_lost=is_lost
+            )
         ]
 
     def not_published(self, now: float, sources: Iterable[Source]) -> list[Action]:
         """Takes note that a `Publish` or `PublishCandidate` of these sources failed."""
-        groups = dict.fromkeys(self._group_of[source] for source in sources)
+        groups = dict.fromkeys(self._groups[source] for source in sources)
         return [action for group in groups for action in group.was_not_published(now)]
 
-    def made(self, now: float, group: tuple[Source, ...], generation: int) -> list[Action]:
-        """Takes note of the candidate that a group asked for."""
-        return self._group(group).was_made(now, generation)
+    def made(self, now: float, credential: tuple[Source, ...], generation: int) -> list[Action]:
+        """Takes note of the candidate that a credential asked for."""
+        return self._credential(credential).was_made(now, generation)
 
-    def not_made(self, now: float, group: tuple[Source, ...]) -> list[Action]:
+    def not_made(self, now: float, credential: tuple[Source, ...]) -> list[Action]:
         """Takes note that a candidate could not be made."""
-        return self._group(group).was_not_made(now)
+        return self._credential(credential).was_not_made(now)
+
+    def candidates(self, now: float) -> set[int]:
+        """Returns the candidates that a call may be sent to log in with."""
+        return {
+            generation
+            for credential in self._credentials.values()
+            for generation, candidate in credential.candidates.items()
+            if now < candidate.made_at + KEPT
+        }
+
+    def lost(self, generation: int) -> None:
+        """Takes note that a candidate does not exist any more."""
+        for credential in self._credentials.values():
+            if generation in credential.candidates:
+                credential.candidates[generation].made_at = float("-inf")
 
     def passed(self, now: float) -> list[Action]:
         """Answers whoever has waited for long enough."""
-        return [action for group in self._groups.values() for action in group.passed(now)]
+        return [action for credential in self._credentials.values() for action in credential.passed(now)]
 
     @property
     def wake_at(self) -> float | None:
         """When `passed` is to be called, if nothing else happens before."""
-        return min((at for group in self._groups.values() if (at := group.wake_at) is not None), default=None)
+        times = (credential.wake_at for credential in self._credentials.values())
+        return min((at for at in times if at is not None), default=None)
 
     @property
     def is_busy(self) -> bool:
         """Whether a decision is open, which may need what was fetched."""
-        return any(group.waiting or group.is_busy for group in self._groups.values())
-
-    def lose_candidates(self) -> None:
-        """Takes note that no candidate exists any more."""
-        for group in self._groups.values():
-            group.lose_candidates()
+        return any(credential.waiting or credential.is_busy for credential in self._credentials.values())
 
     def keeps(self, source: Source) -> bool:
         """Returns whether a refresh leaves this source as it is published, after it reported what it `fetched`.
 
         (4) An accepted version stays until AWSCURRENT moves to another id or the version is refused.
         """
-        return source in self._group_of and source in self._group_of[source].pins
+        return source in self._groups and source in self._groups[source].pins
 
-    def _answer(self, stage: Stage, source: Source, answer: _Answer) -> list[Action]:
-        group = self._group_of.get(source)
-        return [] if group is None else group.was_answered(stage, source, answer)
+    def _answer(self, now: float, stage: Stage, source: Source, answer: _Answer) -> list[Action]:
+        group = self._groups.get(source)
+        return [] if group is None else group.was_answered(now, stage, source, answer)
 
-    def _group(self, sources: tuple[Source, ...]) -> _Group:
-        if sources not in self._groups:
-            group = _Group(sources, self._generation, self._of(sources))
-            self._groups[sources] = group
-            self._group_of.update(dict.fromkeys(sources, group))
-        return self._groups[sources]
+    def _credential(self, sources: tuple[Source, ...]) -> _Credential:
+        if sources not in self._credentials:
+            group = self._groups.get(sources[0]) or self._add_group(sources)
+            credential = _Credential(sources, group, self._generation, self._of(sources))
+            self._credentials[sources] = credential
+            group.credentials.append(credential)
+        return self._credentials[sources]
+
+    def _add_group(self, sources: tuple[Source, ...]) -> _Group:
+        group = _Group(sources, self._versions)
+        self._groups.update(dict.fromkeys(sources, group))
+        return group
 
     def _of(self, sources: tuple[Source, ...]) -> Versions:
         return tuple(self._versions[source] for source in sources)
 
     def _waiting(self) -> int:
-        return sum(len(group.waiting) for group in self._groups.values())
+        return sum(len(credential.waiting) for credential in self._credentials.values())
 
     def _highest(self) -> int:
         """The highest generation that a reader can have used."""
-        return max(
-            [self._generation, *(number for group in self._groups.values() for number in group.candidates)]
-        )
+        made = (number for credential in self._credentials.values() for number in credential.candidates)
+        return max([self._generation, *made])
 
 
 class _Answer:
@@ -304,8 +345,88 @@ class _Answer:
         self.failed = failed
 
 
+class _Group:
+    """Sources that are published together or not at all, and what the store has of them."""
+
+    def __init__(self, sources: tuple[Source, ...], versions: Mapping[Source, str]) -> None:
+        self.sources = sources
+        self.credentials: list[_Credential] = []
+        self.pins: dict[Source, str] = {}  # (4) what AWSCURRENT was when another version was accepted
+        self.publisher: _Credential | None = None  # whoever waits for a publish
+        self.accepting: tuple[Source, ...] = ()  # the sources of the candidate that is being published
+        self._versions = versions  # the published ones, which its owner keeps up to date
+        self._answers: dict[tuple[Stage, Source], _Answer] = {}
+        self._asked_at: dict[tuple[Stage, Source], float] = {}  # of the stages that are being fetched
+
+    def due(self, now: float, stage: Stage, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        """Returns the sources of which a stage may be fetched now, and notes that it is."""
+        due = tuple(source for source in sources if self._is_due(now, stage, source))
+        self._asked_at.update({(stage, source): now for source in due})
+        return due
+
+    def fetching(self, stage: Stage, sources: tuple[Source, ...]) -> set[tuple[Stage, Source]]:
+        """Returns those of the sources of which the stage is being fetched."""
+        return {(stage, source) for source in sources if (stage, source) in self._asked_at}
+
+    def answer(self, stage: Stage, source: Source) -> _Answer | None:
+        """Returns what the store said last about a stage."""
+        return self._answers.get((stage, source))
+
+    def moved(self, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        """Returns the sources whose AWSCURRENT is to be published; none if it could not be fetched for all of them."""
+        answers = {source: self._answers.get((CURRENT, source)) for source in sources}
+        if any(answer is None or answer.failed for answer in answers.values()):
+            return ()
+        return tuple(
+            source
+            for source, answer in answers.items()
+            if source not in self.pins
+            and answer is not None
+            and answer.version not in (None, self._versions[source])
+        )
+
+    def was_answered(self, now: float, stage: Stage, source: Source, answer: _Answer) -> list[Action]:
+        key = (stage, source)
+        answer.asked_at = self._asked_at.pop(key, answer.asked_at)
+        self._answers[key] = answer
+        if (
+            stage == CURRENT
+            and not answer.failed
+            and source in self.pins
+            and answer.version != self.pins[source]
+        ):
+            del self.pins[source]
+        return [
+            action
+            for credential in self.credentials
+            if source in credential.sources or credential.awaits(key)
+            for action in credential.was_answered(now, key)
+        ]
+
+    def was_published(self, changed: set[Source]) -> None:
+        for source in changed.difference(self.accepting):
+            self.pins.pop(source, None)
+        self.publisher, self.accepting = None, ()
+
+    def was_not_published(self, now: float) -> list[Action]:
+        failed, self.publisher = self.publisher, None
+        for source in self.accepting:
+            self.pins.pop(source, None)
+        self.accepting = ()
+        return [
+            action
+            for credential in self.credentials
+            for action in credential.was_not_published(now, is_own=credential is failed)
+        ]
+
+    def _is_due(self, now: float, stage: Stage, source: Source) -> bool:
+        answer = self._answers.get((stage, source))
+        is_old = answer is None or now >= answer.asked_at + LOOK
+        return is_old and (stage, source) not in self._asked_at
+
+
 class _Candidate:
-    """A generation that is not current, and the versions of the group in it."""
+    """A generation that is not current, and the versions of a credential in it."""
 
     __slots__ = ("made_at", "versions")
 
@@ -325,15 +446,17 @@ class _Lead:
         self.ends_at = ends_at
 
 
-class _Group:
-    """Sources that move together, and what is known of logins with them."""
+class _Credential:
+    """The sources of a name, and what is known of logins with them."""
 
-    def __init__(self, sources: tuple[Source, ...], generation: int, versions: Versions) -> None:
+    def __init__(
+        self, sources: tuple[Source, ...], group: _Group, generation: int, versions: Versions
+    ) -> None:
         self.sources = sources
-        self.pins: dict[Source, str] = {}  # (4) what AWSCURRENT was when another version was accepted
+        self._group = group
         self.candidates: dict[int, _Candidate] = {}
         self._published = versions
-        self._history = [(generation, versions)]  # the last one is when a source of the group changed last
+        self._history = [(generation, versions)]  # the last one is when one of them changed last
         self._actions: list[Action] = []
 
         self.waiting: dict[int, float] = {}  # (1) calls without an answer, in their order
@@ -350,16 +473,15 @@ class _Group:
         self._forget_at: float | None = None
         self._back_off = 0  # how often refusals were forgotten
 
-        self._answers: dict[tuple[Stage, Source], _Answer] = {}  # (3)
-        self._round: set[Stage] = set()  # the stages that were looked at for this decision
+        # (3) the stages that were looked at for this decision, and of which sources
+        self._round: set[tuple[Stage, tuple[Source, ...]]] = set()
         self._looked_at = float("-inf")
-        self._fetching: Stage = PENDING
-        self._awaited: set[Source] = set()
-        self._is_publishing = False
+        self._awaited: set[tuple[Stage, Source]] = set()
         self._publish_failed = False
-        self._accepting: tuple[Source, ...] = ()  # the sources of the candidate that is being published
         self._making: Versions | None = None
+        self._unmade: set[Versions] = set()  # those of which no candidate could be made, for this decision
         self._stage_of: dict[Versions, Stage] = {}
+        self._lost: Versions | None = None  # accepted ones that were published when the store was lost
 
     # Events
 
@@ -409,7 +531,8 @@ class _Group:
             self._refused.clear()  # (5) the server changed
             self._accepted = None
         if versions == self._published:
-            self.pins.clear()
+            for source in self.sources:
+                self._group.pins.pop(source, None)
         self._refused[versions] = now
         if locked:
             self._is_locked = True
@@ -417,58 +540,51 @@ class _Group:
                 self._begin_back_off(now)
         return self._decide_anew(now)
 
-    def was_answered(self, stage: Stage, source: Source, answer: _Answer) -> list[Action]:
-        now = answer.asked_at
-        if stage == self._fetching and source in self._awaited:
-            self._awaited.remove(source)
-            answer.asked_at = self._looked_at
-        self._answers[stage, source] = answer
-        if (
-            stage == CURRENT
-            and not answer.failed
-            and source in self.pins
-            and answer.version != self.pins[source]
-        ):
-            del self.pins[source]
+    def awaits(self, key: tuple[Stage, Source]) -> bool:
+        return key in self._awaited
+
+    def was_answered(self, now: float, key: tuple[Stage, Source]) -> list[Action]:
+        self._awaited.discard(key)
         return self._decide(now)
 
-    def was_published(self, now: float, generation: int, versions: Versions) -> list[Action]:
-        self._is_publishing = False
+    def loses(self, changed: set[Source]) -> bool:
+        """Returns whether these sources lose a version that was accepted."""
+        return any(source in self._group.pins for source in changed.intersection(self.sources))
+
+    def was_published(
+        self, now: float, generation: int, versions: Versions, *, is_lost: bool = False
+    ) -> list[Action]:
+        if is_lost:
+            self._lost = self._published
+        elif versions != self._published:
+            self._lost = None
         if versions != self._published:
-            for source, before, after in zip(self.sources, self._published, versions, strict=True):
-                if before != after and source not in self._accepting:
-                    self.pins.pop(source, None)
             self._published = versions
             self._silent_since = self._empty_since = self._forget_at = None
             self._back_off = 0
             self._history = [*self._history[1 - _HISTORY :], (generation, versions)]
             self._is_locked = False
-        self._accepting = ()
-        return self._decide(now)
+        return self._decide_anew(now) if is_lost else self._decide(now)
 
-    def was_not_published(self, now: float) -> list[Action]:
-        self._is_publishing = False
-        self._publish_failed = True
-        for source in self._accepting:
-            self.pins.pop(source, None)
-        self._accepting = ()
+    def was_not_published(self, now: float, *, is_own: bool) -> list[Action]:
+        self._publish_failed |= is_own
         return self._decide(now)
 
     def was_made(self, now: float, generation: int) -> list[Action]:
-        if self._making is not None:
-            self.candidates[generation] = _Candidate(now, self._making)
+        made, self._making = self._making, None
+        if made is not None:
+            self.candidates[generation] = _Candidate(now, made)
             for oldest in list(self.candidates)[:-_HISTORY]:
                 del self.candidates[oldest]
-        self._making = None
+            if made == self._lost:
+                self._lost = None
+                self._publish_candidate(generation, made)
         return self._decide(now)
 
-    def lose_candidates(self) -> None:
-        for candidate in self.candidates.values():
-            candidate.made_at = float("-inf")
-
     def was_not_made(self, now: float) -> list[Action]:
-        self._making = None
-        self._retry_all(SHORT)
+        if self._making is not None:
+            self._unmade.add(self._making)
+        self._making = self._lost = None
         return self._decide(now)
 
     def passed(self, now: float) -> list[Action]:
@@ -493,11 +609,14 @@ class _Group:
             self._lead = None
         if not self.is_busy and now >= self._looked_at + LOOK:
             self._round.clear()
+            self._unmade.clear()
             self._publish_failed = False
         return self._decide(now)
 
     def _decide(self, now: float) -> list[Action]:
         """Answers calls for as long as the next one need not wait."""
+        if self._lost is not None and not self.is_busy:
+            self._restore(now, self._lost)
         while self.waiting and not self.is_busy:
             may_be_free = self._was_accepted_just_now(now) or self._is_slow(now)
             if self._lead is not None and not may_be_free:
@@ -550,12 +669,12 @@ class _Group:
         )
 
     def _has_only_published(self, source: Source, published: str) -> bool:
-        pending, current = (self._answers.get((stage, source)) for stage in (PENDING, CURRENT))
+        pending, current = (self._group.answer(stage, source) for stage in (PENDING, CURRENT))
         if pending is None or current is None or pending.failed or current.failed:
             return False
         return pending.version in (None, published) and current.version in (
             None,
-            self.pins.get(source, published),
+            self._group.pins.get(source, published),
         )
 
     def _is_free(self, now: float, versions: Versions) -> bool:
@@ -576,7 +695,7 @@ class _Group:
         for stage in (PENDING, CURRENT):
             if self._looks_at(now, stage, self.sources):
                 return None
-        if self._publishes_current():
+        if self._publishes_current(now):
             return None
         if (versions := self._differing(PENDING, self.sources)) is not None:
             return versions
@@ -589,6 +708,9 @@ class _Group:
 
     def _after_all_were_refused(self, now: float) -> Versions | None:
         # (5)
+        if self._unmade:
+            self._retry_all(SHORT)  # a version is left
+            return None
         if self._forget_at is not None and now >= self._forget_at:
             self._forget()
             return self._published
@@ -626,53 +748,50 @@ class _Group:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._awaited) or self._is_publishing or self._making is not None
+        return bool(self._awaited) or self._group.publisher is not None or self._making is not None
 
     def _looks_at(self, now: float, stage: Stage, sources: tuple[Source, ...]) -> bool:
         """Begins to fetch a stage, if this round has not, and returns whether there is something to wait for."""
-        if stage in self._round:
+        if (stage, sources) in self._round:
             return False
-        self._round.add(stage)
-        due = tuple(source for source in sources if self._is_due(now, stage, source))
-        if due:
-            self._fetching, self._awaited, self._looked_at = stage, set(due), now
+        self._round.add((stage, sources))
+        if due := self._group.due(now, stage, sources):
             self._actions.append(Fetch(stage, due))
-        return bool(due)
-
-    def _is_due(self, now: float, stage: Stage, source: Source) -> bool:
-        answer = self._answers.get((stage, source))
-        return answer is None or now >= answer.asked_at + LOOK
+        self._awaited = self._group.fetching(stage, sources)
+        if self._awaited:
+            self._looked_at = now
+        return bool(self._awaited)
 
     def _is_young(self, source: Source) -> bool:
-        current = self._answers[CURRENT, source]
-        return current.age is not None and current.age < YOUNG
+        current = self._group.answer(CURRENT, source)
+        return current is not None and current.age is not None and current.age < YOUNG
 
-    def _publishes_current(self) -> bool:
-        """Begins to publish what AWSCURRENT is now, if it is something else, and returns whether it did."""
-        if self._publish_failed or any(self._answers[CURRENT, source].failed for source in self.sources):
-            return False  # sources of a group change together or not at all
-        changed = tuple(
-            source
-            for source, published in zip(self.sources, self._published, strict=True)
-            if source not in self.pins and self._answers[CURRENT, source].version not in (None, published)
-        )
-        if changed:
-            self._is_publishing = True
-            self._actions.append(Publish(changed))
-        return bool(changed)
+    def _publishes_current(self, now: float) -> bool:
+        """Begins to publish what AWSCURRENT is now, if it is something else, and returns whether it did.
+
+        What is published together with it is fetched first.
+        """
+        group = self._group
+        if self._publish_failed or not group.moved(self.sources):
+            return False
+        if self._looks_at(now, CURRENT, group.sources):
+            return True
+        if moved := group.moved(group.sources):
+            group.publisher = self
+            self._actions.append(Publish(moved))
+        return bool(moved)
 
     def _differing(self, stage: Stage, sources: tuple[Source, ...]) -> Versions | None:
         """Returns the published versions with those of a stage, if that was not refused."""
-        answers = {
-            source: self._answers[stage, source] for source in sources if (stage, source) in self._answers
-        }
+        looked = {source: self._group.answer(stage, source) for source in sources}
+        answers = {source: answer for source, answer in looked.items() if answer is not None}
         if any(answer.failed for answer in answers.values()):
             return None
         versions = tuple(
             answers[source].version or published if source in answers else published
             for source, published in zip(self.sources, self._published, strict=True)
         )
-        if versions == self._published or versions in self._refused:
+        if versions == self._published or versions in self._refused or versions in self._unmade:
             return None
         self._stage_of[versions] = stage
         return versions
@@ -694,13 +813,23 @@ class _Group:
 
     def _publish_candidate(self, generation: int, versions: Versions) -> None:
         # (4)
-        self._accepting = self._changed_by(versions)
-        for source in self._accepting:
-            current = self._answers.get((CURRENT, source))
+        group, changed = self._group, self._changed_by(versions)
+        group.publisher, group.accepting = self, changed
+        for source in changed:
+            current = group.answer(CURRENT, source)
             known = None if current is None or current.failed else current.version
-            self.pins[source] = known or self._published[self.sources.index(source)]
-        self._is_publishing = True
-        self._actions.append(PublishCandidate(generation, self._accepting))
+            group.pins[source] = known or self._published[self.sources.index(source)]
+        self._actions.append(PublishCandidate(generation, changed))
+
+    def _restore(self, now: float, lost: Versions) -> None:
+        """Begins to publish again what was accepted, if the stage that had it still has it."""
+        stage = self._stage_of.get(lost)
+        if stage is not None and self._looks_at(now, stage, self.sources):
+            return
+        if stage is not None and self._differing(stage, self.sources) == lost:
+            self._make_candidate(lost)
+        else:
+            self._lost = None
 
     def _changed_by(self, versions: Versions) -> tuple[Source, ...]:
         triples = zip(self.sources, self._published, versions, strict=True)

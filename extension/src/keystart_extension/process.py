@@ -10,7 +10,8 @@ configuration, registered, and begun to fetch. With `start: before` it has not r
     asked        fetch what a reader asks for, and answer when that has ended; or decide about a login; with
                  `snapstart: first-invoke` the report of a restore begins the first fetch
     left         let the next call log in
-    passed       answer calls that have waited; fetch what is due, where no INVOKE comes
+    passed       answer calls that have waited; remove former generations and candidates; fetch what is due, where no
+                 INVOKE comes
     unexpected   log it, and ask for the next event
     shutdown     remove the secrets, and end
     signal       the same
@@ -194,6 +195,8 @@ class Process:
             if error.message != self._not_collected:
                 self._log.warn(error.message)
             self._not_collected = error.message
+        else:
+            self._not_collected = ""
 
     def _leave(self, number: int) -> None:
         """Takes note of a reader that is gone."""
@@ -244,6 +247,9 @@ class Process:
     def _seconds_to_wait(self) -> float | None:
         """Returns how long to wait for an event; None for without end."""
         waits = []
+        # What cannot be removed is tried again with the next event.
+        if self._is_published and self._writer is not None and not self._not_collected:
+            waits.append(self._writer.seconds_to_collect())
         if self._attempts is not None:
             waits.append(self._attempts.seconds_to_wait)
         if self._is_timed:

@@ -38,10 +38,18 @@ class Entry:
     """An entry of the configuration, as far as refreshes need to know it."""
 
     def __init__(
-        self, name: str, group: int, *, can_become_due: bool, is_folder: bool, has_stages: bool
+        self,
+        name: str,
+        group: int,
+        source: int,
+        *,
+        can_become_due: bool,
+        is_folder: bool,
+        has_stages: bool,
     ) -> None:
         self.name = name
         self.group = group
+        self.source = source
         self.can_become_due = can_become_due
         self.is_folder = is_folder
         self.has_stages = has_stages  # AWSPENDING and AWSPREVIOUS
@@ -65,17 +73,18 @@ class RefreshPlan:
         core.call(lib.keystart_plan_count, handle, counts)
         self.ttl = facts.ttl_ms / 1000 if facts.is_refreshed else None
         self.deadline = facts.refresh_deadline_ms / 1000
-        groups = ffi.new("uint64_t[]", counts.entries)
-        core.call(lib.keystart_plan_groups, handle, groups, counts.entries)
-        self.entries = [self._entry(index, groups[index]) for index in range(counts.entries)]
+        groups, sources = (ffi.new("uint64_t[]", counts.entries) for _ in range(2))
+        core.call(lib.keystart_plan_groups, handle, groups, sources, counts.entries)
+        self.entries = [self._entry(index, groups[index], sources[index]) for index in range(counts.entries)]
 
-    def _entry(self, index: int, group: int) -> Entry:
+    def _entry(self, index: int, group: int, source: int) -> Entry:
         out = ffi.new("keystart_entry *")
         core.call(lib.keystart_plan_entry, self.handle, index, out)
         name = core.copy_text(out.name, out.name_len)
         return Entry(
             name,
             group,
+            source,
             can_become_due=bool(out.can_become_due),
             is_folder=bool(out.is_folder),
             has_stages=bool(out.has_stages),
@@ -301,9 +310,18 @@ class Refresher:
         self.generation = generation
         return True
 
-    def group_of(self, name: str) -> tuple[int, ...]:
-        """Returns the entries that move together with that secret or folder (11.1); none if no entry brings it."""
-        return tuple(sorted(self._wanted([name])[0]))
+    def credential_of(self, name: str) -> tuple[int, ...]:
+        """Returns the entries from the sources of that secret or folder (12.11); none if no entry brings it."""
+        sources = {entry.source for entry in self.entries if entry.holds(name)}
+        return tuple(index for index, entry in enumerate(self.entries) if entry.source in sources)
+
+    @property
+    def groups(self) -> list[tuple[int, ...]]:
+        """The entries that move together (11.1)."""
+        groups: dict[int, list[int]] = {}
+        for index, entry in enumerate(self.entries):
+            groups.setdefault(entry.group, []).append(index)
+        return [tuple(group) for group in groups.values()]
 
     def is_missing(self, entry: int) -> bool:
         """Returns whether an entry is optional and has no value."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .fetch import Failure, Fetch
 
 _WRITER = "keystart-extension"
+_NEVER = 2**64 - 1
 
 
 class Writer:
@@ -69,6 +70,10 @@ class Writer:
         core.call(lib.keystart_writer_candidate, self.handle, draft.handle, number)
         return int(number[0]) or None
 
+    def has(self, generation: int) -> bool:
+        """Returns whether a generation exists for readers, published or not."""
+        return os.path.isdir(f"{self.root}/generations/{generation}")  # noqa: PTH112 pathlib takes long to load
+
     def accept(self, candidate: int) -> int | None:
         """Publishes what a candidate brought; None if one of its entries was published since, or it is gone."""
         number = ffi.new("uint64_t *")
@@ -82,6 +87,12 @@ class Writer:
     def collect(self) -> None:
         """Removes the generations and candidates whose time is over."""
         core.call(lib.keystart_writer_collect, self.handle)
+
+    def seconds_to_collect(self) -> float | None:
+        """Returns how long it takes until there is something to remove; None if there never is."""
+        out = ffi.new("uint64_t *")
+        core.call(lib.keystart_writer_next_collection, self.handle, out)
+        return None if out[0] == _NEVER else out[0] / 1000
 
     def published(self) -> int:
         """Returns the number of the generation that is published, or 0."""

@@ -127,9 +127,10 @@ module Keystart
     # outcome is reported.
     def asking
       socket = connect
-      raise ending if socket == :busy # the writer lives, so only it may allow a login
+      # A writer that has answered before lives, so only it may allow a login.
+      raise ending if socket == :busy && @advised
 
-      yield socket && advice(socket)
+      yield(Socket === socket ? advice(socket) : nil)
     ensure
       socket.close if Socket === socket
     end

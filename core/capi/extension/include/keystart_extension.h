@@ -682,11 +682,13 @@ uint32_t keystart_plan_requests(const keystart_plan *plan,
                                 keystart_error **err);
 
 /*
- Returns a number for each entry. A refresh publishes all entries of one number, or none of them.
- `groups` has room for `count` numbers, as many as the plan has entries. Errors: 901.
+ Returns two numbers for each entry. A refresh publishes all entries of one number in `groups`, or
+ none of them. Entries of one number in `sources` come from one id with region, role and version.
+ Both have room for `count` numbers, as many as the plan has entries. Errors: 901.
  */
 uint32_t keystart_plan_groups(const keystart_plan *plan,
                               uint64_t *groups,
+                              uint64_t *sources,
                               size_t count,
                               keystart_error **err);
 
@@ -840,6 +842,12 @@ uint32_t keystart_writer_refused(const keystart_writer *writer,
  does not keep it from removing the others. Errors: 204, 502.
  */
 uint32_t keystart_writer_collect(const keystart_writer *writer, keystart_error **err);
+
+/*
+ Returns how long it takes until keystart_writer_collect has something to remove, in milliseconds;
+ UINT64_MAX if it never has. Errors: 901.
+ */
+uint32_t keystart_writer_next_collection(const keystart_writer *writer, uint64_t *out, keystart_error **err);
 
 /*
  Returns the number of the generation that is published, or 0. It is the new one also after an

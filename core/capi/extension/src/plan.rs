@@ -260,24 +260,28 @@ pub unsafe extern "C" fn keystart_plan_requests(
     }
 }
 
-/// Returns a number for each entry. A refresh publishes all entries of one number, or none of them.
-/// `groups` has room for `count` numbers, as many as the plan has entries. Errors: 901.
+/// Returns two numbers for each entry. A refresh publishes all entries of one number in `groups`, or
+/// none of them. Entries of one number in `sources` come from one id with region, role and version.
+/// Both have room for `count` numbers, as many as the plan has entries. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_plan_groups(
     plan: *const keystart_plan,
     groups: *mut u64,
+    sources: *mut u64,
     count: usize,
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
         guard(err, || {
             let keystart_plan(plan) = handle(plan, "plan")?;
-            if groups.is_null() || count != plan.entries.len() {
-                return Err(Error::internal("there is no room for the groups of a plan"));
-            }
-            for (index, group) in plan.groups().into_iter().enumerate() {
-                // SAFETY: not NULL, and the caller passes a place for that many numbers.
-                groups.add(index).write(group as u64);
+            for (out, numbers) in [(groups, plan.groups()), (sources, plan.sources())] {
+                if out.is_null() || count != numbers.len() {
+                    return Err(Error::internal("there is no room for the groups of a plan"));
+                }
+                for (index, number) in numbers.into_iter().enumerate() {
+                    // SAFETY: not NULL, and the caller passes a place for that many numbers.
+                    out.add(index).write(number as u64);
+                }
             }
             Ok(())
         })

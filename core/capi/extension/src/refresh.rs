@@ -1,6 +1,7 @@
 //! Refreshes and candidates: generations made from what is published and what was fetched again.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use keystart_core::{
     Out, give, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer, optional, text,
@@ -199,6 +200,24 @@ pub unsafe extern "C" fn keystart_writer_refused(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_collect(writer: *const keystart_writer, err: *mut *mut keystart_error) -> u32 {
     unsafe { guard(err, || handle(writer, "writer")?.lock().collect()) }
+}
+
+/// Returns how long it takes until keystart_writer_collect has something to remove, in milliseconds;
+/// UINT64_MAX if it never has. Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_next_collection(
+    writer: *const keystart_writer,
+    out: *mut u64,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        guard(err, || {
+            let left = handle(writer, "writer")?.lock().next_collection();
+            let milliseconds = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            Out::new(out)?.put(left.map_or(u64::MAX, milliseconds));
+            Ok(())
+        })
+    }
 }
 
 /// Returns the number of the generation that is published, or 0. It is the new one also after an

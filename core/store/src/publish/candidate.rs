@@ -1,7 +1,6 @@
 //! Candidates: generations that are not published, for a login with another version (contract §12).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use crate::error::{Error, Result};
 use crate::failpoint;
@@ -9,7 +8,7 @@ use crate::freshness::Check;
 use crate::inventory::target;
 use crate::manifest::{Manifest, Secret};
 use crate::publish::refresh::{Contents, File, Merged};
-use crate::publish::retention::Usage;
+use crate::publish::retention::{Moment, Usage};
 use crate::publish::{Draft, Writer};
 
 /// A generation that can be accepted.
@@ -45,7 +44,7 @@ impl Writer {
         }
         let same = self.candidates.iter().rev().find(|(number, known)| self.is_same(**number, known, draft));
         if let Some(number) = same.map(|(number, _)| *number) {
-            self.set_usage(number, Usage::Candidate(Instant::now()));
+            self.set_usage(number, Usage::Candidate(Moment::now()));
             return Ok(Some(number));
         }
         self.put_in_place(&contents, |writer, manifest| {
@@ -54,7 +53,7 @@ impl Writer {
             writer.replace_state()
         })?;
         failpoint::reached("candidate made");
-        self.set_usage(number, Usage::Candidate(Instant::now()));
+        self.set_usage(number, Usage::Candidate(Moment::now()));
         let made = Candidate { entries: draft.covered.clone(), manifest: contents.manifest };
         self.candidates.insert(number, made);
         Ok(Some(number))

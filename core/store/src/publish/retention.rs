@@ -1,6 +1,6 @@
 //! How long generations stay on the disk (contract 5, step 8).
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::Result;
 use crate::folder::FolderResult;
@@ -19,9 +19,24 @@ pub(super) enum Usage {
     /// It is published.
     Current,
     /// Another one was published in its place then.
-    Former(Instant),
+    Former(Moment),
     /// It was made, or asked for again, then.
-    Candidate(Instant),
+    Candidate(Moment),
+}
+
+/// A moment by two clocks. A freeze may stop the monotonic one, and the other may be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(Instant, SystemTime);
+
+impl Moment {
+    pub fn now() -> Self {
+        Self(Instant::now(), SystemTime::now())
+    }
+
+    /// Returns how long ago it was, by the clock that went further.
+    fn elapsed(self) -> Duration {
+        self.0.elapsed().max(self.1.elapsed().unwrap_or_default())
+    }
 }
 
 impl Writer {
@@ -34,7 +49,7 @@ impl Writer {
     /// Removes them, continues after an error, and returns the first.
     pub(super) fn collect_past(&mut self) -> FolderResult<()> {
         let mut first = Ok(());
-        for number in self.past(Instant::now()) {
+        for number in self.past() {
             first = first.and(self.collect_one(number));
         }
         first
@@ -52,20 +67,35 @@ impl Writer {
     }
 
     /// Returns the generations that nobody needs any more.
-    fn past(&self, now: Instant) -> Vec<u64> {
-        let is_young = |since: Instant| now.saturating_duration_since(since) < self.kept_for;
+    fn past(&self) -> Vec<u64> {
+        self.left().filter(|(_, left)| left.is_zero()).map(|(number, _)| number).collect()
+    }
+
+    /// Returns how long it takes until `collect` has something to remove; `None` if it never has.
+    pub fn next_collection(&self) -> Option<Duration> {
+        self.left().map(|(_, left)| left).min()
+    }
+
+    /// Returns how long each generation still stays that does not stay without end, the newest first.
+    fn left(&self) -> impl Iterator<Item = (u64, Duration)> {
         let mut former = 0;
-        let mut is_past = |usage: Usage| match usage {
-            Usage::Unfinished => true,
-            Usage::Current => false,
-            Usage::Former(since) => {
-                former += 1;
-                // The one before always stays.
-                former > 1 && (former > MOST_FORMER || !is_young(since))
-            }
-            Usage::Candidate(asked) => !is_young(asked),
-        };
-        self.written.iter().rev().filter(|(_, written)| is_past(written.usage)).map(|(number, _)| *number).collect()
+        self.written.iter().rev().filter_map(move |(number, written)| {
+            let left = |since: Moment| self.kept_for.saturating_sub(since.elapsed());
+            let left = match written.usage {
+                Usage::Unfinished => Duration::ZERO,
+                Usage::Current => return None,
+                Usage::Former(since) => {
+                    former += 1;
+                    match former {
+                        1 => return None, // the one before always stays
+                        2..=MOST_FORMER => left(since),
+                        _ => Duration::ZERO,
+                    }
+                }
+                Usage::Candidate(asked) => left(asked),
+            };
+            Some((*number, left))
+        })
     }
 
     pub(super) fn set_usage(&mut self, number: u64, usage: Usage) {

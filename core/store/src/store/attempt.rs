@@ -278,7 +278,7 @@ impl Attempt {
                 return Ok(None);
             }
             Ok(Progress::Full) => {
-                let Some(pause) = self.pauses.pause_within(self.rest()) else { return self.end_in_vain() };
+                let Some(pause) = self.pauses.pause_within(self.rest()) else { return self.end_without_answer(store) };
                 self.phase = Phase::Asking(exchange, until);
                 return Ok(Some(wait(pause)));
             }
@@ -291,8 +291,8 @@ impl Attempt {
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_millis(ANSWER_MS));
         let time = until.saturating_duration_since(Instant::now()).min(self.rest());
         if time.is_zero() {
-            if self.has_answer && self.rest().is_zero() {
-                return self.end_in_vain();
+            if self.rest().is_zero() {
+                return self.end_without_answer(store);
             }
             self.do_without(store);
             return Ok(None);
@@ -353,6 +353,15 @@ impl Attempt {
     /// Logs in once, unless the server has rejected a login already (contract 12.5).
     fn do_without(&mut self, store: &Store) {
         self.phase = if self.rejected.is_none() { opening(store, false) } else { Phase::Ended };
+    }
+
+    /// Ends a wait at the end of the budget. A writer that has answered before lives, so only it may allow a login.
+    fn end_without_answer(&mut self, store: &Store) -> Result<Option<Next>> {
+        if self.has_answer {
+            return self.end_in_vain();
+        }
+        self.do_without(store);
+        Ok(None)
     }
 
     fn open(&mut self, store: &Store, mut patience: Patience, is_reported: bool) -> Result<Option<Next>> {

@@ -1,0 +1,261 @@
+"""Measures what refreshes cost: an INVOKE with nothing due, a forced refresh, and a thousand readers that ask at once.
+
+It is not a test: machines are noisy. So what counts are counts, and ratios to a peer that runs in turn.
+
+    python -m benchmarks.refresh [--quick]
+
+Exit codes: 0 measured, even if a budget is missed; 2 something could not be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks.cold_start.extensions import LAYER, ROOT
+from tests.e2e.lambda_simulator import Environment, Function, Kind, runtimes
+from tests.fakes.extensions_api import Lambda
+from tests.fakes.stages import StagedSecrets
+from tests.fakes.timed import TimedCloud
+
+PATIENCE = 60.0  # seconds
+PROCESSES, THREADS = 16, 63  # 1,008 readers
+COMMAND = LAYER if LAYER.exists() else Path(sys.executable).with_name("keystart")
+_HANDLER = """import keystart
+
+def handler(_event, _context):
+    return len(keystart.get("db"))
+"""
+# Threads of a process that ask at the same moment.
+_READERS = """import sys, threading, time
+from keystart import Keystart
+
+threads, at, root, refused = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3], []
+
+def ask():
+    client = Keystart(root, timeout=30)
+    client.get("db")
+    time.sleep(max(0, at - time.time()))
+    try:
+        client.refresh("db")
+    except Exception as error:
+        refused.append(error)
+
+asking = [threading.Thread(target=ask) for _ in range(threads)]
+for thread in asking:
+    thread.start()
+for thread in asking:
+    thread.join()
+print(len(refused), refused[:1])
+"""
+_BEFORE = 10.0  # seconds until the threads of all processes have started
+
+
+class CannotMeasureError(Exception):
+    """The measurement lacks something. The text says what."""
+
+
+def main() -> int:
+    """Runs the command and returns its exit code."""
+    parser = argparse.ArgumentParser(description="Holds refreshes to the budgets B12, B14 and B15.")
+    parser.add_argument("--quick", action="store_true", help="measure a tenth as often")
+    runs = 100 if parser.parse_args().quick else 1000
+    print(f"refresh: {COMMAND}")
+    for measure in (idle_instructions, idle_answers, forced_refresh, readers_at_once):
+        with tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder:
+            try:
+                print(measure(Path(folder), runs), flush=True)
+            except CannotMeasureError as why:
+                print(f"refresh: {why}", file=sys.stderr)
+                return 2
+    return 0
+
+
+def idle_instructions(folder: Path, runs: int) -> str:
+    """Counts the instructions of the process from INVOKE to the request for the next event, if nothing is due."""
+    perf = shutil.which("perf")
+    if perf is None:
+        return "B12  INVOKE with nothing due: not measured, install perf (linux-perf)"
+    cloud = TimedCloud(folder)
+    with _started(folder, cloud.variables()) as process:
+        if not cloud.waits(PATIENCE):
+            raise CannotMeasureError("the extension did not ask for an event")
+        cloud.invoke(PATIENCE)  # loads what refreshes need
+        out = folder / "perf"
+        counting: list[str | Path] = [
+            perf,
+            "stat",
+            "-x,",
+            "-e",
+            "instructions:u",
+            "-o",
+            out,
+            "-p",
+            str(process.pid),
+        ]
+        counter = subprocess.Popen(counting)
+        time.sleep(0.5)  # until it counts
+        for _ in range(runs):
+            cloud.invoke(PATIENCE)
+        counter.send_signal(signal.SIGINT)
+        counter.wait()
+        cloud.shut_down()
+        process.wait(PATIENCE)
+    counted = re.search(r"^(\d+),", out.read_text(), re.MULTILINE)
+    if counted is None:
+        return f"B12  INVOKE with nothing due: not measured, perf counts nothing here: {out.read_text()!r}"
+    each = int(counted[1]) / runs
+    return f"B12  INVOKE with nothing due: {each / 1e6:.2f} million instructions each (budget 1)"
+
+
+def idle_answers(folder: Path, runs: int) -> str:
+    """Compares how soon a function answers with a ttl and without, in turn."""
+    with ExitStack() as stack:
+        cloud = TimedCloud(folder)
+        both = {ttl: stack.enter_context(_environment(folder, cloud, ttl)) for ttl in ("none", "24h")}
+        took: dict[str, list[float]] = {ttl: [] for ttl in both}
+        for run in range(runs + 10):
+            for ttl, environment in both.items():
+                environment.invoke().value  # noqa: B018 raises what the function raised
+                if run >= 10:  # the first ones warm up
+                    answered = environment.timeline.last(Kind.RUNTIME_RESPONSE).at_ns
+                    took[ttl].append(answered - environment.timeline.last(Kind.INVOKE_START).at_ns)
+        for environment in both.values():
+            environment.shutdown()
+    ratio = statistics.median(took["24h"]) / statistics.median(took["none"])
+    return f"B12  median of {runs} answers with a ttl, to those without: {ratio:.3f} x (budget 1.02)"
+
+
+def forced_refresh(folder: Path, runs: int) -> str:
+    """Compares a forced refresh with one request to the store over a new connection, in turn, with TLS and 30 ms."""
+    cloud = TimedCloud(folder)
+    cloud.latency = 0.03
+    refreshed, asked = [], []
+    with _started(folder, cloud.variables()) as process:
+        if not cloud.waits(PATIENCE):
+            raise CannotMeasureError("the extension did not ask for an event")
+        for _ in range(runs // 20):
+            time.sleep(1.05)  # a source is fetched once a second
+            refreshed.append(_timed(lambda: _ask(folder / "store/control.sock")))
+            asked.append(_timed(lambda: _request(cloud)))
+        cloud.shut_down()
+        process.wait(PATIENCE)
+    ratio = statistics.median(refreshed) / statistics.median(asked)
+    what = f"{statistics.median(refreshed) * 1000:.1f} ms and {statistics.median(asked) * 1000:.1f} ms"
+    return (
+        f"B14  forced refresh to one request, both over a new connection: {ratio:.2f} x (budget 1.3), {what}"
+    )
+
+
+def readers_at_once(folder: Path, _runs: int) -> str:
+    """Counts the requests to the store when a thousand readers of 16 processes ask for a refresh at once."""
+    root = folder / "store"
+    with StagedSecrets() as cloud, Lambda(lambda: None) as api:
+        cloud.put("db", "x")
+        variables = {
+            "AWS_ENDPOINT_URL": cloud.url,
+            "AWS_LAMBDA_RUNTIME_API": api.address,
+            **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "made-up"),
+            "AWS_REGION": "eu-west-1",
+        }
+        with _started(folder, variables) as process:
+            api.wait_for("/event/next")
+            at, before = time.time() + _BEFORE, len(cloud.asked)
+            command = [sys.executable, "-c", _READERS, str(THREADS), str(at), str(root)]
+            readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+            refused = [reader.communicate()[0].strip() for reader in readers]
+            took, requests = time.time() - at, len(cloud.asked) - before
+            api.send("SHUTDOWN")
+            process.wait(PATIENCE)
+    failed = sum(int(text.split()[0]) for text in refused)
+    why = next((text for text in refused if not text.startswith("0 ")), "")
+    return (
+        f"B15  requests of {PROCESSES * THREADS} readers that ask at once: {requests} for one source in {took:.1f} s "
+        f"(budget 1, and one for each further second), {failed} failed {why}".rstrip()
+    )
+
+
+@contextmanager
+def _started(folder: Path, variables: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    file = folder / "keystart.json"
+    file.write_text(json.dumps({"version": 1, "ttl": "24h", "secrets": {"db": "db"}}))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": "/nowhere",
+        **variables,
+        "KEYSTART_CONFIG": str(file),
+        "KEYSTART_DIR": str(folder / "store"),
+    }
+    process = subprocess.Popen([COMMAND], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _environment(folder: Path, cloud: TimedCloud, ttl: str) -> Iterator[Environment]:
+    task = folder / f"ttl-{ttl}"
+    task.mkdir()
+    (task / "app.py").write_text(_HANDLER)
+    (task / "keystart.json").write_text(json.dumps({"version": 1, "ttl": ttl, "secrets": {"db": "db"}}))
+    of_aws = ("AWS_ENDPOINT_URL", "AWS_CA_BUNDLE")
+    variables = {name: text for name, text in cloud.variables().items() if name in of_aws}
+    function = Function(runtimes.python(), task, handler="app.handler", env=variables, name="function")
+    with Environment(
+        extensions=[COMMAND],
+        function=function,
+        memory_mb=1769,
+        timeout=PATIENCE,
+        init_timeout=PATIENCE,
+        visible=[ROOT, folder, *map(Path, {sys.prefix, sys.base_prefix})],
+    ) as environment:
+        environment.init()
+        yield environment
+
+
+def _timed(work: Callable[[], None]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _ask(path: Path) -> None:
+    """Asks for a refresh as a reader does."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b'{"format": "keystart.control/1", "op": "refresh", "names": ["db"]}\n')
+        answer = json.loads(client.makefile().readline())
+    if answer["ok"] is not True or answer["failures"]:
+        raise CannotMeasureError(f"the refresh failed: {answer}")
+
+
+def _request(cloud: TimedCloud) -> None:
+    """Sends one request to the store over a new connection."""
+    variables = cloud.variables()
+    context = ssl.create_default_context(cafile=variables["AWS_CA_BUNDLE"])
+    address = variables["AWS_ENDPOINT_URL"].removeprefix("https://")
+    client = http.client.HTTPSConnection(address, context=context)
+    client.request("POST", "/", json.dumps({"SecretId": "db"}))
+    client.getresponse().read()
+    client.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
