@@ -43,6 +43,11 @@ class Clients:
         return ask(f"a client of {service}", lambda: make(service, region_name=region or self._region))
 
 
+def client(service: str, region: str | None, profile: str | None) -> Any:
+    """Logs in and makes the only client that a command needs."""
+    return Clients(region, profile)(service)
+
+
 def _check(login: Any, profile: str | None) -> None:
     """Raises what the core has against a `keystart_login`, or against what a login reads if that is NULL."""
     problem = ffi.new("keystart_bytes *")
