@@ -22,6 +22,9 @@ _ABSENT = {
         "keystart_extension.deploy.attach keystart_extension.deploy.layer keystart_extension.deploy.status "
         "keystart.mtls ssl"
     ),
+    "files of other tools are read where people work": (
+        "keystart_extension.sync.command keystart_extension.translate.command yaml"
+    ),
     "the layer is built from its sources": "keystart_extension.deploy.build",
     "for the tests of functions": "keystart.testing keystart.pytest_plugin",
     "for refresh_async and attempt, which no command calls": "asyncio keystart.login keystart.rejections",

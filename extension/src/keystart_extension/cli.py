@@ -1,4 +1,4 @@
-"""The command `keystart` for people: check, compile, pull, ls, get, iam-policy. deploy and sync have the others."""
+"""The command `keystart` for people: check, compile, pull, ls, get, iam-policy. deploy, sync, translate have more."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import __version__, deploy, sync
+from . import __version__, deploy, sync, translate
 from .aws import WITHOUT_BOTO3, AwsError
 from .text import shown_path
 
@@ -188,6 +188,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ARN",
         help="your own key that encrypts some of them; repeat it for more keys",
     )
+
+    translate.add_to(commands)
     return parser
 
 

@@ -1,0 +1,131 @@
+"""Kubernetes: ExternalSecret of the External Secrets Operator, SecretProviderClass of the Secrets Store CSI Driver."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .documents import Document, DocumentError, Node, get, items, text
+from .findings import Findings, Secret, name_of
+from .references import source_of
+
+_EXTERNAL = ("ExternalSecret", "ClusterExternalSecret")
+_STORES = ("SecretStore", "ClusterSecretStore")
+_CLASS = "SecretProviderClass"
+
+
+def is_manifest(document: Document) -> bool:
+    """Returns whether a document is one of these kinds."""
+    return text(document.get("kind")) in (*_EXTERNAL, *_STORES, _CLASS)
+
+
+def read(documents: Sequence[Document], findings: Findings) -> None:
+    """Finds the secrets of all manifests of a file. A SecretStore in it says which service others use."""
+    stores = {text(one.get("metadata", "name")): one for one in documents if text(one.get("kind")) in _STORES}
+    for document in documents:
+        kind = text(document.get("kind"))
+        if kind in _EXTERNAL:
+            spec = document.get("spec", "externalSecretSpec") or document.get("spec")
+            _external(document, spec, stores, findings)
+        elif kind == _CLASS:
+            _class(document, findings)
+
+
+def _external(
+    document: Document, spec: Node | None, stores: Mapping[str | None, Document], findings: Findings
+) -> None:
+    store = stores.get(text(get(spec, "secretStoreRef", "name")))
+    aws = None if store is None else store.get("spec", "provider", "aws")
+    service = text(get(aws, "service"))
+    region, role = text(get(aws, "region")), text(get(aws, "role"))
+    if store is not None and aws is None:
+        findings.refuse(document.place(document.root), "Its SecretStore is not one of AWS.")
+        return
+    of_store = {"role": role} if role else {}
+    for one in items(get(spec, "data")):
+        place, name, id_ = (
+            document.place(one),
+            text(get(one, "secretKey")),
+            text(get(one, "remoteRef", "key")),
+        )
+        if name is None or id_ is None:
+            findings.refuse(place, "It has no secretKey or no remoteRef.key.")
+            continue
+        field, version = text(get(one, "remoteRef", "property")), text(get(one, "remoteRef", "version"))
+        is_parameter = service == "ParameterStore" or (service is None and id_.startswith("/"))
+        source: dict[str, str | bool]
+        if is_parameter:
+            source = {"parameter": f"{id_}:{version}" if version else id_}
+        else:
+            is_id = version is not None and version.startswith("uuid/")
+            named = (
+                {"stage": version}
+                if version and not is_id
+                else {"version_id": (version or "")[5:]}
+                if version
+                else {}
+            )
+            source = {"secret": id_, **named}
+        if field:
+            source["field"] = f"/{field.replace('.', '/')}" if "." in field else field
+        findings.secrets.append(Secret(name_of(name), {**source, **of_store}, place, region=region))
+    for one in items(get(spec, "dataFrom")):
+        place, id_ = document.place(one), text(get(one, "extract", "key"))
+        if id_ is None:
+            path = text(get(one, "find", "path"))
+            if path is not None and service == "ParameterStore":
+                findings.secrets.append(
+                    Secret(name_of(path), {"parameters": path, **of_store}, place, region=region)
+                )
+            else:
+                findings.refuse(
+                    place, "It finds secrets by their names or tags, which Keystart does not. Write each id."
+                )
+            continue
+        if service == "ParameterStore" or (service is None and id_.startswith("/")):
+            findings.refuse(
+                place, "It expands the JSON of a parameter, which Keystart does only for secrets."
+            )
+            continue
+        findings.secrets.append(
+            Secret(name_of(id_), {"secret": id_, "expand": True, **of_store}, place, region=region)
+        )
+
+
+def _class(document: Document, findings: Findings) -> None:
+    provider = text(document.get("spec", "provider"))
+    objects = document.get("spec", "parameters", "objects")
+    if provider != "aws" or objects is None or text(objects) is None:
+        findings.refuse(document.place(document.root), "It is not a SecretProviderClass of AWS with objects.")
+        return
+    try:
+        listed = Document.read(text(objects) or "", document.file)
+    except DocumentError:
+        findings.refuse(document.place(objects), "Its objects are not a list in YAML.")
+        return
+    region = text(document.get("spec", "parameters", "region"))
+    for one in items(listed[0].root if listed else None):
+        # The text of a block begins in the line after its key.
+        place = document.place(objects)._replace(line=objects.start_mark.line + 2 + one.start_mark.line)
+        id_, kind = text(get(one, "objectName")), text(get(one, "objectType"))
+        if id_ is None:
+            findings.refuse(place, "It has no objectName.")
+            continue
+        label, version = text(get(one, "objectVersionLabel")), text(get(one, "objectVersion"))
+        source: dict[str, str | bool] = dict(
+            source_of(id_) or {("parameter" if kind == "ssmparameter" else "secret"): id_}
+        )
+        if "parameter" in source and (version or label):
+            source["parameter"] = f"{source['parameter']}:{version or label}"
+        elif version or label:
+            source |= {"version_id": version} if version else {"stage": label or ""}
+        paths = items(get(one, "jmesPath"))
+        for path in paths:
+            field, alias = text(get(path, "path")), text(get(path, "objectAlias"))
+            if field is None or alias is None:
+                findings.refuse(place, "It has a jmesPath without path or objectAlias.")
+                continue
+            member = f"/{field.replace('.', '/')}" if "." in field else field
+            findings.secrets.append(Secret(name_of(alias), {**source, "field": member}, place, region=region))
+        if not paths:
+            alias = text(get(one, "objectAlias")) or id_
+            findings.secrets.append(Secret(name_of(alias), source, place, region=region))

@@ -1,0 +1,70 @@
+"""Files that are read line by line: .env files with references, chamber in scripts, and code, by patterns."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from .findings import Findings, Place, Secret, name_of
+from .references import source_of
+
+_ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_CHAMBER = re.compile(r"\bchamber\s+(?:-\S+\s+)*exec\s+([^|;&]*?)\s+--(?:\s|$)")
+_SERVICE = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+_TEXT = r"""["'`]([A-Za-z0-9/_+=.@!:-]+)["'`]"""
+# How code asks for a secret or a parameter, by the kind that it asks for.
+_PATTERNS = {
+    "secret": [
+        re.compile(r"secretsmanager/get\?secretId=([A-Za-z0-9/_+=.@!:%-]+)"),
+        re.compile(rf"\b(?:get_secret|getSecret|getSecretString|get_secret_value)\w*\(\s*{_TEXT}"),
+        re.compile(rf"\b[Ss]ecret_?[Ii]d[\"']?\s*[:=]+>?\s*{_TEXT}"),
+    ],
+    "parameter": [
+        re.compile(r"systemsmanager/parameters/get\?name=([A-Za-z0-9/_.%:-]+)"),
+        re.compile(rf"\b(?:get_parameter|getParameter)\(\s*{_TEXT}"),
+    ],
+    "parameters": [re.compile(rf"\b(?:get_parameters|getParameters)\(\s*{_TEXT}")],
+}
+
+
+def is_env(path: Path) -> bool:
+    """Returns whether a file is a .env file by its name."""
+    return path.name.startswith(".env") or path.suffix == ".env"
+
+
+def read_env(text: str, file: str, findings: Findings) -> None:
+    """Finds the variables whose values are references. It shows none of the others."""
+    for number, line in enumerate(text.splitlines(), 1):
+        found = _ASSIGNMENT.fullmatch(line)
+        if found is None or line.lstrip().startswith("#"):
+            continue
+        env, value = found[1], found[2].strip()
+        if value[:1] in ("'", '"') and value[-1:] == value[:1]:
+            value = value[1:-1]
+        source = source_of(value)
+        if source is not None:
+            findings.secrets.append(Secret(name_of(env), source, Place(file, number), env))
+        elif "{{resolve:" in value or ":secretsmanager:" in value:
+            findings.refuse(
+                Place(file, number),
+                f"{env} has more than the reference. Let the code put its parts together.",
+            )
+
+
+def read_code(text: str, file: str, findings: Findings) -> None:
+    """Finds what looks like a request for a secret. Everything in code is a guess; chamber's services are not."""
+    for number, line in enumerate(text.splitlines(), 1):
+        place = Place(file, number)
+        for found in _CHAMBER.finditer(line):
+            for service in found[1].split():
+                if _SERVICE.fullmatch(service):
+                    findings.secrets.append(Secret(name_of(service), {"parameters": f"/{service}"}, place))
+                else:
+                    findings.refuse(place, "A service of chamber is not written out. Write its path.")
+        for kind, patterns in _PATTERNS.items():
+            for pattern in patterns:
+                for found in pattern.finditer(line):
+                    id_ = found[1].replace("%2F", "/").replace("%3A", ":")
+                    source = source_of(id_) or {kind: id_}
+                    name = name_of(id_.rpartition(":")[2] if id_.startswith("arn:") else id_)
+                    findings.secrets.append(Secret(name, source, place, is_guess=True))
