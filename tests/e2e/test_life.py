@@ -149,6 +149,28 @@ def test_with_init_and_a_ttl_a_restore_brings_the_values_of_that_moment(
         assert environment.invoke(READ).value == digest("new"), canary
 
 
+@pytest.mark.parametrize(("language", "runtime"), SNAPSTART[1:])
+def test_without_hooks_the_second_invocation_after_a_restore_has_the_values_of_that_moment(
+    tmp_path: Path, cloud: StagedSecrets, canary: str, language: str, runtime: Callable[[], Runtime]
+) -> None:
+    with stage.environment(
+        tmp_path,
+        language,
+        cloud.url,
+        runtime=runtime(),
+        function="reads",
+        configuration=INIT.replace("secrets:", "ttl: 5m\nsecrets:"),
+        initialization_type="snap-start",
+        freezes=True,
+        clock=(clock := Clock()),
+    ) as environment:
+        environment.init()
+        cloud.put("db", "new")
+        clock.pass_by(24 * HOUR)
+        assert environment.invoke(READ).value in (digest(canary), digest("new")), "fetched beside the handler"
+        assert environment.invoke(READ).value == digest("new")
+
+
 def test_a_store_that_hangs_at_the_restore_ends_neither_the_restore_nor_an_invocation(
     tmp_path: Path, cloud: StagedSecrets, canary: str
 ) -> None:
