@@ -33,6 +33,7 @@ from .shrink import shrunk
 from .stores import Description, Stores
 
 BATCH = 24  # stores whose questions are sent together
+SCRIPTED = BATCH + 1  # the place of stores beside a scripted writer; BATCH is that of findings
 MOST_FINDINGS = 20
 SLOWEST = 10.0  # seconds for one answer: no question here waits longer than some milliseconds
 
@@ -59,6 +60,7 @@ class Tally:
 
     stores: int = 0
     questions: int = 0
+    beside: int = 0  # questions beside a scripted writer
     outcomes: Counter[str] = field(default_factory=Counter)
     unbuildable: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -67,6 +69,7 @@ class Tally:
         """Adds another tally, and findings of the same kind only once."""
         self.stores += other.stores
         self.questions += other.questions
+        self.beside += other.beside
         self.unbuildable += other.unbuildable
         self.outcomes += other.outcomes
         known = {(finding.kind, finding.sides) for finding in self.findings}
@@ -127,7 +130,7 @@ class Fuzzer:
             (made, place, question)
             for made, place in built
             for question in made.questions
-            if "then" not in question
+            if not question.keys() & {"then", "writer"}
         ]
         answers = self._readers.answers([(place, question) for _, place, question in steady])
         for (made, _, question), given in zip(steady, answers, strict=True):
@@ -138,7 +141,21 @@ class Fuzzer:
                     changed = self._readers.answers_around(place, question)
                     if changed is not None:
                         self._judge(made, question, changed, tally)
+        for made, _ in built:
+            for question in made.questions:
+                if "writer" in question:
+                    self._judge_beside(made, question, tally)
         return tally
+
+    def _judge_beside(self, made: Made, question: Question, tally: Tally) -> None:
+        answers = self._readers.answers_beside(SCRIPTED, made.description, question)
+        if answers is None:
+            return
+        if judged(question, answers, made.canary) is not None:
+            # Another answer the second time is a machine that was too slow for a timeout of the contract.
+            answers = self._readers.answers_beside(SCRIPTED, made.description, question) or answers
+        tally.beside += 1
+        self._judge(made, question, answers, tally)
 
     def _built(self, number: int, tally: Tally) -> tuple[Made, Place]:
         made, place, failed = built(self._seed, number, lambda: self._readers.place(number % BATCH))
@@ -183,6 +200,8 @@ class Fuzzer:
         )
 
     def _again(self, document: dict[str, Any]) -> Answers | None:
+        if "writer" in document["ask"]:
+            return self._readers.answers_beside(BATCH, document["store"], document["ask"])
         place = self._readers.place(BATCH)
         try:
             store.build(place.root, document["store"])
@@ -225,6 +244,8 @@ def _expectation(answers: Answers) -> dict[str, Any]:
     most: dict[str, Any] = json.loads(texts.most_common(1)[0][0])
     if "error" in most:
         del most["error"]["class"]
+    if not most.get("requests"):
+        most.pop("requests", None)
     return most
 
 

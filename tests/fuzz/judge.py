@@ -5,21 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from generate.contract import load
 from tests.conformance.case import class_of, same
 
 from .questions import Question
 from .readers import Answers
 
-ABOUT_A_SECRET = frozenset(
-    [
-        "secret_not_found",
-        "secret_unavailable",
-        "secret_corrupt",
-        "secret_not_text",
-        "secret_not_json",
-        "snapshot_expired",
-    ]
-)
+ABOUT_A_SECRET = frozenset(error.code for error in load().errors if error.is_about_a_secret)
 # This much of a canary in a message is not an accident.
 TELLING = 6
 
@@ -62,9 +54,17 @@ def _wrong_alone(question: Question, answer: dict[str, Any], canary: str) -> tup
         return "internal", message
     if error["class"] != class_of(code):
         return "class", f"{code} has the class {error['class']}"
-    if secret != (question.get("name") if code in ABOUT_A_SECRET else None):
+    if secret not in _secrets_of(question, code):
         return "secret", f"{code} names the secret {secret!r}"
     return None
+
+
+def _secrets_of(question: Question, code: str) -> list[Any]:
+    """Returns the names that an error of this code may have."""
+    if code not in ABOUT_A_SECRET:
+        return [None]
+    # A function that attempt calls may read other secrets than its own.
+    return [question.get("name"), *question.get("fn", {}).get("reads", [])]
 
 
 def _sides(call: str, answers: Answers) -> list[list[str]]:
@@ -73,6 +73,8 @@ def _sides(call: str, answers: Answers) -> list[list[str]]:
     for language, answer in answers.items():
         for side in sides:
             other = side[0]
+            if answer.get("requests") != answers[other].get("requests"):
+                continue
             if "value" in answer and "value" in answers[other]:
                 # `info` returns numbers of the manifest too.
                 rounded = call in ("json", "info") and "node" in (language, other)
@@ -90,4 +92,6 @@ def _sides(call: str, answers: Answers) -> list[list[str]]:
 
 
 def _outcome(answer: dict[str, Any]) -> str:
-    return answer["error"]["code"] if "error" in answer else "a value"
+    outcome = answer["error"]["code"] if "error" in answer else "a value"
+    asked = len(answer.get("requests", []))
+    return f"{outcome} after {asked} requests" if asked else outcome

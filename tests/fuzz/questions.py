@@ -5,11 +5,14 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
+from .scripts import Scripts
 from .stores import ODD_NAMES, PLAIN_NAMES, WRONG_NAMES, Description, Stores
 
 Question = dict[str, Any]
 
 CALLS = ["text", "bytes", "json", "path", "info", "secret"]
+# A snapshot has neither. Without a writer they ask nobody.
+CALLS_OF_CLIENTS = ["refresh", "attempt"]
 NO_TEXT = [None, 0, 3, -1, 2.5, True, False, [], ["db"], {}, {"name": "db"}]
 # In the harness's form: `{root}` is the store, `{relative}` the path to it from the readers' working folder.
 ROOTS = [
@@ -71,9 +74,10 @@ class Questions:
     def __init__(self, random: Random, stores: Stores) -> None:
         self._random = random
         self._stores = stores
+        self._scripts = Scripts(random, stores)
 
     def make(self, made: Description) -> list[Question]:
-        """Returns some questions. The last one may hold a change of the store."""
+        """Returns some questions. The last ones may hold a change of the store, or a writer that changes it."""
         random = self._random
         known = self._stores.names(made)
         questions: list[Question] = [
@@ -84,10 +88,13 @@ class Questions:
         sound = made.keys() <= {"base", "generation", "secrets", "unavailable"}
         if random.random() < (0.7 if sound else 0.15):
             question = self._question(known)
-            if random.random() < 0.5:
+            if random.random() < 0.5 and question["call"] not in CALLS_OF_CLIENTS:
                 question["via"] = "snapshot"
             steps = [self._step(made) for _ in range(random.choice([1, 1, 1, 2]))]
             questions.append({**question, "then": steps if len(steps) > 1 else steps[0]})
+        # A store that may never be published would let readers wait.
+        if "current" not in made and made["base"] == "good" and random.random() < 0.05:
+            questions.append(self._scripts.question(made, known))
         return questions
 
     def _step(self, made: Description) -> dict[str, Any]:
@@ -98,7 +105,11 @@ class Questions:
         question: Question = {"call": random.choice(CALLS), "name": self._name(known)}
         if random.random() < 0.15:
             question = {"call": "names", "prefix": self._name([name.rsplit("/", 1)[0] for name in known])}
-        if random.random() < 0.3:
+        if random.random() < 0.03:
+            question["call"] = random.choice(CALLS_OF_CLIENTS)
+            if question["call"] == "refresh":
+                question = {"call": "refresh", "names": [question.get("name", "db")]}
+        elif random.random() < 0.3:
             question["via"] = "snapshot"
         if random.random() < 0.15:
             question |= self._options()

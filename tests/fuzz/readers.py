@@ -13,6 +13,7 @@ from typing import Any
 from tests.conformance import store
 from tests.conformance.case import Case, Place, request
 from tests.conformance.runner import Runner, RunnerError
+from tests.conformance.scripted import ScriptedWriter
 
 from .questions import Question
 
@@ -98,6 +99,27 @@ class Readers:
             for language in waiting:
                 found[language] = _asked(self._runners[language], {"id": "0", "continue": True, **pause})
         return found if possible else None
+
+    def answers_beside(self, number: int, made: store.Description, question: Question) -> Answers | None:
+        """Returns each reader's answer beside its own scripted writer, with what it asked; None if there is none.
+
+        Each reader gets a new store, at the same place, because the writer changes it.
+        """
+        found: Answers = {}
+        for language, runner in self._runners.items():
+            place = self.place(number)
+            try:
+                store.build(place.root, made)
+                for answer in question["writer"]["answers"]:  # a writer that cannot do this would end
+                    store.change(place.root, answer.get("change", {}))
+                place = self.place(number)
+                store.build(place.root, made)
+                with ScriptedWriter(place.root, question["writer"]) as writer:
+                    answer = _asked(runner, _request(place, question, "0"))
+            except IMPOSSIBLE:
+                return None
+            found[language] = {**answer, "requests": writer.requests}
+        return found
 
     def _exchange(self, window: list[dict[str, Any]]) -> list[Answers]:
         lines = b"".join(json.dumps(one).encode() + b"\n" for one in window)

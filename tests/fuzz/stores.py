@@ -83,7 +83,11 @@ MODES = [
     "0722", "0755", "0770", "0702", "0720", "0777", "1777", "2755", "4700",
 ]  # fmt: skip
 GENERATIONS = [1, 2, 4, 9, 10, 999, 2**31, 2**32, 2**52, 2**53 - 2, 2**53 - 1]
-STATES = ["starting", "ready", "failed", "stopped"]
+STATES = ["starting", "deferred", "ready", "failed", "stopped"]
+# In seconds; with the large ones everything since 2001 can be used, and with the small ones nothing.
+MAX_STALES = [20, 60, 10**9, 10**9, 1e9, 2**53 - 1, 2**53, 1e300, 0, 19, -1, 2.5, "60", True, None, []]
+# Long ago, not long ago, and far ahead: no answer depends on the moment of the question.
+CHECKS = ["2001-02-03T04:05:06.789Z", "2026-11-23T09:20:00.180Z", "2050-01-01T00:00:00.000Z"]
 BYTES = [bytes([byte]) for byte in b'"\\{}[]:,0123456789eE+-. \t\r\n\0\x1f\x7f\x80\xc3\xff/#abfnrtu']
 TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*|true|false|null|[{}\[\],:]')
 
@@ -124,8 +128,9 @@ class Stores:
                 self._current,
                 self._tree,
                 self._values,
+                self._freshness,
             ],
-            weights=[4, 4, 4, 3, 1, 4, 5],
+            weights=[4, 4, 4, 3, 1, 4, 5, 4],
             k=random.choices([0, 1, 2, 3, 5], weights=[10, 65, 15, 7, 3])[0],
         )
         for step in recipe:
@@ -136,13 +141,9 @@ class Stores:
         """Returns what happens to a store while a reader has it open."""
         random = self._random
         number = self.generation(made)
-        names = list(made.get("secrets", {"db": ""}))
         kind = random.random()
         if kind < 0.5:
-            published: Description = {
-                "generation": number + 1 if random.random() < 0.9 else max(1, number - 1)
-            }
-            published["secrets"] = {name: self._secret() for name in names if random.random() < 0.9}
+            published = self.published(made, number + 1 if random.random() < 0.9 else max(1, number - 1))
             if random.random() < 0.6:
                 old = f"generations/{number}"
                 published |= random.choice([{"removed": [old]}, {"moved": {old: "generations/.old"}}])
@@ -158,6 +159,14 @@ class Stores:
         changed: Description = {}
         self._tree({**made, **changed}, changed)
         return changed
+
+    def published(self, made: Description, number: int) -> Description:
+        """Returns another generation with most of the secrets."""
+        names = list(made.get("secrets", {"db": ""}))
+        return {
+            "generation": number,
+            "secrets": {name: self._secret() for name in names if self._random.random() < 0.9},
+        }
 
     def generation(self, made: Description) -> int:
         """Returns the number that the store publishes."""
@@ -227,7 +236,7 @@ class Stores:
         text = Grammar(
             random, wrong=random.choice([0, 0, 0.02, 0.05]), words=(self._canary, self._canary + "\n")
         ).document()
-        return self._bytes_changed(text) if random.random() < 0.3 else text
+        return self.bytes_changed(text) if random.random() < 0.3 else text
 
     def _manifest_by_grammar(self, made: Description) -> None:
         made["manifest"] = {"raw": described(self._manifest_text(made))}
@@ -235,7 +244,7 @@ class Stores:
     def _manifest_bytes(self, made: Description) -> None:
         text = store.manifest({"generation": 3, "secrets": {"db": ""}, **made})
         for _ in range(self._random.choice([1, 1, 1, 2, 3, 6])):
-            text = self._bytes_changed(text)
+            text = self.bytes_changed(text)
         if self._random.random() < 0.03:
             text = text.ljust(1_048_575 + self._random.randrange(3))
         made["manifest"] = {"raw": described(text)}
@@ -313,6 +322,8 @@ class Stores:
             ".",
             "current",
             "state.json",
+            "control.sock",
+            "freshness.json",
             "lock",
             "generations",
             folder,
@@ -359,6 +370,39 @@ class Stores:
                 into.setdefault(kind, {})[path] = random.choice(MODES)
             else:
                 into.setdefault(kind, {})[path] = random.choice([0, 1000, 65_534])
+
+    def _freshness(self, made: Description) -> None:
+        """Limits the age of values, and says when they were checked."""
+        random = self._random
+        edits = made.setdefault("manifest", {})
+        if "raw" not in edits and not _touches(edits, "/max_stale"):
+            edits.setdefault("set", {})["/max_stale"] = random.choice(MAX_STALES)
+        document = {
+            "format": "keystart.freshness/1",
+            "generation": self.generation(made),
+            "secrets": {name: self._check() for name in self.names(made) if random.random() < 0.9},
+        }
+        if random.random() < 0.3:
+            pointer = random.choice(_pointers(document, ""))
+            parent: Any = document
+            *parents, member = [_unescaped(part) for part in pointer.split("/")[1:]]
+            for part in parents:
+                parent = parent[part]
+            parent[member] = random.choice([*TIMES, None, 3, 3.0, "3", True, {}, [], "keystart.freshness/2"])
+        text = json.dumps(document, ensure_ascii=random.random() < 0.5).encode()
+        if random.random() < 0.3:
+            text = self.bytes_changed(text)
+        made.setdefault("files", {})["freshness.json"] = described(text)
+
+    def _check(self) -> Description:
+        random = self._random
+        failure = {"code": random.choice(["c", "é", ""]), "message": "a\nb", "at": random.choice(CHECKS)}
+        return {
+            "checked_at": random.choice(CHECKS),
+            "refresh_after": random.choice([None, *CHECKS]),
+            "usable_until": random.choice([None, *CHECKS]),
+            "failure": random.choice([None, None, failure]),
+        }
 
     # Documents.
 
@@ -439,7 +483,7 @@ class Stores:
         if random.random() < 0.4:
             text = json.dumps(store.state(random.choice(STATES), number), ensure_ascii=False).encode()
             for _ in range(random.choice([0, 1, 1, 2, 3])):
-                text = self._bytes_changed(text)
+                text = self.bytes_changed(text)
             return text
         slips = random.choice([0.0, 0.0, 0.05, 0.2])
         grammar = Grammar(random, wrong=random.choice([0.0, 0.0, 0.01, 0.05]))
@@ -474,7 +518,7 @@ class Stores:
             members.append((random.choice(members)[0], grammar.value(1)))
         return grammar.object(members)
 
-    def _bytes_changed(self, text: bytes) -> bytes:
+    def bytes_changed(self, text: bytes) -> bytes:
         """Returns the text with one change to its bytes or tokens."""
         random = self._random
         at = random.randrange(len(text) + 1)
@@ -587,6 +631,10 @@ def _pointers(document: Any, before: str) -> list[str]:
 
 def _escaped(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
+
+
+def _unescaped(part: str) -> str:
+    return part.replace("~1", "/").replace("~0", "~")
 
 
 def _touches(edits: Description, pointer: str) -> bool:

@@ -52,6 +52,7 @@ def test_all_readers_answer_the_same(seed: int, tmp_path: Path) -> None:
     assert not tally.findings, f"seed {seed}: {tally.findings}"
     assert tally.stores == 192
     assert len(tally.outcomes) > 8, f"seed {seed} asks too little: {tally.outcomes}"
+    assert tally.beside > 2, f"seed {seed} asks too little beside a writer"
 
 
 def test_a_reader_that_trims_is_found_and_a_small_case_written(tmp_path: Path) -> None:

@@ -131,7 +131,8 @@ fn attempt(store: &Store, request: &Value) -> Result<Value, Error> {
     let budget = request.get("budget_ms").map(|budget| budget.as_f64().unwrap_or(f64::NAN));
     let mut attempt = Attempt::new(name, budget, store)?;
     let mut reads = Vec::new();
-    let mut errors = Vec::new();
+    let mut errors: Vec<Refusal> = Vec::new();
+    let mut runs = 0;
     loop {
         let login = match attempt.next(store)? {
             Next::Login(login) => login,
@@ -145,13 +146,18 @@ fn attempt(store: &Store, request: &Value) -> Result<Value, Error> {
         let names = function["reads"]
             .as_array()
             .map_or_else(|| vec![name], |names| names.iter().filter_map(Value::as_str).collect());
-        let mut read = String::new();
-        for name in names {
-            read += text(login.snapshot.read(name, Form::Text)?.as_bytes()).unwrap_or_default();
+        runs += 1;
+        let run = runs;
+        match read_all(&login.snapshot, &names) {
+            Ok(read) => reads.push(read),
+            Err(error) if error.code().name() == "snapshot_expired" => {
+                attempt.report(store, Outcome::Expired)?;
+                errors.push(Refusal { run, is_expired: true, is_candidate: login.is_candidate, error: Some(error) });
+                continue;
+            }
+            Err(error) => return Err(error),
         }
-        reads.push(read);
         thread::sleep(Duration::from_millis(function["takes_ms"].as_u64().unwrap_or(0)));
-        let run = reads.len();
         let ends = function["logins"].as_array().map_or(&[][..], Vec::as_slice);
         let outcome = match ends.get(run - 1).or(ends.last()).and_then(Value::as_str).unwrap_or("accepted") {
             "accepted" => Outcome::Accepted,
@@ -170,12 +176,33 @@ fn attempt(store: &Store, request: &Value) -> Result<Value, Error> {
         if !is_reported {
             return Ok(json!({"logins": reads, "raised": run}));
         }
-        errors.push((run, outcome == Outcome::Expired, login.is_candidate));
+        let is_expired = outcome == Outcome::Expired;
+        errors.push(Refusal { run, is_expired, is_candidate: login.is_candidate, error: None });
     }
-    let rejected = || errors.iter().filter(|(_, is_expired, _)| !is_expired);
-    let of_published = rejected().find(|(_, _, is_candidate)| !is_candidate);
-    let raised = of_published.or(rejected().next_back()).or(errors.last()).map(|(run, ..)| run);
-    Ok(json!({"logins": reads, "raised": raised}))
+    let rejected = || errors.iter().filter(|refusal| !refusal.is_expired);
+    let of_published = rejected().find(|refusal| !refusal.is_candidate);
+    match of_published.or(rejected().next_back()).or(errors.last()) {
+        Some(Refusal { error: Some(error), .. }) => Err(error.clone()),
+        raised => Ok(json!({"logins": reads, "raised": raised.map(|refusal| refusal.run)})),
+    }
+}
+
+/// A login that did not succeed.
+struct Refusal {
+    run: usize,
+    is_expired: bool,
+    is_candidate: bool,
+    /// The error of the store, if that ended the login.
+    error: Option<Error>,
+}
+
+/// Returns what a login reads, joined.
+fn read_all(snapshot: &Store, names: &[&str]) -> Result<String, Error> {
+    let mut read = String::new();
+    for name in names {
+        read += text(snapshot.read(name, Form::Text)?.as_bytes()).unwrap_or_default();
+    }
+    Ok(read)
 }
 
 fn open(request: &Value) -> Result<Store, Error> {

@@ -34,16 +34,19 @@ def attempt(reader: Any, asked: dict[str, Any]) -> dict[str, Any]:
     name, function = asked.get("name"), asked.get("fn", {})
     ends = function.get("logins", ["accepted"])
     logins: list[str] = []
-    raised: list[Exception] = []
+    raised: dict[int, Exception] = {}
+    runs = 0
 
     def login(secrets: Any) -> int:
+        nonlocal runs
+        runs += 1
         logins.append("".join(secrets.get(each) for each in function.get("reads", [name])))
         time.sleep(function.get("takes_ms", 0) / 1000)
-        end = ends[min(len(logins), len(ends)) - 1]
+        end = ends[min(runs, len(ends)) - 1]
         if end == "accepted":
-            return len(logins)
-        raised.append(keystart.SnapshotExpired("expired") if end == "expired" else ServerError(end))
-        raise raised[-1]
+            return runs
+        raised[runs] = keystart.SnapshotExpired("expired") if end == "expired" else ServerError(end)
+        raise raised[runs]
 
     def is_rejected(error: Exception) -> object:
         end = str(error) if isinstance(error, ServerError) else "failed"
@@ -53,10 +56,10 @@ def attempt(reader: Any, asked: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"logins": logins, "returned": reader.attempt(name, login, rejected=is_rejected, **options)}
     except Exception as error:
-        runs = [number for number, each in enumerate(raised, 1) if each is error]
-        if not runs:
+        deciding = [run for run, each in raised.items() if each is error]
+        if not deciding:
             raise
-        return {"logins": logins, "raised": runs[0]}
+        return {"logins": logins, "raised": deciding[0]}
 
 
 CALLS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
