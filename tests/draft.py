@@ -13,8 +13,10 @@ from keystart_extension.store import Draft
 FETCHED_AT = "2026-11-23T09:20:00.180Z"
 
 
-def add(draft: Draft, name: str, value: bytes, source: Mapping[str, Any]) -> None:
+def add(
+    draft: Draft, name: str, value: bytes, source: Mapping[str, Any], fetched_at: str = FETCHED_AT
+) -> None:
     """Adds a copy of a value, as text."""
-    entry = {"encoding": "utf-8", "fetched_at": FETCHED_AT, "refresh_after": None, "source": source}
+    entry = {"encoding": "utf-8", "fetched_at": fetched_at, "refresh_after": None, "source": source}
     data = ffi.from_buffer(value)
     core.call(lib.keystart_draft_add, draft.handle, *text(name), data, len(value), *text(json.dumps(entry)))

@@ -49,6 +49,11 @@ def tiny(number: int) -> bytes:
     return bytes([33 + number % 90]) * (1 + number % 16)
 
 
+def is_too_old(number: int) -> bool:
+    """Returns whether a writer that limits the age of values publishes this generation too late."""
+    return number % 8 == 7
+
+
 def lone(number: int) -> str:
     """Returns a name that only this generation has."""
     return f"at/{number}"

@@ -103,18 +103,19 @@ def reading(
     allowed: Sequence[str] = (),
     fresh: bool = False,
     until_stopped: bool = False,
+    asks: bool = False,
 ) -> Iterator[Readers]:
     """Runs readers in all languages during the block. Their reports exist after it.
 
     `allowed` are the codes that no client may get otherwise. `fresh` makes a client for each question. `until_stopped`
-    lets them end by themselves once the store says so.
+    lets them end by themselves once the store says so. With `asks` they also refresh and log in: the writer answers.
     """
     with tempfile.TemporaryDirectory(prefix="keystart-readers-") as folder, ExitStack() as closing:
         stop = Path(folder, "stop")
         readers = Readers(languages)
         arguments: dict[str, object] = {
             "root": str(root), "run": run, "stop": str(stop), "allowed": list(allowed), "fresh": fresh,
-            "until_stopped": until_stopped, "threads": threads, "children": children,
+            "until_stopped": until_stopped, "asks": asks, "threads": threads, "children": children,
         }  # fmt: skip
         readers.start(arguments, closing)
         yield readers

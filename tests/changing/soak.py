@@ -2,9 +2,10 @@
 
     ./dev soak --seconds 120
 
-Three times a third of the time: one writer; writers that stop as at SHUTDOWN and start anew; writers that are killed at
-random moments. It ends with 0 when no reader saw anything that was not published, older than before, or mixed, and got
-no error except those that the contract allows; with 1 otherwise.
+Four times a quarter of the time: one writer; one that answers requests, and publishes values that are too old; writers
+that stop as at SHUTDOWN and start anew; writers that are killed at random moments. It ends with 0 when no reader saw
+anything that was not published, older than before, or mixed, and got no error except those that the contract allows;
+with 1 otherwise.
 """
 
 from __future__ import annotations
@@ -25,7 +26,15 @@ from tests import ROOT
 
 from .reading import LANGUAGES, LONG, WRITER, BrokenError, Report, reading
 
-COLUMNS = ("reads", "pairs", "snapshots", "generations", "waits")
+COLUMNS = ("reads", "pairs", "snapshots", "generations", "waits", "refreshes", "logins")
+# The phases, and the codes that readers may get in each.
+PHASES: dict[str, Sequence[str]] = {
+    "one writer": (),
+    # The writer has ended, or a busy machine let it publish nothing within the two seconds of 11.7.
+    "asked": ("refresh_unavailable", "refresh_failed", "secret_stale"),
+    "stopped": ("not_ready: stopped",),
+    "killed": (),
+}
 
 
 @dataclass
@@ -41,7 +50,8 @@ class Phase:
 class Writers:
     """Writers of one store, one after the other; checks that their numbers never fall."""
 
-    def __init__(self, root: Path, run: str, chance: random.Random) -> None:
+    def __init__(self, root: Path, run: str, chance: random.Random, *, answers: bool = False) -> None:
+        self._answers = answers
         self._root = root
         self._run = run
         self._chance = chance
@@ -75,12 +85,15 @@ class Writers:
         self._stop.unlink(missing_ok=True)
         self.started += 1
         given = {
-            "root": str(self._root), "run": self._run, "stop": str(self._stop), "seed": self._chance.getrandbits(32),
+            "root": str(self._root), "run": self._run, "stop": str(self._stop), "answers": self._answers,
+            "seed": self._chance.getrandbits(32),
         }  # fmt: skip
         program = [*WRITER, json.dumps({**given, **more})]
         return subprocess.Popen(program, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
     def _ended_by_itself(self, writer: subprocess.Popen[str], seconds: float) -> None:
+        while writer.poll() is None and self._generation() <= self.last:
+            time.sleep(0.01)  # it starts
         try:
             printed, _ = writer.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -105,23 +118,31 @@ class Writers:
 def soak(
     seconds: float, seed: int, languages: Sequence[str] = LANGUAGES, threads: int = 2, children: int = 2
 ) -> list[Phase]:
-    """Runs the three phases."""
+    """Runs the four phases."""
     phases = []
-    for name, allowed in (("one writer", []), ("stopped", ["not_ready: stopped"]), ("killed", [])):
+    part = seconds / len(PHASES)
+    for name, allowed in PHASES.items():
         with tempfile.TemporaryDirectory(prefix="keystart-soak-") as folder:
             root = Path(folder, "store")
             run = secrets.token_hex(8)
-            writers = Writers(root, run, random.Random(f"{seed} {name}"))
+            asks = name == "asked"
+            writers = Writers(root, run, random.Random(f"{seed} {name}"), answers=asks)
             # A first generation, and a root: without a root the readers know at once that nobody writes.
             writers.write(0)
             with reading(
-                root, run, languages=languages, threads=threads, children=children, allowed=allowed
+                root,
+                run,
+                languages=languages,
+                threads=threads,
+                children=children,
+                allowed=allowed,
+                asks=asks,
             ) as readers:
                 readers.wait_until_reading()
-                until = time.monotonic() + seconds / 3
+                until = time.monotonic() + part
                 while time.monotonic() < until:
-                    if name == "one writer":
-                        writers.write(seconds / 3)
+                    if name in ("one writer", "asked"):
+                        writers.write(part)
                     elif name == "stopped":
                         writers.write_and_stop()
                     else:

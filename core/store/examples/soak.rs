@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::{env, fs, thread};
 
-use keystart_store::{Error, Form, Options, Store};
+use keystart_store::{Attempt, Error, Form, Next, Options, Outcome, Store};
 use serde_json::{Value, json};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -22,6 +22,7 @@ struct Asked {
     allowed: Vec<String>,
     fresh: bool,
     until_stopped: bool,
+    asks: bool,
 }
 
 fn main() -> Result<(), Failure> {
@@ -34,6 +35,7 @@ fn main() -> Result<(), Failure> {
         allowed: serde_json::from_value(given["allowed"].clone())?,
         fresh: given["fresh"] == true,
         until_stopped: given["until_stopped"] == true,
+        asks: given["asks"] == true,
     };
     let client = Arc::new(open(&asked.root)?);
     println!("reading");
@@ -88,6 +90,9 @@ impl Look {
                 self.ask_client(client)?;
             }
             self.ask_snapshot(client)?;
+            if self.asked.asks {
+                self.ask_writer(client);
+            }
             if self.asked.until_stopped && self.errors.contains_key("not_ready: stopped") {
                 return self.see_stopped(client);
             }
@@ -97,17 +102,17 @@ impl Look {
 
     fn ask_client(&mut self, client: &Store) -> Result<(), Failure> {
         let Some(text) = self.ask("", || client.read("text", Form::Text)) else { return Ok(()) };
-        self.sees("text", text.as_bytes(), "text");
+        self.sees_fresh("text", text.as_bytes());
         let before = self.floor;
         let Some(found) = self.ask("", || client.read("tiny", Form::Bytes)) else { return Ok(()) };
         let Some(key) = self.ask("", || client.read("tls/key", Form::Bytes)) else { return Ok(()) };
-        self.sees("tls/key", key.as_bytes(), "tls/key");
+        self.sees_fresh("tls/key", key.as_bytes());
         if !(before..=self.floor).any(|number| found.as_bytes() == tiny(number)) {
             self.tell("tiny", "it is of no generation between its neighbours");
         }
         let Some(document) = self.ask("", || client.read("json", Form::Json)) else { return Ok(()) };
         let document: Value = serde_json::from_slice(document.as_bytes())?;
-        self.sees("json", document["proof"].as_str().unwrap_or_default().as_bytes(), "json");
+        self.sees_fresh("json", document["proof"].as_str().unwrap_or_default().as_bytes());
         let Some(info) = self.ask("", || client.info("text")) else { return Ok(()) };
         let info: Value = serde_json::from_str(&info)?;
         let id = info["source"]["id"].as_str().unwrap_or_default();
@@ -152,6 +157,29 @@ impl Look {
             self.tell("names", "a snapshot mixes generations");
         }
         Ok(())
+    }
+
+    /// Refreshes and logs in, with a refusal now and then.
+    fn ask_writer(&mut self, client: &Store) {
+        let Some(changed) = self.ask("", || client.refresh::<&str>(&[])) else { return };
+        if !NAMES.iter().all(|name| changed.iter().any(|one| one == name)) {
+            self.tell("refresh", "it does not report all that changed");
+        }
+        self.count("refreshes");
+        let (mut logins, mut runs) = (Vec::new(), self.counts.get("runs").copied().unwrap_or(0));
+        if self.ask("snapshot_expired", || log_in(client, &mut logins, &mut runs)).is_some() {
+            self.count("logins");
+        }
+        self.counts.insert("runs".to_owned(), runs);
+        for (certificate, key) in logins {
+            let numbers = [("tls/cert", certificate), ("tls/key", key)]
+                .map(|(name, value)| number_of(&value, &self.asked.run, name));
+            match numbers {
+                [Ok(certificate), Ok(key)] if certificate == key => {}
+                [Ok(_), Ok(_)] => self.tell("attempt", "a login mixes generations"),
+                [Err(wrong), _] | [_, Err(wrong)] => self.tell("attempt", wrong),
+            }
+        }
     }
 
     /// Checks that after the store was stopped no read returns anything, not even a kept value.
@@ -206,6 +234,14 @@ impl Look {
         }
     }
 
+    /// Judges a value that may be too old.
+    fn sees_fresh(&mut self, name: &str, value: &[u8]) {
+        let number = self.sees(name, value, name);
+        if self.asked.asks && number.is_some_and(|number| number % 8 == 7) {
+            self.tell(name, "it is too old");
+        }
+    }
+
     fn sees_number(&mut self, what: &str, number: u64) {
         if number < self.floor {
             self.tell(what, &format!("{number} after {}", self.floor));
@@ -225,6 +261,32 @@ impl Look {
 
     fn count_error(&mut self, error: &Error) {
         *self.errors.entry(code_of(error)).or_default() += 1;
+    }
+}
+
+/// Logs in with the certificate and key of a snapshot, and keeps the values of each login. Every third one is refused.
+fn log_in(client: &Store, logins: &mut Vec<(Vec<u8>, Vec<u8>)>, runs: &mut u64) -> Result<(), Error> {
+    let mut attempt = Attempt::new("tls", None, client)?;
+    loop {
+        let login = match attempt.next(client)? {
+            Next::Login(login) => login,
+            Next::Wait(wait) => {
+                attempt.wait(wait);
+                continue;
+            }
+            Next::End => return Ok(()),
+        };
+        let read = |name| login.snapshot.read(name, Form::Bytes).map(|value| value.as_bytes().to_vec());
+        let outcome = match (read("tls/cert"), read("tls/key")) {
+            (Ok(certificate), Ok(key)) => {
+                logins.push((certificate, key));
+                *runs += 1;
+                if *runs % 3 == 0 { Outcome::Rejected } else { Outcome::Accepted }
+            }
+            (Err(error), _) | (_, Err(error)) if error.code().name() == "snapshot_expired" => Outcome::Expired,
+            (Err(error), _) | (_, Err(error)) => return Err(error),
+        };
+        attempt.report(client, outcome)?;
     }
 }
 

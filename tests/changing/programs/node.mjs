@@ -14,6 +14,9 @@ const NAMES = ['json', 'text', 'tiny', 'tls/cert', 'tls/key'];
 /** The reader returned an error, which was counted. */
 class Refused extends Error {}
 
+/** The server refuses a login. */
+class ServerRefuses extends Error {}
+
 /** A value is not what was published. */
 class Wrong extends Error {}
 
@@ -32,6 +35,8 @@ function numberOf(value, run, name) {
     throw new Wrong('its bytes do not belong to its first line');
   return Number(parts[2]);
 }
+
+const isTooOld = (number) => number % 8 === 7;
 
 const tinyOf = (number) => String.fromCharCode(33 + (number % 90)).repeat(1 + (number % 16));
 
@@ -54,13 +59,14 @@ class Look {
     this.allowed = new Set(asked.allowed);
   }
 
-  goOn() {
-    const { root, stop, fresh, until_stopped: untilStopped } = this.asked;
+  async goOn() {
+    const { root, stop, fresh, asks, until_stopped: untilStopped } = this.asked;
     const client = new Keystart({ root });
     while (!existsSync(stop)) {
       if (!lstatSync(`${root}/current`, { throwIfNoEntry: false })) this.count('waits');
       this.askClient(fresh ? new Keystart({ root }) : client);
       this.askSnapshot(client);
+      if (asks) await this.askWriter(client);
       if (untilStopped && this.errors['not_ready: stopped']) {
         this.seeStopped(client);
         break;
@@ -76,17 +82,17 @@ class Look {
 
   askClient(client) {
     this.judged(() => {
-      this.sees('text', Buffer.from(this.ask(() => client.get('text'))));
+      this.seesFresh('text', Buffer.from(this.ask(() => client.get('text'))));
       const before = this.floor;
       const tiny = this.ask(() => client.get('tiny'));
-      this.sees(
+      this.seesFresh(
         'tls/key',
         this.ask(() => client.getBytes('tls/key')),
       );
       let number = before;
       while (number <= this.floor && tiny !== tinyOf(number)) number += 1;
       if (number > this.floor) this.tell('tiny', 'it is of no generation between its neighbours');
-      this.sees('json', Buffer.from(this.ask(() => client.getJson('json')).proof));
+      this.seesFresh('json', Buffer.from(this.ask(() => client.getJson('json')).proof));
       this.seesNumber('info', Number(this.ask(() => client.info('text')).source.id.split(' ')[0]));
       const lone = this.ask(() => client.names('at'));
       this.seesNumber('names', lone.length === 1 ? Number(lone[0].slice(3)) : -1);
@@ -125,6 +131,36 @@ class Look {
     });
   }
 
+  /** Refreshes and logs in, with a refusal now and then. */
+  async askWriter(client) {
+    try {
+      const changed = await this.answered(() => client.refresh());
+      if (!NAMES.every((name) => changed.includes(name)))
+        this.tell('refresh', 'it does not report all that changed');
+      this.count('refreshes');
+      const options = { rejected: ServerRefuses };
+      const login = () => client.attempt('tls', (secrets) => this.logIn(secrets), options);
+      await this.answered(login, ['snapshot_expired']);
+      this.count('logins');
+    } catch (error) {
+      if (!(error instanceof Refused || error instanceof ServerRefuses)) throw error;
+    }
+  }
+
+  /** Checks that the two values of a login belong together. */
+  logIn(secrets) {
+    const values = ['tls/cert', 'tls/key'].map((name) => [secrets.getBytes(name), name]);
+    try {
+      const [cert, key] = values.map(([value, name]) => numberOf(value, this.asked.run, name));
+      if (cert !== key) this.tell('attempt', `a login mixes generations ${cert} and ${key}`);
+    } catch (error) {
+      if (!(error instanceof Wrong)) throw error;
+      this.tell('attempt', error.message);
+    }
+    this.count('runs');
+    if (this.counts.runs % 3 === 0) throw new ServerRefuses();
+  }
+
   /** After the store was stopped no read may return anything, not even a kept value. */
   seeStopped(client) {
     for (const reader of [client, new Keystart({ root: this.asked.root })]) {
@@ -152,15 +188,35 @@ class Look {
     try {
       answer = question();
     } catch (error) {
-      if (!(error instanceof KeystartError)) throw error;
-      const code = codeOf(error);
-      this.count(code, this.errors);
-      if (!this.allowed.has(code) && !allowed.includes(code)) this.tell(code, error.message);
-      throw new Refused();
+      this.refused(error, allowed);
     }
     if (stopped && allowed.length === 0)
       this.tell('stopped', 'a value was given after the store was stopped');
     return answer;
+  }
+
+  /** Returns the answer of a promise, as `ask` does. */
+  async answered(question, allowed = []) {
+    this.count('reads');
+    try {
+      return await question();
+    } catch (error) {
+      return this.refused(error, allowed);
+    }
+  }
+
+  refused(error, allowed) {
+    if (!(error instanceof KeystartError)) throw error;
+    const code = codeOf(error);
+    this.count(code, this.errors);
+    if (!this.allowed.has(code) && !allowed.includes(code)) this.tell(code, error.message);
+    throw new Refused();
+  }
+
+  /** Judges a value that may be too old. */
+  seesFresh(what, value) {
+    const number = this.sees(what, value);
+    if (this.asked.asks && number !== null && isTooOld(number)) this.tell(what, 'it is too old');
   }
 
   sees(what, value, name = what) {
@@ -254,8 +310,10 @@ if (isMainThread) {
   const children = Array.from({ length: asked.children }, () => inChild(asked));
   const others = [...threads, ...children];
   console.log(
-    JSON.stringify(sum(others.length > 0 ? await Promise.all(others) : [new Look(asked).goOn()])),
+    JSON.stringify(
+      sum(others.length > 0 ? await Promise.all(others) : [await new Look(asked).goOn()]),
+    ),
   );
 } else {
-  parentPort.postMessage(new Look(workerData).goOn());
+  parentPort.postMessage(await new Look(workerData).goOn());
 }

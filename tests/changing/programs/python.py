@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,10 @@ class RefusedError(Exception):
     """The reader returned an error, which was counted."""
 
 
+class ServerError(Exception):
+    """The server refuses a login."""
+
+
 class Look:
     """What one thread has seen. Numbers must never fall from one answer to the next."""
 
@@ -36,6 +41,7 @@ class Look:
         self._allowed = set(arguments["allowed"])
         self._fresh = bool(arguments["fresh"])
         self._until_stopped = bool(arguments["until_stopped"])
+        self._asks = bool(arguments["asks"])
         self.floor = floor
         self.counts: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -48,6 +54,8 @@ class Look:
                 self.counts["waits"] += 1
             self.ask_client(keystart.Keystart(self._root) if self._fresh else client)
             self.ask_snapshot(client)
+            if self._asks:
+                self.ask_writer(client)
             if self._until_stopped and self.errors["not_ready: stopped"]:
                 self.see_stopped(client)
                 return
@@ -55,14 +63,14 @@ class Look:
     def ask_client(self, client: keystart.Keystart) -> None:
         """Asks everything that a client can answer."""
         try:
-            self.sees("text", self.ask(lambda: client.get("text")).encode())
+            self.sees_fresh("text", self.ask(lambda: client.get("text")).encode())
             before = self.floor
             tiny = self.ask(lambda: client.get_bytes("tiny"))
-            self.sees("tls/key", self.ask(lambda: client.get_bytes("tls/key")))
+            self.sees_fresh("tls/key", self.ask(lambda: client.get_bytes("tls/key")))
             # A value read between two answers is from one of the generations between them.
             if tiny not in (proof.tiny(number) for number in range(before, self.floor + 1)):
                 self.tell("tiny", "it is of no generation between its neighbours")
-            self.sees("json", self.ask(lambda: client.get_json("json"))["proof"].encode())
+            self.sees_fresh("json", self.ask(lambda: client.get_json("json"))["proof"].encode())
             self.sees_number(
                 "info", *map(int, self.ask(lambda: client.info("text"))["source"]["id"].split()[:1])
             )
@@ -94,6 +102,32 @@ class Look:
                 self.tell("names", "a snapshot mixes generations")
         except RefusedError:
             pass
+
+    def ask_writer(self, client: keystart.Keystart) -> None:
+        """Refreshes and logs in, with a refusal now and then."""
+        with suppress(RefusedError):
+            if not set(self.ask(client.refresh)).issuperset(proof.NAMES):
+                self.tell("refresh", "it does not report all that changed")
+            self.counts["refreshes"] += 1
+        with suppress(RefusedError, ServerError):
+            self.ask(partial(client.attempt, "tls", self.log_in, rejected=ServerError), {"snapshot_expired"})
+            self.counts["logins"] += 1
+
+    def log_in(self, snapshot: keystart.Snapshot) -> None:
+        """Checks that the two values of a login belong together."""
+        certificate, key = (snapshot.get_bytes(name) for name in ("tls/cert", "tls/key"))
+        try:
+            numbers = (
+                proof.number_of(certificate, self._run, "tls/cert"),
+                proof.number_of(key, self._run, "tls/key"),
+            )
+            if numbers[0] != numbers[1]:
+                self.tell("attempt", f"a login mixes generations {numbers}")
+        except proof.WrongError as wrong:
+            self.tell("attempt", str(wrong))
+        self.counts["runs"] += 1
+        if self.counts["runs"] % 3 == 0:
+            raise ServerError
 
     def see_stopped(self, client: keystart.Keystart) -> None:
         """Checks that after the store was stopped no read returns anything, not even a kept value."""
@@ -137,6 +171,12 @@ class Look:
             return None
         self.sees_number(what, number)
         return number
+
+    def sees_fresh(self, what: str, value: bytes) -> None:
+        """Judges a value that may be too old."""
+        number = self.sees(what, value)
+        if self._asks and number is not None and proof.is_too_old(number):
+            self.tell(what, "it is too old")
 
     def sees_number(self, what: str, *numbers: int) -> None:
         """Checks that a number is not below the last."""

@@ -41,6 +41,11 @@ def code_of(error)
   error.code == "not_ready" && word ? "#{error.code}: #{word}" : error.code
 end
 
+# The server refuses a login.
+class ServerRefuses < StandardError; end
+
+def too_old?(number) = number % 8 == 7
+
 # What one thread has seen. Numbers must never fall from one answer to the next.
 class Look
   attr_reader :floor
@@ -59,17 +64,18 @@ class Look
       @counts["waits"] += 1 unless File.symlink?("#{@root}/current")
       ask_client(@asked["fresh"] ? Keystart::Client.new(root: @root) : client)
       ask_snapshot(client)
+      ask_writer(client) if @asked["asks"]
       return see_stopped(client) if @asked["until_stopped"] && @errors["not_ready: stopped"].positive?
     end
   end
 
   def ask_client(client)
-    sees("text", ask { client.get("text") })
+    sees_fresh("text", ask { client.get("text") })
     before = @floor
     tiny = ask { client.get("tiny") }
-    sees("tls/key", ask { client.bytes("tls/key") })
+    sees_fresh("tls/key", ask { client.bytes("tls/key") })
     tell("tiny", "it is of no generation between its neighbours") if (before..@floor).none? { |number| tiny == tiny(number) }
-    sees("json", ask { client.json("json") }["proof"])
+    sees_fresh("json", ask { client.json("json") }["proof"])
     sees_number("info", ask { client.info("text") }["source"]["id"].to_i)
     lone = ask { client.names("at") }
     sees_number("names", lone.size == 1 ? lone[0].delete_prefix("at/").to_i : -1)
@@ -102,6 +108,26 @@ class Look
       tell(name, "a snapshot mixes generations") unless [number, nil].include?(at)
       @counts["pairs"] += 1 if name == "tls/key"
     end
+  end
+
+  # Refreshes and logs in, with a refusal now and then.
+  def ask_writer(client)
+    tell("refresh", "it does not report all that changed") unless (NAMES - ask { client.refresh }).empty?
+    @counts["refreshes"] += 1
+    ask("snapshot_expired") { client.attempt("tls", rejected: ServerRefuses) { |secrets| log_in(secrets) } }
+    @counts["logins"] += 1
+  rescue Refused, ServerRefuses
+    nil
+  end
+
+  # Checks that the two values of a login belong together.
+  def log_in(secrets)
+    numbers = %w[tls/cert tls/key].map { |name| number_of(secrets.bytes(name), @asked["run"], name) }
+    tell("attempt", "a login mixes generations #{numbers}") if numbers.uniq.size > 1
+    @counts["runs"] += 1
+    raise ServerRefuses if (@counts["runs"] % 3).zero?
+  rescue Wrong => e
+    tell("attempt", e.message)
   end
 
   # After the store was stopped no read may return anything, not even a kept value.
@@ -143,6 +169,12 @@ class Look
   rescue Wrong => e
     tell(what, e.message)
     nil
+  end
+
+  # Judges a value that may be too old.
+  def sees_fresh(what, value)
+    number = sees(what, value)
+    tell(what, "it is too old") if @asked["asks"] && number && too_old?(number)
   end
 
   def sees_number(what, number)
