@@ -51,6 +51,7 @@ ENDS = {
     ".rb": "exit!(true)",
 }
 WARM_US = {"python": 5.0, "node": 10.0, "ruby": 15.0}
+STILL, CHANGING = "of a store at rest", "of one that changes 100 times a second"
 # The interpreter's own part of a figure, whatever the reader does, measured in the same run.
 FLOORS = {
     **{f"{form}: added by loading": f"loading an empty package ({form})" for form in ("require", "import")},
@@ -88,10 +89,11 @@ class Lifetime:
 
 @dataclass(frozen=True)
 class Stand:
-    """The inputs: two stores with the same secrets, a plain file, the cache, and a Node project."""
+    """The inputs: two stores with the same secrets, a third one that changes, a plain file, a cache, a project."""
 
     root: str
     other: str
+    changing: str
     file: str
     url: str
     project: Path
@@ -126,6 +128,7 @@ def measure(languages: Sequence[str], quick: bool) -> list[Figure]:
             figures += loads(language, place, runs)
             figures += first_reads(language, place, runs)
             figures += warm_reads(language, place, loops)
+            figures += reads_beside_a_writer(language, place, runs, loops)
     return figures
 
 
@@ -155,6 +158,7 @@ def stand() -> Iterator[Stand]:
         tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder,
         keystart.testing.store(SECRETS) as one,
         keystart.testing.store(SECRETS) as other,
+        publisher() as changing,
         cache() as url,
     ):
         project = Path(folder)
@@ -179,7 +183,18 @@ def stand() -> Iterator[Stand]:
             (project / name).write_text(f"{load}\n{ENDS[name[-3:]]}\n")
         file = project / "db.json"
         file.write_text(json.dumps(SECRETS["db"]))
-        yield Stand(one.root, other.root, str(file), url, project)
+        yield Stand(one.root, other.root, changing, str(file), url, project)
+
+
+@contextmanager
+def publisher() -> Iterator[str]:
+    """Publishes 100 generations a second during the block, and returns the root of their store."""
+    command = [sys.executable, "-m", "benchmarks.readers.publisher", json.dumps(SECRETS)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process.stdout.readline().strip() if process.stdout else ""
+    finally:
+        process.communicate()
 
 
 def loads(language: str, place: Stand, runs: int) -> list[Figure]:
@@ -290,6 +305,23 @@ def warm_reads(language: str, place: Stand, loops: int) -> list[Figure]:
     return [figure(language, f"warm {call}", "µs", times[call], 1e3, budgets.get(call)) for call in CALLS]
 
 
+def reads_beside_a_writer(language: str, place: Stand, runs: int, loops: int) -> list[Figure]:
+    """Returns figures of reads from a store that changes 100 times a second, and from one that does not, in turn."""
+    first: dict[str, list[float]] = {STILL: [], CHANGING: []}
+    warm: dict[str, list[float]] = {STILL: [], CHANGING: []}
+    for run in range(runs):
+        for which, root in ((STILL, place.root), (CHANGING, place.changing)):
+            first[which].append(answer(language, place, ["keystart", root, place.other])["first"])
+            if run % 8 == 0:
+                times = answer(language, place, ["warm", root, place.file, place.url, str(loops)])
+                warm[which] += times["get"]
+    return [
+        figure(language, f"{what}, {which}", "µs", times, 1e3)
+        for what, measured in (("first read", first), ("warm get", warm))
+        for which, times in measured.items()
+    ]
+
+
 def answer(language: str, place: Stand, arguments: list[str], form: str = "") -> dict[str, Any]:
     """Starts a program of this language, and returns its measurements: nanoseconds, or lists of them."""
     interpreters = {
@@ -340,7 +372,14 @@ def floor(one: Figure, figures: Sequence[Figure]) -> float | None:
 def ratios(figures: list[Figure]) -> str:
     """Returns how many times faster a warm read, and a first one with everything it loads, are than the cache."""
     rows = [
-        ("language", "cache : get, warm", "plain file : get, warm", "cache : get, new process with loading")
+        (
+            "language",
+            "cache : get, warm",
+            "plain file : get, warm",
+            "cache : get, new process with loading",
+            "first read, store that changes : at rest",
+            "warm get, store that changes : at rest",
+        )
     ]
     by_name = {(one.language, one.what): one.median for one in figures}
     for language in dict.fromkeys(one.language for one in figures):
@@ -353,7 +392,14 @@ def ratios(figures: list[Figure]) -> str:
         cache = of("loading the HTTP client, inside the process") * 1e3 + of("first request to a cache")
         get = of("warm get")
         rows.append(
-            (language, f"{of('warm http') / get:.0f}", f"{of('warm file') / get:.1f}", f"{cache / ours:.1f}")
+            (
+                language,
+                f"{of('warm http') / get:.0f}",
+                f"{of('warm file') / get:.1f}",
+                f"{cache / ours:.1f}",
+                f"{of(f'first read, {CHANGING}') / of(f'first read, {STILL}'):.2f}",
+                f"{of(f'warm get, {CHANGING}') / of(f'warm get, {STILL}'):.2f}",
+            )
         )
     return markdown(rows)
 
