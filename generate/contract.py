@@ -58,6 +58,7 @@ class Error:
     since: str
     raised_by: str
     in_testing: bool
+    in_core: bool
     when: str
     summary: str
     messages: tuple[Message, ...]
@@ -71,7 +72,7 @@ class Error:
     @property
     def is_about_a_secret(self) -> bool:
         """Whether the error has the name of a secret, by contract 8.1."""
-        return 301 <= self.number <= 307
+        return 301 <= self.number <= 308
 
     @property
     def is_reserved(self) -> bool:
@@ -184,6 +185,7 @@ def _error(
         since=data["since"],
         raised_by=raised_by,
         in_testing=data.get("in_testing", False),
+        in_core=data.get("in_core", True),
         when=data["when"],
         summary=data["summary"],
         messages=tuple(_messages(data, limits, fixed)),

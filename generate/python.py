@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .contract import Contract, Error, Message
+from .contract import Contract, Error, Message, Text
 from .text import broken, first_line
 
 # The errors that Python raises without the core.
-_MESSAGES = ("secret_not_text", "snapshot_expired")
+_MESSAGES = ("secret_not_text", "snapshot_expired", "tls_invalid")
 
 
 def errors(contract: Contract) -> str:
@@ -22,6 +22,13 @@ def errors(contract: Contract) -> str:
     )
     classes = "\n\n".join(_class(error) for error in contract.errors)
     numbers = "".join(f"    {error.number}: {error.class_name},\n" for error in contract.errors)
+    pieces = "".join(
+        f"{piece.name.upper()} = {_literal(piece)}\n"
+        for error in contract.errors
+        if any(message.name in _MESSAGES for message in error.messages)
+        for piece in error.pieces
+        if piece.when and not piece.placeholders
+    )
     messages = "\n\n".join(
         _function(error, message)
         for error in contract.errors
@@ -61,6 +68,9 @@ class KeystartError(Exception):
 
 {messages}
 
+# All that the {{what}} of a message may be.
+{pieces}
+
 # By the numbers that the core returns.
 BY_NUMBER: dict[int, type[KeystartError]] = {{
 {numbers}}}
@@ -82,7 +92,7 @@ def _function(error: Error, message: Message) -> str:
     )
 
 
-def _literal(message: Message) -> str:
+def _literal(message: Text) -> str:
     parts = broken(message.text, 96)
     lines = [f"{'f' if '{' in part else ''}{_quoted(part)}" for part in parts]
     if len(lines) == 1:

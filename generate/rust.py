@@ -54,8 +54,9 @@ impl Code {{
 
 def messages(contract: Contract) -> str:
     """Returns the file of the messages."""
-    makers = "\n".join(maker for error in contract.errors for maker in _makers(error))
-    pieces = "\n".join(_piece(piece) for error in contract.errors for piece in error.pieces)
+    errors = [error for error in contract.errors if error.in_core]
+    makers = "\n".join(maker for error in errors for maker in _makers(error))
+    pieces = "\n".join(_piece(piece) for error in errors for piece in error.pieces)
     return f"""\
 // {first_line("errors.toml")}
 

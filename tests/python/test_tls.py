@@ -106,7 +106,7 @@ def test_authorities_without_a_certificate_are_an_error(
     authorities: str, publisher: Publisher, client: keystart.Keystart, authority: Authority
 ) -> None:
     publisher.publish({**mtls(authority), "mtls/ca": authorities})
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(keystart.TlsInvalid):
         client.tls("mtls")
 
 
@@ -118,15 +118,23 @@ def test_comments_in_pem_may_have_any_letters(
 
 
 @pytest.mark.parametrize("part", ["cert", "key", "ca"])
-def test_an_error_of_openssl_shows_nothing_of_the_file(
-    part: str, publisher: Publisher, client: keystart.Keystart, authority: Authority, canary: str
+@pytest.mark.parametrize("kind", [keystart.TlsInvalid, ssl.SSLError])
+def test_an_error_shows_nothing_of_the_file(
+    part: str,
+    kind: type[Exception],
+    publisher: Publisher,
+    client: keystart.Keystart,
+    authority: Authority,
+    canary: str,
 ) -> None:
-    publisher.publish({**mtls(authority), f"mtls/{part}": canary})
-    with pytest.raises(ssl.SSLError) as failure:
+    label = "PRIVATE KEY" if part == "key" else "CERTIFICATE"
+    block = f"-----BEGIN {label}-----\n{canary}\n-----END {label}-----\n"
+    publisher.publish({**mtls(authority), f"mtls/{part}": block if kind is ssl.SSLError else canary})
+    with pytest.raises(kind) as failure:
         client.tls("mtls")
     assert failure.value.__traceback__ is not None
     inside = failure.value.__traceback__.tb_next  # this test itself knows the canary
-    told = traceback.TracebackException(ssl.SSLError, failure.value, inside, capture_locals=True)
+    told = traceback.TracebackException(kind, failure.value, inside, capture_locals=True)
     assert canary not in "".join(told.format())
 
 
@@ -135,7 +143,7 @@ def test_an_encrypted_key_is_an_error_and_nobody_is_prompted_for_its_password(
 ) -> None:
     encrypted = key_pem(ec.generate_private_key(ec.SECP256R1()), b"password")
     publisher.publish({**mtls(authority), "mtls/key": encrypted})
-    with pytest.raises(ssl.SSLError):
+    with pytest.raises(keystart.TlsInvalid, match="its private key is encrypted"):
         client.tls("mtls")
 
 

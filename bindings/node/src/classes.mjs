@@ -33,6 +33,7 @@ class SecretNotText extends KeystartError { static code = 'secret_not_text'; }
 class SecretNotJson extends KeystartError { static code = 'secret_not_json'; }
 class SnapshotExpired extends KeystartError { static code = 'snapshot_expired'; }
 class SecretStale extends KeystartError { static code = 'secret_stale'; }
+class TlsInvalid extends KeystartError { static code = 'tls_invalid'; }
 class RefreshUnavailable extends KeystartError { static code = 'refresh_unavailable'; }
 class RefreshFailed extends KeystartError { static code = 'refresh_failed'; }
 class LoginRefused extends KeystartError { static code = 'login_refused'; }
@@ -56,6 +57,7 @@ const classes = {
   SecretNotJson,
   SnapshotExpired,
   SecretStale,
+  TlsInvalid,
   RefreshUnavailable,
   RefreshFailed,
   LoginRefused,
@@ -86,6 +88,7 @@ export {
   SecretNotJson,
   SnapshotExpired,
   SecretStale,
+  TlsInvalid,
   RefreshUnavailable,
   RefreshFailed,
   LoginRefused,

@@ -17,6 +17,7 @@ import {
   SecretNotJson,
   SnapshotExpired,
   SecretStale,
+  TlsInvalid,
   RefreshUnavailable,
   RefreshFailed,
   LoginRefused,
@@ -356,6 +357,45 @@ function secretStaleBecause(name, checked_at, code, message) {
   return new SecretStale(text, name);
 }
 
+const PEM_IS_CUT = 'its end is missing';
+
+const PEM_IS_ENCRYPTED = 'its private key is encrypted';
+
+const PEM_IS_KEY = 'it holds a private key, and no certificate';
+
+const PEM_IS_CERTIFICATE = 'it holds a certificate, and no private key';
+
+const PEM_IS_EMPTY = 'it is empty';
+
+const PEM_HAS_MARK = 'it begins with a byte order mark';
+
+const PEM_IS_QUOTED = 'it is in quotation marks';
+
+const PEM_IS_JSON = 'it is JSON';
+
+const PEM_IS_BASE64 = 'it is PEM in Base64';
+
+const PEM_IS_ESCAPED = 'its line breaks are "\\n", two characters';
+
+const PEM_IS_INDENTED = 'its lines are indented';
+
+const PEM_IS_ON_ONE_LINE = 'its line breaks are missing or in the wrong places';
+
+const PEM_WITHOUT_CERTIFICATE = 'it holds no certificate in PEM';
+
+const PEM_WITHOUT_KEY = 'it holds no private key in PEM';
+
+/**
+ * @param {string} name
+ * @param {string} what
+ */
+function tlsInvalid(name, what) {
+  const text =
+    `The secret "${name}" cannot be used for TLS: ${what}. Store it as PEM with its line ` +
+    'breaks, and a key without a passphrase.';
+  return new TlsInvalid(text, name);
+}
+
 /** @param {string} root */
 function refreshUnavailable(root) {
   const text =
@@ -425,6 +465,20 @@ export {
   membersOfTwo,
   membersOfThree,
   membersOfMore,
+  PEM_IS_CUT,
+  PEM_IS_ENCRYPTED,
+  PEM_IS_KEY,
+  PEM_IS_CERTIFICATE,
+  PEM_IS_EMPTY,
+  PEM_HAS_MARK,
+  PEM_IS_QUOTED,
+  PEM_IS_JSON,
+  PEM_IS_BASE64,
+  PEM_IS_ESCAPED,
+  PEM_IS_INDENTED,
+  PEM_IS_ON_ONE_LINE,
+  PEM_WITHOUT_CERTIFICATE,
+  PEM_WITHOUT_KEY,
   invalidName,
   nameNotText,
   invalidRoot,
@@ -454,6 +508,7 @@ export {
   snapshotExpired,
   secretStale,
   secretStaleBecause,
+  tlsInvalid,
   refreshUnavailable,
   refreshRefused,
   refreshTimedOut,

@@ -3,9 +3,8 @@
 import { classes } from './classes.mjs';
 import { onDemand } from './load.mjs';
 import { checkName } from './name.mjs';
-import { crypto } from './node.mjs';
-import { readOptions } from './options.mjs';
-import { PrivateKey, Secret } from './secret.mjs';
+import { checkKnown, readOptions } from './options.mjs';
+import { Secret } from './secret.mjs';
 import { Store } from './store.mjs';
 
 /** What a client and a snapshot have in common. Their sources differ. */
@@ -68,22 +67,8 @@ class Reader {
    * @param {string} prefix
    */
   tls(prefix) {
-    const certName = checkName(`${checkName(prefix)}/cert`);
-    const keyName = `${prefix}/key`;
-    const caName = `${prefix}/ca`;
-    return this.#source.read((generation) => {
-      const cert = generation.value(certName).text();
-      const key = [new PrivateKey(keyName, generation.value(keyName))];
-      if (generation.manifest.secrets.has(caName)) {
-        const ca = generation.value(caName).text();
-        // node:tls treats an empty ca as a missing one, and would trust other authorities than
-        // configured. This throws.
-        new (crypto().X509Certificate)(ca);
-        return { cert, key, ca };
-      }
-      generation.manifest.checkAvailable(caName);
-      return { cert, key };
-    });
+    checkName(`${checkName(prefix)}/cert`);
+    return this.#source.read((generation) => onDemand().tlsOptions(generation, prefix));
   }
 
   /** @param {string} name */
@@ -182,6 +167,7 @@ const keystart = {
 /** For keystart/testing alone. It is neither in the types nor enumerable, so it is not part of the interface. */
 Object.defineProperty(keystart, Symbol.for('keystart.testing'), {
   value: {
+    checkKnown,
     checkName,
     /** @param {Keystart} [client] */
     exchangeClient: (client) => {

@@ -28,7 +28,8 @@ function readOptions(options) {
 function checkKnown(own, taker, known) {
   for (const name of Object.keys(own)) {
     if (known.includes(name)) continue;
-    const options = `The options are ${known.join(' and ')}.`;
+    const options =
+      known.length === 1 ? `The option is ${known[0]}.` : `The options are ${known.join(' and ')}.`;
     if (!known.includes(`${name}Ms`)) {
       throw new TypeError(`${taker} has no such option, of ${name.length} characters. ${options}`);
     }

@@ -105,26 +105,4 @@ class Secret extends Redacted {
   }
 }
 
-/**
- * A private key in the form `{ pem }`, which node:tls accepts in a list. A string would be shown
- * with the options, with every copy of them, and in the keys under which https.Agent keeps its
- * sockets.
- */
-class PrivateKey extends Redacted {
-  #pem;
-
-  /**
-   * @param {string} name
-   * @param {Value} value
-   */
-  constructor(name, value) {
-    super(name);
-    this.#pem = value.text();
-  }
-
-  get pem() {
-    return this.#pem;
-  }
-}
-
-export { PrivateKey, Secret, Value };
+export { Redacted, Secret, Value };

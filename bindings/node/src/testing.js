@@ -17,8 +17,17 @@ const { version } = require('keystart/package.json');
  * @typedef {{ name: string, bytes: Buffer, encoding: 'utf-8' | 'binary' }} TestSecret
  */
 
-/** @type {{ checkName(name: string): string, exchangeClient(client?: object): object | undefined }} */
-const { checkName, exchangeClient } = Reflect.get(keystart, Symbol.for('keystart.testing'));
+/**
+ * @type {{
+ *   checkKnown(own: object, taker: string, known: string[]): void,
+ *   checkName(name: string): string,
+ *   exchangeClient(client?: object): object | undefined,
+ * }}
+ */
+const { checkKnown, checkName, exchangeClient } = Reflect.get(
+  keystart,
+  Symbol.for('keystart.testing'),
+);
 
 const MAX_VALUE_BYTES = 1_048_576; // limits.toml: value.bytes
 /** How long a generation stays after it ceased to be current, and how many do. */
@@ -116,6 +125,7 @@ class Store {
    * @param {PublishOptions} [options]
    */
   publish(secrets, options = {}) {
+    checkKnown(options, 'keystart/testing', ['unavailable']);
     const unavailable = (Object.hasOwn(options, 'unavailable') && options.unavailable) || {};
     const values = Object.entries(secrets).map(([name, value]) => toBytes(checkName(name), value));
     const reasons = Object.entries(unavailable).map(

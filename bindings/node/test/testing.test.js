@@ -105,6 +105,13 @@ test('a rotation is seen by the next read and not by a snapshot', (t) => {
   assert.throws(() => other.get('db'), keystart.SnapshotExpired);
 });
 
+test('an option that does not exist is refused', () => {
+  assert.throws(() => testing.store({ db: 'x' }, /** @type {any} */ ({ availability: {} })), {
+    name: 'TypeError',
+    message: 'keystart/testing has no such option, of 12 characters. The option is unavailable.',
+  });
+});
+
 test('an entry is unavailable for the reason given', (t) => {
   testing.store(t, { db: 'x' }, { unavailable: { flags: 'Nobody has them.' } });
   assert.throws(() => keystart.get('flags/new-checkout'), {

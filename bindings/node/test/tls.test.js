@@ -14,6 +14,10 @@ const { buildStore, collect, publish, temporaryFolder } = require('./store.js');
 
 const { Keystart } = keystart;
 
+// In the form of PEM, though nothing can be made of them.
+const CERT = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
+const KEY = '-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n';
+
 /**
  * Makes an authority, and for each name a certificate and key that it has signed.
  * @template {string} T
@@ -132,44 +136,42 @@ test('the options show their key neither themselves nor in a copy', (t) => {
   assert.match(util.inspect(options), /<Secret "m\/key" \(redacted\)>/);
 });
 
-test('a ca without a certificate is an error of node:crypto, never other trust', (t) => {
-  for (const ca of ['', 'no PEM']) {
-    const client = new keystart.Keystart({
-      root: buildStore(t, { 'm/cert': 'c', 'm/key': 'k', 'm/ca': ca }),
-    });
-    assert.throws(
-      () => client.tls('m'),
-      (error) => !(error instanceof keystart.KeystartError),
-    );
-  }
+test('a ca that node:crypto cannot read is an error of node:crypto, never other trust', (t) => {
+  const client = new Keystart({
+    root: buildStore(t, { 'm/cert': CERT, 'm/key': KEY, 'm/ca': CERT }),
+  });
+  assert.throws(
+    () => client.tls('m'),
+    (error) => !(error instanceof keystart.KeystartError),
+  );
 });
 
 test('without a ca the default trust stays, and an unavailable one is an error', (t) => {
-  const root = buildStore(t, { 'm/cert': 'c', 'm/key': 'k' });
+  const root = buildStore(t, { 'm/cert': CERT, 'm/key': KEY });
   const client = new Keystart({ root });
   assert.deepEqual(Object.keys(client.tls('m')), ['cert', 'key']);
   publish(
     root,
     2,
-    { 'm/cert': 'c', 'm/key': 'k' },
+    { 'm/cert': CERT, 'm/key': KEY },
     { unavailable: { 'm/ca': { code: 'Denied', message: 'no' } } },
   );
   assert.throws(() => client.tls('m'), { name: 'SecretUnavailable', secret: 'm/ca' });
 });
 
 test('certificate and key are of one generation, even when a rotation comes between the two reads', (t) => {
-  const root = buildStore(t, { 'm/cert': 'cert 1', 'm/key': 'key 1' });
+  const root = buildStore(t, { 'm/cert': `1\n${CERT}`, 'm/key': `1\n${KEY}` });
   const client = new Keystart({ root });
   const openSync = fs.openSync;
   t.mock.method(fs, 'openSync', (/** @type {[string, number]} */ ...args) => {
     if (!args[0].endsWith('/key')) return openSync(...args);
     t.mock.restoreAll();
-    publish(root, 2, { 'm/cert': 'cert 2', 'm/key': 'key 2' });
+    publish(root, 2, { 'm/cert': `2\n${CERT}`, 'm/key': `2\n${KEY}` });
     collect(root, 1);
     return openSync(...args);
   });
   const { cert, key } = client.tls('m');
-  assert.deepEqual([cert, key[0].pem], ['cert 2', 'key 2']);
+  assert.deepEqual([cert, key[0].pem], [`2\n${CERT}`, `2\n${KEY}`]);
 });
 
 test('the prefix is a name, with room for what is appended', () => {

@@ -39,7 +39,8 @@ export interface Reader {
   /**
    * Returns options for `node:tls`, `node:https` and `node:http2` from `<prefix>/cert`,
    * `<prefix>/key` and, if it exists, `<prefix>/ca`, all from one generation. Without a `ca` the
-   * system's authorities are trusted. Throws the same errors as `get`.
+   * system's authorities are trusted. Throws the same errors as `get`, and `TlsInvalid` for a part that
+   * is not PEM.
    */
   tls(prefix: string): TlsOptions;
 }

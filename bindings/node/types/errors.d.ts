@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'secret_not_json'
   | 'snapshot_expired'
   | 'secret_stale'
+  | 'tls_invalid'
   | 'refresh_unavailable'
   | 'refresh_failed'
   | 'login_refused'
@@ -67,6 +68,8 @@ export class SecretNotJson extends KeystartError {}
 export class SnapshotExpired extends KeystartError {}
 /** The secret was last checked longer ago than max_stale allows, and could not be refreshed. */
 export class SecretStale extends KeystartError {}
+/** A part of `tls` is not PEM, or not of its kind; the message says which one and why. */
+export class TlsInvalid extends KeystartError {}
 /** No extension answers the request to refresh. */
 export class RefreshUnavailable extends KeystartError {}
 /** A secret could not be fetched again; the last values stay. The message names each secret and the reason. */

@@ -63,10 +63,10 @@ class TlsTest < KeystartTest
   end
 
   def test_an_authority_that_is_not_a_certificate_is_an_error
-    ["", "no PEM"].each.with_index(1) do |ca, number|
-      @store.publish(number, Made::WITH_CA.merge("tls/ca" => ca))
-      assert_raises(OpenSSL::OpenSSLError) { @client.tls("tls") }
-    end
+    @store.publish(1, Made::WITH_CA.merge("tls/ca" => "no PEM"))
+    assert_equal "tls/ca", assert_fails(Keystart::TlsInvalid) { @client.tls("tls") }.secret
+    @store.publish(2, Made::WITH_CA.merge("tls/ca" => "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"))
+    assert_raises(OpenSSL::OpenSSLError) { @client.tls("tls") }
   end
 
   def test_without_an_authority_those_of_the_system_are_trusted
@@ -119,7 +119,7 @@ class TlsTest < KeystartTest
   def test_a_key_with_a_passphrase_is_refused_without_asking_for_one
     encrypted = Made::CLIENT_KEY.to_pem(OpenSSL::Cipher.new("aes-128-cbc"), "passphrase")
     @store.publish(1, Made::PARTS.merge("tls/key" => encrypted))
-    assert_raises(OpenSSL::OpenSSLError) { @client.tls("tls") }
+    assert_fails(Keystart::TlsInvalid) { @client.tls("tls") }
   end
 
   private

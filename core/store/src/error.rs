@@ -45,7 +45,7 @@ impl Error {
         &self.message
     }
 
-    /// Returns the name that the caller asked for, with the codes 301 to 307 (contract 8.1).
+    /// Returns the name that the caller asked for, with the codes 301 to 308 (contract 8.1).
     pub fn secret(&self) -> Option<&str> {
         self.secret.as_deref()
     }

@@ -18,6 +18,7 @@ KeystartError
 ├── SecretNotJson        305
 ├── SnapshotExpired      306
 ├── SecretStale          307
+├── TlsInvalid           308
 ├── RefreshUnavailable   401
 ├── RefreshFailed        402
 ├── LoginRefused         403
@@ -54,6 +55,7 @@ __all__ = [
     "SecretUnavailable",
     "SnapshotExpired",
     "StoreUnreadable",
+    "TlsInvalid",
 ]
 
 
@@ -167,6 +169,12 @@ class SecretStale(KeystartError):
     code = "secret_stale"
 
 
+class TlsInvalid(KeystartError):
+    """A part of `tls` is not PEM, or not of its kind; the message says which one and why."""
+
+    code = "tls_invalid"
+
+
 class RefreshUnavailable(KeystartError):
     """No extension answers the request to refresh."""
 
@@ -236,6 +244,32 @@ def snapshot_expired(name: str, generation: str) -> SnapshotExpired:
     return SnapshotExpired(text, name)
 
 
+def tls_invalid(name: str, what: str) -> TlsInvalid:
+    """Returns the error with its message."""
+    text = (
+        f'The secret "{name}" cannot be used for TLS: {what}. Store it as PEM with its line breaks, and a '
+        "key without a passphrase."
+    )
+    return TlsInvalid(text, name)
+
+
+# All that the {what} of a message may be.
+PEM_IS_CUT = "its end is missing"
+PEM_IS_ENCRYPTED = "its private key is encrypted"
+PEM_IS_KEY = "it holds a private key, and no certificate"
+PEM_IS_CERTIFICATE = "it holds a certificate, and no private key"
+PEM_IS_EMPTY = "it is empty"
+PEM_HAS_MARK = "it begins with a byte order mark"
+PEM_IS_QUOTED = "it is in quotation marks"
+PEM_IS_JSON = "it is JSON"
+PEM_IS_BASE64 = "it is PEM in Base64"
+PEM_IS_ESCAPED = 'its line breaks are "\\n", two characters'
+PEM_IS_INDENTED = "its lines are indented"
+PEM_IS_ON_ONE_LINE = "its line breaks are missing or in the wrong places"
+PEM_WITHOUT_CERTIFICATE = "it holds no certificate in PEM"
+PEM_WITHOUT_KEY = "it holds no private key in PEM"
+
+
 # By the numbers that the core returns.
 BY_NUMBER: dict[int, type[KeystartError]] = {
     101: InvalidName,
@@ -254,6 +288,7 @@ BY_NUMBER: dict[int, type[KeystartError]] = {
     305: SecretNotJson,
     306: SnapshotExpired,
     307: SecretStale,
+    308: TlsInvalid,
     401: RefreshUnavailable,
     402: RefreshFailed,
     403: LoginRefused,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from .errors import SecretNotFound, snapshot_expired
+from . import pem
+from .errors import SecretNotFound, snapshot_expired, tls_invalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,18 +16,24 @@ if TYPE_CHECKING:
 def context(read: Callable[[str], str], path: Callable[[str], str], prefix: str) -> ssl.SSLContext:
     """Makes the context from the certificate, key and authorities of one generation (contract 6.5.7).
 
-    `read` and `path` are those of that generation. OpenSSL opens the files by their paths. So the
-    core reads them first,
-    because its errors about damaged files are those of the contract. Afterwards the generation must still exist: the
-    files of one that is being removed may have been missing or overwritten (contract 6.2.6).
+    `read` and `path` are those of that generation. OpenSSL opens the files by their paths. The core
+    reads them first, because its errors about damaged files are those of the contract. Afterwards
+    the generation must still exist: the files of one that is being removed may have been missing or
+    overwritten (contract 6.2.6).
     """
-    certificate, key = f"{prefix}/cert", f"{prefix}/key"
-    read(certificate)
-    read(key)
-    authorities = _path_of_authorities(read, path, f"{prefix}/ca")
+    certificate, key, ca = f"{prefix}/cert", f"{prefix}/key", f"{prefix}/ca"
+    # Only names and faults are variables here, because error trackers show those of a function that raises.
+    faults = {
+        certificate: pem.certificate_fault(read(certificate)),
+        key: pem.key_fault(read(key)),
+    }
+    faults |= _fault_of_authorities(read, ca)
+    for name, fault in faults.items():
+        if fault is not None:
+            raise tls_invalid(name, fault)
     failure: OSError | None = None
     try:
-        made = ssl.create_default_context(cafile=authorities)
+        made = ssl.create_default_context(cafile=path(ca) if ca in faults else None)
         # Without a password OpenSSL would ask for the password of an encrypted key at the terminal.
         made.load_cert_chain(path(certificate), path(key), password="")
     except OSError as error:  # includes ssl.SSLError
@@ -39,10 +46,9 @@ def context(read: Callable[[str], str], path: Callable[[str], str], prefix: str)
     return made
 
 
-def _path_of_authorities(read: Callable[[str], str], path: Callable[[str], str], name: str) -> str | None:
-    """Returns None, which trusts the system's authorities, only if the name is not in the manifest at all."""
+def _fault_of_authorities(read: Callable[[str], str], name: str) -> dict[str, str | None]:
+    """Returns nothing, which trusts the system's authorities, only if the name is not in the manifest at all."""
     try:
-        read(name)
+        return {name: pem.certificate_fault(read(name))}
     except SecretNotFound:
-        return None
-    return path(name)
+        return {}

@@ -87,8 +87,8 @@ class Reader:
         """Makes a context for mutual TLS from `<prefix>/cert`, `<prefix>/key` and, if it exists, `<prefix>/ca`.
 
         All come from one generation. Without a `ca` the system's authorities are trusted. Raises
-        the same errors as `get`,
-        and `ssl.SSLError` for what OpenSSL cannot use.
+        the same errors as `get`, `TlsInvalid` for a part that is not PEM, and `ssl.SSLError` for PEM
+        that OpenSSL cannot use.
         """
         prefix = core.check_name(prefix)
         core.check_name(f"{prefix}/cert")

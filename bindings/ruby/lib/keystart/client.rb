@@ -49,18 +49,19 @@ module Keystart
     end
 
     # Returns options for Net::HTTP.start from <prefix>/cert, <prefix>/key and, if it exists,
-    # <prefix>/ca. Raises OpenSSL::OpenSSLError for PEM that OpenSSL cannot read.
+    # <prefix>/ca. Raises TlsInvalid for a part that is not PEM, and OpenSSL::OpenSSLError for PEM that
+    # OpenSSL cannot read.
     def tls(prefix)
       prefix = Name.check(prefix)
       cert, key, ca = %w[cert key ca].map { |part| Name.check("#{prefix}/#{part}") }
-      pem = reading do |generation|
+      parts = reading do |generation|
         # An unavailable ca is an error: without it, other authorities would be trusted than
         # configured (contract 6.5.7).
         wanted = generation.manifest.mentions?(ca) ? [cert, key, ca] : [cert, key]
-        wanted.map { |name| generation.text(name) }
+        wanted.to_h { |name| [name, generation.text(name)] }
       end
       require_relative "tls"
-      Tls.options(*pem)
+      Tls.options(parts)
     end
   end
   private_constant :Reader

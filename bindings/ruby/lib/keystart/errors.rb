@@ -97,6 +97,11 @@ module Keystart
     CODE = "secret_stale"
   end
 
+  # A part of `tls` is not PEM, or not of its kind; the message says which one and why.
+  class TlsInvalid < Error
+    CODE = "tls_invalid"
+  end
+
   # No extension answers the request to refresh.
   class RefreshUnavailable < Error
     CODE = "refresh_unavailable"
@@ -329,6 +334,40 @@ module Keystart
       text = "The secret \"#{name}\" was last checked at #{checked_at}, longer ago than max_stale " \
              "allows. The last refresh failed: #{code}: #{message}"
       SecretStale.new(text, secret: name)
+    end
+
+    PEM_IS_CUT = "its end is missing"
+
+    PEM_IS_ENCRYPTED = "its private key is encrypted"
+
+    PEM_IS_KEY = "it holds a private key, and no certificate"
+
+    PEM_IS_CERTIFICATE = "it holds a certificate, and no private key"
+
+    PEM_IS_EMPTY = "it is empty"
+
+    PEM_HAS_MARK = "it begins with a byte order mark"
+
+    PEM_IS_QUOTED = "it is in quotation marks"
+
+    PEM_IS_JSON = "it is JSON"
+
+    PEM_IS_BASE64 = "it is PEM in Base64"
+
+    PEM_IS_ESCAPED = "its line breaks are \"\\n\", two characters"
+
+    PEM_IS_INDENTED = "its lines are indented"
+
+    PEM_IS_ON_ONE_LINE = "its line breaks are missing or in the wrong places"
+
+    PEM_WITHOUT_CERTIFICATE = "it holds no certificate in PEM"
+
+    PEM_WITHOUT_KEY = "it holds no private key in PEM"
+
+    def tls_invalid(name, what)
+      text = "The secret \"#{name}\" cannot be used for TLS: #{what}. Store it as PEM with its " \
+             "line breaks, and a key without a passphrase."
+      TlsInvalid.new(text, secret: name)
     end
 
     def refresh_unavailable(root)

@@ -25,6 +25,7 @@
  * 305 secret_not_json
  * 306 snapshot_expired
  * 307 secret_stale
+ * 308 tls_invalid
  * 401 refresh_unavailable
  * 402 refresh_failed
  * 403 login_refused
@@ -89,7 +90,7 @@ typedef struct {
    */
   size_t message_len;
   /*
-   The name that the caller asked for, with the codes 301 to 307; else NULL.
+   The name that the caller asked for, with the codes 301 to 308; else NULL.
    */
   const uint8_t *secret;
   /*

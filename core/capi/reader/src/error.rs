@@ -18,7 +18,7 @@ pub struct keystart_error {
     pub message: *const u8,
     /// Its length in bytes.
     pub message_len: usize,
-    /// The name that the caller asked for, with the codes 301 to 307; else NULL.
+    /// The name that the caller asked for, with the codes 301 to 308; else NULL.
     pub secret: *const u8,
     /// Its length in bytes.
     pub secret_len: usize,

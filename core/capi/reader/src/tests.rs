@@ -19,7 +19,7 @@ fn call(function: impl FnOnce(*mut *mut keystart_error) -> u32) -> (u32, String)
     let text = |data, len| String::from_utf8(unsafe { std::slice::from_raw_parts(data, len) }.to_vec()).unwrap();
     assert!(!text(error.code_name, error.code_name_len).is_empty());
     let message = text(error.message, error.message_len);
-    assert_eq!(error.secret.is_null(), !(301..=307).contains(&number));
+    assert_eq!(error.secret.is_null(), !(301..=308).contains(&number));
     unsafe { keystart_error_free(err) };
     (number, message)
 }

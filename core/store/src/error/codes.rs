@@ -36,6 +36,8 @@ pub enum Code {
     SnapshotExpired = 306,
     /// The secret was last checked longer ago than max_stale allows, and could not be refreshed.
     SecretStale = 307,
+    /// A part of `tls` is not PEM, or not of its kind; the message says which one and why.
+    TlsInvalid = 308,
     /// No extension answers the request to refresh.
     RefreshUnavailable = 401,
     /// A secret could not be fetched again; the last values stay. The message names each secret and the reason.
@@ -81,6 +83,7 @@ impl Code {
             Self::SecretNotJson => "secret_not_json",
             Self::SnapshotExpired => "snapshot_expired",
             Self::SecretStale => "secret_stale",
+            Self::TlsInvalid => "tls_invalid",
             Self::RefreshUnavailable => "refresh_unavailable",
             Self::RefreshFailed => "refresh_failed",
             Self::LoginRefused => "login_refused",
