@@ -250,6 +250,55 @@ def test_previous_is_tried_while_current_is_young() -> None:
     assert look(logins, 0, PREVIOUS, "older") == [MakeCandidate(DB, PREVIOUS, DB)]
 
 
+def test_pending_that_is_older_than_current_comes_after_previous() -> None:
+    logins = refused_first()
+    look(logins, 0, PENDING, "left over", age=20)
+    assert look(logins, 0, CURRENT, "old", age=10) == [Fetch(PREVIOUS, DB)]
+    assert look(logins, 0, PREVIOUS, "older", age=15) == [MakeCandidate(DB, PREVIOUS, DB)]
+
+
+def test_pending_that_is_older_than_current_is_tried_if_there_is_no_previous() -> None:
+    logins = refused_first()
+    look(logins, 0, PENDING, "left over", age=2 * DAYS)
+    assert look(logins, 0, CURRENT, "old", age=DAYS) == [MakeCandidate(DB, PENDING, DB)]
+
+
+def test_only_one_other_version_is_tried_until_refusals_are_forgotten() -> None:
+    logins = refused_first()
+    look(logins, 0, PENDING, "new", age=1)
+    assert look(logins, 0, CURRENT, "old", age=10) == [MakeCandidate(DB, PENDING, DB)]
+    assert logins.made(0, DB, 6) == [Use(2, 6)]
+    logins.rejected(0.125, DB, 6)
+    assert logins.asked(0.125, 2, DB) == [LogExhausted(DB, 1), Retry(2, 1)]
+    assert logins.asked(0.625, 3, DB) == [Retry(3, 0.5)]
+    # The third login of call 2. If the server refuses that too, everything is tried.
+    assert logins.asked(1.125, 2, DB) == [Fetch(PENDING, DB)]
+    look(logins, 1.125, PENDING, "new", age=2.125)
+    assert look(logins, 1.125, CURRENT, "old", age=11.125) == [Use(2, None)]
+    logins.rejected(1.2, DB, 5)
+    assert logins.asked(1.2, 3, DB) == [Use(3, 6)]
+    logins.rejected(1.3, DB, 6)
+    assert logins.asked(1.3, 4, DB) == [Fetch(PREVIOUS, DB)]
+    assert look(logins, 1.3, PREVIOUS, "older") == [MakeCandidate(DB, PREVIOUS, DB)]
+
+
+def test_of_two_servers_with_one_secret_each_refuses_once_what_the_other_has_accepted() -> None:
+    # The primary has the pending version already, and its replica has not.
+    logins = with_candidate()
+    logins.accepted(0.1, DB, 6)
+    logins.published(0.1, 7, {0: "new"})
+    logins.rejected(5, DB, 7)
+    assert logins.asked(5, 3, DB) == [Fetch(PENDING, DB)]
+    look(logins, 5, PENDING, "new")
+    assert look(logins, 5, CURRENT, "old", age=DAYS) == [Publish(DB)]
+    assert logins.published(5, 8, {0: "old"}) == [Use(3, None)]
+    logins.accepted(5.1, DB, 8)
+    logins.rejected(10, DB, 8)
+    assert logins.asked(10, 4, DB) == [Fetch(PENDING, DB)]
+    look(logins, 10, PENDING, "new")
+    assert look(logins, 10, CURRENT, "old", age=DAYS) == [MakeCandidate(DB, PENDING, DB)]
+
+
 def test_a_version_from_a_clock_ahead_of_ours_is_young() -> None:
     logins = refused_first()
     look(logins, 0, PENDING, None)

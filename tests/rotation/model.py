@@ -45,7 +45,8 @@ BUDGET = 2.0  # seconds
 LOGINS = 3  # of one call
 TTL = 20.0
 START = 10.0  # when the rotation begins
-DAY = 86_400.0
+HOUR = 3_600.0
+DAY = 24 * HOUR
 
 
 class World:
@@ -98,13 +99,27 @@ class SecretStore:
     """One secret with its stages."""
 
     stages: dict[str, str]
-    moved_at: float = -DAY
+    created_at: dict[str, float]  # by version
     fetches: list[tuple[int, str, float]] = field(default_factory=list)
 
-    def move(self, version: str, now: float) -> None:
+    def put(self, version: str, stage: str, now: float) -> None:
+        """Stores a new version with a stage."""
+        self.created_at[version] = now
+        self._attach(stage, version)
+
+    def move(self, version: str) -> None:
         """Moves AWSCURRENT to a version, as the last step of a rotation does."""
-        self.stages = {CURRENT: version, PREVIOUS: self.stages[CURRENT]}
-        self.moved_at = now
+        self._attach(CURRENT, version)
+        self.stages.pop(PENDING, None)
+
+    def age(self, version: str, now: float) -> float:
+        """Returns how long ago a version was created."""
+        return now - self.created_at[version]
+
+    def _attach(self, stage: str, version: str) -> None:
+        if stage == CURRENT:
+            self.stages[PREVIOUS] = self.stages[CURRENT]
+        self.stages[stage] = version
 
 
 @dataclass
@@ -223,10 +238,8 @@ class Environment:
 
         def arrive() -> None:
             self._fetched[CURRENT] = version
-            actions = self.logins.fetched(
-                self.world.now, CURRENT, 0, version, self.world.now - self.store.moved_at
-            )
-            self.run(actions)
+            now = self.world.now
+            self.run(self.logins.fetched(now, CURRENT, 0, version, self.store.age(version, now)))
             if not self.logins.keeps(0) and self._versions[self.generation] != version:
                 self.run(self._publish(version))
 
@@ -264,12 +277,13 @@ class Environment:
     def _fetch(self, action: Fetch) -> None:
         self.store.fetches.append((self.number, action.stage, self.world.now))
         version = self.store.stages.get(action.stage)
-        age = self.world.now - self.store.moved_at if action.stage == CURRENT else None
 
         def arrive() -> None:
+            now, age = self.world.now, None
             if version is not None:
                 self._fetched[action.stage] = version
-            self.run(self.logins.fetched(self.world.now, action.stage, 0, version, age))
+                age = self.store.age(version, now)
+            self.run(self.logins.fetched(now, action.stage, 0, version, age))
 
         self.world.after(self.world.random.uniform(0.01, 0.05), arrive)
 
@@ -284,13 +298,16 @@ def rotate(world: World, kind: Kind, pause: float, server: Server, store: Secret
         return lambda: server.passwords.update(passwords)
 
     def stage(version: str) -> Callable[[], None]:
-        return lambda: store.stages.update({PENDING: version})
+        return lambda: store.put(version, PENDING, world.now)
 
     def unstage() -> None:
         del store.stages[PENDING]
 
     def move(version: str) -> Callable[[], None]:
-        return lambda: store.move(version, world.now)
+        return lambda: store.move(version)
+
+    def put(version: str) -> Callable[[], None]:
+        return lambda: store.put(version, CURRENT, world.now)
 
     over = START + 0.5 + pause
     if kind == "single-user":
@@ -304,11 +321,11 @@ def rotate(world: World, kind: Kind, pause: float, server: Server, store: Secret
             at(begin + 0.5 + pause, move(version))
         over += 30.5 + pause
     elif kind == "secret-first":
-        at(START, move("1a"))
+        at(START, put("1a"))
         at(over, change(a="1a"))
     elif kind == "database-first":
         at(START, change(a="1a"))
-        at(over, move("1a"))
+        at(over, put("1a"))
     elif kind == "rolled-back":
         at(START, stage("1a"))
         at(START + 0.5, change(a="1a"))
@@ -329,12 +346,21 @@ def simulate(
     rate: float = 2.0,
     locks_after: int | None = None,
     is_plain: bool = False,
+    is_soon: bool = False,
     seed: int = 0,
 ) -> tuple[Outcome, SecretStore]:
-    """Simulates one rotation under `rate` calls a second in each environment, with up to 10 of them at once."""
+    """Simulates one rotation under `rate` calls a second in each environment, with up to 10 of them at once.
+
+    If it `is_soon`, the rotation before was an hour ago, so that AWSPREVIOUS is tried too, and the one before that has
+    left its AWSPENDING behind.
+    """
     world = World(seed)
     server = Server({"a": "0a"}, locks_after)
-    store = SecretStore({CURRENT: "0a"})
+    store = SecretStore({CURRENT: "0a"}, {"0a": -DAY})
+    if is_soon:
+        store = SecretStore(
+            {PENDING: "8a", PREVIOUS: "9a", CURRENT: "0a"}, {"8a": -3 * HOUR, "9a": -2 * HOUR, "0a": -HOUR}
+        )
     outcome = Outcome()
     call = PlainCall if is_plain else Call
     over = rotate(world, kind, pause, server, store)

@@ -18,6 +18,15 @@ def test_no_call_fails(kind: Kind, pause: float) -> None:
     assert outcome.failed == 0
 
 
+@pytest.mark.parametrize(("kind", "pause", "seed"), [("secret-first", 5.0, 2), ("rolled-back", 0.05, 0)])
+def test_no_call_fails_if_the_server_changes_while_it_looks_for_another_version(
+    kind: Kind, pause: float, seed: int
+) -> None:
+    # With a pending version that is left over, and a previous one: one more login each, before this was decided.
+    outcome, _ = simulate(kind, pause=pause, rate=10, environments=50, is_soon=True, seed=seed)
+    assert outcome.failed == 0
+
+
 @pytest.mark.parametrize("kind", ["single-user", "secret-first", "rolled-back"])
 def test_without_attempt_calls_fail(kind: Kind) -> None:
     outcome, _ = simulate(kind, rate=5, is_plain=True)

@@ -16,7 +16,7 @@ The numbers in comments are the steps of `attempt`:
 
     (1) Before each login a call asks which generation to use. One call logs in first, and the others wait.
     (2) Each login that is accepted or rejected is reported.
-    (3) After a rejection: the published version, else AWSPENDING, AWSCURRENT and AWSPREVIOUS, in that order.
+    (3) After a rejection: the published version, else what AWSCURRENT is now, else AWSPENDING or AWSPREVIOUS.
     (4) The sources of a candidate that is accepted are published.
     (5) A refused version is not tried again while another one is left. Then all are tried again, ever more rarely.
     (6) What the reader alone decides: its budget, and which error it raises. `locked` ends the logins of all calls.
@@ -334,7 +334,7 @@ class Logins:
 class _Answer:
     """What the store said about a stage of a source, asked for at that time."""
 
-    __slots__ = ("age", "asked_at", "failed", "version")
+    __slots__ = ("age", "asked_at", "created_at", "failed", "version")
 
     def __init__(
         self, asked_at: float, version: str | None, age: float | None, *, failed: bool = False
@@ -342,6 +342,7 @@ class _Answer:
         self.asked_at = asked_at
         self.version = version
         self.age = age
+        self.created_at = None if age is None else asked_at - age
         self.failed = failed
 
 
@@ -472,6 +473,7 @@ class _Credential:
         self._empty_since: float | None = None  # since when nothing was left, if no login succeeded since
         self._forget_at: float | None = None
         self._back_off = 0  # how often refusals were forgotten
+        self._has_tried_another = False  # whether the server refused a candidate since the last success
 
         # (3) the stages that were looked at for this decision, and of which sources
         self._round: set[tuple[Stage, tuple[Source, ...]]] = set()
@@ -512,6 +514,7 @@ class _Credential:
         self._is_locked = False
         self._empty_since = self._forget_at = None
         self._back_off = 0
+        self._has_tried_another = False
         if (
             generation in self.candidates
             and versions != self._published
@@ -530,10 +533,12 @@ class _Credential:
         if versions == self._accepted:
             self._refused.clear()  # (5) the server changed
             self._accepted = None
+            self._has_tried_another = False
         if versions == self._published:
             for source in self.sources:
                 self._group.pins.pop(source, None)
         self._refused[versions] = now
+        self._has_tried_another |= generation in self.candidates
         if locked:
             self._is_locked = True
             if self._forget_at is None or now >= self._forget_at:
@@ -560,6 +565,7 @@ class _Credential:
             self._lost = None
         if versions != self._published:
             self._published = versions
+            self._has_tried_another = False
             self._silent_since = self._empty_since = self._forget_at = None
             self._back_off = 0
             self._history = [*self._history[1 - _HISTORY :], (generation, versions)]
@@ -697,13 +703,17 @@ class _Credential:
                 return None
         if self._publishes_current(now):
             return None
-        if (versions := self._differing(PENDING, self.sources)) is not None:
+        if self._is_first_round() and self._has_tried_another:
+            # The call has one more login, for a server that changes meanwhile.
+            return self._after_all_were_refused(now)
+        if (versions := self._differing(PENDING, self._rotating())) is not None:
             return versions
         young = tuple(source for source in self.sources if self._is_young(source))
         if self._looks_at(now, PREVIOUS, young):
             return None
-        if (versions := self._differing(PREVIOUS, young)) is not None:
-            return versions
+        for stage, sources in ((PREVIOUS, young), (PENDING, self.sources)):
+            if (versions := self._differing(stage, sources)) is not None:
+                return versions
         return self._after_all_were_refused(now)
 
     def _after_all_were_refused(self, now: float) -> Versions | None:
@@ -731,6 +741,7 @@ class _Credential:
 
     def _forget(self) -> None:
         self._refused.clear()
+        self._has_tried_another = False
         self._forget_at = None
         self._is_locked = False
 
@@ -761,6 +772,23 @@ class _Credential:
         if self._awaited:
             self._looked_at = now
         return bool(self._awaited)
+
+    def _is_first_round(self) -> bool:
+        """Returns whether no refusal was forgotten since the last success."""
+        return self._back_off == 0 or (self._back_off == 1 and self._forget_at is not None)
+
+    def _rotating(self) -> tuple[Source, ...]:
+        """Returns the sources whose AWSPENDING is newer than AWSCURRENT, or may be.
+
+        An older one is left over from a rotation that failed, or that somebody has overtaken by hand.
+        """
+        return tuple(source for source in self.sources if not self._is_left_over(source))
+
+    def _is_left_over(self, source: Source) -> bool:
+        pending, current = (self._group.answer(stage, source) for stage in (PENDING, CURRENT))
+        if pending is None or pending.created_at is None or current is None or current.created_at is None:
+            return False
+        return pending.created_at < current.created_at
 
     def _is_young(self, source: Source) -> bool:
         current = self._group.answer(CURRENT, source)
