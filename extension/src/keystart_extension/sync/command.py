@@ -38,8 +38,8 @@ def run(arguments: Namespace) -> int:
         )
         return _EXIT_WRONG_USE
     configuration = read(arguments.configuration)
-    client = session.client("secretsmanager", configuration.region, arguments.profile)
-    target = Target(client, configuration.id, configuration.recovery_days)
+    clients = session.Clients(configuration.region, arguments.profile)
+    target = Target(clients("secretsmanager"), configuration.id, configuration.recovery_days)
     sync = Sync(configuration, target, frozenset(arguments.adopt))
     out = sys.stderr if arguments.json else sys.stdout
     if not arguments.applies:
@@ -47,7 +47,7 @@ def run(arguments: Namespace) -> int:
         _show(steps, out)
         code = _EXIT_CHANGES if arguments.detailed_exitcode and _needed(steps) else 0
         return _report(steps, code, as_json=arguments.json)
-    with Lock(session.client("ssm", configuration.region, arguments.profile), configuration.id) as lock:
+    with Lock(clients("ssm"), configuration.id) as lock:
         steps = sync.plan(prune=arguments.prune, limit=arguments.prune_limit)
         _show(steps, out)
         needed = _needed(steps)
