@@ -29,14 +29,18 @@ BOLD, GREEN, RED, PLAIN = "\x1b[1m", "\x1b[32m", "\x1b[31m", "\x1b[0m"
 class Demo:
     """One demo. It prints as it goes, and counts what disagrees."""
 
-    def __init__(self, colour: bool) -> None:
+    def __init__(self, colour: bool, *, from_keywhiz: bool = False) -> None:
         self.colour = colour
+        self.from_keywhiz = from_keywhiz
         self.wrong: list[str] = []
         self.answers: dict[str, dict[str, Any]] = {}
         self.key = secrets.token_bytes(32)
 
     def run(self, scratch: Path) -> int:
-        with stage.store() as store:
+        if self.from_keywhiz:
+            self.title("keystart sync apply: from Keywhiz (a server that answers as one) to Secrets Manager")
+            print(stage.SYNC, flush=True)
+        with stage.store(scratch / "keywhiz" if self.from_keywhiz else None) as store:
             self.title("Secrets, in Secrets Manager and Parameter Store (moto, on loopback)")
             print(stage.CONFIGURATION)
             for language in stage.LANGUAGES:
@@ -144,7 +148,13 @@ def main() -> int:
         metavar="FILE",
         help="the layer's executable (default: the process that pip installs)",
     )
-    extension: Path | None = parser.parse_args().extension
+    parser.add_argument(
+        "--from-keywhiz",
+        action="store_true",
+        help="begin one step earlier: keystart sync brings the secrets from Keywhiz",
+    )
+    arguments = parser.parse_args()
+    extension: Path | None = arguments.extension
     stage.without_aws_settings()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="keystart-demo-") as scratch:
@@ -154,7 +164,7 @@ def main() -> int:
             print("The extension is the executable of the layer, the interpreter inside.")
             (Path(scratch) / "extensions").mkdir()
             shutil.copy(extension, Path(scratch) / "extensions/keystart")
-        code = Demo(sys.stdout.isatty()).run(Path(scratch))
+        code = Demo(sys.stdout.isatty(), from_keywhiz=arguments.from_keywhiz).run(Path(scratch))
     print(f"\n{'failed' if code else 'done'} in {time.monotonic() - began:.1f} s")
     return code
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import stat
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from types import MappingProxyType
 from tests import ROOT
 from tests.fakes.aws import REGION, Cloud, serve_moto
 from tests.fakes.certificates import Authority
+from tests.fakes.keywhiz import Keywhiz, Secret
 
 from .lambda_simulator import Clock, Environment, Fault, Function, InitializationType
 from .lambda_simulator.runtimes import BY_NAME, Runtime
@@ -59,35 +61,79 @@ class Store:
 
 
 @contextmanager
-def store() -> Iterator[Store]:
-    """Serves Secrets Manager and Parameter Store on loopback, with secrets that people have."""
+def store(keywhiz: Path | None = None) -> Iterator[Store]:
+    """Serves Secrets Manager and Parameter Store on loopback, with secrets that people have.
+
+    With a folder for `keywhiz`, a Keywhiz server has the secrets, and `keystart sync` brings them.
+    """
     with serve_moto() as endpoint:
         reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")  # noqa: S310 our own server
         urllib.request.urlopen(reset).close()  # noqa: S310 removes what an earlier stage of this process left
-        yield Store(endpoint, _fill(endpoint))
+        people = _People()
+        cloud = Cloud(endpoint)
+        cloud.parameter("/prod/orders/limits", people.limits)
+        if keywhiz is None:
+            for name, value in people.secrets.items():
+                cloud.secret(value, f"prod/{name}")
+        else:
+            _synchronise(keywhiz, endpoint, people.secrets)
+        cloud.close()
+        yield Store(endpoint, people.expected)
 
 
-def _fill(endpoint: str) -> dict[str, bytes]:
-    cloud = Cloud(endpoint)
-    database = {"host": "orders.internal", "user": "orders", "password": secrets.token_urlsafe(24)}
-    stripe = "sk_live_" + secrets.token_hex(16)
-    certificate, key = Authority().issue("orders.internal")
-    keytab = b"\x05\x02\0\n" + secrets.token_bytes(4092)
-    limits = "rate=100,burst=200"
-    cloud.secret(json.dumps(database), "prod/orders/db")
-    cloud.secret(stripe, "prod/stripe-key")
-    cloud.secret(json.dumps({"cert": certificate, "key": key}), "prod/orders/mtls")
-    cloud.secret(keytab, "prod/orders/keytab")
-    cloud.parameter("/prod/orders/limits", limits)
-    cloud.close()
-    return {
-        **{f"db/{member}": value.encode() for member, value in database.items()},
-        "api/stripe": stripe.encode(),
-        "tls/cert": certificate.encode(),
-        "tls/key": key.encode(),
-        "kerberos/keytab": keytab,
-        "limits": limits.encode(),
-    }
+class _People:
+    """Secrets that people have: a database, a key of an API, a certificate, a keytab, and a parameter."""
+
+    def __init__(self) -> None:
+        database = {"host": "orders.internal", "user": "orders", "password": secrets.token_urlsafe(24)}
+        stripe = "sk_live_" + secrets.token_hex(16)
+        certificate, key = Authority().issue("orders.internal")
+        keytab = b"\x05\x02\0\n" + secrets.token_bytes(4092)
+        self.limits = "rate=100,burst=200"
+        self.secrets: dict[str, str | bytes] = {
+            "orders/db": json.dumps(database),
+            "stripe-key": stripe,
+            "orders/mtls": json.dumps({"cert": certificate, "key": key}),
+            "orders/keytab": keytab,
+        }
+        self.expected = {
+            **{f"db/{member}": value.encode() for member, value in database.items()},
+            "api/stripe": stripe.encode(),
+            "tls/cert": certificate.encode(),
+            "tls/key": key.encode(),
+            "kerberos/keytab": keytab,
+            "limits": self.limits.encode(),
+        }
+
+
+SYNC = """\
+version: 1
+id: orders
+source:
+  keywhiz: { url: URL, certificate: keystart.pem, key: keystart.key, ca: authority.pem }
+secrets:
+  - name: prod/{name}
+    tags: { owner: "{metadata.owner}" }
+"""
+
+
+def _synchronise(folder: Path, endpoint: str, values: Mapping[str, str | bytes]) -> None:
+    """Serves the secrets from Keywhiz, and runs `keystart sync apply` once."""
+    folder.mkdir()
+    with Keywhiz(folder) as keywhiz:
+        keywhiz.client("keystart")
+        for name, value in values.items():
+            content = value.encode() if isinstance(value, str) else value
+            keywhiz.secrets[name] = Secret(content, {"owner": "payments"})
+        (folder / "sync.yaml").write_text(SYNC.replace("URL", keywhiz.url))
+        environment = {
+            "AWS_ENDPOINT_URL": endpoint,
+            "AWS_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "made-up",
+            "AWS_SECRET_ACCESS_KEY": "made-up",
+        }
+        command = [str(Path(sys.executable).with_name("keystart")), "sync", "apply", "--yes", "sync.yaml"]
+        subprocess.run(command, cwd=folder, env=environment, check=True)
 
 
 def extensions(folder: Path) -> Path:

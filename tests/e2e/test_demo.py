@@ -16,3 +16,10 @@ def test_the_demo_agrees_in_all_languages_and_needs_nothing_that_compiles(
     monkeypatch.setattr(runtimes, "NODE_CLIENT", tmp_path / "not-installed")
     assert Demo(colour=False).run(tmp_path) == 0
     assert "✓ python, node, ruby agree byte for byte on 8 secrets" in capsys.readouterr().out
+
+
+def test_secrets_come_from_keywhiz_to_all_languages_byte_for_byte(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert Demo(colour=False, from_keywhiz=True).run(tmp_path) == 0
+    assert "✓ python, node, ruby agree byte for byte on 8 secrets" in capsys.readouterr().out
