@@ -87,7 +87,7 @@ function lstat(root, path) {
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'ENOENT') return null;
-    throw errors.storeUnreadable(root, errno, path);
+    throw errors.storeUnreadable(root, errno, path === '.' ? 'the root' : path);
   }
 }
 

@@ -124,9 +124,10 @@ impl Error {
             Errno::MFILE => messages::NO_DESCRIPTOR_LEFT,
             Errno::NFILE => messages::NO_DESCRIPTOR_LEFT_IN_THE_SYSTEM,
             Errno::ROFS => messages::READ_ONLY,
+            Errno::NOENT if path == ROOT => messages::NO_FOLDER_ABOVE,
             _ => messages::NO_RIGHT_TO_WRITE,
         };
-        Self::store_unwritable(root, errno, path, advice)
+        Self::store_unwritable(root, errno, shown_path(path), advice)
     }
 
     /// Adds that readers had the new set already when this went wrong (contract 5.12).
@@ -146,6 +147,14 @@ fn failure_lines(failures: &Failures) -> String {
     let line =
         |(name, failure): (&String, &Failure)| messages::failure_line(name.as_bytes(), &failure.code, &failure.message);
     failures.iter().map(line).collect()
+}
+
+/// The path of the root itself, relative to the root.
+const ROOT: &str = ".";
+
+/// Returns what messages call a path relative to the root (contract 8.3).
+pub(crate) fn shown_path(path: &str) -> &str {
+    if path == ROOT { "the root" } else { path }
 }
 
 /// Returns text from outside in double quotes, safe to print (contract 8.3).

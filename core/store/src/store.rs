@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, MAX_BYTES, Result};
+use crate::error::{Error, MAX_BYTES, Result, shown_path};
 use crate::freshness::{self, Check, Freshness};
 use crate::json;
 use crate::layout::{self, CURRENT, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
@@ -528,7 +528,7 @@ impl Store {
     }
 
     fn unreadable(&self, errno: Errno, path: &str) -> Halt {
-        Error::store_unreadable(&self.root, errno, path).into()
+        Error::store_unreadable(&self.root, errno, shown_path(path)).into()
     }
 }
 

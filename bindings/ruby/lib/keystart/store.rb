@@ -51,7 +51,7 @@ module Keystart
     rescue Errno::ENOENT
       false
     rescue SystemCallError => e
-      raise unreadable(".", e)
+      raise unreadable("the root", e)
     end
 
     # Returns true for a directory, false if it is missing (contract 6.2.4).
