@@ -346,6 +346,16 @@ DENIALS = [
     ),
     (
         "AccessDeniedException",
+        f"{USER}secretsmanager:GetSecretValue on resource: prod/db because no permissions boundary allows it",
+        f"Allow {GET} in the permissions boundary of the role.",
+    ),
+    (
+        "AccessDeniedException",
+        f"{USER}secretsmanager:GetSecretValue on resource: prod/db because no service control policy allows it",
+        f"Allow {GET} in the service control policy of the organization.",
+    ),
+    (
+        "AccessDeniedException",
         f"{USER}secretsmanager:GetSecretValue on resource: prod/db because no identity-based policy allows it",
         f"Allow {GET}; {ALLOW}",
     ),

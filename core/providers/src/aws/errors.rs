@@ -138,6 +138,15 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
     Refusal { code: code.to_owned(), message, retry }
 }
 
+/// The policies that AWS's messages name, except the role's own, and where each is.
+const PLACES: [(&str, &str); 5] = [
+    ("VPC endpoint policy", "the policy of the VPC endpoint"),
+    ("permissions boundary", "the permissions boundary of the role"),
+    ("service control policy", "the service control policy of the organization"),
+    ("resource control policy", "the resource control policy of the organization"),
+    ("session policy", "the policy of the session"),
+];
+
 /// Returns what to do about a denial. AWS's message says which policy denies, and for KMS which action.
 fn denial_cure(action: &str, message: &str) -> String {
     let said = |words: &str| message.contains(words);
@@ -147,8 +156,8 @@ fn denial_cure(action: &str, message: &str) -> String {
     if said("Access to KMS") || said("perform: kms:") {
         return key_cure(action);
     }
-    if said("no VPC endpoint policy allows") {
-        return format!("Allow {action} in the policy of the VPC endpoint.");
+    if let Some((_, place)) = PLACES.iter().find(|(policy, _)| said(&format!("no {policy} allows"))) {
+        return format!("Allow {action} in {place}.");
     }
     // Such an action is allowed for everything or for nothing, so no policy of a resource can allow it.
     let is_for_all = action.ends_with(" on *");
