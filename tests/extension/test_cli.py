@@ -162,6 +162,45 @@ def test_check_warns_of_what_may_not_work_in_lambda(
     assert json.loads(keystart("check", "--json", file)[1])["warnings"] == ([warning] if warning else [])
 
 
+@pytest.mark.parametrize(
+    ("variables", "warning"),
+    [
+        (
+            {"AWS_REGION": "us-east-1a"},
+            "AWS_REGION must be a region such as eu-west-1, found a text of 10 characters. Correct it.",
+        ),
+        (
+            {"KEYSTART_TIMEOUT_MS": "500"},
+            "Readers wait for 500 ms (KEYSTART_TIMEOUT_MS), and the deadline is 8s. Write a longer timeout, or a "
+            "shorter deadline.",
+        ),
+        ({"AWS_REGION": "eu-west-1", "KEYSTART_TIMEOUT_MS": "9000"}, None),
+    ],
+)
+def test_check_looks_at_variables_that_the_function_may_have(
+    keystart: Keystart,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    warning: str | None,
+) -> None:
+    file = tmp_path / "keystart.json"
+    file.write_text('{"version": 1, "secrets": {"db": "prod/db"}}')
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert keystart("check", file)[2] == (f"warning: {warning}\n" if warning else "")
+
+
+def test_check_warns_of_links_where_a_function_cannot_write(keystart: Keystart, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    text = "SecretManagers: [{secrets: [{secretname: prod/db}]}]\nSecretsHome: %s\n"
+    file.write_text(text % "/var/secrets")
+    warning = "SecretsHome is not below /tmp, the only folder that a function may write to. Name one there."
+    assert keystart("check", file)[2] == f"warning: {warning}\n"
+    file.write_text(text % "/tmp/secrets")
+    assert keystart("check", file)[2] == ""
+
+
 def test_check_reports_every_problem(keystart: Keystart, tmp_path: Path) -> None:
     file = tmp_path / "keystart.yaml"
     file.write_text("version: 1\nregon: eu-west-1\nsecrets:\n  db: prod/db\n  ../x: prod/db\n")
