@@ -30,6 +30,7 @@ PLAIN: Entry = {
     "optional": False,
     "env": None,
     "ttl": None,
+    "as_is": False,
     "origin": None,
 }
 ALL: dict[str, Any] = {"only": None, "except": [], "rename": []}

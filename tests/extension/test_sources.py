@@ -572,6 +572,6 @@ def test_what_editors_and_shells_did_to_a_value_is_said_and_never_shown(
     arn = cloud.secret(json.dumps({"user": "u", "password": value}))
     assert prefetch({"whole": cloud.secret(value), "db": {"secret": arn, "expand": True}}) is None
     assert store.values == {"whole": value.encode(), "db/user": b"u", "db/password": value.encode()}
-    cure = "It is published as it is. If that is a mistake, correct the secret."
+    cure = "It is published as it is. Correct the secret, or write as_is: true if it is meant so."
     names = ("whole", "db/password") if seen else ()
     assert sorted(warnings(canary)) == sorted(f'The value of "{name}" {seen}. {cure}' for name in names)

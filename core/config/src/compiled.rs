@@ -128,6 +128,7 @@ impl Entry {
             ("optional", flag(self.optional)),
             ("env", text(&self.env)),
             ("ttl", (!self.is_refreshed).then(|| Value::text("none"))),
+            ("as_is", flag(self.is_meant)),
         ];
         Value::Object(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
     }

@@ -19,7 +19,7 @@ use crate::typed::{boolean, found, is_nothing, mapping, refuse_unknown, scalar_t
 use crate::variables;
 
 /// The keys that every entry may have besides the keywords and keys of the providers.
-const KEYS: [&str; 6] = ["role", "external_id", "session_name", "optional", "env", "ttl"];
+const KEYS: [&str; 7] = ["role", "external_id", "session_name", "optional", "env", "ttl", "as_is"];
 const LONGEST_NAME: usize = 255; // limits.toml: name.bytes
 const MOST_SEGMENTS: usize = 8; // limits.toml: name.segments
 const LARGEST_MANIFEST: usize = 1_048_576; // limits.toml: manifest.bytes
@@ -99,6 +99,7 @@ pub(crate) fn short(
         optional: false,
         env: None,
         is_refreshed: true,
+        is_meant: false,
         origin: problems.origin(position),
     })
 }
@@ -286,6 +287,7 @@ impl LongForm<'_, '_> {
         let session_name = self.of_role("session_name", 2..=64, "_+=,.@-", role.is_some());
         let optional = self.flag("optional");
         let env = self.env();
+        let is_meant = self.flag("as_is");
         let expand = self.flag("expand");
         let selection = Selection::read(self.mapping, name, &self.label, self.problems);
         let (field, stage, version_id) = (self.checked("field"), self.checked("stage"), self.checked("version_id"));
@@ -316,6 +318,7 @@ impl LongForm<'_, '_> {
             optional,
             env,
             is_refreshed,
+            is_meant,
             origin: self.problems.origin(self.key.position),
         };
         self.check_variables(&entry);

@@ -35,7 +35,7 @@ mod yaml;
 pub use compiled::InlineError;
 pub use find::Reader;
 pub use members::Selection;
-pub use plan::{Entry, Link, Plan, SnapStart, Start};
+pub use plan::{Entry, Label, Link, Plan, SnapStart, Start};
 pub use problem::{Origin, Problem};
 pub use references::Values;
 pub use schema::{EntrySchema, Key, Keyword, Reference, Schemas};

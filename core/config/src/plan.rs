@@ -91,8 +91,21 @@ pub struct Entry {
     pub env: Option<String>,
     /// Whether a refresh may fetch it again: not with `ttl: none`.
     pub is_refreshed: bool,
+    /// Whether its value is meant as it is, although it looks like a mistake: with `as_is: true`.
+    pub is_meant: bool,
     /// Where it was configured.
     pub origin: Origin,
+}
+
+/// What people call an entry, and its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// For example `db (secret prod/db in eu-west-1)`.
+    pub text: String,
+    /// What the entry asks the service for.
+    pub id: String,
+    /// The region of the service, empty if none is known.
+    pub region: String,
 }
 
 /// A file name below [`Plan::links_home`] that must lead to a published secret.
@@ -143,11 +156,13 @@ enum Together<'a> {
 }
 
 impl Entry {
-    /// Returns the name with what is fetched for it, for people: `db (secret prod/db in eu-west-1)`.
-    pub fn label(&self) -> String {
+    /// Returns the name with what is fetched for it.
+    pub fn label(&self) -> Label {
         let own = || env::var("AWS_REGION").ok().filter(|region| is_region(region));
-        let place = self.region.clone().or_else(own).map_or_else(String::new, |region| format!(" in {region}"));
-        format!("{} ({} {}{place})", self.name, self.keyword.name, self.id)
+        let region = self.region.clone().or_else(own).unwrap_or_default();
+        let place = if region.is_empty() { String::new() } else { format!(" in {region}") };
+        let text = format!("{} ({} {}{place})", self.name, self.keyword.name, self.id);
+        Label { text, id: self.id.clone(), region }
     }
 
     /// Returns whether it brings several secrets, all below its name.
@@ -352,6 +367,7 @@ impl Entry {
             ("optional", Value::Flag(self.optional)),
             ("env", Value::optional(self.env.as_ref())),
             ("ttl", if self.is_refreshed { Value::Null } else { Value::text("none") }),
+            ("as_is", Value::Flag(self.is_meant)),
             ("origin", self.origin.to_value()),
         ])
     }
@@ -373,6 +389,7 @@ impl Entry {
             self.optional.then(|| "optional".to_owned()),
             named("env", &self.env),
             (!self.is_refreshed).then(|| "ttl none".to_owned()),
+            self.is_meant.then(|| "as_is".to_owned()),
         ];
         let mut details: Vec<String> = details.into_iter().flatten().collect();
         details.extend(self.selection.details());

@@ -193,7 +193,7 @@ fn what_its_entries_may_say_is_checked() {
             "\"db\": The path of a file begins with \"/\".",
             "\"tls\": Exactly one of \"file\" and \"files\" must be given; none is given.",
             "\"tls\" has an unknown key of 10 characters. Its keys are file, files, field, expand, only, except, \
-             rename, role, external_id, session_name, optional, env, ttl.",
+             rename, role, external_id, session_name, optional, env, ttl, as_is.",
         ]
     );
 }
