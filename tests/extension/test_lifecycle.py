@@ -491,11 +491,18 @@ def test_variables_without_the_wrapper_are_logged(
     extension = launch(lambda_api, {"db": entry}, **variables)
     lambda_api.wait_for("/event/next")
     lambda_api.send("SHUTDOWN")
-    line = (
-        "[keystart] INFO  The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER is not set. Only a program that "
-        "/opt/keystart-env starts gets these variables."
+    has = "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER"
+    missing = (
+        f"[keystart] WARN  {has} is not set, so the function does not get these variables. Set it to "
+        "/opt/keystart-env, unless an image starts keystart-env itself."
     )
-    assert (line in extension.ended()[1]) == bool(env and not wrapper)
+    other = (
+        f"[keystart] INFO  {has} names another program. Unless that starts /opt/keystart-env, the function does not "
+        "get these variables."
+    )
+    lines = extension.ended()[1]
+    assert (missing in lines) == bool(env and not wrapper)
+    assert (other in lines) == bool(env and wrapper == "/opt/other")
 
 
 @pytest.mark.parametrize("source", ["boto3", "anything", "native", ""])
@@ -518,9 +525,11 @@ def test_a_log_as_json_has_an_object_a_line(launch: Launcher, lambda_api: Lambda
     _, lines = launch(lambda_api, "version: 2\nsecrets:\n  db: x\n", AWS_LAMBDA_LOG_FORMAT="JSON").ended()
     records = [json.loads(line) for line in lines]
     assert len(records) == 1
-    assert set(records[0]) == {"timestamp", "level", "logger", "message"}
+    members = {"event", "code", "failed", "duration_ms", "version"}
+    assert set(records[0]) == {"timestamp", "level", "logger", "message"} | members
     assert (records[0]["level"], records[0]["logger"]) == ("ERROR", "keystart")
-    assert records[0]["message"].startswith(f"{tmp_path}/keystart.yaml:1:10: ")
+    assert (records[0]["event"], records[0]["code"]) == ("start_failed", "Extension.ConfigurationInvalid")
+    assert records[0]["message"].startswith(f"[keystart] {tmp_path}/keystart.yaml:1:10: ")
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use keystart_config::{Entry, Plan, Problem, Reader, SnapStart, Start, Values, shown};
+use keystart_config::{Entry, Label, Plan, Problem, Reader, SnapStart, Start, Values, shown};
 use keystart_process::{lock, report_crashes, take_signal};
 use keystart_providers::{Prefetch, SCHEMAS};
 use keystart_store::error::{Error, Result};
-use keystart_store::log::{self, Level};
+use keystart_store::log::{self, Fact, Level};
 use keystart_store::manifest::Identity;
 use keystart_store::{Failure, Options, VERSION, Writer};
 
@@ -46,6 +46,7 @@ pub struct Extension {
     client: Arc<Client>,
     control: Arc<Control>,
     events: Arc<Events>,
+    began: Instant,
 }
 
 impl Extension {
@@ -54,6 +55,7 @@ impl Extension {
     /// then because the host loads more code next, which would take CPU from the requests; later it
     /// can load while the service answers. A failure becomes an event.
     pub fn begin(name: &str) -> Self {
+        let began = Instant::now();
         let writer = open_writer();
         let mut extension = Self {
             writer: writer.map(|writer| Arc::new(Mutex::new(writer))),
@@ -64,6 +66,7 @@ impl Extension {
             client: Arc::new(Client::new(name)),
             control: Arc::default(),
             events: Events::new(),
+            began,
         };
         if let Err(event) = extension.start() {
             extension.events.push(event);
@@ -241,24 +244,45 @@ impl Extension {
     /// thread, and only Lambda needs a descriptor.
     pub fn fail(&self, kind: &str, message: &str, failures: &[(String, Failure)]) {
         let required = failures.iter().filter(|(_, failure)| !failure.optional);
-        let mut lines = vec![message.to_owned()];
-        let label = |name: &str| {
-            let entry = self.plan().and_then(|plan| plan.entries.iter().find(|entry| entry.name == name));
-            entry.map_or_else(|| name.to_owned(), Entry::label)
-        };
-        let line = |name: &str, Failure { code, message, .. }: &Failure| format!("{}: {code}: {message}", label(name));
-        lines.extend(required.clone().map(|(name, failure)| line(name, failure)));
+        let mut further = Vec::new();
         if let Some(writer) = self.writer()
             && !lock(writer).is_stopped()
-            && let Err(error) = lock(writer).fail(message, required.cloned().collect())
+            && let Err(error) = lock(writer).fail(message, required.clone().cloned().collect())
         {
-            lines.push(shown::without_root(error.message()));
+            further.push(shown::without_root(error.message()));
         }
-        lines.extend(self.client.report(kind, message).err());
-        for line in lines {
+        further.extend(self.client.report(kind, message).err());
+        let took = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let members = [
+            ("event", Fact::Text("start_failed")),
+            ("code", Fact::Text(kind)),
+            ("failed", Fact::Number(required.clone().count() as u64)),
+            ("duration_ms", Fact::Number(took)),
+            ("version", Fact::Text(VERSION)),
+        ];
+        log::write_with(Level::Error, message, &members);
+        for (name, failure) in required {
+            self.log_failure(name, failure);
+        }
+        for line in further {
             log::write(Level::Error, &line);
         }
         log::release();
+    }
+
+    /// Logs why a required entry has no value.
+    fn log_failure(&self, name: &str, Failure { code, message, .. }: &Failure) {
+        let entry = self.plan().and_then(|plan| plan.entries.iter().find(|entry| entry.name == name));
+        let unknown = || Label { text: name.to_owned(), id: String::new(), region: String::new() };
+        let label = entry.map_or_else(unknown, Entry::label);
+        let members = [
+            ("event", Fact::Text("secret_failed")),
+            ("secret", Fact::Text(name)),
+            ("code", Fact::Text(code)),
+            ("id", Fact::Text(&label.id)),
+            ("region", Fact::Text(&label.region)),
+        ];
+        log::write_with(Level::Error, &format!("{}: {code}: {message}", label.text), &members);
     }
 }
 

@@ -6,7 +6,7 @@ use std::slice::from_ref;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use keystart_config::Plan;
+use keystart_config::{Label, Plan};
 use keystart_process::lock;
 use keystart_providers::{FetchedSecret, Login, Prefetch, PrefetchResult, Variable};
 use keystart_store::Failure;
@@ -44,7 +44,7 @@ pub struct FetchResult {
     /// The names of the entries without values, each with the reason.
     pub failures: Vec<(String, Failure)>,
     /// What people call each of them: its name, its id and its region.
-    pub labels: Vec<String>,
+    pub labels: Vec<Label>,
     /// A log line for each retry.
     pub retries: Vec<String>,
     /// A log line for each value that was skipped or looks damaged.

@@ -22,7 +22,7 @@ mod shape;
 
 pub use aws::{Aws, Login, check_login};
 pub use cost::requests_of_refresh;
-pub use keystart_config::{Entry, Plan};
+pub use keystart_config::{Entry, Label, Plan};
 pub use prefetch::Prefetch;
 pub use provider::{Answer, Encoding, Gap, Match, Permission, Place, Provider, Reply, SecretValue, Source};
 pub use refusal::{Refusal, Retry};
@@ -81,7 +81,7 @@ pub struct PrefetchResult {
     /// The names of the entries without values, each with the reason.
     pub failures: Vec<(String, Failure)>,
     /// What people call each of them: its name, its id and its region.
-    pub labels: Vec<String>,
+    pub labels: Vec<Label>,
     /// A log line for each retry.
     pub retries: Vec<String>,
     /// A log line for each value that was skipped or looks damaged.

@@ -19,12 +19,18 @@ use crate::request::{Dispatcher, Request, RequestResult};
 use crate::{Entry, FetchedSecret, Outcome, PROVIDERS, Plan, PrefetchResult, Variable, habits, shape};
 use keystart_process::lock;
 use keystart_store::Failure;
+use keystart_store::log::{self, Fact, Level};
 
 /// The most requests in flight. Each new one to a host opens a connection, whose handshake costs
 /// CPU that small functions lack.
 const PARALLEL: usize = 64;
 /// After so many freezes the deadline counts, because what looks like one may be an answer that holds up the thread.
 const MOST_FREEZES: usize = 3;
+/// After so long the log says what a fetch waits for: if the environment is stopped at Lambda's limit
+/// before the deadline, these lines are the last ones.
+const SILENCE: Duration = Duration::from_secs(1);
+/// The most secrets that it says this of.
+const LISTED: usize = 10;
 /// How long an answer that arrived during a freeze may take after it.
 const THAW: Duration = Duration::from_millis(100);
 
@@ -43,6 +49,8 @@ pub struct Prefetch {
     outcomes: Mutex<BTreeMap<String, Outcome>>,
     /// The last refusal of each entry that is retried, by name.
     refusals: Mutex<BTreeMap<String, Failure>>,
+    /// How often each entry was retried, by name.
+    attempts: Mutex<BTreeMap<String, u64>>,
     retries: Mutex<Vec<String>>,
     warnings: Mutex<Vec<String>>,
 }
@@ -97,6 +105,7 @@ impl Prefetch {
             until: Mutex::default(),
             outcomes: Mutex::default(),
             refusals: Mutex::default(),
+            attempts: Mutex::default(),
             retries: Mutex::default(),
             warnings: Mutex::default(),
         })
@@ -169,8 +178,52 @@ impl Prefetch {
     pub(crate) fn note_retry(&self, entry: &Entry, refusal: Option<&Refusal>, then: &str) {
         let code = refusal.map_or("not answered", |refusal| &refusal.code);
         lock(&self.retries).push(format!("{}: {code}; {then}", entry.name));
+        *lock(&self.attempts).entry(entry.name.clone()).or_default() += 1;
         if let Some(refusal) = refusal {
             lock(&self.refusals).insert(entry.name.clone(), refusal.to_failure());
+        }
+    }
+
+    /// Logs what it has waited for since it began: each secret, the attempt, the hosts, and the last refusal.
+    fn log_silence(&self) {
+        log::release(); // nothing may wait for a fetch that may never end
+        let (outcomes, refusals, attempts) = (lock(&self.outcomes), lock(&self.refusals), lock(&self.attempts));
+        let hosts: Vec<String> = self.pending.routes().iter().map(ToString::to_string).collect();
+        let hosts = hosts.join(", ");
+        let from = if hosts.is_empty() { String::new() } else { format!(" from {hosts}") };
+        let limit = self.plan.deadline.as_secs_f64();
+        let open: Vec<&Entry> =
+            self.plan.entries.iter().filter(|entry| !outcomes.contains_key(&entry.name)).collect();
+        for entry in open.iter().take(LISTED) {
+            let label = entry.label();
+            let attempt = attempts.get(&entry.name).copied().unwrap_or_default() + 1;
+            let refusal = refusals.get(&entry.name);
+            let last = refusal.map_or_else(String::new, |Failure { code, message, .. }| {
+                format!(" The last answer was {code}: {message}")
+            });
+            let members = [
+                ("event", Fact::Text("waiting")),
+                ("secret", Fact::Text(&entry.name)),
+                ("code", Fact::Text(refusal.map_or("", |failure| &failure.code))),
+                ("id", Fact::Text(&label.id)),
+                ("region", Fact::Text(&label.region)),
+                ("host", Fact::Text(&hosts)),
+                ("attempt", Fact::Number(attempt)),
+            ];
+            let text = format!(
+                "{} has no value after {} s: attempt {attempt} waits for an answer{from}. The deadline is {limit} s.{last}",
+                label.text,
+                SILENCE.as_secs()
+            );
+            log::write_with(Level::Warn, &text, &members);
+        }
+        if open.len() > LISTED {
+            let more = open.len() - LISTED;
+            log::write(Level::Warn, &format!("{more} more secrets have no value after {} s.", SILENCE.as_secs()));
+        }
+        if !self.may_freeze {
+            let warnings = [self.plan.deadline_warning(), self.plan.timeout_warning()];
+            warnings.into_iter().flatten().for_each(|warning| log::write(Level::Warn, &warning));
         }
     }
 
@@ -226,7 +279,9 @@ impl Prefetch {
                 .and_then(|secrets| shape::check_values(entry, secrets));
             match shaped {
                 Ok(secrets) => {
-                    fetched.warnings.extend(secrets.iter().filter_map(habit));
+                    if !entry.is_meant {
+                        fetched.warnings.extend(secrets.iter().filter_map(habit));
+                    }
                     if entry.is_folder() {
                         variables.assign(entry, &secrets, &mut fetched.warnings);
                     }
@@ -251,7 +306,7 @@ impl Prefetch {
 fn habit(secret: &FetchedSecret) -> Option<String> {
     let flaw = habits::flaw(secret.value.as_bytes())?;
     Some(format!(
-        "The value of \"{}\" {flaw}. It is published as it is. If that is a mistake, correct the secret.",
+        "The value of \"{}\" {flaw}. It is published as it is. Correct the secret, or write as_is: true if it is meant so.",
         secret.name
     ))
 }
@@ -298,15 +353,21 @@ async fn ask_for_all(prefetch: &Arc<Prefetch>) -> Failure {
         round.requests.spawn(TRANSMISSION.scope(transmission, round.run(request)));
     }
     let (mut is_broken, mut freezes) = (false, 0);
+    let mut silent_until = Some(Instant::now() + SILENCE).filter(|at| *at < prefetch.deadline());
     loop {
         let until = prefetch.deadline();
+        if silent_until.take_if(|at| *at <= Instant::now()).is_some() {
+            prefetch.log_silence();
+        }
         let look = if prefetch.may_freeze { until.min(Instant::now() + TICK) } else { until };
+        let look = silent_until.map_or(look, |at| at.min(look));
         let ended = timeout_at(look, round.requests.join_next()).await;
         let frozen = if prefetch.may_freeze { clocks.look() } else { None };
         if let Some(frozen) = frozen.filter(|_| freezes < MOST_FREEZES) {
             freezes += 1;
             // The frozen time does not count. An answer that arrived in it does.
             *lock(&prefetch.until) = Some(until + frozen);
+            silent_until = silent_until.map(|at| at + frozen);
             let mut arrived = ended.ok().flatten();
             loop {
                 if let Some(ended) = arrived {

@@ -31,6 +31,8 @@ const NEW_STATE: &CStr = c".state.json";
 const DEPTH: u32 = 8;
 const SECRETS: &CStr = c"secrets";
 const ZEROS: &[u8] = &[0; 4096];
+/// What the line of a crash has in JSON.
+const MEMBERS: &str = ", \"event\": \"crash\"";
 
 /// What a signal handler needs to know about a writer.
 #[derive(Debug)]
@@ -84,7 +86,7 @@ impl CrashReport {
         let _each_is_tried = self.say_failed(root, message.as_str());
         self.wipe();
         let mut line = Text::<512>::new();
-        if log::write_line(&mut line, "ERROR", message.as_str(), self.log_is_json).is_ok() {
+        if log::write_line(&mut line, "ERROR", message.as_str(), MEMBERS, self.log_is_json).is_ok() {
             log::write_in_handler(line.as_str());
         }
     }

@@ -57,18 +57,32 @@ impl Level {
     }
 }
 
+/// The value of a member that a line in JSON has beside its message.
+#[derive(Debug, Clone, Copy)]
+pub enum Fact<'a> {
+    /// A word, a name or an id.
+    Text(&'a str),
+    /// A number, or a time in milliseconds.
+    Number(u64),
+}
+
+/// Writes a message without members. See `write_with`.
+pub fn write(level: Level, message: &str) {
+    write_with(level, message, &[]);
+}
+
 /// Writes a message, or counts the lines that cannot be written. It skips messages below the level
 /// of `KEYSTART_LOG_LEVEL`, else of `AWS_LAMBDA_LOG_LEVEL`, except errors: an error may be the only
-/// reason that a failed start shows.
-pub fn write(level: Level, message: &str) {
+/// reason that a failed start shows. Only a line in JSON has the members.
+pub fn write_with(level: Level, message: &str, members: &[(&str, Fact<'_>)]) {
     static WARNED: AtomicBool = AtomicBool::new(false);
     let (variable, lowest) = setting();
     if lowest.is_none() && !WARNED.swap(true, Ordering::Relaxed) {
         let words = LEVELS.map(|(word, _)| word).join(", ");
-        sink().write(Level::Warn, &format!("{variable} must be one of {words}; INFO is used."));
+        sink().write(Level::Warn, &format!("{variable} must be one of {words}; INFO is used."), "");
     }
     if level >= lowest.unwrap_or(Level::Info).min(Level::Error) {
-        sink().write(level, message);
+        sink().write(level, message, &if is_json() { written(members) } else { String::new() });
     }
 }
 
@@ -80,8 +94,8 @@ pub fn hold() {
 /// Writes the kept messages, and from now on every message at once.
 pub fn release() {
     let mut sink = sink();
-    for (level, message) in sink.held.take().unwrap_or_default() {
-        sink.write(level, &message);
+    for Held { level, message, members } in sink.held.take().unwrap_or_default() {
+        sink.write(level, &message, &members);
     }
 }
 
@@ -99,7 +113,7 @@ fn sink() -> MutexGuard<'static, Sink> {
 }
 
 /// Returns whether the function's logs are JSON.
-pub(crate) fn is_json() -> bool {
+pub fn is_json() -> bool {
     env::var_os("AWS_LAMBDA_LOG_FORMAT").is_some_and(|format| format == "JSON")
 }
 
@@ -109,7 +123,7 @@ pub(crate) fn is_json() -> bool {
 pub fn write_panic(panic: &PanicHookInfo<'_>) {
     let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
     if let Ok(mut sink) = SINK.try_lock() {
-        sink.send(&format!("keystart: a bug of Keystart at {place}. Please report it.\n"));
+        sink.send(&lines(Level::Error, &format!("a bug of Keystart at {place}. Please report it."), "", is_json()));
     }
 }
 
@@ -120,23 +134,43 @@ pub(crate) fn write_in_handler(line: &str) {
     }
 }
 
-/// Writes one line. In JSON, `message` must have no character that needs an escape.
-pub(crate) fn write_line(out: &mut impl Write, level: &str, message: &str, as_json: bool) -> fmt::Result {
+/// Writes one line. In JSON, `message` must have no character that needs an escape, and `members`
+/// follow it as they are. People search for `[keystart]`, so a line in JSON has that too.
+pub(crate) fn write_line(
+    out: &mut impl Write,
+    level: &str,
+    message: &str,
+    members: &str,
+    as_json: bool,
+) -> fmt::Result {
     if as_json {
         let timestamp = Moment(now());
         writeln!(
             out,
-            "{{\"timestamp\": \"{timestamp}\", \"level\": \"{level}\", \"logger\": \"keystart\", \"message\": \"{message}\"}}"
+            "{{\"timestamp\": \"{timestamp}\", \"level\": \"{level}\", \"logger\": \"keystart\", \
+             \"message\": \"[keystart] {message}\"{members}}}"
         )
     } else {
         writeln!(out, "[keystart] {level:5} {message}")
     }
 }
 
-fn lines(level: Level, message: &str, as_json: bool) -> String {
+/// Writes members as they follow others in an object of JSON.
+fn written(members: &[(&str, Fact<'_>)]) -> String {
+    let mut text = String::new();
+    for (name, value) in members {
+        let _infallible = match value {
+            Fact::Text(value) => write!(text, ", {}: {}", quote(name), quote(value)),
+            Fact::Number(value) => write!(text, ", {}: {value}", quote(name)),
+        };
+    }
+    text
+}
+
+fn lines(level: Level, message: &str, members: &str, as_json: bool) -> String {
     let mut text = String::new();
     let mut write = |line: &str| {
-        let _infallible = write_line(&mut text, level.word(), line, as_json);
+        let _infallible = write_line(&mut text, level.word(), line, members, as_json);
     };
     if as_json {
         let quoted = quote(message);
@@ -157,7 +191,7 @@ static SINK: Mutex<Sink> = Mutex::new(Sink { held: None, dropped: 0, waited: Dur
 /// Standard error, and the count of lines that could not be written.
 struct Sink {
     /// The messages that wait for `release`; `None` when messages are written at once.
-    held: Option<Vec<(Level, String)>>,
+    held: Option<Vec<Held>>,
     /// Lines since the last note.
     dropped: usize,
     /// The sum of all waits of the process.
@@ -166,19 +200,26 @@ struct Sink {
     is_inside_line: bool,
 }
 
+/// A message that waits.
+struct Held {
+    level: Level,
+    message: String,
+    members: String,
+}
+
 impl Sink {
-    fn write(&mut self, level: Level, message: &str) {
+    fn write(&mut self, level: Level, message: &str, members: &str) {
         if let Some(held) = &mut self.held {
-            return held.push((level, message.to_owned()));
+            return held.push(Held { level, message: message.to_owned(), members: members.to_owned() });
         }
         let as_json = is_json();
         if self.dropped > 0 {
             let note = format!("Lines of this log that could not be written before this one: {}.", self.dropped);
-            if self.send(&lines(Level::Warn, &note, as_json)) == 0 {
+            if self.send(&lines(Level::Warn, &note, "", as_json)) == 0 {
                 self.dropped = 0;
             }
         }
-        self.dropped += self.send(&lines(level, message, as_json));
+        self.dropped += self.send(&lines(level, message, members, as_json));
     }
 
     /// Writes lines, and returns how many were not written whole.
@@ -241,15 +282,25 @@ mod tests {
 
     #[test]
     fn a_message_has_a_line_for_each_of_its_lines_and_none_can_be_forged() {
-        assert_eq!(lines(Level::Info, "a", false), "[keystart] INFO  a\n");
-        let forged = lines(Level::Error, "a\n\nb\rc\r\nd\u{2028}e\u{85}", false);
+        assert_eq!(lines(Level::Info, "a", "", false), "[keystart] INFO  a\n");
+        let forged = lines(Level::Error, "a\n\nb\rc\r\nd\u{2028}e\u{85}", "", false);
         assert_eq!(forged.lines().count(), 5, "{forged}");
         assert!(forged.lines().all(|line| line.starts_with("[keystart] ERROR ") && line.len() == 18), "{forged}");
-        let json = lines(Level::Warn, "a\n\"b\"", true);
+        let json = lines(Level::Warn, "a\n\"b\"", "", true);
         assert!(
-            json.ends_with("\"level\": \"WARN\", \"logger\": \"keystart\", \"message\": \"a\\n\\\"b\\\"\"}\n"),
+            json.ends_with(
+                "\"level\": \"WARN\", \"logger\": \"keystart\", \"message\": \"[keystart] a\\n\\\"b\\\"\"}\n"
+            ),
             "{json}"
         );
+    }
+
+    #[test]
+    fn members_stand_behind_the_message_in_json_and_nowhere_in_text() {
+        let members = written(&[("event", Fact::Text("a\"b\n")), ("generation", Fact::Number(7))]);
+        assert_eq!(members, ", \"event\": \"a\\\"b\\n\", \"generation\": 7");
+        assert!(lines(Level::Info, "m", &members, true).ends_with(&format!("\"[keystart] m\"{members}}}\n")));
+        assert_eq!(lines(Level::Info, "m", &members, false), "[keystart] INFO  m\n");
     }
 
     #[test]

@@ -18,6 +18,6 @@ fn a_panic_reports_its_place_and_not_what_it_was_about() {
     let seen = again.env(CANARY, &canary).output().unwrap();
     let said = String::from_utf8(seen.stderr).unwrap() + &String::from_utf8(seen.stdout).unwrap();
     assert!(!seen.status.success());
-    assert!(said.contains("keystart: a bug of Keystart at core/store/tests/panic.rs:"), "{said}");
+    assert!(said.contains("[keystart] ERROR a bug of Keystart at core/store/tests/panic.rs:"), "{said}");
     assert!(!said.contains(&canary));
 }

@@ -15,15 +15,32 @@ if TYPE_CHECKING:
 class Failure:
     """Why an entry has no secrets. `code` is the provider's word if it has one.
 
-    `label` is the entry's name, id and region, for people.
+    `label` is the entry's name, id and region, for people; `source` is the id, for programs.
     """
 
-    def __init__(self, name: str, label: str, code: str, message: str, *, optional: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        code: str,
+        message: str,
+        *,
+        optional: bool,
+        source: str = "",
+        region: str = "",
+    ) -> None:
         self.name = name
         self.label = label
         self.code = code
         self.message = message
         self.optional = optional
+        self.source = source
+        self.region = region
+
+    @property
+    def members(self) -> dict[str, str | int]:
+        """The members of a line about it in a log in JSON."""
+        return {"secret": self.name, "code": self.code, "id": self.source, "region": self.region}
 
     def __str__(self) -> str:
         return f"{self.label}: {self.code}: {self.message}"
@@ -89,7 +106,13 @@ class Fetch:
         name, code = core.copy_text(out.name, out.name_len), core.copy_text(out.code, out.code_len)
         label = core.copy_text(out.label, out.label_len)
         return Failure(
-            name, label, code, core.copy_text(out.message, out.message_len), optional=bool(out.optional)
+            name,
+            label,
+            code,
+            core.copy_text(out.message, out.message_len),
+            optional=bool(out.optional),
+            source=core.copy_text(out.id, out.id_len),
+            region=core.copy_text(out.region, out.region_len),
         )
 
     def _line(self, is_warning: bool, index: int) -> str:

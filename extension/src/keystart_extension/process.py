@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import time
 
+from . import __version__
 from .core import CoreError, lib
 from .extension import Extension, seconds_for_fetch
 from .log import Log
@@ -40,8 +41,12 @@ if TYPE_CHECKING:
 EXIT_FAILED = 1
 _MANAGED = "lambda-managed-instances"
 _NO_WRAPPER = (
-    "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER is not set. Only a program that /opt/keystart-env starts "
-    "gets these variables."
+    "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER is not set, so the function does not get these variables. "
+    "Set it to /opt/keystart-env, unless an image starts keystart-env itself."
+)
+_OTHER_WRAPPER = (
+    "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER names another program. Unless that starts "
+    "/opt/keystart-env, the function does not get these variables."
 )
 _SNAPSTART = "snap-start"
 _HOLD = 0.5  # seconds; an invocation reaches a reader and this process at the same time (11.10)
@@ -282,7 +287,7 @@ class Process:
                 raise
             # Lambda has taken the snapshot, so the environment stays; the next invocation tries again (11.10).
             self._is_deferred = True
-            self._log.error("\n".join(error.lines()))
+            self._log_failed_start(error)
             give_up(error, self._writer, self._links, self._log)
             failures = fetch.failures()
             self._answer_early(lambda _names: failures)
@@ -290,8 +295,12 @@ class Process:
         self._is_published = True
         self._published_at = now
         self._missing = fetch.failures()
-        if not self._environ.get("AWS_LAMBDA_EXEC_WRAPPER") and has_variables(self._extension.plan()):
-            self._log.info(_NO_WRAPPER)
+        wrapper = self._environ.get("AWS_LAMBDA_EXEC_WRAPPER", "")
+        if not wrapper.endswith("/keystart-env") and has_variables(self._extension.plan()):
+            if wrapper:
+                self._log.info(_OTHER_WRAPPER, event="other_wrapper")
+            else:
+                self._log.warn(_NO_WRAPPER, event="no_wrapper")
         if self._refreshes is not None:
             self._refreshes.begin(self._generation, self._missing, now)
         early, self._early = self._early, {}
@@ -307,6 +316,20 @@ class Process:
             if request.op in (lib.KEYSTART_REFRESH, lib.KEYSTART_RESTORED):
                 del self._early[number]
                 self._extension.answer(number, 0, failures(request.names))
+
+    def _log_failed_start(self, error: StartError) -> None:
+        """Logs why a start failed, as the core does where the process ends."""
+        required = error.failures()
+        self._log.error(
+            error.message,
+            event="start_failed",
+            code=error.error_type,
+            failed=len(required),
+            duration_ms=round((time.monotonic() - self._began) * 1000),
+            version=__version__,
+        )
+        for failure in required:
+            self._log.error(str(failure), event="secret_failed", **failure.members)
 
     def _wipe(self, reason: str | None = None) -> int:
         """Removes the secrets and the links to them, and returns the exit code."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from . import core
+from . import __version__, core
 from .core import CoreError, ffi, lib
 from .store import Draft
 
@@ -30,10 +30,14 @@ class StartError(Exception):
         self.message = message
         self.fetch = fetch
 
+    def failures(self) -> list[Failure]:
+        """Returns the failures of the required entries."""
+        failures = [] if self.fetch is None else self.fetch.failures()
+        return [failure for failure in failures if not failure.optional]
+
     def lines(self) -> list[str]:
         """Returns the message, and a line for each required entry that failed."""
-        failures = [] if self.fetch is None else self.fetch.failures()
-        return [self.message, *(str(failure) for failure in failures if not failure.optional)]
+        return [self.message, *map(str, self.failures())]
 
 
 def links_of(plan: Any, writer: Writer) -> Links | None:
@@ -99,9 +103,21 @@ def publish(
     for line in fetch.warnings():
         log.warn(line)
     for failure in failures:
-        log.warn(f"The optional secret {failure.label} is not available: {failure.code}: {failure.message}")
+        log.warn(
+            f"The optional secret {failure.label} is not available: {failure.code}: {failure.message}",
+            event="secret_failed",
+            **failure.members,
+        )
     took = (time.monotonic() - began) * 1000
-    log.info(f"published {fetch.count} secrets as generation {generation} in {took:.0f} ms")
+    log.info(
+        f"published {fetch.count} secrets as generation {generation} in {took:.0f} ms",
+        event="start",
+        secrets=fetch.count,
+        failed=len(failures),
+        generation=generation,
+        duration_ms=round(took),
+        version=__version__,
+    )
     return generation
 
 

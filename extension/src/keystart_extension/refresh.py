@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from . import core
+from . import __version__, core
 from .core import CoreError, ffi, lib
 from .extension import seconds_for_fetch
 from .fetch import Failure, Fetch
@@ -171,6 +171,8 @@ class _Run:
         self.until = until  # by the monotonic clock
         self.began = began
         self.is_repeated = False
+        self.is_continued = False  # another fetch of the same entries has begun in its place
+        self.changed = 0  # the secrets that it changed in what is published
 
 
 class _Request:
@@ -365,6 +367,24 @@ class Refresher:
                 request.runs.discard(number)
             self._answer()
         self._report(run, failed)
+        if not run.is_continued:
+            self._log_end(run)
+
+    def _log_end(self, run: _Run) -> None:
+        """Logs the numbers of a refresh, whether it changed anything or not."""
+        failed = len(run.entries & self._failures.keys())
+        took = max(0, round((time.time() - run.began) * 1000))
+        good = len(run.entries) - failed
+        self._log.info(
+            f"refreshed {good} of {len(run.entries)} entries in {took} ms; secrets with a new value: {run.changed}",
+            event="refresh",
+            secrets=good,
+            failed=failed,
+            changed=run.changed,
+            generation=self.generation,
+            duration_ms=took,
+            version=__version__,
+        )
 
     def _report(self, run: _Run, failed: set[int]) -> None:
         """Reports to the logins what a fetch brought, except for entries whose outcome a newer fetch decides."""
@@ -427,6 +447,7 @@ class Refresher:
         if refreshed.lost:
             self._fetch_lost(run, refreshed.lost)
             return
+        run.changed = len(refreshed.changed)
         if refreshed.generation:
             for line in run.fetch.warnings():
                 self._log.warn(line)
@@ -478,6 +499,7 @@ class Refresher:
             raise CoreError("store_unwritable", error.message) from None
         self._is_gone = False
         self._missing = failed
+        run.changed = run.fetch.count
         for entry in run.entries - failed:
             self._succeed(entry, run.began)
 
@@ -493,7 +515,7 @@ class Refresher:
             message = "The files of the secret in the store are gone or were changed. Keep other programs out of it."
             self._fail(run.entries, "FilesMissing", message)
             return
-        again.is_repeated = True
+        again.is_repeated = run.is_continued = True
         for number, other in self._runs.items():
             if other is again:
                 for request in self._requests.values():
@@ -514,13 +536,18 @@ class Refresher:
         elif self._schedule is not None:
             self._schedule.fail(entry, time.time())
         if known is None or not is_same_reason(known, failure):
-            self._log.warn(f"{failure.label} could not be refreshed: {failure.code}: {failure.message}")
+            self._log.warn(
+                f"{failure.label} could not be refreshed: {failure.code}: {failure.message}",
+                event="refresh_failed",
+                **failure.members,
+            )
 
     def _succeed(self, entry: int, began: float) -> None:
         if self._schedule is not None:
             self._schedule.succeed(entry, began)
         if self._failures.pop(entry, None) is not None:
-            self._log.info(f"{self.entries[entry].name} can be refreshed again")
+            name = self.entries[entry].name
+            self._log.info(f"{name} can be refreshed again", event="refresh_recovered", secret=name)
 
     def _is_fresh(self, entry: int, now: float) -> bool:
         return 0 <= now - self._began[entry] < _SHARED

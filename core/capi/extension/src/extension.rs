@@ -377,7 +377,7 @@ pub unsafe extern "C" fn keystart_request_places(out: *mut u64, err: *mut *mut k
 }
 
 /// Borrows a list.
-unsafe fn list<'a, T>(items: *const T, count: usize, what: &str) -> Result<&'a [T]> {
+pub(crate) unsafe fn list<'a, T>(items: *const T, count: usize, what: &str) -> Result<&'a [T]> {
     if count == 0 {
         return Ok(&[]);
     }

@@ -64,6 +64,14 @@ pub struct keystart_failure {
     pub label: *const u8,
     /// Its length.
     pub label_len: usize,
+    /// What the entry asks the service for.
+    pub id: *const u8,
+    /// Its length.
+    pub id_len: usize,
+    /// The region of the service, empty if none is known.
+    pub region: *const u8,
+    /// Its length.
+    pub region_len: usize,
 }
 
 /// The result of a person's login, as UTF-8. `session_token` is NULL if the login has none.
@@ -187,8 +195,12 @@ pub unsafe extern "C" fn keystart_fetch_failure(
                 message: failure.message.as_ptr(),
                 message_len: failure.message.len(),
                 optional: failure.optional.into(),
-                label: label.as_ptr(),
-                label_len: label.len(),
+                label: label.text.as_ptr(),
+                label_len: label.text.len(),
+                id: label.id.as_ptr(),
+                id_len: label.id.len(),
+                region: label.region.as_ptr(),
+                region_len: label.region.len(),
             });
             Ok(())
         })

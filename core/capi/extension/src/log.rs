@@ -1,11 +1,28 @@
 //! The log of the process.
 
-use keystart_core::{guard, keystart_error, text};
-use keystart_store::error::Error;
-use keystart_store::log::{self, Level};
+use keystart_core::{Out, guard, keystart_error, text};
+use keystart_store::error::{Error, Result};
+use keystart_store::log::{self, Fact, Level};
+
+use crate::extension::list;
+
+/// A member of a line in JSON.
+#[repr(C)]
+pub struct keystart_log_member {
+    /// The name of the member.
+    pub name: *const u8,
+    /// Its length.
+    pub name_len: usize,
+    /// Its value; NULL for a number.
+    pub text: *const u8,
+    /// The length of the value.
+    pub text_len: usize,
+    /// The value if `text` is NULL.
+    pub number: u64,
+}
 
 /// Writes a message to the log: one line for each line of the message, or one JSON object if
-/// AWS_LAMBDA_LOG_FORMAT is JSON. `level` is a word such as ERROR. KEYSTART_LOG_LEVEL, else
+/// AWS_LAMBDA_LOG_FORMAT is JSON. Only that has the members too. `level` is a word such as ERROR. KEYSTART_LOG_LEVEL, else
 /// AWS_LAMBDA_LOG_LEVEL, sets which levels are written; errors always are. The call never fails
 /// because of the log, and all calls of a process together wait at most half a second for it. Lines
 /// that cannot be written are counted, and the next line that can be written says how many.
@@ -15,13 +32,33 @@ pub unsafe extern "C" fn keystart_log_write(
     level_len: usize,
     message: *const u8,
     message_len: usize,
+    members: *const keystart_log_member,
+    count: usize,
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
         guard(err, || {
             let (level, message) = (text(level, level_len, "level")?, text(message, message_len, "message")?);
             let level = Level::parse(level).ok_or_else(|| Error::internal("level is not a level of the log"))?;
-            log::write(level, message);
+            let fact = |member: &keystart_log_member| {
+                let name = text(member.name, member.name_len, "members")?;
+                let is_number = member.text.is_null();
+                Ok((name, if is_number { Fact::Number(member.number) } else { Fact::Text(text(member.text, member.text_len, "members")?) }))
+            };
+            let members = list(members, count, "members")?.iter().map(fact).collect::<Result<Vec<_>>>()?;
+            log::write_with(level, message, &members);
+            Ok(())
+        })
+    }
+}
+
+/// Returns whether the lines of the log have members: 1 if AWS_LAMBDA_LOG_FORMAT is JSON, else 0.
+/// Errors: 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_log_is_json(out: *mut u32, err: *mut *mut keystart_error) -> u32 {
+    unsafe {
+        guard(err, || {
+            Out::new(out)?.put(log::is_json().into());
             Ok(())
         })
     }
