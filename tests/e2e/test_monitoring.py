@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,10 +12,8 @@ from cfnlint.api import lint
 from cfnlint.decode import cfn_yaml
 
 from tests import ROOT
-from tests.fakes.aws import Cloud, serve_moto
 
-from .lambda_simulator import InitError
-from .test_on_call import environment
+from .test_on_call import environment, serve_one_secret
 
 PAGE = (ROOT / "docs/monitoring.md").read_text()
 TEMPLATE = ROOT / "examples/monitoring/template.yaml"
@@ -38,7 +35,9 @@ secrets:
 def documented() -> dict[str, set[str]]:
     """Returns the members of each event, from the table."""
     table = PAGE.partition("## Events")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| .* \|(.*)\|$", table.partition("| member |")[0], re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| .* \|(.*)\|$", table.partition("|---|")[2].partition("| member |")[0], re.MULTILINE
+    )
     return {event: set(re.findall(r"`(\w+)`", members)) for event, members in rows}
 
 
@@ -58,28 +57,21 @@ def matches(pattern: str, line: dict[str, Any]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with serve_moto() as url:
-        cloud = Cloud(url)
-        cloud.secret(secrets.token_hex(16), "prod/orders/db")
-        cloud.close()
-        yield url
-
-
-@pytest.fixture(scope="module")
-def lines(moto: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def lines(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Returns the lines of a start with an optional secret that does not exist, and of one that fails."""
-    found = []
-    json_lines = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
-    for name, fails in (("good", False), ("bad", True)):
-        configuration = CONFIGURATION.replace(", optional: true", "") if fails else CONFIGURATION
-        with environment(tmp_path_factory.mktemp(name), configuration, endpoint=moto, env=json_lines) as made:
-            if fails:
-                with pytest.raises(InitError):
-                    made.init()
-            else:
-                made.init()
-            found += [json.loads(line.text) for line in made.log if line.who == "keystart"]
+    found, value = [], secrets.token_hex(16)
+    with serve_one_secret(value) as url:
+        for name, configuration in (
+            ("good", CONFIGURATION),
+            ("bad", CONFIGURATION.replace(", optional: true", "")),
+        ):
+            log_format = {"AWS_LAMBDA_LOG_FORMAT": "JSON"}
+            with environment(
+                tmp_path_factory.mktemp(name), configuration, endpoint=url, env=log_format
+            ) as made:
+                made.init_in_background().exception()
+                assert value not in made.log_text()
+                found += [json.loads(line.text) for line in made.log if line.who == "keystart"]
     return found
 
 

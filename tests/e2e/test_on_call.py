@@ -11,12 +11,14 @@ import re
 import secrets
 import shutil
 import socket
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests import ROOT
 from tests.fakes.aws import REGION, Cloud, refusal, serve_moto
 from tests.fakes.http import Answer, Stub
 
@@ -29,15 +31,16 @@ DB = "version: 1\nsecrets:\n  db: prod/orders/db\n"
 ROLE = "arn:aws:sts::123456789012:assumed-role/orders/orders"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/orders/db-a1B2c3"
 DENIED = f"User: {ROLE} is not authorized to perform: secretsmanager:GetSecretValue on resource: {ARN}"
+SLOW = ("deadline-after-init", "deadline-after-timeout", "no-answer", "proxy", "throttled")
 # What differs from run to run.
 VARYING = [
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
     (re.compile(r"\b\d+ ms\b"), "N ms"),
-    (re.compile(r"/tmp/[^ ]*(?=/task/)"), ""),
-    (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "ID"),
+    (re.compile(r"attempt \d+"), "attempt N"),
+    # Whether a repeated request is on its way in that moment.
+    (re.compile(r"(?<=waits for an answer) from \S+(?=\. The deadline is \d+ s\. The last answer)"), ""),
 ]
 
-READS_AT_IMPORT = "import keystart\nkeystart.get('db')\ndef handler(event, context): ...\n"
 READS_IN_A_HANDLER = "import keystart\ndef handler(event, context): return len(keystart.get('db'))\n"
 READS_A_VARIABLE = "import os\nos.environ['DB_PASSWORD']\ndef handler(event, context): ...\n"
 
@@ -70,7 +73,7 @@ def environment(
         extensions=folder,
         function=Function(BY_NAME["python" if code else "echo"](), task, env={**own, **(env or {})}),
         region=REGION,
-        visible=[stage.ROOT, tmp_path],
+        visible=[ROOT, tmp_path],
         init_timeout=init_timeout,
         credentials=credentials,
     ) as made:
@@ -82,6 +85,8 @@ def environment(
 def hold(name: str, seen: str, environment: Environment) -> None:
     """Compares what was printed with the file of that name."""
     lines = [line.text for line in environment.log if "[keystart]" in line.text]
+    if name not in SLOW:  # on a slow machine any answer may take a second
+        lines = [line for line in lines if " has no value after " not in line]
     printed = "\n".join([seen, *lines]) + "\n"
     for pattern, words in VARYING:
         printed = pattern.sub(words, printed)
@@ -109,12 +114,21 @@ def hold_answer(tmp_path: Path, name: str, answer: Answer, configuration: str = 
         hold(name, failed_init(made), made)
 
 
+@contextmanager
+def serve_one_secret(value: str) -> Iterator[str]:
+    """Serves AWS's services with that secret and no other."""
+    with serve_moto() as url:
+        reset = urllib.request.Request(f"{url}/moto-api/reset", method="POST")  # noqa: S310 our own server
+        urllib.request.urlopen(reset).close()  # noqa: S310 removes what other tests of this process left
+        cloud = Cloud(url)
+        cloud.secret(value, "prod/orders/db")
+        cloud.close()
+        yield url
+
+
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    with serve_moto() as url:
-        cloud = Cloud(url)
-        cloud.secret(secrets.token_hex(16), "prod/orders/db")
-        cloud.close()
+    with serve_one_secret(secrets.token_hex(16)) as url:
         yield url
 
 
@@ -152,12 +166,12 @@ def test_a_boundary_without_the_right(tmp_path: Path) -> None:
 
 
 def test_a_deadline_that_ends_after_init(tmp_path: Path, black_hole: str) -> None:
-    with environment(tmp_path, f"deadline: 12s\n{DB}", endpoint=black_hole, init_timeout=2) as made:
+    with environment(tmp_path, f"deadline: 12s\n{DB}", endpoint=black_hole, init_timeout=4) as made:
         hold("deadline-after-init", failed_init(made), made)
 
 
 def test_a_deadline_that_ends_after_the_timeout_of_the_function(tmp_path: Path, black_hole: str) -> None:
-    with environment(tmp_path, endpoint=black_hole, init_timeout=2) as made:
+    with environment(tmp_path, endpoint=black_hole, init_timeout=4) as made:
         hold("deadline-after-timeout", failed_init(made), made)
 
 
@@ -192,7 +206,7 @@ def test_a_network_without_a_way_to_the_service(tmp_path: Path, black_hole: str)
 def test_a_proxy_that_opens_no_way(tmp_path: Path) -> None:
     with (
         Stub(lambda _: Answer(403)) as proxy,
-        environment(tmp_path, env={"HTTPS_PROXY": proxy.url}) as made,
+        environment(tmp_path, f"deadline: 2s\n{DB}", env={"HTTPS_PROXY": proxy.url}) as made,
     ):
         hold("proxy", failed_init(made), made)
 

@@ -278,7 +278,7 @@ def test_what_is_throttled_forever_is_reported_at_the_deadline(
 ) -> None:
     aws = serve(lambda _: THROTTLED)
     assert prefetch({"db": "db", "key": "key"}, batch=True, deadline="3s") is not None
-    why = ("ThrottlingException", "Rate exceeded.")
+    why = ("ThrottlingException", "Rate exceeded. Send fewer requests, or raise the quota.")
     assert store.failures == {"db": why, "key": why}
     assert len(aws.requests) > 1
 

@@ -360,11 +360,14 @@ def test_pull_that_a_signal_ends_says_so_and_keeps_what_was_published(
     gate.open()
     assert pull.returncode == 128 + number
     said = [f"keystart: keystart pull was ended by {number.name}."]
+    lines = [
+        line for line in error.splitlines()[1:] if " has no value after " not in line
+    ]  # on a slow machine
     if is_published:
-        assert error.splitlines()[1:] == [*said, "  - What was published before stays."]
+        assert lines == [*said, "  - What was published before stays."]
         assert (store.state["state"], store.values) == ("ready", {"db": b"x"})
     else:
-        assert error.splitlines()[1:] == said
+        assert lines == said
         assert (store.state["state"], store.state["message"]) == (
             "failed",
             f"keystart pull was ended by {number.name}.",

@@ -118,7 +118,11 @@ def test_what_asking_again_cannot_cure_is_asked_once(
 @pytest.mark.parametrize(
     ("answer", "code", "message"),
     [
-        (refusal(400, "ThrottlingException", "Rate exceeded"), "ThrottlingException", "Rate exceeded."),
+        (
+            refusal(400, "ThrottlingException", "Rate exceeded"),
+            "ThrottlingException",
+            "Rate exceeded. Send fewer requests, or raise the quota.",
+        ),
         (refusal(500, "InternalServiceError", "We failed."), "InternalServiceError", "We failed."),
         (Answer(503, b"<html>busy</html>"), "503", f"Service Unavailable. {FOREIGN}"),
         (None, "ConnectionFailed", "{host} closed the connection before its whole answer was there."),
@@ -150,7 +154,7 @@ def test_an_endpoint_that_is_throttled_and_then_hangs_is_reported_by_what_it_sai
     serve(answer)
     assert prefetch({"db": "prod/db", "same": "prod/db"}, deadline="3s") is not None
     released.set()
-    why = ("ThrottlingException", "Rate exceeded.")
+    why = ("ThrottlingException", "Rate exceeded. Send fewer requests, or raise the quota.")
     assert store.failures == {"db": why, "same": why}
 
 

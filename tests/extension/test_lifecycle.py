@@ -491,7 +491,7 @@ def test_variables_without_the_wrapper_are_logged(
     extension = launch(lambda_api, {"db": entry}, **variables)
     lambda_api.wait_for("/event/next")
     lambda_api.send("SHUTDOWN")
-    has = "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER"
+    has = "The configuration has env: for THE_DB, and AWS_LAMBDA_EXEC_WRAPPER"
     missing = (
         f"[keystart] WARN  {has} is not set, so the function does not get these variables. Set it to "
         "/opt/keystart-env, unless an image starts keystart-env itself."

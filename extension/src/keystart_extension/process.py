@@ -26,7 +26,7 @@ from . import __version__
 from .core import CoreError, lib
 from .extension import Extension, seconds_for_fetch
 from .log import Log
-from .publish import StartError, give_up, has_variables, links_of, publish, remove_links, wipe
+from .publish import StartError, give_up, links_of, publish, remove_links, variables_of, wipe
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
@@ -40,14 +40,6 @@ if TYPE_CHECKING:
 
 EXIT_FAILED = 1
 _MANAGED = "lambda-managed-instances"
-_NO_WRAPPER = (
-    "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER is not set, so the function does not get these variables. "
-    "Set it to /opt/keystart-env, unless an image starts keystart-env itself."
-)
-_OTHER_WRAPPER = (
-    "The configuration has env:, and AWS_LAMBDA_EXEC_WRAPPER names another program. Unless that starts "
-    "/opt/keystart-env, the function does not get these variables."
-)
 _SNAPSTART = "snap-start"
 _HOLD = 0.5  # seconds; an invocation reaches a reader and this process at the same time (11.10)
 _AFTER_RESTORE = 4.5  # seconds that the first fetch may take there; readers wait 5 s for it (11.10)
@@ -296,11 +288,8 @@ class Process:
         self._published_at = now
         self._missing = fetch.failures()
         wrapper = self._environ.get("AWS_LAMBDA_EXEC_WRAPPER", "")
-        if not wrapper.endswith("/keystart-env") and has_variables(self._extension.plan()):
-            if wrapper:
-                self._log.info(_OTHER_WRAPPER, event="other_wrapper")
-            else:
-                self._log.warn(_NO_WRAPPER, event="no_wrapper")
+        if not wrapper.endswith("/keystart-env") and (names := variables_of(self._extension.plan())):
+            self._log_wrapper(names, is_other=bool(wrapper))
         if self._refreshes is not None:
             self._refreshes.begin(self._generation, self._missing, now)
         early, self._early = self._early, {}
@@ -316,6 +305,21 @@ class Process:
             if request.op in (lib.KEYSTART_REFRESH, lib.KEYSTART_RESTORED):
                 del self._early[number]
                 self._extension.answer(number, 0, failures(request.names))
+
+    def _log_wrapper(self, names: str, *, is_other: bool) -> None:
+        """Logs that the function may not get its variables."""
+        if is_other:
+            self._log.info(
+                f"The configuration has env: for {names}, and AWS_LAMBDA_EXEC_WRAPPER names another program. Unless "
+                "that starts /opt/keystart-env, the function does not get these variables.",
+                event="other_wrapper",
+            )
+        else:
+            self._log.warn(
+                f"The configuration has env: for {names}, and AWS_LAMBDA_EXEC_WRAPPER is not set, so the function does "
+                "not get these variables. Set it to /opt/keystart-env, unless an image starts keystart-env itself.",
+                event="no_wrapper",
+            )
 
     def _log_failed_start(self, error: StartError) -> None:
         """Logs why a start failed, as the core does where the process ends."""

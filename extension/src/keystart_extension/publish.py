@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .log import Log
     from .store import Writer
 
+_VARIABLES = 5  # a form of keystart_plan_write
 # The core's refusals that are not about the store: the fetched secrets do not fit into one.
 _ABOUT_SECRETS = ("manifest_too_large", "name_conflict", "value_too_large")
 
@@ -50,9 +51,9 @@ def links_of(plan: Any, writer: Writer) -> Links | None:
     return Links((_link(plan, index) for index in range(links)), writer.root)
 
 
-def has_variables(plan: Any) -> bool:
-    """Returns whether the exec wrapper sets variables, by the handle of a plan or None."""
-    return bool(_counts(plan).variables)
+def variables_of(plan: Any) -> str:
+    """Returns the names of the variables that the exec wrapper sets, by the handle of a plan or None."""
+    return core.call_for_text(lib.keystart_plan_write, plan, _VARIABLES) if _counts(plan).variables else ""
 
 
 def _counts(plan: Any) -> Any:

@@ -207,6 +207,22 @@ typedef struct {
    Its length.
    */
   size_t label_len;
+  /*
+   What the entry asks the service for.
+   */
+  const uint8_t *id;
+  /*
+   Its length.
+   */
+  size_t id_len;
+  /*
+   The region of the service, empty if none is known.
+   */
+  const uint8_t *region;
+  /*
+   Its length.
+   */
+  size_t region_len;
 } keystart_failure;
 
 /*
@@ -263,6 +279,32 @@ typedef struct {
    */
   int64_t created_at;
 } keystart_fetched;
+
+/*
+ A member of a line in JSON.
+ */
+typedef struct {
+  /*
+   The name of the member.
+   */
+  const uint8_t *name;
+  /*
+   Its length.
+   */
+  size_t name_len;
+  /*
+   Its value; NULL for a number.
+   */
+  const uint8_t *text;
+  /*
+   The length of the value.
+   */
+  size_t text_len;
+  /*
+   The value if `text` is NULL.
+   */
+  uint64_t number;
+} keystart_log_member;
 
 /*
  The counts of a plan.
@@ -589,7 +631,7 @@ void keystart_fetch_free(keystart_fetch *fetch);
 
 /*
  Writes a message to the log: one line for each line of the message, or one JSON object if
- AWS_LAMBDA_LOG_FORMAT is JSON. `level` is a word such as ERROR. KEYSTART_LOG_LEVEL, else
+ AWS_LAMBDA_LOG_FORMAT is JSON. Only that has the members too. `level` is a word such as ERROR. KEYSTART_LOG_LEVEL, else
  AWS_LAMBDA_LOG_LEVEL, sets which levels are written; errors always are. The call never fails
  because of the log, and all calls of a process together wait at most half a second for it. Lines
  that cannot be written are counted, and the next line that can be written says how many.
@@ -598,7 +640,15 @@ uint32_t keystart_log_write(const uint8_t *level,
                             size_t level_len,
                             const uint8_t *message,
                             size_t message_len,
+                            const keystart_log_member *members,
+                            size_t count,
                             keystart_error **err);
+
+/*
+ Returns whether the lines of the log have members: 1 if AWS_LAMBDA_LOG_FORMAT is JSON, else 0.
+ Errors: 901.
+ */
+uint32_t keystart_log_is_json(uint32_t *out, keystart_error **err);
 
 /*
  Keeps messages of the log until keystart_log_release, for work that must not wait for the log.
@@ -640,8 +690,8 @@ uint32_t keystart_plan_read(uint32_t source,
 
 /*
  Returns a plan. The `form` is 0 for JSON, as `keystart check --json` prints it, 1 for text for
- people, 2 for keystart.json, 3 for what messages call its file or variable, and 4 for the path of
- that file.
+ people, 2 for keystart.json, 3 for what messages call its file or variable, 4 for the path of that
+ file, and 5 for the variables of the exec wrapper, at most ten, with commas.
  */
 uint32_t keystart_plan_write(const keystart_plan *plan,
                              uint32_t form,

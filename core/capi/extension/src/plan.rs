@@ -18,6 +18,8 @@ use keystart_store::name;
 
 use crate::fetch::at;
 
+/// How many variables a message names.
+const MOST_VARIABLES: usize = 10;
 const READER: Reader<'static> = Reader { schemas: SCHEMAS, values: Values::Process };
 
 /// A checked configuration.
@@ -125,8 +127,8 @@ pub unsafe extern "C" fn keystart_plan_read(
 }
 
 /// Returns a plan. The `form` is 0 for JSON, as `keystart check --json` prints it, 1 for text for
-/// people, 2 for keystart.json, 3 for what messages call its file or variable, and 4 for the path of
-/// that file.
+/// people, 2 for keystart.json, 3 for what messages call its file or variable, 4 for the path of that
+/// file, and 5 for the variables of the exec wrapper, at most ten, with commas.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_plan_write(
     plan: *const keystart_plan,
@@ -144,12 +146,22 @@ pub unsafe extern "C" fn keystart_plan_write(
                 2 => plan.compiled(),
                 3 => plan.source(),
                 4 => plan.source_file.clone(),
+                5 => variables(plan),
                 _ => return Err(Error::internal("there is no such form of a plan")),
             };
             out.put(keystart_bytes::give(text.as_bytes()));
             Ok(())
         })
     }
+}
+
+fn variables(plan: &Plan) -> String {
+    let mut named: Vec<&str> = plan.entries.iter().filter_map(|entry| entry.env.as_deref()).collect();
+    if named.len() > MOST_VARIABLES {
+        named.truncate(MOST_VARIABLES);
+        named.push("…");
+    }
+    named.join(", ")
 }
 
 /// Counts what a plan has. Errors: 901.

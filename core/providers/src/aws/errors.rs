@@ -127,6 +127,8 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
         message += " Correct the id, the region or the stage.";
     } else if EXPIRED.contains(&code) {
         message += " Log in again, or get new credentials.";
+    } else if THROTTLED.contains(&code) {
+        message += " Send fewer requests, or raise the quota.";
     }
     let retry = if THROTTLED.contains(&code) || status == 429 {
         Retry::Throttled

@@ -474,6 +474,10 @@ pub const NO_DESCRIPTOR_LEFT_IN_THE_SYSTEM: &str = "The system has no descriptor
 /// A part of a message: `{advice}` at EROFS.
 pub const READ_ONLY: &str = "Its file system is read-only: set KEYSTART_DIR to a folder below /tmp.";
 
+/// A part of a message: `{advice}` at ENOENT for the root itself.
+pub const NO_FOLDER_ABOVE: &str = "The folder above it does not exist: set KEYSTART_DIR to a path directly below a \
+     folder that does, such as /tmp.";
+
 /// A part of a message: `{advice}` at any other.
 pub const NO_RIGHT_TO_WRITE: &str = "Check that this process may write it.";
 
