@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn members_stand_behind_the_message_in_json_and_nowhere_in_text() {
+    fn members_follow_the_message_in_json_and_are_nowhere_in_text() {
         let members = written(&[("event", Fact::Text("a\"b\n")), ("generation", Fact::Number(7))]);
         assert_eq!(members, ", \"event\": \"a\\\"b\\n\", \"generation\": 7");
         assert!(lines(Level::Info, "m", &members, true).ends_with(&format!("\"[keystart] m\"{members}}}\n")));
