@@ -59,6 +59,7 @@ impl SnapStart {
 
 /// One thing to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the configuration")]
 pub struct Entry {
     /// The name that its secret is published under, or the folder of several secrets.
     pub name: String,

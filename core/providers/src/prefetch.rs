@@ -192,8 +192,7 @@ impl Prefetch {
         let hosts = hosts.join(", ");
         let from = if hosts.is_empty() { String::new() } else { format!(" from {hosts}") };
         let limit = self.plan.deadline.as_secs_f64();
-        let open: Vec<&Entry> =
-            self.plan.entries.iter().filter(|entry| !outcomes.contains_key(&entry.name)).collect();
+        let open: Vec<&Entry> = self.plan.entries.iter().filter(|entry| !outcomes.contains_key(&entry.name)).collect();
         for entry in open.iter().take(LISTED) {
             let label = entry.label();
             let attempt = attempts.get(&entry.name).copied().unwrap_or_default() + 1;

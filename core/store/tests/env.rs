@@ -468,7 +468,10 @@ fn lines_are_json_where_lambda_is_set_so() {
     assert_eq!(record.get("logger").and_then(Json::as_str), Some("keystart"));
     assert!(record.get("timestamp").and_then(Json::as_str).is_some_and(|at| keystart_store::time::parse(at).is_some()));
     let message = record.get("message").and_then(Json::as_str).unwrap();
-    assert!(message.starts_with("[keystart] The runtime is not started:\nThe secret \"db\" holds a NUL byte"), "{message}");
+    assert!(
+        message.starts_with("[keystart] The runtime is not started:\nThe secret \"db\" holds a NUL byte"),
+        "{message}"
+    );
 }
 
 /// Returns a stream that takes nothing more and that nobody reads.

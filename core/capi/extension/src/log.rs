@@ -1,6 +1,6 @@
 //! The log of the process.
 
-use keystart_core::{Out, guard, keystart_error, text};
+use keystart_core::{Out, guard, keystart_error, text, text_or_none};
 use keystart_store::error::{Error, Result};
 use keystart_store::log::{self, Fact, Level};
 
@@ -41,9 +41,9 @@ pub unsafe extern "C" fn keystart_log_write(
             let (level, message) = (text(level, level_len, "level")?, text(message, message_len, "message")?);
             let level = Level::parse(level).ok_or_else(|| Error::internal("level is not a level of the log"))?;
             let fact = |member: &keystart_log_member| {
-                let name = text(member.name, member.name_len, "members")?;
-                let is_number = member.text.is_null();
-                Ok((name, if is_number { Fact::Number(member.number) } else { Fact::Text(text(member.text, member.text_len, "members")?) }))
+                let value = text_or_none(member.text, member.text_len, "members")?;
+                let fact = value.map_or(Fact::Number(member.number), Fact::Text);
+                Ok((text(member.name, member.name_len, "members")?, fact))
             };
             let members = list(members, count, "members")?.iter().map(fact).collect::<Result<Vec<_>>>()?;
             log::write_with(level, message, &members);
