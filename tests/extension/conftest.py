@@ -273,7 +273,7 @@ def account(moto: str, environment: Environment, monkeypatch: pytest.MonkeyPatch
     with Account(moto) as account:
         monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
         yield account
-    account.api.close()
+    account.close()
 
 
 class Serve:

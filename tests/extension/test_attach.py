@@ -27,6 +27,8 @@ MISSING = "arn:aws:lambda:eu-west-1:123456789012:layer:keystart-x86_64:999"
 
 @pytest.fixture
 def layer(account: Account) -> str:
+    for secret in ("prod/orders/db", "prod/mtls"):
+        account.secret(secret)
     return account.layer("keystart-x86_64", CompatibleArchitectures=["x86_64"])
 
 

@@ -25,6 +25,8 @@ SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
 
 @pytest.fixture
 def layer(account: Account) -> str:
+    for name in ("prod/db", "prod/mq"):
+        account.secret(name)
     return published(account, "keystart-x86_64", "x86_64")
 
 
@@ -223,6 +225,7 @@ def test_a_role_that_may_not_read_the_secrets_is_a_warning(
     keystart: Keystart, account: Account, layer: str, tmp_path: Path
 ) -> None:
     secrets = {"db": "prod/db", "key": f"{SECRET}prod/key-a1B2c3", "app": {"parameters": "/prod/app"}}
+    arn = account.secret("prod/db")
     file = configure(tmp_path, secrets)
     names = [account.function() for _ in range(3)]
     attach = ("attach", *names, "--layer", layer, "--config", str(file), "--dry-run")
@@ -230,11 +233,30 @@ def test_a_role_that_may_not_read_the_secrets_is_a_warning(
     simulated = [request for request in account.requests if request.action == "SimulatePrincipalPolicy"]
     assert len(simulated) == 2  # one for each action, because the functions have one role
     account.allows = lambda action, arn: action.startswith("ssm:") or arn == f"{SECRET}prod/key-a1B2c3"
+    may_not = "By IAM's simulation its role may not do secretsmanager:GetSecretValue on"
+    add = "Add what keystart iam-policy prints, unless"
     code, out, error = keystart(*attach)
     assert (code, error) == (0, "")
-    assert warnings(out) == 3 * [
-        f"By IAM's simulation its role may not do secretsmanager:GetSecretValue on {SECRET}prod/db-??????. Add what "
-        "keystart iam-policy prints, unless its policy names the whole ARN, or the resource's own policy allows it."
+    assert warnings(out) == 3 * [f"{may_not} {arn}. {add} the resource's own policy allows it."]
+    # Without DescribeSecret it does not know the ARN.
+    account.refuse = lambda request: (
+        refusal(400, "AccessDeniedException", "No.") if request.action == "DescribeSecret" else None
+    )
+    assert warnings(keystart(*attach)[1]) == 3 * [
+        f"{may_not} {SECRET}prod/db-??????. {add} its policy names the whole ARN, or the resource's own policy allows "
+        "it."
+    ]
+
+
+def test_a_secret_that_does_not_exist_is_a_warning(
+    keystart: Keystart, account: Account, layer: str, tmp_path: Path
+) -> None:
+    name = f"absent/{randomness.token_hex(8)}"
+    file = configure(tmp_path, {"db": "prod/db", "absent": name})
+    code, out, error = keystart("attach", account.function(), "--layer", layer, "--config", file, "--dry-run")
+    assert (code, error) == (0, "")
+    assert warnings(out) == [
+        f"There is no secret {name} in eu-west-1. Create it, or correct its name or region."
     ]
 
 

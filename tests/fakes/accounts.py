@@ -10,6 +10,7 @@ import json
 import secrets as randomness
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
@@ -47,6 +48,7 @@ class Account(Stub):
         self._packages: dict[str, bytes] = {}
         session = boto3.Session("made-up", "made-up", region_name=REGION)
         self.api = session.client("lambda", endpoint_url=moto)
+        self._secrets = session.client("secretsmanager", endpoint_url=moto)
         iam = session.client("iam", endpoint_url=moto)
         document = json.dumps({"Version": "2012-10-17", "Statement": [_TRUST]})
         name = f"role-{randomness.token_hex(8)}"
@@ -57,6 +59,18 @@ class Account(Stub):
         """Publishes a layer by hand, and returns the ARN of its version."""
         content: Any = {"ZipFile": zipped({"share/x": b"x"})}
         return self.api.publish_layer_version(LayerName=name, Content=content, **settings)["LayerVersionArn"]
+
+    def secret(self, name: str) -> str:
+        """Stores a secret, if it does not exist, and returns its ARN."""
+        with suppress(self._secrets.exceptions.ResourceExistsException):
+            self._secrets.create_secret(Name=name, SecretString="x")
+        arn: str = self._secrets.describe_secret(SecretId=name)["ARN"]
+        return arn
+
+    def close(self) -> None:
+        """Closes the connections of the clients."""
+        self._secrets.close()
+        self.api.close()
 
     def function(
         self,

@@ -41,10 +41,11 @@ class Findings(NamedTuple):
 class Preflight:
     """Examines functions before a change. It asks once for what several functions share."""
 
-    def __init__(self, clients: Callable[[str], Any], region: str) -> None:
+    def __init__(self, clients: Callable[..., Any], region: str) -> None:
         self._clients = clients
         self._region = region
         self._simulated: dict[tuple[str, ...], list[str]] = {}
+        self._arns: dict[str, str | None] = {}
         self.unknown: AwsError | None = None
 
     def examine(self, answer: Mapping[str, Any], change: Change, plan: Plan | None) -> Findings:
@@ -60,12 +61,18 @@ class Preflight:
         return Findings(found.problems, (*found.warnings, *more))
 
     def _denied(self, plan: Plan, function: Configuration) -> list[str]:
-        """Returns what the function's role may not do, as IAM simulates it."""
+        """Returns which secrets do not exist, and what the function's role may not do, as IAM simulates it."""
         role, account = function["Role"], function["FunctionArn"].split(":")[4]
         lines = []
         for need in needs(plan, Account(account, self._region), None):
             action: str = need["action"]
-            if denied := self._simulation(role, action, need["resources"]):
+            resources = [self._arn(arn, account) for arn in need["resources"]]
+            lines += [
+                f"There is no secret {_name(arn)} in {arn.split(':')[3]}. Create it, or correct its name or region."
+                for arn, known in zip(need["resources"], resources, strict=True)
+                if known is None
+            ]
+            if denied := self._simulation(role, action, [arn for arn in resources if arn is not None]):
                 whole = "its policy names the whole ARN, or " if any(map(_ADDED.search, denied)) else ""
                 lines.append(
                     f"By IAM's simulation its role may not do {action} on {', '.join(denied)}. Add what keystart "
@@ -73,16 +80,32 @@ class Preflight:
                 )
         return lines
 
+    def _arn(self, resource: str, account: str) -> str | None:
+        """Returns the ARN of a secret that is known by its name: None if there is none, the pattern if nobody knows."""
+        _, _, service, region, owner, *_ = resource.split(":")
+        if service != "secretsmanager" or owner != account or not _ADDED.search(resource):
+            return resource
+        if resource not in self._arns:
+            client = self._clients("secretsmanager", region)
+            try:
+                self._arns[resource] = ask(
+                    f"secretsmanager:DescribeSecret on {resource}",
+                    lambda: str(client.describe_secret(SecretId=_name(resource))["ARN"]),
+                )
+            except AwsError as error:
+                self._arns[resource] = None if error.code == "ResourceNotFoundException" else resource
+        return self._arns[resource]
+
     def _simulation(self, role: str, action: str, resources: Sequence[str]) -> list[str]:
         """Returns the resources that are denied; none if nobody knows."""
         key = (role, action, *resources)
-        if key not in self._simulated:
+        if resources and key not in self._simulated:
             self._simulated[key] = []
             try:
                 self._simulated[key] = self._simulate(role, action, resources)
             except AwsError as error:
                 self.unknown = error
-        return self._simulated[key]
+        return self._simulated.get(key, [])
 
     def _simulate(self, role: str, action: str, resources: Sequence[str]) -> list[str]:
         samples = {_sample(resource): resource for resource in resources}
@@ -163,6 +186,11 @@ def _too_short(plan: Plan, function: Configuration) -> list[str]:
         f"Its timeout of {timeout} s is not longer than the deadline of {deadline:g} s. If Lambda repeats the Init in "
         "an invocation, it ends the function before the log says which secret is late. Set a longer timeout."
     ]
+
+
+def _name(pattern: str) -> str:
+    """Returns the name of a secret from the pattern of its ARN."""
+    return _ADDED.sub("", pattern.split(":", 6)[6])
 
 
 def _sample(resource: str) -> str:
