@@ -9,12 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from keystart_extension.aws import session
 
 from tests.fakes.aws import Cloud
 from tests.fakes.certificates import Authority
 from tests.fakes.front import Fault, Front
 
-from .conftest import EACH_WAY, Canaries, Prefetch, Store
+from .conftest import EACH_WAY, Canaries, Environment, Prefetch, Store
 
 Form = Callable[[Path], Path]
 
@@ -118,6 +119,19 @@ def test_keystart_believes_the_authorities_that_openssl_believes(
         assert store.values == {"db": value.encode()}
     else:
         assert store.failures["db"][0] == "InvalidCaBundle"
+
+
+@pytest.mark.parametrize("form", BELIEVED)
+def test_boto3_believes_them_too(
+    form: str, moto: str, environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert environment()["AWS_ENDPOINT_URL"] == moto
+    with Front(Fault(), moto, tmp_path) as front:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(BELIEVED[form](front.authority)))
+        client = session.client("secretsmanager", None, None)
+        assert client.list_secrets(MaxResults=1)["ResponseMetadata"]["HTTPStatusCode"] == 200
+        client.close()
 
 
 @EACH_WAY

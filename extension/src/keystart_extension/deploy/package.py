@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import zipfile
 from typing import Any
@@ -18,13 +17,16 @@ _LARGEST = 64 * 1024 * 1024  # of all that is read
 _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
 
 
-def files_of(location: str) -> frozenset[str] | None:
+def files_of(location: str, authorities: str | bool) -> frozenset[str] | None:
     """Returns the paths in the zip at a link of Lambda's; None if it cannot be read.
 
     The link holds a signature, and so does every error about it: none is repeated.
     """
     try:
-        with _Remote(location) as remote, zipfile.ZipFile(io.BufferedReader(remote, _END)) as archive:
+        with (
+            _Remote(location, authorities) as remote,
+            zipfile.ZipFile(io.BufferedReader(remote, _END)) as archive,
+        ):
             return frozenset(archive.namelist())
     except (BotoCoreError, OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         return None
@@ -33,10 +35,10 @@ def files_of(location: str) -> frozenset[str] | None:
 class _Remote(io.RawIOBase):
     """A file behind a URL, of which each read fetches only its part."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, authorities: str | bool) -> None:
         super().__init__()
         self._url = url
-        verify: Any = os.environ.get("AWS_CA_BUNDLE") or True
+        verify: Any = authorities  # its type is that of the default
         self._session = URLLib3Session(verify=verify, proxies=get_environ_proxies(url), timeout=10)
         self._position = self._fetched = 0
         self._tail = b""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..aws import AwsError
@@ -21,6 +21,7 @@ from .policy import Account, needs
 if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
 
+    from ..aws.session import Clients
     from ..plan import Plan
 
 CONFIG = "KEYSTART_CONFIG"
@@ -41,7 +42,7 @@ class Findings(NamedTuple):
 class Preflight:
     """Examines functions before a change. It asks once for what several functions share."""
 
-    def __init__(self, clients: Callable[..., Any], region: str) -> None:
+    def __init__(self, clients: Clients, region: str) -> None:
         self._clients = clients
         self._region = region
         self._simulated: dict[tuple[str, ...], list[str]] = {}
@@ -52,7 +53,9 @@ class Preflight:
         """Returns what would fail after a change. `answer` is that of GetFunction, `plan` what attach sets."""
         function: Configuration = answer["Configuration"]
         before = variables_of(function)
-        found = configuration_findings(answer, before if change.variables is None else change.variables)
+        found = configuration_findings(
+            answer, before if change.variables is None else change.variables, self._clients.authorities
+        )
         if not change.is_needed:
             found = Findings(warnings=(*found.problems, *found.warnings))
         if plan is None:
@@ -128,7 +131,9 @@ class Preflight:
         return self._clients("iam")
 
 
-def configuration_findings(answer: Mapping[str, Any], variables: Mapping[str, str]) -> Findings:
+def configuration_findings(
+    answer: Mapping[str, Any], variables: Mapping[str, str], authorities: str | bool
+) -> Findings:
     """Returns what is wrong with the place of the configuration."""
     if "Error" in answer["Configuration"].get("Environment", {}):
         return Findings()  # its variables cannot be read
@@ -137,7 +142,7 @@ def configuration_findings(answer: Mapping[str, Any], variables: Mapping[str, st
         return Findings()  # in a layer, or in an image
     if not named and variables.get(VARIABLE):
         return Findings()
-    files = files_of(str(answer.get("Code", {}).get("Location", "")))
+    files = files_of(str(answer.get("Code", {}).get("Location", "")), authorities)
     if named:
         if files is None or named.removeprefix(TASK_ROOT) in files:
             return Findings()

@@ -61,7 +61,7 @@ def status(arguments: Namespace) -> int:
     rows, failed, releases = [], list[str](), dict[str, _Release]()
     functions = _every(client) if not names else _named(client, names, failed)
     for function in functions:
-        row = _row(client, function, arguments.layer, releases)
+        row = _row(clients, client, function, arguments.layer, releases)
         if names or row is not None:
             rows.append(
                 row or _Row(function["FunctionArn"], [], None, "none", ["It does not have the layer."])
@@ -99,7 +99,11 @@ def _named(client: LambdaClient, names: list[str], failed: list[str]) -> Iterato
 
 
 def _row(
-    client: LambdaClient, function: Configuration, layer: str | None, releases: dict[str, _Release]
+    clients: session.Clients,
+    client: LambdaClient,
+    function: Configuration,
+    layer: str | None,
+    releases: dict[str, _Release],
 ) -> _Row | None:
     """Returns what is known of a function; None if it has nothing of Keystart."""
     variables = variables_of(function)
@@ -110,7 +114,7 @@ def _row(
         if arn not in releases:
             releases[arn] = _release(client, arn)
     found = [releases[arn] for arn in layers]
-    where, warnings = _configuration(client, function) if layers else (_variable(variables), [])
+    where, warnings = _configuration(clients, client, function) if layers else (_variable(variables), [])
     warnings += _warnings(function, layers, found)
     version = found[-1].version if found else None
     return _Row(function["FunctionArn"].removesuffix(":$LATEST"), layers, version, where, warnings)
@@ -129,7 +133,9 @@ def _release(client: LambdaClient, arn: str) -> _Release:
     return _Release(known and known[1], tuple(answer.get("CompatibleArchitectures", ())))
 
 
-def _configuration(client: LambdaClient, function: Configuration) -> tuple[str, list[str]]:
+def _configuration(
+    clients: session.Clients, client: LambdaClient, function: Configuration
+) -> tuple[str, list[str]]:
     """Returns where the configuration of a function is, and what is wrong with that."""
     if "Error" in function.get("Environment", {}):
         return "unknown", ["Its variables cannot be read. Allow kms:Decrypt on their key."]
@@ -141,7 +147,7 @@ def _configuration(client: LambdaClient, function: Configuration) -> tuple[str, 
             answer = ask(f"lambda:GetFunction on {name}", lambda: client.get_function(FunctionName=name))
         except AwsError as error:
             return _variable(variables), [f"Its package cannot be read. {error}"]
-    findings = configuration_findings(answer, variables)
+    findings = configuration_findings(answer, variables, clients.authorities)
     where = _variable(variables) if any(map(variables.get, _KEYSTART[:2])) else "package"
     return ("none" if findings.problems and where == "package" else where), [
         *findings.problems,
