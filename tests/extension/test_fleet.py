@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keystart_extension.deploy.selection import progress
 
 from tests.fakes.accounts import Account
 from tests.fakes.aws import refusal
@@ -86,6 +87,20 @@ def test_a_line_that_is_not_a_function_is_not_repeated(
     )
     file.write_text("# none\n")
     assert "names no function. Write one a line." in keystart("detach", "--from", file, "--yes")[2]
+
+
+def test_progress_is_for_terminals(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress("looking at", 1, 2)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    progress("looking at", 1, 1)
+    assert capsys.readouterr() == ("", "")
+    progress("looking at", 1, 2)
+    assert capsys.readouterr().err == "\r\033[Klooking at 1 of 2"
+    progress("looking at", 2, 2)
+    assert capsys.readouterr().err.endswith("\r\033[K")  # the line does not stay
 
 
 # Two architectures.
@@ -394,6 +409,14 @@ def test_status_names_a_function_that_cannot_be_read_and_lists_the_others(
     code, out, error = keystart("status", "nobody", name)
     assert (code, name in out) == (1, True)
     assert error.startswith("keystart: nobody: ResourceNotFoundException: ")
+
+
+def test_status_lists_functions_by_tag_with_the_layer_or_without_it(account: Account, listed: Listed) -> None:
+    app = randomness.token_hex(4)
+    name = account.function(Tags={"app": app})
+    assert {function: row["configuration"] for function, row in listed("--tag", f"app={app}").items()} == {
+        name: "none"
+    }
 
 
 def test_status_without_a_permission_names_it(keystart: Keystart, account: Account) -> None:

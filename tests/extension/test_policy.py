@@ -297,6 +297,23 @@ FORMS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
         "rds!db-1b2c",
         [("secretsmanager:GetSecretValue", f"{SECRET}rds!db-1b2c-a1B2c3")],
     ),
+    "a version of a secret as ECS writes it": (
+        f"{SECRET}prod/db-a1B2c3:::0f0c8a9e-0000-4000-8000-000000000000",
+        [("secretsmanager:GetSecretValue", f"{SECRET}prod/db-a1B2c3")],
+    ),
+    "a secret with every character": (
+        "prod/a_b+c=d.e@f-g",
+        [("secretsmanager:GetSecretValue", f"{SECRET}prod/a_b+c=d.e@f-g-a1B2c3")],
+    ),
+    "a secret of GovCloud": (
+        "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:prod/db",
+        [
+            (
+                "secretsmanager:GetSecretValue",
+                "arn:aws-us-gov:secretsmanager:us-gov-west-1:123456789012:secret:prod/db-a1B2c3",
+            )
+        ],
+    ),
     "a parameter by name": ("ssm:/prod/flag", [("ssm:GetParameters", f"{PARAMETER}prod/flag")]),
     "a parameter without a slash": ("ssm:flag", [("ssm:GetParameters", f"{PARAMETER}flag")]),
     "a version of a parameter": ("ssm:/prod/flag:3", [("ssm:GetParameters", f"{PARAMETER}prod/flag")]),
@@ -307,6 +324,10 @@ FORMS: dict[str, tuple[Any, list[tuple[str, str]]]] = {
     ),
     "a parameter by ARN with a version": (
         f"{PARAMETER}prod/flag:3",
+        [("ssm:GetParameters", f"{PARAMETER}prod/flag")],
+    ),
+    "a parameter by ARN with a label": (
+        f"{PARAMETER}prod/flag:live",
         [("ssm:GetParameters", f"{PARAMETER}prod/flag")],
     ),
     "a shared parameter": (
