@@ -248,6 +248,13 @@ def test_json_has_each_step_and_no_value(sync: Sync, canary: Canaries) -> None:
     ]
 
 
+def test_iam_policy_prints_what_a_sync_needs(sync: Sync, keystart: Keystart) -> None:
+    code, out, error = keystart("iam-policy", sync.file, "--account", "123456789012")
+    assert (code, error) == (0, "")
+    change = next(one for one in json.loads(out)["Statement"] if one["Sid"] == "Change")
+    assert change["Condition"] == {"StringEquals": {"aws:ResourceTag/keystart:sync": sync.id}}
+
+
 def test_apply_without_a_terminal_and_without_yes_is_wrong_use(sync: Sync) -> None:
     code, _, error = sync.run("apply")
     assert code == 2

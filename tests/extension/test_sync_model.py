@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from keystart_extension.aws import AwsError
 from keystart_extension.sync import SyncError
 from keystart_extension.sync.configuration import Configuration
+from keystart_extension.sync.policy import policy
 from keystart_extension.sync.rules import Rule
 from keystart_extension.sync.secret import OWNER_TAG
 from keystart_extension.sync.sources import Entry
@@ -188,6 +190,27 @@ def excluded(sync: Sync) -> tuple[str, ...]:
 
 def test_random_syncs_hurt_nothing_and_write_nothing_without_need() -> None:
     assert sum(run(seed) for seed in range(20)) > 100
+
+
+def test_the_policy_of_a_sync_allows_what_syncs_do_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = set[str]()
+    monkeypatch.setattr(Throttled, "interrupt", lambda _, operation: asked.add(operation))
+    for seed in range(20):
+        run(seed)
+    (tmp_path / "secrets").mkdir()
+    file = tmp_path / "sync.yaml"
+    file.write_text("version: 1\nid: ours\nsource: {folder: secrets}\nsecrets: [{name: 'prod/{name}'}]\n")
+    statements = policy(file, "123456789012", "eu-west-1")["Statement"]
+    allowed = [action for statement in statements for action in statement["Action"]]
+    assert {f"secretsmanager:{operation}" for operation in asked} == {
+        action for action in allowed if action.startswith("secretsmanager:")
+    }
+    for statement in statements:
+        if set(statement["Action"]) & {"secretsmanager:PutSecretValue", "secretsmanager:DeleteSecret"}:
+            assert statement["Condition"] == {"StringEquals": {"aws:ResourceTag/keystart:sync": "ours"}}
+            assert statement["Resource"] == ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/*"]
 
 
 @pytest.mark.long

@@ -455,6 +455,10 @@ def _iam_policy(arguments: argparse.Namespace) -> int:
     from .deploy.policy import Account, notes, policy, written
     from .plan import ConfigurationError
 
+    if sync.is_configuration(arguments.configuration):
+        region = arguments.region or os.environ.get("AWS_REGION")
+        print(sync.policy(arguments.configuration, arguments.account, region))
+        return 0
     try:
         plan = _plan(arguments.configuration, dict(arguments.set))
     except ConfigurationError as error:

@@ -8,18 +8,20 @@ step           decides what to do with one secret: a pure function
 target         Secrets Manager
 lock           keeps two syncs with the same id from writing at once
 sync           plans and applies
+policy         the least privilege of a sync
 command        shows, asks, and reports
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from ..aws import WITHOUT_BOTO3
 from .error import SyncError
 
-__all__ = ["SyncError", "add_to"]
+__all__ = ["SyncError", "add_to", "is_configuration", "policy"]
 
 _WITHOUT_YAML = "PyYAML, which reads sync.yaml, is not installed. Run: pip install 'keystart-extension[sync]'"
 _DESCRIPTION = """\
@@ -69,6 +71,26 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         )
         command.add_argument("--json", action="store_true", help="print the steps as JSON")
         command.add_argument("--profile", help="the profile of your AWS configuration (default: AWS_PROFILE)")
+
+
+def is_configuration(path: Path | None) -> bool:
+    """Returns whether a file is a sync.yaml. Without PyYAML it can only be another configuration."""
+    if path is None:
+        return False
+    try:
+        from .configuration import is_of_sync
+    except ModuleNotFoundError:
+        return False
+    return is_of_sync(path)
+
+
+def policy(file: Path, account: str | None, region: str | None) -> str:
+    """Returns the policy that a sync.yaml needs, as JSON."""
+    try:
+        from .policy import policy as of
+    except ModuleNotFoundError:
+        raise SyncError(_WITHOUT_YAML) from None
+    return json.dumps(of(file, account or "*", region or "*"), indent=2)
 
 
 def _count(text: str) -> int:

@@ -51,8 +51,25 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
+def is_of_sync(path: Path) -> bool:
+    """Returns whether a file can be read and is a mapping with a `source`, as only a sync.yaml is."""
+    try:
+        document = _document(path)
+    except SyncError:
+        return False
+    return isinstance(document, dict) and "source" in document
+
+
 def read(path: Path) -> Configuration:
     """Reads a sync.yaml. Raises SyncError with the key that is wrong."""
+    document = _document(path)
+    try:
+        return _configuration(document, path.parent)
+    except SyncError as error:
+        raise SyncError(f"{shown_path(str(path))}: {error}") from None
+
+
+def _document(path: Path) -> object:
     shown = shown_path(str(path))
     try:
         with path.open("rb") as file:
@@ -62,16 +79,13 @@ def read(path: Path) -> Configuration:
     if len(data) > _LARGEST:
         raise SyncError(f"{shown} has more than {_LARGEST:,} bytes.")
     try:
-        document = yaml.load(data, _Loader)  # noqa: S506 (_Loader is a SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        document: object = yaml.load(data, _Loader)  # noqa: S506 (_Loader is a SafeLoader)
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = _TWICE if getattr(error, "problem", None) == _TWICE else "this is not YAML"
         raise SyncError(f"{shown}{where}: {problem}.") from None
-    try:
-        return _configuration(document, path.parent)
-    except SyncError as error:
-        raise SyncError(f"{shown}: {error}") from None
+    return document
 
 
 def _configuration(document: object, folder: Path) -> Configuration:

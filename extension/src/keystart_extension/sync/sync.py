@@ -98,7 +98,7 @@ class Sync:
         return WantedSecret(name, value, rule.settings(entry))
 
     def _step(self, name: str) -> Step:
-        return self._step_for(self._wanted(name), self._target.find(name))
+        return self._step_for(self._wanted(name), self._target.find(name, adopts=name in self._adopted))
 
     def _step_for(self, wanted: WantedSecret, existing: ExistingSecret | None) -> Step:
         return step_for(wanted, existing, self._configuration.id, adopts=wanted.name in self._adopted)
@@ -128,7 +128,7 @@ class Sync:
     def _write(self, planned: Step) -> Step:
         self._before_each()
         wanted = self._wanted(planned.name)
-        existing = self._target.find(planned.name)
+        existing = self._target.find(planned.name, adopts=planned.name in self._adopted)
         step = self._step_for(wanted, existing)
         if step != planned:
             return _late(step)

@@ -25,8 +25,11 @@ class Target:
         self._sync = sync
         self._recovery_days = recovery_days
 
-    def find(self, name: str) -> ExistingSecret | None:
-        """Returns the secret of this name with its value, None if no secret has it."""
+    def find(self, name: str, *, adopts: bool = False) -> ExistingSecret | None:
+        """Returns the secret of this name, None if no secret has it. `adopts` as in `step_for`.
+
+        It reads the value only of a secret that the sync may change.
+        """
         try:
             described = self._call(
                 "DescribeSecret", name, lambda: self._client.describe_secret(SecretId=name)
@@ -38,12 +41,12 @@ class Target:
         tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", ())}
         is_deleted = "DeletedDate" in described
         has_value = any("AWSCURRENT" in stages for stages in described.get("VersionIdsToStages", {}).values())
-        # Never reads what it may not change: a value of somebody else is none of its business.
-        owned = tags.get(OWNER_TAG) in (self._sync, None) and "OwningService" not in described
+        owner = tags.get(OWNER_TAG)
+        may_read = "OwningService" not in described and (owner == self._sync or (owner is None and adopts))
         return ExistingSecret(
             arn=described["ARN"],
             tags=tags,
-            value=self._value(described["ARN"]) if owned and has_value and not is_deleted else None,
+            value=self._value(described["ARN"]) if may_read and has_value and not is_deleted else None,
             description=described.get("Description", ""),
             kms_key=described.get("KmsKeyId"),
             replicas=tuple(replica["Region"] for replica in described.get("ReplicationStatus", ())),
