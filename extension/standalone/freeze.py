@@ -23,7 +23,8 @@ _ABSENT = {
         "keystart.mtls ssl"
     ),
     "files of other tools are read where people work": (
-        "keystart_extension.sync.command keystart_extension.translate.command yaml"
+        "keystart_extension.sync.command keystart_extension.sync.configuration keystart_extension.sync.policy "
+        "keystart_extension.translate.command yaml"
     ),
     "the layer is built from its sources": "keystart_extension.deploy.build",
     "for the tests of functions": "keystart.testing keystart.pytest_plugin",
