@@ -15,8 +15,8 @@ from .contract import Contract, ContractError
 Writer = Callable[[Contract], str]
 
 WHOLE: Mapping[str, Writer] = {
-    "core/store/src/error/codes.rs": rust.codes,
-    "core/store/src/error/messages.rs": rust.messages,
+    "core/store/src/errors/codes.rs": rust.codes,
+    "core/store/src/errors/messages.rs": rust.messages,
     "core/config/src/variables/groups.rs": rust.variables,
     "bindings/python/src/keystart/errors.py": python.errors,
     "bindings/node/src/classes.mjs": node.classes,

@@ -70,7 +70,7 @@ def errors(contract: Contract) -> str:
 // All messages of the errors of contract §8. Other modules decide when to throw them.
 import {{
 {names}}} from './classes.mjs';
-import {{ quote }} from './quote.mjs';
+import {{ quote }} from './text.mjs';
 
 {makers}
 export {{

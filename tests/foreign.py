@@ -18,7 +18,7 @@ _FOLDER_MODES = (0o700, 0o755, 0o775, 0o777, 0o1777, 0o2755)
 OWNERS = (os.geteuid(), NOBODY) if _IS_ROOT else (os.geteuid(),)
 
 
-class Made(NamedTuple):
+class TreeEntry(NamedTuple):
     """One entry of a folder: its path, its kind, and what its kind needs."""
 
     path: str
@@ -30,16 +30,16 @@ class Made(NamedTuple):
 
 def trees(
     names: Sequence[str], texts: Sequence[str], targets: Sequence[str]
-) -> st.SearchStrategy[list[Made]]:
+) -> st.SearchStrategy[list[TreeEntry]]:
     """Returns folders with the names at any depth. `texts` are contents of files, `targets` those of links."""
     paths = st.lists(st.sampled_from(names), min_size=1, max_size=3).map("/".join)
     kinds = ("file", "file", "folder", "folder", "link", "link", "hard link", "fifo")
 
-    def one(kind: str) -> st.SearchStrategy[Made]:
+    def one(kind: str) -> st.SearchStrategy[TreeEntry]:
         modes = _FOLDER_MODES if kind == "folder" else _MODES
         content = targets if kind == "link" else texts
         return st.builds(
-            Made,
+            TreeEntry,
             paths,
             st.just(kind),
             st.sampled_from(modes),
@@ -50,7 +50,7 @@ def trees(
     return st.lists(st.sampled_from(kinds).flatmap(one), max_size=8)
 
 
-def build(folder: Path, victim: Path, things: Sequence[Made]) -> None:
+def build(folder: Path, victim: Path, things: Sequence[TreeEntry]) -> None:
     """Makes the folder. A hard link is one to the victim, a file elsewhere. Leaves out what does not fit the rest."""
     folder.mkdir(parents=True)
     victim.write_text("somebody else's")
@@ -74,7 +74,7 @@ def is_folder(path: Path) -> bool:
     return stat.S_ISDIR(path.lstat().st_mode)
 
 
-def _make(path: Path, made: Made, victim: Path) -> None:
+def _make(path: Path, made: TreeEntry, victim: Path) -> None:
     if made.kind == "folder":
         path.mkdir()
     elif made.kind == "link":

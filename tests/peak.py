@@ -25,14 +25,14 @@ print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
 """
 
 
-class Ended(NamedTuple):
+class Exit(NamedTuple):
     """How a process ended, and its peak memory in KiB."""
 
     code: int
     peak: int
 
 
-def run(command: Sequence[str | Path], variables: Mapping[str, str], output: IO[str], patience: int) -> Ended:
+def run(command: Sequence[str | Path], variables: Mapping[str, str], output: IO[str], patience: int) -> Exit:
     """Runs a command until it ends. Kills it after `patience` seconds."""
     launched = subprocess.run(
         [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(patience), *command],
@@ -43,4 +43,4 @@ def run(command: Sequence[str | Path], variables: Mapping[str, str], output: IO[
         check=True,
     )
     code, peak = map(int, launched.stdout.split())
-    return Ended(code, peak)
+    return Exit(code, peak)

@@ -28,8 +28,8 @@ text = "The store at {root} is asleep, and {quoted} does not wake it. Shout."
 """
 # The form of a reader's code in each file that has codes.
 SHOWN = {
-    "core/store/src/error/codes.rs": ["StoreAsleep = 902,", 'Self::StoreAsleep => "store_asleep",'],
-    "core/store/src/error/messages.rs": ["pub fn asleep(root: &str, quoted: &[u8]) -> Self {", "Shout."],
+    "core/store/src/errors/codes.rs": ["StoreAsleep = 902,", 'Self::StoreAsleep => "store_asleep",'],
+    "core/store/src/errors/messages.rs": ["pub fn asleep(root: &str, quoted: &[u8]) -> Self {", "Shout."],
     "core/capi/reader/cbindgen.toml": [" * 902 store_asleep"],
     "bindings/python/src/keystart/errors.py": [
         "class StoreAsleep(KeystartError):",

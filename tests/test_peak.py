@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from tests.peak import Ended, run
+from tests.peak import Exit, run
 
 LARGE = 100 * 1024 * 1024
 
 
-def measured(program: str, folder: Path, patience: int = 60) -> Ended:
+def measured(program: str, folder: Path, patience: int = 60) -> Exit:
     with (folder / "output").open("w") as output:
         return run([sys.executable, "-I", "-S", "-c", program], {}, output, patience)
 

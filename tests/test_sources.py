@@ -1,4 +1,4 @@
-"""Rules for all sources: imports go in no circle, and a docstring says what a thing does."""
+"""Rules for all sources: no circles of imports, the same names for the same files, and what docstrings begin with."""
 
 from __future__ import annotations
 
@@ -20,6 +20,35 @@ REFERENCES = {
         r"""^(?:import|export)\b[^;]*?["'](\.[^"']+)["']|(?:require|import)\(["'](\.[^"']+)["']\)""", re.M
     ),
     "rb": re.compile(r"""require_relative "([^"]+)"()"""),
+}
+
+CRATE_PATH = re.compile(r"\bcrate::([a-z_]+)\b")
+CRATE_LIST = re.compile(r"\bcrate::\{([^;]*)\};")
+FIRST_NAME = re.compile(r"(?:^|,)\s*([a-z_]+)\b")
+
+# The sources of the readers, and of the core, which does what Node and Ruby do.
+READERS = {
+    "core": ("core/store/src/*.rs", "core/store/src/store/*.rs"),
+    "Python": ("bindings/python/src/keystart/*.py",),
+    "Node": ("bindings/node/src/*",),
+    "Ruby": ("bindings/ruby/lib/keystart/*.rb",),
+}
+# Files of one reader whose noun no other has.
+ALONE = {
+    "Python": {
+        "__init__": "the functions of the package",
+        "core": "calls the core, which does what other readers do themselves",
+        "pytest_plugin": "Python's test tool",
+    },
+    "Node": {
+        "classes": "both files of the package must throw the same classes",
+        "interfaces": "types for modules that cannot import each other",
+        "load": "loads the second file of the package",
+        "node": "Node's modules",
+        "on-demand": "the second file of the package",
+        "timers": "Node's timers",
+    },
+    "Ruby": {},
 }
 
 
@@ -71,8 +100,32 @@ def textual(language: str, ending: str, *patterns: str) -> dict[str, set[str]]:
     }
 
 
+def rust() -> dict[str, set[str]]:
+    """Returns which modules of a crate use which. A file and the folder of its name are one module.
+
+    Cargo itself refuses circles between crates.
+    """
+    graph: dict[str, set[str]] = {}
+    for file in files("core/*.rs"):
+        crate, found, inside = file.partition("/src/")
+        if (
+            not found
+            or inside in ("lib.rs", "main.rs")
+            or inside.endswith("tests.rs")
+            or inside.startswith("bin/")
+        ):
+            continue
+        text = (ROOT / file).read_text().partition("#[cfg(test)]\nmod tests")[0]
+        used = CRATE_PATH.findall(text)
+        used += [name for names in CRATE_LIST.findall(text) for name in FIRST_NAME.findall(names)]
+        module = f"{crate}/src/{inside.partition('/')[0].removesuffix('.rs')}"
+        graph.setdefault(module, set()).update(f"{crate}/src/{name}" for name in used)
+    return {module: used & set(graph) - {module} for module, used in graph.items()}
+
+
 GRAPHS = {
     "Python": python(),
+    "Rust": rust(),
     "Node": textual("js", "", "*.mjs", "*.js", "*.cjs", "*.ts", "*.mts"),
     "Ruby": textual("rb", ".rb", "*.rb"),
 }
@@ -98,3 +151,27 @@ def test_every_docstring_begins_with_what_a_thing_is_or_does() -> None:
     }
     vague = ("Is", "Are", "Gives", "Tells", "Ours")
     assert not [found for found in first_words if found.endswith(tuple(f": {word}" for word in vague))]
+
+
+def nouns(language: str) -> set[str]:
+    names = (file.rpartition("/")[2].partition(".")[0] for file in files(*READERS[language]))
+    # Python's _attempt and _tls would hide the functions of these names.
+    return {name if name.startswith("__") else name.lstrip("_") for name in names}
+
+
+@pytest.mark.parametrize("language", ALONE)
+def test_a_file_of_a_reader_has_the_name_that_its_noun_has_elsewhere(language: str) -> None:
+    elsewhere = set().union(*(nouns(other) for other in READERS if other != language))
+    assert nouns(language) - elsewhere == set(ALONE[language])
+
+
+def test_contributing_names_files_that_exist_on_the_way_of_a_secret() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    _, count, table = re.split(r"A secret passes these (\d+) files", text)
+    rows = table.partition("\n## ")[0]
+    paths = []
+    for folder, names in re.findall(r"`([\w/]+)`: ((?:`[\w/.]+`(?:, )?)+)", rows):
+        paths += [f"{folder}/{name}" for name in re.findall(r"`([\w/.]+)`", names)]
+    paths += re.findall(r"; `([\w/]+\.\w+)`", rows)
+    assert len(set(paths)) == int(count)
+    assert [path for path in paths if not (ROOT / path).is_file()] == []

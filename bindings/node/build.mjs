@@ -6,13 +6,13 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { classes } from './src/classes.mjs';
-import keystart from './src/keystart.mjs';
+import keystart from './src/client.mjs';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 
-// Not src/keystart.mjs itself: for its export esbuild adds a helper that also reads inherited
+// Not src/client.mjs itself: for its export esbuild adds a helper that also reads inherited
 // members, and fails to load if a package has put one on Object.prototype.
-const index = "import keystart from './src/keystart.mjs';\nmodule.exports = keystart;";
+const index = "import keystart from './src/client.mjs';\nmodule.exports = keystart;";
 const load = `
   import { classes } from './classes.mjs';
   import { clearTimeout, setImmediate, setTimeout } from './timers.mjs';

@@ -20,7 +20,7 @@ _ABSENT = {
         "boto3 keystart_extension.aws.errors keystart_extension.aws.fetch "
         "keystart_extension.aws.login keystart_extension.aws.session "
         "keystart_extension.deploy.attach keystart_extension.deploy.layer keystart_extension.deploy.status "
-        "keystart.mtls ssl"
+        "keystart._tls ssl"
     ),
     "files of other tools are read where people work": (
         "keystart_extension.sync.command keystart_extension.sync.configuration keystart_extension.sync.policy "
@@ -28,7 +28,7 @@ _ABSENT = {
     ),
     "the layer is built from its sources": "keystart_extension.deploy.build",
     "for the tests of functions": "keystart.testing keystart.pytest_plugin",
-    "for refresh_async and attempt, which no command calls": "asyncio keystart.login keystart.rejections",
+    "for refresh_async and attempt, which no command calls": "asyncio keystart._attempt keystart.rejections",
     "the library that Python falls back from": "_json _py_abc _compression bz2 lzma zlib",
     "for numbers, dates and texts that no configuration has": (
         "_pydecimal _strptime calendar csv decimal fractions numbers random statistics string quopri unicodedata"

@@ -606,7 +606,7 @@ def test_the_password_of_a_proxy_and_its_page_are_not_repeated(
     page = canary()
     behave = PROXIES.get(kind)
 
-    class Filled:
+    class CanaryConnection:
         """A connection whose answers hold the canary."""
 
         def __init__(self, connection: socket.socket) -> None:
@@ -616,7 +616,9 @@ def test_the_password_of_a_proxy_and_its_page_are_not_repeated(
         def sendall(self, data: bytes) -> None:
             self._connection.sendall(data.replace(b"CANARY", page.encode()))
 
-    address = "127.0.0.1:1" if behave is None else proxied(lambda connection: behave(Filled(connection)))  # type: ignore[arg-type]
+    address = "127.0.0.1:1"
+    if behave is not None:
+        address = proxied(lambda connection: behave(CanaryConnection(connection)))  # type: ignore[arg-type]
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:{canary()}@{address}")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://secretsmanager.keystart.test")
     assert prefetch({"db": "prod/db"}, deadline="1s") is not None

@@ -29,7 +29,7 @@ from keystart_extension.links import LinkError, Links
 
 from tests.fakes.aws import Cloud
 from tests.fakes.extensions_api import Lambda
-from tests.foreign import Made, build, facts, trees
+from tests.foreign import TreeEntry, build, facts, trees
 
 from .configurations import load_file
 from .conftest import Launcher, Store
@@ -73,7 +73,7 @@ def ways(home: Path, area: Path) -> set[Path]:
 
 @SHARED
 @given(things=trees(NAMES, ("theirs",), TARGETS), home=st.sampled_from(["", "deep", "new/er"]))
-def test_links_change_nothing_that_is_not_theirs(things: list[Made], home: str) -> None:
+def test_links_change_nothing_that_is_not_theirs(things: list[TreeEntry], home: str) -> None:
     with TemporaryDirectory() as name:
         area = Path(name)
         build(area / "folder", area / "victim", things)
@@ -106,7 +106,7 @@ def check_links(area: Path, home: Path) -> None:
     ),
     options=st.sampled_from([[], ["-o", "keystart.json"], ["-o", "out.json"], ["-o", "deep/out.json"]]),
 )
-def test_compile_changes_only_its_output(things: list[Made], options: list[str]) -> None:
+def test_compile_changes_only_its_output(things: list[TreeEntry], options: list[str]) -> None:
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         area = Path(name)
         source = area / "source.yaml"
@@ -217,7 +217,7 @@ def test_detach_brings_back_what_was_there_before_attach(
 @settings(SHARED, max_examples=10)
 @given(things=trees(NAMES, ("theirs",), TARGETS), home=st.sampled_from(["", "deep", "new/er"]))
 def test_a_life_under_squares_configuration_changes_nothing_that_is_not_its_own(
-    launch: Launcher, cloud: Cloud, store: Store, end: str, things: list[Made], home: str
+    launch: Launcher, cloud: Cloud, store: Store, end: str, things: list[TreeEntry], home: str
 ) -> None:
     root = str(store.root)
     things = [made._replace(text=made.text.replace(STORE, root)) for made in things]

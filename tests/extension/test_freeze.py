@@ -46,7 +46,7 @@ def frozen(extension: Extension) -> Iterator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-class Held:
+class HeldAnswer:
     """Answers the first request when it is let go, and all others at once."""
 
     def __init__(self, first: Answer | None, others: Answer) -> None:
@@ -69,7 +69,7 @@ def test_a_request_that_a_freeze_cuts_is_signed_anew_and_sent_once_more(
     script = Script(db="old")
     serve(script)
     start({"db": "db"})
-    held = Held(secret("too late", VersionId="v-late"), secret("new", VersionId="v-new"))
+    held = HeldAnswer(secret("too late", VersionId="v-late"), secret("new", VersionId="v-new"))
     script.values["db"] = held
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(control.ask, ["db"])
@@ -89,7 +89,7 @@ def test_an_answer_that_arrives_during_a_freeze_is_used(
     script = Script(db="old")
     serve(script)
     start({"db": "db"})
-    held = Held(secret("new", VersionId="v-new"), secret("again", VersionId="v-again"))
+    held = HeldAnswer(secret("new", VersionId="v-new"), secret("again", VersionId="v-again"))
     script.values["db"] = held
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(control.ask, ["db"])
@@ -108,7 +108,7 @@ def test_an_invocation_waits_for_a_refresh_that_a_freeze_cuts(
     script = Script(db="old")
     serve(script)
     start({"db": "db"}, ttl="60s")
-    held = Held(None, secret("new", VersionId="v-new"))
+    held = HeldAnswer(None, secret("new", VersionId="v-new"))
     script.values["db"] = held
     start.clock.pass_by(60)
     lambda_api.send("INVOKE")

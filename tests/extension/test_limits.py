@@ -17,7 +17,7 @@ from tests.fakes.aws import REGION, batch, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.front import Server, read_request
 from tests.fakes.http import Answer, Request, Serving, Stub
-from tests.peak import Ended, run
+from tests.peak import Exit, run
 
 from .conftest import COMMAND, Canaries, Environment, Prefetch, Serve, Store
 
@@ -46,7 +46,7 @@ class Start:
         self._path.parent.mkdir()
         self._path.symlink_to(COMMAND)
 
-    def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Ended:
+    def __call__(self, secrets: Mapping[str, Any], **settings: Any) -> Exit:
         file, output = self._folder / "keystart.json", self._folder / "output"
         file.write_text(json.dumps({"version": 1, "deadline": "10s", **settings, "secrets": secrets}))
         variables = {
@@ -66,7 +66,7 @@ def start(environment: Environment, tmp_path: Path, canary: Canaries, lambda_api
     return Start(tmp_path, environment, canary, lambda_api)
 
 
-class Raw(Serving):
+class RawServer(Serving):
     """Starts a server that does `behave` to the connection of each request."""
 
     def __init__(self, behave: Callable[[socket], None]) -> None:
@@ -85,12 +85,14 @@ class Raw(Serving):
 
 
 @pytest.fixture
-def serve_raw(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Raw]]:
+def serve_raw(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., RawServer]]:
     assert "AWS_ENDPOINT_URL" in environment()  # set there, and replaced here
-    started: list[Raw] = []
+    started: list[RawServer] = []
 
-    def start(behave: Callable[[socket], None]) -> Raw:
-        started.append(Raw(behave))
+    def start(behave: Callable[[socket], None]) -> RawServer:
+        started.append(RawServer(behave))
         started[-1].__enter__()
         monkeypatch.setenv("AWS_ENDPOINT_URL", started[-1].url)
         return started[-1]
@@ -201,7 +203,7 @@ def send_endless(connection: socket, start: bytes, again: bytes) -> None:
 
 
 def test_a_body_without_an_end_is_given_up_and_takes_no_memory(
-    normal: int, start: Start, serve_raw: Callable[..., Raw], store: Store
+    normal: int, start: Start, serve_raw: Callable[..., RawServer], store: Store
 ) -> None:
     serve_raw(lambda connection: send_endless(connection, head(200, CHUNKED), chunk(b" " * 60_000)))
     ended = start({f"db{number}": f"prod/db{number}" for number in range(40)})
@@ -214,7 +216,7 @@ def test_a_body_without_an_end_is_given_up_and_takes_no_memory(
 
 
 def test_a_body_that_is_too_long_is_reported_with_the_limit(
-    start: Start, serve_raw: Callable[..., Raw], store: Store
+    start: Start, serve_raw: Callable[..., RawServer], store: Store
 ) -> None:
     serve_raw(lambda connection: send_endless(connection, head(200, CHUNKED), chunk(b" " * 60_000)))
     assert start({"db": "prod/db"}).code == 1
@@ -222,7 +224,7 @@ def test_a_body_that_is_too_long_is_reported_with_the_limit(
 
 
 def test_of_an_error_that_is_too_long_the_status_counts(
-    start: Start, serve_raw: Callable[..., Raw], store: Store
+    start: Start, serve_raw: Callable[..., RawServer], store: Store
 ) -> None:
     raw = serve_raw(lambda connection: send_endless(connection, head(403, CHUNKED), chunk(b"x" * 60_000)))
     assert start({"db": "prod/db"}).code == 1
@@ -297,7 +299,7 @@ WORST_HTTP: dict[str, Callable[[socket], None]] = {
 
 @pytest.mark.parametrize("what", WORST_HTTP)
 def test_no_part_of_an_answer_takes_memory_without_an_end(
-    what: str, normal: int, start: Start, serve_raw: Callable[..., Raw], store: Store
+    what: str, normal: int, start: Start, serve_raw: Callable[..., RawServer], store: Store
 ) -> None:
     raw = serve_raw(WORST_HTTP[what])
     ended = start({"db": "prod/db"}, deadline="1500ms")
@@ -313,7 +315,7 @@ def test_an_answer_that_never_lets_go_of_the_process_ends_the_start_at_the_deadl
     what: str,
     optional: bool,
     start: Start,
-    serve_raw: Callable[..., Raw],
+    serve_raw: Callable[..., RawServer],
     store: Store,
     lambda_api: Lambda,
 ) -> None:

@@ -33,7 +33,7 @@ def config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], N
     return write
 
 
-class Started:
+class FailedStart:
     """Starts the process, which must end by itself, and returns the failures that it reported."""
 
     def __init__(self, launch: Launcher, api: Lambda, store: Store) -> None:
@@ -49,8 +49,8 @@ class Started:
 
 
 @pytest.fixture
-def failures(launch: Launcher, lambda_api: Lambda, store: Store) -> Started:
-    return Started(launch, lambda_api, store)
+def failures(launch: Launcher, lambda_api: Lambda, store: Store) -> FailedStart:
+    return FailedStart(launch, lambda_api, store)
 
 
 HOSTS = [
@@ -67,7 +67,7 @@ HOSTS = [
 @pytest.mark.parametrize("variable", ["AWS_REGION", "AWS_DEFAULT_REGION"])
 @pytest.mark.parametrize("region", HOSTS)
 def test_a_region_that_is_a_host_is_refused_and_not_repeated(
-    variable: str, region: str, failures: Started, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    variable: str, region: str, failures: FailedStart, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws = serve(lambda _: secret("x"))
     monkeypatch.delenv("AWS_REGION")
@@ -77,7 +77,7 @@ def test_a_region_that_is_a_host_is_refused_and_not_repeated(
 
 
 def test_a_region_of_a_profile_that_is_a_host_is_refused(
-    failures: Started, serve: Serve, config: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    failures: FailedStart, serve: Serve, config: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws = serve(lambda _: secret("x"))
     monkeypatch.delenv("AWS_REGION")
@@ -115,7 +115,7 @@ ENDPOINTS = {
     ],
 )
 def test_a_variable_that_is_not_an_endpoint_is_refused_before_the_first_request(
-    variable: str, url: str, failures: Started, serve: Serve, canary: Canaries
+    variable: str, url: str, failures: FailedStart, serve: Serve, canary: Canaries
 ) -> None:
     aws = serve(lambda _: secret("x"))
     entries = {"db": {"secret": "prod/db", "role": ROLE}, "flag": "ssm:/prod/flag"}
@@ -133,7 +133,7 @@ def test_a_variable_that_is_not_an_endpoint_is_refused_before_the_first_request(
 )
 def test_an_endpoint_of_a_profile_that_is_none_is_refused(
     text: str,
-    failures: Started,
+    failures: FailedStart,
     config: Callable[[str], None],
     canary: Canaries,
     monkeypatch: pytest.MonkeyPatch,
@@ -160,7 +160,7 @@ def test_an_endpoint_of_a_profile_that_is_none_is_refused(
     ],
 )
 def test_another_variable_that_decides_who_is_asked_is_refused(
-    variable: str, value: str, what: str, failures: Started, serve: Serve, canary: Canaries
+    variable: str, value: str, what: str, failures: FailedStart, serve: Serve, canary: Canaries
 ) -> None:
     aws = serve(lambda _: secret("x"))
     why = ("InvalidVariable", f"{variable} {what}. Correct or unset it.")
@@ -213,7 +213,7 @@ def test_a_container_endpoint_that_is_none_is_refused(
     variable: str,
     value: str,
     what: str,
-    failures: Started,
+    failures: FailedStart,
     canary: Canaries,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -277,7 +277,7 @@ FILES = {
 def test_a_file_that_is_none_is_refused_at_once(
     variable: str,
     what: str,
-    failures: Started,
+    failures: FailedStart,
     serve: Serve,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -302,7 +302,7 @@ def test_a_file_that_is_none_is_refused_at_once(
 
 
 def test_a_token_file_of_a_profile_that_is_a_device_is_refused(
-    failures: Started, config: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    failures: FailedStart, config: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in NO_KEYS:
         monkeypatch.delenv(name)

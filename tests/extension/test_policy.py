@@ -37,7 +37,7 @@ def iam(moto: str, environment: Environment) -> Iterator[Any]:
     client.close()
 
 
-class Asked:
+class PolicyCommand:
     """Runs keystart iam-policy for a configuration. IAM must accept what it prints."""
 
     def __init__(self, keystart: Keystart, folder: Path, iam: Any) -> None:
@@ -68,11 +68,11 @@ class Asked:
 
 
 @pytest.fixture
-def asked(keystart: Keystart, tmp_path: Path, iam: Any) -> Asked:
-    return Asked(keystart, tmp_path, iam)
+def asked(keystart: Keystart, tmp_path: Path, iam: Any) -> PolicyCommand:
+    return PolicyCommand(keystart, tmp_path, iam)
 
 
-def test_each_kind_of_entry_gets_its_own_permission_and_no_other(asked: Asked) -> None:
+def test_each_kind_of_entry_gets_its_own_permission_and_no_other(asked: PolicyCommand) -> None:
     secrets = {
         "db": "prod/orders/db",
         "db-user": {"secret": "prod/orders/db", "field": "user"},
@@ -96,7 +96,7 @@ def test_each_kind_of_entry_gets_its_own_permission_and_no_other(asked: Asked) -
 
 
 def test_the_arn_of_the_real_secret_is_matched_and_that_of_a_longer_name_is_not(
-    asked: Asked, cloud: Cloud
+    asked: PolicyCommand, cloud: Cloud
 ) -> None:
     name = f"prod/{randomness.token_hex(8)}"
     theirs = cloud.secrets.create_secret(Name=name, SecretString="x")["ARN"]
@@ -107,7 +107,7 @@ def test_the_arn_of_the_real_secret_is_matched_and_that_of_a_longer_name_is_not(
     assert asked({"db": theirs}) == {"secretsmanager:GetSecretValue": [theirs]}
 
 
-def test_variables_in_ids_are_what_the_command_line_says(asked: Asked) -> None:
+def test_variables_in_ids_are_what_the_command_line_says(asked: PolicyCommand) -> None:
     secrets = {"db": "${STAGE}/db", "app": {"parameters": "/${STAGE}/app/"}}
     assert asked(secrets, "--account", ACCOUNT, "--set", "STAGE=prod") == {
         "secretsmanager:GetSecretValue": [f"{SECRET}prod/db-??????"],
@@ -117,7 +117,7 @@ def test_variables_in_ids_are_what_the_command_line_says(asked: Asked) -> None:
     assert "The variable STAGE holds 1 character" in asked.refused(secrets, "--set", "STAGE=*")
 
 
-def test_without_an_account_any_is_allowed_and_that_is_said(asked: Asked) -> None:
+def test_without_an_account_any_is_allowed_and_that_is_said(asked: PolicyCommand) -> None:
     secrets = {"db": "prod/db"}
     assert asked(secrets) == {
         "secretsmanager:GetSecretValue": ["arn:aws:secretsmanager:eu-west-1:*:secret:prod/db-??????"]
@@ -147,7 +147,7 @@ def test_other_forms_take_an_unknown_account_from_the_deployment(
 
 
 def test_the_configurations_region_wins_over_the_functions(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    asked: PolicyCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secrets = {"db": "prod/db"}
     options = ("--account", ACCOUNT, "--region", "cn-north-1")
@@ -170,7 +170,7 @@ def test_the_configurations_region_wins_over_the_functions(
     )
 
 
-def test_roles_are_assumed_and_have_their_own_policies(asked: Asked) -> None:
+def test_roles_are_assumed_and_have_their_own_policies(asked: PolicyCommand) -> None:
     secrets = {"db": "prod/db", "stripe": {"secret": "prod/stripe", "role": ROLE}}
     assert asked(secrets, "--account", ACCOUNT) == {
         "secretsmanager:GetSecretValue": [f"{SECRET}prod/db-??????"],
@@ -193,7 +193,7 @@ def test_roles_are_assumed_and_have_their_own_policies(asked: Asked) -> None:
     )
 
 
-def test_keys_are_decrypted_with_when_they_are_named(asked: Asked) -> None:
+def test_keys_are_decrypted_with_when_they_are_named(asked: PolicyCommand) -> None:
     other = KEY.replace("key/0", "key/1")
     secrets = {"db": f"{SECRET}prod/db-a1B2c3"}
     assert asked(secrets, "--kms-key", KEY, "--kms-key", other)["kms:Decrypt"] == [KEY, other]
@@ -201,7 +201,7 @@ def test_keys_are_decrypted_with_when_they_are_named(asked: Asked) -> None:
     assert "IAM takes no alias for it." in asked.refused(secrets, "--kms-key", alias)
 
 
-def test_a_batch_is_allowed_where_one_is_requested(asked: Asked) -> None:
+def test_a_batch_is_allowed_where_one_is_requested(asked: PolicyCommand) -> None:
     one, two = f"{SECRET}prod/db-a1B2c3", f"{SECRET}prod/tls-a1B2c3"
     assert asked({"db": one, "tls": two}, batch=True) == {
         "secretsmanager:GetSecretValue": [one, two],
@@ -215,7 +215,7 @@ def test_a_batch_is_allowed_where_one_is_requested(asked: Asked) -> None:
     ("part", "other"), [(REGION, "us-east-1"), (ACCOUNT, "210987654321")], ids=["regions", "accounts"]
 )
 def test_a_batch_is_not_allowed_for_secrets_that_are_never_asked_in_one(
-    asked: Asked, part: str, other: str
+    asked: PolicyCommand, part: str, other: str
 ) -> None:
     one = f"{SECRET}prod/db-a1B2c3"
     two, three = (f"{SECRET.replace(part, other)}prod/{name}-a1B2c3" for name in ("tls", "key"))
@@ -225,7 +225,7 @@ def test_a_batch_is_not_allowed_for_secrets_that_are_never_asked_in_one(
     ]
 
 
-def test_a_wrong_configuration_has_no_policy(asked: Asked) -> None:
+def test_a_wrong_configuration_has_no_policy(asked: PolicyCommand) -> None:
     assert "There are no secrets. Name at least one." in asked.refused({})
 
 
@@ -417,7 +417,7 @@ def test_the_policy_allows_what_is_fetched_and_nothing_else(
     assert len(sids) == len(set(sids))
 
 
-def test_a_secret_of_another_account_needs_its_key_and_that_is_said(asked: Asked) -> None:
+def test_a_secret_of_another_account_needs_its_key_and_that_is_said(asked: PolicyCommand) -> None:
     theirs = "arn:aws:secretsmanager:eu-west-1:999999999999:secret:shared/db-a1B2c3"
     asked({"db": theirs}, "--account", ACCOUNT)
     assert asked.error == (

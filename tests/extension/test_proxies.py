@@ -49,7 +49,7 @@ def test_no_proxy_counts_as_for_curl_and_boto(
     assert bool(aws.requests) == is_direct
 
 
-class Refusing(Serving):
+class RefusingProxy(Serving):
     """A proxy that opens no tunnel: it answers each CONNECT with the same status and page."""
 
     def __init__(self, status: str, page: str) -> None:
@@ -69,9 +69,9 @@ class Refusing(Serving):
 
 
 @pytest.fixture
-def refusing(canary: Canaries) -> Iterator[Callable[[str], Refusing]]:
+def refusing(canary: Canaries) -> Iterator[Callable[[str], RefusingProxy]]:
     with ExitStack() as stack:
-        yield lambda status: stack.enter_context(Refusing(status, f"<html>{canary()}</html>"))
+        yield lambda status: stack.enter_context(RefusingProxy(status, f"<html>{canary()}</html>"))
 
 
 ANSWERS: Mapping[str, str] = {
@@ -88,7 +88,7 @@ def test_a_refusal_by_a_proxy_is_said_with_the_proxy_and_the_host(
     prefetch: Prefetch,
     store: Store,
     monkeypatch: pytest.MonkeyPatch,
-    refusing: Callable[[str], Refusing],
+    refusing: Callable[[str], RefusingProxy],
     canary: Canaries,
     status: str,
     variable: str,

@@ -26,7 +26,7 @@ from .conftest import Environment, Launcher, Store
 pytestmark = pytest.mark.sampled
 
 
-class Pasted:
+class PastedSecret:
     """A made-up secret in one of the forms that people paste. No random part of it may be repeated."""
 
     def __init__(self, form: str) -> None:
@@ -246,7 +246,7 @@ def test_no_command_repeats_what_was_pasted_into_a_file(
 ) -> None:
     refused = 0
     for form in [form for one, other, form in EACH_FILE if (one, other) == (name, place)]:
-        pasted = Pasted(form)
+        pasted = PastedSecret(form)
         text = _filled(place, pasted.text, is_quoted=is_quoted).replace("STORED", stored)
         (tmp_path / name).write_text(text)
         # All of them read it in the same way, and report the same problems.
@@ -263,7 +263,7 @@ def test_no_command_repeats_what_was_pasted_into_a_file(
 def test_no_command_repeats_what_was_pasted_into_the_variable(
     command: Command, monkeypatch: pytest.MonkeyPatch, stored: str, place: str, form: str
 ) -> None:
-    pasted = Pasted(form)
+    pasted = PastedSecret(form)
     inside = json.dumps(pasted.text)[1:-1] if '"@"' in place else pasted.text
     monkeypatch.setenv("KEYSTART_SECRETS", place.replace("@", inside).replace("STORED", stored))
     for arguments in COMMANDS:
@@ -279,7 +279,7 @@ def test_no_command_repeats_what_was_pasted_into_another_variable(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, variable: str, place: str, form: str
 ) -> None:
     (tmp_path / "keystart.yaml").write_text("version: 2\nsecrets: {db: x}\n")
-    pasted = Pasted(form)
+    pasted = PastedSecret(form)
     monkeypatch.setenv(variable, place.replace("@", pasted.text))
     for arguments in COMMANDS:
         code, came_out = command(*arguments)
@@ -292,7 +292,7 @@ def test_no_command_repeats_what_was_pasted_into_another_variable(
 def test_no_command_repeats_what_was_pasted_in_the_place_of_a_file(
     command: Command, place: str, form: str
 ) -> None:
-    pasted = Pasted(form)
+    pasted = PastedSecret(form)
     for arguments in COMMANDS:
         code, came_out = command(*arguments, place.replace("@", pasted.text))
         assert code == 1
@@ -303,7 +303,7 @@ def test_no_command_repeats_what_was_pasted_in_the_place_of_a_file(
 def test_no_command_repeats_the_name_of_a_file_that_may_be_a_secret(
     tmp_path: Path, command: Command, form: str
 ) -> None:
-    pasted = Pasted(form)
+    pasted = PastedSecret(form)
     folder = tmp_path / re.sub("[/\n]", ":", pasted.text)
     folder.mkdir()
     for file in (folder / "keystart.yaml", tmp_path / f"{folder.name}.yaml"):
@@ -319,7 +319,7 @@ def test_the_policy_does_not_repeat_what_was_pasted_as_region(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     (tmp_path / "keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
-    pasted = Pasted(form)
+    pasted = PastedSecret(form)
     monkeypatch.setenv("AWS_REGION", pasted.text)
     code, came_out = command("iam-policy")
     assert code == 1
@@ -332,7 +332,7 @@ def test_the_policy_does_not_repeat_what_was_pasted_into_an_option(
     tmp_path: Path, command: Command, capfd: pytest.CaptureFixture[str], option: str, form: str
 ) -> None:
     (tmp_path / "keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
-    pasted = Pasted(form)
+    pasted = PastedSecret(form)
     try:
         code, came_out = command("iam-policy", f"{option}={pasted.text}")
     except SystemExit as ended:  # from argparse
@@ -363,7 +363,7 @@ def test_the_process_repeats_nothing_that_was_pasted(
     place: str,
     shape: str,
 ) -> None:
-    pasted = Pasted(shape)
+    pasted = PastedSecret(shape)
     is_json = name == "KEYSTART_SECRETS" and '"@"' in place
     text = _filled(place, pasted.text, is_quoted=name != "KEYSTART_SECRETS")
     if is_json:
@@ -398,7 +398,7 @@ def test_the_process_repeats_nothing_that_was_pasted(
 def test_the_process_does_not_repeat_what_was_pasted_into_a_variable(
     launch: Launcher, lambda_api: Lambda, store: Store, variable: str, shape: str
 ) -> None:
-    pasted = Pasted(shape)
+    pasted = PastedSecret(shape)
     extension = launch(lambda_api, "version: 2\nsecrets: {db: x}\n", **{variable: pasted.text})
     code, lines = extension.ended()
     assert code == 1
@@ -409,7 +409,7 @@ def test_the_process_does_not_repeat_what_was_pasted_into_a_variable(
 def test_the_process_does_not_repeat_what_was_pasted_as_root(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, shape: str
 ) -> None:
-    pasted = Pasted(shape)
+    pasted = PastedSecret(shape)
     lambda_api.looks = lambda: None  # no store exists
     extension = launch(lambda_api, {"db": cloud.secret("x")}, KEYSTART_DIR=f"/proc/{pasted.text}/")
     code, lines = extension.ended()
@@ -424,7 +424,7 @@ def test_the_process_does_not_repeat_what_was_pasted_as_region(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store, shape: str
 ) -> None:
     name = cloud.secrets.describe_secret(SecretId=cloud.secret("x"))["Name"]
-    pasted = Pasted(shape)
+    pasted = PastedSecret(shape)
     extension = launch(lambda_api, {"db": name}, AWS_REGION=pasted.text)
     code, lines = extension.ended()
     assert code == 1
@@ -436,7 +436,7 @@ def test_pull_does_not_repeat_what_was_pasted_as_region(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     (tmp_path / "keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
-    pasted = Pasted(form)
+    pasted = PastedSecret(form)
     monkeypatch.setenv("AWS_REGION", pasted.text)
     code, came_out = command("pull")
     assert code == 1
@@ -448,20 +448,20 @@ def test_pull_does_not_repeat_what_was_pasted_as_root(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     (tmp_path / "keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
-    pasted = Pasted(form)
+    pasted = PastedSecret(form)
     monkeypatch.setenv("KEYSTART_DIR", f"/proc/{pasted.text}")
     code, came_out = command("pull")
     assert code == 1
     pasted.check(came_out, "what pull says")
 
 
-def members(others: dict[str, str]) -> tuple[str, list[Pasted]]:
+def members(others: dict[str, str]) -> tuple[str, list[PastedSecret]]:
     """Returns a secret whose members, except for the others, cannot be published."""
-    pasted = [Pasted(form) for form in FORMS]
+    pasted = [PastedSecret(form) for form in FORMS]
     return json.dumps({**others, **{one.text: "2" for one in pasted}}), pasted
 
 
-def check_members(said: str, others: dict[str, str], pasted: list[Pasted]) -> None:
+def check_members(said: str, others: dict[str, str], pasted: list[PastedSecret]) -> None:
     """Checks that each member is skipped with a warning, or that the entry fails because nothing is left."""
     warnings = [said.count(f"The member {number} of ") for number in range(2, 2 + len(pasted))]
     assert warnings == [int(bool(others))] * len(pasted)

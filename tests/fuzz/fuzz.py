@@ -77,7 +77,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Made:
+class GeneratedStore:
     """One store of a seed, with its questions."""
 
     number: int
@@ -86,16 +86,16 @@ class Made:
     canary: str
 
 
-def make(seed: int, number: int, attempt: int = 0) -> Made:
+def make(seed: int, number: int, attempt: int = 0) -> GeneratedStore:
     """Returns the store of this number: the same for the same seed, whatever was made before."""
     random = Random(f"{seed}/{number}/{attempt}")
     canary = "".join(random.choices("BCDFGHJKLMNPQRSTVWXZ", k=16))
     stores = Stores(random, canary)
     description = stores.make()
-    return Made(number, description, Questions(random, stores).make(description), canary)
+    return GeneratedStore(number, description, Questions(random, stores).make(description), canary)
 
 
-def built(seed: int, number: int, empty: Callable[[], Place]) -> tuple[Made, Place, int]:
+def built(seed: int, number: int, empty: Callable[[], Place]) -> tuple[GeneratedStore, Place, int]:
     """Returns the first store of this number that can be built, its place, and how many tries failed before."""
     for attempt in range(50):
         made = make(seed, number, attempt)
@@ -147,7 +147,7 @@ class Fuzzer:
                     self._judge_beside(made, question, tally)
         return tally
 
-    def _judge_beside(self, made: Made, question: Question, tally: Tally) -> None:
+    def _judge_beside(self, made: GeneratedStore, question: Question, tally: Tally) -> None:
         answers = self._readers.answers_beside(SCRIPTED, made.description, question)
         if answers is None:
             return
@@ -157,13 +157,13 @@ class Fuzzer:
         tally.beside += 1
         self._judge(made, question, answers, tally)
 
-    def _built(self, number: int, tally: Tally) -> tuple[Made, Place]:
+    def _built(self, number: int, tally: Tally) -> tuple[GeneratedStore, Place]:
         made, place, failed = built(self._seed, number, lambda: self._readers.place(number % BATCH))
         tally.stores += 1
         tally.unbuildable += failed
         return made, place
 
-    def _judge(self, made: Made, question: Question, answers: Answers, tally: Tally) -> None:
+    def _judge(self, made: GeneratedStore, question: Question, answers: Answers, tally: Tally) -> None:
         tally.questions += 1
         first = next(iter(answers.values()))
         tally.outcomes[first["error"]["code"] if "error" in first else "value"] += 1
@@ -177,7 +177,7 @@ class Fuzzer:
         self._found.add((verdict.kind, verdict.sides))
         tally.findings.append(self._made_small(made, question))
 
-    def _made_small(self, made: Made, question: Question) -> Finding:
+    def _made_small(self, made: GeneratedStore, question: Question) -> Finding:
         document = {"store": made.description, "ask": question}
         answers = self._again(document)
         verdict = judged(question, answers, made.canary) if answers else None
@@ -212,7 +212,13 @@ class Fuzzer:
         return self._readers.answers([(place, document["ask"])])[0]
 
     def _finding(
-        self, made: Made, kind: str, what: str, sides: str, document: dict[str, Any], answers: Answers
+        self,
+        made: GeneratedStore,
+        kind: str,
+        what: str,
+        sides: str,
+        document: dict[str, Any],
+        answers: Answers,
     ) -> Finding:
         root = str(self._readers.place(BATCH).root)
         answers = json.loads(

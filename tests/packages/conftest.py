@@ -16,7 +16,7 @@ from tests.conformance import store as conformance
 from tests.fakes.certificates import Authority
 
 from .build import packages
-from .installed import Installed
+from .installed import Installation
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def package() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def store(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Publishes a store for the consumers and the READMEs, and the answer that each consumer must return."""
     root = tmp_path_factory.mktemp("store") / "root"
     certificate, key = Authority().issue("function")
@@ -67,4 +67,4 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Installed:
         "missing": 'There is no secret "sripe/key" in the store. Did you mean "stripe/key"? '
         "Add it to the configuration of the extension.",
     }
-    return Installed(root, answer)
+    return Installation(root, answer)

@@ -35,7 +35,7 @@ def run(*command: str | Path, cwd: Path, stdin: str | None = None, **variables: 
 
 
 @dataclass(frozen=True)
-class Installed:
+class Installation:
     """A store, and what every consumer must print about it."""
 
     root: Path

@@ -15,7 +15,7 @@ import pytest
 from extension.standalone.toolchain import ROOT
 from tests.debian import make_debian
 
-from .installed import CONSUMERS, Installed, run
+from .installed import CONSUMERS, Installation, run
 
 Package = Callable[[str], Path]
 
@@ -52,7 +52,7 @@ def system(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     package: Package,
-    store: Installed,
+    store: Installation,
 ) -> Iterator[System]:
     """A system with the packages, the tests and the store, and the reader of Python in /venv."""
     folder = tmp_path_factory.mktemp(request.param) / "root"
@@ -99,11 +99,11 @@ def system(
     shutil.rmtree(folder)
 
 
-def test_the_wheel_installs_and_reads(system: System, store: Installed) -> None:
+def test_the_wheel_installs_and_reads(system: System, store: Installation) -> None:
     store.check_answer(system.run("/venv/bin/python", "-I", "/consumers/consumer.py", **store.variables))
 
 
-def test_the_gem_installs_and_reads(system: System, store: Installed) -> None:
+def test_the_gem_installs_and_reads(system: System, store: Installation) -> None:
     (gem,) = (system.folder / "dist").glob("*.gem")
     system.run(
         "gem",

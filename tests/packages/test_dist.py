@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from extension.standalone import layer
 from extension.standalone.dist import check, clear, place, release
 from extension.standalone.toolchain import TARGETS, BuildError, MissingError, Target
-from tests.foreign import NOBODY, Made, facts, trees
+from tests.foreign import NOBODY, TreeEntry, facts, trees
 from tests.foreign import build as made_up
 
 from . import build
@@ -168,7 +168,7 @@ NAMES = [ZIP, f"{ZIP}.sha256", PACKAGES[0], PACKAGES[3], "theirs", "deep"]
 
 @settings(deadline=None)
 @given(things=trees(NAMES, ("theirs",), (".", "..", "/elsewhere", ZIP)), placed=st.sampled_from(NAMES[:4]))
-def test_placing_changes_only_the_file_that_is_placed(things: list[Made], placed: str) -> None:
+def test_placing_changes_only_the_file_that_is_placed(things: list[TreeEntry], placed: str) -> None:
     with TemporaryDirectory() as name:
         area = Path(name)
         folder, file = area / "dist", made(area / "built", placed)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .installed import CONSUMERS, Installed, example, run
+from .installed import CONSUMERS, Installation, example, run
 
 TOOLS = Path(__file__).parent / "tools/node_modules"
 VERSIONS = ("20", "22", "24")
@@ -42,7 +42,9 @@ def node(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.mark.parametrize("consumer", ["consumer.mjs", "consumer.cjs"])
-def test_it_can_be_imported_and_required(consumer: str, node: Path, project: Path, store: Installed) -> None:
+def test_it_can_be_imported_and_required(
+    consumer: str, node: Path, project: Path, store: Installation
+) -> None:
     store.check(node, consumer, cwd=project)
 
 
@@ -55,7 +57,7 @@ def test_it_can_be_imported_and_required(consumer: str, node: Path, project: Pat
     ],
 )
 def test_a_bundle_of_it_needs_nothing_installed(
-    consumer: str, form: str, node: Path, project: Path, store: Installed, tmp_path: Path
+    consumer: str, form: str, node: Path, project: Path, store: Installation, tmp_path: Path
 ) -> None:
     bundle = tmp_path / BUNDLES[form]
     run(TOOLS / ".bin/esbuild", consumer, *BUNDLE, f"--format={form}", f"--outfile={bundle}", cwd=project)
@@ -96,7 +98,7 @@ def test_strict_typescript_accepts_what_uses_it(
     run(TOOLS / ".bin/tsc", *options, "--esModuleInterop", "--types", "node", "consumer.ts", cwd=tmp_path)
 
 
-def test_the_example_of_the_readme_runs_as_it_stands(node: Path, project: Path, store: Installed) -> None:
+def test_the_example_of_the_readme_runs_as_it_stands(node: Path, project: Path, store: Installation) -> None:
     readme = (project / "node_modules/keystart/README.md").read_text()
     (project / "handler.mjs").write_text(example(readme, "js"))
     call = "import('./handler.mjs').then((m) => m.handler({ amount: 7 })).then((a) => console.log(JSON.stringify(a)))"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .installed import CONSUMERS, Installed, example, run
+from .installed import CONSUMERS, Installation, example, run
 from .interpreters import VERSIONS, interpreter
 
 Package = Callable[[str], Path]
@@ -42,7 +42,7 @@ def test_it_installs_reads_and_is_typed(
     kind: str,
     version: str,
     package: Package,
-    store: Installed,
+    store: Installation,
     target: Path,
     tmp_path: Path,
     unhurried: Unhurried,
@@ -60,7 +60,7 @@ def test_it_installs_reads_and_is_typed(
 
 
 def test_it_works_with_the_oldest_cffi_that_it_accepts(
-    package: Package, store: Installed, tmp_path: Path, unhurried: Unhurried
+    package: Package, store: Installation, tmp_path: Path, unhurried: Unhurried
 ) -> None:
     unhurried("one CPython is enough")
     python = environment(tmp_path, "3.10", package("keystart-*_x86_64.whl"), f"cffi=={OLDEST_CFFI}")
@@ -68,7 +68,7 @@ def test_it_works_with_the_oldest_cffi_that_it_accepts(
 
 
 def test_the_example_of_the_readme_runs_as_it_stands(
-    package: Package, store: Installed, tmp_path: Path
+    package: Package, store: Installation, tmp_path: Path
 ) -> None:
     python = environment(tmp_path, "3.11", package("keystart-*_x86_64.whl"))
     description = "from importlib.metadata import metadata; print(metadata('keystart').get_payload())"
@@ -85,7 +85,7 @@ def test_the_example_of_the_readme_runs_as_it_stands(
     "kind", ["keystart_extension-*.whl", "keystart_extension-*.tar.gz"], ids=["wheel", "sdist"]
 )
 def test_the_extension_installs_beside_the_reader(
-    kind: str, package: Package, store: Installed, tmp_path: Path, unhurried: Unhurried
+    kind: str, package: Package, store: Installation, tmp_path: Path, unhurried: Unhurried
 ) -> None:
     unhurried("it compiles AWS's SDK")
     python = environment(tmp_path, "3.11", package("keystart-*_x86_64.whl"), package(kind))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .installed import CONSUMERS, Installed, example, run
+from .installed import CONSUMERS, Installation, example, run
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +20,11 @@ def gems(package: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
-def test_it_can_be_required(gems: Path, store: Installed, tmp_path: Path) -> None:
+def test_it_can_be_required(gems: Path, store: Installation, tmp_path: Path) -> None:
     store.check("ruby", "-w", CONSUMERS / "consumer.rb", cwd=tmp_path, GEM_HOME=str(gems), GEM_PATH=str(gems))
 
 
-def test_the_example_of_the_readme_runs_as_it_stands(gems: Path, store: Installed, tmp_path: Path) -> None:
+def test_the_example_of_the_readme_runs_as_it_stands(gems: Path, store: Installation, tmp_path: Path) -> None:
     (readme,) = gems.glob("gems/keystart-*/README.md")
     function = tmp_path / "function.rb"
     function.write_text(example(readme.read_text(), "ruby") + "p handler(event: {}, context: nil)\n")

@@ -33,7 +33,7 @@ LOADED = {
         "keystart.core",
         "keystart.errors",
         "keystart.secret",
-        "keystart.store",
+        "keystart.client",
         "keystart.version",
     ),
     *("keystart._native", "keystart._native.ffi", "_cffi_backend", "__future__"),

@@ -78,7 +78,7 @@ class Load:
 
     @property
     def further(self) -> int:
-        """Refused logins that were neither the first one nor in flight."""
+        """RefusedLogin logins that were neither the first one nor in flight."""
         return self.refused - self.first - self.in_flight
 
 

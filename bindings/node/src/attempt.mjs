@@ -7,13 +7,12 @@ import { member } from './json.mjs';
 import { monotonic } from './node.mjs';
 import { checkKnown, readMilliseconds } from './options.mjs';
 import { LONGEST_WAIT_MS, Patience } from './patience.mjs';
-import { classify } from './rejections.mjs';
+import { causes, classify } from './rejections.mjs';
 import { setTimeout } from './timers.mjs';
 
 const DEFAULT_BUDGET_MS = 2_000; // limits.toml: attempt.budget_ms
 const MOST_ANSWER_MS = 1_000; // limits.toml: attempt.answer_ms
 const MOST_RUNS = 3; // limits.toml: attempt.runs
-const MAX_CAUSES = 8; // limits.toml: attempt.causes
 const WORD = /^[\w$.-]{1,64}$/;
 
 /** @typedef {import('./interfaces.mjs').Store} Store */
@@ -430,17 +429,6 @@ function isErrorClass(value) {
     prototype = Object.getPrototypeOf(prototype);
   }
   return false;
-}
-
-/** @param {unknown} error */
-function causes(error) {
-  const found = [error];
-  for (let depth = 0; depth < MAX_CAUSES; depth++) {
-    const cause = memberOf(found[depth], 'cause');
-    if (cause === undefined || cause === null) break;
-    found.push(cause);
-  }
-  return found;
 }
 
 /**

@@ -1,6 +1,6 @@
 // Requests to the writer and its answers, over control.sock (contract §9). It looks at no generation.
 import { Buffer, isUtf8, net, workers } from './node.mjs';
-import { isFailure, isFailures } from './failure.mjs';
+import { isFailure, isFailures } from './failures.mjs';
 import { checkRoot, lstat } from './files.mjs';
 import { isObject, member, parseJson } from './json.mjs';
 import { LONGEST_WAIT_MS } from './patience.mjs';
@@ -34,7 +34,7 @@ function end() {
 
 /** @typedef {import('node:net').Socket} Socket */
 /** @typedef {import('./patience.mjs').Patience} Patience */
-/** @typedef {import('./failure.mjs').Failure} Failure */
+/** @typedef {import('./failures.mjs').Failure} Failure */
 /** @typedef {{ ok: true, failures: Record<string, Failure>, own: Record<string, unknown> }} Success */
 /** @typedef {Success | { ok: false, error: Failure }} Answer */
 

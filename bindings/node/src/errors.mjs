@@ -23,7 +23,7 @@ import {
   LoginRefused,
   Internal,
 } from './classes.mjs';
-import { quote } from './quote.mjs';
+import { quote } from './text.mjs';
 
 /** @param {string} quoted */
 function invalidName(quoted) {

@@ -9,7 +9,7 @@ const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constant
  * A part of a generation is missing. `error` says so, and is right only if the generation is still
  * the published one: otherwise it was collected.
  */
-class Missing {
+class MissingError {
   /** @param {Error} error */
   constructor(error) {
     this.error = error;
@@ -71,7 +71,7 @@ function insecure(root, what) {
  */
 function checkFolder(root, path, missing) {
   const stats = lstat(root, path);
-  if (stats === null) throw new Missing(missing());
+  if (stats === null) throw new MissingError(missing());
   if (stats.isSymbolicLink()) throw insecure(root, `${path} is a symbolic link`);
   if (!stats.isDirectory()) throw insecure(root, `${path} is not a directory`);
 }
@@ -117,7 +117,7 @@ function readFile(root, path, limit, broken) {
     if (stats.isFile()) bytes = readBytes(file, Math.min(stats.size, limit) + 1);
   } catch (error) {
     const errno = errnoOf(error);
-    if (errno === 'ENOENT') throw new Missing(broken('is missing'));
+    if (errno === 'ENOENT') throw new MissingError(broken('is missing'));
     if (errno === 'ELOOP') throw insecure(root, `${path} is a symbolic link`);
     if (errno !== 'ENXIO') throw errors.storeUnreadable(root, errno, path); // ENXIO: a socket, contract 8.6
   } finally {
@@ -156,4 +156,4 @@ function errnoOf(error) {
   throw errors.internal(isError && typeof own.name === 'string' ? own.name : typeof error);
 }
 
-export { Missing, checkFolder, checkRoot, insecure, isMissing, lstat, readCurrent, readFile };
+export { MissingError, checkFolder, checkRoot, insecure, isMissing, lstat, readCurrent, readFile };

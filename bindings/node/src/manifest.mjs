@@ -17,14 +17,14 @@ const MAX_VALUE_BYTES = 1_048_576; // limits.toml: value.bytes
  *   refresh_after: string | null,
  *   source: { provider: string, id: string, [member: string]: unknown },
  * }} Entry
- * @typedef {{ code: string, message: string }} Reason
+ * @typedef {import('./failures.mjs').Failure} Failure
  */
 
 class Manifest {
   /**
    * @param {number} generation
    * @param {Map<string, Entry>} secrets sorted by name
-   * @param {Map<string, Reason>} unavailable
+   * @param {Map<string, Failure>} unavailable
    * @param {number | null} maxStale seconds (contract 4.10)
    */
   constructor(generation, secrets, unavailable, maxStale) {
@@ -54,9 +54,9 @@ class Manifest {
   checkAvailable(name) {
     for (let end = name.length; end > 0; end = name.lastIndexOf('/', end - 1)) {
       const entry = name.slice(0, end);
-      const reason = this.unavailable.get(entry);
-      if (reason !== undefined)
-        throw errors.secretUnavailable(name, entry, reason.code, reason.message);
+      const failure = this.unavailable.get(entry);
+      if (failure !== undefined)
+        throw errors.secretUnavailable(name, entry, failure.code, failure.message);
     }
   }
 
@@ -172,7 +172,7 @@ function parseManifest(bytes, generation) {
     if (secrets.has(name)) {
       throw errors.manifestInvalid(generation, `"${name}" is under secrets and under unavailable`);
     }
-    return /** @type {Reason} */ (/** @type {unknown} */ (entry));
+    return /** @type {Failure} */ (/** @type {unknown} */ (entry));
   });
   const maxStale = Number.isSafeInteger(member(document, 'max_stale'))
     ? Number(member(document, 'max_stale'))

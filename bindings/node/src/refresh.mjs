@@ -3,7 +3,7 @@ import { util } from './node.mjs';
 import { classes } from './classes.mjs';
 import { SOCKET, askToRefresh, isListening } from './control.mjs';
 import * as errors from './errors.mjs';
-import { failureLines } from './failure.mjs';
+import { failureLines } from './failures.mjs';
 import { Patience } from './patience.mjs';
 
 /** @typedef {import('./manifest.mjs').Manifest} Manifest */

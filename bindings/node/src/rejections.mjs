@@ -1,7 +1,7 @@
 // Says whether an error means that a server refused a login (contract §12). It knows drivers by what their errors
 // carry, and loads none. It reads members that are data and never calls a getter, which might do anything.
 
-const DEPTH = 8; // of causes below the error
+const DEPTH = 8; // limits.toml: attempt.causes
 const ERRORS = 64; // that one error may lead to; an AggregateError can hold many
 const LETTERS = 4096; // of a message
 
@@ -29,6 +29,18 @@ function classify(error) {
     return null; // a proxy may throw whatever it likes: nothing is known then
   }
   return verdicts.has('locked') ? 'locked' : verdicts.has('rejected') ? 'rejected' : null;
+}
+
+/**
+ * Returns the error and its causes that are objects; none if a proxy among them throws.
+ * @param {unknown} error
+ */
+function causes(error) {
+  try {
+    return [...withCauses(error)];
+  } catch {
+    return [];
+  }
 }
 
 /**
@@ -257,4 +269,4 @@ const DRIVERS = [
 const FOLLOWED = ['cause', 'errors', 'originalError', 'original', 'driverError'];
 // end of generated
 
-export { classify };
+export { causes, classify };

@@ -7,10 +7,11 @@ require_relative "keystart/name"
 require_relative "keystart/json"
 require_relative "keystart/options"
 require_relative "keystart/manifest"
-require_relative "keystart/store"
+require_relative "keystart/files"
 require_relative "keystart/secret"
 require_relative "keystart/generation"
 require_relative "keystart/patience"
+require_relative "keystart/store"
 require_relative "keystart/client"
 
 # Reads the secrets that the Keystart extension has put under /tmp. It fetches none itself.

@@ -43,7 +43,7 @@ class JsonTest < Minitest::Test
   end
 
   def test_everything_else_is_refused
-    REFUSED.each { |text| assert_raises(Json::Invalid, text[0, 40].inspect) { Json.parse(text.b) } }
+    REFUSED.each { |text| assert_raises(Json::ParseError, text[0, 40].inspect) { Json.parse(text.b) } }
   end
 
   def test_both_parsers_agree_on_what_the_json_library_writes
@@ -62,7 +62,7 @@ class JsonTest < Minitest::Test
 
   def test_the_exception_says_nothing_about_the_text
     text = "canary-#{SecureRandom.hex(8)}"
-    raised = assert_raises(Json::Invalid) { Json.parse("{\"#{text}") }
+    raised = assert_raises(Json::ParseError) { Json.parse("{\"#{text}") }
     refute_includes raised.full_message, text
   end
 

@@ -8,7 +8,7 @@ require "socket"
 
 class TlsTest < KeystartTest
   # Makes an authority, one below it, and certificates for both ends, new in each run.
-  module Made
+  module Certificates
     module_function
 
     def key = OpenSSL::PKey::EC.generate("prime256v1")
@@ -41,55 +41,56 @@ class TlsTest < KeystartTest
   end
 
   def test_a_server_that_wants_a_certificate_accepts_the_one_of_the_store
-    @store.publish(1, Made::WITH_CA)
+    @store.publish(1, Certificates::WITH_CA)
     serve do |port|
       [@client, @client.snapshot].each { |reader| assert_equal "/CN=client", ask(port, reader.tls("tls")) }
     end
   end
 
   def test_only_the_authority_of_the_store_is_trusted
-    key = Made.key
-    other = Made.certificate("other", key, nil, key, authority: true)
-    @store.publish(1, Made::PARTS.merge("tls/ca" => other.to_pem))
+    key = Certificates.key
+    other = Certificates.certificate("other", key, nil, key, authority: true)
+    @store.publish(1, Certificates::PARTS.merge("tls/ca" => other.to_pem))
     serve { |port| assert_raises(OpenSSL::SSL::SSLError) { ask(port, @client.tls("tls")) } }
   end
 
   def test_a_part_that_is_not_text_is_reported_by_its_name
-    Made::WITH_CA.keys.each.with_index(1) do |name, number|
-      @store.publish(number, Made::WITH_CA.merge(name => "\xff"))
+    Certificates::WITH_CA.keys.each.with_index(1) do |name, number|
+      @store.publish(number, Certificates::WITH_CA.merge(name => "\xff"))
       error = assert_raises(Keystart::SecretNotText) { @client.tls("tls") }
       assert_equal name, error.secret
     end
   end
 
   def test_an_authority_that_is_not_a_certificate_is_an_error
-    @store.publish(1, Made::WITH_CA.merge("tls/ca" => "no PEM"))
+    @store.publish(1, Certificates::WITH_CA.merge("tls/ca" => "no PEM"))
     assert_equal "tls/ca", assert_fails(Keystart::TlsInvalid) { @client.tls("tls") }.secret
-    @store.publish(2, Made::WITH_CA.merge("tls/ca" => "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"))
+    unreadable = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    @store.publish(2, Certificates::WITH_CA.merge("tls/ca" => unreadable))
     assert_raises(OpenSSL::OpenSSLError) { @client.tls("tls") }
   end
 
   def test_without_an_authority_those_of_the_system_are_trusted
-    @store.publish(1, Made::PARTS)
+    @store.publish(1, Certificates::PARTS)
     options = @client.tls("tls")
     assert_equal %i[use_ssl cert key extra_chain_cert], options.keys
     serve { |port| assert_raises(OpenSSL::SSL::SSLError) { ask(port, options) } }
   end
 
   def test_a_certificate_without_a_chain_has_no_chain
-    @store.publish(1, Made::WITH_CA.merge("tls/cert" => Made::CLIENT.to_pem))
+    @store.publish(1, Certificates::WITH_CA.merge("tls/cert" => Certificates::CLIENT.to_pem))
     assert_equal %i[use_ssl cert key cert_store], @client.tls("tls").keys
   end
 
   def test_an_authority_that_could_not_be_fetched_is_an_error_not_other_trust
-    @store.publish(1, Made::PARTS, unavailable: { "tls/ca" => { "code" => "C", "message" => "m" } })
+    @store.publish(1, Certificates::PARTS, unavailable: { "tls/ca" => { "code" => "C", "message" => "m" } })
     assert_equal "tls/ca", assert_fails(Keystart::SecretUnavailable) { @client.tls("tls") }.secret
   end
 
   def test_certificate_and_key_come_from_one_generation
-    other = Made.key
-    later = { "tls/cert" => Made.certificate("later", other, nil, other).to_pem, "tls/key" => other.to_pem }
-    @store.publish(1, Made::PARTS)
+    other = Certificates.key
+    later = { "tls/cert" => Certificates.certificate("later", other, nil, other).to_pem, "tls/key" => other.to_pem }
+    @store.publish(1, Certificates::PARTS)
     publish_after_reading("generations/1/secrets/tls/cert") { @store.publish(2, later) }
     options = @client.tls("tls")
     assert options[:cert].check_private_key(options[:key])
@@ -97,9 +98,9 @@ class TlsTest < KeystartTest
   end
 
   def test_a_generation_that_is_collected_meanwhile_is_left_for_the_next
-    other = Made.key
-    later = { "tls/cert" => Made.certificate("later", other, nil, other).to_pem, "tls/key" => other.to_pem }
-    @store.publish(1, Made::PARTS)
+    other = Certificates.key
+    later = { "tls/cert" => Certificates.certificate("later", other, nil, other).to_pem, "tls/key" => other.to_pem }
+    @store.publish(1, Certificates::PARTS)
     publish_after_reading("generations/1/secrets/tls/cert") do
       @store.publish(2, later)
       @store.collect(1)
@@ -110,15 +111,15 @@ class TlsTest < KeystartTest
   end
 
   def test_the_options_do_not_show_the_key
-    @store.publish(1, Made::WITH_CA)
-    inner = Made::CLIENT_KEY.to_pem.lines[1].chomp
+    @store.publish(1, Certificates::WITH_CA)
+    inner = Certificates::CLIENT_KEY.to_pem.lines[1].chomp
     shown = [@client.tls("tls").inspect, @client.tls("tls").to_s, @client.tls("tls").pretty_inspect]
     shown.each { |text| refute_includes text, inner }
   end
 
   def test_a_key_with_a_passphrase_is_refused_without_asking_for_one
-    encrypted = Made::CLIENT_KEY.to_pem(OpenSSL::Cipher.new("aes-128-cbc"), "passphrase")
-    @store.publish(1, Made::PARTS.merge("tls/key" => encrypted))
+    encrypted = Certificates::CLIENT_KEY.to_pem(OpenSSL::Cipher.new("aes-128-cbc"), "passphrase")
+    @store.publish(1, Certificates::PARTS.merge("tls/key" => encrypted))
     assert_fails(Keystart::TlsInvalid) { @client.tls("tls") }
   end
 
@@ -147,10 +148,10 @@ class TlsTest < KeystartTest
 
   def server_context
     context = OpenSSL::SSL::SSLContext.new
-    context.cert = Made::SERVER
-    context.key = Made::SERVER_KEY
+    context.cert = Certificates::SERVER
+    context.key = Certificates::SERVER_KEY
     context.verify_mode = OpenSSL::SSL::VERIFY_PEER | OpenSSL::SSL::VERIFY_FAIL_IF_NO_PEER_CERT
-    context.cert_store = OpenSSL::X509::Store.new.add_cert(Made::ROOT)
+    context.cert_store = OpenSSL::X509::Store.new.add_cert(Certificates::ROOT)
     context
   end
 
@@ -160,7 +161,7 @@ class TlsTest < KeystartTest
 
   # Runs the block once, between the read of this file and of the next.
   def publish_after_reading(file)
-    store = @client.instance_variable_get(:@store)
+    store = @client.instance_variable_get(:@store).files
     original = store.method(:read)
     store.define_singleton_method(:read) do |path, most|
       original.call(path, most).tap { yield if path == file }

@@ -1,15 +1,22 @@
 //! Writes a plan as a configuration: as keystart.json, or as the value of `KEYSTART_SECRETS`.
 
-use crate::find::Reader;
 use crate::pairs;
 use crate::plan::{Entry, Plan, REFRESH_DEADLINE, SnapStart, VARIABLE, duration, span};
 use crate::problem::Origin;
+use crate::reader::Reader;
 use crate::schema::Reference;
 use crate::value::Value;
 
 /// What `KEYSTART_SECRETS` cannot express, as a sentence.
 #[derive(Debug, PartialEq, Eq)]
 pub struct InlineError(pub String);
+
+impl Reader<'_> {
+    /// Writes a plan as `KEYSTART_SECRETS` for a function in this region.
+    pub fn inline(&self, plan: &Plan, region: &str) -> Result<String, InlineError> {
+        plan.inline(region, *self)
+    }
+}
 
 impl Plan {
     /// Returns a keystart.json with the same plan, in ASCII. A plan from Square's file keeps Square's form.
@@ -22,7 +29,7 @@ impl Plan {
     }
 
     /// Returns the text of `KEYSTART_SECRETS` that means the same to a function in `region`.
-    pub(crate) fn inline(&self, region: &str, reader: Reader) -> Result<String, InlineError> {
+    fn inline(&self, region: &str, reader: Reader) -> Result<String, InlineError> {
         let pairs: Vec<String> =
             self.entries.iter().map(|entry| format!("{}={}", entry.name, entry.reference())).collect();
         let members = self.entries.iter().map(|entry| (entry.name.clone(), entry.shortest())).collect();

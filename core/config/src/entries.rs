@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
-use keystart_store::{error, name};
+use keystart_store::{errors, name};
 
 use crate::arn::is_role;
 use crate::document::{Mapping, Node, Scalar};
@@ -134,7 +134,7 @@ pub(crate) fn check_together(entries: &[Entry], problems: &mut Problems) {
 /// Reports a text that is not a name. It does not repeat the text.
 pub(crate) fn refuse_name(text: &str, label: &str, position: Position, problems: &mut Problems) {
     let what = if text.is_empty() { "nothing".to_owned() } else { format!("a text of {}", characters(text)) };
-    problems.add(format!("{label}The name of a secret must be valid, found {what}. {}", error::NAME_RULE), position);
+    problems.add(format!("{label}The name of a secret must be valid, found {what}. {}", errors::NAME_RULE), position);
 }
 
 /// Reports equal names, and names inside each other (contract 2.4), as far as they are known before the fetch: those

@@ -5,19 +5,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use keystart_store::Options;
-use keystart_store::error::errno_name;
+use keystart_store::errors::errno_name;
 use rustix::fs::{FileType, lstat, stat};
 use rustix::io::Errno;
 
-use crate::compiled::InlineError;
 use crate::document::Node;
-use crate::entries::Context;
 use crate::files::{FileError, read_at_most};
 use crate::misplaced::{OWN, misplaced};
 use crate::plan::{Plan, VARIABLE};
 use crate::problem::{Origin, Position, Problem, Problems};
-use crate::references::Values;
-use crate::schema::Schemas;
+use crate::reader::Reader;
 use crate::shown::{self, ENDINGS};
 use crate::typed::{NO_CHARACTER, Positions};
 use crate::{json, pairs, settings, square, yaml};
@@ -27,16 +24,7 @@ const LARGEST_FILE: u64 = 262_144; // limits.toml: extension.configuration_bytes
 /// The error is everything that is wrong with a configuration, in the order of the places.
 type Result<T> = std::result::Result<T, Vec<Problem>>;
 
-/// Reads configurations that may name these providers.
-#[derive(Clone, Copy)]
-pub struct Reader<'a> {
-    /// What the entries of each provider may say.
-    pub schemas: Schemas,
-    /// What `${NAME}` in ids takes.
-    pub values: Values<'a>,
-}
-
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     /// Reads the configuration of a process with these variables, from the places of docs/configuration.md in their order.
     pub fn find(&self, variable: impl Fn(&str) -> Option<OsString>, task_root: &Path) -> Result<Plan> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
@@ -80,15 +68,6 @@ impl<'a> Reader<'a> {
     /// Reads one file: `.json`, `.yaml` or `.yml`, Keystart's own or Square's. `store` is the variable `KEYSTART_DIR`.
     pub fn file(&self, path: &Path, store: Option<&OsStr>) -> Result<Plan> {
         self.plan(&parse(&read(path)?, path)?, path, store)
-    }
-
-    pub(crate) fn context(&self, region: Option<&'a str>) -> Context<'a> {
-        Context { schemas: self.schemas, region, values: self.values }
-    }
-
-    /// Writes a plan as `KEYSTART_SECRETS` for a function in this region.
-    pub fn inline(&self, plan: &Plan, region: &str) -> std::result::Result<String, InlineError> {
-        plan.inline(region, *self)
     }
 
     fn plan(&self, root: &Node, path: &Path, store: Option<&OsStr>) -> Result<Plan> {

@@ -3,10 +3,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::deadline::deadline;
 use crate::document::Mapping;
 use crate::plan::{Plan, span};
 use crate::problem::Problems;
-use crate::settings::deadline;
 use crate::typed::{LONG, duration, found, is_none};
 
 pub(crate) const KEYS: [&str; 3] = ["ttl", "max_stale", "refresh_deadline"];

@@ -8,6 +8,7 @@
 
 pub mod arn;
 mod compiled;
+mod deadline;
 mod document;
 mod entries;
 pub mod files;
@@ -20,6 +21,7 @@ mod misplaced;
 mod pairs;
 mod plan;
 mod problem;
+mod reader;
 mod references;
 pub mod region;
 mod schema;
@@ -33,9 +35,9 @@ mod warnings;
 mod yaml;
 
 pub use compiled::InlineError;
-pub use find::Reader;
 pub use members::Selection;
 pub use plan::{Entry, Label, Link, Plan, SnapStart, Start};
 pub use problem::{Origin, Problem};
+pub use reader::Reader;
 pub use references::Values;
 pub use schema::{EntrySchema, Key, Keyword, Reference, Schemas};

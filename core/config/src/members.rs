@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use keystart_store::{error, name};
+use keystart_store::{errors, name};
 
 use crate::document::{Mapping, Node};
 use crate::problem::{Position, Problems};
@@ -75,7 +75,7 @@ impl Selection {
             problems.add(format!("{label}: \"only\" already leaves out the rest. Remove \"except\"."), position);
         }
         let mut rename: Vec<(String, String)> = Vec::new();
-        let mut published = Published { label, entry_name, names: HashSet::new() };
+        let mut published = MemberNames { label, entry_name, names: HashSet::new() };
         let renamed = entry.get("rename").and_then(|renamed| mapping(renamed, &what("rename"), problems));
         let members = renamed.map(|renamed| &renamed.members[..]).unwrap_or_default();
         for (member, position) in only.iter().flatten() {
@@ -141,13 +141,13 @@ fn shown(name: &str) -> Result<&str, Value> {
 }
 
 /// The names below an entry that must all be published.
-struct Published<'a> {
+struct MemberNames<'a> {
     label: &'a str,
     entry_name: Option<&'a str>,
     names: HashSet<&'a str>,
 }
 
-impl<'a> Published<'a> {
+impl<'a> MemberNames<'a> {
     /// Adds a name and returns true, or reports why it can never be published with the others.
     fn add(&mut self, key: &str, own: &'a str, position: Position, problems: &mut Problems) -> bool {
         let below = self.entry_name.unwrap_or_default();
@@ -156,7 +156,7 @@ impl<'a> Published<'a> {
         let why = if !is_valid {
             let place = if below.is_empty() { "there".to_owned() } else { format!("below {}", quote(below)) };
             let cure = if key == "only" { "Give it another with \"rename\"." } else { "Choose another." };
-            Some(format!("A name of {} is not valid {place}. {cure} {}", characters(own), error::NAME_RULE))
+            Some(format!("A name of {} is not valid {place}. {cure} {}", characters(own), errors::NAME_RULE))
         } else if self.names.contains(own) {
             Some("Two have the same new name.".to_owned())
         } else {

@@ -5,10 +5,10 @@ use keystart_store::name;
 
 use crate::document::Node;
 use crate::entries::{self, Context, check_together, refuse_name, repeated, short};
-use crate::find::Reader;
 use crate::json;
 use crate::plan::{Entry, Plan, VARIABLE};
 use crate::problem::{Position, Problem, Problems};
+use crate::reader::Reader;
 use crate::shown::quote;
 use crate::typed::Positions;
 

@@ -151,7 +151,7 @@ pub struct Plan {
 
 /// Why entries change together: one id with region, role, stage and version, or one first segment of their names.
 #[derive(PartialEq, Eq, Hash)]
-enum Together<'a> {
+enum ChangeGroup<'a> {
     Source(&'a str, &'a str, [Option<&'a str>; 4]),
     Folder(&'a str),
 }
@@ -188,14 +188,14 @@ impl Entry {
     }
 
     /// Returns the place that its values come from. Entries of one place change together.
-    fn source(&self) -> Together<'_> {
+    fn source(&self) -> ChangeGroup<'_> {
         let version = [&self.region, &self.role, &self.stage, &self.version_id].map(Option::as_deref);
-        Together::Source(self.keyword.name, &self.id, version)
+        ChangeGroup::Source(self.keyword.name, &self.id, version)
     }
 
     /// Returns the first segment of its name.
-    fn folder(&self) -> Together<'_> {
-        Together::Folder(self.name.split('/').next().unwrap_or_default())
+    fn folder(&self) -> ChangeGroup<'_> {
+        ChangeGroup::Folder(self.name.split('/').next().unwrap_or_default())
     }
 
     pub(crate) fn position(&self) -> Position {

@@ -1,22 +1,18 @@
 //! Reads Keystart's own file, from `version` to `secrets`.
 
-use std::time::Duration;
-
+use crate::deadline::deadline;
 use crate::document::{Mapping, Node, Scalar};
 use crate::entries;
-use crate::find::Reader;
 use crate::freshness;
 use crate::hints;
-use crate::plan::{self, Entry, Plan, SnapStart, Start};
+use crate::plan::{Entry, Plan, SnapStart, Start};
 use crate::problem::Problems;
+use crate::reader::Reader;
 use crate::region::is_region;
 use crate::square;
-use crate::typed::{SHORT, boolean, duration, found, refuse_unknown, text};
+use crate::typed::{boolean, found, refuse_unknown, text};
 
 const KEYS: [&str; 8] = ["version", "start", "deadline", "region", "batch", "env_overwrite", "snapstart", "secrets"];
-/// An Init may take 10 s on demand, and 15 min with provisioned concurrency.
-const DEADLINES: std::ops::RangeInclusive<u64> = 100..=15 * 60_000;
-
 /// Reads a document. Use the plan only if no problem was found.
 pub(crate) fn read(root: &Node, file: &str, reader: Reader, problems: &mut Problems) -> Plan {
     let mut plan = Plan::of_secrets(Vec::new(), file);
@@ -38,7 +34,7 @@ pub(crate) fn read(root: &Node, file: &str, reader: Reader, problems: &mut Probl
     if let Some(start) = root.get("start") {
         plan.start = self::start(start, problems);
     }
-    if let Some(deadline) = root.get("deadline").and_then(|node| self::deadline(node, "deadline", problems)) {
+    if let Some(deadline) = root.get("deadline").and_then(|node| deadline(node, "deadline", problems)) {
         plan.deadline = deadline;
     }
     match root.named("secrets") {
@@ -78,17 +74,6 @@ fn start(node: &Node, problems: &mut Problems) -> Start {
         }
     }
     Start::Overlap
-}
-
-/// Reads a deadline; `key` is its key.
-pub(crate) fn deadline(node: &Node, key: &str, problems: &mut Problems) -> Option<Duration> {
-    let milliseconds = duration(node, &format!("\"{key}\""), &SHORT, problems)?;
-    let deadline = Duration::from_millis(milliseconds);
-    if !DEADLINES.contains(&milliseconds) {
-        let what = format!("\"{key}\" must be from 100ms to 15m, found {}.", plan::duration(deadline));
-        problems.add(what, node.position());
-    }
-    Some(deadline)
 }
 
 fn region(root: &Mapping, problems: &mut Problems) -> Option<String> {

@@ -3,7 +3,7 @@
 
 use std::env;
 
-use keystart_store::{error, name};
+use keystart_store::{name, text};
 
 /// The endings of a configuration's name.
 pub(crate) const ENDINGS: [&str; 3] = [".json", ".yaml", ".yml"];
@@ -97,7 +97,7 @@ pub fn is_profile(text: &str) -> bool {
 
 /// Returns text between double quotes, printable and cut to 64 bytes (contract 8.3). The caller knows that it is not a secret.
 pub(crate) fn quote(text: &str) -> String {
-    error::quoted(text.as_bytes())
+    text::quoted(text.as_bytes())
 }
 
 /// Returns whether it is a path without what a secret would have: no ":", which each URL has, no

@@ -15,8 +15,8 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use keystart_process::is_signal_pending;
-use keystart_store::error::quoted;
 use keystart_store::json::{self, Json, quote};
+use keystart_store::text::quoted;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -150,7 +150,7 @@ async fn exchange(
     let ask = async {
         match driver {
             Driver::Runtime => ask(TcpStream::connect(address).await, address, call, meanwhile).await,
-            Driver::Caller => ask(Watched::connect(address), address, call, meanwhile).await,
+            Driver::Caller => ask(PolledStream::connect(address), address, call, meanwhile).await,
         }
     };
     let asked = match patience {
@@ -171,8 +171,8 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     call: Call<'_>,
     meanwhile: impl FnOnce(),
 ) -> Result<(Response<()>, Bytes), String> {
-    let stream = stream.map_err(|error| why(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| why(&error))?;
+    let stream = stream.map_err(|error| reason_of(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| reason_of(&error))?;
     // It ends with the sender. An error of the connection becomes the error of the answer.
     let driver = tokio::spawn(async move { drop(connection.await) });
     let mut request = Request::builder().method(call.method).uri(format!("{VERSION}{}", call.path));
@@ -180,25 +180,25 @@ async fn ask<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     for (name, value) in call.headers {
         request = request.header(name, value);
     }
-    let request = request.body(Full::new(Bytes::from(call.body))).map_err(|error| why(&error))?;
+    let request = request.body(Full::new(Bytes::from(call.body))).map_err(|error| reason_of(&error))?;
     let answer = sender.send_request(request);
     tokio::task::yield_now().await; // the driver sends it meanwhile
     meanwhile();
-    let response = answer.await.map_err(|error| why(&error))?;
+    let response = answer.await.map_err(|error| reason_of(&error))?;
     let (head, body) = response.into_parts();
-    let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| why(&*error))?.to_bytes();
+    let body = Limited::new(body, LONGEST_ANSWER).collect().await.map_err(|error| reason_of(&*error))?.to_bytes();
     driver.abort();
     Ok((Response::from_parts(head, ()), body))
 }
 
 /// A connection that is polled again and again, because no reactor reports when it is ready.
-struct Watched {
+struct PolledStream {
     stream: std::net::TcpStream,
     /// A byte was written. Before that no answer can come, and hyper reads before it writes.
     is_written: bool,
 }
 
-impl Watched {
+impl PolledStream {
     fn connect(address: &str) -> io::Result<Self> {
         let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
         for address in address.to_socket_addrs()? {
@@ -235,7 +235,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for PolledStream {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let read = |mut stream: &std::net::TcpStream| io::Read::read(&mut stream, into.initialize_unfilled());
         let length = ready!(self.attempt(context, PollFlags::IN, read))?;
@@ -244,7 +244,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for PolledStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let length = ready!(self.attempt(context, PollFlags::OUT, |mut stream| io::Write::write(&mut stream, bytes)))?;
         self.is_written = true;
@@ -268,7 +268,7 @@ fn is_address(address: &str) -> bool {
 }
 
 /// Returns the innermost cause. It says what happened; the outer ones only say that something did.
-fn why(error: &(dyn StdError + 'static)) -> String {
+fn reason_of(error: &(dyn StdError + 'static)) -> String {
     let mut innermost = error;
     while let Some(cause) = innermost.source() {
         innermost = cause;

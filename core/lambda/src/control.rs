@@ -13,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use keystart_process::lock;
-use keystart_store::error::{Error, Result};
+use keystart_store::errors::{Error, Result};
 use keystart_store::json::{self, Json, quote};
 use rustix::process::{Resource, geteuid, getrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use keystart_process::{Wake, lock, wait_readable};
-use keystart_store::error::{Error, Result};
+use keystart_store::errors::{Error, Result};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, read, write};
 
@@ -60,7 +60,7 @@ impl Event {
 
 /// How a wait ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Waited<T> {
+pub enum WaitResult<T> {
     /// It ended with what it waited for.
     Done(T),
     /// A signal arrived.
@@ -122,31 +122,31 @@ impl Events {
     }
 
     /// Waits for the next event and takes it.
-    pub fn next(&self, until: Option<Instant>) -> Result<Waited<Event>> {
+    pub fn next(&self, until: Option<Instant>) -> Result<WaitResult<Event>> {
         self.wait(until, |state| state.queue.pop_front())
     }
 
     /// Waits until Lambda has registered the extension, or until something failed.
-    pub(crate) fn wait_until_registered(&self, until: Instant) -> Result<Waited<()>> {
+    pub(crate) fn wait_until_registered(&self, until: Instant) -> Result<WaitResult<()>> {
         self.wait(Some(until), |state| (state.has_failed() || state.queue.contains(&Event::Registered)).then_some(()))
     }
 
     /// Waits until the first requests are sent, or until something failed.
-    pub(crate) fn wait_until_sent(&self, until: Instant) -> Result<Waited<()>> {
+    pub(crate) fn wait_until_sent(&self, until: Instant) -> Result<WaitResult<()>> {
         self.wait(Some(until), |state| (state.has_failed() || state.is_sent).then_some(()))
     }
 
-    fn wait<T>(&self, until: Option<Instant>, take: impl Fn(&mut State) -> Option<T>) -> Result<Waited<T>> {
+    fn wait<T>(&self, until: Option<Instant>, take: impl Fn(&mut State) -> Option<T>) -> Result<WaitResult<T>> {
         loop {
             if let Some(taken) = take(&mut lock(&self.state)) {
-                return Ok(Waited::Done(taken));
+                return Ok(WaitResult::Done(taken));
             }
             let bell = self.bell()?;
             match wait_readable(bell, until) {
                 // Clears the bell before the next look, so that no later event is missed.
                 Ok(Wake::Readable) => drop(read(bell, &mut [0; 8])),
-                Ok(Wake::Signal) => return Ok(Waited::Interrupted),
-                Ok(Wake::Time) => return Ok(Waited::TimedOut),
+                Ok(Wake::Signal) => return Ok(WaitResult::Interrupted),
+                Ok(Wake::Time) => return Ok(WaitResult::TimedOut),
                 Err(errno) => return Err(Error::internal(&format!("waiting for an event: {errno}"))),
             }
         }
@@ -198,23 +198,23 @@ mod tests {
         let events = Events::new();
         events.push(Event::Registered);
         spawn(&events, async { Event::Fetched(0) }).unwrap();
-        assert_eq!(events.next(None).unwrap(), Waited::Done(Event::Registered));
-        assert_eq!(events.next(None).unwrap(), Waited::Done(Event::Fetched(0)));
-        assert_eq!(events.next(Some(Instant::now())).unwrap(), Waited::TimedOut);
+        assert_eq!(events.next(None).unwrap(), WaitResult::Done(Event::Registered));
+        assert_eq!(events.next(None).unwrap(), WaitResult::Done(Event::Fetched(0)));
+        assert_eq!(events.next(Some(Instant::now())).unwrap(), WaitResult::TimedOut);
     }
 
     #[test]
     fn work_that_panics_ends_with_a_failure() {
         let events = Events::new();
         spawn(&events, async { panic!("on purpose") }).unwrap();
-        assert!(matches!(events.next(None).unwrap(), Waited::Done(Event::Failed { kind: INTERNAL, .. })));
+        assert!(matches!(events.next(None).unwrap(), WaitResult::Done(Event::Failed { kind: INTERNAL, .. })));
     }
 
     #[test]
     fn the_wait_for_the_first_requests_ends_when_something_fails() {
         let events = Events::new();
-        assert_eq!(events.wait_until_sent(Instant::now()).unwrap(), Waited::TimedOut);
+        assert_eq!(events.wait_until_sent(Instant::now()).unwrap(), WaitResult::TimedOut);
         events.push(Event::internal(&Error::internal("on purpose")));
-        assert_eq!(events.wait_until_sent(Instant::now()).unwrap(), Waited::Done(()));
+        assert_eq!(events.wait_until_sent(Instant::now()).unwrap(), WaitResult::Done(()));
     }
 }

@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use keystart_config::{Entry, Label, Plan, Problem, Reader, SnapStart, Start, Values, shown};
 use keystart_process::{lock, report_crashes, take_signal};
 use keystart_providers::{Prefetch, SCHEMAS};
-use keystart_store::error::{Error, Result};
+use keystart_store::errors::{Error, Result};
 use keystart_store::log::{self, Fact, Level};
 use keystart_store::manifest::Identity;
 use keystart_store::{Failure, Options, VERSION, Writer};
 
 use crate::api::{self, ApiError, ApiEvent, Driver, Phase};
 use crate::control::Control;
-use crate::events::{Ending, Event, Events, Waited, spawn};
+use crate::events::{Ending, Event, Events, WaitResult, spawn};
 use crate::fetch_task::{FIRST, FetchTask, next_event};
 use crate::runtime::{alone, handle};
 
@@ -173,13 +173,13 @@ impl Extension {
 
     /// Returns whether a wait ended with what it waited for. If a signal ended it, the signal
     /// becomes the next event.
-    fn is_done(&self, waited: &Waited<()>) -> bool {
-        if *waited == Waited::Interrupted
+    fn is_done(&self, waited: &WaitResult<()>) -> bool {
+        if *waited == WaitResult::Interrupted
             && let Some((number, name)) = take_signal()
         {
             self.events.push_first(Event::Signal { number, name });
         }
-        *waited == Waited::Done(())
+        *waited == WaitResult::Done(())
     }
 
     /// Returns the writer; `None` if the store cannot be used.
@@ -213,9 +213,9 @@ impl Extension {
             lock(&self.refreshes).retain(|refresh| refresh.limit().is_some());
             let fetches: Vec<_> = lock(&self.refreshes).iter().cloned().chain(self.fetch()).collect();
             match next_event(&fetches, &self.events, until)? {
-                Waited::Done(event) => return Ok(event),
-                Waited::TimedOut => return Ok(Event::Passed),
-                Waited::Interrupted => {
+                WaitResult::Done(event) => return Ok(event),
+                WaitResult::TimedOut => return Ok(Event::Passed),
+                WaitResult::Interrupted => {
                     if let Some((number, name)) = take_signal() {
                         return Ok(Event::Signal { number, name });
                     }
@@ -324,7 +324,7 @@ async fn start(client: Arc<Client>, fetch: Arc<FetchTask>, is_overlapping: bool,
     } else {
         run();
     }
-    fetch.sent().await;
+    fetch.wait_until_sent().await;
     events.set_sent();
 }
 

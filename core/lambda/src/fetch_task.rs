@@ -10,10 +10,10 @@ use keystart_config::{Label, Plan};
 use keystart_process::lock;
 use keystart_providers::{FetchedSecret, Login, Prefetch, PrefetchResult, Variable};
 use keystart_store::Failure;
-use keystart_store::error::{Error, Result};
+use keystart_store::errors::{Error, Result};
 
-use crate::events::{Ending, Event, Events, Waited};
-use crate::runtime::{self, Apart};
+use crate::events::{Ending, Event, Events, WaitResult};
+use crate::runtime::{self, RefreshThread};
 
 /// How long after its deadline an unfinished fetch is given up.
 const GRACE: Duration = Duration::from_secs(1);
@@ -111,7 +111,7 @@ impl FetchTask {
     /// the rest of the process continues without it.
     pub fn start_apart(self: &Arc<Self>, events: &Arc<Events>) -> Result<()> {
         let ending = EndOfRefresh { task: Arc::clone(self), events: Arc::clone(events) };
-        Apart::start(async move {
+        RefreshThread::start(async move {
             let fetched = Arc::clone(&ending.task.prefetch).run().await;
             ending.task.end(fetched);
         })
@@ -126,12 +126,12 @@ impl FetchTask {
     }
 
     /// Waits until the first requests are sent, or the fetch has ended.
-    pub(crate) async fn sent(&self) {
-        self.prefetch.sent().await;
+    pub(crate) async fn wait_until_sent(&self) {
+        self.prefetch.wait_until_sent().await;
     }
 
     /// Waits for the next event while this fetch runs.
-    pub fn next_event(self: &Arc<Self>, events: &Events) -> Result<Waited<Event>> {
+    pub fn next_event(self: &Arc<Self>, events: &Events) -> Result<WaitResult<Event>> {
         next_event(from_ref(self), events, None)
     }
 
@@ -158,7 +158,7 @@ impl FetchTask {
             runtime::give_up();
             self.set(self.prefetch.give_up());
         } else if self.set(self.prefetch.abandon()) {
-            Apart::give_up();
+            RefreshThread::give_up();
         }
         Some(Event::Fetched(self.number))
     }
@@ -166,7 +166,7 @@ impl FetchTask {
     /// Keeps the result of a refresh, unless the waiting side has given it up.
     fn end(&self, fetched: PrefetchResult) {
         if !self.set(fetched) {
-            Apart::come_back();
+            RefreshThread::come_back();
         }
     }
 
@@ -182,15 +182,19 @@ impl FetchTask {
 }
 
 /// Waits for the next event, at most until a time. If one of the fetches is overdue, ends it, which is an event too.
-pub(crate) fn next_event(fetches: &[Arc<FetchTask>], events: &Events, until: Option<Instant>) -> Result<Waited<Event>> {
+pub(crate) fn next_event(
+    fetches: &[Arc<FetchTask>],
+    events: &Events,
+    until: Option<Instant>,
+) -> Result<WaitResult<Event>> {
     loop {
         // Before the queue, which many requests never leave empty.
         if let Some(event) = fetches.iter().find_map(|fetch| fetch.end_if_overdue()) {
-            return Ok(Waited::Done(event));
+            return Ok(WaitResult::Done(event));
         }
         let limits = fetches.iter().filter_map(|fetch| fetch.limit());
         match events.next(limits.chain(until).min())? {
-            Waited::TimedOut if until.is_none_or(|until| until > Instant::now()) => {}
+            WaitResult::TimedOut if until.is_none_or(|until| until > Instant::now()) => {}
             waited => return Ok(waited),
         }
     }

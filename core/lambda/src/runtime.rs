@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::{future, io};
 
 use keystart_process::{STACK, give_stack_for_crashes, lock, start_thread};
-use keystart_store::error::{Error, Result};
+use keystart_store::errors::{Error, Result};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 use tokio::runtime::{Builder, Handle};
@@ -55,12 +55,12 @@ pub fn handle() -> Result<Handle> {
 }
 
 /// A thread with a runtime for one task, which may never return from it.
-pub(crate) struct Apart;
+pub(crate) struct RefreshThread;
 
 /// How many of these threads were given up and have not ended.
 static LEFT_BEHIND: AtomicIsize = AtomicIsize::new(0);
 
-impl Apart {
+impl RefreshThread {
     /// Runs the work there, unless an earlier one does not return.
     pub fn start(work: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         if LEFT_BEHIND.load(Ordering::SeqCst) > 0 {

@@ -2,7 +2,7 @@
 
 mod blocker;
 
-use keystart_lambda::events::{Event, Events, Waited};
+use keystart_lambda::events::{Event, Events, WaitResult};
 use keystart_lambda::fetch_task::FetchTask;
 use keystart_lambda::runtime;
 
@@ -13,7 +13,7 @@ fn a_fetch_that_holds_up_the_thread_is_given_up_and_its_entry_counts_as_required
     fetch.start(&events).unwrap();
 
     // Nothing on the thread can end the fetch any more, so the waiting side has ended it.
-    assert_eq!(fetch.next_event(&events).unwrap(), Waited::Done(Event::Fetched(0)));
+    assert_eq!(fetch.next_event(&events).unwrap(), WaitResult::Done(Event::Fetched(0)));
 
     let failures = &fetch.result().unwrap().failures;
     let seen: Vec<_> = failures.iter().map(|(name, why)| (name.as_str(), why.code.as_str(), why.optional)).collect();

@@ -32,13 +32,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 /// deadline abandons the thread. If no thread is left, the work runs in the calling one. `None` if
 /// it panics.
 pub(crate) async fn on_a_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    let (tell, told) = oneshot::channel();
-    let slot = Arc::new(Mutex::new(Some(move || drop(tell.send(work())))));
+    let (sender, result) = oneshot::channel();
+    let slot = Arc::new(Mutex::new(Some(move || drop(sender.send(work())))));
     let taken = Arc::clone(&slot);
     if start_thread("keystart-files", move || run(&taken)).is_err() {
         run(&slot);
     }
-    told.await.ok()
+    result.await.ok()
 }
 
 fn run(slot: &Mutex<Option<impl FnOnce()>>) {

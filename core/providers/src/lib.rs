@@ -12,19 +12,22 @@ mod habits;
 mod limits;
 mod pace;
 mod parameter_store;
+mod permission;
 mod pointer;
 mod prefetch;
 mod provider;
 mod refusal;
 mod request;
+mod retries;
 mod secrets_manager;
 mod shape;
 
 pub use aws::{Aws, Login, check_login};
 pub use cost::requests_of_refresh;
 pub use keystart_config::{Entry, Label, Plan};
+pub use permission::{Permission, Place};
 pub use prefetch::Prefetch;
-pub use provider::{Answer, Encoding, Gap, Match, Permission, Place, Provider, Reply, SecretValue, Source};
+pub use provider::{Answer, Encoding, Gap, Match, Provider, Reply, SecretValue, Source};
 pub use refusal::{Refusal, Retry};
 
 use std::collections::BTreeSet;

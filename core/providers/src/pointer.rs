@@ -1,8 +1,8 @@
 //! Finds the value that `field` names: a member of a JSON object, or what a JSON Pointer (RFC 6901) leads to.
 
-use keystart_store::error::quoted;
 use keystart_store::json;
 use keystart_store::name;
+use keystart_store::text::quoted;
 
 type Members<'a> = [(String, &'a str)];
 

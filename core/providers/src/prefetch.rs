@@ -9,13 +9,13 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::aws::Login;
 use crate::aws::route::{Pending, Route};
+use crate::aws::{Aws, Login};
 use crate::first_requests::{FirstRequests, TRANSMISSION, Transmission};
 use crate::freeze::{Clocks, TICK};
 use crate::provider::Provider;
-use crate::refusal::Refusal;
 use crate::request::{Dispatcher, Request, RequestResult};
+use crate::retries::Retries;
 use crate::{Entry, FetchedSecret, Outcome, PROVIDERS, Plan, PrefetchResult, Variable, habits, shape};
 use keystart_process::lock;
 use keystart_store::Failure;
@@ -47,11 +47,7 @@ pub struct Prefetch {
     may_freeze: bool,
     until: Mutex<Option<Instant>>,
     outcomes: Mutex<BTreeMap<String, Outcome>>,
-    /// The last refusal of each entry that is retried, by name.
-    refusals: Mutex<BTreeMap<String, Failure>>,
-    /// How often each entry was retried, by name.
-    attempts: Mutex<BTreeMap<String, u64>>,
-    retries: Mutex<Vec<String>>,
+    retries: Arc<Retries>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -104,15 +100,13 @@ impl Prefetch {
             may_freeze,
             until: Mutex::default(),
             outcomes: Mutex::default(),
-            refusals: Mutex::default(),
-            attempts: Mutex::default(),
-            retries: Mutex::default(),
+            retries: Arc::default(),
             warnings: Mutex::default(),
         })
     }
 
     /// Waits until the first requests are sent, or the fetch has ended. Only one caller may wait.
-    pub async fn sent(&self) {
+    pub async fn wait_until_sent(&self) {
         self.first_requests.wait().await;
     }
 
@@ -151,19 +145,6 @@ impl Prefetch {
         self.conclude(failure, false)
     }
 
-    /// Returns what it fetches.
-    pub fn plan(&self) -> &Plan {
-        &self.plan
-    }
-
-    pub(crate) fn login(&self) -> Option<&Login> {
-        self.login.as_ref()
-    }
-
-    pub(crate) fn pending(&self) -> Arc<Pending> {
-        Arc::clone(&self.pending)
-    }
-
     /// Returns the failure of entries without an answer at the deadline. It names the hosts that have not answered.
     fn late(&self) -> Failure {
         let seconds = self.plan.deadline.as_secs_f64();
@@ -174,20 +155,10 @@ impl Prefetch {
         Failure::new("DeadlineExceeded", format!("No answer{from} within the deadline of {seconds} s. {advice}"))
     }
 
-    /// Notes why an entry is retried.
-    pub(crate) fn note_retry(&self, entry: &Entry, refusal: Option<&Refusal>, then: &str) {
-        let code = refusal.map_or("not answered", |refusal| &refusal.code);
-        lock(&self.retries).push(format!("{}: {code}; {then}", entry.name));
-        *lock(&self.attempts).entry(entry.name.clone()).or_default() += 1;
-        if let Some(refusal) = refusal {
-            lock(&self.refusals).insert(entry.name.clone(), refusal.to_failure());
-        }
-    }
-
     /// Logs what it has waited for since it began: each secret, the attempt, the hosts, and the last refusal.
     fn log_silence(&self) {
         log::release(); // nothing may wait for a fetch that may never end
-        let (outcomes, refusals, attempts) = (lock(&self.outcomes), lock(&self.refusals), lock(&self.attempts));
+        let outcomes = lock(&self.outcomes);
         let hosts: Vec<String> = self.pending.routes().iter().map(ToString::to_string).collect();
         let hosts = hosts.join(", ");
         let from = if hosts.is_empty() { String::new() } else { format!(" from {hosts}") };
@@ -195,15 +166,15 @@ impl Prefetch {
         let open: Vec<&Entry> = self.plan.entries.iter().filter(|entry| !outcomes.contains_key(&entry.name)).collect();
         for entry in open.iter().take(LISTED) {
             let label = entry.label();
-            let attempt = attempts.get(&entry.name).copied().unwrap_or_default() + 1;
-            let refusal = refusals.get(&entry.name);
-            let last = refusal.map_or_else(String::new, |Failure { code, message, .. }| {
+            let (attempts, refusal) = self.retries.of(&entry.name);
+            let attempt = attempts + 1;
+            let last = refusal.as_ref().map_or_else(String::new, |Failure { code, message, .. }| {
                 format!(" The last answer was {code}: {message}")
             });
             let members = [
                 ("event", Fact::Text("waiting")),
                 ("secret", Fact::Text(&entry.name)),
-                ("code", Fact::Text(refusal.map_or("", |failure| &failure.code))),
+                ("code", Fact::Text(refusal.as_ref().map_or("", |failure| &failure.code))),
                 ("id", Fact::Text(&label.id)),
                 ("region", Fact::Text(&label.region)),
                 ("host", Fact::Text(&hosts)),
@@ -260,11 +231,11 @@ impl Prefetch {
     /// Returns the outcome of each entry. An entry without one gets `none`, and counts as required
     /// if the fetch was given up.
     fn conclude(&self, none: &Failure, given_up: bool) -> PrefetchResult {
-        let (mut outcomes, refusals) = (take(&mut *lock(&self.outcomes)), take(&mut *lock(&self.refusals)));
+        let (mut outcomes, refusals) = (take(&mut *lock(&self.outcomes)), self.retries.take_refusals());
         let entries = &self.plan.entries;
         let others = self.others.iter().map(String::as_str);
         let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).chain(others).collect();
-        let (retries, warnings) = (take(&mut *lock(&self.retries)), take(&mut *lock(&self.warnings)));
+        let (retries, warnings) = (self.retries.take_lines(), take(&mut *lock(&self.warnings)));
         let mut fetched = PrefetchResult { retries, warnings, ..PrefetchResult::default() };
         let mut variables = Variables::new(entries);
         for entry in entries {
@@ -413,8 +384,10 @@ struct Round {
 }
 
 impl Round {
-    fn new(prefetch: &Arc<Prefetch>) -> Self {
-        let dispatcher = Arc::new(Dispatcher::new(Arc::clone(prefetch), prefetch.deadline()));
+    fn new(prefetch: &Prefetch) -> Self {
+        let (plan, pending) = (&prefetch.plan, Arc::clone(&prefetch.pending));
+        let aws = Aws::new(plan.region.clone(), plan.deadline, prefetch.login.clone(), pending);
+        let dispatcher = Arc::new(Dispatcher::new(aws, prefetch.deadline(), Arc::clone(&prefetch.retries)));
         Self { dispatcher, room: Arc::new(Semaphore::new(PARALLEL)), requests: JoinSet::new() }
     }
 

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use keystart_store::{SecretBytes, time};
 
 use crate::aws::Aws;
+use crate::permission::{Permission, Place};
 use crate::refusal::Refusal;
 use keystart_config::{Entry, EntrySchema, Plan};
 
@@ -137,26 +138,6 @@ pub struct Source {
     pub created_at: Option<i64>,
     /// The member of a JSON secret.
     pub field: Option<String>,
-}
-
-/// What a policy must allow.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permission {
-    /// The name of the statement.
-    pub sid: &'static str,
-    /// The action, such as `ssm:GetParameters`.
-    pub action: &'static str,
-    /// The ARNs, or `*`.
-    pub resources: Vec<String>,
-}
-
-/// Where secrets lie whose entry has no ARN or no region.
-#[derive(Debug, Clone, Default)]
-pub struct Place {
-    /// The account; `None` for every account.
-    pub account: Option<String>,
-    /// The region of entries without one.
-    pub region: Option<String>,
 }
 
 impl SecretValue {

@@ -10,9 +10,9 @@ use crate::aws::Aws;
 use crate::first_requests::TRANSMISSION;
 use crate::limits::Pages;
 use crate::pace::Pace;
-use crate::prefetch::Prefetch;
 use crate::provider::{Answer, Gap, Match, Provider, SecretValue};
 use crate::refusal::{Refusal, Retry};
+use crate::retries::Retries;
 use crate::{Entry, Outcome, shape};
 use keystart_process::lock;
 
@@ -178,15 +178,13 @@ type PaceKey = (&'static str, Option<String>, Option<String>);
 pub(crate) struct Dispatcher {
     aws: Aws,
     until: Instant,
-    prefetch: Arc<Prefetch>,
+    retries: Arc<Retries>,
     paces: Mutex<BTreeMap<PaceKey, Arc<Pace>>>,
 }
 
 impl Dispatcher {
-    pub fn new(prefetch: Arc<Prefetch>, until: Instant) -> Self {
-        let plan = prefetch.plan();
-        let aws = Aws::new(plan.region.clone(), plan.deadline, prefetch.login().cloned(), prefetch.pending());
-        Self { aws, until, prefetch, paces: Mutex::default() }
+    pub fn new(aws: Aws, until: Instant, retries: Arc<Retries>) -> Self {
+        Self { aws, until, retries, paces: Mutex::default() }
     }
 
     /// Sends a request until it has an answer or a final refusal, or until the deadline.
@@ -241,7 +239,7 @@ impl Dispatcher {
     /// Notes why entries are retried.
     fn note(&self, entries: &[&Entry], refusal: Option<&Refusal>, then: &str) {
         for entry in entries {
-            self.prefetch.note_retry(entry, refusal, then);
+            self.retries.note(entry, refusal, then);
         }
     }
 }

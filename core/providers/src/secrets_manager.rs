@@ -14,7 +14,8 @@ use crate::aws::Aws;
 use crate::aws::arn::is_arn;
 use crate::aws::errors::{no_answer, refusal, service_refusal};
 use crate::first_requests::TransmissionObserver;
-use crate::provider::{Answer, Encoding, Gap, Match, Permission, Place, Provider, Reply, SecretValue, Source};
+use crate::permission::{Permission, Place};
+use crate::provider::{Answer, Encoding, Gap, Match, Provider, Reply, SecretValue, Source};
 use crate::refusal::Refusal;
 use crate::{Entry, Plan};
 

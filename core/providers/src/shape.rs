@@ -9,7 +9,7 @@ use crate::provider::{Encoding, SecretValue, Source};
 use crate::{Entry, FetchedSecret, Outcome};
 use keystart_store::Failure;
 use keystart_store::SecretBytes;
-use keystart_store::error::{Error, MAX_BYTES, NAME_RULE};
+use keystart_store::errors::{Error, MAX_BYTES, NAME_RULE};
 use keystart_store::json::{self, NotJson};
 use keystart_store::name;
 

@@ -186,9 +186,9 @@ fn what_its_entries_may_say_is_checked() {
     let stage = Stage::new();
     let file = stage.file("keystart.yaml", "version: 1\nsecrets:\n  db: {file: here}\n  tls: {vault_path: db}\n");
     let problems = Reader { schemas: &[&Files], values: Values::Process }.file(Path::new(&file), None).unwrap_err();
-    let told: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
+    let messages: Vec<&str> = problems.iter().map(|problem| problem.message.as_str()).collect();
     assert_eq!(
-        told,
+        messages,
         [
             "\"db\": The path of a file begins with \"/\".",
             "\"tls\": Exactly one of \"file\" and \"files\" must be given; none is given.",

@@ -15,7 +15,7 @@ const NAMES: [&str; 5] = ["json", "text", "tiny", "tls/cert", "tls/key"];
 
 /// What every thread gets.
 #[derive(Clone)]
-struct Asked {
+struct Task {
     root: String,
     run: String,
     stop: String,
@@ -28,7 +28,7 @@ struct Asked {
 fn main() -> Result<(), Failure> {
     let given: Value = serde_json::from_str(&env::args().nth(1).ok_or("one argument is needed")?)?;
     let text = |member: &str| given[member].as_str().map(str::to_owned).ok_or("an argument is missing");
-    let asked = Asked {
+    let asked = Task {
         root: text("root")?,
         run: text("run")?,
         stop: text("stop")?,
@@ -70,7 +70,7 @@ fn open(root: &str) -> Result<Store, Error> {
 
 /// What one thread has seen. Numbers must never fall from one answer to the next.
 struct Look {
-    asked: Asked,
+    asked: Task,
     floor: u64,
     counts: Counts,
     errors: Counts,
@@ -108,7 +108,7 @@ impl Look {
         let Some(key) = self.ask("", || client.read("tls/key", Form::Bytes)) else { return Ok(()) };
         self.sees_fresh("tls/key", key.as_bytes());
         if !(before..=self.floor).any(|number| found.as_bytes() == tiny(number)) {
-            self.tell("tiny", "it is of no generation between its neighbours");
+            self.note_wrong("tiny", "it is of no generation between its neighbours");
         }
         let Some(document) = self.ask("", || client.read("json", Form::Json)) else { return Ok(()) };
         let document: Value = serde_json::from_slice(document.as_bytes())?;
@@ -119,12 +119,12 @@ impl Look {
         let (number, size) = id.split_once(' ').ok_or("an id of another form")?;
         self.sees_number("info", number.parse()?);
         if info["size"] != size.parse::<u64>()? {
-            self.tell("info", "its size is of another generation");
+            self.note_wrong("info", "its size is of another generation");
         }
         let Some(names) = self.ask("", || client.names(Some(b"at"))) else { return Ok(()) };
         match names.as_slice() {
             [name] => self.sees_number("names", name["at/".len()..].parse()?),
-            _ => self.tell("names", "there is not exactly one"),
+            _ => self.note_wrong("names", "there is not exactly one"),
         }
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Look {
         for name in ["tls/cert", "tls/key", &lone] {
             let Some(value) = self.ask(expired, || snapshot.read(name, Form::Bytes)) else { return Ok(()) };
             if self.sees(name, value.as_bytes(), name).is_some_and(|at| at != number) {
-                self.tell(name, "a snapshot mixes generations");
+                self.note_wrong(name, "a snapshot mixes generations");
             }
             if name == "tls/key" {
                 self.count("pairs");
@@ -148,13 +148,13 @@ impl Look {
         }
         let Some(found) = self.ask(expired, || snapshot.read("tiny", Form::Bytes)) else { return Ok(()) };
         if found.as_bytes() != tiny(number) {
-            self.tell("tiny", "a snapshot mixes generations");
+            self.note_wrong("tiny", "a snapshot mixes generations");
         }
         let mut names = NAMES.map(str::to_owned).to_vec();
         names.push(lone);
         names.sort();
         if snapshot.names(None)? != names {
-            self.tell("names", "a snapshot mixes generations");
+            self.note_wrong("names", "a snapshot mixes generations");
         }
         Ok(())
     }
@@ -163,7 +163,7 @@ impl Look {
     fn ask_writer(&mut self, client: &Store) {
         let Some(changed) = self.ask("", || client.refresh::<&str>(&[])) else { return };
         if !NAMES.iter().all(|name| changed.iter().any(|one| one == name)) {
-            self.tell("refresh", "it does not report all that changed");
+            self.note_wrong("refresh", "it does not report all that changed");
         }
         self.count("refreshes");
         let (mut logins, mut runs) = (Vec::new(), self.counts.get("runs").copied().unwrap_or(0));
@@ -176,8 +176,8 @@ impl Look {
                 .map(|(name, value)| number_of(&value, &self.asked.run, name));
             match numbers {
                 [Ok(certificate), Ok(key)] if certificate == key => {}
-                [Ok(_), Ok(_)] => self.tell("attempt", "a login mixes generations"),
-                [Err(wrong), _] | [_, Err(wrong)] => self.tell("attempt", wrong),
+                [Ok(_), Ok(_)] => self.note_wrong("attempt", "a login mixes generations"),
+                [Err(wrong), _] | [_, Err(wrong)] => self.note_wrong("attempt", wrong),
             }
         }
     }
@@ -190,7 +190,7 @@ impl Look {
             for error in answers.into_iter().chain([reader.snapshot().err()]) {
                 match error {
                     Some(error) => self.count_error(&error),
-                    None => self.tell("stopped", "a value was given after the store was stopped"),
+                    None => self.note_wrong("stopped", "a value was given after the store was stopped"),
                 }
             }
         }
@@ -206,14 +206,14 @@ impl Look {
         match question() {
             Ok(answer) => {
                 if stopped && allowed.is_empty() {
-                    self.tell("stopped", "a value was given after the store was stopped");
+                    self.note_wrong("stopped", "a value was given after the store was stopped");
                 }
                 Some(answer)
             }
             Err(error) => {
                 let code = code_of(&error);
                 if code != allowed && !self.asked.allowed.contains(&code) {
-                    self.tell(&code, &error.to_string());
+                    self.note_wrong(&code, &error.to_string());
                 }
                 self.count_error(&error);
                 None
@@ -228,7 +228,7 @@ impl Look {
                 Some(number)
             }
             Err(wrong) => {
-                self.tell(what, wrong);
+                self.note_wrong(what, wrong);
                 None
             }
         }
@@ -238,20 +238,20 @@ impl Look {
     fn sees_fresh(&mut self, name: &str, value: &[u8]) {
         let number = self.sees(name, value, name);
         if self.asked.asks && number.is_some_and(|number| number % 8 == 7) {
-            self.tell(name, "it is too old");
+            self.note_wrong(name, "it is too old");
         }
     }
 
     fn sees_number(&mut self, what: &str, number: u64) {
         if number < self.floor {
-            self.tell(what, &format!("{number} after {}", self.floor));
+            self.note_wrong(what, &format!("{number} after {}", self.floor));
         } else if number > self.floor {
             self.floor = number;
             self.count("generations");
         }
     }
 
-    fn tell(&mut self, what: &str, how: &str) {
+    fn note_wrong(&mut self, what: &str, how: &str) {
         self.wrong.push(format!("{what}: {how}"));
     }
 

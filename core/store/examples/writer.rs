@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};
 
-use keystart_store::{Draft, Error, Options, Refreshed, SecretBytes, Watch, Writer, json, manifest::Identity};
+use keystart_store::{Draft, Error, Options, RefreshResult, SecretBytes, Watch, Writer, json, manifest::Identity};
 use serde_json::{Value, json};
 
 const ENTRY: &[u8] = br#"{"encoding": "utf-8", "fetched_at": "2026-11-23T09:20:00.180Z", "refresh_after": null,
@@ -39,7 +39,7 @@ fn obey(command: &Value, root: &str, writer: &mut Option<Writer>) -> Result<Valu
         (Some("refresh"), Some(writer)) => {
             watch(writer, command);
             let refreshed = writer.refresh(&draft(command)?)?;
-            let Refreshed::Published { generation, .. } = refreshed else {
+            let RefreshResult::Published { generation, .. } = refreshed else {
                 return Ok(json!({"generation": null}));
             };
             return Ok(json!({"generation": generation}));

@@ -5,15 +5,11 @@ use std::process;
 
 use rustix::fs::{self, FileType, FlockOperation, flock};
 
-use crate::error::{Error, Result};
+use crate::errors::{Error, Result};
+use crate::files::{CONTROL, CURRENT, LONGEST_PATH};
 use crate::folder::{Folder, FolderResult};
-use crate::layout::CURRENT;
 use crate::options::Options;
 use crate::publish::Writer;
-
-pub(crate) const CONTROL: &str = "control.sock";
-/// The longest path of a socket. Programs of some languages cut a longer one without a word.
-pub(crate) const LONGEST_PATH: usize = 100; // limits.toml: control.path_bytes
 
 impl Writer {
     /// Makes the socket of the store and listens on it; `None` if its path is too long. From then

@@ -18,10 +18,9 @@ use rustix::fs::{RawDir, SeekFrom};
 use rustix::io::{Errno, Result, write};
 use rustix::path::Arg;
 
-use crate::control::CONTROL;
+use crate::files::{self, CONTROL, CURRENT, FILE_MODE, FRESHNESS, MANIFEST, OPEN_FILE, OPEN_FOLDER, STATE};
 use crate::folder::Folder;
 use crate::inventory::Stage;
-use crate::layout::{self, CURRENT, FILE_MODE, FRESHNESS, MANIFEST, OPEN_FILE, OPEN_FOLDER, STATE};
 use crate::log;
 use crate::name;
 use crate::state::{self, Phase};
@@ -83,7 +82,7 @@ impl CrashReport {
         if is_own(root, FRESHNESS, FileType::RegularFile) {
             let _each_is_tried = fs::unlinkat(root, FRESHNESS, AtFlags::empty());
         }
-        let _each_is_tried = self.say_failed(root, message.as_str());
+        let _each_is_tried = self.report_failed(root, message.as_str());
         self.wipe();
         let mut line = Text::<512>::new();
         if log::write_line(&mut line, "ERROR", message.as_str(), MEMBERS, self.log_is_json).is_ok() {
@@ -91,14 +90,14 @@ impl CrashReport {
         }
     }
 
-    fn say_failed(&self, root: BorrowedFd<'_>, message: &str) -> Result<()> {
+    fn report_failed(&self, root: BorrowedFd<'_>, message: &str) -> Result<()> {
         let mut document = Text::<1024>::new();
         let number = self.number.load(Ordering::SeqCst);
         state::write_document(&mut document, Phase::Failed, number, Some(message), "").map_err(|_| Errno::NOSPC)?;
         if is_own(root, NEW_STATE, FileType::RegularFile) {
             fs::unlinkat(root, NEW_STATE, AtFlags::empty())?;
         }
-        let mode = layout::mode(FILE_MODE);
+        let mode = files::mode(FILE_MODE);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OPEN_FILE;
         let file = fs::openat(root, NEW_STATE, flags, mode)?;
         fs::fchmod(&file, mode)?;
@@ -147,7 +146,7 @@ impl CrashReport {
 
 /// Returns whether an entry is ours and of that kind. Anything else stays (contract 5.16).
 fn is_own<N: Arg>(folder: BorrowedFd<'_>, name: N, kind: FileType) -> bool {
-    let of_ours = |stat: fs::Stat| FileType::from_raw_mode(stat.st_mode) == kind && layout::owner_flaw(&stat).is_none();
+    let of_ours = |stat: fs::Stat| FileType::from_raw_mode(stat.st_mode) == kind && files::owner_flaw(&stat).is_none();
     fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(of_ours)
 }
 

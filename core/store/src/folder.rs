@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::path::Arg;
 
 use crate::failpoint;
-use crate::layout::{self, FILE_MODE, FOLDER_MODE, OPEN_FILE, OPEN_FOLDER, Trouble};
+use crate::files::{self, FILE_MODE, FOLDER_MODE, OPEN_FILE, OPEN_FOLDER, Trouble};
 
 /// Why the writer does not do something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,14 +147,14 @@ impl Folder {
     /// Opens the root, and makes it if it is missing.
     pub fn open_root(path: &str) -> FolderResult<Root> {
         let denied = |errno: Errno| FolderError { path: ".".to_owned(), cause: errno.into() };
-        match fs::mkdir(path, layout::mode(FOLDER_MODE)) {
+        match fs::mkdir(path, files::mode(FOLDER_MODE)) {
             Ok(()) | Err(Errno::EXIST) => {}
             // Not `Missing`: the folder above is missing.
             Err(errno) => return Err(FolderError { path: ".".to_owned(), cause: Trouble::System(errno).into() }),
         }
         let flawed = |stat: &fs::Stat| {
-            let of_another_user = || layout::owner_flaw(stat).map(|_| Root::OfAnotherUser);
-            layout::shape_flaw(stat).map(Root::Unsafe).or_else(of_another_user)
+            let of_another_user = || files::owner_flaw(stat).map(|_| Root::OfAnotherUser);
+            files::shape_flaw(stat).map(Root::Unsafe).or_else(of_another_user)
         };
         if let Some(root) = flawed(&fs::lstat(path).map_err(denied)?) {
             return Ok(root);
@@ -206,7 +206,7 @@ impl Folder {
 
     /// Sets the mode of this folder to that of a store. The folder must be ours.
     pub fn tighten(&self) -> FolderResult<()> {
-        fs::fchmod(&self.fd, layout::mode(FOLDER_MODE)).map_err(|errno| self.denied(".", errno))
+        fs::fchmod(&self.fd, files::mode(FOLDER_MODE)).map_err(|errno| self.denied(".", errno))
     }
 
     /// Opens a folder in this one.
@@ -227,9 +227,9 @@ impl Folder {
 
     /// Makes a folder in this one that must not exist yet. The umask must not decide its mode (contract 5.4).
     pub fn create<N: Arg + Copy>(&self, name: N) -> FolderResult<Self> {
-        fs::mkdirat(&self.fd, name, layout::mode(FOLDER_MODE)).map_err(|errno| self.denied(name, errno))?;
+        fs::mkdirat(&self.fd, name, files::mode(FOLDER_MODE)).map_err(|errno| self.denied(name, errno))?;
         let folder = self.open(name)?;
-        fs::fchmod(&folder.fd, layout::mode(FOLDER_MODE)).map_err(|errno| self.denied(name, errno))?;
+        fs::fchmod(&folder.fd, files::mode(FOLDER_MODE)).map_err(|errno| self.denied(name, errno))?;
         Ok(folder)
     }
 
@@ -246,7 +246,7 @@ impl Folder {
         let file = self.create_file(name)?;
         failpoint::reached("file made");
         // The umask must not decide (contract 5.4).
-        let written = fs::fchmod(&file, layout::mode(FILE_MODE)).and_then(|()| layout::write(&file, bytes));
+        let written = fs::fchmod(&file, files::mode(FILE_MODE)).and_then(|()| files::write(&file, bytes));
         written.map_err(|errno| {
             let _stays = fs::unlinkat(&self.fd, name, AtFlags::empty());
             self.denied(name, errno)
@@ -255,15 +255,15 @@ impl Folder {
 
     fn create_file(&self, name: &str) -> FolderResult<OwnedFd> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OPEN_FILE;
-        fs::openat(&self.fd, name, flags, layout::mode(FILE_MODE)).map_err(|errno| self.denied(name, errno))
+        fs::openat(&self.fd, name, flags, files::mode(FILE_MODE)).map_err(|errno| self.denied(name, errno))
     }
 
     /// Makes the file that the writer locks; `None` when the name is taken.
     pub fn create_lock(&self, name: &str) -> FolderResult<Option<OwnedFd>> {
         match self.create_file(name) {
-            Ok(file) => fs::fchmod(&file, layout::mode(FILE_MODE))
-                .map(|()| Some(file))
-                .map_err(|errno| self.denied(name, errno)),
+            Ok(file) => {
+                fs::fchmod(&file, files::mode(FILE_MODE)).map(|()| Some(file)).map_err(|errno| self.denied(name, errno))
+            }
             Err(FolderError { cause: Cause::Trouble(Trouble::System(Errno::EXIST)), .. }) => Ok(None),
             Err(denied) => Err(denied),
         }
@@ -271,13 +271,13 @@ impl Folder {
 
     /// Opens a regular file for reading and writing.
     pub fn open_file(&self, name: &str) -> FolderResult<OwnedFd> {
-        layout::open_file(&self.fd, name, OFlags::RDWR).map_err(|trouble| self.denied(name, trouble))
+        files::open_file(&self.fd, name, OFlags::RDWR).map_err(|trouble| self.denied(name, trouble))
     }
 
     /// Reads a regular file until its end or until the buffer is full.
     pub fn read(&self, name: &str, buffer: &mut [u8]) -> FolderResult<usize> {
-        layout::open_file(&self.fd, name, OFlags::RDONLY)
-            .and_then(|file| layout::read(&file, buffer))
+        files::open_file(&self.fd, name, OFlags::RDONLY)
+            .and_then(|file| files::read(&file, buffer))
             .map_err(|trouble| self.denied(name, trouble))
     }
 
@@ -351,14 +351,14 @@ impl Folder {
         if wipe.is_over() {
             return Ok(());
         }
-        let file = layout::open_file(&self.fd, name, OFlags::WRONLY).map_err(|trouble| self.denied(name, trouble))?;
+        let file = files::open_file(&self.fd, name, OFlags::WRONLY).map_err(|trouble| self.denied(name, trouble))?;
         // The facts of the open file: its name may belong to another file since the caller looked.
         let Facts { links, size, .. } = fs::fstat(&file).map_err(denied)?.into();
         if links != 1 {
             return Ok(());
         }
         let zeros = vec![0; usize::try_from(size).unwrap_or(0)];
-        layout::write(&file, &zeros).map_err(denied)?;
+        files::write(&file, &zeros).map_err(denied)?;
         failpoint::reached("file overwritten");
         if wipe.reaches_a_disk { synced(&file).map_err(denied) } else { Ok(()) }
     }
@@ -371,7 +371,7 @@ impl Folder {
 
     /// Takes the rights of group and others from an entry that was just made, and has no other name.
     pub fn restrict(&self, name: &str) -> FolderResult<()> {
-        let mode = layout::mode(FILE_MODE);
+        let mode = files::mode(FILE_MODE);
         fs::chmodat(&self.fd, name, mode, AtFlags::empty()).map_err(|errno| self.denied(name, errno))
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::failures::Failure;
 use crate::json::{self, Json, quote};
-use crate::state::Failure;
 use crate::time;
 
 const FORMAT: &str = "keystart.freshness/1";

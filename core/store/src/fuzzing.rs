@@ -2,7 +2,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a panic is how a target tells a finding")]
 
-use crate::error::Code;
+use crate::errors::Code;
 use crate::json;
 use crate::manifest::{Identity, Manifest, is_variable};
 use crate::name;

@@ -10,14 +10,14 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::path::Arg;
 
-use crate::control::CONTROL;
-use crate::error::{MAX_BYTES, quoted};
+use crate::errors::MAX_BYTES;
+use crate::files::{self, CONTROL, CURRENT, FILE_MODE, FOLDER_MODE, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
 use crate::folder::{Cause, Facts, Folder, FolderError, FolderResult, Wipe};
 use crate::freshness;
-use crate::layout::{self, CURRENT, FILE_MODE, FOLDER_MODE, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
 use crate::manifest::Manifest;
 use crate::name;
 use crate::state;
+use crate::text::quoted;
 
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const NEW_STATE: &str = ".state.json";
@@ -58,7 +58,7 @@ impl Stage {
             (_, Some(digits)) => (Self::Old, digits),
             _ => (Self::Whole, name),
         };
-        Some((stage, layout::generation_number(digits)?))
+        Some((stage, files::generation_number(digits)?))
     }
 }
 
@@ -165,10 +165,10 @@ impl RootEntry {
             _ if is(CONTROL) => Self::Socket,
             _ => {
                 if let Some(digits) = name.strip_prefix(b".current-") {
-                    return layout::generation_number(digits).map(Self::NewLink);
+                    return files::generation_number(digits).map(Self::NewLink);
                 }
                 // A process id has the digits of a generation's number.
-                layout::generation_number(name.strip_prefix(b".control-")?).map(|_pid| Self::Socket)?
+                files::generation_number(name.strip_prefix(b".control-")?).map(|_pid| Self::Socket)?
             }
         })
     }
@@ -479,7 +479,7 @@ impl Devices {
         self.check(folder, name, facts, FileType::Symlink)?;
         let target = folder.read_link(name)?;
         target
-            .and_then(|target| layout::target_number(target.as_bytes()))
+            .and_then(|target| files::target_number(target.as_bytes()))
             .ok_or_else(|| folder.foreign(name, "does not point to a generation"))
     }
 }

@@ -236,15 +236,15 @@ struct Parser<'a> {
     depth: usize,
 }
 
-type Parsed<T> = Result<T, NotJson>;
+type ParseResult<T> = Result<T, NotJson>;
 
 impl<'a> Parser<'a> {
-    fn new(bytes: &'a [u8]) -> Parsed<Self> {
+    fn new(bytes: &'a [u8]) -> ParseResult<Self> {
         let text = std::str::from_utf8(bytes).map_err(|_| NotJson)?;
         Ok(Self { text, at: 0, depth: 0 })
     }
 
-    fn run<B: Build>(bytes: &'a [u8]) -> Parsed<B> {
+    fn run<B: Build>(bytes: &'a [u8]) -> ParseResult<B> {
         let mut parser = Self::new(bytes)?;
         let value = parser.value()?;
         parser.space();
@@ -268,11 +268,11 @@ impl<'a> Parser<'a> {
         taken
     }
 
-    fn expect(&mut self, byte: u8) -> Parsed<()> {
+    fn expect(&mut self, byte: u8) -> ParseResult<()> {
         if self.take(byte) { Ok(()) } else { Err(NotJson) }
     }
 
-    fn value<B: Build>(&mut self) -> Parsed<B> {
+    fn value<B: Build>(&mut self) -> ParseResult<B> {
         self.space();
         match self.peek() {
             Some(b'{') => self.nested(Self::object),
@@ -286,7 +286,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn literal<B>(&mut self, word: &str, value: B) -> Parsed<B> {
+    fn literal<B>(&mut self, word: &str, value: B) -> ParseResult<B> {
         if !self.text[self.at..].starts_with(word) {
             return Err(NotJson);
         }
@@ -294,7 +294,7 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    fn nested<B: Build>(&mut self, inside: impl Fn(&mut Self) -> Parsed<B>) -> Parsed<B> {
+    fn nested<B: Build>(&mut self, inside: impl Fn(&mut Self) -> ParseResult<B>) -> ParseResult<B> {
         if self.depth == MAX_DEPTH {
             return Err(NotJson);
         }
@@ -305,7 +305,7 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    fn array<B: Build>(&mut self) -> Parsed<B> {
+    fn array<B: Build>(&mut self) -> ParseResult<B> {
         let mut items = Vec::new();
         self.space();
         if self.take(b']') {
@@ -321,7 +321,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn object<B: Build>(&mut self) -> Parsed<B> {
+    fn object<B: Build>(&mut self) -> ParseResult<B> {
         let mut members = Vec::new();
         self.space();
         if self.take(b'}') {
@@ -342,7 +342,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Returns the text between the quotes, checked, with its escapes.
-    fn string(&mut self) -> Parsed<&'a str> {
+    fn string(&mut self) -> ParseResult<&'a str> {
         self.expect(b'"')?;
         let start = self.at;
         loop {
@@ -357,7 +357,7 @@ impl<'a> Parser<'a> {
         Ok(&self.text[start..self.at - 1])
     }
 
-    fn escape(&mut self) -> Parsed<()> {
+    fn escape(&mut self) -> ParseResult<()> {
         self.at += 1;
         let kind = self.peek().ok_or(NotJson)?;
         self.at += 1;
@@ -376,7 +376,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn hex(&mut self) -> Parsed<u32> {
+    fn hex(&mut self) -> ParseResult<u32> {
         let mut value = 0;
         for _ in 0..4 {
             let digit = self.peek().and_then(|byte| char::from(byte).to_digit(16)).ok_or(NotJson)?;
@@ -386,7 +386,7 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    fn number(&mut self) -> Parsed<&'a str> {
+    fn number(&mut self) -> ParseResult<&'a str> {
         let start = self.at;
         self.take(b'-');
         if !self.take(b'0') {
@@ -404,7 +404,7 @@ impl<'a> Parser<'a> {
         if finite { Ok(digits) } else { Err(NotJson) }
     }
 
-    fn digits(&mut self) -> Parsed<()> {
+    fn digits(&mut self) -> ParseResult<()> {
         let start = self.at;
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;

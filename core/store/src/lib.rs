@@ -4,15 +4,16 @@
 
 mod control;
 pub mod crash;
-pub mod error;
+pub mod errors;
 mod failpoint;
+mod failures;
+mod files;
 mod folder;
 mod freshness;
 #[cfg(fuzzing)] // as cargo-fuzz builds it
 pub mod fuzzing;
 mod inventory;
 pub mod json;
-mod layout;
 pub mod log;
 pub mod manifest;
 pub mod name;
@@ -21,13 +22,14 @@ pub mod publish;
 pub mod secret;
 mod state;
 pub mod store;
+pub mod text;
 pub mod time;
 
-pub use error::{Code, Error, Result};
+pub use errors::{Code, Error, Result};
+pub use failures::{Failure, Failures};
 pub use options::Options;
-pub use publish::{Draft, Refreshed, Watch, Writer, fingerprint};
+pub use publish::{Draft, RefreshResult, Watch, Writer, fingerprint};
 pub use secret::SecretBytes;
-pub use state::{Failure, Failures};
 pub use store::attempt::{Attempt, Next, Outcome, Readiness};
 pub use store::{Form, Store};
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use crate::error::{self, Error, MAX_BYTES, Result};
+use crate::errors::{self, Error, MAX_BYTES, Result};
+use crate::failures::{Failure, Failures};
 use crate::freshness::Check;
 use crate::json::{self, Json, quote};
 use crate::name;
-use crate::state::{Failure, Failures};
 use crate::time;
 
 const FORMAT: &str = "keystart.manifest/1";
@@ -284,13 +284,13 @@ pub(crate) fn conflicts(secrets: &[&str], unavailable: &[&str]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     for name in secrets.iter().chain(unavailable) {
         if !seen.insert(*name) {
-            found.push(error::name_twice(name));
+            found.push(errors::name_twice(name));
         }
     }
     let stored: BTreeSet<&str> = secrets.iter().copied().collect();
     for name in &stored {
         for folder in name::folders(name).filter(|folder| stored.contains(folder)) {
-            found.push(error::name_is_folder(folder, name));
+            found.push(errors::name_is_folder(folder, name));
         }
     }
     found
@@ -301,7 +301,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::error::Code;
+    use crate::errors::Code;
 
     const GOOD: &str = r#"{"format":"keystart.manifest/1","generation":3,"published_at":"x","writer":{"name":"w","version":"1"},"secrets":{"db":{"path":"secrets/db","size":41,"encoding":"utf-8","fetched_at":"x","refresh_after":null,"source":{"provider":"p","id":"i"}}},"unavailable":{"flags":{"code":"c","message":"m"}}}"#;
 

@@ -1,6 +1,6 @@
 //! Names of secrets: which are legal and which are near each other. It does not touch files.
 
-use crate::error::{Error, Result};
+use crate::errors::{Error, Result};
 
 const MAX_BYTES: usize = 255; // limits.toml: name.bytes
 const MAX_SEGMENTS: usize = 8; // limits.toml: name.segments

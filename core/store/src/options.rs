@@ -4,7 +4,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use crate::error::{Error, Result};
+use crate::errors::{Error, Result};
 
 const DEFAULT_ROOT: &str = "/tmp/keystart";
 /// Lambda ends an Init after 10 s. With a longer timeout nobody would see the reason.
@@ -83,7 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::error::Code;
+    use crate::errors::Code;
 
     fn root(root: Option<&str>, env_dir: Option<&str>) -> Result<String> {
         Options { root: root.map(str::as_bytes), env_dir: env_dir.map(str::as_bytes), ..Options::default() }.root()

@@ -3,7 +3,7 @@
 //! 1. Open the root without following links; create it, refuse one that is not ours.
 //! 2. Take `lock`, which an empty root does not have yet. Refuse a root that holds anything except a store; only then tighten
 //!    one that is too open, and look again.
-//! 3. Find the last number; remove `current`, say `starting`, and only then remove what older writers left.
+//! 3. Find the last number; remove `current`, write the state `starting`, and only then remove what older writers left.
 //! 4. Write each file into `generations/.new-<n>`, `manifest.json` last. A refresh links the files that did not change.
 //! 5. Rename `.new-<n>` to `<n>`.
 //! 6. Make `.current-<n>` and rename it over `current`. This is the publish.
@@ -26,18 +26,19 @@ use rustix::fs::{FileType, FlockOperation, flock, fstat};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use crate::crash::CrashReport;
-use crate::error::{Error, MAX_BYTES, Result};
+use crate::errors::{Error, MAX_BYTES, Result};
 use crate::failpoint;
+use crate::failures::{Failure, Failures};
+use crate::files::{self, CURRENT, FOLDER_MODE, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
 use crate::folder::{Cause, Facts, Folder, FolderError, FolderResult, Root, Wipe};
 use crate::freshness::{Check, Freshness};
 use crate::inventory::{self, Devices, Inventory, LOCK, NEW_FRESHNESS, NEW_STATE, OwnPaths, Stage, new_link, target};
 use crate::json::Json;
-use crate::layout::{self, CURRENT, FOLDER_MODE, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
 use crate::manifest::{self, Entry, Identity, Manifest, Secret};
 use crate::name;
 use crate::options::Options;
 use crate::secret::SecretBytes;
-use crate::state::{Failure, Failures, Phase, State};
+use crate::state::{Phase, State};
 
 /// How long the end of a store waits for disks (contract 5.11). Lambda ends an extension 2 s after SHUTDOWN.
 const WIPE_TIME: Duration = Duration::from_millis(500);
@@ -69,7 +70,7 @@ pub struct Writer {
     /// How long former generations and candidates stay.
     kept_for: Duration,
     /// What state.json says.
-    told: State,
+    state: State,
     stopped: bool,
     /// It made `control.sock`.
     pub(crate) listens: bool,
@@ -167,7 +168,7 @@ impl Writer {
             candidates: BTreeMap::new(),
             superseded: BTreeMap::new(),
             kept_for: failpoint::kept_for(retention::KEPT_FOR),
-            told: State::new(Phase::Starting),
+            state: State::new(Phase::Starting),
             stopped: false,
             listens: false,
             crash,
@@ -176,13 +177,13 @@ impl Writer {
         };
         if keeps {
             writer.kept = Some(found);
-            writer.told = State::new(Phase::Ready);
+            writer.state = State::new(Phase::Ready);
             return Ok(writer);
         }
-        if writer.say(State::new(Phase::Starting)).is_err() {
+        if writer.report_state(State::new(Phase::Starting)).is_err() {
             // A writer that was killed on a full disk left no space except in its own files.
             let _as_far_as_it_goes = writer.empty_leftovers(&found);
-            writer.say(State::new(Phase::Starting))?;
+            writer.report_state(State::new(Phase::Starting))?;
         }
         failpoint::reached("3, starting");
         writer.remove_leftovers(&found).map_err(denied)?;
@@ -208,12 +209,12 @@ impl Writer {
             return Err(Error::writer_stopped(&self.root));
         }
         let phase = if self.published.is_some() || self.kept.is_some() { Phase::Ready } else { Phase::Failed };
-        self.say(State { phase, message: Some(message.to_owned()), failures })
+        self.report_state(State { phase, message: Some(message.to_owned()), failures })
     }
 
     /// Reports to readers that nothing is fetched before the first invocation, or that it is now.
     pub fn defer(&mut self, is_deferred: bool) -> Result<()> {
-        self.say(State::new(if is_deferred { Phase::Deferred } else { Phase::Starting }))
+        self.report_state(State::new(if is_deferred { Phase::Deferred } else { Phase::Starting }))
     }
 
     /// Returns whether `stop` was called.
@@ -236,18 +237,18 @@ impl Writer {
         self.candidates.clear();
         let forgotten = self.remove_own(FRESHNESS).map_err(|denied| self.refusal(&denied));
         failpoint::reached("11, current removed");
-        let said = self.say(end.clone());
+        let reported = self.report_state(end.clone());
         failpoint::reached("11, stopped");
         let wiped = self.wipe_generations(until).map_err(|denied| self.refusal(&denied));
         // The wipe may have freed the space that was missing.
-        let said = said.or_else(|_| self.say(end));
+        let reported = reported.or_else(|_| self.report_state(end));
         // The function may have cleared /tmp: then no reader is left, and nothing is left to remove.
-        let said = if self.folder.is_removed() { Ok(()) } else { said };
+        let reported = if self.folder.is_removed() { Ok(()) } else { reported };
         failpoint::reached("11");
         if wiped.is_ok() {
             self.crash.end();
         }
-        closed.and(unlinked).and(forgotten).and(said).and(wiped)
+        closed.and(unlinked).and(forgotten).and(reported).and(wiped)
     }
 
     fn wipe_generations(&mut self, until: Instant) -> FolderResult<()> {
@@ -286,7 +287,7 @@ impl Writer {
         if self.stopped {
             return Err(Error::writer_stopped(&self.root));
         }
-        layout::number_after(self.last).ok_or_else(|| Error::numbers_used_up(&self.root))
+        files::number_after(self.last).ok_or_else(|| Error::numbers_used_up(&self.root))
     }
 
     /// Publishes the next generation: steps 4 to 8. An error of step 7 or 8 leaves the new set
@@ -311,8 +312,8 @@ impl Writer {
         self.settle(origin, before);
 
         // (7)
-        let said = self.replace_state();
-        self.told = State::new(Phase::Ready);
+        let reported = self.replace_state();
+        self.state = State::new(Phase::Ready);
         failpoint::reached("7, ready");
         let replaced = match self.kept.take() {
             Some(found) => remove_beside(&self.folder, &found).and_then(|()| self.remove_leftovers(&found)),
@@ -324,7 +325,11 @@ impl Writer {
         // (8)
         let collected = self.collect_past();
         failpoint::reached("8");
-        said.and(replaced).and(noted).and(collected).map_err(|denied| self.refusal(&denied).after_publish(number))?;
+        reported
+            .and(replaced)
+            .and(noted)
+            .and(collected)
+            .map_err(|denied| self.refusal(&denied).after_publish(number))?;
         Ok(number)
     }
 
@@ -347,7 +352,7 @@ impl Writer {
             // The first error is the one to report. The next writer removes what cannot be removed now.
             let _leftovers = self.discard(number);
             // The number must not be used again, not even after a restart.
-            let _number = self.say(self.told.clone());
+            let _number = self.report_state(self.state.clone());
             self.refusal(&denied)
         })
     }
@@ -441,9 +446,9 @@ impl Writer {
         found.new_links.iter().try_for_each(|number| self.folder.remove_file(new_link(*number).as_str()))
     }
 
-    fn say(&mut self, state: State) -> Result<()> {
+    fn report_state(&mut self, state: State) -> Result<()> {
         self.write_state(&state).and_then(|()| self.replace_state()).map_err(|denied| self.refusal(&denied))?;
-        self.told = state;
+        self.state = state;
         Ok(())
     }
 
@@ -729,7 +734,7 @@ mod retention;
 use candidate::{Candidate, Origin};
 pub use fingerprint::fingerprint;
 use refresh::{Contents, File};
-pub use refresh::{Refreshed, Watch};
+pub use refresh::{RefreshResult, Watch};
 use retention::{Moment, Usage};
 
 #[cfg(test)]

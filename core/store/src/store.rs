@@ -3,36 +3,27 @@
 //! Kept values are behind locks that readers only try: a lock that another thread held during a
 //! fork stays locked in the child forever. If a lock is busy, the store is read again.
 
-use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::geteuid;
-use zeroize::Zeroizing;
 
-use crate::error::{Error, MAX_BYTES, Result, shown_path};
+use crate::errors::{Error, MAX_BYTES, Result, shown_path};
+use crate::files::{self, CURRENT, FRESHNESS, GENERATIONS, STATE, Trouble};
 use crate::freshness::{self, Check, Freshness};
 use crate::json;
-use crate::layout::{self, CURRENT, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
-use crate::manifest::{Manifest, Variables};
+use crate::manifest::Variables;
 use crate::name;
 use crate::options::Options;
 use crate::secret::SecretBytes;
 use crate::state::{Phase, State};
 use crate::time;
-
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(20); // limits.toml: waiting.longest_pause_ms
-/// How long one read waits for a store that was removed (contract 6.2.10).
-const REMOVAL_WAIT_MS: u64 = 1_000; // limits.toml: waiting.removed_ms
-/// How long a read waits for the invocation that ends the state `deferred` (contract 6.2.3).
-const DEFERRED_WAIT_MS: u64 = 500; // limits.toml: waiting.deferred_ms
-/// How often a read with the timeout 0 may start again (contract 6.2.7).
-const MAX_RESTARTS: u32 = 100; // limits.toml: waiting.restarts
+use generation::Generation;
+use patience::Patience;
 
 /// What the bytes of a secret must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,34 +62,10 @@ enum View {
     Bound(Arc<Generation>, Patience),
 }
 
-/// One generation as far as it was read. It never changes on disk, so nothing here grows stale.
-#[derive(Debug)]
-struct Generation {
-    manifest: Manifest,
-    /// How often the store had been removed before this was read.
-    removals: usize,
-    values: RwLock<HashMap<String, Arc<SecretBytes>>>,
-    usable: stale::KnownTimes,
-}
-
-impl Generation {
-    fn new(manifest: Manifest, removals: usize) -> Self {
-        Self { manifest, removals, values: RwLock::default(), usable: stale::KnownTimes::default() }
-    }
-
-    fn number(&self) -> u64 {
-        self.manifest.generation
-    }
-
-    fn folder(&self) -> String {
-        format!("{GENERATIONS}/{}", self.number())
-    }
-}
-
 /// Why one pass through the steps of a read ended without an answer.
 enum Halt {
     /// The read ends with this error.
-    Told(Error),
+    Error(Error),
     /// There is no `current` (contract 6.2.3).
     Unpublished,
     /// There is no store where this reader found one before (contract 6.2.10).
@@ -115,7 +82,7 @@ enum Halt {
 
 impl From<Error> for Halt {
     fn from(error: Error) -> Self {
-        Self::Told(error)
+        Self::Error(error)
     }
 }
 
@@ -143,8 +110,8 @@ impl Store {
         let read =
             self.root_is_there().and_then(|is_there| if is_there { self.manifest(number) } else { Err(Halt::Again) });
         let manifest = read.map_err(|halt| match halt {
-            Halt::Told(error) => error,
-            Halt::Gone { verdict, .. } if layout::see_folder(&self.at(&format!("{GENERATIONS}/{number}"))).is_ok() => {
+            Halt::Error(error) => error,
+            Halt::Gone { verdict, .. } if files::see_folder(&self.at(&format!("{GENERATIONS}/{number}"))).is_ok() => {
                 verdict
             }
             Halt::Gone { .. } | Halt::Stale { .. } | Halt::Again | Halt::Unpublished | Halt::Removed => gone(),
@@ -256,7 +223,7 @@ impl Store {
     /// Returns what freshness.json says of a secret; `None` if it is broken, or about another generation.
     fn check(&self, generation: u64, name: &str) -> Option<Check> {
         let mut bytes = vec![0; freshness::LARGEST + 1];
-        let length = layout::read_file(&self.at(FRESHNESS), &mut bytes).ok()?;
+        let length = files::read_file(&self.at(FRESHNESS), &mut bytes).ok()?;
         if length > freshness::LARGEST { None } else { Freshness::find(&bytes[..length], generation, name) }
     }
 
@@ -291,7 +258,7 @@ impl Store {
         loop {
             match self.published().and_then(|generation| answer(&generation)) {
                 Ok(value) => return Ok(ControlFlow::Break(value)),
-                Err(Halt::Told(error)) => return Err(error),
+                Err(Halt::Error(error)) => return Err(error),
                 Err(Halt::Unpublished) => return self.wait(patience).map(ControlFlow::Continue),
                 Err(Halt::Removed) => return self.wait_for_removed(patience).map(ControlFlow::Continue),
                 Err(Halt::Gone { generation, verdict } | Halt::Stale { generation, verdict })
@@ -342,7 +309,7 @@ impl Store {
     /// Returns the number that `current` points to; `None` for another target.
     fn target(&self) -> std::result::Result<Option<u64>, Errno> {
         let target = rustix::fs::readlink(self.at(CURRENT), Vec::new())?;
-        Ok(layout::target_number(target.as_bytes()))
+        Ok(files::target_number(target.as_bytes()))
     }
 
     fn known(&self) -> Option<Arc<Generation>> {
@@ -360,113 +327,17 @@ impl Store {
     /// Checks the root (contract 6.2.2); false if it does not exist.
     fn root_is_there(&self) -> Pass<bool> {
         match rustix::fs::lstat(&self.root) {
-            Ok(stat) => layout::root_flaw(&stat).map_or(Ok(true), |what| Err(self.insecure(what))),
+            Ok(stat) => files::root_flaw(&stat).map_or(Ok(true), |what| Err(self.insecure(what))),
             Err(Errno::NOENT) => Ok(false),
             Err(errno) => Err(self.unreadable(errno, ".")),
         }
     }
 
-    fn manifest(&self, number: u64) -> Pass<Manifest> {
-        let folder = format!("{GENERATIONS}/{number}");
-        let invalid = |what: &str| Error::manifest_invalid(number, what);
-        self.see_generation(number)?;
-
-        let path = format!("{folder}/{MANIFEST}");
-        let mut buffer = vec![0; MAX_BYTES + 1];
-        let length = layout::read_file(&self.at(&path), &mut buffer).map_err(|trouble| match trouble {
-            Trouble::Missing => Halt::Gone { generation: number, verdict: invalid("manifest.json is missing") },
-            Trouble::NotFile | Trouble::NotFolder => invalid("manifest.json is not a regular file").into(),
-            Trouble::Link => self.insecure(&format!("{path} is a symbolic link")),
-            Trouble::System(errno) => self.unreadable(errno, &path),
-        })?;
-        self.see_still_there(&folder)?;
-        if length > MAX_BYTES {
-            return Err(invalid(&format!("manifest.json is longer than {MAX_BYTES} bytes")).into());
-        }
-        Ok(Manifest::parse(&buffer[..length], number)?)
-    }
-
-    /// Looks at the folders above everything in a generation (contract 6.2.4).
-    fn see_generation(&self, number: u64) -> Pass<()> {
-        let folder = format!("{GENERATIONS}/{number}");
-        for path in [GENERATIONS, &folder] {
-            self.see_folder(path, || Halt::Gone {
-                generation: number,
-                verdict: Error::manifest_invalid(number, &format!("{folder} is missing")),
-            })?;
-        }
-        Ok(())
-    }
-
-    fn see_folder(&self, path: &str, missing: impl FnOnce() -> Halt) -> Pass<()> {
-        layout::see_folder(&self.at(path)).map_err(|trouble| match trouble {
-            Trouble::Missing => missing(),
-            Trouble::Link => self.insecure(&format!("{path} is a symbolic link")),
-            Trouble::NotFolder | Trouble::NotFile => self.insecure(&format!("{path} is not a directory")),
-            Trouble::System(errno) => self.unreadable(errno, path),
-        })
-    }
-
-    /// Checks that the generation still exists. A writer that stops renames a generation before it
-    /// overwrites files, so what was read from one that is gone may be zeros (contract 6.2.6).
-    fn see_still_there(&self, folder: &str) -> Pass<()> {
-        self.see_folder(folder, || Halt::Again)
-    }
-
-    /// Returns the bytes of a secret of one generation, unless they were checked too long ago.
-    fn value(&self, generation: &Generation, name: &str) -> Pass<Arc<SecretBytes>> {
-        let value = self.bytes(generation, name)?;
-        self.see_fresh(generation, name)?;
-        Ok(value)
-    }
-
-    /// Returns the bytes of a secret of one generation (contract 6.2.4, 6.2.6).
-    fn bytes(&self, generation: &Generation, name: &str) -> Pass<Arc<SecretBytes>> {
-        let secret = generation.manifest.secret(name)?;
-        if let Some(value) = generation.values.try_read().ok().and_then(|values| values.get(name).cloned()) {
-            return Ok(value);
-        }
-        let number = generation.number();
-        let corrupt = |what: &str| Error::secret_corrupt(name, number, what);
-        let missing = || Halt::Gone { generation: number, verdict: corrupt("its file is missing") };
-
-        // A client's next pass reports the missing root; a snapshot has expired.
-        if !self.root_is_there()? {
-            return Err(Halt::Again);
-        }
-        self.see_generation(number)?;
-        let folder = generation.folder();
-        let path = format!("{folder}/secrets/{name}");
-        for (at, _) in path.match_indices('/').filter(|(at, _)| *at > folder.len()) {
-            self.see_folder(&path[..at], missing)?;
-        }
-
-        // One byte more than expected detects a file that is too long. The buffer never grows, so
-        // no copy stays behind.
-        let mut buffer = Zeroizing::new(vec![0; secret.size + 1]);
-        let length = layout::read_file(&self.at(&path), &mut buffer).map_err(|trouble| match trouble {
-            Trouble::Missing => missing(),
-            Trouble::NotFile | Trouble::NotFolder => corrupt("its file is not a regular file").into(),
-            Trouble::Link => self.insecure(&format!("{path} is a symbolic link")),
-            Trouble::System(errno) => self.unreadable(errno, &path),
-        })?;
-        self.see_still_there(&folder)?;
-        if length != secret.size {
-            return Err(corrupt(&format!("its file does not have {} bytes", secret.size)).into());
-        }
-        buffer.truncate(length);
-        let value = Arc::new(SecretBytes::from(buffer));
-        if let Ok(mut values) = generation.values.try_write() {
-            values.insert(name.to_owned(), Arc::clone(&value));
-        }
-        Ok(value)
-    }
-
     /// Returns the error of a snapshot whose read ended without an answer (contract 6.3.2).
     fn snapshot_error(&self, generation: &Generation, name: &str, halt: Halt) -> Error {
-        let folder_is_gone = || layout::see_folder(&self.at(&generation.folder())) == Err(Trouble::Missing);
+        let folder_is_gone = || files::see_folder(&self.at(&generation.folder())) == Err(Trouble::Missing);
         match halt {
-            Halt::Told(error) => error,
+            Halt::Error(error) => error,
             Halt::Gone { verdict, .. } if !folder_is_gone() => verdict,
             Halt::Stale { generation, verdict } if self.target() == Ok(Some(generation)) => verdict,
             Halt::Stale { .. } | Halt::Gone { .. } | Halt::Again | Halt::Unpublished | Halt::Removed => {
@@ -478,7 +349,7 @@ impl Store {
     /// Returns how long to wait for a `current`, unless state.json or the timeout ends the read (contract 6.2.3).
     fn wait(&self, patience: &mut Patience) -> Result<Duration> {
         let mut buffer = vec![0; MAX_BYTES + 1];
-        let read = layout::read_file(&self.at(STATE), &mut buffer);
+        let read = files::read_file(&self.at(STATE), &mut buffer);
         if read == Err(Trouble::Missing) && self.has_read() {
             return self.wait_for_removed(patience);
         }
@@ -532,62 +403,11 @@ impl Store {
     }
 }
 
-/// How long one read may take (contract 6.2.3 and 6.2.7).
-#[derive(Debug, Clone)]
-struct Patience {
-    start: Instant,
-    timeout: Duration,
-    pause: Duration,
-    restarts: u32,
-    /// When this read first found that the store was removed.
-    removed: Option<Instant>,
-}
-
-impl Patience {
-    fn new(timeout_ms: u64) -> Self {
-        let timeout = Duration::from_millis(timeout_ms);
-        Self { start: Instant::now(), timeout, pause: FIRST_PAUSE, restarts: 0, removed: None }
-    }
-
-    fn left(&self) -> Duration {
-        self.timeout.saturating_sub(self.start.elapsed())
-    }
-
-    /// Returns the next pause; `None` when there is no time left.
-    fn pause(&mut self) -> Option<Duration> {
-        let left = self.left();
-        self.pause_within(left)
-    }
-
-    /// Returns the next pause while the store is removed; `None` when there is no time left.
-    fn pause_for_removed(&mut self) -> Option<Duration> {
-        let since = *self.removed.get_or_insert_with(Instant::now);
-        let left = Duration::from_millis(REMOVAL_WAIT_MS).saturating_sub(since.elapsed()).min(self.left());
-        self.pause_within(left)
-    }
-
-    /// Returns how long to wait for the first invocation; `None` when it is not on its way.
-    fn pause_for_invocation(&mut self) -> Option<Duration> {
-        let left = Duration::from_millis(DEFERRED_WAIT_MS).saturating_sub(self.start.elapsed()).min(self.left());
-        self.pause_within(left)
-    }
-
-    fn pause_within(&mut self, left: Duration) -> Option<Duration> {
-        let pause = self.pause.min(left);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        (!pause.is_zero()).then_some(pause)
-    }
-
-    /// Returns whether the read may start again at once.
-    fn restart(&mut self) -> bool {
-        self.restarts += 1;
-        if self.timeout.is_zero() { self.restarts <= MAX_RESTARTS } else { !self.left().is_zero() }
-    }
-}
-
+mod age;
 pub mod attempt;
 mod control;
+mod generation;
+mod patience;
 mod refresh;
-mod stale;
 #[cfg(test)]
 mod tests;

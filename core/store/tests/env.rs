@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use keystart_store::error::Code;
+use keystart_store::errors::Code;
 use keystart_store::json::{self, Json};
 use keystart_store::{Draft, Failure, Options, SecretBytes, Writer, manifest::Identity};
 use tempfile::TempDir;

@@ -346,7 +346,7 @@ def _pull(arguments: argparse.Namespace) -> int:
         failed = error
     except CoreError as error:
         failed = StartError("Extension.StoreUnusable", error.message)
-    except (KeyboardInterrupt, _Ended) as ended:
+    except (KeyboardInterrupt, _Termination) as ended:
         number = signal.SIGINT if isinstance(ended, KeyboardInterrupt) else ended.number
         failed = StartError("Extension.Interrupted", f"keystart pull was ended by {number.name}.")
         code = _EXIT_SIGNALLED + number
@@ -390,7 +390,7 @@ def _put_back(links: Links | None) -> list[str]:
     return []
 
 
-class _Ended(BaseException):
+class _Termination(BaseException):
     """A signal asks the process to end."""
 
     def __init__(self, number: signal.Signals) -> None:
@@ -400,10 +400,10 @@ class _Ended(BaseException):
 
 @contextlib.contextmanager
 def _signals_raised() -> Iterator[None]:
-    """Raises `_Ended` where SIGTERM or SIGHUP would end the process without a word."""
+    """Raises `_Termination` where SIGTERM or SIGHUP would end the process without a word."""
 
     def end(number: int, _: object) -> None:
-        raise _Ended(signal.Signals(number))
+        raise _Termination(signal.Signals(number))
 
     own = (signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in own}

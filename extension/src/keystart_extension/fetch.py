@@ -83,7 +83,7 @@ class Fetch:
 
     def fingerprint(self, plan: Any, entry: int) -> tuple[int, float | None]:
         """Returns a number that is equal for equal values, and when their version was created, if that is known."""
-        out = ffi.new("keystart_fetched *")
+        out = ffi.new("keystart_entry_version *")
         core.call(lib.keystart_fetch_entry, self.handle, plan, entry, out)
         return int(out.fingerprint), out.created_at / 1000 if out.created_at else None
 

@@ -14,7 +14,7 @@ from .core import CoreError, ffi, lib
 from .extension import seconds_for_fetch
 from .fetch import Failure, Fetch
 from .publish import StartError, publish
-from .store import Draft, Refreshed
+from .store import Draft, RefreshResult
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
@@ -456,12 +456,12 @@ class Refresher:
             if self._began[entry] <= run.began:
                 self._succeed(entry, run.began)
 
-    def _refresh(self, draft: Draft) -> Refreshed:
+    def _refresh(self, draft: Draft) -> RefreshResult:
         try:
             refreshed = self._writer.refresh(draft)
         except CoreError as error:
             self._log_after_publish(error)
-            return Refreshed(self.generation, [], [])
+            return RefreshResult(self.generation, [], [])
         if refreshed.generation:
             self.generation = refreshed.generation
             self._log.info(f"published generation {refreshed.generation} with {_listed(refreshed.changed)}")

@@ -54,7 +54,7 @@ class Writer:
         """Sets the plan, by its handle, whose entries are refreshed."""
         core.call(lib.keystart_writer_watch, self.handle, plan)
 
-    def refresh(self, draft: Draft) -> Refreshed:
+    def refresh(self, draft: Draft) -> RefreshResult:
         """Publishes the generation before with the entries that a draft covers, if something changed."""
         number, changed, lost = (
             ffi.new("uint64_t *"),
@@ -62,7 +62,9 @@ class Writer:
             ffi.new("keystart_bytes *"),
         )
         core.call(lib.keystart_writer_refresh, self.handle, draft.handle, number, changed, lost)
-        return Refreshed(int(number[0]), *(core.take_text(names).splitlines() for names in (changed, lost)))
+        return RefreshResult(
+            int(number[0]), *(core.take_text(names).splitlines() for names in (changed, lost))
+        )
 
     def candidate(self, draft: Draft) -> int | None:
         """Makes the published generation with the entries that a draft covers; None if that is what is published."""
@@ -124,7 +126,7 @@ class Writer:
         core.call(lib.keystart_writer_stop, self.handle, *((ffi.NULL, 0) if reason is None else text(reason)))
 
 
-class Refreshed:
+class RefreshResult:
     """The result of a refresh: the new generation (0 if nothing changed), and names."""
 
     def __init__(self, generation: int, changed: list[str], lost: list[str]) -> None:

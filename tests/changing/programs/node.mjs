@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads';
-import keystart from '../../../bindings/node/src/keystart.mjs';
+import keystart from '../../../bindings/node/src/client.mjs';
 
 const { Keystart, KeystartError } = keystart;
 

@@ -8,7 +8,7 @@ import { createSecureContext } from 'node:tls';
 import { fileURLToPath } from 'node:url';
 import { Worker, isMainThread } from 'node:worker_threads';
 
-import source from '../../../bindings/node/src/keystart.mjs';
+import source from '../../../bindings/node/src/client.mjs';
 import { loadInRealm } from './realm.mjs';
 
 const surroundings = process.argv[2];

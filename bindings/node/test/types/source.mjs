@@ -1,5 +1,5 @@
 // Compiled, never run: the written types and the source have the same members.
-import source from '../../src/keystart.mjs';
+import source from '../../src/client.mjs';
 import written from '../../src/testing.js';
 
 /** @typedef {typeof import('../../types/api.js')} Written */

@@ -9,9 +9,9 @@ The functions here use one default client, made at the first call; `Keystart(roo
 from __future__ import annotations
 
 from . import core, errors
+from .client import Keystart, Snapshot
 from .errors import *  # noqa: F403  (its __all__ is what a reader raises)
 from .secret import Secret
-from .store import Keystart, Snapshot
 from .version import __version__
 
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, TypeVar
 
-    from .login import Rejected
+    from ._attempt import Rejected
 
     T = TypeVar("T")
 

@@ -11,7 +11,7 @@ __all__ = ["Verdict", "classify", "with_causes"]
 
 Verdict = Literal["rejected", "locked"]
 
-_DEPTH = 8  # of causes below the error
+_DEPTH = 8  # limits.toml: attempt.causes
 _ERRORS = 64  # that one error may lead to; a group can hold many
 _LETTERS = 4096  # of a message
 

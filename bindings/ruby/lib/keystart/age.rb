@@ -1,13 +1,14 @@
 # frozen_string_literal: true
 
+require_relative "time"
+
 module Keystart
   # Refuses values that were checked too long ago (contract 11.7). The first read with max_stale loads it.
   class Age
     REQUEST_MS = 2_000 # limits.toml: stale.request_ms
-    MARGIN_MS = 60_000 # limits.toml: stale.margin_ms
 
-    def initialize(store, manifest, target, timeout)
-      @store = store
+    def initialize(files, manifest, target, timeout)
+      @files = files
       @manifest = manifest
       @target = target
       @timeout = timeout
@@ -21,34 +22,31 @@ module Keystart
     def check(name, &last)
       return if usable?(name, &last)
 
-      if @store.current == @target
+      if @files.current == @target
         ask(name)
         return if usable?(name, &last)
       end
-      raise Stale.new(@target, name, error(name, last.call))
+      raise StaleError.new(@target, name, error(name, last.call))
     end
 
     private
 
     # Returns whether a value may be returned now. It reads freshness.json only if what it knows has passed.
     def usable?(name)
-      return true if ahead?(@known.fetch(name) { milliseconds(@manifest.fetched_at(name)) + @max_stale })
+      return true if ahead?(@known.fetch(name) { Moment.milliseconds(@manifest.fetched_at(name)) + @max_stale })
 
       check = yield or return false
-      @known[name] = check["usable_until"] && milliseconds(check["usable_until"])
+      @known[name] = check["usable_until"] && Moment.milliseconds(check["usable_until"])
       ahead?(@known[name])
     end
 
-    def ahead?(time)
-      now = Process.clock_gettime(Process::CLOCK_REALTIME, :millisecond)
-      time.nil? || (now < time && time <= now + @max_stale + MARGIN_MS)
-    end
+    def ahead?(time) = time.nil? || Moment.usable?(time, @max_stale)
 
     # Whatever is answered, freshness.json decides.
     def ask(name)
       require_relative "control"
-      Control.new(@store, Patience.new([@timeout, REQUEST_MS].min)).refresh([name])
-    rescue Control::Silent, Control::Late, Error
+      Control.new(@files, Patience.new([@timeout, REQUEST_MS].min)).refresh([name])
+    rescue Control::SilenceError, Control::LateError, Error
       nil
     end
 
@@ -58,12 +56,6 @@ module Keystart
       return Errors.secret_stale(name, checked_at) unless failure
 
       Errors.secret_stale_because(name, checked_at, failure["code"], failure["message"])
-    end
-
-    # Returns a time of contract 4.3 as milliseconds since 1970.
-    def milliseconds(time)
-      year, month, day, hour, minute, second, ms = time.scan(/[0-9]+/).map { |digits| digits.to_i(10) }
-      Time.utc(year, month, day, hour, minute, second).to_i * 1000 + ms
     end
   end
   private_constant :Age

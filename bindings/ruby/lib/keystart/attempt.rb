@@ -90,8 +90,7 @@ module Keystart
     Refusal = Struct.new(:error, :generation, :candidate)
     private_constant :Advice, :Refusal
 
-    # The block returns the generation of a number, or the published one.
-    def initialize(store, name, milliseconds, rejected, login, &generations)
+    def initialize(store, name, milliseconds, rejected, login)
       raise ArgumentError, "attempt needs a block that logs in" unless login
 
       @store = store
@@ -99,7 +98,6 @@ module Keystart
       @milliseconds = milliseconds
       @verdict = verdict_of(rejected)
       @login = login
-      @generations = generations
       # Ruby makes it the cause of every error that the block raises, but it says nothing about the logins.
       @handled = $! # rubocop:disable Style/SpecialGlobalVars
       @runs = 0
@@ -109,7 +107,7 @@ module Keystart
 
     # Returns what the block returned.
     def run
-      first = @generations.call
+      first = @store.read(&:itself)
       first.manifest.entry(@name) if first.manifest.names(@name).empty?
       @budget = Budget.new(@milliseconds)
       done = log_in(first) if @milliseconds.zero?
@@ -137,17 +135,17 @@ module Keystart
 
     # Returns a connection, nil if there is none to be made, or :busy.
     def connect
-      Control.new(@store, @budget).connect
-    rescue Control::Busy
+      Control.new(@store.files, @budget).connect
+    rescue Control::BusyError
       :busy
-    rescue Control::Silent, StoreUnreadable
+    rescue Control::SilenceError, StoreUnreadable
       nil
     end
 
     def advice(socket)
       line = line(%("op": "try"), @refusals.last&.generation&.number)
       answer_ms = @budget.answer_ms
-      answer = Control.new(@store, Patience.new(answer_ms)).exchange(socket, line)
+      answer = Control.new(@store.files, Patience.new(answer_ms)).exchange(socket, line)
       return unless answer["ok"]
 
       numbers = { "generation" => 1, "candidate" => 1, "retry_after_ms" => 0 }.map do |key, least|
@@ -157,10 +155,10 @@ module Keystart
 
       @advised = true
       Advice.new(*numbers, answer["failures"].empty?)
-    rescue Control::Late
+    rescue Control::LateError
       # If the budget is over, a writer that has answered before lives.
       raise ending if @advised && answer_ms < Budget::ANSWER_MS
-    rescue Control::Silent
+    rescue Control::SilenceError
       nil
     end
 
@@ -175,12 +173,12 @@ module Keystart
     # Does what the writer advises. Returns what log_in returned, or nil to ask again.
     def follow(advice)
       raise ending if advice.nil? && @refusals.any?
-      return log_in(@generations.call, reported: false) unless advice&.known
+      return log_in(@store.read(&:itself), reported: false) unless advice&.known
       return wait(advice.retry_after) if advice.retry_after
 
       number = advice.candidate || advice.generation
       candidate = !advice.candidate.nil?
-      generation = @generations.call(number, candidate)
+      generation = number ? @store.numbered(number, candidate) : @store.read(&:itself)
       return log_in(generation, candidate:) if generation
 
       @budget.pause?
@@ -198,7 +196,7 @@ module Keystart
     def log_in(generation, candidate: false, reported: true)
       @runs += 1
       watched = WatchedGeneration.new(generation, @name)
-      value, error = outcome(Snapshot.new(@store, watched))
+      value, error = outcome(Snapshot.new(@store.files, watched))
       reported &&= watched.read?
       if error.nil?
         report(%("op": "accepted"), generation, @budget.answer_ms) if reported
@@ -233,11 +231,11 @@ module Keystart
     # Reports an outcome, and waits for the answer: then what was accepted is published. Whatever
     # becomes of it, the login has taken place.
     def report(members, generation, answer_ms)
-      control = Control.new(@store, Patience.new(answer_ms))
+      control = Control.new(@store.files, Patience.new(answer_ms))
       socket = control.connect
       line = line(members, generation.number)
       answer_ms.positive? ? control.exchange(socket, line) : control.write(socket, line)
-    rescue Control::Silent, Control::Late, Error
+    rescue Control::SilenceError, Control::LateError, Error
       nil
     ensure
       socket&.close

@@ -13,17 +13,17 @@ module Keystart
     LONGEST_PATH = 100 # limits.toml: control.path_bytes
 
     # Nobody listens, or something else than an answer came.
-    class Silent < StandardError; end
+    class SilenceError < StandardError; end
 
     # The time is over.
-    class Late < StandardError; end
+    class LateError < StandardError; end
 
     # The time is over, and the backlog was full all the time.
-    class Busy < Late; end
+    class BusyError < LateError; end
 
-    def initialize(store, patience)
-      @store = store
-      @path = "#{store.root}/#{SOCKET}"
+    def initialize(files, patience)
+      @files = files
+      @path = "#{files.root}/#{SOCKET}"
       @patience = patience
     end
 
@@ -37,17 +37,17 @@ module Keystart
 
     # Returns a connection. While the backlog is full (EAGAIN) it tries again.
     def connect
-      raise Silent unless listening?
+      raise SilenceError unless listening?
 
       socket = Socket.new(:UNIX, :STREAM)
       socket.connect_nonblock(Socket.sockaddr_un(@path))
       socket
     rescue Errno::EAGAIN
       socket.close
-      @patience.pause? ? retry : raise(Busy)
+      @patience.pause? ? retry : raise(BusyError)
     rescue Errno::ENOENT, Errno::ECONNREFUSED
       socket.close
-      raise Silent
+      raise SilenceError
     rescue SystemCallError => e
       socket&.close
       raise unreadable(e), cause: nil
@@ -65,17 +65,17 @@ module Keystart
         sent = socket.write_nonblock(bytes, exception: false)
         next bytes = bytes.byteslice(sent..) unless sent == :wait_writable
 
-        socket.wait_writable(left) || raise(Late)
+        socket.wait_writable(left) || raise(LateError)
       end
     rescue SystemCallError
-      raise Silent
+      raise SilenceError
     end
 
     private
 
     # Returns whether a writer may listen there (contract 9.9).
     def listening?
-      return false unless @store.root? && @path.bytesize <= LONGEST_PATH
+      return false unless @files.root? && @path.bytesize <= LONGEST_PATH
 
       File.lstat(@path).socket?
     rescue Errno::ENOENT
@@ -84,7 +84,7 @@ module Keystart
       raise unreadable(e), cause: nil
     end
 
-    def unreadable(error) = @store.unreadable(SOCKET, error)
+    def unreadable(error) = @files.unreadable(SOCKET, error)
 
     # Names need no escapes. A list that does not fit into a line asks for all.
     def request(names)
@@ -100,18 +100,18 @@ module Keystart
       line << receive(socket, LONGEST - line.bytesize) until line.include?("\n")
       line[/\A[^\n]*/]
     rescue SystemCallError
-      raise Silent
+      raise SilenceError
     end
 
     # Returns some bytes, at most `most`.
     def receive(socket, most)
-      raise Silent if most.zero? # the line is too long
+      raise SilenceError if most.zero? # the line is too long
 
       some = socket.read_nonblock(most, exception: false)
-      raise Silent unless some # the connection has ended
+      raise SilenceError unless some # the connection has ended
       return some unless some == :wait_readable
 
-      socket.wait_readable(left) || raise(Late)
+      socket.wait_readable(left) || raise(LateError)
       ""
     end
 
@@ -120,11 +120,11 @@ module Keystart
     # Reads an answer (contract 9.4).
     def parse(line)
       answer = Json.parse(line.force_encoding(Encoding::UTF_8))
-      raise Silent unless Hash === answer && answer["format"] == FORMAT && whole?(answer)
+      raise SilenceError unless Hash === answer && answer["format"] == FORMAT && whole?(answer)
 
       answer
-    rescue Json::Invalid
-      raise Silent
+    rescue Json::ParseError
+      raise SilenceError
     end
 
     def whole?(answer)

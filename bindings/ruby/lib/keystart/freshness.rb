@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require_relative "time"
+
 module Keystart
   # The content of freshness.json (contract 11.8). The generation decides when to read it.
   module Freshness
@@ -16,20 +18,20 @@ module Keystart
 
       failure = check["failure"]&.slice("code", "message", "at")
       { **check.slice("checked_at", "refresh_after", "usable_until"), "failure" => failure }
-    rescue Json::Invalid
+    rescue Json::ParseError
       nil
     end
 
     def self.sound?(check)
       nexts = %w[refresh_after usable_until].map { |key| check.fetch(key, :missing) }
-      Manifest.time?(check["checked_at"]) && nexts.all? { |time| time.nil? || Manifest.time?(time) } &&
+      Moment.valid?(check["checked_at"]) && nexts.all? { |time| time.nil? || Moment.valid?(time) } &&
         check.key?("failure") && failure?(check["failure"])
     end
 
     def self.failure?(failure)
       return true if failure.nil?
 
-      Hash === failure && String === failure["code"] && String === failure["message"] && Manifest.time?(failure["at"])
+      Hash === failure && String === failure["code"] && String === failure["message"] && Moment.valid?(failure["at"])
     end
     private_class_method :sound?, :failure?
   end

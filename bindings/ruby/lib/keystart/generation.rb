@@ -10,10 +10,10 @@ module Keystart
     GREATEST = 9_007_199_254_740_991 # limits.toml: generation.greatest
     attr_reader :target, :number, :manifest
 
-    # `target` is what Store#current returned. Yields if it has the form of a generation's link,
+    # `target` is what Files#current returned. Yields if it has the form of a generation's link,
     # before it reads there. Nothing knows the age of a candidate's values (contract 12.4.3).
-    def initialize(store, target, timeout, candidate: false)
-      @store = store
+    def initialize(files, target, timeout, candidate: false)
+      @files = files
       @timeout = timeout
       @target = target
       @number = numbered(target)
@@ -48,7 +48,7 @@ module Keystart
     # Parses again at each call, so that nobody can change what others get.
     def json(name)
       Json.parse(value(name))
-    rescue Json::Invalid
+    rescue Json::ParseError
       raise Errors.secret_not_json(name)
     end
 
@@ -66,13 +66,13 @@ module Keystart
       return unless @manifest.max_stale
 
       require_relative "age" # only with max_stale
-      Age.new(@store, @manifest, @target, @timeout)
+      Age.new(@files, @manifest, @target, @timeout)
     end
 
     # Returns the last check of a secret by freshness.json, or nil if that is missing or broken.
     def check(name)
       require_relative "freshness" # only info and old values load it
-      bytes = @store.read("freshness.json", Freshness::LONGEST)
+      bytes = @files.read("freshness.json", Freshness::LONGEST)
       Freshness.check(bytes, @number, name) if String === bytes && bytes.bytesize <= Freshness::LONGEST
     rescue LayoutInsecure, StoreUnreadable
       nil
@@ -82,10 +82,10 @@ module Keystart
     def numbered(target)
       case target
       when Errno::EINVAL then nil
-      when SystemCallError then raise @store.unreadable("current", target)
+      when SystemCallError then raise @files.unreadable("current", target)
       else number = target.b[TARGET, 1]&.to_i
       end
-      raise @store.insecure("current does not point to a generation") unless number && number <= GREATEST
+      raise @files.insecure("current does not point to a generation") unless number && number <= GREATEST
 
       number
     end
@@ -93,8 +93,8 @@ module Keystart
     # Reads the manifest (contract 6.2.5).
     def read_manifest
       check_folder(nil)
-      bytes = @store.read("#{@target}/manifest.json", Manifest::LONGEST)
-      raise Missing.new(@target, nil, invalid("manifest.json is missing")) unless bytes
+      bytes = @files.read("#{@target}/manifest.json", Manifest::LONGEST)
+      raise MissingError.new(@target, nil, invalid("manifest.json is missing")) unless bytes
       raise invalid("manifest.json is not a regular file") if bytes == :irregular
 
       check_kept(nil)
@@ -111,10 +111,10 @@ module Keystart
     # Reads a value (contract 6.2.6). It checks the folder before the length, because a writer that
     # stops shortens files.
     def read_value(name, size)
-      raise Missing.new(@target, name, Errors.not_attached(@store.root)) unless @store.root?
+      raise MissingError.new(@target, name, Errors.not_attached(@files.root)) unless @files.root?
 
       check_folders(name)
-      bytes = @store.read("#{@target}/secrets/#{name}", size)
+      bytes = @files.read("#{@target}/secrets/#{name}", size)
       raise missing_value(name) unless bytes
       raise Errors.secret_corrupt(name, @number, "its file is not a regular file") if bytes == :irregular
 
@@ -127,23 +127,25 @@ module Keystart
     def check_folders(name)
       check_folder(name)
       folders = ["secrets", *Name.folders(name).reverse.map { |folder| "secrets/#{folder}" }]
-      folders.each { |folder| raise missing_value(name) unless @store.folder?("#{@target}/#{folder}") }
+      folders.each { |folder| raise missing_value(name) unless @files.folder?("#{@target}/#{folder}") }
     end
 
     def check_folder(name)
-      raise missing_generation(name) unless @store.folder?("generations")
+      raise missing_generation(name) unless @files.folder?("generations")
 
       check_kept(name)
     end
 
     # Discards what was read if the generation is gone: it may have been overwritten.
     def check_kept(name)
-      raise missing_generation(name) unless @store.folder?(@target)
+      raise missing_generation(name) unless @files.folder?(@target)
     end
 
-    def missing_generation(name) = Missing.new(@target, name, invalid("#{@target} is missing"))
+    def missing_generation(name) = MissingError.new(@target, name, invalid("#{@target} is missing"))
 
-    def missing_value(name) = Missing.new(@target, name, Errors.secret_corrupt(name, @number, "its file is missing"))
+    def missing_value(name)
+      MissingError.new(@target, name, Errors.secret_corrupt(name, @number, "its file is missing"))
+    end
 
     def invalid(what) = Errors.manifest_invalid(@number, what)
   end

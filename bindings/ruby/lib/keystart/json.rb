@@ -7,7 +7,7 @@ module Keystart
   # strscan takes longer to load than all of this. So this class parses the bytes itself.
   class Json
     # Its message says nothing about the text, which may be a secret.
-    class Invalid < StandardError
+    class ParseError < StandardError
       def initialize = super("not JSON by RFC 8259")
     end
 
@@ -27,9 +27,9 @@ module Keystart
     HIGH_SURROGATES = (0xD800..0xDBFF)
     LOW_SURROGATES = (0xDC00..0xDFFF)
 
-    # Returns the value, new at each call, or raises Invalid.
+    # Returns the value, new at each call, or raises ParseError.
     def self.parse(bytes)
-      raise Invalid unless bytes.dup.force_encoding(Encoding::UTF_8).valid_encoding?
+      raise ParseError unless bytes.dup.force_encoding(Encoding::UTF_8).valid_encoding?
 
       new(bytes.b).document
     end
@@ -44,7 +44,7 @@ module Keystart
       skip_space
       value = value(0)
       skip_space
-      raise Invalid unless @at == @text.bytesize
+      raise ParseError unless @at == @text.bytesize
 
       value
     end
@@ -59,21 +59,21 @@ module Keystart
       when 0x74 then word("true", true)
       when 0x66 then word("false", false)
       when 0x6E then word("null", nil)
-      else number(NUMBER.match(@text, @at) || raise(Invalid))
+      else number(NUMBER.match(@text, @at) || raise(ParseError))
       end
     end
 
     def object(depth)
-      raise Invalid if depth > DEEPEST
+      raise ParseError if depth > DEEPEST
 
       members = {}
       more = first?(0x7D)
       while more
-        raise Invalid unless @text.getbyte(@at) == QUOTE
+        raise ParseError unless @text.getbyte(@at) == QUOTE
 
         name = string.freeze
         skip_space
-        raise Invalid unless take?(0x3A)
+        raise ParseError unless take?(0x3A)
 
         skip_space
         members[name] = value(depth)
@@ -83,7 +83,7 @@ module Keystart
     end
 
     def array(depth)
-      raise Invalid if depth > DEEPEST
+      raise ParseError if depth > DEEPEST
 
       elements = []
       more = first?(0x5D)
@@ -105,7 +105,7 @@ module Keystart
     def another?(closing)
       skip_space
       return false if take?(closing)
-      raise Invalid unless take?(0x2C)
+      raise ParseError unless take?(0x2C)
 
       skip_space
       true
@@ -113,7 +113,7 @@ module Keystart
 
     def skip_space
       while (byte = @text.getbyte(@at)) && byte <= 0x20
-        raise Invalid unless SPACE.include?(byte)
+        raise ParseError unless SPACE.include?(byte)
 
         @at += 1
       end
@@ -127,7 +127,7 @@ module Keystart
     end
 
     def word(word, value)
-      raise Invalid unless @text.byteslice(@at, word.length) == word
+      raise ParseError unless @text.byteslice(@at, word.length) == word
 
       @at += word.length
       value
@@ -136,7 +136,7 @@ module Keystart
     # Returns a string, from its opening quotation mark to the closing one.
     def string
       @at += 1
-      stop = @text.index('"', @at) or raise Invalid
+      stop = @text.index('"', @at) or raise ParseError
       text = @text.byteslice(@at, stop - @at)
       return escaped_string if text.match?(NOT_PLAIN)
 
@@ -147,12 +147,12 @@ module Keystart
     def escaped_string
       text = "".b
       loop do
-        stop = @text.index(NOT_PLAIN, @at) or raise Invalid
+        stop = @text.index(NOT_PLAIN, @at) or raise ParseError
         text << @text.byteslice(@at, stop - @at)
         @at = stop
         return text.force_encoding(Encoding::UTF_8) if take?(QUOTE)
 
-        raise Invalid unless take?(BACKSLASH)
+        raise ParseError unless take?(BACKSLASH)
 
         text << escape
       end
@@ -162,17 +162,17 @@ module Keystart
     def escape
       letter = @text[@at]
       @at += 1
-      letter == "u" ? character : ESCAPES[letter] || raise(Invalid)
+      letter == "u" ? character : ESCAPES[letter] || raise(ParseError)
     end
 
     def character
       unit = code_unit
-      raise Invalid if LOW_SURROGATES.cover?(unit)
+      raise ParseError if LOW_SURROGATES.cover?(unit)
 
       if HIGH_SURROGATES.cover?(unit)
         word("\\u", nil)
         low = code_unit
-        raise Invalid unless LOW_SURROGATES.cover?(low)
+        raise ParseError unless LOW_SURROGATES.cover?(low)
 
         unit = 0x10000 + ((unit - 0xD800) << 10) + (low - 0xDC00)
       end
@@ -181,7 +181,7 @@ module Keystart
 
     def code_unit
       digits = @text.byteslice(@at, 4)
-      raise Invalid unless digits.match?(/\A[0-9A-Fa-f]{4}\z/)
+      raise ParseError unless digits.match?(/\A[0-9A-Fa-f]{4}\z/)
 
       @at += 4
       digits.hex
@@ -192,10 +192,10 @@ module Keystart
       @at += text.length
       return float(text, exponent) if fraction || exponent
       # 309 digits and a sign; a longer number is not computed.
-      raise Invalid if text.length > 310
+      raise ParseError if text.length > 310
 
       whole = Integer(text, 10)
-      raise Invalid if whole.abs >= INFINITE
+      raise ParseError if whole.abs >= INFINITE
 
       whole
     end
@@ -206,7 +206,7 @@ module Keystart
       return Float(text) if text.length < 100 && (exponent.nil? || exponent.count("0-9") < 3)
 
       size = exact_size(text)
-      raise Invalid if size >= INFINITE
+      raise ParseError if size >= INFINITE
       return Float(text.start_with?("-") ? "-0" : "0") if size <= NOTHING
 
       Float(text)

@@ -7,20 +7,7 @@ module Keystart
     LONGEST = 1_048_576 # limits.toml: manifest.bytes
     LONGEST_VALUE = 1_048_576 # limits.toml: value.bytes
     ENCODINGS = %w[utf-8 binary].freeze
-    TIME = /\A([0-9]{4})-([0-9]{2})-([0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z\z/
     FACTS = %w[path size encoding fetched_at refresh_after source].freeze
-    DAYS = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31].freeze
-
-    # Returns whether a value is a time by contract 4.3 exactly, and its day exists.
-    def self.time?(text)
-      return false unless String === text
-
-      year, month, day = TIME.match(text)&.captures&.map { |digits| digits.to_i(10) }
-      return false unless year&.positive? && month.between?(1, 12)
-
-      leap = (year % 4).zero? && (!(year % 100).zero? || (year % 400).zero?)
-      day.between?(1, month == 2 && leap ? 29 : DAYS[month - 1])
-    end
 
     def initialize(bytes, number)
       @number = number
@@ -53,7 +40,7 @@ module Keystart
     # Returns when a secret was fetched.
     def fetched_at(name)
       fetched_at = entry(name)["fetched_at"]
-      check Manifest.time?(fetched_at), %(secrets["#{name}"].fetched_at)
+      check Moment.valid?(fetched_at), %(secrets["#{name}"].fetched_at)
       fetched_at
     end
 
@@ -79,7 +66,7 @@ module Keystart
 
     def parse(bytes)
       Json.parse(bytes)
-    rescue Json::Invalid
+    rescue Json::ParseError
       raise invalid("manifest.json is not JSON")
     end
 
@@ -132,8 +119,8 @@ module Keystart
     end
 
     def check_times(name, entry)
-      check Manifest.time?(entry["fetched_at"]), %(secrets["#{name}"].fetched_at)
-      check entry["refresh_after"].nil? || Manifest.time?(entry["refresh_after"]), %(secrets["#{name}"].refresh_after)
+      check Moment.valid?(entry["fetched_at"]), %(secrets["#{name}"].fetched_at)
+      check entry["refresh_after"].nil? || Moment.valid?(entry["refresh_after"]), %(secrets["#{name}"].refresh_after)
     end
 
     def check(holds, member)

@@ -5,26 +5,23 @@ require_relative "control"
 module Keystart
   # Asks the writer to fetch now, and says what changed (contract 7.3). The first call of refresh loads it.
   class Refresh
-    # `before` is the manifest that the client read last, or nil. The block yields the one that is
-    # published now.
-    def initialize(store, patience, before, names, &after)
+    def initialize(store, names)
       @store = store
-      @patience = patience
-      @before = before
       @names = names
-      @after = after
+      @patience = Patience.new(store.timeout) # its clock starts before the first look
+      @before = store.known_manifest
     end
 
     # Returns the names that changed.
     def run
-      answer = Control.new(@store, @patience).refresh(@names)
+      answer = Control.new(@store.files, @patience).refresh(@names)
       raise Errors.refresh_refused(*answer["error"].values_at("code", "message")) unless answer["ok"]
       raise Errors.refresh_failed(Failures.lines(answer["failures"])) unless answer["failures"].empty?
 
       changes
-    rescue Control::Silent
+    rescue Control::SilenceError
       raise Errors.refresh_unavailable(@store.root), cause: nil
-    rescue Control::Late
+    rescue Control::LateError
       changed = changes_at_last
       raise Errors.refresh_timed_out(@patience.milliseconds), cause: nil if changed.empty?
 
@@ -41,7 +38,7 @@ module Keystart
     end
 
     def changes
-      after = @after.call
+      after = @store.read(@patience, &:manifest)
       names = (@before ? @before.names(nil) : []) | after.names(nil)
       names.select { |name| asked?(name) && @before&.facts(name) != after.facts(name) }.sort
     end

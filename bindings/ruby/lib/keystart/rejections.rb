@@ -10,7 +10,7 @@ module Keystart
     Driver = Struct.new(:server, :classes, :code, :routine, :words)
     private_constant :Server, :Driver
 
-    DEPTH = 8 # of causes below the error
+    DEPTH = 8 # limits.toml: attempt.causes
     LETTERS = 4096 # of a message
     private_constant :DEPTH, :LETTERS
 

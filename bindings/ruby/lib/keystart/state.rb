@@ -15,7 +15,7 @@ module Keystart
     def self.parse(bytes)
       document = Json.parse(bytes)
       new(document) if well_formed?(document)
-    rescue Json::Invalid
+    rescue Json::ParseError
       nil
     end
 

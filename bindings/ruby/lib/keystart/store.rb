@@ -1,109 +1,139 @@
 # frozen_string_literal: true
 
 module Keystart
-  # Something below the root is missing. The client or the snapshot decides whether it was collected
-  # meanwhile or is missing for good (contract 6.2.7). In the second case it raises `failure`.
-  class Missing < StandardError
-    # `name` is the secret's, or nil for a manifest.
-    attr_reader :target, :name, :failure
-
-    def initialize(target, name, failure)
-      super("missing")
-      @target = target
-      @name = name
-      @failure = failure
-    end
-  end
-  private_constant :Missing
-
-  # A value was checked too long ago (contract 11.7). The client or the snapshot decides as for Missing.
-  class Stale < Missing; end
-  private_constant :Stale
-
-  # The system calls on the files below one root. It knows neither what they hold nor when to wait.
+  # Reads the published generation, whichever that is at the moment, and waits for the first one
+  # (contract 6.2). It remembers what it has seen, so that callers may freeze their clients.
   class Store
-    # A FIFO must not hang a function, and a link must not lead out of the store (contract 6.2.8).
-    FLAGS = File::RDONLY | File::NOFOLLOW | File::NONBLOCK | (File.const_defined?(:CLOEXEC) ? File::CLOEXEC : 0)
+    include Sealed
 
-    attr_reader :root
+    attr_reader :files, :timeout
 
-    def initialize(root)
-      @root = root
-      @current = "#{root}/current"
+    # `timeout` is in milliseconds.
+    def initialize(files, timeout)
+      @files = files
+      @timeout = timeout
+      @generation = nil
+      @has_read = false # it has found a generation once, so a missing root was removed (contract 6.2.10)
+      @removal_is_known = false # a read has reported that, and no read waits until the store exists again
     end
 
-    # Returns the target of the link to the published generation, or the SystemCallError.
-    def current
-      File.readlink(@current)
-    rescue SystemCallError => e
-      e
+    def root = @files.root
+
+    # Yields the published generation, and the next one if that is collected meanwhile (contract 6.2.7).
+    def read(patience = Patience.new(@timeout))
+      yield published(patience)
+    rescue MissingError => e
+      raise missing(e), cause: nil if @files.current == e.target
+      raise Errors.changing(root), cause: nil unless patience.again?
+
+      retry
     end
 
-    # Returns true if the root exists and is safe, false if it is missing (contract 6.2.2).
-    def root?
-      stat = File.lstat(@root)
-      raise insecure("the root is a symbolic link") if stat.symlink?
-      raise insecure("the root is not a directory") unless stat.directory?
-      raise insecure("the root belongs to another user") unless [Process.euid, 0].include?(stat.uid)
-      raise insecure("the root is writable by group or others") unless (stat.mode & 0o022).zero?
+    # Returns a generation by its number, published or not; nil if it does not exist. It does not wait.
+    def numbered(number, candidate)
+      return unless @files.root?
 
-      true
-    rescue Errno::ENOENT
-      false
-    rescue SystemCallError => e
-      raise unreadable("the root", e)
+      Generation.new(@files, "generations/#{number}", @timeout, candidate:) { nil }
+    rescue MissingError => e
+      raise e.failure, cause: nil if @files.folder?(e.target)
     end
 
-    # Returns true for a directory, false if it is missing (contract 6.2.4).
-    def folder?(path)
-      stat = File.lstat("#{@root}/#{path}")
-      raise insecure("#{path} is a symbolic link") if stat.symlink?
-      raise insecure("#{path} is not a directory") unless stat.directory?
+    # Returns the manifest that was read last, else the one that is published now, if it can be read at once.
+    def known_manifest = @generation&.manifest || glance
 
-      true
-    rescue Errno::ENOENT
-      false
-    rescue SystemCallError => e
-      raise unreadable(path, e)
-    end
-
-    # Returns whether nothing is there, not even a link.
-    def missing?(path)
-      File.lstat("#{@root}/#{path}")
-      false
-    rescue SystemCallError => e
-      Errno::ENOENT === e
-    end
-
-    # Returns at most `most` bytes and one more, :irregular if it is not a regular file, or nil if
-    # it is missing.
-    def read(path, most)
-      File.open("#{@root}/#{path}", FLAGS) do |file|
-        file.stat.file? ? file.read(most + 1) || "".b : :irregular
-      end
-    rescue Errno::ENOENT
-      nil
-    rescue Errno::ELOOP
-      raise insecure("#{path} is a symbolic link")
-    rescue Errno::ENXIO
-      :irregular
-    rescue SystemCallError => e
-      raise unreadable(path, e)
-    end
-
-    def insecure(what)
-      ours? ? Errors.layout_insecure(@root, what) : Errors.layout_insecure_of_other_user(@root, what)
-    end
-
-    # Names the errno, because the system's sentence differs between systems and languages.
-    def unreadable(path, error) = Errors.store_unreadable(@root, error.class.name.delete_prefix("Errno::"), path)
+    def inspect = "#<Keystart::Store root=#{root.inspect}>"
 
     private
 
-    def ours?
-      File.lstat(@root).uid == Process.euid
-    rescue SystemCallError
-      false # gone, or may not be looked at
+    # Returns the manifest that is published now, if it can be read at once. This store forgets it,
+    # and whatever it knows about removals stays.
+    def glance
+      self.class.new(@files, 0).read(&:manifest)
+    rescue Error
+      nil
+    end
+
+    # Returns the error of what is missing for good: a part of the store, or all its files (contract 6.2.7).
+    def missing(error) = @files.missing?("state.json") ? Errors.removed(root) : error.failure
+
+    # Returns the published generation (contract 6.2.1 to 6.2.5).
+    def published(patience)
+      loop do
+        target = @files.current
+        missing = Errno::ENOENT === target
+        @removal_is_known = false unless missing
+        generation = @generation
+        return generation if generation&.target == target
+
+        if !@files.root?
+          wait_without_root(patience)
+        elsif missing
+          wait(patience)
+        else
+          return take(target)
+        end
+      end
+    end
+
+    def take(target)
+      @generation = Generation.new(@files, target, @timeout) { @has_read = true }
+    end
+
+    def wait_without_root(patience)
+      raise Errors.not_attached(root) unless @has_read
+
+      wait_for_removed(patience)
+    end
+
+    # Waits a little for a writer that may be about to start after the store was removed (contract 6.2.10).
+    def wait_for_removed(patience)
+      @generation = nil # a new store counts from 1 again
+      return if !@removal_is_known && patience.pause_for_removed?
+
+      @removal_is_known = true
+      raise Errors.removed(root)
+    end
+
+    # Waits a little for a `current`, unless state.json or the timeout ends the read (contract 6.2.3).
+    def wait(patience)
+      state = read_state
+      return wait_for_removed(patience) if state == :missing && @has_read
+
+      @removal_is_known = false
+      state = nil if state == :missing
+      raise prefetch_failed(state) if state&.failed?
+      raise Errors.stopped(root) if state&.stopped?
+      return wait_for_invocation(patience) if state&.deferred?
+
+      return if patience.pause?
+
+      raise not_ready(patience.milliseconds, state&.message)
+    end
+
+    # Waits a little for the first invocation, which reaches the extension at the same time.
+    def wait_for_invocation(patience)
+      raise Errors.deferred(root) unless patience.pause_for_invocation?
+    end
+
+    def not_ready(milliseconds, message)
+      return Errors.not_ready(root, milliseconds) unless message
+
+      Errors.not_ready_because(root, milliseconds, message)
+    end
+
+    def prefetch_failed(state)
+      Errors.prefetch_failed(state.message || Errors::NO_REASON, Failures.lines(state.failures))
+    end
+
+    # Returns the state, :missing, or nil if it is broken or cannot be read (contract 3.5).
+    def read_state
+      require_relative "state" # only a read that waits loads it
+      bytes = @files.read("state.json", State::LONGEST)
+      return :missing if bytes.nil?
+
+      State.parse(bytes) if String === bytes && bytes.bytesize <= State::LONGEST
+    rescue LayoutInsecure, StoreUnreadable
+      nil
     end
   end
   private_constant :Store

@@ -108,7 +108,7 @@ module Keystart
       File.symlink("generations/#{number}", "#{@root}/.current-#{number}")
       rename ".current-#{number}", "current"
       # (7)
-      say "ready"
+      write_state "ready"
       # (8)
       at = Process.clock_gettime(Process::CLOCK_MONOTONIC)
       @former << [@published, at] if @published
@@ -184,13 +184,13 @@ module Keystart
 
     def finish(state, message)
       File.unlink("#{@root}/current") if @published
-      say state, message
+      write_state state, message
       collect []
       @former = []
       @published = nil
     end
 
-    def say(state, message = nil)
+    def write_state(state, message = nil)
       write ".state.json", JSON.generate(format: State::FORMAT, state:, generation: @last, pid: Process.pid, at: now,
                                          message:, failures: {})
       rename ".state.json", "state.json"

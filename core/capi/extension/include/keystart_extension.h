@@ -278,7 +278,7 @@ typedef struct {
    When their version was created, in milliseconds since 1970; 0 if the service does not say so.
    */
   int64_t created_at;
-} keystart_fetched;
+} keystart_entry_version;
 
 /*
  A member of a line in JSON.
@@ -599,7 +599,7 @@ uint32_t keystart_draft_take(const keystart_draft *draft, const keystart_fetch *
 uint32_t keystart_fetch_entry(const keystart_fetch *fetch,
                               const keystart_plan *plan,
                               uint64_t index,
-                              keystart_fetched *out,
+                              keystart_entry_version *out,
                               keystart_error **err);
 
 /*

@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use keystart_core::{Out, give, guard, handle, keystart_bytes, keystart_error, keystart_writer, text, text_or_none};
+use keystart_core::{
+    Out, guard, handle, keystart_bytes, keystart_error, keystart_writer, new_handle, text, text_or_none,
+};
 use keystart_lambda::control::{Reply, Request, most_connections};
 use keystart_lambda::events::Event;
 use keystart_lambda::extension::Extension;
 use keystart_process::{self as process, lock};
-use keystart_store::error::{Error, Result};
+use keystart_store::errors::{Error, Result};
 
 use crate::fetch::{keystart_failure, keystart_fetch};
 use crate::plan::keystart_plan;
@@ -166,7 +168,7 @@ pub unsafe extern "C" fn keystart_extension_writer(
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            let writer = extension()?.writer().map(|writer| give(keystart_writer::new(Arc::clone(writer))));
+            let writer = extension()?.writer().map(|writer| new_handle(keystart_writer::new(Arc::clone(writer))));
             out.put(writer.unwrap_or(std::ptr::null_mut()));
             Ok(())
         })
@@ -209,7 +211,7 @@ pub unsafe extern "C" fn keystart_extension_fetch(out: *mut *mut keystart_fetch,
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            let fetch = extension()?.fetch().map(|fetch| give(keystart_fetch::of_extension(fetch)));
+            let fetch = extension()?.fetch().map(|fetch| new_handle(keystart_fetch::of_extension(fetch)));
             out.put(fetch.unwrap_or(std::ptr::null_mut()));
             Ok(())
         })
@@ -238,7 +240,7 @@ pub unsafe extern "C" fn keystart_extension_refresh(
             let stage = text_or_none(stage, stage_len, "stage")?;
             let fetch = extension()?.refresh(&entries, stage, Duration::from_millis(deadline_ms))?;
             number.put(fetch.number);
-            out.put(give(keystart_fetch::of_extension(fetch)));
+            out.put(new_handle(keystart_fetch::of_extension(fetch)));
             Ok(())
         })
     }
@@ -311,7 +313,7 @@ pub unsafe extern "C" fn keystart_request_take(
                 is_locked: is_locked.into(),
                 generation,
             });
-            out.put(keystart_bytes::give(names.unwrap_or_default().join("\n").as_bytes()));
+            out.put(keystart_bytes::copy(names.unwrap_or_default().join("\n").as_bytes()));
             Ok(())
         })
     }
@@ -394,7 +396,7 @@ pub unsafe extern "C" fn keystart_extension_plan(out: *mut *mut keystart_plan, e
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            let plan = extension()?.plan().map(|plan| give(keystart_plan(Arc::clone(plan))));
+            let plan = extension()?.plan().map(|plan| new_handle(keystart_plan(Arc::clone(plan))));
             out.put(plan.unwrap_or(std::ptr::null_mut()));
             Ok(())
         })

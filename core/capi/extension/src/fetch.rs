@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use keystart_core::{
-    Out, give, guard, handle, keystart_draft, keystart_error, keystart_writer, take_back, text, text_or_none,
+    Out, free_handle, guard, handle, keystart_draft, keystart_error, keystart_writer, new_handle, text, text_or_none,
 };
-use keystart_lambda::events::{Events, Waited};
+use keystart_lambda::events::{Events, WaitResult};
 use keystart_lambda::fetch_task::{FetchResult, FetchTask};
 use keystart_providers::{FetchedSecret, Login};
-use keystart_store::error::{Error, Result};
+use keystart_store::errors::{Error, Result};
 use keystart_store::{Failure, SecretBytes, fingerprint};
 
+use crate::at;
 use crate::plan::keystart_plan;
 
 /// A fetch of everything in a configuration.
@@ -107,7 +108,7 @@ pub unsafe extern "C" fn keystart_fetch_start(
             let (plan, login) = (Arc::clone(&handle(plan, "plan")?.0), login_of(login)?);
             let (task, events) = (FetchTask::new(plan, login), Events::new());
             task.start(&events)?;
-            out.put(give(keystart_fetch { task, events: Some(events) }));
+            out.put(new_handle(keystart_fetch { task, events: Some(events) }));
             Ok(())
         })
     }
@@ -130,7 +131,7 @@ pub unsafe extern "C" fn keystart_fetch_refuse(
             let failure = Failure::new(text(code, code_len, "code")?, text(message, message_len, "message")?);
             let task = FetchTask::new(plan, None);
             task.refuse(&failure);
-            out.put(give(keystart_fetch { task, events: None }));
+            out.put(new_handle(keystart_fetch { task, events: None }));
             Ok(())
         })
     }
@@ -149,8 +150,8 @@ pub unsafe extern "C" fn keystart_fetch_wait(
             let (is_over, fetch) = (Out::new(is_over)?, handle(fetch, "fetch")?);
             let events = fetch.events.as_ref().ok_or_else(|| Error::internal("the end of this fetch is an event"))?;
             is_over.put(match fetch.task.next_event(events)? {
-                Waited::Done(_) => 1,
-                Waited::Interrupted | Waited::TimedOut => 0,
+                WaitResult::Done(_) => 1,
+                WaitResult::Interrupted | WaitResult::TimedOut => 0,
             });
             Ok(())
         })
@@ -230,11 +231,6 @@ pub unsafe extern "C" fn keystart_fetch_line(
     }
 }
 
-pub(crate) fn at<T>(list: &[T], index: u64) -> Result<&T> {
-    let found = usize::try_from(index).ok().and_then(|index| list.get(index));
-    found.ok_or_else(|| Error::internal("index is out of range"))
-}
-
 /// Reports to the readers of a store that there will be no secrets, with the required failures of a
 /// fetch. Errors: 204, 502, 901.
 #[unsafe(no_mangle)]
@@ -284,7 +280,7 @@ pub unsafe extern "C" fn keystart_draft_take(
 
 /// What is known of the values that an entry has in a fetch.
 #[repr(C)]
-pub struct keystart_fetched {
+pub struct keystart_entry_version {
     /// Equal for equal values, in this process only.
     pub fingerprint: u64,
     /// When their version was created, in milliseconds since 1970; 0 if the service does not say so.
@@ -298,7 +294,7 @@ pub unsafe extern "C" fn keystart_fetch_entry(
     fetch: *const keystart_fetch,
     plan: *const keystart_plan,
     index: u64,
-    out: *mut keystart_fetched,
+    out: *mut keystart_entry_version,
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
@@ -310,7 +306,10 @@ pub unsafe extern "C" fn keystart_fetch_entry(
                     secrets.iter().map(|secret| (secret.name.as_str(), secret.value.as_bytes())).collect();
                 values.sort_unstable();
                 let created_at = secrets.iter().filter_map(FetchedSecret::created_at).max();
-                Ok(keystart_fetched { fingerprint: fingerprint(values), created_at: created_at.unwrap_or_default() })
+                Ok(keystart_entry_version {
+                    fingerprint: fingerprint(values),
+                    created_at: created_at.unwrap_or_default(),
+                })
             })?);
             Ok(())
         })
@@ -368,7 +367,7 @@ pub unsafe extern "C" fn keystart_draft_copy(
 /// Frees a fetch. One that has not ended runs until its deadline; its values are zeroed. Ignores NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_fetch_free(fetch: *mut keystart_fetch) {
-    unsafe { take_back(fetch) };
+    unsafe { free_handle(fetch) };
 }
 
 pub(crate) unsafe fn login_of(login: *const keystart_login) -> Result<Option<Login>> {

@@ -15,8 +15,15 @@ mod refresh;
 
 use std::alloc::System;
 
+use keystart_store::errors::{Error, Result};
 use zeroizing_alloc::ZeroAlloc;
 
 /// Zeroes all freed memory: values lie in buffers of the SDK, of TLS and of HTTP before they reach one of ours.
 #[global_allocator]
 static ZEROING: ZeroAlloc<System> = ZeroAlloc(System);
+
+/// Returns an item of a list, by an index from the host.
+fn at<T>(list: &[T], index: u64) -> Result<&T> {
+    let found = usize::try_from(index).ok().and_then(|index| list.get(index));
+    found.ok_or_else(|| Error::internal("index is out of range"))
+}

@@ -1,7 +1,7 @@
 //! The log of the process.
 
 use keystart_core::{Out, guard, keystart_error, text, text_or_none};
-use keystart_store::error::{Error, Result};
+use keystart_store::errors::{Error, Result};
 use keystart_store::log::{self, Fact, Level};
 
 use crate::extension::list;

@@ -9,14 +9,14 @@ use std::time::Duration;
 use keystart_config::region::is_region;
 use keystart_config::{Link, Plan, Problem, Reader, Values, shown};
 use keystart_core::{
-    Out, give, guard, handle, keystart_bytes, keystart_error, required, take_back, text, text_or_none,
+    Out, free_handle, guard, handle, keystart_bytes, keystart_error, new_handle, required, text, text_or_none,
 };
 use keystart_providers::{Permission, Place, SCHEMAS, has_stages, permissions, requests_of_refresh};
-use keystart_store::error::Error;
+use keystart_store::errors::Error;
 use keystart_store::json::quote;
 use keystart_store::name;
 
-use crate::fetch::at;
+use crate::at;
 
 /// How many variables a message names.
 const MOST_VARIABLES: usize = 10;
@@ -112,7 +112,7 @@ pub unsafe extern "C" fn keystart_plan_read(
             };
             let wrong = match read {
                 Ok(read) => {
-                    plan.put(give(keystart_plan(Arc::new(read))));
+                    plan.put(new_handle(keystart_plan(Arc::new(read))));
                     String::new()
                 }
                 Err(found) => {
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn keystart_plan_read(
                     Problem::to_json(&found)
                 }
             };
-            problems.put(keystart_bytes::give(wrong.as_bytes()));
+            problems.put(keystart_bytes::copy(wrong.as_bytes()));
             Ok(())
         })
     }
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn keystart_plan_write(
                 5 => variables(plan),
                 _ => return Err(Error::internal("there is no such form of a plan")),
             };
-            out.put(keystart_bytes::give(text.as_bytes()));
+            out.put(keystart_bytes::copy(text.as_bytes()));
             Ok(())
         })
     }
@@ -266,7 +266,7 @@ pub unsafe extern "C" fn keystart_plan_requests(
             let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
             let members = requests_of_refresh(plan);
             let members = members.iter().map(|(name, requests)| format!("{}: {requests}", quote(name)));
-            out.put(keystart_bytes::give(format!("{{{}}}", members.collect::<Vec<_>>().join(", ")).as_bytes()));
+            out.put(keystart_bytes::copy(format!("{{{}}}", members.collect::<Vec<_>>().join(", ")).as_bytes()));
             Ok(())
         })
     }
@@ -318,7 +318,7 @@ pub unsafe extern "C" fn keystart_plan_inline(
             let inline = READER.inline(plan, text(region, region_len, "region")?);
             fits.put(u32::from(inline.is_ok()));
             let text = inline.unwrap_or_else(|why| why.0);
-            out.put(keystart_bytes::give(text.as_bytes()));
+            out.put(keystart_bytes::copy(text.as_bytes()));
             Ok(())
         })
     }
@@ -327,7 +327,7 @@ pub unsafe extern "C" fn keystart_plan_inline(
 /// Frees a plan. Ignores NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_plan_free(plan: *mut keystart_plan) {
-    unsafe { take_back(plan) };
+    unsafe { free_handle(plan) };
 }
 
 /// Returns the path of a configuration if it is certainly no secret, else its description.
@@ -342,7 +342,7 @@ pub unsafe extern "C" fn keystart_path_show(
         guard(err, || {
             let out = Out::new(out)?;
             let path = shown::path(&String::from_utf8_lossy(required(path, path_len, "path")?));
-            out.put(keystart_bytes::give(path.as_bytes()));
+            out.put(keystart_bytes::copy(path.as_bytes()));
             Ok(())
         })
     }
@@ -361,7 +361,7 @@ pub unsafe extern "C" fn keystart_message_show(
         guard(err, || {
             let out = Out::new(out)?;
             let shown = shown::without_root(text(message, message_len, "message")?);
-            out.put(keystart_bytes::give(shown.as_bytes()));
+            out.put(keystart_bytes::copy(shown.as_bytes()));
             Ok(())
         })
     }
@@ -420,8 +420,8 @@ pub unsafe extern "C" fn keystart_policy_read(
                 Ok(found) => (found, String::new()),
                 Err(missing) => (Vec::new(), missing),
             };
-            problem.put(keystart_bytes::give(missing.as_bytes()));
-            out.put(keystart_bytes::give(json_of(&found).as_bytes()));
+            problem.put(keystart_bytes::copy(missing.as_bytes()));
+            out.put(keystart_bytes::copy(json_of(&found).as_bytes()));
             Ok(())
         })
     }

@@ -1,16 +1,12 @@
 //! Refreshes and candidates: generations made from what is published and what was fetched again.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use keystart_core::{
-    Out, give, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer, optional, text,
-};
-use keystart_store::manifest::Identity;
+use keystart_core::{Out, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer, open_writer};
 use keystart_store::publish::Writer;
-use keystart_store::{Options, Refreshed, Watch};
+use keystart_store::{RefreshResult, Watch};
 
-use crate::fetch::at;
+use crate::at;
 use crate::plan::keystart_plan;
 
 /// Takes over a store as `keystart_writer_open` does. What is published there stays until the first
@@ -29,21 +25,19 @@ pub unsafe extern "C" fn keystart_writer_open_keeping(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
-            let options = Options {
-                root: optional(root, root_len, "root")?,
-                env_dir: optional(env_dir, env_dir_len, "env_dir")?,
-                ..Options::default()
-            };
-            let identity = Identity {
-                name: text(writer_name, writer_name_len, "writer_name")?.to_owned(),
-                version: text(writer_version, writer_version_len, "writer_version")?.to_owned(),
-            };
-            let writer = Writer::open_keeping(&options, identity)?;
-            out.put(give(keystart_writer::new(Arc::new(Mutex::new(writer)))));
-            Ok(())
-        })
+        open_writer(
+            root,
+            root_len,
+            env_dir,
+            env_dir_len,
+            writer_name,
+            writer_name_len,
+            writer_version,
+            writer_version_len,
+            Writer::open_keeping,
+            out,
+            err,
+        )
     }
 }
 
@@ -122,13 +116,13 @@ pub unsafe extern "C" fn keystart_writer_refresh(
             let draft = draft.lock();
             let refreshed = writer.lock().refresh(&draft)?;
             let (generation, of_changed, of_lost) = match refreshed {
-                Refreshed::Published { generation, changed } => (generation, changed, Vec::new()),
-                Refreshed::Unchanged => (0, Vec::new(), Vec::new()),
-                Refreshed::Lost(entries) => (0, Vec::new(), entries),
+                RefreshResult::Published { generation, changed } => (generation, changed, Vec::new()),
+                RefreshResult::Unchanged => (0, Vec::new(), Vec::new()),
+                RefreshResult::Lost(entries) => (0, Vec::new(), entries),
             };
             number.put(generation);
-            changed.put(names(&of_changed));
-            lost.put(names(&of_lost));
+            changed.put(keystart_bytes::lines(&of_changed));
+            lost.put(keystart_bytes::lines(&of_lost));
             Ok(())
         })
     }
@@ -250,8 +244,4 @@ pub unsafe extern "C" fn keystart_writer_is_gone(
             Ok(())
         })
     }
-}
-
-fn names(names: &[String]) -> keystart_bytes {
-    keystart_bytes::give(names.join("\n").as_bytes())
 }

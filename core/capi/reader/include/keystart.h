@@ -232,15 +232,6 @@ void keystart_store_free(keystart_store *store);
 uint32_t keystart_store_snapshot(const keystart_store *store, keystart_store **out, keystart_error **err);
 
 /*
- Makes a snapshot of a generation, also of one that is not published. It does not wait. If the
- generation does not exist, the error is 306. Errors: 204 to 207, 306.
- */
-uint32_t keystart_store_snapshot_of(const keystart_store *store,
-                                    uint64_t generation,
-                                    keystart_store **out,
-                                    keystart_error **err);
-
-/*
  Makes the next snapshot for a question of several parts (a value and its facts, a certificate
  and its key), if `snapshot`, made for that question, has expired on the way. All of them share
  the timeout of the first one. When it is over the error is 202, which says that the store
@@ -397,19 +388,6 @@ uint32_t keystart_draft_mark(const keystart_draft *draft,
                              const uint8_t *message,
                              size_t message_len,
                              keystart_error **err);
-
-/*
- Assigns a secret to a variable, which the exec wrapper sets (contract 4.9). The secret may be an
- optional one that could not be fetched. If `overwrite` is not 0, a variable that is set already
- is replaced. Errors: 101, 901.
- */
-uint32_t keystart_draft_assign(const keystart_draft *draft,
-                               const uint8_t *variable,
-                               size_t variable_len,
-                               const uint8_t *secret,
-                               size_t secret_len,
-                               uint32_t overwrite,
-                               keystart_error **err);
 
 /*
  Publishes a draft as the next generation, and returns its number. Readers see all of it or

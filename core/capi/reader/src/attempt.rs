@@ -7,8 +7,8 @@ use std::ptr::null_mut;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::{Out, give, guard, handle, keystart_error, keystart_store, name, take_back};
-use ::keystart_store::error::{Error, Result};
+use super::{Out, free_handle, guard, handle, keystart_error, keystart_store, name, new_handle};
+use ::keystart_store::errors::{Error, Result};
 use ::keystart_store::{Attempt, Next, Outcome, Readiness};
 
 /// One call that logs in with a secret. It belongs to the client that it was made with.
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn keystart_attempt_open(
             let out = Out::new(out)?;
             let name = self::name(name, name_len)?;
             let attempt = Attempt::new(name, budget_ms.as_ref().copied(), &handle(store, "store")?.0)?;
-            out.put(give(keystart_attempt(Mutex::new(attempt))));
+            out.put(new_handle(keystart_attempt(Mutex::new(attempt))));
             Ok(())
         })
     }
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn keystart_attempt_open(
 /// Closes the connections of an attempt and frees it. Ignores NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_attempt_free(attempt: *mut keystart_attempt) {
-    unsafe { take_back(attempt) };
+    unsafe { free_handle(attempt) };
 }
 
 /// Does what can be done at once, and says what comes next. It does not wait. `store` is the one of
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn keystart_attempt_next(
                 Next::Login(login) => {
                     step.generation = login.snapshot.number().unwrap_or_default();
                     step.is_candidate = login.is_candidate.into();
-                    step.snapshot = give(keystart_store(login.snapshot));
+                    step.snapshot = new_handle(keystart_store(login.snapshot));
                 }
                 Next::Wait(wait) => {
                     step.wait_ms = milliseconds(wait.time);

@@ -17,17 +17,22 @@ pub struct keystart_bytes {
 
 impl keystart_bytes {
     /// Copies bytes for the host.
-    pub fn give(bytes: &[u8]) -> Self {
+    pub fn copy(bytes: &[u8]) -> Self {
         let bytes: Box<[u8]> = bytes.into();
         let len = bytes.len();
         Self { data: Box::into_raw(bytes).cast(), len }
+    }
+
+    /// Copies names for the host, joined by line feeds.
+    pub fn lines(names: &[String]) -> Self {
+        Self::copy(names.join("\n").as_bytes())
     }
 }
 
 /// Zeroes and frees bytes, and sets `data` to NULL and `len` to 0. Ignores NULL, and bytes that were freed already.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_bytes_free(bytes: *mut keystart_bytes) {
-    // SAFETY: the caller passes a place that `keystart_bytes::give` filled and nobody changed since, or NULL.
+    // SAFETY: the caller passes a place that `keystart_bytes::copy` filled and nobody changed since, or NULL.
     let Some(bytes) = (unsafe { bytes.as_mut() }) else { return };
     let (data, len) = (std::mem::replace(&mut bytes.data, std::ptr::null_mut()), std::mem::take(&mut bytes.len));
     if data.is_null() {

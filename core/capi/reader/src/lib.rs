@@ -9,8 +9,8 @@
 
 mod attempt;
 mod bytes;
-mod error;
-mod reader;
+mod errors;
+mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -21,11 +21,11 @@ use std::sync::Once;
 
 pub use attempt::*;
 pub use bytes::*;
-pub use error::*;
-pub use reader::*;
+pub use errors::*;
+pub use store::*;
 pub use writer::*;
 
-use ::keystart_store::error::{Error, Result};
+use ::keystart_store::errors::{Error, Result};
 use ::keystart_store::log::write_panic;
 
 // With panic = "abort" the guard below would end the host process instead of catching the panic.
@@ -40,7 +40,7 @@ pub unsafe fn guard(err: *mut *mut keystart_error, body: impl FnOnce() -> Result
     let number = error.code().number();
     if !err.is_null() {
         // SAFETY: not NULL, and the caller passes a place for one pointer.
-        unsafe { err.write(keystart_error::give(error)) };
+        unsafe { err.write(keystart_error::new(error)) };
     }
     number
 }
@@ -126,14 +126,14 @@ impl<T> Out<T> {
 }
 
 /// Turns a value into a handle, which the caller owns.
-pub fn give<T>(value: T) -> *mut T {
+pub fn new_handle<T>(value: T) -> *mut T {
     Box::into_raw(Box::new(value))
 }
 
 /// Takes a handle back and drops it.
-pub unsafe fn take_back<T>(pointer: *mut T) {
+pub unsafe fn free_handle<T>(pointer: *mut T) {
     if !pointer.is_null() {
-        // SAFETY: it came from `give`, and the caller frees a handle once.
+        // SAFETY: it came from `new_handle`, and the caller frees a handle once.
         guard_free(|| drop(unsafe { Box::from_raw(pointer) }));
     }
 }

@@ -62,38 +62,6 @@ fn open_writer(root: &[u8]) -> *mut keystart_writer {
 }
 
 #[test]
-fn a_snapshot_is_made_of_the_generation_that_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path().join("store").to_str().unwrap().as_bytes().to_vec();
-    let (writer, name) = (open_writer(&root), b"db");
-    for value in [b"first!", b"second"] {
-        let (mut draft, mut number) = (null_mut(), 0);
-        ok(|err| unsafe { keystart_draft_new(&raw mut draft, err) });
-        ok(|err| unsafe {
-            keystart_draft_add(draft, name.as_ptr(), 2, value.as_ptr(), 6, ENTRY.as_ptr(), ENTRY.len(), err)
-        });
-        ok(|err| unsafe { keystart_draft_publish(draft, writer, &raw mut number, err) });
-        unsafe { keystart_draft_free(draft) };
-    }
-    let (store, mut snapshot) = (open_store(&root, 0.0), null_mut());
-    for (generation, value) in [(1, b"first!"), (2, b"second")] {
-        ok(|err| unsafe { keystart_store_snapshot_of(store, generation, &raw mut snapshot, err) });
-        let mut bytes = no_bytes();
-        ok(|err| unsafe { keystart_secret_read(snapshot, name.as_ptr(), 2, 0, &raw mut bytes, err) });
-        assert_eq!(taken(bytes), value);
-        unsafe { keystart_store_free(snapshot) };
-    }
-    let mut err = null_mut();
-    assert_eq!(unsafe { keystart_store_snapshot_of(store, 3, &raw mut snapshot, &raw mut err) }, 306);
-    assert!(unsafe { err.as_ref() }.unwrap().secret.is_null(), "no secret was named");
-    unsafe {
-        keystart_error_free(err);
-        keystart_store_free(store);
-        keystart_writer_free(writer);
-    }
-}
-
-#[test]
 fn what_was_published_through_the_abi_is_read_through_it() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store").to_str().unwrap().as_bytes().to_vec();
@@ -110,19 +78,9 @@ fn what_was_published_through_the_abi_is_read_through_it() {
     add(db, value);
     add(empty, b"");
     ok(|err| unsafe { keystart_draft_mark(draft, b"x".as_ptr(), 1, b"Code".as_ptr(), 4, b"why".as_ptr(), 3, err) });
-    let assign = |variable: &[u8], secret: &[u8]| {
-        let ((a, a_len), (b, b_len)) = ((variable.as_ptr(), variable.len()), (secret.as_ptr(), secret.len()));
-        call(|err| unsafe { keystart_draft_assign(draft, a, a_len, b, b_len, 1, err) }).0
-    };
-    assert_eq!(
-        [assign(b"DB", db), assign(b"DB", empty), assign(b"D-B", db), assign(b"KEY", b"../x")],
-        [0, 901, 901, 101]
-    );
     let mut generation = 0;
     ok(|err| unsafe { keystart_draft_publish(draft, writer, &raw mut generation, err) });
     assert_eq!(generation, 1);
-    let manifest = std::fs::read_to_string(folder.path().join("store/current/manifest.json")).unwrap();
-    assert!(manifest.ends_with("\"env\": {\"DB\":{\"overwrite\":true,\"secret\":\"db\"}}\n}\n"), "{manifest}");
 
     let client = open_store(&root, 0.0);
     let mut snapshot = null_mut();
@@ -221,8 +179,6 @@ fn a_pointer_that_must_not_be_null_is_reported() {
             call(|err| keystart_draft_add(draft, x, 1, x, 1, null(), 0, err)),
             call(|err| keystart_draft_mark(null(), x, 1, x, 1, x, 1, err)),
             call(|err| keystart_draft_mark(draft, x, 1, null(), 1, x, 1, err)),
-            call(|err| keystart_draft_assign(null(), x, 1, x, 1, 0, err)),
-            call(|err| keystart_draft_assign(draft, null(), 1, x, 1, 0, err)),
             call(|err| keystart_draft_publish(null(), writer, &raw mut number, err)),
             call(|err| keystart_draft_publish(draft, null(), &raw mut number, err)),
             call(|err| keystart_draft_publish(draft, writer, null_mut(), err)),

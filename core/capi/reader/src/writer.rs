@@ -5,9 +5,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Out, give, guard, handle, keystart_bytes, keystart_error, name, optional, required, take_back, text, text_or_none,
+    Out, free_handle, guard, handle, keystart_bytes, keystart_error, name, new_handle, optional, required, text,
+    text_or_none,
 };
-use ::keystart_store::error::{Error, Result};
+use ::keystart_store::errors::{Error, Result};
 use ::keystart_store::json::{self, Json};
 use ::keystart_store::manifest::Identity;
 use ::keystart_store::options::Options;
@@ -62,6 +63,38 @@ pub unsafe extern "C" fn keystart_writer_open(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
+        open_writer(
+            root,
+            root_len,
+            env_dir,
+            env_dir_len,
+            writer_name,
+            writer_name_len,
+            writer_version,
+            writer_version_len,
+            Writer::open,
+            out,
+            err,
+        )
+    }
+}
+
+/// Opens a writer in one of the ways that [`Writer`] has.
+#[expect(clippy::too_many_arguments, reason = "they are those of the functions that call it")]
+pub unsafe fn open_writer(
+    root: *const u8,
+    root_len: usize,
+    env_dir: *const u8,
+    env_dir_len: usize,
+    writer_name: *const u8,
+    writer_name_len: usize,
+    writer_version: *const u8,
+    writer_version_len: usize,
+    open: impl FnOnce(&Options<'_>, Identity) -> Result<Writer>,
+    out: *mut *mut keystart_writer,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
         guard(err, || {
             let out = Out::new(out)?;
             let options = Options {
@@ -73,7 +106,7 @@ pub unsafe extern "C" fn keystart_writer_open(
                 name: text(writer_name, writer_name_len, "writer_name")?.to_owned(),
                 version: text(writer_version, writer_version_len, "writer_version")?.to_owned(),
             };
-            out.put(give(keystart_writer::new(Arc::new(Mutex::new(Writer::open(&options, identity)?)))));
+            out.put(new_handle(keystart_writer::new(Arc::new(Mutex::new(open(&options, identity)?)))));
             Ok(())
         })
     }
@@ -82,7 +115,7 @@ pub unsafe extern "C" fn keystart_writer_open(
 /// Frees a writer and releases the lock; what it published stays. Ignores NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_free(writer: *mut keystart_writer) {
-    unsafe { take_back(writer) };
+    unsafe { free_handle(writer) };
 }
 
 /// Returns the absolute path of the writer's root.
@@ -95,7 +128,7 @@ pub unsafe extern "C" fn keystart_writer_root(
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            out.put(keystart_bytes::give(handle(writer, "writer")?.lock().root().as_bytes()));
+            out.put(keystart_bytes::copy(handle(writer, "writer")?.lock().root().as_bytes()));
             Ok(())
         })
     }
@@ -142,7 +175,7 @@ pub unsafe extern "C" fn keystart_writer_stop(
 pub unsafe extern "C" fn keystart_draft_new(out: *mut *mut keystart_draft, err: *mut *mut keystart_error) -> u32 {
     unsafe {
         guard(err, || {
-            Out::new(out)?.put(give(keystart_draft(Mutex::new(Draft::new()))));
+            Out::new(out)?.put(new_handle(keystart_draft(Mutex::new(Draft::new()))));
             Ok(())
         })
     }
@@ -151,7 +184,7 @@ pub unsafe extern "C" fn keystart_draft_new(out: *mut *mut keystart_draft, err: 
 /// Zeroes and frees a draft. Ignores NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_draft_free(draft: *mut keystart_draft) {
-    unsafe { take_back(draft) };
+    unsafe { free_handle(draft) };
 }
 
 /// Adds a secret; the value is copied, 0 to 1048576 bytes. `entry` is a JSON object with `encoding` ("utf-8" or "binary"),
@@ -198,28 +231,6 @@ pub unsafe extern "C" fn keystart_draft_mark(
             let code = text(code, code_len, "code")?;
             let failure = Failure { optional: true, ..Failure::new(code, text(message, message_len, "message")?) };
             draft.lock().mark_unavailable(name, failure)
-        })
-    }
-}
-
-/// Assigns a secret to a variable, which the exec wrapper sets (contract 4.9). The secret may be an
-/// optional one that could not be fetched. If `overwrite` is not 0, a variable that is set already
-/// is replaced. Errors: 101, 901.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_draft_assign(
-    draft: *const keystart_draft,
-    variable: *const u8,
-    variable_len: usize,
-    secret: *const u8,
-    secret_len: usize,
-    overwrite: u32,
-    err: *mut *mut keystart_error,
-) -> u32 {
-    unsafe {
-        guard(err, || {
-            let draft = handle(draft, "draft")?;
-            let variable = text(variable, variable_len, "variable")?;
-            draft.lock().assign(variable, name(secret, secret_len)?, overwrite != 0)
         })
     }
 }

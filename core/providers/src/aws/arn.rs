@@ -4,7 +4,7 @@ use keystart_config::region::is_region;
 use keystart_config::shown::characters;
 
 use crate::Entry;
-use crate::provider::Place;
+use crate::permission::Place;
 
 /// An ARN, `arn:partition:service:region:account:resource`.
 pub(crate) struct Arn<'a> {

@@ -14,7 +14,7 @@ use rustls::CertificateError;
 
 use super::endpoints::proxy_refusal as refusal_of_variable;
 use super::proxies::ProxyError;
-use super::route::{Failed, Route};
+use super::route::{Route, RouteFailure};
 use crate::limits::Excess;
 use crate::refusal::{Refusal, Retry};
 use keystart_store::json;
@@ -77,7 +77,7 @@ where
             service_refusal(action, code, meta.message(), raw.status().as_u16())
         }
         SdkError::TimeoutError(_) => {
-            let host = find::<Failed>(error).map_or("The endpoint", |failed| failed.route.host.as_str());
+            let host = find::<RouteFailure>(error).map_or("The endpoint", |failed| failed.route.host.as_str());
             Refusal::new("ConnectionFailed", format!("{host} did not answer in time.")).with_retry(Retry::Failed)
         }
         SdkError::DispatchFailure(failure) => {
@@ -204,7 +204,7 @@ fn service_message(message: &str) -> String {
 
 /// Describes the failure of a connection: a certificate that is not trusted, no connection, or one that broke off.
 fn connection_refusal(error: &ConnectorError) -> Refusal {
-    let route = find::<Failed>(error).map(|failed| &failed.route);
+    let route = find::<RouteFailure>(error).map(|failed| &failed.route);
     let host = route.map_or_else(|| "The endpoint".to_owned(), |route| route.host.clone());
     if let Some(reason) = certificate_flaw(error) {
         // An endpoint that is not trusted now is not trusted a moment later.

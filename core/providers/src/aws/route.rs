@@ -115,12 +115,12 @@ impl Drop for Visit {
 }
 
 /// A failure on a route.
-pub(crate) struct Failed {
+pub(crate) struct RouteFailure {
     pub route: Route,
     source: BoxError,
 }
 
-impl Failed {
+impl RouteFailure {
     fn wrap(route: Route, error: ConnectorError) -> ConnectorError {
         let (is_timeout, is_io, is_user, kind) = (error.is_timeout(), error.is_io(), error.is_user(), error.as_other());
         let failed = Box::new(Self { route, source: error.into_source() });
@@ -133,19 +133,19 @@ impl Failed {
     }
 }
 
-impl fmt::Debug for Failed {
+impl fmt::Debug for RouteFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Failed")
     }
 }
 
-impl fmt::Display for Failed {
+impl fmt::Display for RouteFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the request failed")
     }
 }
 
-impl StdError for Failed {
+impl StdError for RouteFailure {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(self.source.as_ref())
     }
@@ -253,7 +253,7 @@ impl HttpConnector for RoutingConnector {
         let answer = client.http_connector(&self.settings, &self.components).call(request);
         HttpConnectorFuture::new(async move {
             let _visit = visit;
-            answer.await.map_err(|error| Failed::wrap(route, error))
+            answer.await.map_err(|error| RouteFailure::wrap(route, error))
         })
     }
 }

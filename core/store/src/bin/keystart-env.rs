@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keystart_store::error::{Code, Result};
+use keystart_store::errors::{Code, Result};
 use keystart_store::json::quote;
 use keystart_store::log::{self, Level};
 use keystart_store::{Form, Options, SecretBytes, Store, VERSION};

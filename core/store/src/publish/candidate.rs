@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Error, Result};
+use crate::errors::{Error, Result};
 use crate::failpoint;
 use crate::freshness::Check;
 use crate::inventory::target;
 use crate::manifest::{Manifest, Secret};
-use crate::publish::refresh::{Contents, File, Merged};
+use crate::publish::refresh::{Contents, File, Merge};
 use crate::publish::retention::{Moment, Usage};
 use crate::publish::{Draft, Writer};
 
@@ -38,7 +38,7 @@ impl Writer {
     pub fn candidate(&mut self, draft: &Draft) -> Result<Option<u64>> {
         let number = self.next_number()?;
         self.check_files(&draft.covered)?;
-        let Merged { contents, changed } = self.merge(draft, number, &draft.covered)?;
+        let Merge { contents, changed } = self.merge(draft, number, &draft.covered)?;
         if changed.is_empty() {
             return Ok(None);
         }
@@ -48,7 +48,7 @@ impl Writer {
             return Ok(Some(number));
         }
         self.put_in_place(&contents, |writer, manifest| {
-            writer.write_generation(&contents, manifest, &writer.told.clone())?;
+            writer.write_generation(&contents, manifest, &writer.state.clone())?;
             // The number must not be used again after a restart, when the candidate may be gone.
             writer.replace_state()
         })?;

@@ -6,8 +6,9 @@ use std::time::Duration;
 use rustix::fs::FileType;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Result};
+use crate::errors::{Error, Result};
 use crate::failpoint;
+use crate::failures::Failure;
 use crate::folder::{Facts, Folder, FolderResult};
 use crate::freshness::Check;
 use crate::inventory::Stage;
@@ -16,7 +17,6 @@ use crate::manifest::{self, Manifest, Secret};
 use crate::name;
 use crate::publish::{Draft, DraftSecret, Origin, Writer};
 use crate::secret::SecretBytes;
-use crate::state::Failure;
 use crate::time;
 
 const SECRETS: &str = "secrets";
@@ -33,7 +33,7 @@ pub struct Watch {
 
 /// The result of a refresh.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refreshed {
+pub enum RefreshResult {
     /// A new generation is published.
     Published {
         /// Its number.
@@ -56,7 +56,7 @@ pub(super) struct Contents<'a> {
 }
 
 /// The generation before with other secrets for some entries.
-pub(super) struct Merged<'a> {
+pub(super) struct Merge<'a> {
     pub contents: Contents<'a>,
     /// The names of the secrets that are new, gone, or of another version, sorted.
     pub changed: Vec<String>,
@@ -174,7 +174,7 @@ impl Writer {
     /// its entry in the manifest, so that two generations differ in a name exactly if their entries do.
     /// An accepted version stays while the draft has the version in whose place it was published.
     /// freshness.json has the times of the check, and the failures that the draft lists.
-    pub fn refresh(&mut self, draft: &Draft) -> Result<Refreshed> {
+    pub fn refresh(&mut self, draft: &Draft) -> Result<RefreshResult> {
         let number = self.next_number()?;
         let before = self.published_manifest()?;
         let staying = self.staying(draft);
@@ -185,19 +185,19 @@ impl Writer {
             if self.forget_accepted(lost.intersection(&staying)) {
                 return self.refresh(draft);
             }
-            return Ok(Refreshed::Lost(lost.into_iter().collect()));
+            return Ok(RefreshResult::Lost(lost.into_iter().collect()));
         }
-        let Merged { contents, changed } = self.merge(draft, number, &covered)?;
+        let Merge { contents, changed } = self.merge(draft, number, &covered)?;
         let manifest = if changed.is_empty() { before } else { &contents.manifest };
         let checks = self.checks(draft, manifest, |entry| draft.covered.contains(entry));
         if changed.is_empty() {
             self.note(before.generation, checks).map_err(|denied| self.refusal(&denied))?;
             self.superseded.retain(|entry, _| !covered.contains(entry));
-            return Ok(Refreshed::Unchanged);
+            return Ok(RefreshResult::Unchanged);
         }
         let generation =
             self.publish_contents(contents, Some(checks), Origin::Refresh { covered, changed: changed.clone() })?;
-        Ok(Refreshed::Published { generation, changed })
+        Ok(RefreshResult::Published { generation, changed })
     }
 
     /// Returns the manifest of what is published.
@@ -214,7 +214,7 @@ impl Writer {
 
     /// Combines what is published with the secrets that the draft has of some entries. The files of
     /// all other entries must be in place.
-    pub(super) fn merge<'a>(&self, draft: &'a Draft, number: u64, covered: &BTreeSet<String>) -> Result<Merged<'a>> {
+    pub(super) fn merge<'a>(&self, draft: &'a Draft, number: u64, covered: &BTreeSet<String>) -> Result<Merge<'a>> {
         let before = self.published_manifest()?;
         let is_covered = |name: &str| covered.contains(self.entry_of(name));
         let mut manifest = Manifest { generation: number, ..before.clone() };
@@ -250,7 +250,7 @@ impl Writer {
         manifest.env = variables(&manifest, draft);
         let contents = Contents { manifest, files };
         contents.check_names()?;
-        Ok(Merged { contents, changed })
+        Ok(Merge { contents, changed })
     }
 
     /// Returns whether a generation has the value of a secret in its file.

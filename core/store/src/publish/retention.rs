@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::error::Result;
+use crate::errors::Result;
 use crate::folder::FolderResult;
 use crate::publish::Writer;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::error::Code;
+use crate::errors::Code;
 use crate::json;
 use crate::store::{Form, Store};
 
@@ -845,7 +845,7 @@ fn covering(entry: &str, secrets: &[(&str, &str)]) -> Draft {
     covering
 }
 
-fn refreshed(writer: &mut Writer, draft: &Draft) -> Result<Refreshed> {
+fn refreshed(writer: &mut Writer, draft: &Draft) -> Result<RefreshResult> {
     let entries = ["tls", "tls/ca", "db"].map(|name| (name.to_owned(), true)).into();
     writer.watch(Watch { entries, max_stale: None });
     writer.refresh(draft)
@@ -868,7 +868,7 @@ fn a_refresh_links_what_did_not_change() {
         new.add(name, SecretBytes::from(value.as_bytes()), &json::parse(later.as_bytes()).unwrap()).unwrap();
     }
     let changed = ["tls/cert", "tls/more"].map(str::to_owned).to_vec();
-    assert_eq!(refreshed(&mut writer, &new).unwrap(), Refreshed::Published { generation: 2, changed });
+    assert_eq!(refreshed(&mut writer, &new).unwrap(), RefreshResult::Published { generation: 2, changed });
     for kept in ["tls/key", "tls/ca", "db"] {
         assert_eq!(inode(&root, &format!("1/secrets/{kept}")), inode(&root, &format!("2/secrets/{kept}")), "{kept}");
     }
@@ -892,7 +892,7 @@ fn a_refresh_links_what_did_not_change() {
     // Members that vanished go; what another entry brings stays.
     let changed = ["tls/cert", "tls/more"].map(str::to_owned).to_vec();
     let result = refreshed(&mut writer, &covering("tls", &[("tls/key", "old")])).unwrap();
-    assert_eq!(result, Refreshed::Published { generation: 3, changed });
+    assert_eq!(result, RefreshResult::Published { generation: 3, changed });
     assert_eq!(Store::open(&options(&root)).unwrap().names(None).unwrap(), ["db", "tls/ca", "tls/key"]);
 }
 
@@ -904,7 +904,7 @@ fn a_refresh_without_a_change_publishes_nothing() {
     let generations = format!("{root}/generations");
     let before = facts(&generations);
     for same in [covering("db", &[("db", "db")]), covering("tls/ca", &[("tls/ca", "ca")]), Draft::new()] {
-        assert_eq!(refreshed(&mut writer, &same).unwrap(), Refreshed::Unchanged);
+        assert_eq!(refreshed(&mut writer, &same).unwrap(), RefreshResult::Unchanged);
         assert_eq!(freshness(&root)["generation"], 1);
     }
     assert_eq!(facts(&generations), before);
@@ -952,18 +952,21 @@ fn freshness_json_says_when_each_secret_was_checked_and_why_not() {
 
     let mut second = fetched("10:05:00", &["key"], "10:10:00", "10:05:05");
     second.mark_unavailable("db", Failure::new("AccessDeniedException", "No.")).unwrap();
-    assert_eq!(writer.refresh(&second).unwrap(), Refreshed::Unchanged);
-    let mut told = freshness(&root);
-    let failed = told["secrets"]["db"]["failure"].take();
+    assert_eq!(writer.refresh(&second).unwrap(), RefreshResult::Unchanged);
+    let mut written = freshness(&root);
+    let failed = written["secrets"]["db"]["failure"].take();
     assert_eq!((&failed["code"], &failed["message"]), (&"AccessDeniedException".into(), &"No.".into()));
     assert!(crate::time::parse(failed["at"].as_str().unwrap()).is_some());
     let expected = serde_json::json!({"db": check("10:00:00", "10:05:05", "10:15:00"),
         "key": check("10:05:00", "10:10:00", "10:20:00"), "pinned": pinned});
-    assert_eq!(told["secrets"], expected);
-    assert_eq!(told["generation"], 1);
+    assert_eq!(written["secrets"], expected);
+    assert_eq!(written["generation"], 1);
 
     // A failure stays until its source answers again, and readers show it.
-    assert_eq!(writer.refresh(&fetched("10:05:01", &["key"], "10:10:00", "10:05:05")).unwrap(), Refreshed::Unchanged);
+    assert_eq!(
+        writer.refresh(&fetched("10:05:01", &["key"], "10:10:00", "10:05:05")).unwrap(),
+        RefreshResult::Unchanged
+    );
     let info = |name| -> serde_json::Value {
         serde_json::from_str(&Store::open(&options(&root)).unwrap().info(name).unwrap()).unwrap()
     };
@@ -1024,7 +1027,7 @@ fn a_new_version_with_the_same_value_is_a_change_whose_file_is_linked() {
     again.add("db", SecretBytes::from(&b"db"[..]), &json::parse(text).unwrap()).unwrap();
     again.cover("db").unwrap();
     let changed = vec!["db".to_owned()];
-    assert_eq!(refreshed(&mut writer, &again).unwrap(), Refreshed::Published { generation: 2, changed });
+    assert_eq!(refreshed(&mut writer, &again).unwrap(), RefreshResult::Published { generation: 2, changed });
     assert_eq!(inode(&root, "1/secrets/db"), inode(&root, "2/secrets/db"));
 }
 
@@ -1037,7 +1040,7 @@ fn an_optional_entry_that_can_be_fetched_now_appears() {
     first.publish(&mut writer).unwrap();
     let changed = vec!["tls/ca".to_owned()];
     let result = refreshed(&mut writer, &covering("tls/ca", &[("tls/ca", "ca")])).unwrap();
-    assert_eq!(result, Refreshed::Published { generation: 2, changed });
+    assert_eq!(result, RefreshResult::Published { generation: 2, changed });
     assert_eq!(read(&Store::open(&options(&root)).unwrap(), "tls/ca").unwrap(), "ca");
 }
 
@@ -1055,14 +1058,14 @@ fn files_that_are_no_longer_the_writers_are_reported_and_not_linked() {
         draft(&[("tls/cert", "old"), ("tls/key", "old"), ("db", "old")]).publish(&mut writer).unwrap();
         act(&root);
         let mut new = covering("db", &[("db", "new")]);
-        assert_eq!(refreshed(&mut writer, &new).unwrap(), Refreshed::Lost(vec!["tls".to_owned()]));
+        assert_eq!(refreshed(&mut writer, &new).unwrap(), RefreshResult::Lost(vec!["tls".to_owned()]));
         assert_eq!(names_in(format!("{root}/generations")), ["1"]);
         // The values are still in the draft.
         for name in ["tls/cert", "tls/key"] {
             new.add(name, SecretBytes::from(&b"new"[..]), &entry()).unwrap();
         }
         new.cover("tls").unwrap();
-        assert!(matches!(refreshed(&mut writer, &new).unwrap(), Refreshed::Published { generation: 2, .. }));
+        assert!(matches!(refreshed(&mut writer, &new).unwrap(), RefreshResult::Published { generation: 2, .. }));
         assert_eq!(seen(&root).unwrap(), "new");
         assert_eq!(read(&Store::open(&options(&root)).unwrap(), "db").unwrap(), "new");
     }
@@ -1177,4 +1180,19 @@ fn a_writer_that_keeps_what_is_published_replaces_it_at_its_first_publish() {
     // Where nothing is published, readers wait.
     let _writer = keep().unwrap();
     assert!(fs::read_to_string(format!("{root}/state.json")).unwrap().contains("\"starting\""));
+}
+
+#[test]
+fn a_variable_is_assigned_once_and_its_name_and_its_secret_are_checked() {
+    let (_folder, root) = folder();
+    let mut draft = draft(&[("db", "x")]);
+    draft.assign("DB", "db", true).unwrap();
+    for (variable, secret, code) in
+        [("DB", "db", Code::Internal), ("D-B", "db", Code::Internal), ("KEY", "../x", Code::InvalidName)]
+    {
+        assert_eq!(draft.assign(variable, secret, true).unwrap_err().code(), code, "{variable}");
+    }
+    draft.publish(&mut open(&root).unwrap()).unwrap();
+    let manifest = fs::read_to_string(format!("{root}/current/manifest.json")).unwrap();
+    assert!(manifest.ends_with("\"env\": {\"DB\":{\"overwrite\":true,\"secret\":\"db\"}}\n}\n"), "{manifest}");
 }

@@ -10,7 +10,7 @@ use rustix::event::PollFlags;
 
 use super::control::{self, Connection, Exchange, Permission, Progress};
 use super::{ControlFlow, Generation, Halt, Pass, Patience, Store, View};
-use crate::error::{Code, Error, Result};
+use crate::errors::{Code, Error, Result};
 use crate::{name, options};
 
 /// How often the caller's function may run.
@@ -259,7 +259,7 @@ impl Attempt {
     fn ask(&mut self, store: &Store) -> Result<Option<Next>> {
         match store.listener() {
             Ok(path) => self.phase = Phase::Asking(Exchange::ask_login(path, &self.name, self.rejected), None),
-            Err(Halt::Told(error)) if error.code() != Code::StoreUnreadable => return Err(error),
+            Err(Halt::Error(error)) if error.code() != Code::StoreUnreadable => return Err(error),
             Err(_) => self.do_without(store),
         }
         Ok(None)

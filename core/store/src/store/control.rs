@@ -8,8 +8,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SendFlags, Shutdown, SocketAddrUnix, SocketType};
 
+use crate::failures::{self, Failure, Failures};
 use crate::json::{self, Json, quote};
-use crate::state::{self, Failure, Failures};
 
 const FORMAT: &str = "keystart.control/1";
 /// The longest request and the longest answer, with their line feed.
@@ -240,7 +240,7 @@ fn answer_in(document: &Json) -> Option<Answer> {
         return None;
     }
     match document.get("ok")? {
-        Json::Bool(true) => Some(Answer::Done(state::failures_from_json(document.get("failures")?)?)),
+        Json::Bool(true) => Some(Answer::Done(failures::parse(document.get("failures")?)?)),
         Json::Bool(false) => Some(Answer::Refused(Failure::from_json(document.get("error")?, false)?)),
         _ => None,
     }

@@ -9,14 +9,14 @@ use rustix::io::Errno;
 
 use super::control::{self, Answer, Exchange, Progress, Silence};
 use super::{Generation, Halt, Pass, Patience, Store, View};
-use crate::control::{CONTROL, LONGEST_PATH};
-use crate::error::{Error, Result};
+use crate::errors::{Error, Result};
+use crate::files::{CONTROL, LONGEST_PATH};
 use crate::name;
 
 /// How long a report of a restore waits for the writer, in milliseconds.
 const RESTORE_MS: u64 = 5_000; // limits.toml: restore.wait_ms
 
-type Answered<T> = std::result::Result<T, Silence>;
+type ControlResult<T> = std::result::Result<T, Silence>;
 
 impl Store {
     /// Asks the extension to fetch these secrets and folders now, or all if no name is given. Waits
@@ -30,7 +30,7 @@ impl Store {
         let before = self.known().or_else(|| self.at_a_glance());
         let answer = match self.listener() {
             Ok(path) => fetch(path, &names, &mut patience),
-            Err(Halt::Told(error)) => return Err(error),
+            Err(Halt::Error(error)) => return Err(error),
             Err(_) => Err(Silence::Nobody),
         };
         match answer {
@@ -81,11 +81,11 @@ impl Store {
 }
 
 /// Asks the writer to fetch these, or all, and waits for its answer.
-pub(super) fn fetch(path: String, names: &[&str], patience: &mut Patience) -> Answered<Answer> {
+pub(super) fn fetch(path: String, names: &[&str], patience: &mut Patience) -> ControlResult<Answer> {
     ask(Exchange::refresh(path, names), patience)
 }
 
-fn ask(mut exchange: Exchange, patience: &mut Patience) -> Answered<Answer> {
+fn ask(mut exchange: Exchange, patience: &mut Patience) -> ControlResult<Answer> {
     loop {
         match exchange.advance()? {
             Progress::Line(line) => return control::answer(&line).ok_or(Silence::Nobody),

@@ -2,16 +2,18 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::process::Command;
 use std::thread;
+use std::time::Instant;
 
 use tempfile::TempDir;
 
+use super::patience::{FIRST_PAUSE, MAX_RESTARTS};
 use super::*;
-use crate::error::Code;
+use crate::errors::Code;
 use crate::manifest::Identity;
 use crate::publish::{Draft, Writer};
 
 /// A published store that a test may damage. The writer is alive, and does nothing by itself.
-struct Published {
+struct TestStore {
     _folder: TempDir,
     root: String,
     writer: Writer,
@@ -32,7 +34,7 @@ fn options(root: &str) -> Options<'_> {
     Options { root: Some(root.as_bytes()), timeout_ms: Some(0.0), ..Options::default() }
 }
 
-impl Published {
+impl TestStore {
     fn nothing() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("store").to_str().unwrap().to_owned();
@@ -84,7 +86,7 @@ fn read(store: &Store, name: &str) -> Result<String> {
 
 #[test]
 fn every_question_is_answered() {
-    let store = Published::new();
+    let store = TestStore::new();
     for reader in [store.open(), store.open().snapshot().unwrap(), store.open().snapshot().unwrap().snapshot().unwrap()]
     {
         assert_eq!(read(&reader, "db").unwrap(), "secret");
@@ -107,7 +109,7 @@ fn every_question_is_answered() {
 
 #[test]
 fn bytes_that_are_not_text_are_reported() {
-    let mut store = Published::nothing();
+    let mut store = TestStore::nothing();
     let mut draft = Draft::new();
     draft.add("x", SecretBytes::from(vec![0xff]), &json::parse(ENTRY.as_bytes()).unwrap()).unwrap();
     draft.publish(&mut store.writer).unwrap();
@@ -128,7 +130,7 @@ fn a_name_is_checked_before_the_store() {
 
 #[test]
 fn an_unsafe_root_is_reported_in_the_order_of_the_contract() {
-    let store = Published::new();
+    let store = TestStore::new();
     fs::set_permissions(&store.root, fs::Permissions::from_mode(0o720)).unwrap();
     assert_eq!(store.error(), store.insecure("the root is writable by group or others"));
     if rustix::process::geteuid().is_root() {
@@ -160,7 +162,7 @@ fn current_must_point_to_a_generation() {
         "mkdir current",
         "echo generations/1 > current",
     ] {
-        let store = Published::new();
+        let store = TestStore::new();
         store.replace("current", command);
         assert_eq!(store.error(), store.insecure("current does not point to a generation"), "{command}");
     }
@@ -170,7 +172,7 @@ fn current_must_point_to_a_generation() {
 fn links_and_other_kinds_on_the_way_are_reported() {
     let damaged = |what: &str| Error::secret_corrupt("tls/key", 1, what);
     let invalid = |what: &str| Error::manifest_invalid(1, what);
-    let store = Published::new;
+    let store = TestStore::new;
     for path in ["generations", "generations/1", "generations/1/secrets", "generations/1/secrets/tls"] {
         let store = store();
         store.replace(path, &format!("ln -s /tmp {path}"));
@@ -210,7 +212,7 @@ fn links_and_other_kinds_on_the_way_are_reported() {
 
 #[test]
 fn a_socket_is_not_a_regular_file() {
-    let store = Published::new();
+    let store = TestStore::new();
     let path = store.at("generations/1/secrets/tls/key");
     fs::remove_file(&path).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
@@ -220,7 +222,7 @@ fn a_socket_is_not_a_regular_file() {
 #[test]
 fn a_file_of_another_length_is_damaged() {
     for text in ["", "1234567", "123456789"] {
-        let store = Published::new();
+        let store = TestStore::new();
         fs::write(store.at("current/secrets/tls/key"), text).unwrap();
         assert_eq!(store.error(), Error::secret_corrupt("tls/key", 1, "its file does not have 8 bytes"), "{text}");
     }
@@ -228,7 +230,7 @@ fn a_file_of_another_length_is_damaged() {
 
 #[test]
 fn a_manifest_may_have_one_mebibyte_and_no_byte_more() {
-    let store = Published::new();
+    let store = TestStore::new();
     let path = store.at("current/manifest.json");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, format!("{text}{}", " ".repeat(MAX_BYTES - text.len()))).unwrap();
@@ -239,7 +241,7 @@ fn a_manifest_may_have_one_mebibyte_and_no_byte_more() {
 
 #[test]
 fn times_are_checked_by_info_alone() {
-    let store = Published::new();
+    let store = TestStore::new();
     let path = store.at("current/manifest.json");
     fs::write(&path, fs::read_to_string(&path).unwrap().replace("T09:20", "T24:20")).unwrap();
     assert_eq!(read(&store.open(), "db").unwrap(), "secret");
@@ -249,7 +251,7 @@ fn times_are_checked_by_info_alone() {
 
 #[test]
 fn without_current_the_state_decides() {
-    let mut store = Published::nothing();
+    let mut store = TestStore::nothing();
     let not_ready = |message| Error::waited(&store.root, 0, message);
     assert_eq!(store.error(), not_ready(None));
     let state = |word: &str, message: &str| {
@@ -280,7 +282,7 @@ fn without_current_the_state_decides() {
 
 #[test]
 fn a_read_waits_for_the_publish() {
-    let mut store = Published::nothing();
+    let mut store = TestStore::nothing();
     let reader = Store::open(&Options { timeout_ms: Some(30_000.0), ..options(&store.root) }).unwrap();
     thread::scope(|scope| {
         let snapshot = scope.spawn(|| reader.snapshot().and_then(|snapshot| read(&snapshot, "db")));
@@ -293,14 +295,14 @@ fn a_read_waits_for_the_publish() {
 
 #[test]
 fn a_read_that_waited_in_vain_reports_its_timeout() {
-    let store = Published::nothing();
+    let store = TestStore::nothing();
     let reader = Store::open(&Options { timeout_ms: Some(30.0), ..options(&store.root) }).unwrap();
     assert_eq!(read(&reader, "db").unwrap_err(), Error::waited(&store.root, 30, None));
 }
 
 #[test]
 fn a_client_follows_the_store_and_a_snapshot_stays() {
-    let mut store = Published::new();
+    let mut store = TestStore::new();
     let client = store.open();
     let snapshot = client.snapshot().unwrap();
     assert_eq!(read(&snapshot, "db").unwrap(), "secret");
@@ -318,7 +320,7 @@ fn a_client_follows_the_store_and_a_snapshot_stays() {
 
 #[test]
 fn a_snapshot_distinguishes_a_missing_file_from_a_missing_generation() {
-    let store = Published::new();
+    let store = TestStore::new();
     let snapshot = store.open().snapshot().unwrap();
     store.replace("generations/1/secrets/tls", "");
     assert_eq!(read(&snapshot, "tls/key").unwrap_err(), Error::secret_corrupt("tls/key", 1, "its file is missing"));
@@ -328,7 +330,7 @@ fn a_snapshot_distinguishes_a_missing_file_from_a_missing_generation() {
 
 #[test]
 fn a_snapshot_is_renewed_until_the_timeout_of_the_first_is_over() {
-    let mut store = Published::new();
+    let mut store = TestStore::new();
     let mut snapshot = store.open().snapshot().unwrap();
     store.publish(&[("db", "second")]);
     store.publish(&[("db", "third")]);
@@ -355,7 +357,7 @@ fn a_snapshot_is_renewed_until_the_timeout_of_the_first_is_over() {
 
 #[test]
 fn a_snapshot_is_renewed_in_the_words_of_a_read() {
-    let mut store = Published::new();
+    let mut store = TestStore::new();
     let snapshot = store.open().snapshot().unwrap();
     store.writer.stop(None).unwrap();
     assert_eq!(snapshot.renewed().unwrap_err(), Error::stopped(&store.root));
@@ -364,7 +366,7 @@ fn a_snapshot_is_renewed_in_the_words_of_a_read() {
 
 #[test]
 fn a_warm_read_needs_only_current() {
-    let store = Published::new();
+    let store = TestStore::new();
     let client = store.open();
     assert_eq!(read(&client, "db").unwrap(), "secret");
     store.replace("generations", "");
@@ -375,7 +377,7 @@ fn a_warm_read_needs_only_current() {
 
 #[test]
 fn a_failure_is_not_kept() {
-    let mut store = Published::nothing();
+    let mut store = TestStore::nothing();
     let client = store.open();
     assert_eq!(read(&client, "db").unwrap_err().code(), Code::NotReady);
     store.publish(&[("db", "secret")]);
@@ -387,7 +389,7 @@ fn a_failure_is_not_kept() {
 
 #[test]
 fn locks_that_another_thread_held_at_a_fork_do_not_stop_a_read() {
-    let store = Published::new();
+    let store = TestStore::new();
     let client = store.open();
     assert_eq!(read(&client, "db").unwrap(), "secret");
     let View::Current(known) = &client.view else { panic!("a client follows current") };
@@ -407,7 +409,7 @@ fn a_read_that_must_not_wait_starts_again_a_hundred_times() {
 
 #[test]
 fn debug_shows_no_value() {
-    let mut store = Published::nothing();
+    let mut store = TestStore::nothing();
     let canary = format!("canary-{}", std::process::id());
     store.publish(&[("db", &canary)]);
     let client = store.open();
@@ -430,11 +432,11 @@ fn patient(root: &str) -> Store {
 #[test]
 fn a_removed_store_is_waited_for_once_and_then_reported_at_once() {
     for removed in [".", "current state.json"] {
-        let mut store = Published::new();
+        let mut store = TestStore::new();
         let client = patient(&store.root);
         assert_eq!(read(&client, "db").unwrap(), "secret");
         let kept = format!("{}-kept", store.root);
-        let remove = |store: &Published| {
+        let remove = |store: &TestStore| {
             if removed == "." {
                 fs::rename(&store.root, &kept).unwrap();
             } else {
@@ -459,7 +461,7 @@ fn a_removed_store_is_waited_for_once_and_then_reported_at_once() {
 
 #[test]
 fn a_writer_that_starts_after_a_removal_is_waited_for() {
-    let store = Published::new();
+    let store = TestStore::new();
     let client = patient(&store.root);
     let snapshot = client.snapshot().unwrap();
     fs::remove_dir_all(&store.root).unwrap();
@@ -481,7 +483,7 @@ fn a_writer_that_starts_after_a_removal_is_waited_for() {
 
 #[test]
 fn a_store_that_was_never_seen_was_not_removed() {
-    let store = Published::nothing();
+    let store = TestStore::nothing();
     let client = store.open();
     assert_eq!(read(&client, "db").unwrap_err(), Error::waited(&store.root, 0, None));
     store.replace("state.json", "");
@@ -492,7 +494,7 @@ fn a_store_that_was_never_seen_was_not_removed() {
 
 #[test]
 fn a_reader_that_waits_sees_at_once_that_the_writer_failed() {
-    let store = Published::nothing();
+    let store = TestStore::nothing();
     let client = patient(&store.root);
     thread::scope(|scope| {
         let reader = scope.spawn(|| read(&client, "db"));
@@ -502,14 +504,14 @@ fn a_reader_that_waits_sees_at_once_that_the_writer_failed() {
         fs::rename(store.at(".state.json"), store.at("state.json")).unwrap();
         assert_eq!(
             reader.join().unwrap().unwrap_err(),
-            Error::failed_start(Some("it crashed"), &crate::state::Failures::new())
+            Error::failed_start(Some("it crashed"), &crate::failures::Failures::new())
         );
     });
 }
 
 #[test]
 fn a_snapshot_cannot_be_refreshed() {
-    let store = Published::new();
+    let store = TestStore::new();
     let snapshot = store.open().snapshot().unwrap();
     assert_eq!(snapshot.refresh::<&str>(&[]).unwrap_err().code(), Code::Internal);
 }

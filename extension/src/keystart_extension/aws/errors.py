@@ -100,7 +100,7 @@ def ask(action: str, call: Callable[[], Result], own: boto3.Session | None = Non
     raise failure
 
 
-def _said(action: str, code: str | None, message: str | None, status: int) -> AwsError:
+def _refusal(action: str, code: str | None, message: str | None, status: int) -> AwsError:
     """Describes the error of a service, or of something in front of it."""
     # botocore uses the status as the code if that is missing, and the whole page as the message.
     if not code or not _CODE.fullmatch(code):
@@ -205,7 +205,7 @@ def _failure(action: str, error: Exception) -> AwsError:
             if action == LOGIN:
                 # A login calls STS or IAM Identity Center.
                 action = f"{error.operation_name} for the AWS profile"
-            return _said(action, details.get("Code"), details.get("Message"), status)
+            return _refusal(action, details.get("Code"), details.get("Message"), status)
         case NoCredentialsError() | PartialCredentialsError():
             return AwsError(
                 "NoCredentials",
@@ -220,7 +220,7 @@ def _failure(action: str, error: Exception) -> AwsError:
             reason = f"{host} cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."
             return AwsError("ConnectionFailed", reason)
         case NoConnectionError() | HTTPClientError():
-            return _lost(error)
+            return _connection_error(error)
         case ResponseParserError() | KeyError() | TypeError():
             return _no_answer(action)
         case ProfileNotFound():
@@ -247,7 +247,7 @@ def _failure(action: str, error: Exception) -> AwsError:
             )
 
 
-def _lost(error: BotoCoreError) -> AwsError:
+def _connection_error(error: BotoCoreError) -> AwsError:
     """Describes the failure of a connection in the core's words."""
     host = _host(error.kwargs.get("endpoint_url"))
     if isinstance(error, ProxyConnectionError):

@@ -100,7 +100,7 @@ fn the_same_versions_get_the_same_candidate_until_one_of_their_entries_is_publis
     assert_eq!(writer.candidate(&version("new", &["db"], &[("db", "other")])).unwrap(), Some(5), "other bytes");
 
     let tls = version("tls", &["tls"], &[("tls/key", "tls"), ("tls/cert", "tls")]);
-    assert!(matches!(writer.refresh(&tls).unwrap(), Refreshed::Published { generation: 6, .. }));
+    assert!(matches!(writer.refresh(&tls).unwrap(), RefreshResult::Published { generation: 6, .. }));
     assert_eq!(writer.candidate(&db("new")).unwrap(), Some(2), "its entry is as it was");
     assert_eq!(writer.candidate(&both).unwrap(), Some(7));
     assert_eq!(read(&store(&root).snapshot_of(7).unwrap(), "db").unwrap(), "new");
@@ -139,20 +139,20 @@ fn an_accepted_version_stays_until_the_fetched_one_moves() {
     assert_eq!(writer.accept(2).unwrap(), Some(3));
     assert_eq!(read(&store(&root), "db").unwrap(), "pending");
 
-    assert_eq!(writer.refresh(&db("old")).unwrap(), Refreshed::Unchanged);
+    assert_eq!(writer.refresh(&db("old")).unwrap(), RefreshResult::Unchanged);
     // So it does when another entry changes with the same fetch.
     let mut both = db("old");
     both.secrets.extend(version("tls", &[], &[("tls/key", "tls"), ("tls/cert", "tls")]).secrets);
     both.cover("tls").unwrap();
     let changed = vec!["tls/cert".to_owned(), "tls/key".to_owned()];
-    assert_eq!(writer.refresh(&both).unwrap(), Refreshed::Published { generation: 4, changed });
+    assert_eq!(writer.refresh(&both).unwrap(), RefreshResult::Published { generation: 4, changed });
     assert_eq!(read(&store(&root), "db").unwrap(), "pending");
-    assert_eq!(writer.refresh(&tls).unwrap(), Refreshed::Unchanged);
+    assert_eq!(writer.refresh(&tls).unwrap(), RefreshResult::Unchanged);
 
     // The rotation ends: nothing changes. From now on what is fetched counts again.
-    assert_eq!(writer.refresh(&db("pending")).unwrap(), Refreshed::Unchanged);
+    assert_eq!(writer.refresh(&db("pending")).unwrap(), RefreshResult::Unchanged);
     let changed = vec!["db".to_owned()];
-    assert_eq!(writer.refresh(&db("old")).unwrap(), Refreshed::Published { generation: 5, changed });
+    assert_eq!(writer.refresh(&db("old")).unwrap(), RefreshResult::Published { generation: 5, changed });
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn an_accepted_version_is_replaced_by_a_third_one_and_when_it_is_refused() {
     let (_guard, root) = folder();
     let mut writer = published(&root);
     let changed = vec!["db".to_owned()];
-    let publishes = |generation| Refreshed::Published { generation, changed: changed.clone() };
+    let publishes = |generation| RefreshResult::Published { generation, changed: changed.clone() };
     assert_eq!(writer.candidate(&db("pending")).unwrap(), Some(2));
     assert_eq!(writer.accept(2).unwrap(), Some(3));
     assert_eq!(writer.refresh(&db("third")).unwrap(), publishes(4));
@@ -170,10 +170,10 @@ fn an_accepted_version_is_replaced_by_a_third_one_and_when_it_is_refused() {
     assert_eq!(writer.accept(6).unwrap(), Some(7));
     assert_eq!(writer.candidate(&db("another")).unwrap(), Some(8));
     assert_eq!(writer.accept(8).unwrap(), Some(9));
-    assert_eq!(writer.refresh(&db("old")).unwrap(), Refreshed::Unchanged, "the fetched version has not moved");
+    assert_eq!(writer.refresh(&db("old")).unwrap(), RefreshResult::Unchanged, "the fetched version has not moved");
     writer.refused("db");
     assert_eq!(writer.refresh(&db("old")).unwrap(), publishes(10));
-    assert_eq!(writer.refresh(&db("old")).unwrap(), Refreshed::Unchanged);
+    assert_eq!(writer.refresh(&db("old")).unwrap(), RefreshResult::Unchanged);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_version_without_an_id_does_not_hold_an_accepted_one() {
     assert_eq!(writer.accept(candidate).unwrap(), Some(3));
     // Nobody can say whether it is the version that was fetched before.
     let found = writer.refresh(&covering("db", &[("db", "old")])).unwrap();
-    assert_eq!(found, Refreshed::Published { generation: 4, changed: vec!["db".to_owned()] });
+    assert_eq!(found, RefreshResult::Published { generation: 4, changed: vec!["db".to_owned()] });
 }
 
 #[test]
@@ -197,11 +197,11 @@ fn names_come_and_go_with_an_accepted_version() {
     assert_eq!(writer.candidate(&wider).unwrap(), Some(2));
     assert_eq!(writer.accept(2).unwrap(), Some(3));
     assert_eq!(store(&root).names(None).unwrap(), ["db", "tls/key", "tls/more"]);
-    assert_eq!(writer.refresh(&version("old", &["tls"], &CURRENT[..2])).unwrap(), Refreshed::Unchanged);
+    assert_eq!(writer.refresh(&version("old", &["tls"], &CURRENT[..2])).unwrap(), RefreshResult::Unchanged);
     writer.refused("tls");
     let changed = ["tls/cert", "tls/key", "tls/more"].map(str::to_owned).to_vec();
     let found = writer.refresh(&version("old", &["tls"], &CURRENT[..2])).unwrap();
-    assert_eq!(found, Refreshed::Published { generation: 4, changed });
+    assert_eq!(found, RefreshResult::Published { generation: 4, changed });
     assert_eq!(store(&root).names(None).unwrap(), ["db", "tls/cert", "tls/key"]);
 }
 
@@ -213,9 +213,9 @@ fn an_accepted_version_whose_files_are_gone_is_replaced() {
     writer.accept(2).unwrap();
     fs::remove_file(format!("{root}/current/secrets/db")).unwrap();
     let tls = version("tls", &["tls"], &[("tls/key", "tls"), ("tls/cert", "tls")]);
-    assert_eq!(writer.refresh(&tls).unwrap(), Refreshed::Lost(vec!["db".to_owned()]));
+    assert_eq!(writer.refresh(&tls).unwrap(), RefreshResult::Lost(vec!["db".to_owned()]));
     let found = writer.refresh(&db("old")).unwrap();
-    assert_eq!(found, Refreshed::Published { generation: 4, changed: vec!["db".to_owned()] });
+    assert_eq!(found, RefreshResult::Published { generation: 4, changed: vec!["db".to_owned()] });
     assert_eq!(read(&store(&root), "db").unwrap(), "old");
 }
 
@@ -324,13 +324,16 @@ fn freshness_json_follows_an_accepted_version() {
     pending.secrets[0].value = SecretBytes::from(&b"pending"[..]);
     let candidate = writer.candidate(&pending).unwrap().unwrap();
     let accepted = writer.accept(candidate).unwrap().unwrap();
-    let told = freshness(&root);
-    assert_eq!(told["generation"], accepted);
-    assert_eq!(told["secrets"]["db"]["checked_at"], "2026-11-23T09:40:00.000Z", "the source answered then");
-    assert_eq!(told["secrets"]["db"]["refresh_after"], "2026-11-23T10:00:00.000Z", "an accepted version moves no time");
+    let written = freshness(&root);
+    assert_eq!(written["generation"], accepted);
+    assert_eq!(written["secrets"]["db"]["checked_at"], "2026-11-23T09:40:00.000Z", "the source answered then");
+    assert_eq!(
+        written["secrets"]["db"]["refresh_after"], "2026-11-23T10:00:00.000Z",
+        "an accepted version moves no time"
+    );
     // What is fetched later counts as a check of what stays in its place.
     old.schedule(Some(at("11:00:00")), None);
-    assert_eq!(writer.refresh(&old).unwrap(), Refreshed::Unchanged);
+    assert_eq!(writer.refresh(&old).unwrap(), RefreshResult::Unchanged);
     assert_eq!(freshness(&root)["secrets"]["db"]["refresh_after"], "2026-11-23T11:00:00.000Z");
 }
 
@@ -342,7 +345,7 @@ fn a_failed_refresh_publishes_nothing_and_keeps_the_accepted_version() {
     writer.accept(2).unwrap();
     let mut failed = Draft::new();
     failed.mark_unavailable("db", Failure::new("Throttled", "later")).unwrap();
-    assert_eq!(writer.refresh(&failed).unwrap(), Refreshed::Unchanged);
-    assert_eq!(writer.refresh(&db("old")).unwrap(), Refreshed::Unchanged);
+    assert_eq!(writer.refresh(&failed).unwrap(), RefreshResult::Unchanged);
+    assert_eq!(writer.refresh(&db("old")).unwrap(), RefreshResult::Unchanged);
     assert_eq!(writer.published(), Some(3));
 }

@@ -203,9 +203,9 @@ proptest! {
                 Act::Refresh(versions) => {
                     let refreshed = writer.refresh(&draft_of(&versions)).unwrap();
                     let generation = match refreshed {
-                        Refreshed::Published { generation, .. } => Some(generation),
-                        Refreshed::Unchanged => None,
-                        Refreshed::Lost(entries) => panic!("{entries:?} are lost"),
+                        RefreshResult::Published { generation, .. } => Some(generation),
+                        RefreshResult::Unchanged => None,
+                        RefreshResult::Lost(entries) => panic!("{entries:?} are lost"),
                     };
                     prop_assert_eq!(generation, model.refresh(versions));
                 }

@@ -2,11 +2,12 @@
 //!
 //! The codes and the texts are those of contract/errors.toml.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use rustix::io::Errno;
 
-use crate::state::{Failure, Failures};
+use crate::failures::{Failure, Failures};
+use crate::text::quoted;
 
 #[rustfmt::skip]
 #[expect(clippy::doc_markdown, reason = "its texts are those of all languages")]
@@ -20,8 +21,6 @@ pub(crate) use messages::{name_is_folder, name_twice};
 
 /// The limit of contract 3.5, 4.1 and 4.5 in bytes.
 pub const MAX_BYTES: usize = 1_048_576; // limits.toml: value.bytes
-
-const QUOTED_BYTES: usize = 64; // limits.toml: quoted.bytes
 
 /// Result with this crate's error.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -157,21 +156,6 @@ pub(crate) fn shown_path(path: &str) -> &str {
     if path == ROOT { "the root" } else { path }
 }
 
-/// Returns text from outside in double quotes, safe to print (contract 8.3).
-pub fn quoted(bytes: &[u8]) -> String {
-    let mut out = String::from("\"");
-    for byte in bytes.iter().take(QUOTED_BYTES) {
-        match byte {
-            b'"' | b'\\' | 0..=0x1f | 0x7f..=0xff => {
-                let _infallible = write!(out, "\\x{byte:02x}");
-            }
-            printable => out.push(char::from(*printable)),
-        }
-    }
-    out.push_str(if bytes.len() > QUOTED_BYTES { "...\"" } else { "\"" });
-    out
-}
-
 /// Returns the name of an errno that a call on files and folders can return.
 pub fn errno_name(errno: Errno) -> String {
     let name = match errno {
@@ -216,14 +200,6 @@ pub fn errno_name(errno: Errno) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_from_outside_is_printed_safely() {
-        assert_eq!(quoted(b"a b~"), "\"a b~\"");
-        assert_eq!(quoted(b"\"\\\n\x7f\xc3\xa9\0"), r#""\x22\x5c\x0a\x7f\xc3\xa9\x00""#);
-        assert_eq!(quoted(&[b'a'; 64]), format!("\"{}\"", "a".repeat(64)));
-        assert_eq!(quoted(&[b'a'; 65]), format!("\"{}...\"", "a".repeat(64)));
-    }
 
     #[test]
     fn names_that_are_near_are_offered() {

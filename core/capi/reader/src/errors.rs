@@ -2,8 +2,8 @@
 
 #![allow(non_camel_case_types)]
 
-use super::{Out, give, guard, keystart_bytes, take_back};
-use ::keystart_store::error::Error;
+use super::{Out, free_handle, guard, keystart_bytes, new_handle};
+use ::keystart_store::errors::Error;
 
 /// An error. Its texts live until keystart_error_free. None of them holds secret bytes.
 #[repr(C)]
@@ -26,13 +26,13 @@ pub struct keystart_error {
 
 /// Keeps the texts of the struct that the host reads alive. The host's pointer is one to `shown`.
 #[repr(C)]
-struct Owned {
+struct Allocation {
     shown: keystart_error,
     error: Error,
 }
 
 impl keystart_error {
-    pub(super) fn give(error: Error) -> *mut Self {
+    pub(super) fn new(error: Error) -> *mut Self {
         let (code, message, secret) = (error.code(), error.message(), error.secret());
         let shown = Self {
             code: code.number(),
@@ -44,15 +44,15 @@ impl keystart_error {
             secret_len: secret.map_or(0, str::len),
         };
         // Moving the error leaves its texts where they are, on the heap.
-        give(Owned { shown, error }).cast()
+        new_handle(Allocation { shown, error }).cast()
     }
 }
 
 /// Frees an error and its texts. Ignores NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_error_free(error: *mut keystart_error) {
-    // SAFETY: every keystart_error that leaves this library is the first field of an Owned.
-    unsafe { take_back(error.cast::<Owned>()) };
+    // SAFETY: every keystart_error that leaves this library is the first field of an Allocation.
+    unsafe { free_handle(error.cast::<Allocation>()) };
 }
 
 /// Returns the version of the library, such as `0.1.0`. A binding that was built for another
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn keystart_error_free(error: *mut keystart_error) {
 pub unsafe extern "C" fn keystart_version_read(out: *mut keystart_bytes, err: *mut *mut keystart_error) -> u32 {
     unsafe {
         guard(err, || {
-            Out::new(out)?.put(keystart_bytes::give(::keystart_store::VERSION.as_bytes()));
+            Out::new(out)?.put(keystart_bytes::copy(::keystart_store::VERSION.as_bytes()));
             Ok(())
         })
     }

@@ -5,7 +5,7 @@ use std::sync::RwLock;
 
 use super::refresh::fetch;
 use super::{Generation, Halt, Pass, Patience, Store};
-use crate::error::Error;
+use crate::errors::Error;
 use crate::time;
 
 /// How long a read waits for the writer, in milliseconds.

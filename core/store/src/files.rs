@@ -14,6 +14,9 @@ pub(crate) const GENERATIONS: &str = "generations";
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const STATE: &str = "state.json";
 pub(crate) const FRESHNESS: &str = "freshness.json";
+pub(crate) const CONTROL: &str = "control.sock";
+/// The longest path of a socket. Programs of some languages cut a longer one without a word.
+pub(crate) const LONGEST_PATH: usize = 100; // limits.toml: control.path_bytes
 
 const MAX_GENERATION: u64 = 9_007_199_254_740_991; // limits.toml: generation.greatest
 pub(crate) const FOLDER_MODE: u32 = 0o700;

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn, TypeVar
 
-    from .login import Rejected
+    from ._attempt import Rejected
 
     T = TypeVar("T")
 
@@ -92,9 +92,9 @@ class Reader:
         """
         prefix = core.check_name(prefix)
         core.check_name(f"{prefix}/cert")
-        from . import mtls
+        from . import _tls
 
-        return self._at_one_instant(lambda one: mtls.context(one.get, one.path, prefix))
+        return self._at_one_instant(lambda one: _tls.context(one.get, one.path, prefix))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -155,9 +155,9 @@ class Keystart(Reader):
         once. Without an extension there is one login. Raises what `fn` raises; `LoginRefused` if no login took place;
         `InvalidOption`; and the same errors as `get`.
         """
-        from . import login  # only callers of this method pay for it
+        from . import _attempt  # only callers of this method pay for it
 
-        result: T = login.attempt(self._store, Snapshot, name, fn, rejected, budget)
+        result: T = _attempt.attempt(self._store, Snapshot, name, fn, rejected, budget)
         return result
 
     async def refresh_async(self, *names: str) -> list[str]:

@@ -2,8 +2,8 @@
 
 #![allow(non_camel_case_types)]
 
-use super::{Out, give, guard, handle, keystart_bytes, keystart_error, name, optional, take_back};
-use ::keystart_store::error::{Error, Result};
+use super::{Out, free_handle, guard, handle, keystart_bytes, keystart_error, name, new_handle, optional};
+use ::keystart_store::errors::{Error, Result};
 use ::keystart_store::options::Options;
 use ::keystart_store::store::{Form, Store};
 
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn keystart_store_open(
                 timeout_ms: timeout_ms.as_ref().copied(),
                 env_timeout: optional(env_timeout, env_timeout_len, "env_timeout")?,
             };
-            out.put(give(keystart_store(Store::open(&options)?)));
+            out.put(new_handle(keystart_store(Store::open(&options)?)));
             Ok(())
         })
     }
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn keystart_store_open(
 /// Frees a reader or a snapshot. Ignores NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_store_free(store: *mut keystart_store) {
-    unsafe { take_back(store) };
+    unsafe { free_handle(store) };
 }
 
 /// Makes a snapshot: a reader bound to the generation that is published now. Waits like a read.
@@ -61,25 +61,7 @@ pub unsafe extern "C" fn keystart_store_snapshot(
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            out.put(give(keystart_store(handle(store, "store")?.0.snapshot()?)));
-            Ok(())
-        })
-    }
-}
-
-/// Makes a snapshot of a generation, also of one that is not published. It does not wait. If the
-/// generation does not exist, the error is 306. Errors: 204 to 207, 306.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_store_snapshot_of(
-    store: *const keystart_store,
-    generation: u64,
-    out: *mut *mut keystart_store,
-    err: *mut *mut keystart_error,
-) -> u32 {
-    unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
-            out.put(give(keystart_store(handle(store, "store")?.0.snapshot_of(generation)?)));
+            out.put(new_handle(keystart_store(handle(store, "store")?.0.snapshot()?)));
             Ok(())
         })
     }
@@ -98,7 +80,7 @@ pub unsafe extern "C" fn keystart_snapshot_renew(
     unsafe {
         guard(err, || {
             let out = Out::new(out)?;
-            out.put(give(keystart_store(handle(snapshot, "snapshot")?.0.renewed()?)));
+            out.put(new_handle(keystart_store(handle(snapshot, "snapshot")?.0.renewed()?)));
             Ok(())
         })
     }
@@ -126,7 +108,7 @@ pub unsafe extern "C" fn keystart_secret_read(
                 _ => return Err(Error::internal("form is not 0, 1 or 2")),
             };
             let secret = store.read(name, form)?;
-            Ok(keystart_bytes::give(secret.as_bytes()))
+            Ok(keystart_bytes::copy(secret.as_bytes()))
         })
     }
 }
@@ -142,7 +124,7 @@ pub unsafe extern "C" fn keystart_secret_path(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        ask(store, name, name_len, out, err, |store, name| Ok(keystart_bytes::give(store.path(name)?.as_bytes())))
+        ask(store, name, name_len, out, err, |store, name| Ok(keystart_bytes::copy(store.path(name)?.as_bytes())))
     }
 }
 
@@ -157,7 +139,7 @@ pub unsafe extern "C" fn keystart_secret_info(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        ask(store, name, name_len, out, err, |store, name| Ok(keystart_bytes::give(store.info(name)?.as_bytes())))
+        ask(store, name, name_len, out, err, |store, name| Ok(keystart_bytes::copy(store.info(name)?.as_bytes())))
     }
 }
 
@@ -195,7 +177,7 @@ pub unsafe extern "C" fn keystart_names_list(
         guard(err, || {
             let out = Out::new(out)?;
             let names = handle(store, "store")?.0.names(optional(prefix, prefix_len, "prefix")?)?;
-            out.put(keystart_bytes::give(names.join("\n").as_bytes()));
+            out.put(keystart_bytes::lines(&names));
             Ok(())
         })
     }
@@ -220,7 +202,7 @@ pub unsafe extern "C" fn keystart_store_refresh(
             let names: Option<Vec<&[u8]>> =
                 optional(names, names_len, "names")?.map(|names| names.split(|byte| *byte == b'\n').collect());
             let changed = handle(store, "store")?.0.refresh(&names.unwrap_or_default())?;
-            out.put(keystart_bytes::give(changed.join("\n").as_bytes()));
+            out.put(keystart_bytes::lines(&changed));
             Ok(())
         })
     }

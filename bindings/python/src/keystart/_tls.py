@@ -1,4 +1,7 @@
-"""Makes a context for mutual TLS from PEM in the store. The first call of `tls` loads it: ssl takes long to load."""
+"""Makes a context for mutual TLS from PEM in the store. The first call of `tls` loads it: ssl takes long to load.
+
+Its name begins with "_" because an import of keystart.tls would replace the function of that name.
+"""
 
 from __future__ import annotations
 

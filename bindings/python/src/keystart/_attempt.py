@@ -1,6 +1,7 @@
 """Logs in with a secret while it is rotated (contract §12).
 
-The core asks the extension and says what comes next. This module runs the logins, waits, and chooses the error.
+The core asks the extension and says what comes next. This module runs the logins, waits, and chooses the error. Its
+name begins with "_" because an import of keystart.attempt would replace the function of that name.
 """
 
 from __future__ import annotations
