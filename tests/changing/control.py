@@ -29,6 +29,7 @@ class Control:
 
     def __init__(self, root: Path) -> None:
         self.candidate: int | None = None
+        self._begun = 0  # readers may see it before `was_published`
         self._published = 0
         self._changed = threading.Condition()
         self._path = root / "control.sock"
@@ -47,6 +48,11 @@ class Control:
         self._server.server_close()
         self._path.unlink(missing_ok=True)
 
+    def will_publish(self, number: int) -> None:
+        """Notes the generation that is published next."""
+        with self._changed:
+            self._begun = number
+
     def was_published(self, number: int) -> None:
         """Notes the published generation."""
         with self._changed:
@@ -56,7 +62,7 @@ class Control:
     def answer(self, request: dict[str, object]) -> dict[str, object]:
         """Returns the answer of contract 9.4. One to `refresh` waits for another generation."""
         with self._changed:
-            before = self._published
+            before = self._begun
             is_late = request["op"] == "refresh" and not self._changed.wait_for(
                 lambda: self._published > before, _PATIENCE_S
             )

@@ -57,6 +57,8 @@ class Publisher:
         """Publishes the next set and returns its number."""
         number = self.last + 1
         fetched_at = moment(0) if self._plan and not proof.is_too_old(number) else FETCHED_AT
+        if self.control is not None:
+            self.control.will_publish(number)
         self._check(self._writer.publish(self._draft(number, "", fetched_at)), number)
         if self.control is not None:
             self.control.was_published(number)
