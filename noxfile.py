@@ -357,7 +357,8 @@ def long(session: nox.Session) -> None:
 
 @session
 def figures(session: nox.Session) -> None:
-    """Test what benchmarks compute and draw."""
+    """Test what benchmarks compute and draw, and hold the readers to their budget of instructions."""
+    node_reader(session)
     run_tests(session)
 
 

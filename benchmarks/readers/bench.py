@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,13 +152,16 @@ def parse_arguments() -> argparse.Namespace:
 
 
 @contextmanager
-def stand() -> Iterator[Stand]:
-    """Makes the stores, the file and the server to read from, for the length of the block."""
+def stand(*, changes: bool = True) -> Iterator[Stand]:
+    """Makes the stores, the file and the server to read from, for the length of the block.
+
+    Without `changes` nothing publishes into a third store.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder,
         keystart.testing.store(SECRETS) as one,
         keystart.testing.store(SECRETS) as other,
-        publisher() as changing,
+        publisher() if changes else nullcontext("") as changing,
         cache() as url,
     ):
         project = Path(folder)

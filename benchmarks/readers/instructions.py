@@ -83,7 +83,7 @@ def count(languages: Sequence[str] = LANGUAGES, runs: int = RUNS) -> Counts:
     if shutil.which("valgrind") is None:
         raise CountError("there is no valgrind to count instructions with")
     found = {}
-    with stand() as place:
+    with stand(changes=False) as place:
         for name, (bare, reading) in programs(place).items():
             if name.split(":")[0] in languages:
                 added = [instructions(reading, place) - instructions(bare, place) for _ in range(runs)]
