@@ -158,6 +158,23 @@ def test_while_a_rotation_is_under_way_a_slow_login_lets_one_call_a_second_go() 
         assert logins.passed(2 * LEAD) == [Use(3, None)]
 
 
+def test_while_the_server_is_silent_one_call_logs_in_with_a_newer_pending_version() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    for call in (2, 3):
+        logins.asked(0.9, call, DB)
+    assert Use(2, None) in logins.passed(LEAD)
+    look(logins, LEAD, PENDING, "new", age=1)
+    assert look(logins, LEAD, CURRENT, "old", age=DAYS) == []
+    assert logins.passed(1.5) == [Retry(3, 0.0)]
+    assert logins.asked(1.9, 3, DB) == []
+    assert logins.passed(2 * LEAD) == [MakeCandidate(DB, PENDING, DB)]
+    assert logins.made(2 * LEAD, DB, 6) == [Use(3, 6)]
+    logins.asked(2.9 * LEAD, 5, DB)
+    assert logins.passed(3 * LEAD) == [Use(5, None)], "once for each silence"
+    assert logins.accepted(3 * LEAD, DB, 6) == [PublishCandidate(6, DB)]
+
+
 def test_a_slow_login_lets_one_call_a_second_go_while_the_store_does_not_answer() -> None:
     logins = Logins(5, {0: "old"})
     logins.asked(0, 1, DB)

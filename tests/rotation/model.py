@@ -43,6 +43,10 @@ KINDS: tuple[Kind, ...] = (
 GROUP = (0,)
 BUDGET = 2.0  # seconds
 LOGINS = 3  # of one call
+HALF_A_LOGIN = (
+    0.005,
+    0.025,
+)  # seconds until the server decides, and until the call knows, at least and at most
 TTL = 20.0
 START = 10.0  # when the rotation begins
 HOUR = 3_600.0
@@ -137,8 +141,12 @@ class Outcome:
 class Call:
     """One call of `attempt`, as the readers do it."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(
+        self, environment: Environment, *, half: tuple[float, float] = HALF_A_LOGIN, budget: float = BUDGET
+    ) -> None:
         self.environment = environment
+        self.half = half
+        self.budget = budget
         self.world = environment.world
         self.began = self.world.now
         self.logins = 0
@@ -153,7 +161,7 @@ class Call:
         self.logins += 1
         waited = self.world.now - self.began
         self.environment.outcome.longest_wait = max(self.environment.outcome.longest_wait, waited)
-        half = self.world.random.uniform(0.005, 0.025)
+        half = self.world.random.uniform(*self.half)
 
         def reach() -> None:
             result = self.environment.server.log_in(self.environment.version_in(generation))
@@ -162,7 +170,7 @@ class Call:
         self.world.after(half, reach)
 
     def retry(self, after: float) -> None:
-        if self.world.now + after > self.began + BUDGET:
+        if self.world.now + after > self.began + self.budget:
             self.fail()
         else:
             self.world.after(after + 0.001, self.ask)
@@ -174,7 +182,7 @@ class Call:
             return
         locked = result == "locked"
         environment.run(environment.logins.rejected(now, GROUP, generation, locked=locked))
-        if locked or self.logins == LOGINS or now > self.began + BUDGET:
+        if locked or self.logins == LOGINS or now > self.began + self.budget:
             self.fail()
         else:
             self.ask()
@@ -381,6 +389,25 @@ def simulate(
     outcome.refused = server.refused
     outcome.is_locked = bool(server.locked)
     return outcome, store
+
+
+def simulate_crowd(calls: int, half: tuple[float, float], *, locks_after: int, seed: int = 0) -> Outcome:
+    """Simulates calls that begin at once, in one environment, right after the database has a new password.
+
+    `half` is how long the server takes to decide, at least and at most.
+    """
+    world = World(seed)
+    server = Server({"a": "0a"}, locks_after)
+    store = SecretStore({CURRENT: "0a"}, {"0a": -DAY})
+    outcome = Outcome()
+    rotate(world, "single-user", 60.0, server, store)
+    environment = Environment(world, 0, server, store, outcome)
+    for _ in range(calls):
+        world.at(START + 1, partial(Call, environment, half=half, budget=30.0))
+    world.run()
+    outcome.refused = server.refused
+    outcome.is_locked = bool(server.locked)
+    return outcome
 
 
 def kinds_table(seed: int) -> list[str]:

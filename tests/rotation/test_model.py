@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from .model import KINDS, Kind, simulate
+from .model import KINDS, Kind, simulate, simulate_crowd
 
 
 @pytest.mark.parametrize("kind", ["single-user", "alternating", "secret-first", "rolled-back"])
@@ -60,6 +60,13 @@ def test_one_environment_locks_no_server_that_locks_after_three() -> None:
         outcome, _ = simulate("single-user", rate=5, locks_after=3, seed=seed)
         assert not outcome.is_locked
         assert outcome.failed == 0
+
+
+@pytest.mark.parametrize("half", [(0.1, 0.2), (1.0, 1.2), (1.5, 2.0)])
+def test_one_environment_locks_no_server_that_takes_seconds_for_a_login(half: tuple[float, float]) -> None:
+    for seed in range(5):
+        outcome = simulate_crowd(50, half, locks_after=3, seed=seed)
+        assert (outcome.failed, outcome.is_locked) == (0, False)
 
 
 def test_a_hundred_environments_lock_it_with_one_user_and_not_with_two() -> None:

@@ -465,6 +465,7 @@ class _Credential:
         # Since when the published versions are being tried without an outcome, and whether a rotation was looked for.
         self._silent_since: float | None = None
         self._has_looked = False
+        self._has_hurried = False  # whether a call of this silence has logged in with another version
         self._accepted: Versions | None = None
         self._accepted_at = 0.0
 
@@ -644,7 +645,8 @@ class _Credential:
                 if versions == self._published and (
                     self._silent_since is None or now >= self._silent_since + LOST
                 ):
-                    self._silent_since, self._has_looked = now, False
+                    self._silent_since, self._has_looked, self._has_hurried = now, False, False
+                self._has_hurried |= versions != self._published
         if self.waiting and not self.is_busy and self._is_silent(now):
             self._look_for_a_rotation(now)
         actions, self._actions = self._actions, []
@@ -666,6 +668,16 @@ class _Credential:
         stages = (PENDING, CURRENT)
         if not self._has_looked and not any(self._looks_at(now, stage, self.sources) for stage in stages):
             self._has_looked = True
+
+    def _of_rotation(self, now: float) -> Versions | None:
+        """Returns AWSPENDING while the server is silent and a rotation is under way, once for each silence.
+
+        The server may be slow to refuse the published versions. It could lock the user if others followed with them.
+        """
+        if self._has_hurried or not self._is_silent(now):
+            return None
+        rotating = tuple(source for source in self.sources if self._is_rotated(source))
+        return self._differing(PENDING, rotating)
 
     def _is_slow(self, now: float) -> bool:
         """Returns whether the server is silent although no rotation is under way."""
@@ -697,7 +709,7 @@ class _Credential:
                 return None
             self._is_locked = False  # another version may be of another user, so the locked one comes last
         if self._published not in self._refused:
-            return self._published
+            return self._of_rotation(now) or self._published
         for stage in (PENDING, CURRENT):
             if self._looks_at(now, stage, self.sources):
                 return None
@@ -785,10 +797,17 @@ class _Credential:
         return tuple(source for source in self.sources if not self._is_left_over(source))
 
     def _is_left_over(self, source: Source) -> bool:
-        pending, current = (self._group.answer(stage, source) for stage in (PENDING, CURRENT))
-        if pending is None or pending.created_at is None or current is None or current.created_at is None:
-            return False
-        return pending.created_at < current.created_at
+        pending, current = self._created_at(PENDING, source), self._created_at(CURRENT, source)
+        return pending is not None and current is not None and pending < current
+
+    def _is_rotated(self, source: Source) -> bool:
+        """Returns whether AWSPENDING is newer than AWSCURRENT."""
+        pending, current = self._created_at(PENDING, source), self._created_at(CURRENT, source)
+        return pending is not None and current is not None and pending > current
+
+    def _created_at(self, stage: Stage, source: Source) -> float | None:
+        answer = self._group.answer(stage, source)
+        return None if answer is None else answer.created_at
 
     def _is_young(self, source: Source) -> bool:
         current = self._group.answer(CURRENT, source)
