@@ -2,7 +2,7 @@
 
 It is not a test: machines are noisy. So what counts are counts, and ratios to a peer that runs in turn.
 
-    python -m benchmarks.refresh [--quick]
+    python -m benchmarks.refresh [--quick] [--command EXECUTABLE]
 
 Exit codes: 0 measured, even if a budget is missed; 2 something could not be measured.
 """
@@ -15,7 +15,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import ssl
 import statistics
@@ -23,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -35,7 +34,6 @@ from tests.fakes.timed import TimedCloud
 
 PATIENCE = 60.0  # seconds
 PROCESSES, THREADS = 16, 63  # 1,008 readers
-COMMAND = LAYER if LAYER.exists() else Path(sys.executable).with_name("keystart")
 _HANDLER = """import keystart
 
 def handler(_event, _context):
@@ -74,60 +72,56 @@ def main() -> int:
     """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(description="Holds refreshes to the budgets B12, B14 and B15.")
     parser.add_argument("--quick", action="store_true", help="measure a tenth as often")
-    runs = 100 if parser.parse_args().quick else 1000
-    print(f"refresh: {COMMAND}")
+    installed = LAYER if LAYER.exists() else Path(sys.executable).with_name("keystart")
+    parser.add_argument(
+        "--command", type=Path, default=installed, help="the extension (default: %(default)s)"
+    )
+    options = parser.parse_args()
+    runs, command = 100 if options.quick else 1000, options.command.absolute()
+    print(f"refresh: {command}")
     for measure in (idle_instructions, idle_answers, forced_refresh, readers_at_once):
         with tempfile.TemporaryDirectory(prefix="keystart-bench-") as folder:
             try:
-                print(measure(Path(folder), runs), flush=True)
+                print(measure(Path(folder), command, runs), flush=True)
             except CannotMeasureError as why:
                 print(f"refresh: {why}", file=sys.stderr)
                 return 2
     return 0
 
 
-def idle_instructions(folder: Path, runs: int) -> str:
+def idle_instructions(folder: Path, command: Path, runs: int) -> str:
     """Counts the instructions of the process from INVOKE to the request for the next event, if nothing is due."""
-    perf = shutil.which("perf")
-    if perf is None:
-        return "B12  INVOKE with nothing due: not measured, install perf (linux-perf)"
-    cloud = TimedCloud(folder)
-    with _started(folder, cloud.variables()) as process:
-        if not cloud.waits(PATIENCE):
-            raise CannotMeasureError("the extension did not ask for an event")
-        cloud.invoke(PATIENCE)  # loads what refreshes need
-        out = folder / "perf"
-        counting: list[str | Path] = [
-            perf,
-            "stat",
-            "-x,",
-            "-e",
-            "instructions:u",
-            "-o",
-            out,
-            "-p",
-            str(process.pid),
-        ]
-        counter = subprocess.Popen(counting)
-        time.sleep(0.5)  # until it counts
-        for _ in range(runs):
-            cloud.invoke(PATIENCE)
-        counter.send_signal(signal.SIGINT)
-        counter.wait()
-        cloud.shut_down()
-        process.wait(PATIENCE)
-    counted = re.search(r"^(\d+),", out.read_text(), re.MULTILINE)
-    if counted is None:
-        return f"B12  INVOKE with nothing due: not measured, perf counts nothing here: {out.read_text()!r}"
-    each = int(counted[1]) / runs
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        return "B12  INVOKE with nothing due: not measured, install valgrind"
+    counting = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={folder}/count"]
+    few, many = (_instructions(folder, [*counting, str(command)], count) for count in (10, 10 + runs // 10))
+    each = (many - few) / (runs // 10)
     return f"B12  INVOKE with nothing due: {each / 1e6:.2f} million instructions each (budget 1)"
 
 
-def idle_answers(folder: Path, runs: int) -> str:
+def _instructions(folder: Path, command: Sequence[str], invocations: int) -> int:
+    """Returns the instructions of a whole life with so many invocations."""
+    cloud = TimedCloud(folder)
+    with _started(folder, command, cloud.variables()) as process:
+        _wait(cloud)
+        for _ in range(invocations):
+            cloud.invoke(PATIENCE)
+        cloud.shut_down()
+        process.wait(PATIENCE)
+    counted = re.search(r"Collected : (\d+)", (folder / "count").read_text())
+    if counted is None:
+        raise CannotMeasureError(f"valgrind counted nothing:\n{(folder / 'count').read_text()}")
+    return int(counted[1])
+
+
+def idle_answers(folder: Path, command: Path, runs: int) -> str:
     """Compares how soon a function answers with a ttl and without, in turn."""
     with ExitStack() as stack:
         cloud = TimedCloud(folder)
-        both = {ttl: stack.enter_context(_environment(folder, cloud, ttl)) for ttl in ("none", "24h")}
+        both = {
+            ttl: stack.enter_context(_environment(folder, command, cloud, ttl)) for ttl in ("none", "24h")
+        }
         took: dict[str, list[float]] = {ttl: [] for ttl in both}
         for run in range(runs + 10):
             for ttl, environment in both.items():
@@ -141,14 +135,13 @@ def idle_answers(folder: Path, runs: int) -> str:
     return f"B12  median of {runs} answers with a ttl, to those without: {ratio:.3f} x (budget 1.02)"
 
 
-def forced_refresh(folder: Path, runs: int) -> str:
+def forced_refresh(folder: Path, command: Path, runs: int) -> str:
     """Compares a forced refresh with one request to the store over a new connection, in turn, with TLS and 30 ms."""
     cloud = TimedCloud(folder)
     cloud.latency = 0.03
     refreshed, asked = [], []
-    with _started(folder, cloud.variables()) as process:
-        if not cloud.waits(PATIENCE):
-            raise CannotMeasureError("the extension did not ask for an event")
+    with _started(folder, [str(command)], cloud.variables()) as process:
+        _wait(cloud)
         for _ in range(runs // 20):
             time.sleep(1.05)  # a source is fetched once a second
             refreshed.append(_timed(lambda: _ask(folder / "store/control.sock")))
@@ -162,7 +155,7 @@ def forced_refresh(folder: Path, runs: int) -> str:
     )
 
 
-def readers_at_once(folder: Path, _runs: int) -> str:
+def readers_at_once(folder: Path, command: Path, _runs: int) -> str:
     """Counts the requests to the store when a thousand readers of 16 processes ask for a refresh at once."""
     root = folder / "store"
     with StagedSecrets() as cloud, Lambda(lambda: None) as api:
@@ -173,11 +166,11 @@ def readers_at_once(folder: Path, _runs: int) -> str:
             **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "made-up"),
             "AWS_REGION": "eu-west-1",
         }
-        with _started(folder, variables) as process:
+        with _started(folder, [str(command)], variables) as process:
             api.wait_for("/event/next")
             at, before = time.time() + _BEFORE, len(cloud.asked)
-            command = [sys.executable, "-c", _READERS, str(THREADS), str(at), str(root)]
-            readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
+            asking = [sys.executable, "-c", _READERS, str(THREADS), str(at), str(root)]
+            readers = [subprocess.Popen(asking, stdout=subprocess.PIPE, text=True) for _ in range(PROCESSES)]
             refused = [reader.communicate()[0].strip() for reader in readers]
             took, requests = time.time() - at, len(cloud.asked) - before
             api.send("SHUTDOWN")
@@ -191,9 +184,12 @@ def readers_at_once(folder: Path, _runs: int) -> str:
 
 
 @contextmanager
-def _started(folder: Path, variables: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _started(
+    folder: Path, command: Sequence[str], variables: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
     file = folder / "keystart.json"
-    file.write_text(json.dumps({"version": 1, "ttl": "24h", "secrets": {"db": "db"}}))
+    configuration = {"version": 1, "ttl": "24h", "deadline": "60s", "secrets": {"db": "db"}}
+    file.write_text(json.dumps(configuration))
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": "/nowhere",
@@ -201,16 +197,20 @@ def _started(folder: Path, variables: Mapping[str, str]) -> Iterator[subprocess.
         "KEYSTART_CONFIG": str(file),
         "KEYSTART_DIR": str(folder / "store"),
     }
-    process = subprocess.Popen([COMMAND], env=environment, stderr=subprocess.DEVNULL)
+    log = folder / "log"
+    with log.open("w") as file_of_log:
+        process = subprocess.Popen(command, env=environment, stderr=file_of_log)
     try:
         yield process
+    except (CannotMeasureError, TimeoutError) as why:
+        raise CannotMeasureError(f"{why}. The extension's log:\n{log.read_text()}") from None
     finally:
         process.kill()
         process.wait()
 
 
 @contextmanager
-def _environment(folder: Path, cloud: TimedCloud, ttl: str) -> Iterator[Environment]:
+def _environment(folder: Path, command: Path, cloud: TimedCloud, ttl: str) -> Iterator[Environment]:
     task = folder / f"ttl-{ttl}"
     task.mkdir()
     (task / "app.py").write_text(_HANDLER)
@@ -219,7 +219,7 @@ def _environment(folder: Path, cloud: TimedCloud, ttl: str) -> Iterator[Environm
     variables = {name: text for name, text in cloud.variables().items() if name in of_aws}
     function = Function(runtimes.python(), task, handler="app.handler", env=variables, name="function")
     with Environment(
-        extensions=[COMMAND],
+        extensions=[command],
         function=function,
         memory_mb=1769,
         timeout=PATIENCE,
@@ -228,6 +228,11 @@ def _environment(folder: Path, cloud: TimedCloud, ttl: str) -> Iterator[Environm
     ) as environment:
         environment.init()
         yield environment
+
+
+def _wait(cloud: TimedCloud) -> None:
+    if not cloud.waits(PATIENCE):
+        raise CannotMeasureError("the extension did not ask for an event")
 
 
 def _timed(work: Callable[[], None]) -> float:

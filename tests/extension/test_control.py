@@ -430,6 +430,39 @@ def test_connections_do_not_take_the_descriptors_that_the_process_needs(
     start.end()
 
 
+def test_refreshes_leave_no_thread_no_descriptor_and_no_memory_behind(
+    start: Started, control: Control, cloud: Cloud
+) -> None:
+    start({"db": cloud.secret("x")})
+    process = Path(f"/proc/{start.extension.process.pid}")
+
+    def refresh(times: int) -> None:
+        for _ in range(times):
+            start.clock.pass_by(1)
+            assert control.ask(["db"]) == done(1)
+
+    def held() -> dict[str, int]:
+        status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
+        size = int(status["VmSize"].split()[0])
+        return {
+            "threads": int(status["Threads"]),
+            "files": len(list((process / "fd").iterdir())),
+            "KiB": size,
+        }
+
+    refresh(5)
+    before = held()
+    refresh(20)
+    ends_at = time.monotonic() + PATIENCE
+    # The stack for crashes of a thread has 64 KiB, its own stack 8 MiB.
+    while (after := held())["threads"] > before["threads"] and time.monotonic() < ends_at:
+        time.sleep(0.01)
+    assert after["threads"] <= before["threads"]
+    assert after["files"] <= before["files"] + 1, "a connection of the test may still be open"
+    assert after["KiB"] < before["KiB"] + 10 * 64
+    assert start.end() == []
+
+
 def test_the_socket_is_the_users_own_and_goes_with_the_extension(
     start: Started, control: Control, cloud: Cloud, store: Store
 ) -> None:
