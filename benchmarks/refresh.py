@@ -102,13 +102,13 @@ def idle_instructions(folder: Path, command: Path, runs: int) -> str:
 
 def _instructions(folder: Path, command: Sequence[str], invocations: int) -> int:
     """Returns the instructions of a whole life with so many invocations."""
-    cloud = TimedCloud(folder)
-    with _started(folder, command, cloud.variables()) as process:
-        _wait(cloud)
-        for _ in range(invocations):
-            cloud.invoke(PATIENCE)
-        cloud.shut_down()
-        process.wait(PATIENCE)
+    with StagedSecrets() as cloud, Lambda() as api:
+        cloud.put("db", "x")
+        with _started(folder, command, _variables(cloud, api)) as process:
+            for number in range(invocations + 1):
+                api.wait_for("/event/next", times=number + 1, patience=PATIENCE)
+                api.send("INVOKE" if number < invocations else "SHUTDOWN")
+            process.wait(PATIENCE)
     counted = re.search(r"Collected : (\d+)", (folder / "count").read_text())
     if counted is None:
         raise CannotMeasureError(f"valgrind counted nothing:\n{(folder / 'count').read_text()}")
@@ -158,15 +158,9 @@ def forced_refresh(folder: Path, command: Path, runs: int) -> str:
 def readers_at_once(folder: Path, command: Path, _runs: int) -> str:
     """Counts the requests to the store when a thousand readers of 16 processes ask for a refresh at once."""
     root = folder / "store"
-    with StagedSecrets() as cloud, Lambda(lambda: None) as api:
+    with StagedSecrets() as cloud, Lambda() as api:
         cloud.put("db", "x")
-        variables = {
-            "AWS_ENDPOINT_URL": cloud.url,
-            "AWS_LAMBDA_RUNTIME_API": api.address,
-            **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "made-up"),
-            "AWS_REGION": "eu-west-1",
-        }
-        with _started(folder, [str(command)], variables) as process:
+        with _started(folder, [str(command)], _variables(cloud, api)) as process:
             api.wait_for("/event/next")
             at, before = time.time() + _BEFORE, len(cloud.asked)
             asking = [sys.executable, "-c", _READERS, str(THREADS), str(at), str(root)]
@@ -181,6 +175,15 @@ def readers_at_once(folder: Path, command: Path, _runs: int) -> str:
         f"B15  requests of {PROCESSES * THREADS} readers that ask at once: {requests} for one source in {took:.1f} s "
         f"(budget 1, and one for each further second), {failed} failed {why}".rstrip()
     )
+
+
+def _variables(cloud: StagedSecrets, api: Lambda) -> dict[str, str]:
+    return {
+        "AWS_ENDPOINT_URL": cloud.url,
+        "AWS_LAMBDA_RUNTIME_API": api.address,
+        **dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "made-up"),
+        "AWS_REGION": "eu-west-1",
+    }
 
 
 @contextmanager

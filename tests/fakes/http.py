@@ -137,10 +137,10 @@ class Stub(Serving):
             self.requests.append(request)
             self._changed.notify_all()
 
-    def wait_for(self, path: str, times: int = 1) -> None:
+    def wait_for(self, path: str, times: int = 1, patience: float = _PATIENCE) -> None:
         """Waits until a path was requested that often."""
         with self._changed:
-            came = self._changed.wait_for(lambda: self.paths().count(path) >= times, _PATIENCE)
+            came = self._changed.wait_for(lambda: self.paths().count(path) >= times, patience)
         assert came, f"{path} was not asked for {times} times, but: {self.paths()}"
 
     def paths(self) -> list[str]:

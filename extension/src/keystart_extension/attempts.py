@@ -134,6 +134,11 @@ class Attempts:
             kept = {key: value for key, value in self._fetches.items() if now < value[0] + LOOK}
             self._fetches = kept
 
+    def give_up(self) -> None:
+        """Lets the calls that wait ask again, because a decision broke off."""
+        for call in self._logins.waiting():
+            self._extension.answer(call, self._generation, retry_after=0.0)
+
     def fetched(self, number: int) -> bool:
         """Takes the result of a fetch of a stage. Returns False if it is another fetch."""
         run = self._runs.pop(number, None)

@@ -186,7 +186,7 @@ class Logins:
         """
         asked = self._credential(credential)
         actions = asked.asked(now, call)
-        if call in asked.waiting and self._waiting() > self._places // 2:
+        if call in asked.waiting and len(self.waiting()) > self._places // 2:
             del asked.waiting[call]
             actions.append(Retry(call, CROWDED + CROWDED_SPREAD * (call * 0.618 % 1)))
         return actions
@@ -265,6 +265,10 @@ class Logins:
         """Takes note that a candidate could not be made."""
         return self._credential(credential).was_not_made(now)
 
+    def waiting(self) -> list[int]:
+        """Returns the calls without an answer."""
+        return [call for credential in self._credentials.values() for call in credential.waiting]
+
     def candidates(self, now: float) -> set[int]:
         """Returns the candidates that a call may be sent to log in with."""
         return {
@@ -321,9 +325,6 @@ class Logins:
 
     def _of(self, sources: tuple[Source, ...]) -> Versions:
         return tuple(self._versions[source] for source in sources)
-
-    def _waiting(self) -> int:
-        return sum(len(credential.waiting) for credential in self._credentials.values())
 
     def _highest(self) -> int:
         """The highest generation that a reader can have used."""

@@ -166,10 +166,12 @@ class Process:
 
     def _recover(self, bug: Exception) -> None:
         """Logs a bug, and lets the next login begin anew: what a decision that broke off waits for may never come."""
-        self._attempts = None
+        attempts, self._attempts = self._attempts, None
         if self._refreshes is not None:
             self._refreshes.listener = None
         self._log.error(bug.message if isinstance(bug, CoreError) else place_of(bug))
+        if attempts is not None:
+            attempts.give_up()
 
     def _refresher(self) -> Refresher:
         if self._refreshes is None:
