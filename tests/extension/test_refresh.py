@@ -69,17 +69,11 @@ class Function:
         return time.monotonic() - began
 
     def end(self) -> list[str]:
-        """Ends the environment, and returns the log from the second line on, without the numbers of refreshes."""
+        """Ends the environment, and returns the log from the second line on."""
         self.api.send("SHUTDOWN")
         code, lines = self.extension.ended()
         assert code == 0, lines
-        self.numbers = [line for line in lines if REFRESHED.match(line)]
-        return [line for line in lines[1:] if line not in self.numbers and " has no value after " not in line]
-
-
-REFRESHED = re.compile(
-    r"\[keystart\] INFO  refreshed (\d+) of (\d+) entries in \d+ ms; secrets with a new value: (\d+)$"
-)
+        return lines[1:]
 
 
 class Begin:
@@ -207,9 +201,26 @@ def test_a_refresh_that_fails_keeps_the_values_and_is_logged_once_for_each_reaso
         "[keystart] INFO  db can be refreshed again",
         "[keystart] INFO  published generation 3 with 1 changed secret: db",
     ]
-    # Each refresh has one line, whether it changed anything or not.
-    seen = [found.groups() for line in function.numbers if (found := REFRESHED.match(line))]
-    assert seen == [("1", "2", "0")] * 3 + [("2", "2", "1")] * 2
+
+
+def test_each_refresh_has_one_line_with_its_numbers_in_json(
+    begin: Begin, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_LOG_FORMAT", "JSON")
+    script = Script(db="old", other="old")
+    serve(script)
+    function = begin({"db": "db", "other": "other"})
+    for answer in (DENIED, DENIED, "new", "new"):
+        script.values["db"] = answer
+        function.clock.pass_by(60)
+        function.invoke()
+    lines = [json.loads(line) for line in function.end()]
+    numbers = ("secrets", "failed", "changed", "generation")
+    refreshes = [tuple(map(line.get, numbers)) for line in lines if line.get("event") == "refresh"]
+    assert refreshes == [(1, 1, 0, 1), (1, 1, 0, 1), (2, 0, 1, 2), (2, 0, 0, 2)]
+    assert all("duration_ms" in line for line in lines if line.get("event") == "refresh")
+    others = [(line["event"], line["secret"]) for line in lines if "secret" in line]
+    assert others == [("refresh_failed", "db"), ("refresh_recovered", "db")]
 
 
 def test_after_a_failure_the_pauses_double_up_to_the_ttl(begin: Begin, serve: Serve) -> None:

@@ -191,10 +191,8 @@ impl Prefetch {
             let more = open.len() - LISTED;
             log::write(Level::Warn, &format!("{more} more secrets have no value after {} s.", SILENCE.as_secs()));
         }
-        if !self.may_freeze {
-            let warnings = [self.plan.deadline_warning(), self.plan.timeout_warning()];
-            warnings.into_iter().flatten().for_each(|warning| log::write(Level::Warn, &warning));
-        }
+        let warnings = [self.plan.deadline_warning(), self.plan.timeout_warning()];
+        warnings.into_iter().flatten().for_each(|warning| log::write(Level::Warn, &warning));
     }
 
     /// Returns the requests for all entries without an outcome.
@@ -323,7 +321,9 @@ async fn ask_for_all(prefetch: &Arc<Prefetch>) -> Failure {
         round.requests.spawn(TRANSMISSION.scope(transmission, round.run(request)));
     }
     let (mut is_broken, mut freezes) = (false, 0);
-    let mut silent_until = Some(Instant::now() + SILENCE).filter(|at| *at < prefetch.deadline());
+    // Only at a start: nobody stops the environment during a refresh before that has logged its reason.
+    let silent_until = Some(Instant::now() + SILENCE).filter(|at| *at < prefetch.deadline());
+    let mut silent_until = silent_until.filter(|_| !prefetch.may_freeze);
     loop {
         let until = prefetch.deadline();
         if silent_until.take_if(|at| *at <= Instant::now()).is_some() {
@@ -337,7 +337,6 @@ async fn ask_for_all(prefetch: &Arc<Prefetch>) -> Failure {
             freezes += 1;
             // The frozen time does not count. An answer that arrived in it does.
             *lock(&prefetch.until) = Some(until + frozen);
-            silent_until = silent_until.map(|at| at + frozen);
             let mut arrived = ended.ok().flatten();
             loop {
                 if let Some(ended) = arrived {

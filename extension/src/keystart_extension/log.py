@@ -23,7 +23,7 @@ class Log:
     def __init__(self) -> None:
         out = ffi.new("uint32_t *")
         core.call(lib.keystart_log_is_json, out)
-        self._is_json = bool(out[0])
+        self.is_json = bool(out[0])
 
     def hold(self) -> None:
         """Keeps messages until `release`, for work that must not wait for the log."""
@@ -50,7 +50,7 @@ class Log:
         self._write("ERROR", message, members)
 
     def _write(self, level: str, message: str, members: dict[str, str | int]) -> None:
-        listed = ffi.new("keystart_log_member[]", len(members) if self._is_json else 0)
+        listed = ffi.new("keystart_log_member[]", len(members) if self.is_json else 0)
         kept: list[Any] = []  # cffi frees a text with its last reference
         for place, (name, value) in zip(listed, members.items(), strict=False):
             kept.append(ffi.from_buffer("uint8_t[]", text(name)[0]))

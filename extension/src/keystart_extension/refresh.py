@@ -371,11 +371,12 @@ class Refresher:
             self._log_end(run)
 
     def _log_end(self, run: _Run) -> None:
-        """Logs the numbers of a refresh, whether it changed anything or not."""
+        """Logs the numbers of a refresh, whether it changed anything or not: for programs, so in text only at DEBUG."""
         failed = len(run.entries & self._failures.keys())
         took = max(0, round((time.time() - run.began) * 1000))
         good = len(run.entries) - failed
-        self._log.info(
+        write = self._log.info if self._log.is_json else self._log.debug
+        write(
             f"refreshed {good} of {len(run.entries)} entries in {took} ms; secrets with a new value: {run.changed}",
             event="refresh",
             secrets=good,
