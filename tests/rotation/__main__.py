@@ -57,7 +57,8 @@ def simulation(options: argparse.Namespace, show: Callable[[str], None]) -> Part
     runs, environments = (4, (1, 10, 100)) if options.quick else (40, (1, 10, 20, 50, 100, 1000))
     show("simulating environments")
     lines = [*model.kinds_table(options.seed), "", *model.locks_table(options.seed, runs, environments)]
-    return Part(lines, lines, [], "")
+    verdict = f"{runs} simulated rotations of each kind for 1 to {environments[-1]} environments"
+    return Part(lines, lines, [], verdict)
 
 
 def mariadb(options: argparse.Namespace, show: Callable[[str], None]) -> Part:
@@ -89,7 +90,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Callable[[str], None]], Part]] = 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev rotation --", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a minute instead of a quarter of an hour")
+    parser.add_argument("--quick", action="store_true", help="two minutes instead of an hour")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--seed", type=int, default=1, help="of the load")
     parser.add_argument("--only", choices=PARTS, action="append", help="run this part only; may be repeated")
