@@ -13,7 +13,7 @@ _NUMBERS = ("generation", "milliseconds", "size", "secrets")
 def classes(contract: Contract) -> str:
     """Returns the module `classes.mjs`."""
     readers = contract.of_readers
-    classes = "\n".join(_class(error, "KeystartError") for error in readers)
+    classes = "\n".join(_class(error) for error in readers)
     names = "".join(f"  {error.class_name},\n" for error in readers)
     return f"""\
 // {first_line("errors.toml")}
@@ -35,16 +35,36 @@ class KeystartError extends Error {{
   }}
 }}
 
+/**
+ * Makes the class of a code. One function makes all of them, because V8 compiles it once. The name is
+ * set, because a minifier renames classes and Lambda reports an error by its name.
+ * @param {{string}} name
+ * @param {{string}} code
+ */
+function define(name, code) {{
+  const Class = class extends KeystartError {{}};
+  Class.code = code;
+  nameIt(Class, name);
+  return Class;
+}}
+
+/**
+ * @param {{typeof KeystartError}} Class
+ * @param {{string}} name
+ */
+function nameIt(Class, name) {{
+  const named = {{ value: name, writable: true, configurable: true }};
+  Object.defineProperty(Class, 'name', {{ value: name, configurable: true }});
+  Object.defineProperty(Class.prototype, 'name', named);
+}}
+
+nameIt(KeystartError, 'KeystartError');
+
 {classes}
 
 const classes = {{
   KeystartError,
 {names}}};
-
-// Set explicitly, because a minifier renames classes and Lambda reports an error by its name.
-for (const [name, Class] of Object.entries(classes)) {{
-  Object.defineProperty(Class.prototype, 'name', {{ value: name, writable: true, configurable: true }});
-}}
 
 export {{
   classes,
@@ -120,8 +140,8 @@ export class KeystartError extends Error {{
 """
 
 
-def _class(error: Error, base: str) -> str:
-    return f"class {error.class_name} extends {base} {{ static code = '{error.code}'; }}"
+def _class(error: Error) -> str:
+    return f"const {error.class_name} = define('{error.class_name}', '{error.code}');"
 
 
 def _functions(errors: Iterable[Error], who: str) -> Iterator[str]:

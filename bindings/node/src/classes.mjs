@@ -17,27 +17,52 @@ class KeystartError extends Error {
   }
 }
 
-class InvalidName extends KeystartError { static code = 'invalid_name'; }
-class InvalidOption extends KeystartError { static code = 'invalid_option'; }
-class NotAttached extends KeystartError { static code = 'not_attached'; }
-class NotReady extends KeystartError { static code = 'not_ready'; }
-class PrefetchFailed extends KeystartError { static code = 'prefetch_failed'; }
-class LayoutInsecure extends KeystartError { static code = 'layout_insecure'; }
-class ManifestInvalid extends KeystartError { static code = 'manifest_invalid'; }
-class ManifestUnsupported extends KeystartError { static code = 'manifest_unsupported'; }
-class StoreUnreadable extends KeystartError { static code = 'store_unreadable'; }
-class SecretNotFound extends KeystartError { static code = 'secret_not_found'; }
-class SecretUnavailable extends KeystartError { static code = 'secret_unavailable'; }
-class SecretCorrupt extends KeystartError { static code = 'secret_corrupt'; }
-class SecretNotText extends KeystartError { static code = 'secret_not_text'; }
-class SecretNotJson extends KeystartError { static code = 'secret_not_json'; }
-class SnapshotExpired extends KeystartError { static code = 'snapshot_expired'; }
-class SecretStale extends KeystartError { static code = 'secret_stale'; }
-class TlsInvalid extends KeystartError { static code = 'tls_invalid'; }
-class RefreshUnavailable extends KeystartError { static code = 'refresh_unavailable'; }
-class RefreshFailed extends KeystartError { static code = 'refresh_failed'; }
-class LoginRefused extends KeystartError { static code = 'login_refused'; }
-class Internal extends KeystartError { static code = 'internal'; }
+/**
+ * Makes the class of a code. One function makes all of them, because V8 compiles it once. The name is
+ * set, because a minifier renames classes and Lambda reports an error by its name.
+ * @param {string} name
+ * @param {string} code
+ */
+function define(name, code) {
+  const Class = class extends KeystartError {};
+  Class.code = code;
+  nameIt(Class, name);
+  return Class;
+}
+
+/**
+ * @param {typeof KeystartError} Class
+ * @param {string} name
+ */
+function nameIt(Class, name) {
+  const named = { value: name, writable: true, configurable: true };
+  Object.defineProperty(Class, 'name', { value: name, configurable: true });
+  Object.defineProperty(Class.prototype, 'name', named);
+}
+
+nameIt(KeystartError, 'KeystartError');
+
+const InvalidName = define('InvalidName', 'invalid_name');
+const InvalidOption = define('InvalidOption', 'invalid_option');
+const NotAttached = define('NotAttached', 'not_attached');
+const NotReady = define('NotReady', 'not_ready');
+const PrefetchFailed = define('PrefetchFailed', 'prefetch_failed');
+const LayoutInsecure = define('LayoutInsecure', 'layout_insecure');
+const ManifestInvalid = define('ManifestInvalid', 'manifest_invalid');
+const ManifestUnsupported = define('ManifestUnsupported', 'manifest_unsupported');
+const StoreUnreadable = define('StoreUnreadable', 'store_unreadable');
+const SecretNotFound = define('SecretNotFound', 'secret_not_found');
+const SecretUnavailable = define('SecretUnavailable', 'secret_unavailable');
+const SecretCorrupt = define('SecretCorrupt', 'secret_corrupt');
+const SecretNotText = define('SecretNotText', 'secret_not_text');
+const SecretNotJson = define('SecretNotJson', 'secret_not_json');
+const SnapshotExpired = define('SnapshotExpired', 'snapshot_expired');
+const SecretStale = define('SecretStale', 'secret_stale');
+const TlsInvalid = define('TlsInvalid', 'tls_invalid');
+const RefreshUnavailable = define('RefreshUnavailable', 'refresh_unavailable');
+const RefreshFailed = define('RefreshFailed', 'refresh_failed');
+const LoginRefused = define('LoginRefused', 'login_refused');
+const Internal = define('Internal', 'internal');
 
 const classes = {
   KeystartError,
@@ -63,11 +88,6 @@ const classes = {
   LoginRefused,
   Internal,
 };
-
-// Set explicitly, because a minifier renames classes and Lambda reports an error by its name.
-for (const [name, Class] of Object.entries(classes)) {
-  Object.defineProperty(Class.prototype, 'name', { value: name, writable: true, configurable: true });
-}
 
 export {
   classes,
