@@ -36,7 +36,10 @@ SHOWN = {
         '    "StoreAsleep",',
         "902: StoreAsleep,",
     ],
-    "bindings/node/src/classes.mjs": ["class StoreAsleep extends KeystartError", "  StoreAsleep,"],
+    "bindings/node/src/classes.mjs": [
+        "const StoreAsleep = define('StoreAsleep', 'store_asleep');",
+        "  StoreAsleep,",
+    ],
     "bindings/node/src/errors.mjs": ["  StoreAsleep,", "function asleep(root, quoted)"],
     "bindings/node/types/errors.d.ts": ["| 'store_asleep'", "export class StoreAsleep extends KeystartError"],
     "bindings/ruby/lib/keystart/errors.rb": ["class StoreAsleep < Error", "def asleep(root, quoted)"],
