@@ -94,7 +94,13 @@ def idle_instructions(folder: Path, command: Path, runs: int) -> str:
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         return "B12  INVOKE with nothing due: not measured, install valgrind"
-    counting = [valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={folder}/count"]
+    counting = [
+        valgrind,
+        "--tool=callgrind",
+        "--fair-sched=yes",
+        "--callgrind-out-file=/dev/null",
+        f"--log-file={folder}/count",
+    ]
     few, many = (_instructions(folder, [*counting, str(command)], count) for count in (10, 10 + runs // 10))
     each = (many - few) / (runs // 10)
     return f"B12  INVOKE with nothing due: {each / 1e6:.2f} million instructions each (budget 1)"
