@@ -95,3 +95,35 @@ def test_aliases_without_an_end_end(keystart: Keystart, tmp_path: Path) -> None:
     lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))]
     (tmp_path / "x.yaml").write_text("\n".join(["Resources: {}", *lines]))
     assert keystart("import", "x.yaml", "-o", "-")[0] == 1
+
+
+def test_a_template_that_holds_itself_ends(keystart: Keystart, tmp_path: Path) -> None:
+    (tmp_path / "t.yaml").write_text("Resources: &r {A: *r, B: [*r, *r], C: '{{resolve:ssm:/a}}'}\n")
+    code, out, said = keystart("import", "t.yaml", "-o", "-")
+    assert (code, out) == (3, "")
+    assert said.startswith("t.yaml:1: Resources.C is not a variable of a function")
+
+
+def test_no_reference_of_a_large_template_is_lost(keystart: Keystart, tmp_path: Path) -> None:
+    filler = "x, " * 100_000
+    (tmp_path / "t.yaml").write_text(f"Resources: {{A: [{filler}x], B: '{{{{resolve:ssm:/a}}}}'}}\n")
+    code, _, said = keystart("import", "t.yaml", "-o", "-")
+    assert code == 3
+    assert "Resources.B is not a variable of a function" in said
+
+
+def test_a_byte_order_mark_hides_no_reference(keystart: Keystart, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfA_KEY=ssm:/x\r\n")
+    code, out, _ = keystart("import", ".env", "-o", "-")
+    assert code == 0
+    assert "{ parameter: /x, env: A_KEY }" in out
+
+
+def test_the_default_in_a_reference_is_not_shown(keystart: Keystart, tmp_path: Path) -> None:
+    reference = "${ssm:/a/${opt:x, 'default'}}"
+    (tmp_path / "serverless.yml").write_text(
+        f'service: a\nprovider: {{environment: {{AB: "{reference}"}}}}\n'
+    )
+    code, _, said = keystart("import", "serverless.yml", "-o", "-")
+    assert code == 3
+    assert "AB needs ${opt:x}, which a function does not know." in said

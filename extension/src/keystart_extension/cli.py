@@ -456,6 +456,10 @@ def _iam_policy(arguments: argparse.Namespace) -> int:
     from .plan import ConfigurationError
 
     if sync.is_configuration(arguments.configuration):
+        if arguments.format != "json" or arguments.role or arguments.set or arguments.kms_key:
+            return _fail(
+                "For a sync.yaml there are only --account and --region: the policy of a sync is JSON."
+            )
         region = arguments.region or os.environ.get("AWS_REGION")
         print(sync.policy(arguments.configuration, arguments.account, region))
         return 0

@@ -36,8 +36,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     sync = commands.add_parser(
         "sync", help="bring secrets from where they live into Secrets Manager", description=_DESCRIPTION
     )
-    of_sync = sync.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    plan = of_sync.add_parser("plan", help="show what apply would change; change nothing")
+    of_sync = sync.add_subparsers(title="commands", metavar="COMMAND")
+    plan = of_sync.add_parser("plan", help="show what apply would change; change nothing (the default)")
     plan.add_argument(
         "--detailed-exitcode", action="store_true", help="exit with 3 if there is something to change"
     )
@@ -71,11 +71,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         )
         command.add_argument("--json", action="store_true", help="print the steps as JSON")
         command.add_argument("--profile", help="the profile of your AWS configuration (default: AWS_PROFILE)")
+    sync.set_defaults(command=lambda _: _sync(plan.parse_args([])))
 
 
 def is_configuration(path: Path | None) -> bool:
-    """Returns whether a file is a sync.yaml. Without PyYAML it can only be another configuration."""
-    if path is None:
+    """Returns whether a file is a sync.yaml. Without PyYAML it can only be another configuration.
+
+    So can a pipe, which could be read only once.
+    """
+    if path is None or not path.is_file():
         return False
     try:
         from .configuration import is_of_sync

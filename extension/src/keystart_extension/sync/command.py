@@ -32,10 +32,13 @@ _PLAIN = "\033[0m"
 
 def run(arguments: Namespace) -> int:
     """Runs `keystart sync plan` or `apply` and returns the exit code."""
-    if arguments.applies and not arguments.yes and not sys.stdin.isatty():
+    if arguments.applies and not arguments.yes and not _is_terminal(sys.stdin):
         print(
             "keystart: There is no terminal to ask at. Add --yes, or run keystart sync plan.", file=sys.stderr
         )
+        return _EXIT_WRONG_USE
+    if arguments.prune_limit is not None and not arguments.prune:
+        print("keystart: --prune-limit is only for --prune.", file=sys.stderr)
         return _EXIT_WRONG_USE
     configuration = read(arguments.configuration)
     clients = session.Clients(configuration.region, arguments.profile)
@@ -55,7 +58,13 @@ def run(arguments: Namespace) -> int:
             print("keystart: Nothing is changed.", file=sys.stderr)
             return _EXIT_FAILED
         failed = {step.name: step for step in sync.apply(needed, lock.check)}
-    return _report([failed.get(step.name, step) for step in steps], 0, as_json=arguments.json)
+        # Before the lock ends: that can fail too.
+        return _report([failed.get(step.name, step) for step in steps], 0, as_json=arguments.json)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Returns whether a person is there. A standard stream is None if it was closed before the start."""
+    return stream is not None and stream.isatty()
 
 
 def _needed(steps: Sequence[Step]) -> list[Step]:
@@ -75,13 +84,13 @@ def _report(steps: Sequence[Step], code: int, *, as_json: bool) -> int:
     return _EXIT_FAILED
 
 
-def _agreed(count: int, out: TextIO) -> bool:
+def _agreed(count: int, out: TextIO | None) -> bool:
     print(f"Change {count} {'secret' if count == 1 else 'secrets'}? [y/N] ", end="", file=out, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _show(steps: Sequence[Step], out: TextIO) -> None:
-    coloured = out.isatty() and not os.environ.get("NO_COLOR")
+def _show(steps: Sequence[Step], out: TextIO | None) -> None:
+    coloured = _is_terminal(out) and not os.environ.get("NO_COLOR")
     for step in steps:
         if step.action in _SIGNS:
             sign, colour = _SIGNS[step.action]

@@ -21,6 +21,8 @@ from .sources.keywhiz import Keywhiz
 _ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 _LARGEST = 1 << 20  # bytes of sync.yaml
 _TWICE = "a key stands twice"
+# PyYAML raises all of them, for example an IndexError for `!!int ""`.
+_NOT_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _SHORTEST_WINDOW, _LONGEST_WINDOW = 7, 30  # days, as Secrets Manager defines them
 
 
@@ -80,7 +82,7 @@ def _document(path: Path) -> object:
         raise SyncError(f"{shown} has more than {_LARGEST:,} bytes.")
     try:
         document: object = yaml.load(data, _Loader)  # noqa: S506 (_Loader is a SafeLoader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except _NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         problem = _TWICE if getattr(error, "problem", None) == _TWICE else "this is not YAML"
@@ -90,7 +92,7 @@ def _document(path: Path) -> object:
 
 def _configuration(document: object, folder: Path) -> Configuration:
     keys = _keys(document, "", required=("version", "id", "source", "secrets"), optional=("target",))
-    if keys["version"] != 1:
+    if type(keys["version"]) is not int or keys["version"] != 1:
         raise SyncError("`version` must be 1.")
     identity = _text(keys["id"], "id")
     if not _ID.fullmatch(identity):

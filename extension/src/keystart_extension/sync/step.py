@@ -71,7 +71,7 @@ def _changes(wanted: WantedSecret, existing: ExistingSecret, sync: str) -> tuple
         changes.append("tags")
     if settings.description is not None and settings.description != existing.description:
         changes.append("description")
-    if settings.kms_key is not None and settings.kms_key != existing.kms_key:
+    if settings.kms_key is not None and not _is_same_key(settings.kms_key, existing.kms_key or ""):
         changes.append("kms_key")
     if missing := [region for region in settings.replicas if region not in existing.replicas]:
         changes.extend(f"replica in {region}" for region in missing)
@@ -79,3 +79,12 @@ def _changes(wanted: WantedSecret, existing: ExistingSecret, sync: str) -> tuple
     if existing.is_deleted or existing.value != wanted.value:
         changes.append(_VALUE)
     return tuple(changes)
+
+
+def _is_same_key(wanted: str, existing: str) -> bool:
+    """Returns whether both name one key. The service may answer with the ARN of an alias, or with the id of an ARN."""
+    return (
+        wanted == existing
+        or existing.endswith((f":{wanted}", f":key/{wanted}"))
+        or (existing != "" and wanted.endswith(f":key/{existing}"))
+    )

@@ -82,7 +82,7 @@ class Sync:
             try:
                 name = rule.secret_name(entry)
             except SyncError as error:
-                refusals.append(_refusal(entry.name, str(error)))
+                refusals.append(_refusal(_shown(entry.name), str(error)))
                 continue
             if name in self._origins:
                 twice.add(name)
@@ -162,6 +162,11 @@ def _late(step: Step) -> Step:
     if step.action in ("unchanged", "refused"):
         return step
     return _refusal(step.name, "It changed after it was planned. Look again.")
+
+
+def _shown(name: str) -> str:
+    """Returns the name of an entry for a terminal: it may hold control characters, or bytes that are no text."""
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)
 
 
 def _refusal(name: str, reason: str) -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aws import AwsError
@@ -12,9 +13,12 @@ from .step import Step
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef, ListSecretsResponseTypeDef
     from mypy_boto3_secretsmanager.type_defs import TagTypeDef as Tag
 
 Result = TypeVar("Result")
+
+_SHORTEST = 4  # characters; a shorter line of a value may be part of ordinary words
 
 
 class Target:
@@ -38,6 +42,29 @@ class Target:
             if error.code == "ResourceNotFoundException":
                 return None
             raise
+        # An answer that is not whole is a failure of the call.
+        return self._call("DescribeSecret", name, lambda: self._existing(described, adopts=adopts))
+
+    def owned_names(self) -> Iterator[str]:
+        """Lists the names of all secrets of this sync that are not deleted."""
+        pages = self._client.get_paginator("list_secrets").paginate(
+            Filters=[{"Key": "tag-key", "Values": [OWNER_TAG]}, {"Key": "tag-value", "Values": [self._sync]}]
+        )
+        iterator = iter(pages)
+        ask_next = partial(self._call, "ListSecrets", "*", lambda: self._owned(next(iterator, None)))
+        while (names := ask_next()) is not None:
+            yield from names
+
+    def _owned(self, page: ListSecretsResponseTypeDef | None) -> list[str] | None:
+        """Returns the names of a page. The filters match prefixes, and the value of any tag."""
+        tag = {"Key": OWNER_TAG, "Value": self._sync}
+        return (
+            None
+            if page is None
+            else [one["Name"] for one in page["SecretList"] if tag in one.get("Tags", [])]
+        )
+
+    def _existing(self, described: DescribeSecretResponseTypeDef, *, adopts: bool) -> ExistingSecret:
         tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", ())}
         is_deleted = "DeletedDate" in described
         has_value = any("AWSCURRENT" in stages for stages in described.get("VersionIdsToStages", {}).values())
@@ -54,18 +81,6 @@ class Target:
             is_deleted=is_deleted,
         )
 
-    def owned_names(self) -> Iterator[str]:
-        """Lists the names of all secrets of this sync that are not deleted."""
-        pages = self._client.get_paginator("list_secrets").paginate(
-            Filters=[{"Key": "tag-key", "Values": [OWNER_TAG]}, {"Key": "tag-value", "Values": [self._sync]}]
-        )
-        iterator = iter(pages)
-        while (page := self._call("ListSecrets", "*", lambda: next(iterator, None))) is not None:
-            for secret in page["SecretList"]:
-                # The filters match prefixes, and the value of any tag.
-                if {"Key": OWNER_TAG, "Value": self._sync} in secret.get("Tags", []):
-                    yield secret["Name"]
-
     def create(self, wanted: WantedSecret) -> None:
         """Creates a secret with its tags in one request, so that it is never without its owner."""
         settings = wanted.settings
@@ -76,7 +91,7 @@ class Target:
             request["KmsKeyId"] = settings.kms_key
         if settings.replicas:
             request["AddReplicaRegions"] = [{"Region": region} for region in settings.replicas]
-        self._call("CreateSecret", wanted.name, lambda: self._client.create_secret(**request))
+        self._send("CreateSecret", wanted.name, wanted.value, lambda: self._client.create_secret(**request))
 
     def change(self, wanted: WantedSecret, existing: ExistingSecret, step: Step) -> None:
         """Makes the changes of a step. The value comes last, so that AWSCURRENT moves when the rest is in place."""
@@ -106,7 +121,12 @@ class Target:
             if existing.is_deleted and self._value(secret) == wanted.value:
                 return
             content = _content(wanted.value)
-            self._call("PutSecretValue", secret, lambda: client.put_secret_value(SecretId=secret, **content))
+            self._send(
+                "PutSecretValue",
+                secret,
+                wanted.value,
+                lambda: client.put_secret_value(SecretId=secret, **content),
+            )
 
     def delete(self, existing: ExistingSecret) -> None:
         """Deletes a secret, with a recovery window. Its replicas go first: Secrets Manager demands it."""
@@ -123,15 +143,31 @@ class Target:
             "DeleteSecret", secret, lambda: client.delete_secret(SecretId=secret, RecoveryWindowInDays=days)
         )
 
-    def _value(self, secret: str) -> Value | None:
-        answer = self._call("GetSecretValue", secret, lambda: self._client.get_secret_value(SecretId=secret))
-        if "SecretString" in answer:
-            return Value(answer["SecretString"].encode())
-        return Value(answer["SecretBinary"])
+    def _value(self, secret: str) -> Value:
+        def call() -> Value:
+            answer = self._client.get_secret_value(SecretId=secret)
+            if "SecretString" in answer:
+                return Value(answer["SecretString"].encode())
+            return Value(answer["SecretBinary"])
+
+        return self._call("GetSecretValue", secret, call)
 
     def _tags(self, wanted: WantedSecret) -> Sequence[Tag]:
         tags = {**wanted.settings.tags, OWNER_TAG: self._sync}
         return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+    def _send(self, operation: str, secret: str, value: Value, call: Callable[[], object]) -> None:
+        """Makes a call that sends a value. A message that repeats a line of it is not shown."""
+        try:
+            self._call(operation, secret, call)
+        except AwsError as error:
+            lines = (line.strip() for line in (value.text or "").splitlines())
+            if not any(len(line) >= _SHORTEST and line in error.message for line in lines):
+                raise
+            code = error.code
+        else:
+            return
+        raise AwsError(code, "The message of Secrets Manager repeats the value, so it is not shown.")
 
     def _call(self, operation: str, secret: str, call: Callable[[], Result]) -> Result:
         return ask(f"secretsmanager:{operation} on {secret}", call)

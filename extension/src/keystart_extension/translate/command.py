@@ -54,7 +54,7 @@ def _read(path: Path, function: str | None, findings: Findings) -> None:
     try:
         with path.open("rb") as opened:
             data = opened.read(_LARGEST + 1)
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except OSError as error:
         raise DeployError(f"{file} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError:

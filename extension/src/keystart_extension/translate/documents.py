@@ -11,8 +11,6 @@ from .findings import Place
 
 __all__ = ["Document", "MappingNode", "Node", "ScalarNode", "SequenceNode"]
 
-_MOST_NODES = 100_000  # aliases can make a small file endless
-
 
 class DocumentError(Exception):
     """A file is not YAML. The message says where, and repeats nothing of it."""
@@ -47,12 +45,14 @@ class Document:
         return get(self.root, *path)
 
     def walk(self) -> Iterator[tuple[tuple[str, ...], Node]]:
-        """Yields every node with the keys that lead to it; the items of a list have their list's."""
-        left = _MOST_NODES
+        """Yields every node once, with the keys that lead to it; the items of a list have their list's."""
+        seen = set[int]()  # aliases can make a small file endless
         waiting: list[tuple[tuple[str, ...], Node]] = [((), self.root)]
-        while waiting and left:
-            left -= 1
+        while waiting:
             path, node = waiting.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
             yield path, node
             if isinstance(node, MappingNode):
                 waiting += [((*path, key), value) for key, value in reversed(members(node))]

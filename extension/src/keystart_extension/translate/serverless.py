@@ -43,7 +43,8 @@ def read(document: Document, function: str | None, findings: Findings) -> None:
             others = [name for name in re.findall(r"\$\{(.*?)\}", id_) if name != "STAGE"]
             if others:
                 findings.refuse(
-                    place, f"{env} needs ${{{others[0]}}}, which a function does not know. Write its id."
+                    place,
+                    f"{env} needs ${{{others[0].partition(',')[0]}}}, which a function does not know. Write its id.",
                 )
                 continue
             source = (

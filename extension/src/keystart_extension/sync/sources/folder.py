@@ -6,6 +6,7 @@ own. Links are followed only if they stay in the folder.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -24,8 +25,8 @@ class Folder:
     def __init__(self, path: Path) -> None:
         try:
             self._path = path.resolve(strict=True)
-        except OSError as error:
-            raise SyncError(f"The folder {path} of the source cannot be read: {error.strerror}.") from None
+        except (OSError, RuntimeError) as error:
+            raise SyncError(f"The folder {path} of the source cannot be read: {_why(error)}.") from None
         if not self._path.is_dir():
             raise SyncError(f"{path}, the source, is not a folder.")
 
@@ -35,13 +36,11 @@ class Folder:
 
     def _below(self, folder: Path) -> Iterator[Entry]:
         try:
-            paths = sorted(folder.iterdir())
+            paths = [(path, path.is_dir()) for path in sorted(folder.iterdir()) if path.name[0] != "."]
         except OSError as error:
             raise SyncError(f"{folder} of the source cannot be read: {error.strerror}.") from None
-        for path in paths:
-            if path.name.startswith("."):
-                continue
-            if path.is_dir():
+        for path, is_folder in paths:
+            if is_folder:
                 if not path.is_symlink():  # a link to a folder would list its files twice, or without end
                     yield from self._below(path)
             else:
@@ -58,5 +57,10 @@ class Folder:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise SyncError("It is not a regular file.")
                 return file.read(LARGEST + 1)
-        except OSError as error:
-            raise SyncError(f"It cannot be read: {error.strerror}.") from None
+        except (OSError, RuntimeError) as error:
+            raise SyncError(f"It cannot be read: {_why(error)}.") from None
+
+
+def _why(error: OSError | RuntimeError) -> str:
+    """Returns the reason of an error. `Path.resolve` raises a RuntimeError for links in a circle before Python 3.13."""
+    return os.strerror(error.errno or errno.EIO if isinstance(error, OSError) else errno.ELOOP)

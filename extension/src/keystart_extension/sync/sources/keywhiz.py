@@ -7,10 +7,9 @@ secrets, without metadata. Nothing that the server answers is repeated: a refusa
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -20,13 +19,21 @@ import urllib3
 from ..error import SyncError
 from . import Entry
 
+_Pairs = Callable[[list[tuple[str, Any]]], dict[str, Any]]
+
 _OWN = frozenset(
     ("name", "secret", "secretLength", "checksum", "creationDate", "updateDate", "isVersioned", "expiry")
 )
 _LARGEST_LIST = 64 << 20  # bytes of an answer that lists secrets
 _LARGEST_SECRET = 1 << 20  # bytes of an answer with one secret
 _PATIENCE = urllib3.Timeout(connect=10, read=30)  # seconds
-_RETRIES = urllib3.Retry(3, backoff_factor=0.5, status_forcelist=(502, 503, 504), raise_on_status=False)
+_RETRIES = urllib3.Retry(
+    3,
+    backoff_factor=0.5,
+    status_forcelist=(502, 503, 504),
+    raise_on_status=False,
+    respect_retry_after_header=False,  # it may ask for hours, and the lock of a sync ends sooner
+)
 _REASONS = {
     400: "Keywhiz does not accept the request.",
     401: "Keywhiz does not know the certificate. Check `certificate`, and that its name is a client of Keywhiz.",
@@ -67,7 +74,7 @@ class Keywhiz:
     def entries(self) -> Iterator[Entry]:
         """Lists the secrets that the client may read."""
         path = "/automation/v2/secrets" if self._is_automation else "/secrets"
-        answer = self._ask("GET", path, _LARGEST_LIST)
+        answer = self._ask("GET", path, _LARGEST_LIST, pairs=_listed)
         if not isinstance(answer, list):
             raise _unexpected()
         for item in answer:
@@ -91,7 +98,9 @@ class Keywhiz:
             )
         return content
 
-    def _ask(self, method: str, path: str, largest: int, body: object = None) -> object:
+    def _ask(
+        self, method: str, path: str, largest: int, body: object = None, *, pairs: _Pairs | None = None
+    ) -> object:
         try:
             answer = self._pool.request(
                 method, self._url + path, json=body, preload_content=False, redirect=False
@@ -105,7 +114,7 @@ class Keywhiz:
         if len(data) > largest:
             raise SyncError(f"The answer of Keywhiz has more than {largest:,} bytes.")
         try:
-            document: object = json.loads(data, object_pairs_hook=_without_duplicates)
+            document: object = json.loads(data, object_pairs_hook=pairs or _without_duplicates)
         except (ValueError, RecursionError):
             raise _unexpected() from None
         return document
@@ -127,6 +136,17 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return document
 
 
+def _listed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Keeps the name alone of an entry that has a key twice, so that it stops no other one. `read` will refuse it."""
+    document = dict(pairs)
+    if len(document) == len(pairs):
+        return document
+    names = [value for key, value in pairs if key == "name"]
+    if len(names) != 1:  # it hides the real name, so the list is not whole
+        raise ValueError
+    return {"name": names[0]}
+
+
 def _entry(item: object) -> Entry:
     document = _mapping(item)
     metadata = {key: value for key, value in document.items() if key not in _OWN and isinstance(value, str)}
@@ -134,9 +154,9 @@ def _entry(item: object) -> Entry:
 
 
 def _name(item: object) -> str:
-    if isinstance(item, str) and item:
-        return item
-    raise _unexpected()
+    if not isinstance(item, str) or not item or any("\ud800" <= character <= "\udfff" for character in item):
+        raise _unexpected()  # half of a surrogate pair cannot be sent back in a path
+    return item
 
 
 def _mapping(item: object) -> dict[str, Any]:
@@ -150,7 +170,7 @@ def _content(item: object) -> bytes:
         raise SyncError(_REASONS[404])
     try:
         return base64.b64decode(item, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one, and characters outside of ASCII raise one
         raise _unexpected() from None
 
 

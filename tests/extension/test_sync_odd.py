@@ -1,0 +1,273 @@
+"""Brings what nobody expects before `keystart sync`: odd files, names, answers, and standard streams."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keystart_extension.aws import AwsError
+from keystart_extension.sync import SyncError
+from keystart_extension.sync.configuration import read
+from keystart_extension.sync.secret import OWNER_TAG, ExistingSecret, Settings, Value, WantedSecret
+from keystart_extension.sync.sources import Entry
+from keystart_extension.sync.sources import keywhiz as source
+from keystart_extension.sync.sources.folder import Folder
+from keystart_extension.sync.step import step_for
+from keystart_extension.sync.target import Target
+
+from tests.fakes.aws import Cloud
+from tests.fakes.keywhiz import Keywhiz, Secret
+from tests.fakes.secrets_manager import SecretsManager, error
+
+from .conftest import COMMAND, Canaries, Environment, Keystart
+
+SYNC = 'version: 1\nid: odd\nsource: {folder: secrets}\nsecrets: [{name: "odd/{name}"}]\n'
+KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
+ARN = f"arn:aws:kms:eu-west-1:123456789012:key/{KEY}"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "sync.yaml").write_text(SYNC)
+    return tmp_path
+
+
+def closing(stream: str, command: str, folder: Path, environment: Environment) -> tuple[int, str]:
+    """Runs a command in a shell that closes a standard stream; returns exit code and errors."""
+    ended = subprocess.run(
+        ["sh", "-c", f'"$0" {command} {stream}', COMMAND],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    return ended.returncode, ended.stderr.decode()
+
+
+@pytest.mark.long
+def test_apply_with_a_closed_input_is_wrong_use(folder: Path, environment: Environment) -> None:
+    code, said = closing("<&-", "sync apply", folder, environment)
+    assert (code, said) == (
+        2,
+        "keystart: There is no terminal to ask at. Add --yes, or run keystart sync plan.\n",
+    )
+
+
+@pytest.mark.long
+def test_plan_with_a_closed_output_ends_as_with_an_open_one(
+    folder: Path, cloud: Cloud, environment: Environment
+) -> None:
+    assert closing(">&-", "sync plan", folder, environment) == (0, "")
+    assert closing("2>&-", "sync plan --json", folder, environment)[0] == 0
+
+
+@pytest.mark.long
+def test_a_name_that_is_no_text_is_shown_without_control_characters(
+    folder: Path, cloud: Cloud, keystart: Keystart, canary: Canaries
+) -> None:
+    for name in (b"a\xff", b"b\x1b[2J", b"c\nd"):
+        Path(os.fsdecode(os.fsencode(folder / "secrets") + b"/" + name)).write_text(canary())
+    code, out, said = keystart("sync", "plan")
+    assert code == 1
+    assert out == "! a\\udcff  refused\n! b\\x1b[2J  refused\n! c\\nd  refused\n3 refused\n"
+    assert "keystart: b\\x1b[2J: Its name would hold" in said
+    assert "\x1b" not in said
+
+
+@pytest.mark.long
+def test_sync_alone_plans(folder: Path, cloud: Cloud, keystart: Keystart) -> None:
+    assert keystart("sync") == (0, "The source has no secrets.\n", "")
+
+
+def test_a_limit_without_prune_is_wrong_use(folder: Path, keystart: Keystart) -> None:
+    assert keystart("sync", "plan", "--prune-limit", "2") == (
+        2,
+        "",
+        "keystart: --prune-limit is only for --prune.\n",
+    )
+
+
+@pytest.mark.parametrize("options", [["--format", "terraform"], ["--set", "AB=x"], ["--role", "x"]], ids=str)
+def test_iam_policy_ignores_no_option_with_a_sync_yaml(
+    folder: Path, keystart: Keystart, options: list[str]
+) -> None:
+    code, out, said = keystart("iam-policy", "sync.yaml", *options)
+    assert (code, out) == (1, "")
+    assert "the policy of a sync is JSON" in said
+
+
+def test_iam_policy_does_not_wait_for_a_pipe(folder: Path, keystart: Keystart) -> None:
+    os.mkfifo(folder / "pipe.yaml")
+    code, _, said = keystart("iam-policy", "pipe.yaml")
+    assert code == 1
+    assert "This is not a regular file." in said
+
+
+@pytest.mark.parametrize(
+    "text", ['!!int ""', "!!bool x", "!!timestamp x", '!!float ""', "{? [] : 1}", "&a [*a]", "1" * 5_000]
+)
+def test_yaml_that_breaks_its_reader_is_refused(folder: Path, text: str) -> None:
+    file = folder / "sync.yaml"
+    file.write_text(SYNC.replace("{folder: secrets}", text))
+    with pytest.raises(SyncError):
+        read(file)
+
+
+@pytest.mark.parametrize("version", ["true", "1.0", '"1"'])
+def test_a_version_is_a_whole_number(folder: Path, version: str) -> None:
+    file = folder / "sync.yaml"
+    file.write_text(SYNC.replace("version: 1", f"version: {version}"))
+    with pytest.raises(SyncError, match="`version` must be 1"):
+        read(file)
+
+
+def test_links_in_a_circle_are_refused_one_by_one(tmp_path: Path) -> None:
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "good").write_bytes(b"a")
+    folder = Folder(tmp_path)
+    bad, good = folder.entries()
+    with pytest.raises(SyncError, match="Too many levels of symbolic links"):
+        folder.read(bad)
+    assert folder.read(good) == b"a"
+    with pytest.raises(SyncError, match="Too many levels of symbolic links"):
+        Folder(tmp_path / "circle")
+
+
+def test_a_folder_that_cannot_be_searched_is_not_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "db").write_bytes(b"a")
+
+    def is_dir(_: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    folder = Folder(tmp_path)
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    with pytest.raises(SyncError, match="of the source cannot be read: Permission denied"):
+        list(folder.entries())
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Any:
+    with Keywhiz(tmp_path) as server:
+        yield server
+
+
+def keywhiz(server: Keywhiz) -> source.Keywhiz:
+    certificate, key = server.client("keystart")
+    return source.Keywhiz(source.Settings(server.url, certificate, key, server.authority))
+
+
+def test_an_answer_outside_of_ascii_is_refused(server: Keywhiz) -> None:
+    server.secrets["db"] = Secret(b"a", raw='{"name": "db", "secret": "é", "secretLength": 1}'.encode())
+    with pytest.raises(SyncError, match="an answer that Keywhiz would not"):
+        keywhiz(server).read(Entry("db"))
+
+
+LISTS = {
+    "surrogate": b'[{"name": "\\ud800"}]',
+    "two names": b'[{"name": "a", "name": "b"}]',
+}
+
+
+@pytest.mark.parametrize("raw", LISTS.values(), ids=LISTS)
+def test_a_list_without_the_names_is_refused(
+    server: Keywhiz, raw: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "answer", lambda *_: (200, raw))
+    with pytest.raises(SyncError, match="an answer that Keywhiz would not"):
+        list(keywhiz(server).entries())
+
+
+def test_metadata_that_forges_a_secret_does_not_stop_the_list(
+    server: Keywhiz, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = b'[{"name": "a", "secret": "", "secret": "Yg==", "owner": "x"}, {"name": "b", "owner": "y"}]'
+    monkeypatch.setattr(server, "answer", lambda *_: (200, raw))
+    assert list(keywhiz(server).entries()) == [Entry("a"), Entry("b", {"owner": "y"})]
+
+
+def changes(wanted: str, existing: str | None) -> tuple[str, ...]:
+    value = Value(b"a")
+    secret = ExistingSecret("arn", {OWNER_TAG: "odd"}, value, kms_key=existing)
+    return step_for(
+        WantedSecret("odd/a", value, Settings({}, kms_key=wanted)), secret, "odd", adopts=False
+    ).changes
+
+
+@pytest.mark.parametrize(
+    ("wanted", "existing"),
+    [
+        ("alias/a", "arn:aws:kms:eu-west-1:123456789012:alias/a"),
+        (KEY, ARN),
+        (ARN, KEY),
+        (ARN, ARN),
+    ],
+)
+def test_a_key_is_the_same_in_each_form(wanted: str, existing: str) -> None:
+    assert changes(wanted, existing) == ()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "existing"),
+    [
+        ("alias/a", "arn:aws:kms:eu-west-1:123456789012:alias/b"),
+        ("alias/a", "arn:aws:kms:eu-west-1:123456789012:alias/x/alias/a"),
+        ("alias/a", None),
+        (ARN, None),
+        (ARN, ARN.replace("eu-west-1", "eu-west-2")),
+    ],
+)
+def test_another_key_is_a_change(wanted: str, existing: str | None) -> None:
+    assert changes(wanted, existing) == ("kms_key",)
+
+
+ANSWERS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "no ARN": ("describe_secret", {}),
+    "tags": ("describe_secret", {"ARN": "a", "Tags": [{"Key": "a"}]}),
+    "versions": ("describe_secret", {"ARN": "a", "VersionIdsToStages": []}),
+    "no value": ("get_secret_value", {}),
+}
+
+
+@pytest.mark.parametrize(("call", "answer"), ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_that_is_not_whole_is_a_failure_of_its_secret(
+    call: str, answer: Mapping[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service: Any = SecretsManager()
+    service.create_secret(Name="a", Tags=[{"Key": OWNER_TAG, "Value": "odd"}], SecretString="x")
+    monkeypatch.setattr(service, call, lambda **_: answer)
+    with pytest.raises(AwsError, match="is not one that AWS sends"):
+        Target(service, "odd", 30).find("a")
+
+
+def test_a_list_that_is_not_whole_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    service: Any = SecretsManager()
+    monkeypatch.setattr(service, "paginate", lambda **_: iter([{}]))
+    with pytest.raises(AwsError, match="is not one that AWS sends"):
+        list(Target(service, "odd", 30).owned_names())
+
+
+def test_a_message_that_repeats_the_value_is_not_shown(
+    canary: Canaries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = canary()
+    service: Any = SecretsManager()
+    failure = error("CreateSecret", "ValidationException")
+    failure.response["Error"]["Message"] = f"Value '{value}' at 'secretString' is wrong"
+
+    def create(**_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(service, "create_secret", create)
+    wanted = WantedSecret("odd/a", Value(f"{value}\n".encode()), Settings({}))
+    with pytest.raises(AwsError) as raised:
+        Target(service, "odd", 30).create(wanted)
+    assert value not in str(raised.value)
+    assert raised.value.code == "ValidationException"
