@@ -68,7 +68,7 @@ def test_plan_with_a_closed_output_ends_as_with_an_open_one(
 
 
 @pytest.mark.long
-def test_a_name_that_is_no_text_is_shown_without_control_characters(
+def test_a_name_that_is_not_text_is_shown_without_control_characters(
     folder: Path, cloud: Cloud, keystart: Keystart, canary: Canaries
 ) -> None:
     for name in (b"a\xff", b"b\x1b[2J", b"c\nd"):

@@ -165,7 +165,7 @@ def _late(step: Step) -> Step:
 
 
 def _shown(name: str) -> str:
-    """Returns the name of an entry for a terminal: it may hold control characters, or bytes that are no text."""
+    """Returns the name of an entry for a terminal: it may hold control characters, or bytes that are not text."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)
 
 
