@@ -69,7 +69,8 @@ def test_functions_are_taken_from_a_file_each_once(
 ) -> None:
     first, second = account.function(), account.function()
     file = tmp_path / "functions.txt"
-    file.write_text(f"# ours\n{first}\n\n{ARN}{second}  # by its ARN\n{first}\n")
+    # Windows' editors put a byte order mark before the text.
+    file.write_text(f"\ufeff{first}\n# ours\n\n{ARN}{second}  # by its ARN\n{first}\n")
     assert keystart("attach", "--from", file, "--layer", layer, "--yes")[0] == 0
     assert (account.layers_of(first), account.layers_of(second)) == ([layer], [layer])
     assert len(account.changes) == 2

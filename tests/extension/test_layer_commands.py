@@ -120,6 +120,29 @@ def test_a_zip_that_is_not_the_layer_is_refused(keystart: Keystart, account: Acc
     assert account.requests == []
 
 
+def changed(content: bytes, local: int, central: int, data: bytes) -> bytes:
+    """Returns a zip with other bytes at places of the headers of its first file."""
+    other, start = bytearray(content), content.index(b"PK\x01\x02")
+    for place in (local, start + central):
+        other[place : place + len(data)] = data
+    return bytes(other)
+
+
+@pytest.mark.parametrize(
+    ("local", "central", "data"),
+    [(6, 8, b"\1"), (8, 10, b"\x63"), (4, 6, b"\x5a"), (8, 10, b"\x0c"), (8, 10, b"\x0e")],
+    ids=["encrypted", "unknown compression", "later version", "bzip2", "lzma"],
+)
+def test_a_zip_that_cannot_be_unzipped_is_refused(
+    keystart: Keystart, account: Account, tmp_path: Path, local: int, central: int, data: bytes
+) -> None:
+    path = tmp_path / "layer.zip"
+    path.write_bytes(changed(zipped(layer_files()), local, central, data))
+    code, out, error = keystart("layer", "publish", path)
+    assert (code, out, account.requests) == (1, "", [])
+    assert error.startswith(f"keystart: {path} is not a sound zip: ")
+
+
 @pytest.mark.parametrize("kind", ["fifo", "folder"])
 def test_what_is_not_a_file_is_refused_and_hangs_nobody(
     keystart: Keystart, account: Account, tmp_path: Path, kind: str
@@ -213,6 +236,6 @@ def test_a_region_that_fails_does_not_stop_the_others(
     assert code == 1
     assert out.startswith("arn:aws:lambda:us-east-1:")
     assert error.splitlines()[-1].startswith(f"keystart: {path} in eu-west-1: AccessDeniedException: ")
-    assert keystart("layer", "publish", path, "--regions", "eu-west-1", "--region", "eu-west-1")[2] == (
-        "keystart: Pass --region or --regions, not both.\n"
-    )
+    code, _, error = keystart("layer", "publish", path, "--regions", "eu-west-1", "--region", "eu-west-1")
+    assert code == 2
+    assert error.endswith("error: argument --region: not allowed with argument --regions\n")

@@ -98,7 +98,7 @@ def test_iam_policy_ignores_no_option_with_a_sync_yaml(
     folder: Path, keystart: Keystart, options: list[str]
 ) -> None:
     code, out, said = keystart("iam-policy", "sync.yaml", *options)
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "the policy of a sync is JSON" in said
 
 

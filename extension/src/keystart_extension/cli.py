@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 _EXIT_FAILED = 1
+_EXIT_WRONG_USE = 2
 _EXIT_SIGNALLED = 128  # as a shell reports a signal, plus its number
 _EXIT_INTERRUPTED = _EXIT_SIGNALLED + 2
 _DAY = 86_400  # seconds
@@ -457,9 +458,8 @@ def _iam_policy(arguments: argparse.Namespace) -> int:
 
     if sync.is_configuration(arguments.configuration):
         if arguments.format != "json" or arguments.role or arguments.set or arguments.kms_key:
-            return _fail(
-                "For a sync.yaml there are only --account and --region: the policy of a sync is JSON."
-            )
+            _fail("For a sync.yaml there are only --account and --region: the policy of a sync is JSON.")
+            return _EXIT_WRONG_USE
         region = arguments.region or os.environ.get("AWS_REGION")
         print(sync.policy(arguments.configuration, arguments.account, region))
         return 0

@@ -26,6 +26,7 @@ __all__ = ["FORMATS", "DeployError", "account_id", "add_to", "add_values"]
 _LAYER_VERSION = re.compile(rf"{LAYER.pattern}:[0-9]+")
 _LAYER_NAME = re.compile(r"[A-Za-z0-9_-]{1,140}")
 
+_REGION = "default: AWS_REGION, or that of the profile"
 _ATTACH = """\
 Adds the layer to each function, or replaces another version of it. All other layers stay where they are. The command
 shows what would change, then asks. It checks all functions before it changes the first: a problem with one of them
@@ -60,7 +61,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--name", type=_layer_name, help="the layer's name (default: keystart-<architecture>)"
     )
     publish.add_argument("--json", action="store_true", help="print what was published as JSON")
-    publish.add_argument(
+    where = publish.add_mutually_exclusive_group()
+    where.add_argument("--region", help=_REGION)
+    where.add_argument(
         "--regions",
         type=_regions,
         default=[],
@@ -73,7 +76,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="ID",
         help="let all accounts of this AWS organization use the versions",
     )
-    _add_account(publish, region=True)
+    _add_account(publish, region=False)
 
     attach = commands.add_parser(
         "attach", help="add the layer to functions, with their configuration", description=_ATTACH
@@ -200,7 +203,7 @@ def _tag(text: str) -> tuple[str, str]:
 
 def _add_account(parser: argparse.ArgumentParser, *, region: bool) -> None:
     if region:
-        parser.add_argument("--region", help="default: AWS_REGION, or that of the profile")
+        parser.add_argument("--region", help=_REGION)
     parser.add_argument("--profile", help="the profile of your AWS configuration (default: AWS_PROFILE)")
 
 
@@ -257,8 +260,6 @@ def _publish(arguments: argparse.Namespace) -> int:
         from .layer import publish
     except ModuleNotFoundError:
         raise DeployError(WITHOUT_BOTO3) from None
-    if arguments.regions and arguments.region:
-        raise DeployError("Pass --region or --regions, not both.")
     return publish(
         arguments.zips,
         arguments.name,

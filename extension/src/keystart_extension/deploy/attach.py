@@ -33,7 +33,7 @@ from .change import (
 )
 from .preflight import Findings, Preflight
 from .selection import progress, selected
-from .terms import DeployError
+from .terms import DeployError, is_terminal
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -153,7 +153,7 @@ def _has_variables(file: Path) -> bool:
 
 
 def _can_ask(arguments: Namespace) -> bool:
-    if arguments.dry_run or arguments.yes or sys.stdin.isatty():
+    if arguments.dry_run or arguments.yes or is_terminal(sys.stdin):
         return True
     print(
         "keystart: There is no terminal to ask at. Pass --yes, or --dry-run to look first.", file=sys.stderr
@@ -327,7 +327,7 @@ def _run(arguments: Namespace, clients: session.Clients, client: LambdaClient, l
     return code
 
 
-def _apply(arguments: Namespace, functions: Sequence[_Function], out: TextIO) -> int:
+def _apply(arguments: Namespace, functions: Sequence[_Function], out: TextIO | None) -> int:
     needed = [function for function in functions if function.result == "planned"]
     failed = [function for function in functions if function.result == "failed"]
     if failed:
@@ -355,7 +355,7 @@ def _apply(arguments: Namespace, functions: Sequence[_Function], out: TextIO) ->
     return _EXIT_FAILED
 
 
-def _agreed(functions: Sequence[_Function], out: TextIO) -> bool:
+def _agreed(functions: Sequence[_Function], out: TextIO | None) -> bool:
     what = functions[0].name if len(functions) == 1 else f"these {len(functions)} functions"
     print(f"Change {what}? [y/N] ", end="", file=out, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -367,8 +367,8 @@ def _print_errors(functions: Sequence[_Function]) -> None:
             print(f"keystart: {function.name}: {error}", file=sys.stderr)
 
 
-def _show(function: _Function, out: TextIO) -> None:
-    coloured = out.isatty() and not os.environ.get("NO_COLOR")
+def _show(function: _Function, out: TextIO | None) -> None:
+    coloured = is_terminal(out) and not os.environ.get("NO_COLOR")
     print(function.arn, file=out)
     for line in function.change.lines:
         text = f"  {line.sign} {line.kind:8}  {line.name}{f'  {line.detail}' if line.detail else ''}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import re
 import stat
+import struct
 import sys
 import zipfile
 import zlib
@@ -29,6 +31,11 @@ Architecture = Literal["x86_64", "arm64"]
 _LARGEST_ZIP = 50 * 1024 * 1024
 _LARGEST = 250 * 1024 * 1024
 _EXECUTABLE = "extensions/keystart"
+# What zipfile raises for a zip that it cannot read: OSError for bzip2, RuntimeError for an encrypted or unknown one.
+_NOT_SOUND = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(OSError, EOFError, ValueError, RuntimeError),
+)
 _VERSION = "python/keystart/version.py"
 # e_machine of the ELF header, at byte 18.
 _MACHINES: dict[int, Architecture] = {62: "x86_64", 183: "arm64"}
@@ -113,7 +120,7 @@ def _read(path: Path) -> _Zip:
             version = re.search(r'__version__ = "([0-9.]+)"', archive.read(_VERSION).decode(errors="replace"))
     except KeyError:
         raise DeployError(f"{path} is not the layer: it has no {_EXECUTABLE}, or no {_VERSION}.") from None
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except _NOT_SOUND as error:
         raise DeployError(f"{path} is not a sound zip: {error}. Build it again.") from None
     machine = int.from_bytes(head[18:20], "little")
     if not head.startswith(b"\x7fELF") or machine not in _MACHINES or version is None:

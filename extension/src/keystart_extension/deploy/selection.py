@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..aws.errors import ask
-from .terms import DeployError, shown_file
+from .terms import DeployError, is_terminal, shown_file
 
 # A name or an ARN, with a version or an alias at its end or not.
 _FUNCTION = re.compile(
@@ -34,9 +34,9 @@ def _listed(file: Path) -> list[str]:
     shown = "standard input" if file == Path("-") else shown_file(file)
     try:
         if file == Path("-"):
-            text = sys.stdin.read(_LARGEST_FILE + 1)
+            text = sys.stdin.read(_LARGEST_FILE + 1) if sys.stdin else ""
         else:
-            with file.open(encoding="utf-8") as lines:
+            with file.open(encoding="utf-8-sig") as lines:
                 text = lines.read(_LARGEST_FILE + 1)
     except OSError as error:
         raise DeployError(f"{shown} cannot be read: {error.strerror}.") from None
@@ -81,6 +81,6 @@ def _tagged(client: Any, tags: Sequence[tuple[str, str]]) -> list[str]:
 
 def progress(what: str, number: int, count: int) -> None:
     """Shows on a terminal how far a command has come with many functions."""
-    if count > 1 and sys.stderr.isatty():
+    if count > 1 and is_terminal(sys.stderr):
         end = "\r\033[K" if number == count else ""
         print(f"\r\033[K{what} {number} of {count}{end}", end="", file=sys.stderr, flush=True)

@@ -190,7 +190,9 @@ def _print(rows: list[_Row]) -> None:
     table = [("FUNCTION", "LAYER", "KEYSTART", "CONFIGURATION")]
     for row in rows:
         layers = ", ".join(":".join(arn.split(":")[6:]) for arn in row.layers)
-        table.append((row.function.split(":")[-1], layers or "-", row.version or "-", row.configuration))
+        table.append(
+            (":".join(row.function.split(":")[6:]), layers or "-", row.version or "-", row.configuration)
+        )
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     print("  ".join(map(str.ljust, table[0], widths)).rstrip())
     for line, row in zip(table[1:], rows, strict=True):

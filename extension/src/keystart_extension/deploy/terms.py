@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TextIO
 
 from ..text import shown_path
 
@@ -16,6 +17,11 @@ NO_SOURCES = (
     "The layer is built from its sources, and they are not here. In a checkout of Keystart, on Debian 12: ./dev layer. "
     "What was built there, keystart layer publish ZIP publishes from anywhere."
 )
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Returns whether a person is there. A standard stream is None if it was closed before the start."""
+    return stream is not None and stream.isatty()
 
 
 def shown_file(path: Path) -> str:

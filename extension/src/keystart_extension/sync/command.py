@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from ..aws import session
+from ..deploy.terms import is_terminal
 from .configuration import read
 from .lock import Lock
 from .step import Action, Step
@@ -32,7 +33,7 @@ _PLAIN = "\033[0m"
 
 def run(arguments: Namespace) -> int:
     """Runs `keystart sync plan` or `apply` and returns the exit code."""
-    if arguments.applies and not arguments.yes and not _is_terminal(sys.stdin):
+    if arguments.applies and not arguments.yes and not is_terminal(sys.stdin):
         print(
             "keystart: There is no terminal to ask at. Add --yes, or run keystart sync plan.", file=sys.stderr
         )
@@ -62,11 +63,6 @@ def run(arguments: Namespace) -> int:
         return _report([failed.get(step.name, step) for step in steps], 0, as_json=arguments.json)
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
-    """Returns whether a person is there. A standard stream is None if it was closed before the start."""
-    return stream is not None and stream.isatty()
-
-
 def _needed(steps: Sequence[Step]) -> list[Step]:
     return [step for step in steps if step.action in _CHANGING]
 
@@ -90,7 +86,7 @@ def _agreed(count: int, out: TextIO | None) -> bool:
 
 
 def _show(steps: Sequence[Step], out: TextIO | None) -> None:
-    coloured = _is_terminal(out) and not os.environ.get("NO_COLOR")
+    coloured = is_terminal(out) and not os.environ.get("NO_COLOR")
     for step in steps:
         if step.action in _SIGNS:
             sign, colour = _SIGNS[step.action]
