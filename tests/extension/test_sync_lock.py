@@ -7,6 +7,8 @@ import secrets as randomness
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from keystart_extension.aws import AwsError
 from keystart_extension.sync import SyncError
 from keystart_extension.sync.lock import Lock
 
@@ -79,8 +81,50 @@ def test_one_of_two_that_start_at_the_same_moment_is_refused(
         pass
 
 
-@pytest.mark.parametrize("value", ["x", "[]", "{}", '{"until": "soon"}'])
+@pytest.mark.parametrize("value", ["x", "[]", "{}", '{"until": "soon"}', '{"until": Infinity}'])
 def test_a_parameter_that_is_not_a_lock_is_refused(locks: Locks, value: str) -> None:
     locks.put(1, value)
     with pytest.raises(SyncError, match="is not a lock of keystart sync"), locks.lock():
         pass
+
+
+def test_any_number_of_old_locks_is_deleted(locks: Locks) -> None:
+    for number in range(1, 14):
+        locks.put(number, '{"until": 0}')
+    with locks.lock():
+        assert locks.numbers() == {"14": 1_000_600}
+
+
+def test_a_lock_that_cannot_be_finished_is_freed(locks: Locks, monkeypatch: pytest.MonkeyPatch) -> None:
+    locks.put(1, '{"until": 0}')
+
+    def delete(**_: object) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "DeleteParameters")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(locks._client, "delete_parameters", delete)
+        with pytest.raises(AwsError, match="ssm:DeleteParameters"), locks.lock():
+            pass
+    assert locks.numbers() == {"1": 0, "2": 0}
+
+
+def test_a_number_that_was_used_before_is_refused(locks: Locks, monkeypatch: pytest.MonkeyPatch) -> None:
+    locks.put(3, f'{{"until": {int(locks.now) + 60}}}')
+    late = locks.lock()
+    answers = iter([{1: 0}])  # what it saw before others took, freed and deleted number 2
+    current = late._locks
+    monkeypatch.setattr(late, "_locks", lambda: next(answers, None) or current())
+    with pytest.raises(SyncError, match="is running"), late:
+        pass
+
+
+def test_an_answer_without_parameters_is_refused(locks: Locks, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = locks.lock()
+    monkeypatch.setattr(locks._client, "get_paginator", lambda _: _Pages())
+    with pytest.raises(AwsError, match="is not one that AWS sends"), lock:
+        pass
+
+
+class _Pages:
+    def paginate(self, **_: object) -> list[dict[str, Any]]:
+        return [{}]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -28,6 +29,7 @@ FOLDER = "/keystart/sync"
 _LEASE = 600  # seconds until a lock that nobody renews may be superseded
 _RENEWAL = 60  # seconds between two renewals
 _FREE = 0
+_MOST_NAMES = 10  # in one DeleteParameters
 
 
 class Lock:
@@ -54,10 +56,22 @@ class Lock:
             if error.code == "ParameterAlreadyExists":
                 raise SyncError(self._busy(self._until())) from None
             raise
-        if locks:
-            old = [self._name(number) for number in locks]
-            self._call("DeleteParameters", lambda: self._client.delete_parameters(Names=old))
+        try:
+            self._finish(sorted(locks))
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
+
+    def _finish(self, old: list[int]) -> None:
+        """Makes sure that no higher number exists, and deletes the lower ones."""
+        if (until := max(self._locks().items(), default=(0, 0)))[0] > self._number:
+            # The list of before was so old that this number had been used and deleted.
+            raise SyncError(self._busy(until[1]))
+        names = [self._name(number) for number in old]
+        for start in range(0, len(names), _MOST_NAMES):
+            some = names[start : start + _MOST_NAMES]
+            self._call("DeleteParameters", partial(self._client.delete_parameters, Names=some))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -100,14 +114,18 @@ class Lock:
         """Returns the end of each lock by its number."""
         locks = {}
         pages = iter(self._client.get_paginator("get_parameters_by_path").paginate(Path=self._path))
-        while (page := self._call("GetParametersByPath", lambda: next(pages, None))) is not None:
-            for parameter in page["Parameters"]:
-                number = parameter["Name"].rpartition("/")[2]
+
+        def ask_next() -> list[tuple[str, str]] | None:
+            page = next(pages, None)
+            return None if page is None else [(one["Name"], one["Value"]) for one in page["Parameters"]]
+
+        while (found := self._call("GetParametersByPath", ask_next)) is not None:
+            for name, value in found:
                 try:
-                    locks[int(number)] = int(json.loads(parameter["Value"])["until"])
-                except (ValueError, KeyError, TypeError):
+                    locks[int(name.rpartition("/")[2])] = int(json.loads(value)["until"])
+                except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                     raise SyncError(
-                        f"The parameter {parameter['Name']} is not a lock of keystart sync. Look who made it."
+                        f"The parameter {name} is not a lock of keystart sync. Look who made it."
                     ) from None
         return locks
 
