@@ -428,3 +428,13 @@ def test_status_without_a_permission_names_it(keystart: Keystart, account: Accou
         "keystart: AccessDeniedException: User is not authorized. Allow lambda:ListFunctions; the resource policy and "
         "the KMS key can deny it too.\n"
     )
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", '{"Functions": [{"FunctionArn": "a", "Layers": [{}]}]}'])
+def test_status_refuses_an_answer_that_is_not_whole(
+    keystart: Keystart, account: Account, answer: str
+) -> None:
+    account.refuse = lambda request: Answer(body=answer.encode()) if "/functions" in request.path else None
+    code, out, error = keystart("status")
+    assert (code, out) == (1, "")
+    assert "is not one that AWS sends" in error

@@ -81,6 +81,20 @@ def test_a_name_that_is_not_text_is_shown_without_control_characters(
 
 
 @pytest.mark.long
+def test_a_name_may_end_like_an_arn(folder: Path, cloud: Cloud, keystart: Keystart, canary: Canaries) -> None:
+    (folder / "secrets/client-secret").write_text(canary())
+    assert keystart("sync", "plan") == (0, "+ odd/client-secret  create\n1 create\n", "")
+
+
+def test_iam_policy_of_a_sync_says_what_it_does_not_know(folder: Path, keystart: Keystart) -> None:
+    code, _, said = keystart("iam-policy", "sync.yaml")
+    assert (code, said) == (
+        0,
+        "keystart: No account is known, so that it is *. Name it with --account.\n",
+    )
+
+
+@pytest.mark.long
 def test_sync_alone_plans(folder: Path, cloud: Cloud, keystart: Keystart) -> None:
     assert keystart("sync") == (0, "The source has no secrets.\n", "")
 

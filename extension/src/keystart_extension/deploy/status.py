@@ -10,6 +10,7 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..aws import AwsError, session
@@ -61,7 +62,8 @@ def status(arguments: Namespace) -> int:
     rows, failed, releases = [], list[str](), dict[str, _Release]()
     functions = _every(client) if not names else _named(client, names, failed)
     for function in functions:
-        row = _row(clients, client, function, arguments.layer, releases)
+        # An answer that is not whole is a failure of the call.
+        row = ask("lambda:GetFunction", partial(_row, clients, client, function, arguments.layer, releases))
         if names or row is not None:
             rows.append(
                 row or _Row(function["FunctionArn"], [], None, "none", ["It does not have the layer."])
@@ -82,8 +84,13 @@ def status(arguments: Namespace) -> int:
 def _every(client: LambdaClient) -> Iterator[Configuration]:
     """Yields all functions of the region."""
     pages = iter(client.get_paginator("list_functions").paginate())
-    while (page := ask("lambda:ListFunctions", lambda: next(pages, None))) is not None:
-        yield from page["Functions"]
+
+    def ask_next() -> list[Configuration] | None:
+        page = next(pages, None)
+        return None if page is None else page["Functions"]
+
+    while (functions := ask("lambda:ListFunctions", ask_next)) is not None:
+        yield from functions
 
 
 def _named(client: LambdaClient, names: list[str], failed: list[str]) -> Iterator[Configuration]:

@@ -14,7 +14,6 @@ from .sources import Entry
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _METADATA = "metadata."
 _SECRET_NAME = re.compile(r"[A-Za-z0-9/_+=.@-]{1,512}")
-_SUFFIX = re.compile(r"-[A-Za-z0-9]{6}$")  # Secrets Manager adds one to each ARN
 _LONGEST_TAG = 256  # characters of a tag's value
 
 
@@ -50,8 +49,6 @@ class Rule(NamedTuple):
             raise SyncError(
                 "Its name would hold what Secrets Manager does not allow: only letters, digits and /_+=.@-"
             )
-        if _SUFFIX.search(name):
-            raise SyncError("Its name would end like the suffix of an ARN: a hyphen and six characters.")
         return name
 
     def settings(self, entry: Entry) -> Settings:
