@@ -22,7 +22,11 @@ NONE = (
     "or set AWS_PROFILE.",
 )
 
-EXPIRED = ("ExpiredTokenException", "The credentials have expired. Log in again, or get new credentials.")
+EXPIRED = (
+    "ExpiredTokenException",
+    "The credentials have expired. In Lambda each new environment gets new credentials; on your own machine "
+    "log in again.",
+)
 
 
 @pytest.fixture

@@ -83,7 +83,8 @@ def test_an_optional_secret_that_is_absent_is_listed_and_logged(
         (
             refusal(400, "ExpiredTokenException", "The security token included in the request is expired"),
             "ExpiredTokenException",
-            "The security token included in the request is expired. Log in again, or get new credentials.",
+            "The security token included in the request is expired. In Lambda each new environment gets new "
+            "credentials; on your own machine log in again.",
         ),
         (
             refusal(400, "DecryptionFailure", ""),

@@ -30,7 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::endpoints;
-use super::errors::{connection_reason, find, no_answer, refusal, system_words};
+use super::errors::{EXPIRED_CURE, connection_reason, find, no_answer, refusal, system_words};
 use super::profiles::{self, Profiles};
 use crate::files;
 use crate::limits::Excess;
@@ -274,8 +274,7 @@ fn checked(from: &str, found: Credentials) -> Result<Credentials, Refusal> {
         }
     }
     if found.expiry().is_some_and(|end| end <= SystemTime::now()) {
-        let reason = "The credentials have expired. Log in again, or get new credentials.";
-        return Err(Refusal::new(EXPIRED, reason));
+        return Err(Refusal::new(EXPIRED, format!("The credentials have expired. {EXPIRED_CURE}")));
     }
     Ok(found)
 }

@@ -39,6 +39,9 @@ const OF_KEYS: [&str; 9] = [
     "KeyUnavailableException",
 ];
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
+/// What to do if credentials have expired.
+pub(super) const EXPIRED_CURE: &str =
+    "In Lambda each new environment gets new credentials; on your own machine log in again.";
 /// The most bytes of a service's message that are repeated.
 const LONGEST_MESSAGE: usize = 1_024; // limits.toml: extension.message_bytes
 const LONGEST_CODE: usize = 128;
@@ -126,7 +129,7 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
     } else if code == "ResourceNotFoundException" {
         message += " Correct the id, the region or the stage.";
     } else if EXPIRED.contains(&code) {
-        message += " Log in again, or get new credentials.";
+        message = format!("{message} {EXPIRED_CURE}");
     } else if THROTTLED.contains(&code) {
         message += " Send fewer requests, or raise the quota.";
     }

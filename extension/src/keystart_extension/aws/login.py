@@ -62,7 +62,9 @@ def _login(own: boto3.Session) -> Login:
         found = None if credentials is None else credentials.get_frozen_credentials()
     except RuntimeError:  # botocore refreshed them, and the new ones have expired too
         raise AwsError(
-            "ExpiredTokenException", "The credentials have expired. Log in again, or get new credentials."
+            "ExpiredTokenException",
+            "The credentials have expired. In Lambda each new environment gets new credentials; on your own machine "
+            "log in again.",
         ) from None
     if credentials is None or found is None or found.access_key is None or found.secret_key is None:
         raise NoCredentialsError
