@@ -283,8 +283,8 @@ def test_pull_reports_why_nothing_is_published(keystart: Keystart, store: Store,
     code, out, error = keystart("pull")
     assert (code, out) == (1, "")
     reason = (
-        "ResourceNotFoundException: Secrets Manager can't find the specified secret. Correct the id, the region or "
-        "the stage.\n"
+        "ResourceNotFoundException: Secrets Manager can't find the specified secret. Correct the id, the region, "
+        "the account or the stage.\n"
     )
     assert error.endswith(
         f"\nkeystart: Required secrets could not be fetched.\n  - db (secret prod/absent in eu-west-1): {reason}"

@@ -25,7 +25,7 @@ def test_a_required_secret_that_is_absent_publishes_nothing(
     prefetch: Prefetch, cloud: Cloud, store: Store
 ) -> None:
     failed = prefetch({"db": "prod/absent", "good": cloud.secret("x")})
-    message = "Secrets Manager can't find the specified secret. Correct the id, the region or the stage."
+    message = "Secrets Manager can't find the specified secret. Correct the id, the region, the account or the stage."
     assert failed is not None
     assert failed.error_type == "Extension.SecretsUnavailable"
     assert failed.lines() == [
@@ -62,7 +62,7 @@ def test_an_optional_secret_that_is_absent_is_listed_and_logged(
 ) -> None:
     wanted = {"flags": {"secret": "prod/absent", "optional": True}, "good": cloud.secret(canary())}
     assert prefetch(wanted) is None
-    message = "Secrets Manager can't find the specified secret. Correct the id, the region or the stage."
+    message = "Secrets Manager can't find the specified secret. Correct the id, the region, the account or the stage."
     assert store.unavailable == {"flags": ("ResourceNotFoundException", message)}
     warning, published = canary.said().splitlines()
     assert warning == (

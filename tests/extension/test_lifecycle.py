@@ -34,7 +34,7 @@ from .conftest import COMMAND, Canaries, Environment, Launcher, Serve, Store
 TERMINATED = 128 + signal.SIGTERM
 ABSENT = (
     "db (secret prod/absent in eu-west-1): ResourceNotFoundException: Secrets Manager can't find the specified secret. "
-    "Correct the id, the region or the stage."
+    "Correct the id, the region, the account or the stage."
 )
 REQUIRED = "Required secrets could not be fetched."
 

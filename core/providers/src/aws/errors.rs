@@ -127,7 +127,7 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
     } else if OF_KEYS.contains(&code) {
         message = format!("{message} {}", key_cure(action));
     } else if code == "ResourceNotFoundException" {
-        message += " Correct the id, the region or the stage.";
+        message += " Correct the id, the region, the account or the stage.";
     } else if EXPIRED.contains(&code) {
         message = format!("{message} {EXPIRED_CURE}");
     } else if THROTTLED.contains(&code) {
