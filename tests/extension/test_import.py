@@ -127,3 +127,15 @@ def test_the_default_in_a_reference_is_not_shown(keystart: Keystart, tmp_path: P
     code, _, said = keystart("import", "serverless.yml", "-o", "-")
     assert code == 3
     assert "AB needs ${opt:x}, which a function does not know." in said
+
+
+def test_a_region_cannot_add_keys(keystart: Keystart, tmp_path: Path) -> None:
+    (tmp_path / "store.yaml").write_text(
+        "apiVersion: external-secrets.io/v1\nkind: SecretStore\nmetadata: {name: s}\n"
+        'spec: {provider: {aws: {service: SecretsManager, region: "eu-west-1\\nstart: lazy"}}}\n---\n'
+        "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\n"
+        "spec: {secretStoreRef: {name: s, kind: SecretStore}, data: [{secretKey: db, remoteRef: {key: prod/db}}]}\n"
+    )
+    code, out, said = keystart("import", "store.yaml", "-o", "-")
+    assert (code, out) == (3, "")
+    assert "region" in said

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from keystart_extension.aws import AwsError
 from keystart_extension.sync import SyncError
-from keystart_extension.sync.configuration import read
+from keystart_extension.sync.configuration import Configuration, read
+from keystart_extension.sync.rules import Rule
 from keystart_extension.sync.secret import OWNER_TAG, ExistingSecret, Settings, Value, WantedSecret
 from keystart_extension.sync.sources import Entry
 from keystart_extension.sync.sources import keywhiz as source
 from keystart_extension.sync.sources.folder import Folder
 from keystart_extension.sync.step import step_for
+from keystart_extension.sync.sync import Sync
 from keystart_extension.sync.target import Target
 
 from tests.fakes.aws import Cloud
@@ -285,3 +287,39 @@ def test_a_message_that_repeats_the_value_is_not_shown(
         Target(service, "odd", 30).create(wanted)
     assert value not in str(raised.value)
     assert raised.value.code == "ValidationException"
+
+
+def test_a_plan_renews_the_lock_for_each_secret_and_ends_with_it(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_bytes(b"x")
+    rule = Rule("{name}", ("*",), (), {}, None, None, ())
+    service: Any = SecretsManager()
+    configuration = Configuration("odd", Folder(tmp_path), None, 30, (rule,))
+    sync = Sync(configuration, Target(service, "odd", 30), frozenset())
+    renewals = list[None]()
+
+    def renew() -> None:
+        renewals.append(None)
+        if len(renewals) == 5:
+            raise SyncError("Another sync took over.")
+
+    assert len(sync.plan(prune=False, limit=None, before_each=renew)) == 3
+    with pytest.raises(SyncError, match="took over"):
+        sync.plan(prune=False, limit=None, before_each=renew)
+    assert len(renewals) == 5
+
+
+def test_progress_is_shown_at_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"x")
+    rule = Rule("{name}", ("*",), (), {}, None, None, ())
+    service: Any = SecretsManager()
+    configuration = Configuration("odd", Folder(tmp_path), None, 30, (rule,))
+    sync = Sync(configuration, Target(service, "odd", 30), frozenset())
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert sync.apply(sync.plan(prune=False, limit=None)) == []
+    said = capsys.readouterr().err
+    assert "looking at 1 of 2" in said
+    assert "changing 2 of 2" in said

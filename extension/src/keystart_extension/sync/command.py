@@ -52,7 +52,8 @@ def run(arguments: Namespace) -> int:
         code = _EXIT_CHANGES if arguments.detailed_exitcode and _needed(steps) else 0
         return _report(steps, code, as_json=arguments.json)
     with Lock(clients("ssm"), configuration.id) as lock:
-        steps = sync.plan(prune=arguments.prune, limit=arguments.prune_limit)
+        # A plan of many secrets takes longer than a lock lasts, unless that is renewed.
+        steps = sync.plan(prune=arguments.prune, limit=arguments.prune_limit, before_each=lock.check)
         _show(steps, out)
         needed = _needed(steps)
         if needed and not arguments.yes and not _agreed(len(needed), out):

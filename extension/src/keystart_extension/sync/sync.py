@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..aws import AwsError
+from ..deploy.selection import progress
 from .configuration import Configuration
 from .error import SyncError
 from .rules import Rule, rule_for
@@ -36,11 +37,19 @@ class Sync:
         self._origins: dict[str, _Origin] = {}
         self._before_each: Callable[[], None] = lambda: None
 
-    def plan(self, *, prune: bool, limit: int | None) -> list[Step]:
-        """Returns a step for each secret of the source, and, with `prune`, for each that it no longer has."""
+    def plan(
+        self, *, prune: bool, limit: int | None, before_each: Callable[[], None] = lambda: None
+    ) -> list[Step]:
+        """Returns a step for each secret of the source, and, with `prune`, for each that it no longer has.
+
+        If `before_each` raises, so does the plan.
+        """
         steps = self._list_source()
         has_all_names = not steps
-        steps += [self._attempt(name, self._step) for name in self._origins]
+        for number, name in enumerate(self._origins, 1):
+            before_each()
+            progress("looking at", number, len(self._origins))
+            steps.append(self._attempt(name, self._step))
         if prune:
             steps += self._removals(limit, has_all_names=has_all_names)
         return sorted(steps)
@@ -53,7 +62,10 @@ class Sync:
         self._before_each = before_each
         planned = {step.name: step for step in steps}
         writes = [step.name for step in steps if step.action != "delete"]
-        ends = [self._attempt(name, lambda name: self._write(planned[name])) for name in writes]
+        ends = []
+        for number, name in enumerate(writes, 1):
+            progress("changing", number, len(writes))
+            ends.append(self._attempt(name, lambda name: self._write(planned[name])))
         ends += self._delete([step for step in steps if step.action == "delete"])
         return [end for end in ends if end.action == "refused"]
 

@@ -157,7 +157,7 @@ def _problem(region: str | None, secrets: Sequence[Secret]) -> str | None:
 
 
 def _written(region: str | None, secrets: Sequence[Secret]) -> str:
-    text = ["version: 1", *([f"region: {region}"] if region else []), "secrets:"]
+    text = ["version: 1", *([f"region: {_scalar(region)}"] if region else []), "secrets:"]
     for secret in secrets:
         guess = f"  # a guess: {secret.place}" if secret.is_guess else ""
         text.append(f"  {_scalar(secret.name)}: {_entry(secret)}{guess}")
