@@ -211,6 +211,11 @@ def test_the_policy_of_a_sync_allows_what_syncs_do_and_nothing_else(
         if set(statement["Action"]) & {"secretsmanager:PutSecretValue", "secretsmanager:DeleteSecret"}:
             assert statement["Condition"] == {"StringEquals": {"aws:ResourceTag/keystart:sync": "ours"}}
             assert statement["Resource"] == ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/*"]
+        if "secretsmanager:TagResource" in statement["Action"]:
+            owners = statement["Condition"]["StringEqualsIfExists"]
+            assert owners["aws:ResourceTag/keystart:sync"] == "ours", "secrets of another sync keep their tag"
+    chinese = policy(file, "123456789012", "cn-north-1")["Statement"]
+    assert chinese[0]["Resource"] == ["arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:prod/*"]
 
 
 @pytest.mark.long

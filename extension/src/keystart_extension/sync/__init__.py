@@ -92,8 +92,8 @@ def policy(file: Path, account: str | None, region: str | None) -> str:
     """Returns the policy that a sync.yaml needs, as JSON."""
     try:
         from .policy import policy as of
-    except ModuleNotFoundError:
-        raise SyncError(_WITHOUT_YAML) from None
+    except ModuleNotFoundError as error:
+        raise SyncError(_WITHOUT_YAML if error.name == "yaml" else WITHOUT_BOTO3) from None
     return json.dumps(of(file, account or "*", region or "*"), indent=2)
 
 
