@@ -69,7 +69,7 @@ def test_an_optional_secret_that_is_absent_is_listed_and_logged(
         "[keystart] WARN  The optional secret flags (secret prod/absent in eu-west-1) is not available: "
         f"ResourceNotFoundException: {message}"
     )
-    assert published.startswith("[keystart] INFO  published 1 secrets as generation 1 in ")
+    assert published.startswith("[keystart] INFO  published 1 secret as generation 1 in ")
 
 
 @pytest.mark.parametrize(

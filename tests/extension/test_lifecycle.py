@@ -69,7 +69,7 @@ def test_a_life_from_register_to_shutdown(
     code, lines = extension.ended()
     assert code == 0
     assert [line.partition(" in ")[0] for line in lines] == [
-        "[keystart] INFO  published 1 secrets as generation 1"
+        "[keystart] INFO  published 1 secret as generation 1"
     ]
     assert gone(store)
     assert lambda_api.paths() == ["/register", "/event/next"]

@@ -110,8 +110,9 @@ def publish(
             **failure.members,
         )
     took = (time.monotonic() - began) * 1000
+    secrets = "1 secret" if fetch.count == 1 else f"{fetch.count} secrets"
     log.info(
-        f"published {fetch.count} secrets as generation {generation} in {took:.0f} ms",
+        f"published {secrets} as generation {generation} in {took:.0f} ms",
         event="start",
         secrets=fetch.count,
         failed=len(failures),
