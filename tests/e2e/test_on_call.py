@@ -251,7 +251,9 @@ def test_a_function_that_clears_tmp(tmp_path: Path, moto: str) -> None:
 def test_a_disk_that_is_full(tmp_path: Path, moto: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a file system")
-    launcher = "exec unshare --mount sh -c 'mount -t tmpfs -o size=4k none /tmp && exec \"$0\"'"
+    # Over the store alone: the checkout may be below /tmp.
+    full = "mkdir -m 700 /tmp/keystart && mount -t tmpfs -o size=4k,mode=700 none /tmp/keystart"
+    launcher = f"exec unshare --mount sh -c '{full} && exec \"$0\"'"
     with environment(tmp_path, endpoint=moto, launcher=launcher) as made:
         hold("full-disk", failed_init(made), made)
 

@@ -34,7 +34,7 @@ FOLDERS = [NEW, f"{NEW}/secrets", f"{NEW}/secrets/tls"]
 STEPS = {
     "pages": ([".state.json", *SECRETS], SECRETS),
     "files": (
-        [".", "lock", "generations", ".state.json", *FOLDERS, *SECRETS, ".current-{}"],
+        ["the root", "lock", "generations", ".state.json", *FOLDERS, *SECRETS, ".current-{}"],
         [*FOLDERS, *SECRETS, ".current-{}"],
     ),
 }
@@ -49,7 +49,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 def refused_at(told: RefusedError) -> str:
     """A step without space."""
     assert told.code == "store_unwritable"
-    found = re.search(r" cannot be written: ENOSPC at (\S+)\. There is no space left", str(told))
+    found = re.search(r" cannot be written: ENOSPC at (.+?)\. There is no space left", str(told))
     assert found, told
     return found[1]
 
