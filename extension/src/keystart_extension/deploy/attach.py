@@ -1,6 +1,7 @@
 """Adds the layer to functions, and removes it, through Lambda's API: reads all, shows, asks, changes, and waits.
 
-It never prints the value of a function's variable: any of them may be a secret.
+It prints no value of a function's variable, because any of them may be a secret. An id is not a secret, so it is shown
+with the variables that `${NAME}` names in it.
 """
 
 from __future__ import annotations
