@@ -72,6 +72,15 @@ def test_a_holder_that_works_renews_its_lock(locks: Locks) -> None:
             pass
 
 
+def test_a_lock_of_a_wrong_clock_is_named(locks: Locks) -> None:
+    locks.put(1, json.dumps({"until": 9_000_000}))
+    with (
+        pytest.raises(SyncError, match=f"below /keystart/sync/{locks.id} .* a clock was wrong. Delete it"),
+        locks.lock(),
+    ):
+        pass
+
+
 def test_one_of_two_that_start_at_the_same_moment_is_refused(
     locks: Locks, monkeypatch: pytest.MonkeyPatch
 ) -> None:

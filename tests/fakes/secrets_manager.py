@@ -24,6 +24,7 @@ class Secret:
     kms_key: str | None = None
     replicas: list[str] = field(default_factory=list)
     service: str | None = None
+    is_rotated: bool = False
     policy: str | None = None
     is_deleted: bool = False
 
@@ -51,6 +52,8 @@ class SecretsManager:
             answer["KmsKeyId"] = secret.kms_key
         if secret.service is not None:
             answer["OwningService"] = secret.service
+        if secret.is_rotated:
+            answer["RotationEnabled"] = True
         if secret.is_deleted:
             answer["DeletedDate"] = 0
         return answer

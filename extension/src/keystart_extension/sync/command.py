@@ -59,9 +59,9 @@ def run(arguments: Namespace) -> int:
         if needed and not arguments.yes and not _agreed(len(needed), out):
             print("keystart: Nothing is changed.", file=sys.stderr)
             return _EXIT_FAILED
-        failed = {step.name: step for step in sync.apply(needed, lock.check)}
+        ends = {step.name: step for step in sync.apply(needed, lock.check)}
         # Before the lock ends: that can fail too.
-        return _report([failed.get(step.name, step) for step in steps], 0, as_json=arguments.json)
+        return _report([ends.get(step.name, step) for step in steps], 0, as_json=arguments.json)
 
 
 def _needed(steps: Sequence[Step]) -> list[Step]:

@@ -92,6 +92,8 @@ class Lock:
 
     def _busy(self, until: int) -> str:
         seconds = max(1, round(until - self._now()))
+        if seconds > 2 * _LEASE:
+            return f"The newest lock below {self._path} ends in {seconds} seconds, so a clock was wrong. Delete it."
         return f"Another sync with the id {self._sync} is running. If it crashed, its lock ends in {seconds} seconds."
 
     def _until(self) -> int:

@@ -54,6 +54,7 @@ class ExistingSecret:
     kms_key: str | None = None
     replicas: Sequence[str] = ()
     service: str | None = None  # the AWS service that owns it
+    is_rotated: bool = False  # by Secrets Manager
     is_deleted: bool = False
 
     @property

@@ -10,6 +10,9 @@ Action = Literal["create", "change", "unchanged", "delete", "refused"]
 _VALUE, _RESTORE, _ADOPT = "value", "restore", "adopt"
 
 
+_ROTATED = "Secrets Manager rotates it, and a sync would undo each rotation. End one of the two."
+
+
 class Step(NamedTuple):
     """What happens to one secret: the action, what of it changes, and why if it is refused. It holds no value."""
 
@@ -30,6 +33,8 @@ def step_for(wanted: WantedSecret, existing: ExistingSecret | None, sync: str, *
     if (reason := _foreign(existing, sync, adopts=adopts)) is not None:
         return _refused(wanted.name, reason)
     changes = _changes(wanted, existing, sync)
+    if existing.is_rotated and _VALUE in changes:
+        return _refused(wanted.name, _ROTATED)
     return Step(wanted.name, "change" if changes else "unchanged", changes)
 
 

@@ -55,7 +55,7 @@ class Sync:
         return sorted(steps)
 
     def apply(self, steps: Sequence[Step], before_each: Callable[[], None] = lambda: None) -> list[Step]:
-        """Carries out each step, if it is still what is needed, and returns those that failed.
+        """Carries out each step, if it is still what is needed, and returns how each ended.
 
         If `before_each` raises SyncError, that step fails, and the sync writes nothing any more.
         """
@@ -67,7 +67,7 @@ class Sync:
             progress("changing", number, len(writes))
             ends.append(self._attempt(name, lambda name: self._write(planned[name])))
         ends += self._delete([step for step in steps if step.action == "delete"])
-        return [end for end in ends if end.action == "refused"]
+        return ends
 
     def _delete(self, deletions: Sequence[Step]) -> list[Step]:
         """Deletes what the source still does not have. It lists the source again: the plan may be old by now."""
@@ -79,8 +79,13 @@ class Sync:
             return [_refusal(step.name, str(error)) for step in deletions]
         if problems:
             return [_refusal(step.name, _UNNAMED) for step in deletions]
-        planned = {step.name: step for step in deletions if step.name not in self._origins}
-        return [self._attempt(name, lambda name: self._remove(planned[name])) for name in planned]
+        planned = {step.name: step for step in deletions}
+        return [
+            Step(name, "unchanged")
+            if name in self._origins
+            else self._attempt(name, lambda name: self._remove(planned[name]))
+            for name in planned
+        ]
 
     def _list_source(self) -> list[Step]:
         """Fills `_origins`, and returns a refusal for each entry that cannot be a secret."""

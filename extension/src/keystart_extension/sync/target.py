@@ -78,6 +78,7 @@ class Target:
             kms_key=described.get("KmsKeyId"),
             replicas=tuple(replica["Region"] for replica in described.get("ReplicationStatus", ())),
             service=described.get("OwningService"),
+            is_rotated=described.get("RotationEnabled", False),
             is_deleted=is_deleted,
         )
 
