@@ -11,6 +11,8 @@ const SOCKET = 'control.sock';
 const MAX_LINE = 65_536; // limits.toml: control.line_bytes
 const MAX_PATH = 100; // limits.toml: control.path_bytes
 const LINE_FEED = 10;
+// ECONNRESET: the writer ended before it accepted the connection, which stood already
+const NOBODY = ['ENOENT', 'ECONNREFUSED', 'ECONNRESET'];
 
 /** The program of the thread that asks. It does not look at the answer. */
 const ASKING = `
@@ -57,7 +59,7 @@ function isListening(root) {
  */
 async function askToRefresh(path, names, patience) {
   const socket = await connect(path, patience);
-  if (socket === 'ENOENT' || socket === 'ECONNREFUSED') return null;
+  if (typeof socket === 'string' && NOBODY.includes(socket)) return null;
   if (socket === 'EAGAIN') return 'late';
   if (typeof socket === 'string') return socket;
   socket.write(requestFor(names));

@@ -49,6 +49,16 @@ test('a refresh lets the event loop run, and the next read sees what is new', as
   ]);
 });
 
+test('a writer that ends before it accepts a connection is unavailable', async (t) => {
+  const root = buildStore(t, { db: 'old' });
+  const server = net.createServer();
+  await new Promise((resolve) => server.listen(`${root}/control.sock`, () => resolve(undefined)));
+  const client = new Keystart({ root, timeoutMs: 5000 });
+  const refreshed = client.refresh(); // connects at once
+  server.close();
+  await assert.rejects(refreshed, RefreshUnavailable);
+});
+
 test('many refreshes run at once', async (t) => {
   const root = buildStore(t, { db: 'old' });
   const requests = await listen(t, root, (socket) => socket.end(DONE));
