@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,12 @@ def copies(pid: int, wanted: Mapping[str, bytes]) -> dict[str, list[str]]:
             if "w" not in modes or "r" not in modes:
                 continue
             start, end = (int(number, 16) for number in place.split("-"))
-            content = os.pread(memory.fileno(), end - start, start)
+            try:
+                content = os.pread(memory.fileno(), end - start, start)
+            except OSError as error:
+                if error.errno == errno.EIO:  # a thread has ended since, and its stack is unmapped
+                    continue
+                raise
             for name, text in wanted.items():
                 found[name] += [f"{rest[-1]} {place}"] * content.count(text)
     return found
