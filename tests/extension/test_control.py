@@ -450,16 +450,25 @@ def test_refreshes_leave_no_thread_no_descriptor_and_no_memory_behind(
             "KiB": size,
         }
 
+    def held_after(threads: int) -> dict[str, int]:
+        ends_at = time.monotonic() + PATIENCE
+        while (now := held())["threads"] > threads and time.monotonic() < ends_at:
+            time.sleep(0.01)
+        return now
+
     refresh(5)
-    before = held()
-    refresh(20)
-    ends_at = time.monotonic() + PATIENCE
-    # The stack for crashes of a thread has 64 KiB, its own stack 8 MiB.
-    while (after := held())["threads"] > before["threads"] and time.monotonic() < ends_at:
-        time.sleep(0.01)
-    assert after["threads"] <= before["threads"]
-    assert after["files"] <= before["files"] + 1, "a connection of the test may still be open"
-    assert after["KiB"] < before["KiB"] + 10 * 64
+    for _ in range(10):
+        before = held()
+        refresh(20)
+        after = held_after(before["threads"])
+        assert after["threads"] <= before["threads"]
+        assert after["files"] <= before["files"] + 1, "a connection of the test may still be open"
+        # The stack for crashes of a thread has 64 KiB, so a leak shows in each round. In some rounds more threads than
+        # before run at once, and glibc keeps an arena and a stack for them.
+        if after["KiB"] < before["KiB"] + 10 * 64:
+            break
+    else:
+        pytest.fail("each round of refreshes took more memory")
     assert start.end() == []
 
 
