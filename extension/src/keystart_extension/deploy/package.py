@@ -28,6 +28,7 @@ def files_of(location: str, authorities: str | bool) -> frozenset[str] | None:
             zipfile.ZipFile(io.BufferedReader(remote, _END)) as archive,
         ):
             return frozenset(archive.namelist())
+    # zipfile raises NotImplementedError for a form of zip that it does not know.
     except (BotoCoreError, OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         return None
 

@@ -97,6 +97,7 @@ def _named(client: LambdaClient, names: list[str], failed: list[str]) -> Iterato
     for number, name in enumerate(names, 1):
         progress("looking at", number, len(names))
         try:
+            # The stubs have two types for one answer.
             yield ask(
                 f"lambda:GetFunctionConfiguration on {name}",
                 lambda name=name: client.get_function_configuration(FunctionName=name),  # type: ignore[misc]
