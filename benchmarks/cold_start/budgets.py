@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from .conditions import NotAppliedError
+from .conditions import MB_OF_A_CPU, NotAppliedError
 from .extensions import GO, GO_SQUARE, GO_YAML, ONE_FILE, PIP, PIP_SQUARE, SQUARE, YAML
 from .findings import WITH, WITHOUT, Findings
-from .inits import BARE, LANGUAGES, OURS, SDK, Case, Init, not_there
+from .inits import BARE, LANGUAGES, OURS, PEER, SDK, Case, Init, Inits, not_there
 from .starts import Start, Starts, median
 
 
@@ -97,23 +97,37 @@ def _scarce(found: Findings) -> Iterator[Budget]:
 
 def _inits(found: Findings) -> Iterator[Budget]:
     """Returns B6 and B7: what a function sees."""
-    plain = found.latencies[30.0]
-    published = median(plain[_there(plain)[-1]], "published")
-    for language in LANGUAGES:
-        bare, ours = (median_init(found.inits[Case(language, variant)], "whole") for variant in (BARE, OURS))
-        quicker = (
-            f"its own start, {bare:.0f} ms, is shorter than B2, {published:.0f} ms"
-            if bare < published
-            else ""
-        )
-        yield Budget(
-            "B6", f"{language}: Init with 3 secrets, less that without", 10, "ms", ours - bare, quicker
-        )
+    if isinstance(found.inits, NotAppliedError):
+        yield Budget("B6", "Init of functions", 0.9, "x", None, str(found.inits))
+    else:
+        yield from _functions(found.inits)
     for language in LANGUAGES:
         for what, title, limit in (("whole", "Init", 60), ("duration", "duration", 40)):
             text = f"{language}: {title} at 128 MB, reduction against the SDK in init"
             value, why_not = _reduction(found, language, what)
             yield Budget("B7", text, limit, "%", value, why_not, least=True)
+
+
+def _functions(inits: Inits) -> Iterator[Budget]:
+    """Returns B6: Init with secrets, beside the Go extension with plain files, and beside no secrets."""
+    for language, memory in sorted_functions(inits):
+        what = f"{language}, {memory} MB: Init with Keystart, to that with"
+        yield Budget("B6", f"{what} Go and plain files", 0.9, "x", init_ratio(inits, language, memory, PEER))
+        smallest, limit = (MB_OF_A_CPU, 1.25) if language == "python" else (512, 1.15)
+        if memory >= smallest:
+            yield Budget("B6", f"{what}out secrets", limit, "x", init_ratio(inits, language, memory, BARE))
+
+
+def sorted_functions(inits: Inits) -> list[tuple[str, int]]:
+    """Returns the languages and memories of which there are functions with Keystart, each language's together."""
+    found = {(case.language, case.memory_mb) for case in inits if case.variant == OURS}
+    return sorted(found, key=lambda function: (LANGUAGES.index(function[0]), function[1]))
+
+
+def init_ratio(inits: Inits, language: str, memory: int, variant: str) -> float:
+    """Returns the median Init with Keystart, divided by that of another variant."""
+    ours, peer = (median_init(inits[Case(language, which, memory)], "whole") for which in (OURS, variant))
+    return ours / peer
 
 
 def _reduction(found: Findings, language: str, what: str) -> tuple[float | None, str]:

@@ -10,14 +10,16 @@ from typing import TypeVar
 from benchmarks.readers import bench
 from tests.fakes.timed import TimedCloud
 
-from .conditions import NotAppliedError
+from .conditions import MB_OF_A_CPU, NotAppliedError
 from .extensions import BOTO3, GO, ONE_FILE, PIP, WITH_FILES
-from .inits import LANGUAGES, OURS, SDK, VARIANTS, Case, Inits, measure_inits
+from .inits import BARE, LANGUAGES, OURS, PEER, SDK, Case, Inits, measure_inits
 from .starts import Starts, invocations, measure, measure_latencies, wipes
 
 _Found = TypeVar("_Found")
 WITH, MORE, WITHOUT = (OURS, 128), (OURS, 192), (SDK, 128)  # the columns of Square's table, with their MB
 _SWEPT = (GO, ONE_FILE, PIP, BOTO3)
+MEMORIES = (128, 256, 512, MB_OF_A_CPU)  # the rows of the table of functions
+FEW_MEMORIES = (512, MB_OF_A_CPU)  # those of a quick run
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Findings:
     cold: Starts | NotAppliedError
     invocations: Sequence[float] | None
     wipes: Sequence[float]
-    inits: Inits
+    inits: Inits | NotAppliedError
     square: Inits | NotAppliedError
     readers: Sequence[bench.Figure]
 
@@ -44,7 +46,8 @@ class Findings:
 def everything(folder: Path, cloud: TimedCloud, runs: int) -> Findings:
     """Measures all budgets with `runs` starts each, and the figures for the plots alone with half of them."""
     half = max(2, runs // 2)
-    inits = measure_inits(folder, cloud, runs, functions())  # first: they need most of what may be missing
+    # First, because they need most of what may be missing.
+    inits = _tried(lambda: measure_inits(folder, cloud, runs, functions()))
     latencies = {
         **measure_latencies(folder, cloud, runs, (30.0, 300.0)),
         **measure_latencies(folder, cloud, half, (0.0, 100.0)),
@@ -87,15 +90,21 @@ def quick(folder: Path, cloud: TimedCloud) -> Findings:
         _tried(lambda: measure(folder, cloud, 2, cold=True, only=both)),
         invocations(folder, cloud, 3),
         wipes(folder, cloud, 3),
-        measure_inits(folder, cloud, 1, functions()),
+        _tried(lambda: measure_inits(folder, cloud, 1, functions(FEW_MEMORIES), warm=True)),
         _tried(lambda: measure_inits(folder, cloud, 1, _square(["ruby"]), warm=True)),
         bench.measure(LANGUAGES, quick=True),
     )
 
 
-def functions() -> list[Case]:
-    """Returns every function with a whole CPU."""
-    return [Case(language, variant) for language in LANGUAGES for variant in VARIANTS]
+def functions(memories: Sequence[int] = MEMORIES) -> list[Case]:
+    """Returns every function with each memory, and with AWS's SDK for the chart alone."""
+    compared = [
+        Case(language, variant, memory)
+        for memory in memories
+        for language in LANGUAGES
+        for variant in (BARE, PEER, OURS)
+    ]
+    return compared + [Case(language, SDK) for language in LANGUAGES]
 
 
 def _square(languages: Sequence[str]) -> list[Case]:

@@ -1,6 +1,6 @@
 """Cold starts of functions in the simulator of Lambda.
 
-They need no secrets, or take them from Keystart, from a Go extension, or with AWS's SDK in their init.
+They need no secrets, or take them from Keystart, from the files of a Go extension, or with AWS's SDK in their init.
 """
 
 from __future__ import annotations
@@ -17,41 +17,32 @@ from tests.e2e.lambda_simulator.runtimes import BY_NAME
 from tests.e2e.lambda_simulator.timeline import Kind
 from tests.fakes.timed import TimedCloud
 
-from .conditions import limited, share_of
+from .conditions import MB_OF_A_CPU, limited, share_of
 from .extensions import HERE, LAYER, ROOT, go_extension, installed
 from .starts import progress
 
 LANGUAGES = ("python", "node", "ruby")
-# Without secrets; the same with the extension attached; and with secrets, from Keystart, from the Go extension that
-# fetches first, or with AWS's SDK.
-BARE, ATTACHED, OURS, PEER, SDK = VARIANTS = ("bare", "attached", "keystart", "go", "sdk")
+BARE, PEER, OURS, SDK = "bare", "go", "keystart", "sdk"
 _SECONDS = 60.0  # for Init, and for the invocation
-_READ = {BARE: 0, ATTACHED: 0, OURS: 300, PEER: 300, SDK: 300}  # bytes of secrets in a function's answer
+_READ = {BARE: 0, PEER: 300, OURS: 300, SDK: 300}  # bytes of secrets in a function's answer
 
 
 @dataclass(frozen=True)
 class Case:
-    """A function, and the memory that sets the CPU share of its environment; None for a whole CPU."""
+    """A function, and the memory that sets the CPU share of its environment."""
 
     language: str
     variant: str
-    memory_mb: int | None = None
+    memory_mb: int = MB_OF_A_CPU
 
 
 @dataclass(frozen=True)
 class Init:
-    """One cold start, in milliseconds: Init, the runtime's part of it from its exec, and Init with an invocation.
-
-    `before` is the part of Init that was over when the runtime was started. Until the end of Init the runtime's main
-    thread `ran` on a CPU, and `waited` for one.
-    """
+    """One cold start, in milliseconds: Init, the runtime's part of it from its exec, and Init with an invocation."""
 
     whole: float
     runtime: float
     duration: float
-    before: float
-    ran: float
-    waited: float
 
 
 Inits = Mapping[Case, Sequence[Init]]
@@ -78,8 +69,8 @@ def measure_inits(
 ) -> Inits:
     """Starts each case once in turn, `runs` times, and before that once without counting, except if `warm`.
 
-    Leaves out what is `not_there`. `latency` is in milliseconds. Raises `NotAppliedError` if a case needs a share of a
-    CPU and the machine has no cgroups for it.
+    Leaves out what is `not_there`. `latency` is in milliseconds. Raises `NotAppliedError` if the machine has no cgroups
+    for the shares of a CPU.
     """
     inits: dict[Case, list[Init]] = {
         case: [] for case in cases if not_there(case.language, case.variant) is None
@@ -99,50 +90,38 @@ def _init(folder: Path, cloud: TimedCloud, case: Case) -> Init:
     function = Function(BY_NAME[case.language](), _task(folder, case), env=_variables(cloud), name="function")
     beside = _beside(folder, case.variant)
     with ExitStack() as stack:
-        group = stack.enter_context(limited(share_of(case.memory_mb))) if case.memory_mb else None
+        group = stack.enter_context(limited(share_of(case.memory_mb)))
         environment = stack.enter_context(
             Environment(
                 extensions=beside,
                 function=function,
-                memory_mb=case.memory_mb or 1769,
+                memory_mb=case.memory_mb,
                 timeout=_SECONDS,
                 init_timeout=_SECONDS,
                 visible=[ROOT, folder],
             )
         )
-        if group:
-            group.write_text(str(environment.launcher_pid))
+        group.write_text(str(environment.launcher_pid))
         environment.init()
-        started = environment.timeline.first(Kind.RUNTIME_STARTED)
-        ran, waited = _scheduled(int(str(started.detail["pid"])))
         answer = environment.invoke().value
         if answer != _READ[case.variant]:
             raise RuntimeError(f"{case} answered {answer!r}: it did not read what it should")
         timeline = environment.timeline
         began = timeline.first(Kind.INIT_START).at_ns
         ended = timeline.first(Kind.INIT_END).at_ns
-        runtime = timeline.first(Kind.RUNTIME_NEXT).at_ns - started.at_ns
+        runtime = timeline.first(Kind.RUNTIME_NEXT).at_ns - timeline.first(Kind.RUNTIME_STARTED).at_ns
         answered = timeline.first(Kind.RUNTIME_RESPONSE).at_ns
         environment.shutdown()
-    before = started.at_ns - began
-    return Init(
-        (ended - began) / 1e6, runtime / 1e6, (answered - began) / 1e6, before / 1e6, ran / 1e6, waited / 1e6
-    )
+    return Init((ended - began) / 1e6, runtime / 1e6, (answered - began) / 1e6)
 
 
 def _beside(folder: Path, variant: str) -> list[Path]:
     """Returns the extensions of a function."""
     if variant == PEER:
         return [go_extension(folder)]
-    if variant in (ATTACHED, OURS):
+    if variant == OURS:
         return [LAYER if LAYER.exists() else installed(folder)]
     return []
-
-
-def _scheduled(pid: int) -> tuple[int, int]:
-    """Returns how many nanoseconds the main thread of a process ran on a CPU, and how many it waited for one."""
-    ran, waited, _ = Path(f"/proc/{pid}/schedstat").read_text().split()
-    return int(ran), int(waited)
 
 
 def _variables(cloud: TimedCloud) -> dict[str, str]:
@@ -169,7 +148,7 @@ def _task(folder: Path, case: Case) -> Path:
     if task.exists():
         return task
     apps = HERE / "apps" / case.language
-    shutil.copytree(apps / (BARE if case.variant == ATTACHED else case.variant), task)
+    shutil.copytree(apps / case.variant, task)
     if case.language == "node" and case.variant == OURS:
         (task / "node_modules").mkdir()
         (task / "node_modules/keystart").symlink_to(ROOT / "bindings/node")

@@ -22,7 +22,7 @@ from tests.fakes.timed import TimedCloud
 from . import report
 from .conditions import NotAppliedError
 from .extensions import CannotMeasureError, store
-from .findings import everything, functions, quick
+from .findings import FEW_MEMORIES, MEMORIES, everything, functions, quick
 from .inits import measure_inits
 from .starts import measure
 
@@ -44,7 +44,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./dev bench",
-        description="Holds cold starts, functions and readers to their budgets. Takes some 25 minutes, or less:",
+        description="Holds cold starts, functions and readers to their budgets. Takes some 40 minutes, or less:",
         epilog="Exit codes: 0 measured, also when a budget is missed; 2 something could not be measured.",
     )
     parser.add_argument(
@@ -56,7 +56,9 @@ def _arguments() -> argparse.Namespace:
         help="write docs/internals/performance.md, its plots, and the Inits of README.md and docs/performance.md",
     )
     parser.add_argument(
-        "--functions", action="store_true", help="measure the Init of functions alone, in 5 minutes"
+        "--functions",
+        action="store_true",
+        help="measure the Init of functions alone, in 15 minutes, or with --quick in one",
     )
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="starts of each (default: 20)")
     one = parser.add_argument_group("one table of extensions only", "with any of these:")
@@ -65,7 +67,10 @@ def _arguments() -> argparse.Namespace:
     one.add_argument("--share", type=float, metavar="X", help="of a CPU, by a cgroup; 0.07 is that of 128 MB")
     one.add_argument("--cold", action="store_true", help="empty the page cache before each start")
     one.add_argument("--json", action="store_true", help="print every start as JSON")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.quick and options.write:
+        parser.error("--write needs the figures of all runs: leave out --quick")
+    return options
 
 
 def _run(folder: Path, options: argparse.Namespace) -> None:
@@ -82,14 +87,15 @@ def _run(folder: Path, options: argparse.Namespace) -> None:
             cold=options.cold,
         )
         print(report.as_json(starts) if options.json else report.columns(report.starts_rows(starts)))
-    elif options.quick:
-        print(report.as_ratios(quick(folder, cloud)))
     elif options.functions:
-        inits = measure_inits(folder, cloud, options.runs, functions())
+        memories, runs = (FEW_MEMORIES, 3) if options.quick else (MEMORIES, options.runs)
+        inits = measure_inits(folder, cloud, runs, functions(memories))
         print(report.inits_as_text(inits))
         if options.write:
             report.write_inits(inits)
             print("bench: the Inits of functions are written, and their chart", file=sys.stderr)
+    elif options.quick:
+        print(report.as_ratios(quick(folder, cloud)))
     else:
         found = everything(folder, cloud, options.runs)
         print(report.as_text(found))

@@ -11,11 +11,11 @@ from pathlib import Path
 from benchmarks.readers import bench
 
 from . import plots
-from .budgets import Budget, budgets, median_init, reduction
+from .budgets import Budget, budgets, init_ratio, median_init, reduction, sorted_functions
 from .conditions import NotAppliedError
 from .extensions import GO, ROOT, CannotMeasureError
 from .findings import MORE, WITH, WITHOUT, Findings
-from .inits import ATTACHED, BARE, LANGUAGES, OURS, PEER, SDK, Case, Inits, not_there
+from .inits import BARE, LANGUAGES, OURS, PEER, SDK, Case, Inits, not_there
 from .starts import Start, Starts, median
 
 PAGE = ROOT / "docs/internals/performance.md"
@@ -34,12 +34,11 @@ _PHASES = {
 }
 _WHO = {
     BARE: "no secrets",
-    ATTACHED: "no secrets, extension beside it",
+    PEER: "Go extension and plain files",
     OURS: "Keystart",
-    PEER: "Go extension",
     SDK: "SDK in init",
 }
-_FUNCTIONS = "Init of functions that need 3 secrets, in the simulator, 30 ms"
+_FUNCTIONS = "Init of a function, beside no secrets and beside the Go extension with plain files"
 
 # The bars of the chart in README.md, and the columns of the first table in docs/performance.md.
 CHARTED = {
@@ -87,7 +86,8 @@ def write(found: Findings) -> None:
         (PLOTS / f"{name}.svg").write_text(drawn)
         parts.append(f"![{title}](plots/{name}.svg)")
     PAGE.write_text(before + "\n\n".join(parts) + after)
-    _write_charted(_charted(found.inits))
+    if not isinstance(found.inits, NotAppliedError):
+        _write_charted(_charted(found.inits))
 
 
 def inits_as_text(inits: Inits) -> str:
@@ -110,8 +110,10 @@ def _write_charted(rows: Mapping[str, Mapping[str, float]]) -> None:
     """Writes the chart of README.md and the text that stands for it, and the table of docs/performance.md."""
     (PLOTS / "init.svg").write_text(init_chart(rows)[1])
     (PLOTS / "init-dark.svg").write_text(init_chart(rows, plots.DARK)[1])
-    text = README.read_text()
-    README.write_text(re.sub(r'(?<=alt=")Init of a function[^"]*', init_words(rows), text))
+    text = re.sub(r'(?<=alt=")Init of a function[^"]*', init_words(rows), README.read_text())
+    ours, sdk = (f"{rows['python'][CHARTED[variant]]:.0f}" for variant in (OURS, SDK))
+    text = re.sub(r"(?<=an Init of )\d+( ms with Keystart, and of\s+)\d+", rf"{ours}\g<1>{sdk}", text)
+    README.write_text(text)
     before, _, after = _between_marks(GUIDE)
     table = [["", *CHARTED.values()]]
     for language, row in rows.items():
@@ -161,7 +163,10 @@ def _tables(found: Findings) -> Iterator[tuple[str, Rows]]:
         yield "Cold page cache", [["not applied"], [str(found.cold)]]
     else:
         yield "3 secrets, 30 ms, with a cold page cache", starts_rows(found.cold)
-    yield _FUNCTIONS, _inits(found.inits)
+    if isinstance(found.inits, NotAppliedError):
+        yield _FUNCTIONS, [["not applied"], [str(found.inits)]]
+    else:
+        yield _FUNCTIONS, _inits(found.inits)
     if isinstance(found.square, NotAppliedError):
         yield "Square's tables", [["not applied"], [str(found.square)]]
     else:
@@ -197,18 +202,13 @@ def _square(found: Inits, what: str) -> Rows:
 
 
 def _inits(measured: Inits) -> Rows:
-    parts = {
-        "whole": "Init (ms)",
-        "before": "until the runtime starts (ms)",
-        "ran": "its main thread on a CPU (ms)",
-        "waited": "waiting for one (ms)",
-    }
-    rows = [["function", *parts.values(), "more than without secrets (ms)"]]
-    for case, inits in measured.items():
-        bare = median_init(measured[Case(case.language, BARE)], "whole")
-        cells = (quartiles([getattr(init, what) for init in inits]) for what in parts)
-        more = f"{median_init(inits, 'whole') - bare:.1f}"
-        rows.append([f"{case.language}, {_WHO[case.variant]}", *cells, more])
+    """Returns a row for each language and memory. `SDK` was measured with one memory alone."""
+    rows = [["Init (ms)", *_WHO.values(), "Keystart to Go", "Keystart to no secrets"]]
+    for language, memory in sorted_functions(measured):
+        found = (measured.get(Case(language, variant, memory), ()) for variant in _WHO)
+        cells = (quartiles([init.whole for init in inits]) if inits else "" for inits in found)
+        ratios = (f"{init_ratio(measured, language, memory, peer):.2f} x" for peer in (PEER, BARE))
+        rows.append([f"{language}, {memory:,} MB", *cells, *ratios])
     return rows
 
 
@@ -268,7 +268,7 @@ def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
             title := "A cold start: 3 secrets, 30 ms of latency",
             plots.stacks(title, plots.Axis("ms from exec"), timeline),
         ),
-        "init": init_chart(_charted(found.inits)),
+        **({} if isinstance(found.inits, NotAppliedError) else {"init": init_chart(_charted(found.inits))}),
         "latency": _swept(plain, "Latency of the store", "ms of latency", found.latencies, logarithmic=False),
         "secrets": _swept(
             plain, "Number of secrets, 30 ms of latency", "secrets", found.secrets, logarithmic=True
