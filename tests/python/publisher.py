@@ -27,7 +27,7 @@ class Publisher:
         self.root = root
         out = ffi.new("keystart_writer **")
         given = (*core.root(str(root)), core.NULL, 0)
-        core.call(lib.keystart_writer_open, *given, *core.text("keystart-tests"), *core.text("0"), out)
+        core.call(lib.keystart_writer_open, *given, *core.text("keystart-tests"), *core.text("0"), 0, out)
         self._writer = ffi.gc(out[0], lib.keystart_writer_free)
 
     def publish(

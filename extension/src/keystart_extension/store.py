@@ -35,11 +35,12 @@ class Writer:
         """
         out = ffi.new("keystart_writer **")
         core.call(
-            lib.keystart_writer_open_keeping if keeps else lib.keystart_writer_open,
+            lib.keystart_writer_open,
             *_folder(root),
             *_folder(os.environ.get("KEYSTART_DIR")),
             *text(_WRITER),
             *text(__version__),
+            keeps,
             out,
         )
         return cls(out[0])

@@ -138,7 +138,7 @@ def _default_client_of(root: str) -> Iterator[None]:
 def _open(root: str) -> Any:
     out = ffi.new("keystart_writer **")
     arguments = (*core.root(root), core.NULL, 0, *core.text("keystart-testing"), *core.text(__version__))
-    core.call(lib.keystart_writer_open, *arguments, out)
+    core.call(lib.keystart_writer_open, *arguments, 0, out)
     return ffi.gc(out[0], lib.keystart_writer_free)
 
 

@@ -800,21 +800,6 @@ uint32_t keystart_policy_read(const keystart_plan *plan,
                               keystart_error **err);
 
 /*
- Takes over a store as `keystart_writer_open` does. What is published there stays until the first
- publish (contract 5.21). Errors: 102, 204, 501, 502.
- */
-uint32_t keystart_writer_open_keeping(const uint8_t *root,
-                                      size_t root_len,
-                                      const uint8_t *env_dir,
-                                      size_t env_dir_len,
-                                      const uint8_t *writer_name,
-                                      size_t writer_name_len,
-                                      const uint8_t *writer_version,
-                                      size_t writer_version_len,
-                                      keystart_writer **out,
-                                      keystart_error **err);
-
-/*
  Sets the plan whose entries a writer refreshes. Call it before the first publish. Errors: 901.
  */
 uint32_t keystart_writer_watch(const keystart_writer *writer,

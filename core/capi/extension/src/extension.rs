@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use keystart_core::{
-    Out, guard, handle, keystart_bytes, keystart_error, keystart_writer, new_handle, text, text_or_none,
+    Out, answer, guard, handle, keystart_bytes, keystart_error, keystart_writer, new_handle, text, text_or_none,
 };
 use keystart_lambda::control::{Reply, Request, most_connections};
 use keystart_lambda::events::Event;
@@ -29,12 +29,7 @@ fn extension() -> Result<&'static Extension> {
 /// CLOCK_MONOTONIC.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_process_prepare(began: *mut u64, err: *mut *mut keystart_error) -> u32 {
-    unsafe {
-        guard(err, || {
-            Out::new(began)?.put(process::prepare());
-            Ok(())
-        })
-    }
+    unsafe { answer(began, err, || Ok(process::prepare())) }
 }
 
 /// Lets no other process of the same user look into this one, and leaves no core file. A process
@@ -124,13 +119,12 @@ pub unsafe extern "C" fn keystart_extension_wait(
     /// The event that the caller has borrowed.
     static LAST: Mutex<Option<Box<Event>>> = Mutex::new(None);
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let until = Instant::now().checked_add(Duration::from_millis(at_most_ms));
             let event = Box::new(extension()?.wait(until.filter(|_| at_most_ms != u64::MAX))?);
-            out.put(borrowed(&event));
+            let borrowed = borrowed(&event);
             *lock(&LAST) = Some(event);
-            Ok(())
+            Ok(borrowed)
         })
     }
 }
@@ -166,11 +160,9 @@ pub unsafe extern "C" fn keystart_extension_writer(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let writer = extension()?.writer().map(|writer| new_handle(keystart_writer::new(Arc::clone(writer))));
-            out.put(writer.unwrap_or(std::ptr::null_mut()));
-            Ok(())
+            Ok(writer.unwrap_or(std::ptr::null_mut()))
         })
     }
 }
@@ -179,12 +171,7 @@ pub unsafe extern "C" fn keystart_extension_writer(
 /// `snapstart: first-invoke`. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_is_deferred(out: *mut u32, err: *mut *mut keystart_error) -> u32 {
-    unsafe {
-        guard(err, || {
-            Out::new(out)?.put(extension()?.is_deferred().into());
-            Ok(())
-        })
-    }
+    unsafe { answer(out, err, || Ok(extension()?.is_deferred().into())) }
 }
 
 /// Begins the fetch that was deferred, or begins it again after it has failed. It takes at most
@@ -196,24 +183,16 @@ pub unsafe extern "C" fn keystart_extension_start_fetch(
     number: *mut u64,
     err: *mut *mut keystart_error,
 ) -> u32 {
-    unsafe {
-        guard(err, || {
-            let number = Out::new(number)?;
-            number.put(extension()?.start_deferred_fetch(Duration::from_millis(at_most_ms))?.number);
-            Ok(())
-        })
-    }
+    unsafe { answer(number, err, || Ok(extension()?.start_deferred_fetch(Duration::from_millis(at_most_ms))?.number)) }
 }
 
 /// Returns the fetch; NULL if none has begun. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_fetch(out: *mut *mut keystart_fetch, err: *mut *mut keystart_error) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let fetch = extension()?.fetch().map(|fetch| new_handle(keystart_fetch::of_extension(fetch)));
-            out.put(fetch.unwrap_or(std::ptr::null_mut()));
-            Ok(())
+            Ok(fetch.unwrap_or(std::ptr::null_mut()))
         })
     }
 }
@@ -370,12 +349,7 @@ pub unsafe extern "C" fn keystart_request_answer(
 /// Returns how many requests are served at once. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_request_places(out: *mut u64, err: *mut *mut keystart_error) -> u32 {
-    unsafe {
-        guard(err, || {
-            Out::new(out)?.put(most_connections() as u64);
-            Ok(())
-        })
-    }
+    unsafe { answer(out, err, || Ok(most_connections() as u64)) }
 }
 
 /// Borrows a list.
@@ -394,11 +368,9 @@ pub(crate) unsafe fn list<'a, T>(items: *const T, count: usize, what: &str) -> R
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_extension_plan(out: *mut *mut keystart_plan, err: *mut *mut keystart_error) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let plan = extension()?.plan().map(|plan| new_handle(keystart_plan(Arc::clone(plan))));
-            out.put(plan.unwrap_or(std::ptr::null_mut()));
-            Ok(())
+            Ok(plan.unwrap_or(std::ptr::null_mut()))
         })
     }
 }

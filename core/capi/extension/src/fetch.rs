@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use keystart_core::{
-    Out, free_handle, guard, handle, keystart_draft, keystart_error, keystart_writer, new_handle, text, text_or_none,
+    Out, answer, free_handle, guard, handle, keystart_draft, keystart_error, keystart_writer, new_handle, text,
+    text_or_none,
 };
 use keystart_lambda::events::{Events, WaitResult};
 use keystart_lambda::fetch_task::{FetchResult, FetchTask};
@@ -103,13 +104,11 @@ pub unsafe extern "C" fn keystart_fetch_start(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let (plan, login) = (Arc::clone(&handle(plan, "plan")?.0), login_of(login)?);
             let (task, events) = (FetchTask::new(plan, login), Events::new());
             task.start(&events)?;
-            out.put(new_handle(keystart_fetch { task, events: Some(events) }));
-            Ok(())
+            Ok(new_handle(keystart_fetch { task, events: Some(events) }))
         })
     }
 }
@@ -126,13 +125,12 @@ pub unsafe extern "C" fn keystart_fetch_refuse(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (out, plan) = (Out::new(out)?, Arc::clone(&handle(plan, "plan")?.0));
+        answer(out, err, || {
+            let plan = Arc::clone(&handle(plan, "plan")?.0);
             let failure = Failure::new(text(code, code_len, "code")?, text(message, message_len, "message")?);
             let task = FetchTask::new(plan, None);
             task.refuse(&failure);
-            out.put(new_handle(keystart_fetch { task, events: None }));
-            Ok(())
+            Ok(new_handle(keystart_fetch { task, events: None }))
         })
     }
 }
@@ -146,14 +144,13 @@ pub unsafe extern "C" fn keystart_fetch_wait(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (is_over, fetch) = (Out::new(is_over)?, handle(fetch, "fetch")?);
+        answer(is_over, err, || {
+            let fetch = handle(fetch, "fetch")?;
             let events = fetch.events.as_ref().ok_or_else(|| Error::internal("the end of this fetch is an event"))?;
-            is_over.put(match fetch.task.next_event(events)? {
+            Ok(match fetch.task.next_event(events)? {
                 WaitResult::Done(_) => 1,
                 WaitResult::Interrupted | WaitResult::TimedOut => 0,
-            });
-            Ok(())
+            })
         })
     }
 }
@@ -166,12 +163,11 @@ pub unsafe extern "C" fn keystart_fetch_count(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (out, result) = (Out::new(out)?, handle(fetch, "fetch")?.result()?);
+        answer(out, err, || {
+            let result = handle(fetch, "fetch")?.result()?;
             let counts = [result.count, result.failures.len(), result.retries.len(), result.warnings.len()];
             let [secrets, failures, retries, warnings] = counts.map(|count| count as u64);
-            out.put(keystart_fetch_counts { secrets, failures, retries, warnings });
-            Ok(())
+            Ok(keystart_fetch_counts { secrets, failures, retries, warnings })
         })
     }
 }
@@ -185,10 +181,10 @@ pub unsafe extern "C" fn keystart_fetch_failure(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (out, result) = (Out::new(out)?, handle(fetch, "fetch")?.result()?);
+        answer(out, err, || {
+            let result = handle(fetch, "fetch")?.result()?;
             let ((name, failure), label) = (at(&result.failures, index)?, at(&result.labels, index)?);
-            out.put(keystart_failure {
+            Ok(keystart_failure {
                 name: name.as_ptr(),
                 name_len: name.len(),
                 code: failure.code.as_ptr(),
@@ -202,8 +198,7 @@ pub unsafe extern "C" fn keystart_fetch_failure(
                 id_len: label.id.len(),
                 region: label.region.as_ptr(),
                 region_len: label.region.len(),
-            });
-            Ok(())
+            })
         })
     }
 }
@@ -298,10 +293,10 @@ pub unsafe extern "C" fn keystart_fetch_entry(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+        answer(out, err, || {
+            let keystart_plan(plan) = handle(plan, "plan")?;
             let result = handle(fetch, "fetch")?.result()?;
-            out.put(result.with_entry(&at(&plan.entries, index)?.name, |secrets| {
+            result.with_entry(&at(&plan.entries, index)?.name, |secrets| {
                 let mut values: Vec<_> =
                     secrets.iter().map(|secret| (secret.name.as_str(), secret.value.as_bytes())).collect();
                 values.sort_unstable();
@@ -310,8 +305,7 @@ pub unsafe extern "C" fn keystart_fetch_entry(
                     fingerprint: fingerprint(values),
                     created_at: created_at.unwrap_or_default(),
                 })
-            })?);
-            Ok(())
+            })
         })
     }
 }
@@ -328,11 +322,10 @@ pub unsafe extern "C" fn keystart_writer_fingerprint(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+        answer(out, err, || {
+            let keystart_plan(plan) = handle(plan, "plan")?;
             let name = &at(&plan.entries, index)?.name;
-            out.put(handle(writer, "writer")?.lock().fingerprint(name).unwrap_or_default());
-            Ok(())
+            Ok(handle(writer, "writer")?.lock().fingerprint(name).unwrap_or_default())
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The log of the process.
 
-use keystart_core::{Out, guard, keystart_error, text, text_or_none};
+use keystart_core::{answer, guard, keystart_error, text, text_or_none};
 use keystart_store::errors::{Error, Result};
 use keystart_store::log::{self, Fact, Level};
 
@@ -56,12 +56,7 @@ pub unsafe extern "C" fn keystart_log_write(
 /// Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_log_is_json(out: *mut u32, err: *mut *mut keystart_error) -> u32 {
-    unsafe {
-        guard(err, || {
-            Out::new(out)?.put(log::is_json().into());
-            Ok(())
-        })
-    }
+    unsafe { answer(out, err, || Ok(log::is_json().into())) }
 }
 
 /// Keeps messages of the log until keystart_log_release, for work that must not wait for the log.

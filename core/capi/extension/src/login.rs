@@ -29,8 +29,8 @@ pub unsafe extern "C" fn keystart_login_check(
                 Ok(()) => (String::new(), String::new()),
                 Err(refused) => (refused.code, refused.message),
             };
-            code.put(keystart_bytes::copy(found.as_bytes()));
-            problem.put(keystart_bytes::copy(reason.as_bytes()));
+            code.put(keystart_bytes::text(&found));
+            problem.put(keystart_bytes::text(&reason));
             Ok(())
         })
     }

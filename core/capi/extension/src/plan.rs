@@ -9,7 +9,7 @@ use std::time::Duration;
 use keystart_config::region::is_region;
 use keystart_config::{Link, Plan, Problem, Reader, Values, shown};
 use keystart_core::{
-    Out, free_handle, guard, handle, keystart_bytes, keystart_error, new_handle, required, text, text_or_none,
+    Out, answer, free_handle, guard, handle, keystart_bytes, keystart_error, new_handle, required, text, text_or_none,
 };
 use keystart_providers::{Permission, Place, SCHEMAS, has_stages, permissions, requests_of_refresh};
 use keystart_store::errors::Error;
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn keystart_plan_read(
                     Problem::to_json(&found)
                 }
             };
-            problems.put(keystart_bytes::copy(wrong.as_bytes()));
+            problems.put(keystart_bytes::text(&wrong));
             Ok(())
         })
     }
@@ -137,8 +137,7 @@ pub unsafe extern "C" fn keystart_plan_write(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let keystart_plan(plan) = handle(plan, "plan")?;
             let text = match form {
                 0 => plan.to_json(),
@@ -149,8 +148,7 @@ pub unsafe extern "C" fn keystart_plan_write(
                 5 => variables(plan),
                 _ => return Err(Error::internal("there is no such form of a plan")),
             };
-            out.put(keystart_bytes::copy(text.as_bytes()));
-            Ok(())
+            Ok(keystart_bytes::text(&text))
         })
     }
 }
@@ -172,13 +170,12 @@ pub unsafe extern "C" fn keystart_plan_count(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+        answer(out, err, || {
+            let keystart_plan(plan) = handle(plan, "plan")?;
             let variables = plan.entries.iter().filter(|entry| entry.env.is_some()).count();
             let [entries, variables, links] =
                 [plan.entries.len(), variables, plan.links.len()].map(|count| count as u64);
-            out.put(keystart_plan_counts { entries, variables, links });
-            Ok(())
+            Ok(keystart_plan_counts { entries, variables, links })
         })
     }
 }
@@ -192,18 +189,17 @@ pub unsafe extern "C" fn keystart_plan_link(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+        answer(out, err, || {
+            let keystart_plan(plan) = handle(plan, "plan")?;
             let (home, Link { name, path }) = (plan.links_home.as_deref().unwrap_or_default(), at(&plan.links, index)?);
-            out.put(keystart_link {
+            Ok(keystart_link {
                 home: home.as_ptr(),
                 home_len: home.len(),
                 path: path.as_ptr(),
                 path_len: path.len(),
                 name: name.as_ptr(),
                 name_len: name.len(),
-            });
-            Ok(())
+            })
         })
     }
 }
@@ -216,16 +212,15 @@ pub unsafe extern "C" fn keystart_plan_freshness(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+        answer(out, err, || {
+            let keystart_plan(plan) = handle(plan, "plan")?;
             let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            out.put(keystart_freshness {
+            Ok(keystart_freshness {
                 ttl_ms: plan.ttl.map_or(0, milliseconds),
                 max_stale_ms: plan.max_stale.map_or(0, milliseconds),
                 refresh_deadline_ms: milliseconds(plan.refresh_deadline),
                 is_refreshed: plan.is_refreshed().into(),
-            });
-            Ok(())
+            })
         })
     }
 }
@@ -239,17 +234,16 @@ pub unsafe extern "C" fn keystart_plan_entry(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+        answer(out, err, || {
+            let keystart_plan(plan) = handle(plan, "plan")?;
             let entry = at(&plan.entries, index)?;
-            out.put(keystart_entry {
+            Ok(keystart_entry {
                 name: entry.name.as_ptr(),
                 name_len: entry.name.len(),
                 can_become_due: entry.can_become_due().into(),
                 is_folder: entry.is_folder().into(),
                 has_stages: has_stages(entry).into(),
-            });
-            Ok(())
+            })
         })
     }
 }
@@ -262,12 +256,11 @@ pub unsafe extern "C" fn keystart_plan_requests(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let (out, keystart_plan(plan)) = (Out::new(out)?, handle(plan, "plan")?);
+        answer(out, err, || {
+            let keystart_plan(plan) = handle(plan, "plan")?;
             let members = requests_of_refresh(plan);
             let members = members.iter().map(|(name, requests)| format!("{}: {requests}", quote(name)));
-            out.put(keystart_bytes::copy(format!("{{{}}}", members.collect::<Vec<_>>().join(", ")).as_bytes()));
-            Ok(())
+            Ok(keystart_bytes::copy(format!("{{{}}}", members.collect::<Vec<_>>().join(", ")).as_bytes()))
         })
     }
 }
@@ -318,7 +311,7 @@ pub unsafe extern "C" fn keystart_plan_inline(
             let inline = READER.inline(plan, text(region, region_len, "region")?);
             fits.put(u32::from(inline.is_ok()));
             let text = inline.unwrap_or_else(|why| why.0);
-            out.put(keystart_bytes::copy(text.as_bytes()));
+            out.put(keystart_bytes::text(&text));
             Ok(())
         })
     }
@@ -339,11 +332,9 @@ pub unsafe extern "C" fn keystart_path_show(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let path = shown::path(&String::from_utf8_lossy(required(path, path_len, "path")?));
-            out.put(keystart_bytes::copy(path.as_bytes()));
-            Ok(())
+            Ok(keystart_bytes::text(&path))
         })
     }
 }
@@ -358,11 +349,9 @@ pub unsafe extern "C" fn keystart_message_show(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let shown = shown::without_root(text(message, message_len, "message")?);
-            out.put(keystart_bytes::copy(shown.as_bytes()));
-            Ok(())
+            Ok(keystart_bytes::text(&shown))
         })
     }
 }
@@ -378,16 +367,14 @@ pub unsafe extern "C" fn keystart_text_check(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let is = Out::new(is)?;
+        answer(is, err, || {
             let text = String::from_utf8_lossy(required(text, text_len, "text")?);
-            is.put(u32::from(match kind {
+            Ok(u32::from(match kind {
                 2 => name::is_valid(text.as_bytes()),
                 3 => is_region(&text),
                 4 => shown::is_profile(&text),
                 _ => return Err(Error::internal("there is no such kind of a text")),
-            }));
-            Ok(())
+            }))
         })
     }
 }
@@ -420,7 +407,7 @@ pub unsafe extern "C" fn keystart_policy_read(
                 Ok(found) => (found, String::new()),
                 Err(missing) => (Vec::new(), missing),
             };
-            problem.put(keystart_bytes::copy(missing.as_bytes()));
+            problem.put(keystart_bytes::text(&missing));
             out.put(keystart_bytes::copy(json_of(&found).as_bytes()));
             Ok(())
         })

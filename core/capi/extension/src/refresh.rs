@@ -2,44 +2,11 @@
 
 use std::time::Duration;
 
-use keystart_core::{Out, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer, open_writer};
-use keystart_store::publish::Writer;
+use keystart_core::{Out, answer, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer};
 use keystart_store::{RefreshResult, Watch};
 
 use crate::at;
 use crate::plan::keystart_plan;
-
-/// Takes over a store as `keystart_writer_open` does. What is published there stays until the first
-/// publish (contract 5.21). Errors: 102, 204, 501, 502.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn keystart_writer_open_keeping(
-    root: *const u8,
-    root_len: usize,
-    env_dir: *const u8,
-    env_dir_len: usize,
-    writer_name: *const u8,
-    writer_name_len: usize,
-    writer_version: *const u8,
-    writer_version_len: usize,
-    out: *mut *mut keystart_writer,
-    err: *mut *mut keystart_error,
-) -> u32 {
-    unsafe {
-        open_writer(
-            root,
-            root_len,
-            env_dir,
-            env_dir_len,
-            writer_name,
-            writer_name_len,
-            writer_version,
-            writer_version_len,
-            Writer::open_keeping,
-            out,
-            err,
-        )
-    }
-}
 
 /// Sets the plan whose entries a writer refreshes. Call it before the first publish. Errors: 901.
 #[unsafe(no_mangle)]
@@ -140,12 +107,10 @@ pub unsafe extern "C" fn keystart_writer_candidate(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let (writer, draft) = (handle(writer, "writer")?, handle(draft, "draft")?);
             let draft = draft.lock();
-            out.put(writer.lock().candidate(&draft)?.unwrap_or_default());
-            Ok(())
+            Ok(writer.lock().candidate(&draft)?.unwrap_or_default())
         })
     }
 }
@@ -162,13 +127,7 @@ pub unsafe extern "C" fn keystart_writer_accept(
     out: *mut u64,
     err: *mut *mut keystart_error,
 ) -> u32 {
-    unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
-            out.put(handle(writer, "writer")?.lock().accept(candidate)?.unwrap_or_default());
-            Ok(())
-        })
-    }
+    unsafe { answer(out, err, || Ok(handle(writer, "writer")?.lock().accept(candidate)?.unwrap_or_default())) }
 }
 
 /// Notes that the accepted version of an entry was refused: the next refresh that covers the entry
@@ -205,11 +164,10 @@ pub unsafe extern "C" fn keystart_writer_next_collection(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
+        answer(out, err, || {
             let left = handle(writer, "writer")?.lock().next_collection();
             let milliseconds = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-            Out::new(out)?.put(left.map_or(u64::MAX, milliseconds));
-            Ok(())
+            Ok(left.map_or(u64::MAX, milliseconds))
         })
     }
 }
@@ -222,12 +180,7 @@ pub unsafe extern "C" fn keystart_writer_published(
     out: *mut u64,
     err: *mut *mut keystart_error,
 ) -> u32 {
-    unsafe {
-        guard(err, || {
-            Out::new(out)?.put(handle(writer, "writer")?.lock().published().unwrap_or_default());
-            Ok(())
-        })
-    }
+    unsafe { answer(out, err, || Ok(handle(writer, "writer")?.lock().published().unwrap_or_default())) }
 }
 
 /// Returns whether readers find nothing any more although something is published: the function has
@@ -238,10 +191,5 @@ pub unsafe extern "C" fn keystart_writer_is_gone(
     out: *mut u32,
     err: *mut *mut keystart_error,
 ) -> u32 {
-    unsafe {
-        guard(err, || {
-            Out::new(out)?.put(handle(writer, "writer")?.lock().is_gone().into());
-            Ok(())
-        })
-    }
+    unsafe { answer(out, err, || Ok(handle(writer, "writer")?.lock().is_gone().into())) }
 }

@@ -309,9 +309,9 @@ uint32_t keystart_name_check(const uint8_t *name, size_t name_len, keystart_erro
 
 /*
  Takes over a store: makes or checks its root, locks it, removes what was published before, and
- writes the state `starting` (contract 5.1 to 5.3). `root` and `env_dir` as for
- keystart_store_open. `writer_name` and `writer_version` go into the manifests. Errors: 102, 204,
- 501, 502.
+ writes the state `starting` (contract 5.1 to 5.3). If `keeps` is 1, what is published stays until
+ the first publish (contract 5.21). `root` and `env_dir` as for keystart_store_open. `writer_name`
+ and `writer_version` go into the manifests. Errors: 102, 204, 501, 502.
  */
 uint32_t keystart_writer_open(const uint8_t *root,
                               size_t root_len,
@@ -321,6 +321,7 @@ uint32_t keystart_writer_open(const uint8_t *root,
                               size_t writer_name_len,
                               const uint8_t *writer_version,
                               size_t writer_version_len,
+                              uint32_t keeps,
                               keystart_writer **out,
                               keystart_error **err);
 

@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use super::{Out, free_handle, guard, handle, keystart_error, keystart_store, name, new_handle};
+use super::{answer, free_handle, handle, keystart_error, keystart_store, name, new_handle};
 use ::keystart_store::errors::{Error, Result};
 use ::keystart_store::{Attempt, Next, Outcome, Readiness};
 
@@ -46,12 +46,10 @@ pub unsafe extern "C" fn keystart_attempt_open(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let name = self::name(name, name_len)?;
             let attempt = Attempt::new(name, budget_ms.as_ref().copied(), &handle(store, "store")?.0)?;
-            out.put(new_handle(keystart_attempt(Mutex::new(attempt))));
-            Ok(())
+            Ok(new_handle(keystart_attempt(Mutex::new(attempt))))
         })
     }
 }
@@ -74,8 +72,7 @@ pub unsafe extern "C" fn keystart_attempt_next(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let mut attempt = locked(attempt)?;
             let store = &handle(store, "store")?.0;
             let mut step = keystart_attempt_step {
@@ -101,8 +98,7 @@ pub unsafe extern "C" fn keystart_attempt_next(
                     }
                 }
             }
-            out.put(step);
-            Ok(())
+            Ok(step)
         })
     }
 }
@@ -120,8 +116,7 @@ pub unsafe extern "C" fn keystart_attempt_report(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(is_counted)?;
+        answer(is_counted, err, || {
             let outcome = match outcome {
                 0 => Outcome::Accepted,
                 1 => Outcome::Rejected,
@@ -129,8 +124,7 @@ pub unsafe extern "C" fn keystart_attempt_report(
                 3 => Outcome::Expired,
                 _ => return Err(Error::internal("outcome is not 0, 1, 2 or 3")),
             };
-            out.put(locked(attempt)?.report(&handle(store, "store")?.0, outcome)?.into());
-            Ok(())
+            Ok(locked(attempt)?.report(&handle(store, "store")?.0, outcome)?.into())
         })
     }
 }

@@ -23,9 +23,14 @@ impl keystart_bytes {
         Self { data: Box::into_raw(bytes).cast(), len }
     }
 
+    /// Copies text for the host.
+    pub fn text(text: &str) -> Self {
+        Self::copy(text.as_bytes())
+    }
+
     /// Copies names for the host, joined by line feeds.
     pub fn lines(names: &[String]) -> Self {
-        Self::copy(names.join("\n").as_bytes())
+        Self::text(&names.join("\n"))
     }
 }
 

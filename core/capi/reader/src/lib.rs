@@ -45,6 +45,17 @@ pub unsafe fn guard(err: *mut *mut keystart_error, body: impl FnOnce() -> Result
     number
 }
 
+/// Runs the body of one function that has one output, and writes it at `out`.
+pub unsafe fn answer<T>(out: *mut T, err: *mut *mut keystart_error, body: impl FnOnce() -> Result<T>) -> u32 {
+    unsafe {
+        guard(err, || {
+            let out = Out::new(out)?;
+            out.put(body()?);
+            Ok(())
+        })
+    }
+}
+
 /// Runs the body of a `_free`: a panic while dropping must not leave the library.
 pub fn guard_free(body: impl FnOnce()) {
     drop(catch_unwind(AssertUnwindSafe(body)));

@@ -2,7 +2,7 @@
 
 #![allow(non_camel_case_types)]
 
-use super::{Out, free_handle, guard, handle, keystart_bytes, keystart_error, name, new_handle, optional};
+use super::{answer, free_handle, guard, handle, keystart_bytes, keystart_error, name, new_handle, optional};
 use ::keystart_store::errors::{Error, Result};
 use ::keystart_store::options::Options;
 use ::keystart_store::store::{Form, Store};
@@ -30,16 +30,14 @@ pub unsafe extern "C" fn keystart_store_open(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let options = Options {
                 root: optional(root, root_len, "root")?,
                 env_dir: optional(env_dir, env_dir_len, "env_dir")?,
                 timeout_ms: timeout_ms.as_ref().copied(),
                 env_timeout: optional(env_timeout, env_timeout_len, "env_timeout")?,
             };
-            out.put(new_handle(keystart_store(Store::open(&options)?)));
-            Ok(())
+            Ok(new_handle(keystart_store(Store::open(&options)?)))
         })
     }
 }
@@ -58,13 +56,7 @@ pub unsafe extern "C" fn keystart_store_snapshot(
     out: *mut *mut keystart_store,
     err: *mut *mut keystart_error,
 ) -> u32 {
-    unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
-            out.put(new_handle(keystart_store(handle(store, "store")?.0.snapshot()?)));
-            Ok(())
-        })
-    }
+    unsafe { answer(out, err, || Ok(new_handle(keystart_store(handle(store, "store")?.0.snapshot()?)))) }
 }
 
 /// Makes the next snapshot for a question of several parts (a value and its facts, a certificate
@@ -77,13 +69,7 @@ pub unsafe extern "C" fn keystart_snapshot_renew(
     out: *mut *mut keystart_store,
     err: *mut *mut keystart_error,
 ) -> u32 {
-    unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
-            out.put(new_handle(keystart_store(handle(snapshot, "snapshot")?.0.renewed()?)));
-            Ok(())
-        })
-    }
+    unsafe { answer(out, err, || Ok(new_handle(keystart_store(handle(snapshot, "snapshot")?.0.renewed()?)))) }
 }
 
 /// Reads a secret. `form` is 0 for bytes, 1 for text (UTF-8, else 304), 2 for JSON (else 305).
@@ -123,9 +109,7 @@ pub unsafe extern "C" fn keystart_secret_path(
     out: *mut keystart_bytes,
     err: *mut *mut keystart_error,
 ) -> u32 {
-    unsafe {
-        ask(store, name, name_len, out, err, |store, name| Ok(keystart_bytes::copy(store.path(name)?.as_bytes())))
-    }
+    unsafe { ask(store, name, name_len, out, err, |store, name| Ok(keystart_bytes::text(&store.path(name)?))) }
 }
 
 /// Returns all facts about a secret except its value, as one JSON object: path, size, encoding,
@@ -138,9 +122,7 @@ pub unsafe extern "C" fn keystart_secret_info(
     out: *mut keystart_bytes,
     err: *mut *mut keystart_error,
 ) -> u32 {
-    unsafe {
-        ask(store, name, name_len, out, err, |store, name| Ok(keystart_bytes::copy(store.info(name)?.as_bytes())))
-    }
+    unsafe { ask(store, name, name_len, out, err, |store, name| Ok(keystart_bytes::text(&store.info(name)?))) }
 }
 
 /// Answers one of the three questions about a secret.
@@ -150,14 +132,12 @@ unsafe fn ask(
     asked_len: usize,
     out: *mut keystart_bytes,
     err: *mut *mut keystart_error,
-    answer: impl FnOnce(&Store, &[u8]) -> Result<keystart_bytes>,
+    question: impl FnOnce(&Store, &[u8]) -> Result<keystart_bytes>,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let store = handle(store, "store")?;
-            out.put(answer(&store.0, name(asked, asked_len)?)?);
-            Ok(())
+            question(&store.0, name(asked, asked_len)?)
         })
     }
 }
@@ -174,11 +154,9 @@ pub unsafe extern "C" fn keystart_names_list(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let names = handle(store, "store")?.0.names(optional(prefix, prefix_len, "prefix")?)?;
-            out.put(keystart_bytes::lines(&names));
-            Ok(())
+            Ok(keystart_bytes::lines(&names))
         })
     }
 }
@@ -197,13 +175,11 @@ pub unsafe extern "C" fn keystart_store_refresh(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let names: Option<Vec<&[u8]>> =
                 optional(names, names_len, "names")?.map(|names| names.split(|byte| *byte == b'\n').collect());
             let changed = handle(store, "store")?.0.refresh(&names.unwrap_or_default())?;
-            out.put(keystart_bytes::lines(&changed));
-            Ok(())
+            Ok(keystart_bytes::lines(&changed))
         })
     }
 }

@@ -56,7 +56,7 @@ fn open_writer(root: &[u8]) -> *mut keystart_writer {
     let (name, version) = (b"test", b"0");
     ok(|err| unsafe {
         let (data, len) = (root.as_ptr(), root.len());
-        keystart_writer_open(data, len, null(), 0, name.as_ptr(), 4, version.as_ptr(), 1, &raw mut writer, err)
+        keystart_writer_open(data, len, null(), 0, name.as_ptr(), 4, version.as_ptr(), 1, 0, &raw mut writer, err)
     });
     writer
 }
@@ -167,8 +167,8 @@ fn a_pointer_that_must_not_be_null_is_reported() {
             call(|err| keystart_store_refresh(null(), null(), 0, &raw mut out, err)),
             call(|err| keystart_store_refresh(store, null(), 0, null_mut(), err)),
             call(|err| keystart_store_report_restore(null(), err)),
-            call(|err| keystart_writer_open(null(), 0, null(), 0, x, 1, x, 1, null_mut(), err)),
-            call(|err| keystart_writer_open(null(), 0, null(), 0, null(), 0, x, 1, &raw mut other, err)),
+            call(|err| keystart_writer_open(null(), 0, null(), 0, x, 1, x, 1, 0, null_mut(), err)),
+            call(|err| keystart_writer_open(null(), 0, null(), 0, null(), 0, x, 1, 0, &raw mut other, err)),
             call(|err| keystart_writer_root(null(), &raw mut out, err)),
             call(|err| keystart_writer_fail(null(), x, 1, err)),
             call(|err| keystart_writer_fail(writer, null(), 0, err)),

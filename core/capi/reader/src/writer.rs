@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Out, free_handle, guard, handle, keystart_bytes, keystart_error, name, new_handle, optional, required, text,
+    answer, free_handle, guard, handle, keystart_bytes, keystart_error, name, new_handle, optional, required, text,
     text_or_none,
 };
 use ::keystart_store::errors::{Error, Result};
@@ -46,9 +46,9 @@ fn document(bytes: &[u8], what: &str) -> Result<Json> {
 }
 
 /// Takes over a store: makes or checks its root, locks it, removes what was published before, and
-/// writes the state `starting` (contract 5.1 to 5.3). `root` and `env_dir` as for
-/// keystart_store_open. `writer_name` and `writer_version` go into the manifests. Errors: 102, 204,
-/// 501, 502.
+/// writes the state `starting` (contract 5.1 to 5.3). If `keeps` is 1, what is published stays until
+/// the first publish (contract 5.21). `root` and `env_dir` as for keystart_store_open. `writer_name`
+/// and `writer_version` go into the manifests. Errors: 102, 204, 501, 502.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_open(
     root: *const u8,
@@ -59,44 +59,12 @@ pub unsafe extern "C" fn keystart_writer_open(
     writer_name_len: usize,
     writer_version: *const u8,
     writer_version_len: usize,
+    keeps: u32,
     out: *mut *mut keystart_writer,
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        open_writer(
-            root,
-            root_len,
-            env_dir,
-            env_dir_len,
-            writer_name,
-            writer_name_len,
-            writer_version,
-            writer_version_len,
-            Writer::open,
-            out,
-            err,
-        )
-    }
-}
-
-/// Opens a writer in one of the ways that [`Writer`] has.
-#[expect(clippy::too_many_arguments, reason = "they are those of the functions that call it")]
-pub unsafe fn open_writer(
-    root: *const u8,
-    root_len: usize,
-    env_dir: *const u8,
-    env_dir_len: usize,
-    writer_name: *const u8,
-    writer_name_len: usize,
-    writer_version: *const u8,
-    writer_version_len: usize,
-    open: impl FnOnce(&Options<'_>, Identity) -> Result<Writer>,
-    out: *mut *mut keystart_writer,
-    err: *mut *mut keystart_error,
-) -> u32 {
-    unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let options = Options {
                 root: optional(root, root_len, "root")?,
                 env_dir: optional(env_dir, env_dir_len, "env_dir")?,
@@ -106,8 +74,8 @@ pub unsafe fn open_writer(
                 name: text(writer_name, writer_name_len, "writer_name")?.to_owned(),
                 version: text(writer_version, writer_version_len, "writer_version")?.to_owned(),
             };
-            out.put(new_handle(keystart_writer::new(Arc::new(Mutex::new(open(&options, identity)?)))));
-            Ok(())
+            let open = if keeps == 1 { Writer::open_keeping } else { Writer::open };
+            Ok(new_handle(keystart_writer::new(Arc::new(Mutex::new(open(&options, identity)?)))))
         })
     }
 }
@@ -125,13 +93,7 @@ pub unsafe extern "C" fn keystart_writer_root(
     out: *mut keystart_bytes,
     err: *mut *mut keystart_error,
 ) -> u32 {
-    unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
-            out.put(keystart_bytes::copy(handle(writer, "writer")?.lock().root().as_bytes()));
-            Ok(())
-        })
-    }
+    unsafe { answer(out, err, || Ok(keystart_bytes::text(handle(writer, "writer")?.lock().root()))) }
 }
 
 /// Reports to readers that the writer gave up, and why. What was published stays. Errors: 204, 502.
@@ -173,12 +135,7 @@ pub unsafe extern "C" fn keystart_writer_stop(
 /// Makes an empty draft.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_draft_new(out: *mut *mut keystart_draft, err: *mut *mut keystart_error) -> u32 {
-    unsafe {
-        guard(err, || {
-            Out::new(out)?.put(new_handle(keystart_draft(Mutex::new(Draft::new()))));
-            Ok(())
-        })
-    }
+    unsafe { answer(out, err, || Ok(new_handle(keystart_draft(Mutex::new(Draft::new()))))) }
 }
 
 /// Zeroes and frees a draft. Ignores NULL.
@@ -245,11 +202,9 @@ pub unsafe extern "C" fn keystart_draft_publish(
     err: *mut *mut keystart_error,
 ) -> u32 {
     unsafe {
-        guard(err, || {
-            let out = Out::new(out)?;
+        answer(out, err, || {
             let (draft, writer) = (handle(draft, "draft")?, handle(writer, "writer")?);
-            out.put(draft.lock().publish(&mut writer.lock())?);
-            Ok(())
+            draft.lock().publish(&mut writer.lock())
         })
     }
 }
