@@ -34,6 +34,7 @@ class Demo:
         self.from_keywhiz = from_keywhiz
         self.wrong: list[str] = []
         self.answers: dict[str, dict[str, Any]] = {}
+        self.inits: dict[str, tuple[float, float]] = {}  # by language: milliseconds with secrets, and without
         self.key = secrets.token_bytes(32)
 
     def run(self, scratch: Path) -> int:
@@ -47,7 +48,13 @@ class Demo:
                 runtime = RUNTIMES[language]()
                 with stage.environment(scratch, language, store.endpoint, runtime=runtime) as environment:
                     self.live(language, environment)
+                    with_secrets = init_of(environment)
+                with stage.bare_environment(language, RUNTIMES[language]()) as bare:
+                    bare.init()
+                    self.inits[language] = with_secrets, init_of(bare)
             self.compare({name: bytes(value) for name, value in store.expected.items()})
+        inits = (f"{name} {both[0]:.0f} and {both[1]:.0f} ms" for name, both in self.inits.items())
+        print(f"\nInit with these secrets, and of a function without any: {', '.join(inits)}")
         for problem in self.wrong:
             print(self.painted(RED, f"✗ {problem}"))
         return 1 if self.wrong else 0
@@ -109,6 +116,12 @@ class Demo:
 
     def painted(self, colour: str, text: str) -> str:
         return f"{colour}{text}{PLAIN}" if self.colour else text
+
+
+def init_of(environment: Environment) -> float:
+    """Returns how many milliseconds Init took."""
+    began, ended = (environment.timeline.first(kind).at_ns for kind in (Kind.INIT_START, Kind.INIT_END))
+    return (ended - began) / 1e6
 
 
 def _compact(manifest: dict[str, Any]) -> str:

@@ -205,6 +205,12 @@ def environment(
     )
 
 
+def bare_environment(language: str, runtime: Runtime) -> Environment:
+    """Returns an execution environment without an extension, and with a function that needs no secrets."""
+    code = ROOT / "benchmarks/cold_start/apps" / language / "bare"
+    return Environment(function=Function(runtime, code, name=f"bare-{language}"), visible=[ROOT])
+
+
 def seconds(time_of_manifest: str) -> float:
     """Returns the wall-clock time of contract 4.3 as seconds."""
     return datetime.datetime.fromisoformat(time_of_manifest.replace("Z", "+00:00")).timestamp()

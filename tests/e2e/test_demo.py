@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ def test_the_demo_agrees_in_all_languages_and_needs_nothing_that_compiles(
 ) -> None:
     monkeypatch.setattr(runtimes, "NODE_CLIENT", tmp_path / "not-installed")
     assert Demo(colour=False).run(tmp_path) == 0
-    assert "✓ python, node, ruby agree byte for byte on 8 secrets" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "✓ python, node, ruby agree byte for byte on 8 secrets" in shown
+    inits = "python X and X ms, node X and X ms, ruby X and X ms"
+    line = re.escape(f"\nInit with these secrets, and of a function without any: {inits}\n")
+    assert re.search(line.replace("X", r"\d+"), shown)
 
 
 def test_secrets_come_from_keywhiz_to_all_languages_byte_for_byte(
