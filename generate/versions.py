@@ -13,6 +13,7 @@ _PLACES = {
     "bindings/python/pyproject.toml": (1, r'^version = "'),
     "bindings/python/src/keystart/version.py": (1, r'^__version__ = "'),
     "bindings/node/package.json": (1, r'^  "version": "'),
+    "bindings/node/src/version.mjs": (1, r"^export const version = '"),
     "bindings/node/package-lock.json": (2, r'^ +"name": "keystart",\n +"version": "'),
     "bindings/ruby/lib/keystart/version.rb": (1, r'^ *VERSION = "'),
     "extension/pyproject.toml": (2, r'^version = "|"keystart=='),
@@ -20,17 +21,23 @@ _PLACES = {
 }
 
 
-def outputs(root: Path) -> dict[str, str]:
-    """Returns the text of each file that has the version, by its path below the root."""
+def current(root: Path) -> str:
+    """Returns the version of the workspace."""
     found = _SOURCE.findall((root / "Cargo.toml").read_text())
     if len(found) != 1:
         raise ContractError("Cargo.toml has no version of the workspace")
-    return {path: _with_version((root / path).read_text(), path, found[0]) for path in _PLACES}
+    return str(found[0])
+
+
+def outputs(root: Path) -> dict[str, str]:
+    """Returns the text of each file that has the version, by its path below the root."""
+    version = current(root)
+    return {path: _with_version((root / path).read_text(), path, version) for path in _PLACES}
 
 
 def _with_version(text: str, path: str, version: str) -> str:
     times, before = _PLACES[path]
-    changed, count = re.subn(f'({before})[^"]*', lambda match: match[1] + version, text, flags=re.MULTILINE)
+    changed, count = re.subn(f"({before})[^\"']*", lambda match: match[1] + version, text, flags=re.MULTILINE)
     if count != times:
         raise ContractError(f"{path} has {count} versions")
     return changed

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from generate.contract import FOLDER
+from generate import versions
+from generate.contract import FOLDER, ROOT
 
 from . import store
 
@@ -20,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 CASES = FOLDER / "cases"
 SCHEMA = FOLDER / "schema.json"
 _MOMENT = re.compile(r"\{now([+-]\d+)\}")
+VERSION = versions.current(ROOT)
 LANGUAGES = ("core", "python", "node", "ruby")
 
 
@@ -107,7 +109,7 @@ class Place:
             data = _MOMENT.sub(lambda moment: store.moment(float(moment[1])), data)
             relative = os.path.relpath(self.root, self.cwd)
             data = data.replace("{root}", str(self.root)).replace("{cwd}", str(self.cwd))
-            return data.replace("{relative}", relative)
+            return data.replace("{relative}", relative).replace("{version}", VERSION)
         if isinstance(data, list):
             return [self.fill(item) for item in data]
         if isinstance(data, dict):

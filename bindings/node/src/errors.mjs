@@ -185,15 +185,22 @@ function manifestInvalid(generation, what) {
   return new ManifestInvalid(text);
 }
 
+/** @param {string} quoted */
+function writtenBy(quoted) {
+  return `, written by Keystart ${quote(quoted)}`;
+}
+
 /**
  * @param {number} generation
  * @param {string} quoted
+ * @param {string} writer
+ * @param {string} version
  */
-function manifestUnsupported(generation, quoted) {
+function manifestUnsupported(generation, quoted, writer, version) {
   const text =
-    `The manifest of generation ${generation} has the format ${quote(quoted)}, and this reader ` +
-    'knows only "keystart.manifest/1". Use the same version of Keystart for the reader and the ' +
-    'extension.';
+    `The manifest of generation ${generation} has the format ${quote(quoted)}${writer}, and ` +
+    `this reader of Keystart ${version} knows only "keystart.manifest/1". Use the same version ` +
+    'of Keystart for the reader and the extension.';
   return new ManifestUnsupported(text);
 }
 
@@ -458,6 +465,7 @@ function internal(what) {
 export {
   NO_REASON,
   failureLine,
+  writtenBy,
   hintOfOne,
   hintOfTwo,
   hintOfThree,

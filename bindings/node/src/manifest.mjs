@@ -4,6 +4,7 @@ import * as errors from './errors.mjs';
 import { isObject, member, parseJson } from './json.mjs';
 import { isName, nearestNames } from './name.mjs';
 import { parseTime } from './time.mjs';
+import { version } from './version.mjs';
 
 const FORMAT = 'keystart.manifest/1';
 const MAX_VALUE_BYTES = 1_048_576; // limits.toml: value.bytes
@@ -159,7 +160,7 @@ function parseManifest(bytes, generation) {
 
   const format = member(document, 'format');
   if (typeof format !== 'string') throw wrong(generation, 'format');
-  if (format !== FORMAT) throw errors.manifestUnsupported(generation, format);
+  if (format !== FORMAT) throw unsupported(generation, format, member(document, 'writer'));
   if (member(document, 'generation') !== generation) throw wrong(generation, 'generation');
   checkStrings(document, ['published_at'], generation, '');
   const writer = member(document, 'writer');
@@ -238,6 +239,17 @@ function checkStrings(object, names, generation, before) {
   for (const name of names) {
     if (typeof member(object, name) !== 'string') throw wrong(generation, `${before}${name}`);
   }
+}
+
+/**
+ * @param {number} generation
+ * @param {string} format
+ * @param {unknown} writer
+ */
+function unsupported(generation, format, writer) {
+  const wrote = isObject(writer) ? member(writer, 'version') : undefined;
+  const by = typeof wrote === 'string' ? errors.writtenBy(wrote) : '';
+  return errors.manifestUnsupported(generation, format, by, version);
 }
 
 /**

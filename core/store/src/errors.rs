@@ -91,6 +91,12 @@ impl Error {
         Self { secret: None, ..Self::snapshot_expired("", generation) }
     }
 
+    /// Makes `manifest_unsupported`, with the version of Keystart that wrote the manifest if that is known.
+    pub(crate) fn format_unsupported(generation: u64, format: &str, writer: Option<&str>) -> Self {
+        let writer = writer.map_or_else(String::new, |version| messages::written_by(version.as_bytes()));
+        Self::manifest_unsupported(generation, format.as_bytes(), &writer, env!("CARGO_PKG_VERSION"))
+    }
+
     /// Makes `secret_not_found`, and offers the nearest names.
     pub(crate) fn secret_not_found_near(name: &str, nearest: &[&str]) -> Self {
         let hint = match nearest {

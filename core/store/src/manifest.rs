@@ -145,7 +145,8 @@ impl Manifest {
         let text = |member: &str| document.get(member).and_then(Json::as_str);
         let format = text("format").ok_or_else(|| wrong("format"))?;
         if format != FORMAT {
-            return Err(Error::manifest_unsupported(generation, format.as_bytes()));
+            let writer = document.get("writer").and_then(|writer| writer.get("version")).and_then(Json::as_str);
+            return Err(Error::format_unsupported(generation, format, writer));
         }
         if document.get("generation").and_then(Json::as_whole) != Some(generation) {
             return Err(wrong("generation"));
@@ -399,7 +400,9 @@ mod tests {
     #[test]
     fn another_format_is_reported_before_anything_else() {
         let error = Manifest::parse(br#"{"format":"keystart.manifest/2\n"}"#, 3).unwrap_err();
-        assert_eq!(error, Error::manifest_unsupported(3, b"keystart.manifest/2\n"));
+        assert_eq!(error, Error::format_unsupported(3, "keystart.manifest/2\n", None));
+        let text = br#"{"format":"2","writer":{"version":"0.2.0"}}"#;
+        assert_eq!(Manifest::parse(text, 3).unwrap_err(), Error::format_unsupported(3, "2", Some("0.2.0")));
     }
 
     #[test]

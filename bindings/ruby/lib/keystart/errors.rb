@@ -241,10 +241,15 @@ module Keystart
       ManifestInvalid.new(text)
     end
 
-    def manifest_unsupported(generation, quoted)
-      text = "The manifest of generation #{generation} has the format #{Text.quoted(quoted)}, and " \
-             "this reader knows only \"keystart.manifest/1\". Use the same version of Keystart " \
-             "for the reader and the extension."
+    def written_by(quoted)
+      ", written by Keystart #{Text.quoted(quoted)}"
+    end
+
+    def manifest_unsupported(generation, quoted, writer, version)
+      text = "The manifest of generation #{generation} has the format " \
+             "#{Text.quoted(quoted)}#{writer}, and this reader of Keystart #{version} knows only " \
+             "\"keystart.manifest/1\". Use the same version of Keystart for the reader and the " \
+             "extension."
       ManifestUnsupported.new(text)
     end
 

@@ -75,11 +75,18 @@ module Keystart
 
       format = @document["format"]
       check String === format, "format"
-      raise Errors.manifest_unsupported(@number, format) unless format == FORMAT
+      raise unsupported(format) unless format == FORMAT
 
       check @document["generation"] == @number, "generation"
       check String === @document["published_at"], "published_at"
       check_strings "writer", @document["writer"], "name", "version"
+    end
+
+    def unsupported(format)
+      writer = @document["writer"]
+      version = writer["version"] if Hash === writer
+      wrote = String === version ? Errors.written_by(version) : ""
+      Errors.manifest_unsupported(@number, format, wrote, VERSION)
     end
 
     def check_secrets

@@ -193,12 +193,12 @@ impl Error {
     }
 
     /// Makes the error `manifest_unsupported`.
-    pub fn manifest_unsupported(generation: u64, quoted: &[u8]) -> Self {
+    pub fn manifest_unsupported(generation: u64, quoted: &[u8], writer: &str, version: &str) -> Self {
         let quoted = super::quoted(quoted);
         let text = format!(
-            "The manifest of generation {generation} has the format {quoted}, and this reader \
-             knows only \"keystart.manifest/1\". Use the same version of Keystart for the reader \
-             and the extension."
+            "The manifest of generation {generation} has the format {quoted}{writer}, and this \
+             reader of Keystart {version} knows only \"keystart.manifest/1\". Use the same \
+             version of Keystart for the reader and the extension."
         );
         Self::new(Code::ManifestUnsupported, text)
     }
@@ -424,6 +424,12 @@ pub const NO_REASON: &str = "no reason was given";
 pub fn failure_line(quoted: &[u8], code: &str, message: &str) -> String {
     let quoted = super::quoted(quoted);
     format!("\n  - {quoted}: {code}: {message}")
+}
+
+/// A part of a message: `{writer}`, empty when the manifest has no text at `writer.version`.
+pub fn written_by(quoted: &[u8]) -> String {
+    let quoted = super::quoted(quoted);
+    format!(", written by Keystart {quoted}")
 }
 
 /// A part of a message: `{hint}`, empty when no name is near.
