@@ -65,6 +65,11 @@ impl Reader<'_> {
         Err(nothing_found(task_root, &format!("it has no {}", square::KEY)))
     }
 
+    /// Reads the value of the variable `KEYSTART_SECRETS`.
+    pub fn variable(&self, value: &str) -> Result<Plan> {
+        pairs::read(value, *self)
+    }
+
     /// Reads one file: `.json`, `.yaml` or `.yml`, Keystart's own or Square's. `store` is the variable `KEYSTART_DIR`.
     pub fn file(&self, path: &Path, store: Option<&OsStr>) -> Result<Plan> {
         self.plan(&parse(&read(path)?, path)?, path, store)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 VARIABLE = "KEYSTART_SECRETS"
 # The sources of keystart_plan_read.
-_PROCESS, _FILE = range(2)
+_PROCESS, _FILE, _PACKAGE, _VALUE = range(4)
 # The forms of keystart_plan_write.
 _JSON, _TEXT, _COMPILED, _SOURCE, _PATH = range(5)
 
@@ -53,6 +53,16 @@ class Plan:
     def file(cls, path: Path, values: Mapping[str, str] | None = None) -> Plan:
         """Reads a file: `.json`, `.yaml` or `.yml`, Keystart's own or Square's. For `values` see `find`."""
         return cls._read(_FILE, os.fsencode(path), values)
+
+    @classmethod
+    def package(cls, folder: Path, values: Mapping[str, str]) -> Plan:
+        """Reads the configuration that a function without variables finds in its package. For `values` see `find`."""
+        return cls._read(_PACKAGE, os.fsencode(folder), values)
+
+    @classmethod
+    def variable(cls, text: str, values: Mapping[str, str]) -> Plan:
+        """Reads the value of KEYSTART_SECRETS. For `values` see `find`."""
+        return cls._read(_VALUE, text.encode(), values)
 
     @classmethod
     def _read(cls, source: int, path: bytes, values: Mapping[str, str] | None) -> Plan:

@@ -674,8 +674,9 @@ uint32_t keystart_login_check(const keystart_login *login,
 
 /*
  Reads a configuration. With the `source` 0 it reads that of a process with this environment,
- whose task root is `path`; with 1 the file at `path`. `${NAME}` in ids takes the variables of
- this process, or, if `set` is not NULL, its lines NAME=VALUE alone. If something is wrong, the
+ whose task root is `path`; with 1 the file at `path`; with 2 that of a process without variables,
+ whose task root is `path`; with 3 `path` is the value of `KEYSTART_SECRETS`. `${NAME}` in ids takes
+ the variables of this process, or, if `set` is not NULL, its lines NAME=VALUE alone. If something is wrong, the
  plan is NULL, and `problems` is a JSON list of {"file": ..., "line": ..., "column": ..., "message": ...}, in
  which a line and a column may be null.
  */

@@ -83,8 +83,9 @@ pub struct keystart_entry {
 }
 
 /// Reads a configuration. With the `source` 0 it reads that of a process with this environment,
-/// whose task root is `path`; with 1 the file at `path`. `${NAME}` in ids takes the variables of
-/// this process, or, if `set` is not NULL, its lines NAME=VALUE alone. If something is wrong, the
+/// whose task root is `path`; with 1 the file at `path`; with 2 that of a process without variables,
+/// whose task root is `path`; with 3 `path` is the value of `KEYSTART_SECRETS`. `${NAME}` in ids takes
+/// the variables of this process, or, if `set` is not NULL, its lines NAME=VALUE alone. If something is wrong, the
 /// plan is NULL, and `problems` is a JSON list of {"file": ..., "line": ..., "column": ..., "message": ...}, in
 /// which a line and a column may be null.
 #[unsafe(no_mangle)]
@@ -101,13 +102,16 @@ pub unsafe extern "C" fn keystart_plan_read(
     unsafe {
         guard(err, || {
             let (plan, problems) = (Out::new(plan)?, Out::new(problems)?);
-            let path = Path::new(OsStr::from_bytes(required(path, path_len, "path")?));
+            let bytes = required(path, path_len, "path")?;
+            let path = Path::new(OsStr::from_bytes(bytes));
             let set: Option<Vec<_>> = text_or_none(set, set_len, "set")?.map(pairs);
             let values = set.as_deref().map_or(Values::Process, Values::Set);
             let reader = Reader { values, ..READER };
             let read = match source {
                 0 => reader.find(|variable| std::env::var_os(variable), path),
                 1 => reader.file(path, std::env::var_os("KEYSTART_DIR").as_deref()),
+                2 => reader.find(|_| None, path),
+                3 => reader.variable(&String::from_utf8_lossy(bytes)),
                 _ => return Err(Error::internal("there is no such source of a configuration")),
             };
             let wrong = match read {

@@ -1,10 +1,16 @@
-"""Brings the layer to functions: layer, attach, detach and status. Each command imports its code only when it runs.
+"""Brings the layer to functions, and starts them anew: layer, attach, detach, status and roll.
+
+Each command imports its code only when it runs.
 
 selection  finds the functions by name, by tag, or from a file
-change     works out what attach or detach changes in a function, and what prevents it, without a call
+change     works out what attach, detach or roll changes in a function, and what prevents it, without a call
 preflight  looks for what Lambda would accept, and what would fail all the same
-package    reads which files are in a function's package
-attach     makes the changes through Lambda's API
+package    reads files in a function's package
+configured reads the configuration that a function would use
+versions   asks which versions a function would fetch
+update     shows changes, asks, and makes them through Lambda's API
+attach     adds the layer, and removes it
+roll       starts functions anew when their secrets changed
 status     lists the functions that have the layer
 build      builds the layer, in a checkout
 layer      publishes the layer
@@ -26,6 +32,7 @@ __all__ = ["FORMATS", "DeployError", "account_id", "add_to", "add_values"]
 _LAYER_VERSION = re.compile(rf"{LAYER.pattern}:[0-9]+")
 _LAYER_NAME = re.compile(r"[A-Za-z0-9_-]{1,140}")
 
+_LONGEST = 24 * 3600  # seconds
 _REGION = "default: AWS_REGION, or that of the profile"
 _ATTACH = """\
 Adds the layer to each function, or replaces another version of it. All other layers stay where they are. The command
@@ -35,6 +42,14 @@ stops all. After that, a function that Lambda refuses does not stop the others.
 _DETACH = """\
 Removes the layer from each function, and the variables that attach has set, which KEYSTART_ATTACHED lists. A variable
 that somebody else has set, or has changed since, stays. The command shows what would change, then asks.
+"""
+
+_ROLL = """\
+Starts functions anew when a version of their secrets is newer than at the last roll. It sets one variable,
+KEYSTART_ROLLED, made from the ids of the versions and never from values, so that Lambda starts new environments. All
+other variables stay. The command shows what would change, then asks. A function that fails does not stop the others.
+Exit codes: 0 nothing to do or done, 1 something failed, 2 wrong use, 3 a change is shown (with --dry-run
+--detailed-exitcode).
 """
 
 
@@ -133,6 +148,33 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     status.add_argument("--json", action="store_true", help="print the list as JSON")
     _add_account(status, region=True)
 
+    roll = commands.add_parser(
+        "roll", help="start functions anew when their secrets have changed", description=_ROLL
+    )
+    roll.set_defaults(command=_roll)
+    group = _add_selection(roll, required=True)
+    group.add_argument(
+        "--uses",
+        type=_secret,
+        metavar="SECRET",
+        help="the functions whose configuration names this secret: its name, its ARN, or ssm: and a parameter",
+    )
+    roll.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="the configuration of functions that have it in an image or in another layer",
+    )
+    roll.add_argument(
+        "--over",
+        type=_duration,
+        default=_duration("5m"),
+        metavar="TIME",
+        help="the time over which the functions change, in random order, such as 90s, 5m or 1h (default: 5m)",
+    )
+    _add_safety(roll)
+    _add_account(roll, region=True)
+
 
 def add_values(parser: argparse.ArgumentParser) -> None:
     """Adds --set to a command that reads a configuration elsewhere than in the function."""
@@ -162,7 +204,14 @@ def account_id(text: str) -> str:
 
 def _add_change(parser: argparse.ArgumentParser) -> None:
     _add_selection(parser, required=True)
+    _add_safety(parser)
+
+
+def _add_safety(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="only show what would change")
+    parser.add_argument(
+        "--detailed-exitcode", action="store_true", help="exit with 3 if --dry-run shows a change"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument(
         "--no-revision-check",
@@ -172,7 +221,7 @@ def _add_change(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result for each function as JSON")
 
 
-def _add_selection(parser: argparse.ArgumentParser, *, required: bool) -> None:
+def _add_selection(parser: argparse.ArgumentParser, *, required: bool) -> argparse._MutuallyExclusiveGroup:
     group = parser.add_mutually_exclusive_group(required=required)
     group.add_argument(
         "functions", nargs="*", default=[], metavar="FUNCTION", help="a function's name or ARN"
@@ -192,6 +241,23 @@ def _add_selection(parser: argparse.ArgumentParser, *, required: bool) -> None:
         metavar="FILE",
         help='the functions in a file, one a line; "-" is standard input',
     )
+    return group
+
+
+def _secret(text: str) -> str:
+    if text and text.isprintable():
+        return text
+    raise argparse.ArgumentTypeError(
+        "write the name or the ARN of a secret, or ssm: and the name of a parameter"
+    )
+
+
+def _duration(text: str) -> float:
+    """Parses a time as the configuration writes it, in seconds."""
+    found = re.fullmatch("([0-9]{1,6})(s|m|h)", text)
+    if found and (seconds := int(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]) <= _LONGEST:
+        return seconds
+    raise argparse.ArgumentTypeError("write a time up to 24h, such as 90s, 5m or 1h")
 
 
 def _tag(text: str) -> tuple[str, str]:
@@ -284,6 +350,14 @@ def _detach(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError:
         raise DeployError(WITHOUT_BOTO3) from None
     return detach(arguments)
+
+
+def _roll(arguments: argparse.Namespace) -> int:
+    try:
+        from .roll import roll
+    except ModuleNotFoundError:
+        raise DeployError(WITHOUT_BOTO3) from None
+    return roll(arguments)
 
 
 def _status(arguments: argparse.Namespace) -> int:

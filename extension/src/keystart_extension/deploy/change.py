@@ -1,4 +1,4 @@
-"""Works out what attach or detach changes in a function, and what prevents it. It makes no calls.
+"""Works out what attach, detach or roll changes in a function, and what prevents it. It makes no calls.
 
 Everything that attach did not bring stays. If attach sets variables, it writes a note into KEYSTART_ATTACHED: its
 layer, and each name with a digest of its value. A value that somebody has changed since belongs to that person.
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
 WRAPPER_PATH = "/opt/keystart-env"
 ATTACHED = "KEYSTART_ATTACHED"
+MARKER = "KEYSTART_ROLLED"
+_MARKER = re.compile("[0-9a-f]{16}")
 _NOTE = re.compile(rf"({LAYER.pattern})((?:,[A-Za-z][A-Za-z0-9_]+:[0-9a-f]{{16}})*)")
 # The names that keystart layer publish uses, and the one without an architecture, which people use.
 _NAMES = frozenset({"keystart", "keystart-x86_64", "keystart-arm64"})
@@ -30,6 +32,11 @@ _NAMES = frozenset({"keystart", "keystart-x86_64", "keystart-arm64"})
 _MOST_LAYERS = 5
 _LARGEST = 250 * 1024 * 1024
 _LARGEST_ENVIRONMENT = 4 * 1024
+_ROOM = "Shorten or remove one of them."
+_ROOM_FOR_CONFIGURATION = (
+    "Put the keystart.json that keystart compile writes into the function's package, "
+    "and attach without --config."
+)
 
 
 class Layer(NamedTuple):
@@ -90,7 +97,7 @@ def attached(function: Configuration, layer: Layer, settings: Mapping[str, Setti
     after = [layer.arn if one in ours[:1] else one for one in before if one not in ours[1:]]
     if not ours:
         after.append(layer.arn)
-    problems = _problems(function)
+    problems = _takes_no_layers(function) or _problems(function)
     if not problems:
         problems = [
             *_unfit(function, layer, after),
@@ -124,8 +131,10 @@ def detached(function: Configuration, layer: str | None) -> Change:
         ours += [one for one in named if _account(one) == account]
         others = _other_accounts(before, ours, layer, "If it is the one to remove, name it: --layer {}")
     removed = {*note.digests, ATTACHED} if note else set()
+    if _MARKER.fullmatch(old.get(MARKER, "")):
+        removed.add(MARKER)
     variables = {name: value for name, value in old.items() if name not in removed}
-    problems = _problems(function) or [*_unreadable(function), *others]
+    problems = _takes_no_layers(function) or _problems(function) or [*unreadable(function), *others]
     if not problems and ours and variables.get(WRAPPER) == WRAPPER_PATH:
         problems = [
             f"Its variable {WRAPPER} names {WRAPPER_PATH}, and attach did not set it. Without the layer the function "
@@ -238,16 +247,33 @@ def variables_of(function: Configuration) -> Mapping[str, str]:
     return function.get("Environment", {}).get("Variables", {})
 
 
+def values_of(function: Configuration) -> dict[str, str]:
+    """Returns the values of `${NAME}` in the ids of a function: its variables, and those that Lambda sets."""
+    own = {name: value for name, value in variables_of(function).items() if "\n" not in value}
+    region = function["FunctionArn"].split(":")[3]
+    return {**own, "AWS_REGION": region, "AWS_LAMBDA_FUNCTION_NAME": function["FunctionName"]}
+
+
+def rolled(function: Configuration, marker: str, what: str) -> Change:
+    """Returns the change after which a function has this marker, so that Lambda starts new environments of it."""
+    old = variables_of(function)
+    problems = _problems(function)
+    if MARKER in old and not _MARKER.fullmatch(old[MARKER]):
+        problems.append(f"Its variable {MARKER} is not one that roll has written. Remove that variable.")
+    return _change(function, _layers(function), {**old, MARKER: marker}, {MARKER: what}, problems, _ROOM)
+
+
 def _change(
     function: Configuration,
     layers: Sequence[str],
     variables: Mapping[str, str],
     details: Mapping[str, str],
     problems: Sequence[str],
+    room: str = _ROOM_FOR_CONFIGURATION,
 ) -> Change:
     had, knew = _layers(function), variables_of(function)
     if variables != knew:
-        problems = [*problems, *_unwritable(function, variables)]
+        problems = [*problems, *_unwritable(function, variables, room)]
     return Change(
         lines=(*_layer_lines(had, layers), *_variable_lines(knew, variables, details)),
         layers=None if list(layers) == had else tuple(layers),
@@ -281,12 +307,16 @@ def _variable_lines(
     return lines
 
 
+def _takes_no_layers(function: Configuration) -> list[str]:
+    if function.get("PackageType") != "Image":
+        return []
+    return [
+        "It is an image, and images take no layers. Unzip the layer, and COPY it to /opt in the Dockerfile."
+    ]
+
+
 def _problems(function: Configuration) -> list[str]:
-    """Yields what prevents any change."""
-    if function.get("PackageType") == "Image":
-        return [
-            "It is an image, and images take no layers. Unzip the layer, and COPY it to /opt in the Dockerfile."
-        ]
+    """Returns what prevents any change."""
     if function["Version"] != "$LATEST":
         return [
             f"This is its version {function['Version']}, which cannot be changed. Name the function alone, and "
@@ -359,21 +389,19 @@ def _in_the_way(function: Configuration, settings: Mapping[str, Setting]) -> lis
     return problems
 
 
-def _unreadable(function: Configuration) -> list[str]:
+def unreadable(function: Configuration) -> list[str]:
+    """Returns why the variables of a function cannot be read; nothing if they can."""
     if "Error" not in function.get("Environment", {}):
         return []
     key = function.get("KMSKeyArn") or "the key that encrypts them"
     return [f"Its variables cannot be read, and so not be changed. Allow kms:Decrypt on {key}."]
 
 
-def _unwritable(function: Configuration, variables: Mapping[str, str]) -> list[str]:
-    if problems := _unreadable(function):
+def _unwritable(function: Configuration, variables: Mapping[str, str], room: str) -> list[str]:
+    if problems := unreadable(function):
         return problems  # a call that sets some variables would remove the others
     # Lambda measures the JSON of all of them.
     size = len(json.dumps(dict(variables), separators=(",", ":"), ensure_ascii=False).encode())
     if size > _LARGEST_ENVIRONMENT:
-        return [
-            f"Its variables would have {size:,} bytes, and Lambda takes {_LARGEST_ENVIRONMENT:,}. Put the "
-            "keystart.json that keystart compile writes into the function's package, and attach without --config."
-        ]
+        return [f"Its variables would have {size:,} bytes, and Lambda takes {_LARGEST_ENVIRONMENT:,}. {room}"]
     return []

@@ -1,16 +1,20 @@
-"""Reads the names of the files in a function's package, without the package: only the end of the zip."""
+"""Reads the names of the files in a function's package, and some files, without the rest of the zip."""
 
 from __future__ import annotations
 
 import io
 import re
 import zipfile
-from typing import Any
+import zlib
+from collections.abc import Callable, Collection
+from typing import Any, TypeVar
 
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
+
+Result = TypeVar("Result")
 
 _END = 64 * 1024  # where the list of files of nearly every package is
 _LARGEST = 64 * 1024 * 1024  # of all that is read
@@ -18,18 +22,46 @@ _RANGE = re.compile(r"bytes ([0-9]+)-([0-9]+)/([0-9]+)")
 
 
 def files_of(location: str, authorities: str | bool) -> frozenset[str] | None:
-    """Returns the paths in the zip at a link of Lambda's; None if it cannot be read.
+    """Returns the paths in the zip at a link of Lambda's; None if it cannot be read."""
+    return _read(location, authorities, lambda archive: frozenset(archive.namelist()))
 
-    The link holds a signature, and so does every error about it: none is repeated.
-    """
+
+def contents_of(
+    location: str, authorities: str | bool, names: Collection[str], largest: int
+) -> dict[str, bytes] | None:
+    """Returns those of the named files that the zip has, each cut behind `largest` bytes; None if it cannot be read."""
+
+    def contents(archive: zipfile.ZipFile) -> dict[str, bytes]:
+        found = {}
+        for name in archive.namelist():
+            if name in names:
+                with archive.open(name) as file:
+                    found[name] = file.read(largest)
+        return found
+
+    return _read(location, authorities, contents)
+
+
+def _read(location: str, authorities: str | bool, read: Callable[[zipfile.ZipFile], Result]) -> Result | None:
+    """Opens the zip. The link holds a signature, and so does every error about it: none is repeated."""
     try:
         with (
             _Remote(location, authorities) as remote,
             zipfile.ZipFile(io.BufferedReader(remote, _END)) as archive,
         ):
-            return frozenset(archive.namelist())
+            return read(archive)
     # zipfile raises NotImplementedError for a form of zip that it does not know.
-    except (BotoCoreError, OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+    # An encrypted file is a RuntimeError, and what zlib cannot read its own error.
+    except (
+        BotoCoreError,
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        zlib.error,
+    ):
         return None
 
 

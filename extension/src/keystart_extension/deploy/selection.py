@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..aws.errors import ask
 from .terms import DeployError, is_terminal, shown_file
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
 
 # A name or an ARN, with a version or an alias at its end or not.
 _FUNCTION = re.compile(
@@ -77,6 +81,18 @@ def _tagged(client: Any, tags: Sequence[tuple[str, str]]) -> list[str]:
         shown = " and ".join(f"{key}={'|'.join(wanted)}" for key, wanted in values.items())
         raise DeployError(f"No function of this region has the tag {shown}. Correct the tag or the region.")
     return sorted(found)
+
+
+def every_function(client: LambdaClient) -> Iterator[Configuration]:
+    """Yields all functions of the region."""
+    pages = iter(client.get_paginator("list_functions").paginate())
+
+    def ask_next() -> list[Configuration] | None:
+        page = next(pages, None)
+        return None if page is None else page["Functions"]
+
+    while (functions := ask("lambda:ListFunctions", ask_next)) is not None:
+        yield from functions
 
 
 def progress(what: str, number: int, count: int) -> None:

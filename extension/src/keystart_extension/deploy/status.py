@@ -26,7 +26,7 @@ from .change import (
     variables_of,
 )
 from .preflight import CONFIG, configuration_findings
-from .selection import progress, selected
+from .selection import every_function, progress, selected
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -60,7 +60,7 @@ def status(arguments: Namespace) -> int:
     client: LambdaClient = clients("lambda")
     names = selected(arguments, clients)
     rows, failed, releases = [], list[str](), dict[str, _Release]()
-    functions = _every(client) if not names else _named(client, names, failed)
+    functions = every_function(client) if not names else _named(client, names, failed)
     for function in functions:
         # An answer that is not whole is a failure of the call.
         row = ask("lambda:GetFunction", partial(_row, clients, client, function, arguments.layer, releases))
@@ -79,18 +79,6 @@ def status(arguments: Namespace) -> int:
     for line in failed:
         print(f"keystart: {line}", file=sys.stderr)
     return _EXIT_FAILED if failed else 0
-
-
-def _every(client: LambdaClient) -> Iterator[Configuration]:
-    """Yields all functions of the region."""
-    pages = iter(client.get_paginator("list_functions").paginate())
-
-    def ask_next() -> list[Configuration] | None:
-        page = next(pages, None)
-        return None if page is None else page["Functions"]
-
-    while (functions := ask("lambda:ListFunctions", ask_next)) is not None:
-        yield from functions
 
 
 def _named(client: LambdaClient, names: list[str], failed: list[str]) -> Iterator[Configuration]:

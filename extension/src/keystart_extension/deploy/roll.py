@@ -1,0 +1,109 @@
+"""Starts functions anew when their secrets changed: gives each a variable made from the versions that it would fetch.
+
+Lambda starts new environments of a function when its configuration changes. A function whose marker is right stays as
+it is.
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..aws import session
+from ..aws.errors import ask
+from ..plan import VARIABLE
+from .change import NO_CHANGE, Change, keystart_layers, rolled, variables_of
+from .configured import plan_of
+from .preflight import CONFIG, Findings
+from .selection import every_function, selected
+from .terms import DeployError
+from .update import EXIT_WRONG_USE, Manner, can_ask, run
+from .versions import Source, Versions
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
+
+    from ..plan import Plan
+
+_NOBODY = (
+    "No function of this region has a configuration that names this secret. Correct the secret or the region."
+)
+
+
+def roll(arguments: Namespace) -> int:
+    """Rolls the functions and returns the exit code."""
+    if not can_ask(arguments):
+        return EXIT_WRONG_USE
+    clients = session.Clients(arguments.region, arguments.profile)
+    client: LambdaClient = clients("lambda")
+    versions = Versions(clients)
+
+    def names() -> Sequence[str]:
+        return _with_keystart(client) if arguments.uses else selected(arguments, clients)
+
+    def look(answer: Mapping[str, Any]) -> tuple[Change, Findings] | None:
+        function: Configuration = answer["Configuration"]
+        region = function["FunctionArn"].split(":")[3]
+        try:
+            plan = plan_of(answer, arguments.config, clients.authorities)
+            if arguments.uses and not _uses(plan, arguments.uses, region):
+                return None
+            if function.get("State") == "Inactive":
+                return NO_CHANGE, Findings(warnings=("It is Inactive: its next environment is a new one.",))
+            marker = versions.marker(plan, region)
+        except DeployError as error:
+            return NO_CHANGE, Findings((str(error),))
+        if marker is None:
+            return NO_CHANGE, Findings(
+                warnings=("Its configuration names each version, so none can be newer.",)
+            )
+        value, count = marker
+        what = f"the versions of {count} {'secret' if count == 1 else 'secrets'}"
+        change = rolled(function, value, what)
+        return change, Findings(_unreached(client, function) if change.is_needed else ())
+
+    manner = Manner(stops=False, over=arguments.over, if_none=_NOBODY if arguments.uses else "")
+    return run(arguments, client, names, look, manner)
+
+
+def _with_keystart(client: LambdaClient) -> list[str]:
+    """Returns the functions of the region that have the layer, or a configuration in a variable."""
+    return [
+        function["FunctionArn"].removesuffix(":$LATEST")
+        for function in every_function(client)
+        if keystart_layers(function, None)
+        or any(variables_of(function).get(name) for name in (VARIABLE, CONFIG))
+    ]
+
+
+def _uses(plan: Plan, secret: str, region: str) -> bool:
+    sources = (Source.of(entry, region) for entry in plan.facts["entries"])
+    return any(source is not None and source.is_named(secret, region) for source in sources)
+
+
+def _unreached(client: LambdaClient, function: Configuration) -> tuple[str, ...]:
+    """Returns why new environments of $LATEST would not be those that serve."""
+    if "CapacityProviderConfig" in function:
+        return ("It runs on Managed Instances, which serve published versions. Publish a new version.",)
+    if function.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions":
+        return ("SnapStart serves published versions, each from its snapshot. Publish a new version.",)
+    name = function["FunctionName"]
+
+    def call() -> list[str]:
+        pages = client.get_paginator("list_aliases").paginate(FunctionName=name)
+        return [
+            f"{alias['Name']} (version {alias['FunctionVersion']})"
+            for page in pages
+            for alias in page["Aliases"]
+            if alias["FunctionVersion"] != "$LATEST"
+        ]
+
+    aliases = ask(f"lambda:ListAliases on {name}", call)
+    if not aliases:
+        return ()
+    return (
+        f"Aliases run published versions of it, which nothing changes: {', '.join(aliases)}. Publish a new version, "
+        "and move the alias.",
+    )
