@@ -300,6 +300,15 @@ def test_the_demo_asks_for_what_it_builds_with(door: Door) -> None:
     assert door.asked.read_text().splitlines()[-1].endswith("--session demo --")
 
 
+def test_two_dashes_before_the_arguments_of_a_session_are_optional(door: Door) -> None:
+    door.with_venv()
+    for arguments in (["--quick"], ["--", "--quick"], ["--", "--", "--quick"]):
+        door.open("soak", *arguments)
+    lines = door.asked.read_text().splitlines()
+    passed = [line.partition("--session soak ")[2] for line in lines if "--session soak" in line]
+    assert passed == ["-- --quick", "-- --quick", "-- -- --quick"]
+
+
 # The tools that Amazon's runtime client for Node compiles with.
 CLIENT = ("g++", "cmake", "make", "autoconf", "automake", "libtool")
 # The sessions that need each package.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keystart_extension.logins import (
@@ -43,6 +44,13 @@ def look(
     logins: Logins, now: float, stage: Stage, version: str | None, age: float | None = None
 ) -> list[Action]:
     return logins.fetched(now, stage, 0, version, age)
+
+
+def not_rotated(logins: Logins, now: float, current: str = "old") -> list[Action]:
+    """Returns what happens at that time, when the store shows no rotation."""
+    assert logins.passed(now) == [Fetch(PENDING, DB)]
+    assert look(logins, now, PENDING, None) == [Fetch(CURRENT, DB)]
+    return look(logins, now, CURRENT, current)
 
 
 def refused_first() -> Logins:
@@ -109,7 +117,7 @@ def test_a_call_that_reports_nothing_holds_up_the_others_for_a_second() -> None:
     logins.asked(0, 1, DB)
     logins.asked(LEAD - 0.1, 2, DB)
     assert logins.wake_at == LEAD
-    assert logins.passed(LEAD) == [Use(2, None)]
+    assert not_rotated(logins, LEAD) == [Use(2, None)]
 
 
 def test_a_call_that_ended_without_a_report_lets_the_next_one_go_soon() -> None:
@@ -138,41 +146,83 @@ def test_a_slow_login_holds_up_nobody_for_long_if_no_rotation_is_under_way() -> 
     for call in (2, 3, 4):
         assert logins.asked(LEAD - 0.1, call, DB) == []
     assert logins.wake_at == LEAD
-    assert logins.passed(LEAD) == [Use(2, None), Fetch(PENDING, DB)]
-    assert look(logins, LEAD, PENDING, None) == [Fetch(CURRENT, DB)]
-    assert look(logins, LEAD, CURRENT, "old") == [Use(3, None), Use(4, None)]
+    assert not_rotated(logins, LEAD) == [Use(2, None), Use(3, None), Use(4, None)]
     assert logins.asked(LEAD + 5, 5, DB) == [Use(5, None)], "no stage is fetched again for it"
     assert logins.rejected(LEAD + 5, DB, 5) == []
     assert logins.asked(LEAD + 5, 6, DB) == [Fetch(PENDING, DB)], "it was refused"
 
 
-def test_while_a_rotation_is_under_way_a_slow_login_lets_one_call_a_second_go() -> None:
-    for pending, current in (("new", "old"), (None, "new")):
-        logins = Logins(5, {0: "old"})
-        logins.asked(0, 1, DB)
-        logins.asked(0.9, 2, DB)
-        logins.asked(0.9, 3, DB)
-        assert Use(2, None) in logins.passed(LEAD)
-        look(logins, LEAD, PENDING, pending)
-        assert look(logins, LEAD, CURRENT, current) == []
-        assert logins.passed(2 * LEAD) == [Use(3, None)]
-
-
-def test_while_the_server_is_silent_one_call_logs_in_with_a_newer_pending_version() -> None:
+@pytest.mark.parametrize(
+    ("pending", "current", "stage"),
+    [("new", "old", PENDING), (None, "new", CURRENT)],
+    ids=["during", "after"],
+)
+def test_while_the_server_is_silent_calls_log_in_with_the_versions_of_a_rotation_in_turn(
+    pending: str | None, current: str, stage: Stage
+) -> None:
     logins = Logins(5, {0: "old"})
     logins.asked(0, 1, DB)
     for call in (2, 3):
         logins.asked(0.9, call, DB)
-    assert Use(2, None) in logins.passed(LEAD)
-    look(logins, LEAD, PENDING, "new", age=1)
-    assert look(logins, LEAD, CURRENT, "old", age=DAYS) == []
+    assert logins.passed(LEAD) == [Fetch(PENDING, DB)]
+    assert look(logins, LEAD, PENDING, pending, age=1) == [Fetch(CURRENT, DB)]
+    assert look(logins, LEAD, CURRENT, current, age=2) == [MakeCandidate(DB, stage, DB)]
+    assert logins.made(LEAD, DB, 6) == [Use(2, 6)]
     assert logins.passed(1.5) == [Retry(3, 0.0)]
-    assert logins.asked(1.9, 3, DB) == []
-    assert logins.passed(2 * LEAD) == [MakeCandidate(DB, PENDING, DB)]
-    assert logins.made(2 * LEAD, DB, 6) == [Use(3, 6)]
-    logins.asked(2.9 * LEAD, 5, DB)
-    assert logins.passed(3 * LEAD) == [Use(5, None)], "once for each silence"
-    assert logins.accepted(3 * LEAD, DB, 6) == [PublishCandidate(6, DB)]
+    for call, candidate in ((3, None), (4, 6), (5, None)):
+        assert logins.asked(call - 1.1, call, DB) == []
+        assert logins.passed((call - 1) * LEAD) == [Use(call, candidate)]
+    assert logins.accepted(4.5 * LEAD, DB, 6) == [PublishCandidate(6, DB)]
+
+
+@pytest.mark.parametrize("is_later", [False, True], ids=["changed since", "changed before"])
+def test_while_the_server_is_silent_the_former_version_is_tried_too_until_the_new_one_had_an_outcome(
+    *, is_later: bool
+) -> None:
+    if is_later:
+        logins = Logins(6, {0: "new"}, is_later=True)
+    else:
+        logins = Logins(5, {0: "old"})
+        assert logins.published(0, 6, {0: "new"}) == []
+    logins.asked(0, 1, DB)
+    logins.asked(0.9, 2, DB)
+    assert logins.passed(LEAD) == [Fetch(PENDING, DB)]
+    assert look(logins, LEAD, PENDING, None) == [Fetch(CURRENT, DB)]
+    assert look(logins, LEAD, CURRENT, "new", age=5) == [Fetch(PREVIOUS, DB)]
+    assert look(logins, LEAD, PREVIOUS, "old", age=DAYS) == [MakeCandidate(DB, PREVIOUS, DB)]
+    assert logins.made(LEAD, DB, 7) == [Use(2, 7)]
+    assert logins.accepted(1.5, DB, 6) == []
+    logins.asked(3, 3, DB)
+    logins.asked(3.9, 4, DB)
+    assert not_rotated(logins, 4, current="new") == [Use(4, None)], "the server has accepted the new one"
+
+
+def test_a_pending_version_that_is_left_over_makes_no_slow_server_slower() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    for call in (2, 3):
+        logins.asked(0.9, call, DB)
+    logins.passed(LEAD)
+    look(logins, LEAD, PENDING, "left over", age=2 * DAYS)
+    assert look(logins, LEAD, CURRENT, "old", age=DAYS) == [Use(2, None), Use(3, None)]
+
+
+def test_while_the_server_is_silent_a_rotation_after_a_rotation_is_tried_too() -> None:
+    logins = Logins(5, {0: "old"})
+    logins.asked(0, 1, DB)
+    used, made = [], {"new": 6, "newest": 7}
+    for call in range(2, 8):
+        now = (call - 1) * LEAD
+        logins.asked(now - 0.1, call, DB)
+        actions = logins.passed(now)
+        if actions == [Fetch(PENDING, DB)]:
+            look(logins, now, PENDING, "newest", age=1)
+            actions = look(logins, now, CURRENT, "new", age=2)
+        if actions in ([MakeCandidate(DB, CURRENT, DB)], [MakeCandidate(DB, PENDING, DB)]):
+            version = "new" if actions == [MakeCandidate(DB, CURRENT, DB)] else "newest"
+            actions = logins.made(now, DB, made[version])
+        used += actions
+    assert used == [Use(2, 6), Use(3, 7), Use(4, None), Use(5, 6), Use(6, 7), Use(7, None)]
 
 
 def test_a_slow_login_lets_one_call_a_second_go_while_the_store_does_not_answer() -> None:
@@ -180,10 +230,12 @@ def test_a_slow_login_lets_one_call_a_second_go_while_the_store_does_not_answer(
     logins.asked(0, 1, DB)
     logins.asked(0.9, 2, DB)
     logins.asked(0.9, 3, DB)
-    assert Use(2, None) in logins.passed(LEAD)
-    logins.not_fetched(LEAD, PENDING, 0)
-    assert logins.not_fetched(LEAD, CURRENT, 0) == []
-    assert logins.passed(2 * LEAD) == [Use(3, None)]
+    assert logins.passed(LEAD) == [Fetch(PENDING, DB)]
+    assert logins.not_fetched(LEAD, PENDING, 0) == [Fetch(CURRENT, DB)]
+    assert logins.not_fetched(LEAD, CURRENT, 0) == [Use(2, None)]
+    assert logins.passed(1.5) == [Retry(3, 0.0)]
+    logins.asked(1.9, 4, DB)
+    assert logins.passed(2 * LEAD) == [Use(4, None)]
 
 
 def test_a_login_whose_outcome_was_lost_frees_nobody_much_later() -> None:

@@ -175,6 +175,30 @@ def test_the_end_of_the_first_call_lets_the_next_one_log_in(
     assert second.answer() == done(1)
 
 
+@pytest.mark.parametrize("kind", ["in AWS's order", "secret first"])
+def test_while_the_server_is_silent_logins_take_the_versions_of_a_rotation_in_turn(
+    start: Started, logins: Logins, cloud: StagedSecrets, store: Store, kind: str
+) -> None:
+    cloud.put("db", "old")
+    start({"db": "db"})
+    if kind == "secret first":
+        cloud.put("db", "new")
+        start.clock.pass_by(1)
+        assert logins.control.ask(["db"]) == done(2)
+        published, other = 2, 3
+    else:
+        cloud.put("db", "new", "AWSPENDING")
+        published, other = 1, 2
+    assert logins.ask() == done(published)
+    for generation in (other, None, other, None):
+        start.clock.pass_by(1)
+        expected = done(published) if generation is None else candidate(published, generation)
+        assert logins.ask() == expected
+    assert values(store, other) == {"db": "old" if kind == "secret first" else "new"}
+    assert logins.accepted(other) == done(other + 1)
+    assert store.values == {"db": values(store, other)["db"].encode()}
+
+
 def test_a_call_that_ends_while_it_waits_holds_up_nobody(
     start: Started, logins: Logins, cloud: StagedSecrets
 ) -> None:

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from keystart_extension.logins import (
     CURRENT,
@@ -30,6 +30,9 @@ from keystart_extension.logins import (
     Retry,
     Use,
 )
+
+if TYPE_CHECKING:
+    from keystart_extension.logins import Stage
 
 Kind = Literal["single-user", "alternating", "secret-first", "database-first", "rolled-back", "dead"]
 KINDS: tuple[Kind, ...] = (
@@ -220,6 +223,7 @@ class Environment:
         self._numbers = itertools.count(2)
         self._versions = {1: store.stages[CURRENT]}
         self._fetched: dict[str, str] = {}
+        self._current_at_pin: str | None = None  # what AWSCURRENT was when a candidate was accepted
         self._calls: dict[int, Call] = {}
         self._numbers_of_calls = itertools.count()
         self.logins = Logins(1, {0: self._versions[1]})
@@ -244,14 +248,7 @@ class Environment:
         """Fetches AWSCURRENT for a ttl that has passed."""
         version = self.store.stages[CURRENT]
 
-        def arrive() -> None:
-            self._fetched[CURRENT] = version
-            now = self.world.now
-            self.run(self.logins.fetched(now, CURRENT, 0, version, self.store.age(version, now)))
-            if not self.logins.keeps(0) and self._versions[self.generation] != version:
-                self.run(self._publish(version))
-
-        self.world.after(self.world.random.uniform(0.01, 0.05), arrive)
+        self.world.after(self.world.random.uniform(0.01, 0.05), lambda: self._arrive(CURRENT, version))
 
     def _wake(self, at: float) -> None:
         if self.logins.wake_at == at:  # nothing else happened before
@@ -272,6 +269,7 @@ class Environment:
             self._versions[number] = self._fetched[action.stage]
             return self.logins.made(now, action.credential, number)
         elif isinstance(action, PublishCandidate):
+            self._current_at_pin = self._fetched.get(CURRENT)
             return self._publish(self._versions[action.candidate])
         else:
             assert isinstance(action, LogExhausted)
@@ -286,14 +284,17 @@ class Environment:
         self.store.fetches.append((self.number, action.stage, self.world.now))
         version = self.store.stages.get(action.stage)
 
-        def arrive() -> None:
-            now, age = self.world.now, None
-            if version is not None:
-                self._fetched[action.stage] = version
-                age = self.store.age(version, now)
-            self.run(self.logins.fetched(now, action.stage, 0, version, age))
+        self.world.after(self.world.random.uniform(0.01, 0.05), lambda: self._arrive(action.stage, version))
 
-        self.world.after(self.world.random.uniform(0.01, 0.05), arrive)
+    def _arrive(self, stage: Stage, version: str | None) -> None:
+        now, age = self.world.now, None
+        if version is not None:
+            self._fetched[stage] = version
+            age = self.store.age(version, now)
+            is_kept = self.logins.keeps(0) and version == self._current_at_pin
+            if stage == CURRENT and version != self._versions[self.generation] and not is_kept:
+                self.run(self._publish(version))  # whatever the fetch was for
+        self.run(self.logins.fetched(now, stage, 0, version, age))
 
 
 def rotate(world: World, kind: Kind, pause: float, server: Server, store: SecretStore) -> float:
@@ -391,16 +392,25 @@ def simulate(
     return outcome, store
 
 
-def simulate_crowd(calls: int, half: tuple[float, float], *, locks_after: int, seed: int = 0) -> Outcome:
-    """Simulates calls that begin at once, in one environment, right after the database has a new password.
+def simulate_crowd(
+    calls: int,
+    half: tuple[float, float],
+    *,
+    locks_after: int,
+    kind: Kind = "single-user",
+    pause: float = 60.0,
+    seed: int = 0,
+) -> Outcome:
+    """Simulates calls that begin at once, in one environment, a second after a rotation has begun.
 
-    `half` is how long the server takes to decide, at least and at most.
+    With a short pause the rotation is over by then. `half` is how long the server takes to decide, at least and at
+    most.
     """
     world = World(seed)
     server = Server({"a": "0a"}, locks_after)
     store = SecretStore({CURRENT: "0a"}, {"0a": -DAY})
     outcome = Outcome()
-    rotate(world, "single-user", 60.0, server, store)
+    rotate(world, kind, pause, server, store)
     environment = Environment(world, 0, server, store, outcome)
     for _ in range(calls):
         world.at(START + 1, partial(Call, environment, half=half, budget=30.0))

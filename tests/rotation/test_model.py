@@ -62,10 +62,17 @@ def test_one_environment_locks_no_server_that_locks_after_three() -> None:
         assert outcome.failed == 0
 
 
-@pytest.mark.parametrize("half", [(0.1, 0.2), (1.0, 1.2), (1.5, 2.0)])
-def test_one_environment_locks_no_server_that_takes_seconds_for_a_login(half: tuple[float, float]) -> None:
+@pytest.mark.parametrize("half", [(0.1, 0.2), (1.0, 1.2), (1.5, 2.0), (2.5, 3.0), (4.0, 4.5)])
+@pytest.mark.parametrize(
+    ("kind", "pause"),
+    [("single-user", 60.0), ("single-user", 0.2), ("secret-first", 60.0)],
+    ids=["during a rotation", "after one", "secret first"],
+)
+def test_one_environment_locks_no_server_that_takes_seconds_for_a_login(
+    half: tuple[float, float], kind: Kind, pause: float
+) -> None:
     for seed in range(5):
-        outcome = simulate_crowd(50, half, locks_after=3, seed=seed)
+        outcome = simulate_crowd(50, half, kind=kind, locks_after=3, pause=pause, seed=seed)
         assert (outcome.failed, outcome.is_locked) == (0, False)
 
 

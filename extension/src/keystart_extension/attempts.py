@@ -80,7 +80,13 @@ class Attempts:
         self._plan = refreshes.plan.handle
         self._generation = refreshes.generation
         self._versions = self._published_versions()
-        self._logins = Logins(self._generation, self._versions, extension.places(), refreshes.groups)
+        self._logins = Logins(
+            self._generation,
+            self._versions,
+            extension.places(),
+            refreshes.groups,
+            is_later=refreshes.has_published,
+        )
         self._runs: dict[int, _Run] = {}
         # What was fetched last, and when, for as long as a decision may need the values.
         self._fetches: dict[tuple[Stage, int], tuple[float, Fetch]] = {}

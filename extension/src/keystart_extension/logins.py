@@ -160,7 +160,7 @@ class Logins:
     A credential is the sources of a name or folder. Each is always passed as the same tuple. `versions` are the
     published ones of all sources, in this `generation`. Each of the `groups` is sources that are published together or
     not at all; a credential lies within one, and is one if its sources are in none. The socket serves as many requests
-    at once as there are `places`.
+    at once as there are `places`. If there were other versions before in this environment, it `is_later`.
     """
 
     def __init__(
@@ -169,9 +169,12 @@ class Logins:
         versions: Mapping[Source, str],
         places: int = 64,
         groups: Iterable[tuple[Source, ...]] = (),
+        *,
+        is_later: bool = False,
     ) -> None:
         self._generation = generation
         self._versions = dict(versions)
+        self._changed = set(versions) if is_later else set()
         self._places = places
         self._credentials: dict[tuple[Source, ...], _Credential] = {}
         self._groups: dict[Source, _Group] = {}
@@ -236,6 +239,7 @@ class Logins:
         changed = {source for source, version in versions.items() if version != self._versions[source]}
         self._generation = generation
         self._versions.update(versions)
+        self._changed |= changed
         groups = dict.fromkeys(self._groups[source] for source in versions if source in self._groups)
         credentials = [credential for group in groups for credential in group.credentials]
         lost = {credential: is_anew and credential.loses(changed) for credential in credentials}
@@ -313,7 +317,10 @@ class Logins:
     def _credential(self, sources: tuple[Source, ...]) -> _Credential:
         if sources not in self._credentials:
             group = self._groups.get(sources[0]) or self._add_group(sources)
-            credential = _Credential(sources, group, self._generation, self._of(sources))
+            is_untried = not self._changed.isdisjoint(sources)
+            credential = _Credential(
+                sources, group, self._generation, self._of(sources), is_untried=is_untried
+            )
             self._credentials[sources] = credential
             group.credentials.append(credential)
         return self._credentials[sources]
@@ -452,7 +459,13 @@ class _Credential:
     """The sources of a name, and what is known of logins with them."""
 
     def __init__(
-        self, sources: tuple[Source, ...], group: _Group, generation: int, versions: Versions
+        self,
+        sources: tuple[Source, ...],
+        group: _Group,
+        generation: int,
+        versions: Versions,
+        *,
+        is_untried: bool,
     ) -> None:
         self.sources = sources
         self._group = group
@@ -466,7 +479,9 @@ class _Credential:
         # Since when the published versions are being tried without an outcome, and whether a rotation was looked for.
         self._silent_since: float | None = None
         self._has_looked = False
-        self._has_hurried = False  # whether a call of this silence has logged in with another version
+        self._turn = 0  # how many logins have gone first in this silence
+        # Whether others were published before, and no login with the published ones had an outcome yet.
+        self._is_untried = is_untried
         self._accepted: Versions | None = None
         self._accepted_at = 0.0
 
@@ -567,6 +582,7 @@ class _Credential:
             self._lost = None
         if versions != self._published:
             self._published = versions
+            self._is_untried = versions != self._accepted
             self._has_tried_another = False
             self._silent_since = self._empty_since = self._forget_at = None
             self._back_off = 0
@@ -626,6 +642,8 @@ class _Credential:
         if self._lost is not None and not self.is_busy:
             self._restore(now, self._lost)
         while self.waiting and not self.is_busy:
+            if self._is_silent(now) and self._looks_for_a_rotation(now):
+                break
             may_be_free = self._was_accepted_just_now(now) or self._is_slow(now)
             if self._lead is not None and not may_be_free:
                 break  # (1)
@@ -646,10 +664,8 @@ class _Credential:
                 if versions == self._published and (
                     self._silent_since is None or now >= self._silent_since + LOST
                 ):
-                    self._silent_since, self._has_looked, self._has_hurried = now, False, False
-                self._has_hurried |= versions != self._published
-        if self.waiting and not self.is_busy and self._is_silent(now):
-            self._look_for_a_rotation(now)
+                    self._silent_since, self._has_looked, self._turn = now, False, 0
+                self._turn += 1
         actions, self._actions = self._actions, []
         return actions
 
@@ -661,40 +677,53 @@ class _Credential:
         since = self._silent_since
         return since is not None and since + LEAD <= now < since + LOST
 
-    def _look_for_a_rotation(self, now: float) -> None:
-        """Fetches the stages that show one, one after the other, once for each silence.
+    def _looks_for_a_rotation(self, now: float) -> bool:
+        """Fetches the stages that show one, once for each silence, and returns whether there is something to wait for.
 
         Some servers delay the refusal of a password, so a silence may be one.
         """
-        stages = (PENDING, CURRENT)
-        if not self._has_looked and not any(self._looks_at(now, stage, self.sources) for stage in stages):
-            self._has_looked = True
+        if not self._has_looked:
+            stages = (PENDING, CURRENT, PREVIOUS) if self._is_untried else (PENDING, CURRENT)
+            self._has_looked = not any(self._looks_at(now, stage, self.sources) for stage in stages)
+        return not self._has_looked
 
-    def _of_rotation(self, now: float) -> Versions | None:
-        """Returns AWSPENDING while the server is silent and a rotation is under way, once for each silence.
+    def _of_rotation(self) -> list[Versions]:
+        """Returns the versions that the server may have instead of the published ones."""
+        rotated = tuple(source for source in self.sources if self._is_rotated(source))
+        former = self.sources if self._is_untried else ()
+        stages = ((CURRENT, self._group.moved(self.sources)), (PENDING, rotated), (PREVIOUS, former))
+        found = dict.fromkeys(self._differing(stage, sources) for stage, sources in stages)
+        return [versions for versions in found if versions is not None]
 
-        The server may be slow to refuse the published versions. It could lock the user if others followed with them.
+    def _in_turn(self, now: float) -> Versions:
+        """Returns the published versions, and while the server is silent in turn with them those of a rotation.
+
+        The server has one of them and may be slow to refuse the others. A server that locks a user counts the refused
+        logins in a row, so no version may be used again before each of the others was.
         """
-        if self._has_hurried or not self._is_silent(now):
-            return None
-        rotating = tuple(source for source in self.sources if self._is_rotated(source))
-        return self._differing(PENDING, rotating)
+        turns: list[Versions] = [self._published]
+        if self._is_silent(now):
+            turns += self._of_rotation()
+        return turns[self._turn % len(turns)]
 
     def _is_slow(self, now: float) -> bool:
         """Returns whether the server is silent although no rotation is under way."""
-        return self._is_silent(now) and all(
-            self._has_only_published(source, published)
-            for source, published in zip(self.sources, self._published, strict=True)
+        return (
+            self._is_silent(now)
+            and not self._of_rotation()
+            and all(
+                self._has_only_published(source, published)
+                for source, published in zip(self.sources, self._published, strict=True)
+            )
         )
 
     def _has_only_published(self, source: Source, published: str) -> bool:
         pending, current = (self._group.answer(stage, source) for stage in (PENDING, CURRENT))
         if pending is None or current is None or pending.failed or current.failed:
             return False
-        return pending.version in (None, published) and current.version in (
-            None,
-            self._group.pins.get(source, published),
-        )
+        if pending.version not in (None, published) and not self._is_left_over(source):
+            return False
+        return current.version in (None, self._group.pins.get(source, published))
 
     def _is_free(self, now: float, versions: Versions) -> bool:
         """Returns whether a call need not wait for the outcome of another one."""
@@ -710,7 +739,7 @@ class _Credential:
                 return None
             self._is_locked = False  # another version may be of another user, so the locked one comes last
         if self._published not in self._refused:
-            return self._of_rotation(now) or self._published
+            return self._in_turn(now)
         for stage in (PENDING, CURRENT):
             if self._looks_at(now, stage, self.sources):
                 return None
@@ -765,6 +794,7 @@ class _Credential:
     def _end_lead(self, versions: Versions) -> None:
         if versions == self._published:
             self._silent_since = None
+            self._is_untried = False
         if self._lead is not None and self._lead.versions == versions:
             self._lead = None
 

@@ -196,7 +196,7 @@ class Refresher:
         self.plan = RefreshPlan(extension.plan())
         self.entries = self.plan.entries
         writer.watch(self.plan.handle)
-        self.generation = 0
+        self.generation = self._first_generation = 0
         # Takes note of the end of each fetch: the fetch, unless everything was published anew, and which of its entries
         # have values, have failed, and are still missing.
         self.listener: Callable[[Fetch | None, set[int], set[int], set[int]], None] | None = None
@@ -211,7 +211,7 @@ class Refresher:
 
     def begin(self, generation: int, missing: Iterable[Failure], published_at: float) -> None:
         """Takes note of the first publish, and of the optional entries that are not in it."""
-        self.generation = generation
+        self.generation = self._first_generation = generation
         names = {entry.name: index for index, entry in enumerate(self.entries)}
         self._failures = {names[failure.name]: failure for failure in missing}
         self._missing = set(self._failures)
@@ -224,6 +224,11 @@ class Refresher:
     def due_at(self, checked_at: float) -> float:
         """Returns when what was fetched then is fetched again; 0 for never."""
         return 0 if self.plan.ttl is None else checked_at + self.plan.ttl
+
+    @property
+    def has_published(self) -> bool:
+        """Whether something was published after the first publish."""
+        return self.generation != self._first_generation
 
     @property
     def is_holding(self) -> bool:
