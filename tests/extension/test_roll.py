@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 import secrets as randomness
+import subprocess
+import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
+from keystart_extension.aws.session import Clients
+from keystart_extension.deploy.terms import DeployError
+from keystart_extension.deploy.update import starts
+from keystart_extension.deploy.versions import Source, Versions
+from keystart_extension.plan import Plan
 
 from tests.fakes.accounts import Account
-from tests.fakes.aws import REGION
+from tests.fakes.aws import REGION, Cloud, refusal
+from tests.fakes.http import Answer, Request
+from tests.interrupt import interrupt
 
-from .conftest import Canaries, Keystart
+from .conftest import COMMAND, Canaries, Environment, Keystart
 
+User = Callable[..., str]
 MARKER = "KEYSTART_ROLLED"
 NOW = ("--yes", "--over", "0s")
 
@@ -30,7 +43,7 @@ def secret(account: Account) -> str:
 
 
 @pytest.fixture
-def user(account: Account, secret: str) -> Callable[..., str]:
+def user(account: Account, secret: str) -> User:
     """Makes functions that use the secret."""
     return lambda variables=(), **settings: account.function(
         {"KEYSTART_SECRETS": f"db={secret}", **dict(variables)}, **settings
@@ -38,7 +51,7 @@ def user(account: Account, secret: str) -> Callable[..., str]:
 
 
 def test_a_roll_sets_one_variable_and_keeps_all_others(
-    keystart: Keystart, account: Account, user: Callable[..., str], canary: Canaries
+    keystart: Keystart, account: Account, user: User, canary: Canaries
 ) -> None:
     name = user({"TOKEN": canary()})
     before = account.variables_of(name)
@@ -55,7 +68,7 @@ def test_a_roll_sets_one_variable_and_keeps_all_others(
 
 
 def test_only_a_moved_label_rolls_again(
-    keystart: Keystart, account: Account, user: Callable[..., str], secret: str
+    keystart: Keystart, account: Account, user: User, secret: str
 ) -> None:
     name = user()
     assert keystart("roll", name, *NOW)[0] == 0
@@ -68,6 +81,397 @@ def test_only_a_moved_label_rolls_again(
     assert len(account.changes) == 2
 
 
-def test_no_value_is_asked_for(keystart: Keystart, account: Account, user: Callable[..., str]) -> None:
-    assert keystart("roll", user(), *NOW)[0] == 0
-    assert not [request for request in account.requests if "GetSecretValue" in (request.action or "")]
+# What prevents the roll of one function: what GetFunction reports of it, and the reason.
+REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
+    "pending": (
+        {"State": "Pending", "StateReason": "It starts."},
+        "It is not Active but Pending: It starts. Wait until it is Active.",
+    ),
+    "failed": ({"State": "Failed"}, "It is not Active but Failed. Correct what failed."),
+    "updating": (
+        {"LastUpdateStatus": "InProgress"},
+        "Another update of it is in progress. Wait for its end.",
+    ),
+    "unreadable": (
+        {"Environment": {"Error": {"ErrorCode": "AccessDeniedException", "Message": "no"}}},
+        "Its variables cannot be read, and so not be changed. Allow kms:Decrypt on the key that encrypts them.",
+    ),
+    "snapstart": (
+        {"SnapStart": {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}},
+        "SnapStart serves published versions, each from its snapshot. Publish a new version.",
+    ),
+    "managed": (
+        {"CapacityProviderConfig": {}},
+        "It runs on Managed Instances, which serve published versions. Publish a new version.",
+    ),
+    "image": (
+        {"PackageType": "Image", "Environment": {"Variables": {}}},
+        "Its configuration cannot be read, as it is in an image or a layer. Name its configuration: --config FILE.",
+    ),
+    "elsewhere": (
+        {"Environment": {"Variables": {"KEYSTART_CONFIG": "/opt/keystart.yaml"}}},
+        "Its configuration cannot be read, as it is in an image or a layer. Name its configuration: --config FILE.",
+    ),
+    "nothing": (
+        {"Environment": {"Variables": {"KEYSTART_CONFIG": "/var/task/x.yaml"}}},
+        "It has no configuration, neither in a variable nor in its package.",
+    ),
+    "invalid": (
+        {"Environment": {"Variables": {"KEYSTART_SECRETS": "db=prod/a,db=prod/b"}}},
+        "Its configuration is not valid: ",
+    ),
+}
+
+
+def test_each_reason_to_refuse_is_reported_and_the_other_functions_roll(
+    keystart: Keystart, account: Account, user: User, canary: Canaries, secret: str
+) -> None:
+    good = user()
+    refused = {user(): what for what in REFUSALS.values()}
+    account.edit = lambda name, told: told.update(refused[name][0]) if name in refused else None
+    foreign, large, aliased = user({MARKER: canary()}), user({"LONG": "x" * 4030}), user()
+    account.api.publish_version(FunctionName=aliased)
+    account.api.create_alias(FunctionName=aliased, Name="live", FunctionVersion="1")
+    size = len(
+        json.dumps(
+            {"KEYSTART_SECRETS": f"db={secret}", "LONG": "x" * 4030, MARKER: "0" * 16}, separators=(",", ":")
+        )
+    )
+    reasons = {
+        **{name: reason for name, (_, reason) in refused.items()},
+        foreign: f"Its variable {MARKER} is not one that roll has written. Remove that variable.",
+        large: f"Its variables would have {size:,} bytes, and Lambda takes 4,096. Shorten or remove one of them.",
+        aliased: "Aliases run published versions of it, which nothing changes: live (version 1). Publish a new "
+        "version, and move the alias.",
+        "nobody": "ResourceNotFoundException: ",
+    }
+    code, out, error = keystart("roll", *reasons, good, *NOW)
+    assert (code, out.splitlines()[-1]) == (1, f"changed {good}")
+    *lines, last = error.splitlines()
+    for line, (name, reason) in zip(lines, reasons.items(), strict=True):
+        assert line.startswith(f"keystart: {name}: {reason}")
+    assert last == f"keystart: {len(reasons)} of {len(reasons) + 1} functions failed."
+    assert [change.path for change in account.changes] == [f"/2015-03-31/functions/{arn(good)}/configuration"]
+
+
+def test_a_version_is_not_rolled(keystart: Keystart, account: Account, user: User) -> None:
+    name = user()
+    account.api.publish_version(FunctionName=name)
+    code, _, error = keystart("roll", f"{name}:1", *NOW)
+    assert (code, account.changes) == (1, [])
+    assert "This is its version 1, which cannot be changed. Name the function alone" in error
+
+
+def test_a_function_without_environments_or_new_versions_stays(
+    keystart: Keystart, account: Account, user: User
+) -> None:
+    idle = user()
+    pinned = account.function({"KEYSTART_SECRETS": "db=ssm:/a/b:3"})
+    account.edit = lambda name, told: told.update({"State": "Inactive"}) if name == idle else None
+    code, out, error = keystart("roll", idle, pinned, *NOW)
+    assert (code, error, account.changes) == (0, "", [])
+    assert out == (
+        f"{arn(idle)}\n    nothing to change\n  ! It is Inactive: its next environment is a new one.\n"
+        f"{arn(pinned)}\n    nothing to change\n"
+        "  ! Its configuration names each version, so none can be newer.\n"
+    )
+
+
+def test_what_somebody_else_has_changed_meanwhile_is_not_overwritten(
+    keystart: Keystart, account: Account, user: User
+) -> None:
+    raced, good = user(), user()
+
+    def refuse(request: Request) -> None:
+        if request.method == "PUT" and raced in request.path:
+            account.somebody_else_changes(raced)
+
+    account.refuse = refuse
+    code, out, error = keystart("roll", raced, good, *NOW)
+    assert (code, out.splitlines()[-1]) == (1, f"changed {good}")
+    assert error.splitlines()[0].startswith(f"keystart: {raced}: PreconditionFailedException: ")
+    assert MARKER not in account.variables_of(raced)
+
+
+def test_a_throttled_change_is_made_later(keystart: Keystart, account: Account, user: User) -> None:
+    name = user()
+    left = [1, 1]
+
+    def refuse(request: Request) -> Answer | None:
+        if request.method == "PUT" and left:
+            left.pop()
+            return refusal(429, "TooManyRequestsException", "Rate Exceeded.")
+        return None
+
+    account.refuse = refuse
+    assert keystart("roll", name, *NOW)[0] == 0
+    assert MARKER in account.variables_of(name)
+    assert left == []
+
+
+def test_a_change_that_lambda_cannot_apply_is_reported(
+    keystart: Keystart, account: Account, user: User
+) -> None:
+    name = user()
+
+    def edit(_: str, told: dict[str, Any]) -> None:
+        if account.changes:
+            told.update(
+                LastUpdateStatus="Failed",
+                LastUpdateStatusReasonCode="InvalidSubnet",
+                LastUpdateStatusReason="It is gone.",
+            )
+
+    account.edit = edit
+    code, _, error = keystart("roll", name, *NOW)
+    assert code == 1
+    assert error.splitlines()[0] == (
+        f"keystart: {name}: It was changed, and is not known to run so. InvalidSubnet: It is gone."
+    )
+
+
+def test_an_interrupted_roll_names_what_lambda_was_asked_to_change(
+    account: Account, user: User, environment: Environment
+) -> None:
+    names = [user() for _ in range(3)]
+    asked, released = threading.Event(), threading.Event()
+
+    def refuse(request: Request) -> None:
+        if request.method == "PUT" and len(account.changes) == 2:
+            asked.set()
+            released.wait(20)
+
+    account.refuse = refuse
+    roll = subprocess.Popen(
+        [COMMAND, "roll", *names, *NOW],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert asked.wait(60)
+    interrupt(roll)
+    _, error = roll.communicate(timeout=60)
+    released.set()
+    assert roll.returncode == 130
+    changed = {change.path.split(":")[-1].split("/")[0] for change in account.changes}
+    found = re.fullmatch(r"\nkeystart: Interrupted. Lambda was asked to change (\S+), (\S+)\.\n", error)
+    assert found is not None
+    assert set(found.groups()) == changed
+
+
+def test_functions_are_found_by_the_secret_that_their_configuration_names(
+    keystart: Keystart, account: Account, user: User, secret: str
+) -> None:
+    layer = account.layer("keystart-x86_64")
+    inline = user()
+    other = account.function({"KEYSTART_SECRETS": f"db={secret}-other"})
+    configuration = json.dumps({"version": 1, "secrets": {"db": account.secret(secret)}}).encode()
+    packaged = account.function(layers=(layer,), contents={"keystart.json": configuration, "app.py": b"x"})
+    named = account.function(
+        {"KEYSTART_CONFIG": "/var/task/conf/prod.yaml"}, contents={"conf/prod.yaml": configuration}
+    )
+    account.function()
+    code, out, error = keystart("roll", "--uses", account.secret(secret), "--dry-run", "--detailed-exitcode")
+    assert (code, error) == (3, "")
+    shown = {line for line in out.splitlines() if line.startswith("arn:")}
+    assert shown == {arn(inline), arn(packaged), arn(named)}
+    assert arn(other) not in out
+    assert account.changes == []
+    code, out, error = keystart("roll", "--uses", "prod/nothing", *NOW)
+    assert (code, out) == (1, "")
+    assert error == (
+        "keystart: No function of this region has a configuration that names this secret. Correct the secret or the "
+        "region.\n"
+    )
+
+
+def test_a_file_is_the_configuration_of_an_image(
+    keystart: Keystart, account: Account, secret: str, tmp_path: Path
+) -> None:
+    (tmp_path / "keystart.yaml").write_text(f"version: 1\nsecrets: {{db: '{secret}'}}\n")
+    name = account.function()
+    account.edit = lambda _, told: told.update({"PackageType": "Image"})
+    code, _, error = keystart("roll", name, "--config", "keystart.yaml", *NOW)
+    assert (code, error) == (0, "")
+    assert list(account.variables_of(name)) == [MARKER]
+
+
+def test_scripts_get_json_and_exit_codes(keystart: Keystart, account: Account, user: User) -> None:
+    name = user()
+    code, _, error = keystart("roll", name)
+    assert (code, error) == (
+        2,
+        "keystart: There is no terminal to ask at. Pass --yes, or --dry-run to look first.\n",
+    )
+    code, out, _ = keystart("roll", name, *NOW, "--json")
+    assert code == 0
+    (result,) = json.loads(out)
+    assert (result["function"], result["result"], result["errors"]) == (arn(name), "changed", [])
+    assert keystart("roll", name, "--dry-run", "--detailed-exitcode")[0] == 0
+
+
+def test_a_person_is_asked_and_may_refuse(keystart: Keystart, account: Account, user: User) -> None:
+    names = [user(), user()]
+    code, out, error = keystart.at_terminal("n", "roll", *names, "--over", "10s")
+    assert (code, account.changes) == (1, [])
+    assert "Change these 2 functions, one after the other in 5 seconds? [y/N] " in out
+    assert error.endswith("keystart: Nothing is changed.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["orders", "--uses", "prod/db"],
+        ["--uses", ""],
+        ["orders", "--over", "soon"],
+        ["orders", "--over", "25h"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_use_ends_with_2(keystart: Keystart, arguments: list[str]) -> None:
+    code, out, error = keystart("roll", *arguments)
+    assert (code, out) == (2, "")
+    assert error.startswith("usage: keystart roll ")
+
+
+def test_detach_removes_the_marker(keystart: Keystart, account: Account, user: User) -> None:
+    name = user(layers=(account.layer("keystart-x86_64"),))
+    assert keystart("roll", name, *NOW)[0] == 0
+    code, out, _ = keystart("detach", name, "--yes")
+    assert (code, f"  - variable  {MARKER}\n" in out) == (0, True)
+    assert list(account.variables_of(name)) == ["KEYSTART_SECRETS"]
+
+
+@pytest.mark.long
+def test_of_a_hundred_functions_one_that_fails_in_the_middle_stops_none(
+    account: Account, user: User, environment: Environment
+) -> None:
+    names = [user({}, Tags={"team": "orders"}) for _ in range(100)]
+    bad = []
+
+    def refuse(request: Request) -> Answer | None:
+        if request.method != "PUT":
+            return None
+        path = request.path
+        if len({change.path for change in account.changes}) == 50:
+            bad.append(path)
+        return refusal(409, "ResourceConflictException", "It is being updated.") if path in bad else None
+
+    account.refuse = refuse
+    roll: list[str | Path] = [COMMAND, "roll", "--tag", "team=orders", *NOW]
+    ended = subprocess.run(roll, env=environment(), capture_output=True, text=True, check=False, timeout=600)
+    assert ended.returncode == 1
+    assert ended.stderr.splitlines()[-1] == "keystart: 1 of 100 functions failed."
+    rolled = [
+        line.removeprefix("changed ") for line in ended.stdout.splitlines() if line.startswith("changed ")
+    ]
+    assert len(set(rolled)) == 99
+    assert set(rolled) < set(names)
+    assert rolled != sorted(rolled)  # the order is random
+
+
+def test_changes_are_spread_evenly_and_never_faster_than_lambda_takes_them() -> None:
+    assert starts(1, 300) == [0]
+    assert starts(5, 300) == [0, 60, 120, 180, 240]
+    assert starts(1000, 300)[-1] == pytest.approx(299.7)
+    assert starts(3000, 300)[-1] == pytest.approx(2999 / 5)
+    assert starts(3, 0) == pytest.approx([0, 0.2, 0.4])
+
+
+@pytest.fixture
+def marker(environment: Environment) -> Callable[[str], str]:
+    """Returns the marker of the value of KEYSTART_SECRETS."""
+    environment()
+
+    def marker(secrets: str) -> str:
+        found = Versions(Clients(REGION, None)).marker(Plan.variable(secrets, {}), REGION)
+        assert found is not None
+        return found[0]
+
+    return marker
+
+
+def test_a_marker_changes_with_each_kind_of_version(marker: Callable[[str], str], cloud: Cloud) -> None:
+    path = cloud.parameters(db__user="x", flag="x")
+    name = cloud.secret("x")
+    steps: dict[str, Callable[[], object]] = {
+        f"ssm:{path}/flag": lambda: cloud.parameter(f"{path}/flag", "y"),
+        f"ssm:{path}/db/user": lambda: cloud.parameter(f"{path}/db/user", "y"),
+        name: lambda: cloud.secrets.put_secret_value(SecretId=name, SecretString="y"),
+        f"ssm:/aws/reference/secretsmanager/{name.split(':', 6)[6][:-7]}": lambda: (
+            cloud.secrets.put_secret_value(SecretId=name, SecretString="z")
+        ),
+    }
+    for id_, change in steps.items():
+        every = json.dumps({"one": id_})
+        before = marker(every)
+        assert marker(every) == before
+        change()
+        assert marker(every) != before
+    folder = json.dumps({"all": {"parameters": path}})
+    before = marker(folder)
+    cloud.parameter(f"{path}/new", "x")
+    assert marker(folder) != before
+
+
+def test_a_label_counts_where_it_is_named(marker: Callable[[str], str], cloud: Cloud) -> None:
+    path = cloud.parameters(flag="x")
+    cloud.ssm.label_parameter_version(Name=f"{path}/flag", ParameterVersion=1, Labels=["live"])
+    before = marker(f"flag=ssm:{path}/flag:live")
+    cloud.parameter(f"{path}/flag", "y")
+    assert marker(f"flag=ssm:{path}/flag:live") == before
+    cloud.ssm.label_parameter_version(Name=f"{path}/flag", ParameterVersion=2, Labels=["live"])
+    assert marker(f"flag=ssm:{path}/flag:live") != before
+
+
+def test_what_would_not_start_is_not_rolled(marker: Callable[[str], str], cloud: Cloud) -> None:
+    gone = cloud.secret("x")
+    cloud.secrets.delete_secret(SecretId=gone)
+    for id_, reason in {
+        "prod/nothing": "can't find the specified secret",
+        gone: "It is scheduled for deletion.",
+        "ssm:/nothing": "There is no such parameter.",
+    }.items():
+        with pytest.raises(DeployError) as raised:
+            marker(json.dumps({"db": id_}))
+        assert reason in str(raised.value)
+        assert str(raised.value).endswith(" New environments would not start.")
+    optional = {"db": {"secret": "prod/nothing", "optional": True}}
+    assert marker(json.dumps(optional))
+    with pytest.raises(DeployError, match="no version with the stage AWSPREVIOUS"):
+        marker(json.dumps({"db": {"secret": cloud.secret("x"), "stage": "AWSPREVIOUS"}}))
+
+
+ARN = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:"
+
+
+@pytest.mark.parametrize(
+    ("entry", "text", "is_named"),
+    [
+        ("prod/db", "prod/db", True),
+        ("prod/db", f"{ARN}prod/db-a1B2c3", True),
+        (f"{ARN}prod/db-a1B2c3", "prod/db", True),
+        (f"{ARN}prod/db", f"{ARN}prod/db-a1B2c3", True),
+        ("client-secret", "client-secret", True),
+        ("client-secret", f"{ARN}client-secret-a1B2c3", True),
+        ("client", "client-secret", False),
+        ("prod/db", "prod/db2", False),
+        ("prod/db", f"{ARN}prod/db-a1B2c3".replace(REGION, "us-east-1"), False),
+        ("ssm:/a/b", "ssm:/a/b", True),
+        ("ssm:/a/b:live", "ssm:/a/b", True),
+        ("ssm:/a/b", "/a/b", False),
+        ("prod/db", "ssm:prod/db", False),
+        ("ssm:/a/b", f"arn:aws:ssm:{REGION}:123456789012:parameter/a/b", True),
+        ("ssm:/aws/reference/secretsmanager/prod/db", "prod/db", True),
+        ({"parameters": "/a"}, "ssm:/a/b/c", True),
+        ({"parameters": "/a"}, "ssm:/ab", False),
+    ],
+    ids=str,
+)
+def test_a_secret_is_meant_by_its_name_or_its_arn(entry: object, text: str, is_named: bool) -> None:
+    (facts,) = Plan.variable(json.dumps({"db": entry}), {}).facts["entries"]
+    source = Source.of(facts, REGION)
+    assert source is not None
+    assert source.is_named(text, REGION) == is_named

@@ -9,7 +9,7 @@ import io
 import json
 import secrets as randomness
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote
@@ -80,12 +80,13 @@ class Account(Stub):
         self,
         variables: Mapping[str, str] | None = None,
         layers: tuple[str, ...] = (),
-        files: tuple[str, ...] = ("app.py", "keystart.json"),
+        files: Iterable[str] = ("app.py", "keystart.json"),
+        contents: Mapping[str, bytes] | None = None,
         **settings: Any,
     ) -> str:
-        """Makes a function with these files in its package, and returns its name."""
+        """Makes a function with these files in its package, or with these contents, and returns its name."""
         name = f"orders-{randomness.token_hex(4)}"
-        self._packages[name] = zipped(dict.fromkeys(files, b"x"))
+        self._packages[name] = zipped(contents or dict.fromkeys(files, b"x"))
         with_variables: Any = {"Environment": {"Variables": variables}} if variables else {}
         defaults: Any = {
             "Runtime": "python3.12",
