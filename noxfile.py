@@ -5,6 +5,7 @@ No session makes its own environment: `./dev` makes one, from requirements.lock.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import os
@@ -35,12 +36,14 @@ _CARGO_HOME = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
 os.environ.setdefault("RUSTFLAGS", f"--remap-path-prefix={_CARGO_HOME}=/cargo")
 
 
-# What `./dev test` runs, in this order. The aim is 8 minutes on two cores after `./dev demo`. A session leaves out the
-# tests that are marked `long`.
+# What `./dev test` runs: `build`, then two at once in this order, and at last `alone`. The aim is 8 minutes on two
+# cores after `./dev demo`. A session leaves out the tests that are marked `long`. What compiles and what takes longest
+# comes first. `core` follows `lint`: both compile in the same folder, where cargo lets one wait for the other.
 CHANGE = (
-    *("build", "lint"),
-    *("core", "node", "ruby", "python"),
-    *("extension", "conformance", "writer", "docs", "e2e"),
+    "build",
+    *("lint", "extension", "core", "conformance", "e2e"),
+    *("writer", "docs", "python", "node", "ruby"),
+    "alone",
 )
 # What `./dev test --all` runs after those: the tests marked `long`, and whatever builds, installs or waits for long.
 # Add a session here unless each change needs it within those minutes.
@@ -73,14 +76,20 @@ TESTS: dict[str, tuple[str, ...]] = {
     "recipes": ("tests/recipes", "tests/rejections"),
     "rotation-quick": ("tests/rotation/test_rotation.py",),
 }
-TESTS["long"] = tuple(folder for name in CHANGE[2:] for folder in TESTS.get(name, ()))
+TESTS["long"] = tuple(folder for name in CHANGE if name != "lint" for folder in TESTS.get(name, ()))
+TESTS["alone"] = tuple(
+    str(file.relative_to(ROOT))
+    for folder in TESTS["long"]
+    for file in sorted((ROOT / folder).rglob("test_*.py") if (ROOT / folder).is_dir() else [ROOT / folder])
+    if "pytest.mark.alone" in file.read_text()
+)
 # Crates whose tests need AWS's SDK, which compiles for minutes the first time.
 WITH_SDK = ("keystart-providers", "keystart-lambda", "keystart-capi-extension")
 # What the readers are linked from. It compiles for macOS too; the extension and its core are for Linux only.
 FOR_READERS = ("keystart-store", "keystart-capi-reader")
 MACOS = "x86_64-apple-darwin"
-# True while `./dev test` runs the sessions of CHANGE. A session that is called by its name runs all its tests.
-without_long = False
+# Whether `./dev test` runs this. A session that is called by its name runs all its tests.
+without_long = os.environ.get("DEV_TEST") == "1"
 
 
 def session(
@@ -116,13 +125,17 @@ def test(session: nox.Session) -> None:
         session.error(
             f"./dev test knows --all, and not {' '.join(sorted(unknown))}: name a session to choose tests"
         )
-    global without_long
-    without_long = True
-    for name in CHANGE:
-        session.notify(name, [])
     if "--all" in session.posargs:
+        global without_long
+        without_long = True  # for `long`, which runs in this process
         for name in REST:
             session.notify(name, [])
+    first, *beside, last = CHANGE
+    session.run(
+        *("python", "-m", "tests.side_by_side", *beside, "--first", first, "--last", last),
+        env={"DEV_TEST": "1"},
+        interrupt_timeout=30,  # seconds to end what runs
+    )
 
 
 @session
@@ -346,6 +359,13 @@ def e2e(session: nox.Session) -> None:
 
 
 @session
+def alone(session: nox.Session) -> None:
+    """Run one by one the tests of a change that no other may run beside."""
+    what_simulations_run(session)
+    run_tests(session)
+
+
+@session
 def long(session: nox.Session) -> None:
     """Run what `./dev test` leaves out: tests marked `long`, and lint and tests of the crates with AWS's SDK."""
     with_sdk = [option for crate in WITH_SDK for option in ("--package", crate)]
@@ -496,7 +516,8 @@ def lock(session: nox.Session) -> None:
 def run_tests(session: nox.Session, *, processes: int = 4, options: Sequence[str] = ()) -> None:
     """Runs the session's tests beside each other, then one by one those marked `alone`.
 
-    With arguments, which name some of them, pytest runs these one by one.
+    With arguments, which name some of them, pytest runs these one by one. In `./dev test` another session runs beside
+    this one, so that the session `alone` runs the tests with that mark.
     """
     folders = TESTS[session.name]
     if session.posargs:
@@ -508,9 +529,11 @@ def run_tests(session: nox.Session, *, processes: int = 4, options: Sequence[str
         part = "long and "
     elif without_long and session.name in CHANGE:
         part = "not long and "
-    session.run("pytest", *folders, "-m", f"{part}not alone", *beside, *options)
-    # 5: none is marked.
-    session.run("pytest", *folders, "-m", f"{part}alone", *options, success_codes=[0, 5])
+    if session.name != "alone":
+        session.run("pytest", *folders, "-m", f"{part}not alone", *beside, *options)
+    if not (without_long and session.name in CHANGE[:-1]):
+        # 5: none is marked.
+        session.run("pytest", *folders, "-m", f"{part}alone", *options, success_codes=[0, 5])
 
 
 def try_packages(session: nox.Session, *options: str) -> None:
@@ -548,8 +571,15 @@ def npm_install(session: nox.Session, package: Path, duration: str = "") -> None
     lock_file = package / "package-lock.json"
     digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()
     stamp = package / "node_modules/.installed-from"
-    if stamp.exists() and stamp.read_text() == digest:
-        return
+    with lock_file.open() as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # sessions side by side may need the same package
+        if not (stamp.exists() and stamp.read_text() == digest):
+            npm_ci(session, package, duration)
+            stamp.write_text(digest)
+
+
+def npm_ci(session: nox.Session, package: Path, duration: str) -> None:
+    """Installs what package-lock.json pins, in an empty node_modules."""
     # What compiles takes the headers that came with node; node-gyp would download them.
     prefix = session.run("node", "-p", "path.resolve(process.execPath, '../..')", silent=True, external=True)
     headers = Path(str(prefix).strip())
@@ -568,7 +598,6 @@ def npm_install(session: nox.Session, package: Path, duration: str = "") -> None
         folder=package,
         env=env,
     )
-    stamp.write_text(digest)
 
 
 def node_reader(session: nox.Session) -> None:

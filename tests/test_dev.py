@@ -315,8 +315,25 @@ CLIENT = ("g++", "cmake", "make", "autoconf", "automake", "libtool")
 NEEDED_BY = {
     "debootstrap": {"test --all"},
     "rubocop": {"lint", "test", "test --all"},
-    "openssl": {"node", "extension", "conformance", "docs", "examples", "long", "test", "test --all"},
-    "strace": {"extension", "writer", "long", "test", "test --all"},  # and the layer's, if it is built
+    "openssl": {
+        "alone",
+        "node",
+        "extension",
+        "conformance",
+        "docs",
+        "examples",
+        "long",
+        "test",
+        "test --all",
+    },
+    "strace": {
+        "alone",
+        "extension",
+        "writer",
+        "long",
+        "test",
+        "test --all",
+    },  # and the layer's, if it is built
     "e2fsprogs": {"writer", "long", "test", "test --all"},
     "ruby-pg": {"rotation", "rotation-quick", "recipes", "test --all"},
     "redis-server": {"rotation", "rotation-quick", "recipes", "test --all"},

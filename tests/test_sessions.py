@@ -18,11 +18,11 @@ WITHOUT_PYTEST = {"build", "core", "node", "ruby"}
 
 
 def sessions_of(file: str) -> list[str]:
-    """Returns the sessions of `./dev test --all` that run a file of tests, except `long`."""
+    """Returns the sessions of `./dev test --all` that run a file of tests, except `long` and `alone`."""
     return [
         name
         for name, folders in noxfile.TESTS.items()
-        if name != "long" and any(PurePath(file).is_relative_to(folder) for folder in folders)
+        if name not in ("long", "alone") and any(PurePath(file).is_relative_to(folder) for folder in folders)
     ]
 
 
@@ -40,22 +40,26 @@ def test_each_session_with_tests_is_in_one_of_the_two_lists() -> None:
 def test_the_long_tests_of_each_change_session_run_in_long() -> None:
     # Lint runs all its tests.
     of_changes = {
-        folder for name in noxfile.CHANGE if name != "lint" for folder in noxfile.TESTS.get(name, ())
+        folder
+        for name in noxfile.CHANGE
+        if name not in ("lint", "alone")
+        for folder in noxfile.TESTS.get(name, ())
     }
     assert set(noxfile.TESTS["long"]) == of_changes
 
 
 @pytest.mark.parametrize(
-    ("name", "without_long", "part"),
+    ("name", "without_long", "parts"),
     [
-        ("writer", False, ""),
-        ("writer", True, "not long and "),
-        ("long", True, "long and "),
-        ("changing", True, ""),
+        ("writer", False, ["not alone", "alone"]),
+        ("writer", True, ["not long and not alone"]),
+        ("alone", True, ["not long and alone"]),
+        ("long", True, ["long and not alone", "long and alone"]),
+        ("changing", True, ["not alone", "alone"]),
     ],
 )
-def test_the_two_runs_of_a_session_leave_out_nothing(
-    name: str, without_long: bool, part: str, monkeypatch: pytest.MonkeyPatch
+def test_the_runs_of_the_sessions_leave_out_nothing(
+    name: str, without_long: bool, parts: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands: list[tuple[str, ...]] = []
 
@@ -70,8 +74,21 @@ def test_the_two_runs_of_a_session_leave_out_nothing(
 
     monkeypatch.setattr(noxfile, "without_long", without_long)
     noxfile.run_tests(Session())  # type: ignore[arg-type]
-    assert [command[command.index("-m") + 1] for command in commands] == [f"{part}not alone", f"{part}alone"]
+    assert [command[command.index("-m") + 1] for command in commands] == parts
     assert all(set(noxfile.TESTS[name]) < set(command) for command in commands)
+
+
+def test_each_test_of_a_change_that_must_run_alone_runs_last() -> None:
+    assert noxfile.CHANGE[0] == "build"
+    assert noxfile.CHANGE[-1] == "alone"
+    marked = {
+        file
+        for name in noxfile.CHANGE[:-1]
+        for folder in noxfile.TESTS.get(name, ())
+        for file in files(f"{folder}/**/test_*.py", f"{folder}/test_*.py", folder)
+        if re.search(r"mark\.alone\b", (ROOT / file).read_text())
+    }
+    assert marked == set(noxfile.TESTS["alone"])
 
 
 def test_ci_runs_all() -> None:
