@@ -41,14 +41,14 @@ def test_a_client_reads_what_is_granted_to_it_with_metadata(server: Keywhiz) -> 
     keywhiz = client(server)
     (entry,) = keywhiz.entries()
     assert entry == Entry("db pass/word", {"owner": "payments", "mode": "0400"})
-    assert keywhiz.read(entry) == granted
+    assert keywhiz.read(entry).content == granted
 
 
 def test_the_automation_api_reads_all(server: Keywhiz) -> None:
     contents = {"a": value(), "b c": value()}
     server.secrets = {name: Secret(content, clients=frozenset()) for name, content in contents.items()}
     keywhiz = client(server, AUTOMATION)
-    assert {entry.name: keywhiz.read(entry) for entry in keywhiz.entries()} == contents
+    assert {entry.name: keywhiz.read(entry).content for entry in keywhiz.entries()} == contents
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from keystart_extension.sync import SyncError
 from keystart_extension.sync.configuration import Configuration
 from keystart_extension.sync.policy import policy
 from keystart_extension.sync.rules import Rule
-from keystart_extension.sync.secret import OWNER_TAG
+from keystart_extension.sync.secret import OWNER_TAG, Value
 from keystart_extension.sync.sources import Entry
 from keystart_extension.sync.sync import Sync
 from keystart_extension.sync.target import Target
@@ -40,10 +40,10 @@ class Source:
                 raise SyncError("The source broke.")
             yield Entry(name)
 
-    def read(self, entry: Entry) -> bytes:
+    def read(self, entry: Entry) -> Value:
         if entry.name not in self.values or (self.fails and self._choice.random() < 0.1):
             raise SyncError("It cannot be read.")
-        return self.values[entry.name]
+        return Value.of(self.values[entry.name])
 
     def change(self) -> None:
         for name in NAMES:

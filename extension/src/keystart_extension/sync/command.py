@@ -41,7 +41,7 @@ def run(arguments: Namespace) -> int:
     if arguments.prune_limit is not None and not arguments.prune:
         print("keystart: --prune-limit is only for --prune.", file=sys.stderr)
         return _EXIT_WRONG_USE
-    configuration = read(arguments.configuration)
+    configuration = read(arguments.configuration, arguments.profile)
     clients = session.Clients(configuration.region, arguments.profile)
     target = Target(clients("secretsmanager"), configuration.id, configuration.recovery_days)
     sync = Sync(configuration, target, frozenset(arguments.adopt))

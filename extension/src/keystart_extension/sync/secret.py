@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 OWNER_TAG = "keystart:sync"  # its value is the id of the sync that owns the secret
 LARGEST = 65_536  # bytes of a secret, a limit of Secrets Manager
@@ -30,17 +30,26 @@ class WantedSecret:
 
 @dataclass(frozen=True)
 class Value:
-    """The bytes of a secret. Its `repr` does not show them."""
+    """The bytes of a secret, and whether Secrets Manager holds them as binary. Its `repr` does not show them."""
 
     content: bytes = field(repr=False)
+    is_binary: bool
 
-    @property
-    def text(self) -> str | None:
-        """The value as text, None if it is not UTF-8."""
+    @classmethod
+    def of(cls, content: bytes) -> Value:
+        """Makes a value of bytes: text if they are UTF-8, so that the console shows it."""
         try:
-            return self.content.decode()
+            content.decode()
         except UnicodeDecodeError:
-            return None
+            return cls(content, is_binary=True)
+        return cls(content, is_binary=False)
+
+
+def value_of(answer: Mapping[str, Any]) -> Value:
+    """Returns the value in an answer of Secrets Manager."""
+    if "SecretString" in answer:
+        return Value(answer["SecretString"].encode(), is_binary=False)
+    return Value(answer["SecretBinary"], is_binary=True)
 
 
 @dataclass(frozen=True)

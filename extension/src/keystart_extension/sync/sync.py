@@ -10,7 +10,7 @@ from ..deploy.selection import progress
 from .configuration import Configuration
 from .error import SyncError
 from .rules import Rule, rule_for
-from .secret import ExistingSecret, Value, WantedSecret
+from .secret import ExistingSecret, WantedSecret
 from .sources import Entry
 from .step import Step, step_for, step_without
 from .target import Target
@@ -111,7 +111,7 @@ class Sync:
 
     def _wanted(self, name: str) -> WantedSecret:
         entry, rule = self._origins[name]
-        value = Value(self._configuration.source.read(entry))
+        value = self._configuration.source.read(entry)
         return WantedSecret(name, value, rule.settings(entry))
 
     def _step(self, name: str) -> Step:

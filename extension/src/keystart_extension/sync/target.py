@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aws import AwsError
 from ..aws.errors import ask
-from .secret import OWNER_TAG, ExistingSecret, Value, WantedSecret
+from .secret import OWNER_TAG, ExistingSecret, Value, WantedSecret, value_of
 from .step import Step
 
 if TYPE_CHECKING:
@@ -146,10 +146,7 @@ class Target:
 
     def _value(self, secret: str) -> Value:
         def call() -> Value:
-            answer = self._client.get_secret_value(SecretId=secret)
-            if "SecretString" in answer:
-                return Value(answer["SecretString"].encode())
-            return Value(answer["SecretBinary"])
+            return value_of(self._client.get_secret_value(SecretId=secret))
 
         return self._call("GetSecretValue", secret, call)
 
@@ -162,7 +159,7 @@ class Target:
         try:
             self._call(operation, secret, call)
         except AwsError as error:
-            lines = (line.strip() for line in (value.text or "").splitlines())
+            lines = (line.strip() for line in value.content.decode(errors="replace").splitlines())
             if not any(len(line) >= _SHORTEST and line in error.message for line in lines):
                 raise
             code = error.code
@@ -175,6 +172,5 @@ class Target:
 
 
 def _content(value: Value) -> dict[str, Any]:
-    """Returns the value as the API takes it: text if it is UTF-8, so that the console shows it."""
-    text = value.text
-    return {"SecretBinary": value.content} if text is None else {"SecretString": text}
+    """Returns the value as the API takes it."""
+    return {"SecretBinary": value.content} if value.is_binary else {"SecretString": value.content.decode()}

@@ -1,7 +1,13 @@
 """Where secrets live: one file for each kind. A source lists its entries without their values, then reads one by one.
 
-folder   files as they lie
-keywhiz  Square's Keywhiz, as a client or through its automation API
+folder           files as they lie
+keywhiz          Square's Keywhiz, as a client or through its automation API
+vault            HashiCorp Vault, or OpenBao: KV version 2
+sops             files that SOPS encrypted
+dotenv           files of variables
+secrets_manager  Secrets Manager of another account or region
+parameter_store  Parameter Store of another account or region
+account          the account, region and role of a source in AWS
 """
 
 from __future__ import annotations
@@ -9,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from ..secret import Value
 
 
 @dataclass(frozen=True)
@@ -20,10 +28,10 @@ class Entry:
 
 
 class Source(Protocol):
-    """A place where secrets live. Both methods raise SyncError; that of `read` is about one entry."""
+    """A place where secrets live. Both methods raise SyncError or AwsError; that of `read` is about one entry."""
 
     def entries(self) -> Iterator[Entry]:
         """Lists all entries, in any order. If the list is not whole, it raises instead of ending early."""
 
-    def read(self, entry: Entry) -> bytes:
+    def read(self, entry: Entry) -> Value:
         """Reads the value of one entry."""

@@ -13,10 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..error import SyncError
-from ..secret import LARGEST
+from ..keys import Place, text_of
+from ..secret import LARGEST, Value
 from . import Entry
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO would make the open wait
+
+
+def source(document: object, place: Place) -> Folder:
+    """Reads `source.folder` of a sync.yaml."""
+    return Folder(place.folder / text_of(document, "source.folder"))
 
 
 class Folder:
@@ -46,7 +52,7 @@ class Folder:
             else:
                 yield Entry(str(path.relative_to(self._path)))
 
-    def read(self, entry: Entry) -> bytes:
+    def read(self, entry: Entry) -> Value:
         """Reads one file, which must be a regular one inside of the folder."""
         try:
             path = (self._path / entry.name).resolve(strict=True)
@@ -56,7 +62,7 @@ class Folder:
             with os.fdopen(descriptor, "rb") as file:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                     raise SyncError("It is not a regular file.")
-                return file.read(LARGEST + 1)
+                return Value.of(file.read(LARGEST + 1))
         except (OSError, RuntimeError) as error:
             raise SyncError(f"It cannot be read: {_why(error)}.") from None
 

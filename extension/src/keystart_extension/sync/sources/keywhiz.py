@@ -17,6 +17,8 @@ from urllib.parse import quote
 import urllib3
 
 from ..error import SyncError
+from ..keys import Place, file_of, keys_of, text_of, truth_of
+from ..secret import Value
 from . import Entry
 
 _Pairs = Callable[[list[tuple[str, Any]]], dict[str, Any]]
@@ -56,6 +58,19 @@ class Settings(NamedTuple):
     is_automation: bool = False
 
 
+def source(document: object, place: Place) -> Keywhiz:
+    """Reads `source.keywhiz` of a sync.yaml."""
+    where = "source.keywhiz"
+    files = ("certificate", "key", "ca")
+    given = keys_of(document, where, required=("url", *files), optional=("automation",))
+    url = text_of(given["url"], f"{where}.url")
+    if not url.startswith("https://"):
+        raise SyncError(f"`{where}.url` must begin with https://")
+    automation = truth_of(given.get("automation", False), f"{where}.automation")
+    certificate, key, authority = (file_of(place, given[name], f"{where}.{name}") for name in files)
+    return Keywhiz(Settings(url, certificate, key, authority, is_automation=automation))
+
+
 class Keywhiz:
     """The secrets of a Keywhiz server."""
 
@@ -83,12 +98,12 @@ class Keywhiz:
             else:
                 yield _entry(item)
 
-    def read(self, entry: Entry) -> bytes:
+    def read(self, entry: Entry) -> Value:
         """Reads one secret."""
         if self._is_automation:
             body = {"secrets": [entry.name]}
             answer = self._ask("POST", "/automation/v2/secrets/request/contents", _LARGEST_SECRET, body)
-            return _content(_mapping(_mapping(answer).get("successSecrets")).get(entry.name))
+            return Value.of(_content(_mapping(_mapping(answer).get("successSecrets")).get(entry.name)))
         answer = _mapping(self._ask("GET", f"/secret/{quote(entry.name, safe='')}", _LARGEST_SECRET))
         content = _content(answer.get("secret"))
         if answer.get("name") != entry.name or answer.get("secretLength") != len(content):
@@ -96,7 +111,7 @@ class Keywhiz:
             raise SyncError(
                 "Keywhiz returned another secret, or one whose length is wrong. Look at its metadata."
             )
-        return content
+        return Value.of(content)
 
     def _ask(
         self, method: str, path: str, largest: int, body: object = None, *, pairs: _Pairs | None = None

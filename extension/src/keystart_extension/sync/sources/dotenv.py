@@ -1,0 +1,69 @@
+"""Files of variables (.env), as python-dotenv reads them: an entry is a variable. Values are not expanded.
+
+python-dotenv skips a line that it does not understand. A list without that variable would not be whole, so such a file
+is refused.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+
+from ..error import SyncError
+from ..keys import Place, file_of, texts_of
+from ..secret import Value
+from . import Entry
+
+_LARGEST = 16 << 20  # bytes of a file
+FILE = "file"  # the metadata that holds the name of an entry's file
+
+
+def source(document: object, place: Place) -> Dotenv:
+    """Reads `source.dotenv` of a sync.yaml: one file, or a list of files."""
+    where = "source.dotenv"
+    return Dotenv([file_of(place, name, where) for name in texts_of(document, where)])
+
+
+class Dotenv:
+    """The variables of some files."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = {file.name: file for file in files}
+        if len(self._files) != len(files):
+            raise SyncError("`source.dotenv` names two files of the same name.")
+
+    def entries(self) -> Iterator[Entry]:
+        """Lists the variables of all files. One that stands twice is listed twice, and so refused."""
+        for name, file in self._files.items():
+            for binding in _bindings(file):
+                if binding.key is not None:
+                    yield Entry(binding.key, {FILE: name})
+
+    def read(self, entry: Entry) -> Value:
+        """Reads one variable from its file."""
+        values = [one.value for one in _bindings(self._files[entry.metadata[FILE]]) if one.key == entry.name]
+        if len(values) != 1 or values[0] is None:
+            raise SyncError("Its file has no value for it, or more than one.")
+        return Value.of(values[0].encode())
+
+
+def _bindings(file: Path) -> list[Binding]:
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(_LARGEST + 1)
+        text = data.decode("utf-8-sig")
+    except OSError as error:
+        raise SyncError(f"{file} of the source cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise SyncError(f"{file} of the source is not UTF-8.") from None
+    if len(data) > _LARGEST:
+        raise SyncError(f"{file} of the source has more than {_LARGEST:,} bytes.")
+    bindings = list(parse_stream(io.StringIO(text)))
+    if wrong := [binding for binding in bindings if binding.error]:
+        text, line = wrong[0].original
+        line += text[: len(text) - len(text.lstrip())].count("\n")  # it begins after the line before
+        raise SyncError(f"{file}, line {line}: this is not a line such as NAME=value.")
+    return bindings
