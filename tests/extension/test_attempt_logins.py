@@ -75,7 +75,7 @@ def exhausted() -> Logins:
     """Returns decisions after the only version was refused at time 0."""
     logins = refused_first()
     look(logins, 0, PENDING, None)
-    assert look(logins, 0, CURRENT, "old", age=DAYS) == [LogExhausted(DB, 1), Retry(2, 1)]
+    assert look(logins, 0, CURRENT, "old", age=DAYS) == [LogExhausted(DB, (None,), 1), Retry(2, 1)]
     return logins
 
 
@@ -137,7 +137,7 @@ def test_a_report_right_after_the_end_of_its_call_counts_before_the_next_login()
     logins.asked(0, 2, DB)
     logins.left(0, 1)
     actions = logins.rejected(0, DB, 5, locked=True)
-    assert actions == [LogExhausted(DB, 1, is_locked=True), Retry(2, 1)]
+    assert actions == [LogExhausted(DB, (None,), 1, is_locked=True), Retry(2, 1)]
 
 
 def test_a_slow_login_holds_up_nobody_for_long_if_no_rotation_is_under_way() -> None:
@@ -301,7 +301,7 @@ def test_pending_becomes_a_candidate_and_everybody_gets_the_same_one() -> None:
 def test_pending_that_stayed_on_the_current_version_is_not_a_candidate() -> None:
     logins = refused_first()
     look(logins, 0, PENDING, "old")
-    assert look(logins, 0, CURRENT, "old", age=DAYS) == [LogExhausted(DB, 1), Retry(2, 1)]
+    assert look(logins, 0, CURRENT, "old", age=DAYS) == [LogExhausted(DB, (None,), 1), Retry(2, 1)]
 
 
 def test_a_late_rejection_of_a_candidate_does_not_undo_that_it_was_accepted() -> None:
@@ -338,7 +338,7 @@ def test_only_one_other_version_is_tried_until_refusals_are_forgotten() -> None:
     assert look(logins, 0, CURRENT, "old", age=10) == [MakeCandidate(DB, PENDING, DB)]
     assert logins.made(0, DB, 6) == [Use(2, 6)]
     logins.rejected(0.125, DB, 6)
-    assert logins.asked(0.125, 2, DB) == [LogExhausted(DB, 1), Retry(2, 1)]
+    assert logins.asked(0.125, 2, DB) == [LogExhausted(DB, (None, PENDING), 1), Retry(2, 1)]
     assert logins.asked(0.625, 3, DB) == [Retry(3, 0.5)]
     # The third login of call 2. If the server refuses that too, everything is tried.
     assert logins.asked(1.125, 2, DB) == [Fetch(PENDING, DB)]
@@ -380,7 +380,7 @@ def test_what_a_refresh_fetched_just_now_is_not_fetched_again() -> None:
     look(logins, 0, CURRENT, "old", age=DAYS)
     logins.rejected(0.5, DB, 5)
     assert logins.asked(0.5, 2, DB) == [Fetch(PENDING, DB)]
-    assert look(logins, 0.5, PENDING, None) == [LogExhausted(DB, 1), Retry(2, 1)]
+    assert look(logins, 0.5, PENDING, None) == [LogExhausted(DB, (None,), 1), Retry(2, 1)]
 
 
 def test_sources_of_a_folder_change_together_or_not_at_all() -> None:
@@ -430,7 +430,7 @@ def test_candidates_that_the_store_has_lost_are_made_again() -> None:
     assert logins.asked(0.2, 3, DB) == [MakeCandidate(DB, PENDING, DB)]
     assert logins.made(0.2, DB, 8) == [Use(3, 8)]
     assert logins.rejected(0.3, DB, 6) == [], "it had the version of candidate 8"
-    assert logins.asked(0.4, 4, DB) == [LogExhausted(DB, 1), Retry(4, 1)]
+    assert logins.asked(0.4, 4, DB) == [LogExhausted(DB, (None, PENDING), 1), Retry(4, 1)]
 
 
 def test_a_candidate_that_was_removed_is_made_again_for_the_call_that_needs_it() -> None:
@@ -584,7 +584,7 @@ def test_a_login_that_succeeds_ends_the_back_off() -> None:
     logins.rejected(60, DB, 5)
     logins.asked(60, 4, DB)
     look(logins, 60, PENDING, None)
-    assert look(logins, 60, CURRENT, "old", age=DAYS) == [LogExhausted(DB, 1), Retry(4, 1)]
+    assert look(logins, 60, CURRENT, "old", age=DAYS) == [LogExhausted(DB, (None,), 1), Retry(4, 1)]
 
 
 # (6) The end
@@ -594,7 +594,7 @@ def test_a_locked_account_ends_the_logins_of_all_calls() -> None:
     logins = Logins(5, {0: "old"})
     logins.asked(0, 1, DB)
     logins.asked(0, 2, DB)
-    locked = LogExhausted(DB, 1, is_locked=True)
+    locked = LogExhausted(DB, (None,), 1, is_locked=True)
     assert logins.rejected(0, DB, 5, locked=True) == [locked, Retry(2, 1)]
     assert logins.asked(0.5, 3, DB) == [Retry(3, 0.5)]
 
@@ -619,7 +619,7 @@ def test_after_a_lock_the_same_version_is_tried_again_if_there_is_no_other() -> 
     logins = after_a_lock()
     look(logins, 1, PENDING, None)
     assert look(logins, 1, CURRENT, "old", age=DAYS) == [Use(2, None)]
-    again = LogExhausted(DB, 5, is_locked=True)
+    again = LogExhausted(DB, (None,), 5, is_locked=True)
     assert logins.rejected(1, DB, 5, locked=True) == [again]
     assert logins.asked(2, 3, DB) == [Retry(3, 4)]
 
@@ -629,7 +629,7 @@ def test_after_a_second_lock_with_another_version_all_calls_pause_again() -> Non
     look(logins, 1, PENDING, "new")
     assert look(logins, 1, CURRENT, "old", age=DAYS) == [MakeCandidate(DB, PENDING, DB)]
     assert logins.made(1, DB, 6) == [Use(2, 6)]
-    assert logins.rejected(1, DB, 6, locked=True) == [LogExhausted(DB, 5, is_locked=True)]
+    assert logins.rejected(1, DB, 6, locked=True) == [LogExhausted(DB, (None, PENDING), 5, is_locked=True)]
     assert logins.asked(1, 3, DB) == [Retry(3, 5)]
 
 
@@ -725,7 +725,12 @@ def test_a_stage_that_one_credential_fetches_is_not_fetched_again_for_another_on
     exhausted = logins.fetched(0, CURRENT, 0, "old db", DAYS) + logins.fetched(
         0, CURRENT, 1, "old cache", DAYS
     )
-    assert exhausted == [LogExhausted(FIRST, 1), Retry(2, 1), LogExhausted(both, 1), Retry(3, 1)]
+    assert exhausted == [
+        LogExhausted(FIRST, (None,), 1),
+        Retry(2, 1),
+        LogExhausted(both, (None,), 1),
+        Retry(3, 1),
+    ]
 
 
 # Properties

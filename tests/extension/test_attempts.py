@@ -378,7 +378,7 @@ def test_a_password_that_is_dead_for_ten_minutes_costs_a_dozen_logins(
         start.clock.pass_by(5)
     assert 12 <= allowed <= 14
     first, second, *_, last = start.end()
-    words = "The server refused every version of db. One login tries again in {} s."
+    words = "The server refused db with the published version. One login tries again in {} s."
     assert first.startswith(f"[keystart] WARN  {words.format(1)}")
     assert second.startswith(f"[keystart] WARN  {words.format(5)}")
     assert last.startswith(f"[keystart] WARN  {words.format(60)}")

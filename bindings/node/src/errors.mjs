@@ -440,8 +440,9 @@ function refreshFailed(failures) {
  */
 function loginRefused(name, milliseconds) {
   const text =
-    `The logins with "${name}" are refused. The next one is allowed in ${milliseconds} ms. ` +
-    'Check that the secret and the server agree.';
+    `The server refused the logins with "${name}", and the next one is allowed in ` +
+    `${milliseconds} ms. The log of the extension lists the versions that it tried. Make the ` +
+    'secret and the server agree, then try again.';
   return new LoginRefused(text);
 }
 

@@ -210,8 +210,9 @@ class AttemptTest < KeystartTest
 
   def test_a_call_whose_budget_is_shorter_than_the_wait_ends_at_once
     listening(->(_) { { retry_after_ms: 60_000 } }) do
-      assert_fails(Keystart::LoginRefused, 'The logins with "db" are refused. The next one is allowed in 60000 ms. ' \
-                                           "Check that the secret and the server agree.") do
+      assert_fails(Keystart::LoginRefused, 'The server refused the logins with "db", and the next one is allowed in ' \
+                                           "60000 ms. The log of the extension lists the versions that it tried. " \
+                                           "Make the secret and the server agree, then try again.") do
         @client.attempt("db") { flunk "it ran" }
       end
     end

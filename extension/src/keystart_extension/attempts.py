@@ -241,14 +241,14 @@ class Attempts:
         elif isinstance(action, PublishCandidate):
             return self._publish_candidate(action)
         elif isinstance(action, LogExhausted):
-            what = "has locked the account" if action.is_locked else "refused every version"
-            cure = (
-                "Unlock the account." if action.is_locked else "Check that the secret and the server agree."
+            names = self._names(action.credential)
+            *others, last = [stage or "the published version" for stage in action.stages]
+            tried = f"{', '.join(others)} and {last}" if others else last
+            what = (
+                f"has locked the account of {names}" if action.is_locked else f"refused {names} with {tried}"
             )
-            self._log.warn(
-                f"The server {what} of {self._names(action.credential)}. One login tries again in "
-                f"{action.after:.0f} s. {cure}"
-            )
+            cure = "Unlock the account." if action.is_locked else "Make the secret and the server agree."
+            self._log.warn(f"The server {what}. One login tries again in {action.after:.0f} s. {cure}")
         return []
 
     def _fetch(self, action: FetchStage) -> list[Action]:

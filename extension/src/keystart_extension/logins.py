@@ -141,15 +141,24 @@ class PublishCandidate(Action):
 
 
 class LogExhausted(Action):
-    """Log that the server refused every version of a credential, and that one call tries again in so many seconds.
+    """Log that the server refused a credential, and that one call tries again in so many seconds.
 
-    If it `is_locked`, the server has locked the account.
+    It refused the published version if `stages` has None, and the versions of the others. If it `is_locked`, the server
+    has locked the account.
     """
 
-    __slots__ = ("after", "credential", "is_locked")
+    __slots__ = ("after", "credential", "is_locked", "stages")
 
-    def __init__(self, credential: tuple[Source, ...], after: float, *, is_locked: bool = False) -> None:
+    def __init__(
+        self,
+        credential: tuple[Source, ...],
+        stages: tuple[Stage | None, ...],
+        after: float,
+        *,
+        is_locked: bool = False,
+    ) -> None:
         self.credential = credential
+        self.stages = stages
         self.after = after
         self.is_locked = is_locked
 
@@ -778,7 +787,11 @@ class _Credential:
         self._forget_at = now + after
         if self._empty_since is None:
             self._empty_since = now
-        self._actions.append(LogExhausted(self.sources, after, is_locked=self._is_locked))
+        stages = dict.fromkeys(
+            None if versions == self._published else self._stage_of.get(versions)
+            for versions in self._refused
+        )
+        self._actions.append(LogExhausted(self.sources, tuple(stages), after, is_locked=self._is_locked))
         return after
 
     def _forget(self) -> None:

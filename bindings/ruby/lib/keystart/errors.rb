@@ -399,8 +399,9 @@ module Keystart
     end
 
     def login_refused(name, milliseconds)
-      text = "The logins with \"#{name}\" are refused. The next one is allowed in #{milliseconds} " \
-             "ms. Check that the secret and the server agree."
+      text = "The server refused the logins with \"#{name}\", and the next one is allowed in " \
+             "#{milliseconds} ms. The log of the extension lists the versions that it tried. Make " \
+             "the secret and the server agree, then try again."
       LoginRefused.new(text)
     end
 

@@ -326,8 +326,9 @@ impl Error {
     /// Makes the error `login_refused`.
     pub fn login_refused(name: &str, milliseconds: u64) -> Self {
         let text = format!(
-            "The logins with \"{name}\" are refused. The next one is allowed in {milliseconds} \
-             ms. Check that the secret and the server agree."
+            "The server refused the logins with \"{name}\", and the next one is allowed in \
+             {milliseconds} ms. The log of the extension lists the versions that it tried. Make \
+             the secret and the server agree, then try again."
         );
         Self::new(Code::LoginRefused, text)
     }
