@@ -18,6 +18,7 @@ _PLACES = {
     "bindings/ruby/lib/keystart/version.rb": (1, r'^ *VERSION = "'),
     "extension/pyproject.toml": (2, r'^version = "|"keystart=='),
     "extension/src/keystart_extension/__init__.py": (1, r'^__version__ = "'),
+    "examples/roll/template.yaml": (1, r'^  Version:\n +Type: String\n +Default: "'),
 }
 
 
