@@ -36,6 +36,7 @@ class Session:
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
                 command,
+                env={**os.environ, "DEV_SESSION": name},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -98,6 +98,13 @@ def test_a_step_that_fails_shows_its_last_lines_and_keeps_all_of_them(door: Door
     assert log.read_text().splitlines() == [*(f"line {number}." for number in range(1000)), "why"]
 
 
+def test_two_sessions_at_once_keep_the_output_of_the_same_step_apart(door: Door) -> None:
+    for session in ("docs", "e2e"):
+        done = door.open("step", "packing it", "sh", "-c", f"echo of {session}; exit 1", DEV_SESSION=session)
+        assert done.stderr.endswith(f"/target/log/{session}-packing-it.log\n")
+    assert (door.folder / "target/log/docs-packing-it.log").read_text() == "of docs\n"
+
+
 def test_a_line_of_a_failed_step_is_cut(door: Door) -> None:
     done = door.open("step", "building", sys.executable, "-c", "print('x' * 100_000); exit(1)")
     assert done.returncode == 1

@@ -22,7 +22,8 @@ SITE = ROOT / "target/site"
 _LINK = re.compile(r"(?P<text>\[(?:[^\[\]]|\[[^\]]*\])*\])\((?P<target>[^)\s#]+)(?P<fragment>#[^)\s]*)?\)")
 
 _PICTURE = re.compile(
-    r'<picture>\s*<source[^>]*>\s*<img alt="(?P<text>[^"]*)" src="(?P<file>[^"]*)">\s*</picture>'
+    r'<picture>\s*<source[^>]* srcset="(?P<dark>[^"]*)">\s*'
+    r'<img alt="(?P<text>[^"]*)" src="(?P<light>[^"]*)">\s*</picture>'
 )
 
 # The pages of the sidebar, by caption. Each other page goes under the last one.
@@ -49,15 +50,20 @@ def stage(pages: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_LINK.sub(partial(_copied, name, pages), (ROOT / name).read_text()))
     readme = pages / "README.md"
-    text = _PICTURE.sub(partial(_one_picture, pages), readme.read_text())
+    text = _PICTURE.sub(partial(_two_pictures, pages), readme.read_text())
     readme.write_text(text + "\n".join(_sidebar([name.removesuffix(".md") for name in found])))
 
 
-def _one_picture(pages: Path, picture: re.Match[str]) -> str:
-    """Returns the light one of a picture for light and dark pages, as Markdown, and copies its file."""
-    (pages / picture["file"]).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(ROOT / picture["file"], pages / picture["file"])
-    return f"![{picture['text']}]({picture['file']})"
+def _two_pictures(pages: Path, picture: re.Match[str]) -> str:
+    """Returns both of a picture for light and dark pages, of which the theme shows one, and copies their files."""
+    shown = []
+    for kind in ("light", "dark"):
+        file = pages / picture[kind]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / picture[kind], file)
+        options = [f":alt: {picture['text']}", f":class: only-{kind}"]
+        shown += ["", f"```{{image}} {picture[kind]}", *options, "```"]
+    return "\n".join(shown[1:])
 
 
 def _copied(page: str, pages: Path, link: re.Match[str]) -> str:

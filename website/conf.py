@@ -9,6 +9,8 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 4
 html_theme = "furo"
 html_title = "Keystart"
+html_static_path = ["static"]
+html_css_files = ["phone.css"]
 html_copy_source = False
 html_show_sphinx = False
 # The fences of these are not languages that Pygments knows, or hold more than their language.
