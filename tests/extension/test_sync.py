@@ -271,7 +271,10 @@ def test_apply_without_a_terminal_and_without_yes_is_wrong_use(sync: Sync) -> No
         ),
         ("version: 1\nid: a\nid: b\nsource: {}\nsecrets: []", ", line 3: a key stands twice."),
         ("version: 1\nid: a\nsource: {foldr: secrets}\nsecrets: [{name: x}]", "Did you mean `folder`?"),
-        ("version: 1\nid: a\nsource: {folder: secrets}\nsecrets: [{name: '{x}'}]", "A template knows {name}"),
+        (
+            "version: 1\nid: a\nsource: {folder: secrets}\nsecrets: [{name: '{x}'}]",
+            "A template knows {name}, {basename}",
+        ),
         ("version: 1\nid: a\nsource: {folder: secrets}\nsecrets: []", "`secrets` must be a list of rules"),
         ("version: 1\nid: a\nsource: {folder: secrets}", "The file lacks `secrets`."),
         ("version: [", ": this is not YAML."),

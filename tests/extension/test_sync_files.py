@@ -67,7 +67,7 @@ def test_variables_of_several_files_know_their_file(tmp_path: Path) -> None:
     assert source.read(Entry("KEY", {"file": "b.env"})).content == second.encode()
 
 
-def test_a_line_that_is_no_variable_refuses_the_whole_file_without_repeating_it(tmp_path: Path) -> None:
+def test_a_line_that_is_not_a_variable_refuses_the_whole_file_without_repeating_it(tmp_path: Path) -> None:
     secret = value()
     source = variables(tmp_path, f"A=x\n\nB='{secret}\nC=y\n")
     with pytest.raises(SyncError, match=r"\.env, line 3: this is not a line such as NAME=value") as failure:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets as randomness
+import signal
 import subprocess
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +21,12 @@ from keystart_extension.sync.secret import OWNER_TAG, ExistingSecret, Settings, 
 from keystart_extension.sync.sources import Entry
 from keystart_extension.sync.sources import keywhiz as source
 from keystart_extension.sync.sources.folder import Folder
-from keystart_extension.sync.step import step_for
+from keystart_extension.sync.step import Choices, step_for
 from keystart_extension.sync.sync import Sync
 from keystart_extension.sync.target import Target
 
 from tests.fakes.aws import Cloud
+from tests.fakes.http import Answer, Request, Stub, forward
 from tests.fakes.keywhiz import Keywhiz, Secret
 from tests.fakes.secrets_manager import SecretsManager, error
 
@@ -213,7 +218,7 @@ def changes(wanted: str, existing: str | None) -> tuple[str, ...]:
     value = Value.of(b"a")
     secret = ExistingSecret("arn", {OWNER_TAG: "odd"}, value, kms_key=existing)
     return step_for(
-        WantedSecret("odd/a", value, Settings({}, kms_key=wanted)), secret, "odd", adopts=False
+        WantedSecret("odd/a", value, Settings({}, kms_key=wanted)), secret, Choices("odd"), adopts=False
     ).changes
 
 
@@ -267,7 +272,7 @@ def test_a_list_that_is_not_whole_is_a_failure(monkeypatch: pytest.MonkeyPatch) 
     service: Any = SecretsManager()
     monkeypatch.setattr(service, "paginate", lambda **_: iter([{}]))
     with pytest.raises(AwsError, match="is not one that AWS sends"):
-        list(Target(service, "odd", 30).owned_names())
+        list(Target(service, "odd", 30).owned())
 
 
 def test_a_message_that_repeats_the_value_is_not_shown(
@@ -319,8 +324,59 @@ def test_progress_is_shown_at_a_terminal(
     configuration = Configuration("odd", Folder(tmp_path), None, 30, (rule,))
     sync = Sync(configuration, Target(service, "odd", 30), frozenset())
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    ends = sync.apply(sync.plan(prune=False, limit=None))
+    ends = list(sync.apply(sync.plan(prune=False, limit=None)))
     assert [end.action for end in ends] == ["create", "create"]
     said = capsys.readouterr().err
     assert "looking at 1 of 2" in said
     assert "changing 2 of 2" in said
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sync_says_what_it_did_and_frees_its_lock(
+    number: signal.Signals,
+    folder: Path,
+    moto: str,
+    cloud: Cloud,
+    environment: Environment,
+    canary: Canaries,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sync = f"odd-{randomness.token_hex(4)}"
+    (folder / "sync.yaml").write_text(SYNC.replace("odd", sync))
+    for name in ("a", "b"):
+        (folder / f"secrets/{name}").write_text(canary())
+    cloud.ssm.describe_parameters(MaxResults=1)  # moto takes long to load this service
+    created: list[None] = []
+    is_held, goes_on = threading.Event(), threading.Event()
+
+    def answer(request: Request) -> Answer:
+        if request.action == "CreateSecret":
+            created.append(None)
+            if len(created) == 2:
+                is_held.set()
+                goes_on.wait(30)
+        return forward(request, moto)
+
+    assert environment()
+    with Stub(answer) as stub:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", stub.url)
+        process = subprocess.Popen(
+            [COMMAND, "sync", "apply", "--yes"],
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert is_held.wait(60)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        goes_on.set()
+    assert process.returncode == 130
+    assert said == (
+        "keystart: 1 of 2 steps are over. Run it again: it does the rest, and one that was cut off.\n"
+        "keystart: Interrupted.\n"
+    )
+    (lock,) = cloud.ssm.get_parameters_by_path(Path=f"/keystart/sync/{sync}")["Parameters"]
+    assert json.loads(lock["Value"]) == {"until": 0}

@@ -187,7 +187,7 @@ def test_a_folder_that_may_not_be_listed_ends_the_list_with_an_error(stand_in: V
         list(configured(stand_in, tmp_path).entries())
 
 
-def test_a_secret_that_may_not_be_read_is_a_failure_of_its_own(stand_in: Vault, tmp_path: Path) -> None:
+def test_a_secret_that_may_not_be_read_fails_alone(stand_in: Vault, tmp_path: Path) -> None:
     stand_in.put("a", {"a": value()})
     stand_in.put("b", {"a": value()})
     stand_in.denied.add("secret/data/b")

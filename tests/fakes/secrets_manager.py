@@ -5,13 +5,14 @@ It has the calls of boto3's client that `keystart sync` makes. Sources: the API 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 _PAGE = 3  # secrets on a page of ListSecrets: few, so that several pages are common
+_BATCH = 20  # the most secrets in one BatchGetSecretValue
 
 
 @dataclass
@@ -27,6 +28,7 @@ class Secret:
     is_rotated: bool = False
     policy: str | None = None
     is_deleted: bool = False
+    version: str = "by hand"  # the id of AWSCURRENT
 
 
 class SecretsManager:
@@ -35,54 +37,59 @@ class SecretsManager:
     def __init__(self) -> None:
         self.secrets: dict[str, Secret] = {}
         self.needless_versions = 0
+        self._chosen = set[str]()  # the ids that callers chose
 
-    def interrupt(self, operation: str) -> None:
-        """Does what a test wants before a request. This one does nothing."""
+    def interrupt(self, operation: str, name: str = "*", tags: Mapping[str, str] | None = None) -> None:
+        """Does what a test wants before a request about a secret, with the tags that it sets. Here that is nothing."""
 
     def describe_secret(self, *, SecretId: str) -> dict[str, Any]:
         secret = self._find("DescribeSecret", SecretId)
-        answer: dict[str, Any] = {
-            "ARN": SecretId,
-            "Tags": _tags(secret),
-            "Description": secret.description,
-            "VersionIdsToStages": {"1": ["AWSCURRENT"]} if secret.values else {},
+        return {
+            **_described(SecretId, secret),
+            "VersionIdsToStages": _versions(secret),
             "ReplicationStatus": [{"Region": region} for region in secret.replicas],
         }
-        if secret.kms_key is not None:
-            answer["KmsKeyId"] = secret.kms_key
-        if secret.service is not None:
-            answer["OwningService"] = secret.service
-        if secret.is_rotated:
-            answer["RotationEnabled"] = True
-        if secret.is_deleted:
-            answer["DeletedDate"] = 0
-        return answer
 
     def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:
         secret = self._active("GetSecretValue", SecretId)
         if not secret.values:
             raise error("GetSecretValue", "ResourceNotFoundException")
-        value = secret.values[-1]
-        return {"SecretString": value} if isinstance(value, str) else {"SecretBinary": value}
+        return _value(secret)
+
+    def batch_get_secret_value(self, *, SecretIdList: list[str], NextToken: str = "0") -> dict[str, Any]:
+        """Returns the values of some secrets, with an empty page first. Those that cannot be read are missing."""
+        assert 0 < len(SecretIdList) <= _BATCH
+        self.interrupt("BatchGetSecretValue")
+        if NextToken == "0":
+            return {"SecretValues": [], "NextToken": "1"}
+        found = []
+        for name in SecretIdList:
+            self.interrupt("GetSecretValue", name)
+            secret = self.secrets.get(name)
+            if secret is not None and not secret.is_deleted and secret.values:
+                found.append({"ARN": name, "Name": name, **_value(secret)})
+        return {"SecretValues": found, "Errors": []}
 
     def create_secret(
         self, *, Name: str, Tags: list[dict[str, str]], Description: str = "", **content: Any
     ) -> None:
-        self.interrupt("CreateSecret")
+        tags = {tag["Key"]: tag["Value"] for tag in Tags}
+        self.interrupt("CreateSecret", Name, tags)
         if Name in self.secrets:
             code = "InvalidRequestException" if self.secrets[Name].is_deleted else "ResourceExistsException"
             raise error("CreateSecret", code)
         self.secrets[Name] = Secret(
             [content.get("SecretString") or content["SecretBinary"]],
-            {tag["Key"]: tag["Value"] for tag in Tags},
+            tags,
             Description,
             content.get("KmsKeyId"),
-            [region["Region"] for region in content.get("AddReplicaRegions", [])],
+            version=self._version(content),
         )
 
     def tag_resource(self, *, SecretId: str, Tags: list[dict[str, str]]) -> None:
-        secret = self._active("TagResource", SecretId)
-        secret.tags.update({tag["Key"]: tag["Value"] for tag in Tags})
+        tags = {tag["Key"]: tag["Value"] for tag in Tags}
+        secret = self._active("TagResource", SecretId, tags)
+        secret.tags.update(tags)
 
     def update_secret(
         self, *, SecretId: str, Description: str | None = None, KmsKeyId: str | None = None
@@ -94,8 +101,19 @@ class SecretsManager:
     def put_secret_value(self, *, SecretId: str, **content: Any) -> None:
         secret = self._active("PutSecretValue", SecretId)
         value = content.get("SecretString") or content["SecretBinary"]
-        self.needless_versions += bool(secret.values) and secret.values[-1] == value
+        # Whoever may not read cannot know the value of a version that somebody else wrote.
+        is_known = "ClientRequestToken" not in content or secret.version in self._chosen
+        self.needless_versions += is_known and bool(secret.values) and secret.values[-1] == value
         secret.values.append(value)
+        secret.version = self._version(content)
+
+    def _version(self, content: Mapping[str, Any]) -> str:
+        version: str = content.get("ClientRequestToken", "by boto3")
+        if version != "by boto3":
+            assert 32 <= len(version) <= 64
+            assert version not in self._chosen, "a put with an id that exists moves nothing"
+            self._chosen.add(version)
+        return version
 
     def restore_secret(self, *, SecretId: str) -> None:
         self._find("RestoreSecret", SecretId).is_deleted = False
@@ -119,11 +137,14 @@ class SecretsManager:
         assert operation == "list_secrets"
         return self
 
-    def paginate(self, *, Filters: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def paginate(
+        self, *, Filters: list[dict[str, Any]], PaginationConfig: Mapping[str, int]
+    ) -> Iterator[dict[str, Any]]:
         """Lists secrets with a tag whose key begins with the filter's: the real one matches prefixes."""
+        assert PaginationConfig["PageSize"] <= 100
         prefix = Filters[0]["Values"][0]
         found = [
-            {"Name": name, "Tags": _tags(secret)}
+            {**_described(name, secret), "Name": name, "SecretVersionsToStages": _versions(secret)}
             for name, secret in self.secrets.items()
             if not secret.is_deleted and any(key.startswith(prefix) for key in secret.tags)
         ]
@@ -131,14 +152,14 @@ class SecretsManager:
             self.interrupt("ListSecrets")
             yield {"SecretList": found[start : start + _PAGE]}
 
-    def _find(self, operation: str, name: str) -> Secret:
-        self.interrupt(operation)
+    def _find(self, operation: str, name: str, tags: Mapping[str, str] | None = None) -> Secret:
+        self.interrupt(operation, name, tags)
         if name not in self.secrets:
             raise error(operation, "ResourceNotFoundException")
         return self.secrets[name]
 
-    def _active(self, operation: str, name: str) -> Secret:
-        secret = self._find(operation, name)
+    def _active(self, operation: str, name: str, tags: Mapping[str, str] | None = None) -> Secret:
+        secret = self._find(operation, name, tags)
         if secret.is_deleted:
             raise error(operation, "InvalidRequestException")
         return secret
@@ -154,3 +175,26 @@ def error(operation: str, code: str) -> ClientError:
 
 def _tags(secret: Secret) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in secret.tags.items()]
+
+
+def _described(arn: str, secret: Secret) -> dict[str, Any]:
+    """Returns what both DescribeSecret and ListSecrets say."""
+    answer: dict[str, Any] = {"ARN": arn, "Tags": _tags(secret), "Description": secret.description}
+    if secret.kms_key is not None:
+        answer["KmsKeyId"] = secret.kms_key
+    if secret.service is not None:
+        answer["OwningService"] = secret.service
+    if secret.is_rotated:
+        answer["RotationEnabled"] = True
+    if secret.is_deleted:
+        answer["DeletedDate"] = 0
+    return answer
+
+
+def _versions(secret: Secret) -> dict[str, list[str]]:
+    return {secret.version: ["AWSCURRENT"], "older": ["AWSPREVIOUS"]} if secret.values else {}
+
+
+def _value(secret: Secret) -> dict[str, Any]:
+    value = secret.values[-1]
+    return {"SecretString": value} if isinstance(value, str) else {"SecretBinary": value}

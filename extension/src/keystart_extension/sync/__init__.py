@@ -1,11 +1,14 @@
 """Brings secrets from where they live into Secrets Manager: the command sync. It imports its code only when it runs.
 
 configuration  reads sync.yaml
+keys           the keys of a mapping in it
 sources        one file for each place where secrets live
 rules          which of a source's entries become which secret
 secret         what a sync wants of a secret, and what exists in Secrets Manager
+digest         compares values that may not be read
 step           decides what to do with one secret: a pure function
 target         Secrets Manager
+pace           keeps a run below its quotas
 lock           keeps two syncs with the same id from writing at once
 sync           plans and applies
 policy         the least privilege of a sync

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from argparse import Namespace
 from collections import Counter
@@ -13,8 +14,9 @@ from typing import TextIO
 from ..aws import session
 from ..deploy.terms import is_terminal
 from .configuration import read
+from .digest import digest
 from .lock import Lock
-from .step import Action, Step
+from .step import Action, Choices, Step
 from .sync import Sync
 from .target import Target
 
@@ -43,14 +45,17 @@ def run(arguments: Namespace) -> int:
         return _EXIT_WRONG_USE
     configuration = read(arguments.configuration, arguments.profile)
     clients = session.Clients(configuration.region, arguments.profile)
-    target = Target(clients("secretsmanager"), configuration.id, configuration.recovery_days)
-    sync = Sync(configuration, target, frozenset(arguments.adopt))
+    compared = configuration.digest and digest(clients, configuration.digest, configuration.id)
+    target = Target(clients("secretsmanager"), configuration.id, configuration.recovery_days, compared)
+    sync = Sync(configuration, target, frozenset(arguments.adopt), Choices(configuration.id, digest=compared))
     out = sys.stderr if arguments.json else sys.stdout
     if not arguments.applies:
         steps = sync.plan(prune=arguments.prune, limit=arguments.prune_limit)
         _show(steps, out)
         code = _EXIT_CHANGES if arguments.detailed_exitcode and _needed(steps) else 0
         return _report(steps, code, as_json=arguments.json)
+    # Pipelines end what they cancel with SIGTERM. The lock is freed then too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Lock(clients("ssm"), configuration.id) as lock:
         # A plan of many secrets takes longer than a lock lasts, unless that is renewed.
         steps = sync.plan(prune=arguments.prune, limit=arguments.prune_limit, before_each=lock.check)
@@ -59,7 +64,17 @@ def run(arguments: Namespace) -> int:
         if needed and not arguments.yes and not _agreed(len(needed), out):
             print("keystart: Nothing is changed.", file=sys.stderr)
             return _EXIT_FAILED
-        ends = {step.name: step for step in sync.apply(needed, lock.check)}
+        ends: dict[str, Step] = {}
+        try:
+            for step in sync.apply(needed, lock.check):
+                ends[step.name] = step
+        except KeyboardInterrupt:
+            print(
+                f"keystart: {len(ends)} of {len(needed)} steps are over. Run it again: it does the rest, and one that "
+                "was cut off.",
+                file=sys.stderr,
+            )
+            raise
         # Before the lock ends: that can fail too.
         return _report([ends.get(step.name, step) for step in steps], 0, as_json=arguments.json)
 

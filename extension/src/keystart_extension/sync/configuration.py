@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ..text import is_region, shown_path
+from .digest import Settings as DigestSettings
 from .error import SyncError
 from .keys import Place, keys_of, region_of, text_of, texts_of
 from .rules import Rule
@@ -34,6 +35,7 @@ class Configuration(NamedTuple):
     region: str | None
     recovery_days: int
     rules: tuple[Rule, ...]
+    digest: DigestSettings | None = None
 
 
 class _Loader(yaml.SafeLoader):
@@ -100,7 +102,7 @@ def _configuration(document: object, place: Place) -> Configuration:
             "`id` must be 1 to 63 lowercase letters, digits and hyphens, such as payments. It marks the secrets of "
             "this sync, so never change it."
         )
-    target = keys_of(given.get("target", {}), "target", optional=("region", "recovery_days"))
+    target = keys_of(given.get("target", {}), "target", optional=("region", "recovery_days", "digest"))
     region = region_of(target["region"], "target.region") if "region" in target else None
     days = target.get("recovery_days", _LONGEST_WINDOW)
     if type(days) is not int or not _SHORTEST_WINDOW <= days <= _LONGEST_WINDOW:
@@ -108,13 +110,24 @@ def _configuration(document: object, place: Place) -> Configuration:
     rules = given["secrets"]
     if not isinstance(rules, list) or not rules:
         raise SyncError("`secrets` must be a list of rules, such as: - name: prod/{name}")
-    return Configuration(
-        identity,
-        _source(given["source"], place),
-        region,
-        days,
-        tuple(_rule(rule, f"secrets[{position}]") for position, rule in enumerate(rules)),
-    )
+    found = tuple(_rule(rule, f"secrets[{position}]") for position, rule in enumerate(rules))
+    compared = _digest(target["digest"]) if "digest" in target else None
+    if compared is not None and any(rule.json is not None for rule in found):
+        # Nobody could say which keys the secret loses.
+        raise SyncError(
+            "`json` needs to read secrets, so it goes with no `target.digest`. Leave one of them out."
+        )
+    return Configuration(identity, _source(given["source"], place), region, days, found, compared)
+
+
+def _digest(document: object) -> DigestSettings:
+    where = "target.digest"
+    kinds = ("kms", "secret")
+    given = keys_of(document, where, optional=kinds)
+    if len(given) != 1:
+        raise SyncError(f"`{where}` must have one of these keys: {', '.join(kinds)}.")
+    kms, secret = (text_of(given[kind], f"{where}.{kind}") if kind in given else None for kind in kinds)
+    return DigestSettings(kms, secret)
 
 
 def _source(document: object, place: Place) -> Source:
@@ -141,7 +154,7 @@ def _rule(document: object, where: str) -> Rule:
         document,
         where,
         required=("name",),
-        optional=("include", "exclude", "tags", "description", "kms_key", "replicas"),
+        optional=("include", "exclude", "tags", "description", "kms_key", "replicas", "json"),
     )
     tags = given.get("tags", {})
     if not isinstance(tags, dict):
@@ -162,6 +175,7 @@ def _rule(document: object, where: str) -> Rule:
         description=text_of(given["description"], f"{where}.description") if "description" in given else None,
         kms_key=text_of(given["kms_key"], f"{where}.kms_key") if "kms_key" in given else None,
         replicas=regions,
+        json=text_of(given["json"], f"{where}.json") if "json" in given else None,
     )
     if (problem := rule.problem()) is not None:
         raise SyncError(f"`{where}`: {problem}")

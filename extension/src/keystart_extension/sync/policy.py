@@ -10,11 +10,14 @@ import boto3
 from botocore.exceptions import UnknownRegionError
 
 from .configuration import read
+from .digest import Settings
 from .lock import FOLDER
 from .secret import OWNER_TAG
+from .sources import Source
+from .sources.parameter_store import ParameterStore
+from .sources.secrets_manager import SecretsManager
 
 _WRITES = (
-    "GetSecretValue",
     "PutSecretValue",
     "UpdateSecret",
     "RestoreSecret",
@@ -33,9 +36,12 @@ def policy(file: Path, account: str, region: str) -> dict[str, Any]:
     partition = _partition(region)
     secrets = [f"arn:{partition}:secretsmanager:{region}:{account}:secret:{name}*" for name in names]
     keys = sorted({rule.kms_key for rule in configuration.rules if rule.kms_key is not None})
+    reads = configuration.digest is None
+    # IAM knows no smaller resource for these. BatchGetSecretValue also needs GetSecretValue on each secret.
+    lists = ["ListSecrets", "BatchGetSecretValue"] if reads else ["ListSecrets"]
     statements = [
         _allow("Look", "secretsmanager", ["DescribeSecret"], secrets),
-        _allow("List", "secretsmanager", ["ListSecrets"], ["*"]),  # IAM knows no smaller resource for it
+        _allow("List", "secretsmanager", lists, ["*"]),
         {
             **_allow("Create", "secretsmanager", ["CreateSecret"], secrets),
             "Condition": {"StringEquals": {f"aws:RequestTag/{OWNER_TAG}": configuration.id}},
@@ -51,7 +57,7 @@ def policy(file: Path, account: str, region: str) -> dict[str, Any]:
             },
         },
         {
-            **_allow("Change", "secretsmanager", _WRITES, secrets),
+            **_allow("Change", "secretsmanager", ["GetSecretValue", *_WRITES] if reads else _WRITES, secrets),
             "Condition": {"StringEquals": {f"aws:ResourceTag/{OWNER_TAG}": configuration.id}},
         },
         _allow(
@@ -68,7 +74,49 @@ def policy(file: Path, account: str, region: str) -> dict[str, Any]:
         condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": aliases}}
         every = [f"arn:{partition}:kms:{region}:{account}:key/*"]
         statements.append({**_allow("KeysByAlias", "kms", uses, every), "Condition": condition})
+    if configuration.digest is not None:
+        statements.append(_digest(configuration.digest, f"{partition}:{{}}:{region}:{account}"))
+    statements += _source(configuration.source, partition, account, region)
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _digest(settings: Settings, where: str) -> dict[str, Any]:
+    if settings.secret is not None:
+        arn = f"arn:{where.format('secretsmanager')}:secret:{settings.secret}-??????"
+        arn = settings.secret if settings.secret.startswith("arn:") else arn
+        return _allow("DigestKey", "secretsmanager", ["GetSecretValue"], [arn])
+    key = str(settings.kms)
+    if key.startswith("alias/"):
+        condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": [key]}}
+        every = [f"arn:{where.format('kms')}:key/*"]
+        return {**_allow("DigestKey", "kms", ["GenerateMac"], every), "Condition": condition}
+    return _allow(
+        "DigestKey",
+        "kms",
+        ["GenerateMac"],
+        [key if key.startswith("arn:") else f"arn:{where.format('kms')}:key/{key}"],
+    )
+
+
+def _source(source: Source, partition: str, account: str, region: str) -> list[dict[str, Any]]:
+    """Returns what reading a source in AWS needs. Other sources have their own policies."""
+    if not isinstance(source, SecretsManager | ParameterStore):
+        return []
+    if source.account.role is not None:
+        return [_allow("SourceRole", "sts", ["AssumeRole"], [source.account.role])]
+    region = source.account.region or region
+    if isinstance(source, SecretsManager):
+        arn = f"arn:{partition}:secretsmanager:{region}:{account}:secret:{source.prefix}*"
+        return [
+            _allow("SourceList", "secretsmanager", ["ListSecrets"], ["*"]),
+            _allow("Source", "secretsmanager", ["GetSecretValue"], [arn]),
+        ]
+    arn = f"arn:{partition}:ssm:{region}:{account}:parameter{source.path}"
+    # Parameter Store lists a path if the path itself is allowed.
+    return [
+        _allow("SourceList", "ssm", ["GetParametersByPath"], [arn.rstrip("/"), f"{arn}*"]),
+        _allow("Source", "ssm", ["GetParameter"], [f"{arn}*"]),
+    ]
 
 
 def _partition(region: str) -> str:

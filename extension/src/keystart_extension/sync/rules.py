@@ -27,6 +27,7 @@ class Rule(NamedTuple):
     description: str | None
     kms_key: str | None
     replicas: tuple[str, ...]
+    json: str | None = None  # the key of an entry, if several become one secret in JSON
 
     def matches(self, entry: Entry) -> bool:
         """Returns whether the rule is for this entry."""
@@ -36,10 +37,10 @@ class Rule(NamedTuple):
 
     def problem(self) -> str | None:
         """Returns what is wrong with the rule itself, None if nothing is."""
-        for template in (self.name, self.description or "", *self.tags.values()):
+        for template in (self.name, self.description or "", self.json or "", *self.tags.values()):
             for field in _FIELD.findall(template):
-                if field != "name" and not field.startswith(_METADATA):
-                    return "A template knows {name} and {metadata.KEY}."
+                if field not in ("name", "basename") and not field.startswith(_METADATA):
+                    return "A template knows {name}, {basename} and {metadata.KEY}."
         return None
 
     def secret_name(self, entry: Entry) -> str:
@@ -50,6 +51,10 @@ class Rule(NamedTuple):
                 "Its name would hold what Secrets Manager does not allow: only letters, digits and /_+=.@-"
             )
         return name
+
+    def key(self, entry: Entry) -> str:
+        """Returns the key of an entry in the JSON of its secret."""
+        return "" if self.json is None else _filled(self.json, entry)
 
     def settings(self, entry: Entry) -> Settings:
         """Returns what the rule sets on the secret beside its value."""
@@ -67,6 +72,8 @@ def _filled(template: str, entry: Entry) -> str:
     def value(field: re.Match[str]) -> str:
         if field[1] == "name":
             return entry.name
+        if field[1] == "basename":
+            return entry.name.rpartition("/")[2]
         key = field[1].removeprefix(_METADATA)
         if key not in entry.metadata:
             raise SyncError(f"It has no metadata {key}, which a template of its rule uses.")

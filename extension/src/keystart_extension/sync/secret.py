@@ -26,6 +26,7 @@ class WantedSecret:
     name: str
     value: Value
     settings: Settings
+    keys: frozenset[str] | None = None  # of the JSON that several entries make
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class ExistingSecret:
     arn: str
     tags: Mapping[str, str]
     value: Value | None = None
+    version: str | None = None  # the id of AWSCURRENT
     description: str = ""
     kms_key: str | None = None
     replicas: Sequence[str] = ()

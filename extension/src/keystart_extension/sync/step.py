@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal, NamedTuple
 
+from .digest import Digest
 from .secret import LARGEST, OWNER_TAG, ExistingSecret, WantedSecret
 
 Action = Literal["create", "change", "unchanged", "delete", "refused"]
 _VALUE, _RESTORE, _ADOPT = "value", "restore", "adopt"
-
+_REMOVED = "removed"
 
 _ROTATED = "Secrets Manager rotates it, and a sync would undo each rotation. End one of the two."
+_LOSES = "Its JSON would lose {} of its keys, whose entries the source no longer has. To let that happen, add --prune."
 
 
 class Step(NamedTuple):
@@ -21,18 +24,37 @@ class Step(NamedTuple):
     changes: tuple[str, ...] = ()
     reason: str = ""
 
+    @property
+    def loses_keys(self) -> bool:
+        """Whether keys vanish from the secret's JSON."""
+        return any(change.endswith(_REMOVED) for change in self.changes)
 
-def step_for(wanted: WantedSecret, existing: ExistingSecret | None, sync: str, *, adopts: bool) -> Step:
-    """Returns what the sync with this id does with a secret of its source. `adopts`: the user named it in --adopt."""
+
+class Choices(NamedTuple):
+    """What holds for all secrets of a run."""
+
+    sync: str  # the id
+    digest: Digest | None = None  # None: values are read
+    may_lose_keys: bool = False
+
+
+def step_for(
+    wanted: WantedSecret, existing: ExistingSecret | None, choices: Choices, *, adopts: bool
+) -> Step:
+    """Returns what a sync does with a secret of its source. `adopts`: the user named it in --adopt."""
     if len(wanted.value.content) > LARGEST:
         return _refused(wanted.name, f"It has more than the {LARGEST:,} bytes that Secrets Manager takes.")
     if not wanted.value.content:
         return _refused(wanted.name, "It is empty, and Secrets Manager takes no empty secret.")
     if existing is None:
         return Step(wanted.name, "create")
-    if (reason := _foreign(existing, sync, adopts=adopts)) is not None:
+    if (reason := _foreign(existing, choices.sync, adopts=adopts)) is not None:
         return _refused(wanted.name, reason)
-    changes = _changes(wanted, existing, sync)
+    changes = _changes(wanted, existing, choices)
+    if (lost := _lost_keys(wanted, existing)) and _VALUE in changes:
+        if not choices.may_lose_keys:
+            return _refused(wanted.name, _LOSES.format(lost))
+        changes = (f"{lost} {'key' if lost == 1 else 'keys'} {_REMOVED}", *changes)
     if existing.is_rotated and _VALUE in changes:
         return _refused(wanted.name, _ROTATED)
     return Step(wanted.name, "change" if changes else "unchanged", changes)
@@ -64,9 +86,20 @@ def _foreign(existing: ExistingSecret, sync: str, *, adopts: bool) -> str | None
     return None
 
 
-def _changes(wanted: WantedSecret, existing: ExistingSecret, sync: str) -> tuple[str, ...]:
+def _lost_keys(wanted: WantedSecret, existing: ExistingSecret) -> int:
+    """Counts the keys that the JSON of a secret has, and that the JSON of the source's entries has not."""
+    if wanted.keys is None or existing.value is None:
+        return 0
+    try:
+        document = json.loads(existing.value.content)
+    except (ValueError, RecursionError):
+        return 0
+    return len(document.keys() - wanted.keys) if isinstance(document, dict) else 0
+
+
+def _changes(wanted: WantedSecret, existing: ExistingSecret, choices: Choices) -> tuple[str, ...]:
     settings = wanted.settings
-    tags = {**settings.tags, OWNER_TAG: sync}
+    tags = {**settings.tags, OWNER_TAG: choices.sync}
     changes = []
     if existing.is_deleted:
         changes.append(_RESTORE)
@@ -81,7 +114,11 @@ def _changes(wanted: WantedSecret, existing: ExistingSecret, sync: str) -> tuple
     if missing := [region for region in settings.replicas if region not in existing.replicas]:
         changes.extend(f"replica in {region}" for region in missing)
     # Last: whoever reads the new value finds the rest in place.
-    if existing.is_deleted or existing.value != wanted.value:
+    if choices.digest is not None:
+        has_value = choices.digest.matches(existing.version, wanted)
+    else:
+        has_value = not existing.is_deleted and existing.value == wanted.value
+    if not has_value:
         changes.append(_VALUE)
     return tuple(changes)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from ..aws import AwsError
@@ -10,30 +15,40 @@ from ..deploy.selection import progress
 from .configuration import Configuration
 from .error import SyncError
 from .rules import Rule, rule_for
-from .secret import ExistingSecret, WantedSecret
+from .secret import ExistingSecret, Settings, Value, WantedSecret
 from .sources import Entry
-from .step import Step, step_for, step_without
-from .target import Target
+from .step import Choices, Step, step_for, step_without
+from .target import READ_AT_ONCE, Target
 
 _PRUNE_SHARE = 10  # without --prune-limit, at most one of so many is deleted at once
 
 _UNNAMED = "Nothing is deleted, because another entry of the source has no name for Secrets Manager. Mend that first."
+_CHANGED = "It changed after it was planned. Look again."
+_TWICE = "Several entries of the source have this name. Change the rules."
+_SAME_KEY = "Several of its entries have the same key in its JSON. Change the rules."
 
 
 class _Origin(NamedTuple):
-    """An entry of the source, and the rule for it."""
+    """The entries of the source that make one secret, by their key in its JSON, and the rule for them."""
 
-    entry: Entry
     rule: Rule
+    entries: dict[str, Entry]
 
 
 class Sync:
-    """One run: what the source has, and what to do with it. It keeps no value longer than for one secret."""
+    """One run: what the source has, and what to do with it. It keeps the values of a few secrets at a time."""
 
-    def __init__(self, configuration: Configuration, target: Target, adopted: frozenset[str]) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        target: Target,
+        adopted: frozenset[str],
+        choices: Choices | None = None,
+    ) -> None:
         self._configuration = configuration
         self._target = target
         self._adopted = adopted
+        self._choices = choices or Choices(configuration.id)
         self._origins: dict[str, _Origin] = {}
         self._before_each: Callable[[], None] = lambda: None
 
@@ -46,52 +61,70 @@ class Sync:
         """
         steps = self._list_source()
         has_all_names = not steps
-        for number, name in enumerate(self._origins, 1):
-            before_each()
-            progress("looking at", number, len(self._origins))
-            steps.append(self._attempt(name, self._step))
+        self._choices = self._choices._replace(may_lose_keys=prune and has_all_names)
+        owned = dict(self._target.owned())
+        names = iter(self._origins)
+        number = 0
+        while some := list(islice(names, READ_AT_ONCE)):
+            known = {name: owned[name] for name in some if name in owned}
+            wanted: dict[str, WantedSecret] = {}
+            for name in some:
+                number += 1
+                before_each()
+                progress("looking at", number, len(self._origins))
+                try:
+                    wanted[name] = self._wanted(name)
+                except (AwsError, SyncError) as error:
+                    steps.append(_refusal(name, str(error)))
+            values = {} if self._choices.digest else self._target.values(known)
+            for name, one in wanted.items():
+                step = partial(self._step, one, known.get(name), values.get(name))
+                steps.append(self._attempt(name, step))
+        steps += self._unknown({step.name for step in steps})
         if prune:
-            steps += self._removals(limit, has_all_names=has_all_names)
+            steps += self._removals(owned, limit, has_all_names=has_all_names)
         return sorted(steps)
 
-    def apply(self, steps: Sequence[Step], before_each: Callable[[], None] = lambda: None) -> list[Step]:
-        """Carries out each step, if it is still what is needed, and returns how each ended.
+    def apply(self, steps: Sequence[Step], before_each: Callable[[], None] = lambda: None) -> Iterator[Step]:
+        """Carries out each step, if it is still what is needed, and yields how each ended.
 
         If `before_each` raises SyncError, that step fails, and the sync writes nothing any more.
         """
         self._before_each = before_each
         planned = {step.name: step for step in steps}
+        if any(step.loses_keys for step in steps):
+            # The plan may be old by now.
+            self._choices = self._choices._replace(may_lose_keys=self._relist() is None)
         writes = [step.name for step in steps if step.action != "delete"]
-        ends = []
         for number, name in enumerate(writes, 1):
             progress("changing", number, len(writes))
-            ends.append(self._attempt(name, lambda name: self._write(planned[name])))
-        ends += self._delete([step for step in steps if step.action == "delete"])
-        return ends
-
-    def _delete(self, deletions: Sequence[Step]) -> list[Step]:
-        """Deletes what the source still does not have. It lists the source again: the plan may be old by now."""
+            yield self._attempt(name, partial(self._write, planned[name]))
+        deletions = [step for step in steps if step.action == "delete"]
         if not deletions:
-            return []
+            return
+        # The plan may be old by now, so list the source again.
+        reason = self._relist()
+        for step in deletions:
+            if reason is not None:
+                yield _refusal(step.name, reason)
+            elif step.name in self._origins:
+                yield Step(step.name, "unchanged")
+            else:
+                yield self._attempt(step.name, partial(self._remove, step))
+
+    def _relist(self) -> str | None:
+        """Lists the source again. Returns why nothing may be lost, None if the list is whole."""
         try:
             problems = self._list_source()
-        except SyncError as error:
-            return [_refusal(step.name, str(error)) for step in deletions]
-        if problems:
-            return [_refusal(step.name, _UNNAMED) for step in deletions]
-        planned = {step.name: step for step in deletions}
-        return [
-            Step(name, "unchanged")
-            if name in self._origins
-            else self._attempt(name, lambda name: self._remove(planned[name]))
-            for name in planned
-        ]
+        except (AwsError, SyncError) as error:
+            return str(error)
+        return _UNNAMED if problems else None
 
     def _list_source(self) -> list[Step]:
         """Fills `_origins`, and returns a refusal for each entry that cannot be a secret."""
         self._origins.clear()
         refusals = []
-        twice = set[str]()
+        broken: dict[str, str] = {}
         for entry in self._configuration.source.entries():
             rule = rule_for(self._configuration.rules, entry)
             if rule is None:
@@ -101,28 +134,75 @@ class Sync:
             except SyncError as error:
                 refusals.append(_refusal(_shown(entry.name), str(error)))
                 continue
-            if name in self._origins:
-                twice.add(name)
-            self._origins[name] = _Origin(entry, rule)
-        for name in twice:
-            del self._origins[name]
-            refusals.append(_refusal(name, "Several entries of the source have this name. Change the rules."))
+            try:
+                key = rule.key(entry)
+            except SyncError as error:
+                broken[name] = f"{_shown(entry.name)}: {error}"
+                continue
+            origin = self._origins.setdefault(name, _Origin(rule, {}))
+            if origin.rule is not rule or key in origin.entries:
+                broken[name] = _TWICE if rule.json is None or origin.rule is not rule else _SAME_KEY
+            origin.entries[key] = entry
+        for name, reason in broken.items():
+            self._origins.pop(name, None)
+            refusals.append(_refusal(name, reason))
+        return refusals
+
+    def _unknown(self, known: set[str]) -> list[Step]:
+        """Returns a refusal for each name of --adopt that the source does not have."""
+        refusals = []
+        for name in self._adopted - known:
+            close = get_close_matches(name, known, n=1)
+            cure = f" Did you mean {close[0]}?" if close else ""
+            refusals.append(
+                _refusal(name, f"The source has no secret of this name, so --adopt has nothing for it.{cure}")
+            )
         return refusals
 
     def _wanted(self, name: str) -> WantedSecret:
-        entry, rule = self._origins[name]
-        value = self._configuration.source.read(entry)
-        return WantedSecret(name, value, rule.settings(entry))
+        rule, entries = self._origins[name]
+        read = self._configuration.source.read
+        if rule.json is None:
+            (entry,) = entries.values()
+            return WantedSecret(name, read(entry), rule.settings(entry))
+        document: dict[str, str] = {}
+        settings: list[Settings] = []
+        for key, entry in entries.items():
+            try:
+                value = read(entry)
+                settings.append(rule.settings(entry))
+            except (AwsError, SyncError) as error:
+                raise SyncError(f"Its entry {_shown(entry.name)} fails: {error}") from None
+            if value.is_binary:
+                raise SyncError(f"Its entry {_shown(entry.name)} is not text, which JSON needs.")
+            document[key] = value.content.decode()
+        if any(other != settings[0] for other in settings):
+            raise SyncError(
+                "Its entries ask for different tags or descriptions. Name the same for all of them."
+            )
+        content = json.dumps(document, ensure_ascii=False, sort_keys=True).encode()
+        return WantedSecret(name, Value(content, is_binary=False), settings[0], frozenset(document))
 
-    def _step(self, name: str) -> Step:
-        return self._step_for(self._wanted(name), self._target.find(name, adopts=name in self._adopted))
+    def _step(self, wanted: WantedSecret, listed: ExistingSecret | None, value: Value | None) -> Step:
+        """Returns the step for a secret. A list says only of what needs no change that it needs none."""
+        if listed is not None and not wanted.settings.replicas:  # a list lacks them
+            step = self._step_for(wanted, replace(listed, value=value))
+            if step.action == "unchanged":
+                return step
+        return self._step_for(wanted, self._find(wanted.name))
 
     def _step_for(self, wanted: WantedSecret, existing: ExistingSecret | None) -> Step:
-        return step_for(wanted, existing, self._configuration.id, adopts=wanted.name in self._adopted)
+        return step_for(wanted, existing, self._choices, adopts=wanted.name in self._adopted)
 
-    def _removals(self, limit: int | None, *, has_all_names: bool) -> list[Step]:
-        owned = list(self._target.owned_names())
-        steps = [self._attempt(name, self._removal) for name in owned if name not in self._origins]
+    def _find(self, name: str) -> ExistingSecret | None:
+        return self._target.find(name, adopts=name in self._adopted)
+
+    def _removals(
+        self, owned: Mapping[str, ExistingSecret], limit: int | None, *, has_all_names: bool
+    ) -> list[Step]:
+        steps = [
+            self._attempt(name, partial(self._removal, name)) for name in owned if name not in self._origins
+        ]
         deletions = sum(step.action == "delete" for step in steps)
         most = len(owned) // _PRUNE_SHARE if limit is None else limit
         if not has_all_names:
@@ -144,8 +224,10 @@ class Sync:
 
     def _write(self, planned: Step) -> Step:
         self._before_each()
+        if planned.name not in self._origins:  # it went while the source was listed again
+            return _refusal(planned.name, _CHANGED)
         wanted = self._wanted(planned.name)
-        existing = self._target.find(planned.name, adopts=planned.name in self._adopted)
+        existing = self._find(planned.name)
         step = self._step_for(wanted, existing)
         if step != planned:
             return _late(step)
@@ -166,10 +248,10 @@ class Sync:
         self._target.delete(existing)
         return step
 
-    def _attempt(self, name: str, work: Callable[[str], Step]) -> Step:
+    def _attempt(self, name: str, work: Callable[[], Step]) -> Step:
         """Turns the failure of one secret into a refusal, so that it stops no other one."""
         try:
-            return work(name)
+            return work()
         except (AwsError, SyncError) as error:
             return _refusal(name, str(error))
 
@@ -178,7 +260,7 @@ def _late(step: Step) -> Step:
     """Returns the end of a step that is not what was planned: somebody changed the secret or the source meanwhile."""
     if step.action in ("unchanged", "refused"):
         return step
-    return _refusal(step.name, "It changed after it was planned. Look again.")
+    return _refusal(step.name, _CHANGED)
 
 
 def _shown(name: str) -> str:

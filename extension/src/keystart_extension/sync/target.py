@@ -1,33 +1,55 @@
-"""Secrets Manager as the target: reads what exists, and carries out a step."""
+"""Secrets Manager as the target: reads what exists, and carries out a step.
+
+A plan lists the secrets of the sync, 100 with a request, and reads their values, 20 with a request. A list may lack the
+changes of the last minutes, so it only shows what needs no change; `find` shows one secret as it is now.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aws import AwsError
 from ..aws.errors import ask
+from .digest import Digest
+from .pace import Pace
 from .secret import OWNER_TAG, ExistingSecret, Value, WantedSecret, value_of
 from .step import Step
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef, ListSecretsResponseTypeDef
+    from mypy_boto3_secretsmanager.type_defs import (
+        DescribeSecretResponseTypeDef,
+        ListSecretsResponseTypeDef,
+        SecretListEntryTypeDef,
+    )
     from mypy_boto3_secretsmanager.type_defs import TagTypeDef as Tag
 
 Result = TypeVar("Result")
 
+READ_AT_ONCE = 20  # values in one BatchGetSecretValue
+_LISTED = 100  # secrets on a page of ListSecrets
 _SHORTEST = 4  # characters; a shorter line of a value may be part of ordinary words
 
 
 class Target:
     """The secrets of one account and region."""
 
-    def __init__(self, client: SecretsManagerClient, sync: str, recovery_days: int) -> None:
+    def __init__(
+        self,
+        client: SecretsManagerClient,
+        sync: str,
+        recovery_days: int,
+        digest: Digest | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         self._client = client
         self._sync = sync
         self._recovery_days = recovery_days
+        self._digest = digest
+        self._pace = pace or Pace()
 
     def find(self, name: str, *, adopts: bool = False) -> ExistingSecret | None:
         """Returns the secret of this name, None if no secret has it. `adopts` as in `step_for`.
@@ -43,56 +65,84 @@ class Target:
                 return None
             raise
         # An answer that is not whole is a failure of the call.
-        return self._call("DescribeSecret", name, lambda: self._existing(described, adopts=adopts))
+        return ask(f"secretsmanager:DescribeSecret on {name}", lambda: self._found(described, adopts=adopts))
 
-    def owned_names(self) -> Iterator[str]:
-        """Lists the names of all secrets of this sync that are not deleted."""
+    def owned(self) -> Iterator[tuple[str, ExistingSecret]]:
+        """Lists the secrets of this sync that are not deleted, by name, without their values and replicas."""
         pages = self._client.get_paginator("list_secrets").paginate(
-            Filters=[{"Key": "tag-key", "Values": [OWNER_TAG]}, {"Key": "tag-value", "Values": [self._sync]}]
+            Filters=[{"Key": "tag-key", "Values": [OWNER_TAG]}, {"Key": "tag-value", "Values": [self._sync]}],
+            PaginationConfig={"PageSize": _LISTED},
         )
         iterator = iter(pages)
         ask_next = partial(self._call, "ListSecrets", "*", lambda: self._owned(next(iterator, None)))
-        while (names := ask_next()) is not None:
-            yield from names
+        while (secrets := ask_next()) is not None:
+            yield from secrets
 
-    def _owned(self, page: ListSecretsResponseTypeDef | None) -> list[str] | None:
-        """Returns the names of a page. The filters match prefixes, and the value of any tag."""
+    def _owned(self, page: ListSecretsResponseTypeDef | None) -> list[tuple[str, ExistingSecret]] | None:
+        """Returns the secrets of a page. The filters match prefixes, and the value of any tag."""
         tag = {"Key": OWNER_TAG, "Value": self._sync}
         return (
             None
             if page is None
-            else [one["Name"] for one in page["SecretList"] if tag in one.get("Tags", [])]
+            else [
+                (one["Name"], _existing(one, one.get("SecretVersionsToStages", {})))
+                for one in page["SecretList"]
+                if tag in one.get("Tags", [])
+            ]
         )
 
-    def _existing(self, described: DescribeSecretResponseTypeDef, *, adopts: bool) -> ExistingSecret:
-        tags = {tag["Key"]: tag["Value"] for tag in described.get("Tags", ())}
-        is_deleted = "DeletedDate" in described
-        has_value = any("AWSCURRENT" in stages for stages in described.get("VersionIdsToStages", {}).values())
-        owner = tags.get(OWNER_TAG)
-        may_read = "OwningService" not in described and (owner == self._sync or (owner is None and adopts))
-        return ExistingSecret(
-            arn=described["ARN"],
-            tags=tags,
-            value=self._value(described["ARN"]) if may_read and has_value and not is_deleted else None,
-            description=described.get("Description", ""),
-            kms_key=described.get("KmsKeyId"),
+    def values(self, secrets: Mapping[str, ExistingSecret]) -> dict[str, Value]:
+        """Reads the values of some secrets of this sync, by name. Those that cannot be read are missing.
+
+        Why they are missing says `find`, secret by secret.
+        """
+        arns = {
+            one.arn: name for name, one in secrets.items() if one.service is None and one.version is not None
+        }
+        request: dict[str, Any] = {"SecretIdList": list(arns)}
+        found: dict[str, Value] = {}
+        try:
+            while arns:
+                answer = self._call(
+                    "BatchGetSecretValue", "*", lambda: self._client.batch_get_secret_value(**request)
+                )
+                for one in answer.get("SecretValues", ()):
+                    if (name := arns.get(one["ARN"])) is not None:
+                        found[name] = ask(
+                            f"secretsmanager:BatchGetSecretValue on {name}", partial(value_of, one)
+                        )
+                if (token := answer.get("NextToken")) is None:
+                    break
+                request["NextToken"] = token
+        except AwsError:
+            return {}
+        return found
+
+    def _found(self, described: DescribeSecretResponseTypeDef, *, adopts: bool) -> ExistingSecret:
+        existing = _existing(described, described.get("VersionIdsToStages", {}))
+        may_read = existing.service is None and (
+            existing.owner == self._sync or (existing.owner is None and adopts)
+        )
+        is_read = (
+            may_read and existing.version is not None and not existing.is_deleted and self._digest is None
+        )
+        return replace(
+            existing,
+            value=self._value(existing.arn) if is_read else None,
             replicas=tuple(replica["Region"] for replica in described.get("ReplicationStatus", ())),
-            service=described.get("OwningService"),
-            is_rotated=described.get("RotationEnabled", False),
-            is_deleted=is_deleted,
         )
 
     def create(self, wanted: WantedSecret) -> None:
         """Creates a secret with its tags in one request, so that it is never without its owner."""
         settings = wanted.settings
-        request: dict[str, Any] = {"Name": wanted.name, "Tags": self._tags(wanted), **_content(wanted.value)}
+        request: dict[str, Any] = {"Name": wanted.name, "Tags": self._tags(wanted), **self._content(wanted)}
         if settings.description is not None:
             request["Description"] = settings.description
         if settings.kms_key is not None:
             request["KmsKeyId"] = settings.kms_key
-        if settings.replicas:
-            request["AddReplicaRegions"] = [{"Region": region} for region in settings.replicas]
         self._send("CreateSecret", wanted.name, wanted.value, lambda: self._client.create_secret(**request))
+        # Not within CreateSecret: IAM would have to allow replicas of secrets that carry no tag yet.
+        self._replicate(wanted.name, settings.replicas)
 
     def change(self, wanted: WantedSecret, existing: ExistingSecret, step: Step) -> None:
         """Makes the changes of a step. The value comes last, so that AWSCURRENT moves when the rest is in place."""
@@ -110,24 +160,28 @@ class Target:
             if "kms_key" in new:
                 request["KmsKeyId"] = settings.kms_key
             self._call("UpdateSecret", secret, lambda: client.update_secret(**request))
-        if missing := [region for region in settings.replicas if region not in existing.replicas]:
-            regions: Any = [{"Region": region} for region in missing]
-            self._call(
-                "ReplicateSecretToRegions",
-                secret,
-                lambda: client.replicate_secret_to_regions(SecretId=secret, AddReplicaRegions=regions),
-            )
+        self._replicate(secret, [region for region in settings.replicas if region not in existing.replicas])
         if "value" in step.changes:
             # A secret that was restored may have the value already.
-            if existing.is_deleted and self._value(secret) == wanted.value:
+            if existing.is_deleted and self._digest is None and self._value(secret) == wanted.value:
                 return
-            content = _content(wanted.value)
+            content = self._content(wanted)
             self._send(
                 "PutSecretValue",
                 secret,
                 wanted.value,
                 lambda: client.put_secret_value(SecretId=secret, **content),
             )
+
+    def _replicate(self, secret: str, regions: Sequence[str]) -> None:
+        if not regions:
+            return
+        replicas: Any = [{"Region": region} for region in regions]
+        self._call(
+            "ReplicateSecretToRegions",
+            secret,
+            lambda: self._client.replicate_secret_to_regions(SecretId=secret, AddReplicaRegions=replicas),
+        )
 
     def delete(self, existing: ExistingSecret) -> None:
         """Deletes a secret, with a recovery window. Its replicas go first: Secrets Manager demands it."""
@@ -167,10 +221,30 @@ class Target:
             return
         raise AwsError(code, "The message of Secrets Manager repeats the value, so it is not shown.")
 
+    def _content(self, wanted: WantedSecret) -> dict[str, Any]:
+        """Returns the value as the API takes it, and the id of its version if that is to hold a digest."""
+        value = wanted.value
+        version = {} if self._digest is None else {"ClientRequestToken": self._digest.version(wanted)}
+        if value.is_binary:
+            return {"SecretBinary": value.content, **version}
+        return {"SecretString": value.content.decode(), **version}
+
     def _call(self, operation: str, secret: str, call: Callable[[], Result]) -> Result:
+        self._pace.wait(operation)
         return ask(f"secretsmanager:{operation} on {secret}", call)
 
 
-def _content(value: Value) -> dict[str, Any]:
-    """Returns the value as the API takes it."""
-    return {"SecretBinary": value.content} if value.is_binary else {"SecretString": value.content.decode()}
+def _existing(
+    described: DescribeSecretResponseTypeDef | SecretListEntryTypeDef, versions: Mapping[str, Sequence[str]]
+) -> ExistingSecret:
+    """Returns what an answer says about a secret, except its value and its replicas."""
+    return ExistingSecret(
+        arn=described["ARN"],
+        tags={tag["Key"]: tag["Value"] for tag in described.get("Tags", ())},
+        version=next((version for version, stages in versions.items() if "AWSCURRENT" in stages), None),
+        description=described.get("Description", ""),
+        kms_key=described.get("KmsKeyId"),
+        service=described.get("OwningService"),
+        is_rotated=described.get("RotationEnabled", False),
+        is_deleted="DeletedDate" in described,
+    )

@@ -51,7 +51,7 @@ _MISSING = "Vault has nothing at {}. Check `mount`, which must be of KV version 
 
 @dataclass(frozen=True)
 class Login:
-    """How to log in: the method, where it is mounted, and what it needs. Credentials stand in files only."""
+    """How to log in: the method, where it is mounted, and what it needs. Credentials are in files only."""
 
     method: _Method = "token"
     mount: str = ""
@@ -292,7 +292,7 @@ def _reason(error: VaultError) -> str:
         return "Vault refuses so many requests at once. Wait, or raise its quota."
     if isinstance(error, InvalidRequest):
         return "Vault does not accept the request. Check `mount`, `path` and `namespace`."
-    return "Vault answered with an error of its own. Look into its log."
+    return "Vault failed. Look into its log."
 
 
 def _why_missing(error: InvalidPath) -> str:

@@ -1,0 +1,142 @@
+"""Keeps `keystart sync` within the quotas of Secrets Manager, and counts its requests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keystart_extension.sync.configuration import Configuration
+from keystart_extension.sync.pace import Pace
+from keystart_extension.sync.rules import Rule
+from keystart_extension.sync.secret import OWNER_TAG
+from keystart_extension.sync.sources.folder import Folder
+from keystart_extension.sync.sync import Sync
+from keystart_extension.sync.target import Target
+
+from tests.fakes.secrets_manager import Secret, SecretsManager, error
+
+
+class Clock:
+    """A clock that moves only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pace = Pace(lambda: self.now, self._sleep)
+
+    def _sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Counting(SecretsManager):
+    """Counts the requests, by operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests = Counter[str]()
+        self.denied = set[str]()
+
+    def interrupt(self, operation: str, name: str = "*", tags: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
+        self.requests[operation] += 1
+        if operation in self.denied:
+            raise error(operation, "AccessDeniedException")
+
+
+@pytest.mark.parametrize(
+    ("operations", "rate"),
+    [
+        (["PutSecretValue"], 25),
+        (["PutSecretValue", "UpdateSecret", "ReplicateSecretToRegions"], 25),
+        (["CreateSecret"], 25),
+        (["TagResource"], 25),
+        (["ListSecrets"], 50),
+        (["BatchGetSecretValue"], 50),
+        (["DescribeSecret", "GetSecretValue"], 5_000),
+    ],
+    ids=str,
+)
+def test_requests_stay_below_half_of_the_quota_that_their_operations_share(
+    operations: list[str], rate: int
+) -> None:
+    clock = Clock()
+    sent: list[float] = []
+    for number in range(4 * rate):
+        clock.pace.wait(operations[number % len(operations)])
+        sent.append(clock.now)
+    assert clock.now == pytest.approx(3), "the requests of one second are free"
+    for start in range(len(sent)):
+        within = sum(0 <= at - sent[start] < 1 for at in sent[start:])
+        assert within <= 2 * rate, "no second has more than the quota"
+
+
+def test_operations_of_different_quotas_do_not_wait_for_each_other() -> None:
+    clock = Clock()
+    for _ in range(25):
+        for operation in ("PutSecretValue", "CreateSecret", "DeleteSecret", "TagResource", "RestoreSecret"):
+            clock.pace.wait(operation)
+    assert clock.now == 0
+
+
+def synchronised(folder: Path, service: Any, clock: Clock, *replicas: str) -> Sync:
+    rule = Rule("{name}", ("*",), (), {}, None, None, replicas)
+    return Sync(
+        Configuration("ours", Folder(folder), None, 30, (rule,)),
+        Target(service, "ours", 30, pace=clock.pace),
+        frozenset(),
+    )
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Counting:
+    service = Counting()
+    for number in range(45):
+        (tmp_path / f"s{number:02}").write_text(str(number))
+        service.secrets[f"s{number:02}"] = Secret([str(number)], {OWNER_TAG: "ours"})
+    return service
+
+
+def test_secrets_that_are_as_the_source_has_them_need_no_separate_request(
+    service: Counting, tmp_path: Path
+) -> None:
+    steps = synchronised(tmp_path, service, Clock()).plan(prune=True, limit=None)
+    assert {step.action for step in steps} == {"unchanged"}
+    # The stand-in has 3 secrets on a page, and its batches have two pages.
+    assert {name: count for name, count in service.requests.items() if name != "GetSecretValue"} == {
+        "ListSecrets": 15,
+        "BatchGetSecretValue": 6,
+    }
+
+
+def test_only_secrets_that_need_a_change_are_looked_at_one_by_one(service: Counting, tmp_path: Path) -> None:
+    (tmp_path / "s07").write_text("new")
+    (tmp_path / "new").write_text("new")
+    steps = synchronised(tmp_path, service, Clock()).plan(prune=False, limit=None)
+    assert Counter(step.action for step in steps) == {"unchanged": 44, "change": 1, "create": 1}
+    assert service.requests["DescribeSecret"] == 2
+
+
+def test_values_that_no_batch_returns_are_read_one_by_one(service: Counting, tmp_path: Path) -> None:
+    service.denied.add("BatchGetSecretValue")
+    steps = synchronised(tmp_path, service, Clock()).plan(prune=False, limit=None)
+    assert {step.action for step in steps} == {"unchanged"}
+    assert service.requests["DescribeSecret"] == service.requests["GetSecretValue"] == 45
+
+
+def test_replicas_are_looked_at_one_by_one_because_no_list_has_them(
+    service: Counting, tmp_path: Path
+) -> None:
+    steps = synchronised(tmp_path, service, Clock(), "eu-west-2").plan(prune=False, limit=None)
+    assert {step.changes for step in steps} == {("replica in eu-west-2",)}
+
+
+def test_a_new_secret_has_its_owner_before_it_is_replicated(tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("x")
+    service = Counting()
+    sync = synchronised(tmp_path, service, Clock(), "eu-west-2")
+    (end,) = sync.apply(sync.plan(prune=False, limit=None))
+    assert end.action == "create"
+    assert service.secrets["new"].replicas == ["eu-west-2"]
+    assert list(service.requests)[-2:] == ["CreateSecret", "ReplicateSecretToRegions"]
+    assert service.requests["TagResource"] == 0
