@@ -76,6 +76,27 @@ def test_what_cannot_be_translated_is_refused(
     assert keystart("import", name, "-o", "-") == (1, "", f"keystart: {reason}\n")
 
 
+@pytest.mark.parametrize(
+    ("form", "file", "known"),
+    [
+        ("cloudformation-one-function", "template.yaml", "They have Orders, Invoices."),
+        ("serverless", "serverless.yml", "They have create."),
+        ("ecs-task", "task.json", "They have app."),
+        ("square", "config.yaml", "They have none."),
+        ("code-ruby", "app.rb.txt", "They have none."),
+    ],
+)
+def test_a_function_that_no_file_has_is_reported_with_those_that_they_have(
+    form: str, file: str, known: str, keystart: Keystart, tmp_path: Path
+) -> None:
+    shutil.copytree(IMPORTED / form, tmp_path, dirs_exist_ok=True)
+    assert keystart("import", file, "--function", "nope", "-o", "-") == (
+        1,
+        "",
+        f"keystart: No file has a function or a container with the name of --function. {known}\n",
+    )
+
+
 def test_no_value_is_repeated(keystart: Keystart, tmp_path: Path, canary: Canaries) -> None:
     folder = tmp_path / "secrets"  # where the canaries may be
     folder.mkdir()

@@ -23,9 +23,11 @@ def read(document: Document, function: str | None, findings: Findings) -> None:
     """Finds the references of a template. `function` is the logical id of one function or task definition."""
     variables = [("Globals", document.get("Globals", "Function", "Environment", "Variables"))]
     for name, resource in members(document.get("Resources")):
+        kind = text(get(resource, "Type"))
+        if kind in (*_FUNCTIONS, _TASK):
+            findings.functions.append(name)
         if function not in (None, name):
             continue
-        kind = text(get(resource, "Type"))
         if kind in _FUNCTIONS:
             variables.append((name, get(resource, "Properties", "Environment", "Variables")))
         elif kind == _TASK:

@@ -32,6 +32,9 @@ def translate(paths: Sequence[Path], function: str | None, output: str | None) -
     findings = Findings()
     for path in paths:
         _read(path, function, findings)
+    if function is not None and function not in findings.functions:
+        known = f"They have {', '.join(findings.functions)}." if findings.functions else "They have none."
+        raise DeployError(f"No file has a function or a container with the name of --function. {known}")
     region, secrets = _in_one_region(_merged(findings), findings)
     secrets = _checked(region, secrets, findings)
     for problem in sorted(findings.problems):

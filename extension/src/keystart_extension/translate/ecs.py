@@ -15,7 +15,9 @@ def is_task(document: Document) -> bool:
 def read(document: Document, container: str | None, findings: Findings) -> None:
     """Finds the secrets of a task definition."""
     for one in _containers(document):
-        if container not in (None, text(get(one, "name"))):
+        name = text(get(one, "name"))
+        findings.functions += [name] if name else []
+        if container not in (None, name):
             continue
         for secret in items(get(one, "secrets")):
             env, reference = text(get(secret, "name")), text(get(secret, "valueFrom"))

@@ -45,6 +45,8 @@ class Findings:
     """What was found in files."""
 
     secrets: list[Secret] = field(default_factory=list)
+    functions: list[str] = field(default_factory=list)
+    """What --function can name in the files: functions, and tasks or their containers."""
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

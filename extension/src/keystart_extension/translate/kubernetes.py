@@ -40,6 +40,16 @@ def _external(
     if store is not None and aws is None:
         findings.refuse(document.place(document.root), "Its SecretStore is not one of AWS.")
         return
+    if store is None and items(get(spec, "data")) + items(get(spec, "dataFrom")):
+        findings.note(
+            f"{document.file} has no SecretStore: ids that begin with / are taken for parameters, all others for "
+            "secrets. If that is wrong, put the store into the same file."
+        )
+    if (template := get(spec, "target", "template")) is not None:
+        findings.refuse(
+            document.place(template),
+            "Its template makes new values of the secrets. Let the code put their parts together.",
+        )
     of_store = {"role": role} if role else {}
     for one in items(get(spec, "data")):
         place, name, id_ = (
@@ -49,6 +59,9 @@ def _external(
         )
         if name is None or id_ is None:
             findings.refuse(place, "It has no secretKey or no remoteRef.key.")
+            continue
+        if reason := _changed(get(one, "remoteRef")):
+            findings.refuse(place, reason)
             continue
         field, version = text(get(one, "remoteRef", "property")), text(get(one, "remoteRef", "version"))
         is_parameter = service == "ParameterStore" or (service is None and id_.startswith("/"))
@@ -70,6 +83,12 @@ def _external(
         findings.secrets.append(Secret(name_of(name), {**source, **of_store}, place, region=region))
     for one in items(get(spec, "dataFrom")):
         place, id_ = document.place(one), text(get(one, "extract", "key"))
+        if reason := _changed(get(one, "extract")):
+            findings.refuse(place, reason)
+            continue
+        if get(one, "rewrite") is not None:
+            findings.refuse(place, "Its rewrite changes the names. Write the entry, with the key rename.")
+            continue
         if id_ is None:
             path = text(get(one, "find", "path"))
             if path is not None and service == "ParameterStore":
@@ -91,6 +110,15 @@ def _external(
         )
 
 
+def _changed(reference: Node | None) -> str | None:
+    """Returns why a reference asks for something other than the value; None if it asks for the value."""
+    if text(get(reference, "decodingStrategy")) not in (None, "None"):
+        return "Its decodingStrategy changes the value, which Keystart does not. Let the code decode it."
+    if text(get(reference, "metadataPolicy")) not in (None, "None"):
+        return "It asks for tags or labels, which Keystart does not fetch."
+    return None
+
+
 def _class(document: Document, findings: Findings) -> None:
     provider = text(document.get("spec", "provider"))
     objects = document.get("spec", "parameters", "objects")
@@ -102,6 +130,14 @@ def _class(document: Document, findings: Findings) -> None:
     except DocumentError:
         findings.refuse(document.place(objects), "Its objects are not a list in YAML.")
         return
+    if (failover := document.get("spec", "parameters", "failoverRegion")) is not None:
+        findings.refuse(document.place(failover), "It has a failoverRegion, which Keystart does not have.")
+    if (objects_of := document.get("spec", "secretObjects")) is not None:
+        findings.refuse(
+            document.place(objects_of),
+            "Its secretObjects make Secrets of Kubernetes, which a function does not have. For a variable add env: to "
+            "the entry.",
+        )
     region = text(document.get("spec", "parameters", "region"))
     for one in items(listed[0].root if listed else None):
         # The text of a block begins in the line after its key.

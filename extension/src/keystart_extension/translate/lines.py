@@ -9,7 +9,9 @@ from .findings import Findings, Place, Secret, name_of
 from .references import source_of
 
 _ASSIGNMENT = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=(.*)")
-_CHAMBER = re.compile(r"\bchamber\s+(?:-\S+\s+)*exec\s+([^|;&]*?)\s+--(?:\s|$)")
+_CHAMBER = re.compile(r"\bchamber\s+([^|;&]*?)\bexec\s+([^|;&]*?)\s+--(?:\s|$)")
+_OTHER_CHAMBER = re.compile(r"\bchamber\s+(?:-\S+\s+)*(read|env|export)\s")
+_BACKEND = re.compile(r"(?:-b|--backend)[\s=]+(?!ssm\b)\S")
 _SERVICE = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
 _TEXT = r"""["'`]([A-Za-z0-9/_+=.@!:-]+)["'`]"""
 # How code asks for a secret or a parameter, by the kind that it asks for.
@@ -25,6 +27,13 @@ _PATTERNS = {
     ],
     "parameters": [re.compile(rf"\b(?:get_parameters|getParameters)\(\s*{_TEXT}")],
 }
+# The same requests, with an id that the code puts together. The definition of a function is none.
+_NO_TEXT = rf"(?!{_TEXT})"
+_COMPUTED = re.compile(
+    r"""(?:secretsmanager/get\?secretId=|systemsmanager/parameters/get\?name=)[${"'`]"""
+    rf"|(?<!def )(?<!function )\b(?:get_secret|getSecret|get_parameters?|getParameters?)\({_NO_TEXT}[^\s)]"
+    rf"|\bSecretId[\"']?\s*(?:=>|[:=])\s*(?!str\b|string\b){_NO_TEXT}\S"
+)
 
 
 def is_env(path: Path) -> bool:
@@ -55,8 +64,23 @@ def read_code(text: str, file: str, findings: Findings) -> None:
     """Finds what looks like a request for a secret. Everything in code is a guess; chamber's services are not."""
     for number, line in enumerate(text.splitlines(), 1):
         place = Place(file, number)
+        if _OTHER_CHAMBER.search(line):
+            findings.refuse(
+                place, "Only exec of chamber is translated. Write an entry for what the line reads."
+            )
         for found in _CHAMBER.finditer(line):
-            for service in found[1].split():
+            if _BACKEND.search(found[1]):
+                findings.refuse(
+                    place, "chamber reads from another store here than Parameter Store. Write its entries."
+                )
+                continue
+            findings.note(
+                "chamber sets variables. With Keystart the code reads the parameters by their names: DB_URL of the "
+                "service orders is orders/db_url."
+            )
+            for service in found[2].split():
+                if service.startswith("-"):
+                    continue  # an option
                 if _SERVICE.fullmatch(service):
                     findings.secrets.append(Secret(name_of(service), {"parameters": f"/{service}"}, place))
                 else:
@@ -66,5 +90,9 @@ def read_code(text: str, file: str, findings: Findings) -> None:
                 for found in pattern.finditer(line):
                     id_ = found[1].replace("%2F", "/").replace("%3A", ":")
                     source = source_of(id_) or {kind: id_}
-                    name = name_of(id_.rpartition(":")[2] if id_.startswith("arn:") else id_)
+                    # What Secrets Manager puts behind a name in an ARN is not a part of the name.
+                    of_arn = re.sub("-[A-Za-z0-9]{6}$", "", id_.rpartition(":")[2])
+                    name = name_of(of_arn if id_.startswith("arn:") else id_)
                     findings.secrets.append(Secret(name, source, place, is_guess=True))
+        if _COMPUTED.search(line):
+            findings.refuse(place, "The id is put together in the code. Write the entry yourself.")

@@ -7,7 +7,7 @@ import re
 from .documents import Document, get, members, text
 from .findings import Findings, Secret, name_of
 
-_SSM = re.compile(r"\$\{ssm(?:\(([a-z0-9-]+)\))?:(.+)\}")
+_SSM = re.compile(r"\$\{ssm(?:[(.]([a-z0-9-]+)\)?)?:(.+)\}")
 _REFERENCE = "/aws/reference/secretsmanager/"
 # What names a stage in these files.
 _STAGE = re.compile(r"\$\{(?:sls:stage|self:provider\.stage|opt:stage(?:,[^{}]*)?|self:custom\.stage)\}")
@@ -22,10 +22,13 @@ def read(document: Document, function: str | None, findings: Findings) -> None:
     """Finds the references of a service."""
     environments = [document.get("provider", "environment")]
     for name, body in members(document.get("functions")):
+        findings.functions.append(name)
         if function in (None, name):
             environments.append(get(body, "environment"))
+    seen = set[int]()
     for environment in environments:
         for env, value in members(environment):
+            seen.add(id(value))
             found = text(value)
             if found is None or "${ssm" not in found:
                 continue
@@ -51,3 +54,10 @@ def read(document: Document, function: str | None, findings: Findings) -> None:
                 {"secret": id_.removeprefix(_REFERENCE)} if id_.startswith(_REFERENCE) else {"parameter": id_}
             )
             findings.secrets.append(Secret(name_of(env), source, place, env, region))
+    if function is None:
+        for path, node in document.walk():
+            if id(node) not in seen and "${ssm" in (text(node) or ""):
+                findings.refuse(
+                    document.place(node),
+                    f"{'.'.join(path[-2:])} is not a variable of a function. Write its id where a function uses it.",
+                )
