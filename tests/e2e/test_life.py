@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests.fakes.stages import Asked, StagedSecrets
 from tests.memory import copies
 
 from . import stage
-from .lambda_simulator import Clock, Environment, Kind, runtimes
+from .lambda_simulator import Clock, Environment, InitializationType, Kind, runtimes
 from .lambda_simulator.runtimes import Runtime
 from .test_keystart import EXTENSION, manifest, published_ns, state, store_root
 
@@ -51,6 +52,35 @@ def canary(cloud: StagedSecrets) -> str:
     return value
 
 
+Freezing = Callable[..., Environment]
+
+
+@pytest.fixture
+def freezing(tmp_path: Path, cloud: StagedSecrets) -> Freezing:
+    """Makes environments that freeze, for a function that reads a secret."""
+
+    def make(
+        configuration: str,
+        *,
+        language: str = "python",
+        function: str = "reads",
+        initialization_type: InitializationType = "snap-start",
+        **options: Any,
+    ) -> Environment:
+        return stage.environment(
+            tmp_path,
+            language,
+            cloud.url,
+            function=function,
+            configuration=configuration,
+            initialization_type=initialization_type,
+            freezes=True,
+            **options,
+        )
+
+    return make
+
+
 def found(environment: Environment, canary: str) -> list[str]:
     """Returns where the value is: files in /tmp, and the memory of the extension and of the runtime."""
     wanted = {"value": canary.encode()}
@@ -76,18 +106,10 @@ SNAPSTART = [
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may look into the memory of the processes")
 @pytest.mark.parametrize(("language", "runtime"), SNAPSTART)
 def test_a_snapshot_of_first_invoke_holds_no_secret_and_the_restored_function_reads_it(
-    tmp_path: Path, cloud: StagedSecrets, canary: str, language: str, runtime: Callable[[], Runtime]
+    freezing: Freezing, cloud: StagedSecrets, canary: str, language: str, runtime: Callable[[], Runtime]
 ) -> None:
-    with stage.environment(
-        tmp_path,
-        language,
-        cloud.url,
-        runtime=runtime(),
-        function="reads",
-        configuration=FIRST_INVOKE,
-        initialization_type="snap-start",
-        freezes=True,
-        clock=(clock := Clock()),
+    with freezing(
+        FIRST_INVOKE, language=language, runtime=runtime(), clock=(clock := Clock())
     ) as environment:
         environment.init()
         assert found(environment, canary) == []
@@ -108,17 +130,9 @@ def test_a_snapshot_of_first_invoke_holds_no_secret_and_the_restored_function_re
 
 
 def test_with_init_the_snapshot_holds_the_secret_and_the_log_says_so(
-    tmp_path: Path, cloud: StagedSecrets, canary: str
+    freezing: Freezing, cloud: StagedSecrets, canary: str
 ) -> None:
-    with stage.environment(
-        tmp_path,
-        "python",
-        cloud.url,
-        function="reads",
-        configuration=INIT,
-        initialization_type="snap-start",
-        freezes=True,
-    ) as environment:
+    with freezing(INIT) as environment:
         environment.init()
         assert "keystart/generations/1/secrets/db" in [
             str(path.relative_to(environment.tmp))
@@ -131,18 +145,9 @@ def test_with_init_the_snapshot_holds_the_secret_and_the_log_says_so(
 
 
 def test_with_init_and_a_ttl_a_restore_brings_the_values_of_that_moment(
-    tmp_path: Path, cloud: StagedSecrets, canary: str
+    freezing: Freezing, cloud: StagedSecrets, canary: str
 ) -> None:
-    with stage.environment(
-        tmp_path,
-        "python",
-        cloud.url,
-        function="reads",
-        configuration=INIT.replace("secrets:", "ttl: 5m\nsecrets:"),
-        initialization_type="snap-start",
-        freezes=True,
-        clock=(clock := Clock()),
-    ) as environment:
+    with freezing(INIT.replace("secrets:", "ttl: 5m\nsecrets:"), clock=(clock := Clock())) as environment:
         environment.init()
         cloud.put("db", "new")
         clock.pass_by(24 * HOUR)
@@ -151,17 +156,12 @@ def test_with_init_and_a_ttl_a_restore_brings_the_values_of_that_moment(
 
 @pytest.mark.parametrize(("language", "runtime"), SNAPSTART[1:])
 def test_without_hooks_the_second_invocation_after_a_restore_has_the_values_of_that_moment(
-    tmp_path: Path, cloud: StagedSecrets, canary: str, language: str, runtime: Callable[[], Runtime]
+    freezing: Freezing, cloud: StagedSecrets, canary: str, language: str, runtime: Callable[[], Runtime]
 ) -> None:
-    with stage.environment(
-        tmp_path,
-        language,
-        cloud.url,
+    with freezing(
+        INIT.replace("secrets:", "ttl: 5m\nsecrets:"),
+        language=language,
         runtime=runtime(),
-        function="reads",
-        configuration=INIT.replace("secrets:", "ttl: 5m\nsecrets:"),
-        initialization_type="snap-start",
-        freezes=True,
         clock=(clock := Clock()),
     ) as environment:
         environment.init()
@@ -172,7 +172,7 @@ def test_without_hooks_the_second_invocation_after_a_restore_has_the_values_of_t
 
 
 def test_a_store_that_hangs_at_the_restore_ends_neither_the_restore_nor_an_invocation(
-    tmp_path: Path, cloud: StagedSecrets, canary: str
+    freezing: Freezing, cloud: StagedSecrets, canary: str
 ) -> None:
     is_over = threading.Event()
 
@@ -180,16 +180,7 @@ def test_a_store_that_hangs_at_the_restore_ends_neither_the_restore_nor_an_invoc
         is_over.wait(PATIENCE)
 
     cloud.interfere = hang
-    with stage.environment(
-        tmp_path,
-        "python",
-        cloud.url,
-        function="reads",
-        configuration=FIRST_INVOKE,
-        initialization_type="snap-start",
-        freezes=True,
-        timeout=3,
-    ) as environment:
+    with freezing(FIRST_INVOKE, timeout=3) as environment:
         environment.init()
         environment.restore()
         for _ in range(2):
@@ -203,18 +194,9 @@ def test_a_store_that_hangs_at_the_restore_ends_neither_the_restore_nor_an_invoc
 
 
 def test_a_store_that_hangs_lets_none_of_a_hundred_invocations_time_out(
-    tmp_path: Path, cloud: StagedSecrets, canary: str
+    freezing: Freezing, cloud: StagedSecrets, canary: str
 ) -> None:
-    with stage.environment(
-        tmp_path,
-        "python",
-        cloud.url,
-        function="reads",
-        configuration=TTL,
-        timeout=3,
-        freezes=True,
-        clock=(clock := Clock()),
-    ) as environment:
+    with freezing(TTL, initialization_type="on-demand", timeout=3, clock=(clock := Clock())) as environment:
         environment.init()
         is_over = threading.Event()
 
@@ -236,20 +218,11 @@ def test_a_store_that_hangs_lets_none_of_a_hundred_invocations_time_out(
 
 
 def test_a_hundred_restores_begin_with_the_same_tmp_and_end_with_the_same_generation(
-    tmp_path: Path, cloud: StagedSecrets, canary: str
+    tmp_path: Path, freezing: Freezing, cloud: StagedSecrets, canary: str
 ) -> None:
     trees, numbers = set(), set()
     for _ in range(100):
-        with stage.environment(
-            tmp_path,
-            "python",
-            cloud.url,
-            runtime=runtimes.echo(),
-            function="echo",
-            configuration=FIRST_INVOKE,
-            initialization_type="snap-start",
-            freezes=True,
-        ) as environment:
+        with freezing(FIRST_INVOKE, runtime=runtimes.echo(), function="echo") as environment:
             environment.init()
             tree = sorted(
                 (str(path.relative_to(environment.tmp)), path.lstat().st_mode)
@@ -268,17 +241,10 @@ def test_a_hundred_restores_begin_with_the_same_tmp_and_end_with_the_same_genera
 
 
 def test_hours_between_init_and_the_first_invocation_of_provisioned_concurrency(
-    tmp_path: Path, cloud: StagedSecrets, canary: str
+    freezing: Freezing, cloud: StagedSecrets, canary: str
 ) -> None:
-    with stage.environment(
-        tmp_path,
-        "python",
-        cloud.url,
-        function="reads",
-        configuration=TTL,
-        initialization_type="provisioned-concurrency",
-        freezes=True,
-        clock=(clock := Clock()),
+    with freezing(
+        TTL, initialization_type="provisioned-concurrency", clock=(clock := Clock())
     ) as environment:
         environment.init()
         cloud.put("db", "new")
@@ -289,17 +255,9 @@ def test_hours_between_init_and_the_first_invocation_of_provisioned_concurrency(
 
 
 def test_a_function_that_freezes_reads_and_refreshes_like_one_that_does_not(
-    tmp_path: Path, cloud: StagedSecrets, canary: str
+    freezing: Freezing, cloud: StagedSecrets, canary: str
 ) -> None:
-    with stage.environment(
-        tmp_path,
-        "python",
-        cloud.url,
-        function="reads",
-        configuration=TTL,
-        freezes=True,
-        clock=(clock := Clock()),
-    ) as environment:
+    with freezing(TTL, initialization_type="on-demand", clock=(clock := Clock())) as environment:
         environment.init()
         expected = canary
         for number in range(5):
