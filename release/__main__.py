@@ -17,7 +17,8 @@ import tempfile
 from pathlib import Path
 
 from extension.standalone.sbom import Component, crates, document
-from extension.standalone.toolchain import ROOT, BuildError
+from extension.standalone.sbom import components as parts
+from extension.standalone.toolchain import ROOT, TARGETS, BuildError
 
 from . import bump, changelog, commands
 from .errors import ReleaseError
@@ -133,12 +134,18 @@ def _finish(version: str, notes: str) -> list[str]:
 
 
 def components(name: str) -> list[Component]:
-    """Returns what a package is made of: the crates of its core. The readers for Node and Ruby have none."""
+    """Returns what a package is made of: the crates of its core, and for a wheel of the extension its executable.
+
+    The readers for Node and Ruby have neither.
+    """
     if name.endswith((".tgz", ".gem")):
         return []
-    return crates(
-        "keystart-capi-extension" if name.startswith("keystart_extension") else "keystart-capi-reader"
-    )
+    if not name.startswith("keystart_extension"):
+        return crates("keystart-capi-reader")
+    for target in TARGETS.values():
+        if name.endswith(f"_{target.machine}.whl"):
+            return parts(target)
+    return crates("keystart-capi-extension")
 
 
 def _run(*command: str) -> None:

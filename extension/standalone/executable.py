@@ -1,4 +1,4 @@
-"""Builds the executable of the layer: the extension with the interpreter inside, one static file.
+"""Builds the executable of the layer and of the wheels: the extension with the interpreter inside, one static file.
 
 The core is linked from Rust, the interpreter from Debian's libpython, cffi's backend from cffi's own source, and the
 Python code is frozen (freeze.py). Exit codes: 0 built, 1 something is missing or could not be built.
@@ -7,11 +7,10 @@ Python code is frozen (freeze.py). Exit codes: 0 built, 1 something is missing o
 from __future__ import annotations
 
 import os
-import re
 import sys
 from pathlib import Path
 
-from .toolchain import PYTHON, ROOT, TARGETS, BuildError, Rust, Target, libpython, prepare, run
+from .toolchain import PYTHON, ROOT, TARGETS, BuildError, Rust, Target, libpython, pinned, prepare, run
 
 HERE = Path(__file__).parent
 OUTPUT = ROOT / "target/standalone"
@@ -77,14 +76,11 @@ def _freeze(folder: Path) -> None:
 
 def _cffi(folder: Path) -> Path:
     """Downloads cffi's source, in the version and with the hash of the lock file, and returns its folder."""
-    lock = (ROOT / "requirements.lock").read_text()
-    pinned = re.search(r"^cffi==(\S+)(?: \\\n +--hash=\S+)+", lock, re.MULTILINE)
-    if pinned is None:
-        raise BuildError("requirements.lock does not pin cffi: ./dev nox -s lock")
-    source = folder / f"cffi-{pinned[1]}"
+    version, line = pinned("cffi")
+    source = folder / f"cffi-{version}"
     if not source.exists():
         requirement = folder / "cffi.txt"
-        requirement.write_text(pinned[0] + "\n")
+        requirement.write_text(line)
         options = [
             "--quiet",
             "--no-deps",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import re
 import shutil
 import sys
 import tempfile
@@ -18,8 +17,8 @@ from pathlib import Path
 
 from .dist import DIST, clear, place, release
 from .executable import WRAPPER, build, wrapper
-from .sbom import Component, crates, document
-from .toolchain import LINKED, ROOT, TARGETS, BuildError, MissingError, Target, prepare, run, version_of
+from .sbom import components, document, write_licences
+from .toolchain import ROOT, TARGETS, BuildError, MissingError, Target, pinned, prepare, run
 
 _SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: if it exists, the others do
 # The versions that Lambda offers. One library of the core serves all; cffi's backend is built for each.
@@ -81,7 +80,7 @@ def _fill(content: Path, target: Target, temporary: Path) -> None:
     _node(content / "nodejs/node_modules/keystart", temporary)
     shutil.copytree(ROOT / "bindings/ruby/layer", content / "ruby/lib")
     shutil.copytree(ROOT / "bindings/ruby/lib", content / "ruby/keystart/lib")
-    _licences(content / "share/keystart", target)
+    write_licences(content / "share/keystart", target)
 
 
 def _python(folder: Path, target: Target, temporary: Path) -> None:
@@ -102,7 +101,7 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
         variables["CARGO_TARGET_DIR"] = str(rust.folder / "wheels")
     run(["maturin", "build", "--quiet", *options, "--out", wheels], variables, ROOT / "bindings/python")
     requirement = temporary / "cffi.txt"
-    requirement.write_text(_pinned("cffi"))
+    requirement.write_text(pinned("cffi")[1])
     platforms = [f"--platform=manylinux{name}_{target.machine}" for name in ("2014", "_2_17")]
     for version in PYTHONS:
         python = [f"--python-version={version}", "--implementation=cp", "--only-binary=:all:", *platforms]
@@ -123,47 +122,12 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
                     archive.extract(name, folder)
 
 
-def _pinned(package: str) -> str:
-    lock = (ROOT / "requirements.lock").read_text()
-    found = re.search(rf"^{package}==(\S+)(?: \\\n +--hash=\S+)+", lock, re.MULTILINE)
-    if found is None:
-        raise BuildError(f"requirements.lock does not pin {package}: ./dev nox -s lock")
-    return found[0] + "\n"
-
-
 def _node(folder: Path, temporary: Path) -> None:
     name = run(
         ["npm", "pack", "--silent", "--pack-destination", temporary], folder=ROOT / "bindings/node"
     ).split()[-1]
     run(["tar", "--extract", f"--file={temporary / name}", f"--directory={temporary}"])
     shutil.copytree(temporary / "package", folder)
-
-
-def _licences(folder: Path, target: Target) -> None:
-    folder.mkdir(parents=True)
-    shutil.copy(ROOT / "LICENSE", folder / "LICENSE")
-    for package in LINKED:
-        source = target.debian / f"usr/share/doc/{package}/copyright"
-        if not source.exists():
-            raise BuildError(f"{source} is missing, and with it the licence of what is linked in")
-        shutil.copy(source, folder / f"{package}.txt")
-    components = "\n".join(f"{one.name} {one.version}  {one.licence}" for one in _components(target))
-    title = "What extensions/keystart and keystart-env are made of, and under which licence:"
-    (folder / "components.txt").write_text(f"{title}\n\n{components}\n")
-
-
-def _components(target: Target) -> list[Component]:
-    """Returns everything inside the executable."""
-    found = crates("keystart-capi-extension", target=target.rust)
-    version = _pinned("cffi").split()[0].partition("==")[2]
-    found.append(Component("cffi", version, "MIT", f"pkg:pypi/cffi@{version}"))
-    for name in LINKED:
-        linked = version_of(name, target)
-        if linked is None:
-            raise BuildError(f"Debian's {name} is not installed, and is inside the executable")
-        licence = f"share/keystart/{name}.txt"
-        found.append(Component(name, linked, licence, f"pkg:deb/debian/{name}@{linked}"))
-    return found
 
 
 def _pack(content: Path, target: Target, path: Path) -> None:
@@ -178,7 +142,7 @@ def _pack(content: Path, target: Target, path: Path) -> None:
             archive.writestr(info, file.read_bytes())
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     path.with_suffix(".zip.sha256").write_text(f"{digest}  {path.name}\n")
-    sbom = document(path.name, release(), digest, _components(target))
+    sbom = document(path.name, release(), digest, components(target))
     path.with_suffix(".cdx.json").write_text(json.dumps(sbom, indent=2) + "\n")
 
 

@@ -1,4 +1,4 @@
-/* The executable of the layer: registers and starts to fetch, and runs the same Python program as the pip package beside that.
+/* The executable of the layer and of the wheels: registers and starts to fetch, and runs the frozen Python program beside that.
  *
  * Everything is inside: the core, the interpreter, and the modules of builtin.c and frozen.txt. Nothing of the machine's Python
  * and no variable for Python counts: a function's own PYTHONPATH reaches extensions too.
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "keystart_extension.h"
 
@@ -25,6 +26,19 @@ static void give_up(const char *why) {
     const char *kind = "Extension.Internal";
     snprintf(message, sizeof message, "The interpreter of the extension does not start: %s. Please report it.", why);
     keystart_extension_fail(bytes(kind), strlen(kind), bytes(message), strlen(message), NULL, NULL);
+}
+
+/* Becomes the script that pip installs beside this file, if it exists: its interpreter has boto3, which some commands need. */
+static void run_installed(char **argv) {
+    static const char NAME[] = "keystart-python";
+    char script[4096];
+    ssize_t length = readlink("/proc/self/exe", script, sizeof script - sizeof NAME);
+    if (length <= 0 || (size_t)length >= sizeof script - sizeof NAME) return;
+    script[length] = '\0';
+    char *slash = strrchr(script, '/');
+    if (slash == NULL) return;
+    strcpy(slash + 1, NAME);
+    execv(script, argv);
 }
 
 /* An interpreter that looks at nothing outside: no variables, no site, no files, an empty path. */
@@ -75,6 +89,8 @@ int main(int argc, char **argv) {
         uint64_t began;
         keystart_process_prepare(&began, NULL);
         keystart_extension_begin(bytes(name), strlen(name), NULL);
+    } else {
+        run_installed(argv);
     }
 
     PyStatus status = start_python(argc, argv);

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from .toolchain import run
+from .toolchain import LINKED, ROOT, BuildError, Target, pinned, run, version_of
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,37 @@ def crates(package: str, *, target: str | None = None) -> list[Component]:
         version = version.removeprefix("v")
         found.append(Component(name, version, licence, f"pkg:cargo/{name}@{version}"))
     return found
+
+
+def components(target: Target) -> list[Component]:
+    """Returns everything inside the executable."""
+    found = crates("keystart-capi-extension", target=target.rust)
+    version, _ = pinned("cffi")
+    found.append(Component("cffi", version, "MIT", f"pkg:pypi/cffi@{version}"))
+    for name in LINKED:
+        linked = version_of(name, target)
+        if linked is None:
+            raise BuildError(f"Debian's {name} is not installed, and is inside the executable")
+        found.append(
+            Component(
+                name, linked, f"the copyright file of Debian's {name}", f"pkg:deb/debian/{name}@{linked}"
+            )
+        )
+    return found
+
+
+def write_licences(folder: Path, target: Target) -> None:
+    """Writes the licences of everything inside the executable into a new folder."""
+    folder.mkdir(parents=True)
+    shutil.copy(ROOT / "LICENSE", folder / "LICENSE")
+    for package in LINKED:
+        source = target.debian / f"usr/share/doc/{package}/copyright"
+        if not source.exists():
+            raise BuildError(f"{source} is missing, and with it the licence of what is linked in")
+        shutil.copy(source, folder / f"{package}.txt")
+    listed = "\n".join(f"{one.name} {one.version}  {one.licence}" for one in components(target))
+    title = "What the executable and keystart-env are made of, and under which licence:"
+    (folder / "components.txt").write_text(f"{title}\n\n{listed}\n")
 
 
 def document(name: str, version: str, digest: str, components: Sequence[Component]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -99,7 +100,7 @@ def prepare(target: Target) -> Rust:
     cargo = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
     flags = os.environ.get("RUSTFLAGS", f"--remap-path-prefix={cargo}=/cargo").split()
     if target.is_native:
-        if not _has_standard_library(target):
+        if not has_standard_library(target):
             raise MissingError(f"Rust has no standard library for {target.rust}")
         return Rust({"RUSTFLAGS": " ".join(flags)}, {}, folder)
 
@@ -107,7 +108,7 @@ def prepare(target: Target) -> Rust:
     compiler, *options = target.compiler
     name = target.rust.replace("-", "_")
     variables = {f"CC_{name}": compiler, f"CFLAGS_{name}": " ".join(options)}
-    if not _has_standard_library(target):
+    if not has_standard_library(target):
         version = version_of(_RUST)
         if version is None:
             raise MissingError(
@@ -148,7 +149,18 @@ def version_of(package: str, target: Target | None = None) -> str | None:
     return version if status == "installed" else None
 
 
-def _has_standard_library(target: Target) -> bool:
+def pinned(package: str) -> tuple[str, str]:
+    """Returns the version of a package of Python that requirements.lock pins, and the line for pip, with the hashes."""
+    found = re.search(
+        rf"^{package}==(\S+)(?: \\\n +--hash=\S+)+", (ROOT / "requirements.lock").read_text(), re.MULTILINE
+    )
+    if found is None:
+        raise BuildError(f"requirements.lock does not pin {package}: ./dev nox -s lock")
+    return found[1], found[0] + "\n"
+
+
+def has_standard_library(target: Target) -> bool:
+    """Returns whether the Rust compiler on the PATH can build for a target."""
     folder = run(["rustc", "--print", "target-libdir", "--target", target.rust]).strip()
     return any(Path(folder).glob("libstd-*"))
 

@@ -159,7 +159,7 @@ def main() -> int:
         "--extension",
         type=Path,
         metavar="FILE",
-        help="the layer's executable (default: the process that pip installs)",
+        help="the layer's executable (default: the process in an installed interpreter)",
     )
     parser.add_argument(
         "--from-keywhiz",
@@ -172,7 +172,7 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="keystart-demo-") as scratch:
         if extension is None:
-            print("The extension is the process that pip installs.")
+            print("The extension is the process in an installed interpreter.")
         else:
             print("The extension is the executable of the layer, the interpreter inside.")
             (Path(scratch) / "extensions").mkdir()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -16,12 +18,20 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 
 from extension.standalone.dist import DIST, check, clear, place, release
-from extension.standalone.toolchain import ROOT, BuildError
+from extension.standalone.toolchain import (
+    ROOT,
+    TARGETS,
+    BuildError,
+    MissingError,
+    Target,
+    has_standard_library,
+    prepare,
+)
+from extension.standalone.wheel import COMMAND, SCRIPT, add_executable
 
 LIBRARY = "_native/lib_native.so"
 # Rust's standard library needs 2.17 as well, so nothing is lost. Lambda's oldest runtime has 2.26.
 GLIBC = "2.17"
-TARGETS = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -46,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{one['size']:>9,}  {one['file']}")
             if "library" in one:
                 print(f"{one['library']:>9,}    of it the library, which needs glibc {one['glibc']}")
+            if "executable" in one:
+                print(f"{one['executable']:>9,}    of it the executable")
     return 0
 
 
@@ -68,15 +80,24 @@ def build(into: Path, *, quick: bool) -> None:
     if quick:
         _say("no wheel of the extension in a quick run: it compiles AWS's SDK")
         del with_core[1]
-    for target in TARGETS:
-        if not _has_standard_library(target):
-            _say(f"no wheel for {target}: Rust has no standard library for it (rustup target add {target})")
+    for target in TARGETS.values():
+        try:
+            variables = _variables(target, quick=quick)
+        except MissingError as missing:
+            _say(f"no wheel for {target.rust}: {missing}")
             continue
-        _say(f"the wheels for {target}")
+        _say(f"the wheels for {target.rust}")
         # Zig links for any glibc; this machine's linker only for its own.
         arguments = ["--release", "--zig", "--compatibility", f"manylinux_{GLIBC.replace('.', '_')}"]
         for package in with_core:
-            _run(["maturin", "build", *arguments, "--target", target, "--out", str(into)], package)
+            command = ["maturin", "build", *arguments, "--target", target.rust, "--out", str(into)]
+            _run(command, package, variables)
+        for wheel in into.glob(f"keystart_extension-*_{target.machine}.whl"):
+            _say(f"the executable for {target.rust}")
+            try:
+                add_executable(wheel, target)
+            except MissingError as missing:
+                _say(f"the wheel has no executable, so its process starts more slowly: {missing}")
     _say("the npm package and the gem")
     _run(["npm", "pack", "--silent", "--pack-destination", str(into)], ROOT / "bindings/node")
     version = _run(
@@ -96,13 +117,20 @@ def packages(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("*") if name.fullmatch(path.name)]
 
 
-def _has_standard_library(target: str) -> bool:
-    folder = _run(["rustc", "--print", "target-libdir", "--target", target], ROOT).strip()
-    return any(Path(folder).glob("libstd-*"))
+def _variables(target: Target, *, quick: bool) -> dict[str, str]:
+    """Returns the variables for a build: of the layer's compiler, if Rust's own has no standard library."""
+    if has_standard_library(target):
+        return {}
+    if quick:
+        raise MissingError(f"Rust has no standard library: rustup target add {target.rust}")
+    rust = prepare(target)
+    # Apart from the executable's core, which has other flags: each build would recompile the other's crates.
+    return {**rust.variables, "CARGO_TARGET_DIR": str(rust.folder / "wheels")}
 
 
-def _run(command: list[str], folder: Path) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+def _run(command: list[str], folder: Path, variables: Mapping[str, str] | None = None) -> str:
+    environment = {**os.environ, **(variables or {})}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
         raise BuildError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -119,6 +147,9 @@ def describe(file: Path) -> dict[str, str | int]:
         wheel = zipfile.ZipFile(file)
         code = wheel.read(next(name for name in wheel.namelist() if name.endswith(LIBRARY)))
         facts |= {"library": len(code), "glibc": least_glibc(code)}
+        for name in wheel.namelist():
+            if name.endswith(SCRIPT):
+                facts["executable"] = wheel.getinfo(name.removesuffix(SCRIPT) + COMMAND).file_size
     return facts
 
 

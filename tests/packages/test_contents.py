@@ -12,9 +12,11 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from extension.standalone.dist import DIST
-from extension.standalone.toolchain import ROOT
+from extension.standalone.toolchain import ROOT, TARGETS, MissingError, prepare
+from extension.standalone.wheel import COMMAND, SCRIPT
 
 from .build import least_glibc, numbers, packages
 
@@ -29,6 +31,7 @@ PACKAGES = {
     "node": "keystart-*.tgz",
     "ruby": "keystart-*.gem",
     "extension-wheel": "keystart_extension-*_x86_64.whl",
+    "extension-wheel-aarch64": "keystart_extension-*_aarch64.whl",
     "extension-sdist": "keystart_extension-*.tar.gz",
 }
 # The core's files change often, and cargo lists them.
@@ -62,10 +65,10 @@ def untar(data: bytes) -> dict[str, bytes]:
 @pytest.fixture(params=PACKAGES)
 def kind(request: pytest.FixtureRequest, unhurried: Callable[[str], None]) -> str:
     kind: str = request.param
-    if kind == "extension-wheel":
+    if kind.startswith("extension-wheel"):
         unhurried("it compiles AWS's SDK")
-    if kind == "python-wheel-aarch64" and not fnmatch.filter(packages(DIST), PACKAGES[kind]):
-        pytest.skip("there is no wheel for aarch64: rustup target add aarch64-unknown-linux-gnu")
+    if kind.endswith("-aarch64") and not fnmatch.filter(packages(DIST), PACKAGES[kind]):
+        pytest.skip("there is no wheel for aarch64; ./dev packages says what it needs")
     return kind
 
 
@@ -79,15 +82,18 @@ def test_it_holds_what_is_listed_and_nothing_else(kind: str, files: dict[str, by
     for name in filter(CORE.fullmatch, files):
         assert (ROOT / name).is_file()
     held = sorted(name for name in files if not CORE.fullmatch(name))
+    if kind.startswith("extension-wheel") and not any(name.endswith(f"/{SCRIPT}") for name in held):
+        with pytest.raises(MissingError) as missing:
+            prepare(TARGETS["arm64" if kind.endswith("aarch64") else "x86_64"])
+        pytest.skip(f"this machine builds no executable for the wheel: {missing.value}")
     if os.environ.get("KEYSTART_GENERATE"):
         listed.write_text("".join(f"{name}\n" for name in held))
     assert held == listed.read_text().splitlines(), "is it meant? ./dev generate packages writes the list"
 
 
 def test_the_licence_and_the_readme_are_inside(kind: str, files: dict[str, bytes]) -> None:
-    assert [data for name, data in files.items() if Path(name).name == "LICENSE"] == [
-        (ROOT / "LICENSE").read_bytes()
-    ]
+    licences = [data for name, data in files.items() if Path(name).name == "LICENSE"]
+    assert set(licences) == {(ROOT / "LICENSE").read_bytes()}
     folder = {
         "python": "bindings/python",
         "node": "bindings/node",
@@ -114,6 +120,20 @@ def test_the_library_is_small_and_runs_on_an_old_system(files: dict[str, bytes])
     assert len(files["keystart/_native/lib_native.so"]) <= 800 * 1024
     # Amazon Linux 2, the oldest system of a Lambda runtime, has glibc 2.26.
     assert numbers(least_glibc(files["keystart/_native/lib_native.so"])) <= (2, 26)
+
+
+@pytest.mark.parametrize("kind", ["extension-wheel", "extension-wheel-aarch64"], indirect=True)
+def test_the_executable_is_static_and_for_the_machine_of_the_wheel(
+    kind: str, files: dict[str, bytes]
+) -> None:
+    scripts = {Path(name).name: data for name, data in files.items() if ".data/scripts/" in name}
+    if SCRIPT not in scripts:
+        pytest.skip("this machine builds no executable for the wheel")
+    executable = ELFFile(BytesIO(scripts[COMMAND]))
+    machine = "EM_AARCH64" if kind.endswith("aarch64") else "EM_X86_64"
+    assert executable["e_machine"] == machine
+    assert "PT_INTERP" not in [segment["p_type"] for segment in executable.iter_segments()]
+    assert scripts[SCRIPT].startswith(b"#!python\n"), "pip writes its interpreter there"
 
 
 @pytest.mark.parametrize("kind", ["python-wheel", "python-wheel-aarch64"], indirect=True)

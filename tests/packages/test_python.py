@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.fakes.timed import TimedCloud
 
 from .installed import CONSUMERS, Installation, example, run
 from .interpreters import VERSIONS, interpreter
@@ -17,6 +21,7 @@ Unhurried = Callable[[str], None]
 
 # 3.10's wheels of cffi begin with this version; pyproject.toml promises it.
 OLDEST_CFFI = "1.15.0"
+PATIENCE = 30.0  # seconds; only a test that fails waits for so long
 
 
 def environment(folder: Path, version: str, *packages: str | Path, **variables: str) -> Path:
@@ -82,12 +87,39 @@ def test_the_example_of_the_readme_runs_as_it_stands(
 
 
 @pytest.mark.parametrize(
-    "kind", ["keystart_extension-*.whl", "keystart_extension-*.tar.gz"], ids=["wheel", "sdist"]
+    "kind", ["keystart_extension-*_x86_64.whl", "keystart_extension-*.tar.gz"], ids=["wheel", "sdist"]
 )
 def test_the_extension_installs_beside_the_reader(
     kind: str, package: Package, store: Installation, tmp_path: Path, unhurried: Unhurried
 ) -> None:
     unhurried("it compiles AWS's SDK")
     python = environment(tmp_path, "3.11", package("keystart-*_x86_64.whl"), package(kind))
-    said = store.read(python.with_name("keystart"), "get", "stripe/key", cwd=tmp_path)
-    assert said == store.answer["text"]
+    command = python.with_name("keystart")
+    assert store.read(command, "get", "stripe/key", cwd=tmp_path) == store.answer["text"]
+    assert "usage: keystart attach" in store.read(command, "attach", "--help", cwd=tmp_path)
+
+
+def test_a_copy_of_the_command_is_the_extension_and_needs_no_python(
+    package: Package, tmp_path: Path, unhurried: Unhurried
+) -> None:
+    unhurried("it compiles AWS's SDK")
+    wheels = [package(f"{name}-*_x86_64.whl") for name in ("keystart", "keystart_extension")]
+    command = environment(tmp_path, "3.11", *wheels).with_name("keystart")
+    if not command.with_name("keystart-python").exists():
+        pytest.skip("this machine builds no executable for the wheel")
+    extension = tmp_path / "extensions/keystart"
+    extension.parent.mkdir()
+    shutil.copy(command, extension)
+    shutil.rmtree(tmp_path / "venv")
+    cloud = TimedCloud(tmp_path)
+    variables = {
+        **cloud.variables(),
+        "KEYSTART_DIR": str(tmp_path / "root"),
+        "KEYSTART_SECRETS": "db=prod/db",
+    }
+    with subprocess.Popen([extension], env=variables, stderr=subprocess.PIPE, text=True) as process:
+        assert cloud.waits(PATIENCE)
+        cloud.shut_down()
+        _, log = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert re.fullmatch(r"\[keystart\] INFO  published 1 secret as generation 1 in \d+ ms\n", log)

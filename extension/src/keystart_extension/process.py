@@ -46,6 +46,12 @@ _AFTER_RESTORE = 4.5  # seconds that the first fetch may take there; readers wai
 _IN_SNAPSHOT = (
     "SnapStart: the secrets are fetched during Init, so the snapshot holds them for as long as it is kept."
 )
+# Empty in the executable, whose modules are frozen.
+_SLOWER = (
+    ""
+    if __spec__.origin == "frozen"
+    else ", through an installed interpreter, which is slower than the executable"
+)
 
 
 def run(environ: Mapping[str, str], began: float) -> int:
@@ -275,7 +281,9 @@ class Process:
         now = time.time()
         due_at = 0 if self._refreshes is None else self._refreshes.due_at(now)
         try:
-            self._generation = publish(self._links, self._writer, self._log, fetch, self._began, due_at)
+            self._generation = publish(
+                self._links, self._writer, self._log, fetch, self._began, due_at, remark=_SLOWER
+            )
         except StartError as error:
             if not self._can_defer:
                 raise

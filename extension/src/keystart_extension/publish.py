@@ -80,11 +80,19 @@ def check(fetch: Fetch) -> list[Failure]:
 
 
 def publish(
-    links: Links | None, writer: Writer, log: Log, fetch: Fetch, began: float, refresh_after: float = 0
+    links: Links | None,
+    writer: Writer,
+    log: Log,
+    fetch: Fetch,
+    began: float,
+    refresh_after: float = 0,
+    *,
+    remark: str = "",
 ) -> int:
     """Publishes the result of a fetch, or raises `StartError`. Returns the number of the generation.
 
-    The log says how long it took since `began`. `refresh_after` is when everything is fetched again; 0 means never.
+    The log says how long it took since `began`, with a `remark` at the end. `refresh_after` is when everything is
+    fetched again; 0 means never.
     """
     for line in fetch.retries():
         log.debug(line)
@@ -112,7 +120,7 @@ def publish(
     took = (time.monotonic() - began) * 1000
     secrets = "1 secret" if fetch.count == 1 else f"{fetch.count} secrets"
     log.info(
-        f"published {secrets} as generation {generation} in {took:.0f} ms",
+        f"published {secrets} as generation {generation} in {took:.0f} ms{remark}",
         event="start",
         secrets=fetch.count,
         failed=len(failures),
