@@ -14,22 +14,31 @@ pub struct Arn<'a> {
 }
 
 impl<'a> Arn<'a> {
-    /// Parses `arn:aws:service:region:account:resource`.
+    /// Parses `arn:aws:service:region:account:resource`, as a person writes it.
     pub fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.splitn(6, ':');
-        let mut next = || parts.next();
-        let (arn, partition, service, region, account, resource) =
-            (next()?, next()?, next()?, next()?, next()?, next()?);
+        let (partition, account, arn) = split(text)?;
         let is_service = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        let is_sound = arn == "arn"
-            && is_partition(partition)
-            && !service.is_empty()
-            && service.bytes().all(is_service)
-            && is_region(region)
+        let is_sound = is_partition(partition)
+            && !arn.service.is_empty()
+            && arn.service.bytes().all(is_service)
+            && is_region(arn.region)
             && is_account(account)
-            && !resource.contains('\n');
-        is_sound.then_some(Self { service, region, resource })
+            && !arn.resource.contains('\n');
+        is_sound.then_some(arn)
     }
+
+    /// Parses an ARN from a service, which may be an emulator with regions and accounts that AWS has not.
+    pub fn from_service(text: &'a str) -> Option<Self> {
+        split(text).map(|(_, _, arn)| arn)
+    }
+}
+
+/// Returns the partition, the account, and the other parts.
+fn split(text: &str) -> Option<(&str, &str, Arn<'_>)> {
+    let mut parts = text.splitn(6, ':');
+    let mut next = || parts.next();
+    let (arn, partition, service, region, account, resource) = (next()?, next()?, next()?, next()?, next()?, next()?);
+    (arn == "arn").then_some((partition, account, Arn { service, region, resource }))
 }
 
 /// Returns a sentence about the first part of an ARN that is certainly wrong: its region or its

@@ -36,7 +36,7 @@ fn crashed(test: &str) -> (Output, String) {
     (ended, fs::read_to_string(root.join("state.json")).unwrap())
 }
 
-fn assert_told(ended: &Output, state: &str, signal: i32, name: &str) {
+fn assert_reported(ended: &Output, state: &str, signal: i32, name: &str) {
     assert_eq!(ended.status.signal(), Some(signal));
     let message = format!("The extension crashed ({name}); its secrets are removed. Please report it.");
     assert!(state.contains("\"state\": \"failed\", \"generation\": 0"), "{state}");
@@ -54,7 +54,7 @@ fn a_thread_of_the_core_that_uses_up_its_stack_is_reported_to_readers() {
         unreachable!("the stack has no end");
     }
     let (ended, state) = crashed("a_thread_of_the_core_that_uses_up_its_stack_is_reported_to_readers");
-    assert_told(&ended, &state, libc::SIGSEGV, "SIGSEGV");
+    assert_reported(&ended, &state, libc::SIGSEGV, "SIGSEGV");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_process_that_aborts_is_reported_to_readers() {
         std::process::abort();
     }
     let (ended, state) = crashed("a_process_that_aborts_is_reported_to_readers");
-    assert_told(&ended, &state, libc::SIGABRT, "SIGABRT");
+    assert_reported(&ended, &state, libc::SIGABRT, "SIGABRT");
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn a_value_that_no_variable_can_hold_is_refused_by_its_name() {
              env: and read it as bytes.",
         ]
     );
-    assert!(!said.contains(&canary), "a value is told");
+    assert!(!said.contains(&canary), "a value is shown");
 }
 
 #[test]

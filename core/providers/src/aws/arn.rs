@@ -6,26 +6,6 @@ use keystart_config::shown::characters;
 use crate::Entry;
 use crate::permission::Place;
 
-/// An ARN, `arn:partition:service:region:account:resource`.
-pub(crate) struct Arn<'a> {
-    pub service: &'a str,
-    pub region: &'a str,
-    pub resource: &'a str,
-}
-
-impl<'a> Arn<'a> {
-    /// Parses an ARN from a service, which may be an emulator.
-    pub fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.splitn(6, ':');
-        let (Some("arn"), Some(_), Some(service), Some(region), Some(_), Some(resource)) =
-            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return None;
-        };
-        Some(Self { service, region, resource })
-    }
-}
-
 pub(crate) fn is_arn(id: &str) -> bool {
     id.starts_with("arn:")
 }

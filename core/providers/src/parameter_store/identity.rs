@@ -1,7 +1,9 @@
 //! Checks that an answer is about the requested parameter: no other parameter's value may be
 //! published under its name.
 
-use crate::aws::arn::{Arn, is_arn};
+use keystart_config::arn::Arn;
+
+use crate::aws::arn::is_arn;
 
 /// Returns whether the ARN of a parameter, which some emulators leave out, has its name and region.
 pub(super) fn is_parameter(region: &str, name: &str, arn: Option<&str>) -> bool {
@@ -12,7 +14,7 @@ pub(super) fn is_parameter(region: &str, name: &str, arn: Option<&str>) -> bool 
         None if is_arn(name) => name,
         None => return true,
     };
-    let Some(parts) = Arn::parse(arn) else { return false };
+    let Some(parts) = Arn::from_service(arn) else { return false };
     let Some(path) = parts.resource.strip_prefix("parameter") else { return false };
     let is_name = is_arn(name) || path == name || path.strip_prefix('/') == Some(name);
     parts.service == "ssm" && parts.region == region && is_name

@@ -2,12 +2,14 @@
 //! under its name.
 
 use crate::Entry;
-use crate::aws::arn::{Arn, is_arn};
+use keystart_config::arn::Arn;
+
+use crate::aws::arn::is_arn;
 
 /// Returns whether an id asks for the secret of this ARN and name: by name, by ARN, or by ARN
 /// without its last six characters.
 pub(super) fn is_secret(id: &str, region: &str, arn: &str, name: &str) -> bool {
-    let Some(parts) = Arn::parse(arn) else { return false };
+    let Some(parts) = Arn::from_service(arn) else { return false };
     let end = parts.resource.strip_prefix("secret:").and_then(|rest| rest.strip_prefix(name));
     let is_one = parts.service == "secretsmanager" && parts.region == region;
     let is_asked = if is_arn(id) { id == arn || arn.strip_prefix(id).is_some_and(is_suffix) } else { id == name };
