@@ -27,6 +27,8 @@ from tests.fakes.aws import REGION, Cloud, serve_moto
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Request, Stub
 
+from .control import Control, Started
+
 COMMAND = Path(sys.executable).with_name("keystart")
 Environment = Callable[[], dict[str, str]]
 _PATIENCE = 20.0  # seconds; only a test that fails waits for so long
@@ -101,11 +103,11 @@ class Canaries:
 
     def check(self) -> None:
         self.said()
-        told = dict.fromkeys(self._heard, "the output")
+        heard = dict.fromkeys(self._heard, "the output")
         for file in self._folder.rglob("*"):
             if file.is_file() and "secrets" not in file.relative_to(self._folder).parts:
-                told[file.read_text(errors="replace")] = str(file)
-        leaks = {where for text, where in told.items() for canary in self._made if canary in text}
+                heard[file.read_text(errors="replace")] = str(file)
+        leaks = {where for text, where in heard.items() for canary in self._made if canary in text}
         assert not leaks, f"a secret stands in {leaks}"
 
 
@@ -390,3 +392,21 @@ def lambda_api(store: Store) -> Iterator[Lambda]:
     """The Extensions API. At register it records the state, and whether something is published."""
     with Lambda(lambda: (store.state["state"], store.is_published())) as api:
         yield api
+
+
+@pytest.fixture
+def without_keys(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Removes the credentials from the environment, as under SnapStart."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        assert name in environment()
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def control(store: Store) -> Control:
+    return Control(store)
+
+
+@pytest.fixture
+def start(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> Started:
+    return Started(launch, lambda_api, tmp_path)

@@ -20,9 +20,10 @@ from tests.fakes.extensions_api import Lambda
 from tests.fakes.stages import Asked, StagedSecrets
 from tests.writer.disk import Disk
 
+from .clock import MOVED_CLOCK, Clock
 from .conftest import Canaries, Environment, Launcher, Store
-from .test_control import FORMAT, PATIENCE, Control, Started, done
-from .test_refresh import DENIED, MOVED_CLOCK, Clock
+from .control import FORMAT, PATIENCE, Control, Started, done
+from .test_refresh import DENIED
 
 KEPT_FOR = 60.0  # limits.toml: retention.seconds
 UNKNOWN = {"code": "NotConfigured", "message": "No entry of the configuration publishes it."}
@@ -94,16 +95,6 @@ class Logins:
         )
         assert answer.pop("format") == FORMAT
         return answer
-
-
-@pytest.fixture
-def control(store: Store) -> Control:
-    return Control(store)
-
-
-@pytest.fixture
-def start(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> Started:
-    return Started(launch, lambda_api, tmp_path)
 
 
 @pytest.fixture

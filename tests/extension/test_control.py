@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,83 +22,8 @@ from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Gate, Request
 
 from .conftest import Canaries, Launcher, Serve, Store
-from .test_refresh import DENIED, MOVED_CLOCK, Clock, Script
-
-FORMAT = "keystart.control/1"
-PATIENCE = 20.0  # seconds; only a test that fails waits for so long
-
-
-class Control:
-    """The socket of a store, as a reader sees it."""
-
-    def __init__(self, store: Store) -> None:
-        self.path = store.root / "control.sock"
-
-    def connect(self) -> socket.socket:
-        client = socket.socket(socket.AF_UNIX)
-        client.settimeout(PATIENCE)
-        client.connect(str(self.path))
-        return client
-
-    def send(self, line: bytes) -> bytes:
-        """Sends bytes and returns everything until the extension closes the connection."""
-        with self.connect() as client:
-            client.sendall(line)
-            return rest(client)
-
-    def ask(self, names: Sequence[str] | None, **members: Any) -> dict[str, Any]:
-        request = {"format": FORMAT, "op": "refresh", "names": names, **members}
-        answer = self.send(json.dumps(request).encode() + b"\n")
-        assert answer.endswith(b"\n")
-        assert answer.count(b"\n") == 1
-        document: dict[str, Any] = json.loads(answer)
-        assert document.pop("format") == FORMAT
-        return document
-
-
-def rest(client: socket.socket) -> bytes:
-    received = b""
-    while more := client.recv(65_536):
-        received += more
-    return received
-
-
-@pytest.fixture
-def control(store: Store) -> Control:
-    return Control(store)
-
-
-class Started:
-    """An extension with a ttl of never, a script of answers, and a clock that the test moves."""
-
-    def __init__(self, launch: Launcher, api: Lambda, folder: Path, within: Sequence[str] = ()) -> None:
-        self._launch = launch
-        self._api = api
-        self.clock = Clock(folder)
-        self._within = within
-
-    def __call__(self, secrets: dict[str, Any], **settings: Any) -> None:
-        text = json.dumps({"version": 1, **settings, "secrets": secrets})
-        within = [*self._within, sys.executable, str(MOVED_CLOCK), str(self.clock.file)]
-        self.extension = self._launch(self._api, text, within=within)
-        self._api.wait_for("/event/next")
-        self.clock.pass_by(1)  # until then the outcome of the start is that of a request
-
-    def end(self) -> list[str]:
-        self._api.send("SHUTDOWN")
-        code, lines = self.extension.ended()
-        assert code == 0, lines
-        return lines[1:]
-
-
-@pytest.fixture
-def start(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> Started:
-    return Started(launch, lambda_api, tmp_path)
-
-
-def done(generation: int, **failures: dict[str, str]) -> dict[str, Any]:
-    nothing = {"candidate": None, "retry_after_ms": None}
-    return {"ok": True, "generation": generation, **nothing, "failures": failures}
+from .control import FORMAT, PATIENCE, Control, Started, done, rest
+from .test_refresh import DENIED, Script
 
 
 def test_a_request_is_answered_when_the_new_values_are_published(
@@ -522,8 +446,8 @@ def test_another_user_gets_no_answer(start: Started, control: Control, cloud: Cl
     store.root.chmod(0o711)
     control.path.chmod(0o666)
     command = [sys.executable, "-c", AS_ANOTHER_USER, str(store.root)]
-    told = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (told.stdout, told.stderr) == ("0\n", "")
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("0\n", "")
     assert control.ask(["db"])["ok"]
 
 

@@ -74,12 +74,6 @@ def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def without_keys(environment: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in KEYS:
-        monkeypatch.delenv(name)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     folder = tmp_path / "secrets"
     folder.mkdir()
@@ -94,7 +88,7 @@ def holding(answer: Answer, value: str) -> Answer:
     return Answer(answer.status, answer.body.replace(b"CANARY", value.encode()), headers)
 
 
-def told(store: Store) -> tuple[str, str]:
+def reason_of(store: Store) -> tuple[str, str]:
     """Returns the reason of the one entry, which is ours or AWS's."""
     code, message = store.failures["db"]
     assert "cargo" not in message
@@ -118,7 +112,7 @@ def test_a_variable_with_a_character_that_no_credential_has_is_named_and_not_sho
     aws = serve(lambda _: secret("x"))
     assert prefetch({"db": "prod/db"}) is not None
     reason = f"{variable} holds {flaw}, which no credential has. Set it again without it."
-    assert told(store) == ("InvalidCredentials", reason)
+    assert reason_of(store) == ("InvalidCredentials", reason)
     assert aws.requests == [], "nobody was asked with it"
 
 
@@ -129,8 +123,8 @@ def test_a_variable_that_is_not_text_is_named_and_not_shown(
     monkeypatch.setenv("AWS_SESSION_TOKEN", f"{canary()}\udcff")
     serve(lambda _: secret("x"))
     assert prefetch({"db": "prod/db"}) is not None
-    assert told(store)[0] == "InvalidCredentials"
-    assert "AWS_SESSION_TOKEN" in told(store)[1]
+    assert reason_of(store)[0] == "InvalidCredentials"
+    assert "AWS_SESSION_TOKEN" in reason_of(store)[1]
 
 
 @EACH_WAY
@@ -158,7 +152,7 @@ def test_what_no_service_of_aws_said_is_not_repeated(
     answer = holding(PAGES[page], canary())
     serve(lambda _: answer)
     assert prefetch({"db": {kind: "/prod/db"}}) is not None
-    assert told(store)[0] in ("InvalidAnswer", "400", "403")
+    assert reason_of(store)[0] in ("InvalidAnswer", "400", "403")
 
 
 def test_only_the_first_line_of_a_services_message_is_repeated(
@@ -169,14 +163,14 @@ def test_only_the_first_line_of_a_services_message_is_repeated(
     body = json.dumps({"__type": "InvalidSignatureException", "message": SIGNATURE.replace("CANARY", token)})
     serve(lambda _: Answer(400, body.encode()))
     assert prefetch({"db": "prod/db"}) is not None
-    assert told(store) == ("InvalidSignatureException", SIGNATURE.partition("\n")[0])
+    assert reason_of(store) == ("InvalidSignatureException", SIGNATURE.partition("\n")[0])
 
 
 def test_a_long_message_of_a_service_is_cut(prefetch: Prefetch, serve: Serve, store: Store) -> None:
     body = json.dumps({"__type": "ValidationException", "message": "ß" * 10_000})
     serve(lambda _: Answer(400, body.encode()))
     assert prefetch({"db": "prod/db"}) is not None
-    assert told(store) == ("ValidationException", "ß" * 512 + "…")
+    assert reason_of(store) == ("ValidationException", "ß" * 512 + "…")
 
 
 KEYS_IN_FILE = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
@@ -218,7 +212,7 @@ def test_a_key_of_a_profile_is_shown_nowhere(
     files(*(("", text) if in_config else (text, "")))
     aws = serve(lambda _: secret("x"))
     assert prefetch({"db": "prod/db"}) is not None
-    code, message = told(store)
+    code, message = reason_of(store)
     assert code in ("InvalidCredentials", "CredentialsUnavailable")
     assert "AWS profile" in message
     assert aws.requests == []
@@ -246,7 +240,12 @@ def test_a_broken_file_of_profiles_is_not_repeated(
     text = text.replace("CANARY", canary())
     files(*(("", text) if in_config else (text, "")))
     assert prefetch({"db": "prod/db"}) is not None
-    assert told(store)[0] in ("CredentialsUnavailable", "NoCredentials", "InvalidCredentials", "InvalidFile")
+    assert reason_of(store)[0] in (
+        "CredentialsUnavailable",
+        "NoCredentials",
+        "InvalidCredentials",
+        "InvalidFile",
+    )
 
 
 @EACH_WAY
@@ -292,7 +291,7 @@ def test_what_a_profile_says_is_not_repeated(
     files(profile(SOUND, "base"), text)
     serve(lambda _: Answer(403, f"<html>{value}</html>".encode()))
     assert prefetch({"db": "prod/db"}) is not None
-    told(store)
+    reason_of(store)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +315,7 @@ def test_what_the_layer_does_not_do_is_reported_with_the_cure(
 ) -> None:
     files("", profile(settings))
     assert prefetch({"db": "prod/db"}) is not None
-    assert told(store) == (
+    assert reason_of(store) == (
         "CredentialsUnavailable",
         f'The AWS profile default takes its credentials from {origin}, which only "keystart pull" does. Set the '
         "variables that `aws configure export-credentials --format env` prints.",
@@ -365,7 +364,7 @@ def test_credentials_of_a_role_that_are_not_whole_are_refused_and_not_shown(
     aws = serve(lambda _: Answer(200, body, {"Content-Type": "text/xml"}))
     assert prefetch({"db": {"secret": "prod/db", "role": ROLE}}, deadline="2s") is not None
     message = f"The endpoint's answer to sts:AssumeRole on {ROLE} is not one that AWS sends. Check AWS_ENDPOINT_URL."
-    assert told(store) == ("InvalidAnswer", message)
+    assert reason_of(store) == ("InvalidAnswer", message)
     assert set(aws.actions()) == {"AssumeRole"}
 
 
@@ -376,7 +375,7 @@ def test_credentials_of_a_role_that_have_expired_are_refused(
     aws = serve(lambda _: Answer(200, body, {"Content-Type": "text/xml"}))
     assert prefetch({"db": {"secret": "prod/db", "role": ROLE}}) is not None
     message = f"sts:AssumeRole on {ROLE} returned credentials that have expired already. Check the clock."
-    assert told(store) == ("ExpiredTokenException", message)
+    assert reason_of(store) == ("ExpiredTokenException", message)
     assert aws.actions() == ["AssumeRole"]
 
 
@@ -409,7 +408,7 @@ def test_what_is_in_the_place_of_sts_is_not_repeated(
     answer = holding(PAGES[page], canary())
     serve(lambda _: answer)
     assert prefetch({"db": entry}, deadline="2s") is not None
-    told(store)
+    reason_of(store)
 
 
 @EACH_WAY
@@ -432,7 +431,7 @@ def test_the_token_of_a_web_identity_is_shown_nowhere(
     error = b"<ErrorResponse><Error><Code>InvalidIdentityToken</Code><Message>No</Message></Error></ErrorResponse>"
     serve(lambda _: Answer(400, error, {"Content-Type": "text/xml"}))
     assert prefetch({"db": "prod/db"}, deadline="2s") is not None
-    code, message = told(store)
+    code, message = reason_of(store)
     if content is None:
         assert (code, message.partition(" cannot be read: ")[2]) == (
             "CredentialsUnavailable",
@@ -464,7 +463,7 @@ def test_a_token_for_the_container_that_no_header_can_hold_is_not_shown(
     with Stub(lambda _: Answer(500)) as container:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
         assert prefetch({"db": "prod/db"}, deadline="2s") is not None
-    code, message = told(store)
+    code, message = reason_of(store)
     if not by_file:
         assert code == "InvalidCredentials"
         assert message.startswith("AWS_CONTAINER_AUTHORIZATION_TOKEN holds ")
@@ -513,7 +512,7 @@ def test_what_the_containers_endpoint_answers_is_not_repeated(
     with Stub(lambda _: answer) as container:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
         assert prefetch({"db": "prod/db"}, deadline="3s") is not None
-    assert told(store)[0] in ("CredentialsUnavailable", "InvalidCredentials", "DeadlineExceeded")
+    assert reason_of(store)[0] in ("CredentialsUnavailable", "InvalidCredentials", "DeadlineExceeded")
     assert aws.requests == []
 
 
@@ -547,7 +546,7 @@ def test_an_address_with_a_password_is_not_repeated(
             monkeypatch.delenv(key)
     monkeypatch.setenv(variable, value.replace("CANARY", canary()))
     assert prefetch({"db": "prod/db"}, deadline="1s") is not None
-    told(store)
+    reason_of(store)
 
 
 def refuse_to_tunnel(status: str) -> Callable[[socket.socket], None]:
@@ -622,7 +621,7 @@ def test_the_password_of_a_proxy_and_its_page_are_not_repeated(
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:{canary()}@{address}")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://secretsmanager.keystart.test")
     assert prefetch({"db": "prod/db"}, deadline="1s") is not None
-    assert told(store)[0] in ("ConnectionFailed", "DeadlineExceeded", "ProxyRefused")
+    assert reason_of(store)[0] in ("ConnectionFailed", "DeadlineExceeded", "ProxyRefused")
 
 
 @pytest.mark.parametrize("broken", ["a line break at the end", "a letter outside of ASCII"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.aws import REGION, refusal, secret
+from tests.fakes.aws import REGION, container_credentials, refusal, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Stub
 
@@ -29,25 +28,6 @@ EXPIRED = (
 )
 
 
-@pytest.fixture
-def without_keys(environment: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Removes the credentials from the environment, as under SnapStart."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name)
-
-
-def given(key: str, **others: str) -> Answer:
-    """Returns an answer of the container's endpoint."""
-    answer = {
-        "AccessKeyId": "from-container",
-        "SecretAccessKey": key,
-        "Token": "token-from-container",
-        "Expiration": "2999-01-01T00:00:00Z",
-        **others,
-    }
-    return Answer(body=json.dumps(answer).encode())
-
-
 def signer(headers: Mapping[str, str]) -> tuple[str, str, str]:
     """Returns the key id, the region and the session token of a request."""
     scope = headers["Authorization"].partition("Credential=")[2].split("/")
@@ -61,7 +41,7 @@ def test_they_come_from_the_environment_of_lambda(
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "from-environment")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token-from-environment")
     aws = serve(lambda _: secret("x"))
-    with Stub(lambda _: given("unused")) as container:
+    with Stub(lambda _: container_credentials("unused")) as container:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
         assert prefetch({"db": "prod/db"}) is None
         assert container.requests == []
@@ -88,7 +68,7 @@ def test_under_snapstart_they_come_from_the_container_endpoint(
         monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(file))
     else:
         monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", token)
-    with Stub(lambda _: given(key)) as container:
+    with Stub(lambda _: container_credentials(key)) as container:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
         aws = serve(lambda _: secret("x"))
         assert prefetch({"db": "prod/db", "other": "prod/other"}) is None
@@ -130,7 +110,7 @@ def test_expired_ones_of_the_container_endpoint_are_reported_and_nobody_is_asked
     canary: Canaries,
 ) -> None:
     key = canary()
-    with Stub(lambda _: given(key, Expiration="2016-01-01T00:00:00Z")) as container:
+    with Stub(lambda _: container_credentials(key, Expiration="2016-01-01T00:00:00Z")) as container:
         monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{container.url}/credentials")
         aws = serve(lambda _: secret("x"))
         assert prefetch({"db": "prod/db", "other": "prod/other"}) is not None

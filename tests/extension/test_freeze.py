@@ -9,29 +9,16 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
-
-import pytest
 
 from tests.fakes.aws import secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Request
 
-from .conftest import Extension, Launcher, Serve, Store
-from .test_control import PATIENCE, Control, Started, done
+from .conftest import Extension, Serve, Store
+from .control import PATIENCE, Control, Started, done
 from .test_refresh import Script
 
 FROZEN = 4.0  # seconds; longer than a refresh may take
-
-
-@pytest.fixture
-def control(store: Store) -> Control:
-    return Control(store)
-
-
-@pytest.fixture
-def start(launch: Launcher, lambda_api: Lambda, tmp_path: Path) -> Started:
-    return Started(launch, lambda_api, tmp_path)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Request
 
 from .conftest import Environment, Launcher, Serve, Store
-from .test_control import Control
+from .control import Control
 
 # The modules loaded until the core has registered, then those loaded while it fetches.
 BEFORE = [
@@ -147,14 +147,14 @@ class Imports:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
         self._fd = process.stderr.fileno()
-        self._told = b""
+        self._output = b""
         os.set_blocking(self._fd, False)
 
     def until_now(self) -> list[str]:
         with contextlib.suppress(BlockingIOError):
-            while told := os.read(self._fd, 65_536):
-                self._told += told
-        return imported(self._told.decode())
+            while more := os.read(self._fd, 65_536):
+                self._output += more
+        return imported(self._output.decode())
 
 
 def until(is_so: Callable[[], bool]) -> bool:

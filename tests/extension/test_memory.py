@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.aws import Cloud, secret
+from tests.fakes.aws import Cloud, container_credentials, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.front import Fault, Front
 from tests.fakes.http import Answer, Request, Stub
@@ -18,8 +18,8 @@ from tests.fakes.stages import StagedSecrets
 from tests.memory import copies
 
 from .conftest import Canaries, Launcher, Store
+from .control import PATIENCE, Control
 from .test_attempts import Logins
-from .test_control import PATIENCE, Control
 from .test_snapstart import SNAPSTART, configuration
 
 pytestmark = [pytest.mark.alone, pytest.mark.long]
@@ -91,21 +91,15 @@ def test_no_value_is_left_in_memory_after_tls(
 
 
 @needs_root
+@pytest.mark.usefixtures("without_keys")
 def test_credentials_of_the_container_are_not_left_in_memory(
     launch: Launcher, lambda_api: Lambda, canary: Canaries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name)
     key, token = canary(), canary()
-    given = {
-        "AccessKeyId": "made-up",
-        "SecretAccessKey": key,
-        "Token": token,
-        "Expiration": "2999-01-01T00:00:00Z",
-    }
+    credentials = container_credentials(key, Token=token)
 
     def answer(request: Request) -> Answer:
-        return Answer(body=json.dumps(given).encode()) if request.path == "/credentials" else secret("x")
+        return credentials if request.path == "/credentials" else secret("x")
 
     with Stub(answer) as aws:
         monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
@@ -170,22 +164,16 @@ def test_values_of_other_stages_leave_memory_soon_after_a_login(
 
 
 @needs_root
+@pytest.mark.usefixtures("without_keys")
 def test_a_snapshot_of_the_process_holds_no_value_and_no_credential_before_the_first_invocation(
     launch: Launcher, lambda_api: Lambda, store: Store, canary: Canaries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.delenv(name)
     value, key, token = canary(), canary(), canary()
     wanted = {"value": value.encode(), "key": key.encode(), "token": token.encode()}
-    given = {
-        "AccessKeyId": "made-up",
-        "SecretAccessKey": key,
-        "Token": token,
-        "Expiration": "2999-01-01T00:00:00Z",
-    }
+    credentials = container_credentials(key, Token=token)
 
     def answer(request: Request) -> Answer:
-        return Answer(body=json.dumps(given).encode()) if request.path == "/credentials" else secret(value)
+        return credentials if request.path == "/credentials" else secret(value)
 
     with Stub(answer) as aws:
         monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)

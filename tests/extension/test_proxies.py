@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,7 @@ from socketserver import BaseRequestHandler
 
 import pytest
 
-from tests.fakes.aws import secret
+from tests.fakes.aws import container_credentials, secret
 from tests.fakes.front import Server, read_request
 from tests.fakes.http import Answer, Request, Serving, Stub
 
@@ -60,7 +59,8 @@ class RefusingProxy(Serving):
         class Handler(BaseRequestHandler):
             def handle(self) -> None:
                 request = read_request(self.request)
-                assert request is not None
+                if request is None:
+                    return  # the client has closed the connection
                 proxy.asked.append(request[0].split(b"\r\n")[0].decode())
                 self.request.sendall(answer)
 
@@ -157,15 +157,7 @@ def test_a_name_that_nobody_knows_is_named_and_no_vpc(
 
 
 def answer_of_a_container(request: Request) -> Answer:
-    if request.path != "/credentials":
-        return secret("x")
-    keys = {
-        "AccessKeyId": "id",
-        "SecretAccessKey": "x",
-        "Token": "x",
-        "Expiration": "2999-01-01T00:00:00Z",
-    }
-    return Answer(200, json.dumps(keys).encode())
+    return container_credentials("x") if request.path == "/credentials" else secret("x")
 
 
 def test_credentials_of_the_container_are_fetched_without_a_proxy(

@@ -14,7 +14,7 @@ from tests.conformance.runner import Runner, chosen_languages
 from tests.fakes.aws import Cloud
 
 from .conftest import Canaries, Serve, Store
-from .test_control import Started, start  # noqa: F401 start is a fixture
+from .control import Started
 from .test_refresh import DENIED, Script
 
 
@@ -33,7 +33,7 @@ def ask(reader: Runner, store: Store, call: str, **members: Any) -> dict[str, An
 
 def test_a_reader_gets_what_the_store_has_now(
     reader: Runner,
-    start: Started,  # noqa: F811
+    start: Started,
     cloud: Cloud,
     store: Store,
     canary: Canaries,
@@ -53,7 +53,7 @@ def test_a_reader_gets_what_the_store_has_now(
 
 def test_a_reader_reports_why_a_secret_cannot_be_fetched(
     reader: Runner,
-    start: Started,  # noqa: F811
+    start: Started,
     cloud: Cloud,
     store: Store,
 ) -> None:
@@ -68,7 +68,7 @@ def test_a_reader_reports_why_a_secret_cannot_be_fetched(
 
 def test_nobody_answers_after_the_end(
     reader: Runner,
-    start: Started,  # noqa: F811
+    start: Started,
     cloud: Cloud,
     store: Store,
 ) -> None:
@@ -79,7 +79,7 @@ def test_nobody_answers_after_the_end(
 
 
 def test_max_stale_refuses_what_cannot_be_fetched_any_more_and_nothing_else(
-    start: Started,  # noqa: F811
+    start: Started,
     serve: Serve,
     store: Store,
 ) -> None:

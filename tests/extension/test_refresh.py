@@ -19,34 +19,10 @@ from tests.fakes.aws import Cloud, refusal, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Gate, Request
 
+from .clock import MOVED_CLOCK, Clock
 from .conftest import Canaries, Extension, Launcher, Serve, Store
 
-MOVED_CLOCK = Path(__file__).with_name("moved_clock.py")
 PATIENCE = 20.0  # seconds; only a test that fails waits for so long
-
-
-class Clock:
-    """The clocks of the extension."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "ahead"
-        self._ahead = self._monotonic = 0.0
-        self.pass_by(0)
-
-    def pass_by(self, seconds: float, *, is_frozen: bool = False) -> None:
-        """Lets that much time pass for the extension. A negative one sets its wall clock back.
-
-        A freeze may stop the monotonic clock.
-        """
-        self._ahead += seconds
-        if not is_frozen:
-            self._monotonic += max(0.0, seconds)
-        new = self.file.with_suffix(".new")
-        new.write_text(f"{self._ahead} {self._monotonic}")
-        new.replace(self.file)
-
-    def now(self) -> float:
-        return time.time() + self._ahead
 
 
 class Function:
@@ -59,8 +35,10 @@ class Function:
         self._nexts = 1
         self.api.wait_for("/event/next")
 
-    def invoke(self, *, seconds: float = 30.0) -> float:
-        """Invokes the function with that timeout. Returns how long the extension held the invocation."""
+    def invoke(self, *, after: float = 0.0, seconds: float = 30.0) -> float:
+        """Invokes the function after a time, with that timeout. Returns how long the extension held the invocation."""
+        if after:
+            self.clock.pass_by(after)
         began = time.monotonic()
         deadline = int((self.clock.now() + seconds) * 1000)
         self.api.events.put(Answer(body=json.dumps({"eventType": "INVOKE", "deadlineMs": deadline}).encode()))
@@ -105,8 +83,7 @@ def test_an_invocation_after_the_ttl_brings_the_new_value(
     cloud.secrets.put_secret_value(SecretId=arn, SecretString=new)
     function.invoke()
     assert store.values["db"] == old.encode(), "the ttl has not passed"
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"db": new.encode(), "other": b"same"}
     assert store.manifest["generation"] == 2
     assert function.end() == ["[keystart] INFO  published generation 2 with 1 changed secret: db"]
@@ -115,8 +92,7 @@ def test_an_invocation_after_the_ttl_brings_the_new_value(
 def test_a_refresh_without_a_change_publishes_nothing(begin: Begin, cloud: Cloud, store: Store) -> None:
     function = begin({"db": cloud.secret("x")})
     manifest = store.manifest
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.manifest == manifest
     assert function.end() == []
 
@@ -128,8 +104,7 @@ def test_a_generation_shares_the_files_of_what_did_not_change(
     function = begin({"db": arn, "other": cloud.secret("same")})
     before = (store.root / "current/secrets/other").stat().st_ino
     cloud.secrets.put_secret_value(SecretId=arn, SecretString="new")
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values["db"] == b"new"
     assert (store.root / "current/secrets/other").stat().st_ino == before
 
@@ -141,8 +116,7 @@ def test_an_entry_with_ttl_none_or_with_a_version_is_left_alone(
     pinned = {"secret": "prod/pinned", "version_id": "0" * 32}
     function = begin({"db": "prod/db", "fixed": {"secret": "prod/fixed", "ttl": "none"}, "pinned": pinned})
     assert len(stub.requests) == 3
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert [request.json["SecretId"] for request in stub.requests[3:]] == ["prod/db"]
 
 
@@ -184,8 +158,7 @@ def test_a_refresh_that_fails_keeps_the_values_and_is_logged_once_for_each_reaso
     function = begin({"db": "db", "other": "other"})
     for answer in (DENIED, DENIED, refusal(400, "ResourceNotFoundException", "Gone."), "new", "newer"):
         script.values["db"] = answer
-        function.clock.pass_by(60)
-        function.invoke()
+        function.invoke(after=60)
         expected = answer if isinstance(answer, str) else "old"
         assert store.values == {"db": expected.encode(), "other": b"old"}
     lines = function.end()
@@ -212,8 +185,7 @@ def test_each_refresh_has_one_line_with_its_numbers_in_json(
     function = begin({"db": "db", "other": "other"})
     for answer in (DENIED, DENIED, "new", "new"):
         script.values["db"] = answer
-        function.clock.pass_by(60)
-        function.invoke()
+        function.invoke(after=60)
     lines = [json.loads(line) for line in function.end()]
     numbers = ("secrets", "failed", "changed", "generation")
     refreshes = [tuple(map(line.get, numbers)) for line in lines if line.get("event") == "refresh"]
@@ -228,15 +200,12 @@ def test_after_a_failure_the_pauses_double_up_to_the_ttl(begin: Begin, serve: Se
     serve(script)
     function = begin({"db": "db"})
     script.values["db"] = DENIED
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     for pause in (5, 10, 20, 40, 60, 60):
         tries = len(script.asked)
-        function.clock.pass_by(0.85 * pause)
-        function.invoke()
+        function.invoke(after=0.85 * pause)
         assert len(script.asked) == tries, f"asked before a pause of {pause} s was over"
-        function.clock.pass_by(0.15 * pause)
-        function.invoke()
+        function.invoke(after=0.15 * pause)
         assert len(script.asked) == tries + 1, f"not asked after a pause of {pause} s"
 
 
@@ -245,12 +214,10 @@ def test_names_of_one_folder_change_together_or_not_at_all(begin: Begin, serve: 
     serve(script)
     function = begin({"tls/cert": "cert", "tls/key": "key", "api": "api"})
     script.values.update(cert="new", key=DENIED, api="new")
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"tls/cert": b"old", "tls/key": b"old", "api": b"new"}
     script.values["key"] = "new"
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"tls/cert": b"new", "tls/key": b"new", "api": b"new"}
 
 
@@ -261,11 +228,9 @@ def test_a_retry_after_a_failure_fetches_the_whole_folder_again(
     serve(script)
     function = begin({"tls/cert": "cert", "tls/key": "key"})
     script.values.update(cert="new", key=DENIED)
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     script.values.update(cert="newer", key="newer")
-    function.clock.pass_by(5)
-    function.invoke()
+    function.invoke(after=5)
     assert store.values == {"tls/cert": b"newer", "tls/key": b"newer"}
 
 
@@ -279,8 +244,7 @@ def test_a_generation_that_cannot_be_removed_ends_no_refresh_and_is_logged_once(
     foreign.write_text("x")
     for number in range(1, 40):  # more than the 32 that stay for 60 s
         script.values["db"] = str(number)
-        function.clock.pass_by(60)
-        function.invoke()
+        function.invoke(after=60)
         assert store.values["db"] == str(number).encode()
     (left,) = store.root.rglob("theirs")
     assert left.read_text() == "x"
@@ -304,8 +268,7 @@ def test_a_lost_file_is_fetched_again_with_its_whole_folder(begin: Begin, serve:
     )
     (store.root / "current/secrets/tls/key").unlink()
     script.values.update(cert="new", key="new", api="new")
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"tls/cert": b"new", "tls/key": b"new", "api": b"new"}
 
 
@@ -341,17 +304,14 @@ def test_an_optional_secret_appears_when_it_exists_and_holds_up_nobody_before(
     serve(script)
     function = begin({"app/flags": {"secret": "flags", "optional": True}, "app/db": "db"})
     script.values["db"] = "new"
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"app/db": b"new"}
     assert list(store.unavailable) == ["app/flags"]
     asked = len(script.asked)
-    function.clock.pass_by(30)
-    function.invoke()
+    function.invoke(after=30)
     assert len(script.asked) == asked, "what was missing before is in no hurry"
     script.values["flags"] = "on"
-    function.clock.pass_by(30)
-    function.invoke()
+    function.invoke(after=30)
     assert store.values == {"app/db": b"new", "app/flags": b"on"}
     assert store.unavailable == {}
     assert [line for line in function.end() if "could not be refreshed" in line] == []
@@ -364,8 +324,7 @@ def test_a_member_that_is_skipped_is_reported_with_the_generation_that_lacks_it(
     function = begin({"db": {"secret": arn, "expand": True}})
     cloud.secrets.put_secret_value(SecretId=arn, SecretString='{"user": "y", "no name": "z"}')
     for _ in range(2):
-        function.clock.pass_by(60)
-        function.invoke()
+        function.invoke(after=60)
     assert store.values == {"db/user": b"y"}
     published, warning = function.end()
     assert published == "[keystart] INFO  published generation 2 with 1 changed secret: db/user"
@@ -377,12 +336,10 @@ def test_members_come_and_go_with_their_secret(begin: Begin, serve: Serve, store
     serve(script)
     function = begin({"db": {"secret": "db", "expand": True}})
     script.values["db"] = '{"user": "a", "port": "1"}'
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"db/user": b"a", "db/port": b"1"}
     script.values["db"] = "no JSON"
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"db/user": b"a", "db/port": b"1"}
 
 
@@ -393,8 +350,7 @@ def test_a_name_that_conflicts_with_an_entry_that_was_not_due_changes_nothing(
     serve(script)
     function = begin({"tls": {"secret": "tls", "expand": True}, "tls/ca": {"secret": "ca", "ttl": "none"}})
     script.values["tls"] = '{"cert": "d", "ca": "b"}'
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"tls/cert": b"c", "tls/ca": b"a"}
     assert "tls (secret tls in eu-west-1) could not be refreshed: InvalidName: " in function.end()[0]
 
@@ -407,8 +363,7 @@ def test_the_bytes_count_where_the_version_stays_the_same(
     serve(lambda _: secret(values[-1], VersionId="0" * 32))
     function = begin({"db": "db"})
     values.append("new")
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"db": b"new"}
 
 
@@ -416,8 +371,7 @@ def test_a_clock_that_was_set_back_by_a_day_makes_everything_due(begin: Begin, s
     script = Script(db="x")
     serve(script)
     function = begin({"db": "db"})
-    function.clock.pass_by(-86_400)
-    function.invoke()
+    function.invoke(after=-86_400)
     assert len(script.asked) == 2
     function.invoke()
     assert len(script.asked) == 2
@@ -479,12 +433,10 @@ def test_what_the_store_refuses_at_a_refresh_ends_nothing(begin: Begin, serve: S
     foreign = store.root / "generations/.new-2"
     foreign.write_text("not Keystart's")
     script.values["db"] = "new"
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert (store.values, store.state["state"]) == ({"db": b"old"}, "ready")
     foreign.unlink()
-    function.clock.pass_by(5)
-    function.invoke()
+    function.invoke(after=5)
     assert store.values == {"db": b"new"}
     refused, *rest = function.end()
     assert refused.startswith("[keystart] WARN  db could not be refreshed: ")
@@ -523,8 +475,7 @@ def test_freshness_says_when_each_secret_is_fetched_again_and_why_it_could_not_b
     assert then["secrets"]["other"]["checked_at"] > first["secrets"]["other"]["checked_at"]
     assert 50 < seconds(then["secrets"]["other"]["refresh_after"]) - function.clock.now() <= 60
     script.values["db"] = "x"
-    function.clock.pass_by(5)
-    function.invoke()
+    function.invoke(after=5)
     assert freshness(store)["secrets"]["db"]["failure"] is None
     function.end()
     assert not (store.root / "freshness.json").exists()
@@ -553,12 +504,10 @@ def test_a_disk_that_is_full_at_a_refresh_keeps_the_values(
     function = begin_on_a_small_disk(begin, launch, lambda_api)
     seen = Store(Path(f"/proc/{function.extension.process.pid}/root{store.root}"))
     script.values["db"] = "x" * 65_536
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert (seen.values, seen.state["state"]) == ({"db": b"old"}, "ready")
     script.values["db"] = "new"
-    function.clock.pass_by(5)
-    function.invoke()
+    function.invoke(after=5)
     assert seen.values == {"db": b"new"}
     refused, *_ = function.end()
     assert refused.startswith("[keystart] WARN  db could not be refreshed: store_unwritable: ")
@@ -570,8 +519,7 @@ def test_a_secret_that_grew_too_large_keeps_its_value(begin: Begin, serve: Serve
     serve(script)
     function = begin({"db": "db"})
     script.values["db"] = secret("x" * 1_048_577)
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"db": b"old"}
     assert "db (secret db in eu-west-1) could not be refreshed: SecretTooLarge: " in function.end()[0]
 
@@ -583,8 +531,7 @@ def test_a_secret_that_grew_to_the_limit_of_secrets_manager_is_published(
     serve(script)
     function = begin({"db": "db"})
     script.values["db"] = "x" * 65_536
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"db": b"x" * 65_536}
     function.end()
 
@@ -595,8 +542,7 @@ def test_a_file_that_the_function_removed_is_fetched_again(begin: Begin, serve: 
     function = begin({"db": "db", "other": {"secret": "other", "ttl": "none"}})
     (store.root / "current/secrets/other").unlink()
     script.values["db"] = "new"
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"db": b"new", "other": b"same"}
 
 
@@ -614,13 +560,11 @@ def test_a_root_that_the_function_removed_is_published_again(
     function.invoke()
     assert len(script.asked) == asked, "the pause after a failure is not over"
     script.values["db"] = "z"
-    function.clock.pass_by(5)
-    function.invoke()
+    function.invoke(after=5)
     assert store.values == {"db": b"z", "other": b"y"}
     assert (store.state["state"], store.manifest["generation"]) == ("ready", 2)
     script.values["db"] = "last"
-    function.clock.pass_by(60)
-    function.invoke()
+    function.invoke(after=60)
     assert store.values == {"db": b"last", "other": b"y"}
     lines = function.end()
     assert (
@@ -645,8 +589,7 @@ def test_a_store_is_published_again_though_that_failed_once(
     function.invoke()
     assert seen.state["state"] != "ready"
     script.values["db"] = "new"
-    function.clock.pass_by(5)
-    function.invoke()
+    function.invoke(after=5)
     assert (seen.values, seen.state["state"]) == ({"db": b"new"}, "ready")
 
 
@@ -658,8 +601,7 @@ def test_stores_that_are_published_again_and_again_need_no_more_descriptors(
     opened = []
     for _ in range(6):
         shutil.rmtree(store.root)
-        function.clock.pass_by(5)
-        function.invoke()
+        function.invoke(after=5)
         assert store.values == {"db": b"x"}
         opened.append(len(list(Path(f"/proc/{function.extension.process.pid}/fd").iterdir())))
     assert max(opened[3:]) <= opened[2]

@@ -18,7 +18,7 @@ from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Gate, Request
 
 from .conftest import Canaries, Extension, Launcher, Serve, Store
-from .test_control import Control, done
+from .control import Control, done
 
 SNAPSTART = {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
 
@@ -30,11 +30,6 @@ def configuration(**settings: Any) -> str:
 
 def generations(store: Store) -> list[str]:
     return [path.name for path in (store.root / "generations").iterdir()]
-
-
-@pytest.fixture
-def control(store: Store) -> Control:
-    return Control(store)
 
 
 class Function:

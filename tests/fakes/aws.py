@@ -89,6 +89,18 @@ class SecretAnswer(Answer):
         return json.dumps({**answer, **self.changes}).encode()
 
 
+def container_credentials(key: str, **others: str) -> Answer:
+    """Returns an answer of the endpoint that has a container's credentials."""
+    answer = {
+        "AccessKeyId": "from-container",
+        "SecretAccessKey": key,
+        "Token": "token-from-container",
+        "Expiration": "2999-01-01T00:00:00Z",
+        **others,
+    }
+    return Answer(body=json.dumps(answer).encode())
+
+
 def refusal(status: int, code: str, message: str) -> Answer:
     """Returns an error in the form of AWS's JSON services."""
     body = json.dumps({"__type": code, "Message": message}).encode()

@@ -8,6 +8,8 @@ from pathlib import Path
 import keystart
 import pytest
 
+from tests.conformance.store import build
+
 from .publisher import Publisher
 
 
@@ -27,6 +29,15 @@ def canary() -> str:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return tmp_path / "store"
+
+
+@pytest.fixture
+def store(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Returns the root of a store that the default client reads."""
+    build(root, {"base": "good"})
+    monkeypatch.setenv("KEYSTART_DIR", str(root))
+    monkeypatch.setenv("KEYSTART_TIMEOUT_MS", "5000")
+    return root
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ import keystart.testing
 import pytest
 
 from tests.conformance.scripted import ScriptedWriter
-from tests.conformance.store import build
 
 from .test_refresh import open_descriptors
 
@@ -50,15 +49,6 @@ PENDING = {
 DONE = {"line": answer()}
 ROTATION = [DONE, DONE, PENDING, DONE]
 LATER = {"line": answer(retry=60_000)}
-
-
-@pytest.fixture
-def store(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Returns the root of a store that the default client reads."""
-    build(root, {"base": "good"})
-    monkeypatch.setenv("KEYSTART_DIR", str(root))
-    monkeypatch.setenv("KEYSTART_TIMEOUT_MS", "5000")
-    return root
 
 
 def writer(root: Path, answers: list[Any], **script: Any) -> ScriptedWriter:

@@ -13,19 +13,9 @@ import keystart
 import pytest
 
 from tests.conformance.scripted import ScriptedWriter
-from tests.conformance.store import build
 
 DONE = {"format": "keystart.control/1", "ok": True, "failures": {}}
 NEWER = {"change": {"generation": 4, "secrets": {"db": "newer"}}, "line": {"json": DONE}}
-
-
-@pytest.fixture
-def store(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Returns the root of a store that the default client reads."""
-    build(root, {"base": "good"})
-    monkeypatch.setenv("KEYSTART_DIR", str(root))
-    monkeypatch.setenv("KEYSTART_TIMEOUT_MS", "5000")
-    return root
 
 
 def writer(root: Path, *answers: dict[str, Any], **script: Any) -> ScriptedWriter:
