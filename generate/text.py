@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-WIDTH = 100
-
 
 def first_line(source: str) -> str:
     """Returns the text of a generated file's first line, without the marks of a comment."""

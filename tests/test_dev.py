@@ -214,7 +214,7 @@ BY_HAND = "apt-get install python3 python3-venv"
 
 
 @pytest.mark.parametrize(
-    ("session", "programs", "told"),
+    ("session", "programs", "message"),
     [
         (
             "demo",
@@ -247,7 +247,7 @@ BY_HAND = "apt-get install python3 python3-venv"
     ],
 )
 def test_what_is_missing_is_reported_with_the_cure(
-    door: Door, session: str, programs: dict[str, str], told: str
+    door: Door, session: str, programs: dict[str, str], message: str
 ) -> None:
     if session == "build":
         door.with_venv()
@@ -255,7 +255,7 @@ def test_what_is_missing_is_reported_with_the_cure(
         door.program(name, script)
     done = door.open(session)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_the_python_that_was_named_is_taken_or_refused(door: Door) -> None:

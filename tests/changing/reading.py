@@ -85,9 +85,9 @@ class Readers:
                 raise BrokenError(f"the {language} program shows a value")
             if process.returncode or said:
                 raise BrokenError(f"the {language} program ended with {process.returncode}:\n{said}")
-            told = json.loads(printed.splitlines()[-1])
+            read = json.loads(printed.splitlines()[-1])
             seen = Report(
-                language, Counter(told["counts"]), Counter(told["errors"]), told["wrong"], told["wrongs"]
+                language, Counter(read["counts"]), Counter(read["errors"]), read["wrong"], read["wrongs"]
             )
             self.reports.append(seen)
 

@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     published = sum(phase.published for phase in phases)
     writers = sum(phase.writers for phase in phases)
     if given.json:
-        told = [
+        described = [
             {
                 "phase": p.name,
                 "published": p.published,
@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ]
         print(
             json.dumps(
-                {"seed": given.seed, "seconds": given.seconds, "wrong": wrongs, "phases": told}, indent=2
+                {"seed": given.seed, "seconds": given.seconds, "wrong": wrongs, "phases": described}, indent=2
             )
         )
     else:

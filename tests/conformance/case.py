@@ -143,14 +143,14 @@ def difference(
         while len(given_requests) > len(wanted_requests) and given_requests[-1] == given_requests[-2]:
             given_requests.pop()
     if not same(wanted_requests, given_requests, exact=True):
-        return _told({"requests": wanted_requests}, {**answer, "requests": given_requests})
+        return _difference({"requests": wanted_requests}, {**answer, "requests": given_requests})
     if "error" in expect:
         wanted = {**place.fill(expect["error"]), "class": class_of(expect["error"]["code"])}
-        return None if answer.get("error") == wanted else _told({"error": wanted}, answer)
+        return None if answer.get("error") == wanted else _difference({"error": wanted}, answer)
     wanted = _wanted_value(case.ask["call"], expect["value"], place)
     if "value" in answer and same(wanted, answer["value"], exact=case.ask["call"] == "info"):
         return None
-    return _told({"value": wanted}, answer)
+    return _difference({"value": wanted}, answer)
 
 
 def _wanted_request(wanted: dict[str, Any]) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def same(wanted: Any, given: Any, *, exact: bool = False, rounded: bool = False)
     return bool(wanted == given)
 
 
-def _told(wanted: dict[str, Any], answer: dict[str, Any]) -> str:
+def _difference(wanted: dict[str, Any], answer: dict[str, Any]) -> str:
     given = {key: value for key, value in answer.items() if key != "id"}
     return f"expected {_shown(wanted)}\n     got {_shown(given)}"
 

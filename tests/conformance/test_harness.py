@@ -45,7 +45,7 @@ for line in sys.stdin:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         ("sys.exit('no such reader')", "ended without an answer; it wrote:\nno such reader"),
         ("print('hello', flush=True)", "answered what is no JSON: b'hello'"),
@@ -53,12 +53,12 @@ for line in sys.stdin:
         ("""print('{"id": "other", "value": 1}', flush=True)""", "answered something else than some"),
     ],
 )
-def test_a_runner_that_does_not_answer_is_reported_as_such(answer: str, told: str) -> None:
+def test_a_runner_that_does_not_answer_is_reported_as_such(answer: str, message: str) -> None:
     with runner.Runner("ruby", program(f"sys.stdin.readline()\n{answer}")) as running:
         different = running.run(case())
     assert different is not None
     assert different.startswith("the runner of ruby ")
-    assert told in different
+    assert message in different
 
 
 def test_a_runner_that_died_is_started_again_for_the_next_case() -> None:

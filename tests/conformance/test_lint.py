@@ -171,7 +171,7 @@ LOCKED = changed("expect", {"error": {"code": "store_locked", "message": "m", "s
 
 
 @pytest.mark.parametrize(
-    ("cases", "told"),
+    ("cases", "expected"),
     [
         ([GOOD], []),
         ([GOOD, OTHER], ["keeps-newline: this id is in some.json and in some.json"]),
@@ -185,9 +185,9 @@ LOCKED = changed("expect", {"error": {"code": "store_locked", "message": "m", "s
     ],
 )
 def test_what_is_wrong_with_cases_is_reported(
-    tmp_path: Path, cases: list[dict[str, Any]], told: list[str]
+    tmp_path: Path, cases: list[dict[str, Any]], expected: list[str]
 ) -> None:
-    assert problems(tmp_path, *cases) == told
+    assert problems(tmp_path, *cases) == expected
 
 
 def test_what_neither_a_case_nor_a_test_asks_is_reported(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_test_elsewhere_stands_for_a_case(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("elsewhere", "told"),
+    ("elsewhere", "expected"),
     [
         ({"instead_of_cases": {"1.9": named()}}, "the contract has no clause 1.9"),
         ({"instead_of_cases": {"1.2": named()}}, "the clause 1.2 has cases and needs no test in their place"),
@@ -234,9 +234,9 @@ def test_a_test_elsewhere_stands_for_a_case(tmp_path: Path) -> None:
     ],
 )
 def test_a_wrong_entry_for_a_test_elsewhere_is_reported(
-    tmp_path: Path, elsewhere: dict[str, Any], told: str
+    tmp_path: Path, elsewhere: dict[str, Any], expected: str
 ) -> None:
-    assert f"elsewhere.json: {told}" in gaps(tmp_path, **elsewhere)
+    assert f"elsewhere.json: {expected}" in gaps(tmp_path, **elsewhere)
 
 
 def test_a_rule_without_a_number_is_reported(tmp_path: Path) -> None:

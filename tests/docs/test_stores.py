@@ -143,13 +143,13 @@ def test_every_reader_reads_a_test_store_of_every_language(language: str, reader
         do(*STEPS[0])
         answers = [[ask(reader, root, call, **more) for call, more in questions] for reader in readers]
         assert answers[0] == answers[1] == answers[2]
-        told = dict(zip([(call, more.get("name")) for call, more in questions], answers[0], strict=True))
-        assert told["names", None] == {"value": sorted(SECRETS)}
-        assert told["text", "db"] == {"value": "hunter2\r\n"}
-        assert told["json", "limits"] == {"value": SECRETS["limits"]}
-        assert told["bytes", "keytab"] == {"value": SECRETS["keytab"]}
-        assert told["info", "keytab"]["value"]["encoding"] == "binary"
-        assert told["text", "flags"]["error"]["code"] == "secret_unavailable"
+        answered = dict(zip([(call, more.get("name")) for call, more in questions], answers[0], strict=True))
+        assert answered["names", None] == {"value": sorted(SECRETS)}
+        assert answered["text", "db"] == {"value": "hunter2\r\n"}
+        assert answered["json", "limits"] == {"value": SECRETS["limits"]}
+        assert answered["bytes", "keytab"] == {"value": SECRETS["keytab"]}
+        assert answered["info", "keytab"]["value"]["encoding"] == "binary"
+        assert answered["text", "flags"]["error"]["code"] == "secret_unavailable"
         do("fail", "Access denied.")
         failed = [ask(reader, root, "text", name="db") for reader in readers]
         assert failed[0] == failed[1] == failed[2]

@@ -50,10 +50,10 @@ def published_ns(environment: Environment) -> int:
     return environment.timeline.at_wall_time(stage.seconds(manifest(environment)["published_at"]))
 
 
-def assert_no_secret_is_told(environment: Environment, store: stage.Store) -> None:
-    told = "\n".join([environment.log_text(), environment.timeline.to_json()])
+def assert_no_secret_is_shown(environment: Environment, store: stage.Store) -> None:
+    output = "\n".join([environment.log_text(), environment.timeline.to_json()])
     for name in ("db/password", "api/stripe", "tls/key"):
-        assert store.expected[name].decode().strip() not in told, f"{name} stands in the log"
+        assert store.expected[name].decode().strip() not in output, f"{name} stands in the log"
 
 
 @EACH_RUNTIME
@@ -69,7 +69,7 @@ def test_a_function_reads_at_import_what_was_stored(
             name: hmac.new(key, value, "sha256").hexdigest() for name, value in store.expected.items()
         }
         assert answer["missing"]["code"] == "secret_unavailable"
-        assert_no_secret_is_told(environment, store)
+        assert_no_secret_is_shown(environment, store)
 
 
 def test_the_runtime_starts_before_the_fetch_is_done(tmp_path: Path, store: stage.Store) -> None:
@@ -133,9 +133,9 @@ def test_a_function_reads_a_rotated_secret_in_the_invocation_after_the_one_that_
         assert read() in (digest(old), digest(new)), "the refresh runs beside the handler"
         assert read() == digest(new)
         assert manifest(environment)["generation"] == 2
-        told = environment.log_text() + environment.timeline.to_json()
-        assert old not in told
-        assert new not in told
+        output = environment.log_text() + environment.timeline.to_json()
+        assert old not in output
+        assert new not in output
     cloud.close()
 
 
@@ -180,7 +180,7 @@ def test_a_function_finds_secrets_in_its_environment(
         assert "[keystart] WARN  LIMITS is set already and stays as it is" in said
         assert "[keystart] WARN  FEATURE_FLAGS is not set by Keystart: " in said
         assert "[keystart] INFO  set from secrets: DB_PASSWORD, STRIPE_API_KEY, TLS_CERT" in said
-        assert_no_secret_is_told(environment, store)
+        assert_no_secret_is_shown(environment, store)
 
 
 def test_a_secret_that_no_variable_can_hold_ends_init_with_its_name(
@@ -200,7 +200,7 @@ def test_a_secret_that_no_variable_can_hold_ends_init_with_its_name(
         assert failed.value.who == "runtime"
         assert environment.timeline.last(Kind.RUNTIME_EXITED).detail["code"] == 1
         assert '[keystart] ERROR The secret "keytab" holds a NUL byte' in environment.log_text("runtime")
-        assert_no_secret_is_told(environment, store)
+        assert_no_secret_is_shown(environment, store)
 
 
 def test_a_function_written_for_squares_extension_finds_its_files(tmp_path: Path, store: stage.Store) -> None:
@@ -275,7 +275,7 @@ def test_a_required_secret_that_is_absent_ends_init_with_its_reason(
         )
         with pytest.raises(keystart.PrefetchFailed, match='"gone": ResourceNotFoundException'):
             keystart.Keystart(root=str(store_root(environment)), timeout=0).get("db")
-        assert_no_secret_is_told(environment, store)
+        assert_no_secret_is_shown(environment, store)
 
 
 def test_a_wrong_configuration_ends_init_with_every_problem_at_once(

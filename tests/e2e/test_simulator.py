@@ -83,7 +83,7 @@ def isolated() -> None:
             pytest.skip(f"no private folders: {environment.why_not_isolated}")
 
 
-def told(environment: Environment, who: str = "ext") -> list[dict[str, Any]]:
+def reports(environment: Environment, who: str = "ext") -> list[dict[str, Any]]:
     """Returns the facts that a script reported so far, in order."""
     lines = [line.text for line in environment.log if line.who == who and line.stream == "stdout"]
     return [json.loads(line) for line in lines if line.startswith("{")]
@@ -171,7 +171,7 @@ def test_a_wrong_call_before_registration_is_refused_and_a_right_one_still_works
         refused = environment.timeline.first(Kind.EXTENSION_REFUSED)
         assert (refused.detail["status"], refused.detail["error_type"]) == (status, error_type)
         environment.shutdown()
-        assert told(environment)[0] == {"status": status, "error_type": error_type}
+        assert reports(environment)[0] == {"status": status, "error_type": error_type}
 
 
 def has(fact: dict[str, Any], expected: dict[str, Any]) -> bool:
@@ -264,7 +264,7 @@ INVALID_STATE = {"status": 403, "error_type": "Extension.InvalidExtensionState"}
                 f"tell(kind=os.environ['AWS_LAMBDA_INITIALIZATION_TYPE'])\n{SHUTDOWN_ONLY}",
                 {"initialization_type": kind},
                 [{"kind": kind}],
-                id=f"{kind} is told",
+                id=f"{kind} is sent",
             )
             for kind in ("provisioned-concurrency", MANAGED)
         ),
@@ -278,7 +278,7 @@ def test_an_extension_sees_what_lambda_shows(
         if not options:
             environment.invoke()
         environment.shutdown()
-        seen = told(environment)
+        seen = reports(environment)
         assert [has(fact, expected) for fact, expected in zip(seen, facts, strict=False)] == [True] * len(
             facts
         )
@@ -346,7 +346,7 @@ def test_an_exit_during_init_fails_it_whatever_the_code(
         assert (raised.value.error_type, raised.value.who) == (error_type, "ext")
         assert raised.value.reported == reported
         assert environment.timeline.first(Kind.INIT_FAILED).detail["error_type"] == error_type
-        assert told(environment) == facts
+        assert reports(environment) == facts
 
 
 def test_init_error_is_accepted_and_takes_effect_when_the_process_exits(extension: Write) -> None:
@@ -367,7 +367,7 @@ def test_init_error_is_accepted_and_takes_effect_when_the_process_exits(extensio
             future.result()
         assert raised.value.error_type == "Extension.InitError"
         assert raised.value.reported == "Extension.NoSecrets"
-        assert told(environment) == [{"status": 202, "body": {"status": "OK"}}]
+        assert reports(environment) == [{"status": 202, "body": {"status": "OK"}}]
 
 
 def test_exit_error_names_the_exit_of_an_extension(extension: Write) -> None:
@@ -383,7 +383,7 @@ def test_exit_error_names_the_exit_of_an_extension(extension: Write) -> None:
         assert answer.error_type == "Extension.ExitError"
         event = environment.timeline.first(Kind.EXTENSION_EXIT_ERROR, "ext")
         assert event.detail["error_type"] == "Extension.LostConnection"
-        assert told(environment) == [{"status": 202}]
+        assert reports(environment) == [{"status": 202}]
 
 
 def test_what_cannot_be_executed_fails_init(extension: Write) -> None:
@@ -445,7 +445,7 @@ def test_a_failed_init_shuts_the_other_extensions_down(extension: Write) -> None
         (environment.tmp / "go").touch()
         with pytest.raises(InitError):
             future.result()
-        assert [event["shutdownReason"] for event in told(environment, "good")] == ["failure"]
+        assert [event["shutdownReason"] for event in reports(environment, "good")] == ["failure"]
         assert environment.timeline.first(Kind.EXTENSION_EXITED, "good").detail["code"] == 0
 
 
@@ -568,7 +568,7 @@ def test_an_extension_gets_the_functions_variables_but_not_the_runtimes(
         if not environment.isolated:
             for_extension["TMPDIR"] = str(environment.tmp)
             for_extension["KEYSTART_DIR"] = str(environment.tmp / "keystart")
-        seen_by_extension, seen_by_function = told(environment)[0], told(environment, "runtime")[0]
+        seen_by_extension, seen_by_function = reports(environment)[0], reports(environment, "runtime")[0]
         assert without_locale(seen_by_extension) == for_extension
         assert without_locale(seen_by_function) == {**for_extension, **only_function}
         shown = f"{credentials!r} {environment.timeline} {environment.timeline.to_json()}"
@@ -590,7 +590,7 @@ def test_under_snapstart_credentials_come_from_an_endpoint(extension: Write) -> 
     ) as environment:
         environment.init()
         environment.shutdown()
-        seen = told(environment)[0]
+        seen = reports(environment)[0]
         assert not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} & set(seen)
         assert canary not in json.dumps(seen)
         uri, token = seen["AWS_CONTAINER_CREDENTIALS_FULL_URI"], seen["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
@@ -611,7 +611,7 @@ def test_the_end_reaches_what_an_extension_has_started(extension: Write) -> None
     script = f"import subprocess\ntell(child=subprocess.Popen(['sleep', '60']).pid)\n{BOTH}"
     with Environment(extensions=[extension(script)]) as environment:
         environment.init()
-        child = os.pidfd_open(told(environment)[0]["child"])
+        child = os.pidfd_open(reports(environment)[0]["child"])
         environment.shutdown()
         assert environment.timeline.first(Kind.EXTENSION_EXITED).detail["code"] == 0
         assert ends(child)
@@ -689,7 +689,7 @@ def test_a_sandbox_sees_its_own_tmp_and_the_fixed_folders(extension: Write, tmp_
             environment.init()
             environment.shutdown()
             assert (environment.tmp / "mine").exists()
-            seen = told(environment)[0]
+            seen = reports(environment)[0]
             assert "mine" not in seen["tmp"]
             assert tmp_path.parts[2] not in seen["tmp"], "the host's /tmp is hidden"
             assert seen["task"] == ["extensions", "keystart.yaml"]
@@ -708,7 +708,7 @@ def test_listed_extensions_are_all_there_is_in_opt(extension: Write, tmp_path: P
     with Environment(extensions=[extension(script), other]) as environment:
         environment.init()
         environment.shutdown()
-        assert told(environment)[0] == {"opt": ["ext", "other"]}
+        assert reports(environment)[0] == {"opt": ["ext", "other"]}
 
 
 def test_a_host_folder_in_tmp_can_be_kept_visible(extension: Write, tmp_path: Path) -> None:
@@ -719,7 +719,7 @@ def test_a_host_folder_in_tmp_can_be_kept_visible(extension: Write, tmp_path: Pa
     with Environment(extensions=[extension(script)], visible=[wanted]) as environment:
         environment.init()
         environment.shutdown()
-        assert told(environment)[0] == {"text": "text"}
+        assert reports(environment)[0] == {"text": "text"}
 
 
 def test_without_a_namespace_variables_point_into_the_environments_own_folder(extension: Write) -> None:
@@ -739,7 +739,7 @@ def test_without_a_namespace_variables_point_into_the_environments_own_folder(ex
         assert answer.value["folder"] == str(FUNCTIONS / "python" / "echo")
         environment.shutdown()
         tmp = environment.tmp
-        assert told(environment)[0] == {"tmp": str(tmp), "keystart": str(tmp / "keystart")}
+        assert reports(environment)[0] == {"tmp": str(tmp), "keystart": str(tmp / "keystart")}
 
 
 IN_CHROOT = """
@@ -831,7 +831,7 @@ def test_an_invoke_event_describes_the_invocation(extension: Write) -> None:
         answer = environment.invoke()
         after = time.time() * 1000
         environment.shutdown()
-        event = told(environment)[0]
+        event = reports(environment)[0]
         deadline, trace = event.pop("deadlineMs"), event["tracing"].pop("value")
         assert before + 4999 <= deadline <= after + 5001
         assert trace.startswith("Root=1-")
@@ -849,7 +849,7 @@ def test_an_extension_without_invoke_gets_no_invocation_and_is_not_waited_for(ex
         for number in range(3):
             assert environment.invoke(number).value == number
         environment.shutdown()
-        assert [event["eventType"] for event in told(environment)] == ["SHUTDOWN"]
+        assert [event["eventType"] for event in reports(environment)] == ["SHUTDOWN"]
 
 
 def test_an_invocation_ends_with_the_extensions_next(extension: Write) -> None:
@@ -884,7 +884,7 @@ def test_an_invocation_that_takes_too_long_stops_everything_and_the_next_begins_
         assert answer.error_type == "Sandbox.Timedout"
         assert json.loads(answer.payload)["errorMessage"].endswith("Task timed out after 1.00 seconds")
         assert environment.timeline.first(Kind.SHUTDOWN_START).detail["reason"] == "timeout"
-        assert told(environment)[-1]["shutdownReason"] == "timeout"
+        assert reports(environment)[-1]["shutdownReason"] == "timeout"
         assert environment.invoke(0).value == "done"
         assert environment.timeline.last(Kind.INIT_END).detail["phase"] == "invoke"
 
@@ -906,7 +906,7 @@ def test_an_extension_that_ends_during_an_invocation_fails_it(extension: Write) 
     with Environment(extensions=[extension(script), extension(BOTH, "other")]) as environment:
         environment.init()
         assert environment.invoke().error_type == "Extension.Crash"
-        assert told(environment, "other")[-1]["shutdownReason"] == "failure"
+        assert reports(environment, "other")[-1]["shutdownReason"] == "failure"
 
 
 def test_a_second_next_while_one_waits_is_refused(extension: Write) -> None:
@@ -923,7 +923,7 @@ def test_a_second_next_while_one_waits_is_refused(extension: Write) -> None:
         environment.init()
         environment.timeline.wait(Kind.EXTENSION_REFUSED)
         environment.shutdown()
-        assert sorted(fact["status"] for fact in told(environment)) == [200, 403]
+        assert sorted(fact["status"] for fact in reports(environment)) == [200, 403]
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -986,7 +986,9 @@ def test_an_answer_to_another_invocation_is_refused(runtime: Callable[[str], Fun
         environment.init()
         assert environment.invoke().value == 2
         environment.shutdown()
-        assert told(environment, "runtime") == [{"other": 400, "own": 202, "again": 400, "init_error": 403}]
+        assert reports(environment, "runtime") == [
+            {"other": 400, "own": 202, "again": 400, "init_error": 403}
+        ]
 
 
 # --- Shutdown ---
@@ -998,7 +1000,7 @@ def test_the_runtime_ends_first_and_then_the_extensions_learn_why(extension: Wri
         environment.init()
         before = time.time() * 1000
         environment.shutdown(reason)
-        event = told(environment)[0]
+        event = reports(environment)[0]
         assert before + 1999 <= event.pop("deadlineMs") <= time.time() * 1000 + 2001
         assert event == {"eventType": "SHUTDOWN", "shutdownReason": reason}
         kinds = (Kind.SIGNAL_SENT, Kind.RUNTIME_EXITED, Kind.EXTENSION_EVENT, Kind.EXTENSION_EXITED)
@@ -1103,7 +1105,7 @@ def test_an_unknown_event_can_be_delivered(extension: Write) -> None:
         environment.init()
         assert environment.invoke("hello").value == "hello"
         environment.shutdown()
-        assert [event["eventType"] for event in told(environment)] == ["DEFROST", "INVOKE", "SHUTDOWN"]
+        assert [event["eventType"] for event in reports(environment)] == ["DEFROST", "INVOKE", "SHUTDOWN"]
 
 
 @pytest.mark.parametrize(
@@ -1121,7 +1123,7 @@ def test_the_api_can_answer_an_error(extension: Write, on: Any, attempt: str, st
     ) as environment:
         environment.init()
         environment.shutdown()
-        assert told(environment)[0] == {"statuses": [status, status]}
+        assert reports(environment)[0] == {"statuses": [status, status]}
         assert len(environment.timeline.all(Kind.FAULT, "ext")) == 2
 
 
@@ -1139,8 +1141,8 @@ def test_a_fault_spares_other_extensions(extension: Write) -> None:
         environment.init()
         environment.invoke()
         environment.shutdown()
-        assert [fact["status"] for fact in told(environment, "one")] == [500, 200, 200]
-        assert [fact["status"] for fact in told(environment, "two")] == [200, 200]
+        assert [fact["status"] for fact in reports(environment, "one")] == [500, 200, 200]
+        assert [fact["status"] for fact in reports(environment, "two")] == [200, 200]
 
 
 def test_an_event_can_only_be_delivered_on_next() -> None:
@@ -1276,7 +1278,7 @@ def test_everything_stands_still_between_invocations(extension: Write) -> None:
             assert environment.invoke(number).value == number
             assert count() != frozen
         environment.shutdown()
-        assert told(environment)[-1]["eventType"] == "SHUTDOWN"
+        assert reports(environment)[-1]["eventType"] == "SHUTDOWN"
         kinds = [event.kind for event in environment.timeline if event.kind in (Kind.FROZEN, Kind.THAWED)]
         assert kinds == [Kind.FROZEN, Kind.THAWED] * 4
 
@@ -1295,7 +1297,7 @@ def test_a_clock_that_a_test_moves_takes_the_processes_and_their_deadlines_along
         for hours in (0, 5, -24):
             clock.pass_by(hours * 3600)
             environment.invoke()
-        first, later, back = told(environment)
+        first, later, back = reports(environment)
         assert abs(later["wall"] - first["wall"] - 5 * 3600) < 60
         assert abs(back["wall"] - later["wall"] + 24 * 3600) < 60
         assert abs(back["wall"] - clock.now()) < 60

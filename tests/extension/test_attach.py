@@ -222,8 +222,11 @@ def of_another_account(account: Account, *names: str) -> list[str]:
     """Sets ARNs of another account's layers, which every function of this account then has."""
     arns = [f"arn:aws:lambda:eu-west-1:210987654321:layer:{name}:3" for name in names]
 
-    def edit(_: str, told: dict[str, Any]) -> None:
-        told["Layers"] = [*({"Arn": arn, "CodeSize": 1} for arn in arns), *(told.get("Layers") or [])]
+    def edit(_: str, configuration: dict[str, Any]) -> None:
+        configuration["Layers"] = [
+            *({"Arn": arn, "CodeSize": 1} for arn in arns),
+            *(configuration.get("Layers") or []),
+        ]
 
     account.edit = edit
     return arns
@@ -456,7 +459,7 @@ def test_each_reason_to_refuse_is_reported_before_anything_changes(
     expected: str,
 ) -> None:
     good, bad = account.function(), account.function()
-    account.edit = lambda name, told: told.update(edit) if name == bad else None
+    account.edit = lambda name, configuration: configuration.update(edit) if name == bad else None
     code, _, error = keystart(
         "attach", good, bad, "--layer", layer, "--config", configuration, "--wrapper", "--yes"
     )
@@ -497,7 +500,9 @@ def test_detach_refuses_when_it_cannot_see_a_wrapper_that_would_stay(
     keystart: Keystart, account: Account, layer: str
 ) -> None:
     name = account.function(layers=(layer,))
-    account.edit = lambda _, told: told.update({"Environment": {"Error": {"ErrorCode": "x", "Message": "x"}}})
+    account.edit = lambda _, found: found.update(
+        {"Environment": {"Error": {"ErrorCode": "x", "Message": "x"}}}
+    )
     code, _, error = keystart("detach", name, "--yes")
     assert code == 1
     assert error.startswith(f"keystart: {name}: Its variables cannot be read, and so not be changed.")
@@ -508,7 +513,9 @@ def test_variables_that_cannot_be_read_do_not_matter_where_none_is_set(
     keystart: Keystart, account: Account, layer: str
 ) -> None:
     name = account.function({"STAGE": "prod"})
-    account.edit = lambda _, told: told.update({"Environment": {"Error": {"ErrorCode": "x", "Message": "x"}}})
+    account.edit = lambda _, found: found.update(
+        {"Environment": {"Error": {"ErrorCode": "x", "Message": "x"}}}
+    )
     assert keystart("attach", name, "--layer", layer, "--yes")[0] == 0
     assert account.variables_of(name) == {"STAGE": "prod"}
 
@@ -667,16 +674,16 @@ def test_attach_waits_until_lambda_has_taken_the_change_over(
     keystart: Keystart, account: Account, layer: str
 ) -> None:
     name = account.function()
-    told: list[str] = []
+    statuses: list[str] = []
 
     def edit(_: str, configuration: dict[str, Any]) -> None:
         if account.changes:
-            configuration["LastUpdateStatus"] = "InProgress" if len(told) < 2 else "Successful"
-            told.append(configuration["LastUpdateStatus"])
+            configuration["LastUpdateStatus"] = "InProgress" if len(statuses) < 2 else "Successful"
+            statuses.append(configuration["LastUpdateStatus"])
 
     account.edit = edit
     assert keystart("attach", name, "--layer", layer, "--yes")[0] == 0
-    assert told == [
+    assert statuses == [
         "InProgress",
         "InProgress",
         "Successful",

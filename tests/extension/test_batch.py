@@ -169,12 +169,12 @@ def test_what_is_absent_is_reported_as_without_a_batch(
     cloud.secrets.delete_secret(SecretId=deleted)
     absent = {"name": "test/absent", "arn": arn("test/absent"), "deleted": deleted}
     wanted = {name: {"secret": one, "optional": optional} for name, one in absent.items()}
-    told = []
+    reasons = []
     for whether in (False, True):
         assert (prefetch({"good": cloud.secret("x"), **wanted}, batch=whether) is None) == optional
-        told.append(store.unavailable if optional else store.failures)
-    assert told[0] == told[1]
-    assert [told[1][name][0] for name in absent] == [
+        reasons.append(store.unavailable if optional else store.failures)
+    assert reasons[0] == reasons[1]
+    assert [reasons[1][name][0] for name in absent] == [
         "ResourceNotFoundException",
         "ResourceNotFoundException",
         "InvalidRequestException",
@@ -323,8 +323,8 @@ def test_one_that_spoils_a_whole_batch_does_not_take_the_others_down(
     wanted = {"a": "a", "b": "b", "bad": {"secret": "bad", "optional": True}}
     assert prefetch(wanted, batch=True) is None
     assert store.values == {"a": b"x", "b": b"x"}
-    told, message = store.unavailable["bad"]
-    assert (told, message.partition(".")[0]) == (code, "It is bad")
+    reason, message = store.unavailable["bad"]
+    assert (reason, message.partition(".")[0]) == (code, "It is bad")
     assert (len(asked(aws)), alone(aws)) == (1, ["a", "b", "bad"])
 
 
@@ -360,7 +360,7 @@ def test_a_secret_that_a_batch_passes_over_is_requested_alone(
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (
             batch({arn("db"): "CANARY", arn("stranger"): "CANARY"}),
@@ -419,12 +419,12 @@ def test_a_secret_that_a_batch_passes_over_is_requested_alone(
     ],
 )
 def test_an_answer_that_is_ambiguous_publishes_nothing(
-    prefetch: Prefetch, serve: Serve, store: Store, canary: Canaries, answer: Answer, told: str
+    prefetch: Prefetch, serve: Serve, store: Store, canary: Canaries, answer: Answer, message: str
 ) -> None:
     body = answer.body.replace(b"CANARY", canary().encode())
     aws = serve(lambda _: Answer(answer.status, body))
     assert prefetch({"db": "db", "key": "key"}, batch=True) is not None
-    why = ("InvalidAnswer", told)
+    why = ("InvalidAnswer", message)
     assert store.failures == {"db": why, "key": why}
     assert not store.is_published()
     assert aws.actions() == ["BatchGetSecretValue"]

@@ -68,9 +68,9 @@ def test_check_shows_the_plan_as_text(keystart: Keystart, tmp_path: Path) -> Non
 def test_check_shows_the_plan_as_json(keystart: Keystart, tmp_path: Path) -> None:
     code, out, error = keystart("check", "--json", configure(tmp_path, {"db": "prod/db"}))
     assert (code, error) == (0, "")
-    told = json.loads(out)
-    assert told["valid"]
-    assert [(entry["name"], entry["id"]) for entry in told["plan"]["entries"]] == [("db", "prod/db")]
+    document = json.loads(out)
+    assert document["valid"]
+    assert [(entry["name"], entry["id"]) for entry in document["plan"]["entries"]] == [("db", "prod/db")]
 
 
 def refreshed(folder: Path, secrets: dict[str, Any], ttl: str = "5m") -> Path:
@@ -211,10 +211,10 @@ def test_check_reports_every_problem(keystart: Keystart, tmp_path: Path) -> None
     assert second.startswith(f"{file}:5:3: ")
     code, out, error = keystart("check", "--json", file)
     assert (code, error) == (1, "")
-    told = json.loads(out)
-    assert not told["valid"]
-    assert [(problem["line"], problem["column"]) for problem in told["problems"]] == [(2, 1), (5, 3)]
-    assert f"{file}:2:1: {told['problems'][0]['message']}" == first
+    document = json.loads(out)
+    assert not document["valid"]
+    assert [(problem["line"], problem["column"]) for problem in document["problems"]] == [(2, 1), (5, 3)]
+    assert f"{file}:2:1: {document['problems'][0]['message']}" == first
 
 
 def test_pull_publishes_and_ls_and_get_read(

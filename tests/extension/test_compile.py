@@ -116,11 +116,11 @@ DOCUMENTS = st.builds(
 
 def without_places(plan: Plan) -> dict[str, Any]:
     """Returns the plan without its origins."""
-    told = plan.facts
-    for entry in told["entries"]:
+    facts = plan.facts
+    for entry in facts["entries"]:
         del entry["origin"]
-    del told["source_file"]
-    return told
+    del facts["source_file"]
+    return facts
 
 
 @SHARED_FOLDER

@@ -177,9 +177,9 @@ def test_the_page_lists_every_fault() -> None:
 
 def test_the_page_says_how_late_what_was_late_is_and_which_was_the_latest() -> None:
     within = dict.fromkeys(FAULTS, -1.0)
-    assert told_late(within) == "Every fault was told within the deadline.\n"
+    assert lateness(within) == "Every fault was reported within the deadline.\n"
     late = {**within, "no answer": 0.0004, "500 without end": 0.2004}
-    assert told_late(late) == (
+    assert lateness(late) == (
         "The latest: 201 ms, 500 without end.\n\n"
         "| fault | after the deadline |\n|---|---|\n"
         "| no answer | 1 ms |\n"
@@ -195,14 +195,14 @@ def page() -> Iterator[None]:
         head, mark, rest = PAGE.read_text().partition(ROW)
         _, title, below = rest.partition(LATE)
         lead = below.strip().partition("\n\n")[0]
-        PAGE.write_text(f"{head}{mark}" + "\n".join(rows) + f"\n{title}\n{lead}\n\n{told_late(past)}")
+        PAGE.write_text(f"{head}{mark}" + "\n".join(rows) + f"\n{title}\n{lead}\n\n{lateness(past)}")
 
 
-def told_late(past: Mapping[str, float]) -> str:
+def lateness(past: Mapping[str, float]) -> str:
     """Returns the outcomes after the deadline, in whole milliseconds rounded up, and the latest of them."""
     late = {fault: math.ceil(seconds * 1000) for fault, seconds in past.items() if seconds > 0}
     if not late:
-        return "Every fault was told within the deadline.\n"
+        return "Every fault was reported within the deadline.\n"
     what = max(late, key=late.__getitem__)
     rows = "\n".join(f"| {fault} | {late[fault]} ms |" for fault in FAULTS if fault in late)
     return f"The latest: {late[what]} ms, {what}.\n\n| fault | after the deadline |\n{ROW}{rows}\n"

@@ -192,10 +192,10 @@ def test_the_link_to_a_package_is_shown_nowhere(
     def refuse(request: Request) -> Answer | None:
         if request.method != "GET" or not request.path.endswith(name):
             return None
-        told: dict[str, Any] = {**account.api.get_function(FunctionName=name)}
-        told["Configuration"]["RevisionId"] = "1"
-        told["Code"] = {"Location": link}
-        return Answer(200, json.dumps(told, default=str).encode())
+        answer: dict[str, Any] = {**account.api.get_function(FunctionName=name)}
+        answer["Configuration"]["RevisionId"] = "1"
+        answer["Code"] = {"Location": link}
+        return Answer(200, json.dumps(answer, default=str).encode())
 
     account.refuse = refuse
     code, out, error = keystart("attach", name, "--layer", layer, "--dry-run")

@@ -50,8 +50,8 @@ def test_publish_sends_the_zip_with_all_that_lambda_should_know(
     }
     layer, _, version = out.rstrip("\n").rpartition(":")
     assert layer == ARN + "keystart-arm64"
-    told = account.api.get_layer_version(LayerName=layer, VersionNumber=int(version))
-    assert told["Content"]["CodeSize"] == path.stat().st_size
+    found = account.api.get_layer_version(LayerName=layer, VersionNumber=int(version))
+    assert found["Content"]["CodeSize"] == path.stat().st_size
 
 
 def test_publish_takes_what_was_built_here(keystart: Keystart, account: Account, tmp_path: Path) -> None:
@@ -60,8 +60,8 @@ def test_publish_takes_what_was_built_here(keystart: Keystart, account: Account,
     put(tmp_path, "x86_64", "dist/keystart-layer-0.0.1-x86_64.zip")
     code, out, _ = keystart("layer", "publish", "--json")
     assert code == 0
-    told = [(one["arn"].rpartition(":")[0], one["architecture"], one["file"]) for one in json.loads(out)]
-    assert told == [
+    printed = [(one["arn"].rpartition(":")[0], one["architecture"], one["file"]) for one in json.loads(out)]
+    assert printed == [
         (
             f"{ARN}keystart-{architecture}",
             architecture,

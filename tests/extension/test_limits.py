@@ -208,8 +208,8 @@ def test_a_body_without_an_end_is_given_up_and_takes_no_memory(
     serve_raw(lambda connection: send_endless(connection, head(200, CHUNKED), chunk(b" " * 60_000)))
     ended = start({f"db{number}": f"prod/db{number}" for number in range(40)})
     assert ended.code == 1
-    told = {why for _, why in store.failures.values()}
-    assert all("bytes" in why for why in told)
+    reasons = {why for _, why in store.failures.values()}
+    assert all("bytes" in why for why in reasons)
     assert {code for code, _ in store.failures.values()} == {"InvalidAnswer"}
     # A buffer doubles as it grows, and each connection has its own.
     assert ended.peak < normal + 3 * TOGETHER / 1024, f"{ended.peak} KiB, and {normal} KiB without the fault"

@@ -145,7 +145,7 @@ def test_a_random_plan_is_fetched_as_the_oracle_fetches_it(
         proxy.asked.clear()
         assert prefetch(secrets, batch=number % 2 == 0, deadline="20s") is None
         asked = {urlsplit(url).netloc for url in proxy.asked}
-    told = f"the plan {secrets} with {dict(settings)}"
-    assert store.values == oracle.values, told
-    assert {name: code for name, (code, _) in store.unavailable.items()} == oracle.codes, told
-    assert asked == expected, told
+    case = f"the plan {secrets} with {dict(settings)}"
+    assert store.values == oracle.values, case
+    assert {name: code for name, (code, _) in store.unavailable.items()} == oracle.codes, case
+    assert asked == expected, case

@@ -71,8 +71,8 @@ def test_a_region_that_is_a_host_is_refused_and_not_repeated(
 ) -> None:
     aws = serve(lambda _: secret("x"))
     monkeypatch.delenv("AWS_REGION")
-    told = failures(**{variable: region.replace("PORT", aws.address.partition(":")[2])})
-    assert told == {"db": ("InvalidRegion", f"{variable} {NO_REGION}")}
+    failed = failures(**{variable: region.replace("PORT", aws.address.partition(":")[2])})
+    assert failed == {"db": ("InvalidRegion", f"{variable} {NO_REGION}")}
     assert aws.requests == []
 
 

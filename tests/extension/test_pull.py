@@ -125,9 +125,9 @@ def test_the_login_has_more_time_than_the_deadline(
     profiles: Profiles, pull: Pull, serve: Serve, store: Store, canary: Canaries, tmp_path: Path
 ) -> None:
     key = canary()
-    told = {"Version": 1, "AccessKeyId": "id", "SecretAccessKey": key, "SessionToken": key}
+    credentials = {"Version": 1, "AccessKeyId": "id", "SecretAccessKey": key, "SessionToken": key}
     program = tmp_path / "secrets/program.py"
-    program.write_text(f"import time\ntime.sleep(1.2)\nprint({json.dumps(json.dumps(told))})\n")
+    program.write_text(f"import time\ntime.sleep(1.2)\nprint({json.dumps(json.dumps(credentials))})\n")
     profiles(default={"credential_process": f"{sys.executable} {program}"})
     aws = serve(lambda _: secret("x"))
     assert pull(deadline="1s")[0] == 0
@@ -165,9 +165,9 @@ def test_nobody_looks_into_pull_before_it_holds_credentials(
 def test_a_process_that_returns_a_broken_token_is_named_and_the_token_is_not_shown(
     profiles: Profiles, pull: Pull, serve: Serve, store: Store, canary: Canaries, tmp_path: Path
 ) -> None:
-    told = {"Version": 1, "AccessKeyId": "id", "SecretAccessKey": "x", "SessionToken": f"{canary()}\n"}
+    credentials = {"Version": 1, "AccessKeyId": "id", "SecretAccessKey": "x", "SessionToken": f"{canary()}\n"}
     program = tmp_path / "secrets/program.py"
-    program.write_text(f"print({json.dumps(json.dumps(told))})\n")
+    program.write_text(f"print({json.dumps(json.dumps(credentials))})\n")
     profiles(default={"credential_process": f"{sys.executable} {program}"})
     aws = serve(lambda _: secret("x"))
     assert pull()[0] == 1

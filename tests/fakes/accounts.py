@@ -106,8 +106,8 @@ class Account(Stub):
         return [layer["Arn"] for layer in self.api.get_function_configuration(FunctionName=name)["Layers"]]
 
     def variables_of(self, name: str) -> dict[str, str]:
-        told = self.api.get_function_configuration(FunctionName=name)
-        return told["Environment"]["Variables"] if "Environment" in told else {}
+        document = self.api.get_function_configuration(FunctionName=name)
+        return document["Environment"]["Variables"] if "Environment" in document else {}
 
     def set_variables(self, name: str, variables: Mapping[str, str]) -> None:
         """Sets the variables by hand, as in the console."""
@@ -153,17 +153,17 @@ class Account(Stub):
         answer = forward(request, self._moto)
         if answer.status != 200 or parts[-1] == "aliases":
             return answer
-        told = json.loads(answer.body)
-        for listed in told.get("Functions", ()):
+        document = json.loads(answer.body)
+        for listed in document.get("Functions", ()):
             self.edit(listed["FunctionName"], listed)
-        if "Functions" in told:
-            return Answer(200, json.dumps(told).encode(), answer.headers)
-        if "Code" in told and name in self._packages:
-            told["Code"]["Location"] = f"{self.url}/packages/{name}"
-        configuration = told.get("Configuration", told)
+        if "Functions" in document:
+            return Answer(200, json.dumps(document).encode(), answer.headers)
+        if "Code" in document and name in self._packages:
+            document["Code"]["Location"] = f"{self.url}/packages/{name}"
+        configuration = document.get("Configuration", document)
         configuration["RevisionId"] = str(self._revision(name))
         self.edit(name, configuration)
-        return Answer(200, json.dumps(told).encode(), answer.headers)
+        return Answer(200, json.dumps(document).encode(), answer.headers)
 
     def _simulation(self, asked: Mapping[str, list[str]]) -> Answer:
         """Answers as IAM does: one result for each resource."""

@@ -69,11 +69,11 @@ def test_a_reader_that_trims_is_found_and_a_small_case_written(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("lie", "told"),
+    ("lie", "finding"),
     [(DIES, "ended without an answer"), (HANGS, "gave no answer within 1 s")],
     ids=["dies", "hangs"],
 )
-def test_a_reader_without_an_answer_is_found_and_the_others_are_heard(lie: str, told: str) -> None:
+def test_a_reader_without_an_answer_is_found_and_the_others_are_heard(lie: str, finding: str) -> None:
     with Readers(beside_a_liar(lie), patience=1) as readers:
         questions = [{"call": "names"}, {"call": "path", "name": "db"}, {"call": "names"}]
         place = readers.place(0)
@@ -81,19 +81,19 @@ def test_a_reader_without_an_answer_is_found_and_the_others_are_heard(lie: str, 
     verdict = judged(questions[1], answers[1], CANARY)
     assert verdict is not None
     assert verdict.kind == "no answer"
-    assert told in verdict.what
+    assert finding in verdict.what
     assert [answer["core"]["error"]["code"] for answer in answers] == ["not_attached"] * 3
     assert answers[2]["python"]["error"]["code"] == "not_attached"
 
 
 def test_bytes_of_a_secret_in_a_message_are_a_finding() -> None:
-    told = {
+    error = {
         "code": "secret_not_json",
         "message": f"not {CANARY[3:9]}",
         "secret": "db",
         "class": "SecretNotJson",
     }
-    verdict = judged({"call": "json", "name": "db"}, {"core": {"error": told}}, CANARY)
+    verdict = judged({"call": "json", "name": "db"}, {"core": {"error": error}}, CANARY)
     assert verdict is not None
     assert verdict.kind == "leak"
 

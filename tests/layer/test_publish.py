@@ -47,7 +47,7 @@ def test_the_zip_that_was_built_is_published_as_it_is(url: str) -> None:
     one = published[ARCHITECTURE]
     layer, _, version = one["arn"].rpartition(":")
     client = boto3.Session("made-up", "made-up", region_name="eu-west-1").client("lambda", endpoint_url=url)
-    told = client.get_layer_version(LayerName=layer, VersionNumber=int(version))
+    found = client.get_layer_version(LayerName=layer, VersionNumber=int(version))
     client.close()
-    assert told["Description"] == f"Keystart {__version__} for {ARCHITECTURE}"
-    assert told["Content"]["CodeSize"] == (ROOT / one["file"]).stat().st_size
+    assert found["Description"] == f"Keystart {__version__} for {ARCHITECTURE}"
+    assert found["Content"]["CodeSize"] == (ROOT / one["file"]).stat().st_size

@@ -44,10 +44,14 @@ def test_a_timeout_that_is_not_a_number_in_range_is_refused(timeout: Any) -> Non
         keystart.Keystart(timeout=timeout)
 
 
-@pytest.mark.parametrize(("timeout", "told"), [(0, 0), (-0.0, 0), (0.0004, 0), (0.0005, 1), (0.002, 2)])
-def test_a_timeout_is_given_in_seconds(timeout: float, told: int, root: Path, publisher: Publisher) -> None:
+@pytest.mark.parametrize(
+    ("timeout", "milliseconds"), [(0, 0), (-0.0, 0), (0.0004, 0), (0.0005, 1), (0.002, 2)]
+)
+def test_a_timeout_is_given_in_seconds(
+    timeout: float, milliseconds: int, root: Path, publisher: Publisher
+) -> None:
     assert publisher.root == root
-    with pytest.raises(keystart.NotReady, match=f"was not ready after {told} ms"):
+    with pytest.raises(keystart.NotReady, match=f"was not ready after {milliseconds} ms"):
         keystart.Keystart(str(root), timeout).get("db")
 
 

@@ -116,7 +116,7 @@ def test_a_traceback_with_the_locals_of_all_frames_shows_no_value(
         password = client.secret("db")
         raise RuntimeError(f"cannot connect with {password}")
 
-    assert canary not in told(handler, RuntimeError)
+    assert canary not in output_of(handler, RuntimeError)
 
 
 def test_the_value_comes_out_where_it_is_revealed(
@@ -156,7 +156,7 @@ def test_an_error_holds_nothing_of_the_value(
         {"text": canary, "binary": binary, "damaged": canary, "mtls/cert": canary, "mtls/key": binary}
     )
     damage(publisher, "damaged", canary.encode() + b"!")
-    assert canary not in told(lambda: ask(client), kind)
+    assert canary not in output_of(lambda: ask(client), kind)
     with pytest.raises(kind) as failure:
         ask(client)
     assert failure.value.secret in (name, "mtls/key")
@@ -164,7 +164,7 @@ def test_an_error_holds_nothing_of_the_value(
     assert failure.value.__context__ is None
 
 
-def told(fails: Callable[[], object], kind: type[Exception]) -> str:
+def output_of(fails: Callable[[], object], kind: type[Exception]) -> str:
     """Returns everything that an error tracker could collect of a failure, except the frames of the test itself."""
     with pytest.raises(kind) as failure:
         fails()

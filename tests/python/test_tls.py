@@ -134,8 +134,8 @@ def test_an_error_shows_nothing_of_the_file(
         client.tls("mtls")
     assert failure.value.__traceback__ is not None
     inside = failure.value.__traceback__.tb_next  # this test itself knows the canary
-    told = traceback.TracebackException(kind, failure.value, inside, capture_locals=True)
-    assert canary not in "".join(told.format())
+    trace = traceback.TracebackException(kind, failure.value, inside, capture_locals=True)
+    assert canary not in "".join(trace.format())
 
 
 def test_an_encrypted_key_is_an_error_and_nobody_is_prompted_for_its_password(
@@ -215,12 +215,12 @@ def test_a_snapshot_whose_generation_is_collected_during_the_load_has_expired(
     publisher.publish({**mtls(authority), "unread": "x"})
     snapshot = client.snapshot()
     during_the_load(monkeypatch, lambda: publisher.collect(mtls(authority)))
-    with pytest.raises(keystart.SnapshotExpired) as told:
+    with pytest.raises(keystart.SnapshotExpired) as expired:
         snapshot.tls("mtls")
-    with pytest.raises(keystart.SnapshotExpired) as told_by_the_core:
+    with pytest.raises(keystart.SnapshotExpired) as expired_in_the_core:
         snapshot.get("unread")
-    assert str(told.value) == str(told_by_the_core.value)
-    assert told.value.secret == "mtls/cert"
+    assert str(expired.value) == str(expired_in_the_core.value)
+    assert expired.value.secret == "mtls/cert"
 
 
 def test_a_store_that_is_stopped_during_the_load_makes_no_context(

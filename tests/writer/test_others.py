@@ -105,9 +105,9 @@ def test_readers_continue_while_another_user_tries_to_swap_the_root(folder: Path
 def test_a_root_that_another_user_made_is_neither_written_nor_read(folder: Path, readers: Readers) -> None:
     root = owned_by_other(folder / "store")
     before = facts(root)
-    with Writer(root) as writer, pytest.raises(RefusedError) as told:
+    with Writer(root) as writer, pytest.raises(RefusedError) as refused:
         writer.open()
-    assert told.value.code == "layout_insecure"
+    assert refused.value.code == "layout_insecure"
     assert readers.see(root) == "layout_insecure"
     assert facts(root) == before
 
@@ -170,9 +170,12 @@ def test_handles_of_another_user_see_nothing_of_a_store_that_was_too_open(
 def refused(root: Path, what: str, *others: Path) -> None:
     """Checks that the writer refuses the root with this reason, and that nothing has changed there or elsewhere."""
     before = [facts(path) for path in (root, *others)]
-    with Writer(root) as writer, pytest.raises(RefusedError, match=f"is not safe to write: {what}") as told:
+    with (
+        Writer(root) as writer,
+        pytest.raises(RefusedError, match=f"is not safe to write: {what}") as refused,
+    ):
         writer.open()
-    assert told.value.code == "layout_insecure"
+    assert refused.value.code == "layout_insecure"
     assert [facts(path) for path in (root, *others)] == before
 
 

@@ -46,11 +46,11 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         yield made
 
 
-def refused_at(told: RefusedError) -> str:
+def refused_at(error: RefusedError) -> str:
     """A step without space."""
-    assert told.code == "store_unwritable"
-    found = re.search(r" cannot be written: ENOSPC at (.+?)\. There is no space left", str(told))
-    assert found, told
+    assert error.code == "store_unwritable"
+    found = re.search(r" cannot be written: ENOSPC at (.+?)\. There is no space left", str(error))
+    assert found, error
     return found[1]
 
 
@@ -62,7 +62,7 @@ def places(steps: list[str], number: int) -> set[str]:
 def test_a_first_publish_reports_where_there_was_no_room_and_works_once_there_is(
     kind: str, disk: Disk, readers: Readers
 ) -> None:
-    told = set()
+    full_at = set()
     for room in range(100):
         root = disk.path / f"store-{room}"
         disk.fill(**{kind: room})
@@ -71,7 +71,7 @@ def test_a_first_publish_reports_where_there_was_no_room_and_works_once_there_is
                 writer.open()
                 writer.publish("one")
             except RefusedError as refused:
-                told.add(refused_at(refused))
+                full_at.add(refused_at(refused))
                 assert readers.see(root) == ("not_ready" if root.exists() else "not_attached")
                 disk.make_room()
             else:
@@ -80,14 +80,14 @@ def test_a_first_publish_reports_where_there_was_no_room_and_works_once_there_is
         recover(root)
         assert readers.see(root) == "next"
         shutil.rmtree(root)
-    assert told == places(STEPS[kind][0], 1)
+    assert full_at == places(STEPS[kind][0], 1)
 
 
 @pytest.mark.parametrize("kind", STEPS)
 def test_another_publish_without_room_leaves_the_old_set_and_works_once_there_is(
     kind: str, disk: Disk, readers: Readers
 ) -> None:
-    told = set()
+    full_at = set()
     for room in range(100):
         root = disk.path / f"store-{room}"
         with Writer(root) as writer:
@@ -99,7 +99,7 @@ def test_another_publish_without_room_leaves_the_old_set_and_works_once_there_is
             try:
                 writer.publish("three")
             except RefusedError as refused:
-                told.add(refused_at(refused))
+                full_at.add(refused_at(refused))
                 assert readers.end() == ({"two"}, {"two"})
                 assert readers.see(root) == "two"
                 assert tree(root) == store(1, 2)
@@ -113,14 +113,14 @@ def test_another_publish_without_room_leaves_the_old_set_and_works_once_there_is
                 break
         recover(root)
         shutil.rmtree(root)
-    assert told == places(STEPS[kind][1], 3)
+    assert full_at == places(STEPS[kind][1], 3)
 
 
 @pytest.mark.parametrize("kind", STEPS)
 def test_a_candidate_without_room_leaves_the_old_set_and_can_be_accepted_once_there_is(
     kind: str, disk: Disk, readers: Readers
 ) -> None:
-    told: dict[str, set[str]] = {"candidate": set(), "accept": set()}
+    full_at: dict[str, set[str]] = {"candidate": set(), "accept": set()}
     for room in range(100):
         root = disk.path / f"store-{room}"
         refused = None
@@ -132,7 +132,7 @@ def test_a_candidate_without_room_leaves_the_old_set_and_can_be_accepted_once_th
                 candidate = writer.do(trying("new"))["generation"]
             except RefusedError as error:
                 refused = "candidate"
-                told[refused].add(refused_at(error))
+                full_at[refused].add(refused_at(error))
                 assert tree(root) == store(1)
                 disk.make_room()
                 candidate = writer.do(trying("new"))["generation"]
@@ -143,7 +143,7 @@ def test_a_candidate_without_room_leaves_the_old_set_and_can_be_accepted_once_th
             except RefusedError as error:
                 assert refused is None, "there was room"
                 refused = "accept"
-                told[refused].add(refused_at(error))
+                full_at[refused].add(refused_at(error))
                 assert readers.see(root) == "old"
                 assert tree(root) == store(1, candidate)
                 disk.make_room()
@@ -156,10 +156,10 @@ def test_a_candidate_without_room_leaves_the_old_set_and_can_be_accepted_once_th
         shutil.rmtree(root)
         if refused is None:
             break
-    assert told["candidate"] == places([step for step in STEPS[kind][1] if ".current" not in step], 2)
+    assert full_at["candidate"] == places([step for step in STEPS[kind][1] if ".current" not in step], 2)
     # Links take no pages, and each state.json leaves one for the next.
-    assert told["accept"]
-    assert told["accept"] <= places(STEPS[kind][1], 3)
+    assert full_at["accept"]
+    assert full_at["accept"] <= places(STEPS[kind][1], 3)
 
 
 @pytest.mark.parametrize("act", ["publish", "refresh", "candidate"])
@@ -244,7 +244,7 @@ def test_a_writer_that_is_killed_while_it_makes_room_on_a_full_disk_forgets_no_n
 def test_a_writer_that_is_killed_while_it_clears_up_after_a_full_disk_leaves_the_old_set(
     disk: Disk, readers: Readers
 ) -> None:
-    told = []
+    full_at = []
 
     def killed(point: str) -> bool:
         root = disk.path / point
@@ -255,7 +255,7 @@ def test_a_writer_that_is_killed_while_it_clears_up_after_a_full_disk_leaves_the
             try:
                 died = writer.dies(publishing("two"))
             except RefusedError as refused:
-                told.append(refused_at(refused))
+                full_at.append(refused_at(refused))
                 died = False
         assert readers.see(root) == "one"
         disk.make_room()
@@ -264,7 +264,7 @@ def test_a_writer_that_is_killed_while_it_clears_up_after_a_full_disk_leaves_the
         return died
 
     assert sweep("file removed", killed) == 2, "the certificate and the key"
-    assert told == ["generations/.new-2/manifest.json"]
+    assert full_at == ["generations/.new-2/manifest.json"]
 
 
 def test_a_writer_stops_on_a_full_disk(disk: Disk, readers: Readers) -> None:

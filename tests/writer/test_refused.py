@@ -46,9 +46,9 @@ def unchanged(before: dict[str, tuple[int, int, int, bytes]], root: Path) -> Non
 
 def refused(errno: str, path: str, act: Callable[[], object]) -> None:
     """Checks that the writer reports where the system refuses what."""
-    with pytest.raises(RefusedError, match=rf" cannot be written: {errno} at {path}\. ") as told:
+    with pytest.raises(RefusedError, match=rf" cannot be written: {errno} at {path}\. ") as refused:
         act()
-    assert told.value.code == "store_unwritable"
+    assert refused.value.code == "store_unwritable"
 
 
 def with_old_set(root: Path) -> Path:

@@ -99,8 +99,8 @@ class TestingTest < Minitest::Test
 
   def test_an_entry_is_unavailable_for_the_reason_given
     store({ "db" => "x" }, unavailable: { "flags" => "Nobody has them." })
-    told = assert_raises(Keystart::SecretUnavailable) { Keystart.get("flags/new-checkout") }
-    assert_match(/: Unavailable: Nobody has them\.\z/, told.message)
+    error = assert_raises(Keystart::SecretUnavailable) { Keystart.get("flags/new-checkout") }
+    assert_match(/: Unavailable: Nobody has them\.\z/, error.message)
   end
 
   def test_a_prefetch_that_failed_is_reported_until_the_next_publish
@@ -145,8 +145,8 @@ class TestingTest < Minitest::Test
   end
 
   def test_a_name_is_listed_once
-    told = assert_raises(Keystart::NameConflict) { store({ "db" => "x" }, unavailable: { "db" => "no" }) }
-    assert_equal ["name_conflict", true], [told.code, told.message.include?(%(\n  - "db" is there twice\n))]
+    error = assert_raises(Keystart::NameConflict) { store({ "db" => "x" }, unavailable: { "db" => "no" }) }
+    assert_equal ["name_conflict", true], [error.code, error.message.include?(%(\n  - "db" is there twice\n))]
   end
 
   def test_the_reader_does_not_load_it

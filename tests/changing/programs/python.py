@@ -233,10 +233,10 @@ def main() -> None:
             done.result()
     for child in children:
         with os.fdopen(child) as pipe:
-            told = json.load(pipe)
-        counts += Counter(told["counts"])
-        errors += Counter(told["errors"])
-        wrong += told["wrong"]
+            counted = json.load(pipe)
+        counts += Counter(counted["counts"])
+        errors += Counter(counted["errors"])
+        wrong += counted["wrong"]
     report([first, *looks], counts, errors, wrong)
 
 

@@ -129,7 +129,6 @@ class Control:
     def _clear(self) -> None:
         self._extensions: dict[str, Extension] = {}
         self._failure: PhaseError | None = None
-        self._init_over = False
         self._stopping = False
         self._runtime_asked = 0
         self._runtime_restoring = False
@@ -190,16 +189,13 @@ class Control:
 
     def wait_initialized(self, until: float) -> bool:
         """Returns true once the runtime and every extension have called next."""
-        done = self._wait(
+        return self._wait(
             lambda: (
                 (self._runtime_asked > 0 or self._runtime_restoring)
                 and all(each.asked > 0 for each in self._extensions.values())
             ),
             until,
         )
-        with self._changed:
-            self._init_over = done
-        return done
 
     def waiting_for(self) -> list[str]:
         """Returns who has not called next yet; the runtime only if nobody else holds it up."""

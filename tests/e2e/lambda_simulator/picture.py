@@ -141,12 +141,12 @@ def _outcome(event: Event) -> str:
 
 def _process(drawing: _Drawing, timeline: Timeline, events: Iterable[Event], who: str) -> None:
     line = drawing.line(who, "" if who == RUNTIME else CYAN)
-    told: set[Kind] = set()
+    drawn: set[Kind] = set()
     doing: str | None = None
     since = 0
     for event in events:
-        if event.kind in TOLD and event.kind not in told:
-            told.add(event.kind)
+        if event.kind in TOLD and event.kind not in drawn:
+            drawn.add(event.kind)
             line.times.append(f"{TOLD[event.kind]} {timeline.milliseconds(event.at_ns):.1f}")
         if event.kind in DOES:
             if doing is not None:
