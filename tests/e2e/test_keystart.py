@@ -270,8 +270,9 @@ def test_a_required_secret_that_is_absent_ends_init_with_its_reason(
         assert failed.value.who == EXTENSION
         assert failed.value.reported == "Extension.SecretsUnavailable"
         assert environment.timeline.last(Kind.EXTENSION_EXITED, EXTENSION).detail["code"] == 1
-        assert "gone (secret prod/gone in eu-west-1): ResourceNotFoundException" in environment.log_text(
-            EXTENSION
+        assert (
+            "gone (secret prod/gone in eu-west-1 of account 123456789012): ResourceNotFoundException"
+            in environment.log_text(EXTENSION)
         )
         with pytest.raises(keystart.PrefetchFailed, match='"gone": ResourceNotFoundException'):
             keystart.Keystart(root=str(store_root(environment)), timeout=0).get("db")

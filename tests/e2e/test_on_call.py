@@ -13,7 +13,7 @@ import shutil
 import socket
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,7 @@ DB = "version: 1\nsecrets:\n  db: prod/orders/db\n"
 ROLE = "arn:aws:sts::123456789012:assumed-role/orders/orders"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/orders/db-a1B2c3"
 DENIED = f"User: {ROLE} is not authorized to perform: secretsmanager:GetSecretValue on resource: {ARN}"
-SLOW = ("deadline-after-init", "deadline-after-timeout", "no-answer", "proxy", "throttled")
+SLOW = ("deadline-after-init", "deadline-after-timeout", "no-answer", "no-way-out", "proxy", "throttled")
 # What differs from run to run.
 VARYING = [
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:PORT"),
@@ -133,6 +133,23 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
+def full_backlog() -> Iterator[str]:
+    """Listens at port 443 of an address that no other test has, and lets no connection in, as a VPC without a way."""
+    address = f"127.{secrets.randbelow(100) + 100}.{secrets.randbelow(250)}.{secrets.randbelow(250) + 1}"
+    with socket.socket() as server, ExitStack() as fill:
+        server.bind((address, 443))
+        server.listen(0)
+        while True:
+            client = fill.enter_context(socket.socket())
+            client.settimeout(0.5)
+            try:
+                client.connect((address, 443))
+            except TimeoutError:
+                break
+        yield address
+
+
+@pytest.fixture
 def black_hole() -> Iterator[str]:
     """Takes connections and never answers."""
     with socket.socket() as server:
@@ -201,6 +218,17 @@ def test_a_root_whose_parent_does_not_exist(tmp_path: Path, moto: str) -> None:
 def test_a_network_without_a_way_to_the_service(tmp_path: Path, black_hole: str) -> None:
     with environment(tmp_path, f"deadline: 2s\n{DB}", endpoint=black_hole) as made:
         hold("no-answer", failed_init(made), made)
+
+
+def test_a_vpc_without_a_way_to_the_service(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can listen at port 443 and mount a file")
+    address = request.getfixturevalue("full_backlog")
+    hosts = tmp_path / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost\n{address} secretsmanager.{REGION}.amazonaws.com\n")
+    launcher = f"exec unshare --mount sh -c 'mount --bind {hosts} /etc/hosts && exec \"$0\"'"
+    with environment(tmp_path, f"deadline: 2s\n{DB}", launcher=launcher) as made:
+        hold("no-way-out", failed_init(made), made)
 
 
 def test_a_proxy_that_opens_no_way(tmp_path: Path) -> None:

@@ -278,7 +278,12 @@ def test_what_is_throttled_forever_is_reported_at_the_deadline(
 ) -> None:
     aws = serve(lambda _: THROTTLED)
     assert prefetch({"db": "db", "key": "key"}, batch=True, deadline="3s") is not None
-    why = ("ThrottlingException", "Rate exceeded. Send fewer requests, or raise the quota.")
+    why = (
+        "ThrottlingException",
+        "Rate exceeded. Secrets Manager answers 100 BatchGetSecretValue a second for an account in a region, and AWS "
+        "does not raise that (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html): send "
+        "fewer requests, or write `batch: false`.",
+    )
     assert store.failures == {"db": why, "key": why}
     assert len(aws.requests) > 1
 

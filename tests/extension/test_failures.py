@@ -14,6 +14,10 @@ from tests.fakes.http import Answer, Request
 from .conftest import Canaries, Prefetch, Serve, Store
 
 FOREIGN = "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL."
+QUOTA = (
+    "Secrets Manager answers 10,000 GetSecretValue a second for an account in a region: send fewer requests, or raise "
+    "the quota (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html)."
+)
 ALLOW = "the resource policy and the KMS key can deny it too."
 KEY_OF_DB = (
     "Allow kms:Decrypt on the key of prod/db, in the role's policy (keystart iam-policy --kms-key) and in the key's, "
@@ -122,7 +126,7 @@ def test_what_asking_again_cannot_cure_is_asked_once(
         (
             refusal(400, "ThrottlingException", "Rate exceeded"),
             "ThrottlingException",
-            "Rate exceeded. Send fewer requests, or raise the quota.",
+            f"Rate exceeded. {QUOTA}",
         ),
         (refusal(500, "InternalServiceError", "We failed."), "InternalServiceError", "We failed."),
         (Answer(503, b"<html>busy</html>"), "503", f"Service Unavailable. {FOREIGN}"),
@@ -155,7 +159,7 @@ def test_an_endpoint_that_is_throttled_and_then_hangs_is_reported_by_what_it_sai
     serve(answer)
     assert prefetch({"db": "prod/db", "same": "prod/db"}, deadline="3s") is not None
     released.set()
-    why = ("ThrottlingException", "Rate exceeded. Send fewer requests, or raise the quota.")
+    why = ("ThrottlingException", f"Rate exceeded. {QUOTA}")
     assert store.failures == {"db": why, "same": why}
 
 

@@ -78,6 +78,46 @@ def test_a_life_from_register_to_shutdown(
     assert lambda_api.paths() == ["/register", "/event/next"]
 
 
+@pytest.mark.parametrize(
+    ("answered", "entry", "account", "shown"),
+    [
+        ("123456789012", {"secret": "x"}, "123456789012", "in eu-west-1 of account 123456789012"),
+        (
+            "123456789012",
+            {"secret": "x", "role": "arn:aws:iam::210987654321:role/r"},
+            "210987654321",
+            "in eu-west-1 of account 210987654321",
+        ),
+        (
+            "123456789012",
+            {"secret": "arn:aws:secretsmanager:eu-west-1:210987654321:secret:x"},
+            "210987654321",
+            "in eu-west-1",
+        ),
+        (None, {"secret": "x"}, "", "in eu-west-1"),
+        ("account", {"secret": "x"}, "", "in eu-west-1"),
+        (7, {"secret": "x"}, "", "in eu-west-1"),
+    ],
+)
+def test_a_line_about_a_secret_names_the_account_that_lambda_reports(
+    launch: Launcher,
+    lambda_api: Lambda,
+    serve: Serve,
+    answered: object,
+    entry: dict[str, str],
+    account: str,
+    shown: str,
+) -> None:
+    serve(lambda _: refusal(400, "AccessDeniedException", "No"))
+    body = json.dumps({"functionName": "orders", "accountId": answered}).encode()
+    lambda_api.answers["/register"] = Answer(200, body, {"Lambda-Extension-Identifier": IDENTIFIER})
+    _, lines = launch(lambda_api, {"db": entry}, AWS_LAMBDA_LOG_FORMAT="JSON").ended()
+    (failed,) = (line for line in map(json.loads, lines) if line.get("event") == "secret_failed")
+    assert failed["account"] == account
+    assert failed["message"].startswith(f"[keystart] db (secret {entry['secret']} {shown}): ")
+    assert lambda_api.requests[0].headers["Lambda-Extension-Accept-Feature"] == "accountId"
+
+
 def test_what_an_earlier_process_left_is_gone_before_register(
     launch: Launcher, lambda_api: Lambda, cloud: Cloud, store: Store
 ) -> None:

@@ -65,6 +65,12 @@ pub fn flaw(text: &str) -> Option<String> {
     Some(format!("{what}. An account has 12 digits, zeros at its beginning too."))
 }
 
+/// Returns the account in the ARN of a secret, a parameter or a role.
+pub(crate) fn account(text: &str) -> Option<&str> {
+    let mut parts = text.splitn(6, ':');
+    (parts.next()? == "arn").then(|| parts.nth(3))?.filter(|account| is_account(account))
+}
+
 /// Returns the service in a text that begins as an ARN does, even if it is not a valid one.
 pub fn service(text: &str) -> Option<&str> {
     let mut parts = text.splitn(4, ':');
@@ -78,7 +84,7 @@ pub fn is_role(text: &str) -> bool {
     Regex::new(ROLE).is_ok_and(|role| role.is_match(text))
 }
 
-fn is_account(text: &str) -> bool {
+pub(crate) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 

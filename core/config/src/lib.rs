@@ -6,6 +6,7 @@
 //! Any place of a configuration may hold a pasted secret. So a message repeats a text only if it is
 //! certainly no secret ([`shown`]).
 
+pub mod account;
 pub mod arn;
 mod compiled;
 mod deadline;

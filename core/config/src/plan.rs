@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::env;
 use std::time::Duration;
 
+use crate::account;
+use crate::arn;
 use crate::members::Selection;
 use crate::problem::{Origin, Position};
 use crate::region::is_region;
@@ -99,14 +101,16 @@ pub struct Entry {
 }
 
 /// What people call an entry, and its parts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Label {
-    /// For example `db (secret prod/db in eu-west-1)`.
+    /// For example `db (secret prod/db in eu-west-1 of account 123456789012)`.
     pub text: String,
     /// What the entry asks the service for.
     pub id: String,
     /// The region of the service, empty if none is known.
     pub region: String,
+    /// The account in which the service looks for the id, empty if it is not known.
+    pub account: String,
 }
 
 /// A file name below [`Plan::links_home`] that must lead to a published secret.
@@ -162,8 +166,16 @@ impl Entry {
         let own = || env::var("AWS_REGION").ok().filter(|region| is_region(region));
         let region = self.region.clone().or_else(own).unwrap_or_default();
         let place = if region.is_empty() { String::new() } else { format!(" in {region}") };
-        let text = format!("{} ({} {}{place})", self.name, self.keyword.name, self.id);
-        Label { text, id: self.id.clone(), region }
+        let stated = arn::account(&self.id);
+        let other = match &self.role {
+            Some(role) => arn::account(role),
+            None => account::of_function(),
+        };
+        let account = stated.or(other).unwrap_or_default().to_owned();
+        // An ARN names its account already.
+        let of = if stated.is_some() || account.is_empty() { String::new() } else { format!(" of account {account}") };
+        let text = format!("{} ({} {}{place}{of})", self.name, self.keyword.name, self.id);
+        Label { text, id: self.id.clone(), region, account }
     }
 
     /// Returns whether it brings several secrets, all below its name.

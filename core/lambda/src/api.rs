@@ -26,6 +26,8 @@ const VERSION: &str = "/2020-01-01/extension";
 /// The body of `register` for an extension that has nothing to do at an INVOKE.
 const SHUTDOWN_ONLY: &str = "{\"events\": [\"SHUTDOWN\"]}";
 const WITH_INVOKE: &str = "{\"events\": [\"INVOKE\", \"SHUTDOWN\"]}";
+/// Asks Lambda to name the account. An emulator may ignore it.
+const FEATURE: (&str, &str) = ("Lambda-Extension-Accept-Feature", "accountId");
 const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 /// The longest wait for an answer, except for that of `next`, which waits as long as the environment is frozen.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -64,7 +66,16 @@ pub struct ApiEvent {
     pub deadline_ms: u64,
 }
 
-/// Registers and returns the identifier. Lambda starts the runtime once every extension has
+/// What Lambda answers to an extension that registers.
+#[derive(Debug, PartialEq, Eq)]
+pub struct RegisterAnswer {
+    /// What every later call needs.
+    pub identifier: String,
+    /// The account of the function, if Lambda names it.
+    pub account: Option<String>,
+}
+
+/// Registers. Lambda starts the runtime once every extension has
 /// registered. `name` is the name of the executable. Without `invoke` Lambda does not send that
 /// event, and ends an invocation without waiting for the extension. Calls `meanwhile` after the request is sent
 /// and before the answer comes; never if it cannot connect.
@@ -74,18 +85,19 @@ pub async fn register(
     name: &str,
     invoke: bool,
     meanwhile: impl FnOnce(),
-) -> Result<String, ApiError> {
+) -> Result<RegisterAnswer, ApiError> {
     let call = Call {
         method: Method::POST,
         path: "/register",
-        headers: vec![("Lambda-Extension-Name", name)],
+        headers: vec![("Lambda-Extension-Name", name), FEATURE],
         body: if invoke { WITH_INVOKE } else { SHUTDOWN_ONLY }.to_owned(),
     };
-    let (response, _) = exchange(driver, address, call, Some(PATIENCE), meanwhile).await?;
+    let (response, body) = exchange(driver, address, call, Some(PATIENCE), meanwhile).await?;
     let identifier = response.headers().get(IDENTIFIER).and_then(|value| value.to_str().ok());
     let identifier = identifier.filter(|value| !value.is_empty());
+    let account = json::parse(&body).ok().and_then(|body| Some(body.get("accountId")?.as_str()?.to_owned()));
     identifier
-        .map(str::to_owned)
+        .map(|identifier| RegisterAnswer { identifier: identifier.to_owned(), account })
         .ok_or_else(|| ApiError(format!("The Extensions API answered /register without {IDENTIFIER}.")))
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use keystart_config::{Entry, Label, Plan, Problem, Reader, SnapStart, Start, Values, shown};
+use keystart_config::{Entry, Label, Plan, Problem, Reader, SnapStart, Start, Values, account, shown};
 use keystart_process::{lock, report_crashes, take_signal};
 use keystart_providers::{Prefetch, SCHEMAS};
 use keystart_store::errors::{Error, Result};
@@ -18,7 +18,7 @@ use keystart_store::log::{self, Fact, Level};
 use keystart_store::manifest::Identity;
 use keystart_store::{Failure, Options, VERSION, Writer};
 
-use crate::api::{self, ApiError, ApiEvent, Driver, Phase};
+use crate::api::{self, ApiError, ApiEvent, Driver, Phase, RegisterAnswer};
 use crate::control::Control;
 use crate::events::{Ending, Event, Events, WaitResult, spawn};
 use crate::fetch_task::{FIRST, FetchTask, next_event};
@@ -249,7 +249,9 @@ impl Extension {
             && !lock(writer).is_stopped()
             && let Err(error) = lock(writer).fail(message, required.clone().cloned().collect())
         {
-            further.push(shown::without_root(error.message()));
+            // A full disk refuses the secrets and then the state. Once is enough.
+            let text = shown::without_root(error.message());
+            further.extend(Some(text).filter(|text| refusal_of_write(text) != refusal_of_write(message)));
         }
         further.extend(self.client.report(kind, message).err());
         let took = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -273,7 +275,7 @@ impl Extension {
     /// Logs why a required entry has no value.
     fn log_failure(&self, name: &str, Failure { code, message, .. }: &Failure) {
         let entry = self.plan().and_then(|plan| plan.entries.iter().find(|entry| entry.name == name));
-        let unknown = || Label { text: name.to_owned(), id: String::new(), region: String::new() };
+        let unknown = || Label { text: name.to_owned(), ..Label::default() };
         let label = entry.map_or_else(unknown, Entry::label);
         let members = [
             ("event", Fact::Text("secret_failed")),
@@ -281,6 +283,7 @@ impl Extension {
             ("code", Fact::Text(code)),
             ("id", Fact::Text(&label.id)),
             ("region", Fact::Text(&label.region)),
+            ("account", Fact::Text(&label.account)),
         ];
         log::write_with(Level::Error, &format!("{}: {code}: {message}", label.text), &members);
     }
@@ -326,6 +329,11 @@ async fn start(client: Arc<Client>, fetch: Arc<FetchTask>, is_overlapping: bool,
     }
     fetch.wait_until_sent().await;
     events.set_sent();
+}
+
+/// Returns the name of the errno in a message about a store that cannot be written.
+fn refusal_of_write(message: &str) -> Option<&str> {
+    message.split_once(" cannot be written: ")?.1.split(' ').next()
 }
 
 fn message_of(error: &Error) -> String {
@@ -384,7 +392,10 @@ impl Client {
     async fn register(&self, driver: Driver, meanwhile: impl FnOnce()) -> Event {
         let invoke = self.invoke.load(Ordering::Relaxed);
         match api::register(driver, &self.address, &self.name, invoke, meanwhile).await {
-            Ok(identifier) => {
+            Ok(RegisterAnswer { identifier, account: of_function }) => {
+                if let Some(of_function) = of_function {
+                    account::note(&of_function);
+                }
                 *lock(&self.registration) = Registration::Registered(identifier);
                 Event::Registered
             }

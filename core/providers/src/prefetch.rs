@@ -159,24 +159,29 @@ impl Prefetch {
     fn log_silence(&self) {
         log::release(); // nothing may wait for a fetch that may never end
         let outcomes = lock(&self.outcomes);
-        let hosts: Vec<String> = self.pending.routes().iter().map(ToString::to_string).collect();
+        let routes = self.pending.routes();
+        let hosts: Vec<String> = routes.iter().map(ToString::to_string).collect();
         let hosts = hosts.join(", ");
         let from = if hosts.is_empty() { String::new() } else { format!(" from {hosts}") };
+        let advice = routes.first().map_or_else(String::new, |route| format!(" {}", route.advice()));
         let limit = self.plan.deadline.as_secs_f64();
         let open: Vec<&Entry> = self.plan.entries.iter().filter(|entry| !outcomes.contains_key(&entry.name)).collect();
         for entry in open.iter().take(LISTED) {
             let label = entry.label();
             let (attempts, refusal) = self.retries.of(&entry.name);
             let attempt = attempts + 1;
-            let last = refusal.as_ref().map_or_else(String::new, |Failure { code, message, .. }| {
-                format!(" The last answer was {code}: {message}")
-            });
+            // A refusal has its own advice.
+            let last = refusal.as_ref().map_or_else(
+                || advice.clone(),
+                |Failure { code, message, .. }| format!(" The last answer was {code}: {message}"),
+            );
             let members = [
                 ("event", Fact::Text("waiting")),
                 ("secret", Fact::Text(&entry.name)),
                 ("code", Fact::Text(refusal.as_ref().map_or("", |failure| &failure.code))),
                 ("id", Fact::Text(&label.id)),
                 ("region", Fact::Text(&label.region)),
+                ("account", Fact::Text(&label.account)),
                 ("host", Fact::Text(&hosts)),
                 ("attempt", Fact::Number(attempt)),
             ];

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Failure:
     """Why an entry has no secrets. `code` is the provider's word if it has one.
 
-    `label` is the entry's name, id and region, for people; `source` is the id, for programs.
+    `label` is the entry's name, id, region and account, for people; `source` is the id, for programs.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class Failure:
         optional: bool,
         source: str = "",
         region: str = "",
+        account: str = "",
     ) -> None:
         self.name = name
         self.label = label
@@ -36,11 +37,13 @@ class Failure:
         self.optional = optional
         self.source = source
         self.region = region
+        self.account = account
 
     @property
     def members(self) -> dict[str, str | int]:
         """The members of a line about it in a log in JSON."""
-        return {"secret": self.name, "code": self.code, "id": self.source, "region": self.region}
+        place = {"id": self.source, "region": self.region, "account": self.account}
+        return {"secret": self.name, "code": self.code, **place}
 
     def __str__(self) -> str:
         return f"{self.label}: {self.code}: {self.message}"
@@ -113,6 +116,7 @@ class Fetch:
             optional=bool(out.optional),
             source=core.copy_text(out.id, out.id_len),
             region=core.copy_text(out.region, out.region_len),
+            account=core.copy_text(out.account, out.account_len),
         )
 
     def _line(self, is_warning: bool, index: int) -> str:

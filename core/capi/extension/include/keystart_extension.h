@@ -223,6 +223,14 @@ typedef struct {
    Its length.
    */
   size_t region_len;
+  /*
+   The account in which the service looks for the id, empty if it is not known.
+   */
+  const uint8_t *account;
+  /*
+   Its length.
+   */
+  size_t account_len;
 } keystart_failure;
 
 /*

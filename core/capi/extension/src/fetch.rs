@@ -74,6 +74,10 @@ pub struct keystart_failure {
     pub region: *const u8,
     /// Its length.
     pub region_len: usize,
+    /// The account in which the service looks for the id, empty if it is not known.
+    pub account: *const u8,
+    /// Its length.
+    pub account_len: usize,
 }
 
 /// The result of a person's login, as UTF-8. `session_token` is NULL if the login has none.
@@ -198,6 +202,8 @@ pub unsafe extern "C" fn keystart_fetch_failure(
                 id_len: label.id.len(),
                 region: label.region.as_ptr(),
                 region_len: label.region.len(),
+                account: label.account.as_ptr(),
+                account_len: label.account.len(),
             })
         })
     }

@@ -131,7 +131,7 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
     } else if EXPIRED.contains(&code) {
         message = format!("{message} {EXPIRED_CURE}");
     } else if THROTTLED.contains(&code) {
-        message += " Send fewer requests, or raise the quota.";
+        message = format!("{message} {}", quota_cure(action, &message));
     }
     let retry = if THROTTLED.contains(&code) || status == 429 {
         Retry::Throttled
@@ -141,6 +141,30 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
         Retry::Never
     };
     Refusal { code: code.to_owned(), message, retry }
+}
+
+/// Returns which quota is used up, as far as AWS documents its number, and what to do.
+fn quota_cure(action: &str, message: &str) -> &'static str {
+    if message.contains("KMS") {
+        return "The quota is that of KMS for the account in this region: send fewer requests, or raise it \
+                (https://docs.aws.amazon.com/kms/latest/developerguide/throttling.html).";
+    }
+    match action.split(' ').next() {
+        Some("secretsmanager:BatchGetSecretValue") => {
+            "Secrets Manager answers 100 BatchGetSecretValue a second for an account in a region, and AWS does not raise \
+             that (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html): send fewer \
+             requests, or write `batch: false`."
+        }
+        Some("secretsmanager:GetSecretValue") => {
+            "Secrets Manager answers 10,000 GetSecretValue a second for an account in a region: send fewer requests, or \
+             raise the quota (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html)."
+        }
+        Some(action) if action.starts_with("ssm:") => {
+            "Parameter Store answers 40 requests a second for an account in a region: send fewer, or turn on its higher \
+             throughput (https://docs.aws.amazon.com/general/latest/gr/ssm.html)."
+        }
+        _ => "Send fewer requests, or raise the quota.",
+    }
 }
 
 /// The policies that AWS's messages name, except the role's own, and where each is.
@@ -355,4 +379,30 @@ fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (
 fn sentence(text: &str) -> String {
     let text = text.trim_end();
     if text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_used_up_quota_is_named_with_its_service_and_number() {
+        let of = |action, message| service_refusal(action, Some("ThrottlingException"), Some(message), 400).message;
+        for (action, words) in [
+            ("secretsmanager:GetSecretValue on prod/db", "Secrets Manager answers 10,000 GetSecretValue a second"),
+            ("secretsmanager:BatchGetSecretValue on *", "100 BatchGetSecretValue a second"),
+            ("ssm:GetParameters on /a", "Parameter Store answers 40 requests a second"),
+            ("ssm:GetParametersByPath on /a", "Parameter Store answers 40 requests a second"),
+        ] {
+            assert!(of(action, "Rate exceeded").contains(words), "{action}");
+        }
+        assert!(
+            of("secretsmanager:GetSecretValue on a", "You have exceeded the rate of KMS")
+                .contains("quota is that of KMS")
+        );
+        assert_eq!(
+            of("sts:AssumeRole on a", "Rate exceeded"),
+            "Rate exceeded. Send fewer requests, or raise the quota."
+        );
+    }
 }

@@ -33,7 +33,8 @@ const OF_AWS: [&str; 9] = [
     ".adc-e.uk",
     ".hci.ic.gov",
 ];
-const VPC: &str = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint.";
+const VPC: &str = "A function in a VPC reaches AWS only through a NAT gateway, or an interface endpoint whose security group \
+                   lets it in at port 443.";
 
 /// The way of a request.
 #[derive(Clone)]

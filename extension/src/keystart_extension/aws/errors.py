@@ -51,7 +51,10 @@ Result = TypeVar("Result")
 LOGIN = "a login"  # the action that provides credentials
 _ENDPOINT = "Check AWS_ENDPOINT_URL."
 _NO_PROXY = "Correct HTTPS_PROXY, or name the hosts of AWS in NO_PROXY."
-_NO_WAY_OUT = "A function in a VPC reaches AWS only through a NAT gateway or an interface endpoint."
+_NO_WAY_OUT = (
+    "A function in a VPC reaches AWS only through a NAT gateway, or an interface endpoint whose security group "
+    "lets it in at port 443."
+)
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _CODE = re.compile("[A-Za-z][A-Za-z0-9._-]{0,127}")
 _LONGEST_MESSAGE = 1_024  # the most bytes of a service's message that are repeated
