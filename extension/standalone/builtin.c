@@ -52,6 +52,14 @@ const struct _frozen *_PyImport_FrozenTest = NONE;
 const struct _frozen *PyImport_FrozenModules = keystart_frozen_modules;
 const struct _module_alias *_PyImport_FrozenAliases = ALIASES;
 
+/* What would look for the interpreter's files. main.c sets every path, and no file is imported. */
+PyStatus _PyConfig_InitPathConfig(PyConfig *config, int compute);
+PyStatus _PyConfig_InitPathConfig(PyConfig *config, int compute) {
+    (void)config;
+    (void)compute;
+    return PyStatus_Ok();
+}
+
 /* What would prepare CPython's own frozen objects, and throw them away. */
 int _Py_Deepfreeze_Init(void);
 void _Py_Deepfreeze_Fini(void);

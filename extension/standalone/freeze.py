@@ -19,7 +19,8 @@ _ABSENT = {
     "there is no TLS for Python in a static executable; the core fetches": (
         "boto3 keystart_extension.aws.errors keystart_extension.aws.fetch "
         "keystart_extension.aws.login keystart_extension.aws.session "
-        "keystart_extension.deploy.attach keystart_extension.deploy.layer keystart_extension.deploy.status "
+        "keystart_extension.deploy.attach keystart_extension.deploy.layer keystart_extension.deploy.roll "
+        "keystart_extension.deploy.status "
         "keystart._tls ssl"
     ),
     "files of other tools are read where people work": (
@@ -54,8 +55,15 @@ BOOTSTRAP = {
     "importlib._bootstrap": "_frozen_importlib",
     "importlib._bootstrap_external": "_frozen_importlib_external",
 }
+# Modules of ours that take the place of Python's own.
+_STAND_INS = Path(__file__).parent / "stand_ins"
+STAND_INS = {
+    "encodings": _STAND_INS / "encodings.py",
+    "io": _STAND_INS / "io.py",
+    "importlib._bootstrap_external": _STAND_INS / "no_files.py",
+}
 # The modules that the interpreter loads itself, and the program.
-ENTRIES = ("encodings.ascii", "encodings.latin_1", "encodings.utf_8", "io", "keystart_extension.__main__")
+ENTRIES = ("encodings", "io", "keystart_extension.__main__")
 
 
 def main() -> int:
@@ -87,6 +95,7 @@ def find(path: list[str]) -> dict[str, tuple[str, bool]]:
     for name in BOOTSTRAP:
         files = (Path(entry, *name.split(".")).with_suffix(".py") for entry in path)
         sources[name] = (next(file for file in files if file.exists()).read_text(), False)
+    sources |= {name: (file.read_text(), sources[name][1]) for name, file in STAND_INS.items()}
     return dict(sorted((sources | dict.fromkeys(NATIVE, (_NATIVE, False))).items()))
 
 

@@ -6,8 +6,8 @@ in comments are clauses of the contract.
 
 from __future__ import annotations
 
-import os
 import time
+from posix import urandom
 
 from . import __version__, core
 from .core import CoreError, ffi, lib
@@ -114,7 +114,7 @@ class Schedule:
         SnapStart copies the process after Init, and copies must not have the same factor.
         """
         if self._factor is None:
-            self._factor = 0.9 + 0.1 * int.from_bytes(os.urandom(4), "big") / 2**32
+            self._factor = 0.9 + 0.1 * int.from_bytes(urandom(4), "big") / 2**32
 
     def due(self, now: float) -> list[int]:
         """Returns the entries that are due."""

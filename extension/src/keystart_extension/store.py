@@ -5,8 +5,6 @@ core/store/src/publish.rs has the rules of contract §5. This module only calls 
 
 from __future__ import annotations
 
-import os
-
 from . import __version__, core
 from .core import ffi, lib, text
 
@@ -33,6 +31,8 @@ class Writer:
 
         If it `keeps` what is published, that stays until the first publish.
         """
+        import os  # no start comes here, nor to the other places that need it
+
         out = ffi.new("keystart_writer **")
         core.call(
             lib.keystart_writer_open,
@@ -75,6 +75,8 @@ class Writer:
 
     def has(self, generation: int) -> bool:
         """Returns whether a generation exists for readers, published or not."""
+        import os
+
         return os.path.isdir(f"{self.root}/generations/{generation}")  # noqa: PTH112 pathlib takes long to load
 
     def accept(self, candidate: int) -> int | None:
@@ -166,5 +168,7 @@ class Draft:
 def _folder(path: str | None) -> tuple[Any, int]:
     if path is None:
         return ffi.NULL, 0
+    import os
+
     data = os.fsencode(path)
     return data, len(data)

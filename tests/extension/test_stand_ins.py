@@ -1,0 +1,90 @@
+"""The modules that take the place of Python's own in the executable do what those do."""
+
+from __future__ import annotations
+
+import encodings
+import io
+import json
+import runpy
+import subprocess
+import sys
+
+import pytest
+
+from extension.standalone.freeze import STAND_INS
+
+# Reads the same files with Python's own encodings, and without them.
+_READ = """
+import codecs, encodings, io, itertools, json, runpy, sys
+
+TEXT = "a\\u00e9\\n\\u20ac\\r\\n\\U0001f511 end"
+CUT = b"\\xff\\xe2\\x82"
+CASES = [
+    *itertools.product(("utf-8", "UTF8", "utf_8"), ("strict",), (TEXT.encode(),)),
+    *itertools.product(("utf-8", "ascii", "us-ascii"), ("replace", "surrogateescape"), (TEXT.encode()[:5], CUT)),
+    *itertools.product(("latin-1", "iso-8859-1"), ("strict",), (bytes(range(256)),)),
+    ("utf-8", "strict", b"\\xff"), ("utf-8", "strict", b"\\xe2\\x82"), ("ascii", "strict", b"\\xe9"),
+    ("koi8-r", "strict", b"a"),
+]
+
+def outcome(name, errors, data, size):
+    try:
+        file = io.TextIOWrapper(io.BytesIO(data), name, errors, write_through=True)
+        parts = list(iter(lambda: file.read(size), ""))
+        file.seek(0)
+        first = file.read(1), file.tell()
+        written = io.TextIOWrapper(sink := io.BytesIO(), name, errors)
+        written.write("".join(parts))
+        written.flush()
+        return [parts, first, sink.getvalue().hex(), data.decode(name, errors)]
+    except (UnicodeError, LookupError) as error:
+        return [type(error).__name__]
+
+def everything():
+    return [outcome(*case, size) for case in CASES for size in (1, 2, 5, 1000)]
+
+expected = everything()
+codecs.unregister(encodings.search_function)
+runpy.run_path(sys.argv[1])
+try:
+    codecs.lookup("koi8-r")
+    sys.exit("Python's own encodings are still in use")
+except LookupError:
+    pass
+found = everything()
+print(json.dumps([[str(case), a, b] for case, a, b in zip([c for c in CASES for _ in range(4)], expected, found)]))
+"""
+
+
+def test_the_few_encodings_read_and_write_what_pythons_own_do() -> None:
+    command = [sys.executable, "-c", _READ, str(STAND_INS["encodings"])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for case, expected, found in json.loads(done.stdout):
+        if "koi8" in case:
+            assert found == ["LookupError"]
+        else:
+            assert found == expected, case
+
+
+@pytest.mark.parametrize("name", ["UTF-8", "iso8859-1", "ISO 8859_1", "a--b", "-x-", "é-1", "1.0/x", ""])
+def test_the_name_of_an_encoding_becomes_what_pythons_own_makes_of_it(name: str) -> None:
+    ours = runpy.run_path(str(STAND_INS["encodings"]))["normalize_encoding"]
+    assert ours(name) == encodings.normalize_encoding(name)
+
+
+def test_the_names_of_io_are_those_of_pythons_own() -> None:
+    ours = {
+        name: value
+        for name, value in runpy.run_path(str(STAND_INS["io"])).items()
+        if not name.startswith("__")
+    }
+    abstract = {"IOBase", "RawIOBase", "BufferedIOBase", "TextIOBase"}
+    assert {name for name, value in ours.items() if getattr(io, name) is not value} == abstract
+    for name in abstract:
+        assert issubclass(getattr(io, name), ours[name])
+
+
+@pytest.mark.parametrize("name", io.__all__)
+def test_no_name_of_io_is_missing_except_those_that_nothing_frozen_uses(name: str) -> None:
+    unused = {"Reader", "Writer"}
+    assert name in unused or name in runpy.run_path(str(STAND_INS["io"]))
