@@ -18,6 +18,8 @@ _PLACES = {
     "bindings/ruby/lib/keystart/version.rb": (1, r'^ *VERSION = "'),
     "extension/pyproject.toml": (2, r'^version = "|"keystart=='),
     "extension/src/keystart_extension/__init__.py": (1, r'^__version__ = "'),
+    "examples/sync/requirements.txt": (1, r"^keystart-extension\[sync\]=="),
+    "examples/sync/workflow.yaml": (1, r"keystart-extension\[sync\]=="),
     "examples/roll/template.yaml": (1, r'^  Version:\n +Type: String\n +Default: "'),
 }
 
@@ -38,7 +40,9 @@ def outputs(root: Path) -> dict[str, str]:
 
 def _with_version(text: str, path: str, version: str) -> str:
     times, before = _PLACES[path]
-    changed, count = re.subn(f"({before})[^\"']*", lambda match: match[1] + version, text, flags=re.MULTILINE)
+    changed, count = re.subn(
+        f"({before})[^\"'\n]*", lambda match: match[1] + version, text, flags=re.MULTILINE
+    )
     if count != times:
         raise ContractError(f"{path} has {count} versions")
     return changed

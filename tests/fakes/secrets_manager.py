@@ -11,7 +11,6 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-_PAGE = 3  # secrets on a page of ListSecrets: few, so that several pages are common
 _BATCH = 20  # the most secrets in one BatchGetSecretValue
 
 
@@ -33,6 +32,9 @@ class Secret:
 
 class SecretsManager:
     """The secrets by name. `interrupt` is called before each request, and may raise what `error` returns."""
+
+    page = 3  # secrets on a page of ListSecrets: few, so that several pages are common
+    has_empty_pages = True  # in BatchGetSecretValue, as the real one may have
 
     def __init__(self) -> None:
         self.secrets: dict[str, Secret] = {}
@@ -60,7 +62,7 @@ class SecretsManager:
         """Returns the values of some secrets, with an empty page first. Those that cannot be read are missing."""
         assert 0 < len(SecretIdList) <= _BATCH
         self.interrupt("BatchGetSecretValue")
-        if NextToken == "0":
+        if self.has_empty_pages and NextToken == "0":
             return {"SecretValues": [], "NextToken": "1"}
         found = []
         for name in SecretIdList:
@@ -148,9 +150,9 @@ class SecretsManager:
             for name, secret in self.secrets.items()
             if not secret.is_deleted and any(key.startswith(prefix) for key in secret.tags)
         ]
-        for start in range(0, len(found) or 1, _PAGE):
+        for start in range(0, len(found) or 1, self.page):
             self.interrupt("ListSecrets")
-            yield {"SecretList": found[start : start + _PAGE]}
+            yield {"SecretList": found[start : start + self.page]}
 
     def _find(self, operation: str, name: str, tags: Mapping[str, str] | None = None) -> Secret:
         self.interrupt(operation, name, tags)

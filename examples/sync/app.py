@@ -1,0 +1,12 @@
+"""Runs `keystart sync apply` as a scheduled Lambda function."""
+
+import subprocess
+import sys
+from typing import Any
+
+COMMAND = [sys.executable, "-m", "keystart_extension", "sync", "apply", "--yes", "sync.yaml"]
+
+
+def handler(event: object, context: Any) -> None:
+    """Brings the secrets. A run that fails fails the invocation; its log names the secrets."""
+    subprocess.run(COMMAND, check=True)
