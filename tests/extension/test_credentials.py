@@ -167,7 +167,6 @@ def test_in_lambda_missing_ones_are_reported_at_once_and_no_metadata_is_requeste
     assert store.failures == {"db": NONE}
 
 
-@pytest.mark.alone
 @EACH_WAY
 def test_half_of_a_key_is_none(prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
@@ -175,6 +174,7 @@ def test_half_of_a_key_is_none(prefetch: Prefetch, store: Store, monkeypatch: py
     assert store.failures == {"db": NONE}
 
 
+@pytest.mark.alone
 def test_a_credentials_endpoint_that_never_answers_takes_no_longer_than_the_deadline(
     prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch, without_keys: None
 ) -> None:

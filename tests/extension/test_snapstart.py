@@ -219,6 +219,7 @@ def test_with_init_a_restore_fetches_again_only_with_a_ttl(
         assert extension.ended()[0] == 0
 
 
+@pytest.mark.alone
 def test_a_first_fetch_from_a_store_that_hangs_ends_before_each_invocation(
     launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store
 ) -> None:
@@ -254,7 +255,7 @@ def test_copies_of_a_process_draw_different_pauses() -> None:
     # As copies of one snapshot: what was drawn before the fork would be the same in all of them.
     schedule = Schedule([0], ttl=1000.0, checked_at=0.0)
     factors = set()
-    for _ in range(100):
+    for _ in range(20):
         read, write = os.pipe()
         if (child := os.fork()) == 0:
             schedule.spread()
@@ -264,7 +265,7 @@ def test_copies_of_a_process_draw_different_pauses() -> None:
         factors.add(float(os.read(read, 100)))
         os.close(read)
         assert os.waitpid(child, 0)[1] == 0
-    assert len(factors) == 100
+    assert len(factors) == 20
     assert all(900 <= factor <= 1000 for factor in factors)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import boto3
+from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 
 from .http import Answer, Request
@@ -24,6 +25,8 @@ _SUFFIX = re.compile("-[A-Za-z0-9]{6}$")
 def serve_moto() -> Iterator[str]:
     """Serves AWS's services during the `with` block; its value is their URL."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
+    for service in ("secretsmanager", "ssm"):
+        get_backend(service)  # imported here: a second of CPU that no deadline of a test should include
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
