@@ -435,6 +435,9 @@ def bench(session: nox.Session) -> None:
     node_reader(session)
     node_runtime(session)
     npm_install(session, ROOT / "benchmarks/cold_start/apps/node")
+    install_checkout(session)
+    if is_debian_12():
+        layer_executable(session)
     session.run("python", "-m", "benchmarks.cold_start.measure", *session.posargs)
 
 
@@ -473,11 +476,7 @@ def demo(session: nox.Session) -> None:
     node_reader(session)
     which = []
     if is_debian_12():
-        step(
-            session,
-            "building the layer's executable (about 3 minutes the first time)",
-            *("python", "-m", "extension.standalone.executable"),
-        )
+        layer_executable(session)
         which = ["--extension", str(ROOT / "target/standalone" / os.uname().machine / "keystart")]
     session.run("python", "-m", "tests.e2e.demo", *which, *session.posargs)
 
@@ -610,6 +609,15 @@ def what_simulations_run(session: nox.Session) -> None:
     """Builds the exec wrapper and the Node reader, which functions in the simulator use."""
     step(session, "building the exec wrapper", *("cargo", "build", "--release", "--bin", "keystart-env"))
     node_reader(session)
+
+
+def layer_executable(session: nox.Session) -> None:
+    """Builds what the layer holds, which only Debian 12 has the packages for."""
+    step(
+        session,
+        "building the layer's executable (about 3 minutes the first time)",
+        *("python", "-m", "extension.standalone.executable"),
+    )
 
 
 def check_for_macos(session: nox.Session) -> None:

@@ -345,6 +345,7 @@ NEEDED_BY = {
     "ruby-pg": {"rotation", "rotation-quick", "recipes", "test --all"},
     "redis-server": {"rotation", "rotation-quick", "recipes", "test --all"},
     "ruby-sequel": {"recipes", "test --all"},
+    "ruby-aws-sdk-kms": {"bench"},
     **{package: {"e2e", "emulator", "examples", "bench", "long", "test --all"} for package in CLIENT},
 }
 
