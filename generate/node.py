@@ -93,8 +93,10 @@ import {{
 import {{ quote }} from './text.mjs';
 
 {makers}
-export {{
+const errors = {{
 {exported}}};
+
+export {{ errors }};
 """
 
 

@@ -43,9 +43,10 @@ ALONE = {
     "Node": {
         "classes": "both files of the package must throw the same classes",
         "interfaces": "types for modules that cannot import each other",
-        "load": "loads the second file of the package",
+        "load": "loads the third file of the package",
+        "missing": "only Node loads what is about a missing secret later",
         "node": "Node's modules",
-        "on-demand": "the second file of the package",
+        "on-demand": "the third file of the package",
         "timers": "Node's timers",
     },
     "Ruby": {},

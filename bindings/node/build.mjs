@@ -1,13 +1,15 @@
-// Writes dist/, which the package ships: the sources in two files, each in one scope. Each further file
+// Writes dist/, which the package ships: the sources in three files, each in one scope. Each further file
 // that Node finds, opens and compiles makes a cold start longer, and so does a function around
-// each, which V8 parses twice. So a cold start needs index.js alone, and on-demand.js has what only some
-// callers need. They are not minified, because Node prints the line that threw.
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+// each, which V8 parses twice. So a cold start needs index.js alone: what reads a secret of a sound store. errors.js
+// has the messages, and on-demand.js what only some callers need. They are not minified, because Node prints the line
+// that threw. They hold no JSDoc, which V8 would scan.
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { classes } from './src/classes.mjs';
 import keystart from './src/client.mjs';
 
+const JSDOC = /^ *\/\*\*(?:(?!\*\/)[^])*\*\/\n/gm;
 const folder = fileURLToPath(new URL('.', import.meta.url));
 
 // Not src/client.mjs itself: for its export esbuild adds a helper that also reads inherited
@@ -15,25 +17,50 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 const index = "import keystart from './src/client.mjs';\nmodule.exports = keystart;";
 const load = `
   import { classes } from './classes.mjs';
+  import { errors } from './messages.mjs';
   import { clearTimeout, setImmediate, setTimeout } from './timers.mjs';
   let loaded;
   export function onDemand() {
-    return (loaded ??= require('./on-demand.js')(classes, { clearTimeout, setImmediate, setTimeout }));
+    return (loaded ??= require('./on-demand.js')(classes, errors, { clearTimeout, setImmediate, setTimeout }));
   }`;
-put('index.js', await bundle(index, { 'load.mjs': load }));
+const messages = `
+  import { classes } from './classes.mjs';
+  let loaded;
+  export function errors() {
+    return (loaded ??= require('./errors.js')(classes));
+  }`;
+put('index.js', await bundle(index, { 'load.mjs': load, 'messages.mjs': messages }));
 
-// A function, because both files must throw the same classes, and a require of index.js can return another
+// Functions, because all files must throw the same classes, and a require of index.js can return another
 // instance: Jest forgets modules.
-const onDemand = "import { onDemand } from './src/on-demand.mjs';\nreturned.onDemand = onDemand;";
-const taken = {
-  'classes.mjs': `export const { ${Object.keys(classes).join(', ')} } = keystartClasses;\nexport const classes = keystartClasses;`,
-  'timers.mjs': 'export const { clearTimeout, setImmediate, setTimeout } = keystartTimers;',
-};
-const around = [
-  'module.exports = (keystartClasses, keystartTimers) => {\nconst returned = {};',
-  'return returned.onDemand;\n};',
-];
-put('on-demand.js', await bundle(onDemand, taken, around));
+const ofClasses = `export const { ${Object.keys(classes).join(', ')} } = keystartClasses;
+export const classes = keystartClasses;`;
+put(
+  'errors.js',
+  await bundle(
+    "import { errors } from './src/errors.mjs';\nreturned.errors = errors;",
+    { 'classes.mjs': ofClasses },
+    [
+      'module.exports = (keystartClasses) => {\nconst returned = {};',
+      'return returned.errors;\n};',
+    ],
+  ),
+);
+put(
+  'on-demand.js',
+  await bundle(
+    "import { onDemand } from './src/on-demand.mjs';\nreturned.onDemand = onDemand;",
+    {
+      'classes.mjs': ofClasses,
+      'messages.mjs': 'export const errors = keystartErrors;',
+      'timers.mjs': 'export const { clearTimeout, setImmediate, setTimeout } = keystartTimers;',
+    },
+    [
+      'module.exports = (keystartClasses, keystartErrors, keystartTimers) => {\nconst returned = {};',
+      'return returned.onDemand;\n};',
+    ],
+  ),
+);
 
 // index.mjs is for bundlers, which follow its import. Node itself takes the other file, because
 // before it imports a file that is not an ES module it loads a lexer that looks for its exports.
@@ -67,13 +94,16 @@ async function bundle(contents, replaced, [before, after] = ['', '']) {
         const filter = new RegExp(`/src/${file.replace('.', '\\.')}$`);
         onLoad({ filter }, () => ({ contents: text, resolveDir: `${folder}src` }));
       }
+      onLoad({ filter: /\.mjs$/ }, ({ path }) => ({
+        contents: readFileSync(path, 'utf8').replace(JSDOC, ''),
+      }));
     },
   };
   const { outputFiles } = await build({
     absWorkingDir: folder,
     stdin: { contents, resolveDir: folder },
     plugins: [plugin],
-    external: ['./on-demand.js'],
+    external: ['./errors.js', './on-demand.js'],
     banner: { js: `"use strict";\n${before}` },
     footer: { js: after },
     bundle: true,

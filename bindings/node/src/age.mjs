@@ -1,5 +1,5 @@
 // Refuses values that were checked too long ago (contract 11.7). It does not read the values.
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
 import { SOCKET, askAndBlock, isListening } from './control.mjs';
 import { readCurrent } from './files.mjs';
 import { readCheck } from './freshness.mjs';
@@ -18,7 +18,7 @@ class Age {
 
   /**
    * @param {string} root
-   * @param {import('./manifest.mjs').Manifest} manifest
+   * @param {import('./interfaces.mjs').Manifest} manifest
    * @param {number} maxStale in seconds
    * @param {number} timeoutMs
    */
@@ -43,8 +43,8 @@ class Age {
     const checkedAt = check?.checked_at ?? this.#manifest.entry(name).fetched_at;
     const failure = check?.failure;
     return failure
-      ? errors.secretStaleBecause(name, checkedAt, failure.code, failure.message)
-      : errors.secretStale(name, checkedAt);
+      ? errors().secretStaleBecause(name, checkedAt, failure.code, failure.message)
+      : errors().secretStale(name, checkedAt);
   }
 
   /**

@@ -2,7 +2,7 @@
 // decides; this asks it, calls the function, and never looks at a value.
 import { classes } from './classes.mjs';
 import { FORMAT, SOCKET, connect, isListening, receive } from './control.mjs';
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
 import { member } from './json.mjs';
 import { monotonic } from './node.mjs';
 import { checkKnown, readMilliseconds } from './options.mjs';
@@ -102,7 +102,7 @@ class Attempt {
     const { generation, candidate, retryAfterMs } = advice;
     if (retryAfterMs !== null) {
       if (this.#budget.left() <= retryAfterMs)
-        throw this.#ending(errors.loginRefused(this.#name, retryAfterMs));
+        throw this.#ending(errors().loginRefused(this.#name, retryAfterMs));
       await new Promise((resolve) => setTimeout(resolve, retryAfterMs));
       return null;
     }
@@ -242,7 +242,7 @@ class Attempt {
    * Returns the error of the whole call (contract 12.9).
    * @param {unknown} otherwise if the server refused no login
    */
-  #ending(otherwise = errors.loginNotPossible(this.#name, this.#budget.totalMs)) {
+  #ending(otherwise = errors().loginNotPossible(this.#name, this.#budget.totalMs)) {
     if (this.#refusals.length === 0) return otherwise;
     const chosen =
       this.#refusals.find((refusal) => !refusal.isCandidate) ??
@@ -382,7 +382,9 @@ function readOptions(options) {
     throw new TypeError('The options of attempt are an object of rejected and budgetMs.');
   checkKnown(own, 'attempt', ['rejected', 'budgetMs']);
   return {
-    budgetMs: readMilliseconds(member(own, 'budgetMs'), errors.invalidBudget) ?? DEFAULT_BUDGET_MS,
+    budgetMs:
+      readMilliseconds(member(own, 'budgetMs'), () => errors().invalidBudget()) ??
+      DEFAULT_BUDGET_MS,
     verdictOf: readRejected(member(own, 'rejected')),
   };
 }

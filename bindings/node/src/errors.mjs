@@ -463,7 +463,7 @@ function internal(what) {
   return new Internal(text);
 }
 
-export {
+const errors = {
   NO_REASON,
   failureLine,
   writtenBy,
@@ -526,3 +526,5 @@ export {
   loginNotPossible,
   internal,
 };
+
+export { errors };

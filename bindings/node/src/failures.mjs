@@ -1,6 +1,6 @@
 // Why entries could not be fetched, by name: in state.json and in answers of the writer.
 import { Buffer } from './node.mjs';
-import { failureLine } from './errors.mjs';
+import { errors } from './messages.mjs';
 import { isObject, member } from './json.mjs';
 
 /** @typedef {{ code: string, message: string }} Failure */
@@ -32,7 +32,9 @@ function isFailure(failure) {
 function failureLines(failures) {
   const sorted = Object.entries(failures);
   sorted.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  return sorted.map(([name, { code, message }]) => failureLine(name, code, message)).join('');
+  return sorted
+    .map(([name, { code, message }]) => errors().failureLine(name, code, message))
+    .join('');
 }
 
 export { failureLines, isFailure, isFailures };

@@ -1,6 +1,6 @@
 // The system calls on the files below a root (contract 6.2). It knows neither what they hold nor when to wait.
 import { Buffer, fs } from './node.mjs';
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
 import { member } from './json.mjs';
 
 const OPEN_FLAGS = fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK; // libuv adds O_CLOEXEC
@@ -59,8 +59,8 @@ function insecure(root, what) {
     errnoOf(error); // gone, or may not be looked at: then it is not known to be ours
   }
   return owner === process.geteuid?.()
-    ? errors.layoutInsecure(root, what)
-    : errors.layoutInsecureOfOtherUser(root, what);
+    ? errors().layoutInsecure(root, what)
+    : errors().layoutInsecureOfOtherUser(root, what);
 }
 
 /**
@@ -87,7 +87,7 @@ function lstat(root, path) {
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'ENOENT') return null;
-    throw errors.storeUnreadable(root, errno, path === '.' ? 'the root' : path);
+    throw errors().storeUnreadable(root, errno, path === '.' ? 'the root' : path);
   }
 }
 
@@ -119,7 +119,7 @@ function readFile(root, path, limit, broken) {
     const errno = errnoOf(error);
     if (errno === 'ENOENT') throw new MissingError(broken('is missing'));
     if (errno === 'ELOOP') throw insecure(root, `${path} is a symbolic link`);
-    if (errno !== 'ENXIO') throw errors.storeUnreadable(root, errno, path); // ENXIO: a socket, contract 8.6
+    if (errno !== 'ENXIO') throw errors().storeUnreadable(root, errno, path); // ENXIO: a socket, contract 8.6
   } finally {
     if (file !== undefined) fs.closeSync(file);
   }
@@ -153,7 +153,7 @@ function errnoOf(error) {
   const code = member(own, 'code');
   if (typeof code === 'string') return code;
   const isError = Object.prototype.toString.call(error) === '[object Error]';
-  throw errors.internal(isError && typeof own.name === 'string' ? own.name : typeof error);
+  throw errors().internal(isError && typeof own.name === 'string' ? own.name : typeof error);
 }
 
 export { MissingError, checkFolder, checkRoot, insecure, isMissing, lstat, readCurrent, readFile };

@@ -28,6 +28,33 @@ function readCheck(root, generation, name) {
 }
 
 /**
+ * Returns all facts about a secret except its value (contract 6.5.5): a new object each time, so that callers cannot
+ * change what others get.
+ * @param {string} root
+ * @param {import('./interfaces.mjs').Manifest} manifest
+ * @param {string} name
+ */
+function readInfo(root, manifest, name) {
+  const { path, size, encoding, fetched_at, refresh_after, source } = manifest.entry(name);
+  manifest.time(name, 'fetched_at', fetched_at);
+  if (refresh_after !== null) manifest.time(name, 'refresh_after', refresh_after);
+  const check = readCheck(root, manifest.generation, name);
+  const last = check ?? { checked_at: fetched_at, refresh_after, failure: null };
+  const isDue = last.refresh_after !== null && parseTime(last.refresh_after) <= Date.now();
+  return {
+    path,
+    size,
+    encoding,
+    fetched_at,
+    refresh_after: last.refresh_after,
+    source: copy(source),
+    checked_at: last.checked_at,
+    failure: last.failure,
+    stale: isDue || last.failure !== null,
+  };
+}
+
+/**
  * Returns the last check of a secret; null if the document is broken, or about another generation.
  * @param {Buffer} bytes
  * @param {number} generation
@@ -55,7 +82,7 @@ function parseCheck(bytes, generation, name) {
     checked_at,
     refresh_after,
     usable_until,
-    failure: failure === null ? null : copy(failure),
+    failure: failure === null ? null : copyFailure(failure),
   };
 }
 
@@ -73,8 +100,23 @@ function isFailure(value) {
 }
 
 /** @param {any} failure */
-function copy({ code, message, at }) {
+function copyFailure({ code, message, at }) {
   return { code, message, at };
 }
 
-export { readCheck };
+/**
+ * Returns a copy of parsed JSON. JSON.stringify would call a `toJSON` that any package can put on
+ * Object.prototype.
+ * @template T
+ * @param {T} value
+ * @returns {T}
+ */
+function copy(value) {
+  if (Array.isArray(value)) return /** @type {T} */ (value.map(copy));
+  if (!isObject(value)) return value;
+  return /** @type {T} */ (
+    Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, copy(inner)]))
+  );
+}
+
+export { readCheck, readInfo };

@@ -1,6 +1,6 @@
 // One generation (contract 6.2.4 to 6.2.6): its manifest, read at once, and its values, read on demand and kept. It never
 // waits, and never looks which generation is published.
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
 import { MissingError, checkFolder, checkRoot, lstat, readFile } from './files.mjs';
 import { onDemand } from './load.mjs';
 import { parseManifest } from './manifest.mjs';
@@ -38,10 +38,10 @@ class Generation {
     this.#checkFolders();
     const file = `${this.#folder}/manifest.json`;
     const bytes = this.#read(file, MAX_MANIFEST_BYTES, (what) =>
-      errors.manifestInvalid(number, `manifest.json ${what}`),
+      errors().manifestInvalid(number, `manifest.json ${what}`),
     );
     if (bytes.length > MAX_MANIFEST_BYTES) {
-      throw errors.manifestInvalid(
+      throw errors().manifestInvalid(
         number,
         `manifest.json is longer than ${MAX_MANIFEST_BYTES} bytes`,
       );
@@ -65,7 +65,7 @@ class Generation {
    * @param {string} name
    */
   info(name) {
-    return this.manifest.info(name, onDemand().readCheck(this.#root, this.number, name));
+    return onDemand().readInfo(this.#root, this.manifest, name);
   }
 
   /**
@@ -84,10 +84,10 @@ class Generation {
   /** @param {string} name */
   #readSecret(name) {
     const { size } = this.manifest.entry(name);
-    if (!checkRoot(this.#root)) throw new MissingError(errors.notAttached(this.#root));
+    if (!checkRoot(this.#root)) throw new MissingError(errors().notAttached(this.#root));
     this.#checkFolders();
     /** @param {string} what */
-    const corrupt = (what) => errors.secretCorrupt(name, this.number, what);
+    const corrupt = (what) => errors().secretCorrupt(name, this.number, what);
     const segments = `secrets/${name}`.split('/');
     for (let depth = 1; depth < segments.length; depth++) {
       const folder = `${this.#folder}/${segments.slice(0, depth).join('/')}`;
@@ -119,7 +119,7 @@ class Generation {
   }
 
   #folderMissing() {
-    return errors.manifestInvalid(this.number, `${this.#folder} is missing`);
+    return errors().manifestInvalid(this.number, `${this.#folder} is missing`);
   }
 }
 

@@ -1,6 +1,6 @@
 // What the modules that are loaded on demand use of a store. store.mjs has it; it loads them, so they cannot import it.
 import type { SecretInfo } from '../types/api.js';
-import type { Manifest } from './manifest.mjs';
+import type { Entry, Manifest } from './manifest.mjs';
 import type { Patience } from './patience.mjs';
 import type { Value } from './secret.mjs';
 
@@ -24,3 +24,5 @@ export interface Store {
   instant(): Instant;
   instantOf(number: number, isCandidate: boolean): Instant | null;
 }
+
+export type { Entry, Manifest };

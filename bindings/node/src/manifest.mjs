@@ -1,8 +1,9 @@
 // The manifest of one generation (contract §4). It checks the manifest and answers from it, and reads no file.
 import { isUtf8 } from './node.mjs';
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
 import { isObject, member, parseJson } from './json.mjs';
-import { isName, nearestNames } from './name.mjs';
+import { onDemand } from './load.mjs';
+import { isName } from './name.mjs';
 import { parseTime } from './time.mjs';
 import { version } from './version.mjs';
 
@@ -41,24 +42,8 @@ class Manifest {
    */
   entry(name) {
     const entry = this.secrets.get(name);
-    if (entry !== undefined) return entry;
-    this.checkAvailable(name);
-    const below = this.names(name);
-    if (below.length > 0) throw errors.secretIsFolder(name, members(below));
-    throw errors.secretNotFound(name, hint(nearestNames(name, [...this.secrets.keys()])));
-  }
-
-  /**
-   * Throws if the name, or a folder it lies in, could not be fetched. The error names the longest one.
-   * @param {string} name
-   */
-  checkAvailable(name) {
-    for (let end = name.length; end > 0; end = name.lastIndexOf('/', end - 1)) {
-      const entry = name.slice(0, end);
-      const failure = this.unavailable.get(entry);
-      if (failure !== undefined)
-        throw errors.secretUnavailable(name, entry, failure.code, failure.message);
-    }
+    if (entry === undefined) throw onDemand().missing(this, name);
+    return entry;
   }
 
   /** @param {string} [prefix] a folder */
@@ -68,83 +53,24 @@ class Manifest {
   }
 
   /**
-   * Returns a new object each time, so that callers cannot change what others get (contract 6.5.5).
-   * @param {string} name
-   * @param {import('./freshness.mjs').Check | null} check its last check; null if only the manifest is known
-   */
-  info(name, check) {
-    const { path, size, encoding, fetched_at, refresh_after, source } = this.entry(name);
-    this.#time(name, 'fetched_at', fetched_at);
-    if (refresh_after !== null) this.#time(name, 'refresh_after', refresh_after);
-    const last = check ?? { checked_at: fetched_at, refresh_after, failure: null };
-    const isDue = last.refresh_after !== null && parseTime(last.refresh_after) <= Date.now();
-    return {
-      path,
-      size,
-      encoding,
-      fetched_at,
-      refresh_after: last.refresh_after,
-      source: copy(source),
-      checked_at: last.checked_at,
-      failure: last.failure,
-      stale: isDue || last.failure !== null,
-    };
-  }
-
-  /**
    * Returns when a secret was fetched, in milliseconds since 1970.
    * @param {string} name
    */
   fetchedAt(name) {
-    return this.#time(name, 'fetched_at', this.entry(name).fetched_at);
+    return this.time(name, 'fetched_at', this.entry(name).fetched_at);
   }
 
   /**
+   * Returns a time of an entry, or throws because it is none.
    * @param {string} name
    * @param {string} field
    * @param {string} text
    */
-  #time(name, field, text) {
+  time(name, field, text) {
     const time = parseTime(text);
     if (Number.isNaN(time)) throw wrong(this.generation, `secrets["${name}"].${field}`);
     return time;
   }
-}
-
-/**
- * Returns a hint with the nearest names, if any.
- * @param {string[]} nearest at most three
- */
-function hint(nearest) {
-  const [first, second, third] = nearest;
-  if (third !== undefined) return errors.hintOfThree(first, second, third);
-  if (second !== undefined) return errors.hintOfTwo(first, second);
-  return first === undefined ? '' : errors.hintOfOne(first);
-}
-
-/**
- * Returns a list of what a folder holds.
- * @param {string[]} names sorted, at least one
- */
-function members([first, second, third, ...more]) {
-  if (more.length > 0) return errors.membersOfMore(first, second, third, more.length);
-  if (third !== undefined) return errors.membersOfThree(first, second, third);
-  return second === undefined ? errors.membersOfOne(first) : errors.membersOfTwo(first, second);
-}
-
-/**
- * Returns a copy of parsed JSON. JSON.stringify would call a `toJSON` that any package can put on
- * Object.prototype.
- * @template T
- * @param {T} value
- * @returns {T}
- */
-function copy(value) {
-  if (Array.isArray(value)) return /** @type {T} */ (value.map(copy));
-  if (!isObject(value)) return value;
-  return /** @type {T} */ (
-    Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, copy(inner)]))
-  );
 }
 
 /**
@@ -154,9 +80,10 @@ function copy(value) {
  */
 function parseManifest(bytes, generation) {
   const document = isUtf8(bytes) ? parseJson(bytes.toString()) : undefined;
-  if (document === undefined) throw errors.manifestInvalid(generation, 'manifest.json is not JSON');
+  if (document === undefined)
+    throw errors().manifestInvalid(generation, 'manifest.json is not JSON');
   if (!isObject(document))
-    throw errors.manifestInvalid(generation, 'manifest.json is not an object');
+    throw errors().manifestInvalid(generation, 'manifest.json is not an object');
 
   const format = member(document, 'format');
   if (typeof format !== 'string') throw wrong(generation, 'format');
@@ -171,7 +98,10 @@ function parseManifest(bytes, generation) {
   const unavailable = readEntries(document, 'unavailable', generation, (name, entry, member) => {
     checkStrings(entry, ['code', 'message'], generation, `${member}.`);
     if (secrets.has(name)) {
-      throw errors.manifestInvalid(generation, `"${name}" is under secrets and under unavailable`);
+      throw errors().manifestInvalid(
+        generation,
+        `"${name}" is under secrets and under unavailable`,
+      );
     }
     return /** @type {Failure} */ (/** @type {unknown} */ (entry));
   });
@@ -195,7 +125,7 @@ function readEntries(document, list, generation, check) {
   // sort() compares UTF-16, which differs from the order of bytes only between names that are both invalid
   for (const name of Object.keys(entries).sort()) {
     if (!isName(name))
-      throw errors.manifestInvalid(generation, `a name under ${list} is not valid`);
+      throw errors().manifestInvalid(generation, `a name under ${list} is not valid`);
     const entry = entries[name];
     const path = `${list}["${name}"]`;
     if (!isObject(entry)) throw wrong(generation, path);
@@ -248,8 +178,8 @@ function checkStrings(object, names, generation, before) {
  */
 function unsupported(generation, format, writer) {
   const wrote = isObject(writer) ? member(writer, 'version') : undefined;
-  const by = typeof wrote === 'string' ? errors.writtenBy(wrote) : '';
-  return errors.manifestUnsupported(generation, format, by, version);
+  const by = typeof wrote === 'string' ? errors().writtenBy(wrote) : '';
+  return errors().manifestUnsupported(generation, format, by, version);
 }
 
 /**
@@ -257,7 +187,7 @@ function unsupported(generation, format, writer) {
  * @param {string} path
  */
 function wrong(generation, path) {
-  return errors.manifestInvalid(generation, `${path} is missing or wrong`);
+  return errors().manifestInvalid(generation, `${path} is missing or wrong`);
 }
 
 export { Manifest, parseManifest };

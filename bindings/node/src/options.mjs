@@ -1,5 +1,5 @@
 // The options of a client (contract 6.1): arguments first, then variables, then defaults. It opens nothing.
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
 import { member } from './json.mjs';
 
 const DEFAULT_ROOT = '/tmp/keystart';
@@ -12,7 +12,7 @@ const MAX_TIMEOUT_MS = 999_999_999; // limits.toml: timeout.most_ms
  */
 function readOptions(options) {
   const object = options ?? {};
-  if (typeof object !== 'object') throw errors.invalidRoot(); // new Keystart('/a/path')
+  if (typeof object !== 'object') throw errors().invalidRoot(); // new Keystart('/a/path')
   // own members only: any package can put `root` on Object.prototype (contract 6.1.6)
   const own = /** @type {Record<string, unknown>} */ (object);
   checkKnown(own, 'keystart', ['root', 'timeoutMs']);
@@ -41,7 +41,7 @@ function checkKnown(own, taker, known) {
 function readRoot(value) {
   const isGiven = value !== undefined && value !== null;
   const root = isGiven ? value : member(process.env, 'KEYSTART_DIR') || DEFAULT_ROOT;
-  if (!isPath(root)) throw isGiven ? errors.invalidRoot() : errors.invalidRootVariable();
+  if (!isPath(root)) throw isGiven ? errors().invalidRoot() : errors().invalidRootVariable();
   const absolute = root.startsWith('/') ? root : `${workingFolder()}/${root}`;
   let end = absolute.length;
   while (end > 1 && absolute[end - 1] === '/') end -= 1;
@@ -64,20 +64,20 @@ function workingFolder() {
   try {
     folder = process.cwd();
   } catch {
-    throw errors.invalidRoot(); // contract 6.1.1: the working directory was removed
+    throw errors().invalidRoot(); // contract 6.1.1: the working directory was removed
   }
-  if (!isPath(folder)) throw errors.invalidRoot();
+  if (!isPath(folder)) throw errors().invalidRoot();
   return folder;
 }
 
 /** @param {unknown} value */
 function readTimeout(value) {
-  const given = readMilliseconds(value, errors.invalidTimeout);
+  const given = readMilliseconds(value, () => errors().invalidTimeout());
   if (given !== null) return given;
   const variable = member(process.env, 'KEYSTART_TIMEOUT_MS');
   if (!variable) return DEFAULT_TIMEOUT_MS;
   if (typeof variable !== 'string' || !/^[0-9]{1,9}$/.test(variable))
-    throw errors.invalidTimeoutVariable();
+    throw errors().invalidTimeoutVariable();
   return Number(variable);
 }
 

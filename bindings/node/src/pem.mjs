@@ -1,5 +1,5 @@
 // Says why the text of a certificate, key or authorities is not the PEM that TLS needs (contract 6.5.8).
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
 
 const BLOCK = /(?:^|\n)-----BEGIN ([A-Z0-9 ]+)-----[ \t\r]*(?=\n)/g;
 const INDENTED = /(?:^|\n)[ \t]+-----BEGIN /;
@@ -16,8 +16,8 @@ const KEY = 'PRIVATE KEY';
 function certificateFault(text) {
   const block = blocksOf(text, CERTIFICATE)[0];
   if (block === undefined)
-    return whyNot(text, KEY, errors.PEM_IS_KEY) ?? errors.PEM_WITHOUT_CERTIFICATE;
-  return hasEnd(text, block) ? null : errors.PEM_IS_CUT;
+    return whyNot(text, KEY, errors().PEM_IS_KEY) ?? errors().PEM_WITHOUT_CERTIFICATE;
+  return hasEnd(text, block) ? null : errors().PEM_IS_CUT;
 }
 
 /**
@@ -27,11 +27,11 @@ function certificateFault(text) {
 function keyFault(text) {
   const block = blocksOf(text, KEY)[0];
   if (block === undefined)
-    return whyNot(text, CERTIFICATE, errors.PEM_IS_CERTIFICATE) ?? errors.PEM_WITHOUT_KEY;
-  if (!hasEnd(text, block)) return errors.PEM_IS_CUT;
+    return whyNot(text, CERTIFICATE, errors().PEM_IS_CERTIFICATE) ?? errors().PEM_WITHOUT_KEY;
+  if (!hasEnd(text, block)) return errors().PEM_IS_CUT;
   const isEncrypted =
     block.label === 'ENCRYPTED PRIVATE KEY' || text.includes('\nProc-Type: 4,ENCRYPTED');
-  return isEncrypted ? errors.PEM_IS_ENCRYPTED : null;
+  return isEncrypted ? errors().PEM_IS_ENCRYPTED : null;
 }
 
 /**
@@ -69,15 +69,15 @@ function whyNot(text, other, isOther) {
  * @param {string} text
  */
 function disguise(text) {
-  if (text.startsWith('\ufeff')) return errors.PEM_HAS_MARK;
+  if (text.startsWith('\ufeff')) return errors().PEM_HAS_MARK;
   const begin = text.replace(/^[ \t\r\n]+/, '');
-  if (begin === '') return errors.PEM_IS_EMPTY;
-  if (begin.startsWith('"') || begin.startsWith("'")) return errors.PEM_IS_QUOTED;
-  if (begin.startsWith('{')) return errors.PEM_IS_JSON;
-  if (begin.startsWith(BASE64)) return errors.PEM_IS_BASE64;
+  if (begin === '') return errors().PEM_IS_EMPTY;
+  if (begin.startsWith('"') || begin.startsWith("'")) return errors().PEM_IS_QUOTED;
+  if (begin.startsWith('{')) return errors().PEM_IS_JSON;
+  if (begin.startsWith(BASE64)) return errors().PEM_IS_BASE64;
   if (!text.includes('-----BEGIN ')) return null;
-  if (text.includes('\\n')) return errors.PEM_IS_ESCAPED;
-  return INDENTED.test(text) ? errors.PEM_IS_INDENTED : errors.PEM_IS_ON_ONE_LINE;
+  if (text.includes('\\n')) return errors().PEM_IS_ESCAPED;
+  return INDENTED.test(text) ? errors().PEM_IS_INDENTED : errors().PEM_IS_ON_ONE_LINE;
 }
 
 export { certificateFault, keyFault };

@@ -2,11 +2,11 @@
 import { util } from './node.mjs';
 import { classes } from './classes.mjs';
 import { SOCKET, askToRefresh, isListening } from './control.mjs';
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
 import { failureLines } from './failures.mjs';
 import { Patience } from './patience.mjs';
 
-/** @typedef {import('./manifest.mjs').Manifest} Manifest */
+/** @typedef {import('./interfaces.mjs').Manifest} Manifest */
 
 /**
  * Asks the writer to fetch now, and returns the names that changed.
@@ -21,19 +21,19 @@ async function refresh(store, names) {
   const answer = isListening(root)
     ? await askToRefresh(`${root}/${SOCKET}`, names, patience)
     : null;
-  if (answer === null) throw errors.refreshUnavailable(root);
+  if (answer === null) throw errors().refreshUnavailable(root);
   const changed = () =>
     store.read((generation) => changes(before, generation.manifest, names), patience);
   if (answer === 'late') {
     // the writer may have published before the answer was lost, as in a freeze
     const found = orNone(changed);
-    if (found.length === 0) throw errors.refreshTimedOut(timeoutMs);
+    if (found.length === 0) throw errors().refreshTimedOut(timeoutMs);
     return found;
   }
-  if (typeof answer === 'string') throw errors.storeUnreadable(root, answer, SOCKET);
-  if (!answer.ok) throw errors.refreshRefused(answer.error.code, answer.error.message);
+  if (typeof answer === 'string') throw errors().storeUnreadable(root, answer, SOCKET);
+  if (!answer.ok) throw errors().refreshRefused(answer.error.code, answer.error.message);
   const failures = failureLines(answer.failures);
-  if (failures !== '') throw errors.refreshFailed(failures);
+  if (failures !== '') throw errors().refreshFailed(failures);
   return changed();
 }
 
@@ -56,7 +56,7 @@ function orNone(changed) {
 function changes(before, after, asked) {
   const isAsked = (/** @type {string} */ name) =>
     asked.length === 0 || asked.some((one) => name === one || name.startsWith(`${one}/`));
-  const facts = (/** @type {import('./manifest.mjs').Entry | undefined} */ entry) =>
+  const facts = (/** @type {import('./interfaces.mjs').Entry | undefined} */ entry) =>
     entry && [entry.size, entry.encoding, entry.fetched_at, entry.refresh_after, entry.source];
   const names = [...new Set([...(before?.secrets.keys() ?? []), ...after.secrets.keys()])];
   return names

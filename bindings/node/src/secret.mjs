@@ -1,6 +1,6 @@
 // A secret in memory: its bytes, and the objects that carry it and never show it. It reads no file.
 import { Buffer, isUtf8 } from './node.mjs';
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
 import { parseJson } from './json.mjs';
 
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
@@ -26,7 +26,7 @@ class Value {
 
   text() {
     const text = this.#decoded();
-    if (text === null) throw errors.secretNotText(this.#name);
+    if (text === null) throw errors().secretNotText(this.#name);
     return text;
   }
 
@@ -40,7 +40,7 @@ class Value {
   json() {
     const text = this.#decoded();
     const value = text === null ? undefined : parseJson(text);
-    if (value === undefined) throw errors.secretNotJson(this.#name);
+    if (value === undefined) throw errors().secretNotJson(this.#name);
     return value;
   }
 

@@ -1,8 +1,9 @@
-// state.json: what the writer is doing (contract §3).
+// state.json: what the writer is doing (contract §3), and whether a read waits for it.
 import { isUtf8 } from './node.mjs';
-import { isFailures } from './failures.mjs';
+import { failureLines, isFailures } from './failures.mjs';
 import { MissingError, readFile } from './files.mjs';
 import { isObject, member, parseJson } from './json.mjs';
+import { errors } from './messages.mjs';
 
 const FORMAT = 'keystart.state/1';
 const MAX_STATE_BYTES = 1_048_576; // limits.toml: state.bytes
@@ -42,4 +43,30 @@ function isState(state) {
   );
 }
 
-export { readState };
+/**
+ * Waits a little for a `current`, or throws because none is to be expected (contract 6.2.3).
+ * @param {{ root: string, timeoutMs: number }} store
+ * @param {State | 'missing' | null} state
+ * @param {import('./patience.mjs').Patience} patience
+ */
+function waitForWriter({ root, timeoutMs }, state, patience) {
+  if (typeof state !== 'object' || state === null) {
+    if (!patience.wait()) throw errors().notReady(root, timeoutMs);
+    return;
+  }
+  const { message } = state;
+  if (state.state === 'failed') {
+    throw errors().prefetchFailed(message ?? errors().NO_REASON, failureLines(state.failures));
+  }
+  if (state.state === 'stopped') throw errors().stopped(root);
+  if (state.state === 'deferred') {
+    if (!patience.waitForInvocation()) throw errors().deferred(root);
+    return;
+  }
+  if (patience.wait()) return;
+  throw message === null
+    ? errors().notReady(root, timeoutMs)
+    : errors().notReadyBecause(root, timeoutMs, message);
+}
+
+export { readState, waitForWriter };

@@ -1,16 +1,15 @@
 // Reads the store by the steps of contract 6.2 and 6.3. It writes nothing, and does not interpret
 // what it reads for callers.
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
 import { classes } from './classes.mjs';
-import { failureLines } from './failures.mjs';
 import { MissingError, checkRoot, insecure, isMissing, lstat, readCurrent } from './files.mjs';
 import { Generation, StaleError } from './generation.mjs';
-import { Patience } from './patience.mjs';
-import { readState } from './state.mjs';
+import { onDemand } from './load.mjs';
 
 const TARGET = /^generations\/([1-9][0-9]{0,15})$/;
 
 /** @typedef {import('./manifest.mjs').Manifest} Manifest */
+/** @typedef {import('./patience.mjs').Patience} Patience */
 
 /** The published generation, whichever that is at the moment. */
 class Store {
@@ -74,43 +73,41 @@ class Store {
    * Uses the published generation, and starts again if it is collected meanwhile (contract 6.2.7).
    * @template T
    * @param {(generation: Generation) => T} use
+   * @param {Patience} [patience]
    * @returns {T}
    */
-  read(use, patience = new Patience(this.timeoutMs)) {
+  read(use, patience) {
     for (;;) {
       try {
-        return use(this.#published(patience));
+        const generation = this.#latest();
+        if (generation !== null) return use(generation);
+        patience ??= new (onDemand().Patience)(this.timeoutMs);
+        this.#wait(patience);
+        continue;
       } catch (error) {
         if (!(error instanceof MissingError)) throw error;
         if (readCurrent(this.root).target === this.#target) {
-          throw isMissing(`${this.root}/state.json`) ? errors.removed(this.root) : error.error;
+          throw isMissing(`${this.root}/state.json`) ? errors().removed(this.root) : error.error;
         }
       }
-      if (!patience.restart()) throw errors.changing(this.root);
+      patience ??= new (onDemand().Patience)(this.timeoutMs);
+      if (!patience.restart()) throw errors().changing(this.root);
     }
   }
 
-  /**
-   * Returns the published generation (contract 6.2.1 to 6.2.5).
-   * @param {Patience} patience
-   */
-  #published(patience) {
-    for (;;) {
-      const { target, errno } = readCurrent(this.root);
-      if (errno !== 'ENOENT') this.#removalIsKnown = false;
-      if (target !== null && target === this.#target && this.#generation !== null)
-        return this.#generation;
-      if (!checkRoot(this.root)) {
-        if (!this.#hasRead) throw errors.notAttached(this.root);
-        this.#waitForRemoved(patience);
-      } else if (target !== null || errno === 'EINVAL') {
-        return this.#open(target);
-      } else if (errno === 'ENOENT') {
-        this.#wait(patience);
-      } else {
-        throw errors.storeUnreadable(this.root, errno, 'current');
-      }
+  /** Returns the published generation; null if there is none to be read (contract 6.2.1 to 6.2.5). */
+  #latest() {
+    const { target, errno } = readCurrent(this.root);
+    if (errno !== 'ENOENT') this.#removalIsKnown = false;
+    if (target !== null && target === this.#target && this.#generation !== null)
+      return this.#generation;
+    if (!checkRoot(this.root)) {
+      if (!this.#hasRead) throw errors().notAttached(this.root);
+      return null;
     }
+    if (target !== null || errno === 'EINVAL') return this.#open(target);
+    if (errno === 'ENOENT') return null;
+    throw errors().storeUnreadable(this.root, errno, 'current');
   }
 
   /** @param {string | null} target null when `current` is not a link */
@@ -131,31 +128,14 @@ class Store {
    * @param {Patience} patience
    */
   #wait(patience) {
+    const { readState, waitForWriter } = onDemand();
     const state = readState(this.root);
     if (state === 'missing' && this.#hasRead) {
       this.#waitForRemoved(patience);
       return;
     }
     this.#removalIsKnown = false;
-    if (typeof state !== 'object' || state === null) {
-      if (!patience.wait()) throw this.#notReady(null);
-      return;
-    }
-    if (state.state === 'failed') {
-      throw errors.prefetchFailed(state.message ?? errors.NO_REASON, failureLines(state.failures));
-    }
-    if (state.state === 'stopped') throw errors.stopped(this.root);
-    if (state.state === 'deferred') {
-      if (!patience.waitForInvocation()) throw errors.deferred(this.root);
-      return;
-    }
-    if (!patience.wait()) throw this.#notReady(state.message);
-  }
-
-  /** @param {string | null} message what state.json says */
-  #notReady(message) {
-    if (message === null) return errors.notReady(this.root, this.timeoutMs);
-    return errors.notReadyBecause(this.root, this.timeoutMs, message);
+    waitForWriter(this, state, patience);
   }
 
   /**
@@ -166,7 +146,7 @@ class Store {
     this.#generation = null; // a new store counts from 1 again
     if (!this.#removalIsKnown && patience.waitForRemoved()) return;
     this.#removalIsKnown = true;
-    throw errors.removed(this.root);
+    throw errors().removed(this.root);
   }
 }
 
@@ -221,7 +201,7 @@ class Instant {
           ? readCurrent(this.root).target === this.folder
           : lstat(this.root, this.folder) !== null;
       if (isThere) throw error.error;
-      throw errors.snapshotExpired(name, this.#generation.number);
+      throw errors().snapshotExpired(name, this.#generation.number);
     }
   }
 }

@@ -1,5 +1,6 @@
 // Options for node:tls from a certificate, its key and authorities of one generation (contract 6.5.7).
-import * as errors from './errors.mjs';
+import { errors } from './messages.mjs';
+import { unavailable } from './missing.mjs';
 import { crypto } from './node.mjs';
 import { certificateFault, keyFault } from './pem.mjs';
 import { Redacted } from './secret.mjs';
@@ -27,7 +28,7 @@ class PrivateKey extends Redacted {
 }
 
 /**
- * @param {{ manifest: import('./manifest.mjs').Manifest, value(name: string): import('./secret.mjs').Value }} generation
+ * @param {{ manifest: import('./interfaces.mjs').Manifest, value(name: string): import('./secret.mjs').Value }} generation
  * @param {string} prefix checked
  */
 function tlsOptions(generation, prefix) {
@@ -36,7 +37,8 @@ function tlsOptions(generation, prefix) {
   const cert = generation.value(certName).text();
   const key = new PrivateKey(keyName, generation.value(keyName));
   const ca = manifest.secrets.has(caName) ? generation.value(caName).text() : null;
-  if (ca === null) manifest.checkAvailable(caName);
+  const error = ca === null ? unavailable(manifest, caName) : null;
+  if (error !== null) throw error;
   check(certName, certificateFault(cert));
   check(keyName, keyFault(key.pem));
   if (ca === null) return { cert, key: [key] };
@@ -50,7 +52,7 @@ function tlsOptions(generation, prefix) {
  * @param {string | null} fault
  */
 function check(name, fault) {
-  if (fault !== null) throw errors.tlsInvalid(name, fault);
+  if (fault !== null) throw errors().tlsInvalid(name, fault);
 }
 
 export { tlsOptions };

@@ -22,7 +22,13 @@ test('the package holds what was built, types, the licence and the README only',
     (/** @type {{ path: string }} */ file) => file.path,
   );
   const expected = ['LICENSE', 'README.md', 'package.json', 'src/testing.js'];
-  expected.push('dist/index.js', 'dist/index.mjs', 'dist/index.node.mjs', 'dist/on-demand.js');
+  expected.push(
+    'dist/errors.js',
+    'dist/index.js',
+    'dist/index.mjs',
+    'dist/index.node.mjs',
+    'dist/on-demand.js',
+  );
   expected.push(...fs.readdirSync(path.join(FOLDER, 'types')).map((file) => `types/${file}`));
   assert.deepEqual(files.sort(), expected.sort());
 });

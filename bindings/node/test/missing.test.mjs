@@ -1,7 +1,7 @@
 // The nearest names (contract 6.5.6): the same ones as from the whole table, for less work.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { nearestNames } from '../src/name.mjs';
+import { nearestNames } from '../src/missing.mjs';
 
 /**
  * Returns Levenshtein's distance from the whole table.
