@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from keystart_extension.cli import main
 from keystart_extension.deploy.change import (
     ATTACHED,
+    MARKER,
     WRAPPER,
     Change,
     Layer,
@@ -24,6 +25,7 @@ from keystart_extension.deploy.change import (
     attached,
     detached,
     layer_arn,
+    rolled,
 )
 from keystart_extension.links import LinkError, Links
 
@@ -211,6 +213,24 @@ def test_detach_brings_back_what_was_there_before_attach(
     note = {ATTACHED} if variables.get(ATTACHED) == OLD_NOTE else set()
     had = {name: value for name, value in variables.items() if name not in note}
     assert changed(after, change) == function([arn for arn in layers if arn in kept], had)
+
+
+@settings(deadline=None, max_examples=300)
+@given(variables=VARIABLES, markers=st.lists(st.from_regex("[0-9a-f]{16}", fullmatch=True), max_size=3))
+def test_a_roll_changes_one_variable_and_detach_removes_it(
+    variables: dict[str, str], markers: list[str]
+) -> None:
+    before = after = function([], variables)
+    for marker in markers:
+        change = rolled(after, marker, "")
+        assert change.problems == ()
+        assert change.layers is None
+        after = changed(after, change)
+        assert after["Environment"]["Variables"] == {**variables, MARKER: marker}
+        assert not rolled(after, marker, "").is_needed
+    if OLD_NOTE not in variables.values():  # detach would remove what attach had set
+        change = detached(after, None)
+        assert change.problems or changed(after, change) == before
 
 
 @pytest.mark.parametrize("end", ["SHUTDOWN", "SIGTERM", "SIGKILL"])

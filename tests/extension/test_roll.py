@@ -81,6 +81,7 @@ def test_only_a_moved_label_rolls_again(
     assert len(account.changes) == 2
 
 
+SECRET = randomness.token_hex(16)  # that somebody has pasted
 # What prevents the roll of one function: what GetFunction reports of it, and the reason.
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "pending": (
@@ -117,7 +118,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         "It has no configuration, neither in a variable nor in its package.",
     ),
     "invalid": (
-        {"Environment": {"Variables": {"KEYSTART_SECRETS": "db=prod/a,db=prod/b"}}},
+        {"Environment": {"Variables": {"KEYSTART_SECRETS": f"db=canary {SECRET} pasted"}}},
         "Its configuration is not valid: ",
     ),
 }
@@ -146,6 +147,7 @@ def test_each_reason_to_refuse_is_reported_and_the_other_functions_roll(
         "nobody": "ResourceNotFoundException: ",
     }
     code, out, error = keystart("roll", *reasons, good, *NOW)
+    assert SECRET not in out + error
     assert (code, out.splitlines()[-1]) == (1, f"changed {good}")
     *lines, last = error.splitlines()
     for line, (name, reason) in zip(lines, reasons.items(), strict=True):

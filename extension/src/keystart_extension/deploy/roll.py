@@ -41,7 +41,7 @@ def roll(arguments: Namespace) -> int:
     versions = Versions(clients)
 
     def names() -> Sequence[str]:
-        return _with_keystart(client) if arguments.uses else selected(arguments, clients)
+        return _users(client, arguments.uses) if arguments.uses else selected(arguments, clients)
 
     def look(answer: Mapping[str, Any]) -> tuple[Change, Findings] | None:
         function: Configuration = answer["Configuration"]
@@ -68,14 +68,24 @@ def roll(arguments: Namespace) -> int:
     return run(arguments, client, names, look, manner)
 
 
-def _with_keystart(client: LambdaClient) -> list[str]:
-    """Returns the functions of the region that have the layer, or a configuration in a variable."""
+def _users(client: LambdaClient, secret: str) -> list[str]:
+    """Returns the functions of the region that use a secret, or that may use it by their package."""
     return [
         function["FunctionArn"].removesuffix(":$LATEST")
         for function in every_function(client)
-        if keystart_layers(function, None)
-        or any(variables_of(function).get(name) for name in (VARIABLE, CONFIG))
+        if _may_use(function, secret)
     ]
+
+
+def _may_use(function: Configuration, secret: str) -> bool:
+    variables = variables_of(function)
+    if not variables.get(VARIABLE) or variables.get(CONFIG):
+        return bool(variables.get(CONFIG) or keystart_layers(function, None))
+    try:
+        plan = plan_of({"Configuration": function}, None, True)
+    except DeployError:
+        return True  # the look at the function reports it
+    return _uses(plan, secret, function["FunctionArn"].split(":")[3])
 
 
 def _uses(plan: Plan, secret: str, region: str) -> bool:
