@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from keystart_extension.aws import AwsError
+from keystart_extension.sync import SyncError
 from keystart_extension.sync.configuration import Configuration
 from keystart_extension.sync.pace import Pace
 from keystart_extension.sync.rules import Rule
-from keystart_extension.sync.secret import OWNER_TAG
+from keystart_extension.sync.secret import OWNER_TAG, Value
+from keystart_extension.sync.sources import Entry
 from keystart_extension.sync.sources.folder import Folder
 from keystart_extension.sync.sync import Sync
 from keystart_extension.sync.target import Target
@@ -140,3 +143,56 @@ def test_a_new_secret_has_its_owner_before_it_is_replicated(tmp_path: Path) -> N
     assert service.secrets["new"].replicas == ["eu-west-2"]
     assert list(service.requests)[-2:] == ["CreateSecret", "ReplicateSecretToRegions"]
     assert service.requests["TagResource"] == 0
+
+
+class Breaking:
+    """A source that breaks in one of its lists, after some entries."""
+
+    def __init__(self, names: Sequence[str], breaks_in: int, failure: Exception) -> None:
+        self.names = names
+        self._breaks_in = breaks_in
+        self._failure = failure
+        self.lists = 0
+
+    def entries(self) -> Iterator[Entry]:
+        self.lists += 1
+        for number, name in enumerate(self.names):
+            if self.lists == self._breaks_in and number == len(self.names) // 2:
+                raise self._failure
+            yield Entry(name)
+
+    def read(self, entry: Entry) -> Value:
+        return Value.of(entry.name.encode())
+
+
+FAILURES = [SyncError("The source broke."), AwsError("AccessDenied", "No.")]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_a_list_that_breaks_before_a_deletion_deletes_nothing(failure: Exception) -> None:
+    names = [f"s{number}" for number in range(20)]
+    service: Any = Counting()
+    for name in [*names, "gone"]:
+        service.secrets[name] = Secret([name], {OWNER_TAG: "ours"})
+    source = Breaking(names, 2, failure)
+    rule = Rule("{name}", ("*",), (), {}, None, None, ())
+    sync = Sync(Configuration("ours", source, None, 30, (rule,)), Target(service, "ours", 30), frozenset())
+    steps = [step for step in sync.plan(prune=True, limit=9) if step.action != "unchanged"]
+    assert [(step.name, step.action) for step in steps] == [("gone", "delete")]
+    source.names = [*names, "gone"]  # it came back, and the list ends before it
+    (end,) = sync.apply(steps)
+    assert (source.lists, end.action, end.reason) == (2, "refused", str(failure))
+    assert not service.secrets["gone"].is_deleted
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_a_list_that_breaks_in_a_plan_ends_it(failure: Exception) -> None:
+    names = [f"s{number}" for number in range(20)]
+    service: Any = Counting()
+    for name in names:
+        service.secrets[name] = Secret([name], {OWNER_TAG: "ours"})
+    rule = Rule("{name}", ("*",), (), {}, None, None, ())
+    configuration = Configuration("ours", Breaking(names, 1, failure), None, 30, (rule,))
+    with pytest.raises(type(failure)):
+        Sync(configuration, Target(service, "ours", 30), frozenset()).plan(prune=True, limit=99)
+    assert not service.requests

@@ -202,6 +202,7 @@ def run(
         if choice.random() < 0.3:
             source.change()
             people(service, choice)
+        source.fails = source.fails or choice.random() < 0.2
         check_apply(service, source, sync, rule, steps, adopted, prune=prune, limit=limit)
         changes += service.secrets != before
     return changes
