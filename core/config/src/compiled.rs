@@ -69,27 +69,18 @@ impl Plan {
 
     /// Returns the keys in which two plans differ, except `secrets`, in the order of the alphabet.
     fn differences(&self, other: &Self) -> Vec<&'static str> {
-        let differ = [
-            ("batch", self.batch != other.batch),
-            ("deadline", self.deadline != other.deadline),
-            ("env_overwrite", self.env_overwrite != other.env_overwrite),
-            ("max_stale", self.max_stale != other.max_stale),
-            ("refresh_deadline", self.refresh_deadline != other.refresh_deadline),
-            ("region", self.region != other.region),
-            ("snapstart", self.snapstart != other.snapstart),
-            ("start", self.start != other.start),
-            ("ttl", self.ttl != other.ttl),
-        ];
-        differ.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+        let both = self.members().into_iter().zip(other.members());
+        let mut keys: Vec<_> = both.filter(|(own, others)| own != others).map(|((key, _), _)| key).collect();
+        keys.sort_unstable();
+        keys
     }
 
-    fn settings(&self) -> Value {
-        let secrets = self.entries.iter().map(|entry| (entry.name.clone(), entry.long())).collect();
+    /// Returns the keys of the whole file with their values; none where the default is meant.
+    fn members(&self) -> [(&'static str, Option<Value>); 9] {
         let refresh_deadline =
             (self.refresh_deadline != REFRESH_DEADLINE).then(|| Value::Text(duration(self.refresh_deadline)));
         let snapstart = (self.snapstart != SnapStart::default()).then(|| Value::text(self.snapstart.word()));
-        let members = [
-            ("version", Some(Value::Number("1".to_owned()))),
+        [
             ("start", Some(Value::text(self.start.word()))),
             ("deadline", Some(Value::Text(duration(self.deadline)))),
             ("region", self.region.as_deref().map(Value::text)),
@@ -99,9 +90,14 @@ impl Plan {
             ("max_stale", self.max_stale.map(|max_stale| Value::Text(span(max_stale)))),
             ("refresh_deadline", refresh_deadline),
             ("snapstart", snapstart),
-            ("secrets", Some(Value::Object(secrets))),
-        ];
-        Value::Object(members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
+        ]
+    }
+
+    fn settings(&self) -> Value {
+        let secrets = self.entries.iter().map(|entry| (entry.name.clone(), entry.long())).collect();
+        let version = ("version", Some(Value::Number("1".to_owned())));
+        let members = [version].into_iter().chain(self.members()).chain([("secrets", Some(Value::Object(secrets)))]);
+        Value::Object(members.filter_map(|(name, value)| Some((name.to_owned(), value?))).collect())
     }
 
     fn square(&self, home: &str) -> Value {

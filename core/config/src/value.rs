@@ -2,6 +2,7 @@
 
 use keystart_store::json::quote;
 
+#[derive(PartialEq)]
 pub(crate) enum Value {
     Null,
     Flag(bool),

@@ -33,6 +33,10 @@ impl Provider for ParameterStore {
         NAME
     }
 
+    fn service(&self) -> &'static str {
+        "Parameter Store"
+    }
+
     /// Makes one request for up to ten parameters of a region and role, and one for each path.
     fn group(&self, _: &Plan, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
         let (paths, parameters): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_path);

@@ -16,6 +16,16 @@ pub trait Provider: EntrySchema {
     /// Returns the provider's name in manifests.
     fn name(&self) -> &'static str;
 
+    /// Returns what people call the service.
+    fn service(&self) -> &'static str {
+        self.name()
+    }
+
+    /// Returns what the service charges for a request, in millionths of a dollar.
+    fn price(&self) -> u64 {
+        0
+    }
+
     /// Returns whether an entry is one of this provider's.
     fn owns(&self, entry: &Entry) -> bool {
         self.keywords().contains(entry.keyword)

@@ -37,6 +37,14 @@ impl Provider for SecretsManager {
         NAME
     }
 
+    fn service(&self) -> &'static str {
+        "Secrets Manager"
+    }
+
+    fn price(&self) -> u64 {
+        5 // 0.05 $ for 10,000 (docs/rotation.md)
+    }
+
     fn has_stages(&self, entry: &Entry) -> bool {
         is_current(entry)
     }

@@ -29,7 +29,6 @@ _EXIT_WRONG_USE = 2
 _EXIT_SIGNALLED = 128  # as a shell reports a signal, plus its number
 _EXIT_INTERRUPTED = _EXIT_SIGNALLED + 2
 _DAY = 86_400  # seconds
-_DOLLARS_A_REQUEST = 0.05 / 10_000  # of Secrets Manager (docs/rotation.md); Parameter Store charges nothing
 _MOST_ENVIRONMENTS = 1_000_000
 _EXIT_BROKEN_PIPE = 128 + 13  # as a shell reports SIGPIPE, which ends other programs then
 
@@ -239,7 +238,7 @@ def _check(arguments: argparse.Namespace) -> int:
     else:
         print(plan.describe(), end="")
         if cost := _cost(plan, arguments.environments):
-            print(f"\n{_cost_line(cost)}")
+            print(f"\n{_cost_line(plan, cost)}")
         for warning in plan.warnings:
             print(f"warning: {warning}", file=sys.stderr)
     return 0
@@ -252,15 +251,16 @@ def _cost(plan: Plan, environments: int) -> dict[str, Any] | None:
         return None
     shortest = int(ttl) * 9  # in tenths of a second, because an environment shortens the ttl by up to a tenth
     refreshes = -(-_DAY * 10 // shortest)
-    requests = {provider: count * refreshes * environments for provider, count in plan.requests.items()}
-    dollars = requests.get("secretsmanager", 0) * _DOLLARS_A_REQUEST
+    requests = {name: one["count"] * refreshes * environments for name, one in plan.requests.items()}
+    dollars = sum(count * plan.requests[name]["price"] for name, count in requests.items()) / 1_000_000
     return {"environments": environments, "requests_a_day": requests, "dollars_a_day": round(dollars, 4)}
 
 
-def _cost_line(cost: dict[str, Any]) -> str:
+def _cost_line(plan: Plan, cost: dict[str, Any]) -> str:
     of = "1 environment sends" if cost["environments"] == 1 else f"{cost['environments']:,} environments send"
-    names = {"secretsmanager": "Secrets Manager", "ssm": "Parameter Store"}
-    parts = [f"{count:,} to {names[provider]}" for provider, count in cost["requests_a_day"].items()]
+    parts = [
+        f"{count:,} to {plan.requests[name]['service']}" for name, count in cost["requests_a_day"].items()
+    ]
     return f"With this ttl {of} at most {' and '.join(parts)} a day, for ${cost['dollars_a_day']:,.4f}."
 
 

@@ -110,9 +110,11 @@ class Plan:
         return self._write(_TEXT)
 
     @property
-    def requests(self) -> dict[str, int]:
-        """The number of requests of one refresh of everything, by the provider."""
-        requests: dict[str, int] = json.loads(core.call_for_text(lib.keystart_plan_requests, self.handle))
+    def requests(self) -> dict[str, dict[str, Any]]:
+        """The requests of one refresh of everything, by the provider, as keystart_plan_requests returns them."""
+        requests: dict[str, dict[str, Any]] = json.loads(
+            core.call_for_text(lib.keystart_plan_requests, self.handle)
+        )
         return requests
 
     def compiled(self) -> str:

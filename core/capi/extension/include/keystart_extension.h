@@ -734,7 +734,8 @@ uint32_t keystart_plan_entry(const keystart_plan *plan,
                              keystart_error **err);
 
 /*
- Returns how many requests one refresh of everything sends, as a JSON object by the provider's name. Errors: 901.
+ Returns the requests of one refresh of everything, as a JSON object by the provider's name, with `service` (what
+ people call it), `count`, and `price` (of one, in millionths of a dollar). Errors: 901.
  */
 uint32_t keystart_plan_requests(const keystart_plan *plan,
                                 keystart_bytes *out,

@@ -252,7 +252,8 @@ pub unsafe extern "C" fn keystart_plan_entry(
     }
 }
 
-/// Returns how many requests one refresh of everything sends, as a JSON object by the provider's name. Errors: 901.
+/// Returns the requests of one refresh of everything, as a JSON object by the provider's name, with `service` (what
+/// people call it), `count`, and `price` (of one, in millionths of a dollar). Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_plan_requests(
     plan: *const keystart_plan,
@@ -263,7 +264,10 @@ pub unsafe extern "C" fn keystart_plan_requests(
         answer(out, err, || {
             let keystart_plan(plan) = handle(plan, "plan")?;
             let members = requests_of_refresh(plan);
-            let members = members.iter().map(|(name, requests)| format!("{}: {requests}", quote(name)));
+            let members = members.iter().map(|(provider, count)| {
+                let (name, service) = (quote(provider.name()), quote(provider.service()));
+                format!("{name}: {{\"service\": {service}, \"count\": {count}, \"price\": {}}}", provider.price())
+            });
             Ok(keystart_bytes::copy(format!("{{{}}}", members.collect::<Vec<_>>().join(", ")).as_bytes()))
         })
     }
