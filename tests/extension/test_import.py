@@ -60,7 +60,7 @@ def test_several_files_make_one_configuration(keystart: Keystart, tmp_path: Path
             "a: b\n",
             "x.yaml has none of the forms that keystart import knows: see keystart import --help.",
         ),
-        ("x.yaml", "a: [\n", "x.yaml:2: This is not YAML."),
+        ("x.yaml", "a: [\n", "x.yaml:2: This is not YAML, nor JSON."),
         (
             "x.yaml",
             "&a [*a]\n",

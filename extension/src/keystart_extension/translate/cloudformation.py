@@ -62,7 +62,9 @@ def _add(document: Document, env: str, value: Node | None, findings: Findings, *
         return
     place = document.place(value)
     found = _text(value)
-    if found is None:
+    # In Fn::Sub the name of a resource stands for what Ref returns: of a secret, the ARN.
+    resources = {name for name, _ in members(document.get("Resources"))}
+    if found is None or not resources.isdisjoint(re.findall(r"\$\{(\w+)[.}]", found)):
         findings.refuse(place, f"{env} is made of other resources of the template. Write its id.")
         return
     source = source_of(own_account(found))

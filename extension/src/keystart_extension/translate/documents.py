@@ -31,9 +31,9 @@ class Document:
             nodes = list(yaml.compose_all(text.replace("\t", " "), Loader=yaml.SafeLoader))
         except yaml.MarkedYAMLError as error:
             line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-            raise DocumentError(f"{file}{line}: This is not YAML.") from None
+            raise DocumentError(f"{file}{line}: This is not YAML, nor JSON.") from None
         except (yaml.YAMLError, RecursionError, ValueError):
-            raise DocumentError(f"{file}: This is not YAML.") from None
+            raise DocumentError(f"{file}: This is not YAML, nor JSON.") from None
         return [cls(node, file) for node in nodes if node is not None]
 
     def place(self, node: Node) -> Place:

@@ -21,7 +21,9 @@ def read(document: Document, container: str | None, findings: Findings) -> None:
             continue
         for secret in items(get(one, "secrets")):
             env, reference = text(get(secret, "name")), text(get(secret, "valueFrom"))
-            if env is not None and reference is not None:
+            if env is None or reference is None:
+                findings.refuse(document.place(secret), "It has no name or no valueFrom.")
+            else:
                 source = source_of(reference) or {"parameter": reference}
                 findings.secrets.append(Secret(name_of(env), source, document.place(secret), env))
 

@@ -51,7 +51,14 @@ def _external(
             "Its template makes new values of the secrets. Let the code put their parts together.",
         )
     of_store = {"role": role} if role else {}
+    for one in [*items(get(spec, "data")), *items(get(spec, "dataFrom"))]:
+        if get(one, "sourceRef") is not None:
+            findings.refuse(
+                document.place(one), "It comes from a generator or another store. Write the entry."
+            )
     for one in items(get(spec, "data")):
+        if get(one, "sourceRef") is not None:
+            continue
         place, name, id_ = (
             document.place(one),
             text(get(one, "secretKey")),
@@ -82,6 +89,8 @@ def _external(
             source["field"] = f"/{field.replace('.', '/')}" if "." in field else field
         findings.secrets.append(Secret(name_of(name), {**source, **of_store}, place, region=region))
     for one in items(get(spec, "dataFrom")):
+        if get(one, "sourceRef") is not None:
+            continue
         place, id_ = document.place(one), text(get(one, "extract", "key"))
         if reason := _changed(get(one, "extract")):
             findings.refuse(place, reason)
@@ -145,6 +154,9 @@ def _class(document: Document, findings: Findings) -> None:
         id_, kind = text(get(one, "objectName")), text(get(one, "objectType"))
         if id_ is None:
             findings.refuse(place, "It has no objectName.")
+            continue
+        if kind not in (None, "secretsmanager", "ssmparameter"):
+            findings.refuse(place, "Its objectType is neither secretsmanager nor ssmparameter.")
             continue
         label, version = text(get(one, "objectVersionLabel")), text(get(one, "objectVersion"))
         source: dict[str, str | bool] = dict(

@@ -19,10 +19,12 @@ _PATTERNS = {
     "secret": [
         re.compile(r"secretsmanager/get\?secretId=([A-Za-z0-9/_+=.@!:%-]+)"),
         re.compile(rf"\b(?:get_secret|getSecret|getSecretString|get_secret_value)\w*\(\s*{_TEXT}"),
+        re.compile(r"\bsecretsmanager\s+get-secret-value\b.*?--secret-id[\s=]+[\"']?([A-Za-z0-9/_+=.@!:-]+)"),
         re.compile(rf"\b[Ss]ecret_?[Ii]d[\"']?\s*[:=]+>?\s*{_TEXT}"),
     ],
     "parameter": [
         re.compile(r"systemsmanager/parameters/get\?name=([A-Za-z0-9/_.%:-]+)"),
+        re.compile(r"\bssm\s+get-parameter\b.*?--name[\s=]+[\"']?([A-Za-z0-9/_.:-]+)"),
         re.compile(rf"\b(?:get_parameter|getParameter)\(\s*{_TEXT}"),
     ],
     "parameters": [re.compile(rf"\b(?:get_parameters|getParameters)\(\s*{_TEXT}")],
@@ -30,7 +32,8 @@ _PATTERNS = {
 # The same requests, with an id that the code puts together. The definition of a function is none.
 _NO_TEXT = rf"(?!{_TEXT})"
 _COMPUTED = re.compile(
-    r"""(?:secretsmanager/get\?secretId=|systemsmanager/parameters/get\?name=)[${"'`]"""
+    r"""(?:get-secret-value\b.*?--secret-id|ssm\s+get-parameter\b.*?--name)[\s=]+["']?\$"""
+    r"""|(?:secretsmanager/get\?secretId=|systemsmanager/parameters/get\?name=)[${"'`]"""
     rf"|(?<!def )(?<!function )\b(?:get_secret|getSecret|get_parameters?|getParameters?)\({_NO_TEXT}[^\s)]"
     rf"|\bSecretId[\"']?\s*(?:=>|[:=])\s*(?!str\b|string\b){_NO_TEXT}\S"
 )

@@ -7,7 +7,9 @@ import re
 from .documents import Document, get, members, text
 from .findings import Findings, Secret, name_of
 
-_SSM = re.compile(r"\$\{ssm(?:[(.]([a-z0-9-]+)\)?)?:(.+)\}")
+_SSM = re.compile(
+    r"\$\{ssm(?:\((?:([a-z]{2,4}(?:-[a-z]+)+-[0-9]+))?[ ,]*(?:raw|noDecrypt)?\)|\.([a-z0-9-]+))?:(.+)\}"
+)
 _REFERENCE = "/aws/reference/secretsmanager/"
 # What names a stage in these files.
 _STAGE = re.compile(r"\$\{(?:sls:stage|self:provider\.stage|opt:stage(?:,[^{}]*)?|self:custom\.stage)\}")
@@ -37,12 +39,17 @@ def read(document: Document, function: str | None, findings: Findings) -> None:
             if resolved != found:
                 findings.note("Set the function's variable STAGE to the stage.")
             reference = _SSM.fullmatch(resolved)
-            if reference is None or "${ssm" in reference[2]:
+            if reference is None or "${ssm" in reference[3]:
                 findings.refuse(
                     place, f"{env} has more than the reference. Let the code put its parts together."
                 )
                 continue
-            region, id_ = reference[1], re.sub("~(true|false|split|raw|noDecrypt)$", "", reference[2])
+            region = reference[1] or reference[2]
+            _, comma, _ = reference[3].partition(",")
+            if comma and "}" not in reference[3]:
+                findings.refuse(place, f"{env} has a default, which Keystart does not have. Write the entry.")
+                continue
+            id_ = re.sub("~(true|false|split|raw|noDecrypt)$", "", reference[3])
             others = [name for name in re.findall(r"\$\{(.*?)\}", id_) if name != "STAGE"]
             if others:
                 findings.refuse(
