@@ -404,7 +404,7 @@ def without_keys(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def control(store: Store) -> Control:
-    return Control(store)
+    return Control(store.root)
 
 
 @pytest.fixture

@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.fakes.extensions_api import Lambda
 
 from .clock import MOVED_CLOCK, Clock
-
-if TYPE_CHECKING:
-    from .conftest import Launcher, Store
 
 FORMAT = "keystart.control/1"
 PATIENCE = 20.0  # seconds; only a test that fails waits for so long
@@ -23,8 +20,8 @@ PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 class Control:
     """The socket of a store, as a reader sees it."""
 
-    def __init__(self, store: Store) -> None:
-        self.path = store.root / "control.sock"
+    def __init__(self, root: Path) -> None:
+        self.path = root / "control.sock"
 
     def connect(self) -> socket.socket:
         client = socket.socket(socket.AF_UNIX)
@@ -58,7 +55,9 @@ def rest(client: socket.socket) -> bytes:
 class Started:
     """An extension with a ttl of never, a script of answers, and a clock that the test moves."""
 
-    def __init__(self, launch: Launcher, api: Lambda, folder: Path, within: Sequence[str] = ()) -> None:
+    def __init__(
+        self, launch: Callable[..., Any], api: Lambda, folder: Path, within: Sequence[str] = ()
+    ) -> None:
         self._launch = launch
         self._api = api
         self.clock = Clock(folder)
@@ -73,6 +72,7 @@ class Started:
 
     def end(self) -> list[str]:
         self._api.send("SHUTDOWN")
+        lines: list[str]
         code, lines = self.extension.ended()
         assert code == 0, lines
         return lines[1:]

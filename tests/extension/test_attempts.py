@@ -553,7 +553,7 @@ def test_a_stage_that_does_not_fit_on_the_disk_is_logged_once_and_the_next_one_i
         store = Store(disk.path / "store")
         extension = launch(lambda_api, {"db": "db"}, within=within, KEYSTART_DIR=str(store.root))
         lambda_api.wait_for("/event/next")
-        logins = Logins(Control(store))
+        logins = Logins(Control(store.root))
         logins.ask()
         cloud.put("db", "n" * 60_000, "AWSPENDING")
         logins.rejected(1)

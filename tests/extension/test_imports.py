@@ -88,7 +88,7 @@ def test_decisions_about_logins_are_loaded_with_the_first_question(
     late = {"keystart_extension.attempts", "keystart_extension.logins"}
     imports = Imports(launch(lambda_api, {"db": cloud.secret("x")}, PYTHONPROFILEIMPORTTIME="1").process)
     lambda_api.wait_for("/event/next")
-    control = Control(store)
+    control = Control(store.root)
     control.ask(None)
     assert until(lambda: "keystart_extension.refresh" in imports.until_now())
     assert not set(imports.until_now()) & late

@@ -124,7 +124,7 @@ def test_values_of_other_stages_leave_memory_soon_after_a_login(
         monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
         extension = launch(lambda_api, {"db": "db"})
         lambda_api.wait_for("/event/next")
-        logins = Logins(Control(store))
+        logins = Logins(Control(store.root))
 
         def left_over() -> dict[str, list[str]]:
             """Waits until nothing is left, and returns what is."""
