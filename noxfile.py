@@ -487,7 +487,8 @@ def release(session: nox.Session) -> None:
     npm_install(session, NODE)
     npm_install(session, PACKAGE_TOOLS)
     node_reader(session)
-    session.run("python", "-m", "release", *session.posargs)
+    # Seconds to put the changed files back.
+    session.run("python", "-m", "release", *session.posargs, interrupt_timeout=30)
 
 
 @session

@@ -1,7 +1,7 @@
 """Makes a release in dist/, and prints the commands that publish it. It publishes nothing.
 
 Without --dry-run it also commits the version and tags it. With --dry-run it puts the changed files back. Exit codes: 0
-made, 1 it could not be made, 2 wrong use.
+made, 1 it could not be made, 2 wrong use, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     version: str = options.version
     began = kept = False
+    terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)  # nox sends it soon after Ctrl-C
     try:
         _check_tree(version)
         began = True
@@ -52,11 +54,23 @@ def main(arguments: list[str] | None = None) -> int:
     except (ReleaseError, BuildError) as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("release: interrupted", file=sys.stderr)
+        return 130
     finally:
         if began and not kept:  # the tree had no changes before, so all of them are this run's
-            _git("restore", "--staged", "--worktree", "--", ".")
+            _put_back()
+        signal.signal(signal.SIGTERM, terminated)
     print(commands.text(version, files, tagged=kept))
     return 0
+
+
+def _put_back() -> None:
+    """Restores every file. A second Ctrl-C does not end this halfway, nor git, which ignores it too."""
+    interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _git("restore", "--staged", "--worktree", "--", ".")
+    signal.signal(signal.SIGINT, interrupted)
 
 
 def _check_tree(version: str) -> None:

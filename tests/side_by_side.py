@@ -12,10 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 
 from tests import ROOT
 
@@ -121,32 +120,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     run = Run(options.noxfile, options.at_once)
     passed = False
-    with _terminated_as_interrupted():
-        try:
-            if options.first is None or run.run([options.first]):
-                passed = run.run(options.sessions)
-                if options.last is not None:
-                    passed = run.run([options.last]) and passed
-        except KeyboardInterrupt:
-            run.interrupt()
-            _print_summary(run)
-            return 130
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if options.first is None or run.run([options.first]):
+            passed = run.run(options.sessions)
+            if options.last is not None:
+                passed = run.run([options.last]) and passed
+    except KeyboardInterrupt:
+        run.interrupt()
+        _print_summary(run)
+        return 130
     _print_summary(run)
     return 0 if passed else 1
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """Makes SIGTERM end the run as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _print_summary(run: Run) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -223,6 +225,24 @@ def test_a_build_with_other_bytes_is_refused_and_the_checkout_is_as_before(
     assert capsys.readouterr().err == (
         "release: a second build has other bytes: keystart-9.8.7-py3-none-any.whl, keystart-9.8.7.tgz\n"
     )
+    assert (steps.git("status", "--porcelain"), steps.git("tag")) == ("", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_twice_leaves_the_checkout_as_before(
+    steps: Steps, number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    git = release._git
+
+    def interrupt(*arguments: str) -> str:
+        if arguments[0] == "restore":
+            os.kill(os.getpid(), number)
+        return git(*arguments)
+
+    monkeypatch.setattr(release, "_git", interrupt)
+    monkeypatch.setattr(release, "_run", lambda *_: os.kill(os.getpid(), number))
+    assert release.main(["9.8.7", "--dry-run"]) == 130
+    assert capsys.readouterr().err == "release: interrupted\n"
     assert (steps.git("status", "--porcelain"), steps.git("tag")) == ("", "")
 
 
