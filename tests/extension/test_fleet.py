@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from keystart_extension.deploy.selection import progress
 
-from tests.fakes.accounts import Account
+from tests.fakes.accounts import OF_NOTHING, Account
 from tests.fakes.aws import refusal
 from tests.fakes.http import Answer, Request
 
@@ -22,6 +22,17 @@ pytestmark = pytest.mark.long
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:"
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
+SQUARE = b"""SecretManagers:
+- prefix: "arn:aws:secretsmanager:eu-west-1:210987654321:secret:"
+  secrets:
+    - secretname: alpha
+SecretsHome: /tmp/secrets
+"""
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/0f0c8a9e-1111-4222-8333-444455556666"
+NOT_CHECKED = (
+    "Its configuration cannot be read from here, so it is not checked whether its secrets exist and its role may fetch "
+    "them."
+)
 
 
 @pytest.fixture
@@ -149,8 +160,10 @@ def test_a_function_without_any_configuration_is_refused(
 def test_a_configuration_in_the_package_is_found(
     keystart: Keystart, account: Account, layer: str, file: str
 ) -> None:
+    own = SQUARE if file == "config.yaml" else OF_NOTHING
     # So many files that the end of the zip alone does not list them all.
-    name = account.function(files=(file, *(f"node_modules/{n}/{'x' * 200}.js" for n in range(1000))))
+    contents = {file: own} | {f"node_modules/{n}/{'x' * 200}.js": b"x" for n in range(1000)}
+    name = account.function(contents=contents)
     code, out, error = keystart("attach", name, "--layer", layer, "--yes")
     assert (code, error, warnings(out)) == (0, "", [])
 
@@ -179,7 +192,8 @@ def test_a_package_that_cannot_be_read_is_a_warning(
     code, out, error = keystart("attach", account.function(), "--layer", layer, "--yes")
     assert (code, error) == (0, "")
     assert warnings(out) == [
-        "Its package cannot be read. Without a configuration in it the function would not start."
+        "Its package cannot be read. Without a configuration in it the function would not start.",
+        NOT_CHECKED,
     ]
 
 
@@ -240,15 +254,15 @@ def test_a_timeout_below_the_deadline_is_a_warning(
 def test_a_role_that_may_not_read_the_secrets_is_a_warning(
     keystart: Keystart, account: Account, layer: str, tmp_path: Path
 ) -> None:
-    secrets = {"db": "prod/db", "key": f"{SECRET}prod/key-a1B2c3", "app": {"parameters": "/prod/app"}}
-    arn = account.secret("prod/db")
+    key, arn = account.secret("prod/key"), account.secret("prod/db")
+    secrets = {"db": "prod/db", "key": key, "app": {"parameters": "/prod/app"}}
     file = configure(tmp_path, secrets)
     names = [account.function() for _ in range(3)]
     attach = ("attach", *names, "--layer", layer, "--config", str(file), "--dry-run")
     assert warnings(keystart(*attach)[1]) == []
     simulated = [request for request in account.requests if request.action == "SimulatePrincipalPolicy"]
     assert len(simulated) == 2  # one for each action, because the functions have one role
-    account.allows = lambda action, arn: action.startswith("ssm:") or arn == f"{SECRET}prod/key-a1B2c3"
+    account.allows = lambda action, arn: action.startswith("ssm:") or arn == key
     may_not = "By IAM's simulation its role may not do secretsmanager:GetSecretValue on"
     add = "Add what keystart iam-policy prints, unless"
     code, out, error = keystart(*attach)
@@ -274,6 +288,101 @@ def test_a_secret_that_does_not_exist_is_a_warning(
     assert warnings(out) == [
         f"There is no secret {name} in eu-west-1. Create it, or correct its name or region."
     ]
+
+
+def test_a_parameter_that_does_not_exist_is_a_warning(
+    keystart: Keystart, account: Account, layer: str, tmp_path: Path
+) -> None:
+    for name in ("/prod/flags", "prod-flags"):
+        account.parameter(name)
+    absent = f"/absent/{randomness.token_hex(8)}"
+    names = ("/prod/flags", "prod-flags", absent, "/aws/service/x", "/aws/reference/secretsmanager/prod/db")
+    file = configure(tmp_path, {f"p{n}": f"ssm:{name}" for n, name in enumerate(names)})
+    code, out, error = keystart("attach", account.function(), "--layer", layer, "--config", file, "--dry-run")
+    assert (code, error) == (0, "")
+    assert warnings(out) == [
+        f"There is no parameter {absent} in eu-west-1. Create it, or correct its name or region."
+    ]
+
+
+def test_a_role_that_may_not_use_the_key_of_a_secret_is_a_warning(
+    keystart: Keystart, account: Account, layer: str, tmp_path: Path
+) -> None:
+    account.secret("prod/with-key", key=KEY)
+    account.secret("prod/with-alias", key="alias/prod")
+    account.parameter("/prod/secure", key=KEY.rpartition("/")[2])
+    account.parameter("/prod/secure-of-aws", key="alias/aws/ssm")
+    for shown, source in (("prod/with-key", "prod/with-key"), ("/prod/secure", "ssm:/prod/secure")):
+        file = configure(
+            tmp_path, {"x": source, "db": "prod/db", "a": "prod/with-alias", "p": "ssm:/prod/secure-of-aws"}
+        )
+        account.allows = lambda *_: True
+        attach = ("attach", account.function(), "--layer", layer, "--config", str(file), "--dry-run")
+        assert warnings(keystart(*attach)[1]) == []
+        account.allows = lambda action, _: action != "kms:Decrypt"
+        assert warnings(keystart(*attach)[1]) == [
+            f"By IAM's simulation its role may not do kms:Decrypt on {KEY}, the key of {shown}. Add what keystart "
+            f"iam-policy --kms-key {KEY} prints, unless the key's own policy allows it."
+        ]
+
+
+def test_the_roles_of_entries_are_simulated_too(
+    keystart: Keystart, account: Account, layer: str, tmp_path: Path
+) -> None:
+    role, foreign = "arn:aws:iam::123456789012:role/reader", "arn:aws:iam::210987654321:role/reader"
+    account.secret("prod/db")
+    file = configure(
+        tmp_path, {"db": {"secret": "prod/db", "role": role}, "mq": {"secret": "prod/mq", "role": foreign}}
+    )
+    account.allows = lambda action, _: action == "sts:AssumeRole"
+    out = keystart("attach", account.function(), "--layer", layer, "--config", file, "--dry-run")[1]
+    assert warnings(out) == [
+        f"By IAM's simulation the role {role} may not do secretsmanager:GetSecretValue on {account.secret('prod/db')}. "
+        f"Add what keystart iam-policy --role {role} prints, unless the resource's own policy allows it.",
+        f"The role {foreign} is in another account, so what it may do is not checked.",
+    ]
+
+
+@pytest.mark.parametrize("place", ["package", "variable"])
+def test_without_config_the_configuration_of_the_function_is_examined(
+    keystart: Keystart, account: Account, layer: str, place: str
+) -> None:
+    absent = f"absent/{randomness.token_hex(8)}"
+    text = json.dumps({"version": 1, "secrets": {"db": {"secret": absent, "env": "DB"}}}).encode()
+    if place == "package":
+        name = account.function(contents={"keystart.json": text})
+    else:
+        name = account.function({"KEYSTART_SECRETS": f"db={absent}"})
+    code, out, error = keystart("attach", name, "--layer", layer, "--dry-run")
+    assert (code, error) == (0, "")
+    missing = f"There is no secret {absent} in eu-west-1. Create it, or correct its name or region."
+    if place == "variable":
+        assert warnings(out) == [missing]
+        return
+    assert warnings(out) == [
+        "Its configuration has env: for DB, and AWS_LAMBDA_EXEC_WRAPPER is not set, so the function would not get "
+        "these variables. Attach with --wrapper.",
+        missing,
+    ]
+    assert warnings(keystart("attach", name, "--layer", layer, "--wrapper", "--dry-run")[1]) == [missing]
+
+
+def test_a_function_whose_configuration_is_not_valid_is_refused(
+    keystart: Keystart, account: Account, layer: str
+) -> None:
+    name = account.function(contents={"keystart.json": b'{"version": 1, "secrets": {"db": {"secert": "x"}}}'})
+    code, out, error = keystart("attach", name, "--layer", layer, "--dry-run")
+    assert (code, warnings(out)) == (1, [])
+    assert "Its configuration is not valid: " in error
+    assert " It would not start." in error
+
+
+def test_a_configuration_in_a_layer_is_reported_as_not_checked(
+    keystart: Keystart, account: Account, layer: str
+) -> None:
+    name = account.function({"KEYSTART_CONFIG": "/opt/keystart.json"})
+    code, out, error = keystart("attach", name, "--layer", layer, "--dry-run")
+    assert (code, error, warnings(out)) == (0, "", [NOT_CHECKED])
 
 
 def test_a_simulation_that_is_denied_is_said_once(

@@ -21,6 +21,8 @@ from .aws import REGION, refusal
 from .http import Answer, Request, Stub, forward
 
 _TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+# A configuration of a public parameter, which every account has.
+OF_NOTHING = b'{"version": 1, "secrets": {"region": "ssm:/aws/service/global-infrastructure/current-region"}}'
 _MACHINES = {"x86_64": 62, "arm64": 183}
 
 
@@ -49,6 +51,7 @@ class Account(Stub):
         session = boto3.Session("made-up", "made-up", region_name=REGION)
         self.api = session.client("lambda", endpoint_url=moto)
         self._secrets = session.client("secretsmanager", endpoint_url=moto)
+        self._parameters = session.client("ssm", endpoint_url=moto)
         iam = session.client("iam", endpoint_url=moto)
         document = json.dumps({"Version": "2012-10-17", "Statement": [_TRUST]})
         name = f"role-{randomness.token_hex(8)}"
@@ -64,15 +67,22 @@ class Account(Stub):
         """Puts a new version into a secret, which is then the current one."""
         self._secrets.put_secret_value(SecretId=name, SecretString=randomness.token_hex(8))
 
-    def secret(self, name: str) -> str:
+    def secret(self, name: str, key: str = "") -> str:
         """Stores a secret, if it does not exist, and returns its ARN."""
+        with_key: Any = {"KmsKeyId": key} if key else {}
         with suppress(self._secrets.exceptions.ResourceExistsException):
-            self._secrets.create_secret(Name=name, SecretString="x")
+            self._secrets.create_secret(Name=name, SecretString="x", **with_key)
         arn: str = self._secrets.describe_secret(SecretId=name)["ARN"]
         return arn
 
+    def parameter(self, name: str, key: str = "") -> None:
+        """Stores a parameter, which is a SecureString if it has a key."""
+        kind: Any = {"Type": "SecureString", "KeyId": key} if key else {"Type": "String"}
+        self._parameters.put_parameter(Name=name, Value="x", Overwrite=True, **kind)
+
     def close(self) -> None:
         """Closes the connections of the clients."""
+        self._parameters.close()
         self._secrets.close()
         self.api.close()
 
@@ -86,7 +96,7 @@ class Account(Stub):
     ) -> str:
         """Makes a function with these files in its package, or with these contents, and returns its name."""
         name = f"orders-{randomness.token_hex(4)}"
-        self._packages[name] = zipped(contents or dict.fromkeys(files, b"x"))
+        self._packages[name] = zipped(contents or dict.fromkeys(files, OF_NOTHING))
         with_variables: Any = {"Environment": {"Variables": variables}} if variables else {}
         defaults: Any = {
             "Runtime": "python3.12",

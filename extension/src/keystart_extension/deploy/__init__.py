@@ -5,6 +5,7 @@ Each command imports its code only when it runs.
 selection  finds the functions by name, by tag, or from a file
 change     works out what attach, detach or roll changes in a function, and what prevents it, without a call
 preflight  looks for what Lambda would accept, and what would fail all the same
+rights     looks for what AWS does not have, and for what roles may not do
 package    reads files in a function's package
 configured reads the configuration that a function would use
 versions   asks which versions a function would fetch

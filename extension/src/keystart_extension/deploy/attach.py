@@ -27,6 +27,7 @@ from .change import (
     fitting,
     values_of,
 )
+from .configured import InvalidConfigurationError, plan_of
 from .preflight import Findings, Preflight
 from .selection import selected
 from .terms import DeployError
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
 
 
+_NOT_CHECKED = (
+    "Its configuration cannot be read from here, so it is not checked whether its secrets exist and its role may "
+    "fetch them."
+)
 _MANNER = Manner(advice_of_stack="Write it into the template too.")
 
 
@@ -58,7 +63,12 @@ def attach(arguments: Namespace) -> int:
         except DeployError as error:
             return NO_CHANGE, Findings((str(error),))
         change = attached(function, fitting(function, layers), settings)
-        return change, Findings() if change.problems else preflight.examine(answer, change, plan)
+        if change.problems:
+            return change, Findings()
+        own = Findings()
+        if plan is None:
+            plan, own = _own_configuration(answer, clients.authorities)
+        return change, preflight.examine(answer, change, plan, own)
 
     code = run(arguments, client, lambda: selected(arguments, clients), look, _MANNER)
     if preflight.unknown is not None:
@@ -76,6 +86,16 @@ def detach(arguments: Namespace) -> int:
         return detached(answer["Configuration"], arguments.layer), Findings()
 
     return run(arguments, clients("lambda"), lambda: selected(arguments, clients), look, _MANNER)
+
+
+def _own_configuration(answer: Mapping[str, Any], authorities: str | bool) -> tuple[Plan | None, Findings]:
+    """Returns the configuration that a function has already, or why it cannot be examined."""
+    try:
+        return plan_of(answer, None, authorities), Findings()
+    except InvalidConfigurationError as error:
+        return None, Findings((f"{error} It would not start.",))
+    except DeployError:
+        return None, Findings(warnings=(_NOT_CHECKED,))
 
 
 def _region(layers: Sequence[str]) -> str:

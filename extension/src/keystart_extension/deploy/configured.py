@@ -20,6 +20,10 @@ _LARGEST = 262_144 + 1  # bytes; the core refuses a larger configuration, and sa
 _ELSEWHERE = "Name its configuration: --config FILE."
 
 
+class InvalidConfigurationError(DeployError):
+    """A function has a configuration with which it would not start."""
+
+
 def plan_of(answer: Mapping[str, Any], file: Path | None, authorities: str | bool) -> Plan:
     """Returns the configuration of a function, by the answer of GetFunction. Raises if nobody can know it.
 
@@ -40,7 +44,9 @@ def plan_of(answer: Mapping[str, Any], file: Path | None, authorities: str | boo
         if file is not None:
             return Plan.file(file, values)
     except ConfigurationError as error:
-        raise DeployError(f"Its configuration is not valid: {error.problems[0]['message']}") from None
+        raise InvalidConfigurationError(
+            f"Its configuration is not valid: {error.problems[0]['message']}"
+        ) from None
     raise DeployError(f"Its configuration cannot be read, as it is in an image or a layer. {_ELSEWHERE}")
 
 
