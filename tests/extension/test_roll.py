@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from keystart_extension.aws.session import Clients
 from keystart_extension.deploy.terms import DeployError
-from keystart_extension.deploy.update import starts
+from keystart_extension.deploy.update import starts, waits
 from keystart_extension.deploy.versions import Source, Versions
 from keystart_extension.plan import Plan
 
@@ -380,6 +380,15 @@ def test_changes_are_spread_evenly_and_never_faster_than_lambda_takes_them() -> 
     assert starts(1000, 300)[-1] == pytest.approx(299.7)
     assert starts(3000, 300)[-1] == pytest.approx(2999 / 5)
     assert starts(3, 0) == pytest.approx([0, 0.2, 0.4])
+
+
+def test_changes_keep_their_distance_after_one_that_takes_long() -> None:
+    now, begun = [0.0], []
+    for pause in waits(starts(5, 0), lambda: now[0]):
+        now[0] += pause
+        begun.append(now[0])
+        now[0] += 10 if len(begun) == 2 else 0.05
+    assert begun == pytest.approx([0, 0.2, 10.2, 10.4, 10.6])
 
 
 @pytest.fixture

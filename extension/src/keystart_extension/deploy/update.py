@@ -11,7 +11,7 @@ import random
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 
 from botocore.exceptions import WaiterError
@@ -42,7 +42,7 @@ _MEASURED = "String measured"
 _SHORTEST = 4  # characters; a shorter value may be part of ordinary words
 # Lambda takes 15 requests a second in a region for all that reads and writes functions except GetFunction (AWS's page
 # "Lambda quotas"). Deployments need some of them.
-_CHANGES_A_SECOND = 5
+_APART = 1 / 5  # seconds between two changes
 
 
 def can_ask(arguments: Namespace) -> bool:
@@ -224,9 +224,19 @@ def run(
 
 
 def starts(count: int, over: float) -> list[float]:
-    """Returns when each of `count` changes begins, in seconds: evenly, and as fast as Lambda takes them at most."""
-    apart = max(over / count, 1 / _CHANGES_A_SECOND)
+    """Returns when each of `count` changes begins, in seconds: evenly, and no faster than Lambda takes them."""
+    apart = max(over / count, _APART)
     return [number * apart for number in range(count)]
+
+
+def waits(starts: Sequence[float], clock: Callable[[], float]) -> Iterator[float]:
+    """Yields for each change how long to wait before it. After one that takes long, the others keep their distance."""
+    began = clock()
+    last = began - _APART
+    for start in starts:
+        now = clock()
+        last = max(now, began + start, last + _APART)
+        yield last - now
 
 
 def _apply(arguments: Namespace, functions: Sequence[_Function], manner: Manner, out: TextIO | None) -> int:
@@ -245,12 +255,10 @@ def _apply(arguments: Namespace, functions: Sequence[_Function], manner: Manner,
         return _EXIT_FAILED
     if manner.over is not None:
         random.shuffle(needed)
-    began = time.monotonic()
-    for number, (function, start) in enumerate(
-        zip(needed, starts(len(needed), manner.over or 0), strict=True), 1
-    ):
+    pauses = waits(starts(len(needed), manner.over or 0), time.monotonic)
+    for number, (function, pause) in enumerate(zip(needed, pauses, strict=True), 1):
         progress("changing", number, len(needed))
-        time.sleep(max(0, began + start - time.monotonic()))
+        time.sleep(pause)
         function.update()
     for function in needed:
         if function.result == "changed":
