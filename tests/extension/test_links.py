@@ -227,7 +227,7 @@ def test_what_comes_between_the_look_and_the_making_stays(
             symlink("/theirs", name, dir_fd=dir_fd)
         symlink(target, name, dir_fd=dir_fd)
 
-    monkeypatch.setattr("os.symlink", race)
+    monkeypatch.setattr("posix.symlink", race)
     assert refusal(wanted(home, "db", "tls")) == f"The link {home}/tls cannot be made: File exists."
     assert {path.name: str(path.readlink()) for path in home.iterdir()} == {"tls": "/theirs"}
 

@@ -9,7 +9,7 @@ A start waits for this module, so paths are texts, and it loads nothing that the
 from __future__ import annotations
 
 import errno
-import os
+import posix
 import stat
 
 from .text import is_name
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Identity = tuple[int, int]
 
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = posix.O_RDONLY | posix.O_DIRECTORY | posix.O_NOFOLLOW | posix.O_CLOEXEC
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -107,9 +107,9 @@ class Links:
                 if found == target:
                     return
                 if found is not None:
-                    os.unlink(name, dir_fd=folder)  # another configuration made it
+                    posix.unlink(name, dir_fd=folder)  # another configuration made it
                 self._made.append((path, target, found))
-                os.symlink(target, name, dir_fd=folder)  # fails if something else is there by now
+                posix.symlink(target, name, dir_fd=folder)  # fails if something else is there by now
         except OSError as error:
             raise _failed(path, "made", error) from None
 
@@ -144,9 +144,9 @@ def _remove_link(path: str, target: str, before: str | None) -> None:
     try:
         with _Parent(path) as folder:
             if _own_link(folder, name) == target:
-                os.unlink(name, dir_fd=folder)
+                posix.unlink(name, dir_fd=folder)
                 if before is not None:
-                    os.symlink(before, name, dir_fd=folder)
+                    posix.symlink(before, name, dir_fd=folder)
     except (FileNotFoundError, _NoFolderError):
         return
     except OSError as error:
@@ -157,8 +157,8 @@ def _remove_folder(path: str, identity: Identity) -> None:
     name = _name(path)
     try:
         with _Parent(path) as folder:
-            if _identity(os.stat(name, dir_fd=folder, follow_symlinks=False)) == identity:
-                os.rmdir(name, dir_fd=folder)
+            if _identity(posix.stat(name, dir_fd=folder, follow_symlinks=False)) == identity:
+                posix.rmdir(name, dir_fd=folder)
     except (FileNotFoundError, _NoFolderError):
         return
     except OSError as error:
@@ -170,16 +170,16 @@ def _failed(path: str, what: str, error: OSError) -> LinkError:
     return LinkError(f"The link {path} cannot be {what}: {error.strerror}.")
 
 
-def _identity(status: os.stat_result) -> Identity:
+def _identity(status: posix.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
 def _own_link(folder: int, name: str) -> str | None:
     """Returns the target of a link of this user; None for anything else."""
-    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    if not stat.S_ISLNK(status.st_mode) or status.st_uid != os.geteuid():
+    status = posix.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISLNK(status.st_mode) or status.st_uid != posix.geteuid():
         return None
-    return os.readlink(name, dir_fd=folder)
+    return posix.readlink(name, dir_fd=folder)
 
 
 class _Guard:
@@ -187,12 +187,12 @@ class _Guard:
 
     def __init__(self, root: str) -> None:
         try:
-            self._store: Identity | None = _identity(os.stat(root))  # noqa: PTH116 - a start does not load pathlib
+            self._store: Identity | None = _identity(posix.stat(root))
         except FileNotFoundError:
             self._store = None
 
-    def check(self, path: str, status: os.stat_result) -> None:
-        if status.st_uid not in (0, os.geteuid()):
+    def check(self, path: str, status: posix.stat_result) -> None:
+        if status.st_uid not in (0, posix.geteuid()):
             raise LinkError(f"{path} belongs to another user. Choose another SecretsHome.")
         if status.st_mode & _OTHERS_WRITE and not status.st_mode & stat.S_ISVTX:
             raise LinkError(
@@ -217,25 +217,25 @@ class _Parent:
         self._made = made
 
     def __enter__(self) -> int:
-        self._folder = os.open("/", _FOLDER)
+        self._folder = posix.open("/", _FOLDER)
         try:
             path = ""
             for part in self._parts:
                 path += f"/{part}"
                 self._enter(part, path)
         except BaseException:
-            os.close(self._folder)
+            posix.close(self._folder)
             raise
         return self._folder
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._folder)
+        posix.close(self._folder)
 
     def _enter(self, name: str, path: str) -> None:
         outer = self._folder
         self._folder, is_new = _open(name, outer, path, make=self._made is not None)
-        os.close(outer)
-        status = os.fstat(self._folder)
+        posix.close(outer)
+        status = posix.fstat(self._folder)
         if is_new and self._made is not None:
             self._made.append((path, _identity(status)))
         if self._guard is not None:
@@ -246,7 +246,7 @@ def _open(name: str, folder: int, path: str, *, make: bool) -> tuple[int, bool]:
     """Opens the folder of that name, and returns whether it made it."""
     try:
         try:
-            return os.open(name, _FOLDER, dir_fd=folder), False
+            return posix.open(name, _FOLDER, dir_fd=folder), False
         except FileNotFoundError:
             if not make:
                 raise
@@ -255,7 +255,7 @@ def _open(name: str, folder: int, path: str, *, make: bool) -> tuple[int, bool]:
                 is_new = True
             except FileExistsError:
                 is_new = False  # somebody else has made it
-            return os.open(name, _FOLDER, dir_fd=folder), is_new
+            return posix.open(name, _FOLDER, dir_fd=folder), is_new
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP):
             raise _NoFolderError(
@@ -266,8 +266,8 @@ def _open(name: str, folder: int, path: str, *, make: bool) -> tuple[int, bool]:
 
 def _make_folder(name: str, folder: int) -> None:
     # The caller's umask could remove our rights. What another thread makes meanwhile is at least as closed.
-    umask = os.umask(0o077)
+    umask = posix.umask(0o077)
     try:
-        os.mkdir(name, 0o700, dir_fd=folder)
+        posix.mkdir(name, 0o700, dir_fd=folder)
     finally:
-        os.umask(umask)
+        posix.umask(umask)

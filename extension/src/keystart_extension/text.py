@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from . import core
 from .core import ffi, lib
 
@@ -13,6 +11,8 @@ _NAME, _REGION, _PROFILE = 2, 3, 4
 
 def shown_path(path: str) -> str:
     """Returns the path of a configuration if it is certainly no secret, else its description."""
+    import os  # a start checks names alone, and does not load it
+
     data = os.fsencode(path)
     return core.call_for_text(lib.keystart_path_show, data, len(data))
 
