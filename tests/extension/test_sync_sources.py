@@ -57,7 +57,7 @@ def test_a_package_that_is_not_installed_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.delitem(sys.modules, f"keystart_extension.sync.sources.{kind}", raising=False)
-    cure = rf"{package}, .* is not installed. Run: pip install 'keystart-extension\[sync,{kind}\]'"
+    cure = rf"{package}, .* is not installed. Run: pip install 'keystart-extension\[{kind}\]'"
     with pytest.raises(SyncError, match=cure):
         read(configured(tmp_path, {kind: SOURCES[kind]}))
 

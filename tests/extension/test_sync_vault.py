@@ -14,6 +14,7 @@ from keystart_extension.sync.keys import Place
 from keystart_extension.sync.sources import Entry
 from keystart_extension.sync.sources import vault as source
 
+from tests.fakes.certificates import Authority
 from tests.fakes.http import Answer
 from tests.fakes.vault import Vault
 from tests.servers import vault as server
@@ -250,6 +251,30 @@ def test_a_server_that_does_not_answer_is_named_by_its_key(tmp_path: Path) -> No
     document = {"url": "https://127.0.0.1:9", "auth": {"token": {"token_file": "token"}}}
     with pytest.raises(SyncError, match="Vault cannot be reached"):
         list(source.source(document, Place(tmp_path, None)).entries())
+
+
+@pytest.mark.parametrize("way", ["ca", "VAULT_CACERT"])
+def test_a_server_is_trusted_if_its_authority_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    authority = Authority()
+    file = authority.write(tmp_path)
+    with Vault(authority.context(tmp_path, "127.0.0.1")) as vault:
+        vault.put("db", {"a": value()})
+        if way == "ca":
+            secrets = configured(vault, tmp_path, ca=file.name)
+        else:
+            monkeypatch.setenv("VAULT_CACERT", str(file))
+            secrets = configured(vault, tmp_path)
+        assert list(read(secrets)) == ["db"]
+
+
+def test_a_server_that_is_not_trusted_gets_no_token(tmp_path: Path) -> None:
+    with Vault(Authority().context(tmp_path, "127.0.0.1")) as vault:
+        other = Authority("other").write(tmp_path)
+        with pytest.raises(SyncError, match="The TLS handshake with Vault failed"):
+            list(configured(vault, tmp_path, ca=other.name).entries())
+        assert vault.requests == []
 
 
 @pytest.mark.parametrize(

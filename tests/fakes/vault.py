@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets as randomness
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,8 +29,11 @@ class Secret:
 class Vault(Stub):
     """The server. Secrets are found by namespace, mount and path."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         super().__init__(self._answer)
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.url = f"https://{self.address}"
         self.token = randomness.token_hex(16)
         self.secrets: dict[tuple[str, str, str], Secret] = {}
         self.logins: dict[str, tuple[str, str]] = {}  # by mount: the role and the credential

@@ -143,7 +143,7 @@ def _source(document: object, place: Place) -> Source:
             raise
         raise SyncError(
             f"{_PACKAGES[kind]}, which reads the source {kind}, is not installed. Run: pip install "
-            f"'keystart-extension[sync,{kind}]'"
+            f"'keystart-extension[{kind}]'"
         ) from None
     made: Source = module.source(value, place)
     return made

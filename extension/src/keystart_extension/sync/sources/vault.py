@@ -7,6 +7,7 @@ always the same text. Nothing that the server answers is repeated.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from hvac.exceptions import (
     Unauthorized,
     VaultError,
 )
+from urllib3.util import Retry
 
 from ..error import SyncError
 from ..keys import Place, file_of, keys_of, text_of, truth_of
@@ -223,9 +225,9 @@ class Vault:
     def _log_in(self) -> Any:
         settings, login = self._settings, self._settings.login
         session = requests.Session()
-        if settings.authority is not None:
-            session.verify = str(settings.authority)
-        retries = requests.adapters.Retry(
+        # hvac itself looks at the variable only if it makes the session.
+        session.verify = str(settings.authority or os.environ.get("VAULT_CACERT") or "") or True
+        retries = Retry(
             3,
             backoff_factor=0.5,
             allowed_methods=None,  # LIST is not in the list of the library
