@@ -304,7 +304,7 @@ test('a call whose budget is shorter than the wait ends at once', async (t) => {
     assert.ok(error instanceof LoginRefused);
     assert.equal(
       error.message,
-      'The logins with "db" are refused. The next one is allowed in 60000 ms. Check that the secret and the server agree.',
+      'The server refused the logins with "db", and the next one is allowed in 60000 ms. The log of the extension lists the versions that it tried. Make the secret and the server agree, then try again.',
     );
     return true;
   });
