@@ -429,6 +429,12 @@ def bench_readers(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks.readers.bench", *session.posargs)
 
 
+@session(name="bench-refresh")
+def bench_refresh(session: nox.Session) -> None:
+    """Hold refreshes to their budgets, with the layer of target/standalone if it is built; `-- --quick`."""
+    session.run("python", "-m", "benchmarks.refresh", *session.posargs)
+
+
 @session
 def bench(session: nox.Session) -> None:
     """Hold cold starts, functions and readers to their budgets, beside peers; `-- --quick`, `--write`, `--help`."""

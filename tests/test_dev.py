@@ -343,6 +343,7 @@ NEEDED_BY = {
     },  # and the layer's, if it is built
     "e2fsprogs": {"writer", "long", "test", "test --all"},
     "ruby-pg": {"rotation", "rotation-quick", "recipes", "test --all"},
+    "valgrind": {"bench-refresh"},
     "redis-server": {"rotation", "rotation-quick", "recipes", "test --all"},
     "ruby-sequel": {"recipes", "test --all"},
     "ruby-aws-sdk-kms": {"bench"},

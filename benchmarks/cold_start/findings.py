@@ -26,8 +26,8 @@ FEW_MEMORIES = (512, MB_OF_A_CPU)  # those of a quick run
 class Findings:
     """The starts by milliseconds of latency, by number of secrets and by share of a CPU, and the other findings.
 
-    `invocations` and `wipes` are milliseconds; the first is None if no INVOKE is subscribed. A `NotAppliedError` stands
-    for a condition that the machine does not allow.
+    `invocations` and `wipes` are milliseconds. A `NotAppliedError` stands for a condition that the machine does not
+    allow.
     """
 
     runs: int
@@ -36,7 +36,7 @@ class Findings:
     secrets: Mapping[int, Starts]
     shares: Mapping[float, Starts] | NotAppliedError
     cold: Starts | NotAppliedError
-    invocations: Sequence[float] | None
+    invocations: Sequence[float]
     wipes: Sequence[float]
     inits: Inits | NotAppliedError
     square: Inits | NotAppliedError

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.fakes.timed import TimedCloud
 
 from .conditions import PERIOD_US, empty_page_cache, limited
-from .extensions import COMPARED, ONE_FILE, PIP, CannotMeasureError, Extension, extensions, store
+from .extensions import COMPARED, ONE_FILE, PIP, YAML, CannotMeasureError, Extension, extensions, store
 
 _PATIENCE = 60.0  # seconds for one start
 _REST = 5 * PERIOD_US / 1e6  # seconds, in which a used-up share recovers
@@ -104,13 +104,16 @@ def _in_turn(
     return starts
 
 
-def invocations(folder: Path, cloud: TimedCloud, runs: int) -> list[float] | None:
-    """Returns milliseconds from an INVOKE to the request for the next event; None if the extension asks for none."""
+def invocations(folder: Path, cloud: TimedCloud, runs: int) -> list[float]:
+    """Returns milliseconds from an INVOKE to the request for the next event, if nothing of a ttl is due."""
     cloud.latency = 0
-    process, _ = _exec(folder, extensions(folder, 3)[PIP], cloud, None)
+    extension = extensions(folder, 3, [YAML])[YAML]
+    file = folder / "ttl.yaml"
+    file.write_text(f"ttl: 24h\n{Path(extension.variables['KEYSTART_CONFIG']).read_text()}")
+    extension = replace(extension, variables={**extension.variables, "KEYSTART_CONFIG": str(file)})
+    process, _ = _exec(folder, extension, cloud, None)
     _ready(process, cloud)
-    subscribed = "INVOKE" in cloud.subscribed
-    took = [cloud.invoke(_PATIENCE) * 1000 for _ in range(runs + 1)][1:] if subscribed else None
+    took = [cloud.invoke(_PATIENCE) * 1000 for _ in range(runs + 1)][1:]
     cloud.shut_down()
     _end(process)
     return took

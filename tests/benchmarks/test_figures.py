@@ -106,7 +106,7 @@ def findings(limited: bool) -> Findings:
         secrets={1: starts, 3: starts, 100: starts},
         shares={0.1: starts, 1.0: starts} if limited else refused,
         cold=starts if limited else NotAppliedError("the page cache cannot be dropped here"),
-        invocations=[0.5] if limited else None,
+        invocations=[0.5],
         wipes=[90.0],
         inits=dict.fromkeys(functions(), init) if limited else refused,
         square=square if limited else refused,

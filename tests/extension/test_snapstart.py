@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +111,66 @@ def test_a_fetch_that_fails_after_the_restore_is_tried_again_by_the_next_invocat
     code, lines = function.shut_down()
     assert code == 0
     assert any("Required secrets could not be fetched." in line for line in lines)
+
+
+def test_a_state_that_cannot_be_written_at_the_restore_ends_nothing(
+    launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store
+) -> None:
+    gate = Gate(secret("x"))
+    serve(gate)
+    function = Function(lambda_api, launch(lambda_api, configuration(), **SNAPSTART))
+    # A folder of the function stands where the writer makes the next state.
+    (store.root / ".state.json").mkdir()
+    function.begin()
+    gate.wait_until_asked()
+    assert store.state["state"] == "deferred"
+    (store.root / ".state.json").rmdir()
+    gate.open()
+    function.end()
+    assert store.values == {"db": b"x"}
+    assert store.state["state"] == "ready"
+    code, lines = function.shut_down()
+    assert code == 0
+    assert [line for line in lines if ".state.json" in line] == [lines[0]]
+    assert lines[0].startswith(
+        "[keystart] WARN  Readers cannot see that the first fetch has begun: The store at "
+    )
+
+
+def test_a_state_that_can_never_be_written_fails_each_invocation_and_ends_nothing(
+    launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store
+) -> None:
+    serve(lambda _request: secret("x"))
+    function = Function(lambda_api, launch(lambda_api, configuration(), **SNAPSTART))
+    (store.root / ".state.json").mkdir()
+    for _ in range(3):
+        function.begin()
+        function.end()
+    assert store.state["state"] == "deferred"
+    assert generations(store) == []
+    (store.root / ".state.json").rmdir()
+    function.begin()
+    function.end()
+    assert store.values == {"db": b"x"}
+    code, lines = function.shut_down()
+    assert code == 0
+    assert len([line for line in lines if line.startswith("[keystart] WARN ")]) == 1, "the same reason, once"
+
+
+def test_a_store_that_was_removed_before_the_first_invocation_is_made_anew(
+    launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store
+) -> None:
+    serve(lambda _request: secret("x"))
+    function = Function(lambda_api, launch(lambda_api, configuration(), **SNAPSTART))
+    shutil.rmtree(store.root)  # as a function that clears /tmp while it loads
+    function.begin()
+    function.end()
+    assert keystart.Keystart(str(store.root)).get("db") == "x"
+    assert keystart.Keystart(str(store.root)).refresh() == [], "control.sock is made anew too"
+    code, lines = function.shut_down()
+    assert code == 0
+    assert lines[0] == f"[keystart] WARN  The store at {store.root} was removed. It is made again."
+    assert generations(store) == []
 
 
 def test_a_report_of_a_restore_begins_the_fetch_and_is_answered_after_the_publish(

@@ -98,7 +98,7 @@ impl Extension {
         self.events.bell()?;
         self.client.invoke.store(true, Ordering::Relaxed);
         if let Ok(writer) = &self.writer {
-            lock(writer).defer(true)?;
+            lock(writer).defer()?;
         }
         self.register()?;
         self.listen();
@@ -110,9 +110,6 @@ impl Extension {
     /// this fetch. An answer that never ends leaves the process able to call Lambda.
     pub fn start_deferred_fetch(&self, at_most: Duration) -> Result<Arc<FetchTask>> {
         let plan = self.plan().ok_or_else(|| Error::internal("there is no plan to fetch"))?;
-        if let Some(writer) = self.writer() {
-            lock(writer).defer(false)?;
-        }
         let plan = Plan { deadline: plan.deadline.min(at_most), ..(**plan).clone() };
         let fetch = FetchTask::numbered(self.next_number(), Prefetch::new(Arc::new(plan), None));
         *lock(&self.fetch) = Some(Arc::clone(&fetch));

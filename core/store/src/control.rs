@@ -39,17 +39,15 @@ impl Writer {
         if std::mem::take(&mut self.listens) { remove_socket(&self.folder) } else { Ok(()) }
     }
 
-    /// Returns whether readers find nothing any more although something is published: the function
-    /// has removed or moved the root, or what was in it.
+    /// Returns whether readers find this store no more: the function has removed or moved the root,
+    /// or `current`.
     pub fn is_gone(&self) -> bool {
-        if self.published.is_none() {
-            return false;
-        }
+        let is_unlinked = || self.folder.read_link(CURRENT).is_ok_and(|current| current.is_none());
         let is_elsewhere = || {
             let found = fs::lstat(&self.root).map(crate::folder::Facts::from);
             !found.is_ok_and(|facts| self.folder.is_same(&facts))
         };
-        self.folder.read_link(CURRENT).is_ok_and(|current| current.is_none()) || is_elsewhere()
+        (self.published.is_some() && is_unlinked()) || is_elsewhere()
     }
 
     /// Takes over the store again after `is_gone`: steps 1 to 3. Its numbers continue.

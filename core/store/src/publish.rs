@@ -212,9 +212,14 @@ impl Writer {
         self.report_state(State { phase, message: Some(message.to_owned()), failures })
     }
 
-    /// Reports to readers that nothing is fetched before the first invocation, or that it is now.
-    pub fn defer(&mut self, is_deferred: bool) -> Result<()> {
-        self.report_state(State::new(if is_deferred { Phase::Deferred } else { Phase::Starting }))
+    /// Reports to readers that nothing is fetched before the first invocation.
+    pub fn defer(&mut self) -> Result<()> {
+        self.report_state(State::new(Phase::Deferred))
+    }
+
+    /// Reports to readers that the fetch has begun that was deferred.
+    pub fn start(&mut self) -> Result<()> {
+        self.report_state(State::new(Phase::Starting))
     }
 
     /// Returns whether `stop` was called.
@@ -398,15 +403,13 @@ impl Writer {
         if is_own { Ok(()) } else { Err(self.folder.foreign(CURRENT, "is none that this writer made")) }
     }
 
-    /// Removes what a failed publish left.
+    /// Removes what a failed publish left. Continues after an error, and returns the first.
     fn discard(&mut self, number: u64) -> FolderResult<()> {
         let link = new_link(number);
         let found = self.folder.read_link(link.as_str());
-        if found.is_ok_and(|found| found.is_some_and(|found| found.as_bytes() == target(number).as_bytes())) {
-            self.folder.remove_file(link.as_str())?;
-        }
-        self.remove_own(NEW_STATE)?;
-        self.collect_one(number)
+        let is_own = found.is_ok_and(|found| found.is_some_and(|found| found.as_bytes() == target(number).as_bytes()));
+        let unlinked = if is_own { self.folder.remove_file(link.as_str()) } else { Ok(()) };
+        unlinked.and(self.remove_own(NEW_STATE)).and(self.collect_one(number))
     }
 
     /// Removes a generation as a whole: a reader finds it complete or not at all.

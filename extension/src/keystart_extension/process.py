@@ -94,6 +94,7 @@ class Process:
         self._held_until: float | None = None  # how long requests to refresh wait for an invocation
         self._refreshes: Refresher | None = None
         self._attempts: Attempts | None = None
+        self._not_reported = ""  # why readers do not see that the first fetch has begun
         self._not_collected = ""  # why the last generation could not be removed
         self._early: dict[int, Request] = {}  # what readers ask before the first publish, by number
 
@@ -267,10 +268,28 @@ class Process:
         """Begins the first fetch, if it was deferred and there is time for it."""
         if not self._is_deferred or seconds == 0:
             return
+        self._report_start()
         self._first_fetch = self._extension.start_fetch(seconds)
         self._is_deferred = False
         self._held_until = None
         self._began = time.monotonic()
+
+    def _report_start(self) -> None:
+        """Reports to readers that the first fetch begins. Logs once if it cannot, because the fetch may still help."""
+        if self._writer is None:
+            return
+        try:
+            if self._writer.is_gone():
+                self._extension.reopen()
+                self._log.warn(f"The store at {self._writer.root} was removed. It is made again.")
+            else:
+                self._writer.start()
+        except CoreError as error:
+            if error.message != self._not_reported:
+                self._log.warn(f"Readers cannot see that the first fetch has begun: {error.message}")
+            self._not_reported = error.message
+        else:
+            self._not_reported = ""
 
     def _publish(self) -> None:
         fetch = self._extension.fetch()

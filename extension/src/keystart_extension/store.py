@@ -112,10 +112,14 @@ class Writer:
         return int(number[0])
 
     def is_gone(self) -> bool:
-        """Returns whether something is published that readers cannot find any more."""
+        """Returns whether readers find the store no more, because the function has removed it."""
         out = ffi.new("uint32_t *")
         core.call(lib.keystart_writer_is_gone, self.handle, out)
         return bool(out[0])
+
+    def start(self) -> None:
+        """Reports to readers that the fetch has begun that was deferred."""
+        core.call(lib.keystart_writer_start, self.handle)
 
     def fail(self, message: str, fetch: Fetch | None = None) -> None:
         """Reports to readers that there will be no secrets, and why, with the failures of a fetch."""

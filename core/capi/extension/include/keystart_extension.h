@@ -883,6 +883,11 @@ uint32_t keystart_writer_refused(const keystart_writer *writer,
                                  keystart_error **err);
 
 /*
+ Reports to readers that the fetch has begun that was deferred. Errors: 204, 502, 901.
+ */
+uint32_t keystart_writer_start(const keystart_writer *writer, keystart_error **err);
+
+/*
  Removes former generations and candidates whose time is over. Call it with each event. An error
  does not keep it from removing the others. Errors: 204, 502.
  */
@@ -901,8 +906,8 @@ uint32_t keystart_writer_next_collection(const keystart_writer *writer, uint64_t
 uint32_t keystart_writer_published(const keystart_writer *writer, uint64_t *out, keystart_error **err);
 
 /*
- Returns whether readers find nothing any more although something is published: the function has
- removed or moved the store, or what was in it. Errors: 901.
+ Returns whether readers find this store no more: the function has removed or moved it, or
+ `current`. Errors: 901.
  */
 uint32_t keystart_writer_is_gone(const keystart_writer *writer, uint32_t *out, keystart_error **err);
 

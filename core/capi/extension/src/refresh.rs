@@ -148,6 +148,12 @@ pub unsafe extern "C" fn keystart_writer_refused(
     }
 }
 
+/// Reports to readers that the fetch has begun that was deferred. Errors: 204, 502, 901.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_writer_start(writer: *const keystart_writer, err: *mut *mut keystart_error) -> u32 {
+    unsafe { guard(err, || handle(writer, "writer")?.lock().start()) }
+}
+
 /// Removes former generations and candidates whose time is over. Call it with each event. An error
 /// does not keep it from removing the others. Errors: 204, 502.
 #[unsafe(no_mangle)]
@@ -183,8 +189,8 @@ pub unsafe extern "C" fn keystart_writer_published(
     unsafe { answer(out, err, || Ok(handle(writer, "writer")?.lock().published().unwrap_or_default())) }
 }
 
-/// Returns whether readers find nothing any more although something is published: the function has
-/// removed or moved the store, or what was in it. Errors: 901.
+/// Returns whether readers find this store no more: the function has removed or moved it, or
+/// `current`. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_is_gone(
     writer: *const keystart_writer,

@@ -796,6 +796,18 @@ fn a_publish_that_fails_leaves_nothing_and_uses_its_number_up() {
     assert_eq!(seen(&root).unwrap(), "new");
 }
 
+#[test]
+fn a_publish_that_cannot_write_its_state_leaves_no_secret() {
+    let (_guard, root) = folder();
+    let mut writer = open(&root).unwrap();
+    fs::create_dir(format!("{root}/.state.json")).unwrap();
+    let error = pair("new").publish(&mut writer).unwrap_err();
+    assert_eq!(error, Error::store_holds_foreign(&root, ".state.json is not a regular file"));
+    assert_eq!(names_in(format!("{root}/generations")), [""; 0]);
+    fs::remove_dir(format!("{root}/.state.json")).unwrap();
+    assert_eq!(pair("new").publish(&mut writer).unwrap(), 2);
+}
+
 /// Ends the readers of a test, even if its writer panics.
 struct FolderResult<'a>(&'a AtomicBool);
 
