@@ -31,7 +31,7 @@ SIDEBAR = {
     "Guide": [
         *("docs/README", "docs/install", "docs/move", "docs/configuration", "docs/readers", "docs/rotation"),
         *("docs/databases", "docs/testing", "docs/emulator", "docs/recipes", "docs/attach", "docs/sync"),
-        *("docs/security", "docs/operations"),
+        *("docs/roll", "docs/security", "docs/monitoring", "docs/operations"),
     ],
     "Reference": [
         *("contract/contract", "bindings/python/README", "bindings/node/README", "bindings/ruby/README"),
