@@ -24,6 +24,8 @@ REFERENCES = {
 
 CRATE_PATH = re.compile(r"\bcrate::([a-z_]+)\b")
 CRATE_LIST = re.compile(r"\bcrate::\{([^;]*)\};")
+SUPER_PATH = re.compile(r"\bsuper::([a-z_]+)\b")
+SUPER_LIST = re.compile(r"\bsuper::\{([^;]*)\};")
 FIRST_NAME = re.compile(r"(?:^|,)\s*([a-z_]+)\b")
 
 # The sources of the readers, and of the core, which does what Node and Ruby do.
@@ -104,7 +106,7 @@ def textual(language: str, ending: str, *patterns: str) -> dict[str, set[str]]:
 def rust() -> dict[str, set[str]]:
     """Returns which modules of a crate use which. A file and the folder of its name are one module.
 
-    Cargo itself refuses circles between crates.
+    Which files of one folder use each other counts apart. Cargo itself refuses circles between crates.
     """
     graph: dict[str, set[str]] = {}
     for file in files("core/*.rs"):
@@ -117,6 +119,10 @@ def rust() -> dict[str, set[str]]:
         ):
             continue
         text = (ROOT / file).read_text().partition("#[cfg(test)]\nmod tests")[0]
+        folder = file.rpartition("/")[0]
+        beside = SUPER_PATH.findall(text)
+        beside += [name for names in SUPER_LIST.findall(text) for name in FIRST_NAME.findall(names)]
+        graph[file] = {f"{folder}/{name}.rs" for name in beside}
         used = CRATE_PATH.findall(text)
         used += [name for names in CRATE_LIST.findall(text) for name in FIRST_NAME.findall(names)]
         module = f"{crate}/src/{inside.partition('/')[0].removesuffix('.rs')}"

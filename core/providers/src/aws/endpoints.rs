@@ -10,7 +10,7 @@ use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use hyper::Uri;
 
 use super::profiles::of_profile;
-use super::proxies::{Proxies, ProxyError};
+use super::proxies::{Proxies, ProxyError, has_port};
 use crate::refusal::Refusal;
 
 /// The services of a fetch, by their names in a profile's `services` and in variables.
@@ -144,13 +144,6 @@ fn check_url(url: &str, with_query: bool) -> Result<(), &'static str> {
         return Err("must name a host, and a port from 1 to 65535 if any");
     }
     Ok(())
-}
-
-/// Returns whether the port is valid or missing.
-pub(super) fn has_port(authority: &str) -> bool {
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let rest = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
-    rest.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// Returns the text of a variable that is set and not empty.

@@ -15,8 +15,6 @@ use std::sync::Arc;
 
 use hyper::Uri;
 
-use super::endpoints::has_port;
-
 const HTTPS: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const HTTP: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 const EXEMPT: [&str; 2] = ["no_proxy", "NO_PROXY"];
@@ -171,6 +169,13 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     let rest = 128 - u32::from(bits);
     let begin = |address| number(address).checked_shr(rest).unwrap_or_default();
     address.is_ipv4() == network.is_ipv4() && (bits == 0 || begin(address) == begin(network))
+}
+
+/// Returns whether the port is valid or missing.
+pub(super) fn has_port(authority: &str) -> bool {
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let rest = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    rest.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 #[cfg(test)]
