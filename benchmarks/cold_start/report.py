@@ -256,7 +256,7 @@ def _markdown(rows: Rows) -> str:
 
 
 def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
-    """Returns the plots by the names of their files, each with its title."""
+    """Returns the plots of the page by the names of their files, each with its title. README.md has that of the Inits."""
     plain = found.latencies[30.0]
     bare = next(figure.median for figure in found.readers if figure.what == "import: bare process")
     timeline = {
@@ -268,7 +268,6 @@ def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
             title := "A cold start: 3 secrets, 30 ms of latency",
             plots.stacks(title, plots.Axis("ms from exec"), timeline),
         ),
-        **({} if isinstance(found.inits, NotAppliedError) else {"init": init_chart(_charted(found.inits))}),
         "latency": _swept(plain, "Latency of the store", "ms of latency", found.latencies, logarithmic=False),
         "secrets": _swept(
             plain, "Number of secrets, 30 ms of latency", "secrets", found.secrets, logarithmic=True
