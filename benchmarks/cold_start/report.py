@@ -256,7 +256,7 @@ def _markdown(rows: Rows) -> str:
 
 
 def _drawn(found: Findings) -> dict[str, tuple[str, str]]:
-    """Returns the plots of the page by the names of their files, each with its title. README.md has that of the Inits."""
+    """Returns the plots of the page by the names of their files, each with its title. README.md has the Inits."""
     plain = found.latencies[30.0]
     bare = next(figure.median for figure in found.readers if figure.what == "import: bare process")
     timeline = {
