@@ -15,7 +15,7 @@ from keystart_extension.cli import _parser
 
 from tests import ROOT
 
-from .deployed import EXAMPLES, TOOLS, linted, listed, run
+from .deployed import EXAMPLES, TOOLS, RecipeError, linted, listed, run
 
 ROLL = EXAMPLES / "roll"
 # As AWS documents them: "Secret Label Updated event", and Systems Manager's "Parameter Store events".
@@ -104,6 +104,17 @@ def test_the_build_may_do_what_a_roll_needs_and_change_only_functions_with_the_t
     for one in statements:
         if any(action.startswith("lambda:") for action in listed(one["Action"])):
             assert one["Condition"] == {"StringEquals": {"aws:ResourceTag/keystart:roll": "yes"}}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("ConcurrentBuildLimit", "ConcurrentBuilds"), ("!GetAtt Starter.Arn", "!GetAtt Start.Arn")],
+)
+def test_a_broken_template_is_refused(tmp_path: Path, right: str, wrong: str) -> None:
+    file = tmp_path / "template.yaml"
+    file.write_text((ROLL / "template.yaml").read_text().replace(right, wrong))
+    with pytest.raises(RecipeError, match=wrong.removeprefix("!GetAtt ").removesuffix(".Arn")):
+        linted(file)
 
 
 def test_the_app_of_cdk_deploys_the_same_template(tmp_path: Path, template: dict[str, Any]) -> None:
