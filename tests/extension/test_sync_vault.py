@@ -67,11 +67,9 @@ def test_secrets_of_all_folders_are_read_as_json(vault: Any, tmp_path: Path) -> 
 
 
 def test_the_same_data_is_the_same_text(vault: Any, tmp_path: Path) -> None:
-    vault.put("db", {"b": "ü", "a": {"d": 1, "c": 12345678901234567890}})
+    vault.put("db", {"b": "ü", "a": {"d": 1, "c": 1234567890}})
     secrets = configured(vault, tmp_path)
-    assert (
-        secrets.read(Entry("db")).content.decode() == '{"a": {"c": 12345678901234567890, "d": 1}, "b": "ü"}'
-    )
+    assert secrets.read(Entry("db")).content.decode() == '{"a": {"c": 1234567890, "d": 1}, "b": "ü"}'
 
 
 def test_names_are_relative_to_the_path(vault: Any, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Vault on loopback: KV version 2, tokens, AppRole, Kubernetes and JWT logins, and namespaces, as Vault 1.21 answers.
+"""Vault on loopback, after the source of Vault 1.21: KV version 2, namespaces, and logins of four kinds.
 
 `tests/servers/vault.py` starts a real one, and the same tests run on both.
 """
