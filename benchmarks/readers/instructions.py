@@ -1,4 +1,6 @@
-"""Counts the instructions that a reader adds to a bare runtime, from loading it to its third read.
+"""Counts the instructions that a reader adds to a bare runtime, and those of a start of the layer's executable.
+
+A reader's are those from loading it to its third read, the executable's those from exec until it has published.
 
 A busy machine does not change these counts, so a change of one percent is seen. Valgrind counts them (cachegrind
 without a cache). instructions.json has the budget: the counts of the runtimes that it names.
@@ -21,6 +23,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from benchmarks.cold_start.extensions import CannotMeasureError
+from benchmarks.cold_start.instructions import count_start
+
 from .bench import ENDS, Stand, ruby, stand
 
 BUDGET = Path(__file__).parent / "instructions.json"
@@ -30,6 +35,8 @@ RUNS = 5
 NODE = ("node", "--single-threaded", "--v8-pool-size=0", "--hash-seed=1", "--random-seed=1")
 VALGRIND = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null")
 LANGUAGES = ("python", "node", "ruby")
+EXECUTABLE = "executable"
+PARTS = (*LANGUAGES, EXECUTABLE)
 _COUNT = re.compile(r"I\s+refs:\s+([\d,]+)")
 
 
@@ -78,17 +85,22 @@ def programs(place: Stand) -> dict[str, tuple[list[str], list[str]]]:
     }
 
 
-def count(languages: Sequence[str] = LANGUAGES, runs: int = RUNS) -> Counts:
-    """Counts the readers of these languages. Raises `CountError`."""
+def count(parts: Sequence[str] = PARTS, runs: int = RUNS) -> Counts:
+    """Counts the readers of languages, and the executable. Raises `CountError`."""
     if shutil.which("valgrind") is None:
         raise CountError("there is no valgrind to count instructions with")
     found = {}
     with stand(changes=False) as place:
         for name, (bare, reading) in programs(place).items():
-            if name.split(":")[0] in languages:
+            if name.split(":")[0] in parts:
                 added = [instructions(reading, place) - instructions(bare, place) for _ in range(runs)]
                 found[name] = round(statistics.median(added))
-    return Counts(platform.machine(), runtimes(languages), found)
+    if EXECUTABLE in parts:
+        try:
+            found[EXECUTABLE] = round(statistics.median(count_start() for _ in range(runs)))
+        except CannotMeasureError as error:
+            raise CountError(str(error)) from error
+    return Counts(platform.machine(), runtimes(parts), found)
 
 
 def instructions(command: Sequence[str], place: Stand) -> int:
@@ -103,14 +115,18 @@ def instructions(command: Sequence[str], place: Stand) -> int:
     return int(found[1].replace(",", ""))
 
 
-def runtimes(languages: Sequence[str]) -> dict[str, str]:
-    """Returns the versions of the runtimes, on which the counts depend."""
-    commands = {"node": ["node", "--version"], "ruby": ["ruby", "-e", "print RUBY_VERSION"]}
-    found = {"python": platform.python_version()} if "python" in languages else {}
-    for language in languages:
-        if language in commands:
-            output = subprocess.run(commands[language], check=True, capture_output=True, text=True).stdout
-            found[language] = output.strip()
+def runtimes(parts: Sequence[str]) -> dict[str, str]:
+    """Returns the versions of the runtimes, and of the executable's compiler, on which the counts depend."""
+    commands = {
+        "node": ["node", "--version"],
+        "ruby": ["ruby", "-e", "print RUBY_VERSION"],
+        EXECUTABLE: ["rustc", "--version"],
+    }
+    found = {"python": platform.python_version()} if "python" in parts else {}
+    for part in parts:
+        if part in commands:
+            output = subprocess.run(commands[part], check=True, capture_output=True, text=True).stdout
+            found[part] = output.strip()
     return found
 
 
@@ -149,14 +165,12 @@ def misses(counts: Mapping[str, int], budget: Mapping[str, int]) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument(
-        "--language", action="append", choices=LANGUAGES, help="only this one; may be repeated"
-    )
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this one; may be repeated")
     parser.add_argument("--runs", type=int, default=RUNS, help="runs of each program (default: %(default)s)")
     parser.add_argument("--write", action="store_true", help=f"write the counts into {BUDGET.name}")
     options = parser.parse_args(arguments)
     try:
-        counted = count(options.language or LANGUAGES, options.runs)
+        counted = count(options.part or PARTS, options.runs)
     except CountError as error:
         print(f"instructions: {error}", file=sys.stderr)
         return 2

@@ -62,6 +62,17 @@ STAND_INS = {
     "io": _STAND_INS / "io.py",
     "importlib._bootstrap_external": _STAND_INS / "no_files.py",
 }
+# What a start loads. It lies together, so that a start reads fewer pages.
+_OF_A_START = frozenset(
+    (
+        *("__future__", "encodings", "importlib._bootstrap", "importlib._bootstrap_external", "io"),
+        *("keystart_extension", "keystart_extension.__main__", "keystart_extension._native"),
+        *(
+            f"keystart_extension.{module}"
+            for module in ("core", "extension", "fetch", "log", "process", "publish", "store")
+        ),
+    )
+)
 # The modules that the interpreter loads itself, and the program.
 ENTRIES = ("encodings", "io", "keystart_extension.__main__")
 
@@ -104,7 +115,8 @@ def write(modules: dict[str, tuple[str, bool]], folder: Path) -> None:
     code: list[bytes] = []
     tables: dict[str, list[str]] = {"modules": [], "bootstrap": []}
     at = 0
-    for name, (source, is_package) in modules.items():
+    for name in sorted(modules, key=lambda name: name not in _OF_A_START):
+        source, is_package = modules[name]
         # Without assertions and docstrings. The name appears in traces and must not name the machine.
         data = marshal.dumps(compile(source, f"<frozen {name}>", "exec", dont_inherit=True, optimize=2))
         table = tables["bootstrap" if name in BOOTSTRAP else "modules"]

@@ -1,4 +1,4 @@
-"""Holds the readers to their budget of instructions, and checks the calculation."""
+"""Holds the readers and the executable to their budget of instructions, and checks the calculation."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from benchmarks.readers.instructions import (
 )
 
 
-def test_the_readers_take_as_many_instructions_as_their_budget_says() -> None:
+@pytest.mark.parametrize("part", list(read_budget().runtimes))
+def test_a_part_takes_as_many_instructions_as_its_budget_says(part: str) -> None:
     budget = read_budget()
-    languages = list(budget.runtimes)
     try:
-        here = count(languages)
+        here = count([part])
     except CountError as error:
         pytest.skip(str(error))
     if reasons := elsewhere(here, budget):
