@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from keystart_extension.sync import SyncError
 from keystart_extension.sync.configuration import Configuration, read
 from keystart_extension.sync.rules import Rule
 from keystart_extension.sync.secret import OWNER_TAG
+from keystart_extension.sync.sources import Entry
 from keystart_extension.sync.sources.folder import Folder
 from keystart_extension.sync.step import Step
 from keystart_extension.sync.sync import Sync
@@ -88,6 +89,31 @@ def test_a_key_that_came_back_since_the_plan_stays(orders: Orders) -> None:
     steps = sync.plan(prune=True, limit=None)
     orders.put(user="app")
     assert [end.action for end in sync.apply(steps)] == ["unchanged"]
+    assert orders.document == {"user": "app", "password": "p"}
+
+
+def test_nothing_is_written_if_the_source_cannot_be_listed_again(
+    orders: Orders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders.put(user="app", password="p")
+    orders.apply()
+    (orders.folder / "user").unlink()
+    orders.rules.append(orders.rule(name="prod/new", include=("new/*",)))
+    (orders.folder.parent / "new").mkdir()
+    for name in ("a", "b"):
+        (orders.folder.parent / f"new/{name}").write_text("x")
+    sync = orders.sync()
+    steps = sync.plan(prune=True, limit=None)
+    assert [step.action for step in steps] == ["create", "change"]
+
+    def entries(_: Folder) -> Iterator[Entry]:
+        yield Entry("new/a")
+        raise SyncError("The source broke.")
+
+    monkeypatch.setattr(Folder, "entries", entries)
+    ends = list(sync.apply(steps))
+    assert {(end.action, end.reason) for end in ends} == {("refused", "The source broke.")}
+    assert list(orders.service.secrets) == ["prod/orders"]
     assert orders.document == {"user": "app", "password": "p"}
 
 

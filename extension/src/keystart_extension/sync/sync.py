@@ -94,7 +94,11 @@ class Sync:
         planned = {step.name: step for step in steps}
         if any(step.loses_keys for step in steps):
             # The plan may be old by now.
-            self._choices = self._choices._replace(may_lose_keys=self._relist() is None)
+            reason = self._relist()
+            if reason is not None and not self._origins:
+                yield from (_refusal(step.name, reason) for step in steps)
+                return
+            self._choices = self._choices._replace(may_lose_keys=reason is None)
         writes = [step.name for step in steps if step.action != "delete"]
         for number, name in enumerate(writes, 1):
             progress("changing", number, len(writes))
@@ -113,10 +117,14 @@ class Sync:
                 yield self._attempt(step.name, partial(self._remove, step))
 
     def _relist(self) -> str | None:
-        """Lists the source again. Returns why nothing may be lost, None if the list is whole."""
+        """Lists the source again. Returns why nothing may be lost, None if the list is whole.
+
+        If it cannot be listed, nothing is left of it: a secret in JSON must not lose what the list lacks.
+        """
         try:
             problems = self._list_source()
         except (AwsError, SyncError) as error:
+            self._origins.clear()
             return str(error)
         return _UNNAMED if problems else None
 
