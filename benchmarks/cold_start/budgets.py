@@ -42,7 +42,7 @@ class Budget:
 
 
 def budgets(found: Findings) -> list[Budget]:
-    """Returns every budget in order, for the pip-installed process and, if it was built, the layer's executable."""
+    """Returns every budget in order, for the interpreter's process and, if it was built, the layer's executable."""
     judged = [
         *_starts(found),
         *_scarce(found),

@@ -19,16 +19,16 @@ PYTHON = Path("/usr/bin/python3.11") if Path("/usr/bin/python3.11").exists() els
 LAYER = ROOT / "target/standalone" / ("x86_64" if platform.machine() == "x86_64" else "arm64") / "keystart"
 
 GO = "go"
-PIP = "keystart, pip"
+PIP = "keystart, interpreter"
 ONE_FILE = "keystart, layer"
 BOTO3 = "boto3"
 # The extensions of every comparison, and those that show what a configuration in a file costs.
 COMPARED = (GO, ONE_FILE, PIP, BOTO3)
 GO_YAML = "go, YAML"
-YAML = "keystart, pip, YAML"
+YAML = "keystart, interpreter, YAML"
 GO_SQUARE = "go, Square's file"
 SQUARE = "keystart, layer, Square's file"
-PIP_SQUARE = "keystart, pip, Square's file"
+PIP_SQUARE = "keystart, interpreter, Square's file"
 WITH_FILES = (GO_YAML, YAML, GO_SQUARE, SQUARE, PIP_SQUARE)
 
 

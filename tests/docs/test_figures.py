@@ -88,7 +88,7 @@ class Claim(NamedTuple):
 
 
 def claims() -> list[Claim]:
-    layer, pip, page = "keystart, layer", "keystart, pip", "docs/performance.md"
+    layer, pip, page = "keystart, layer", "keystart, interpreter", "docs/performance.md"
     early = ratio(SHORT, layer, 0)
     warm = [f"{read(language, 'warm get'):.0f} µs in {name}" for language, name in LANGUAGES.items()]
     text = (INTERNALS / "readers-performance.md").read_text().partition("| cache : get, warm")[2]
