@@ -63,8 +63,8 @@ class Service(SecretsManager):
         if "NextToken" not in sent:
             size = {"PageSize": sent["MaxResults"]}
             pages = list(self.paginate(Filters=sent["Filters"], PaginationConfig=size))
-            more = [{"NextToken": "more"}] * (len(pages) - 1)
-            self._pages = iter([{**page, **token} for page, token in zip(pages, [*more, {}], strict=True)])
+            tokens = [{"NextToken": str(number)} for number in range(1, len(pages))]  # boto3 takes none twice
+            self._pages = iter([{**page, **token} for page, token in zip(pages, [*tokens, {}], strict=True)])
         return next(self._pages)
 
     def put_parameter(self, **sent: Any) -> dict[str, int]:
@@ -127,7 +127,7 @@ def main() -> int:
         for title, arguments in (
             (f"`apply`, {count:,} new secrets", ("apply", "--yes")),
             ("`plan`, nothing changed", ("plan",)),
-            (f"`apply`, {count // _CHANGED:,} changed", ("apply", "--yes")),
+            (f"`apply`, {len(range(0, count, _CHANGED)):,} changed", ("apply", "--yes")),
         ):
             if "changed" in title and arguments[0] == "apply":
                 for number in range(0, count, _CHANGED):
