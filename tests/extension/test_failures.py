@@ -326,6 +326,10 @@ def test_while_there_are_too_many_requests_one_asks_for_all(
 
 GET = "secretsmanager:GetSecretValue on prod/db"
 USER = "User: arn:aws:sts::123456789012:assumed-role/r/f is not authorized to perform: "
+PERHAPS_MISSING = (
+    "AWS names no ARN, so perhaps there is no such secret in this region and account: look there first. If there is, "
+    f"allow {GET}."
+)
 # What AWS says of a denial, and what to do.
 DENIALS = [
     ("AccessDeniedException", "Access to KMS is not allowed", KEY_OF_DB),
@@ -339,7 +343,13 @@ DENIALS = [
         "AccessDeniedException",
         f"{USER}secretsmanager:GetSecretValue on resource: prod/KMS/db because no identity-based policy allows the "
         "secretsmanager:GetSecretValue action",
-        "Allow secretsmanager:GetSecretValue on prod/db; the resource policy and the KMS key can deny it too.",
+        PERHAPS_MISSING,
+    ),
+    (
+        "AccessDeniedException",
+        f"{USER}secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
+        "prod/db-a1B2c3 because no identity-based policy allows it",
+        f"Allow {GET}; {ALLOW}",
     ),
     ("DecryptionFailure", "Secrets Manager can't decrypt the protected secret text", KEY_OF_DB),
     ("KMSInvalidStateException", "The key is disabled", KEY_OF_DB),
@@ -366,7 +376,7 @@ DENIALS = [
     (
         "AccessDeniedException",
         f"{USER}secretsmanager:GetSecretValue on resource: prod/db because no identity-based policy allows it",
-        f"Allow {GET}; {ALLOW}",
+        PERHAPS_MISSING,
     ),
 ]
 

@@ -161,7 +161,13 @@ impl Reader<'_> {
             let known: Vec<&str> = TAGS.iter().map(String::as_str).collect();
             let is_shown = is_certain(&tag, Place::Word, &known);
             let shown = if is_shown { format!("The tag {tag}") } else { "A tag (!)".to_owned() };
-            self.problems.add(format!("{shown} is not read. Remove it."), at);
+            let cure = if handle == YAMLS_OWN || !is_shown {
+                "is not read. Remove it."
+            } else {
+                "is read by CloudFormation in its templates only. Write the name or the ARN itself, or set \
+                 KEYSTART_SECRETS in the template."
+            };
+            self.problems.add(format!("{shown} {cure}"), at);
         }
     }
 

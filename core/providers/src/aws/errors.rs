@@ -38,6 +38,14 @@ const OF_KEYS: [&str; 9] = [
     "KMSNotFoundException",
     "KeyUnavailableException",
 ];
+/// The codes for a request whose signature does not fit.
+const UNKNOWN_LOGIN: [&str; 5] = [
+    "IncompleteSignature",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+];
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 /// What to do if credentials have expired.
 pub(super) const EXPIRED_CURE: &str =
@@ -127,7 +135,11 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
     } else if OF_KEYS.contains(&code) {
         message = format!("{message} {}", key_cure(action));
     } else if code == "ResourceNotFoundException" {
-        message += " Correct the id, the region, the account or the stage.";
+        message = format!("{message} {}", missing_cure(&message));
+    } else if code == "InvalidRequestException" && message.contains("marked for deletion") {
+        message += " Restore it (aws secretsmanager restore-secret), or name another secret.";
+    } else if UNKNOWN_LOGIN.contains(&code) {
+        message = format!("{message} {}", login_cure(&message));
     } else if EXPIRED.contains(&code) {
         message = format!("{message} {EXPIRED_CURE}");
     } else if THROTTLED.contains(&code) {
@@ -188,10 +200,38 @@ fn denial_cure(action: &str, message: &str) -> String {
     if let Some((_, place)) = PLACES.iter().find(|(policy, _)| said(&format!("no {policy} allows"))) {
         return format!("Allow {action} in {place}.");
     }
+    // AWS knows the ARN of every secret that exists. For any other it repeats the name of the request.
+    let is_unknown = message.split_once(" on resource: ").is_some_and(|(_, resource)| !resource.starts_with("arn:"));
+    if is_unknown && action.starts_with("secretsmanager:") && !action.ends_with(" on *") {
+        return format!(
+            "AWS names no ARN, so perhaps there is no such secret in this region and account: look there first. If there \
+             is, allow {action}."
+        );
+    }
     // Such an action is allowed for everything or for nothing, so no policy of a resource can allow it.
     let is_for_all = action.ends_with(" on *");
     let other = if is_for_all { "the policy of a VPC endpoint" } else { "the resource policy and the KMS key" };
     format!("Allow {action}; {other} can deny it too.")
+}
+
+/// Returns what to do about a secret that was not found, or that has no value.
+fn missing_cure(message: &str) -> &'static str {
+    if message.contains("secret value for") {
+        "The secret exists, and has no such version. Put a value into it (aws secretsmanager put-secret-value), or correct \
+         the stage or the version."
+    } else {
+        "Correct the id, the region, the account or the stage."
+    }
+}
+
+/// Returns what to do if AWS does not accept the signature of a request.
+fn login_cure(message: &str) -> &'static str {
+    if message.contains("Signature expired") || message.contains("Signature not yet current") {
+        "Correct the clock of this machine."
+    } else {
+        "Perhaps the access key was deleted, or its secret is that of another key: log in again. A region that the account \
+         has not enabled answers this too."
+    }
 }
 
 /// Returns what to do if KMS refuses the key of a secret.
@@ -384,6 +424,33 @@ fn sentence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_that_hide_their_cause_get_the_cure_of_the_cause() {
+        let denied = "User: u is not authorized to perform: secretsmanager:GetSecretValue on resource:";
+        for (code, message, cure) in [
+            ("AccessDeniedException", format!("{denied} prod/db because"), "perhaps there is no such secret"),
+            ("AccessDeniedException", format!("{denied} arn:aws:x because"), "the resource policy and the KMS key can"),
+            (
+                "ResourceNotFoundException",
+                "can't find the specified secret value for staging label: AWSCURRENT".into(),
+                "Put a value into it",
+            ),
+            ("ResourceNotFoundException", "can't find the specified secret.".into(), "Correct the id, the region"),
+            ("InvalidRequestException", "because it was marked for deletion.".into(), "Restore it"),
+            (
+                "UnrecognizedClientException",
+                "The security token included in the request is invalid.".into(),
+                "log in again",
+            ),
+            ("SignatureDoesNotMatch", "The request signature we calculated does not match".into(), "log in again"),
+            ("InvalidSignatureException", "Signature expired: 20261129T0 is now earlier".into(), "Correct the clock"),
+        ] {
+            let action = "secretsmanager:GetSecretValue on prod/db";
+            let said = service_refusal(action, Some(code), Some(&message), 400).message;
+            assert!(said.contains(cure), "{said}");
+        }
+    }
 
     #[test]
     fn a_used_up_quota_is_named_with_its_service_and_number() {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from .documents import Document, DocumentError, Node, get, items, text
@@ -11,6 +12,8 @@ from .references import source_of
 _EXTERNAL = ("ExternalSecret", "ClusterExternalSecret")
 _STORES = ("SecretStore", "ClusterSecretStore")
 _CLASS = "SecretProviderClass"
+_NAME = re.compile(r'"([^"\\]+)"|([A-Za-z_][A-Za-z0-9_-]*)')
+_NAMES = re.compile(rf"(?:{_NAME.pattern})(?:\.(?:{_NAME.pattern}))*")
 
 
 def is_manifest(document: Document) -> bool:
@@ -172,8 +175,21 @@ def _class(document: Document, findings: Findings) -> None:
             if field is None or alias is None:
                 findings.refuse(place, "It has a jmesPath without path or objectAlias.")
                 continue
-            member = f"/{field.replace('.', '/')}" if "." in field else field
+            member = _member(field)
+            if member is None:
+                findings.refuse(place, "It has a jmesPath that is more than names. Write its field by hand.")
+                continue
             findings.secrets.append(Secret(name_of(alias), {**source, "field": member}, place, region=region))
         if not paths:
             alias = text(get(one, "objectAlias")) or id_
             findings.secrets.append(Secret(name_of(alias), source, place, region=region))
+
+
+def _member(path: str) -> str | None:
+    """Returns the `field` for a JMESPath of names, which are quoted if they hold a hyphen; None for any other."""
+    if not _NAMES.fullmatch(path):
+        return None
+    names = [quoted or plain for quoted, plain in _NAME.findall(path)]
+    if len(names) == 1 and not names[0].startswith("/"):
+        return str(names[0])
+    return "".join(f"/{name.replace('~', '~0').replace('/', '~1')}" for name in names)
