@@ -32,7 +32,7 @@ def test_help_lists_the_commands_that_there_are(keystart: Keystart) -> None:
     _, _, commands = out.partition("\n  COMMAND\n")
     assert re.findall(r"^    (\S+)", commands, re.MULTILINE) == [
         *("check", "compile", "pull", "ls", "get"),
-        *("layer", "attach", "detach", "status", "sync", "iam-policy", "import"),
+        *("layer", "attach", "detach", "status", "roll", "sync", "iam-policy", "import"),
     ]
 
 
