@@ -63,7 +63,7 @@ STAND_INS = {
     "importlib._bootstrap_external": _STAND_INS / "no_files.py",
 }
 # What a start loads. It lies together, so that a start reads fewer pages.
-_OF_A_START = frozenset(
+OF_A_START = frozenset(
     (
         *("__future__", "encodings", "importlib._bootstrap", "importlib._bootstrap_external", "io"),
         *("keystart_extension", "keystart_extension.__main__", "keystart_extension._native"),
@@ -115,7 +115,7 @@ def write(modules: dict[str, tuple[str, bool]], folder: Path) -> None:
     code: list[bytes] = []
     tables: dict[str, list[str]] = {"modules": [], "bootstrap": []}
     at = 0
-    for name in sorted(modules, key=lambda name: name not in _OF_A_START):
+    for name in sorted(modules, key=lambda name: name not in OF_A_START):
         source, is_package = modules[name]
         # Without assertions and docstrings. The name appears in traces and must not name the machine.
         data = marshal.dumps(compile(source, f"<frozen {name}>", "exec", dont_inherit=True, optimize=2))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import encodings
 import io
 import json
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from extension.standalone.freeze import STAND_INS
+from extension.standalone.freeze import OF_A_START, STAND_INS
+from tests import ROOT
 
 # Reads the same files with Python's own encodings, and without them.
 _READ = """
@@ -88,3 +91,27 @@ def test_the_names_of_io_are_those_of_pythons_own() -> None:
 def test_no_name_of_io_is_missing_except_those_that_nothing_frozen_uses(name: str) -> None:
     unused = {"Reader", "Writer"}
     assert name in unused or name in runpy.run_path(str(STAND_INS["io"]))
+
+
+def test_a_start_loads_only_what_lies_together_in_the_executable() -> None:
+    inside = {*OF_A_START, "_cffi_backend", "_codecs", "_io", "posix", "sys", "time"}
+    package = "keystart_extension"
+    for name in sorted(OF_A_START):
+        if name.startswith(package) and not name.endswith("._native"):
+            path = "/".join([*name.split("."), "__init__"][: 2 if name == package else -1])
+            file = ROOT / "extension/src" / f"{path}.py"
+            loaded = {module for node in ast.parse(file.read_text()).body for module in modules_of(node)}
+            assert loaded <= inside, f"{name} loads what no start should wait for"
+
+
+def modules_of(statement: ast.stmt) -> Iterator[str]:
+    """Returns the modules that an import of a module in the extension's package loads."""
+    if isinstance(statement, ast.Import):
+        yield from (alias.name for alias in statement.names)
+    elif isinstance(statement, ast.ImportFrom):
+        parent = ".".join(part for part in ("keystart_extension" * statement.level, statement.module) if part)
+        yield parent
+        named = (f"{parent}.{alias.name}" for alias in statement.names)
+        yield from (
+            module for module in named if (ROOT / "extension/src" / f"{module.replace('.', '/')}.py").exists()
+        )
