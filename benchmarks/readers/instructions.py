@@ -58,6 +58,15 @@ def programs(place: Stand) -> dict[str, tuple[list[str], list[str]]]:
     javascript = f"new Keystart({{ root: '{place.root}' }})"
     reads = "for (const name of ['stripe/key', 'db', 'limits']) client.get(name);"
     texts = {
+        # As AWS's runtime client does: an ES module that has required some of Node's modules and one more file.
+        "runtime.mjs": (
+            "import { createRequire } from 'node:module';\n"
+            "const require = createRequire(import.meta.url);\n"
+            "for (const name of ['util', 'net', 'http', 'fs', 'path', './runtime.cjs']) require(name);\n"
+            "const file = process.argv[2];\n"
+            "if (file.endsWith('.mjs')) await import(file);\nelse require(file);\n"
+        ),
+        "runtime.cjs": "",
         "counted.cjs": (
             f"const {{ Keystart }} = require('keystart');\nconst client = {javascript};\n{reads}\n{ENDS['cjs']}\n"
         ),
@@ -77,10 +86,11 @@ def programs(place: Stand) -> dict[str, tuple[list[str], list[str]]]:
     for name, text in texts.items():
         (place.project / name).write_text(text)
     python = [sys.executable]
+    node = [*NODE, "runtime.mjs"]
     return {
         "python": ([*python, "empty.py"], [*python, "counted.py"]),
-        "node: require": ([*NODE, "empty.cjs"], [*NODE, "counted.cjs"]),
-        "node: import": ([*NODE, "empty.mjs"], [*NODE, "counted.mjs"]),
+        "node: require": ([*node, "./empty.cjs"], [*node, "./counted.cjs"]),
+        "node: import": ([*node, "./empty.mjs"], [*node, "./counted.mjs"]),
         "ruby": ([*ruby(), "empty.rb"], [*ruby(), "counted.rb"]),
     }
 

@@ -1,7 +1,7 @@
-// Writes dist/, which the package ships: the sources in three files, each in one scope. Each further file
+// Writes dist/, which the package ships: the sources in four files, each in one scope. Each further file
 // that Node finds, opens and compiles makes a cold start longer, and so does a function around
-// each, which V8 parses twice. So a cold start needs index.js alone: what reads a secret of a sound store. errors.js
-// has the messages, and on-demand.js what only some callers need. They are not minified, because Node prints the line
+// each, which V8 parses twice. So a cold start needs index.js alone: what reads a value of a sound store. reader.js
+// reads by all steps, errors.js has the messages, and on-demand.js what only some callers need. They are not minified, because Node prints the line
 // that threw. They hold no JSDoc, which V8 would scan.
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -17,50 +17,43 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 const index = "import keystart from './src/client.mjs';\nmodule.exports = keystart;";
 const load = `
   import { classes } from './classes.mjs';
-  import { errors } from './messages.mjs';
   import { clearTimeout, setImmediate, setTimeout } from './timers.mjs';
-  let loaded;
-  export function onDemand() {
-    return (loaded ??= require('./on-demand.js')(classes, errors, { clearTimeout, setImmediate, setTimeout }));
-  }`;
-const messages = `
-  import { classes } from './classes.mjs';
-  let loaded;
+  const shared = { classes, errors, onDemand, timers: { clearTimeout, setImmediate, setTimeout } };
+  let all, others, whole;
   export function errors() {
-    return (loaded ??= require('./errors.js')(classes));
+    return (all ??= require('./errors.js')(shared));
+  }
+  export function onDemand() {
+    return (others ??= require('./on-demand.js')(shared));
+  }
+  export function reader() {
+    return (whole ??= require('./reader.js')(shared));
   }`;
-put('index.js', await bundle(index, { 'load.mjs': load, 'messages.mjs': messages }));
+const loaders = {
+  'load.mjs': load,
+  'load-reader.mjs': "export { reader } from './load.mjs';",
+  'messages.mjs': "export { errors } from './load.mjs';",
+};
+put('index.js', await bundle(index, loaders));
 
-// Functions, because all files must throw the same classes, and a require of index.js can return another
-// instance: Jest forgets modules.
-const ofClasses = `export const { ${Object.keys(classes).join(', ')} } = keystartClasses;
-export const classes = keystartClasses;`;
-put(
-  'errors.js',
-  await bundle(
-    "import { errors } from './src/errors.mjs';\nreturned.errors = errors;",
-    { 'classes.mjs': ofClasses },
-    [
-      'module.exports = (keystartClasses) => {\nconst returned = {};',
-      'return returned.errors;\n};',
-    ],
-  ),
-);
-put(
-  'on-demand.js',
-  await bundle(
-    "import { onDemand } from './src/on-demand.mjs';\nreturned.onDemand = onDemand;",
-    {
-      'classes.mjs': ofClasses,
-      'messages.mjs': 'export const errors = keystartErrors;',
-      'timers.mjs': 'export const { clearTimeout, setImmediate, setTimeout } = keystartTimers;',
-    },
-    [
-      'module.exports = (keystartClasses, keystartErrors, keystartTimers) => {\nconst returned = {};',
-      'return returned.onDemand;\n};',
-    ],
-  ),
-);
+// The other files are functions of what index.js has, because all must throw the same classes, and a require
+// of index.js can return another instance: Jest forgets modules.
+const shared = {
+  'classes.mjs': `export const { ${Object.keys(classes).join(', ')} } = shared.classes;
+    export const { classes } = shared;`,
+  'load.mjs': 'export const { onDemand } = shared;',
+  'messages.mjs': 'export const { errors } = shared;',
+  'timers.mjs': 'export const { clearTimeout, setImmediate, setTimeout } = shared.timers;',
+};
+for (const [file, module, name] of [
+  ['errors.js', 'errors.mjs', 'errors'],
+  ['reader.js', 'reader.mjs', 'reader'],
+  ['on-demand.js', 'on-demand.mjs', 'onDemand'],
+]) {
+  const contents = `import { ${name} } from './src/${module}';\nreturned = ${name};`;
+  const around = ['module.exports = (shared) => {\nlet returned;', 'return returned;\n};'];
+  put(file, await bundle(contents, shared, around));
+}
 
 // index.mjs is for bundlers, which follow its import. Node itself takes the other file, because
 // before it imports a file that is not an ES module it loads a lexer that looks for its exports.
@@ -103,7 +96,7 @@ async function bundle(contents, replaced, [before, after] = ['', '']) {
     absWorkingDir: folder,
     stdin: { contents, resolveDir: folder },
     plugins: [plugin],
-    external: ['./errors.js', './on-demand.js'],
+    external: ['./errors.js', './on-demand.js', './reader.js'],
     banner: { js: `"use strict";\n${before}` },
     footer: { js: after },
     bundle: true,

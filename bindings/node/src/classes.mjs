@@ -24,9 +24,9 @@ class KeystartError extends Error {
  * @param {string} code
  */
 function define(name, code) {
-  const Class = class extends KeystartError {};
+  const Class = { [name]: class extends KeystartError {} }[name]; // which is its name
   Class.code = code;
-  nameIt(Class, name);
+  nameErrors(Class, name);
   return Class;
 }
 
@@ -34,13 +34,13 @@ function define(name, code) {
  * @param {typeof KeystartError} Class
  * @param {string} name
  */
-function nameIt(Class, name) {
+function nameErrors(Class, name) {
   const named = { value: name, writable: true, configurable: true };
-  Object.defineProperty(Class, 'name', { value: name, configurable: true });
   Object.defineProperty(Class.prototype, 'name', named);
 }
 
-nameIt(KeystartError, 'KeystartError');
+Object.defineProperty(KeystartError, 'name', { value: 'KeystartError', configurable: true });
+nameErrors(KeystartError, 'KeystartError');
 
 const InvalidName = define('InvalidName', 'invalid_name');
 const InvalidOption = define('InvalidOption', 'invalid_option');

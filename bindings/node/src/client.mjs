@@ -1,29 +1,31 @@
 // The reader's interface (contract §7), as one object. require returns the object; import takes its
-// members apart too. store.mjs reads the store.
+// members apart too. It reads a sound store with quick.mjs, and loads reader.mjs for everything else.
 import { classes } from './classes.mjs';
-import { onDemand } from './load.mjs';
-import { checkName } from './name.mjs';
-import { checkKnown, readOptions } from './options.mjs';
-import { Secret } from './secret.mjs';
-import { Store } from './store.mjs';
+import { reader } from './load-reader.mjs';
+import { openQuick } from './quick.mjs';
 
-/** What a client and a snapshot have in common. Their sources differ. */
-class Reader {
-  #source;
+class Keystart {
+  /** @type {import('./quick.mjs').Quick | null} null once something was unusual, or more than a value was requested */
+  #quick;
+  /** @type {InstanceType<ReturnType<typeof reader>['Client']> | null} */
+  #client = null;
 
-  /** @param {Store | import('./store.mjs').Instant | import('./attempt.mjs').Watched} source */
-  constructor(source) {
-    this.#source = source;
+  /** @param {{ root?: string | null, timeoutMs?: number | null }} [options] */
+  constructor(options) {
+    this.#quick = openQuick(options);
+    if (this.#quick !== null) return;
+    const { Client, readOptions } = reader();
+    this.#client = new Client(readOptions(options), null);
   }
 
   /** @param {string} name */
   get(name) {
-    return this.#value(name).text();
+    return this.#quick?.text(name) ?? this.#whole().get(name);
   }
 
   /** @param {string} name */
   getBytes(name) {
-    return this.#value(name).bytes();
+    return this.#quick?.bytes(name) ?? this.#whole().getBytes(name);
   }
 
   /**
@@ -31,70 +33,42 @@ class Reader {
    * @param {string} name
    */
   getJson(name) {
-    return /** @type {T} */ (this.#value(name).json());
+    const value = this.#quick?.json(name);
+    return /** @type {T} */ (value === undefined ? this.#whole().getJson(name) : value);
   }
 
   /** @param {string} name */
   secret(name) {
-    return new Secret(name, this.#value(name));
+    return this.#whole().secret(name);
   }
 
   /** @param {string} name */
   path(name) {
-    return this.#source.path(checkName(name));
+    return this.#whole().path(name);
   }
 
   /** @param {string | null} [prefix] */
   names(prefix) {
-    const folder = prefix ?? undefined;
-    if (folder !== undefined) checkName(folder);
-    return this.#manifest().names(folder);
+    return this.#whole().names(prefix);
   }
 
   /** @param {string} name */
   info(name) {
-    checkName(name);
-    return this.#source.read((generation) => generation.info(name));
+    return this.#whole().info(name);
   }
 
-  /** @returns {Snapshot} */
   snapshot() {
-    return new Snapshot(this.#source.instant());
+    return this.#whole().snapshot();
   }
 
-  /**
-   * Returns options for node:tls, node:https and node:http2 (contract 6.5.7).
-   * @param {string} prefix
-   */
+  /** @param {string} prefix */
   tls(prefix) {
-    checkName(`${checkName(prefix)}/cert`);
-    return this.#source.read((generation) => onDemand().tlsOptions(generation, prefix));
-  }
-
-  /** @param {string} name */
-  #value(name) {
-    checkName(name);
-    return this.#source.read((generation) => generation.value(name));
-  }
-
-  #manifest() {
-    return this.#source.read((generation) => generation.manifest);
-  }
-}
-
-class Keystart extends Reader {
-  #store;
-
-  /** @param {{ root?: string | null, timeoutMs?: number | null }} [options] */
-  constructor(options) {
-    const store = new Store(readOptions(options));
-    super(store);
-    this.#store = store;
+    return this.#whole().tls(prefix);
   }
 
   /** @param {string[]} names */
   async refresh(...names) {
-    return onDemand().refresh(this.#store, names.map(checkName));
+    return this.#whole().refresh(...names);
   }
 
   /**
@@ -104,19 +78,17 @@ class Keystart extends Reader {
    * @param {import('../types/api.js').AttemptOptions | null} [options]
    */
   async attempt(name, fn, options) {
-    return onDemand().attempt(
-      this.#store,
-      checkName(name),
-      fn,
-      options,
-      (source) => new Snapshot(source),
-    );
+    return this.#whole().attempt(name, fn, options);
   }
-}
 
-class Snapshot extends Reader {
-  snapshot() {
-    return this;
+  /** Returns the client that follows all steps, which this client is from now on. */
+  #whole() {
+    if (this.#client === null) {
+      const quick = /** @type {import('./quick.mjs').Quick} */ (this.#quick);
+      this.#client = new (reader().Client)(quick, quick.known);
+      this.#quick = null;
+    }
+    return this.#client;
   }
 }
 
@@ -166,16 +138,16 @@ const keystart = {
 
 /** For keystart/testing alone. It is neither in the types nor enumerable, so it is not part of the interface. */
 Object.defineProperty(keystart, Symbol.for('keystart.testing'), {
-  value: {
-    checkKnown,
-    checkName,
+  get: () => ({
+    checkKnown: reader().checkKnown,
+    checkName: reader().checkName,
     /** @param {Keystart} [client] */
     exchangeClient: (client) => {
       const before = shared;
       shared = client;
       return before;
     },
-  },
+  }),
 });
 
 export default keystart;

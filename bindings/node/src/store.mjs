@@ -5,11 +5,14 @@ import { classes } from './classes.mjs';
 import { MissingError, checkRoot, insecure, isMissing, lstat, readCurrent } from './files.mjs';
 import { Generation, StaleError } from './generation.mjs';
 import { onDemand } from './load.mjs';
+import { parseManifest } from './manifest.mjs';
+import { Buffer } from './node.mjs';
 
 const TARGET = /^generations\/([1-9][0-9]{0,15})$/;
 
 /** @typedef {import('./manifest.mjs').Manifest} Manifest */
 /** @typedef {import('./patience.mjs').Patience} Patience */
+/** @typedef {{ generation: number, text: string }} Known the manifest that a client has read before */
 
 /** The published generation, whichever that is at the moment. */
 class Store {
@@ -22,10 +25,18 @@ class Store {
   /** A read has reported the removal. No read waits for the store until it exists again. */
   #removalIsKnown = false;
 
-  /** @param {{ root: string, timeoutMs: number }} options */
-  constructor({ root, timeoutMs }) {
+  /** @type {Known | null} until this store has read a manifest itself */
+  #known;
+
+  /**
+   * @param {{ root: string, timeoutMs: number }} options
+   * @param {Known | null} [known]
+   */
+  constructor({ root, timeoutMs }, known = null) {
     this.root = root;
     this.timeoutMs = timeoutMs;
+    this.#known = known;
+    this.#hasRead = known !== null;
   }
 
   instant() {
@@ -56,6 +67,8 @@ class Store {
 
   /** Returns the manifest that was read last, else the one that is published now, if it can be read at once. */
   knownManifest() {
+    if (this.#known !== null)
+      return parseManifest(Buffer.from(this.#known.text), this.#known.generation);
     return this.#generation?.manifest ?? this.#glance();
   }
 
@@ -119,6 +132,7 @@ class Store {
     this.#hasRead = true;
     this.#target = target;
     this.#generation = null;
+    this.#known = null;
     this.#generation = new Generation(this.root, number, this.timeoutMs);
     return this.#generation;
   }
@@ -143,6 +157,7 @@ class Store {
    * @param {Patience} patience
    */
   #waitForRemoved(patience) {
+    this.#known = null;
     this.#generation = null; // a new store counts from 1 again
     if (!this.#removalIsKnown && patience.waitForRemoved()) return;
     this.#removalIsKnown = true;

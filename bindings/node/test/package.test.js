@@ -28,6 +28,7 @@ test('the package holds what was built, types, the licence and the README only',
     'dist/index.mjs',
     'dist/index.node.mjs',
     'dist/on-demand.js',
+    'dist/reader.js',
   );
   expected.push(...fs.readdirSync(path.join(FOLDER, 'types')).map((file) => `types/${file}`));
   assert.deepEqual(files.sort(), expected.sort());
