@@ -307,7 +307,8 @@ fn a_store_that_cannot_be_read_ends_the_start_with_its_reason() {
         said
     };
     let root = stage.path("store");
-    refused("not_attached", &format!("There is no store at {root}. Attach the Keystart extension"));
+    let said = refused("not_attached", &format!("There is no store at {root}. Attach the Keystart extension"));
+    assert!(said.trim_end().ends_with("To start another extension, write --wait SECONDS before it."), "{said}");
     let mut writer = stage.writer();
     refused("not_ready", &format!("The store at {root} was not ready after 0 ms."));
     let why = Failure::new("AccessDenied", "no");

@@ -65,7 +65,10 @@ fn main() -> ExitCode {
     let secrets = match read_within(wait) {
         Ok(secrets) => secrets,
         Err(error) => {
-            log::write(Level::Error, &format!("The runtime is not started: {}: {error}", error.code().name()));
+            // Lambda starts all extensions at once, so the store may not exist yet.
+            let is_early = error.code() == Code::NotAttached && wait.is_none();
+            let hint = if is_early { " To start another extension, write --wait SECONDS before it." } else { "" };
+            log::write(Level::Error, &format!("The runtime is not started: {}: {error}{hint}", error.code().name()));
             return ExitCode::from(FAILED);
         }
     };
