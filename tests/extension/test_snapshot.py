@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 
@@ -66,7 +66,10 @@ class Snapshot:
         try:
             yield
         finally:
-            os.kill(process, signal.SIGKILL)
+            # First: when its connection ends, the extension would change the disk.
+            os.kill(child(process), signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
             wait_until(lambda: not is_alive(process), "the copy has ended")
 
     def _criu(self, *arguments: str) -> None:
@@ -114,6 +117,13 @@ def child(process: int) -> int:
     return int(Path(f"/proc/{process}/task/{process}/children").read_text())
 
 
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends what was started. With the first process of a namespace all others end."""
+    if process.poll() is None:
+        os.kill(child(process.pid), signal.SIGKILL)
+    process.wait()
+
+
 @pytest.fixture(scope="module")
 def criu(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Skips a test where CRIU cannot copy a process that has connections."""
@@ -135,8 +145,7 @@ def criu(tmp_path_factory: pytest.TempPathFactory) -> None:
         version = subprocess.run(["criu", "--version"], capture_output=True, text=True).stdout.split()
         pytest.skip(f"CRIU {' '.join(version[1:2])} cannot copy a process on this kernel: {why}")
     finally:
-        process.kill()
-        process.wait()
+        end(process)
 
 
 @contextmanager
@@ -162,8 +171,7 @@ def snapshot_of(folder: Path, aws: Stub, key: str, **settings: str) -> Iterator[
         snapshot.take(child(process.pid))
         yield snapshot
     finally:
-        process.kill()
-        process.wait()
+        end(process)
 
 
 @pytest.mark.usefixtures("criu")
