@@ -19,22 +19,22 @@ class Locks:
     """Locks of one id, and a clock that the test moves."""
 
     def __init__(self, client: Any) -> None:
-        self._client = client
+        self.client = client
         self.id = f"test-{randomness.token_hex(4)}"
         self.now = 1_000_000.0
 
     def lock(self) -> Lock:
-        return Lock(self._client, self.id, lambda: self.now)
+        return Lock(self.client, self.id, lambda: self.now)
 
     def numbers(self) -> dict[str, int]:
-        found = self._client.get_parameters_by_path(Path=f"/keystart/sync/{self.id}")["Parameters"]
+        found = self.client.get_parameters_by_path(Path=f"/keystart/sync/{self.id}")["Parameters"]
         return {
             parameter["Name"].rpartition("/")[2]: json.loads(parameter["Value"])["until"]
             for parameter in found
         }
 
     def put(self, number: int, value: str) -> None:
-        self._client.put_parameter(Name=f"/keystart/sync/{self.id}/{number}", Value=value, Type="String")
+        self.client.put_parameter(Name=f"/keystart/sync/{self.id}/{number}", Value=value, Type="String")
 
 
 @pytest.fixture
@@ -70,6 +70,33 @@ def test_a_holder_that_works_renews_its_lock(locks: Locks) -> None:
         locks.now += 300
         with pytest.raises(SyncError, match="its lock ends in 300 seconds"), locks.lock():
             pass
+
+
+def test_a_holder_whose_clock_was_set_back_looks_for_another_lock(locks: Locks) -> None:
+    with locks.lock() as lock:
+        locks.put(2, json.dumps({"until": 2_000_000}))
+        locks.now -= 3_600
+        with pytest.raises(SyncError, match="took over"):
+            lock.check()
+
+
+def test_a_lock_that_could_not_be_renewed_is_renewed_before_the_next_write(
+    locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = locks.lock()
+    with lock:
+        locks.now += 100
+        with monkeypatch.context() as patch:
+
+            def put(**_: object) -> None:
+                raise ClientError({"Error": {"Code": "ThrottlingException"}}, "PutParameter")
+
+            patch.setattr(locks.client, "put_parameter", put)
+            for _ in range(2):
+                with pytest.raises(AwsError, match="Throttling"):
+                    lock.check()
+        lock.check()
+        assert locks.numbers() == {"1": 1_000_700}
 
 
 def test_a_lock_of_a_wrong_clock_is_named(locks: Locks) -> None:
@@ -111,7 +138,7 @@ def test_a_lock_that_cannot_be_finished_is_freed(locks: Locks, monkeypatch: pyte
         raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "DeleteParameters")
 
     with monkeypatch.context() as patched:
-        patched.setattr(locks._client, "delete_parameters", delete)
+        patched.setattr(locks.client, "delete_parameters", delete)
         with pytest.raises(AwsError, match="ssm:DeleteParameters"), locks.lock():
             pass
     assert locks.numbers() == {"1": 0, "2": 0}
@@ -129,7 +156,7 @@ def test_a_number_that_was_used_before_is_refused(locks: Locks, monkeypatch: pyt
 
 def test_an_answer_without_parameters_is_refused(locks: Locks, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = locks.lock()
-    monkeypatch.setattr(locks._client, "get_paginator", lambda _: _Pages())
+    monkeypatch.setattr(locks.client, "get_paginator", lambda _: _Pages())
     with pytest.raises(AwsError, match="is not one that AWS sends"), lock:
         pass
 

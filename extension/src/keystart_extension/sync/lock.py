@@ -81,7 +81,8 @@ class Lock:
 
     def check(self) -> None:
         """Renews the lock, and raises if another sync has it now. Call it before a write."""
-        if not self._is_lost and self._now() - self._renewed < _RENEWAL:
+        # A clock that was set back says nothing.
+        if not self._is_lost and 0 <= self._now() - self._renewed < _RENEWAL:
             return
         self._is_lost = self._is_lost or max(self._locks(), default=0) != self._number
         if self._is_lost:
@@ -104,13 +105,14 @@ class Lock:
 
     def _write(self, number: int, until: int, *, overwrite: bool) -> None:
         value = json.dumps({"until": until})
-        self._renewed = self._now()
+        began = self._now()
         self._call(
             "PutParameter",
             lambda: self._client.put_parameter(
                 Name=self._name(number), Value=value, Type="String", Overwrite=overwrite
             ),
         )
+        self._renewed = began
 
     def _locks(self) -> dict[int, int]:
         """Returns the end of each lock by its number."""
