@@ -213,6 +213,16 @@ def test_a_key_without_a_value_is_refused_alone(tmp_path: Path, monkeypatch: pyt
         source.read(Entry("a", {"file": "s.json"}))
 
 
+@pytest.mark.parametrize("value", ['"\\ud800"', '{"b": "\\ud800"}'], ids=["text", "mapping"])
+def test_half_of_a_surrogate_pair_is_refused_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    stand_in(tmp_path, monkeypatch)
+    plain(tmp_path / "s.json", f'{{"a": {value}}}')
+    with pytest.raises(SyncError, match="half of a surrogate pair"):
+        encrypted(tmp_path, "s.json").read(Entry("a", {"file": "s.json"}))
+
+
 def test_sops_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain(tmp_path / "s.json", "{}")
     monkeypatch.setenv("PATH", str(tmp_path))

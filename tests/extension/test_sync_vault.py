@@ -227,6 +227,12 @@ def test_a_name_that_leads_elsewhere_ends_the_list_with_an_error(
         list(configured(stand_in, tmp_path).entries())
 
 
+def test_half_of_a_surrogate_pair_is_refused_alone(stand_in: Vault, tmp_path: Path) -> None:
+    stand_in.put("a", {"a": "\ud800"})
+    with pytest.raises(SyncError, match="half of a surrogate pair"):
+        configured(stand_in, tmp_path).read(Entry("a"))
+
+
 def test_a_number_that_would_change_is_refused() -> None:
     assert source._document(b'{"a": 1.5}') == {"a": 1.5}
     for number in (b"1.10", b"1e400", b"0.1000000000000000055"):

@@ -53,8 +53,11 @@ class Rule(NamedTuple):
         return name
 
     def key(self, entry: Entry) -> str:
-        """Returns the key of an entry in the JSON of its secret."""
-        return "" if self.json is None else _filled(self.json, entry)
+        """Returns the key of an entry in the JSON of its secret. Raises SyncError if it could not be one."""
+        key = "" if self.json is None else _filled(self.json, entry)
+        if any("\ud800" <= character <= "\udfff" for character in key):  # of a file's name that is not UTF-8
+            raise SyncError("The key in its JSON would not be text. Change the rules, or its name.")
+        return key
 
     def settings(self, entry: Entry) -> Settings:
         """Returns what the rule sets on the secret beside its value."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .error import SyncError
+
 OWNER_TAG = "keystart:sync"  # its value is the id of the sync that owns the secret
 LARGEST = 65_536  # bytes of a secret, a limit of Secrets Manager
 
@@ -44,6 +46,15 @@ class Value:
         except UnicodeDecodeError:
             return cls(content, is_binary=True)
         return cls(content, is_binary=False)
+
+    @classmethod
+    def of_text(cls, text: str) -> Value:
+        """Makes a value of text, of which JSON may hold half of a surrogate pair. Such text has no bytes."""
+        try:
+            return cls(text.encode(), is_binary=False)
+        except UnicodeEncodeError:
+            pass  # the error holds the text
+        raise SyncError("It holds half of a surrogate pair, so it is not text. Correct it in the source.")
 
 
 def value_of(answer: Mapping[str, Any]) -> Value:

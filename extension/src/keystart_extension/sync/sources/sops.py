@@ -57,8 +57,8 @@ class Sops:
         if value is None:
             raise SyncError("Its file has no value for it.")
         if isinstance(value, str):
-            return Value.of(value.encode())
-        return Value.of(json.dumps(value, ensure_ascii=False, sort_keys=True).encode())
+            return Value.of_text(value)
+        return Value.of_text(json.dumps(value, ensure_ascii=False, sort_keys=True))
 
     def _document(self, name: str) -> Mapping[str, Any]:
         file = self._files[name]

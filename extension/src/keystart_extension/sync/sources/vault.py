@@ -173,7 +173,7 @@ class Vault:
         except InvalidPath as error:
             raise SyncError(_why_missing(error)) from None
         data = _mapping(_mapping(answer.get("data")).get("data"))
-        return Value.of(json.dumps(data, ensure_ascii=False, sort_keys=True).encode())
+        return Value.of_text(json.dumps(data, ensure_ascii=False, sort_keys=True))
 
     def _keys(self, folder: str) -> list[str]:
         path = self._settings.path + folder
