@@ -670,6 +670,25 @@ def test_lambdas_own_words_are_shown_without_the_values_that_they_repeat(
     )
 
 
+@pytest.mark.parametrize("begins", ["x\nsecond line", "x" * 2_000], ids=["lines", "cut off"])
+def test_a_part_of_a_value_in_lambdas_words_is_not_shown(
+    keystart: Keystart, account: Account, layer: str, canary: Canaries, begins: str
+) -> None:
+    value = canary() + begins
+    name = account.function({"TOKEN": value})
+
+    def refuse(request: Request) -> Answer | None:
+        if request.method != "PUT":
+            return None
+        return refusal(400, "ValidationException", f"Value '{{TOKEN={value}}}' is wrong")
+
+    account.refuse = refuse
+    code, _, error = keystart("attach", name, "--layer", layer, "--yes")
+    assert code == 1
+    assert error.startswith(f"keystart: {name}: ValidationException: Value '{{TOKEN=***")
+    assert "xxxx" not in error
+
+
 def test_attach_waits_until_lambda_has_taken_the_change_over(
     keystart: Keystart, account: Account, layer: str
 ) -> None:

@@ -8,7 +8,8 @@ import secrets as randomness
 import signal
 import subprocess
 import threading
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -229,9 +230,11 @@ def changes(wanted: str, existing: str | None) -> tuple[str, ...]:
         (KEY, ARN),
         (ARN, KEY),
         (ARN, ARN),
+        ("alias/aws/secretsmanager", None),  # DescribeSecret leaves out this one
+        ("arn:aws:kms:eu-west-1:123456789012:alias/aws/secretsmanager", None),
     ],
 )
-def test_a_key_is_the_same_in_each_form(wanted: str, existing: str) -> None:
+def test_a_key_is_the_same_in_each_form(wanted: str, existing: str | None) -> None:
     assert changes(wanted, existing) == ()
 
 
@@ -275,23 +278,51 @@ def test_a_list_that_is_not_whole_is_a_failure(monkeypatch: pytest.MonkeyPatch) 
         list(Target(service, "odd", 30).owned())
 
 
+REPEATED: dict[str, Callable[[str], tuple[bytes, str]]] = {
+    "whole": lambda secret: (f"{secret}\n".encode(), secret),
+    "one line of several": lambda secret: (f"a\n{secret}\tb\nc".encode(), f"{secret}\tb\nc"),
+    "cut off": lambda secret: (secret.encode() * 100, secret * 100),
+    "JSON": lambda secret: (f'{{"a": "{secret}"}}'.encode(), f'{{\\"a\\": \\"{secret}\\"}}'),
+    "base64": lambda secret: (b"\xff" + secret.encode(), b64encode(b"\xff" + secret.encode()).decode()),
+}
+
+
+@pytest.mark.parametrize("repeat", REPEATED.values(), ids=REPEATED)
 def test_a_message_that_repeats_the_value_is_not_shown(
-    canary: Canaries, monkeypatch: pytest.MonkeyPatch
+    repeat: Callable[[str], tuple[bytes, str]], canary: Canaries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    value = canary()
+    content, repeated = repeat(canary())
     service: Any = SecretsManager()
     failure = error("CreateSecret", "ValidationException")
-    failure.response["Error"]["Message"] = f"Value '{value}' at 'secretString' is wrong"
+    failure.response["Error"]["Message"] = f"Value '{repeated}' at 'secretString' is wrong"
 
     def create(**_: object) -> None:
         raise failure
 
     monkeypatch.setattr(service, "create_secret", create)
-    wanted = WantedSecret("odd/a", Value.of(f"{value}\n".encode()), Settings({}))
+    wanted = WantedSecret("odd/a", Value.of(content), Settings({}))
     with pytest.raises(AwsError) as raised:
         Target(service, "odd", 30).create(wanted)
-    assert value not in str(raised.value)
-    assert raised.value.code == "ValidationException"
+    assert str(raised.value) == (
+        "ValidationException: The message of Secrets Manager repeats the value, so it is not shown."
+    )
+
+
+def test_an_entry_whose_key_in_json_is_not_text_stops_no_other_one(tmp_path: Path) -> None:
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff")).write_bytes(b"x")
+    (tmp_path / "b").write_bytes(b"x")
+    rules = (
+        Rule("good", ("b",), (), {}, None, None, ()),
+        Rule("json", ("*",), (), {}, None, None, (), json="{name}"),
+    )
+    service: Any = SecretsManager()
+    sync = Sync(
+        Configuration("odd", Folder(tmp_path), None, 30, rules), Target(service, "odd", 30), frozenset()
+    )
+    good, bad = sync.plan(prune=False, limit=None)
+    assert (good.name, good.action) == ("good", "create")
+    assert (bad.name, bad.action) == ("json", "refused")
+    assert bad.reason == "a\\udcff: The key in its JSON would not be text. Change the rules, or its name."
 
 
 def test_a_plan_renews_the_lock_for_each_secret_and_ends_with_it(tmp_path: Path) -> None:

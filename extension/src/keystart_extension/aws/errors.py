@@ -6,11 +6,12 @@ A message is repeated only if an AWS service sent it in the form of its errors: 
 from __future__ import annotations
 
 import http
+import json
 import os
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -58,6 +59,10 @@ _NO_WAY_OUT = (
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _CODE = re.compile("[A-Za-z][A-Za-z0-9._-]{0,127}")
 _LONGEST_MESSAGE = 1_024  # the most bytes of a service's message that are repeated
+_CUT = "…"  # ends a message that is longer
+_LINE_END = re.compile("[\n\r\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SHORTEST = 4  # characters; a shorter line of a value may be part of ordinary words
 _NO_REASON = "The service named no reason"
 _FOREIGN = "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL."
 # OpenSSL's X509_V_ERR_… codes.
@@ -340,17 +345,42 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting += [cause for cause in known if isinstance(cause, BaseException)]
 
 
+def without(message: str, values: Iterable[str]) -> str:
+    """Returns a message of `ask` in which *** stands for what it repeats of these values."""
+    forms = {form for value in values for form in _forms(value) if len(form) >= _SHORTEST}
+    ordered = sorted(forms, key=len, reverse=True)
+    for form in ordered:
+        message = message.replace(form, "***")
+    begin, cut, end = message.partition(_CUT)
+    for form in ordered if cut else ():
+        lengths = range(len(form) - 1, _SHORTEST - 1, -1)
+        length = next((length for length in lengths if begin.endswith(form[:length])), 0)
+        if length:
+            begin = f"{begin[:-length]}***"
+    return begin + cut + end
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Yields how a value stands in one line of a message: its lines as they are, or all of it as JSON."""
+    yield from map(_shown, _LINE_END.split(value))
+    for is_ascii in (True, False):
+        yield _shown(json.dumps(value, ensure_ascii=is_ascii)[1:-1])
+
+
+def _shown(line: str) -> str:
+    return _CONTROL.sub(" ", line.strip()).strip()
+
+
 def _service_message(message: str) -> str:
     """Returns the part of a service's message that is repeated.
 
     Only the first line: in SignatureDoesNotMatch the next lines hold the request's headers, and so the session token.
     """
-    lines = (line.strip() for line in re.split("[\n\r\u2028\u2029]", message))
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", next(filter(None, lines), _NO_REASON))
+    line = next(filter(None, map(_shown, _LINE_END.split(message))), _NO_REASON)
     data = line.encode("utf-8", "replace")
     if len(data) <= _LONGEST_MESSAGE:
         return _sentence(data.decode())
-    return data[:_LONGEST_MESSAGE].decode(errors="ignore") + "…"
+    return data[:_LONGEST_MESSAGE].decode(errors="ignore") + _CUT
 
 
 def _sentence(text: str) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO
 from botocore.exceptions import WaiterError
 
 from ..aws import AwsError
-from ..aws.errors import ask
+from ..aws.errors import ask, without
 from .change import NO_CHANGE, Change, variables_of
 from .preflight import Findings
 from .selection import progress
@@ -39,7 +39,6 @@ _COLOURS = {"+": "\033[32m", "-": "\033[31m", "~": "\033[33m", " ": ""}
 _PLAIN = "\033[0m"
 # After these words, Lambda's message about too many variables repeats all of them.
 _MEASURED = "String measured"
-_SHORTEST = 4  # characters; a shorter value may be part of ordinary words
 # Lambda takes 15 requests a second in a region for all that reads and writes functions except GetFunction (AWS's page
 # "Lambda quotas"). Deployments need some of them.
 _APART = 1 / 5  # seconds between two changes
@@ -166,18 +165,14 @@ class _Function:
         try:
             ask(f"lambda:GetFunction on {self.arn}", call)
         except AwsError as error:
-            self._fail(f"It was changed, and is not known to run so. {error}")
+            self._fail(f"It was changed, and is not known to run so. {self._without_values(str(error))}")
 
     def _fail(self, error: str) -> None:
         self.result = "failed"
         self.errors.append(error)
 
     def _without_values(self, message: str) -> str:
-        message = message.partition(_MEASURED)[0]
-        for value in sorted(self._variables.values(), key=len, reverse=True):
-            if len(value) >= _SHORTEST:
-                message = message.replace(value, "***").replace(json.dumps(value)[1:-1], "***")
-        return message
+        return without(message.partition(_MEASURED)[0], self._variables.values())
 
     def to_dict(self) -> dict[str, Any]:
         changes = [line._asdict() for line in self.change.lines if line.sign != " "]

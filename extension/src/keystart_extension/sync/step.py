@@ -12,6 +12,7 @@ Action = Literal["create", "change", "unchanged", "delete", "refused"]
 _VALUE, _RESTORE, _ADOPT = "value", "restore", "adopt"
 _REMOVED = "removed"
 
+_DEFAULT_KEY = "alias/aws/secretsmanager"  # the service does not name it
 _ROTATED = "Secrets Manager rotates it, and a sync would undo each rotation. End one of the two."
 _LOSES = "Its JSON would lose {} of its keys, whose entries the source no longer has. To let that happen, add --prune."
 
@@ -127,6 +128,7 @@ def _is_same_key(wanted: str, existing: str) -> bool:
     """Returns whether both name one key. The service may answer with the ARN of an alias, or with the id of an ARN."""
     return (
         wanted == existing
+        or (existing == "" and wanted.endswith(_DEFAULT_KEY))
         or existing.endswith((f":{wanted}", f":key/{wanted}"))
         or (existing != "" and wanted.endswith(f":key/{existing}"))
     )

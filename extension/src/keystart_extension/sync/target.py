@@ -6,13 +6,14 @@ changes of the last minutes, so it only shows what needs no change; `find` shows
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aws import AwsError
-from ..aws.errors import ask
+from ..aws.errors import ask, without
 from .digest import Digest
 from .pace import Pace
 from .secret import OWNER_TAG, ExistingSecret, Value, WantedSecret, value_of
@@ -31,7 +32,6 @@ Result = TypeVar("Result")
 
 READ_AT_ONCE = 20  # values in one BatchGetSecretValue
 _LISTED = 100  # secrets on a page of ListSecrets
-_SHORTEST = 4  # characters; a shorter line of a value may be part of ordinary words
 
 
 class Target:
@@ -209,12 +209,12 @@ class Target:
         return [{"Key": key, "Value": value} for key, value in tags.items()]
 
     def _send(self, operation: str, secret: str, value: Value, call: Callable[[], object]) -> None:
-        """Makes a call that sends a value. A message that repeats a line of it is not shown."""
+        """Makes a call that sends a value. A message that repeats a part of it is not shown."""
         try:
             self._call(operation, secret, call)
         except AwsError as error:
-            lines = (line.strip() for line in value.content.decode(errors="replace").splitlines())
-            if not any(len(line) >= _SHORTEST and line in error.message for line in lines):
+            forms = (value.content.decode(errors="replace"), base64.b64encode(value.content).decode())
+            if without(error.message, forms) == error.message:
                 raise
             code = error.code
         else:
