@@ -361,7 +361,7 @@ def without(message: str, values: Iterable[str]) -> str:
 
 
 def _forms(value: str) -> Iterator[str]:
-    """Yields how a value stands in one line of a message: its lines as they are, or all of it as JSON."""
+    """Yields the forms of a value in one line of a message: its lines as they are, and all of it as JSON."""
     yield from map(_shown, _LINE_END.split(value))
     for is_ascii in (True, False):
         yield _shown(json.dumps(value, ensure_ascii=is_ascii)[1:-1])
