@@ -30,8 +30,8 @@ SecretsHome: /tmp/secrets
 """
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0f0c8a9e-1111-4222-8333-444455556666"
 NOT_CHECKED = (
-    "Its configuration cannot be read from here, so it is not checked whether its secrets exist and its role may fetch "
-    "them."
+    "Its configuration cannot be read from here, so attach does not check whether its secrets exist and its role may "
+    "fetch them."
 )
 
 

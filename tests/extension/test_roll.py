@@ -107,11 +107,13 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "image": (
         {"PackageType": "Image", "Environment": {"Variables": {}}},
-        "Its configuration cannot be read, as it is in an image or a layer. Name its configuration: --config FILE.",
+        "Its configuration is in no variable, and its package cannot be read. Pass its configuration with --config "
+        "FILE.",
     ),
     "elsewhere": (
         {"Environment": {"Variables": {"KEYSTART_CONFIG": "/opt/keystart.yaml"}}},
-        "Its configuration cannot be read, as it is in an image or a layer. Name its configuration: --config FILE.",
+        "Its configuration is in no variable, and its package cannot be read. Pass its configuration with --config "
+        "FILE.",
     ),
     "nothing": (
         {"Environment": {"Variables": {"KEYSTART_CONFIG": "/var/task/x.yaml"}}},

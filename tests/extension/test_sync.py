@@ -151,7 +151,7 @@ def test_nothing_is_deleted_without_prune(sync: Sync, canary: Canaries) -> None:
     sync.put("db", canary())
     sync.apply()
     (sync.source / "db").unlink()
-    assert sync.run("apply", "--yes") == (0, "The source has no secrets.\n", "")
+    assert sync.run("apply", "--yes") == (0, "The source has no secret that a rule includes.\n", "")
     assert "DeletedDate" not in sync.described("db")
 
 
@@ -182,7 +182,7 @@ def test_prune_refuses_when_more_than_a_tenth_would_go(sync: Sync, canary: Canar
         (sync.source / f"s/{number}").unlink()
     code, _, error = sync.run("apply", "--yes", "--prune")
     assert code == 1
-    assert "2 of 10 secrets would be deleted at once, and 1 may be." in error
+    assert "This run would delete 2 of 10 secrets, and may delete 1." in error
     assert "DeletedDate" not in sync.described("s/0")
     sync.apply("--prune", "--prune-limit", "2")
     assert "DeletedDate" in sync.described("s/0")

@@ -104,7 +104,7 @@ def test_iam_policy_of_a_sync_says_what_it_does_not_know(folder: Path, keystart:
 
 @pytest.mark.long
 def test_sync_alone_plans(folder: Path, cloud: Cloud, keystart: Keystart) -> None:
-    assert keystart("sync") == (0, "The source has no secrets.\n", "")
+    assert keystart("sync") == (0, "The source has no secret that a rule includes.\n", "")
 
 
 def test_a_limit_without_prune_is_wrong_use(folder: Path, keystart: Keystart) -> None:
@@ -406,7 +406,8 @@ def test_an_interrupted_sync_says_what_it_did_and_frees_its_lock(
         goes_on.set()
     assert process.returncode == 130
     assert said == (
-        "keystart: 1 of 2 steps are over. Run it again: it does the rest, and one that was cut off.\n"
+        "keystart: 1 of 2 secrets are done. Run it again: it does the others, and repeats the one that was "
+        "interrupted.\n"
         "keystart: Interrupted.\n"
     )
     (lock,) = cloud.ssm.get_parameters_by_path(Path=f"/keystart/sync/{sync}")["Parameters"]

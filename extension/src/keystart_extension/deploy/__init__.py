@@ -41,16 +41,17 @@ shows what would change, then asks. It checks all functions before it changes th
 stops all. After that, a function that Lambda refuses does not stop the others.
 """
 _DETACH = """\
-Removes the layer from each function, and the variables that attach has set, which KEYSTART_ATTACHED lists. A variable
-that somebody else has set, or has changed since, stays. The command shows what would change, then asks.
+Removes the layer from each function, the variables that attach has set, which KEYSTART_ATTACHED lists, and the
+variable that roll has set. A variable that somebody else has set, or has changed since, stays. The command shows what
+would change, then asks.
 """
 
 _ROLL = """\
-Starts functions anew when a version of their secrets is newer than at the last roll. It sets one variable,
-KEYSTART_ROLLED, made from the ids of the versions and never from values, so that Lambda starts new environments. All
-other variables stay. The command shows what would change, then asks. A function that fails does not stop the others.
-Exit codes: 0 nothing to do or done, 1 something failed, 2 wrong use, 3 a change is shown (with --dry-run
---detailed-exitcode).
+Starts functions anew when the versions of their secrets are not those of the last roll. It sets one variable,
+KEYSTART_ROLLED, so that Lambda starts new environments. It makes that variable from the ids of the versions and never
+from values. All other variables stay. The command shows what would change, then asks. A function that fails does not
+stop the others. Exit codes: 0 nothing to do or done, 1 something failed or you did not agree, 2 wrong use, 3 a change
+is shown (with --dry-run --detailed-exitcode), 130 interrupted.
 """
 
 

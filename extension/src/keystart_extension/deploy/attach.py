@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 _NOT_CHECKED = (
-    "Its configuration cannot be read from here, so it is not checked whether its secrets exist and its role may "
+    "Its configuration cannot be read from here, so attach does not check whether its secrets exist and its role may "
     "fetch them."
 )
 _MANNER = Manner(advice_of_stack="Write it into the template too.")

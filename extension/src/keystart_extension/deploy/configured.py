@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.type_defs import FunctionConfigurationTypeDef as Configuration
 
 _LARGEST = 262_144 + 1  # bytes; the core refuses a larger configuration, and says so
-_ELSEWHERE = "Name its configuration: --config FILE."
+_ELSEWHERE = "Pass its configuration with --config FILE."
 
 
 class InvalidConfigurationError(DeployError):
@@ -47,7 +47,7 @@ def plan_of(answer: Mapping[str, Any], file: Path | None, authorities: str | boo
         raise InvalidConfigurationError(
             f"Its configuration is not valid: {error.problems[0]['message']}"
         ) from None
-    raise DeployError(f"Its configuration cannot be read, as it is in an image or a layer. {_ELSEWHERE}")
+    raise DeployError(f"Its configuration is in no variable, and its package cannot be read. {_ELSEWHERE}")
 
 
 def _packaged(answer: Mapping[str, Any], named: str, authorities: str | bool) -> dict[str, bytes] | None:

@@ -29,8 +29,9 @@ __all__ = ["SyncError", "add_to", "is_configuration", "policy"]
 _WITHOUT_YAML = "PyYAML, which reads sync.yaml, is not installed. Run: pip install 'keystart-extension[sync]'"
 _DESCRIPTION = """\
 Compares the secrets of the source that sync.yaml names with Secrets Manager. It changes only secrets that carry the
-tag of this sync; a secret that somebody else made stays as it is, unless you adopt it by its name. `plan` changes
-nothing. Exit codes: 0 nothing to do or done, 1 failed, 2 wrong use, 3 a plan with changes (with --detailed-exitcode).
+tag of this sync. A secret that somebody else made stays as it is, unless you adopt it by its name. `plan` changes
+nothing. Exit codes: 0 nothing to do or done, 1 something failed or you did not agree, 2 wrong use, 3 the plan has
+changes (with --detailed-exitcode), 130 interrupted.
 """
 
 

@@ -70,8 +70,8 @@ def run(arguments: Namespace) -> int:
                 ends[step.name] = step
         except KeyboardInterrupt:
             print(
-                f"keystart: {len(ends)} of {len(needed)} steps are over. Run it again: it does the rest, and one that "
-                "was cut off.",
+                f"keystart: {len(ends)} of {len(needed)} secrets are done. Run it again: it does the others, and "
+                "repeats the one that was interrupted.",
                 file=sys.stderr,
             )
             raise
@@ -110,7 +110,7 @@ def _show(steps: Sequence[Step], out: TextIO | None) -> None:
             print(f"{colour}{text}{_PLAIN}" if coloured else text, file=out)
     counts = Counter(step.action for step in steps)
     words = ", ".join(f"{counts[action]} {action}" for action in (*_SIGNS, "unchanged") if counts[action])
-    print(words or "The source has no secrets.", file=out)
+    print(words or "The source has no secret that a rule includes.", file=out)
 
 
 def _document(step: Step) -> dict[str, object]:

@@ -217,7 +217,7 @@ class Sync:
             reason = _UNNAMED
         elif deletions > most:
             reason = (
-                f"{deletions} of {len(owned)} secrets would be deleted at once, and {most} may be. If the source "
+                f"This run would delete {deletions} of {len(owned)} secrets, and may delete {most}. If the source "
                 f"really lost them, add --prune-limit {deletions}."
             )
         else:
