@@ -17,14 +17,14 @@ from .conftest import EACH_WAY, Canaries, Launcher, Prefetch, Serve, Store
 
 NONE = (
     "NoCredentials",
-    "There are no AWS credentials. In Lambda they come from the function's role; on your own machine log in, "
-    "or set AWS_PROFILE.",
+    "There are no AWS credentials. In Lambda something removed its AWS_ variables before the extension started, such "
+    "as a script in an image; on your own machine log in, or set AWS_PROFILE.",
 )
 
 EXPIRED = (
     "ExpiredTokenException",
-    "The credentials have expired. In Lambda each new environment gets new credentials; on your own machine "
-    "log in again.",
+    "The credentials have expired. On your own machine log in again. In a new environment of Lambda something sets "
+    "other credentials than the role's: look for AWS_ in the function's variables and in what starts the extension.",
 )
 
 

@@ -87,8 +87,9 @@ def test_an_optional_secret_that_is_absent_is_listed_and_logged(
         (
             refusal(400, "ExpiredTokenException", "The security token included in the request is expired"),
             "ExpiredTokenException",
-            "The security token included in the request is expired. In Lambda each new environment gets new "
-            "credentials; on your own machine log in again.",
+            "The security token included in the request is expired. On your own machine log in again. In a new "
+            "environment of Lambda something sets other credentials than the role's: look for AWS_ in the "
+            "function's variables and in what starts the extension.",
         ),
         (
             refusal(400, "DecryptionFailure", ""),

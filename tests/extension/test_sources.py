@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from keystart_extension.store import Draft, Writer
 
-from tests.fakes.aws import REGION, Cloud, secret
+from tests.fakes.aws import REGION, Cloud, refusal, secret
 from tests.fakes.http import Answer, forward
 
 from .conftest import Canaries, Prefetch, Serve, Store
@@ -326,6 +326,44 @@ def test_the_region_in_an_arn_wins(prefetch: Prefetch, cloud: Cloud, store: Stor
     name = cloud.secrets.describe_secret(SecretId=arn)["Name"]
     assert prefetch({"db": name}, region="us-east-1") is not None
     assert store.failures["db"][0] == "ResourceNotFoundException"
+
+
+@pytest.mark.parametrize(
+    ("id_", "region", "said"),
+    [
+        ("prod/absent", "us-east-1", " `region:` names us-east-1, and AWS_REGION is eu-west-1."),
+        ("ssm:/prod/absent", "us-east-1", " `region:` names us-east-1, and AWS_REGION is eu-west-1."),
+        ("ssm:/prod/absent", REGION, "Correct the id or the region."),
+        (
+            "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/absent",
+            REGION,
+            " Its ARN names us-east-1, and AWS_REGION is eu-west-1.",
+        ),
+        ("prod/absent", REGION, "Correct the id, the region, the account or the stage."),
+    ],
+)
+def test_a_secret_that_is_missing_in_another_region_is_said_with_both_regions(
+    prefetch: Prefetch, cloud: Cloud, store: Store, id_: str, region: str, said: str
+) -> None:
+    assert prefetch({"db": id_}, region=region) is not None
+    assert store.failures["db"][1].endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("resource", "is_said"),
+    [("prod/db", True), ("arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/db-a1B2c3", False)],
+)
+def test_a_denial_that_may_be_a_missing_secret_is_said_with_both_regions(
+    prefetch: Prefetch, serve: Serve, store: Store, resource: str, is_said: bool
+) -> None:
+    action = "secretsmanager:GetSecretValue"
+    denied = (
+        f"User: u is not authorized to perform: {action} on resource: {resource} because no policy allows it"
+    )
+    serve(lambda _: refusal(400, "AccessDeniedException", denied))
+    assert prefetch({"db": "prod/db"}, region="us-east-1") is not None
+    both = " `region:` names us-east-1, and AWS_REGION is eu-west-1."
+    assert store.failures["db"][1].endswith(both) is is_said
 
 
 def test_equal_secrets_are_requested_once_and_a_role_is_assumed_once(

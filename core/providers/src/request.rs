@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::aws::Aws;
+use crate::aws::errors::with_other_region;
 use crate::first_requests::TRANSMISSION;
 use crate::limits::Pages;
 use crate::pace::Pace;
@@ -129,7 +130,10 @@ impl Request {
             result.further.push(dispatcher.request_alone(self, alone, refusal));
             return;
         }
-        let failure = |entry: &Entry| refusal.cloned().unwrap_or_else(|| self.provider.missing(entry)).to_failure();
+        let failure = |entry: &Entry| {
+            let refusal = refusal.cloned().unwrap_or_else(|| self.provider.missing(entry));
+            with_other_region(entry, refusal).to_failure()
+        };
         result.outcomes.extend(entries.iter().map(|entry| (entry.name.clone(), Err(failure(entry)))));
     }
 

@@ -139,8 +139,8 @@ pub(super) async fn load(
     }
     Err(Refusal::new(
         "NoCredentials",
-        "There are no AWS credentials. In Lambda they come from the function's role; on your own machine log in, \
-         or set AWS_PROFILE.",
+        "There are no AWS credentials. In Lambda something removed its AWS_ variables before the extension started, such \
+         as a script in an image; on your own machine log in, or set AWS_PROFILE.",
     ))
 }
 

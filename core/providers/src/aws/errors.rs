@@ -4,7 +4,7 @@
 //! up to a length.
 
 use std::error::Error as StdError;
-use std::{io, iter};
+use std::{env, io, iter};
 
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::{ConnectorError, SdkError};
@@ -12,11 +12,14 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use hyper::StatusCode;
 use rustls::CertificateError;
 
+use super::arn::is_arn;
 use super::endpoints::proxy_refusal as refusal_of_variable;
 use super::proxies::ProxyError;
 use super::route::{Route, RouteFailure};
+use crate::Entry;
 use crate::limits::Excess;
 use crate::refusal::{Refusal, Retry};
+use keystart_config::region::is_region;
 use keystart_store::json;
 
 /// The codes of Secrets Manager, Parameter Store and STS for too many requests.
@@ -48,8 +51,10 @@ const UNKNOWN_LOGIN: [&str; 5] = [
 ];
 const EXPIRED: [&str; 2] = ["ExpiredToken", "ExpiredTokenException"];
 /// What to do if credentials have expired.
-pub(super) const EXPIRED_CURE: &str =
-    "In Lambda each new environment gets new credentials; on your own machine log in again.";
+pub(super) const EXPIRED_CURE: &str = "On your own machine log in again. In a new environment of Lambda something sets \
+     other credentials than the role's: look for AWS_ in the function's variables and in what starts the extension.";
+/// What a denial ends with if AWS may know no such secret.
+const PERHAPS_NONE: &str = "so perhaps there is no such secret in this region and account: look there first.";
 /// The most bytes of a service's message that are repeated.
 const LONGEST_MESSAGE: usize = 1_024; // limits.toml: extension.message_bytes
 const LONGEST_CODE: usize = 128;
@@ -203,10 +208,7 @@ fn denial_cure(action: &str, message: &str) -> String {
     // AWS knows the ARN of every secret that exists. For any other it repeats the name of the request.
     let is_unknown = message.split_once(" on resource: ").is_some_and(|(_, resource)| !resource.starts_with("arn:"));
     if is_unknown && action.starts_with("secretsmanager:") && !action.ends_with(" on *") {
-        return format!(
-            "AWS names no ARN, so perhaps there is no such secret in this region and account: look there first. If there \
-             is, allow {action}."
-        );
+        return format!("AWS names no ARN, {PERHAPS_NONE} If there is, allow {action}.");
     }
     // Such an action is allowed for everything or for nothing, so no policy of a resource can allow it.
     let is_for_all = action.ends_with(" on *");
@@ -224,13 +226,28 @@ fn missing_cure(message: &str) -> &'static str {
     }
 }
 
+/// Adds to the refusal of a secret that AWS does not find that its region is not the function's.
+pub(crate) fn with_other_region(entry: &Entry, mut refusal: Refusal) -> Refusal {
+    let is_missing = ["ResourceNotFoundException", "ParameterNotFound"].contains(&refusal.code.as_str())
+        || refusal.message.contains(PERHAPS_NONE);
+    let own = env::var("AWS_REGION").ok().filter(|region| is_region(region));
+    if let (true, Some(asked), Some(own)) = (is_missing, &entry.region, own)
+        && *asked != own
+    {
+        let source = if is_arn(&entry.id) { "Its ARN" } else { "`region:`" };
+        refusal.message = format!("{} {source} names {asked}, and AWS_REGION is {own}.", refusal.message);
+    }
+    refusal
+}
+
 /// Returns what to do if AWS does not accept the signature of a request.
 fn login_cure(message: &str) -> &'static str {
     if message.contains("Signature expired") || message.contains("Signature not yet current") {
         "Correct the clock of this machine."
     } else {
-        "Perhaps the access key was deleted, or its secret is that of another key: log in again. A region that the account \
-         has not enabled answers this too."
+        "Perhaps the access key was deleted, or its secret is that of another key: log in again. In Lambda look for AWS_ in \
+         the function's variables and in what starts the extension. A region that the account has not enabled answers \
+         this too."
     }
 }
 

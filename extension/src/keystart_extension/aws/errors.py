@@ -217,8 +217,8 @@ def _failure(action: str, error: Exception) -> AwsError:
         case NoCredentialsError() | PartialCredentialsError():
             return AwsError(
                 "NoCredentials",
-                "There are no AWS credentials. In Lambda they come from the function's role; on your own machine log "
-                "in, or set AWS_PROFILE.",
+                "There are no AWS credentials. In Lambda something removed its AWS_ variables before the extension "
+                "started, such as a script in an image; on your own machine log in, or set AWS_PROFILE.",
             )
         case NoRegionError():
             return AwsError("NoRegion", "No region is known. Set `region:` or AWS_REGION.")

@@ -63,8 +63,9 @@ def _login(own: boto3.Session) -> Login:
     except RuntimeError:  # botocore refreshed them, and the new ones have expired too
         raise AwsError(
             "ExpiredTokenException",
-            "The credentials have expired. In Lambda each new environment gets new credentials; on your own machine "
-            "log in again.",
+            "The credentials have expired. On your own machine log in again. In a new environment of Lambda something "
+            "sets other credentials than the role's: look for AWS_ in the function's variables and in what starts the "
+            "extension.",
         ) from None
     if credentials is None or found is None or found.access_key is None or found.secret_key is None:
         raise NoCredentialsError
