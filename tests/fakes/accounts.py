@@ -81,7 +81,10 @@ class Account(Stub):
         self._parameters.put_parameter(Name=name, Value="x", Overwrite=True, **kind)
 
     def close(self) -> None:
-        """Closes the connections of the clients."""
+        """Removes the functions, which moto would list for the next test too, and closes the clients' connections."""
+        for name in self._packages:
+            with suppress(self.api.exceptions.ResourceNotFoundException):
+                self.api.delete_function(FunctionName=name)
         self._parameters.close()
         self._secrets.close()
         self.api.close()
