@@ -234,6 +234,38 @@ def test_a_change_that_lambda_cannot_apply_is_reported(
     )
 
 
+def test_a_function_whose_last_update_failed_is_not_taken_for_rolled(
+    keystart: Keystart, account: Account, user: User
+) -> None:
+    name = user()
+    assert keystart("roll", name, *NOW)[0] == 0
+
+    def edit(_: str, told: dict[str, Any]) -> None:
+        told["LastUpdateStatus"] = "Failed"
+
+    account.edit = edit
+    code, _, error = keystart("roll", name, *NOW)
+    assert code == 1
+    assert "Its last update failed, so its environments may be old ones." in error
+
+
+@pytest.mark.parametrize("begins", ["", "x\nsecond line"], ids=["whole", "lines"])
+def test_a_value_in_the_reason_of_a_failed_update_is_not_shown(
+    keystart: Keystart, account: Account, user: User, canary: Canaries, begins: str
+) -> None:
+    value = canary() + begins
+    name = user({"TOKEN": value})
+
+    def edit(_: str, told: dict[str, Any]) -> None:
+        if account.changes:
+            told.update(LastUpdateStatus="Failed", LastUpdateStatusReason=f"{value} is odd.")
+
+    account.edit = edit
+    code, _, error = keystart("roll", name, *NOW)
+    assert code == 1
+    assert "***" in error
+
+
 def test_an_interrupted_roll_names_what_lambda_was_asked_to_change(
     account: Account, user: User, environment: Environment
 ) -> None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 _NOBODY = (
     "No function of this region has a configuration that names this secret. Correct the secret or the region."
 )
+_FAILED = (
+    "Its last update failed, so its environments may be old ones. Correct what failed, and update it again."
+)
 
 
 def roll(arguments: Namespace) -> int:
@@ -62,7 +65,11 @@ def roll(arguments: Namespace) -> int:
         value, count = marker
         what = f"the versions of {count} {'secret' if count == 1 else 'secrets'}"
         change = rolled(function, value, what)
-        return change, Findings(_unreached(client, function) if change.is_needed else ())
+        if change.is_needed:
+            return change, Findings(_unreached(client, function))
+        # The marker is that of an update that Lambda did not make.
+        has_failed = function.get("LastUpdateStatus") == "Failed"
+        return change, Findings(problems=(_FAILED,) if has_failed else ())
 
     manner = Manner(stops=False, over=arguments.over, if_none=_NOBODY if arguments.uses else "")
     return run(arguments, client, names, look, manner)
