@@ -94,6 +94,14 @@ def test_parameters_of_another_region_are_read_below_their_path(
     assert read(source) == {name: Value(text.encode(), is_binary=False) for name, text in values.items()}
 
 
+def test_locks_of_a_sync_are_left_out(place: Place, moto: str, canary: Canaries) -> None:
+    api, lock = client("ssm", moto, "eu-south-2"), f"/keystart/sync/{randomness.token_hex(4)}/1"
+    api.put_parameter(Name=lock, Value="{}", Type="String")
+    api.put_parameter(Name="/keystart/syncs", Value=(value := canary()), Type="String")
+    source = parameter_store.source({"region": "eu-south-2", "path": "/"}, place)
+    assert read(source) == {"keystart/syncs": Value.of(value.encode())}
+
+
 def test_parameters_of_another_account_are_read_with_a_role(
     place: Place, moto: str, canary: Canaries
 ) -> None:

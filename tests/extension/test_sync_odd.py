@@ -9,7 +9,7 @@ import signal
 import subprocess
 import threading
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -166,13 +166,41 @@ def test_a_folder_that_cannot_be_searched_is_not_listed(
 ) -> None:
     (tmp_path / "db").write_bytes(b"a")
 
-    def is_dir(_: Path) -> bool:
+    def stat(_: Path, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     folder = Folder(tmp_path)
-    monkeypatch.setattr(Path, "is_dir", is_dir)
+    monkeypatch.setattr(Path, "stat", stat)
     with pytest.raises(SyncError, match="of the source cannot be read: Permission denied"):
         list(folder.entries())
+
+
+def test_a_folder_that_goes_while_it_is_listed_ends_the_list_with_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Folder(tmp_path)
+    monkeypatch.setattr(Path, "iterdir", lambda path: iter([path / "gone"]))
+    with pytest.raises(SyncError, match="of the source cannot be read: No such file or directory"):
+        list(folder.entries())
+
+
+def test_a_link_that_somebody_puts_in_place_of_a_file_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inside := tmp_path / "inside").mkdir()
+    (outside := tmp_path / "outside").write_bytes(b"not for a sync")
+    (inside / "db").write_bytes(b"a")
+    open_ = os.open
+
+    def swap(path: Path, flags: int) -> int:
+        path.unlink()
+        path.symlink_to(outside)
+        return open_(path, flags)
+
+    folder = Folder(inside)
+    monkeypatch.setattr(os, "open", swap)
+    with pytest.raises(SyncError, match="Too many levels of symbolic links"):
+        folder.read(Entry("db"))
 
 
 @pytest.fixture
@@ -343,6 +371,59 @@ def test_a_plan_renews_the_lock_for_each_secret_and_ends_with_it(tmp_path: Path)
     with pytest.raises(SyncError, match="took over"):
         sync.plan(prune=False, limit=None, before_each=renew)
     assert len(renewals) == 5
+
+
+class Lost:
+    """A lock that is lost while the source is read: `calls` times it was there before."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def check(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise SyncError("Another sync took over.")
+
+
+@pytest.mark.parametrize(("key", "calls"), [(None, 1), ("{name}", 2)], ids=["one entry", "JSON"])
+def test_a_lock_that_is_lost_while_the_source_answers_prevents_the_write(
+    tmp_path: Path, key: str | None, calls: int
+) -> None:
+    for name in ("a", "b")[: 1 if key is None else 2]:
+        (tmp_path / name).write_bytes(b"x")
+    rule = Rule("all", ("*",), (), {}, None, None, (), json=key)
+    service: Any = SecretsManager()
+    configuration = Configuration("odd", Folder(tmp_path), None, 30, (rule,))
+    sync = Sync(configuration, Target(service, "odd", 30), frozenset())
+    planned = sync.plan(prune=False, limit=None)
+    (end,) = sync.apply(planned, Lost(calls).check)
+    assert (end.action, end.reason) == ("refused", "Another sync took over.")
+    assert service.secrets == {}
+
+
+def test_a_source_that_holds_copies_of_this_sync_is_refused() -> None:
+    service: Any = SecretsManager()
+
+    class Same:
+        def entries(self) -> Iterator[Entry]:
+            return (Entry(name, secret.tags) for name, secret in list(service.secrets.items()))
+
+        def read(self, entry: Entry) -> Value:
+            return Value.of(service.secrets[entry.name].values[-1].encode())
+
+    def sync(*, exclude: tuple[str, ...] = ()) -> Sync:
+        rule = Rule("copy/{name}", ("*",), exclude, {}, None, None, ())
+        configuration = Configuration("odd", Same(), None, 30, (rule,))
+        return Sync(configuration, Target(service, "odd", 30), frozenset())
+
+    service.create_secret(Name="db", Tags=[], SecretString="x")
+    first = sync()
+    (end,) = first.apply(first.plan(prune=False, limit=None))
+    assert (end.name, end.action) == ("copy/db", "create")
+    with pytest.raises(SyncError, match="copy/db of the source was made by this sync"):
+        sync().plan(prune=True, limit=9)
+    (step,) = sync(exclude=("copy/*",)).plan(prune=False, limit=None)
+    assert (step.name, step.action) == ("copy/db", "unchanged")
 
 
 def test_progress_is_shown_at_a_terminal(

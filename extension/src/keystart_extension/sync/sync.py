@@ -15,7 +15,7 @@ from ..deploy.selection import progress
 from .configuration import Configuration
 from .error import SyncError
 from .rules import Rule, rule_for
-from .secret import ExistingSecret, Settings, Value, WantedSecret
+from .secret import OWNER_TAG, ExistingSecret, Settings, Value, WantedSecret
 from .sources import Entry
 from .step import Choices, Step, step_for, step_without
 from .target import READ_AT_ONCE, Target
@@ -24,6 +24,10 @@ _PRUNE_SHARE = 10  # without --prune-limit, at most one of so many is deleted at
 
 _UNNAMED = "Nothing is deleted, because another entry of the source has no name for Secrets Manager. Mend that first."
 _CHANGED = "It changed after it was planned. Look again."
+_OWN = (
+    "{} of the source was made by this sync, and would be copied again with each run. Exclude it, or choose another "
+    "`prefix`. If it comes from another account, change the `id` of one of the two syncs."
+)
 _TWICE = "Several entries of the source have this name. Change the rules."
 _SAME_KEY = "Several of its entries have the same key in its JSON. Change the rules."
 
@@ -59,6 +63,7 @@ class Sync:
 
         If `before_each` raises, so does the plan.
         """
+        self._before_each = before_each
         steps = self._list_source()
         has_all_names = not steps
         self._choices = self._choices._replace(may_lose_keys=prune and has_all_names)
@@ -137,6 +142,8 @@ class Sync:
             rule = rule_for(self._configuration.rules, entry)
             if rule is None:
                 continue
+            if entry.metadata.get(OWNER_TAG) == self._configuration.id:
+                raise SyncError(_OWN.format(_shown(entry.name)))
             try:
                 name = rule.secret_name(entry)
             except SyncError as error:
@@ -176,6 +183,7 @@ class Sync:
         document: dict[str, str] = {}
         settings: list[Settings] = []
         for key, entry in entries.items():
+            self._before_each()  # many entries take longer than a lock lasts
             try:
                 value = read(entry)
                 settings.append(rule.settings(entry))
@@ -239,6 +247,7 @@ class Sync:
         step = self._step_for(wanted, existing)
         if step != planned:
             return _late(step)
+        self._before_each()  # a source may answer late
         if existing is None:
             self._target.create(wanted)
         else:

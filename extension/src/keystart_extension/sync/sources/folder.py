@@ -17,7 +17,8 @@ from ..keys import Place, text_of
 from ..secret import LARGEST, Value
 from . import Entry
 
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO would make the open wait
+# A FIFO would make the open wait. A link cannot be there, unless somebody has just put it there.
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
 
 
 def source(document: object, place: Place) -> Folder:
@@ -42,7 +43,7 @@ class Folder:
 
     def _below(self, folder: Path) -> Iterator[Entry]:
         try:
-            paths = [(path, path.is_dir()) for path in sorted(folder.iterdir()) if path.name[0] != "."]
+            paths = [(path, _is_folder(path)) for path in sorted(folder.iterdir()) if path.name[0] != "."]
         except OSError as error:
             raise SyncError(f"{folder} of the source cannot be read: {error.strerror}.") from None
         for path, is_folder in paths:
@@ -65,6 +66,16 @@ class Folder:
                 return Value.of(file.read(LARGEST + 1))
         except (OSError, RuntimeError) as error:
             raise SyncError(f"It cannot be read: {_why(error)}.") from None
+
+
+def _is_folder(path: Path) -> bool:
+    """Returns whether a path is a folder, or a link to one. Raises if nobody can know: the list would not be whole."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink():
+            return False  # `read` refuses it
+        raise
 
 
 def _why(error: OSError | RuntimeError) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ...aws.errors import ask
 from ..error import SyncError
 from ..keys import Place, keys_of, text_of
+from ..lock import FOLDER
 from ..secret import Value
 from . import Entry
 from .account import OPTIONS, Account, Client, account
@@ -31,7 +32,7 @@ class ParameterStore:
         self._client = Client("ssm", account)
 
     def entries(self) -> Iterator[Entry]:
-        """Lists the parameters of all types, without decrypting them."""
+        """Lists the parameters of all types, without decrypting them, and without the locks of syncs."""
         client = self._client()
         pages = iter(
             client.get_paginator("get_parameters_by_path").paginate(
@@ -45,7 +46,8 @@ class ParameterStore:
 
         while (found := ask(f"ssm:GetParametersByPath on {self.path}", ask_next)) is not None:
             for name in found:
-                yield Entry(name.removeprefix(self.path))
+                if not name.startswith(f"{FOLDER}/"):
+                    yield Entry(name.removeprefix(self.path))
 
     def read(self, entry: Entry) -> Value:
         """Reads and decrypts one parameter."""
