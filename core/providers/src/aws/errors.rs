@@ -41,7 +41,7 @@ const OF_KEYS: [&str; 9] = [
     "KMSNotFoundException",
     "KeyUnavailableException",
 ];
-/// The codes for a request whose signature does not fit.
+/// The codes for a request whose signature AWS does not accept.
 const UNKNOWN_LOGIN: [&str; 5] = [
     "IncompleteSignature",
     "InvalidClientTokenId",
@@ -160,7 +160,7 @@ pub(crate) fn service_refusal(action: &str, code: Option<&str>, message: Option<
     Refusal { code: code.to_owned(), message, retry }
 }
 
-/// Returns which quota is used up, as far as AWS documents its number, and what to do.
+/// Returns which quota the account has used up, with its number if AWS documents one, and what to do.
 fn quota_cure(action: &str, message: &str) -> &'static str {
     if message.contains("KMS") {
         return "The quota is that of KMS for the account in this region: send fewer requests, or raise it \
@@ -173,8 +173,8 @@ fn quota_cure(action: &str, message: &str) -> &'static str {
              requests, or write `batch: false`."
         }
         Some("secretsmanager:GetSecretValue") => {
-            "Secrets Manager answers 10,000 GetSecretValue a second for an account in a region: send fewer requests, or \
-             raise the quota (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html)."
+            "Secrets Manager answers 10,000 GetSecretValue a second for an account in a region, and AWS does not raise that \
+             (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html): send fewer requests."
         }
         Some(action) if action.starts_with("ssm:") => {
             "Parameter Store answers 40 requests a second for an account in a region: send fewer, or turn on its higher \
