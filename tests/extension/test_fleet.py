@@ -339,7 +339,7 @@ def test_the_roles_of_entries_are_simulated_too(
     assert warnings(out) == [
         f"By IAM's simulation the role {role} may not do secretsmanager:GetSecretValue on {account.secret('prod/db')}. "
         f"Add what keystart iam-policy --role {role} prints, unless the resource's own policy allows it.",
-        f"The role {foreign} is in another account, so what it may do is not checked.",
+        f"The role {foreign} is in another account, so attach does not check what it may do.",
     ]
 
 

@@ -1,6 +1,5 @@
-// What only some callers need: it waits for the writer or talks to it, says what is missing, reads freshness.json, or is
-// about TLS. dist/ has
-// it in a second file, which the first such call loads.
+// What only some callers need: waiting for the writer, talking to it, saying what is missing, reading freshness.json,
+// and TLS. dist/ has it in a separate file, which the first such call loads.
 import { Age } from './age.mjs';
 import { attempt } from './attempt.mjs';
 import { readInfo } from './freshness.mjs';

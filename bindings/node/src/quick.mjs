@@ -1,5 +1,6 @@
-// Reads values of a sound store, and compiles little. Whatever is unusual, it returns undefined: reader.mjs then reads the
-// same by all steps, and reports. It returns no value that reader.mjs would not return (test/quick.test.mjs).
+// Reads values of a sound store, with little code to compile. If anything is unusual, it returns undefined. Then
+// reader.mjs reads the same by all steps, and reports what is wrong. It returns no value that reader.mjs would not return
+// (test/quick.test.mjs).
 import { member } from './json.mjs';
 import { isName } from './name.mjs';
 import { Buffer, fs, isUtf8 } from './node.mjs';

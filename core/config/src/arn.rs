@@ -27,7 +27,7 @@ impl<'a> Arn<'a> {
         is_sound.then_some(arn)
     }
 
-    /// Parses an ARN from a service, which may be an emulator with regions and accounts that AWS has not.
+    /// Parses an ARN from a service, which may be an emulator with regions and accounts that AWS does not have.
     pub fn from_service(text: &'a str) -> Option<Self> {
         split(text).map(|(_, _, arn)| arn)
     }

@@ -39,8 +39,8 @@ impl Writer {
         if std::mem::take(&mut self.listens) { remove_socket(&self.folder) } else { Ok(()) }
     }
 
-    /// Returns whether readers find this store no more: the function has removed or moved the root,
-    /// or `current`.
+    /// Returns whether readers can no longer find this store, because the function has removed or moved the
+    /// root or `current`.
     pub fn is_gone(&self) -> bool {
         let is_unlinked = || self.folder.read_link(CURRENT).is_ok_and(|current| current.is_none());
         let is_elsewhere = || {

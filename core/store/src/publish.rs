@@ -217,7 +217,7 @@ impl Writer {
         self.report_state(State::new(Phase::Deferred))
     }
 
-    /// Reports to readers that the fetch has begun that was deferred.
+    /// Reports to readers that the deferred fetch has begun.
     pub fn start(&mut self) -> Result<()> {
         self.report_state(State::new(Phase::Starting))
     }

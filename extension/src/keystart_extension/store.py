@@ -118,7 +118,7 @@ class Writer:
         return bool(out[0])
 
     def start(self) -> None:
-        """Reports to readers that the fetch has begun that was deferred."""
+        """Reports to readers that the deferred fetch has begun."""
         core.call(lib.keystart_writer_start, self.handle)
 
     def fail(self, message: str, fetch: Fetch | None = None) -> None:

@@ -883,7 +883,7 @@ uint32_t keystart_writer_refused(const keystart_writer *writer,
                                  keystart_error **err);
 
 /*
- Reports to readers that the fetch has begun that was deferred. Errors: 204, 502, 901.
+ Reports to readers that the deferred fetch has begun. Errors: 204, 502, 901.
  */
 uint32_t keystart_writer_start(const keystart_writer *writer, keystart_error **err);
 
@@ -906,8 +906,8 @@ uint32_t keystart_writer_next_collection(const keystart_writer *writer, uint64_t
 uint32_t keystart_writer_published(const keystart_writer *writer, uint64_t *out, keystart_error **err);
 
 /*
- Returns whether readers find this store no more: the function has removed or moved it, or
- `current`. Errors: 901.
+ Returns whether readers can no longer find this store, because the function has removed or moved
+ it or `current`. Errors: 901.
  */
 uint32_t keystart_writer_is_gone(const keystart_writer *writer, uint32_t *out, keystart_error **err);
 

@@ -148,7 +148,7 @@ pub unsafe extern "C" fn keystart_writer_refused(
     }
 }
 
-/// Reports to readers that the fetch has begun that was deferred. Errors: 204, 502, 901.
+/// Reports to readers that the deferred fetch has begun. Errors: 204, 502, 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_start(writer: *const keystart_writer, err: *mut *mut keystart_error) -> u32 {
     unsafe { guard(err, || handle(writer, "writer")?.lock().start()) }
@@ -189,8 +189,8 @@ pub unsafe extern "C" fn keystart_writer_published(
     unsafe { answer(out, err, || Ok(handle(writer, "writer")?.lock().published().unwrap_or_default())) }
 }
 
-/// Returns whether readers find this store no more: the function has removed or moved it, or
-/// `current`. Errors: 901.
+/// Returns whether readers can no longer find this store, because the function has removed or moved
+/// it or `current`. Errors: 901.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn keystart_writer_is_gone(
     writer: *const keystart_writer,

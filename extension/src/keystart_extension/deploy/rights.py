@@ -54,7 +54,9 @@ class Rights:
             if role.split(":")[4] == account:
                 lines += self._lacks_of(plan, account, role, role)
             else:
-                lines.append(f"The role {role} is in another account, so what it may do is not checked.")
+                lines.append(
+                    f"The role {role} is in another account, so attach does not check what it may do."
+                )
         return lines
 
     def _lacks_of(self, plan: Plan, account: str, source: str, role: str | None) -> Iterator[str]:

@@ -16,7 +16,7 @@ _QUOTAS = (
     (50, ("TagResource",)),
     (50, ("PutSecretValue", "UpdateSecret", "ReplicateSecretToRegions", "RemoveRegionsFromReplication")),
 )
-_SHARE = 2  # a run takes one of so many parts of a quota: functions and people use the same account
+_SHARE = 2  # a run uses half of a quota, because functions and people use the same account
 
 
 class _Bucket:

@@ -122,9 +122,9 @@ class Sync:
                 yield self._attempt(step.name, partial(self._remove, step))
 
     def _relist(self) -> str | None:
-        """Lists the source again. Returns why nothing may be lost, None if the list is whole.
+        """Lists the source again. Returns why the run may remove nothing, None if the list is whole.
 
-        If it cannot be listed, nothing is left of it: a secret in JSON must not lose what the list lacks.
+        If it cannot list the source, it forgets the earlier list too: a secret in JSON must not lose what a list lacks.
         """
         try:
             problems = self._list_source()
@@ -200,7 +200,7 @@ class Sync:
         return WantedSecret(name, Value(content, is_binary=False), settings[0], frozenset(document))
 
     def _step(self, wanted: WantedSecret, listed: ExistingSecret | None, value: Value | None) -> Step:
-        """Returns the step for a secret. A list says only of what needs no change that it needs none."""
+        """Returns the step for a secret. A list can show that nothing has to change; for all else it describes the secret."""
         if listed is not None and not wanted.settings.replicas:  # a list lacks them
             step = self._step_for(wanted, replace(listed, value=value))
             if step.action == "unchanged":
@@ -240,7 +240,7 @@ class Sync:
 
     def _write(self, planned: Step) -> Step:
         self._before_each()
-        if planned.name not in self._origins:  # it went while the source was listed again
+        if planned.name not in self._origins:  # it vanished before the source was listed again
             return _refusal(planned.name, _CHANGED)
         wanted = self._wanted(planned.name)
         existing = self._find(planned.name)

@@ -92,9 +92,9 @@ class Target:
         )
 
     def values(self, secrets: Mapping[str, ExistingSecret]) -> dict[str, Value]:
-        """Reads the values of some secrets of this sync, by name. Those that cannot be read are missing.
+        """Reads the values of some secrets of this sync, by name. Those that it cannot read are missing.
 
-        Why they are missing says `find`, secret by secret.
+        `find` says of each one why.
         """
         arns = {
             one.arn: name for name, one in secrets.items() if one.service is None and one.version is not None

@@ -36,7 +36,7 @@ class Dotenv:
             raise SyncError("`source.dotenv` names two files of the same name.")
 
     def entries(self) -> Iterator[Entry]:
-        """Lists the variables of all files. One that stands twice is listed twice, and so refused."""
+        """Lists the variables of all files, and one that stands twice two times, so that the sync refuses it."""
         for name, file in self._files.items():
             for binding in _bindings(file):
                 if binding.key is not None:

@@ -198,7 +198,9 @@ class Vault:
                 lambda client: client.secrets.kv.v2.read_secret_metadata(path, mount_point=mount)
             )
         except InvalidPath:
-            raise SyncError(f"{name} has gone from Vault while it was listed. Run it again.") from None
+            raise SyncError(
+                f"{name} vanished from Vault while the sync listed it. Run the sync again."
+            ) from None
         data = _mapping(answer.get("data"))
         custom = _mapping(data.get("custom_metadata") or {})
         return {
