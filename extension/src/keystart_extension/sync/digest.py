@@ -1,7 +1,8 @@
 """Compares values without reading them in Secrets Manager: the id of each version is a keyed digest of its value.
 
-The sync chooses the id (ClientRequestToken): a random number, and an HMAC over it, the name and the value. So the digest changes together with the value, and a version that somebody else wrote never matches. Without the
-key nobody can test a guess. A tag would need a second request, and could lie if that failed.
+The sync chooses the id (ClientRequestToken): a random number, and an HMAC over it, the name and the value. So the
+digest changes together with the value, and a version that somebody else wrote never matches. Without the key nobody can
+test a guess. A tag would need a second request, and could lie if that failed.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ class Sync:
         return WantedSecret(name, Value(content, is_binary=False), settings[0], frozenset(document))
 
     def _step(self, wanted: WantedSecret, listed: ExistingSecret | None, value: Value | None) -> Step:
-        """Returns the step for a secret. A list can show that nothing has to change; for all else it describes the secret."""
+        """Returns the step for a secret. A list can only show that nothing has to change."""
         if listed is not None and not wanted.settings.replicas:  # a list lacks them
             step = self._step_for(wanted, replace(listed, value=value))
             if step.action == "unchanged":
