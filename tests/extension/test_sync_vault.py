@@ -227,6 +227,16 @@ def test_a_name_that_leads_elsewhere_ends_the_list_with_an_error(
         list(configured(stand_in, tmp_path).entries())
 
 
+@pytest.mark.parametrize("token", ["hvs.\u2019", "hvs.a\nb", " hvs"], ids=["not latin", "lines", "space"])
+def test_a_token_that_no_header_can_hold_is_refused_without_repeating_it(
+    stand_in: Vault, tmp_path: Path, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAULT_TOKEN", token)
+    with pytest.raises(SyncError, match="holds what no header can hold") as raised:
+        list(configured(stand_in, tmp_path, auth={"token": {}}).entries())
+    assert "hvs" not in str(raised.value)
+
+
 def test_half_of_a_surrogate_pair_is_refused_alone(stand_in: Vault, tmp_path: Path) -> None:
     stand_in.put("a", {"a": "\ud800"})
     with pytest.raises(SyncError, match="half of a surrogate pair"):
@@ -287,6 +297,7 @@ def test_a_server_that_is_not_trusted_gets_no_token(tmp_path: Path) -> None:
         ({}, "lacks `url`"),
         ({"url": "http://vault.example:8200"}, "must begin with https://"),
         ({"url": "ftp://127.0.0.1"}, "must begin with https://"),
+        ({"url": "https://[::1"}, "`source.vault.url` is not a URL"),
         ({"url": "https://v", "path": "a/../b"}, "`source.vault.path` is not a path"),
         ({"url": "https://v", "auth": {}}, "must have one of these keys"),
         ({"url": "https://v", "auth": {"token": {}, "jwt": {}}}, "must have one of these keys"),

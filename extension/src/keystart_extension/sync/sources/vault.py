@@ -48,6 +48,7 @@ _DENIED = (
 )
 _NO_CONNECTION = f"Vault cannot be reached. Check `{_WHERE}.url`, and the way to it."
 _NO_TRUST = f"The TLS handshake with Vault failed. Check `{_WHERE}.ca`, and the name in `url`."
+_NO_HEADER = f"The token for Vault, or `{_WHERE}.namespace`, holds what no header can hold. Correct it."
 _MISSING = "Vault has nothing at {}. Check `mount`, which must be of KV version 2, `path` and `namespace`."
 
 
@@ -79,7 +80,10 @@ def source(document: object, place: Place) -> Vault:
     options = ("mount", "path", "namespace", "ca", "metadata", "auth")
     given = keys_of(document, _WHERE, required=("url",), optional=options)
     url = text_of(given["url"], f"{_WHERE}.url")
-    address = urlsplit(url)
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        raise SyncError(f"`{_WHERE}.url` is not a URL.") from None
     if address.scheme != "https" and not (address.scheme == "http" and address.hostname in _LOOPBACK):
         raise SyncError(f"`{_WHERE}.url` must begin with https://, except on loopback.")
     path = text_of(given["path"], f"{_WHERE}.path").strip("/") + "/" if "path" in given else ""
@@ -220,6 +224,8 @@ class Vault:
             reason = _reason(error)
         except requests.exceptions.SSLError:
             reason = _NO_TRUST
+        except (requests.exceptions.InvalidHeader, UnicodeError):
+            reason = _NO_HEADER
         except (requests.exceptions.RequestException, OSError):
             reason = _NO_CONNECTION
         raise SyncError(reason)
