@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import encodings
+import gettext
+import importlib.util
 import io
 import json
 import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from extension.standalone.executable import HERE
 from extension.standalone.freeze import OF_A_START, STAND_INS
 from tests import ROOT
 
@@ -91,6 +96,34 @@ def test_the_names_of_io_are_those_of_pythons_own() -> None:
 def test_no_name_of_io_is_missing_except_those_that_nothing_frozen_uses(name: str) -> None:
     unused = {"Reader", "Writer"}
     assert name in unused or name in runpy.run_path(str(STAND_INS["io"]))
+
+
+def test_argparse_finds_what_it_imports_from_gettext_and_gets_messages_as_they_stand() -> None:
+    ours = runpy.run_path(str(STAND_INS["gettext"]))
+    tree = ast.parse(Path(argparse.__file__).read_text())
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "gettext"
+        for alias in node.names
+    }
+    assert imported == {"gettext", "ngettext"}
+    assert ours["gettext"]("usage: ") == gettext.NullTranslations().gettext("usage: ")
+    for count in (0, 1, 2):
+        plain = gettext.NullTranslations().ngettext("argument", "arguments", count)
+        assert ours["ngettext"]("argument", "arguments", count) == plain
+
+
+def test_no_frozen_module_reads_files_below_pythons_folder_which_is_empty_in_the_executable() -> None:
+    names = ("prefix", "base_prefix", "exec_prefix", "base_exec_prefix")
+    folders = {f"{module}.{name}" for module in ("sys", "_sys") for name in names}
+    for name in sorted({*(HERE / "frozen.txt").read_text().split()} - {*STAND_INS}):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+            continue  # part of the interpreter or of the core, which have no such paths
+        tree = ast.parse(Path(spec.origin).read_text())
+        used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        assert used.isdisjoint(folders), name
 
 
 def test_a_start_loads_only_what_lies_together_in_the_executable() -> None:

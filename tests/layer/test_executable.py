@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -55,6 +56,19 @@ def test_it_starts_the_script_that_pip_installs_beside_it_and_never_as_an_extens
     assert "the script" not in output(**lambda_api)
     script.unlink()
     assert output("--version") == "keystart 0.1.0\n"
+
+
+def test_it_reads_no_messages_from_the_folder_that_one_works_in(native: Layer, tmp_path: Path) -> None:
+    catalog = tmp_path / "share/locale/de/LC_MESSAGES/messages.mo"
+    catalog.parent.mkdir(parents=True)
+    original, translated = b"usage: ", b"in the way: "
+    numbers = (0x950412DE, 0, 1, 28, 36, 0, 0, len(original), 44, len(translated), 44 + len(original))
+    catalog.write_bytes(struct.pack("<11I", *numbers) + original + translated + b"\0")
+    done = subprocess.run(
+        [native.executable, "--help"], env={"LANGUAGE": "de"}, cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: keystart ")
 
 
 @pytest.mark.parametrize("hostile", [{}, HOSTILE], ids=["as in Lambda", "hostile"])
