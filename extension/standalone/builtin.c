@@ -10,7 +10,7 @@
 
 #define INSIDE_LIBPYTHON(X)                                                                                            \
     X(_abc) X(_codecs) X(_collections) X(_functools) X(_heapq) X(_io) X(_locale) X(_operator) X(_signal) X(_sre)       \
-    X(_stat) X(_struct) X(_thread) X(_weakref) X(atexit) X(errno) X(itertools) X(posix) X(time)
+    X(_stat) X(_thread) X(_weakref) X(atexit) X(errno) X(itertools) X(posix) X(time)
 
 #define DECLARE(name) PyObject *PyInit_##name(void);
 #define ENTER(name) {#name, PyInit_##name},

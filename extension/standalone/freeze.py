@@ -44,7 +44,7 @@ _ABSENT = {
     "for packages on a disk": (
         "email importlib.abc importlib.metadata importlib.readers importlib.resources importlib.util"
     ),
-    "for other systems": "_winapi encodings.mbcs msvcrt nt winreg",
+    "for other systems": "_winapi msvcrt nt winreg",
 }
 # Both packages use the one library that is linked in: the extension's has everything that the reader's has.
 _NATIVE = "from _keystart_native import ffi, lib\n"
@@ -59,6 +59,7 @@ BOOTSTRAP = {
 _STAND_INS = Path(__file__).parent / "stand_ins"
 STAND_INS = {
     "encodings": _STAND_INS / "encodings.py",
+    "gettext": _STAND_INS / "gettext.py",
     "io": _STAND_INS / "io.py",
     "importlib._bootstrap_external": _STAND_INS / "no_files.py",
 }
@@ -91,7 +92,7 @@ def main() -> int:
 
 def find(path: list[str]) -> dict[str, tuple[str, bool]]:
     """Returns the modules that the entries import: by name, the source and whether it is a package."""
-    finder = ModuleFinder(path, excludes=ABSENT)
+    finder = ModuleFinder([str(_STAND_INS), *path], excludes=ABSENT)
     for entry in ENTRIES:
         finder.import_hook(entry)
         parent, _, child = entry.rpartition(".")
@@ -105,8 +106,8 @@ def find(path: list[str]) -> dict[str, tuple[str, bool]]:
     }
     for name in BOOTSTRAP:
         files = (Path(entry, *name.split(".")).with_suffix(".py") for entry in path)
-        sources[name] = (next(file for file in files if file.exists()).read_text(), False)
-    sources |= {name: (file.read_text(), sources[name][1]) for name, file in STAND_INS.items()}
+        file = STAND_INS.get(name) or next(file for file in files if file.exists())
+        sources[name] = (file.read_text(), False)
     return dict(sorted((sources | dict.fromkeys(NATIVE, (_NATIVE, False))).items()))
 
 
