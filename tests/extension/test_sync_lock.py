@@ -34,7 +34,11 @@ class Locks:
         }
 
     def put(self, number: int, value: str) -> None:
-        self.client.put_parameter(Name=f"/keystart/sync/{self.id}/{number}", Value=value, Type="String")
+        self.client.put_parameter(**parameter(self, number, value))
+
+
+def parameter(locks: Locks, number: int, value: str) -> dict[str, str]:
+    return {"Name": f"/keystart/sync/{locks.id}/{number}", "Value": value, "Type": "String"}
 
 
 @pytest.fixture
@@ -97,6 +101,40 @@ def test_a_lock_that_could_not_be_renewed_is_renewed_before_the_next_write(
                     lock.check()
         lock.check()
         assert locks.numbers() == {"1": 1_000_700}
+
+
+def test_a_holder_that_was_superseded_while_it_renewed_stops(
+    locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = locks.client.put_parameter
+
+    def late(**request: Any) -> None:
+        put(**parameter(locks, 2, json.dumps({"until": 2_000_000})))
+        put(**request)
+
+    with locks.lock() as lock:
+        locks.now += 700
+        with monkeypatch.context() as patch:
+            patch.setattr(locks.client, "put_parameter", late)
+            with pytest.raises(SyncError, match="took over"):
+                lock.check()
+
+
+def test_a_lock_whose_holder_renews_at_the_last_moment_is_not_superseded(
+    locks: Locks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = locks.client.put_parameter
+
+    def late(**request: Any) -> None:
+        put(**parameter(locks, 1, json.dumps({"until": 1_001_300})), Overwrite=True)
+        put(**request)
+
+    locks.put(1, json.dumps({"until": 1_000_600}))
+    locks.now += 700
+    with monkeypatch.context() as patch:
+        patch.setattr(locks.client, "put_parameter", late)
+        with pytest.raises(SyncError, match="is running"), locks.lock():
+            pass
 
 
 def test_a_lock_of_a_wrong_clock_is_named(locks: Locks) -> None:

@@ -280,6 +280,18 @@ def test_another_key_is_a_change(wanted: str, existing: str | None) -> None:
     assert changes(wanted, existing) == ("kms_key",)
 
 
+def test_a_managed_external_secret_is_not_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    service: Any = SecretsManager()
+    described = {"ARN": "a", "Type": "SomePartner", "VersionIdsToStages": {"1": ["AWSCURRENT"]}}
+    monkeypatch.setattr(service, "describe_secret", lambda **_: described)
+    existing = Target(service, "odd", 30).find("a", adopts=True)
+    assert existing is not None
+    assert existing.value is None, "its value is not read"
+    wanted = WantedSecret("a", Value.of(b"a"), Settings({}))
+    step = step_for(wanted, existing, Choices("odd"), adopts=True)
+    assert (step.action, step.reason) == ("refused", "The service SomePartner owns it.")
+
+
 ANSWERS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "no ARN": ("describe_secret", {}),
     "tags": ("describe_secret", {"ARN": "a", "Tags": [{"Key": "a"}]}),

@@ -75,6 +75,8 @@ def parameter(name: str, region: str = "eu-north-1") -> str:
     return f"arn:aws:ssm:{region}:{ACCOUNT}:parameter/{name}"
 
 
+LOCKS = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/keystart/sync"
+
 # What a sync does, and what it never does, by its source and target: action, resource, context.
 Requests = list[tuple[str, str, dict[str, str]]]
 POLICIES: dict[str, tuple[dict[str, Any], dict[str, Any], Requests, Requests]] = {
@@ -114,8 +116,17 @@ POLICIES: dict[str, tuple[dict[str, Any], dict[str, Any], Requests, Requests]] =
     "Vault": (
         {"vault": SOURCES["vault"]},
         {},
-        [("secretsmanager:DescribeSecret", secret("x/db"), {})],
-        [("secretsmanager:DescribeSecret", secret("y/db"), {}), ("sts:AssumeRole", ROLE, {})],
+        [
+            ("secretsmanager:DescribeSecret", secret("x/db"), {}),
+            ("ssm:GetParametersByPath", f"{LOCKS}/a", {}),
+            ("ssm:PutParameter", f"{LOCKS}/a/1", {}),
+        ],
+        [
+            ("secretsmanager:DescribeSecret", secret("y/db"), {}),
+            ("sts:AssumeRole", ROLE, {}),
+            ("ssm:PutParameter", f"{LOCKS}/ab/1", {}),
+            ("ssm:DeleteParameters", f"{LOCKS}/a-b/1", {}),
+        ],
     ),
     "a KMS key for digests": (
         {"folder": "secrets"},

@@ -2,7 +2,8 @@
 
 (1) Whoever wants the lock creates the parameter after the highest one; Parameter Store lets only one create it.
 (2) The holder renews its time while it works. A lock whose time is over may be superseded by the next number.
-(3) Before it writes, a holder looks for a higher number. If there is one, it has lost the lock and stops.
+(3) Before it writes, a holder looks for a higher number. If there is one, it has lost the lock and stops. It looks
+    again after it has renewed, and the next one looks after it has created: one of them sees the other.
 (4) The highest parameter stays, marked as free: a number is never used twice.
 """
 
@@ -64,10 +65,12 @@ class Lock:
         return self
 
     def _finish(self, old: list[int]) -> None:
-        """Makes sure that no higher number exists, and deletes the lower ones."""
-        if (until := max(self._locks().items(), default=(0, 0)))[0] > self._number:
-            # The list of before was so old that this number had been used and deleted.
-            raise SyncError(self._busy(until[1]))
+        """Makes sure that no other lock is held, and deletes the lower ones."""
+        for number, until in sorted(self._locks().items(), reverse=True):
+            # Higher: the list of before was so old that this number had been used and deleted.
+            # Lower: its holder has renewed it meanwhile.
+            if number > self._number or (number < self._number and until > self._now()):
+                raise SyncError(self._busy(until))
         names = [self._name(number) for number in old]
         for start in range(0, len(names), _MOST_NAMES):
             some = names[start : start + _MOST_NAMES]
@@ -84,12 +87,16 @@ class Lock:
         # A clock that was set back says nothing.
         if not self._is_lost and 0 <= self._now() - self._renewed < _RENEWAL:
             return
+        self._look()
+        self._write(self._number, self._until(), overwrite=True)
+        self._look()  # another sync that has not seen the new time may have come between
+
+    def _look(self) -> None:
         self._is_lost = self._is_lost or max(self._locks(), default=0) != self._number
         if self._is_lost:
             raise SyncError(
                 f"Another sync with the id {self._sync} took over, because this one took too long."
             )
-        self._write(self._number, self._until(), overwrite=True)
 
     def _busy(self, until: int) -> str:
         seconds = max(1, round(until - self._now()))

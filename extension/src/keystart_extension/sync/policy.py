@@ -36,6 +36,7 @@ def policy(file: Path, account: str, region: str) -> dict[str, Any]:
     partition = _partition(region)
     secrets = [f"arn:{partition}:secretsmanager:{region}:{account}:secret:{name}*" for name in names]
     keys = sorted({rule.kms_key for rule in configuration.rules if rule.kms_key is not None})
+    lock = f"arn:{partition}:ssm:{region}:{account}:parameter{FOLDER}/{configuration.id}"
     reads = configuration.digest is None
     # IAM knows no smaller resource for these. BatchGetSecretValue also needs GetSecretValue on each secret.
     lists = ["ListSecrets", "BatchGetSecretValue"] if reads else ["ListSecrets"]
@@ -64,7 +65,7 @@ def policy(file: Path, account: str, region: str) -> dict[str, Any]:
             "Lock",
             "ssm",
             _LOCK,
-            [f"arn:{partition}:ssm:{region}:{account}:parameter{FOLDER}/{configuration.id}*"],
+            [lock, f"{lock}/*"],
         ),
     ]
     uses = ["GenerateDataKey", "Decrypt"]

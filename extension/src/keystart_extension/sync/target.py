@@ -244,7 +244,8 @@ def _existing(
         version=next((version for version, stages in versions.items() if "AWSCURRENT" in stages), None),
         description=described.get("Description", ""),
         kms_key=described.get("KmsKeyId"),
-        service=described.get("OwningService"),
+        service=described.get("OwningService")
+        or described.get("Type"),  # the type of a managed external secret
         is_rotated=described.get("RotationEnabled", False),
         is_deleted="DeletedDate" in described,
     )
