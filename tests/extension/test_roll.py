@@ -7,6 +7,7 @@ import re
 import secrets as randomness
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -459,6 +460,23 @@ def test_a_marker_changes_with_each_kind_of_version(marker: Callable[[str], str]
     before = marker(folder)
     cloud.parameter(f"{path}/new", "x")
     assert marker(folder) != before
+
+
+def test_a_parameter_that_was_made_again_is_another_one(
+    marker: Callable[[str], str], cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = cloud.parameters(flag="x")
+    every = (f"flag=ssm:{path}/flag", json.dumps({"all": {"parameters": path}}))
+    before = [marker(one) for one in every]
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        elsewhere = [marker(one) for one in every]
+    time.tzset()
+    assert elsewhere == before, "the time zone does not count"
+    cloud.ssm.delete_parameter(Name=f"{path}/flag")
+    cloud.parameter(f"{path}/flag", "y")
+    assert all(marker(one) != old for one, old in zip(every, before, strict=True))
 
 
 def test_a_label_counts_where_it_is_named(marker: Callable[[str], str], cloud: Cloud) -> None:

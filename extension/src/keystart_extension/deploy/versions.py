@@ -12,6 +12,8 @@ from ..aws.errors import ask
 from .terms import DeployError
 
 if TYPE_CHECKING:
+    from mypy_boto3_ssm.type_defs import ParameterTypeDef
+
     from ..aws.session import Clients
     from ..plan import Plan
 
@@ -117,7 +119,7 @@ def _parameter(clients: Clients, source: Source) -> str:
         found = client.get_parameters(Names=[source.id], WithDecryption=False)["Parameters"]
         if not found:
             raise AwsError(_MISSING[1], "There is no such parameter.")
-        return str(found[0]["Version"])
+        return _version_of(found[0])
 
     return ask(f"ssm:GetParameters on {source.id}", call)
 
@@ -129,12 +131,17 @@ def _parameters(clients: Clients, source: Source) -> str:
         pages = client.get_paginator("get_parameters_by_path").paginate(
             Path=source.id, Recursive=True, WithDecryption=False
         )
-        found = [f"{one['Name']} {one['Version']}" for page in pages for one in page["Parameters"]]
+        found = [f"{one['Name']} {_version_of(one)}" for page in pages for one in page["Parameters"]]
         if not found:
             raise AwsError(_MISSING[1], "There is no parameter below it.")
         return "\n".join(sorted(found))
 
     return ask(f"ssm:GetParametersByPath on {source.id}", call)
+
+
+def _version_of(parameter: ParameterTypeDef) -> str:
+    """Returns the version of a parameter, and when it was made: one that was deleted and made again begins with 1."""
+    return f"{parameter['Version']} {parameter['LastModifiedDate'].timestamp()}"
 
 
 _ASKED: Mapping[str, Callable[[Clients, Source], str]] = {
