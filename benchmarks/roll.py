@@ -41,7 +41,9 @@ class Outcome(NamedTuple):
     secret_requests: int
 
 
-def rolled(functions: int, over: float, chance: random.Random, *, is_event_lost: bool = False) -> Outcome:
+def roll_outcome(
+    functions: int, over: float, chance: random.Random, *, is_event_lost: bool = False
+) -> Outcome:
     """Rolls functions that share the environments evenly."""
     clock = chance.uniform(0, _SCHEDULE) if is_event_lost else _EVENT
     clock += chance.uniform(*_BUILD)
@@ -57,7 +59,7 @@ def rolled(functions: int, over: float, chance: random.Random, *, is_event_lost:
     return Outcome(last, 4 * functions + pages, 1 + ENVIRONMENTS)
 
 
-def refreshed(chance: random.Random) -> Outcome:
+def refresh_outcome(chance: random.Random) -> Outcome:
     """Lets each environment find the version when its ttl has passed."""
     last = 0.0
     for _ in range(ENVIRONMENTS):
@@ -68,13 +70,15 @@ def refreshed(chance: random.Random) -> Outcome:
 
 
 CASES: dict[str, Callable[[random.Random], Outcome]] = {
-    "roll, 1 function of 1,000 environments": lambda chance: rolled(1, 300, chance),
-    "roll, 10 functions of 100, over 5m": lambda chance: rolled(10, 300, chance),
-    "roll, 100 functions of 10, over 5m": lambda chance: rolled(100, 300, chance),
-    "roll, 100 functions of 10, over 0s": lambda chance: rolled(100, 0, chance),
-    "roll, 1,000 functions of 1, over 5m": lambda chance: rolled(1_000, 300, chance),
-    "the same, event lost, schedule of 1h": lambda chance: rolled(1_000, 300, chance, is_event_lost=True),
-    "ttl: 5m": refreshed,
+    "roll, 1 function of 1,000 environments": lambda chance: roll_outcome(1, 300, chance),
+    "roll, 10 functions of 100, over 5m": lambda chance: roll_outcome(10, 300, chance),
+    "roll, 100 functions of 10, over 5m": lambda chance: roll_outcome(100, 300, chance),
+    "roll, 100 functions of 10, over 0s": lambda chance: roll_outcome(100, 0, chance),
+    "roll, 1,000 functions of 1, over 5m": lambda chance: roll_outcome(1_000, 300, chance),
+    "the same, event lost, schedule of 1h": lambda chance: roll_outcome(
+        1_000, 300, chance, is_event_lost=True
+    ),
+    "ttl: 5m": refresh_outcome,
 }
 
 

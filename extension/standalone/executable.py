@@ -10,7 +10,18 @@ import os
 import sys
 from pathlib import Path
 
-from .toolchain import PYTHON, ROOT, TARGETS, BuildError, Rust, Target, libpython, pinned, prepare, run
+from .toolchain import (
+    PYTHON,
+    ROOT,
+    TARGETS,
+    BuildError,
+    Rust,
+    Target,
+    libpython,
+    pinned_version,
+    prepare,
+    run,
+)
 
 HERE = Path(__file__).parent
 OUTPUT = ROOT / "target/standalone"
@@ -76,7 +87,7 @@ def _freeze(folder: Path) -> None:
 
 def _cffi(folder: Path) -> Path:
     """Downloads cffi's source, in the version and with the hash of the lock file, and returns its folder."""
-    version, line = pinned("cffi")
+    version, line = pinned_version("cffi")
     source = folder / f"cffi-{version}"
     if not source.exists():
         requirement = folder / "cffi.txt"

@@ -18,7 +18,7 @@ from pathlib import Path
 from .dist import DIST, clear, place, release
 from .executable import WRAPPER, build, wrapper
 from .sbom import components, document, write_licences
-from .toolchain import ROOT, TARGETS, BuildError, MissingError, Target, pinned, prepare, run
+from .toolchain import ROOT, TARGETS, BuildError, MissingError, Target, pinned_version, prepare, run
 
 _SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: if it exists, the others do
 # The versions that Lambda offers. One library of the core serves all; cffi's backend is built for each.
@@ -101,7 +101,7 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
         variables["CARGO_TARGET_DIR"] = str(rust.folder / "wheels")
     run(["maturin", "build", "--quiet", *options, "--out", wheels], variables, ROOT / "bindings/python")
     requirement = temporary / "cffi.txt"
-    requirement.write_text(pinned("cffi")[1])
+    requirement.write_text(pinned_version("cffi")[1])
     platforms = [f"--platform=manylinux{name}_{target.machine}" for name in ("2014", "_2_17")]
     for version in PYTHONS:
         python = [f"--python-version={version}", "--implementation=cp", "--only-binary=:all:", *platforms]

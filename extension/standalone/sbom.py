@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .toolchain import LINKED, ROOT, BuildError, Target, pinned, run, version_of
+from .toolchain import LINKED, ROOT, BuildError, Target, pinned_version, run, version_of
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def crates(package: str, *, target: str | None = None) -> list[Component]:
 def components(target: Target) -> list[Component]:
     """Returns everything inside the executable."""
     found = crates("keystart-capi-extension", target=target.rust)
-    version, _ = pinned("cffi")
+    version, _ = pinned_version("cffi")
     found.append(Component("cffi", version, "MIT", f"pkg:pypi/cffi@{version}"))
     for name in LINKED:
         linked = version_of(name, target)

@@ -149,7 +149,7 @@ def version_of(package: str, target: Target | None = None) -> str | None:
     return version if status == "installed" else None
 
 
-def pinned(package: str) -> tuple[str, str]:
+def pinned_version(package: str) -> tuple[str, str]:
     """Returns the version of a package of Python that requirements.lock pins, and the line for pip, with the hashes."""
     found = re.search(
         rf"^{package}==(\S+)(?: \\\n +--hash=\S+)+", (ROOT / "requirements.lock").read_text(), re.MULTILINE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from benchmarks.roll import ENVIRONMENTS, refreshed, report, rolled
+from benchmarks.roll import ENVIRONMENTS, refresh_outcome, report, roll_outcome
 from tests import ROOT
 
 
@@ -14,14 +14,14 @@ def test_the_page_shows_what_the_simulation_prints() -> None:
 
 def test_more_functions_take_longer_and_a_lost_event_waits_for_the_schedule() -> None:
     def seconds(functions: int, over: float, *, is_event_lost: bool = False) -> float:
-        return rolled(functions, over, random.Random(1), is_event_lost=is_event_lost).seconds
+        return roll_outcome(functions, over, random.Random(1), is_event_lost=is_event_lost).seconds
 
     assert seconds(1, 300) < seconds(10, 0) < seconds(10, 300) < seconds(1_000, 300)
     assert seconds(10, 300, is_event_lost=True) > seconds(10, 300)
 
 
 def test_every_environment_fetches_once_for_a_move() -> None:
-    assert refreshed(random.Random(1)).secret_requests == ENVIRONMENTS
-    outcome = rolled(10, 300, random.Random(1))
+    assert refresh_outcome(random.Random(1)).secret_requests == ENVIRONMENTS
+    outcome = roll_outcome(10, 300, random.Random(1))
     assert outcome.secret_requests == ENVIRONMENTS + 1  # DescribeSecret
     assert outcome.lambda_requests == 4 * 10 + 1

@@ -22,10 +22,10 @@ from keystart_extension.deploy.change import (
     Change,
     Layer,
     Setting,
-    attached,
-    detached,
+    attach_change,
+    detach_change,
     layer_arn,
-    rolled,
+    roll_change,
 )
 from keystart_extension.links import LinkError, Links
 
@@ -195,7 +195,7 @@ def test_detach_brings_back_what_was_there_before_attach(
     before = after = function(layers, variables)
     for one in all_settings:  # attached again and again, with other configurations
         wanted = {name: Setting(value, "") for name, value in one.items()}
-        change = attached(after, Layer(layer, (), 1), wanted)
+        change = attach_change(after, Layer(layer, (), 1), wanted)
         if change.problems:
             continue
         after = changed(after, change)
@@ -205,7 +205,7 @@ def test_detach_brings_back_what_was_there_before_attach(
             assert after["Environment"]["Variables"][name] == variables[name]
     if after == before:
         return
-    change = detached(after, layer_arn(layer))
+    change = detach_change(after, layer_arn(layer))
     if change.problems:  # the only one possible: a wrapper that would keep the function from starting
         assert variables.get(WRAPPER) == "/opt/keystart-env"
         return
@@ -222,14 +222,14 @@ def test_a_roll_changes_one_variable_and_detach_removes_it(
 ) -> None:
     before = after = function([], variables)
     for marker in markers:
-        change = rolled(after, marker, "")
+        change = roll_change(after, marker, "")
         assert change.problems == ()
         assert change.layers is None
         after = changed(after, change)
         assert after["Environment"]["Variables"] == {**variables, MARKER: marker}
-        assert not rolled(after, marker, "").is_needed
+        assert not roll_change(after, marker, "").is_needed
     if OLD_NOTE not in variables.values():  # detach would remove what attach had set
-        change = detached(after, None)
+        change = detach_change(after, None)
         assert change.problems or changed(after, change) == before
 
 

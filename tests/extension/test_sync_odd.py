@@ -315,7 +315,7 @@ def test_a_list_that_is_not_whole_is_a_failure(monkeypatch: pytest.MonkeyPatch) 
     service: Any = SecretsManager()
     monkeypatch.setattr(service, "paginate", lambda **_: iter([{}]))
     with pytest.raises(AwsError, match="is not one that AWS sends"):
-        list(Target(service, "odd", 30).owned())
+        list(Target(service, "odd", 30).own_secrets())
 
 
 REPEATED: dict[str, Callable[[str], tuple[bytes, str]]] = {

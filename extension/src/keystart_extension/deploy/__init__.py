@@ -2,21 +2,21 @@
 
 Each command imports its code only when it runs.
 
-selection  finds the functions by name, by tag, or from a file
-change     works out what attach, detach or roll changes in a function, and what prevents it, without a call
-preflight  looks for what Lambda would accept, and what would fail all the same
-rights     looks for what AWS does not have, and for what roles may not do
-package    reads files in a function's package
-configured reads the configuration that a function would use
-versions   asks which versions a function would fetch
-update     shows changes, asks, and makes them through Lambda's API
-attach     adds the layer, and removes it
-roll       starts functions anew when their secrets changed
-status     lists the functions that have the layer
-build      builds the layer, in a checkout
-layer      publishes the layer
-policy     the least privilege that a configuration needs
-terms      what the modules share
+selection      finds the functions by name, by tag, or from a file
+change         works out what attach, detach or roll changes in a function, and what prevents it, without a call
+preflight      looks for what Lambda would accept, and what would fail all the same
+rights         looks for what AWS does not have, and for what roles may not do
+package        reads files in a function's package
+configuration  reads the configuration that a function would use
+versions       asks which versions a function would fetch
+update         shows changes, asks, and makes them through Lambda's API
+attach         adds the layer, and removes it
+roll           starts functions anew when their secrets changed
+status         lists the functions that have the layer
+build          builds the layer, in a checkout
+layer          publishes the layer
+policy         the least privilege that a configuration needs
+terms          what the modules share
 """
 
 from __future__ import annotations

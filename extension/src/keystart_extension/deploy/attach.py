@@ -22,12 +22,12 @@ from .change import (
     Change,
     Layer,
     Setting,
-    attached,
-    detached,
+    attach_change,
+    detach_change,
     fitting,
     values_of,
 )
-from .configured import InvalidConfigurationError, plan_of
+from .configuration import InvalidConfigurationError, plan_of
 from .preflight import Findings, Preflight
 from .selection import selected
 from .terms import DeployError
@@ -62,7 +62,7 @@ def attach(arguments: Namespace) -> int:
             plan, settings = configuration.of(function)
         except DeployError as error:
             return NO_CHANGE, Findings((str(error),))
-        change = attached(function, fitting(function, layers), settings)
+        change = attach_change(function, fitting(function, layers), settings)
         if change.problems:
             return change, Findings()
         own = Findings()
@@ -83,7 +83,7 @@ def detach(arguments: Namespace) -> int:
     clients = session.Clients(arguments.region, arguments.profile)
 
     def look(answer: Mapping[str, Any]) -> tuple[Change, Findings]:
-        return detached(answer["Configuration"], arguments.layer), Findings()
+        return detach_change(answer["Configuration"], arguments.layer), Findings()
 
     return run(arguments, clients("lambda"), lambda: selected(arguments, clients), look, _MANNER)
 

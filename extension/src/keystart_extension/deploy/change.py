@@ -88,7 +88,7 @@ def fitting(function: Configuration, layers: Sequence[Layer]) -> Layer:
     return (fit or [layer for layer in layers if not layer.architectures] or list(layers))[0]
 
 
-def attached(function: Configuration, layer: Layer, settings: Mapping[str, Setting]) -> Change:
+def attach_change(function: Configuration, layer: Layer, settings: Mapping[str, Setting]) -> Change:
     """Returns the change after which a function has this version of the layer, and these variables."""
     before, old = _layers(function), variables_of(function)
     note = _note(old)
@@ -116,7 +116,7 @@ def attached(function: Configuration, layer: Layer, settings: Mapping[str, Setti
     return _change(function, after, variables, details, problems)
 
 
-def detached(function: Configuration, layer: str | None) -> Change:
+def detach_change(function: Configuration, layer: str | None) -> Change:
     """Returns the change that undoes attach.
 
     `layer` is the ARN of the layer, without a version, or another name of it in the function's account.
@@ -254,7 +254,7 @@ def values_of(function: Configuration) -> dict[str, str]:
     return {**own, "AWS_REGION": region, "AWS_LAMBDA_FUNCTION_NAME": function["FunctionName"]}
 
 
-def rolled(function: Configuration, marker: str, what: str) -> Change:
+def roll_change(function: Configuration, marker: str, what: str) -> Change:
     """Returns the change after which a function has this marker, so that Lambda starts new environments of it."""
     old = variables_of(function)
     problems = _problems(function)

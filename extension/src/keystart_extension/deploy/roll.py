@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..aws import session
 from ..aws.errors import ask
 from ..plan import VARIABLE
-from .change import NO_CHANGE, Change, keystart_layers, rolled, variables_of
-from .configured import plan_of
+from .change import NO_CHANGE, Change, keystart_layers, roll_change, variables_of
+from .configuration import plan_of
 from .preflight import CONFIG, Findings
 from .selection import every_function, selected
 from .terms import DeployError
@@ -64,9 +64,9 @@ def roll(arguments: Namespace) -> int:
             )
         value, count = marker
         what = f"the versions of {count} {'secret' if count == 1 else 'secrets'}"
-        change = rolled(function, value, what)
+        change = roll_change(function, value, what)
         if change.is_needed:
-            return change, Findings(_unreached(client, function))
+            return change, Findings(_version_problems(client, function))
         # The marker is that of an update that Lambda did not make.
         has_failed = function.get("LastUpdateStatus") == "Failed"
         return change, Findings(problems=(_FAILED,) if has_failed else ())
@@ -100,7 +100,7 @@ def _uses(plan: Plan, secret: str, region: str) -> bool:
     return any(source is not None and source.is_named(secret, region) for source in sources)
 
 
-def _unreached(client: LambdaClient, function: Configuration) -> tuple[str, ...]:
+def _version_problems(client: LambdaClient, function: Configuration) -> tuple[str, ...]:
     """Returns why new environments of $LATEST would not be those that serve."""
     if "CapacityProviderConfig" in function:
         return ("It runs on Managed Instances, which serve published versions. Publish a new version.",)

@@ -245,7 +245,7 @@ def _apply(arguments: Namespace, functions: Sequence[_Function], manner: Manner,
         return _EXIT_CHANGES
     if arguments.dry_run or not needed:
         return _EXIT_FAILED if refused else 0
-    if not arguments.yes and not _agreed(needed, manner, out):
+    if not arguments.yes and not _is_agreed(needed, manner, out):
         print("keystart: Nothing is changed.", file=sys.stderr)
         return _EXIT_FAILED
     if manner.over is not None:
@@ -271,7 +271,7 @@ def _apply(arguments: Namespace, functions: Sequence[_Function], manner: Manner,
     return _EXIT_FAILED
 
 
-def _agreed(functions: Sequence[_Function], manner: Manner, out: TextIO | None) -> bool:
+def _is_agreed(functions: Sequence[_Function], manner: Manner, out: TextIO | None) -> bool:
     count = len(functions)
     what = functions[0].name if count == 1 else f"these {count} functions"
     if count > 1 and manner.over:

@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> int:
         steps = sync.plan(prune=arguments.prune, limit=arguments.prune_limit, before_each=lock.check)
         _show(steps, out)
         needed = _needed(steps)
-        if needed and not arguments.yes and not _agreed(len(needed), out):
+        if needed and not arguments.yes and not _is_agreed(len(needed), out):
             print("keystart: Nothing is changed.", file=sys.stderr)
             return _EXIT_FAILED
         ends: dict[str, Step] = {}
@@ -96,7 +96,7 @@ def _report(steps: Sequence[Step], code: int, *, as_json: bool) -> int:
     return _EXIT_FAILED
 
 
-def _agreed(count: int, out: TextIO | None) -> bool:
+def _is_agreed(count: int, out: TextIO | None) -> bool:
     print(f"Change {count} {'secret' if count == 1 else 'secrets'}? [y/N] ", end="", file=out, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 

@@ -67,7 +67,7 @@ class Sync:
         steps = self._list_source()
         has_all_names = not steps
         self._choices = self._choices._replace(may_lose_keys=prune and has_all_names)
-        owned = dict(self._target.owned())
+        owned = dict(self._target.own_secrets())
         names = iter(self._origins)
         number = 0
         while some := list(islice(names, READ_AT_ONCE)):
@@ -143,16 +143,16 @@ class Sync:
             if rule is None:
                 continue
             if entry.metadata.get(OWNER_TAG) == self._configuration.id:
-                raise SyncError(_OWN.format(_shown(entry.name)))
+                raise SyncError(_OWN.format(_printable(entry.name)))
             try:
                 name = rule.secret_name(entry)
             except SyncError as error:
-                refusals.append(_refusal(_shown(entry.name), str(error)))
+                refusals.append(_refusal(_printable(entry.name), str(error)))
                 continue
             try:
                 key = rule.key(entry)
             except SyncError as error:
-                broken[name] = f"{_shown(entry.name)}: {error}"
+                broken[name] = f"{_printable(entry.name)}: {error}"
                 continue
             origin = self._origins.setdefault(name, _Origin(rule, {}))
             if origin.rule is not rule or key in origin.entries:
@@ -188,9 +188,9 @@ class Sync:
                 value = read(entry)
                 settings.append(rule.settings(entry))
             except (AwsError, SyncError) as error:
-                raise SyncError(f"Its entry {_shown(entry.name)} fails: {error}") from None
+                raise SyncError(f"Its entry {_printable(entry.name)} fails: {error}") from None
             if value.is_binary:
-                raise SyncError(f"Its entry {_shown(entry.name)} is not text, which JSON needs.")
+                raise SyncError(f"Its entry {_printable(entry.name)} is not text, which JSON needs.")
             document[key] = value.content.decode()
         if any(other != settings[0] for other in settings):
             raise SyncError(
@@ -280,7 +280,7 @@ def _late(step: Step) -> Step:
     return _refusal(step.name, _CHANGED)
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     """Returns the name of an entry for a terminal: it may hold control characters, or bytes that are not text."""
     return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in name)
 

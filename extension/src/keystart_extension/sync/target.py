@@ -65,20 +65,24 @@ class Target:
                 return None
             raise
         # An answer that is not whole is a failure of the call.
-        return ask(f"secretsmanager:DescribeSecret on {name}", lambda: self._found(described, adopts=adopts))
+        return ask(
+            f"secretsmanager:DescribeSecret on {name}", lambda: self._existing(described, adopts=adopts)
+        )
 
-    def owned(self) -> Iterator[tuple[str, ExistingSecret]]:
+    def own_secrets(self) -> Iterator[tuple[str, ExistingSecret]]:
         """Lists the secrets of this sync that are not deleted, by name, without their values and replicas."""
         pages = self._client.get_paginator("list_secrets").paginate(
             Filters=[{"Key": "tag-key", "Values": [OWNER_TAG]}, {"Key": "tag-value", "Values": [self._sync]}],
             PaginationConfig={"PageSize": _LISTED},
         )
         iterator = iter(pages)
-        ask_next = partial(self._call, "ListSecrets", "*", lambda: self._owned(next(iterator, None)))
+        ask_next = partial(self._call, "ListSecrets", "*", lambda: self._own_secrets_on(next(iterator, None)))
         while (secrets := ask_next()) is not None:
             yield from secrets
 
-    def _owned(self, page: ListSecretsResponseTypeDef | None) -> list[tuple[str, ExistingSecret]] | None:
+    def _own_secrets_on(
+        self, page: ListSecretsResponseTypeDef | None
+    ) -> list[tuple[str, ExistingSecret]] | None:
         """Returns the secrets of a page. The filters match prefixes, and the value of any tag."""
         tag = {"Key": OWNER_TAG, "Value": self._sync}
         return (
@@ -118,7 +122,7 @@ class Target:
             return {}
         return found
 
-    def _found(self, described: DescribeSecretResponseTypeDef, *, adopts: bool) -> ExistingSecret:
+    def _existing(self, described: DescribeSecretResponseTypeDef, *, adopts: bool) -> ExistingSecret:
         existing = _existing(described, described.get("VersionIdsToStages", {}))
         may_read = existing.service is None and (
             existing.owner == self._sync or (existing.owner is None and adopts)

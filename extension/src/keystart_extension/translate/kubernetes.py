@@ -70,7 +70,7 @@ def _external(
         if name is None or id_ is None:
             findings.refuse(place, "It has no secretKey or no remoteRef.key.")
             continue
-        if reason := _changed(get(one, "remoteRef")):
+        if reason := _change_reason(get(one, "remoteRef")):
             findings.refuse(place, reason)
             continue
         field, version = text(get(one, "remoteRef", "property")), text(get(one, "remoteRef", "version"))
@@ -95,7 +95,7 @@ def _external(
         if get(one, "sourceRef") is not None:
             continue
         place, id_ = document.place(one), text(get(one, "extract", "key"))
-        if reason := _changed(get(one, "extract")):
+        if reason := _change_reason(get(one, "extract")):
             findings.refuse(place, reason)
             continue
         if get(one, "rewrite") is not None:
@@ -122,7 +122,7 @@ def _external(
         )
 
 
-def _changed(reference: Node | None) -> str | None:
+def _change_reason(reference: Node | None) -> str | None:
     """Returns why a reference asks for something other than the value; None if it asks for the value."""
     if text(get(reference, "decodingStrategy")) not in (None, "None"):
         return "Its decodingStrategy changes the value, which Keystart does not. Let the code decode it."

@@ -91,7 +91,7 @@ class Keywhiz:
         path = "/automation/v2/secrets" if self._is_automation else "/secrets"
         answer = self._ask("GET", path, _LARGEST_LIST, pairs=_listed)
         if not isinstance(answer, list):
-            raise _unexpected()
+            raise _unexpected_answer()
         for item in answer:
             if self._is_automation:
                 yield Entry(_name(item))
@@ -131,7 +131,7 @@ class Keywhiz:
         try:
             document: object = json.loads(data, object_pairs_hook=pairs or _without_duplicates)
         except (ValueError, RecursionError):
-            raise _unexpected() from None
+            raise _unexpected_answer() from None
         return document
 
 
@@ -170,14 +170,14 @@ def _entry(item: object) -> Entry:
 
 def _name(item: object) -> str:
     if not isinstance(item, str) or not item or any("\ud800" <= character <= "\udfff" for character in item):
-        raise _unexpected()  # half of a surrogate pair cannot be sent back in a path
+        raise _unexpected_answer()  # half of a surrogate pair cannot be sent back in a path
     return item
 
 
 def _mapping(item: object) -> dict[str, Any]:
     if isinstance(item, dict):
         return item
-    raise _unexpected()
+    raise _unexpected_answer()
 
 
 def _content(item: object) -> bytes:
@@ -186,8 +186,8 @@ def _content(item: object) -> bytes:
     try:
         return base64.b64decode(item, validate=True)
     except ValueError:  # binascii.Error is one, and characters outside of ASCII raise one
-        raise _unexpected() from None
+        raise _unexpected_answer() from None
 
 
-def _unexpected() -> SyncError:
+def _unexpected_answer() -> SyncError:
     return SyncError("The server returned an answer that Keywhiz would not. Check `url`.")

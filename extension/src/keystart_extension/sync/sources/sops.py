@@ -29,7 +29,7 @@ def source(document: object, place: Place) -> Sops:
     return Sops([file_of(place, name, where) for name in texts_of(document, where)])
 
 
-class _Decrypted(NamedTuple):
+class _Document(NamedTuple):
     """A decrypted document, and what its file was then."""
 
     state: tuple[int, ...]
@@ -43,7 +43,7 @@ class Sops:
         self._files = {file.name: file.resolve() for file in files}
         if len(self._files) != len(files):
             raise SyncError("`source.sops` names two files of the same name.")
-        self._decrypted: dict[str, _Decrypted] = {}
+        self._documents: dict[str, _Document] = {}
 
     def entries(self) -> Iterator[Entry]:
         """Lists the keys of all files."""
@@ -69,13 +69,13 @@ class Sops:
         state = (now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
         if now.st_size > _LARGEST:
             raise SyncError(f"{file} of the source has more than {_LARGEST:,} bytes.")
-        known = self._decrypted.get(name)
+        known = self._documents.get(name)
         if known is None or known.state != state:
-            known = self._decrypted[name] = _Decrypted(state, _decrypted(file))
+            known = self._documents[name] = _Document(state, _decrypt(file))
         return known.document
 
 
-def _decrypted(file: Path) -> Mapping[str, Any]:
+def _decrypt(file: Path) -> Mapping[str, Any]:
     program = shutil.which("sops")
     if program is None:
         raise SyncError("The program sops, which decrypts the source, is not on PATH. Install it.")

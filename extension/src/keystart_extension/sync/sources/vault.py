@@ -137,7 +137,7 @@ class _Adapter(JSONAdapter):  # type: ignore[misc]
     def request(self, *arguments: Any, **options: Any) -> Any:
         answer = RawAdapter.request(self, *arguments, **options)
         if answer.status_code != 200:  # a redirect, or nothing
-            raise _unexpected()
+            raise _unexpected_answer()
         return _document(answer.content)
 
 
@@ -189,7 +189,7 @@ class Vault:
             raise SyncError(_MISSING.format(f"{mount}/{path}")) from None
         found = _mapping(answer.get("data")).get("keys")
         if not isinstance(found, list) or not all(isinstance(key, str) for key in found):
-            raise _unexpected()
+            raise _unexpected_answer()
         return found
 
     def _metadata(self, name: str) -> Mapping[str, str]:
@@ -338,15 +338,15 @@ def _document(data: bytes) -> object:
     try:
         document: object = json.loads(data, object_pairs_hook=pairs, parse_float=number)
     except (ValueError, RecursionError):
-        raise _unexpected() from None
+        raise _unexpected_answer() from None
     return document
 
 
 def _mapping(item: object) -> dict[str, Any]:
     if isinstance(item, dict):
         return item
-    raise _unexpected()
+    raise _unexpected_answer()
 
 
-def _unexpected() -> SyncError:
+def _unexpected_answer() -> SyncError:
     return SyncError(f"The server returned an answer that Vault would not. Check `{_WHERE}.url`.")

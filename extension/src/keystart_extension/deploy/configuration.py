@@ -38,7 +38,7 @@ def plan_of(answer: Mapping[str, Any], file: Path | None, authorities: str | boo
         if not named and variables.get(VARIABLE):
             return Plan.variable(variables[VARIABLE], values)
         if named.startswith(TASK_ROOT) or not named:
-            found = _packaged(answer, named.removeprefix(TASK_ROOT), authorities)
+            found = _package_files(answer, named.removeprefix(TASK_ROOT), authorities)
             if found is not None:
                 return _plan(found, named.removeprefix(TASK_ROOT), values)
         if file is not None:
@@ -50,7 +50,7 @@ def plan_of(answer: Mapping[str, Any], file: Path | None, authorities: str | boo
     raise DeployError(f"Its configuration is in no variable, and its package cannot be read. {_ELSEWHERE}")
 
 
-def _packaged(answer: Mapping[str, Any], named: str, authorities: str | bool) -> dict[str, bytes] | None:
+def _package_files(answer: Mapping[str, Any], named: str, authorities: str | bool) -> dict[str, bytes] | None:
     """Returns the files that a function looks for; None if its package cannot be read."""
     if answer["Configuration"].get("PackageType") == "Image":
         return None
