@@ -70,6 +70,19 @@ def test_entries_become_keys_of_one_secret(orders: Orders) -> None:
     assert orders.document == {"user": "app", "password": "new", "empty": "", "host": "db"}
 
 
+def test_a_secret_that_comes_back_keeps_the_keys_that_its_source_lacks(orders: Orders) -> None:
+    orders.put(user="app", password="p")
+    orders.apply()
+    orders.service.secrets["prod/orders"].is_deleted = True
+    (orders.folder / "user").unlink()
+    (step,) = orders.apply()
+    assert (step.action, "would lose 1 of its keys" in step.reason) == ("refused", True)
+    assert not orders.service.secrets["prod/orders"].is_deleted
+    assert orders.document == {"user": "app", "password": "p"}
+    orders.apply(prune=True)
+    assert orders.document == {"password": "p"}
+
+
 def test_a_key_goes_only_with_prune(orders: Orders) -> None:
     orders.put(user="app", password="p")
     orders.apply()

@@ -250,8 +250,14 @@ class Sync:
         self._before_each()  # a source may answer late
         if existing is None:
             self._target.create(wanted)
-        else:
-            self._target.change(wanted, existing, step)
+            return step
+        rest = step
+        if existing.is_deleted:
+            existing = self._target.restore(existing)
+            rest = self._step_for(wanted, existing)
+            if rest.action == "refused":  # its JSON has keys that it would lose
+                return rest
+        self._target.change(wanted, existing, rest)
         return step
 
     def _remove(self, planned: Step) -> Step:

@@ -148,12 +148,20 @@ class Target:
         # Not within CreateSecret: IAM would have to allow replicas of secrets that carry no tag yet.
         self._replicate(wanted.name, settings.replicas)
 
+    def restore(self, existing: ExistingSecret) -> ExistingSecret:
+        """Brings back a secret that is scheduled for deletion, and returns it with its value: now that can be read."""
+        secret = existing.arn
+        self._call("RestoreSecret", secret, lambda: self._client.restore_secret(SecretId=secret))
+        is_read = existing.version is not None and self._digest is None
+        return replace(existing, is_deleted=False, value=self._value(secret) if is_read else None)
+
     def change(self, wanted: WantedSecret, existing: ExistingSecret, step: Step) -> None:
-        """Makes the changes of a step. The value comes last, so that AWSCURRENT moves when the rest is in place."""
+        """Makes the changes of a step, except for restoring.
+
+        The value comes last, so that AWSCURRENT moves when the rest is in place.
+        """
         secret, settings = existing.arn, wanted.settings
         client = self._client
-        if "restore" in step.changes:
-            self._call("RestoreSecret", secret, lambda: client.restore_secret(SecretId=secret))
         if {"adopt", "tags"} & set(step.changes):
             tags = self._tags(wanted)
             self._call("TagResource", secret, lambda: client.tag_resource(SecretId=secret, Tags=tags))
@@ -166,9 +174,6 @@ class Target:
             self._call("UpdateSecret", secret, lambda: client.update_secret(**request))
         self._replicate(secret, [region for region in settings.replicas if region not in existing.replicas])
         if "value" in step.changes:
-            # A secret that was restored may have the value already.
-            if existing.is_deleted and self._digest is None and self._value(secret) == wanted.value:
-                return
             content = self._content(wanted)
             self._send(
                 "PutSecretValue",
