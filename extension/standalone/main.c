@@ -5,6 +5,7 @@
  */
 
 #include <Python.h>
+#include <errno.h>
 #include <malloc.h>
 #include <nss.h>
 #include <stdio.h>
@@ -39,6 +40,10 @@ static void run_installed(char **argv) {
     if (slash == NULL) return;
     strcpy(slash + 1, NAME);
     execv(script, argv);
+    int error = errno;
+    if (access(script, F_OK) != 0) return;
+    fprintf(stderr, "keystart: %s, which pip installed beside it, does not start: %s. ", NAME, strerror(error));
+    fputs("Install keystart-extension again.\n", stderr);
 }
 
 /* An interpreter that looks at nothing outside: no variables, no site, no files, an empty path. */

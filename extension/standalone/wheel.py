@@ -17,7 +17,10 @@ from .executable import build
 from .sbom import write_licences
 from .toolchain import Target
 
-COMMAND, SCRIPT = "keystart", "keystart-python"
+COMMAND = "keystart"
+# pip makes the script itself, because it can do so in any folder: what follows #! has no spaces and a limit.
+ENTRY_POINTS = "entry_points.txt"
+_SCRIPT = "[console_scripts]\nkeystart-python = keystart_extension.__main__:main\n"
 
 
 def add_executable(wheel: Path, target: Target) -> None:
@@ -28,7 +31,7 @@ def add_executable(wheel: Path, target: Target) -> None:
         files = {info.filename: archive.read(info) for info in archive.infolist()}
         date = archive.getinfo(f"{facts}/METADATA").date_time
     del files[f"{facts}/RECORD"]
-    files[f"{scripts}/{SCRIPT}"] = files[f"{scripts}/{COMMAND}"]
+    files[f"{facts}/{ENTRY_POINTS}"] = _SCRIPT.encode()
     files[f"{scripts}/{COMMAND}"] = build(target).read_bytes()
     with tempfile.TemporaryDirectory(prefix="keystart-wheel-") as temporary:
         folder = Path(temporary) / "executable"

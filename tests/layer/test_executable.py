@@ -54,6 +54,9 @@ def test_it_starts_the_script_that_pip_installs_beside_it_and_never_as_an_extens
     assert output() == "the script: \n"
     lambda_api = {"AWS_LAMBDA_RUNTIME_API": "127.0.0.1:1", "KEYSTART_DIR": str(tmp_path / "root")}
     assert "the script" not in output(**lambda_api)
+    script.write_text("#!/no/such/python\n")
+    notice = "keystart: keystart-python, which pip installed beside it, does not start: No such file or directory. "
+    assert output("--version") == f"keystart 0.1.0\n{notice}Install keystart-extension again.\n"
     script.unlink()
     assert output("--version") == "keystart 0.1.0\n"
 

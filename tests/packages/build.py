@@ -27,7 +27,7 @@ from extension.standalone.toolchain import (
     has_standard_library,
     prepare,
 )
-from extension.standalone.wheel import COMMAND, SCRIPT, add_executable
+from extension.standalone.wheel import COMMAND, ENTRY_POINTS, add_executable
 
 LIBRARY = "_native/lib_native.so"
 # Rust's standard library needs 2.17 as well, so nothing is lost. Lambda's oldest runtime has 2.26.
@@ -148,8 +148,9 @@ def describe(file: Path) -> dict[str, str | int]:
         code = wheel.read(next(name for name in wheel.namelist() if name.endswith(LIBRARY)))
         facts |= {"library": len(code), "glibc": least_glibc(code)}
         for name in wheel.namelist():
-            if name.endswith(SCRIPT):
-                facts["executable"] = wheel.getinfo(name.removesuffix(SCRIPT) + COMMAND).file_size
+            if name.endswith(f"/{ENTRY_POINTS}"):
+                scripts = name.replace(f".dist-info/{ENTRY_POINTS}", ".data/scripts")
+                facts["executable"] = wheel.getinfo(f"{scripts}/{COMMAND}").file_size
     return facts
 
 

@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 
 from extension.standalone.dist import DIST
 from extension.standalone.toolchain import ROOT, TARGETS, MissingError, prepare
-from extension.standalone.wheel import COMMAND, SCRIPT
+from extension.standalone.wheel import COMMAND, ENTRY_POINTS
 
 from .build import least_glibc, numbers, packages
 
@@ -82,7 +82,7 @@ def test_it_holds_what_is_listed_and_nothing_else(kind: str, files: dict[str, by
     for name in filter(CORE.fullmatch, files):
         assert (ROOT / name).is_file()
     held = sorted(name for name in files if not CORE.fullmatch(name))
-    if kind.startswith("extension-wheel") and not any(name.endswith(f"/{SCRIPT}") for name in held):
+    if kind.startswith("extension-wheel") and not any(name.endswith(f"/{ENTRY_POINTS}") for name in held):
         with pytest.raises(MissingError) as missing:
             prepare(TARGETS["arm64" if kind.endswith("aarch64") else "x86_64"])
         pytest.skip(f"this machine builds no executable for the wheel: {missing.value}")
@@ -127,13 +127,13 @@ def test_the_executable_is_static_and_for_the_machine_of_the_wheel(
     kind: str, files: dict[str, bytes]
 ) -> None:
     scripts = {Path(name).name: data for name, data in files.items() if ".data/scripts/" in name}
-    if SCRIPT not in scripts:
+    if ENTRY_POINTS not in scripts:
         pytest.skip("this machine builds no executable for the wheel")
     executable = ELFFile(BytesIO(scripts[COMMAND]))
     machine = "EM_AARCH64" if kind.endswith("aarch64") else "EM_X86_64"
     assert executable["e_machine"] == machine
     assert "PT_INTERP" not in [segment["p_type"] for segment in executable.iter_segments()]
-    assert scripts[SCRIPT].startswith(b"#!python\n"), "pip writes its interpreter there"
+    assert scripts[ENTRY_POINTS].startswith(b"#!python\n"), "pip writes its interpreter there"
 
 
 @pytest.mark.parametrize("kind", ["python-wheel", "python-wheel-aarch64"], indirect=True)

@@ -19,6 +19,8 @@ from .interpreters import interpreter
 EXECUTABLE = b"#!/bin/sh\necho the executable\n"
 FILES = {
     "keystart_extension-0.1.0.data/scripts/keystart": b"#!python\nprint('the script')\n",
+    "keystart_extension/__init__.py": b"",
+    "keystart_extension/__main__.py": b"def main():\n    print('the script')\n",
     "keystart_extension-0.1.0.dist-info/METADATA": (
         b"Metadata-Version: 2.4\nName: keystart-extension\nVersion: 0.1.0\nLicense-File: LICENSE\n"
     ),
@@ -48,13 +50,19 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_pip_installs_the_executable_and_the_script_beside_it(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["venv", "with spaces", "long" * 60], ids=["plain", "spaces", "long"])
+def test_pip_installs_the_executable_and_the_script_beside_it(
+    folder: str, made: Path, tmp_path: Path
+) -> None:
     python = interpreter("3.11")
     assert python is not None
-    run(python, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
-    run(tmp_path / "venv/bin/python", "-m", "pip", "install", "--quiet", "--no-deps", made, cwd=tmp_path)
-    assert run(tmp_path / "venv/bin/keystart", cwd=tmp_path) == "the executable\n"
-    assert run(tmp_path / "venv/bin/keystart-python", cwd=tmp_path) == "the script\n"
+    programs = tmp_path / folder / "bin"
+    run(python, "-m", "venv", programs.parent, cwd=tmp_path)
+    run(programs / "python", "-m", "pip", "install", "--quiet", "--no-deps", made, cwd=tmp_path)
+    assert run(programs / "keystart", cwd=tmp_path) == "the executable\n"
+    assert run(programs / "keystart-python", cwd=tmp_path) == "the script\n"
+    run(programs / "python", "-m", "pip", "uninstall", "--quiet", "--yes", "keystart-extension", cwd=tmp_path)
+    assert not list(programs.glob("keystart*"))
 
 
 def test_its_record_has_the_hash_and_size_of_every_file(made: Path) -> None:
