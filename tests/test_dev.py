@@ -258,6 +258,15 @@ def test_what_is_missing_is_reported_with_the_cure(
     assert message in done.stderr
 
 
+def test_nothing_is_installed_beside_a_cargo_that_does_not_start(door: Door) -> None:
+    door.with_venv()
+    door.program("cc", "")
+    door.program("cargo", "echo error: no default is configured. >&2; exit 1")
+    done = door.open("build")
+    assert (done.returncode, door.installed()) == (1, set())
+    assert "bin/cargo does not start: error: no default is configured. Rust " in done.stderr
+
+
 def test_the_python_that_was_named_is_taken_or_refused(door: Door) -> None:
     door.with_venv()
     door.program("python3.12", "echo 3.12")
