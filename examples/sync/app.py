@@ -8,5 +8,5 @@ COMMAND = [sys.executable, "-m", "keystart_extension", "sync", "apply", "--yes",
 
 
 def handler(event: object, context: Any) -> None:
-    """Brings the secrets. A run that fails fails the invocation; its log names the secrets."""
+    """Brings the secrets. If the run fails, the invocation fails, and its log names the secrets that failed."""
     subprocess.run(COMMAND, check=True)

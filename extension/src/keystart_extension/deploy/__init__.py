@@ -60,7 +60,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     layer = commands.add_parser("layer", help="build the layer, and publish it to your account")
     of_layer = layer.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    build = of_layer.add_parser("build", help="build the layer's zip, in a checkout of Keystart")
+    build = of_layer.add_parser(
+        "build",
+        help="build the layer's zip, in a checkout of Keystart",
+        description="Runs ./dev layer in the checkout. That installs what is missing: Debian's packages, and the "
+        "pinned tools in .venv.",
+    )
     build.set_defaults(command=_build)
     build.add_argument("--arch", choices=("x86_64", "arm64"), help="default: that of this machine")
 
