@@ -97,7 +97,9 @@ def test_max_stale_refuses_what_cannot_be_fetched_any_more_and_nothing_else(
         script.values["db"] = DENIED
         start.clock.pass_by(20)
         for reader in readers:
-            error = ask(reader, store, "text", name="db")["error"]
+            answer = ask(reader, store, "text", name="db")
+            assert "error" in answer, (reader.language, (store.root / "freshness.json").read_text())
+            error = answer["error"]
             assert error["code"] == "secret_stale"
             assert "longer ago than max_stale allows" in error["message"]
             assert ask(reader, store, "text", name="pinned")["value"] == "pinned"
