@@ -34,7 +34,7 @@ _EXIT_BROKEN_PIPE = 128 + 13  # as a shell reports SIGPIPE, which ends other pro
 
 _EPILOG = """\
 Lambda starts keystart from /opt/extensions, without arguments and with AWS_LAMBDA_RUNTIME_API set. It is then the
-extension process. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.
+extension process. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted. The help of a command says if it uses 3.
 """
 
 
