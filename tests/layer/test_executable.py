@@ -38,6 +38,11 @@ def test_version_and_help_need_nothing(sandbox: Sandbox) -> None:
     assert out.startswith("usage: keystart ")
 
 
+def test_wrong_use_has_its_exit_code_without_standard_error(native: Layer) -> None:
+    done = subprocess.run(["sh", "-c", '"$0" nothing 2>&-', native.executable], stdout=subprocess.PIPE)
+    assert done.returncode == 2
+
+
 def test_it_starts_the_script_that_pip_installs_beside_it_and_never_as_an_extension(
     native: Layer, tmp_path: Path
 ) -> None:

@@ -65,6 +65,9 @@ def _open_streams() -> None:
         while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(null)
+        if sys.stderr is None:
+            # argparse of the executable's Python writes there without a look.
+            sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _drop_output() -> None:
