@@ -15,8 +15,8 @@ from .conftest import Canaries, Prefetch, Serve, Store
 
 FOREIGN = "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL."
 QUOTA = (
-    "Secrets Manager answers 10,000 GetSecretValue a second for an account in a region: send fewer requests, or raise "
-    "the quota (https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html)."
+    "Secrets Manager answers 10,000 GetSecretValue a second for an account in a region, and AWS does not raise that "
+    "(https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html): send fewer requests."
 )
 ALLOW = "the resource policy and the KMS key can deny it too."
 KEY_OF_DB = (
