@@ -84,6 +84,13 @@ def test_plan_shows_what_apply_changes_and_changes_nothing(sync: Sync, canary: C
         sync.described("db")
 
 
+def test_apply_says_how_many_secrets_it_changed(sync: Sync, canary: Canaries) -> None:
+    sync.put("db", canary())
+    plan = sync.run("plan")[1]
+    assert sync.run("apply", "--yes") == (0, f"{plan}Changed 1 of 1 secret.\n", "")
+    assert sync.run("apply", "--yes") == (0, "1 unchanged\n", "")
+
+
 def test_apply_creates_each_secret_as_its_bytes_are(sync: Sync, canary: Canaries) -> None:
     text = canary()
     sync.put("orders/db", text)

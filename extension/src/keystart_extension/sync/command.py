@@ -75,6 +75,9 @@ def run(arguments: Namespace) -> int:
                 file=sys.stderr,
             )
             raise
+        if needed:
+            done = sum(step.action != "refused" for step in ends.values())
+            print(f"Changed {done} of {len(needed)} {'secret' if len(needed) == 1 else 'secrets'}.", file=out)
         # Before the lock ends: that can fail too.
         return _report([ends.get(step.name, step) for step in steps], 0, as_json=arguments.json)
 
