@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 
 import boto3
 import pytest
+import yaml
 
 from tests.fakes.aws import REGION
 from tests.fakes.http import Answer, Request, Stub, forward
@@ -128,10 +129,17 @@ def _store_secret(
         document.setdefault("whole", value)
         expected[entry["name"]] = f"whole {id(document)}"
     else:
-        *folders, last = entry["field"].strip("/").split("/")
+        *folders, last = _members(entry["field"])
         for folder in folders:
             document = document.setdefault(folder, {})
         expected[entry["name"]] = document.setdefault(last, value)
+
+
+def _members(field: str) -> list[str]:
+    """Returns the members on the way to a field: its name, or the parts of a JSON Pointer (RFC 6901)."""
+    if not field.startswith("/"):
+        return [field]
+    return [part.replace("~1", "/").replace("~0", "~") for part in field[1:].split("/")]
 
 
 def _store_parameter(client: Any, id_: str, value: str) -> None:
@@ -156,6 +164,9 @@ def test_what_is_translated_can_be_checked_allowed_and_fetched(
     code, out, error = keystart("check", "keystart.yaml", "--json", *sets)
     assert code == 0, error
     entries = json.loads(out)["plan"]["entries"]
+    for entry in entries:
+        if isinstance(entry["field"], dict):  # check hides what could be a pasted value
+            entry["field"] = yaml.safe_load(text)["secrets"][entry["name"]]["field"]
     expected = store(cloud, entries)
 
     roles = {entry["role"] for entry in entries if entry["role"]}
