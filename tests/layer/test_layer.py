@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from keystart_extension import __version__
 
 from extension.standalone import layer as builder
 from extension.standalone.toolchain import PYTHON, ROOT, TARGETS, MissingError, Target
@@ -206,7 +207,8 @@ def test_a_contract_that_reader_and_extension_do_not_share_is_said(function: Fun
     manifest.write_text(manifest.read_text().replace("keystart.manifest/1", "keystart.manifest/2"))
     said = read(function.command, function.variables, store).splitlines()[-1]
     assert said == (
-        'The manifest of generation 1 has the format "keystart.manifest/2", and this reader knows only '
+        'The manifest of generation 1 has the format "keystart.manifest/2", written by Keystart '
+        f'"{__version__}", and this reader of Keystart {__version__} knows only '
         '"keystart.manifest/1". Use the same version of Keystart for the reader and the extension.'
     )
 

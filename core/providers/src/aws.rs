@@ -45,6 +45,12 @@ use route::{Pending, RoutingClient};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Returns the time that a connection may take. Under a deadline that ends no later, the deadline alone counts: both
+/// would pass at once, and either could be the reported one.
+fn connect_timeout(deadline: Duration) -> Duration {
+    if deadline > CONNECT_TIMEOUT { CONNECT_TIMEOUT } else { deadline * 2 }
+}
+
 /// The clients of one start. They share connections, and assume each role once.
 pub struct Aws {
     region: Option<String>,
@@ -121,7 +127,7 @@ impl Aws {
         let profile = self.login.as_ref().map_or_else(profiles::of_environment, |login| login.profile.clone());
         let region = own_region(self.region.as_deref(), &profiles, &profile).await?;
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(CONNECT_TIMEOUT.min(self.deadline))
+            .connect_timeout(connect_timeout(self.deadline))
             // The deadline of the fetch counts. Another one could pass in a freeze, before an answer
             // that has arrived is looked at.
             .disable_read_timeout()
