@@ -329,7 +329,8 @@ def _reads(readers: Sequence[bench.Figure]) -> tuple[str, str]:
 def _charted(inits: Inits) -> dict[str, dict[str, float]]:
     return {
         language: {
-            name: median_init(inits[Case(language, variant)], "whole")
+            # As the table has it: rounded from there once more, it must be the same number.
+            name: round(median_init(inits[Case(language, variant)], "whole"), 1)
             for variant, name in CHARTED.items()
             if inits.get(Case(language, variant))
         }
