@@ -31,6 +31,7 @@ _PAUSE = 1.5  # seconds between certificate and key; a refresh is possible once 
 # Between two rotations, as in database.py: the extension asks for each stage at most once a second, so that a login in
 # the next rotation could get an AWSPREVIOUS of this one.
 _APART = LOOK + 0.2
+_LEAST = 2  # rotations; a fast machine has done a quick run's handshakes before the first one
 _AN_INVOCATION = 20  # handshakes
 _REFRESH_EVERY = 5  # handshakes
 _DAYS = 2 * 86_400.0
@@ -99,7 +100,7 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
 
 
 def run(layout: Layout, mode: Mode, handshakes: int) -> Outcome:
-    """Rotates the pair for as long as the functions have handshakes left to do."""
+    """Rotates the pair for as long as the functions shake hands."""
     outcome = Outcome(layout, mode)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keystart-handshakes-")))
@@ -127,7 +128,7 @@ def run(layout: Layout, mode: Mode, handshakes: int) -> Outcome:
                 timeout=_TIMEOUT,
             )
             stack.enter_context(environment)
-            workers.append(_Worker(environment.invoke, each))
+            workers.append(_Worker(environment.invoke, each, rotating))
         for worker in workers:
             worker.start()
         for worker in workers:
@@ -140,19 +141,22 @@ def run(layout: Layout, mode: Mode, handshakes: int) -> Outcome:
 
 
 class _Worker(threading.Thread):
-    """Invokes one environment until its handshakes are done."""
+    """Invokes one environment until its handshakes are done, and the pair was rotated often enough meanwhile."""
 
-    def __init__(self, invoke: Callable[[object], Any], handshakes: int) -> None:
+    def __init__(
+        self, invoke: Callable[[object], Any], handshakes: int, rotations: Callable[[], int]
+    ) -> None:
         super().__init__()
         self.outcomes: Counter[str] = Counter()
         self.problem: BaseException | None = None
         self._invoke = invoke
         self._handshakes = handshakes
+        self._rotations = rotations
 
     def run(self) -> None:
         event = {"handshakes": _AN_INVOCATION, "refresh_every": _REFRESH_EVERY}
         try:
-            while self.outcomes.total() < self._handshakes:
+            while self.outcomes.total() < self._handshakes or self._rotations() < _LEAST:
                 self.outcomes.update(self._invoke(event).value)
         except BaseException as problem:
             self.problem = problem
