@@ -131,7 +131,7 @@ def _path(place: Place, value: object, where: str) -> Path:
     return place.folder / text_of(value, where)
 
 
-class _Adapter(JSONAdapter):  # type: ignore[misc]
+class _Adapter(JSONAdapter):  # type: ignore[misc]  # hvac has no types
     """Reads answers without changing them: hvac's own adapter rounds numbers, and takes the last of two equal keys."""
 
     def request(self, *arguments: Any, **options: Any) -> Any:
