@@ -13,7 +13,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -67,8 +66,6 @@ def store(keywhiz: Path | None = None) -> Iterator[Store]:
     With a folder for `keywhiz`, a Keywhiz server has the secrets, and `keystart sync` brings them.
     """
     with serve_moto() as endpoint:
-        reset = urllib.request.Request(f"{endpoint}/moto-api/reset", method="POST")  # noqa: S310 our own server
-        urllib.request.urlopen(reset).close()  # noqa: S310 removes what an earlier stage of this process left
         people = _People()
         cloud = Cloud(endpoint)
         cloud.parameter("/prod/orders/limits", people.limits)

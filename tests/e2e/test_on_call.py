@@ -11,7 +11,6 @@ import re
 import secrets
 import shutil
 import socket
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -118,8 +117,6 @@ def hold_answer(tmp_path: Path, name: str, answer: Answer, configuration: str = 
 def serve_one_secret(value: str) -> Iterator[str]:
     """Serves AWS's services with that secret and no other."""
     with serve_moto() as url:
-        reset = urllib.request.Request(f"{url}/moto-api/reset", method="POST")  # noqa: S310 our own server
-        urllib.request.urlopen(reset).close()  # noqa: S310 removes what other tests of this process left
         cloud = Cloud(url)
         cloud.secret(value, "prod/orders/db")
         cloud.close()

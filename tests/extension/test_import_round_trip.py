@@ -167,6 +167,7 @@ def test_what_is_translated_can_be_checked_allowed_and_fetched(
     for entry in entries:
         if isinstance(entry["field"], dict):  # check hides what could be a pasted value
             entry["field"] = yaml.safe_load(text)["secrets"][entry["name"]]["field"]
+    remove(cloud, entries)
     expected = store(cloud, entries)
 
     roles = {entry["role"] for entry in entries if entry["role"]}
@@ -195,7 +196,7 @@ def test_what_is_translated_can_be_checked_allowed_and_fetched(
 
 
 def remove(cloud: Cloud, entries: list[dict[str, Any]]) -> None:
-    """Removes the stored secrets: other cases use the same names."""
+    """Removes the stored secrets: other cases and tests use the same names."""
     for entry in entries:
         region, name = entry["region"] or REGION, _name(entry["id"])
         if entry["kind"] == "secret":

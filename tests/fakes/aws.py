@@ -6,6 +6,7 @@ import json
 import logging
 import re
 import secrets as randomness
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,10 @@ _SUFFIX = re.compile("-[A-Za-z0-9]{6}$")
 
 @contextmanager
 def serve_moto() -> Iterator[str]:
-    """Serves AWS's services during the `with` block; its value is their URL."""
+    """Serves AWS's services during the `with` block; its value is their URL.
+
+    moto keeps everything in this process, so each server begins empty, and leaves nothing to the next one.
+    """
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     for service in ("secretsmanager", "ssm"):
         get_backend(service)  # imported here: a second of CPU that no deadline of a test should include
@@ -31,9 +35,17 @@ def serve_moto() -> Iterator[str]:
     server.start()
     try:
         host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
+        url = f"http://{host}:{port}"
+        _empty(url)
+        yield url
+        _empty(url)
     finally:
         server.stop()
+
+
+def _empty(url: str) -> None:
+    reset = urllib.request.Request(f"{url}/moto-api/reset", method="POST")  # noqa: S310 our own server
+    urllib.request.urlopen(reset).close()  # noqa: S310 our own server
 
 
 class Cloud:

@@ -68,6 +68,7 @@ def system(
         "tests/conformance",
         "docs",
         "LICENSE",
+        "Cargo.toml",  # it has the version that the cases expect
     ):
         system.copy(ROOT / part, f"keystart/{part}")
     system.copy(CONSUMERS, "consumers")
