@@ -28,6 +28,7 @@ WHOLE: Mapping[str, Writer] = {
 # The writers of the text between `generated from …: NAME` and `end of generated`.
 PARTS: Mapping[str, Mapping[str, Writer]] = {
     "core/capi/reader/cbindgen.toml": {"numbers": docs.numbers},
+    "bindings/python/src/keystart/__init__.py": {"errors": python.names},
     "bindings/python/src/keystart/rejections.py": {
         "rules": lambda contract: rejections.python(contract.rejections)
     },

@@ -16,10 +16,6 @@ def errors(contract: Contract) -> str:
         f"{'└' if error is contract.errors[-1] else '├'}── {error.class_name:{width}}{error.number}"
         for error in contract.errors
     )
-    names = "".join(
-        f'    "{name}",\n'
-        for name in sorted(["KeystartError", *(error.class_name for error in contract.of_readers)])
-    )
     classes = "\n\n".join(_class(error) for error in contract.errors)
     numbers = "".join(f"    {error.number}: {error.class_name},\n" for error in contract.errors)
     pieces = "".join(
@@ -47,7 +43,7 @@ from __future__ import annotations
 
 # The errors of a reader. A writer's errors are here too, but are not part of the package's interface.
 __all__ = [
-{names}]
+{names(contract)}]
 
 
 class KeystartError(Exception):
@@ -75,6 +71,12 @@ class KeystartError(Exception):
 BY_NUMBER: dict[int, type[KeystartError]] = {{
 {numbers}}}
 '''
+
+
+def names(contract: Contract) -> str:
+    """Returns the lines of a list that has the names of what readers raise."""
+    classes = sorted(["KeystartError", *(error.class_name for error in contract.of_readers)])
+    return "".join(f'    "{name}",\n' for name in classes)
 
 
 def _class(error: Error) -> str:

@@ -31,6 +31,7 @@ SHOWN = {
     "core/store/src/errors/codes.rs": ["StoreAsleep = 902,", 'Self::StoreAsleep => "store_asleep",'],
     "core/store/src/errors/messages.rs": ["pub fn asleep(root: &str, quoted: &[u8]) -> Self {", "Shout."],
     "core/capi/reader/cbindgen.toml": [" * 902 store_asleep"],
+    "bindings/python/src/keystart/__init__.py": ['    "StoreAsleep",'],
     "bindings/python/src/keystart/errors.py": [
         "class StoreAsleep(KeystartError):",
         '    "StoreAsleep",',

@@ -8,6 +8,8 @@ import sys
 import keystart
 from keystart import errors
 
+from .publisher import Publisher
+
 INTERFACE = {
     *("Keystart", "Secret", "Snapshot", "__version__"),
     *(
@@ -28,14 +30,7 @@ INTERFACE = {
 }
 # Every cold start of a function loads each of these.
 LOADED = {
-    *(
-        "keystart",
-        "keystart.core",
-        "keystart.errors",
-        "keystart.secret",
-        "keystart.client",
-        "keystart.version",
-    ),
+    *("keystart", "keystart.core", "keystart.client", "keystart.version"),
     *("keystart._native", "keystart._native.ffi", "_cffi_backend", "__future__"),
 }
 
@@ -55,6 +50,59 @@ def test_importing_loads_only_itself_and_the_library() -> None:
     run = python("-c", code)
     assert run.returncode == 0, run.stderr
     assert set(run.stdout.split()) <= LOADED
+
+
+def test_a_read_loads_no_more_than_an_import(publisher: Publisher) -> None:
+    publisher.publish({"db": "x"})
+    code = """
+import sys
+import keystart
+before = set(sys.modules)
+client = keystart.Keystart(sys.argv[1])
+client.get("db"), client.get_bytes("db"), client.path("db"), client.names(), client.snapshot().get("db")
+print(*set(sys.modules) - before)
+"""
+    run = python("-c", code, str(publisher.root))
+    assert (run.stdout, run.stderr) == ("\n", "")
+
+
+def test_every_name_can_be_imported_although_it_is_loaded_later() -> None:
+    code = """
+import sys
+import keystart
+before = {*dir(keystart)}
+from keystart import *
+assert {*keystart.__all__} <= before == {*dir(keystart)} - {"_secret", "errors"}, before
+assert Secret.__module__ == "keystart._secret" and secret.__module__ == "keystart"
+assert issubclass(SecretNotFound, KeystartError) and keystart.errors.SecretNotFound is SecretNotFound
+try:
+    keystart.SecretsNotFound
+except AttributeError as error:
+    print(error)
+"""
+    run = python("-c", code)
+    assert (run.stdout, run.stderr) == ("module 'keystart' has no attribute 'SecretsNotFound'\n", "")
+
+
+def test_threads_that_meet_their_first_errors_at_once_get_the_same_class() -> None:
+    code = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+import keystart
+start, raised = threading.Barrier(8), []
+def read():
+    start.wait()
+    try:
+        keystart.Keystart("/nonexistent", timeout=0).get("db")
+    except keystart.NotAttached as error:
+        raised.append(type(error))
+threads = [threading.Thread(target=read) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert raised == [keystart.NotAttached] * 8
+"""
+    run = python("-c", code)
+    assert run.returncode == 0, run.stderr
 
 
 def test_a_library_of_another_version_is_refused_with_the_cure() -> None:

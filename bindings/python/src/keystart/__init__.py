@@ -8,10 +8,8 @@ The functions here use one default client, made at the first call; `Keystart(roo
 
 from __future__ import annotations
 
-from . import core, errors
+from . import core
 from .client import Keystart, Snapshot
-from .errors import *  # noqa: F403  (its __all__ is what a reader raises)
-from .secret import Secret
 from .version import __version__
 
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
@@ -21,6 +19,8 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     from ._attempt import Rejected
+    from ._secret import Secret
+    from .errors import *  # noqa: F403  (its __all__ is what a reader raises)
 
     T = TypeVar("T")
 
@@ -42,7 +42,48 @@ __all__ = [
     "snapshot",
     "tls",
 ]
-__all__ += errors.__all__
+__all__ += [
+    # generated from contract/errors.toml: errors
+    "Internal",
+    "InvalidName",
+    "InvalidOption",
+    "KeystartError",
+    "LayoutInsecure",
+    "LoginRefused",
+    "ManifestInvalid",
+    "ManifestUnsupported",
+    "NotAttached",
+    "NotReady",
+    "PrefetchFailed",
+    "RefreshFailed",
+    "RefreshUnavailable",
+    "SecretCorrupt",
+    "SecretNotFound",
+    "SecretNotJson",
+    "SecretNotText",
+    "SecretStale",
+    "SecretUnavailable",
+    "SnapshotExpired",
+    "StoreUnreadable",
+    "TlsInvalid",
+    # end of generated
+]
+
+if not TYPE_CHECKING:  # or a type checker would accept every name
+
+    def __getattr__(name: str) -> object:
+        """Loads what no read without an error needs. Making the errors' classes takes longer than loading all else."""
+        if name not in {*__all__, "errors"}:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _secret, errors
+
+        value = {"errors": errors, "Secret": _secret.Secret}.get(name) or getattr(errors, name)
+        return globals().setdefault(name, value)
+
+    def __dir__() -> list[str]:
+        """Returns the names of the module, also those that it has not loaded yet."""
+        return sorted({*globals(), *__all__})
+
 
 _default: dict[str, Keystart] = {}
 
@@ -112,9 +153,11 @@ def attempt(
 
 def _report_restore() -> None:
     """Lets the extension fetch before the first invocation (contract 11.11). An error would end the environment."""
-    from contextlib import suppress  # only a restore pays for it
+    from contextlib import suppress  # only a restore pays for both
 
-    with suppress(errors.KeystartError):  # the next read raises the same
+    from .errors import KeystartError
+
+    with suppress(KeystartError):  # the next read raises the same
         core.call(core.lib.keystart_store_report_restore, _client()._store)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from . import core
 from .core import lib
-from .errors import SnapshotExpired
-from .secret import Secret
 
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
@@ -14,10 +12,19 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn, TypeVar
 
     from ._attempt import Rejected
+    from ._secret import Secret
+    from .errors import SnapshotExpired
 
     T = TypeVar("T")
 
 _BYTES, _TEXT, _JSON = 0, 1, 2
+
+
+def _snapshot_expired() -> type[SnapshotExpired]:
+    """Returns the class for an `except`, which calls this only after an error."""
+    from .errors import SnapshotExpired
+
+    return SnapshotExpired
 
 
 class Reader:
@@ -76,6 +83,8 @@ class Reader:
 
     def secret(self, name: str) -> Secret:
         """Returns an object whose repr, str and format never show the value. Raises the same errors as `get_bytes`."""
+        from ._secret import Secret  # only callers of this method pay for it
+
         name = core.check_name(name)
         return self._at_one_instant(lambda one: Secret(name, one.get_bytes(name), lambda: one.info(name)))
 
@@ -107,7 +116,7 @@ class Reader:
         while True:
             try:
                 return question(one)
-            except SnapshotExpired:
+            except _snapshot_expired():
                 one = Snapshot(core.call_for_store(lib.keystart_snapshot_renew, one._store))
 
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 
-from . import _native, errors
+from . import _native
 from .version import __version__
 
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from .errors import KeystartError
 
 
 # No type checker can look into a cffi library.
@@ -106,13 +108,15 @@ def variable(name: str) -> tuple[Any, int]:
     return (NULL, 0) if value is None else (value, len(value))
 
 
-def _raised(number: int, error: Any) -> errors.KeystartError:
+def _raised(number: int, error: Any) -> KeystartError:
     try:
         message = _decode(error.message, error.message_len)
         secret = None if error.secret == NULL else _decode(error.secret, error.secret_len)
     finally:
         lib.keystart_error_free(error)
-    return errors.BY_NUMBER[number](message, secret)
+    from .errors import BY_NUMBER  # making its classes takes as long as loading everything else
+
+    return BY_NUMBER[number](message, secret)
 
 
 def _decode(data: Any, length: int) -> str:
