@@ -53,7 +53,6 @@ ABSENT = [name for names in _ABSENT.values() for name in names.split()]
 # The import system itself, under the names that the interpreter uses for it.
 BOOTSTRAP = {
     "importlib._bootstrap": "_frozen_importlib",
-    "importlib._bootstrap_external": "_frozen_importlib_external",
 }
 # Modules of ours that take the place of Python's own.
 _STAND_INS = Path(__file__).parent / "stand_ins"
@@ -61,12 +60,12 @@ STAND_INS = {
     "encodings": _STAND_INS / "encodings.py",
     "gettext": _STAND_INS / "gettext.py",
     "io": _STAND_INS / "io.py",
-    "importlib._bootstrap_external": _STAND_INS / "no_files.py",
+    "importlib._bootstrap": _STAND_INS / "imports.py",
 }
 # What a start loads. It lies together, so that a start reads fewer pages.
 OF_A_START = frozenset(
     (
-        *("__future__", "encodings", "importlib._bootstrap", "importlib._bootstrap_external", "io"),
+        *("__future__", "encodings", "importlib._bootstrap", "io"),
         *("keystart_extension", "keystart_extension.__main__", "keystart_extension._native"),
         *(
             f"keystart_extension.{module}"

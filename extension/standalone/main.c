@@ -15,6 +15,8 @@
 
 #include "keystart_extension.h"
 
+void keystart_raise_collection_threshold(void);
+
 static const char PROGRAM[] = "import sys\n"
                               "from keystart_extension.__main__ import main\n"
                               "sys.exit(main())\n";
@@ -48,6 +50,7 @@ static void run_installed(char **argv) {
 
 /* An interpreter that looks at nothing outside: no variables, no site, no files, an empty path. */
 static PyStatus start_python(int argc, char **argv) {
+    keystart_raise_collection_threshold();
     PyPreConfig pre;
     PyPreConfig_InitIsolatedConfig(&pre);
     pre.utf8_mode = 1;
@@ -77,6 +80,12 @@ int main(int argc, char **argv) {
     /* One arena for all threads, and larger steps: otherwise each page of a new thread is a call of the system. Setting them
      * also makes what GLIBC_TUNABLES says of them count for nothing. */
     mallopt(M_ARENA_MAX, 1);
+    /* Python's map of its memory stays empty but for a few places. Where the heap has no room, it gets separate pages, which
+     * are zero already; in a larger step calloc would write all of it. */
+    mallopt(M_TOP_PAD, 0);
+    malloc_trim(0);
+    Py_IgnoreEnvironmentFlag = 1; /* PYTHONMALLOCSTATS */
+    PyObject_Free(PyObject_Malloc(1));
     mallopt(M_TOP_PAD, 1 << 20);
     mallopt(M_TRIM_THRESHOLD, 1 << 28);
 

@@ -63,6 +63,67 @@ found = everything()
 print(json.dumps([[str(case), a, b] for case, a, b in zip([c for c in CASES for _ in range(4)], expected, found)]))
 """
 
+# Imports frozen and built-in modules with Python's own import system, and with ours, each in a fresh process.
+_IMPORT = """
+import _imp, builtins, importlib, json, runpy, sys
+
+ours = None
+if len(sys.argv) > 1:
+    ours = runpy.run_path(sys.argv[1])
+    ours["_install"](sys, _imp)
+
+def load(name):
+    if name in sys.modules and sys.modules[name] is not None:
+        return sys.modules[name]
+    return ours["_find_and_load"](name, load) if ours else importlib.import_module(name)
+
+def outcome(name):
+    try:
+        module = load(name)
+    except ImportError as error:
+        return [type(error).__name__, str(error), error.name, name in sys.modules]
+    spec = module.__spec__
+    parent, _, child = name.rpartition(".")
+    return [
+        module.__name__, module.__package__, hasattr(module, "__path__"), hasattr(module, "main"), spec.name,
+        spec.parent, spec.origin, spec.submodule_search_locations is None, spec._initializing,
+        sys.modules[name] is module, not parent or getattr(sys.modules[parent], child) is module,
+    ]
+
+def listed(package, names):
+    handle = ours["_handle_fromlist"] if ours else importlib._bootstrap._handle_fromlist
+    module = handle(load(package), names, load if ours else importlib.import_module)
+    return [hasattr(module, name) for name in names]
+
+sys.modules["halted"] = None
+for name in ("__hello__", "__phello__", "__phello__.ham", "__phello__.ham.eggs", "__phello__.spam"):
+    sys.modules.pop(name, None)
+sys.meta_path[2:] = []  # no files
+names = [
+    "__phello__.ham.eggs", "__phello__", "__hello__", "_heapq", "errno", "nothing", "nothing.inside", "halted",
+    "__phello__.nothing", "__hello__.inside", "errno.inside",
+]
+print(json.dumps([*map(outcome, names), listed("__phello__", ["spam", "nothing", "__name__"])]))
+"""
+
+
+@pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="the executable has Python 3.11, before which frozen modules differ"
+)
+def test_modules_are_imported_and_missed_as_by_pythons_own_import_system() -> None:
+    expected, found = (
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-I", "-S", "-c", _IMPORT, *arguments],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+        )
+        for arguments in ([], [str(STAND_INS["importlib._bootstrap"])])
+    )
+    assert found == expected
+
 
 def test_the_few_encodings_read_and_write_what_pythons_own_do() -> None:
     command = [sys.executable, "-c", _READ, str(STAND_INS["encodings"])]
