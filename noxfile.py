@@ -45,19 +45,16 @@ CHANGE = (
     *("writer", "docs", "python", "node", "ruby"),
     "alone",
 )
-# What `./dev test --all` runs after those: the tests marked `long`, and whatever builds, installs or waits for long.
-# Add a session here unless each change needs it within those minutes.
+# What `./dev test --all` runs after those, two at once in this order, and at last `long-alone`: the tests marked
+# `long`, and whatever builds, installs or waits for long. Add a session here unless each change needs it within those
+# minutes.
 REST = (
-    "long",
-    "figures",
-    "changing",
-    "packages-quick",
-    "layer",
-    "emulator",
-    "examples",
-    "recipes",
-    "rotation-quick",
+    *("layer", "long", "packages-quick", "recipes", "examples"),
+    *("figures", "emulator", "changing", "rotation-quick"),
+    "long-alone",
 )
+# Which sessions use what another one builds: they begin after it.
+AFTER = {"emulator": "layer", "examples": "layer"}
 # The tests of each session that runs pytest. tests/test_sessions.py finds a test that no session runs.
 TESTS: dict[str, tuple[str, ...]] = {
     "lint": tuple(sorted(f"tests/{file.name}" for file in (ROOT / "tests").glob("test_*.py"))),
@@ -83,6 +80,7 @@ TESTS["alone"] = tuple(
     for file in sorted((ROOT / folder).rglob("test_*.py") if (ROOT / folder).is_dir() else [ROOT / folder])
     if "pytest.mark.alone" in file.read_text()
 )
+TESTS["long-alone"] = TESTS["alone"]
 # Crates whose tests need AWS's SDK, which compiles for minutes the first time.
 WITH_SDK = ("keystart-providers", "keystart-lambda", "keystart-capi-extension")
 # What the readers are linked from. It compiles for macOS too; the extension and its core are for Linux only.
@@ -126,13 +124,23 @@ def test(session: nox.Session) -> None:
             f"./dev test knows --all, and not {' '.join(sorted(unknown))}: name a session to choose tests"
         )
     if "--all" in session.posargs:
-        global without_long
-        without_long = True  # for `long`, which runs in this process
-        for name in REST:
-            session.notify(name, [])
+        session.notify("rest", [])
     first, *beside, last = CHANGE
+    side_by_side(session, *beside, "--first", first, "--last", last)
+
+
+@session
+def rest(session: nox.Session) -> None:
+    """Run what `./dev test --all` runs after `./dev test`."""
+    *beside, last = REST
+    after = [f"--after={name}={earlier}" for name, earlier in AFTER.items()]
+    side_by_side(session, *beside, "--last", last, *after)
+
+
+def side_by_side(session: nox.Session, *arguments: str) -> None:
+    """Runs sessions beside each other. They know by DEV_TEST that others run too."""
     session.run(
-        *("python", "-m", "tests.side_by_side", *beside, "--first", first, "--last", last),
+        *("python", "-m", "tests.side_by_side", *arguments),
         env={"DEV_TEST": "1"},
         interrupt_timeout=30,  # seconds to end what runs
     )
@@ -378,6 +386,13 @@ def long(session: nox.Session) -> None:
     run_tests(session)
 
 
+@session(name="long-alone")
+def long_alone(session: nox.Session) -> None:
+    """Run one by one the tests marked `long` that no other may run beside."""
+    what_simulations_run(session)
+    run_tests(session)
+
+
 @session
 def figures(session: nox.Session) -> None:
     """Test what benchmarks compute and draw, and hold the readers to their budget of instructions."""
@@ -523,7 +538,7 @@ def run_tests(session: nox.Session, *, processes: int = 4, options: Sequence[str
     """Runs the session's tests beside each other, then one by one those marked `alone`.
 
     With arguments, which name some of them, pytest runs these one by one. In `./dev test` another session runs beside
-    this one, so that the session `alone` runs the tests with that mark.
+    this one, so that the sessions `alone` and `long-alone` run the tests with that mark.
     """
     folders = TESTS[session.name]
     if session.posargs:
@@ -531,13 +546,13 @@ def run_tests(session: nox.Session, *, processes: int = 4, options: Sequence[str
         return
     beside = ["-n", str(processes), "--dist", "worksteal"] if processes > 1 else []
     part = ""
-    if session.name == "long":
+    if session.name in ("long", "long-alone"):
         part = "long and "
     elif without_long and session.name in CHANGE:
         part = "not long and "
-    if session.name != "alone":
+    if session.name not in ("alone", "long-alone"):
         session.run("pytest", *folders, "-m", f"{part}not alone", *beside, *options)
-    if not (without_long and session.name in CHANGE[:-1]):
+    if not (without_long and session.name in (*CHANGE[:-1], "long")):
         # 5: none is marked.
         session.run("pytest", *folders, "-m", f"{part}alone", *options, success_codes=[0, 5])
 

@@ -58,21 +58,23 @@ class Session:
 class Run:
     """A run of all sessions: at most so many of them at once, and what became of each."""
 
-    def __init__(self, noxfile: Path, at_once: int) -> None:
+    def __init__(self, noxfile: Path, at_once: int, after: dict[str, str]) -> None:
         self.results: dict[str, tuple[str, int]] = {}
         self._noxfile = noxfile
         self._at_once = at_once
+        self._after = after  # by session: the one that has to end before it begins
         self._running: list[Session] = []
         self._began = self._reported = time.monotonic()
 
     def run(self, names: Sequence[str]) -> bool:
-        """Runs these sessions in this order and returns whether all passed."""
+        """Runs these sessions, in this order as far as none waits for another, and returns whether all passed."""
         waiting = list(names)
         while waiting or self._running:
-            while waiting and len(self._running) < self._at_once:
-                session = Session(waiting.pop(0), self._noxfile)
-                _say(f"{session.name} began; its output so far: {session.log}")
-                self._running.append(session)
+            pending = {*waiting, *(session.name for session in self._running)}
+            ready = [name for name in waiting if self._after.get(name) not in pending]
+            for name in ready[: self._at_once - len(self._running)]:
+                waiting.remove(name)
+                self._begin(name)
             time.sleep(_PAUSE)
             self._collect()
             self._report()
@@ -88,6 +90,11 @@ class Run:
         for session in self._running:
             session.signal(signal.SIGKILL)
             self._add_result(session, "interrupted")
+
+    def _begin(self, name: str) -> None:
+        session = Session(name, self._noxfile)
+        _say(f"{session.name} began; its output so far: {session.log}")
+        self._running.append(session)
 
     def _collect(self) -> None:
         """Prints the output of each session that ended."""
@@ -114,11 +121,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sessions", nargs="+", metavar="SESSION")
     parser.add_argument("--first", metavar="SESSION", help="runs before all others, which need it to pass")
     parser.add_argument("--last", metavar="SESSION", help="runs after all others, beside none")
+    parser.add_argument(
+        "--after",
+        action="append",
+        type=lambda pair: tuple(pair.split("=")),
+        default=[],
+        metavar="SESSION=EARLIER",
+        help="SESSION begins when EARLIER has ended",
+    )
     parser.add_argument("--at-once", type=int, default=2, metavar="N", help="how many run at once (2)")
     parser.add_argument("--noxfile", type=Path, default=ROOT / "noxfile.py", metavar="FILE")
     options = parser.parse_args(arguments)
     LOGS.mkdir(parents=True, exist_ok=True)
-    run = Run(options.noxfile, options.at_once)
+    run = Run(options.noxfile, options.at_once, dict(options.after))
     passed = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

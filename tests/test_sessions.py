@@ -18,11 +18,12 @@ WITHOUT_PYTEST = {"build", "core", "node", "ruby"}
 
 
 def sessions_of(file: str) -> list[str]:
-    """Returns the sessions of `./dev test --all` that run a file of tests, except `long` and `alone`."""
+    """Returns the sessions of `./dev test --all` that run a file of tests, without those that run what others leave."""
     return [
         name
         for name, folders in noxfile.TESTS.items()
-        if name not in ("long", "alone") and any(PurePath(file).is_relative_to(folder) for folder in folders)
+        if name not in ("long", "alone", "long-alone")
+        and any(PurePath(file).is_relative_to(folder) for folder in folders)
     ]
 
 
@@ -54,7 +55,9 @@ def test_the_long_tests_of_each_change_session_run_in_long() -> None:
         ("writer", False, ["not alone", "alone"]),
         ("writer", True, ["not long and not alone"]),
         ("alone", True, ["not long and alone"]),
-        ("long", True, ["long and not alone", "long and alone"]),
+        ("long", False, ["long and not alone", "long and alone"]),
+        ("long", True, ["long and not alone"]),
+        ("long-alone", True, ["long and alone"]),
         ("changing", True, ["not alone", "alone"]),
     ],
 )
@@ -89,6 +92,26 @@ def test_each_test_of_a_change_that_must_run_alone_runs_last() -> None:
         if re.search(r"mark\.alone\b", (ROOT / file).read_text())
     }
     assert marked == set(noxfile.TESTS["alone"])
+
+
+def test_each_long_test_that_must_run_alone_runs_last() -> None:
+    assert noxfile.REST[-1] == "long-alone"
+    assert noxfile.TESTS["long-alone"] == noxfile.TESTS["alone"]
+    beside = [
+        folder
+        for name in noxfile.REST
+        if name not in ("long", "long-alone")
+        for folder in noxfile.TESTS[name]
+    ]
+    tests = [
+        file for folder in beside for file in files(f"{folder}/**/test_*.py", f"{folder}/test_*.py", folder)
+    ]
+    assert [file for file in tests if re.search(r"mark\.alone\b", (ROOT / file).read_text())] == []
+
+
+def test_a_session_that_uses_what_another_builds_stands_after_it() -> None:
+    for name, earlier in noxfile.AFTER.items():
+        assert noxfile.REST.index(earlier) < noxfile.REST.index(name)
 
 
 def test_ci_runs_all() -> None:

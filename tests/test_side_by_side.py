@@ -106,6 +106,22 @@ def test_a_session_that_fails_is_named_and_the_others_still_run(command: list[st
     assert "this is broken" in Path(log).read_text()
 
 
+def test_a_session_begins_after_the_one_whose_output_it_uses(command: list[str]) -> None:
+    # Without the option `last` would begin beside `left`, and `left` would wait for `right`.
+    done = run(command, "left", "last", "right", "--after", "last=left")
+    assert done.returncode == 0, done.stdout + done.stderr
+    began = re.findall(r"^dev: (\w+) began", done.stderr, re.MULTILINE)
+    assert began == ["left", "right", "last"]
+    results = re.findall(r"^dev: \* (\w+): success", done.stderr, re.MULTILINE)
+    assert results.index("left") < results.index("last")
+
+
+def test_a_session_begins_though_the_one_before_it_failed(command: list[str]) -> None:
+    done = run(command, "broken", "last", "--after", "last=broken")
+    assert done.returncode == 1
+    assert "last begins" in done.stdout
+
+
 def test_nothing_runs_after_a_first_session_that_fails(command: list[str]) -> None:
     done = run(command, "--first", "broken", "base", "--last", "last")
     assert done.returncode == 1
