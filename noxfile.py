@@ -525,7 +525,7 @@ def lock(session: nox.Session) -> None:
     ]
     # All go into the same environment, so their versions must agree.
     same = ["--constraint", "requirements.lock"]
-    more = ("benchmarks", "tests/servers", "website")
+    more = ("benchmarks", "tests/servers", "tests/servers/openbao", "website")
     locks = {"requirements": [], **{f"{folder}/requirements": same for folder in more}}
     for name, constraint in locks.items():
         session.run(

@@ -46,6 +46,7 @@ class Door:
             "requirements-node.lock",
             "benchmarks/requirements.lock",
             "tests/servers/requirements.lock",
+            "tests/servers/openbao/requirements.lock",
             "website/requirements.lock",
         ):
             (folder / file).parent.mkdir(parents=True, exist_ok=True)

@@ -26,10 +26,14 @@ def vault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         with Vault() as vault:
             yield vault
         return
-    if server.program() is None:
-        pytest.skip("neither vault nor bao is on PATH")
-    with server.Vault(tmp_path) as real:
+    with real_server(tmp_path) as real:
         yield real
+
+
+def real_server(folder: Path, *, tls: bool = False) -> server.Vault:
+    if server.program() is None:
+        pytest.skip("neither bao nor vault is on PATH: ./dev extension installs one")
+    return server.Vault(folder, tls=tls)
 
 
 @pytest.fixture
@@ -56,7 +60,7 @@ def read(secrets: source.Vault) -> dict[str, Any]:
 def test_secrets_of_all_folders_are_read_as_json(vault: Any, tmp_path: Path) -> None:
     data = {
         "db": {"user": "app", "password": value()},
-        "orders/db": {"password": value(), "ports": [1, 2], "on": True, "none": None},
+        "orders/db": {"password": value(), "ports": [1, 2], "on": True, "none": None, "rate": 1.5},
         "orders/deep/er/é ü%?#&": {"é": value()},
         "orders": {"a": value()},  # a secret and a folder of one name
         "with space": {"a": value()},
@@ -144,14 +148,17 @@ def test_a_wrong_token_is_denied(vault: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", ["kubernetes", "jwt"])
 @pytest.mark.parametrize("mount", [None, "elsewhere"])
 def test_a_token_of_kubernetes_or_of_a_pipeline_logs_in(
-    stand_in: Vault, tmp_path: Path, method: str, mount: str | None
+    vault: Any, tmp_path: Path, method: str, mount: str | None
 ) -> None:
-    stand_in.put("db", {"a": value()})
-    token = value()
-    stand_in.logins[mount or method] = ("payments", token)
+    vault.put("db", {"a": value()})
+    role, token = getattr(vault, method)(mount or method)
     (tmp_path / "jwt").write_text(token)
-    login = {"role": "payments", "token_file": "jwt", **({"mount": mount} if mount else {})}
-    assert list(read(configured(stand_in, tmp_path, auth={method: login}))) == ["db"]
+    login = {"role": role, "token_file": "jwt", **({"mount": mount} if mount else {})}
+    assert list(read(configured(vault, tmp_path, auth={method: login}))) == ["db"]
+    (tmp_path / "jwt").write_text(f"{token[:-9]}AAAAAAAAA")
+    with pytest.raises(SyncError, match=f"refuses the login with {method}") as failure:
+        list(configured(vault, tmp_path, auth={method: login}).entries())
+    assert token[:-9] not in str(failure.value)
 
 
 def test_a_login_is_renewed_before_its_token_expires(stand_in: Vault, tmp_path: Path) -> None:
@@ -172,25 +179,25 @@ def test_a_login_is_renewed_before_its_token_expires(stand_in: Vault, tmp_path: 
     assert stand_in.paths().count("/v1/auth/approle/login") == 3
 
 
-def test_secrets_of_a_namespace_are_read(stand_in: Vault, tmp_path: Path) -> None:
-    stand_in.put("db", {"a": value()}, namespace="team")
-    stand_in.put("other", {"a": value()})
-    assert list(read(configured(stand_in, tmp_path, namespace="team"))) == ["db"]
+def test_secrets_of_a_namespace_are_read(vault: Any, tmp_path: Path) -> None:
+    vault.put("db", {"a": value()}, namespace="team")
+    vault.put("other", {"a": value()})
+    assert list(read(configured(vault, tmp_path, namespace="team"))) == ["db"]
 
 
-def test_a_folder_that_may_not_be_listed_ends_the_list_with_an_error(stand_in: Vault, tmp_path: Path) -> None:
-    stand_in.put("a", {"a": value()})
-    stand_in.put("closed/b", {"a": value()})
-    stand_in.denied.add("secret/metadata/closed")
+def test_a_folder_that_may_not_be_listed_ends_the_list_with_an_error(vault: Any, tmp_path: Path) -> None:
+    vault.put("a", {"a": value()})
+    vault.put("closed/b", {"a": value()})
+    vault.deny("secret/metadata/closed")
     with pytest.raises(SyncError, match="Vault denies it"):
-        list(configured(stand_in, tmp_path).entries())
+        list(configured(vault, tmp_path).entries())
 
 
-def test_a_secret_that_may_not_be_read_fails_alone(stand_in: Vault, tmp_path: Path) -> None:
-    stand_in.put("a", {"a": value()})
-    stand_in.put("b", {"a": value()})
-    stand_in.denied.add("secret/data/b")
-    secrets = configured(stand_in, tmp_path)
+def test_a_secret_that_may_not_be_read_fails_alone(vault: Any, tmp_path: Path) -> None:
+    vault.put("a", {"a": value()})
+    vault.put("b", {"a": value()})
+    vault.deny("secret/data/b")
+    secrets = configured(vault, tmp_path)
     assert [entry.name for entry in secrets.entries()] == ["a", "b"]
     with pytest.raises(SyncError, match="Vault denies it"):
         secrets.read(Entry("b"))
@@ -267,20 +274,37 @@ def test_a_server_that_does_not_answer_is_named_by_its_key(tmp_path: Path) -> No
         list(source.source(document, Place(tmp_path, None)).entries())
 
 
+@pytest.fixture(params=["stand-in", "real"])
+def encrypted(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Any, Path]]:
+    """A server with TLS, and its authority."""
+    if request.param == "stand-in":
+        authority = Authority()
+        with Vault(authority.context(tmp_path, "127.0.0.1")) as vault:
+            yield vault, authority.write(tmp_path)
+        return
+    with real_server(tmp_path, tls=True) as real:
+        yield real, real.authority
+
+
 @pytest.mark.parametrize("way", ["ca", "VAULT_CACERT"])
 def test_a_server_is_trusted_if_its_authority_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+    encrypted: tuple[Any, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    authority = Authority()
-    file = authority.write(tmp_path)
-    with Vault(authority.context(tmp_path, "127.0.0.1")) as vault:
-        vault.put("db", {"a": value()})
-        if way == "ca":
-            secrets = configured(vault, tmp_path, ca=file.name)
-        else:
-            monkeypatch.setenv("VAULT_CACERT", str(file))
-            secrets = configured(vault, tmp_path)
-        assert list(read(secrets)) == ["db"]
+    vault, authority = encrypted
+    vault.put("db", {"a": value()})
+    if way == "ca":
+        secrets = configured(vault, tmp_path, ca=authority.name)
+    else:
+        monkeypatch.setenv("VAULT_CACERT", str(authority))
+        secrets = configured(vault, tmp_path)
+    assert list(read(secrets)) == ["db"]
+
+
+def test_a_server_that_is_not_trusted_is_refused(encrypted: tuple[Any, Path], tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = Authority("other").write(tmp_path / "other")
+    with pytest.raises(SyncError, match="The TLS handshake with Vault failed"):
+        list(configured(encrypted[0], tmp_path, ca=str(other)).entries())
 
 
 def test_a_server_that_is_not_trusted_gets_no_token(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ class Vault(Stub):
             self.url = f"https://{self.address}"
         self.token = randomness.token_hex(16)
         self.secrets: dict[tuple[str, str, str], Secret] = {}
-        self.logins: dict[str, tuple[str, str]] = {}  # by mount: the role and the credential
-        self.denied: set[str] = set()  # paths, with their mount
+        self._logins: dict[str, tuple[str, str]] = {}  # by mount: the role and the credential
+        self._denied: set[str] = set()  # paths, with their mount
         self.lease = 3600
 
     def put(
@@ -60,8 +60,23 @@ class Vault(Stub):
 
     def approle(self) -> tuple[str, str]:
         """Makes a role for applications, and returns its id and its secret id."""
-        self.logins["approle"] = (randomness.token_hex(8), randomness.token_hex(16))
-        return self.logins["approle"]
+        return self._role("approle")
+
+    def jwt(self, mount: str) -> tuple[str, str]:
+        """Makes a role for a pipeline, and returns its name and a token that this pipeline has."""
+        return self._role(mount)
+
+    def kubernetes(self, mount: str) -> tuple[str, str]:
+        """Makes a role for a pod, and returns its name and the pod's token."""
+        return self._role(mount)
+
+    def deny(self, path: str) -> None:
+        """Takes a path, with its mount, from the rights of the token."""
+        self._denied.add(path)
+
+    def _role(self, mount: str) -> tuple[str, str]:
+        self._logins[mount] = (randomness.token_hex(8), randomness.token_hex(16))
+        return self._logins[mount]
 
     def _answer(self, request: Request) -> Answer:
         parts = urlsplit(request.path)
@@ -71,7 +86,7 @@ class Vault(Stub):
         if request.headers.get("x-vault-token") != self.token:
             return _error(403, "2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n")
         mount, _, rest = path.partition("/")
-        if path in self.denied:
+        if path in self._denied:
             return _error(403, "1 error occurred:\n\t* permission denied\n\n")
         namespace = request.headers.get("x-vault-namespace", "").strip("/")
         kind, _, name = rest.partition("/")
@@ -109,7 +124,7 @@ class Vault(Stub):
     def _log_in(self, mount: str, sent: Mapping[str, str]) -> Answer:
         role = sent.get("role_id") or sent.get("role", "")
         credential = sent.get("secret_id") or sent.get("jwt", "")
-        if self.logins.get(mount) != (role, credential):
+        if self._logins.get(mount) != (role, credential):
             return _error(400, "invalid role or secret ID")
         auth = {"client_token": self.token, "lease_duration": self.lease, "renewable": True}
         return _json(200, {"auth": auth})
