@@ -19,7 +19,7 @@ from keystart_extension.sync.sources.folder import Folder
 from keystart_extension.sync.sync import Sync
 from keystart_extension.sync.target import Target
 
-from tests.fakes.secrets_manager import Secret, SecretsManager, error
+from tests.fakes.secrets_manager import TAKEN, Secret, SecretsManager, error
 
 
 class Clock:
@@ -140,9 +140,44 @@ def test_a_new_secret_has_its_owner_before_it_is_replicated(tmp_path: Path) -> N
     sync = synchronised(tmp_path, service, Clock(), "eu-west-2")
     (end,) = sync.apply(sync.plan(prune=False, limit=None))
     assert end.action == "create"
-    assert service.secrets["new"].replicas == ["eu-west-2"]
+    assert service.secrets["new"].replicas == {"eu-west-2": "InSync"}
     assert list(service.requests)[-2:] == ["CreateSecret", "ReplicateSecretToRegions"]
     assert service.requests["TagResource"] == 0
+
+
+@pytest.mark.parametrize("status", ["InSync", "InProgress", "Pending"])
+def test_a_replica_that_exists_or_is_being_made_is_left_alone(tmp_path: Path, status: str) -> None:
+    (tmp_path / "db").write_text("x")
+    service = Counting()
+    service.secrets["db"] = Secret(["x"], {OWNER_TAG: "ours"}, replicas={"eu-west-2": status})
+    (step,) = synchronised(tmp_path, service, Clock(), "eu-west-2").plan(prune=False, limit=None)
+    assert step.action == "unchanged"
+
+
+@pytest.mark.parametrize("is_taken", [False, True])
+def test_a_replica_that_failed_is_shown_with_the_reason_and_asked_for_again(
+    tmp_path: Path, *, is_taken: bool
+) -> None:
+    (tmp_path / "db").write_text("new")
+    service = Counting()
+    service.secrets["db"] = Secret(["old"], {OWNER_TAG: "ours"}, replicas={"eu-west-2": "Failed"})
+    service.taken = {"db"} if is_taken else set()
+    sync = synchronised(tmp_path, service, Clock(), "eu-west-2")
+    steps = sync.plan(prune=False, limit=None)
+    assert steps[0].changes == (f"replica in eu-west-2 again, which failed: {TAKEN}", "value")
+    (end,) = sync.apply(steps)
+    assert end.action == "change", "the value is not held up"
+    assert service.secrets["db"].values[-1] == "new"
+    (step,) = synchronised(tmp_path, service, Clock(), "eu-west-2").plan(prune=False, limit=None)
+    assert step.action == ("change" if is_taken else "unchanged")
+
+
+def test_a_replica_that_failed_is_removed_before_a_deletion(tmp_path: Path) -> None:
+    service = Counting()
+    service.secrets["db"] = Secret(["x"], {OWNER_TAG: "ours"}, replicas={"eu-west-2": "Failed"})
+    sync = synchronised(tmp_path, service, Clock(), "eu-west-2")
+    (end,) = sync.apply(sync.plan(prune=True, limit=1))
+    assert (end.action, service.secrets["db"].is_deleted) == ("delete", True)
 
 
 class Breaking:

@@ -107,12 +107,16 @@ def people(service: SecretsManager, choice: random.Random) -> None:
                     service=choice.choice([None, None, "rds"]),
                     is_rotated=choice.random() < 0.1,
                     policy="a policy",
-                    replicas=choice.choice([[], ["eu-west-2"]]),
+                    replicas=choice.choice([{}, {"eu-west-2": "InSync"}, {"eu-west-2": "Failed"}]),
                 )
             case 1 if secret is not None and not secret.replicas:
                 secret.is_deleted = not secret.is_deleted
             case 2 if secret is not None:
                 secret.tags.pop(OWNER_TAG, None)
+            case 4:
+                service.taken ^= {name}
+            case 5 if secret is not None and secret.replicas:
+                secret.replicas["eu-west-2"] = choice.choice(["InSync", "InProgress", "Failed"])
             case 3 if secret is not None and not secret.is_deleted:
                 secret.values.append("by hand")
                 secret.version = "by hand"
@@ -123,7 +127,7 @@ def people(service: SecretsManager, choice: random.Random) -> None:
 def snapshot(service: SecretsManager) -> dict[str, Secret]:
     return {
         name: replace(
-            secret, values=list(secret.values), tags=dict(secret.tags), replicas=list(secret.replicas)
+            secret, values=list(secret.values), tags=dict(secret.tags), replicas=dict(secret.replicas)
         )
         for name, secret in service.secrets.items()
     }
@@ -250,6 +254,9 @@ def check_apply(
     assert service.needless_versions == 0
     if not any(step.action == "refused" for step in (*ends, *steps)):
         for name in {step.name for step in steps if step.action in ("create", "change")} & wanted.keys():
+            for region in rule.replicas:
+                is_well = service.secrets[name].replicas[region] != "Failed"
+                assert is_well or name in service.taken, "replicas that failed are asked for again"
             current = service.secrets[name].values[-1]
             if rule.json is None:
                 assert (current.encode() if isinstance(current, str) else current) == wanted[name]

@@ -11,6 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+TAKEN = "Secret with this name already exists in this region"
 _BATCH = 20  # the most secrets in one BatchGetSecretValue
 
 
@@ -22,7 +23,7 @@ class Secret:
     tags: dict[str, str] = field(default_factory=dict)
     description: str = ""
     kms_key: str | None = None
-    replicas: list[str] = field(default_factory=list)
+    replicas: dict[str, str] = field(default_factory=dict)  # the status of each, by region
     service: str | None = None
     is_rotated: bool = False
     policy: str | None = None
@@ -38,6 +39,7 @@ class SecretsManager:
 
     def __init__(self) -> None:
         self.secrets: dict[str, Secret] = {}
+        self.taken = set[str]()  # names that the other regions have a secret of their own for
         self.needless_versions = 0
         self._chosen = set[str]()  # the ids that callers chose
 
@@ -49,7 +51,10 @@ class SecretsManager:
         return {
             **_described(SecretId, secret),
             "VersionIdsToStages": _versions(secret),
-            "ReplicationStatus": [{"Region": region} for region in secret.replicas],
+            "ReplicationStatus": [
+                {"Region": region, "Status": status, "StatusMessage": TAKEN if status == "Failed" else ""}
+                for region, status in secret.replicas.items()
+            ],
         }
 
     def get_secret_value(self, *, SecretId: str) -> dict[str, Any]:
@@ -121,12 +126,17 @@ class SecretsManager:
         self._find("RestoreSecret", SecretId).is_deleted = False
 
     def replicate_secret_to_regions(self, *, SecretId: str, AddReplicaRegions: list[dict[str, str]]) -> None:
+        """Replicates a secret, also where that failed before. It overwrites no other secret: nobody asks it to."""
         secret = self._active("ReplicateSecretToRegions", SecretId)
-        secret.replicas += [region["Region"] for region in AddReplicaRegions]
+        for region in (replica["Region"] for replica in AddReplicaRegions):
+            if secret.replicas.get(region) == "InSync":
+                raise error("ReplicateSecretToRegions", "InvalidParameterException")
+            secret.replicas[region] = "Failed" if SecretId in self.taken else "InSync"
 
     def remove_regions_from_replication(self, *, SecretId: str, RemoveReplicaRegions: list[str]) -> None:
         secret = self._active("RemoveRegionsFromReplication", SecretId)
-        secret.replicas = [region for region in secret.replicas if region not in RemoveReplicaRegions]
+        for region in RemoveReplicaRegions:
+            del secret.replicas[region]
 
     def delete_secret(self, *, SecretId: str, RecoveryWindowInDays: int) -> None:
         assert 7 <= RecoveryWindowInDays <= 30

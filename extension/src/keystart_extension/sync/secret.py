@@ -74,7 +74,8 @@ class ExistingSecret:
     version: str | None = None  # the id of AWSCURRENT
     description: str = ""
     kms_key: str | None = None
-    replicas: Sequence[str] = ()
+    # By region: why the replica failed, None if it did not.
+    replicas: Mapping[str, str | None] = field(default_factory=dict)
     service: str | None = None  # the AWS service that owns it
     is_rotated: bool = False  # by Secrets Manager
     is_deleted: bool = False
@@ -83,3 +84,7 @@ class ExistingSecret:
     def owner(self) -> str | None:
         """The id of the sync that owns the secret, None if no sync does."""
         return self.tags.get(OWNER_TAG)
+
+    def lacks(self, regions: Sequence[str]) -> list[str]:
+        """Returns those of the regions that have no replica, or one that failed."""
+        return [region for region in regions if self.replicas.get(region, "missing") is not None]

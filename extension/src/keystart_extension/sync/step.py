@@ -112,8 +112,10 @@ def _changes(wanted: WantedSecret, existing: ExistingSecret, choices: Choices) -
         changes.append("description")
     if settings.kms_key is not None and not _is_same_key(settings.kms_key, existing.kms_key or ""):
         changes.append("kms_key")
-    if missing := [region for region in settings.replicas if region not in existing.replicas]:
-        changes.extend(f"replica in {region}" for region in missing)
+    for region in existing.lacks(settings.replicas):
+        failure = existing.replicas.get(region)
+        again = f" again, which failed: {failure}" if failure is not None else ""
+        changes.append(f"replica in {region}{again}")
     # Last: whoever reads the new value finds the rest in place.
     if choices.digest is not None:
         has_value = choices.digest.matches(existing.version, wanted)

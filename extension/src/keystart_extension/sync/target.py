@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import (
         DescribeSecretResponseTypeDef,
         ListSecretsResponseTypeDef,
+        ReplicationStatusTypeTypeDef,
         SecretListEntryTypeDef,
     )
     from mypy_boto3_secretsmanager.type_defs import TagTypeDef as Tag
@@ -32,6 +33,7 @@ Result = TypeVar("Result")
 
 READ_AT_ONCE = 20  # values in one BatchGetSecretValue
 _LISTED = 100  # secrets on a page of ListSecrets
+_FAILED = ("Failed", "Detached")  # one that was detached is a secret of its own
 
 
 class Target:
@@ -133,7 +135,7 @@ class Target:
         return replace(
             existing,
             value=self._value(existing.arn) if is_read else None,
-            replicas=tuple(replica["Region"] for replica in described.get("ReplicationStatus", ())),
+            replicas={one["Region"]: _failure(one) for one in described.get("ReplicationStatus", ())},
         )
 
     def create(self, wanted: WantedSecret) -> None:
@@ -172,7 +174,7 @@ class Target:
             if "kms_key" in new:
                 request["KmsKeyId"] = settings.kms_key
             self._call("UpdateSecret", secret, lambda: client.update_secret(**request))
-        self._replicate(secret, [region for region in settings.replicas if region not in existing.replicas])
+        self._replicate(secret, existing.lacks(settings.replicas))
         if "value" in step.changes:
             content = self._content(wanted)
             self._send(
@@ -183,6 +185,7 @@ class Target:
             )
 
     def _replicate(self, secret: str, regions: Sequence[str]) -> None:
+        """Asks for replicas, also for those that failed. It never lets them overwrite another secret of the name."""
         if not regions:
             return
         replicas: Any = [{"Region": region} for region in regions]
@@ -258,3 +261,10 @@ def _existing(
         is_rotated=described.get("RotationEnabled", False),
         is_deleted="DeletedDate" in described,
     )
+
+
+def _failure(replica: ReplicationStatusTypeTypeDef) -> str | None:
+    """Returns why a replica failed, None if it did not."""
+    if replica.get("Status") not in _FAILED:
+        return None
+    return replica.get("StatusMessage") or "Secrets Manager does not say why"
