@@ -310,6 +310,15 @@ def test_the_command_line_asks_for_rust_only_to_build_itself(door: Door) -> None
     assert "python -m nox --session build\n" in door.asked.read_text()
 
 
+def test_a_layer_of_one_architecture_is_built_without_the_extension(door: Door) -> None:
+    door.with_venv()
+    (door.folder / ".venv/bin/keystart").unlink()
+    assert door.open("layer", "--arch", "x86_64").returncode == 0
+    assert "--session build" not in door.asked.read_text()
+    door.open("layer")
+    assert "--session build" in door.asked.read_text()
+
+
 def test_the_demo_asks_for_what_it_builds_with(door: Door) -> None:
     door.with_venv()
     assert door.open("demo").returncode == 0
