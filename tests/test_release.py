@@ -147,6 +147,7 @@ class Steps:
         monkeypatch.setattr(release, "ROOT", root)
         monkeypatch.setattr(release, "DIST", self.dist)
         monkeypatch.setattr(release, "_run", self._run)
+        monkeypatch.delenv("CARGO_TARGET_DIR", raising=False)
 
     def git(self, *arguments: str) -> str:
         who = ["-c", "user.name=tests", "-c", "user.email=tests@example.com"]
@@ -204,6 +205,25 @@ def test_a_dry_run_makes_everything_and_leaves_no_trace_in_the_checkout(
     sbom = json.loads((steps.dist / "keystart-9.8.7-py3-none-any.whl.cdx.json").read_text())
     assert sbom["metadata"]["component"]["hashes"][0]["content"] == sums["keystart-9.8.7-py3-none-any.whl"]
     assert (steps.dist / "NOTES.md").read_text().startswith("### ")
+
+
+def test_the_second_build_compiles_the_crates_of_keystart_anew(steps: Steps) -> None:
+    target = steps.root / "target"
+    (target / "reader/aarch64-unknown-linux-gnu").mkdir(parents=True)
+    for folder in (target, target / "reader"):
+        (folder / ".rustc_info.json").touch()
+    (steps.root / ".git/info/exclude").write_text("/target/\n")
+    assert release.main(["9.8.7", "--dry-run"]) == 0
+    builds = [place for place, command in enumerate(steps.commands) if command[-1] == "tests.packages.build"]
+    between = steps.commands[builds[0] : builds[1]]
+    cleaned = [command for command in between if command[:2] == ("cargo", "clean")]
+    assert all({"--workspace", "--release"} < set(command) for command in cleaned)
+    folders = [command[command.index("--target-dir") + 1 :] for command in cleaned]
+    assert folders == [
+        (str(target),),
+        (str(target / "reader"),),
+        (str(target / "reader"), "--target", "aarch64-unknown-linux-gnu"),
+    ]
 
 
 def test_a_release_is_a_commit_and_a_tag(steps: Steps, capsys: pytest.CaptureFixture[str]) -> None:
