@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..aws.errors import ask
+from ..files import FileError, read_text
 from .terms import DeployError, is_terminal, shown_file
 
 if TYPE_CHECKING:
@@ -36,18 +38,13 @@ def selected(arguments: Namespace, clients: Callable[[str], Any]) -> list[str]:
 def _listed(file: Path) -> list[str]:
     """Reads a file with one function a line. Empty lines, and what follows a #, do not count."""
     shown = "standard input" if file == Path("-") else shown_file(file)
+    source: Path | BinaryIO = file
+    if file == Path("-"):
+        source = sys.stdin.buffer if sys.stdin else io.BytesIO()
     try:
-        if file == Path("-"):
-            text = sys.stdin.read(_LARGEST_FILE + 1) if sys.stdin else ""
-        else:
-            with file.open(encoding="utf-8-sig") as lines:
-                text = lines.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        raise DeployError(f"{shown} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise DeployError(f"{shown} is not UTF-8. Write one function a line.") from None
-    if len(text) > _LARGEST_FILE:
-        raise DeployError(f"{shown} has more than {_LARGEST_FILE:,} characters.")
+        text = read_text(source, _LARGEST_FILE)
+    except FileError as error:
+        raise DeployError(f"{shown} {error}") from None
     names = []
     for number, line in enumerate(text.splitlines(), 1):
         name = line.partition("#")[0].strip()

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from ..deploy import DeployError
 from ..deploy.terms import shown_file
+from ..files import FileError, read_text
 from ..output import OutputError, existing, write
 from ..plan import ConfigurationError, Plan
 from ..text import shown_path
@@ -55,15 +56,9 @@ def translate(paths: Sequence[Path], function: str | None, output: str | None) -
 def _read(path: Path, function: str | None, findings: Findings) -> None:
     file = shown_file(path)
     try:
-        with path.open("rb") as opened:
-            data = opened.read(_LARGEST + 1)
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise DeployError(f"{file} cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise DeployError(f"{file} is not UTF-8.") from None
-    if len(data) > _LARGEST:
-        raise DeployError(f"{file} has more than {_LARGEST:,} bytes.")
+        text = read_text(path, _LARGEST)
+    except FileError as error:
+        raise DeployError(f"{file} {error}") from None
     if lines.is_env(path):
         lines.read_env(text, file, findings)
     elif path.suffix in _YAML:

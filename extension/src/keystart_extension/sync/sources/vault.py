@@ -28,6 +28,7 @@ from hvac.exceptions import (
 )
 from urllib3.util import Retry
 
+from ...files import FileError, read_text
 from ..error import SyncError
 from ..keys import Place, file_of, keys_of, text_of, truth_of
 from ..secret import Value
@@ -284,13 +285,10 @@ class Vault:
 
 def _credential(file: Path | None) -> str:
     try:
-        with (file or Path(_SERVICE_ACCOUNT)).open("rb") as opened:
-            text = opened.read(_LARGEST_TOKEN).decode("ascii").strip()
-    except OSError as error:
-        raise SyncError(f"The file with the credential for Vault cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        text = ""
-    if not text or not text.isprintable():
+        text = read_text(file or Path(_SERVICE_ACCOUNT), _LARGEST_TOKEN).strip()
+    except FileError as error:
+        raise SyncError(f"The file with the credential for Vault {error}") from None
+    if not text or not text.isascii() or not text.isprintable():
         raise SyncError("The file with the credential for Vault holds none.")
     return text
 
