@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import secrets as randomness
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from keystart_extension.sync import SyncError
+from keystart_extension.sync.keys import Place
 from keystart_extension.sync.sources import Entry
 from keystart_extension.sync.sources import keywhiz as source
 
@@ -121,3 +131,100 @@ def test_a_server_that_does_not_answer_is_named_by_its_key(server: Keywhiz, tmp_
     nowhere = source.Settings("https://127.0.0.1:9", certificate, key, server.authority)
     with pytest.raises(SyncError, match="Keywhiz cannot be reached"):
         list(source.Keywhiz(nowhere).entries())
+
+
+@pytest.fixture
+def phrase() -> str:
+    return randomness.token_hex(16)
+
+
+@pytest.fixture
+def document(server: Keywhiz, phrase: str) -> dict[str, Any]:
+    """`source.keywhiz` of a sync.yaml, whose key has a pass phrase."""
+    server.secrets["db"] = Secret(value())
+    certificate, key = server.client("keystart")
+    opened = load_pem_private_key(key.read_bytes(), None)
+    encryption = BestAvailableEncryption(phrase.encode())
+    key.write_bytes(opened.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    files = {"certificate": str(certificate), "key": str(key), "ca": str(server.authority)}
+    return {"url": server.url, **files}
+
+
+def names(document: dict[str, Any], folder: Path) -> list[str]:
+    return [entry.name for entry in source.source(document, Place(folder, None)).entries()]
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"], ids=repr)
+def test_a_pass_phrase_is_read_from_a_file(
+    document: dict[str, Any], tmp_path: Path, phrase: str, end: str
+) -> None:
+    (tmp_path / "phrase").write_bytes(f"{phrase}{end}".encode())
+    assert names({**document, "passphrase_file": "phrase"}, tmp_path) == ["db"]
+
+
+def test_a_pass_phrase_is_read_from_a_variable(
+    document: dict[str, Any], tmp_path: Path, phrase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY_PHRASE", phrase)
+    assert names({**document, "passphrase_variable": "KEY_PHRASE"}, tmp_path) == ["db"]
+
+
+def test_the_sync_asks_once_for_a_pass_phrase_at_a_terminal(
+    document: dict[str, Any], tmp_path: Path, phrase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([phrase])
+    monkeypatch.setattr(source, "is_terminal", lambda _: True)
+    monkeypatch.setattr(source, "getpass", lambda _: next(answers))
+    keywhiz = source.source(document, Place(tmp_path, None))
+    assert [keywhiz.read(entry).is_binary for entry in keywhiz.entries()] == [True]
+    assert next(answers, None) is None
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({}, "no terminal to ask at. Name a file"),
+        ({"passphrase_file": "missing"}, "`source.keywhiz.passphrase_file` cannot be read: No such file"),
+        ({"passphrase_variable": "MISSING"}, "`source.keywhiz.passphrase_variable` is not set"),
+        ({"passphrase_file": "wrong"}, "does not open `source.keywhiz.key`"),
+        ({"passphrase_file": "long"}, "more than 1,023 bytes"),
+    ],
+    ids=str,
+)
+def test_a_key_that_cannot_be_opened_is_refused_with_the_cure(
+    document: dict[str, Any],
+    server: Keywhiz,
+    tmp_path: Path,
+    keys: dict[str, str],
+    problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "wrong").write_text("made-up")
+    (tmp_path / "long").write_text("made-up" * 200)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    with pytest.raises(SyncError, match=problem) as failure:
+        names({**document, **keys}, tmp_path)
+    assert "made-up" not in str(failure.value)
+    assert server.requests == []
+
+
+def test_a_key_without_a_pass_phrase_needs_no_file(server: Keywhiz, tmp_path: Path) -> None:
+    certificate, key = server.client("keystart")
+    files = {"certificate": str(certificate), "key": str(key), "ca": str(server.authority)}
+    assert names({"url": server.url, **files, "passphrase_file": "missing"}, tmp_path) == []
+
+
+def test_a_key_of_another_certificate_is_refused(server: Keywhiz, tmp_path: Path) -> None:
+    certificate, _ = server.client("keystart")
+    _, other = server.client("other")
+    files = {"certificate": str(certificate), "key": str(other), "ca": str(server.authority)}
+    with pytest.raises(SyncError, match="must be files of PEM that belong together"):
+        names({"url": server.url, **files}, tmp_path)
+
+
+def test_a_pass_phrase_has_one_place(document: dict[str, Any], tmp_path: Path) -> None:
+    keys = {"passphrase_file": "phrase", "passphrase_variable": "PHRASE"}
+    with pytest.raises(SyncError, match="must not have both"):
+        names({**document, **keys}, tmp_path)
+    with pytest.raises(SyncError, match="unknown key"):
+        names({**document, "passphrase": "made-up"}, tmp_path)

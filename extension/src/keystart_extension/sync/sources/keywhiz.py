@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import ssl
+import sys
 from collections.abc import Callable, Iterator
+from functools import cached_property
+from getpass import getpass
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import urllib3
+from urllib3.util.ssl_ import create_urllib3_context
 
+from ...deploy.terms import is_terminal
+from ...files import FileError, read_bytes
 from ..error import SyncError
 from ..keys import Place, file_of, keys_of, text_of, truth_of
 from ..secret import Value
@@ -46,29 +53,91 @@ _NO_CONNECTION = "Keywhiz cannot be reached. Check `url`, and the way to it."
 _NO_TRUST = (
     "The TLS handshake with Keywhiz failed. Check `ca`, `certificate` and `key`, and the name in `url`."
 )
+_NO_PAIR = (
+    "`source.keywhiz.certificate` and `key` must be files of PEM that belong together, and `ca` one of PEM."
+)
+_LONGEST_PHRASE = 1_023  # bytes, a limit of OpenSSL
+_NEEDS_PHRASE = (
+    "`source.keywhiz.key` has a pass phrase, and there is no terminal to ask at. Name a file that holds it with "
+    "`passphrase_file`, or a variable with `passphrase_variable`."
+)
 
 
 class Settings(NamedTuple):
-    """How to reach a server: its address, and files of PEM."""
+    """How to reach a server: its address, and files of PEM. The pass phrase of the key is in a file or a variable."""
 
     url: str
     certificate: Path
     key: Path
     authority: Path
     is_automation: bool = False
+    passphrase_file: Path | None = None
+    passphrase_variable: str | None = None
 
 
 def source(document: object, place: Place) -> Keywhiz:
     """Reads `source.keywhiz` of a sync.yaml."""
     where = "source.keywhiz"
     files = ("certificate", "key", "ca")
-    given = keys_of(document, where, required=("url", *files), optional=("automation",))
+    phrase = ("passphrase_file", "passphrase_variable")
+    given = keys_of(document, where, required=("url", *files), optional=("automation", *phrase))
+    if all(key in given for key in phrase):
+        raise SyncError(f"`{where}` must not have both `passphrase_file` and `passphrase_variable`.")
     url = text_of(given["url"], f"{where}.url")
     if not url.startswith("https://"):
         raise SyncError(f"`{where}.url` must begin with https://")
     automation = truth_of(given.get("automation", False), f"{where}.automation")
     certificate, key, authority = (file_of(place, given[name], f"{where}.{name}") for name in files)
-    return Keywhiz(Settings(url, certificate, key, authority, is_automation=automation))
+    named = {name: text_of(given[name], f"{where}.{name}") for name in phrase if name in given}
+    return Keywhiz(
+        Settings(
+            url,
+            certificate,
+            key,
+            authority,
+            is_automation=automation,
+            # It may not exist yet where a policy is printed.
+            passphrase_file=place.folder / named["passphrase_file"] if "passphrase_file" in named else None,
+            passphrase_variable=named.get("passphrase_variable"),
+        )
+    )
+
+
+class _PassPhrase:
+    """Answers OpenSSL, which asks for the pass phrase of a key only if the key has one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.problem: str | None = None  # why the key could not be used, if OpenSSL has asked
+
+    def __call__(self) -> bytes:
+        phrase = self._phrase()
+        if len(phrase) > _LONGEST_PHRASE:
+            raise SyncError(
+                f"The pass phrase of `source.keywhiz.key` has more than {_LONGEST_PHRASE:,} bytes."
+            )
+        self.problem = (
+            "The pass phrase does not open `source.keywhiz.key`, or `certificate` is not of that key."
+        )
+        return phrase
+
+    def _phrase(self) -> bytes:
+        file, variable = self._settings.passphrase_file, self._settings.passphrase_variable
+        if file is not None:
+            try:
+                return read_bytes(file, 2 * _LONGEST_PHRASE).removesuffix(b"\n").removesuffix(b"\r")
+            except FileError as error:
+                raise SyncError(f"The file of `source.keywhiz.passphrase_file` {error}") from None
+        if variable is not None:
+            if (phrase := os.environb.get(os.fsencode(variable))) is None:
+                raise SyncError("The variable of `source.keywhiz.passphrase_variable` is not set.")
+            return phrase
+        if not is_terminal(sys.stdin):
+            raise SyncError(_NEEDS_PHRASE)
+        try:
+            return os.fsencode(getpass("Pass phrase of the key for Keywhiz: "))
+        except EOFError:
+            raise SyncError(_NEEDS_PHRASE) from None
 
 
 class Keywhiz:
@@ -77,14 +146,19 @@ class Keywhiz:
     def __init__(self, settings: Settings) -> None:
         self._url = settings.url.rstrip("/")
         self._is_automation = settings.is_automation
-        self._pool = urllib3.PoolManager(
-            cert_file=str(settings.certificate),
-            key_file=str(settings.key),
-            ca_certs=str(settings.authority),
-            cert_reqs="CERT_REQUIRED",
-            timeout=_PATIENCE,
-            retries=_RETRIES,
-        )
+        self._settings = settings
+
+    @cached_property
+    def _pool(self) -> urllib3.PoolManager:
+        """The connections. It is made with the first request, because it may ask for a pass phrase."""
+        context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+        phrase = _PassPhrase(self._settings)
+        try:
+            context.load_verify_locations(self._settings.authority)
+            context.load_cert_chain(self._settings.certificate, self._settings.key, phrase)
+        except (ssl.SSLError, OSError):
+            raise SyncError(phrase.problem or _NO_PAIR) from None
+        return urllib3.PoolManager(ssl_context=context, timeout=_PATIENCE, retries=_RETRIES)
 
     def entries(self) -> Iterator[Entry]:
         """Lists the secrets that the client may read."""
