@@ -13,6 +13,10 @@ use crate::square;
 use crate::typed::{boolean, found, refuse_unknown, text};
 
 const KEYS: [&str; 8] = ["version", "start", "deadline", "region", "batch", "env_overwrite", "snapstart", "secrets"];
+/// A mapping under this key is only in a sync.yaml.
+const OF_SYNC: &str = "This is a sync.yaml, because it has a \"source\". Run keystart sync plan with it, or name the \
+                       configuration of a function.";
+
 /// Reads a document. Use the plan only if no problem was found.
 pub(crate) fn read(root: &Node, file: &str, reader: Reader, problems: &mut Problems) -> Plan {
     let mut plan = Plan::of_secrets(Vec::new(), file);
@@ -21,6 +25,11 @@ pub(crate) fn read(root: &Node, file: &str, reader: Reader, problems: &mut Probl
         problems.add(what, root.position());
         return plan;
     };
+    if let Some((source, Node::Mapping(_))) = root.member("source") {
+        // Its other keys would only add noise.
+        problems.add(OF_SYNC, source.position);
+        return plan;
+    }
     let known = [&KEYS[..], &freshness::KEYS].concat();
     let hint = |key: &str| hints::hint(hints::OF_A_FILE, key);
     refuse_unknown(root, "The configuration", &known, &[square::KEY], hint, problems);
