@@ -285,6 +285,13 @@ def test_apply_without_a_terminal_and_without_yes_is_wrong_use(sync: Sync) -> No
         ("version: 1\nid: a\nsource: {folder: secrets}\nsecrets: []", "`secrets` must be a list of rules"),
         ("version: 1\nid: a\nsource: {folder: secrets}", "The file lacks `secrets`."),
         ("version: [", ": this is not YAML."),
+        (
+            "version: 1\nid: a\nsource: {folder: secrets}\nsecrets: [{name: x, include: []}]",
+            "`secrets[0].include` is empty",
+        ),
+        ("version: 1\nid: a\nsource: {dotenv: []}\nsecrets: [{name: x}]", "`source.dotenv` is empty"),
+        ("version: 1\nsecrets: {db: prod/db}", "This is the configuration of a function. Run keystart check"),
+        ("SecretManagers: []\nSecretsHome: x", "This is the configuration of a function. Run keystart check"),
     ],
 )
 def test_a_wrong_sync_yaml_is_refused_with_the_cure(sync: Sync, text: str, problem: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets as randomness
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from keystart_extension.sync.secret import Value
 from keystart_extension.sync.sources import Entry, Source, parameter_store, secrets_manager
 
 from tests.fakes.aws import Cloud
-from tests.fakes.http import Answer
+from tests.fakes.http import Answer, Request
 
 from .conftest import Canaries, Environment, Serve
 
@@ -91,7 +92,33 @@ def test_parameters_of_another_region_are_read_below_their_path(
         api.put_parameter(Name=f"{path}/{name}", Value=text, Type="SecureString")
     api.put_parameter(Name=f"{path}2/other", Value=canary(), Type="String")
     source = parameter_store.source({"region": "eu-north-1", "path": path}, place)
-    assert read(source) == {name: Value(text.encode(), is_binary=False) for name, text in values.items()}
+    read_alone = read(source)
+    assert read_alone == {name: Value(text.encode(), is_binary=False) for name, text in values.items()}
+    assert source.read_some([*map(Entry, values), Entry("missing")]) == read_alone
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_parameters_are_read_ten_at_once_and_those_of_a_refused_request_alone(
+    place: Place, serve: Serve, canary: Canaries, status: int
+) -> None:
+    values = {f"p{number}": canary() for number in range(23)}
+    refusal = b'{"__type": "AccessDeniedException", "message": "no"}'
+    asked: list[list[str]] = []
+
+    def answer(request: Request) -> Answer:
+        names = [name.removeprefix("/prod/") for name in request.json["Names"]]
+        asked.append(names)
+        if "p12" in names and status == 400:
+            return Answer(400, refusal)
+        found = [{"Name": f"/prod/{name}", "Value": values[name]} for name in names]
+        return Answer(200, json.dumps({"Parameters": found, "InvalidParameters": []}).encode())
+
+    serve(answer)
+    source = parameter_store.source({"region": "eu-west-1", "path": "/prod"}, place)
+    found = source.read_some(list(map(Entry, values)))
+    assert [len(names) for names in asked] == [10, 10, 3]
+    refused = asked[1] if status == 400 else []
+    assert found == {name: Value.of(values[name].encode()) for name in values if name not in refused}
 
 
 def test_locks_of_a_sync_are_left_out(place: Place, moto: str, canary: Canaries) -> None:

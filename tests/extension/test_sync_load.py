@@ -180,6 +180,42 @@ def test_a_replica_that_failed_is_removed_before_a_deletion(tmp_path: Path) -> N
     assert (end.action, service.secrets["db"].is_deleted) == ("delete", True)
 
 
+class Batches(Folder):
+    """A source that reads several entries at once, except for one."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.at_once: list[int] = []
+        self.alone: list[str] = []
+
+    def read_some(self, entries: Sequence[Entry]) -> dict[str, Value]:
+        self.at_once.append(len(entries))
+        return {entry.name: super(Batches, self).read(entry) for entry in entries if entry.name != "s07"}
+
+    def read(self, entry: Entry) -> Value:
+        self.alone.append(entry.name)
+        return super().read(entry)
+
+
+def test_a_plan_reads_many_entries_at_once_and_apply_reads_anew_what_it_writes(
+    service: Counting, tmp_path: Path
+) -> None:
+    source = Batches(tmp_path)
+    (tmp_path / "s03").write_text("new")
+    rule = Rule("{name}", ("*",), (), {}, None, None, ())
+    sync = Sync(
+        Configuration("ours", source, None, 30, (rule,)),
+        Target(service, "ours", 30, pace=Clock().pace),  # type: ignore[arg-type]  # it has the calls that are made
+        frozenset(),
+    )
+    steps = sync.plan(prune=False, limit=None)
+    assert (source.at_once, source.alone) == ([20, 20, 5], ["s07"])
+    (tmp_path / "s03").write_text("newer")
+    list(sync.apply([step for step in steps if step.action == "change"]))
+    assert source.alone == ["s07", "s03"]
+    assert service.secrets["s03"].values == ["3", "newer"]
+
+
 class Breaking:
     """A source that breaks in one of its lists, after some entries."""
 

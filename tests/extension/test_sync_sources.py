@@ -97,9 +97,14 @@ POLICIES: dict[str, tuple[dict[str, Any], dict[str, Any], Requests, Requests]] =
     "Parameter Store": (
         {"parameter_store": {"region": "eu-north-1", "path": "/prod"}},
         {},
-        [("ssm:GetParametersByPath", parameter("prod"), {}), ("ssm:GetParameter", parameter("prod/db"), {})],
+        [
+            ("ssm:GetParametersByPath", parameter("prod"), {}),
+            ("ssm:GetParameter", parameter("prod/db"), {}),
+            ("ssm:GetParameters", parameter("prod/db"), {}),
+        ],
         [
             ("ssm:GetParameter", parameter("test/db"), {}),
+            ("ssm:GetParameters", parameter("test/db"), {}),
             ("ssm:GetParameter", parameter("production"), {}),
             ("ssm:PutParameter", parameter("prod/db"), {}),
         ],

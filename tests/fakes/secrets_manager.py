@@ -39,7 +39,7 @@ class SecretsManager:
 
     def __init__(self) -> None:
         self.secrets: dict[str, Secret] = {}
-        self.taken = set[str]()  # names that the other regions have a secret of their own for
+        self.taken = set[str]()  # names that another secret has in the other regions
         self.needless_versions = 0
         self._chosen = set[str]()  # the ids that callers chose
 

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ..files import FileError, read_bytes
 from ..text import is_region, shown_path
 from .digest import Settings as DigestSettings
 from .error import SyncError
-from .keys import Place, keys_of, region_of, text_of, texts_of
+from .keys import Place, keys_of, region_of, some_of, text_of, texts_of
 from .rules import Rule
 from .secret import OWNER_TAG
 from .sources import Source
@@ -76,12 +77,9 @@ def read(path: Path, profile: str | None = None) -> Configuration:
 def _document(path: Path) -> object:
     shown = shown_path(str(path))
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise SyncError(f"{shown} cannot be read: {error.strerror}.") from None
-    if len(data) > _LARGEST:
-        raise SyncError(f"{shown} has more than {_LARGEST:,} bytes.")
+        data = read_bytes(path, _LARGEST)
+    except FileError as error:
+        raise SyncError(f"{shown} {error}") from None
     try:
         document: object = yaml.load(data, _Loader)  # noqa: S506 (_Loader is a SafeLoader)
     except _NOT_YAML as error:
@@ -92,7 +90,19 @@ def _document(path: Path) -> object:
     return document
 
 
+def _is_of_function(document: dict[Any, Any]) -> bool:
+    """Returns whether a file without a source has secrets as a function's configuration has them, or Square's."""
+    return "source" not in document and (
+        isinstance(document.get("secrets"), dict) or "SecretManagers" in document
+    )
+
+
 def _configuration(document: object, place: Place) -> Configuration:
+    if isinstance(document, dict) and _is_of_function(document):
+        raise SyncError(
+            "This is the configuration of a function. Run keystart check with it, or name a sync.yaml, which has a "
+            "`source`."
+        )
     given = keys_of(document, "", required=("version", "id", "source", "secrets"), optional=("target",))
     if type(given["version"]) is not int or given["version"] != 1:
         raise SyncError("`version` must be 1.")
@@ -169,7 +179,7 @@ def _rule(document: object, where: str) -> Rule:
         raise SyncError(f"`{where}.replicas` must list regions such as eu-west-1.")
     rule = Rule(
         name=text_of(given["name"], f"{where}.name"),
-        include=texts_of(given.get("include", ["*"]), f"{where}.include"),
+        include=some_of(given.get("include", ["*"]), f"{where}.include"),
         exclude=texts_of(given.get("exclude", []), f"{where}.exclude"),
         tags=tags,
         description=text_of(given["description"], f"{where}.description") if "description" in given else None,

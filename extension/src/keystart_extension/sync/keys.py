@@ -50,6 +50,13 @@ def texts_of(value: object, where: str) -> tuple[str, ...]:
     return tuple(text_of(item, where) for item in values)
 
 
+def some_of(value: object, where: str) -> tuple[str, ...]:
+    """Returns one text, or a list of some. With an empty one --prune would delete everything."""
+    if found := texts_of(value, where):
+        return found
+    raise SyncError(f"`{where}` is empty, so it names nothing. Fill it, or leave it out.")
+
+
 def file_of(place: Place, value: object, where: str) -> Path:
     """Returns the path of a file that exists. It is relative to sync.yaml."""
     path = place.folder / text_of(value, where)

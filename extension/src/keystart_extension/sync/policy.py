@@ -116,7 +116,7 @@ def _source(source: Source, partition: str, account: str, region: str) -> list[d
     # Parameter Store lists a path if the path itself is allowed.
     return [
         _allow("SourceList", "ssm", ["GetParametersByPath"], [arn.rstrip("/"), f"{arn}*"]),
-        _allow("Source", "ssm", ["GetParameter"], [f"{arn}*"]),
+        _allow("Source", "ssm", ["GetParameter", "GetParameters"], [f"{arn}*"]),
     ]
 
 

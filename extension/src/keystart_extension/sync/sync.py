@@ -8,6 +8,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
 from itertools import islice
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..aws import AwsError
@@ -16,7 +17,7 @@ from .configuration import Configuration
 from .error import SyncError
 from .rules import Rule, rule_for
 from .secret import OWNER_TAG, ExistingSecret, Settings, Value, WantedSecret
-from .sources import Entry
+from .sources import BatchSource, Entry
 from .step import Choices, Step, step_for, step_without
 from .target import READ_AT_ONCE, Target
 
@@ -72,13 +73,14 @@ class Sync:
         number = 0
         while some := list(islice(names, READ_AT_ONCE)):
             known = {name: owned[name] for name in some if name in owned}
+            read = self._read_some(some)
             wanted: dict[str, WantedSecret] = {}
             for name in some:
                 number += 1
                 before_each()
                 progress("looking at", number, len(self._origins))
                 try:
-                    wanted[name] = self._wanted(name)
+                    wanted[name] = self._wanted(name, read)
                 except (AwsError, SyncError) as error:
                     steps.append(_refusal(name, str(error)))
             values = {} if self._choices.digest else self._target.values(known)
@@ -174,9 +176,20 @@ class Sync:
             )
         return refusals
 
-    def _wanted(self, name: str) -> WantedSecret:
+    def _read_some(self, names: Sequence[str]) -> Mapping[str, Value]:
+        """Returns the values of the entries of some secrets, by entry, if the source reads several at once."""
+        source = self._configuration.source
+        if not isinstance(source, BatchSource):
+            return {}
+        return source.read_some([entry for name in names for entry in self._origins[name].entries.values()])
+
+    def _wanted(self, name: str, known: Mapping[str, Value] = MappingProxyType({})) -> WantedSecret:
+        """Returns what the source wants. It reads the entries, except for those whose values are `known`."""
         rule, entries = self._origins[name]
-        read = self._configuration.source.read
+
+        def read(entry: Entry) -> Value:
+            return known[entry.name] if entry.name in known else self._configuration.source.read(entry)
+
         if rule.json is None:
             (entry,) = entries.values()
             return WantedSecret(name, read(entry), rule.settings(entry))

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 READ_AT_ONCE = 20  # values in one BatchGetSecretValue
 _LISTED = 100  # secrets on a page of ListSecrets
-_FAILED = ("Failed", "Detached")  # one that was detached is a secret of its own
+_FAILED = ("Failed", "Detached")  # one that was detached is a separate secret
 
 
 class Target:

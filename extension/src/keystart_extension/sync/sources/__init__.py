@@ -12,9 +12,9 @@ account          the account, region and role of a source in AWS
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..secret import Value
 
@@ -35,3 +35,11 @@ class Source(Protocol):
 
     def read(self, entry: Entry) -> Value:
         """Reads the value of one entry."""
+
+
+@runtime_checkable
+class BatchSource(Source, Protocol):
+    """A source that reads several entries with one request. Only a plan does that: what is written is read alone."""
+
+    def read_some(self, entries: Sequence[Entry]) -> Mapping[str, Value]:
+        """Reads some entries, by name. Those that it cannot read are missing, and `read` says why. It never raises."""

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from dotenv.parser import Binding, parse_stream
 
+from ...files import FileError, read_text
 from ..error import SyncError
-from ..keys import Place, file_of, texts_of
+from ..keys import Place, file_of, some_of
 from ..secret import Value
 from . import Entry
 
@@ -24,7 +25,7 @@ FILE = "file"  # the metadata that holds the name of an entry's file
 def source(document: object, place: Place) -> Dotenv:
     """Reads `source.dotenv` of a sync.yaml: one file, or a list of files."""
     where = "source.dotenv"
-    return Dotenv([file_of(place, name, where) for name in texts_of(document, where)])
+    return Dotenv([file_of(place, name, where) for name in some_of(document, where)])
 
 
 class Dotenv:
@@ -52,15 +53,9 @@ class Dotenv:
 
 def _bindings(file: Path) -> list[Binding]:
     try:
-        with file.open("rb") as opened:
-            data = opened.read(_LARGEST + 1)
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise SyncError(f"{file} of the source cannot be read: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        raise SyncError(f"{file} of the source is not UTF-8.") from None
-    if len(data) > _LARGEST:
-        raise SyncError(f"{file} of the source has more than {_LARGEST:,} bytes.")
+        text = read_text(file, _LARGEST)
+    except FileError as error:
+        raise SyncError(f"{file} of the source {error}") from None
     bindings = list(parse_stream(io.StringIO(text)))
     if wrong := [binding for binding in bindings if binding.error]:
         text, line = wrong[0].original

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
+from ...aws import AwsError
 from ...aws.errors import ask
 from ..error import SyncError
 from ..keys import Place, keys_of, text_of
@@ -11,6 +12,8 @@ from ..lock import FOLDER
 from ..secret import Value
 from . import Entry
 from .account import OPTIONS, Account, Client, account
+
+_AT_ONCE = 10  # names in one GetParameters
 
 
 def source(document: object, place: Place) -> ParameterStore:
@@ -48,6 +51,27 @@ class ParameterStore:
             for name in found:
                 if not name.startswith(f"{FOLDER}/"):
                     yield Entry(name.removeprefix(self.path))
+
+    def read_some(self, entries: Sequence[Entry]) -> Mapping[str, Value]:
+        """Reads and decrypts some parameters: accounts may send few requests a second."""
+        found: dict[str, Value] = {}
+        names = [self.path + entry.name for entry in entries]
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+
+            def call(some: Sequence[str] = some) -> dict[str, Value]:
+                answer = self._client().get_parameters(Names=some, WithDecryption=True)
+                # A name in another form than the list has it would not be found again.
+                return {
+                    one["Name"].removeprefix(self.path): Value.of(one["Value"].encode())
+                    for one in answer["Parameters"]
+                }
+
+            try:
+                found |= ask(f"ssm:GetParameters below {self.path} of the source", call)
+            except AwsError:  # for example because one of them may not be read
+                continue
+        return found
 
     def read(self, entry: Entry) -> Value:
         """Reads and decrypts one parameter."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..error import SyncError
-from ..keys import Place, file_of, texts_of
+from ..keys import Place, file_of, some_of
 from ..secret import Value
 from . import Entry
 
@@ -26,7 +26,7 @@ FILE = "file"  # the metadata that holds the name of an entry's file
 def source(document: object, place: Place) -> Sops:
     """Reads `source.sops` of a sync.yaml: one file, or a list of files."""
     where = "source.sops"
-    return Sops([file_of(place, name, where) for name in texts_of(document, where)])
+    return Sops([file_of(place, name, where) for name in some_of(document, where)])
 
 
 class _Document(NamedTuple):
