@@ -6,7 +6,7 @@ import { errors } from './messages.mjs';
 import { member } from './json.mjs';
 import { monotonic } from './node.mjs';
 import { checkKnown, readMilliseconds } from './options.mjs';
-import { LONGEST_WAIT_MS, Patience } from './patience.mjs';
+import { LONGEST_PAUSE_MS, Patience } from './patience.mjs';
 import { causes, classify } from './rejections.mjs';
 import { setTimeout } from './timers.mjs';
 
@@ -285,7 +285,7 @@ class Budget {
     const left = this.left();
     if (left <= 0) return false;
     await new Promise((resolve) => setTimeout(resolve, Math.min(this.#pauseMs, left)));
-    this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_WAIT_MS);
+    this.#pauseMs = Math.min(this.#pauseMs * 2, LONGEST_PAUSE_MS);
     return true;
   }
 }

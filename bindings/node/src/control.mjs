@@ -3,7 +3,7 @@ import { Buffer, isUtf8, net, workers } from './node.mjs';
 import { isFailure, isFailures } from './failures.mjs';
 import { checkRoot, lstat } from './files.mjs';
 import { isObject, member, parseJson } from './json.mjs';
-import { LONGEST_WAIT_MS } from './patience.mjs';
+import { LONGEST_PAUSE_MS } from './patience.mjs';
 import { clearTimeout, setImmediate, setTimeout } from './timers.mjs';
 
 const FORMAT = 'keystart.control/1';
@@ -25,7 +25,7 @@ function connect() {
   socket.on('data', (data) => data.includes(${LINE_FEED}) && end());
   socket.on('end', end);
   // EAGAIN: the backlog is full
-  socket.on('error', (error) => (error.code === 'EAGAIN' ? setTimeout(connect, ${LONGEST_WAIT_MS}) : end()));
+  socket.on('error', (error) => (error.code === 'EAGAIN' ? setTimeout(connect, ${LONGEST_PAUSE_MS}) : end()));
 }
 function end() {
   Atomics.store(answered, 0, 1);

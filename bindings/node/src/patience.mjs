@@ -1,9 +1,11 @@
-// How long one read may take: the pauses between looks, and the retries on a changing store. It does not look itself.
-import { monotonic } from './node.mjs';
+// How long one read may take: the waits between looks, and the retries on a changing store. During a wait it looks for
+// `current`, and for nothing else.
+import { fs, monotonic } from './node.mjs';
 import { setTimeout } from './timers.mjs';
 
 const MAX_RESTARTS_WITHOUT_TIMEOUT = 100; // limits.toml: waiting.restarts
-const LONGEST_WAIT_MS = 20; // limits.toml: waiting.longest_pause_ms
+const LONGEST_PAUSE_MS = 20; // limits.toml: waiting.longest_pause_ms
+const LONGEST_WAIT_MS = 100; // limits.toml: waiting.longest_wait_ms
 const REMOVAL_WAIT_MS = 1_000; // limits.toml: waiting.removed_ms
 const DEFERRED_WAIT_MS = 500; // limits.toml: waiting.deferred_ms
 
@@ -11,6 +13,7 @@ const DEFERRED_WAIT_MS = 500; // limits.toml: waiting.deferred_ms
 class Patience {
   #timeoutMs;
   #end = 0;
+  #start = 0;
   #wait = 1;
   #restarts = 0;
   #removalEnd = 0;
@@ -20,9 +23,12 @@ class Patience {
     this.#timeoutMs = timeoutMs;
   }
 
-  /** Waits a little; false if the time is over. */
-  wait() {
-    return this.#waitWithin(this.left());
+  /**
+   * Waits a little for a `current` below the root; false if the time is over.
+   * @param {string} root
+   */
+  wait(root) {
+    return this.#waitWithin(root, this.left());
   }
 
   /** Waits a little and blocks nobody; false if the time is over. */
@@ -30,29 +36,45 @@ class Patience {
     const left = this.left();
     if (left <= 0) return false;
     await new Promise((resolve) => setTimeout(resolve, Math.min(this.#wait, left)));
-    this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
+    this.#wait = Math.min(this.#wait * 2, LONGEST_PAUSE_MS);
     return true;
   }
 
-  /** Waits a little while the store is removed; false if the time is over. */
-  waitForRemoved() {
+  /**
+   * Does the same while the store is removed.
+   * @param {string} root
+   */
+  waitForRemoved(root) {
     const left = this.left();
     const now = monotonic();
     this.#removalEnd ||= now + REMOVAL_WAIT_MS;
-    return this.#waitWithin(Math.min(left, this.#removalEnd - now));
+    return this.#waitWithin(root, Math.min(left, this.#removalEnd - now));
   }
 
-  /** Waits a little for the first invocation; false if it is not on its way. */
-  waitForInvocation() {
+  /**
+   * Does the same while the first invocation may be on its way.
+   * @param {string} root
+   */
+  waitForInvocation(root) {
     const left = this.left();
-    return this.#waitWithin(Math.min(left, DEFERRED_WAIT_MS - (this.#timeoutMs - left)));
+    return this.#waitWithin(root, Math.min(left, DEFERRED_WAIT_MS - (this.#timeoutMs - left)));
   }
 
-  /** @param {number} left */
-  #waitWithin(left) {
+  /**
+   * @param {string} root
+   * @param {number} left
+   */
+  #waitWithin(root, left) {
     if (left <= 0) return false;
+    const end = monotonic() + Math.min(this.#wait, left);
     // blocks this thread, as a read must: Atomics.wait on memory that nobody will ever notify
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Math.min(this.#wait, left));
+    const memory = new Int32Array(new SharedArrayBuffer(4));
+    // A look at `current` alone costs a tenth of one at the whole store, and the writer may have to share the CPU.
+    do {
+      const now = monotonic();
+      const pause = Math.min(Math.max((now - this.#start) / 8, 1), LONGEST_PAUSE_MS);
+      Atomics.wait(memory, 0, 0, Math.min(pause, end - now));
+    } while (monotonic() < end && !fs.existsSync(`${root}/current`));
     this.#wait = Math.min(this.#wait * 2, LONGEST_WAIT_MS);
     return true;
   }
@@ -66,9 +88,12 @@ class Patience {
   /** Returns how many milliseconds are left. The first call starts the clock. */
   left() {
     const now = monotonic();
-    this.#end ||= now + this.#timeoutMs;
+    if (this.#end === 0) {
+      this.#start = now;
+      this.#end = now + this.#timeoutMs;
+    }
     return this.#end - now;
   }
 }
 
-export { LONGEST_WAIT_MS, Patience };
+export { LONGEST_PAUSE_MS, Patience };

@@ -51,7 +51,7 @@ function isState(state) {
  */
 function waitForWriter({ root, timeoutMs }, state, patience) {
   if (typeof state !== 'object' || state === null) {
-    if (!patience.wait()) throw errors().notReady(root, timeoutMs);
+    if (!patience.wait(root)) throw errors().notReady(root, timeoutMs);
     return;
   }
   const { message } = state;
@@ -60,10 +60,10 @@ function waitForWriter({ root, timeoutMs }, state, patience) {
   }
   if (state.state === 'stopped') throw errors().stopped(root);
   if (state.state === 'deferred') {
-    if (!patience.waitForInvocation()) throw errors().deferred(root);
+    if (!patience.waitForInvocation(root)) throw errors().deferred(root);
     return;
   }
-  if (patience.wait()) return;
+  if (patience.wait(root)) return;
   throw message === null
     ? errors().notReady(root, timeoutMs)
     : errors().notReadyBecause(root, timeoutMs, message);

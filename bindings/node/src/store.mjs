@@ -159,7 +159,7 @@ class Store {
   #waitForRemoved(patience) {
     this.#known = null;
     this.#generation = null; // a new store counts from 1 again
-    if (!this.#removalIsKnown && patience.waitForRemoved()) return;
+    if (!this.#removalIsKnown && patience.waitForRemoved(this.root)) return;
     this.#removalIsKnown = true;
     throw errors().removed(this.root);
   }

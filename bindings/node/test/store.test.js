@@ -227,24 +227,53 @@ test('a client that found the removed store begun again waits for it as ever', (
   assert.equal(waits, 500);
 });
 
-test('waits grow from 1 ms to 20 ms, and what the extension says last is reported', (t) => {
-  const root = path.join(temporaryFolder(t), 'store');
-  prepare(root);
-  let now = 0;
-  t.mock.method(performance, 'now', () => now);
-  /** @type {number[]} */
-  const waits = [];
+/**
+ * Makes a clock that only waiting moves, and returns it. Calls `step` after each pause.
+ * @param {import('node:test').TestContext} t
+ * @param {(now: number, ms: number) => void} step
+ */
+function clockOfWaits(t, step) {
+  const clock = { now: 0 };
+  t.mock.method(performance, 'now', () => clock.now);
   t.mock.method(Atomics, 'wait', (/** @type {unknown[]} */ ...[, , , ms]) => {
-    waits.push(Number(ms));
-    now += Number(ms);
-    writeState(root, 'starting', { message: `step ${waits.length}` });
+    clock.now += Number(ms);
+    step(clock.now, Number(ms));
     return 'timed-out';
   });
-  assert.throws(() => new Keystart({ root, timeoutMs: 80 }).get('db'), {
-    name: 'NotReady',
-    message: `The store at ${root} was not ready after 80 ms. The extension says: step 8`,
+  return clock;
+}
+
+test('a read that waits looks at the state rarely, and reports what the extension said last', (t) => {
+  const root = path.join(temporaryFolder(t), 'store');
+  prepare(root);
+  const clock = clockOfWaits(t, (now) => writeState(root, 'starting', { message: `at ${now}` }));
+  const openSync = fs.openSync;
+  /** @type {number[]} */
+  const looks = [];
+  t.mock.method(fs, 'openSync', (/** @type {[string, number]} */ ...args) => {
+    if (args[0] === `${root}/state.json`) looks.push(clock.now);
+    return openSync(...args);
   });
-  assert.deepEqual(waits, [1, 2, 4, 8, 16, 20, 20, 9]);
+  assert.throws(() => new Keystart({ root, timeoutMs: 400 }).get('db'), {
+    name: 'NotReady',
+    message: `The store at ${root} was not ready after 400 ms. The extension says: at 400`,
+  });
+  assert.deepEqual(looks, [0, 1, 3, 7, 15, 31, 63, 127, 227, 327, 400]);
+});
+
+test('a wait ends when `current` exists, which is looked for after each eighth of the time', (t) => {
+  const root = path.join(temporaryFolder(t), 'store');
+  prepare(root);
+  writeState(root, 'starting');
+  /** @type {number[]} */
+  const late = [];
+  const clock = clockOfWaits(t, (now, ms) => {
+    late.push(ms / Math.max(1, (now - ms) / 8));
+    if (now >= 70 && !fs.existsSync(`${root}/current`)) publish(root, 1, { db: `${now}` });
+  });
+  assert.equal(new Keystart({ root, timeoutMs: 400 }).get('db'), `${clock.now}`, 'at once');
+  assert.ok(clock.now < 80 && Math.max(...late) <= 1, late.join(' '));
+  assert.ok(late.length < 32, `${late.length} looks`);
 });
 
 test('a generation that is collected while its manifest is read is left for the next', (t) => {

@@ -61,6 +61,35 @@ class WaitingTest < KeystartTest
     assert_equal 500, pauses
   end
 
+  def test_a_read_that_waits_looks_for_current_after_each_eighth_of_its_time
+    @store.state("starting")
+    at = 0
+    pauses = []
+    with_sleep(lambda do |seconds|
+      pauses << (seconds / (at / 8).clamp(0.001, 0.02))
+      at += seconds
+      @store.publish(1, { "db" => at.to_s }) if at >= 0.07 && !File.exist?("#{@store.root}/current")
+    end) { assert_operator Keystart::Client.new(root: @store.root, timeout: PATIENT).get("db").to_f, :==, at }
+    assert_operator at, :<, 0.08
+    assert_operator pauses.max, :<=, 1 + 1e-9
+  end
+
+  def test_a_read_that_waits_looks_at_the_state_rarely
+    at = 0
+    looks = []
+    @store.state("starting")
+    read = Keystart.const_get(:Files).instance_method(:read)
+    Keystart.const_get(:Files).define_method(:read) do |*arguments|
+      looks << (at * 1000).round
+      read.bind_call(self, *arguments)
+    end
+    client = Keystart::Client.new(root: @store.root, timeout: 0.4)
+    with_sleep(->(seconds) { at += seconds }) { assert_raises(Keystart::NotReady) { client.get("db") } }
+    assert_equal [0, 1, 3, 7, 15, 31, 63, 127, 227, 327, 400], looks
+  ensure
+    Keystart.const_get(:Files).define_method(:read, read)
+  end
+
   def test_a_forked_child_knows_that_its_parent_has_read
     @store.publish(1, { "db" => "x" })
     assert_equal "x", @client.get("db")

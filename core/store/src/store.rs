@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -244,7 +244,23 @@ impl Store {
         loop {
             match self.look(patience, &answer)? {
                 ControlFlow::Break(value) => return Ok(value),
-                ControlFlow::Continue(pause) => thread::sleep(pause),
+                ControlFlow::Continue(wait) => self.pause_until_published(patience, wait),
+            }
+        }
+    }
+
+    /// Waits until there is a `current`, and at most this long (contract 6.2.3). A look at `current` alone costs a
+    /// tenth of one at the whole store, and the writer may have to share the CPU with it.
+    fn pause_until_published(&self, patience: &Patience, longest: Duration) {
+        let (start, current) = (Instant::now(), self.at(CURRENT));
+        loop {
+            let left = longest.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(patience.pause_for_current().min(left));
+            if rustix::fs::lstat(&current).is_ok() {
+                return;
             }
         }
     }
@@ -362,11 +378,11 @@ impl Store {
             }
             Some(State { phase: Phase::Stopped, .. }) => return Err(Error::stopped(&self.root)),
             Some(State { phase: Phase::Deferred, .. }) => {
-                return patience.pause_for_invocation().ok_or_else(|| Error::deferred(&self.root));
+                return patience.wait_for_invocation().ok_or_else(|| Error::deferred(&self.root));
             }
             state => state.and_then(|state| state.message),
         };
-        patience.pause().ok_or_else(|| Error::waited(&self.root, self.timeout_ms, message.as_deref()))
+        patience.wait().ok_or_else(|| Error::waited(&self.root, self.timeout_ms, message.as_deref()))
     }
 
     /// Returns how long to wait for a writer that may be about to start after the store was removed
@@ -374,8 +390,8 @@ impl Store {
     fn wait_for_removed(&self, patience: &mut Patience) -> Result<Duration> {
         self.removals.fetch_add(1, Ordering::Relaxed);
         if !self.removal_is_known.load(Ordering::Relaxed) {
-            if let Some(pause) = patience.pause_for_removed() {
-                return Ok(pause);
+            if let Some(wait) = patience.wait_for_removed() {
+                return Ok(wait);
             }
         }
         self.removal_is_known.store(true, Ordering::Relaxed);

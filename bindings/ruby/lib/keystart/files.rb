@@ -39,6 +39,9 @@ module Keystart
       e
     end
 
+    # Returns whether there is a `current`, sound or not.
+    def published? = File.symlink?(@current)
+
     # Returns true if the root exists and is safe, false if it is missing (contract 6.2.2).
     def root?
       stat = File.lstat(@root)
@@ -79,7 +82,8 @@ module Keystart
     # it is missing.
     def read(path, most)
       File.open("#{@root}/#{path}", FLAGS) do |file|
-        file.stat.file? ? file.read(most + 1) || "".b : :irregular
+        stat = file.stat
+        stat.file? ? file.read([stat.size, most].min + 1) || "".b : :irregular
       end
     rescue Errno::ENOENT
       nil

@@ -88,7 +88,7 @@ module Keystart
     # Waits a little for a writer that may be about to start after the store was removed (contract 6.2.10).
     def wait_for_removed(patience)
       @generation = nil # a new store counts from 1 again
-      return if !@removal_is_known && patience.pause_for_removed?
+      return if !@removal_is_known && patience.wait_for_removed? { @files.published? }
 
       @removal_is_known = true
       raise Errors.removed(root)
@@ -105,14 +105,14 @@ module Keystart
       raise Errors.stopped(root) if state&.stopped?
       return wait_for_invocation(patience) if state&.deferred?
 
-      return if patience.pause?
+      return if patience.wait? { @files.published? }
 
       raise not_ready(patience.milliseconds, state&.message)
     end
 
     # Waits a little for the first invocation, which reaches the extension at the same time.
     def wait_for_invocation(patience)
-      raise Errors.deferred(root) unless patience.pause_for_invocation?
+      raise Errors.deferred(root) unless patience.wait_for_invocation? { @files.published? }
     end
 
     def not_ready(milliseconds, message)

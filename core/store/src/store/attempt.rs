@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::PollFlags;
 
 use super::control::{self, Connection, Exchange, Permission, Progress};
+use super::patience::LONGEST_PAUSE;
 use super::{ControlFlow, Generation, Halt, Pass, Patience, Store, View};
 use crate::errors::{Code, Error, Result};
 use crate::{name, options};
@@ -232,9 +233,9 @@ impl Attempt {
         let look = store.look(&mut patience, &|generation| self.named(generation))?;
         let generation = match look {
             ControlFlow::Break(generation) => generation,
-            ControlFlow::Continue(pause) => {
+            ControlFlow::Continue(longest) => {
                 self.phase = Phase::Beginning(patience);
-                return Ok(Some(wait(pause)));
+                return Ok(Some(wait(longest.min(LONGEST_PAUSE))));
             }
         };
         self.clock = Some(Instant::now());
@@ -367,9 +368,9 @@ impl Attempt {
     fn open(&mut self, store: &Store, mut patience: Patience, is_reported: bool) -> Result<Option<Next>> {
         Ok(Some(match store.look(&mut patience, &|generation| Ok(Arc::clone(generation)))? {
             ControlFlow::Break(generation) => self.log_in(store.bound(generation, patience), false, is_reported),
-            ControlFlow::Continue(pause) => {
+            ControlFlow::Continue(longest) => {
                 self.phase = Phase::Opening { patience, is_reported };
-                wait(pause)
+                wait(longest.min(LONGEST_PAUSE))
             }
         }))
     }

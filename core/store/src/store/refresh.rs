@@ -93,7 +93,7 @@ fn ask(mut exchange: Exchange, patience: &mut Patience) -> ControlResult<Answer>
                 Some(socket) if control::wait(socket, flag, patience.left())? => {}
                 _ => return Err(Silence::TimedOut),
             },
-            Progress::Full => thread::sleep(patience.pause().ok_or(Silence::TimedOut)?),
+            Progress::Full => thread::sleep(patience.pause_within(patience.left()).ok_or(Silence::TimedOut)?),
         }
     }
 }

@@ -404,7 +404,7 @@ fn locks_that_another_thread_held_at_a_fork_do_not_stop_a_read() {
 fn a_read_that_must_not_wait_starts_again_a_hundred_times() {
     let mut patience = Patience::new(0);
     assert_eq!((0..200).filter(|_| patience.restart()).count(), 100);
-    assert_eq!(Patience::new(0).pause(), None);
+    assert_eq!(Patience::new(0).wait(), None);
 }
 
 #[test]
