@@ -37,6 +37,7 @@ PARTS: Mapping[str, Mapping[str, Writer]] = {
         "rules": lambda contract: rejections.ruby(contract.rejections)
     },
     "bindings/node/src/testing.js": {"errors": node.testing},
+    "bindings/ruby/lib/keystart.rb": {"classes of errors": ruby.names},
     "bindings/ruby/lib/keystart/testing.rb": {"errors": ruby.testing},
     "bindings/ruby/sig/testing.rbs": {"errors": ruby.testing_signatures},
     "contract/contract.md": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 
 from .contract import READER, WRITER, Contract, Error, Text
@@ -34,6 +35,13 @@ module Keystart
 {_errors(contract.of_readers, READER)}  private_constant :Errors
 end
 """
+
+
+def names(contract: Contract) -> str:
+    """Returns the statement that loads `errors.rb` when a class is first named."""
+    classes = " ".join(["Error", *(error.class_name for error in contract.of_readers)])
+    lines = "".join(f"    {line}\n" for line in textwrap.wrap(classes, 96))
+    return f'  %i[\n{lines}  ].each {{ |name| autoload name, "#{{__dir__}}/keystart/errors" }}\n'
 
 
 def testing(contract: Contract) -> str:

@@ -43,6 +43,7 @@ SHOWN = {
     ],
     "bindings/node/src/errors.mjs": ["  StoreAsleep,", "function asleep(root, quoted)"],
     "bindings/node/types/errors.d.ts": ["| 'store_asleep'", "export class StoreAsleep extends KeystartError"],
+    "bindings/ruby/lib/keystart.rb": ["Internal StoreAsleep\n  ].each"],
     "bindings/ruby/lib/keystart/errors.rb": ["class StoreAsleep < Error", "def asleep(root, quoted)"],
     "bindings/ruby/sig/errors.rbs": ["class StoreAsleep < Error"],
     "contract/contract.md": [

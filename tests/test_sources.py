@@ -50,8 +50,6 @@ ALONE = {
         "missing": "only Node loads what is about a missing secret later",
         "node": "Node's modules",
         "on-demand": "the last file of the package",
-        "quick": "reads a sound store, and compiles little",
-        "reader": "the second file of the package",
         "timers": "Node's timers",
     },
     "Ruby": {},

@@ -1,18 +1,7 @@
 # frozen_string_literal: true
 
-require_relative "keystart/version"
-require_relative "keystart/text"
-require_relative "keystart/errors"
-require_relative "keystart/name"
-require_relative "keystart/json"
-require_relative "keystart/options"
-require_relative "keystart/manifest"
-require_relative "keystart/files"
-require_relative "keystart/secret"
-require_relative "keystart/generation"
-require_relative "keystart/patience"
-require_relative "keystart/store"
 require_relative "keystart/client"
+require_relative "keystart/quick"
 
 # Reads the secrets that the Keystart extension has put under /tmp. It fetches none itself.
 #
@@ -20,6 +9,20 @@ require_relative "keystart/client"
 #
 # These functions use one client. It is made at the first call, with the environment of that moment.
 module Keystart
+  autoload :VERSION, "#{__dir__}/keystart/version"
+  autoload :Secret, "#{__dir__}/keystart/secret"
+  %i[Snapshot StrictClient].each { |name| autoload name, "#{__dir__}/keystart/reader" }
+  autoload :Json, "#{__dir__}/keystart/json"
+  private_constant :StrictClient, :Json
+  # generated from contract/errors.toml: classes of errors
+  %i[
+    Error InvalidName InvalidOption NotAttached NotReady PrefetchFailed LayoutInsecure
+    ManifestInvalid ManifestUnsupported StoreUnreadable SecretNotFound SecretUnavailable
+    SecretCorrupt SecretNotText SecretNotJson SnapshotExpired SecretStale TlsInvalid
+    RefreshUnavailable RefreshFailed LoginRefused Internal
+  ].each { |name| autoload name, "#{__dir__}/keystart/errors" }
+  # end of generated
+
   @lock = Mutex.new
   @client = nil
 

@@ -65,7 +65,7 @@ class HostileTest < KeystartTest
   def test_a_name_that_changes_while_it_is_read_is_the_one_that_was_checked
     @store.publish(1, { "db" => "x" })
     name = +"db"
-    store = @client.instance_variable_get(:@store).files
+    store = strict_files(@client)
     store.define_singleton_method(:current) { super().tap { name.replace("../../lock") } }
     assert_equal "x", @client.get(name)
   end

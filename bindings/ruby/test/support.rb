@@ -10,6 +10,7 @@ require "securerandom"
 require "tmpdir"
 
 require "keystart"
+require "keystart/reader" # its parts are tested too
 
 class LaidStore
   attr_reader :root
@@ -87,6 +88,9 @@ class KeystartTest < Minitest::Test
     assert_equal message, raised.message if message
     raised
   end
+
+  # Returns what makes the system calls of a client, which reads everything by all steps from then on.
+  def strict_files(client) = client.send(:strict).store.files
 
   # Forks, runs the block in the child, and returns its result as a String.
   def in_child

@@ -161,7 +161,7 @@ class TlsTest < KeystartTest
 
   # Runs the block once, between the read of this file and of the next.
   def publish_after_reading(file)
-    store = @client.instance_variable_get(:@store).files
+    store = strict_files(@client)
     original = store.method(:read)
     store.define_singleton_method(:read) do |path, most|
       original.call(path, most).tap { yield if path == file }

@@ -127,7 +127,7 @@ class WaitingTest < KeystartTest
   def test_a_manifest_that_was_overwritten_while_it_was_read_is_thrown_away
     @store.publish(1, { "db" => "old" })
     laid = @store
-    @client.instance_variable_get(:@store).files.define_singleton_method(:read) do |path, most|
+    strict_files(@client).define_singleton_method(:read) do |path, most|
       bytes = super(path, most)
       next bytes unless path == "generations/1/manifest.json"
 
@@ -144,7 +144,7 @@ class WaitingTest < KeystartTest
       client = Keystart::Client.new(root: @store.root, timeout:)
       # Each look at `current` finds another target, whose generation is already collected.
       looks = 1
-      client.instance_variable_get(:@store).files.define_singleton_method(:current) { "generations/#{looks += 1}" }
+      strict_files(client).define_singleton_method(:current) { "generations/#{looks += 1}" }
       assert_fails(Keystart::NotReady, "The store at #{@store.root} changes faster than it can be read. Try again " \
                                        "with a longer timeout.") { client.get("db") }
       assert_equal 2 * 101, looks - 1 if timeout.zero?
@@ -156,7 +156,7 @@ class WaitingTest < KeystartTest
     client = Keystart::Client.new(root: @store.root, timeout: 0)
     client.names
     laid = @store
-    reads = client.instance_variable_get(:@store).files
+    reads = strict_files(client)
     original = reads.method(:read)
     reads.define_singleton_method(:read) do |path, most|
       bytes = original.call(path, most)
@@ -209,7 +209,7 @@ class WaitingTest < KeystartTest
   # thread began to wait.
   def reading_while(client, call = :get)
     waiting = Queue.new
-    store = client.instance_variable_get(:@store).files
+    store = strict_files(client)
     original = store.method(:current)
     store.define_singleton_method(:current) do
       original.call.tap { |target| waiting << true if Errno::ENOENT === target }

@@ -1,96 +1,83 @@
 # frozen_string_literal: true
 
 module Keystart
-  # The methods of a client and of a snapshot (contract §7). Each decides which generation answers.
+  # For patience.rb, as they were when this file was loaded: test libraries stop the clock and replace sleep.
+  CLOCK = Process.method(:clock_gettime)
+  SLEEP = Kernel.instance_method(:sleep)
+  private_constant :CLOCK, :SLEEP
+
+  # Keeps objects with secrets out of logs and dumps. It does not encrypt anything.
   #
-  # Returned values are copies: callers may change them, and other callers do not see that.
-  module Reader
-    # Returns the secret as a UTF-8 String.
-    def get(name)
-      name = Name.check(name)
-      reading { |generation| generation.text(name) }
-    end
+  # pp, irb, puts, interpolation and to_json all go through inspect or to_s, which the class defines.
+  module Sealed
+    def to_s = inspect
 
-    # Returns the secret as an ASCII-8BIT String.
-    def bytes(name)
-      name = Name.check(name)
-      reading { |generation| generation.bytes(name) }
-    end
+    def marshal_dump = raise(TypeError, "#{self.class} is not serialized: it may hold secrets")
 
-    # Returns the secret parsed as JSON by RFC 8259. Whole numbers of any length are exact.
-    def json(name)
-      name = Name.check(name)
-      reading { |generation| generation.json(name) }
-    end
-
-    # Returns the absolute path of the secret's file. It does not look at the file.
-    def path(name)
-      name = Name.check(name)
-      reading { |generation| "#{folder(generation)}/#{generation.path(name)}" }
-    end
-
-    # Returns the names of all secrets, or of those in the folder `prefix`, in the order of their bytes.
-    def names(prefix = nil)
-      prefix = Name.check(prefix) unless nil == prefix
-      reading { |generation| generation.manifest.names(prefix) }
-    end
-
-    # Returns the facts about a secret: path, size, encoding, fetched_at, refresh_after, source,
-    # checked_at, failure, and stale.
-    def info(name)
-      name = Name.check(name)
-      reading { |generation| generation.info(name) }
-    end
-
-    # Returns the secret as an object that does not show its value.
-    def secret(name)
-      name = Name.check(name)
-      reading { |generation| Secret.new(generation, name) }
-    end
-
-    # Returns options for Net::HTTP.start from <prefix>/cert, <prefix>/key and, if it exists,
-    # <prefix>/ca. Raises TlsInvalid for a part that is not PEM, and OpenSSL::OpenSSLError for PEM that
-    # OpenSSL cannot read.
-    def tls(prefix)
-      prefix = Name.check(prefix)
-      cert, key, ca = %w[cert key ca].map { |part| Name.check("#{prefix}/#{part}") }
-      parts = reading do |generation|
-        # An unavailable ca is an error: without it, other authorities would be trusted than
-        # configured (contract 6.5.7).
-        wanted = generation.manifest.mentions?(ca) ? [cert, key, ca] : [cert, key]
-        wanted.to_h { |name| [name, generation.text(name)] }
-      end
-      require_relative "tls"
-      Tls.options(parts)
-    end
+    # Psych calls it for YAML.
+    def encode_with(_coder) = marshal_dump
   end
-  private_constant :Reader
+  private_constant :Sealed
 
   # Reads the generation that is published at the time of each call, and waits for the first one. It
   # is safe to use from several threads and after fork.
+  #
+  # It reads a sound store with quick.rb, and loads reader.rb for everything else.
   class Client
-    include Reader
     include Sealed
 
     # `root` is the store's folder; default: KEYSTART_DIR, else /tmp/keystart. `timeout` is how many
     # seconds a read may wait for a store that is not ready; default: KEYSTART_TIMEOUT_MS
     # (milliseconds), else 9. 0 does not wait.
     def initialize(root: nil, timeout: nil)
-      @store = Store.new(Files.new(Options.root(root)), Options.timeout(timeout))
+      @quick = Quick.open(root, timeout)
+      @strict = @quick ? nil : strict_client(root, timeout, nil)
     end
 
-    # Returns a reader of the generation that is published now, so its values belong together.
-    def snapshot
-      reading { |generation| Snapshot.new(@store.files, generation) }
+    # Returns the secret as a UTF-8 String.
+    def get(name)
+      value = @quick&.value(name)
+      value&.valid_encoding? ? value.dup : strict.get(name)
     end
+
+    # Returns the secret as an ASCII-8BIT String.
+    def bytes(name) = @quick&.value(name)&.b || strict.bytes(name)
+
+    # Returns the secret parsed as JSON by RFC 8259. Whole numbers of any length are exact.
+    def json(name)
+      value = @quick&.value(name) or return strict.json(name)
+      json = loaded { Json }
+      begin
+        json.parse(value)
+      rescue json::ParseError
+        strict.json(name)
+      end
+    end
+
+    # Returns the absolute path of the secret's file. It does not look at the file.
+    def path(name) = strict.path(name)
+
+    # Returns the names of all secrets, or of those in the folder `prefix`, in the order of their bytes.
+    def names(prefix = nil) = strict.names(prefix)
+
+    # Returns the facts about a secret: path, size, encoding, fetched_at, refresh_after, source,
+    # checked_at, failure, and stale.
+    def info(name) = strict.info(name)
+
+    # Returns the secret as an object that does not show its value.
+    def secret(name) = strict.secret(name)
+
+    # Returns options for Net::HTTP.start from <prefix>/cert, <prefix>/key and, if it exists,
+    # <prefix>/ca. Raises TlsInvalid for a part that is not PEM, and OpenSSL::OpenSSLError for PEM that
+    # OpenSSL cannot read.
+    def tls(prefix) = strict.tls(prefix)
+
+    # Returns a reader of the generation that is published now, so its values belong together.
+    def snapshot = strict.snapshot
 
     # Asks the extension to fetch these secrets now, or all, and returns the names of those that differ
     # from what this client read last. A folder stands for all names below it.
-    def refresh(*names)
-      names = names.map { |name| Name.check(name) }
-      require_relative "refresh" # only callers of this method load it
-      Refresh.new(@store, names).run
-    end
+    def refresh(*names) = strict.refresh(*names)
 
     # Logs in with a secret, also while it is rotated: yields a snapshot until a login succeeds, and
     # returns what the block returned.
@@ -101,48 +88,27 @@ module Keystart
     # refused the login, if not those of the known drivers: a class, several, or a Proc that returns
     # true, or :locked if the server has locked the account. `budget` limits in seconds how long it may wait
     # for the extension and begin logins; 0 logs in once and asks nothing.
-    def attempt(name, rejected: nil, budget: 2, &login)
-      name = Name.check(name)
-      require_relative "attempt" # only callers of this method load it
-      Attempt.new(@store, name, Options.budget(budget), rejected, login).run
-    end
+    def attempt(name, rejected: nil, budget: 2, &login) = strict.attempt(name, rejected, budget, login)
 
-    def inspect = "#<Keystart::Client root=#{@store.root.inspect}>"
+    def inspect = "#<Keystart::Client root=#{(@quick || @strict.store).root.inspect}>"
 
     private
 
-    def reading(&) = @store.read(&)
-
-    def folder(_generation) = "#{@store.root}/current"
-  end
-
-  # Reads one generation only, for values that belong together. It keeps the values it has read. For
-  # others it expires when its generation is removed, two publishes later.
-  class Snapshot
-    include Reader
-    include Sealed
-
-    # @private
-    def initialize(files, generation)
-      @files = files
-      @generation = generation
+    # Returns the client that follows all steps. From its first call on it reads everything.
+    def strict
+      @strict || (@quick.successor ||= strict_client(@quick.root, @quick.timeout, @quick.known))
     end
 
-    # Returns this snapshot.
-    def snapshot = self
-
-    def inspect = "#<Keystart::Snapshot generation=#{@generation.number} root=#{@files.root.inspect}>"
-
-    private
-
-    def reading
-      yield @generation
-    rescue MissingError => e
-      raise e.failure, cause: nil if StaleError === e ? @files.current == e.target : @files.folder?(e.target)
-
-      raise Errors.snapshot_expired(e.name, @generation.number), cause: nil
+    def strict_client(root, timeout, known)
+      client = loaded { StrictClient }
+      client.new(Options.root(root), Options.timeout(timeout), known)
     end
 
-    def folder(generation) = "#{@files.root}/#{generation.target}"
+    # Yields, to name a class of another file. Ruby loads no file in a signal handler, so a thread does it.
+    def loaded(&)
+      yield
+    rescue ThreadError
+      Thread.new(&).value
+    end
   end
 end

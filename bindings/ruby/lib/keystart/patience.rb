@@ -4,9 +4,6 @@ module Keystart
   # How long one read may take: the waits between looks, and the retries on a changing store. It
   # does not look itself.
   class Patience
-    # As they were when this file was loaded: test libraries stop the clock and replace sleep.
-    CLOCK = Process.method(:clock_gettime)
-    SLEEP = Kernel.instance_method(:sleep)
     FIRST_PAUSE = 0.001
     LONGEST_PAUSE_MS = 20 # limits.toml: waiting.longest_pause_ms
     LONGEST_WAIT_MS = 100 # limits.toml: waiting.longest_wait_ms

@@ -1,19 +1,6 @@
 # frozen_string_literal: true
 
 module Keystart
-  # Keeps objects with secrets out of logs and dumps. It does not encrypt anything.
-  #
-  # pp, irb, puts, interpolation and to_json all go through inspect or to_s, which the class defines.
-  module Sealed
-    def to_s = inspect
-
-    def marshal_dump = raise(TypeError, "#{self.class} is not serialized: it may hold secrets")
-
-    # Psych calls it for YAML.
-    def encode_with(_coder) = marshal_dump
-  end
-  private_constant :Sealed
-
   # One secret with its name and facts, made to be passed around: only reveal and reveal_bytes return the value.
   class Secret
     include Sealed

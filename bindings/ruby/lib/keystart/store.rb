@@ -8,12 +8,13 @@ module Keystart
 
     attr_reader :files, :timeout
 
-    # `timeout` is in milliseconds.
-    def initialize(files, timeout)
+    # `timeout` is in milliseconds. `known` is what the client has read before (Quick#known).
+    def initialize(files, timeout, known = nil)
       @files = files
       @timeout = timeout
       @generation = nil
-      @has_read = false # it has found a generation once, so a missing root was removed (contract 6.2.10)
+      @known = known
+      @has_read = !known.nil? # it has found a generation once, so a missing root was removed (contract 6.2.10)
       @removal_is_known = false # a read has reported that, and no read waits until the store exists again
     end
 
@@ -39,7 +40,7 @@ module Keystart
     end
 
     # Returns the manifest that was read last, else the one that is published now, if it can be read at once.
-    def known_manifest = @generation&.manifest || glance
+    def known_manifest = @generation&.manifest || (@known ? Manifest.new(*@known) : glance)
 
     def inspect = "#<Keystart::Store root=#{root.inspect}>"
 
@@ -76,7 +77,7 @@ module Keystart
     end
 
     def take(target)
-      @generation = Generation.new(@files, target, @timeout) { @has_read = true }
+      @generation = Generation.new(@files, target, @timeout) { @has_read = true }.tap { @known = nil }
     end
 
     def wait_without_root(patience)
@@ -87,7 +88,7 @@ module Keystart
 
     # Waits a little for a writer that may be about to start after the store was removed (contract 6.2.10).
     def wait_for_removed(patience)
-      @generation = nil # a new store counts from 1 again
+      @generation = @known = nil # a new store counts from 1 again
       return if !@removal_is_known && patience.wait_for_removed? { @files.published? }
 
       @removal_is_known = true

@@ -4,6 +4,7 @@ require "fileutils"
 require "json"
 require "tmpdir"
 require "keystart"
+require_relative "reader"
 require_relative "state"
 
 module Keystart

@@ -1,0 +1,150 @@
+# frozen_string_literal: true
+
+require_relative "version"
+require_relative "text"
+require_relative "errors"
+require_relative "name"
+require_relative "json"
+require_relative "options"
+require_relative "manifest"
+require_relative "files"
+require_relative "secret"
+require_relative "generation"
+require_relative "patience"
+require_relative "store"
+
+module Keystart
+  # The methods of a client and of a snapshot (contract §7). Each decides which generation answers.
+  #
+  # Returned values are copies: callers may change them, and other callers do not see that.
+  module Reader
+    # Returns the secret as a UTF-8 String.
+    def get(name)
+      name = Name.check(name)
+      reading { |generation| generation.text(name) }
+    end
+
+    # Returns the secret as an ASCII-8BIT String.
+    def bytes(name)
+      name = Name.check(name)
+      reading { |generation| generation.bytes(name) }
+    end
+
+    # Returns the secret parsed as JSON by RFC 8259. Whole numbers of any length are exact.
+    def json(name)
+      name = Name.check(name)
+      reading { |generation| generation.json(name) }
+    end
+
+    # Returns the absolute path of the secret's file. It does not look at the file.
+    def path(name)
+      name = Name.check(name)
+      reading { |generation| "#{folder(generation)}/#{generation.path(name)}" }
+    end
+
+    # Returns the names of all secrets, or of those in the folder `prefix`, in the order of their bytes.
+    def names(prefix = nil)
+      prefix = Name.check(prefix) unless nil == prefix
+      reading { |generation| generation.manifest.names(prefix) }
+    end
+
+    # Returns the facts about a secret: path, size, encoding, fetched_at, refresh_after, source,
+    # checked_at, failure, and stale.
+    def info(name)
+      name = Name.check(name)
+      reading { |generation| generation.info(name) }
+    end
+
+    # Returns the secret as an object that does not show its value.
+    def secret(name)
+      name = Name.check(name)
+      reading { |generation| Secret.new(generation, name) }
+    end
+
+    # Returns options for Net::HTTP.start from <prefix>/cert, <prefix>/key and, if it exists,
+    # <prefix>/ca. Raises TlsInvalid for a part that is not PEM, and OpenSSL::OpenSSLError for PEM that
+    # OpenSSL cannot read.
+    def tls(prefix)
+      prefix = Name.check(prefix)
+      cert, key, ca = %w[cert key ca].map { |part| Name.check("#{prefix}/#{part}") }
+      parts = reading do |generation|
+        # An unavailable ca is an error: without it, other authorities would be trusted than
+        # configured (contract 6.5.7).
+        wanted = generation.manifest.mentions?(ca) ? [cert, key, ca] : [cert, key]
+        wanted.to_h { |name| [name, generation.text(name)] }
+      end
+      require_relative "tls"
+      Tls.options(parts)
+    end
+  end
+  private_constant :Reader
+
+  # Reads the generation that is published at the time of each call, by all steps of the contract.
+  # client.rb has the class that a function calls.
+  class StrictClient
+    include Reader
+    include Sealed
+
+    attr_reader :store
+
+    # `timeout` is in milliseconds. `known` is what Quick#known returned.
+    def initialize(root, timeout, known)
+      @store = Store.new(Files.new(root), timeout, known)
+    end
+
+    def snapshot
+      reading { |generation| Snapshot.new(@store.files, generation) }
+    end
+
+    def refresh(*names)
+      names = names.map { |name| Name.check(name) }
+      require_relative "refresh" # only callers of this method load it
+      Refresh.new(@store, names).run
+    end
+
+    def attempt(name, rejected, budget, login)
+      name = Name.check(name)
+      require_relative "attempt" # only callers of this method load it
+      Attempt.new(@store, name, Options.budget(budget), rejected, login).run
+    end
+
+    def inspect = "#<Keystart::StrictClient root=#{@store.root.inspect}>"
+
+    private
+
+    def reading(&) = @store.read(&)
+
+    def folder(_generation) = "#{@store.root}/current"
+  end
+  private_constant :StrictClient
+
+  # Reads one generation only, for values that belong together. It keeps the values it has read. For
+  # others it expires when its generation is removed, two publishes later.
+  class Snapshot
+    include Reader
+    include Sealed
+
+    # @private
+    def initialize(files, generation)
+      @files = files
+      @generation = generation
+    end
+
+    # Returns this snapshot.
+    def snapshot = self
+
+    def inspect = "#<Keystart::Snapshot generation=#{@generation.number} root=#{@files.root.inspect}>"
+
+    private
+
+    def reading
+      yield @generation
+    rescue MissingError => e
+      raise e.failure, cause: nil if StaleError === e ? @files.current == e.target : @files.folder?(e.target)
+
+      raise Errors.snapshot_expired(e.name, @generation.number), cause: nil
+    end
+
+    def folder(generation) = "#{@files.root}/#{generation.target}"
+  end
+end
