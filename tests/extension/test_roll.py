@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import secrets as randomness
+import shlex
 import subprocess
 import threading
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import xform_name
 from keystart_extension.aws.session import Clients
 from keystart_extension.deploy.terms import DeployError
 from keystart_extension.deploy.update import starts, waits
@@ -100,11 +102,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "snapstart": (
         {"SnapStart": {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}},
-        "SnapStart serves published versions, each from its snapshot. Publish a new version.",
+        "SnapStart serves published versions, each from its snapshot. If the code of $LATEST may be released, publish",
     ),
     "managed": (
         {"CapacityProviderConfig": {}},
-        "It runs on Managed Instances, which serve published versions. Publish a new version.",
+        "It runs on Managed Instances, which serve published versions. If the code of $LATEST may be released, publish",
     ),
     "image": (
         {"PackageType": "Image", "Environment": {"Variables": {}}},
@@ -145,8 +147,8 @@ def test_each_reason_to_refuse_is_reported_and_the_other_functions_roll(
         **{name: reason for name, (_, reason) in refused.items()},
         foreign: f"Its variable {MARKER} is not one that roll has written. Remove that variable.",
         large: f"Its variables would have {size:,} bytes, and Lambda takes 4,096. Shorten or remove one of them.",
-        aliased: "Aliases run published versions of it, which nothing changes: live (version 1). Publish a new "
-        "version, and move the alias.",
+        aliased: "Aliases run published versions of it, which nothing changes: live (version 1). If the code of "
+        "$LATEST may be released, publish",
         "nobody": "ResourceNotFoundException: ",
     }
     code, out, error = keystart("roll", *reasons, good, *NOW)
@@ -157,6 +159,35 @@ def test_each_reason_to_refuse_is_reported_and_the_other_functions_roll(
         assert line.startswith(f"keystart: {name}: {reason}")
     assert last == f"keystart: {len(reasons)} of {len(reasons) + 1} functions failed."
     assert [change.path for change in account.changes] == [f"/2015-03-31/functions/{arn(good)}/configuration"]
+
+
+def test_a_refusal_of_published_versions_prints_commands_that_lambda_has(
+    keystart: Keystart, account: Account, user: User
+) -> None:
+    name = user()
+    account.api.publish_version(FunctionName=name)
+    for alias in ("live", "canary"):
+        account.api.create_alias(FunctionName=name, Name=alias, FunctionVersion="1")
+    _, _, error = keystart("roll", name, *NOW)
+    sha = account.api.get_function_configuration(FunctionName=name)["CodeSha256"]
+    commands = [
+        shlex.split(command)[1:] for command in re.findall(r"aws (lambda [^;]*?)(?:;|\. N |\n)", error)
+    ]
+    assert [operation for operation, *_ in commands] == [
+        *("update-function-configuration", "wait", "publish-version", "wait", "update-alias", "update-alias")
+    ]
+    api: Any = account.api  # the stubs know literal names alone
+    for operation, *options in commands:
+        if operation == "wait":
+            waiter = api.get_waiter(options.pop(0).replace("-", "_"))
+            called = api.meta.service_model.operation_model(waiter.config.operation)
+        else:
+            called = api.meta.service_model.operation_model(operation.title().replace("-", ""))
+        pairs = dict(zip(options[::2], options[1::2], strict=True))
+        assert pairs["--function-name"] == arn(name)
+        assert pairs.get("--code-sha256", sha) == sha
+        known = {f"--{xform_name(member, '-')}" for member in called.input_shape.members}
+        assert set(pairs) <= known
 
 
 def test_a_version_is_not_rolled(keystart: Keystart, account: Account, user: User) -> None:

@@ -28,4 +28,4 @@ def read_text(source: Path | BinaryIO, most: int) -> str:
     try:
         return read_bytes(source, most).decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise FileError("is not UTF-8.") from None
+        raise FileError("cannot be read: it is not UTF-8.") from None

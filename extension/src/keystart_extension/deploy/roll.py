@@ -100,27 +100,42 @@ def _uses(plan: Plan, secret: str, region: str) -> bool:
     return any(source is not None and source.is_named(secret, region) for source in sources)
 
 
+def _publish(function: Configuration, aliases: Sequence[str] = ("ALIAS",)) -> str:
+    """Returns the commands that publish $LATEST and move aliases. Lambda publishes nothing if nothing changed."""
+    name = function["FunctionArn"].removesuffix(":$LATEST")
+    of, code = f"--function-name {name}", function.get("CodeSha256", "SHA256")
+    moves = "; ".join(
+        f"aws lambda update-alias {of} --name {alias} --function-version N" for alias in aliases
+    )
+    return (
+        "If the code of $LATEST may be released, publish a new version, and move the alias: aws lambda "
+        f'update-function-configuration {of} --description "$(date)"; aws lambda wait function-updated-v2 {of}; aws '
+        f"lambda publish-version {of} --code-sha256 {code}. N is the Version that this prints: aws "
+        f"lambda wait published-version-active {of} --qualifier N; {moves}"
+    )
+
+
 def _version_problems(client: LambdaClient, function: Configuration) -> tuple[str, ...]:
     """Returns why new environments of $LATEST would not be those that serve."""
     if "CapacityProviderConfig" in function:
-        return ("It runs on Managed Instances, which serve published versions. Publish a new version.",)
+        return (f"It runs on Managed Instances, which serve published versions. {_publish(function)}",)
     if function.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions":
-        return ("SnapStart serves published versions, each from its snapshot. Publish a new version.",)
+        return (f"SnapStart serves published versions, each from its snapshot. {_publish(function)}",)
     name = function["FunctionName"]
 
-    def call() -> list[str]:
+    def call() -> dict[str, str]:
         pages = client.get_paginator("list_aliases").paginate(FunctionName=name)
-        return [
-            f"{alias['Name']} (version {alias['FunctionVersion']})"
+        return {
+            alias["Name"]: f"{alias['Name']} (version {alias['FunctionVersion']})"
             for page in pages
             for alias in page["Aliases"]
             if alias["FunctionVersion"] != "$LATEST"
-        ]
+        }
 
     aliases = ask(f"lambda:ListAliases on {name}", call)
     if not aliases:
         return ()
     return (
-        f"Aliases run published versions of it, which nothing changes: {', '.join(aliases)}. Publish a new version, "
-        "and move the alias.",
+        f"Aliases run published versions of it, which nothing changes: {', '.join(aliases.values())}. "
+        f"{_publish(function, list(aliases))}",
     )
