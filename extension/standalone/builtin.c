@@ -73,3 +73,23 @@ void keystart_raise_collection_threshold(void);
 void keystart_raise_collection_threshold(void) {
     _PyRuntime._main_interpreter.gc.generations[0].threshold = OBJECTS_OF_A_START;
 }
+
+/* Takes the place of PyUnicode_InternFromString (-Wl,--wrap). While it makes its types, the interpreter asks a thousand times for
+ * the names of the same ninety methods, by the same pointers. The texts are compared, because a pointer may have another one. */
+PyObject *__real_PyUnicode_InternFromString(const char *text);
+PyObject *__wrap_PyUnicode_InternFromString(const char *text);
+PyObject *__wrap_PyUnicode_InternFromString(const char *text) {
+    static struct {
+        const char *text;
+        PyObject *name;
+    } known[512];
+    size_t place = ((uintptr_t)text ^ (uintptr_t)text >> 9) % (sizeof known / sizeof *known);
+    if (known[place].text == text && strcmp((const char *)PyUnicode_1BYTE_DATA(known[place].name), text) == 0)
+        return Py_NewRef(known[place].name);
+    PyObject *name = __real_PyUnicode_InternFromString(text);
+    if (name != NULL && PyUnicode_IS_ASCII(name)) {
+        Py_XSETREF(known[place].name, Py_NewRef(name));
+        known[place].text = text;
+    }
+    return name;
+}

@@ -1,6 +1,7 @@
 """Freezes the program and what it imports for the layer's executable. Run by the very Python that is linked in.
 
-Writes frozen.bin, the code of all modules one after the other, and frozen.c, the table that the interpreter looks in.
+Writes frozen.c, the table that the interpreter looks in, with the modules of a start as objects, and frozen.bin, the
+code of all other modules one after the other.
 What is frozen is found by following each import of the code; _ABSENT lists what is left out on purpose.
 """
 
@@ -12,6 +13,8 @@ import sys
 from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
+
+from .objects import INCLUDES, Objects
 
 # What some module imports and the executable does not need, by reason. Nearly all are imported late
 # or in a try.
@@ -62,7 +65,7 @@ STAND_INS = {
     "io": _STAND_INS / "io.py",
     "importlib._bootstrap": _STAND_INS / "imports.py",
 }
-# What a start loads. It lies together, so that a start reads fewer pages.
+# What a start loads.
 OF_A_START = frozenset(
     (
         *("__future__", "encodings", "importlib._bootstrap", "io"),
@@ -112,28 +115,33 @@ def find(path: list[str]) -> dict[str, tuple[str, bool]]:
 
 def write(modules: dict[str, tuple[str, bool]], folder: Path) -> None:
     """Writes the frozen modules as C into the folder."""
-    code: list[bytes] = []
+    marshalled: list[bytes] = []
+    objects = Objects()
     tables: dict[str, list[str]] = {"modules": [], "bootstrap": []}
     at = 0
-    for name in sorted(modules, key=lambda name: name not in OF_A_START):
-        source, is_package = modules[name]
+    for name, (source, is_package) in sorted(modules.items()):
         # Without assertions and docstrings. The name appears in traces and must not name the machine.
-        data = marshal.dumps(compile(source, f"<frozen {name}>", "exec", dont_inherit=True, optimize=2))
+        code = compile(source, f"<frozen {name}>", "exec", dont_inherit=True, optimize=2)
+        if name in OF_A_START:
+            # The interpreter calls the function. Without a place and a size it would take the module for excluded.
+            place = f"keystart_frozen_code, 1, {int(is_package)}, {objects.add_module(name, code)}"
+        else:
+            data = marshal.dumps(code)
+            place = f"keystart_frozen_code + {at}, {len(data)}, {int(is_package)}, NULL"
+            marshalled.append(data)
+            at += len(data)
         table = tables["bootstrap" if name in BOOTSTRAP else "modules"]
-        place = f"keystart_frozen_code + {at}, {len(data)}, {int(is_package)}, NULL"
         table.append(f'    {{"{BOOTSTRAP.get(name, name)}", {place}}},')
-        code.append(data)
-        at += len(data)
-    (folder / "frozen.bin").write_bytes(b"".join(code))
+    (folder / "frozen.bin").write_bytes(b"".join(marshalled))
     written = "\n".join(
         f"const struct _frozen keystart_frozen_{name}[] = {{\n" + "\n".join(rows) + "\n    {0},\n};\n"
         for name, rows in tables.items()
     )
     (folder / "frozen.c").write_text(
-        "#include <Python.h>\n\n"
+        f"{INCLUDES}\n"
         '__asm__(".section .rodata\\n.balign 16\\n.globl keystart_frozen_code\\nkeystart_frozen_code:\\n'
         '.incbin \\"frozen.bin\\"\\n.previous\\n");\n'
-        f"extern const unsigned char keystart_frozen_code[];\n\n{written}"
+        f"extern const unsigned char keystart_frozen_code[];\n{objects.text}\n\n{written}"
     )
 
 

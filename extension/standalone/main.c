@@ -17,9 +17,7 @@
 
 void keystart_raise_collection_threshold(void);
 
-static const char PROGRAM[] = "import sys\n"
-                              "from keystart_extension.__main__ import main\n"
-                              "sys.exit(main())\n";
+static const char PROGRAM[] = "keystart_extension.__main__";
 
 static const uint8_t *bytes(const char *text) { return (const uint8_t *)text; }
 
@@ -116,7 +114,14 @@ int main(int argc, char **argv) {
             fprintf(stderr, "keystart: the interpreter does not start: %s.\n", why);
         return 1;
     }
-    int code = PyRun_SimpleString(PROGRAM); /* sys.exit ends the process in there */
-    Py_FinalizeEx();
-    return code != 0;
+    PyObject *program = PyImport_ImportModule(PROGRAM);
+    PyObject *code = program == NULL ? NULL : PyObject_CallMethod(program, is_extension ? "serve" : "main", NULL);
+    long number = code == NULL ? -1 : PyLong_AsLong(code);
+    if (PyErr_Occurred()) {
+        PyErr_Print(); /* sys.exit ends the process in here */
+        number = 1;
+    }
+    /* Lambda waits for the end, and to shut the interpreter down takes longer than many a fetch. */
+    if (is_extension) _exit((int)number);
+    return Py_FinalizeEx() < 0 ? 120 : (int)number;
 }

@@ -619,7 +619,7 @@ def test_a_bug_is_reported_without_what_it_says(
     monkeypatch.setenv("AWS_LAMBDA_RUNTIME_API", lambda_api.address)
     monkeypatch.setenv("KEYSTART_SECRETS", "db=prod/db")
     core.call(core.lib.keystart_extension_begin, *text("keystart"))
-    assert Process(os.environ, Extension(), Log(), time.monotonic()).run() == 1
+    assert Process(Extension(), Log(), time.monotonic()).run() == 1
     (line,) = canary.said().splitlines()
     message = line.removeprefix("[keystart] ERROR ")
     assert re.fullmatch(

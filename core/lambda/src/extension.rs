@@ -288,12 +288,16 @@ impl Extension {
 
 /// Returns whether the environment serves many invocations at once and never freezes.
 pub fn is_managed_instance() -> bool {
-    env::var_os("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|kind| kind == "lambda-managed-instances")
+    is_initialized_as("lambda-managed-instances")
 }
 
 /// Returns whether Lambda takes a snapshot of the environment after Init.
-fn is_snapshot() -> bool {
-    env::var_os("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|kind| kind == "snap-start")
+pub fn is_snapshot() -> bool {
+    is_initialized_as("snap-start")
+}
+
+fn is_initialized_as(kind: &str) -> bool {
+    env::var_os("AWS_LAMBDA_INITIALIZATION_TYPE").is_some_and(|value| value == kind)
 }
 
 /// Takes over the store that the environment names. It reads the variable now, before a host

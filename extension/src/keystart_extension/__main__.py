@@ -1,10 +1,9 @@
 """The entry point of `keystart`: the extension process if Lambda starts it without arguments, else the command line.
 
 A cold start waits for this module, so it imports nothing that only people need. Nothing of a start imports `os`, whose
-abstract classes take a sixth of the instructions of the layer's executable: `posix` has what a start needs of it.
+abstract classes take a sixth of the instructions of the layer's executable, nor `posix`, whose names take a twentieth.
 """
 
-import posix
 import sys
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
@@ -14,31 +13,36 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Runs the process or the command line, and returns the exit code."""
+    import posix  # a start of the executable does not come here: its main calls serve
+
     if len(sys.argv) == 1 and posix.environ.get(b"AWS_LAMBDA_RUNTIME_API"):
-        from . import _native
-
-        native: Any = _native  # no type checker can look into a cffi library
-        began = native.ffi.new("uint64_t *")
-        # From now on signals wait until the process waits (process.py), so that none interrupts the start.
-        native.lib.keystart_process_prepare(began, native.ffi.NULL)
-        # Begin before the rest is loaded: registering and fetching run meanwhile. A failure becomes an event.
-        coding = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
-        name = sys.argv[0].encode(*coding).rpartition(b"/")[2]
-        native.lib.keystart_extension_begin(name, len(name), native.ffi.NULL)
-        try:
-            from .process import run
-
-            variables = posix.environ.items()
-            environ = {variable.decode(*coding): value.decode(*coding) for variable, value in variables}
-            code = run(environ, began[0] / 1e9)
-        except Exception as error:
-            code = 1
-            _fail(native, error)
         # Exit at once, because Lambda waits: to shut the interpreter down takes longer than many a fetch.
-        posix._exit(code)
+        posix._exit(serve())
     from . import cli
 
     return cli.main()
+
+
+def serve() -> int:
+    """Runs the process, and returns the exit code."""
+    from . import _native
+
+    native: Any = _native  # no type checker can look into a cffi library
+    began = native.ffi.new("uint64_t *")
+    # From now on signals wait until the process waits (process.py), so that none interrupts the start.
+    native.lib.keystart_process_prepare(began, native.ffi.NULL)
+    # Begin before the rest is loaded: registering and fetching run meanwhile. A failure becomes an event.
+    name = (
+        sys.argv[0].encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()).rpartition(b"/")[2]
+    )
+    native.lib.keystart_extension_begin(name, len(name), native.ffi.NULL)
+    try:
+        from .process import run
+
+        return run(began[0] / 1e9)
+    except Exception as error:
+        _fail(native, error)
+        return 1
 
 
 def _fail(native: "Any", error: Exception) -> None:

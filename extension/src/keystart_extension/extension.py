@@ -110,6 +110,12 @@ class Extension:
         core.call(lib.keystart_extension_refresh, numbers, len(numbers), *label, milliseconds, number, out)
         return int(number[0]), Fetch(out[0])
 
+    def environment(self) -> Any:
+        """Returns what the variables of this process say, as the header's `keystart_environment`."""
+        environment = ffi.new("keystart_environment *")
+        core.call(lib.keystart_extension_environment, environment)
+        return environment
+
     def is_deferred(self) -> bool:
         """Returns whether nothing may be fetched before the first invocation (SnapStart)."""
         out = ffi.new("uint32_t *")

@@ -30,7 +30,7 @@ from .publish import StartError, give_up, links_of, publish, remove_links, varia
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from .attempts import Attempts
     from .extension import Event, Request
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from .refresh import Refresher
 
 EXIT_FAILED = 1
-_MANAGED = "lambda-managed-instances"
-_SNAPSTART = "snap-start"
 _HOLD = 0.5  # seconds; an invocation reaches a reader and this process at the same time (11.10)
 _AFTER_RESTORE = 4.5  # seconds that the first fetch may take there; readers wait 5 s for it (11.10)
 _IN_SNAPSHOT = (
@@ -54,14 +52,12 @@ _SLOWER = (
 )
 
 
-def run(environ: Mapping[str, str], began: float) -> int:
+def run(began: float) -> int:
     """Takes over from the core's beginning, runs to the end, and returns the exit code."""
     log = Log()
     log.hold()
-    if environ.get("KEYSTART_SOURCE", "") not in ("", "native"):
-        log.warn("KEYSTART_SOURCE has no effect any more: AWS's SDK in the core fetches. Remove it.")
     try:
-        return Process(environ, Extension(), log, began).run()
+        return Process(Extension(), log, began).run()
     finally:
         log.release()
 
@@ -72,8 +68,10 @@ class Process:
     Work comes before log lines: while it handles an event, it holds the log.
     """
 
-    def __init__(self, environ: Mapping[str, str], extension: Extension, log: Log, began: float) -> None:
-        self._environ = environ
+    def __init__(self, extension: Extension, log: Log, began: float) -> None:
+        self._environment = extension.environment()
+        if self._environment.has_source:
+            log.warn("KEYSTART_SOURCE has no effect any more: AWS's SDK in the core fetches. Remove it.")
         self._extension = extension
         self._log = log
         self._began = began
@@ -86,9 +84,7 @@ class Process:
         self._missing: list[Failure] = []  # the optional entries that could not be fetched
         self._has_asked_next = False
         # SnapStart: the fetch waits for the next invocation.
-        self._can_defer = (
-            environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == _SNAPSTART and extension.is_deferred()
-        )
+        self._can_defer = extension.is_deferred()
         self._is_deferred = self._can_defer
         self._first_fetch = 0  # its number
         self._held_until: float | None = None  # how long requests to refresh wait for an invocation
@@ -247,8 +243,7 @@ class Process:
     @property
     def _is_timed(self) -> bool:
         """Whether a refresh does not wait for an invocation, because nothing freezes."""
-        is_managed = self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == _MANAGED
-        return is_managed and self._refreshes is not None and self._has_asked_next
+        return self._environment.is_managed and self._refreshes is not None and self._has_asked_next
 
     def _seconds_to_wait(self) -> float | None:
         """Returns how long to wait for an event; None for without end."""
@@ -295,7 +290,7 @@ class Process:
         fetch = self._extension.fetch()
         if fetch is None or self._writer is None:
             raise AssertionError("a fetch has ended that was not begun")
-        if self._environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == _SNAPSTART and not self._can_defer:
+        if self._environment.is_snapshot and not self._can_defer:
             self._log.warn(_IN_SNAPSHOT)
         now = time.time()
         due_at = 0 if self._refreshes is None else self._refreshes.due_at(now)
@@ -316,9 +311,8 @@ class Process:
         self._is_published = True
         self._published_at = now
         self._missing = fetch.failures()
-        wrapper = self._environ.get("AWS_LAMBDA_EXEC_WRAPPER", "")
-        if not wrapper.endswith("/keystart-env") and (names := variables_of(self._extension.plan())):
-            self._log_wrapper(names, is_other=bool(wrapper))
+        if not self._environment.has_own_wrapper and (names := variables_of(self._extension.plan())):
+            self._log_wrapper(names, is_other=self._environment.has_wrapper)
         if self._refreshes is not None:
             self._refreshes.begin(self._generation, self._missing, now)
         early, self._early = self._early, {}

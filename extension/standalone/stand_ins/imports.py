@@ -97,7 +97,7 @@ def _module_repr(module: "ModuleType") -> str:
 
 
 def _install(system: "Any", imp: "Any") -> None:
-    """Takes the modules that the interpreter has made, and gives them what other modules have."""
+    """Takes the modules that the interpreter has made, and sets what other modules have."""
     global sys, _imp
     sys, _imp = system, imp
     for name, module in sys.modules.items():

@@ -124,6 +124,32 @@ typedef struct {
 } keystart_event;
 
 /*
+ What the variables of this process say about its environment.
+ */
+typedef struct {
+  /*
+   Lambda takes a snapshot of it after Init.
+   */
+  uint32_t is_snapshot;
+  /*
+   It serves many invocations at once and never freezes.
+   */
+  uint32_t is_managed;
+  /*
+   AWS_LAMBDA_EXEC_WRAPPER is set.
+   */
+  uint32_t has_wrapper;
+  /*
+   It names keystart-env.
+   */
+  uint32_t has_own_wrapper;
+  /*
+   KEYSTART_SOURCE names what has no effect any more.
+   */
+  uint32_t has_source;
+} keystart_environment;
+
+/*
  A request of control.sock.
  */
 typedef struct {
@@ -444,6 +470,11 @@ uint32_t keystart_extension_wait(uint64_t at_most_ms, keystart_event *out, keyst
  Returns the writer of the store; NULL if the store cannot be used. Errors: 901.
  */
 uint32_t keystart_extension_writer(keystart_writer **out, keystart_error **err);
+
+/*
+ Returns what the variables of this process say about its environment.
+ */
+uint32_t keystart_extension_environment(keystart_environment *out, keystart_error **err);
 
 /*
  Returns whether nothing may be fetched before the first invocation: SnapStart with

@@ -1,5 +1,6 @@
 //! The one extension of a process: its begin, events and end.
 
+use std::env;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use keystart_core::{
 };
 use keystart_lambda::control::{Reply, Request, most_connections};
 use keystart_lambda::events::Event;
-use keystart_lambda::extension::Extension;
+use keystart_lambda::extension::{Extension, is_managed_instance, is_snapshot};
 use keystart_process::{self as process, lock};
 use keystart_store::errors::{Error, Result};
 
@@ -163,6 +164,42 @@ pub unsafe extern "C" fn keystart_extension_writer(
         answer(out, err, || {
             let writer = extension()?.writer().map(|writer| new_handle(keystart_writer::new(Arc::clone(writer))));
             Ok(writer.unwrap_or(std::ptr::null_mut()))
+        })
+    }
+}
+
+/// What the variables of this process say about its environment.
+#[repr(C)]
+pub struct keystart_environment {
+    /// Lambda takes a snapshot of it after Init.
+    pub is_snapshot: u32,
+    /// It serves many invocations at once and never freezes.
+    pub is_managed: u32,
+    /// AWS_LAMBDA_EXEC_WRAPPER is set.
+    pub has_wrapper: u32,
+    /// It names keystart-env.
+    pub has_own_wrapper: u32,
+    /// KEYSTART_SOURCE names what has no effect any more.
+    pub has_source: u32,
+}
+
+/// Returns what the variables of this process say about its environment.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn keystart_extension_environment(
+    out: *mut keystart_environment,
+    err: *mut *mut keystart_error,
+) -> u32 {
+    unsafe {
+        answer(out, err, || {
+            let [wrapper, source] = ["AWS_LAMBDA_EXEC_WRAPPER", "KEYSTART_SOURCE"]
+                .map(|name| env::var_os(name).unwrap_or_default().into_encoded_bytes());
+            Ok(keystart_environment {
+                is_snapshot: is_snapshot().into(),
+                is_managed: is_managed_instance().into(),
+                has_wrapper: (!wrapper.is_empty()).into(),
+                has_own_wrapper: wrapper.ends_with(b"/keystart-env").into(),
+                has_source: (!matches!(source.as_slice(), b"" | b"native")).into(),
+            })
         })
     }
 }
