@@ -14,7 +14,7 @@ from .core import CoreError, ffi, lib
 from .extension import seconds_for_fetch
 from .fetch import Failure, Fetch
 from .publish import StartError, publish
-from .store import Draft, RefreshResult
+from .store import Draft
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
@@ -303,7 +303,8 @@ class Refresher:
         for entry, fetch in fetches.items():
             self._writer.refused(self.plan.handle, entry)
             draft.copy(fetch, self.plan.handle, entry)
-        return self._refresh(draft).generation > 0
+        generation, _, _ = self._refresh(draft)
+        return generation > 0
 
     def accept(self, candidate: int) -> bool:
         """Publishes what a candidate brought. Returns whether it did."""
@@ -449,12 +450,12 @@ class Refresher:
             draft.copy(run.fetch, self.plan.handle, entry)
         for entry in failed:
             draft.mark(self._failures[entry])
-        refreshed = self._refresh(draft)
-        if refreshed.lost:
-            self._fetch_lost(run, refreshed.lost)
+        generation, changed, lost = self._refresh(draft)
+        if lost:
+            self._fetch_lost(run, lost)
             return
-        run.changed = len(refreshed.changed)
-        if refreshed.generation:
+        run.changed = len(changed)
+        if generation:
             for line in run.fetch.warnings():
                 self._log.warn(line)
         self._missing -= good
@@ -462,16 +463,17 @@ class Refresher:
             if self._began[entry] <= run.began:
                 self._succeed(entry, run.began)
 
-    def _refresh(self, draft: Draft) -> RefreshResult:
+    def _refresh(self, draft: Draft) -> tuple[int, list[str], list[str]]:
+        """Publishes a draft, and returns what `Writer.refresh` does."""
         try:
-            refreshed = self._writer.refresh(draft)
+            generation, changed, lost = self._writer.refresh(draft)
         except CoreError as error:
             self._log_after_publish(error)
-            return RefreshResult(self.generation, [], [])
-        if refreshed.generation:
-            self.generation = refreshed.generation
-            self._log.info(f"published generation {refreshed.generation} with {_listed(refreshed.changed)}")
-        return refreshed
+            return self.generation, [], []
+        if generation:
+            self.generation = generation
+            self._log.info(f"published generation {generation} with {_listed(changed)}")
+        return generation, changed, lost
 
     def _log_after_publish(self, error: CoreError) -> None:
         """Logs an error that came after a publish (5.12). Raises it if nothing was published."""

@@ -55,17 +55,19 @@ class Writer:
         """Sets the plan, by its handle, whose entries are refreshed."""
         core.call(lib.keystart_writer_watch, self.handle, plan)
 
-    def refresh(self, draft: Draft) -> RefreshResult:
-        """Publishes the generation before with the entries that a draft covers, if something changed."""
+    def refresh(self, draft: Draft) -> tuple[int, list[str], list[str]]:
+        """Publishes the generation before with the entries that a draft covers, if something changed.
+
+        Returns the new generation (0 if nothing changed), the secrets that are new, gone, or of another version, and
+        the entries to fetch again, because their files are not the writer's any more.
+        """
         number, changed, lost = (
             ffi.new("uint64_t *"),
             ffi.new("keystart_bytes *"),
             ffi.new("keystart_bytes *"),
         )
         core.call(lib.keystart_writer_refresh, self.handle, draft.handle, number, changed, lost)
-        return RefreshResult(
-            int(number[0]), *(core.take_text(names).splitlines() for names in (changed, lost))
-        )
+        return int(number[0]), core.take_text(changed).splitlines(), core.take_text(lost).splitlines()
 
     def candidate(self, draft: Draft) -> int | None:
         """Makes the published generation with the entries that a draft covers; None if that is what is published."""
@@ -131,15 +133,6 @@ class Writer:
     def stop(self, reason: str | None = None) -> None:
         """Overwrites and removes every secret, and reports that, and the reason if it failed, to readers."""
         core.call(lib.keystart_writer_stop, self.handle, *((ffi.NULL, 0) if reason is None else text(reason)))
-
-
-class RefreshResult:
-    """The result of a refresh: the new generation (0 if nothing changed), and names."""
-
-    def __init__(self, generation: int, changed: list[str], lost: list[str]) -> None:
-        self.generation = generation
-        self.changed = changed  # the secrets that are new, gone, or of another version
-        self.lost = lost  # the entries to fetch again, because their files are not the writer's any more
 
 
 class Draft:
