@@ -2,14 +2,17 @@
 //! SDK retries nothing.
 
 pub(crate) mod arn;
+mod connector;
 mod credentials;
 mod endpoints;
 pub(crate) mod errors;
 pub(crate) mod ids;
+mod lookups;
 mod profiles;
 mod proxies;
 mod roots;
 pub(crate) mod route;
+mod tls;
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
@@ -25,22 +28,20 @@ use aws_config::stalled_stream_protection::StalledStreamProtectionConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_http_client::{Builder, Connector};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
-use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use tokio::sync::OnceCell;
 
 use crate::Entry;
 use crate::limits::LimitedClient;
 use crate::refusal::Refusal;
+use connector::Connections;
 pub use credentials::Login;
 use endpoints::NoServiceConfig;
 use errors::refusal;
 use keystart_config::region::is_region;
 use keystart_process::lock;
 use profiles::Profiles;
-use proxies::Proxies;
+use proxies::{Proxies, Proxy};
 use route::{Pending, RoutingClient};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -222,26 +223,15 @@ fn checked_region(source: &str, region: &str) -> Result<(), Refusal> {
 
 /// Makes the HTTP clients. All requests to a host share its connections.
 async fn http_clients(config: &SdkConfig, profile: &str, pending: &Arc<Pending>) -> Result<HttpClients, Refusal> {
-    let context = roots::context(endpoints::ca_bundle(config, profile)).await?;
+    let tls = tls::config(roots::load(endpoints::ca_bundle(config, profile)).await?)?;
     let read = Arc::default();
     let client = |variable, proxies| {
-        let (context, read) = (context.clone(), Arc::clone(&read));
-        let client = RoutingClient::new(variable, proxies, Arc::clone(pending), move |proxy| {
-            let context = context.clone();
-            // Only this builder makes a client with proxies: they are a setting of the connector,
-            // which is made once and kept.
-            let client = Builder::new().build_with_connector_fn(move |settings, components| {
-                let mut connector = Connector::builder()
-                    .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                    .tls_context(context.clone())
-                    .proxy_config(proxy.clone());
-                connector.set_connector_settings(settings.cloned());
-                connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));
-                connector.build()
-            });
-            SharedHttpClient::new(LimitedClient::new(client, Arc::clone(&read)))
-        });
-        SharedHttpClient::new(client)
+        let (tls, read) = (Arc::clone(&tls), Arc::clone(&read));
+        let make = move |proxy: Option<&Proxy>| {
+            let connections = Connections::new(Arc::clone(&tls), proxy.map(|proxy| proxy.intercept.clone()));
+            SharedHttpClient::new(LimitedClient::new(SharedHttpClient::new(connections), Arc::clone(&read)))
+        };
+        SharedHttpClient::new(RoutingClient::new(variable, proxies, Arc::clone(pending), make))
     };
     Ok(HttpClients {
         of_services: client("AWS_ENDPOINT_URL", Proxies::of_environment()),

@@ -14,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::Uri;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 const HTTPS: [&str; 4] = ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
 const HTTP: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
@@ -28,6 +29,8 @@ pub(crate) struct Proxy {
     pub url: String,
     /// The host and the port, for messages.
     pub address: String,
+    /// The same in the client's form.
+    pub intercept: Intercept,
 }
 
 /// A variable that should name a proxy, and what is wrong with it. Never its value, which may hold a password.
@@ -103,7 +106,7 @@ impl Proxies {
 }
 
 impl Proxy {
-    /// Takes the URL of a proxy, or says what is wrong with it. The client treats one that it cannot parse as none.
+    /// Takes the URL of a proxy, or says what is wrong with it.
     fn new(variable: &'static str, url: &str) -> Result<Self, &'static str> {
         let parsed: Uri = url.parse().map_err(|_| "is not the URL of a proxy")?;
         if !matches!(parsed.scheme_str(), None | Some("http" | "https")) {
@@ -119,7 +122,9 @@ impl Proxy {
         }
         let address = authority.rsplit('@').next().unwrap_or_default().to_owned();
         let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        Ok(Self { variable, url, address })
+        let intercept = Matcher::builder().all(url.as_str()).build().intercept(&Uri::from_static("https://any.test"));
+        let intercept = intercept.ok_or("is not the URL of a proxy")?;
+        Ok(Self { variable, url, address, intercept })
     }
 }
 

@@ -1,15 +1,15 @@
 //! The certificate authorities to trust: those of `AWS_CA_BUNDLE` or of the AWS profile, else the bundled ones.
+//!
+//! Of the bundled ones the library has only the names and keys that a chain is compared with, so nothing is parsed.
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use aws_smithy_http_client::tls::{TlsContext, TrustStore};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use keystart_config::files::{FileError, read_at_most};
 use rustix::io::Errno;
+use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use webpki::anchor_from_trusted_cert;
@@ -21,22 +21,26 @@ use crate::refusal::Refusal;
 const MOST_FILES: usize = 4_096;
 
 /// Loads the authorities from a file or a folder, or the bundled ones. The bundled ones serve an image that has none.
-pub(super) async fn context(bundle: Option<(String, OsString)>) -> Result<TlsContext, Refusal> {
-    let pem = match bundle {
-        None => pem(webpki_root_certs::TLS_SERVER_ROOT_CERTS),
-        Some((source, path)) => read(&source, path).await?,
+pub(super) async fn load(bundle: Option<(String, OsString)>) -> Result<RootCertStore, Refusal> {
+    let Some((source, path)) = bundle else {
+        return Ok(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect());
     };
-    let context = TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(pem)).build();
-    context.map_err(|_| Refusal::new("InvalidCaBundle", "TLS cannot be set up with these authorities."))
+    let mut roots = RootCertStore::empty();
+    for certificate in read(&source, path).await? {
+        roots.add(certificate).map_err(|_| wrong(&source, "holds a broken certificate"))?;
+    }
+    Ok(roots)
 }
 
 /// Reads the authorities in a file or a folder, and refuses all if one of them cannot be parsed.
-pub(super) async fn read(source: &str, path: OsString) -> Result<Vec<u8>, Refusal> {
-    let wrong = |what: &str| Refusal::new("InvalidCaBundle", format!("{source} {what}. Correct or unset it."));
+pub(super) async fn read(source: &str, path: OsString) -> Result<Vec<CertificateDer<'static>>, Refusal> {
     let read = files::on_a_thread(move || authorities(Path::new(&path))).await;
     let unread = || Err(files::reason(FileError::System(Errno::IO)));
-    let found = read.unwrap_or_else(unread).map_err(|what| wrong(&what))?;
-    Ok(pem(&found))
+    read.unwrap_or_else(unread).map_err(|what| wrong(source, &what))
+}
+
+fn wrong(source: &str, what: &str) -> Refusal {
+    Refusal::new("InvalidCaBundle", format!("{source} {what}. Correct or unset it."))
 }
 
 fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -94,7 +98,6 @@ fn certificates(file: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
         let (certificate, settings) = split(&section)?;
         if is_for_servers(settings)? {
             let certificate = CertificateDer::from(certificate.to_vec());
-            // The client panics if it cannot parse one.
             anchor_from_trusted_cert(&certificate).ok()?;
             found.push(certificate);
         }
@@ -145,17 +148,6 @@ fn measure(der: &[u8]) -> Option<(usize, usize)> {
     let digits = der.get(2..2 + (first & 0x7f))?;
     let value = |length: usize, digit: &u8| length.checked_mul(256)?.checked_add(usize::from(*digit));
     Some((2 + digits.len(), digits.iter().try_fold(0, value)?))
-}
-
-/// Returns certificates as PEM, because the client takes nothing else.
-fn pem(certificates: &[CertificateDer]) -> Vec<u8> {
-    let mut pem = String::new();
-    for certificate in certificates {
-        pem.push_str("-----BEGIN CERTIFICATE-----\n");
-        STANDARD.encode_string(certificate, &mut pem);
-        pem.push_str("\n-----END CERTIFICATE-----\n");
-    }
-    pem.into_bytes()
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{
@@ -153,7 +152,7 @@ impl StdError for RouteFailure {
 }
 
 /// Makes a client that sends everything through a proxy, or nothing.
-type MakeClient = dyn Fn(ProxyConfig) -> SharedHttpClient + Send + Sync;
+type MakeClient = dyn Fn(Option<&Proxy>) -> SharedHttpClient + Send + Sync;
 
 /// The client of one start, which chooses the way of each request.
 pub(crate) struct RoutingClient {
@@ -176,9 +175,9 @@ impl RoutingClient {
         variable: &'static str,
         proxies: Proxies,
         pending: Arc<Pending>,
-        make: impl Fn(ProxyConfig) -> SharedHttpClient + Send + Sync + 'static,
+        make: impl Fn(Option<&Proxy>) -> SharedHttpClient + Send + Sync + 'static,
     ) -> Self {
-        let direct = make(ProxyConfig::disabled());
+        let direct = make(None);
         let make: Box<MakeClient> = Box::new(make);
         Self { routes: Arc::new(Routes { variable, proxies, make, direct, proxied: Mutex::default(), pending }) }
     }
@@ -186,15 +185,10 @@ impl RoutingClient {
 
 impl Routes {
     /// Returns the client for a proxy.
-    fn client(&self, proxy: Option<&Arc<Proxy>>) -> Result<SharedHttpClient, ConnectorError> {
-        let Some(proxy) = proxy else { return Ok(self.direct.clone()) };
+    fn client(&self, proxy: Option<&Arc<Proxy>>) -> SharedHttpClient {
+        let Some(proxy) = proxy else { return self.direct.clone() };
         let mut clients = lock(&self.proxied);
-        if let Some(client) = clients.get(&proxy.url) {
-            return Ok(client.clone());
-        }
-        // The URL has been checked, so this never fails. Without its proxy nothing may be sent.
-        let config = ProxyConfig::all(proxy.url.as_str()).map_err(|error| ConnectorError::user(Box::new(error)))?;
-        Ok(clients.entry(proxy.url.clone()).or_insert_with(|| (self.make)(config)).clone())
+        clients.entry(proxy.url.clone()).or_insert_with(|| (self.make)(Some(proxy))).clone()
     }
 }
 
@@ -246,10 +240,7 @@ impl HttpConnector for RoutingConnector {
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(Box::new(error)))),
         };
         let route = Route::new(&uri, proxy.cloned(), self.routes.variable);
-        let client = match self.routes.client(proxy) {
-            Ok(client) => client,
-            Err(error) => return HttpConnectorFuture::ready(Err(error)),
-        };
+        let client = self.routes.client(proxy);
         let visit = self.routes.pending.begin(&route);
         let answer = client.http_connector(&self.settings, &self.components).call(request);
         HttpConnectorFuture::new(async move {
