@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.fakes.timed import TimedCloud
@@ -27,32 +29,59 @@ _COUNT = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
 
 def count_start(executable: Path = LAYER) -> int:
     """Returns how many instructions one start takes. Raises `CannotMeasureError`."""
+    with _stand(executable) as (folder, cloud, variables):
+        return _count(folder, cloud, executable, variables)
+
+
+def count_refused_start(executable: Path = LAYER) -> int:
+    """Returns how many a start takes with the bundled authorities, up to its end. Raises `CannotMeasureError`.
+
+    None of them has signed the store's certificate, so it ends without a secret.
+    """
+    with _stand(executable) as (folder, _, variables):
+        del variables["AWS_CA_BUNDLE"]
+        profile = folder / "profile"
+        ended = subprocess.run(_command(profile, executable), env=variables, capture_output=True, text=True)
+        if "its certificate is from an authority that is not known" not in ended.stderr:
+            raise CannotMeasureError(f"the executable did not refuse the store:\n{ended.stderr}")
+        return _counted(profile)
+
+
+@contextmanager
+def _stand(executable: Path) -> Iterator[tuple[Path, TimedCloud, dict[str, str]]]:
     if not executable.exists():
         raise CannotMeasureError(f"there is no executable {executable}: ./dev demo builds it")
     if shutil.which("callgrind_control") is None:
         raise CannotMeasureError("there is no valgrind to count instructions with")
     with tempfile.TemporaryDirectory(prefix="keystart-bench-") as name:
         folder = Path(name)
+        cloud = TimedCloud(folder, _LATENCY)
+        store(folder).parent.mkdir(exist_ok=True)
+        configuration = folder / "keystart.yaml"
+        configuration.write_text(_CONFIGURATION)
+        own = {"KEYSTART_CONFIG": str(configuration), "KEYSTART_DIR": str(store(folder))}
         try:
-            return _count(folder, executable)
+            yield folder, cloud, {"PATH": os.environ["PATH"], "HOME": "/nowhere", **cloud.variables(), **own}
         finally:
             shutil.rmtree(store(folder).parent, ignore_errors=True)
 
 
-def _count(folder: Path, executable: Path) -> int:
-    cloud = TimedCloud(folder, _LATENCY)
-    store(folder).parent.mkdir(exist_ok=True)
-    configuration = folder / "keystart.yaml"
-    configuration.write_text(_CONFIGURATION)
-    variables = {"KEYSTART_CONFIG": str(configuration), "KEYSTART_DIR": str(store(folder))}
+def _command(profile: Path, executable: Path) -> list[str | Path]:
+    # The same addresses in each run.
+    return ["setarch", "-R", "valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}", executable]
+
+
+def _counted(profile: Path) -> int:
+    found = _COUNT.search(profile.read_text())
+    if found is None:
+        raise CannotMeasureError("the executable was not counted")
+    return int(found[1])
+
+
+def _count(folder: Path, cloud: TimedCloud, executable: Path, variables: Mapping[str, str]) -> int:
     profile = folder / "profile"
-    process = subprocess.Popen(
-        # The same addresses in each run.
-        ["setarch", "-R", "valgrind", "--tool=callgrind", f"--callgrind-out-file={profile}", executable],
-        env={"PATH": os.environ["PATH"], "HOME": "/nowhere", **cloud.variables(), **variables},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = _command(profile, executable)
+    process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
     with process:
         until = time.monotonic() + _PATIENCE
         while not cloud.waits(0.2):
@@ -62,7 +91,6 @@ def _count(folder: Path, executable: Path) -> int:
                 raise CannotMeasureError(f"the executable ended or hung before it was ready:\n{said}")
         subprocess.run(["callgrind_control", "--dump", str(process.pid)], check=True, capture_output=True)
         cloud.shut_down()
-    found = _COUNT.search(Path(f"{profile}.1").read_text())
-    if process.returncode or found is None:
-        raise CannotMeasureError(f"the executable ended with {process.returncode}, and was not counted")
-    return int(found[1])
+    if process.returncode:
+        raise CannotMeasureError(f"the executable ended with {process.returncode}")
+    return _counted(Path(f"{profile}.1"))
