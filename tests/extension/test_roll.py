@@ -7,6 +7,7 @@ import re
 import secrets as randomness
 import shlex
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from .conftest import COMMAND, Canaries, Environment, Keystart
 
 User = Callable[..., str]
 MARKER = "KEYSTART_ROLLED"
+ROOT = Path(__file__).parents[2]
 NOW = ("--yes", "--over", "0s")
 
 
@@ -414,7 +416,7 @@ def test_detach_removes_the_marker(keystart: Keystart, account: Account, user: U
 
 @pytest.mark.long
 def test_of_a_hundred_functions_one_that_fails_in_the_middle_stops_none(
-    account: Account, user: User, environment: Environment
+    account: Account, user: User, environment: Environment, tmp_path: Path
 ) -> None:
     names = [user({}, Tags={"team": "orders"}) for _ in range(100)]
     bad = []
@@ -428,9 +430,14 @@ def test_of_a_hundred_functions_one_that_fails_in_the_middle_stops_none(
         return refusal(409, "ResourceConflictException", "It is being updated.") if path in bad else None
 
     account.refuse = refuse
-    roll: list[str | Path] = [COMMAND, "roll", "--tag", "team=orders", *NOW]
-    ended = subprocess.run(roll, env=environment(), capture_output=True, text=True, check=False, timeout=600)
+    slept = tmp_path / "slept"
+    command: list[str | Path] = [sys.executable, "-m", "tests.extension.moved_clock", slept]
+    roll = [*command, "roll", "--tag", "team=orders", *NOW]
+    ended = subprocess.run(
+        roll, env=environment(), cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
+    )
     assert ended.returncode == 1
+    assert 0 < float(slept.read_text()) <= 99 * 0.2, "requests take a part of the time between two changes"
     assert ended.stderr.splitlines()[-1] == "keystart: 1 of 100 functions failed."
     rolled = [
         line.removeprefix("changed ") for line in ended.stdout.splitlines() if line.startswith("changed ")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 # Requests a second in each region, which nobody can raise. Source: "AWS Secrets Manager quotas" in its User Guide.
-_QUOTAS = (
+QUOTAS = (
     (10_000, ("DescribeSecret", "GetSecretValue")),
     (100, ("BatchGetSecretValue",)),
     (100, ("ListSecrets",)),
@@ -16,7 +16,7 @@ _QUOTAS = (
     (50, ("TagResource",)),
     (50, ("PutSecretValue", "UpdateSecret", "ReplicateSecretToRegions", "RemoveRegionsFromReplication")),
 )
-_SHARE = 2  # a run uses half of a quota, because functions and people use the same account
+SHARE = 2  # a run uses half of a quota, because functions and people use the same account
 
 
 class _Bucket:
@@ -43,8 +43,8 @@ class Pace:
         self._now = now
         self._sleep = sleep
         self._buckets: dict[str, _Bucket] = {}
-        for quota, operations in _QUOTAS:
-            self._buckets |= dict.fromkeys(operations, _Bucket(quota / _SHARE, now()))
+        for quota, operations in QUOTAS:
+            self._buckets |= dict.fromkeys(operations, _Bucket(quota / SHARE, now()))
 
     def wait(self, operation: str) -> None:
         """Waits until a request of this operation may be sent."""
