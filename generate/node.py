@@ -12,16 +12,19 @@ _NUMBERS = ("generation", "milliseconds", "size", "secrets")
 
 def classes(contract: Contract) -> str:
     """Returns the module `classes.mjs`."""
-    readers = contract.of_readers
-    classes = "\n".join(_class(error) for error in readers)
-    names = "".join(f"  {error.class_name},\n" for error in readers)
+    codes = "".join(f"  {error.class_name}: '{error.code}',\n" for error in contract.of_readers)
     return f"""\
 // {first_line("errors.toml")}
 // The classes of the errors of contract §8, one for each code. errors.mjs has their messages.
 //
 // No error has a `cause`: an error of JSON.parse quotes the text that it could not parse.
 
+const codes = {{
+{codes}}};
+
+/** It sets names as text, because a minifier renames classes and Lambda reports an error by its name. */
 class KeystartError extends Error {{
+  static name = 'KeystartError';
   static code = '';
 
   /**
@@ -33,43 +36,37 @@ class KeystartError extends Error {{
     this.code = /** @type {{import('../types/errors.js').ErrorCode}} */ (new.target.code);
     this.secret = secret;
   }}
+
+  get name() {{
+    return this.constructor.name;
+  }}
+
+  set name(value) {{
+    Object.defineProperty(this, 'name', {{ value, writable: true, enumerable: true, configurable: true }});
+  }}
 }}
 
+/** @typedef {{Record<keyof typeof codes, typeof KeystartError> & {{ KeystartError: typeof KeystartError }}}} Classes */
+
+/** Without a prototype, so that V8 keeps it as a table and makes no hidden class for each member. */
+const classes = /** @type {{Classes}} */ (Object.create(null));
+classes.KeystartError = KeystartError;
+for (const name of /** @type {{(keyof typeof codes)[]}} */ (Object.keys(codes)))
+  classes[name] = define(name, codes[name]);
+
 /**
- * Makes the class of a code. One function makes all of them, because V8 compiles it once. The name is
- * set, because a minifier renames classes and Lambda reports an error by its name.
+ * Makes the class of a code. One function makes all of them, because V8 compiles it once.
  * @param {{string}} name
  * @param {{string}} code
  */
 function define(name, code) {{
-  const Class = {{ [name]: class extends KeystartError {{}} }}[name]; // which is its name
-  Class.code = code;
-  nameErrors(Class, name);
-  return Class;
+  return class extends KeystartError {{
+    static name = name;
+    static code = code;
+  }};
 }}
 
-/**
- * @param {{typeof KeystartError}} Class
- * @param {{string}} name
- */
-function nameErrors(Class, name) {{
-  const named = {{ value: name, writable: true, configurable: true }};
-  Object.defineProperty(Class.prototype, 'name', named);
-}}
-
-Object.defineProperty(KeystartError, 'name', {{ value: 'KeystartError', configurable: true }});
-nameErrors(KeystartError, 'KeystartError');
-
-{classes}
-
-const classes = {{
-  KeystartError,
-{names}}};
-
-export {{
-  classes,
-  KeystartError,
-{names}}};
+export {{ classes }};
 """
 
 
@@ -88,9 +85,11 @@ def errors(contract: Contract) -> str:
     return f"""\
 // {first_line("errors.toml")}
 // All messages of the errors of contract §8. Other modules decide when to throw them.
-import {{
-{names}}} from './classes.mjs';
+import {{ classes }} from './classes.mjs';
 import {{ quote }} from './text.mjs';
+
+const {{
+{names}}} = classes;
 
 {makers}
 const errors = {{
@@ -140,10 +139,6 @@ export class KeystartError extends Error {{
 
 {classes}
 """
-
-
-def _class(error: Error) -> str:
-    return f"const {error.class_name} = define('{error.class_name}', '{error.code}');"
 
 
 def _functions(errors: Iterable[Error], who: str) -> Iterator[str]:

@@ -37,10 +37,7 @@ SHOWN = {
         '    "StoreAsleep",',
         "902: StoreAsleep,",
     ],
-    "bindings/node/src/classes.mjs": [
-        "const StoreAsleep = define('StoreAsleep', 'store_asleep');",
-        "  StoreAsleep,",
-    ],
+    "bindings/node/src/classes.mjs": ["  StoreAsleep: 'store_asleep',"],
     "bindings/node/src/errors.mjs": ["  StoreAsleep,", "function asleep(root, quoted)"],
     "bindings/node/types/errors.d.ts": ["| 'store_asleep'", "export class StoreAsleep extends KeystartError"],
     "bindings/ruby/lib/keystart.rb": ["Internal StoreAsleep\n  ].each"],

@@ -7,7 +7,6 @@
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
-import { classes } from './src/classes.mjs';
 import keystart from './src/client.mjs';
 
 const JSDOC = /^ *\/\*\*(?:(?!\*\/)[^])*\*\/\n/gm;
@@ -40,8 +39,7 @@ put('index.js', await bundle(index, loaders));
 // The other files are functions of what index.js has, because all must throw the same classes, and a require
 // of index.js can return another instance: Jest forgets modules.
 const shared = {
-  'classes.mjs': `export const { ${Object.keys(classes).join(', ')} } = shared.classes;
-    export const { classes } = shared;`,
+  'classes.mjs': 'export const { classes } = shared;',
   'load.mjs': 'export const { onDemand } = shared;',
   'messages.mjs': 'export const { errors } = shared;',
   'timers.mjs': 'export const { clearTimeout, setImmediate, setTimeout } = shared.timers;',

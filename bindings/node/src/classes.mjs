@@ -3,7 +3,33 @@
 //
 // No error has a `cause`: an error of JSON.parse quotes the text that it could not parse.
 
+const codes = {
+  InvalidName: 'invalid_name',
+  InvalidOption: 'invalid_option',
+  NotAttached: 'not_attached',
+  NotReady: 'not_ready',
+  PrefetchFailed: 'prefetch_failed',
+  LayoutInsecure: 'layout_insecure',
+  ManifestInvalid: 'manifest_invalid',
+  ManifestUnsupported: 'manifest_unsupported',
+  StoreUnreadable: 'store_unreadable',
+  SecretNotFound: 'secret_not_found',
+  SecretUnavailable: 'secret_unavailable',
+  SecretCorrupt: 'secret_corrupt',
+  SecretNotText: 'secret_not_text',
+  SecretNotJson: 'secret_not_json',
+  SnapshotExpired: 'snapshot_expired',
+  SecretStale: 'secret_stale',
+  TlsInvalid: 'tls_invalid',
+  RefreshUnavailable: 'refresh_unavailable',
+  RefreshFailed: 'refresh_failed',
+  LoginRefused: 'login_refused',
+  Internal: 'internal',
+};
+
+/** It sets names as text, because a minifier renames classes and Lambda reports an error by its name. */
 class KeystartError extends Error {
+  static name = 'KeystartError';
   static code = '';
 
   /**
@@ -15,102 +41,34 @@ class KeystartError extends Error {
     this.code = /** @type {import('../types/errors.js').ErrorCode} */ (new.target.code);
     this.secret = secret;
   }
+
+  get name() {
+    return this.constructor.name;
+  }
+
+  set name(value) {
+    Object.defineProperty(this, 'name', { value, writable: true, enumerable: true, configurable: true });
+  }
 }
 
+/** @typedef {Record<keyof typeof codes, typeof KeystartError> & { KeystartError: typeof KeystartError }} Classes */
+
+/** Without a prototype, so that V8 keeps it as a table and makes no hidden class for each member. */
+const classes = /** @type {Classes} */ (Object.create(null));
+classes.KeystartError = KeystartError;
+for (const name of /** @type {(keyof typeof codes)[]} */ (Object.keys(codes)))
+  classes[name] = define(name, codes[name]);
+
 /**
- * Makes the class of a code. One function makes all of them, because V8 compiles it once. The name is
- * set, because a minifier renames classes and Lambda reports an error by its name.
+ * Makes the class of a code. One function makes all of them, because V8 compiles it once.
  * @param {string} name
  * @param {string} code
  */
 function define(name, code) {
-  const Class = { [name]: class extends KeystartError {} }[name]; // which is its name
-  Class.code = code;
-  nameErrors(Class, name);
-  return Class;
+  return class extends KeystartError {
+    static name = name;
+    static code = code;
+  };
 }
 
-/**
- * @param {typeof KeystartError} Class
- * @param {string} name
- */
-function nameErrors(Class, name) {
-  const named = { value: name, writable: true, configurable: true };
-  Object.defineProperty(Class.prototype, 'name', named);
-}
-
-Object.defineProperty(KeystartError, 'name', { value: 'KeystartError', configurable: true });
-nameErrors(KeystartError, 'KeystartError');
-
-const InvalidName = define('InvalidName', 'invalid_name');
-const InvalidOption = define('InvalidOption', 'invalid_option');
-const NotAttached = define('NotAttached', 'not_attached');
-const NotReady = define('NotReady', 'not_ready');
-const PrefetchFailed = define('PrefetchFailed', 'prefetch_failed');
-const LayoutInsecure = define('LayoutInsecure', 'layout_insecure');
-const ManifestInvalid = define('ManifestInvalid', 'manifest_invalid');
-const ManifestUnsupported = define('ManifestUnsupported', 'manifest_unsupported');
-const StoreUnreadable = define('StoreUnreadable', 'store_unreadable');
-const SecretNotFound = define('SecretNotFound', 'secret_not_found');
-const SecretUnavailable = define('SecretUnavailable', 'secret_unavailable');
-const SecretCorrupt = define('SecretCorrupt', 'secret_corrupt');
-const SecretNotText = define('SecretNotText', 'secret_not_text');
-const SecretNotJson = define('SecretNotJson', 'secret_not_json');
-const SnapshotExpired = define('SnapshotExpired', 'snapshot_expired');
-const SecretStale = define('SecretStale', 'secret_stale');
-const TlsInvalid = define('TlsInvalid', 'tls_invalid');
-const RefreshUnavailable = define('RefreshUnavailable', 'refresh_unavailable');
-const RefreshFailed = define('RefreshFailed', 'refresh_failed');
-const LoginRefused = define('LoginRefused', 'login_refused');
-const Internal = define('Internal', 'internal');
-
-const classes = {
-  KeystartError,
-  InvalidName,
-  InvalidOption,
-  NotAttached,
-  NotReady,
-  PrefetchFailed,
-  LayoutInsecure,
-  ManifestInvalid,
-  ManifestUnsupported,
-  StoreUnreadable,
-  SecretNotFound,
-  SecretUnavailable,
-  SecretCorrupt,
-  SecretNotText,
-  SecretNotJson,
-  SnapshotExpired,
-  SecretStale,
-  TlsInvalid,
-  RefreshUnavailable,
-  RefreshFailed,
-  LoginRefused,
-  Internal,
-};
-
-export {
-  classes,
-  KeystartError,
-  InvalidName,
-  InvalidOption,
-  NotAttached,
-  NotReady,
-  PrefetchFailed,
-  LayoutInsecure,
-  ManifestInvalid,
-  ManifestUnsupported,
-  StoreUnreadable,
-  SecretNotFound,
-  SecretUnavailable,
-  SecretCorrupt,
-  SecretNotText,
-  SecretNotJson,
-  SnapshotExpired,
-  SecretStale,
-  TlsInvalid,
-  RefreshUnavailable,
-  RefreshFailed,
-  LoginRefused,
-  Internal,
-};
+export { classes };

@@ -2,30 +2,36 @@
 // members apart too. It reads a sound store with quick.mjs, and loads reader.mjs for everything else.
 import { classes } from './classes.mjs';
 import { reader } from './load-reader.mjs';
-import { openQuick } from './quick.mjs';
+import { openQuick, quickBytes, quickJson, quickText } from './quick.mjs';
+
+/** @typedef {InstanceType<ReturnType<typeof reader>['Client']>} Client */
 
 class Keystart {
-  /** @type {import('./quick.mjs').Quick | null} null once something was unusual, or more than a value was requested */
-  #quick;
-  /** @type {InstanceType<ReturnType<typeof reader>['Client']> | null} */
-  #client = null;
+  /**
+   * `quick` is null once something was unusual, or more than a value was requested.
+   * @type {{ quick: import('./quick.mjs').Quick | null, client: Client | null }}
+   */
+  #reader;
 
   /** @param {{ root?: string | null, timeoutMs?: number | null }} [options] */
   constructor(options) {
-    this.#quick = openQuick(options);
-    if (this.#quick !== null) return;
+    const quick = openQuick(options);
+    this.#reader = { quick, client: null };
+    if (quick !== null) return;
     const { Client, readOptions } = reader();
-    this.#client = new Client(readOptions(options), null);
+    this.#reader.client = new Client(readOptions(options), null);
   }
 
   /** @param {string} name */
   get(name) {
-    return this.#quick?.text(name) ?? this.#whole().get(name);
+    const { quick } = this.#reader;
+    return (quick && quickText(quick, name)) ?? whole(this.#reader).get(name);
   }
 
   /** @param {string} name */
   getBytes(name) {
-    return this.#quick?.bytes(name) ?? this.#whole().getBytes(name);
+    const { quick } = this.#reader;
+    return (quick && quickBytes(quick, name)) ?? whole(this.#reader).getBytes(name);
   }
 
   /**
@@ -33,42 +39,43 @@ class Keystart {
    * @param {string} name
    */
   getJson(name) {
-    const value = this.#quick?.json(name);
-    return /** @type {T} */ (value === undefined ? this.#whole().getJson(name) : value);
+    const { quick } = this.#reader;
+    const value = quick === null ? undefined : quickJson(quick, name);
+    return /** @type {T} */ (value === undefined ? whole(this.#reader).getJson(name) : value);
   }
 
   /** @param {string} name */
   secret(name) {
-    return this.#whole().secret(name);
+    return whole(this.#reader).secret(name);
   }
 
   /** @param {string} name */
   path(name) {
-    return this.#whole().path(name);
+    return whole(this.#reader).path(name);
   }
 
   /** @param {string | null} [prefix] */
   names(prefix) {
-    return this.#whole().names(prefix);
+    return whole(this.#reader).names(prefix);
   }
 
   /** @param {string} name */
   info(name) {
-    return this.#whole().info(name);
+    return whole(this.#reader).info(name);
   }
 
   snapshot() {
-    return this.#whole().snapshot();
+    return whole(this.#reader).snapshot();
   }
 
   /** @param {string} prefix */
   tls(prefix) {
-    return this.#whole().tls(prefix);
+    return whole(this.#reader).tls(prefix);
   }
 
   /** @param {string[]} names */
   async refresh(...names) {
-    return this.#whole().refresh(...names);
+    return whole(this.#reader).refresh(...names);
   }
 
   /**
@@ -78,18 +85,21 @@ class Keystart {
    * @param {import('../types/api.js').AttemptOptions | null} [options]
    */
   async attempt(name, fn, options) {
-    return this.#whole().attempt(name, fn, options);
+    return whole(this.#reader).attempt(name, fn, options);
   }
+}
 
-  /** Returns the client that follows all steps, which this client is from now on. */
-  #whole() {
-    if (this.#client === null) {
-      const quick = /** @type {import('./quick.mjs').Quick} */ (this.#quick);
-      this.#client = new (reader().Client)(quick, quick.known);
-      this.#quick = null;
-    }
-    return this.#client;
+/**
+ * Returns the client that follows all steps, which a client uses from now on.
+ * @param {{ quick: import('./quick.mjs').Quick | null, client: Client | null }} own
+ */
+function whole(own) {
+  if (own.client === null) {
+    const quick = /** @type {import('./quick.mjs').Quick} */ (own.quick);
+    own.client = new (reader().Client)(quick, quick.known);
+    own.quick = null;
   }
+  return own.client;
 }
 
 /** @type {Keystart | undefined} */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { openQuick } from '../src/quick.mjs';
+import { openQuick, quickBytes, quickJson, quickText } from '../src/quick.mjs';
 import { reader } from '../src/reader.mjs';
 import store from './store.js';
 
@@ -74,12 +74,12 @@ function compare(root, what) {
   let found = 0;
   for (const name of NAMES) {
     for (const [read, same] of /** @type {const} */ ([
-      ['text', 'get'],
-      ['bytes', 'getBytes'],
-      ['json', 'getJson'],
+      [quickText, 'get'],
+      [quickBytes, 'getBytes'],
+      [quickJson, 'getJson'],
     ])) {
       /** @type {unknown} */
-      const value = quick[read](name);
+      const value = read(quick, name);
       if (value === undefined) continue;
       found += 1;
       assert.deepEqual(value, strict[same](name), `${same} ${name}: ${what}`);
@@ -88,8 +88,8 @@ function compare(root, what) {
   return found;
 }
 
-test('the quick way answers for each value of a sound store', (t) => {
-  assert.equal(compare(store.buildStore(t, SECRETS), 'sound'), 3 + 4 + 1);
+test('the quick way answers for each text of a sound store', (t) => {
+  assert.equal(compare(store.buildStore(t, SECRETS), 'sound'), 3 + 3 + 1); // bytes that are no text are read by all steps
 });
 
 test('a manifest that was changed anywhere is read as by the strict way, or not', (t) => {
@@ -198,16 +198,19 @@ test('a value whose file is a link, too long or too short is not read quickly', 
   ])) {
     const root = store.buildStore(t, SECRETS);
     change(path.join(root, 'current/secrets/db'));
-    assert.equal(openQuick({ root })?.text('db'), undefined, String(change));
+    const quick = openQuick({ root });
+    assert.ok(quick);
+    assert.equal(quickText(quick, 'db'), undefined, String(change));
   }
 });
 
 test('a client that has read quickly says that the store was removed', (t) => {
   const root = store.buildStore(t, SECRETS);
   const quick = openQuick({ root });
-  assert.equal(quick?.text('db'), SECRETS.db);
+  assert.ok(quick);
+  assert.equal(quickText(quick, 'db'), SECRETS.db);
   fs.rmSync(root, { recursive: true });
-  assert.equal(quick.text('db'), undefined);
+  assert.equal(quickText(quick, 'db'), undefined);
   const client = new Client({ root, timeoutMs: 0 }, quick.known);
   assert.throws(() => client.get('db'), /was removed/);
 });

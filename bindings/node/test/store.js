@@ -53,23 +53,43 @@ function publish(root, generation, secrets, { refreshAfter, unavailable = {}, ma
     const file = path.join(making, 'secrets', name);
     fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
     fs.writeFileSync(file, value, { mode: 0o600 });
-    return [name, entry(name, Buffer.byteLength(value), refreshAfter ?? null)];
+    const facts = entry(name, Buffer.byteLength(value), refreshAfter ?? null);
+    return /** @type {[string, typeof facts]} */ ([name, facts]);
   });
-  const manifest = {
-    format: 'keystart.manifest/1',
-    generation,
-    published_at: TIME,
-    writer: { name: 'test', version: '0' },
-    secrets: Object.fromEntries(entries),
-    unavailable,
-    max_stale: maxStale,
-  };
-  fs.writeFileSync(path.join(making, 'manifest.json'), JSON.stringify(manifest), { mode: 0o600 });
+  const more = maxStale === undefined ? '' : `,\n  "max_stale": ${maxStale}`;
+  const manifest = `{
+  "format": "keystart.manifest/1",
+  "generation": ${generation},
+  "published_at": "${TIME}",
+  "writer": {"name": "test", "version": "0"},
+  "secrets": {${lines(entries)}
+  },
+  "unavailable": {${lines(Object.entries(unavailable))}
+  }${more}
+}
+`;
+  fs.writeFileSync(path.join(making, 'manifest.json'), manifest, { mode: 0o600 });
   fs.renameSync(making, folder);
   const link = path.join(root, `.current-${generation}`);
   fs.symlinkSync(`generations/${generation}`, link);
   fs.renameSync(link, path.join(root, 'current'));
   writeState(root, 'ready');
+}
+
+/**
+ * Returns members as the writer sets them out.
+ * @param {[string, Record<string, unknown>][]} members
+ */
+function lines(members) {
+  return members
+    .map(([name, { source, ...facts }]) => {
+      const written = Object.entries({ ...facts, source }).filter(
+        ([, value]) => value !== undefined,
+      );
+      const inner = written.map(([key, value]) => `"${key}": ${JSON.stringify(value)}`);
+      return `\n    ${JSON.stringify(name)}: {${inner.join(', ')}}`;
+    })
+    .join(',');
 }
 
 /**
