@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from extension.standalone.interpreters import VERSIONS
 from tests import ROOT
-from tests.packages.interpreters import VERSIONS
 from tests.packages.test_node import VERSIONS as NODES
 
 JOBS: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]

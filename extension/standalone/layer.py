@@ -15,14 +15,14 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from .bytecode import write_bytecode
 from .dist import DIST, clear, place, release
 from .executable import WRAPPER, build, wrapper
+from .interpreters import VERSIONS
 from .sbom import components, document, write_licences
 from .toolchain import ROOT, TARGETS, BuildError, MissingError, Target, pinned_version, prepare, run
 
 _SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: if it exists, the others do
-# The versions that Lambda offers. One library of the core serves all; cffi's backend is built for each.
-PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 # Amazon Linux 2 has 2.26. cffi's wheels and Rust's library need 2.17.
 GLIBC = "2.17"
 LARGEST_ZIP, LARGEST = 10_000_000, 25_000_000  # bytes
@@ -103,7 +103,8 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
     requirement = temporary / "cffi.txt"
     requirement.write_text(pinned_version("cffi")[1])
     platforms = [f"--platform=manylinux{name}_{target.machine}" for name in ("2014", "_2_17")]
-    for version in PYTHONS:
+    # One library of the core serves all versions; cffi's backend is built for each.
+    for version in VERSIONS:
         python = [f"--python-version={version}", "--implementation=cp", "--only-binary=:all:", *platforms]
         options = [
             "--quiet",
@@ -120,6 +121,8 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
             for name in archive.namelist():
                 if name.startswith(wanted):
                     archive.extract(name, folder)
+    if missing := write_bytecode(folder / "keystart"):
+        _report(f"no bytecode for CPython {', '.join(missing)}, which this machine lacks")
 
 
 def _node(folder: Path, temporary: Path) -> None:

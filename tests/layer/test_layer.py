@@ -19,10 +19,10 @@ from elftools.elf.elffile import ELFFile
 from keystart_extension import __version__
 
 from extension.standalone import layer as builder
+from extension.standalone.interpreters import VERSIONS, interpreter
 from extension.standalone.toolchain import PYTHON, ROOT, TARGETS, MissingError, Target
 from tests.fakes.timed import TimedCloud
 from tests.packages.build import least_glibc, numbers
-from tests.packages.interpreters import VERSIONS, interpreter
 
 from .sandbox import Layer, Sandbox
 
@@ -76,6 +76,20 @@ def test_a_python_function_reads_with_the_layers_reader(opt: Path, store: Path, 
     value, *files = read([program, "-S", "-c", CODE], {"PYTHONPATH": str(opt / "python")}, store).split()
     assert value == "x" * 100
     assert all(file.startswith(f"{opt}/python/") for file in files)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_cold_start_compiles_nothing_of_the_python_reader(
+    opt: Path, store: Path, tmp_path: Path, version: str
+) -> None:
+    program = interpreter(version)
+    if program is None:
+        pytest.skip(f"this machine has no CPython {version}")
+    shutil.copytree(opt / "python", tmp_path / "python")
+    for source in (tmp_path / "python/keystart").rglob("*.py"):
+        source.write_text("raise SystemExit('a source was compiled')")
+    variables = {"PYTHONPATH": str(tmp_path / "python")}
+    assert read([program, "-S", "-c", CODE], variables, store).split()[0] == "x" * 100
 
 
 def test_a_python_function_of_another_machine_reads_with_the_layers_reader(layer: Layer, store: Path) -> None:
@@ -218,6 +232,7 @@ def without_library(keystart: Path) -> None:
 
 
 def of_another_version(keystart: Path) -> None:
+    shutil.rmtree(keystart / "__pycache__")
     (keystart / "version.py").write_text('__version__ = "9.9.9"\n')
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from extension.standalone.interpreters import VERSIONS, interpreter
 from tests.fakes.timed import TimedCloud
 
 from .installed import CONSUMERS, Installation, example, run
-from .interpreters import VERSIONS, interpreter
 
 Package = Callable[[str], Path]
 Unhurried = Callable[[str], None]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from extension.standalone import wheel
+from extension.standalone.interpreters import interpreter
 from extension.standalone.toolchain import TARGETS
 
 from .installed import run
-from .interpreters import interpreter
 
 EXECUTABLE = b"#!/bin/sh\necho the executable\n"
 FILES = {

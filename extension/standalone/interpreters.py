@@ -6,11 +6,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+# The versions that Lambda offers.
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 
 def interpreter(version: str) -> str | None:
-    """Returns the CPythons that work and can make environments: on the PATH, or in pyenv's folder."""
+    """Returns the CPython that works and can make environments: on the PATH, or in pyenv's folder."""
     candidates = [
         shutil.which(f"python{version}"),
         *Path.home().glob(f".pyenv/versions/{version}.*/bin/python"),
