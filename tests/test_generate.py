@@ -78,7 +78,7 @@ def test_a_limit_is_changed_in_one_file(contract: Path) -> None:
     after = outputs(load(contract), ROOT)
     assert "const MAX_BYTES: usize = 1_255; // limits.toml: name.bytes" in after["core/store/src/name.rs"]
     assert "const MAX_BYTES = 1_255; // limits.toml: name.bytes" in after["bindings/node/src/name.mjs"]
-    assert "LONGEST = 1_255 # limits.toml: name.bytes" in after["bindings/ruby/lib/keystart/name.rb"]
+    assert "LONGEST_NAME = 1_255 # limits.toml: name.bytes" in after["bindings/ruby/lib/keystart/quick.rb"]
     assert "at most 1255 bytes in all" in after["bindings/node/src/errors.mjs"]
 
 

@@ -47,7 +47,6 @@ ALONE = {
         "interfaces": "types for modules that cannot import each other",
         "load": "loads the last file of the package",
         "load-reader": "loads the second file of the package",
-        "missing": "only Node loads what is about a missing secret later",
         "node": "Node's modules",
         "on-demand": "the last file of the package",
         "timers": "Node's timers",

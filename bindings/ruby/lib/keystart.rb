@@ -10,10 +10,10 @@ require_relative "keystart/quick"
 # These functions use one client. It is made at the first call, with the environment of that moment.
 module Keystart
   autoload :VERSION, "#{__dir__}/keystart/version"
-  autoload :Secret, "#{__dir__}/keystart/secret"
   %i[Snapshot StrictClient].each { |name| autoload name, "#{__dir__}/keystart/reader" }
-  autoload :Json, "#{__dir__}/keystart/json"
-  private_constant :StrictClient, :Json
+  { Secret: "secret", Errors: "errors", Json: "json", Missing: "missing", Options: "options" }
+    .each { |name, file| autoload name, "#{__dir__}/keystart/#{file}" }
+  private_constant :StrictClient, :Errors, :Json, :Missing, :Options
   # generated from contract/errors.toml: classes of errors
   %i[
     Error InvalidName InvalidOption NotAttached NotReady PrefetchFailed LayoutInsecure

@@ -59,7 +59,7 @@ class QuickTest < KeystartTest
      ['"id":"e"', '"id":"e","id":null']].each do |part, wrong|
       File.write(@manifest, WRITTEN.gsub(part) { wrong })
       assert_equal 0, compare(wrong), wrong
-      assert_fails(Keystart::ManifestInvalid) { StrictClient.new(@store.root, 0, nil).names }
+      assert_fails(Keystart::ManifestInvalid) { StrictClient.new(@store.root, 0).names }
     end
   end
 
@@ -203,7 +203,7 @@ class QuickTest < KeystartTest
   # Asks both ways for all values. Returns how many the quick one returned.
   def compare(what)
     quick = Quick.open(@store.root, 0)
-    strict = StrictClient.new(@store.root, 0, nil)
+    strict = StrictClient.new(@store.root, 0)
     NAMES.count do |name|
       value = quick.value(name) or next
       assert_equal strict.bytes(name), value.b, "#{name}: #{what}"

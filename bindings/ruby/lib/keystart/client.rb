@@ -31,7 +31,7 @@ module Keystart
     # (milliseconds), else 9. 0 does not wait.
     def initialize(root: nil, timeout: nil)
       @quick = Quick.open(root, timeout)
-      @strict = @quick ? nil : strict_client(root, timeout, nil)
+      @strict = loaded { StrictClient }.new(Options.root(root), Options.timeout(timeout)) unless @quick
     end
 
     # Returns the secret as a UTF-8 String.
@@ -96,19 +96,15 @@ module Keystart
 
     # Returns the client that follows all steps. From its first call on it reads everything.
     def strict
-      @strict || (@quick.successor ||= strict_client(@quick.root, @quick.timeout, @quick.known))
+      @strict || (@quick.successor ||= loaded { StrictClient }.new(@quick.root, @quick.timeout, @quick.known))
     end
 
-    def strict_client(root, timeout, known)
-      client = loaded { StrictClient }
-      client.new(Options.root(root), Options.timeout(timeout), known)
-    end
-
-    # Yields, to name a class of another file. Ruby loads no file in a signal handler, so a thread does it.
-    def loaded(&)
+    # Yields, to name a class of another file. Ruby loads no file in a signal handler, so there a
+    # thread does it, and loads whatever else a read may need.
+    def loaded
       yield
     rescue ThreadError
-      Thread.new(&).value
+      Thread.new { [yield, Errors, Missing, Options].first }.value
     end
   end
 end

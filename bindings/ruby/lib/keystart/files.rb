@@ -22,9 +22,6 @@ module Keystart
 
   # The system calls on the files below one root. It knows neither what they hold nor when to wait.
   class Files
-    # A FIFO must not hang a function, and a link must not lead out of the store (contract 6.2.8).
-    FLAGS = File::RDONLY | File::NOFOLLOW | File::NONBLOCK | (File.const_defined?(:CLOEXEC) ? File::CLOEXEC : 0)
-
     attr_reader :root
 
     def initialize(root)
@@ -81,7 +78,7 @@ module Keystart
     # Returns at most `most` bytes and one more, :irregular if it is not a regular file, or nil if
     # it is missing.
     def read(path, most)
-      File.open("#{@root}/#{path}", FLAGS) do |file|
+      File.open("#{@root}/#{path}", Quick::FLAGS) do |file|
         stat = file.stat
         stat.file? ? file.read([stat.size, most].min + 1) || "".b : :irregular
       end

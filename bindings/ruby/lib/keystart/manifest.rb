@@ -4,8 +4,8 @@ module Keystart
   # Checks one generation's manifest (contract 4.7) and answers from it. It reads no files.
   class Manifest
     FORMAT = "keystart.manifest/1"
-    LONGEST = 1_048_576 # limits.toml: manifest.bytes
-    LONGEST_VALUE = 1_048_576 # limits.toml: value.bytes
+    LONGEST = Quick::LONGEST_MANIFEST
+    LONGEST_VALUE = Quick::LONGEST_VALUE
     ENCODINGS = %w[utf-8 binary].freeze
     FACTS = %w[path size encoding fetched_at refresh_after source].freeze
 
@@ -19,7 +19,7 @@ module Keystart
 
     # Returns the entry of a secret, or raises the reason why it has none (contract 6.5.6).
     def entry(name)
-      secrets[name] || raise(absence(name))
+      secrets[name] || raise(Missing.error(name, secrets, unavailable))
     end
 
     # Returns whether the name is in the manifest at all, as a secret or as one that could not be fetched.
@@ -142,34 +142,6 @@ module Keystart
     # Times have one width, so their order is that of their bytes.
     def stale?(refresh_after)
       !refresh_after.nil? && refresh_after <= Time.now.utc.strftime("%Y-%m-%dT%H:%M:%S.%LZ")
-    end
-
-    def absence(name)
-      entry = unavailable_entry(name)
-      return Errors.secret_unavailable(name, entry, *unavailable[entry].values_at("code", "message")) if entry
-
-      below = names(name)
-      return Errors.secret_is_folder(name, members(*below)) if below.any?
-
-      Errors.secret_not_found(name, hint(Name.nearest(name, secrets.keys)))
-    end
-
-    # Returns a list of what a folder holds.
-    def members(first, second = nil, third = nil, *more)
-      return Errors.members_of_more(first, second, third, more.length) if more.any?
-      return Errors.members_of_three(first, second, third) if third
-
-      second ? Errors.members_of_two(first, second) : Errors.members_of_one(first)
-    end
-
-    # Returns a hint with the nearest names, if any.
-    def hint(nearest)
-      case nearest.length
-      when 0 then ""
-      when 1 then Errors.hint_of_one(*nearest)
-      when 2 then Errors.hint_of_two(*nearest)
-      else Errors.hint_of_three(*nearest)
-      end
     end
 
     def unavailable_entry(name)

@@ -3,8 +3,6 @@
 module Keystart
   # Takes a client's root and timeout from arguments, environment and defaults (contract 6.1). It opens nothing.
   module Options
-    DEFAULT_ROOT = "/tmp/keystart"
-    DEFAULT_TIMEOUT = 9_000 # limits.toml: timeout.default_ms
     DEFAULT_BUDGET = 2_000 # limits.toml: attempt.budget_ms
     TIMEOUTS = (0..999_999_999) # limits.toml: timeout.most_ms
     # A little wider than the limits after rounding.
@@ -15,7 +13,7 @@ module Keystart
     # Returns the root as an absolute path in UTF-8 without trailing slashes.
     def root(argument)
       # `nil ==`, because an argument may have no methods at all.
-      root = nil == argument ? root_variable || DEFAULT_ROOT : path(argument)
+      root = nil == argument ? root_variable || Quick::DEFAULT_ROOT : path(argument)
       root = "#{working_folder}/#{root}" unless root.start_with?("/")
       root = root.sub(%r{/+\z}, "")
       -(root.empty? ? "/" : root)
@@ -63,7 +61,7 @@ module Keystart
       # the rounding.
       raise yield unless number?(seconds) && SECONDS.cover?(seconds)
 
-      rounded = (seconds * 1000 + 0.5).floor
+      rounded = Quick.milliseconds(seconds)
       raise yield unless TIMEOUTS.cover?(rounded)
 
       rounded
@@ -77,7 +75,7 @@ module Keystart
     end
 
     def timeout_variable
-      text = variable("KEYSTART_TIMEOUT_MS") or return DEFAULT_TIMEOUT
+      text = variable("KEYSTART_TIMEOUT_MS") or return Quick::DEFAULT_TIMEOUT
       raise Errors.invalid_timeout_variable unless text.b.match?(/\A[0-9]{1,9}\z/)
 
       text.to_i

@@ -41,14 +41,17 @@ module Keystart
       return unless String === root && (Integer === timeout || Float === timeout) && TIMEOUTS.cover?(timeout)
 
       root = String.new(root)
-      new(-root.force_encoding(Encoding::UTF_8), timeout) if root.ascii_only? && ROOT.match?(root)
+      new(-root.force_encoding(Encoding::UTF_8), milliseconds(timeout)) if root.ascii_only? && ROOT.match?(root)
     end
+
+    # Rounds as contract 6.1.4 says.
+    def self.milliseconds(seconds) = (seconds * 1000 + 0.5).floor
 
     attr_reader :root, :timeout
     # The client that reads everything by all steps from now on; nil until something was unusual.
     attr_accessor :successor
 
-    # `timeout` is in seconds.
+    # `timeout` is in milliseconds.
     def initialize(root, timeout)
       @root = root
       @timeout = timeout

@@ -2,10 +2,8 @@
 
 require_relative "version"
 require_relative "text"
-require_relative "errors"
 require_relative "name"
 require_relative "json"
-require_relative "options"
 require_relative "manifest"
 require_relative "files"
 require_relative "secret"
@@ -88,7 +86,7 @@ module Keystart
     attr_reader :store
 
     # `timeout` is in milliseconds. `known` is what Quick#known returned.
-    def initialize(root, timeout, known)
+    def initialize(root, timeout, known = nil)
       @store = Store.new(Files.new(root), timeout, known)
     end
 

@@ -3,8 +3,8 @@
 require "support"
 
 # The nearest names (contract 6.5.6): the same ones as from the whole table, for less work.
-class NameTest < KeystartTest
-  NAME = Keystart.const_get(:Name)
+class MissingTest < KeystartTest
+  MISSING = Keystart.const_get(:Missing)
 
   # Counts the bytes that the code looks at.
   class CountedName < String
@@ -30,7 +30,7 @@ class NameTest < KeystartTest
       most = [4, 12, 40][round % 3]
       asked = word(random, most)
       names = Array.new(random.rand(9)) { word(random, most) }.uniq
-      nearest = NAME.nearest(asked, names)
+      nearest = MISSING.nearest(asked, names)
       assert_equal plain_nearest(asked, names), nearest, "#{asked} #{names}"
       found += nearest.length
     end
@@ -44,18 +44,18 @@ class NameTest < KeystartTest
       # Changes some characters, so that some names are near and some are not.
       other = asked.dup
       random.rand(120).times { other[random.rand(other.length)] = %w[a b x].sample(random:) }
-      assert_equal plain_nearest(asked, [other]), NAME.nearest(asked, [other])
+      assert_equal plain_nearest(asked, [other]), MISSING.nearest(asked, [other])
     end
   end
 
   def test_long_names_cost_a_step_for_each_byte
     asked = "ab/" * 80
     long = CountedName.new("ba_" * 80)
-    NAME.nearest(asked, [long])
+    MISSING.nearest(asked, [long])
     assert_includes 1..240, long.looks!
-    NAME.nearest(asked, [short = CountedName.new("a" * 159)])
+    MISSING.nearest(asked, [short = CountedName.new("a" * 159)])
     assert_equal 0, short.looks!, "its length alone says that it is too far"
-    NAME.nearest("abcdefghi", [other = CountedName.new("xxxxxxxxx")])
+    MISSING.nearest("abcdefghi", [other = CountedName.new("xxxxxxxxx")])
     assert_operator other.looks!, :<, 9, "what is too far ends the work"
   end
 
