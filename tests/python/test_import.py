@@ -105,6 +105,44 @@ assert raised == [keystart.NotAttached] * 8
     assert run.returncode == 0, run.stderr
 
 
+def test_a_fork_waits_for_a_thread_that_loads_the_errors() -> None:
+    code = """
+import importlib.abc, importlib.machinery, os, signal, sys, threading, time
+import keystart
+begun = threading.Event()
+class Slow(importlib.machinery.SourceFileLoader):
+    def exec_module(self, module):
+        begun.set()
+        time.sleep(0.2)
+        super().exec_module(module)
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        if name == "keystart.errors":
+            spec.loader = Slow(name, spec.origin)
+        return spec
+sys.meta_path.insert(0, Finder())
+def read():
+    try:
+        keystart.Keystart("/nonexistent", timeout=0).get("db")
+    except keystart.NotAttached:
+        return
+    os._exit(1)
+thread = threading.Thread(target=read)
+thread.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    read()
+    os._exit(0)
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    run = python("-W", "ignore", "-c", code)
+    assert (run.stdout, run.stderr) == ("0\n", "")
+
+
 def test_a_library_of_another_version_is_refused_with_the_cure() -> None:
     code = """
 import sys, types

@@ -119,6 +119,14 @@ def _raised(number: int, error: Any) -> KeystartError:
     return BY_NUMBER[number](message, secret)
 
 
+def _load_the_rest() -> None:
+    """Loads what reads load later. A child of a fork waits forever for another thread's half of an import."""
+    from . import _secret, errors  # noqa: F401
+
+
+os.register_at_fork(before=_load_the_rest)
+
+
 def _decode(data: Any, length: int) -> str:
     return bytes(ffi.buffer(data, length)).decode()
 
