@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 from tests.fakes.timed import TimedCloud
 
 from .extensions import LAYER, CannotMeasureError, store
+from .starts import wait_until_ready
 
 _PATIENCE = 300.0  # seconds
 _LATENCY = 0.03  # of the store, in seconds
@@ -83,12 +83,7 @@ def _count(folder: Path, cloud: TimedCloud, executable: Path, variables: Mapping
     command = _command(profile, executable)
     process = subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True)
     with process:
-        until = time.monotonic() + _PATIENCE
-        while not cloud.waits(0.2):
-            if process.poll() is not None or time.monotonic() > until:
-                process.kill()
-                said = process.stderr.read() if process.stderr else ""
-                raise CannotMeasureError(f"the executable ended or hung before it was ready:\n{said}")
+        wait_until_ready(process, cloud, _PATIENCE)
         subprocess.run(["callgrind_control", "--dump", str(process.pid)], check=True, capture_output=True)
         cloud.shut_down()
     if process.returncode:

@@ -112,7 +112,7 @@ def invocations(folder: Path, cloud: TimedCloud, runs: int) -> list[float]:
     file.write_text(f"ttl: 24h\n{Path(extension.variables['KEYSTART_CONFIG']).read_text()}")
     extension = replace(extension, variables={**extension.variables, "KEYSTART_CONFIG": str(file)})
     process, _ = _exec(folder, extension, cloud, None)
-    _ready(process, cloud)
+    wait_until_ready(process, cloud)
     took = [cloud.invoke(_PATIENCE) * 1000 for _ in range(runs + 1)][1:]
     cloud.shut_down()
     _end(process)
@@ -130,7 +130,7 @@ def wipes(folder: Path, cloud: TimedCloud, runs: int) -> list[float]:
     took = []
     for run in range(runs + 1):
         process, _ = _exec(folder, extension, cloud, None)
-        _ready(process, cloud)
+        wait_until_ready(process, cloud)
         os.sync()  # files that were never written to the disk are quicker to wipe
         cloud.shut_down()
         began = time.monotonic()
@@ -142,7 +142,7 @@ def wipes(folder: Path, cloud: TimedCloud, runs: int) -> list[float]:
 
 def _start(folder: Path, extension: Extension, cloud: TimedCloud, group: Path | None) -> Start:
     process, began = _exec(folder, extension, cloud, group)
-    _ready(process, cloud)
+    wait_until_ready(process, cloud)
     memory = _peak_memory(process.pid)
     cloud.shut_down()
     cpu = _end(process)
@@ -193,8 +193,9 @@ def _exec(
     return process, began
 
 
-def _ready(process: subprocess.Popen[str], cloud: TimedCloud) -> None:
-    until = time.monotonic() + _PATIENCE
+def wait_until_ready(process: subprocess.Popen[str], cloud: TimedCloud, patience: float = _PATIENCE) -> None:
+    """Waits until an extension asks for its next event. Raises `CannotMeasureError` if it ends, or takes too long."""
+    until = time.monotonic() + patience
     while not cloud.waits(0.2):
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
