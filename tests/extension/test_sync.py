@@ -12,6 +12,7 @@ import pytest
 
 from tests.fakes.aws import Cloud
 from tests.fakes.keywhiz import Keywhiz, Secret
+from tests.servers import vault as server
 
 from .conftest import Canaries, Environment, Keystart
 
@@ -299,3 +300,22 @@ def test_a_wrong_sync_yaml_is_refused_with_the_cure(sync: Sync, text: str, probl
     code, _, error = sync.run("plan")
     assert code == 1
     assert problem in error
+
+
+def test_secrets_of_a_real_vault_arrive_and_are_written_only_if_they_changed(
+    sync: Sync, tmp_path: Path, canary: Canaries
+) -> None:
+    if server.program() is None:
+        pytest.skip("neither bao nor vault is on PATH: ./dev extension installs one")
+    (tmp_path / "server").mkdir()
+    with server.Vault(tmp_path / "server") as vault:
+        role, secret = vault.approle()
+        (tmp_path / "secret-id").write_text(secret)
+        auth = {"approle": {"role_id": role, "secret_id_file": "secret-id"}}
+        sync.configure({"vault": {"url": vault.url, "path": "team", "auth": auth}})
+        for data in ({"password": canary()}, {"password": canary(), "user": "app"}):
+            vault.put("team/orders/db", data)
+            sync.apply()
+            sync.apply()
+            assert json.loads(sync.value("orders/db")) == data
+        assert sync.versions("orders/db") == 2
