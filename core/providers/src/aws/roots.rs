@@ -19,17 +19,25 @@ use crate::refusal::Refusal;
 
 /// The most certificates in a folder. Debian's has 140.
 const MOST_FILES: usize = 4_096;
+/// The ends of subjects that Mozilla's list has no more. webpki-roots 1.0.10 still has them.
+const DROPPED: [&[u8]; 2] = [b"emSign Root CA - C1", b"emSign ECC Root CA - C3"];
 
 /// Loads the authorities from a file or a folder, or the bundled ones. The bundled ones serve an image that has none.
 pub(super) async fn load(bundle: Option<(String, OsString)>) -> Result<RootCertStore, Refusal> {
     let Some((source, path)) = bundle else {
-        return Ok(webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect());
+        return Ok(bundled());
     };
     let mut roots = RootCertStore::empty();
     for certificate in read(&source, path).await? {
         roots.add(certificate).map_err(|_| wrong(&source, "holds a broken certificate"))?;
     }
     Ok(roots)
+}
+
+/// Returns the authorities that Mozilla trusts.
+fn bundled() -> RootCertStore {
+    let is_dropped = |subject: &[u8]| DROPPED.iter().any(|end| subject.ends_with(end));
+    webpki_roots::TLS_SERVER_ROOTS.iter().filter(|root| !is_dropped(&root.subject)).cloned().collect()
 }
 
 /// Reads the authorities in a file or a folder, and refuses all if one of them cannot be parsed.
@@ -152,7 +160,24 @@ fn measure(der: &[u8]) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use rustls_pki_types::TrustAnchor;
+
     use super::*;
+
+    #[test]
+    fn the_bundled_authorities_are_those_of_mozillas_list() {
+        let of_list =
+            webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|root| anchor_from_trusted_cert(root).unwrap());
+        let key = |root: &TrustAnchor| (root.subject.to_vec(), root.subject_public_key_info.to_vec());
+        let list: BTreeMap<_, _> = of_list.map(|root| (key(&root), root.name_constraints)).collect();
+        let ours: BTreeMap<_, _> =
+            bundled().roots.into_iter().map(|root| (key(&root), root.name_constraints)).collect();
+        assert!(ours.keys().eq(list.keys()) && ours.len() > 100, "{} and {}", ours.len(), list.len());
+        // The bundled ones have the limits of their certificates, or others that Mozilla sets.
+        assert!(list.iter().all(|(key, limits)| limits.is_none() || ours[key].is_some()));
+    }
 
     #[test]
     fn only_the_names_of_hashes_count_in_a_folder() {
