@@ -15,6 +15,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -165,8 +166,10 @@ def stand(*, changes: bool = True) -> Iterator[Stand]:
         cache() as url,
     ):
         project = Path(folder)
-        (project / "node_modules").mkdir()
-        (project / "node_modules/keystart").symlink_to(ROOT / "bindings/node")
+        # Not a link, for which Node reads a second package.json: npm installs files.
+        reader = project / "node_modules/keystart"
+        shutil.copytree(ROOT / "bindings/node/dist", reader / "dist")
+        shutil.copy(ROOT / "bindings/node/package.json", reader)
         empty = project / "node_modules/empty"
         (empty / "dist").mkdir(parents=True)
         (empty / "package.json").write_text((ROOT / "bindings/node/package.json").read_text())
