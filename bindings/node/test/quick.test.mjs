@@ -89,7 +89,7 @@ function compare(root, what) {
 }
 
 test('the quick way answers for each text of a sound store', (t) => {
-  assert.equal(compare(store.buildStore(t, SECRETS), 'sound'), 3 + 3 + 1); // bytes that are no text are read by all steps
+  assert.equal(compare(store.buildStore(t, SECRETS), 'sound'), 3 + 3 + 1); // bytes that are not text are read by all steps
 });
 
 test('a manifest that was changed anywhere is read as by the strict way, or not', (t) => {
