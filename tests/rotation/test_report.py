@@ -6,6 +6,7 @@ import pytest
 
 from tests.fakes.stages import Asked
 
+from .crowd import MAX_ERRORS, Outcome
 from .database import Load, Report, Row, add, logins_while_dead, trace
 from .fleet import Call, Login, Plan
 from .rotations import Kind, Rotation
@@ -47,6 +48,15 @@ def test_without_attempt_calls_must_fail() -> None:
     report = Report("a server", [Row("single-user", 3.0, 1, loads)], {"attempt": 1, "get": 1})
     report.judge()
     assert report.problems == ["get: no call failed, so the load cannot see what fails"]
+
+
+@pytest.mark.parametrize(("refused", "problems"), [(5, 1), (6, 0), (7, 0)])
+def test_a_crowd_without_attempt_must_lock_the_user_and_may_be_refused_once_more(
+    refused: int, problems: int
+) -> None:
+    outcome = Outcome("get", 16, 16, rotations=2, refused=refused)
+    assert MAX_ERRORS * outcome.rotations == 6
+    assert len(outcome.problems()) == problems
 
 
 def test_the_decisions_allow_a_dozen_logins_in_ten_dead_minutes() -> None:
