@@ -165,6 +165,30 @@ def _entry(name: str, value: bytes) -> dict[str, object]:
     }
 
 
+def _laid_out(manifest: dict[str, Any]) -> str:
+    """Returns a manifest as the writer lays it out, because Node's quick way reads no other."""
+
+    def entry(value: Any) -> str:
+        if not isinstance(value, dict):
+            return _json(value)
+        members = (
+            f"{_json(member)}: {_json(of, compact=member == 'source')}" for member, of in value.items()
+        )
+        return "{" + ", ".join(members) + "}"
+
+    def part(name: str, value: Any) -> str:
+        if name not in ("secrets", "unavailable") or not isinstance(value, dict):
+            return _json(value)
+        return "{" + ",".join(f"\n    {_json(member)}: {entry(of)}" for member, of in value.items()) + "\n  }"
+
+    members = (f"\n  {_json(name)}: {part(name, value)}" for name, value in manifest.items())
+    return "{" + ",".join(members) + "\n}\n"
+
+
+def _json(value: Any, *, compact: bool = False) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":") if compact else None)
+
+
 def _edited(manifest: dict[str, Any], edits: Description) -> bytes:
     if "raw" in edits:
         return content(edits["raw"])
@@ -176,7 +200,9 @@ def _edited(manifest: dict[str, Any], edits: Description) -> bytes:
         del parent[member]
     if "fill" in edits:
         _fill(manifest, edits["fill"])
-    data = json.dumps(manifest, ensure_ascii=False).encode()
+    # `fill` counts bytes, and `replace` finds pieces, of a text without line feeds.
+    text = _json(manifest) if {"fill", "replace"} & set(edits) else _laid_out(manifest)
+    data = text.encode()
     for replacement in edits.get("replace", []):
         found = content(replacement["find"])
         if data.count(found) != 1:
