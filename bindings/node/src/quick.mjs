@@ -36,6 +36,8 @@ const HUGE = /(?:^|[[:,\s])-?\d[\d.]*[eE][\d+]|[\d.]{99}/; // may be a number th
 function openQuick(options) {
   const own = /** @type {Record<string, unknown>} */ (options ?? {});
   const { env } = process;
+  // A Node without getBuiltinModule (before 20.16) may read text into a pool that other code can see.
+  if (process.getBuiltinModule === undefined) return null;
   if (typeof own !== 'object' || Object.hasOwn(env, 'KEYSTART_TIMEOUT_MS')) return null;
   for (const name of Object.keys(own)) if (name !== 'root' && name !== 'timeoutMs') return null;
   const root = member(own, 'root') ?? member(env, 'KEYSTART_DIR') ?? DEFAULT_ROOT;

@@ -226,3 +226,11 @@ test('options that need a check are not taken quickly', () => {
   ])
     assert.equal(openQuick(options), null, JSON.stringify(options));
 });
+
+test('a Node that reads text into its shared pool does not read quickly', (t) => {
+  const { getBuiltinModule } = process;
+  t.after(() => Object.assign(process, { getBuiltinModule }));
+  assert.ok(openQuick({ root: '/x' }));
+  Object.assign(process, { getBuiltinModule: undefined });
+  assert.equal(openQuick({ root: '/x' }), null);
+});
