@@ -431,7 +431,7 @@ def test_of_a_hundred_functions_one_that_fails_in_the_middle_stops_none(
 
     account.refuse = refuse
     slept = tmp_path / "slept"
-    command: list[str | Path] = [sys.executable, "-m", "tests.extension.moved_clock", slept]
+    command: list[str | Path] = [sys.executable, "-m", "tests.extension.paced_command", slept]
     roll = [*command, "roll", "--tag", "team=orders", *NOW]
     ended = subprocess.run(
         roll, env=environment(), cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
