@@ -117,7 +117,8 @@ function quickJson(quick, name) {
  */
 function openGeneration(quick, target) {
   const generation = Number(target.slice('generations/'.length));
-  if (target !== `generations/${generation}` || !Number.isSafeInteger(generation)) return false;
+  if (target !== `generations/${generation}` || generation < 1) return false;
+  if (!Number.isSafeInteger(generation)) return false;
   const text = readText(quick.root, target, 'manifest.json', MAX_MANIFEST_BYTES);
   const secrets = text === undefined ? null : readSecrets(text, generation);
   if (text === undefined || secrets === null) return false;

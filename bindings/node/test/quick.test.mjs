@@ -174,6 +174,14 @@ test('files and folders that are not as they should be are not read quickly', (t
       fs.rmSync(`${root}/current`);
       fs.symlinkSync('generations/01', `${root}/current`);
     },
+    ...[0, -1].map((number) => (/** @type {string} */ root) => {
+      fs.renameSync(`${root}/generations/1`, `${root}/generations/${number}`);
+      const file = `${root}/generations/${number}/manifest.json`;
+      const text = fs.readFileSync(file, 'utf8');
+      fs.writeFileSync(file, text.replace(/"generation": 1/, `"generation": ${number}`));
+      fs.rmSync(`${root}/current`);
+      fs.symlinkSync(`generations/${number}`, `${root}/current`);
+    }),
   ]);
   for (const change of changes) {
     const root = store.buildStore(t, SECRETS);
