@@ -66,6 +66,27 @@ print(*set(sys.modules) - before)
     assert (run.stdout, run.stderr) == ("\n", "")
 
 
+def test_a_restored_sys_modules_changes_no_class_of_an_error() -> None:
+    code = """
+import sys
+from unittest.mock import patch
+import keystart
+for _ in range(2):
+    with patch.dict(sys.modules):
+        try:
+            keystart.get("/")
+        except keystart.InvalidName:
+            pass
+try:
+    keystart.get("/")
+except keystart.InvalidName as error:
+    assert type(error) is keystart.errors.InvalidName
+    assert isinstance(error, keystart.KeystartError)
+"""
+    run = python("-c", code)
+    assert (run.stdout, run.stderr) == ("", "")
+
+
 def test_every_name_can_be_imported_although_it_is_loaded_later() -> None:
     code = """
 import sys

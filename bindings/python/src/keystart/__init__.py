@@ -75,10 +75,15 @@ if not TYPE_CHECKING:  # or a type checker would accept every name
         """Loads what no read without an error needs. Making the errors' classes takes longer than loading all else."""
         if name not in {*__all__, "errors"}:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from . import _secret, errors
+        if name == "errors":
+            import keystart.errors  # `from . import` would ask this function
 
-        value = {"errors": errors, "Secret": _secret.Secret}.get(name) or getattr(errors, name)
-        return globals().setdefault(name, value)
+            return keystart.errors
+        if name == "Secret":
+            from . import _secret as module
+        else:
+            module = core.errors()
+        return globals().setdefault(name, getattr(module, name))
 
     def __dir__() -> list[str]:
         """Returns the names of the module, also those that it has not loaded yet."""
@@ -155,9 +160,7 @@ def _report_restore() -> None:
     """Lets the extension fetch before the first invocation (contract 11.11). An error would end the environment."""
     from contextlib import suppress  # only a restore pays for both
 
-    from .errors import KeystartError
-
-    with suppress(KeystartError):  # the next read raises the same
+    with suppress(core.errors().KeystartError):  # the next read raises the same
         core.call(core.lib.keystart_store_report_restore, _client()._store)
 
 

@@ -13,9 +13,8 @@ import sys
 import time
 from collections.abc import Coroutine
 
-from . import core
+from . import core, errors
 from .core import ffi, lib
-from .errors import SnapshotExpired
 
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ class _Call:
         self._handled = sys.exc_info()[1]
         self._login: Any = None
         self._rejected: list[_Rejection] = []
-        self._expired: SnapshotExpired | None = None
+        self._expired: errors.SnapshotExpired | None = None
 
     def step(self) -> Any:
         """Does what can be done without waiting."""
@@ -170,7 +169,7 @@ class _Call:
 
     def continues_after(self, error: Exception) -> bool:
         """Reports a login that failed. Returns false if its error is that of the call."""
-        if isinstance(error, SnapshotExpired):
+        if isinstance(error, errors.SnapshotExpired):
             self._expired = error
             return self._report(_EXPIRED)
         verdict = self._classify(error, self._handled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import secret_not_text
+from . import errors
 
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Secret:
             return self.__value().decode()
         except UnicodeDecodeError:
             pass  # raised after this block, because this exception carries the bytes
-        raise secret_not_text(self.name)
+        raise errors.secret_not_text(self.name)
 
     def reveal_bytes(self) -> bytes:
         """Returns the value's exact bytes."""

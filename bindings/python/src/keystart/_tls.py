@@ -8,8 +8,7 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from . import pem
-from .errors import SecretNotFound, snapshot_expired, tls_invalid
+from . import errors, pem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def context(read: Callable[[str], str], path: Callable[[str], str], prefix: str)
     faults |= _fault_of_authorities(read, ca)
     for name, fault in faults.items():
         if fault is not None:
-            raise tls_invalid(name, fault)
+            raise errors.tls_invalid(name, fault)
     failure: OSError | None = None
     try:
         made = ssl.create_default_context(cafile=path(ca) if ca in faults else None)
@@ -43,7 +42,7 @@ def context(read: Callable[[str], str], path: Callable[[str], str], prefix: str)
         failure = error
     generation = Path(path(certificate).removesuffix(f"/secrets/{certificate}"))
     if not generation.is_dir():
-        raise snapshot_expired(certificate, generation.name)
+        raise errors.snapshot_expired(certificate, generation.name)
     if failure is not None:
         raise failure
     return made
@@ -53,5 +52,5 @@ def _fault_of_authorities(read: Callable[[str], str], name: str) -> dict[str, st
     """Returns nothing, which trusts the system's authorities, only if the name is not in the manifest at all."""
     try:
         return {name: pem.certificate_fault(read(name))}
-    except SecretNotFound:
+    except errors.SecretNotFound:
         return {}

@@ -22,9 +22,8 @@ _BYTES, _TEXT, _JSON = 0, 1, 2
 
 def _snapshot_expired() -> type[SnapshotExpired]:
     """Returns the class for an `except`, which calls this only after an error."""
-    from .errors import SnapshotExpired
-
-    return SnapshotExpired
+    expired: type[SnapshotExpired] = core.errors().SnapshotExpired
+    return expired
 
 
 class Reader:

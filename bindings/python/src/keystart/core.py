@@ -114,14 +114,30 @@ def _raised(number: int, error: Any) -> KeystartError:
         secret = None if error.secret == NULL else _decode(error.secret, error.secret_len)
     finally:
         lib.keystart_error_free(error)
-    from .errors import BY_NUMBER  # making its classes takes as long as loading everything else
+    made: KeystartError = errors().BY_NUMBER[number](message, secret)
+    return made
 
-    return BY_NUMBER[number](message, secret)
+
+_errors: list[Any] = []
+
+
+def errors() -> Any:
+    """Loads the errors' module: making its classes takes as long as loading everything else.
+
+    Returns the same one always. `mock.patch.dict(sys.modules)` forgets it, and another would have other classes.
+    """
+    if not _errors:
+        from . import errors as module
+
+        _errors.append(module)
+    return _errors[0]
 
 
 def _load_the_rest() -> None:
     """Loads what reads load later. A child of a fork waits forever for another thread's half of an import."""
-    from . import _secret, errors  # noqa: F401
+    from . import _secret  # noqa: F401
+
+    errors()
 
 
 os.register_at_fork(before=_load_the_rest)
