@@ -62,6 +62,6 @@ module Keystart
 
     private
 
-    def client = @client || @lock.synchronize { @client ||= Client.new }
+    def client = @client || Loading.loaded { @lock.synchronize { @client ||= Client.new } }
   end
 end

@@ -186,6 +186,20 @@ class QuickTest < KeystartTest
     end
   end
 
+  def test_a_signal_handler_loads_what_a_client_that_reads_by_all_steps_has_not_loaded
+    failed = ->(read) { "begin; #{read}; rescue Keystart::Error => e; e.code; end" }
+    { failed.call('c.get("none")') => "secret_not_found", failed.call("c.get(1)") => "invalid_name",
+      failed.call('s.get("none")') => "secret_not_found", failed.call("v.reveal") => "secret_not_text",
+      failed.call('Keystart::Client.new(root: "")') => "invalid_option", 'c.info("db")["size"]' => "13",
+      failed.call("c.refresh") => "refresh_unavailable", failed.call('c.tls("mtls")') => "secret_not_found",
+      'c.attempt("db") { 1 }' => "1", 'Keystart.get("empty").length' => "0" }.each do |read, answer|
+      said = run_alone("c = Keystart::Client.new; s = c.snapshot; v = c.secret('bytes'); got = Queue.new\n" \
+                       "trap('USR1') { got << begin; #{read}; rescue ThreadError => e; e.message; end }\n" \
+                       "Process.kill('USR1', Process.pid); puts got.pop")
+      assert_equal "#{answer}\n", said, read
+    end
+  end
+
   def test_threads_load_the_rest_at_once
     said = run_alone('threads = Array.new(8) { Thread.new { Keystart.json("db"); Keystart.names.length } }; ' \
                      "puts threads.map(&:value).uniq")

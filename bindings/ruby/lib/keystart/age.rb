@@ -44,7 +44,7 @@ module Keystart
 
     # Whatever is answered, freshness.json decides.
     def ask(name)
-      require_relative "control"
+      Loading.loaded { require_relative "control" }
       Control.new(@files, Patience.new([@timeout, REQUEST_MS].min)).refresh([name])
     rescue Control::SilenceError, Control::LateError, Error
       nil

@@ -19,6 +19,29 @@ module Keystart
   end
   private_constant :Sealed
 
+  # Loads files also in a signal handler: Ruby loads none there, so a thread does it.
+  module Loading
+    # What an error or an option needs that nothing has loaded yet.
+    LATER = %i[Errors Missing Options].freeze
+
+    module_function
+
+    # Yields, to require a file or to name what it defines.
+    def loaded(&)
+      yield
+    rescue ThreadError
+      Thread.new(&).value
+    end
+
+    # Loads the rest after a ThreadError; false if that was not the reason. Whoever was interrupted begins again.
+    def rest?
+      left = LATER.select { |name| Keystart.autoload?(name) }
+      Thread.new { left.each { |name| Keystart.const_get(name) } }.join
+      left.any?
+    end
+  end
+  private_constant :Loading
+
   # Reads the generation that is published at the time of each call, and waits for the first one. It
   # is safe to use from several threads and after fork.
   #
@@ -31,7 +54,9 @@ module Keystart
     # (milliseconds), else 9. 0 does not wait.
     def initialize(root: nil, timeout: nil)
       @quick = Quick.open(root, timeout)
-      @strict = loaded { StrictClient }.new(Options.root(root), Options.timeout(timeout)) unless @quick
+      @strict = Loading.loaded { StrictClient }.new(Options.root(root), Options.timeout(timeout)) unless @quick
+    rescue ThreadError
+      Loading.rest? ? retry : raise
     end
 
     # Returns the secret as a UTF-8 String.
@@ -46,7 +71,7 @@ module Keystart
     # Returns the secret parsed as JSON by RFC 8259. Whole numbers of any length are exact.
     def json(name)
       value = @quick&.value(name) or return strict.json(name)
-      json = loaded { Json }
+      json = Loading.loaded { Json }
       begin
         json.parse(value)
       rescue json::ParseError
@@ -96,15 +121,7 @@ module Keystart
 
     # Returns the client that follows all steps. From its first call on it reads everything.
     def strict
-      @strict || (@quick.successor ||= loaded { StrictClient }.new(@quick.root, @quick.timeout, @quick.known))
-    end
-
-    # Yields, to name a class of another file. Ruby loads no file in a signal handler, so there a
-    # thread does it, and loads whatever else a read may need.
-    def loaded
-      yield
-    rescue ThreadError
-      Thread.new { [yield, Errors, Missing, Options].first }.value
+      @strict || (@quick.successor ||= Loading.loaded { StrictClient }.new(@quick.root, @quick.timeout, @quick.known))
     end
   end
 end

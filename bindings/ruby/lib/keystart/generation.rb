@@ -41,6 +41,8 @@ module Keystart
       raise Errors.secret_not_text(name) unless value.valid_encoding?
 
       value.dup
+    rescue ThreadError
+      Loading.rest? ? retry : raise
     end
 
     def bytes(name, value = value(name)) = value.b
@@ -65,13 +67,13 @@ module Keystart
     def age
       return unless @manifest.max_stale
 
-      require_relative "age" # only with max_stale
+      Loading.loaded { require_relative "age" } # only with max_stale
       Age.new(@files, @manifest, @target, @timeout)
     end
 
     # Returns the last check of a secret by freshness.json, or nil if that is missing or broken.
     def check(name)
-      require_relative "freshness" # only info and old values load it
+      Loading.loaded { require_relative "freshness" } # only info and old values load it
       bytes = @files.read("freshness.json", Freshness::LONGEST)
       Freshness.check(bytes, @number, name) if String === bytes && bytes.bytesize <= Freshness::LONGEST
     rescue LayoutInsecure, StoreUnreadable

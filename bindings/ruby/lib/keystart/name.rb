@@ -18,6 +18,8 @@ module Keystart
       raise Errors.invalid_name(name) unless text && valid?(text)
 
       text
+    rescue ThreadError
+      Loading.rest? ? retry : raise
     end
 
     def valid?(text) = text.ascii_only? && text.bytesize <= LONGEST && PATTERN.match?(text)

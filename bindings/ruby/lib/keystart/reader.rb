@@ -71,7 +71,7 @@ module Keystart
         wanted = generation.manifest.mentions?(ca) ? [cert, key, ca] : [cert, key]
         wanted.to_h { |name| [name, generation.text(name)] }
       end
-      require_relative "tls"
+      Loading.loaded { require_relative "tls" }
       Tls.options(parts)
     end
   end
@@ -96,13 +96,15 @@ module Keystart
 
     def refresh(*names)
       names = names.map { |name| Name.check(name) }
-      require_relative "refresh" # only callers of this method load it
+      Loading.loaded { require_relative "refresh" } # only callers of this method load it
       Refresh.new(@store, names).run
+    rescue ThreadError
+      Loading.rest? ? retry : raise
     end
 
     def attempt(name, rejected, budget, login)
       name = Name.check(name)
-      require_relative "attempt" # only callers of this method load it
+      Loading.loaded { [Options, require_relative("attempt")] } # only callers of this method load it
       Attempt.new(@store, name, Options.budget(budget), rejected, login).run
     end
 
@@ -110,7 +112,11 @@ module Keystart
 
     private
 
-    def reading(&) = @store.read(&)
+    def reading(&)
+      @store.read(&)
+    rescue ThreadError
+      Loading.rest? ? retry : raise
+    end
 
     def folder(_generation) = "#{@store.root}/current"
   end
@@ -141,6 +147,8 @@ module Keystart
       raise e.failure, cause: nil if StaleError === e ? @files.current == e.target : @files.folder?(e.target)
 
       raise Errors.snapshot_expired(e.name, @generation.number), cause: nil
+    rescue ThreadError
+      Loading.rest? ? retry : raise
     end
 
     def folder(generation) = "#{@files.root}/#{generation.target}"

@@ -128,7 +128,7 @@ module Keystart
 
     # Returns the state, :missing, or nil if it is broken or cannot be read (contract 3.5).
     def read_state
-      require_relative "state" # only a read that waits loads it
+      Loading.loaded { require_relative "state" } # only a read that waits loads it
       bytes = @files.read("state.json", State::LONGEST)
       return :missing if bytes.nil?
 
