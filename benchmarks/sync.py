@@ -1,8 +1,8 @@
 """Measures `keystart sync` with many secrets: time, memory and requests, against a Secrets Manager in memory.
 
 The stand-in is a process on loopback that answers at once. So the time is that of the command, and of its pace, which
-stays below the quotas of Secrets Manager. The last column divides it by the least time that the pace allows. That of a
-run with fewer than a second's requests is 1 second. docs/sync.md has what this prints.
+stays below the quotas of Secrets Manager. The last column divides it by the least time that the pace allows, which is
+1 second at least. docs/sync.md has what this prints.
 
     python -m benchmarks.sync [--secrets 10000]
 """

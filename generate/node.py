@@ -22,7 +22,7 @@ def classes(contract: Contract) -> str:
 const codes = {{
 {codes}}};
 
-/** It sets names as text, because a minifier renames classes and Lambda reports an error by its name. */
+/** Each class has its name as text, because a minifier renames classes and Lambda reports an error by its name. */
 class KeystartError extends Error {{
   static name = 'KeystartError';
   static code = '';

@@ -1,7 +1,7 @@
 """Counts the instructions of the layer's executable from exec until it asks for its next event.
 
-A busy machine does not change them: a start that waited so long that it logged so is counted again. Callgrind counts,
-and writes the count while the process waits for an event, so the end of the process does not belong to it.
+A busy machine does not change them: if a start waits so long that it logs a warning, the next one counts. Callgrind
+counts, and writes the count while the process waits for an event, so the end of the process does not belong to it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def count_start(executable: Path = LAYER) -> int:
             if (counted := _count(folder, cloud, executable, variables)) is not None:
                 return counted
     raise CannotMeasureError(
-        f"the machine is too busy: each of {_TRIES} starts waited so long that it logged it"
+        f"the machine is too busy: each of {_TRIES} starts waited so long that it logged a warning"
     )
 
 

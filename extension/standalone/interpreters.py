@@ -11,7 +11,7 @@ VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 
 
 def interpreter(version: str) -> str | None:
-    """Returns the CPython that works and can make environments: on the PATH, or in pyenv's folder."""
+    """Returns a CPython of a version that works and can make environments: on the PATH, or in pyenv's folder."""
     candidates = [
         shutil.which(f"python{version}"),
         *Path.home().glob(f".pyenv/versions/{version}.*/bin/python"),

@@ -13,7 +13,7 @@ use crate::square;
 use crate::typed::{boolean, found, refuse_unknown, text};
 
 const KEYS: [&str; 8] = ["version", "start", "deadline", "region", "batch", "env_overwrite", "snapstart", "secrets"];
-/// A mapping under this key is only in a sync.yaml.
+/// The message for a sync.yaml: no configuration of a function has a mapping under `source`.
 const OF_SYNC: &str = "This is a sync.yaml, because it has a \"source\". Run keystart sync plan with it, or name the \
                        configuration of a function.";
 

@@ -18,7 +18,7 @@ BuiltinImporter = None
 
 
 def _find_and_load(name: str, import_: "Callable[[str], object]") -> "Any":
-    """Returns a module that is loaded for it, after the package that holds it."""
+    """Loads a module, after the package that holds it, and returns it."""
     parent, _, child = name.rpartition(".")
     if parent and parent not in sys.modules:
         import_(parent)
@@ -97,7 +97,7 @@ def _module_repr(module: "ModuleType") -> str:
 
 
 def _install(system: "Any", imp: "Any") -> None:
-    """Takes the modules that the interpreter has made, and sets what other modules have."""
+    """Takes the two modules that this one needs, and sets `__spec__` of those that the interpreter has made."""
     global sys, _imp
     sys, _imp = system, imp
     for name, module in sys.modules.items():

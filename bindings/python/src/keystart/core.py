@@ -124,7 +124,7 @@ _errors: list[Any] = []
 def errors() -> Any:
     """Loads the errors' module: making its classes takes as long as loading everything else.
 
-    Returns the same one always. `mock.patch.dict(sys.modules)` forgets it, and another would have other classes.
+    Returns the same module each time. `mock.patch.dict(sys.modules)` forgets it, and a second one has other classes.
     """
     if not _errors:
         from . import errors as module
@@ -135,7 +135,7 @@ def errors() -> Any:
 
 def _load_the_rest() -> None:
     """Loads what reads load later. A child of a fork waits forever for another thread's half of an import."""
-    from . import _secret  # noqa: F401
+    from . import _secret  # noqa: F401 (only to load it)
 
     errors()
 

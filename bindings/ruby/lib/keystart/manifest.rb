@@ -19,11 +19,11 @@ module Keystart
 
     # Returns the entry of a secret, or raises the reason why it has none (contract 6.5.6).
     def entry(name)
-      secrets[name] || raise(Missing.error(name, secrets, unavailable))
+      secrets[name] || raise(Missing.error(name, secrets.keys, failure(name)))
     end
 
     # Returns whether the name is in the manifest at all, as a secret or as one that could not be fetched.
-    def mentions?(name) = secrets.key?(name) || !unavailable_entry(name).nil?
+    def mentions?(name) = secrets.key?(name) || !failure(name).nil?
 
     # Returns the names in the order of their bytes, all or those in a folder.
     def names(prefix)
@@ -144,8 +144,10 @@ module Keystart
       !refresh_after.nil? && refresh_after <= Time.now.utc.strftime("%Y-%m-%dT%H:%M:%S.%LZ")
     end
 
-    def unavailable_entry(name)
-      [name, *Name.folders(name)].find { |folder| unavailable.key?(folder) }
+    # Returns the entry of a name that could not be fetched, with its code and message; nil if there is none.
+    def failure(name)
+      entry = [name, *Name.folders(name)].find { |folder| unavailable.key?(folder) }
+      entry && [entry, *unavailable[entry].values_at("code", "message")]
     end
   end
   private_constant :Manifest

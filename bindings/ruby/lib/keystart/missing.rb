@@ -7,15 +7,15 @@ module Keystart
 
     module_function
 
-    # Returns the error for a name that is not under `secrets`.
-    def error(name, secrets, unavailable)
-      entry = [name, *Name.folders(name)].find { |folder| unavailable.key?(folder) }
-      return Errors.secret_unavailable(name, entry, *unavailable[entry].values_at("code", "message")) if entry
+    # Returns the error for a name that is not among the `names` of a manifest. `failure` is what Manifest#failure
+    # returned for it.
+    def error(name, names, failure)
+      return Errors.secret_unavailable(name, *failure) if failure
 
-      below = secrets.keys.select { |other| other.start_with?("#{name}/") }.sort
+      below = names.select { |other| other.start_with?("#{name}/") }.sort
       return Errors.secret_is_folder(name, members(*below)) if below.any?
 
-      Errors.secret_not_found(name, hint(nearest(name, secrets.keys)))
+      Errors.secret_not_found(name, hint(nearest(name, names)))
     end
 
     # Returns a list of what a folder holds.

@@ -1,7 +1,7 @@
 //! The HTTP client: HTTP/1.1 with TLS 1.2 or 1.3, to the host or through a proxy.
 //!
-//! AWS's own makes a client from nothing more than certificates in PEM. It parses them several times in
-//! each start, and lets nobody choose how a chain is verified.
+//! AWS's own client takes authorities only as PEM, parses all of them several times in each start, and lets
+//! nobody choose how a chain is verified.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -50,7 +50,7 @@ pub(super) struct Connections {
 type Limits = (Option<Duration>, Option<Duration>);
 
 impl Connections {
-    /// Makes a client that sends everything through a proxy, or nothing.
+    /// Makes a client that sends everything through the proxy, or without one everything to the hosts.
     pub fn new(tls: Arc<ClientConfig>, proxy: Option<Intercept>) -> Self {
         Self { tls, proxy, lookups: Lookups::new(GaiResolver::new()), by_limits: Mutex::default() }
     }
@@ -95,7 +95,7 @@ impl HttpConnector for Sender {
             Ok(request) => request,
             Err(error) => return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into()))),
         };
-        // A proxy asks a request without TLS who sends it; for TLS the tunnel has said so.
+        // Without TLS each request logs in to the proxy. With TLS the tunnel has done that.
         let login = self.proxy.as_ref().and_then(Intercept::basic_auth);
         if let Some(login) = login.filter(|_| request.uri().scheme_str() == Some("http")) {
             request.headers_mut().insert(PROXY_AUTHORIZATION, login.clone());
@@ -131,7 +131,7 @@ async fn within<T, E: Into<BoxError>>(
     }
 }
 
-/// Says of a failure what the SDK's retries and our messages ask.
+/// Sorts a failure into the kinds that the SDK's retries and our messages distinguish.
 fn classified(error: BoxError) -> ConnectorError {
     let failed = error.as_ref();
     if find::<TimedOut>(failed).is_some() {

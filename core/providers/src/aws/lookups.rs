@@ -15,7 +15,7 @@ use keystart_process::lock;
 use tokio::sync::OnceCell;
 use tower_service::Service;
 
-/// The lookups of one client. A name that was found stays known as long as it; one that was not is looked up again.
+/// The lookups of one client, which keeps the addresses of a name. It looks up a name again only if that failed.
 #[derive(Clone)]
 pub(super) struct Lookups<R = GaiResolver> {
     system: R,
@@ -26,7 +26,7 @@ pub(super) struct Lookups<R = GaiResolver> {
 type Lookup = Arc<OnceCell<Result<Vec<SocketAddr>, LookupError>>>;
 
 impl<R> Lookups<R> {
-    /// Takes what looks up a name.
+    /// Makes the lookups of a client. `system` looks up a name.
     pub fn new(system: R) -> Self {
         Self { system, begun: Arc::default() }
     }
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// A system that counts what it looks up, and knows no name the first times.
+    /// A system that counts its lookups. The first `fails` of them find nothing.
     #[derive(Clone, Default)]
     struct System {
         asked: Arc<AtomicUsize>,

@@ -19,7 +19,7 @@ use crate::refusal::Refusal;
 
 /// The most certificates in a folder. Debian's has 140.
 const MOST_FILES: usize = 4_096;
-/// The ends of subjects that Mozilla's list has no more. webpki-roots 1.0.10 still has them.
+/// The ends of the subjects of authorities that Mozilla has dropped. webpki-roots 1.0.10 still has them.
 const DROPPED: [&[u8]; 2] = [b"emSign Root CA - C1", b"emSign ECC Root CA - C3"];
 
 /// Loads the authorities from a file or a folder, or the bundled ones. The bundled ones serve an image that has none.

@@ -151,7 +151,7 @@ impl StdError for RouteFailure {
     }
 }
 
-/// Makes a client that sends everything through a proxy, or nothing.
+/// Makes a client that sends everything through the proxy, or without one everything to the hosts.
 type MakeClient = dyn Fn(Option<&Proxy>) -> SharedHttpClient + Send + Sync;
 
 /// The client of one start, which chooses the way of each request.

@@ -100,27 +100,31 @@ def _uses(plan: Plan, secret: str, region: str) -> bool:
     return any(source is not None and source.is_named(secret, region) for source in sources)
 
 
-def _publish(function: Configuration, aliases: Sequence[str] = ("ALIAS",)) -> str:
+def _commands(function: Configuration, aliases: Sequence[str] = ("ALIAS",)) -> str:
     """Returns the commands that publish $LATEST and move aliases. Lambda publishes nothing if nothing changed."""
-    name = function["FunctionArn"].removesuffix(":$LATEST")
-    of, code = f"--function-name {name}", function.get("CodeSha256", "SHA256")
-    moves = "; ".join(
-        f"aws lambda update-alias {of} --name {alias} --function-version N" for alias in aliases
+    named = f"--function-name {function['FunctionArn'].removesuffix(':$LATEST')}"
+    publish = (
+        f'update-function-configuration {named} --description "$(date)"',
+        f"wait function-updated-v2 {named}",
+        f"publish-version {named} --code-sha256 {function.get('CodeSha256', 'SHA256')}",
     )
+    move = (
+        f"wait published-version-active {named} --qualifier N",
+        *(f"update-alias {named} --name {alias} --function-version N" for alias in aliases),
+    )
+    first, then = ("; ".join(f"aws lambda {command}" for command in commands) for commands in (publish, move))
     return (
-        "If the code of $LATEST may be released, publish a new version, and move the alias: aws lambda "
-        f'update-function-configuration {of} --description "$(date)"; aws lambda wait function-updated-v2 {of}; aws '
-        f"lambda publish-version {of} --code-sha256 {code}. N is the Version that this prints: aws "
-        f"lambda wait published-version-active {of} --qualifier N; {moves}"
+        f"If the code of $LATEST may be released, publish a new version, and move the alias: {first}. N is the Version "
+        f"that this prints: {then}"
     )
 
 
 def _version_problems(client: LambdaClient, function: Configuration) -> tuple[str, ...]:
     """Returns why new environments of $LATEST would not be those that serve."""
     if "CapacityProviderConfig" in function:
-        return (f"It runs on Managed Instances, which serve published versions. {_publish(function)}",)
+        return (f"It runs on Managed Instances, which serve published versions. {_commands(function)}",)
     if function.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions":
-        return (f"SnapStart serves published versions, each from its snapshot. {_publish(function)}",)
+        return (f"SnapStart serves published versions, each from its snapshot. {_commands(function)}",)
     name = function["FunctionName"]
 
     def call() -> dict[str, str]:
@@ -137,5 +141,5 @@ def _version_problems(client: LambdaClient, function: Configuration) -> tuple[st
         return ()
     return (
         f"Aliases run published versions of it, which nothing changes: {', '.join(aliases.values())}. "
-        f"{_publish(function, list(aliases))}",
+        f"{_commands(function, list(aliases))}",
     )

@@ -51,10 +51,10 @@ def texts_of(value: object, where: str) -> tuple[str, ...]:
 
 
 def some_of(value: object, where: str) -> tuple[str, ...]:
-    """Returns one text, or a list of some. With an empty one --prune would delete everything."""
+    """Returns one text, or a list of at least one. With an empty list --prune would delete everything."""
     if found := texts_of(value, where):
         return found
-    raise SyncError(f"`{where}` is empty, so it names nothing. Fill it, or leave it out.")
+    raise SyncError(f"`{where}` is empty, so it names nothing. Write at least one into it.")
 
 
 def file_of(place: Place, value: object, where: str) -> Path:

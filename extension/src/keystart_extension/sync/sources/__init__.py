@@ -39,7 +39,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class BatchSource(Source, Protocol):
-    """A source that reads several entries with one request. Only a plan does that: what is written is read alone."""
+    """A source that reads several entries with one request. Only a plan does that: `apply` reads each entry alone."""
 
     def read_some(self, entries: Sequence[Entry]) -> Mapping[str, Value]:
         """Reads some entries, by name. Those that it cannot read are missing, and `read` says why. It never raises."""
