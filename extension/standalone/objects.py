@@ -76,7 +76,7 @@ class Objects:
             items = ", ".join([self.add(item) for item in value])
             head = f"{{0}}, SIZED(PyTuple_Type, {len(value)})"
             kind = f"PyGC_Head gc; PyVarObject head; PyObject *items[{len(value)}];"
-            return self._write(kind, f"{head}, {{ {items} }}").replace(")", ".head)")
+            return self._write(kind, f"{head}, {{ {items} }}", ".head")
         if isinstance(value, bytes):
             kind = f"PyVarObject head; Py_hash_t hash; char data[{len(value) + 1}];"
             return self._write(kind, f"SIZED(PyBytes_Type, {len(value)}), -1, {_literal(value)}")
@@ -132,10 +132,11 @@ class Objects:
         self._codes.append(f"OBJECT({name})")
         return self._codes[-1]
 
-    def _write(self, kind: str, value: str) -> str:
+    def _write(self, kind: str, value: str, member: str = "") -> str:
+        """Writes a struct, and returns the C for the address of its first member, or of another one."""
         name = f"object{len(self._lines)}"
         self._lines.append(f"static struct {{ {kind} }} {name} = {{ {value} }};")
-        return f"OBJECT({name})"
+        return f"OBJECT({name}{member})"
 
 
 def _literal(data: bytes) -> str:

@@ -124,7 +124,7 @@ def test_without_an_account_any_is_allowed_and_that_is_said(asked: PolicyCommand
         "secretsmanager:GetSecretValue": ["arn:aws:secretsmanager:eu-west-1:*:secret:prod/db-??????"]
     }
     assert asked.error == (
-        "keystart: No account is known for what has no ARN, so that it is *. Name it with --account.\n"
+        "keystart: No account is known for what has no ARN, so the policy has * instead. Name it with --account.\n"
     )
 
 

@@ -143,8 +143,8 @@ def test_two_syncs_have_different_digests(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("target: {digest: {}}", "`target.digest` must have one of these keys"),
-        ("target: {digest: {kms: a, secret: b}}", "`target.digest` must have one of these keys"),
+        ("target: {digest: {}}", "`target.digest` must have exactly one of these keys"),
+        ("target: {digest: {kms: a, secret: b}}", "`target.digest` must have exactly one of these keys"),
         ("target: {digest: {key: a}}", "`target.digest` has an unknown key"),
     ],
 )

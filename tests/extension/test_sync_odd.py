@@ -98,7 +98,7 @@ def test_iam_policy_of_a_sync_says_what_it_does_not_know(folder: Path, keystart:
     code, _, said = keystart("iam-policy", "sync.yaml")
     assert (code, said) == (
         0,
-        "keystart: No account is known, so that it is *. Name it with --account.\n",
+        "keystart: No account is known, so the policy has * instead. Name it with --account.\n",
     )
 
 

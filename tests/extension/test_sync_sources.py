@@ -63,7 +63,9 @@ def test_a_package_that_is_not_installed_is_named(
 
 
 def test_a_file_names_one_source(tmp_path: Path) -> None:
-    with pytest.raises(SyncError, match="`source` must have one of these keys: folder, keywhiz, vault, sops"):
+    with pytest.raises(
+        SyncError, match="`source` must have exactly one of these keys: folder, keywhiz, vault, sops"
+    ):
         read(configured(tmp_path, {"folder": "secrets", "sops": "file"}))
 
 

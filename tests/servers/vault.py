@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _PATIENCE = 30.0  # seconds until it answers
 _ROLE = "payments"
-# What docs/sync.md asks for.
+# What docs/sync.md asks for, for the whole mount.
 _READS = """
 path "secret/metadata/*" { capabilities = ["list", "read"] }
 path "secret/data/*" { capabilities = ["read"] }
@@ -79,13 +79,10 @@ class Vault:
 
     def _is_ready(self) -> bool:
         try:
-            return bool(
-                self._client.secrets.kv.v2.read_configuration()
-            )  # an error until the mount is made ready
-        except (
-            OSError,
-            hvac.exceptions.VaultError,
-        ):  # requests' errors are OSErrors, as is a missing authority
+            # An error until the mount is ready.
+            return bool(self._client.secrets.kv.v2.read_configuration())
+        # The errors of requests are OSErrors, as is a missing authority.
+        except (OSError, hvac.exceptions.VaultError):
             return False
 
     def __exit__(

@@ -466,7 +466,10 @@ def _iam_policy(arguments: argparse.Namespace) -> int:
         region = arguments.region or os.environ.get("AWS_REGION")
         print(sync.policy(arguments.configuration, arguments.account, region))
         if arguments.account is None:
-            print("keystart: No account is known, so that it is *. Name it with --account.", file=sys.stderr)
+            print(
+                "keystart: No account is known, so the policy has * instead. Name it with --account.",
+                file=sys.stderr,
+            )
         return 0
     try:
         plan = _plan(arguments.configuration, dict(arguments.set))

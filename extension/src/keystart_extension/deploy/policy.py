@@ -70,7 +70,9 @@ def notes(document: Mapping[str, Any], account: str | None, form: str) -> list[s
                 "Name the key with --kms-key."
             )
     if form == "json" and any(arn.split(":")[4:5] == ["*"] for one in statements for arn in one["Resource"]):
-        lines.append("No account is known for what has no ARN, so that it is *. Name it with --account.")
+        lines.append(
+            "No account is known for what has no ARN, so the policy has * instead. Name it with --account."
+        )
     lines += [
         f"The role {arn} must trust the function's role, and needs its own policy: --role {arn}"
         for one in statements

@@ -135,7 +135,7 @@ def _digest(document: object) -> DigestSettings:
     kinds = ("kms", "secret")
     given = keys_of(document, where, optional=kinds)
     if len(given) != 1:
-        raise SyncError(f"`{where}` must have one of these keys: {', '.join(kinds)}.")
+        raise SyncError(f"`{where}` must have exactly one of these keys: {', '.join(kinds)}.")
     kms, secret = (text_of(given[kind], f"{where}.{kind}") if kind in given else None for kind in kinds)
     return DigestSettings(kms, secret)
 
@@ -143,7 +143,7 @@ def _digest(document: object) -> DigestSettings:
 def _source(document: object, place: Place) -> Source:
     given = keys_of(document, "source", optional=_KINDS)
     if len(given) != 1:
-        raise SyncError(f"`source` must have one of these keys: {', '.join(_KINDS)}.")
+        raise SyncError(f"`source` must have exactly one of these keys: {', '.join(_KINDS)}.")
     ((kind, value),) = given.items()
     try:
         # Only the source that a file names: each may need a package that others do not.

@@ -108,7 +108,7 @@ def _login(document: object, place: Place) -> Login:
     methods: tuple[_Method, ...] = ("token", "approle", "kubernetes", "jwt")
     given = keys_of(document, where, optional=methods)
     if len(given) != 1:
-        raise SyncError(f"`{where}` must have one of these keys: {', '.join(methods)}.")
+        raise SyncError(f"`{where}` must have exactly one of these keys: {', '.join(methods)}.")
     method = next(name for name in methods if name in given)
     where = f"{where}.{method}"
     if method == "token":
