@@ -162,6 +162,14 @@ class QuickTest < KeystartTest
     assert_includes assert_fails(Keystart::NotReady) { @client.get("db") }.message, "was removed"
   end
 
+  def test_a_client_that_reads_by_all_steps_keeps_no_value_that_it_read_quickly
+    @client.get("db")
+    quick = @client.instance_variable_get(:@quick)
+    refute_nil quick.known
+    @client.names
+    assert_nil quick.known
+  end
+
   def test_options_that_need_a_check_are_not_taken_quickly
     [[@store.root, nil], [@store.root, 1], [@store.root, 0.5], [nil, nil]].each { |good| refute_nil Quick.open(*good) }
     [["x", 0], ["/x/", 0], ["/", 0], ["", 0], ["/é", 0], ["/a\n", 0], ["/a".encode("UTF-16LE"), 0], [:x, 0],

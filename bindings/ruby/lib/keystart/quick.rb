@@ -49,7 +49,7 @@ module Keystart
 
     attr_reader :root, :timeout
     # The client that reads everything by all steps from now on; nil until something was unusual.
-    attr_accessor :successor
+    attr_reader :successor
 
     # `timeout` is in milliseconds.
     def initialize(root, timeout)
@@ -58,6 +58,12 @@ module Keystart
       @current = "#{root}/current"
       @known = nil
       @successor = nil
+    end
+
+    # Forgets all values, because nobody reads them here any more.
+    def successor=(client)
+      @successor = client
+      @known = nil
     end
 
     # Returns the bytes and the generation of the manifest that was read last; nil if none was.
