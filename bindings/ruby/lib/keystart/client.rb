@@ -33,8 +33,9 @@ module Keystart
       Thread.new(&).value
     end
 
-    # Loads the rest after a ThreadError; false if that was not the reason. Whoever was interrupted begins again.
-    def rest?
+    # Loads what is left after a ThreadError, so that the caller can begin again; false if nothing was left,
+    # because then the error has another reason.
+    def load_rest?
       left = LATER.select { |name| Keystart.autoload?(name) }
       Thread.new { left.each { |name| Keystart.const_get(name) } }.join
       left.any?
@@ -56,7 +57,7 @@ module Keystart
       @quick = Quick.open(root, timeout)
       @strict = Loading.loaded { StrictClient }.new(Options.root(root), Options.timeout(timeout)) unless @quick
     rescue ThreadError
-      Loading.rest? ? retry : raise
+      Loading.load_rest? ? retry : raise
     end
 
     # Returns the secret as a UTF-8 String.

@@ -42,7 +42,7 @@ module Keystart
 
       value.dup
     rescue ThreadError
-      Loading.rest? ? retry : raise
+      Loading.load_rest? ? retry : raise
     end
 
     def bytes(name, value = value(name)) = value.b

@@ -19,7 +19,7 @@ module Keystart
 
       text
     rescue ThreadError
-      Loading.rest? ? retry : raise
+      Loading.load_rest? ? retry : raise
     end
 
     def valid?(text) = text.ascii_only? && text.bytesize <= LONGEST && PATTERN.match?(text)

@@ -99,7 +99,7 @@ module Keystart
       Loading.loaded { require_relative "refresh" } # only callers of this method load it
       Refresh.new(@store, names).run
     rescue ThreadError
-      Loading.rest? ? retry : raise
+      Loading.load_rest? ? retry : raise
     end
 
     def attempt(name, rejected, budget, login)
@@ -115,7 +115,7 @@ module Keystart
     def reading(&)
       @store.read(&)
     rescue ThreadError
-      Loading.rest? ? retry : raise
+      Loading.load_rest? ? retry : raise
     end
 
     def folder(_generation) = "#{@store.root}/current"
@@ -148,7 +148,7 @@ module Keystart
 
       raise Errors.snapshot_expired(e.name, @generation.number), cause: nil
     rescue ThreadError
-      Loading.rest? ? retry : raise
+      Loading.load_rest? ? retry : raise
     end
 
     def folder(generation) = "#{@files.root}/#{generation.target}"
