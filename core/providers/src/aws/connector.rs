@@ -27,7 +27,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector as TcpConnector};
+use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector as TcpConnector, capture_connection};
 use hyper_util::client::proxy::matcher::Intercept;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use keystart_process::lock;
@@ -54,6 +54,14 @@ impl Connections {
     pub fn new(tls: Arc<ClientConfig>, proxy: Option<Intercept>) -> Self {
         Self { tls, proxy, lookups: Lookups::new(GaiResolver::new()), by_limits: Mutex::default() }
     }
+
+    fn sender(&self, (connecting, answer): Limits) -> Sender {
+        let (tls, proxy, lookups) = (Arc::clone(&self.tls), self.proxy.clone(), self.lookups.clone());
+        let connector = Connector { tls, proxy: proxy.clone(), lookups: lookups.clone(), limit: connecting };
+        let mut builder = Client::builder(TokioExecutor::new());
+        let client = builder.pool_timer(TokioTimer::new()).build(connector);
+        Sender { client, proxy, lookups, limit: answer }
+    }
 }
 
 impl fmt::Debug for Connections {
@@ -64,14 +72,8 @@ impl fmt::Debug for Connections {
 
 impl HttpClient for Connections {
     fn http_connector(&self, settings: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        let limits @ (connecting, answer) = (settings.connect_timeout(), settings.read_timeout());
-        let make = || {
-            let (tls, proxy, lookups) = (Arc::clone(&self.tls), self.proxy.clone(), self.lookups.clone());
-            let connector = Connector { tls, proxy, lookups, limit: connecting };
-            let mut builder = Client::builder(TokioExecutor::new());
-            let client = builder.pool_timer(TokioTimer::new()).build(connector);
-            SharedHttpConnector::new(Sender { client, proxy: self.proxy.clone(), limit: answer })
-        };
+        let limits = (settings.connect_timeout(), settings.read_timeout());
+        let make = || SharedHttpConnector::new(self.sender(limits));
         lock(&self.by_limits).entry(limits).or_insert_with(make).clone()
     }
 }
@@ -80,6 +82,7 @@ impl HttpClient for Connections {
 struct Sender {
     client: Client<Connector, SdkBody>,
     proxy: Option<Intercept>,
+    lookups: Lookups,
     limit: Option<Duration>,
 }
 
@@ -100,9 +103,16 @@ impl HttpConnector for Sender {
         if let Some(login) = login.filter(|_| request.uri().scheme_str() == Some("http")) {
             request.headers_mut().insert(PROXY_AUTHORIZATION, login.clone());
         }
-        let (answer, limit) = (self.client.request(request), self.limit);
+        let connection = capture_connection(&mut request);
+        let (answer, limit, lookups) = (self.client.request(request), self.limit, self.lookups.clone());
         HttpConnectorFuture::new(async move {
-            let answer = within(limit, answer).await.map_err(classified)?;
+            let answered = within(limit, answer).await;
+            if !answered.as_ref().is_ok_and(|answer| !answer.status().is_server_error()) {
+                // Perhaps only this one of the host's servers fails. The next try shall reach another one.
+                connection.connection_metadata().as_ref().inspect(|connected| connected.poison());
+                lookups.forget();
+            }
+            let answer = answered.map_err(classified)?;
             HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
                 .map_err(|error| ConnectorError::other(error.into(), None))
         })
@@ -244,5 +254,35 @@ impl Write for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread;
+
+    use super::super::{roots, tls};
+    use super::*;
+
+    #[test]
+    fn after_a_failed_request_the_name_of_its_host_is_looked_up_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        let server = thread::spawn(move || {
+            let (mut connection, _) = listener.accept().unwrap();
+            assert!(connection.read(&mut [0; 1_024]).unwrap() > 0);
+            connection.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        });
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+            let connections = Connections::new(tls::config(roots::load(None).await.unwrap()).unwrap(), None);
+            let sender = connections.sender((None, None));
+            connections.lookups.know("localhost", SocketAddr::from(([127, 0, 0, 9], 0))); // where nobody listens
+            let ask = || sender.call(HttpRequest::get(host.as_str()).unwrap());
+            assert!(ask().await.is_err_and(|error| error.is_io()));
+            assert!(ask().await.is_ok());
+        });
+        server.join().unwrap();
     }
 }

@@ -15,7 +15,7 @@ use keystart_process::lock;
 use tokio::sync::OnceCell;
 use tower_service::Service;
 
-/// The lookups of one client, which keeps the addresses of a name. It looks up a name again only if that failed.
+/// The lookups of one client, which keeps the addresses of a name until a request fails.
 #[derive(Clone)]
 pub(super) struct Lookups<R = GaiResolver> {
     system: R,
@@ -29,6 +29,18 @@ impl<R> Lookups<R> {
     /// Makes the lookups of a client. `system` looks up a name.
     pub fn new(system: R) -> Self {
         Self { system, begun: Arc::default() }
+    }
+
+    /// Lets the next connections look up their names anew: the addresses may have changed, or their order.
+    pub fn forget(&self) {
+        lock(&self.begun).clear();
+    }
+
+    /// Makes a name known without a lookup.
+    #[cfg(test)]
+    pub fn know(&self, name: &str, address: SocketAddr) {
+        let found = OnceCell::new_with(Some(Ok(vec![address])));
+        lock(&self.begun).insert(name.parse().unwrap(), Arc::new(found));
     }
 }
 
@@ -145,6 +157,19 @@ mod tests {
             assert_eq!(system.asked.load(Relaxed), 1);
             assert!(lookups.call(name("a.test")).await.is_ok() && lookups.call(name("b.test")).await.is_ok());
             assert_eq!(system.asked.load(Relaxed), 2);
+        });
+    }
+
+    #[test]
+    fn after_a_failed_request_a_name_is_looked_up_again() {
+        let system = System::default();
+        let mut lookups = Lookups::new(system.clone());
+        run(async {
+            for asked in [1, 2] {
+                assert!(lookups.call(name("a.test")).await.is_ok() && lookups.call(name("a.test")).await.is_ok());
+                assert_eq!(system.asked.load(Relaxed), asked);
+                lookups.forget();
+            }
         });
     }
 
