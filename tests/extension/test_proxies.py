@@ -10,7 +10,8 @@ from socketserver import BaseRequestHandler
 import pytest
 
 from tests.fakes.aws import container_credentials, secret
-from tests.fakes.front import Server, read_request
+from tests.fakes.certificates import Fault as Wrong
+from tests.fakes.front import Fault, Front, Server, read_request
 from tests.fakes.http import Answer, Request, Serving, Stub
 
 from .conftest import Canaries, Prefetch, Serve, Store
@@ -119,6 +120,34 @@ def test_a_proxy_that_does_not_listen_is_named_and_no_vpc(
     assert code == "ConnectionFailed"
     assert message.startswith(f"The proxy {proxy} on the way to {host} cannot be reached: ")
     assert message.endswith(f". Correct HTTPS_PROXY, or name {host} in NO_PROXY.")
+
+
+@pytest.mark.parametrize("scheme", ["https", "http"])
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("name", "its certificate is for another name"),
+        ("authority", "its certificate is from an authority that is not known"),
+    ],
+)
+def test_a_proxy_whose_certificate_is_wrong_is_named_and_not_the_host(
+    prefetch: Prefetch,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    scheme: str,
+    wrong: Wrong,
+    reason: str,
+) -> None:
+    variable = f"{scheme.upper()}_PROXY"
+    with Front(Fault(certificate=wrong), "", tmp_path) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"{scheme}://aws.keystart.test")
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(proxy.authority))
+        monkeypatch.setenv(variable, proxy.url)
+        assert prefetch({"db": "prod/db"}, deadline="2s") is not None
+    address = proxy.url.removeprefix("https://")
+    message = f"The proxy {address} cannot be trusted: {reason}. Check AWS_CA_BUNDLE and {variable}."
+    assert store.failures == {"db": ("ConnectionFailed", message)}
 
 
 def test_a_page_of_a_plain_proxy_is_not_the_service_and_not_repeated(

@@ -14,7 +14,7 @@ use rustls::CertificateError;
 
 use super::arn::is_arn;
 use super::endpoints::proxy_refusal as refusal_of_variable;
-use super::proxies::ProxyError;
+use super::proxies::{Proxy, ProxyError};
 use super::route::{Route, RouteFailure};
 use crate::Entry;
 use crate::limits::Excess;
@@ -291,15 +291,20 @@ fn connection_refusal(error: &ConnectorError) -> Refusal {
     let route = find::<RouteFailure>(error).map(|failed| &failed.route);
     let host = route.map_or_else(|| "The endpoint".to_owned(), |route| route.host.clone());
     if let Some(reason) = certificate_flaw(error) {
-        // An endpoint that is not trusted now is not trusted a moment later.
-        let proxy = route.and_then(|route| route.proxy.as_ref());
-        let cure = match proxy {
-            Some(proxy) => {
-                format!("If the proxy {} answers for it, AWS_CA_BUNDLE must name its authority", proxy.address)
+        // What is not trusted now is not trusted a moment later.
+        let proxy = route.and_then(|route| Some((route, route.proxy.as_ref()?)));
+        let message = match proxy {
+            None => format!("{host} cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."),
+            Some((route, proxy)) if !route.is_tls || tunnel_words(error).is_some() => {
+                let Proxy { address, variable, .. } = &**proxy;
+                format!("The proxy {address} cannot be trusted: {reason}. Check AWS_CA_BUNDLE and {variable}.")
             }
-            None => "Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL".to_owned(),
+            Some((_, proxy)) => format!(
+                "{host} cannot be trusted: {reason}. If the proxy {} answers for it, AWS_CA_BUNDLE must name its authority.",
+                proxy.address
+            ),
         };
-        return Refusal::new("ConnectionFailed", format!("{host} cannot be trusted: {reason}. {cure}."));
+        return Refusal::new("ConnectionFailed", message);
     }
     let is_connect = |error: &hyper_util::client::legacy::Error| error.is_connect();
     if !error.is_timeout() && !find(error).is_some_and(is_connect) {

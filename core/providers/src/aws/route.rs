@@ -41,13 +41,16 @@ pub(crate) struct Route {
     /// The host, and the port if it is not the usual one.
     pub host: String,
     pub proxy: Option<Arc<Proxy>>,
+    /// Without TLS, a proxy reads the requests.
+    pub is_tls: bool,
     /// The variable that may name the host.
     variable: &'static str,
 }
 
 impl Route {
     fn new(uri: &Uri, proxy: Option<Arc<Proxy>>, variable: &'static str) -> Self {
-        Self { variable, host: uri.authority().map_or_else(|| "the endpoint".to_owned(), ToString::to_string), proxy }
+        let host = uri.authority().map_or_else(|| "the endpoint".to_owned(), ToString::to_string);
+        Self { host, proxy, is_tls: uri.scheme_str() == Some("https"), variable }
     }
 
     fn is_to_aws(&self) -> bool {
