@@ -34,6 +34,8 @@ pub(super) fn config(roots: RootCertStore) -> Result<Arc<ClientConfig>, Refusal>
     let mut config = config.with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
     // The connections of a fetch are opened together, so no ticket comes in time for another one.
     config.resumption = Resumption::disabled();
+    // Without it, a server that speaks HTTP/2 alone accepts the connection and then speaks that.
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -162,12 +164,24 @@ mod tests {
         server: &Server,
         version: &'static SupportedProtocolVersion,
     ) -> Result<(), Error> {
+        shake_hands_for(config, host, server, version, b"http/1.1")
+    }
+
+    /// Shakes hands with a server that speaks one protocol alone.
+    fn shake_hands_for(
+        config: &Arc<ClientConfig>,
+        host: &str,
+        server: &Server,
+        version: &'static SupportedProtocolVersion,
+        protocol: &[u8],
+    ) -> Result<(), Error> {
         let key = PrivateKeyDer::try_from(server.key.serialize_der()).unwrap();
         let key = default_provider().key_provider.load_private_key(key).unwrap();
         let presented = Presented(Arc::new(CertifiedKey::new(server.chain.clone(), key)));
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
         let builder = builder.with_protocol_versions(&[version]).unwrap();
-        let of_server = builder.with_no_client_auth().with_cert_resolver(Arc::new(presented));
+        let mut of_server = builder.with_no_client_auth().with_cert_resolver(Arc::new(presented));
+        of_server.alpn_protocols = vec![protocol.to_vec()];
         let mut server = ServerConnection::new(Arc::new(of_server)).unwrap();
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let mut client = ClientConnection::new(Arc::clone(config), name).unwrap();
@@ -241,6 +255,20 @@ mod tests {
         for _ in 0..2 {
             let refused = shake_hands(&config, "a.test", &foreign, &TLS13);
             assert!(matches!(refused, Err(Error::InvalidCertificate(_))), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_of_http_2_alone_refuses_the_connection() {
+        for version in [&TLS12, &TLS13] {
+            let (authority, own) = Authority::new();
+            let (config, server) = (config_of(&own), authority.server("a.test", None));
+            assert_eq!(shake_hands_for(&config, "a.test", &server, version, b"http/1.1"), Ok(()));
+            assert_eq!(
+                shake_hands_for(&config, "a.test", &server, version, b"h2"),
+                Err(Error::NoApplicationProtocol),
+                "{version:?}"
+            );
         }
     }
 
