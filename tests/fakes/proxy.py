@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from socketserver import BaseRequestHandler
-from urllib.parse import urlsplit
 
 from .certificates import Authority
 from .front import Server, read_request
@@ -36,9 +35,7 @@ class Proxy(Serving):
                     authority.context(folder, host).wrap_socket(self.request, server_side=True) as connection,
                 ):
                     while (request := read_request(connection)) is not None:
-                        # AWS's SDK for Rust repeats scheme and host here, as it does for a proxy
-                        # without a tunnel.
-                        path = urlsplit(request[0].split(b" ")[1].decode()).path
+                        path = request[0].split(b" ")[1].decode()
                         proxy.asked.append(f"https://{host}{'' if port == '443' else ':' + port}{path}")
                         connection.sendall(answer(*request))
 
