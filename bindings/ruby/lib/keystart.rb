@@ -9,6 +9,7 @@ require_relative "keystart/quick"
 #
 # These functions use one client. It is made at the first call, with the environment of that moment.
 module Keystart
+  # No file requires one of these: a thread that does and one that names the constant would wait for each other.
   autoload :VERSION, "#{__dir__}/keystart/version"
   %i[Snapshot StrictClient].each { |name| autoload name, "#{__dir__}/keystart/reader" }
   { Secret: "secret", Errors: "errors", Json: "json", Missing: "missing", Options: "options" }

@@ -209,9 +209,27 @@ class QuickTest < KeystartTest
   end
 
   def test_threads_load_the_rest_at_once
-    said = run_alone('threads = Array.new(8) { Thread.new { Keystart.json("db"); Keystart.names.length } }; ' \
-                     "puts threads.map(&:value).uniq")
-    assert_equal "4\n", said
+    said = run_alone(<<~RUBY)
+      go = Queue.new
+      reads = [-> { Keystart.json("db") }, -> { Keystart.names }, -> { Keystart.info("db") },
+               -> { Keystart.secret("db").reveal }, -> { Keystart.get("none") rescue $!.code }]
+      threads = Array.new(30) { |at| Thread.new { go.pop && reads[at % 5].call } }
+      30.times { go << true }
+      puts threads.map(&:value).uniq.length
+    RUBY
+    assert_equal "5\n", said
+  end
+
+  def test_no_file_is_required_that_a_constant_loads
+    said = run_alone("puts [*Keystart.constants, :StrictClient, :Errors, :Json, :Missing, :Options]" \
+                     ".filter_map { |name| Keystart.autoload?(name) }.uniq")
+    loaded = said.lines(chomp: true).map { |file| "#{file}.rb" }
+    assert_equal 7, loaded.length
+    Dir.glob(File.expand_path("../lib/**/*.rb", __dir__)) do |file|
+      required = File.read(file).scan(/require_relative "(.*?)"/).flatten
+      required.map! { |path| File.expand_path("#{path}.rb", File.dirname(file)) }
+      assert_empty required & loaded, file
+    end
   end
 
   def test_a_large_manifest_is_read_in_one_go

@@ -21,8 +21,8 @@ module Keystart
 
   # Loads files also in a signal handler: Ruby loads none there, so a thread does it.
   module Loading
-    # What an error or an option needs that nothing has loaded yet.
-    LATER = %i[Errors Missing Options].freeze
+    # What the strict reader names, and may not have loaded yet.
+    LATER = %i[Errors Json Missing Options Secret VERSION].freeze
 
     module_function
 

@@ -1,12 +1,9 @@
 # frozen_string_literal: true
 
-require_relative "version"
 require_relative "text"
 require_relative "name"
-require_relative "json"
 require_relative "manifest"
 require_relative "files"
-require_relative "secret"
 require_relative "generation"
 require_relative "patience"
 require_relative "store"
@@ -104,7 +101,7 @@ module Keystart
 
     def attempt(name, rejected, budget, login)
       name = Name.check(name)
-      Loading.loaded { [Options, require_relative("attempt")] } # only callers of this method load it
+      Loading.loaded { [Json, Options, require_relative("attempt")] } # only callers of this method load it
       Attempt.new(@store, name, Options.budget(budget), rejected, login).run
     end
 

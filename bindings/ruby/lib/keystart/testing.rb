@@ -4,8 +4,8 @@ require "fileutils"
 require "json"
 require "tmpdir"
 require "keystart"
-require_relative "reader"
 require_relative "state"
+Keystart.const_get(:StrictClient) # loads reader.rb
 
 module Keystart
   # Publishes stores in temporary folders, so that tests run a function unchanged, without Lambda or
