@@ -151,6 +151,51 @@ def test_a_proxy_whose_certificate_is_wrong_is_named_and_not_the_host(
     assert store.failures == {"db": ("ConnectionFailed", message)}
 
 
+class NoTls(Serving):
+    """A host that answers the first bytes of TLS with its own; without any it closes the connection."""
+
+    def __init__(self, answer: bytes, *, behind_proxy: bool) -> None:
+        class Handler(BaseRequestHandler):
+            def handle(self) -> None:
+                if behind_proxy and read_request(self.request) is not None:
+                    self.request.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+                self.request.recv(65_536)
+                self.request.sendall(answer)
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.address = f"127.0.0.1:{self._server.server_address[1]}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(b"", "it closed the connection"), (b"HTTP/1.1 400 Bad Request\r\n\r\n", "it does not speak TLS")],
+)
+@pytest.mark.parametrize("behind_proxy", [False, True])
+def test_a_host_that_does_not_speak_tls_is_named_also_behind_a_proxy(
+    prefetch: Prefetch,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: bytes,
+    reason: str,
+    behind_proxy: bool,
+) -> None:
+    with NoTls(answer, behind_proxy=behind_proxy) as server:
+        monkeypatch.setenv(
+            "AWS_ENDPOINT_URL", f"https://{'aws.keystart.test' if behind_proxy else server.address}"
+        )
+        if behind_proxy:
+            monkeypatch.setenv("HTTPS_PROXY", server.address)
+        assert prefetch({"db": "prod/db"}, deadline="1s") is not None
+    host = "aws.keystart.test"
+    message = (
+        f"{host} cannot be reached through the proxy {server.address}: {reason}. "
+        f"Correct HTTPS_PROXY, or name {host} in NO_PROXY."
+        if behind_proxy
+        else f"{server.address} cannot be reached: {reason}. Check AWS_ENDPOINT_URL."
+    )
+    assert store.failures == {"db": ("ConnectionFailed", message)}
+
+
 def test_a_page_of_a_plain_proxy_is_not_the_service_and_not_repeated(
     prefetch: Prefetch, store: Store, monkeypatch: pytest.MonkeyPatch, canary: Canaries
 ) -> None:

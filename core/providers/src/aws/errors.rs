@@ -316,6 +316,11 @@ fn connection_refusal(error: &ConnectorError) -> Refusal {
         return refusal(format!("{host} cannot be reached: {reason}."));
     };
     match &route.proxy {
+        // The proxy opened the way.
+        Some(proxy) if route.is_tls && !error.is_timeout() && tunnel_words(error).is_none() => {
+            let advice = route.advice();
+            refusal(format!("{host} cannot be reached through the proxy {}: {reason}. {advice}", proxy.address))
+        }
         Some(proxy) => proxy_refusal(error, route, &proxy.address, &reason),
         None if is_lookup(error) => refusal(format!("{host} cannot be found: {reason}. {}", route.advice_about_name())),
         None => refusal(format!("{host} cannot be reached: {reason}. {}", route.advice())),
@@ -381,7 +386,14 @@ pub(crate) fn connection_reason(error: &(dyn StdError + 'static)) -> String {
         };
         return reason.to_owned();
     }
+    if causes(error).any(is_end) {
+        return "it closed the connection".to_owned();
+    }
     "the connection failed in a way that is not described".to_owned()
+}
+
+fn is_end(error: &(dyn StdError + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::UnexpectedEof)
 }
 
 /// Returns the system's words for the errno in an error.
