@@ -33,12 +33,14 @@ module Keystart
       Thread.new(&).value
     end
 
-    # Loads what is left after a ThreadError, so that the caller can begin again; false if nothing was left,
-    # because then the error has another reason.
+    # Loads what is left after a ThreadError, so that the caller can begin again; false after it has done so,
+    # because then the error has another reason. Whether a constant is left does not say that: another thread may
+    # have loaded it since the error.
     def load_rest?
-      left = LATER.select { |name| Keystart.autoload?(name) }
-      Thread.new { left.each { |name| Keystart.const_get(name) } }.join
-      left.any?
+      return false if @complete
+
+      Thread.new { LATER.each { |name| Keystart.const_get(name) } }.join
+      @complete = true
     end
   end
   private_constant :Loading
