@@ -21,26 +21,11 @@ module Keystart
 
   # Loads files also in a signal handler: Ruby loads none there, so a thread does it.
   module Loading
-    # What the strict reader names, and may not have loaded yet.
-    LATER = %i[Errors Json Missing Options Secret VERSION].freeze
-
-    module_function
-
     # Yields, to require a file or to name what it defines.
-    def loaded(&)
+    def self.loaded(&)
       yield
     rescue ThreadError
       Thread.new(&).value
-    end
-
-    # Loads what is left after a ThreadError, so that the caller can begin again; false after it has done so,
-    # because then the error has another reason. Whether a constant is left does not say that: another thread may
-    # have loaded it since the error.
-    def load_rest?
-      return false if @complete
-
-      Thread.new { LATER.each { |name| Keystart.const_get(name) } }.join
-      @complete = true
     end
   end
   private_constant :Loading

@@ -9,6 +9,21 @@ require_relative "patience"
 require_relative "store"
 
 module Keystart
+  module Loading
+    # What the strict reader names, and may not have loaded yet.
+    LATER = %i[Errors Json Missing Options Secret VERSION].freeze
+
+    # Loads what is left after a ThreadError, so that the caller can begin again; false after it has done so,
+    # because then the error has another reason. Whether a constant is left does not say that: another thread may
+    # have loaded it since the error.
+    def self.load_rest?
+      return false if @complete
+
+      Thread.new { LATER.each { |name| Keystart.const_get(name) } }.join
+      @complete = true
+    end
+  end
+
   # The methods of a client and of a snapshot (contract §7). Each decides which generation answers.
   #
   # Returned values are copies: callers may change them, and other callers do not see that.
