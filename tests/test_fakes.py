@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler
@@ -32,6 +33,15 @@ def test_a_client_may_leave(error: Exception) -> None:
 def test_any_other_error_of_a_handler_fails_the_test() -> None:
     with pytest.raises(AssertionError):
         handle(AssertionError())
+
+
+def test_no_answer_waits_for_an_acknowledgement() -> None:
+    with (
+        HttpServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server,
+        socket.create_connection(("127.0.0.1", server.server_port)),
+        server.get_request()[0] as connection,
+    ):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_an_interrupt_reaches_a_program_that_waits() -> None:
