@@ -40,7 +40,7 @@ class Sample(Exception):
         except OSError as error:
             raise self from error
         finally:
-            self.told = __class__.__name__
+            self.kind = __class__.__name__
 
 def generate():
     yield from (number for number in NUMBERS)
@@ -55,7 +55,7 @@ try:
     Sample("y").tell("/nowhere/at/all")
 except Sample as error:
     frame = error.__traceback__.tb_next
-    RESULT += [frame.tb_lineno, frame.tb_frame.f_code.co_qualname, type(error.__cause__).__name__, error.told]
+    RESULT += [frame.tb_lineno, frame.tb_frame.f_code.co_qualname, type(error.__cause__).__name__, error.kind]
 '''
 _COMPARE = """
 import sys
