@@ -67,13 +67,13 @@ module Keystart
     def age
       return unless @manifest.max_stale
 
-      Loading.loaded { require_relative "age" } # only with max_stale
+      Loading.loaded { Age } # only with max_stale
       Age.new(@files, @manifest, @target, @timeout)
     end
 
     # Returns the last check of a secret by freshness.json, or nil if that is missing or broken.
     def check(name)
-      Loading.loaded { require_relative "freshness" } # only info and old values load it
+      Loading.loaded { Freshness } # only info and old values load it
       bytes = @files.read("freshness.json", Freshness::LONGEST)
       Freshness.check(bytes, @number, name) if String === bytes && bytes.bytesize <= Freshness::LONGEST
     rescue LayoutInsecure, StoreUnreadable

@@ -9,6 +9,10 @@ require_relative "patience"
 require_relative "store"
 
 module Keystart
+  # By autoload, because threads that require one file at once get a warning of Ruby.
+  %i[Age Attempt Freshness Refresh Tls].each { |name| autoload name, "#{__dir__}/#{name.downcase}" }
+  private_constant :Age, :Attempt, :Freshness, :Refresh, :Tls
+
   module Loading
     # What the strict reader names, and may not have loaded yet.
     LATER = %i[Errors Json Missing Options Secret VERSION].freeze
@@ -83,7 +87,7 @@ module Keystart
         wanted = generation.manifest.mentions?(ca) ? [cert, key, ca] : [cert, key]
         wanted.to_h { |name| [name, generation.text(name)] }
       end
-      Loading.loaded { require_relative "tls" }
+      Loading.loaded { Tls }
       Tls.options(parts)
     end
   end
@@ -108,7 +112,7 @@ module Keystart
 
     def refresh(*names)
       names = names.map { |name| Name.check(name) }
-      Loading.loaded { require_relative "refresh" } # only callers of this method load it
+      Loading.loaded { Refresh } # only callers of this method load it
       Refresh.new(@store, names).run
     rescue ThreadError
       Loading.load_rest? ? retry : raise
@@ -116,7 +120,7 @@ module Keystart
 
     def attempt(name, rejected, budget, login)
       name = Name.check(name)
-      Loading.loaded { [Json, Options, require_relative("attempt")] } # only callers of this method load it
+      Loading.loaded { [Json, Options, Attempt] } # only callers of this method load it
       Attempt.new(@store, name, Options.budget(budget), rejected, login).run
     end
 
