@@ -111,8 +111,8 @@ def _write_charted(rows: Mapping[str, Mapping[str, float]]) -> None:
     (PLOTS / "init.svg").write_text(init_chart(rows)[1])
     (PLOTS / "init-dark.svg").write_text(init_chart(rows, plots.DARK)[1])
     text = re.sub(r'(?<=alt=")Init of a function[^"]*', init_words(rows), README.read_text())
-    ours, sdk = (f"{rows['python'][CHARTED[variant]]:.0f}" for variant in (OURS, SDK))
-    text = re.sub(r"(?<=an Init of )\d+( ms with Keystart, and of\s+)\d+", rf"{ours}\g<1>{sdk}", text)
+    for name, value in rows["python"].items():
+        text = re.sub(rf"(?<=of )\d+(?= ms\s+{name})", f"{value:.0f}", text)
     README.write_text(text)
     before, _, after = _between_marks(GUIDE)
     table = [["", *CHARTED.values()]]

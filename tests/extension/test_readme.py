@@ -24,7 +24,7 @@ FIRST = "./dev keystart layer build"  # tests/layer builds it
 
 
 def commands() -> list[str]:
-    lines = "".join(fenced(README, "console")).splitlines()
+    lines = "".join(fenced(README, "console")).replace("\\\n", "").splitlines()
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
 
 

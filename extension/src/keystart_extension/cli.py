@@ -105,7 +105,7 @@ def _run() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keystart",
-        description="The keys are there before your function starts.",
+        description="Fetches the secrets of an AWS Lambda function while it starts.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
