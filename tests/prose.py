@@ -26,8 +26,9 @@ _MARKDOWN = re.compile(
     r"|^( *)```.*?^\1```$|<!--.*?-->|`[^`\n]+`|\]\([^)\n]*\)",
     re.MULTILINE | re.DOTALL,
 )
-_C_LIKE = re.compile(r"^[ \t]*(?://[/!]?|/?\*+/?)(.*)$", re.MULTILINE)
-_HASHES = re.compile(r"^[ \t]*#(?!!)(.*)$", re.MULTILINE)
+# Comments on their own lines, and behind code.
+_C_LIKE = re.compile(r"(?:^[ \t]*(?://[/!]?|/?\*+/?)|\S[ \t]+//[ \t])(.*)$", re.MULTILINE)
+_HASHES = re.compile(r"(?:^[ \t]*#(?!!)|\S[ \t]+#[ \t])(.*)$", re.MULTILINE)
 _COMMENTS = {
     **dict.fromkeys((".rs", ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".h", ".c"), _C_LIKE),
     **dict.fromkeys((".rb", ".rbs", ".toml", ".sh", ".yml", ".yaml", ".in"), _HASHES),

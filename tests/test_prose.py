@@ -29,6 +29,8 @@ SAID = "It gives nothing but its\nown name."
         ("code.rs", "//! Module.\nfn f() {}\n/// It gives nothing but\n/// its own.\n", 3),
         ("code.mjs", "/**\n * It gives nothing but\n */\n", 2),
         ("code.rb", "# frozen\nx = 1\n# It gives nothing but\n", 3),
+        ("code.rs", "fn f() {\n    g(1); // it gives nothing but\n}\n", 2),
+        ("code.toml", "[table]\nx = 1  # it gives nothing but\n", 2),
     ],
 )
 def test_a_word_is_found_in_prose_and_nowhere_else(

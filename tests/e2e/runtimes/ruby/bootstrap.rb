@@ -81,7 +81,7 @@ api = RuntimeApi.new(ENV.fetch("AWS_LAMBDA_RUNTIME_API"))
 
 begin
   handler = load_handler(ARGV.fetch(0))
-rescue Exception => e # rubocop:disable Lint/RescueException -- a LoadError or a SyntaxError is no StandardError
+rescue Exception => e # rubocop:disable Lint/RescueException -- LoadError and SyntaxError are not StandardErrors
   warn e.full_message(highlight: false)
   api.fail_init(e)
   exit 1
