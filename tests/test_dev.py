@@ -21,6 +21,7 @@ TOOLS = [
     *("awk", "bash", "cat", "cut", "date", "dirname", "env", "grep", "head"),
     *("mkdir", "sed", "sha256sum", "sh", "sort", "tail", "tr", "uname"),
 ]
+DEBIAN_12 = 'VERSION_ID="12"' in Path("/etc/os-release").read_text()
 LINES = 'i=0; while [ "$i" -lt 1000 ]; do echo "line $i."; i=$((i + 1)); done; '
 OLD_PYTHON = "case $* in --version) echo Python 3.9.2 ;; *) exit 1 ;; esac"
 
@@ -317,6 +318,16 @@ def test_a_layer_of_one_architecture_is_built_without_the_extension(door: Door) 
     assert "--session build" not in door.asked.read_text()
     door.open("layer")
     assert "--session build" in door.asked.read_text()
+
+
+@pytest.mark.skipif(not DEBIAN_12, reason="the layer is built on Debian 12 alone")
+def test_a_layer_for_x86_64_needs_nothing_for_the_other_architecture(door: Door) -> None:
+    door.with_venv()
+    door.program("rustc", "")
+    door.open("layer", "--arch", "x86_64")
+    assert "rustc-web" not in door.installed()
+    door.open("layer", "--arch", "arm64")
+    assert "rustc-web" in door.installed()
 
 
 def test_the_demo_asks_for_what_it_builds_with(door: Door) -> None:
