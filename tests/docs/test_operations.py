@@ -165,7 +165,7 @@ def test_every_type_of_error_for_lambda_is_explained() -> None:
     assert {name for name in types if name not in SEEN} == set()
 
 
-def test_the_page_says_what_follows_a_cure() -> None:
-    section = PAGE.partition("## After the cure\n")[2]
+def test_the_page_says_what_follows_a_fix() -> None:
+    section = PAGE.partition("## After the fix\n")[2]
     assert "Lambda repeats a failed Init" in section
     assert Path(ROOT / "docs/monitoring.md").exists()
