@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import secrets
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests import ROOT
+from tests.docs.pages import fenced
 
 from .installed import CONSUMERS, Installation, example, run
 
@@ -96,6 +101,48 @@ def test_strict_typescript_accepts_what_uses_it(
         resolution,
     ]
     run(TOOLS / ".bin/tsc", *options, "--esModuleInterop", "--types", "node", "consumer.ts", cwd=tmp_path)
+
+
+@pytest.fixture
+def tested_with_jest(project: Path, tmp_path: Path) -> Path:
+    """Writes the files for Jest of docs/testing.md into a project with the package."""
+    shutil.copytree(project / "node_modules/keystart", tmp_path / "node_modules/keystart")
+    (tmp_path / "package.json").write_text('{"private": true}')
+    for code in fenced(ROOT / "docs/testing.md", "js"):
+        file = code.partition("\n")[0].split()[-1]
+        if file.endswith(".cjs"):
+            (tmp_path / file).write_text(code)
+    return tmp_path
+
+
+def jest(node: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    command: list[str | Path] = [
+        node,
+        TOOLS / "jest/bin/jest.js",
+        "--ci",
+        "--runInBand",
+        "--no-cache",
+        "--rootDir",
+        folder,
+    ]
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(("KEYSTART_", "NODE_"))
+    }
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+
+
+def test_the_tests_for_jest_pass(node: Path, tested_with_jest: Path) -> None:
+    done = jest(node, tested_with_jest)
+    assert done.returncode == 0, done.stderr
+    assert "Tests:       2 passed, 2 total" in done.stderr
+
+
+def test_the_tests_for_jest_notice_another_value(node: Path, tested_with_jest: Path) -> None:
+    function = tested_with_jest / "orders.cjs"
+    function.write_text(function.read_text().replace("get('currency')", "get('stripe/key')"))
+    done = jest(node, tested_with_jest)
+    assert done.returncode == 1
+    assert "Tests:       2 failed, 2 total" in done.stderr
 
 
 def test_the_example_of_the_readme_runs_as_it_stands(node: Path, project: Path, store: Installation) -> None:
