@@ -157,7 +157,7 @@ def install_checkout(session: nox.Session) -> None:
     install_reader(session)
     step(
         session,
-        "building the extension with AWS's SDK (about 5 minutes the first time)",
+        "building the extension with AWS's SDK (about 4 minutes the first time)",
         *("maturin", "develop", "--release"),
         folder=ROOT / "extension",
     )
@@ -646,7 +646,7 @@ def layer_executable(session: nox.Session) -> None:
     """Builds what the layer holds, which only Debian 12 has the packages for."""
     step(
         session,
-        "building the layer's executable with AWS's SDK (about 5 minutes the first time)",
+        "building the layer's executable with AWS's SDK (about 4 minutes the first time)",
         *("python", "-m", "extension.standalone.executable"),
     )
 

@@ -42,19 +42,19 @@ def build(target: Target) -> Path:
 
 def _core(target: Target, rust: Rust) -> Path:
     """Builds the core as a static library. For this machine it uses the wheel's build folder."""
-    command = ["cargo", "rustc", "--quiet", "--release", "--package", _PACKAGE, "--crate-type", "staticlib"]
+    command = ["cargo", "rustc", "--release", "--package", _PACKAGE, "--crate-type", "staticlib"]
     folder = rust.folder
     if not target.is_native:
         command += ["--target", target.rust]
         folder /= target.rust
-    run(command, {**rust.variables, **rust.linking})
+    run(command, {**rust.variables, **rust.linking}, shows_progress=True)
     return folder / "release" / _LIBRARY
 
 
 def wrapper(target: Target) -> Path:
     """Builds the exec wrapper of the reader's core as a static file, and returns its path."""
     rust = prepare(target)
-    command = ["cargo", "rustc", "--quiet", "--release", "--package", "keystart-store", "--bin", WRAPPER]
+    command = ["cargo", "rustc", "--release", "--package", "keystart-store", "--bin", WRAPPER]
     # Name the triple for this machine too: the default folder holds builds that are not static, and
     # cargo would alternate.
     command += [
@@ -64,7 +64,7 @@ def wrapper(target: Target) -> Path:
         "-Ctarget-feature=+crt-static",
         "-Clink-arg=-Wl,--build-id=none",
     ]
-    run(command, {**rust.variables, **rust.linking})
+    run(command, {**rust.variables, **rust.linking}, shows_progress=True)
     return rust.folder / target.rust / "release" / WRAPPER
 
 

@@ -99,7 +99,8 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
         # A folder apart from the executable's core, which has other flags: each build would
         # recompile the other's crates.
         variables["CARGO_TARGET_DIR"] = str(rust.folder / "wheels")
-    run(["maturin", "build", "--quiet", *options, "--out", wheels], variables, ROOT / "bindings/python")
+    reader = ["maturin", "build", *options, "--out", wheels]
+    run(reader, variables, ROOT / "bindings/python", shows_progress=True)
     requirement = temporary / "cffi.txt"
     requirement.write_text(pinned_version("cffi")[1])
     platforms = [f"--platform=manylinux{name}_{target.machine}" for name in ("2014", "_2_17")]

@@ -205,8 +205,17 @@ def _unpack(target: Target, packages: list[str]) -> None:
     asked.write_text("\n".join(packages))
 
 
-def run(command: Sequence[str | Path], environment: dict[str, str] | None = None, folder: Path = ROOT) -> str:
-    """Returns what a command printed. Raises `BuildError` with all of its output."""
+def run(
+    command: Sequence[str | Path],
+    environment: dict[str, str] | None = None,
+    folder: Path = ROOT,
+    *,
+    shows_progress: bool = False,
+) -> str:
+    """Returns what a command printed on stdout.
+
+    With `shows_progress` its stderr is ours. Raises `BuildError` with all output that nobody has seen yet.
+    """
     program = shutil.which(command[0])
     if program is None:
         raise BuildError(f"{command[0]} is not installed")
@@ -214,10 +223,11 @@ def run(command: Sequence[str | Path], environment: dict[str, str] | None = None
         [program, *command[1:]],
         cwd=folder,
         env={**os.environ, **(environment or {})},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=None if shows_progress else subprocess.PIPE,
         text=True,
     )
     if done.returncode != 0:
         words = " ".join(str(word) for word in command)
-        raise BuildError(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        raise BuildError(f"{words} ended with {done.returncode}:\n{done.stdout}{done.stderr or ''}")
     return done.stdout
