@@ -8,7 +8,7 @@ Gem::Specification.new do |spec|
   spec.authors = ["The Keystart authors"]
   spec.summary = "Reads the secrets that the Keystart extension for AWS Lambda has prefetched."
   spec.description = "The Keystart extension fetches secrets beside the start of a function and publishes them " \
-                     "under /tmp. This reader gives them to Ruby. It has no dependency."
+                     "under /tmp. This reader returns them to Ruby. It has no dependency."
   spec.license = "Apache-2.0"
   spec.required_ruby_version = ">= 3.1"
   spec.files = Dir.glob(%w[lib/**/*.rb sig/*.rbs LICENSE README.md], base: __dir__).sort

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from extension.standalone.wheel import COMMAND, ENTRY_POINTS, add_executable
 LIBRARY = "_native/lib_native.so"
 # Rust's standard library needs 2.17 as well, so nothing is lost. Lambda's oldest runtime has 2.26.
 GLIBC = "2.17"
+_EPOCH = "315619200"  # 2 January 1980, the date that newer RubyGems take by themselves
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,13 +102,19 @@ def build(into: Path, *, quick: bool) -> None:
                 _say(f"the wheel has no executable, so its process starts more slowly: {missing}")
     _say("the npm package and the gem")
     _run(["npm", "pack", "--silent", "--pack-destination", str(into)], ROOT / "bindings/node")
-    version = _run(
-        ["ruby", "-r./lib/keystart/version", "-e", "print Keystart::VERSION"], ROOT / "bindings/ruby"
-    )
-    _run(
-        ["gem", "build", "--silent", "keystart.gemspec", "-o", str(into / f"keystart-{version}.gem")],
-        ROOT / "bindings/ruby",
-    )
+    gem(ROOT / "bindings/ruby", into)
+
+
+def gem(source: Path, into: Path) -> None:
+    """Builds the gem. It has the same bytes at any time, and whatever rights the checkout's files have."""
+    version = _run(["ruby", "-r./lib/keystart/version", "-e", "print Keystart::VERSION"], source)
+    with tempfile.TemporaryDirectory(prefix="keystart-gem-") as folder:
+        copy = Path(shutil.copytree(source, Path(folder) / "gem"))
+        for path in [copy, *copy.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        name = str(into / f"keystart-{version}.gem")
+        command = ["gem", "build", "--silent", "keystart.gemspec", "-o", name]
+        _run(command, copy, {"SOURCE_DATE_EPOCH": _EPOCH})
 
 
 def packages(folder: Path) -> list[str]:

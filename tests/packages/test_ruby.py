@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from extension.standalone.toolchain import ROOT
+
+from .build import gem
 from .installed import CONSUMERS, Installation, example, run
 
 
@@ -31,3 +36,18 @@ def test_the_example_of_the_readme_runs_as_it_stands(gems: Path, store: Installa
     said = store.read("ruby", "-w", function, cwd=tmp_path, GEM_HOME=str(gems), GEM_PATH=str(gems))
     assert said.splitlines()[0].startswith('<Secret "stripe/key" (redacted)> fetched at ')
     assert said.splitlines()[1] == f'{{:user=>"orders", :key_length=>{len(store.answer["text"])}}}'
+
+
+def test_it_has_the_same_bytes_at_any_time_and_with_any_rights_of_the_files(tmp_path: Path) -> None:
+    private = Path(shutil.copytree(ROOT / "bindings/ruby", tmp_path / "private"))
+    for path in private.rglob("*.rb"):
+        path.chmod(0o600)
+    built = []
+    for source in (ROOT / "bindings/ruby", private):
+        into = tmp_path / f"built-{len(built)}"
+        into.mkdir()
+        gem(source, into)
+        (file,) = into.iterdir()
+        built.append(file.read_bytes())
+        time.sleep(1.1)  # a gem's times are in seconds
+    assert built[0] == built[1]
