@@ -54,6 +54,16 @@ def test_publish_sends_the_zip_with_all_that_lambda_should_know(
     assert found["Content"]["CodeSize"] == path.stat().st_size
 
 
+def test_without_a_region_publish_says_how_to_pass_one(
+    keystart: Keystart, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_REGION")
+    code, out, error = keystart("layer", "publish", put(tmp_path))
+    assert (code, out) == (1, "")
+    cure = "Set AWS_REGION, or pass --region if the command has it."
+    assert error == f"keystart: NoRegion: No region is known. {cure}\n"
+
+
 def test_publish_takes_what_was_built_here(keystart: Keystart, account: Account, tmp_path: Path) -> None:
     for architecture in ("x86_64", "arm64"):
         put(tmp_path, architecture, f"dist/keystart-layer-{__version__}-{architecture}.zip")
