@@ -221,7 +221,9 @@ def _failure(action: str, error: Exception) -> AwsError:
                 "started, such as a script in an image; on your own machine log in, or set AWS_PROFILE.",
             )
         case NoRegionError():
-            return AwsError("NoRegion", "No region is known. Set AWS_REGION, or pass --region if the command has it.")
+            return AwsError(
+                "NoRegion", "No region is known. Set AWS_REGION, or pass --region if the command has it."
+            )
         case SSLError() if (reason := _distrust(error)) is not None:
             # An endpoint that is not trusted now is not trusted a moment later.
             host = _host(error.kwargs.get("endpoint_url"))
