@@ -11,6 +11,7 @@ use rustix::path::Arg;
 
 pub(crate) const CURRENT: &str = "current";
 pub(crate) const GENERATIONS: &str = "generations";
+pub(crate) const SECRETS: &str = "secrets";
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const STATE: &str = "state.json";
 pub(crate) const FRESHNESS: &str = "freshness.json";

@@ -1,30 +1,24 @@
-//! What lies in a root: whether a writer left all of it there, and the removal of generations (contract 5.14 to 5.17).
+//! What lies in a root, and whether a writer left all of it there (contract 5.14 to 5.17).
 //!
 //! A root is a store only if it holds nothing else, so that no writer removes what is not
 //! Keystart's. In doubt an entry is foreign.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 
 use rustix::fs::FileType;
-use rustix::io::Errno;
-use rustix::path::Arg;
 
 use crate::errors::MAX_BYTES;
-use crate::files::{self, CONTROL, CURRENT, FILE_MODE, FOLDER_MODE, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
-use crate::folder::{Cause, Facts, Folder, FolderError, FolderResult, Wipe};
+use crate::files::{self, CONTROL, CURRENT, FRESHNESS, GENERATIONS, MANIFEST, SECRETS, STATE, Trouble};
+use crate::folder::{Cause, Facts, Folder, FolderError, FolderResult};
 use crate::freshness;
 use crate::manifest::Manifest;
-use crate::name;
 use crate::state;
 use crate::text::quoted;
 
 pub(crate) const LOCK: &str = "lock";
 pub(crate) const NEW_STATE: &str = ".state.json";
-const SECRETS: &str = "secrets";
 pub(crate) const NEW_FRESHNESS: &str = ".freshness.json";
-/// A folder may inherit it from the one above. It grants and refuses no access.
-const SETGID: u32 = 0o2000;
 /// The writer stops counting foreign entries here.
 const MAX_COUNTED: usize = 1000;
 const MAX_SHOWN_NAME: usize = 24;
@@ -344,227 +338,8 @@ fn joined(path: &str, name: &[u8]) -> String {
     if path.is_empty() { name.into_owned() } else { format!("{path}/{name}") }
 }
 
-/// Which paths below `secrets` are the writer's.
-#[derive(Debug)]
-pub(crate) struct OwnPaths {
-    names: Names,
-    /// False for what this writer wrote itself: its files hold secrets whatever their modes and
-    /// links are by now.
-    is_strict: bool,
-    devices: Devices,
-}
+mod ownership;
+mod removal;
 
-#[derive(Debug)]
-enum Names {
-    /// Any valid name of a secret, because the manifest is missing.
-    Valid,
-    /// These files and their folders.
-    Listed { files: BTreeSet<String>, folders: BTreeSet<String> },
-}
-
-impl OwnPaths {
-    /// Takes the paths that an older writer left, from the manifest if it exists.
-    pub fn left_behind(names: Option<Vec<String>>, devices: Devices) -> Self {
-        Self { names: names.map_or(Names::Valid, Names::listed), is_strict: true, devices }
-    }
-
-    /// Takes the paths that this writer wrote itself.
-    pub fn written(names: &[String], devices: Devices) -> Self {
-        Self { names: Names::listed(names.to_vec()), is_strict: false, devices }
-    }
-
-    fn may_have(&self, path: &str) -> bool {
-        match &self.names {
-            Names::Valid => name::is_valid(path.as_bytes()),
-            Names::Listed { files, folders } => files.contains(path) || folders.contains(path),
-        }
-    }
-
-    fn check(&self, folder: &Folder, name: &CStr, path: &str, facts: &Facts) -> FolderResult<()> {
-        let is_folder = match &self.names {
-            Names::Valid => facts.kind == FileType::Directory,
-            Names::Listed { folders, .. } => folders.contains(path),
-        };
-        // A folder of the writer is never empty, so its own path has fewer segments than a name may have.
-        if is_folder && !name::is_valid(format!("{path}/x").as_bytes()) {
-            return Err(folder.foreign(name, "is a folder deeper than a secret's name goes"));
-        }
-        let kind = if is_folder { FileType::Directory } else { FileType::RegularFile };
-        if self.is_strict {
-            // `Links` counts the names of a file.
-            self.devices.check(folder, name, &Facts { links: 1, ..*facts }, kind)
-        } else {
-            self.devices.check_place(folder, name, facts, kind)
-        }
-    }
-}
-
-impl Names {
-    fn listed(names: Vec<String>) -> Self {
-        let folders = names.iter().flat_map(|name| name::folders(name).map(str::to_owned)).collect();
-        Self::Listed { files: names.into_iter().collect(), folders }
-    }
-}
-
-/// The file systems of a store. They may differ: overlayfs has one number for its folders and others for its files.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Devices {
-    folders: u64,
-    files: u64,
-}
-
-impl Devices {
-    /// Takes the file systems of a root and of the lock in it.
-    pub fn new(root: &Folder, lock: &Facts) -> Self {
-        Self { folders: root.device(), files: lock.device }
-    }
-
-    /// Checks that the writers' lock is a file as a writer makes it, and empty.
-    pub fn check_lock<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> FolderResult<()> {
-        self.check_file(folder, name, facts)?;
-        if facts.size == 0 { Ok(()) } else { Err(folder.foreign(name, "is not empty")) }
-    }
-
-    /// Checks that an entry is a file as a writer makes it.
-    pub fn check_file<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> FolderResult<()> {
-        self.check(folder, name, facts, FileType::RegularFile)
-    }
-
-    /// Checks that an entry is a folder as a writer makes it.
-    pub fn check_folder<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> FolderResult<()> {
-        self.check(folder, name, facts, FileType::Directory)
-    }
-
-    /// Checks that an entry is as a writer makes it.
-    fn check<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts, kind: FileType) -> FolderResult<()> {
-        self.check_place(folder, name, facts, kind)?;
-        let (mode, links) = match kind {
-            FileType::RegularFile => (FILE_MODE, facts.links),
-            FileType::Directory => (FOLDER_MODE | SETGID, 1),
-            FileType::Symlink => (0o7777, facts.links),
-            _ => (FOLDER_MODE, facts.links),
-        };
-        if facts.mode & !mode != 0 {
-            return Err(folder.foreign(name, &format!("has the mode {:04o}, which no writer sets", facts.mode)));
-        }
-        if links != 1 {
-            return Err(folder.foreign(name, SECOND_NAME));
-        }
-        Ok(())
-    }
-
-    /// Checks an entry's kind, its owner and its file system.
-    pub fn check_place<N: Arg + Copy>(
-        self,
-        folder: &Folder,
-        name: N,
-        facts: &Facts,
-        kind: FileType,
-    ) -> FolderResult<()> {
-        if facts.kind != kind {
-            return Err(folder.denied(name, wrong_kind(facts.kind, kind)));
-        }
-        if !facts.is_ours() {
-            return Err(folder.foreign(name, "belongs to another user"));
-        }
-        let device = if kind == FileType::Directory { self.folders } else { self.files };
-        if facts.is_mount || facts.device != device {
-            return Err(folder.foreign(name, "is on another file system"));
-        }
-        Ok(())
-    }
-
-    /// Checks a link to a generation, and returns the number.
-    fn read_link<N: Arg + Copy>(self, folder: &Folder, name: N, facts: &Facts) -> FolderResult<u64> {
-        self.check(folder, name, facts, FileType::Symlink)?;
-        let target = folder.read_link(name)?;
-        target
-            .and_then(|target| files::target_number(target.as_bytes()))
-            .ok_or_else(|| folder.foreign(name, "does not point to a generation"))
-    }
-}
-
-fn wrong_kind(found: FileType, wanted: FileType) -> Cause {
-    match (found, wanted) {
-        (_, FileType::Symlink) => Cause::Foreign("is not a symbolic link".to_owned()),
-        (_, FileType::Socket) => Cause::Foreign("is not a socket".to_owned()),
-        (FileType::Symlink, _) => Trouble::Link.into(),
-        (_, FileType::Directory) => Trouble::NotFolder.into(),
-        _ => Trouble::NotFile.into(),
-    }
-}
-
-/// Removes what a generation holds except what is not the writer's. It continues after an error and
-/// returns the first.
-pub(crate) fn clear_generation<N: Arg + Copy>(
-    generations: &Folder,
-    name: N,
-    own: &OwnPaths,
-    wipe: Option<&Wipe>,
-) -> FolderResult<()> {
-    let Some(facts) = generations.facts(name)? else { return Ok(()) };
-    own.devices.check_place(generations, name, &facts, FileType::Directory)?;
-    let generation = generations.open(name)?;
-    let mut first = Ok(());
-    if let Some(facts) = generation.facts(MANIFEST)? {
-        // The manifest holds no secret, and a reader that has it open must not read zeros.
-        let own = own.devices.check_place(&generation, MANIFEST, &facts, FileType::RegularFile);
-        first = first.and(own.and_then(|()| generation.remove_file(MANIFEST)));
-    }
-    if let Some(facts) = generation.facts(SECRETS)? {
-        let own_folder = own.devices.check_place(&generation, SECRETS, &facts, FileType::Directory);
-        first = first.and(own_folder.and_then(|()| {
-            clear_secrets(&generation.open(SECRETS)?, "", own, wipe)?;
-            generation.remove_folder(SECRETS)
-        }));
-    }
-    first
-}
-
-/// Removes a generation, as `clear_generation` does, and its folder.
-pub(crate) fn remove_generation(
-    generations: &Folder,
-    name: &str,
-    own: &OwnPaths,
-    wipe: Option<&Wipe>,
-) -> FolderResult<()> {
-    clear_generation(generations, name, own, wipe)?;
-    generations.remove_folder(name).map_err(|denied| explained(generations, name, denied))
-}
-
-fn clear_secrets(folder: &Folder, path: &str, own: &OwnPaths, wipe: Option<&Wipe>) -> FolderResult<()> {
-    let mut entries = Vec::new();
-    folder.each_name(|name| {
-        entries.push(name);
-        true
-    })?;
-    let mut first = Ok(());
-    for name in entries {
-        let path = joined(path, name.as_bytes());
-        first = first.and(remove_secret(folder, name.as_c_str(), &path, own, wipe));
-    }
-    first
-}
-
-fn remove_secret(folder: &Folder, name: &CStr, path: &str, own: &OwnPaths, wipe: Option<&Wipe>) -> FolderResult<()> {
-    if !own.may_have(path) {
-        return Err(folder.holds_foreign("holds an entry that Keystart did not make".to_owned()));
-    }
-    let Some(facts) = folder.facts(name)? else { return Ok(()) };
-    own.check(folder, name, path, &facts)?;
-    if facts.kind == FileType::Directory {
-        clear_secrets(&folder.open(name)?, path, own, wipe)?;
-        return folder.remove_folder(name);
-    }
-    let overwritten = wipe.map_or(Ok(()), |wipe| folder.overwrite(name, wipe));
-    overwritten.and(folder.remove_file(name))
-}
-
-/// Finds what keeps a folder from being removed: the system only says that it is not empty.
-fn explained(folder: &Folder, name: &str, denied: FolderError) -> FolderError {
-    if denied.cause == Cause::Trouble(Trouble::System(Errno::NOTEMPTY)) {
-        folder.foreign(name, "holds entries that Keystart did not make")
-    } else {
-        denied
-    }
-}
+pub(crate) use ownership::{Devices, OwnPaths};
+pub(crate) use removal::{clear_generation, remove_generation};

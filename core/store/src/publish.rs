@@ -16,28 +16,24 @@
 //! From step 4 on the writer removes only what it wrote itself: it knows the names.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, FlockOperation, flock, fstat};
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use crate::crash::CrashReport;
-use crate::errors::{Error, MAX_BYTES, Result};
+use crate::errors::{Error, Result};
 use crate::failpoint;
-use crate::failures::{Failure, Failures};
-use crate::files::{self, CURRENT, FOLDER_MODE, FRESHNESS, GENERATIONS, MANIFEST, STATE, Trouble};
-use crate::folder::{Cause, Facts, Folder, FolderError, FolderResult, Root, Wipe};
+use crate::failures::Failures;
+use crate::files::{self, CURRENT, FRESHNESS, MANIFEST, STATE, Trouble};
+use crate::folder::{Cause, Folder, FolderError, FolderResult, Wipe};
 use crate::freshness::{Check, Freshness};
-use crate::inventory::{self, Devices, Inventory, LOCK, NEW_FRESHNESS, NEW_STATE, OwnPaths, Stage, new_link, target};
-use crate::json::Json;
-use crate::manifest::{self, Entry, Identity, Manifest, Secret};
-use crate::name;
-use crate::options::Options;
-use crate::secret::SecretBytes;
+use crate::inventory::{self, Devices, Inventory, NEW_FRESHNESS, NEW_STATE, OwnPaths, Stage, new_link, target};
+use crate::manifest::{Identity, Manifest, Secret};
 use crate::state::{Phase, State};
 
 /// How long the end of a store waits for disks (contract 5.11). Lambda ends an extension 2 s after SHUTDOWN.
@@ -105,92 +101,6 @@ struct WrittenGeneration {
 }
 
 impl Writer {
-    /// Takes over the store: steps 1 to 3.
-    pub fn open(options: &Options<'_>, identity: Identity) -> Result<Self> {
-        Self::take_over(options, identity, false)
-    }
-
-    /// Takes over the store, and leaves what is published there until the first publish (contract 5.21).
-    pub fn open_keeping(options: &Options<'_>, identity: Identity) -> Result<Self> {
-        Self::take_over(options, identity, true)
-    }
-
-    fn take_over(options: &Options<'_>, identity: Identity, keeps: bool) -> Result<Self> {
-        let root = options.root()?;
-        let denied = |denied| refused_root(&root, &denied);
-
-        // (1)
-        let (folder, mode) = match Folder::open_root(&root).map_err(denied)? {
-            Root::Own { folder, mode } => (folder, mode),
-            Root::OfAnotherUser => return Err(Error::root_of_another_user(&root)),
-            Root::Unsafe(what) => return Err(Error::root_unsafe_to_write(&root, what)),
-        };
-        failpoint::reached("1");
-
-        // (2)
-        let Lock { file: lock, devices, is_new } = open_lock(&folder, mode).map_err(denied)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|errno| match errno {
-            Errno::WOULDBLOCK => Error::store_locked(&root),
-            other => Error::refused_write(&root, other, LOCK),
-        })?;
-        let found =
-            if is_new { Inventory::default() } else { take_inventory(&folder, mode, devices).map_err(denied)? };
-        failpoint::reached("2");
-
-        // (3)
-        let denied = |denied| refusal(&root, &denied);
-        let generations = open_generations(&folder, devices).map_err(denied)?;
-        let keeps = keeps && found.current.is_some();
-        if !keeps {
-            if found.current.is_some() {
-                folder.remove_file(CURRENT).map_err(denied)?;
-            }
-            remove_beside(&folder, &found).map_err(denied)?;
-            failpoint::reached("3, current removed");
-        }
-        let last = found.last_number();
-        let (folder, generations) = (Arc::new(folder), Arc::new(generations));
-        let crash = Arc::new(CrashReport::new(&folder, &generations, last));
-        let reserve = Reserve(Cell::new(fcntl_dupfd_cloexec(&lock, 0).ok()));
-        let mut writer = Self {
-            root: root.clone(),
-            folder,
-            generations,
-            devices,
-            identity,
-            last,
-            published: None,
-            kept: None,
-            manifest: None,
-            watch: Watch::default(),
-            freshness: Freshness::default(),
-            written: BTreeMap::new(),
-            candidates: BTreeMap::new(),
-            superseded: BTreeMap::new(),
-            kept_for: failpoint::kept_for(retention::KEPT_FOR),
-            state: State::new(Phase::Starting),
-            stopped: false,
-            listens: false,
-            crash,
-            reserve,
-            lock,
-        };
-        if keeps {
-            writer.kept = Some(found);
-            writer.state = State::new(Phase::Ready);
-            return Ok(writer);
-        }
-        if writer.report_state(State::new(Phase::Starting)).is_err() {
-            // A writer that was killed on a full disk left no space except in its own files.
-            let _as_far_as_it_goes = writer.empty_leftovers(&found);
-            writer.report_state(State::new(Phase::Starting))?;
-        }
-        failpoint::reached("3, starting");
-        writer.remove_leftovers(&found).map_err(denied)?;
-        failpoint::reached("3");
-        Ok(writer)
-    }
-
     /// Returns the absolute path of the root.
     pub fn root(&self) -> &str {
         &self.root
@@ -424,31 +334,6 @@ impl Writer {
         Ok(())
     }
 
-    /// Empties the generations of older writers. Their names stay: they may be the only trace of
-    /// the last number.
-    fn empty_leftovers(&self, found: &Inventory) -> FolderResult<()> {
-        let own = OwnPaths::left_behind(None, self.devices);
-        for (_, number) in found.generations.iter().filter(|(stage, _)| *stage == Stage::Whole) {
-            let old = Stage::Old.name(*number);
-            inventory::remove_generation(&self.generations, &old, &own, None)?;
-            ignore_missing(self.generations.rename(&Stage::Whole.name(*number), &old))?;
-        }
-        failpoint::reached("3, renamed");
-        for name in temporary_names(found) {
-            inventory::clear_generation(&self.generations, name.as_str(), &own, None)?;
-        }
-        failpoint::reached("3, emptied");
-        Ok(())
-    }
-
-    fn remove_leftovers(&self, found: &Inventory) -> FolderResult<()> {
-        self.empty_leftovers(found)?;
-        for name in temporary_names(found) {
-            self.generations.remove_folder(name.as_str())?;
-        }
-        found.new_links.iter().try_for_each(|number| self.folder.remove_file(new_link(*number).as_str()))
-    }
-
     fn report_state(&mut self, state: State) -> Result<()> {
         self.write_state(&state).and_then(|()| self.replace_state()).map_err(|denied| self.refusal(&denied))?;
         self.state = state;
@@ -523,97 +408,6 @@ fn retire(generations: &Folder, devices: Devices, number: u64, written: &mut Wri
     Ok(())
 }
 
-/// Removes what older writers left beside the generations.
-fn remove_beside(folder: &Folder, found: &Inventory) -> FolderResult<()> {
-    found.freshness.iter().try_for_each(|name| folder.remove_file(*name))?;
-    found.sockets.iter().try_for_each(|socket| folder.remove_file(socket.as_c_str()))
-}
-
-fn ignore_missing(done: FolderResult<()>) -> FolderResult<()> {
-    match done {
-        Err(FolderError { cause: Cause::Trouble(Trouble::Missing), .. }) => Ok(()),
-        other => other,
-    }
-}
-
-/// Returns the names of older writers' generations after all are renamed.
-fn temporary_names(found: &Inventory) -> impl Iterator<Item = String> {
-    let renamed = |(stage, number): &(Stage, u64)| match stage {
-        Stage::Whole => Stage::Old.name(*number),
-        other => other.name(*number),
-    };
-    found.generations.iter().map(renamed)
-}
-
-/// The file that keeps out a second writer.
-struct Lock {
-    file: OwnedFd,
-    devices: Devices,
-    /// This writer made it now, in an empty root.
-    is_new: bool,
-}
-
-/// Opens the lock of a store, or makes it in an empty root. A root that holds anything else is not ours.
-fn open_lock(folder: &Folder, mode: u32) -> FolderResult<Lock> {
-    let mut refused = Ok(());
-    // Another writer may make it meanwhile, and then the root is no longer empty.
-    for _ in 0..2 {
-        if let Some(facts) = folder.facts(LOCK)? {
-            let devices = Devices::new(folder, &facts);
-            devices.check_lock(folder, LOCK, &facts)?;
-            let file = folder.open_file(LOCK)?;
-            let opened = Facts::from(fstat(&file).map_err(|errno| folder.denied(LOCK, errno))?);
-            if opened.inode != facts.inode {
-                return Err(folder.foreign(LOCK, "was replaced meanwhile"));
-            }
-            return Ok(Lock { file, devices, is_new: false });
-        }
-        refused = inventory::check_is_empty(folder);
-        if refused.is_ok() {
-            if is_too_open(mode) {
-                return Err(folder.holds_foreign("is empty, and group or others may write to it".to_owned()));
-            }
-            tighten(folder, mode)?;
-            if let Some(file) = folder.create_lock(LOCK)? {
-                let facts = fstat(&file).map_err(|errno| folder.denied(LOCK, errno))?;
-                return Ok(Lock { file, devices: Devices::new(folder, &facts.into()), is_new: true });
-            }
-        }
-    }
-    refused.and_then(|()| Err(folder.denied(LOCK, Errno::EXIST)))
-}
-
-/// Looks at everything before it changes anything, and again if others could write there until now.
-fn take_inventory(folder: &Folder, mode: u32, devices: Devices) -> FolderResult<Inventory> {
-    let found = Inventory::take(folder, devices)?;
-    tighten(folder, mode)?;
-    if is_too_open(mode) { Inventory::take(folder, devices) } else { Ok(found) }
-}
-
-fn tighten(folder: &Folder, mode: u32) -> FolderResult<()> {
-    if mode == FOLDER_MODE { Ok(()) } else { folder.tighten() }
-}
-
-fn is_too_open(mode: u32) -> bool {
-    mode & 0o022 != 0
-}
-
-fn open_generations(folder: &Folder, devices: Devices) -> FolderResult<Folder> {
-    let Some(facts) = folder.facts(GENERATIONS)? else { return folder.create(GENERATIONS) };
-    devices.check_folder(folder, GENERATIONS, &facts)?;
-    let generations = folder.open(GENERATIONS)?;
-    tighten(&generations, facts.mode)?;
-    Ok(generations)
-}
-
-/// Makes the error of a root that is being taken over. Nothing in it was changed.
-fn refused_root(root: &str, denied: &FolderError) -> Error {
-    foreign_text(denied).map_or_else(
-        |errno| Error::refused_write(root, errno, &denied.path),
-        |what| Error::root_unsafe_to_write(root, &what),
-    )
-}
-
 /// Makes the error of a store that is being written.
 fn refusal(root: &str, denied: &FolderError) -> Error {
     match foreign_text(denied) {
@@ -635,110 +429,20 @@ fn foreign_text(FolderError { path, cause }: &FolderError) -> std::result::Resul
     Ok(format!("{path} {what}"))
 }
 
-/// The values to publish, and the optional entries that could not be fetched.
-#[derive(Debug, Default)]
-pub struct Draft {
-    secrets: Vec<DraftSecret>,
-    unavailable: Vec<(String, Failure)>,
-    env: BTreeMap<String, Json>,
-    covered: BTreeSet<String>,
-    refresh_after: Option<i64>,
-    retry_after: Option<i64>,
-}
-
-#[derive(Debug)]
-struct DraftSecret {
-    name: String,
-    value: SecretBytes,
-    entry: Entry,
-}
-
-impl Draft {
-    /// Makes an empty draft.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds a secret. `entry` holds `encoding`, `fetched_at`, `refresh_after` and `source`, as in the manifest.
-    pub fn add(&mut self, name: impl AsRef<[u8]>, value: SecretBytes, entry: &Json) -> Result<()> {
-        let name = name::check(name.as_ref())?;
-        let size = value.as_bytes().len();
-        if size > MAX_BYTES {
-            return Err(Error::value_too_large(name, size));
-        }
-        let entry = Entry::from_json(entry).map_err(|member| Error::invalid_entry(name, member))?;
-        if let Some(member) = entry.wrong_time() {
-            return Err(Error::invalid_entry(name, member));
-        }
-        self.secrets.push(DraftSecret { name: name.to_owned(), value, entry });
-        Ok(())
-    }
-
-    /// Lists an entry that could not be fetched. A publish lists it in the manifest, a refresh in freshness.json.
-    pub fn mark_unavailable(&mut self, name: impl AsRef<[u8]>, failure: Failure) -> Result<()> {
-        let name = name::check(name.as_ref())?;
-        self.unavailable.push((name.to_owned(), failure));
-        Ok(())
-    }
-
-    /// Notes that the draft has all that an entry of the configuration brings. A refresh replaces
-    /// the secrets of these entries, and keeps all others.
-    pub fn cover(&mut self, entry: impl AsRef<[u8]>) -> Result<()> {
-        self.covered.insert(name::check(entry.as_ref())?.to_owned());
-        Ok(())
-    }
-
-    /// Sets when entries are fetched again: those that the draft has, and those that failed. Times are
-    /// milliseconds since 1970. A publish without the first time writes no freshness.json.
-    pub fn schedule(&mut self, refresh_after: Option<i64>, retry_after: Option<i64>) {
-        (self.refresh_after, self.retry_after) = (refresh_after, retry_after);
-    }
-
-    /// Assigns a secret to a variable, which the exec wrapper sets (contract 4.9).
-    pub fn assign(&mut self, variable: &str, secret: impl AsRef<[u8]>, overwrite: bool) -> Result<()> {
-        let secret = name::check(secret.as_ref())?;
-        if !manifest::is_variable(variable) || self.env.contains_key(variable) {
-            return Err(Error::internal("a variable is assigned twice, or its name is not valid"));
-        }
-        let members = [("secret", Json::Text(secret.to_owned())), ("overwrite", Json::Bool(overwrite))];
-        let members = members.map(|(member, value)| (member.to_owned(), value));
-        self.env.insert(variable.to_owned(), Json::Object(members.into()));
-        Ok(())
-    }
-
-    /// Publishes the draft and returns the number of its generation. It reports a fault of the
-    /// draft before it writes anything.
-    pub fn publish(&self, writer: &mut Writer) -> Result<u64> {
-        writer.publish(self)
-    }
-
-    fn manifest(&self, generation: u64) -> Result<Manifest> {
-        let names: Vec<&str> = self.secrets.iter().map(|added| added.name.as_str()).collect();
-        let missing: Vec<&str> = self.unavailable.iter().map(|(name, _)| name.as_str()).collect();
-        let conflicts = manifest::conflicts(&names, &missing);
-        if !conflicts.is_empty() {
-            return Err(Error::name_conflict(&conflicts.concat()));
-        }
-        let secret = |added: &DraftSecret| {
-            (added.name.clone(), Secret { size: added.value.as_bytes().len(), entry: added.entry.clone() })
-        };
-        let secrets: BTreeMap<String, Secret> = self.secrets.iter().map(secret).collect();
-        let unavailable = self.unavailable.iter().cloned().collect();
-        let env = (!self.env.is_empty()).then(|| Json::Object(self.env.clone()));
-        Ok(Manifest { generation, secrets, unavailable, env, max_stale: None })
-    }
-}
-
 mod candidate;
+mod draft;
 mod fingerprint;
 mod refresh;
 mod retention;
+mod takeover;
 
 use candidate::{Candidate, Origin};
+pub use draft::Draft;
 pub use fingerprint::fingerprint;
 use refresh::{Contents, File};
 pub use refresh::{RefreshResult, Watch};
 use retention::{Moment, Usage};
+use takeover::remove_beside;
 
 #[cfg(test)]
 mod tests;

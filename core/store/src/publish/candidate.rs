@@ -7,7 +7,7 @@ use crate::failpoint;
 use crate::freshness::Check;
 use crate::inventory::target;
 use crate::manifest::{Manifest, Secret};
-use crate::publish::refresh::{Contents, File, Merge};
+use crate::publish::refresh::{Contents, Merge, kept};
 use crate::publish::retention::{Moment, Usage};
 use crate::publish::{Draft, Writer};
 
@@ -68,28 +68,16 @@ impl Writer {
         let number = self.next_number()?;
         let Some(found) = self.candidates.get(&candidate) else { return Ok(None) };
         let entries = found.entries.clone();
-        let is_covered = |name: &str| entries.contains(self.entry_of(name));
-        let brought = |manifest: &Manifest| {
-            let secrets = manifest.secrets.iter().filter(|(name, _)| is_covered(name));
-            secrets.map(|(name, secret)| (name.clone(), secret.clone())).collect::<BTreeMap<String, Secret>>()
-        };
-        let new = brought(&found.manifest);
+        let brought = found.manifest.secrets.iter().filter(|(name, _)| entries.contains(self.entry_of(name)));
+        let new: BTreeMap<String, Secret> = brought.map(|(name, secret)| (name.clone(), secret.clone())).collect();
         if !new.iter().all(|(name, secret)| self.can_keep(candidate, name, secret.size)) {
             self.candidates.remove(&candidate);
             return Ok(None);
         }
         self.check_files(&entries)?;
-        let before = self.published_manifest()?;
-        let mut manifest = Manifest { generation: number, ..before.clone() };
-        manifest.secrets.retain(|name, _| !is_covered(name));
-        manifest.unavailable.retain(|name, _| !entries.contains(name));
-        let file = |generation: u64, secrets: &BTreeMap<String, Secret>| {
-            let kept =
-                |(name, secret): (&String, &Secret)| (name.clone(), File::Kept { generation, size: secret.size });
-            secrets.iter().map(kept).collect::<Vec<_>>()
-        };
-        let mut files = file(before.generation, &manifest.secrets);
-        files.extend(file(candidate, &new));
+        let mut manifest = self.published_without(&entries, number)?;
+        let mut files = kept(self.published_manifest()?.generation, &manifest.secrets);
+        files.extend(kept(candidate, &new));
         manifest.secrets.extend(new);
         let contents = Contents { manifest, files };
         contents.check_names()?;

@@ -9,17 +9,17 @@ use zeroize::Zeroizing;
 use crate::errors::{Error, Result};
 use crate::failpoint;
 use crate::failures::Failure;
+use crate::files::SECRETS;
 use crate::folder::{Facts, Folder, FolderResult};
 use crate::freshness::Check;
 use crate::inventory::Stage;
 use crate::json::Json;
 use crate::manifest::{self, Manifest, Secret};
 use crate::name;
-use crate::publish::{Draft, DraftSecret, Origin, Writer};
+use crate::publish::draft::DraftSecret;
+use crate::publish::{Draft, Origin, Writer};
 use crate::secret::SecretBytes;
 use crate::time;
-
-const SECRETS: &str = "secrets";
 
 /// What a writer must know of a configuration to refresh what it published.
 #[derive(Debug, Clone, Default)]
@@ -104,6 +104,12 @@ impl Contents<'_> {
         }
         Ok(())
     }
+}
+
+/// Returns the files of these secrets in a generation.
+pub(super) fn kept<'a>(generation: u64, secrets: &BTreeMap<String, Secret>) -> Vec<(String, File<'a>)> {
+    let file = |(name, secret): (&String, &Secret)| (name.clone(), File::Kept { generation, size: secret.size });
+    secrets.iter().map(file).collect()
 }
 
 pub(super) fn split(name: &str) -> (impl Iterator<Item = &str>, &str) {
@@ -205,6 +211,14 @@ impl Writer {
         self.manifest.as_ref().ok_or_else(|| Error::internal("nothing is published to refresh"))
     }
 
+    /// Returns the manifest of the next generation, if it had all that is published except for these entries.
+    pub(super) fn published_without(&self, entries: &BTreeSet<String>, number: u64) -> Result<Manifest> {
+        let mut manifest = Manifest { generation: number, ..self.published_manifest()?.clone() };
+        manifest.secrets.retain(|name, _| !entries.contains(self.entry_of(name)));
+        manifest.unavailable.retain(|name, _| !entries.contains(name));
+        Ok(manifest)
+    }
+
     /// Returns the entries that must be kept from a generation, and whose files are not the writer's any more.
     pub(super) fn lost(&self, before: &Manifest, covered: &BTreeSet<String>) -> BTreeSet<String> {
         let kept = before.secrets.iter().filter(|(name, _)| !covered.contains(self.entry_of(name)));
@@ -217,13 +231,8 @@ impl Writer {
     pub(super) fn merge<'a>(&self, draft: &'a Draft, number: u64, covered: &BTreeSet<String>) -> Result<Merge<'a>> {
         let before = self.published_manifest()?;
         let is_covered = |name: &str| covered.contains(self.entry_of(name));
-        let mut manifest = Manifest { generation: number, ..before.clone() };
-        manifest.secrets.retain(|name, _| !is_covered(name));
-        manifest.unavailable.retain(|name, _| !covered.contains(name));
-        let kept = |(name, secret): (&String, &Secret)| {
-            (name.clone(), File::Kept { generation: before.generation, size: secret.size })
-        };
-        let mut files: Vec<(String, File<'a>)> = manifest.secrets.iter().map(kept).collect();
+        let mut manifest = self.published_without(covered, number)?;
+        let mut files: Vec<(String, File<'a>)> = kept(before.generation, &manifest.secrets);
 
         let mut new = draft.manifest(number)?;
         new.secrets.retain(|name, _| is_covered(name));

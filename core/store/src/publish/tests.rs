@@ -9,8 +9,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::errors::Code;
-use crate::json;
+use crate::errors::{Code, MAX_BYTES};
+use crate::failures::Failure;
+use crate::json::{self, Json};
+use crate::options::Options;
+use crate::secret::SecretBytes;
 use crate::store::{Form, Store};
 
 mod candidates;
