@@ -68,19 +68,7 @@ pub fn items(text: &str) -> Result<Option<Vec<&str>>, NotJson> {
     if parser.peek() != Some(b'[') {
         return Ok(None);
     }
-    let mut items = Vec::new();
-    while !parser.take(b']') {
-        parser.at += 1; // the bracket, or the comma before a further item
-        parser.space();
-        if parser.take(b']') {
-            break;
-        }
-        let start = parser.at;
-        parser.value::<()>()?;
-        items.push(&parser.text[start..parser.at]);
-        parser.space();
-    }
-    Ok(Some(items))
+    parser.nested(b']', Parser::text_of_value).map(Some)
 }
 
 /// Does the same as `members`, and returns every one of equal members.
@@ -91,23 +79,8 @@ pub fn every_member(bytes: &[u8]) -> Result<Option<Vec<(String, &str)>>, NotJson
     if parser.peek() != Some(b'{') {
         return Ok(None);
     }
-    let mut members = Vec::new();
-    while !parser.take(b'}') {
-        parser.at += 1; // the brace, or the comma before a further member
-        parser.space();
-        if parser.take(b'}') {
-            break;
-        }
-        let name = unescape(parser.string()?);
-        parser.space();
-        parser.expect(b':')?;
-        parser.space();
-        let start = parser.at;
-        parser.value::<()>()?;
-        members.push((name, &parser.text[start..parser.at]));
-        parser.space();
-    }
-    Ok(Some(members))
+    let members = parser.nested(b'}', |parser| parser.member(Parser::text_of_value))?;
+    Ok(Some(members.into_iter().map(|(name, value)| (unescape(name), value)).collect()))
 }
 
 /// Returns the text of a JSON string; `None` for other JSON. The text may be a secret, so it is
@@ -275,8 +248,8 @@ impl<'a> Parser<'a> {
     fn value<B: Build>(&mut self) -> ParseResult<B> {
         self.space();
         match self.peek() {
-            Some(b'{') => self.nested(Self::object),
-            Some(b'[') => self.nested(Self::array),
+            Some(b'{') => self.nested(b'}', |parser| parser.member(Self::value)).map(B::object),
+            Some(b'[') => self.nested(b']', Self::value).map(B::array),
             Some(b'"') => self.string().map(B::text),
             Some(b'-' | b'0'..=b'9') => self.number().map(B::number),
             Some(b'n') => self.literal("null", B::null()),
@@ -294,51 +267,40 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    fn nested<B: Build>(&mut self, inside: impl Fn(&mut Self) -> ParseResult<B>) -> ParseResult<B> {
+    /// Returns the items of an array or the members of an object, up to `end`.
+    fn nested<T>(&mut self, end: u8, item: impl Fn(&mut Self) -> ParseResult<T>) -> ParseResult<Vec<T>> {
         if self.depth == MAX_DEPTH {
             return Err(NotJson);
         }
         self.at += 1;
         self.depth += 1;
-        let value = inside(self)?;
-        self.depth -= 1;
-        Ok(value)
-    }
-
-    fn array<B: Build>(&mut self) -> ParseResult<B> {
         let mut items = Vec::new();
         self.space();
-        if self.take(b']') {
-            return Ok(B::array(items));
-        }
-        loop {
-            items.push(self.value()?);
-            self.space();
-            if self.take(b']') {
-                return Ok(B::array(items));
+        while !self.take(end) {
+            if !items.is_empty() {
+                self.expect(b',')?;
             }
-            self.expect(b',')?;
+            items.push(item(self)?);
+            self.space();
         }
+        self.depth -= 1;
+        Ok(items)
     }
 
-    fn object<B: Build>(&mut self) -> ParseResult<B> {
-        let mut members = Vec::new();
+    fn member<T>(&mut self, value: impl Fn(&mut Self) -> ParseResult<T>) -> ParseResult<(&'a str, T)> {
         self.space();
-        if self.take(b'}') {
-            return Ok(B::object(members));
-        }
-        loop {
-            self.space();
-            let name = self.string()?;
-            self.space();
-            self.expect(b':')?;
-            members.push((name, self.value()?));
-            self.space();
-            if self.take(b'}') {
-                return Ok(B::object(members));
-            }
-            self.expect(b',')?;
-        }
+        let name = self.string()?;
+        self.space();
+        self.expect(b':')?;
+        Ok((name, value(self)?))
+    }
+
+    /// Returns a value as the text in the document.
+    fn text_of_value(&mut self) -> ParseResult<&'a str> {
+        self.space();
+        let start = self.at;
+        self.value::<()>()?;
+        Ok(&self.text[start..self.at])
     }
 
     /// Returns the text between the quotes, checked, with its escapes.
