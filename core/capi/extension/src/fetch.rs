@@ -300,9 +300,8 @@ pub unsafe extern "C" fn keystart_fetch_entry(
 ) -> u32 {
     unsafe {
         answer(out, err, || {
-            let keystart_plan(plan) = handle(plan, "plan")?;
-            let result = handle(fetch, "fetch")?.result()?;
-            result.with_entry(&at(&plan.entries, index)?.name, |secrets| {
+            let entry = handle(plan, "plan")?.entry(index)?;
+            handle(fetch, "fetch")?.result()?.with_entry(&entry.name, |secrets| {
                 let mut values: Vec<_> =
                     secrets.iter().map(|secret| (secret.name.as_str(), secret.value.as_bytes())).collect();
                 values.sort_unstable();
@@ -329,9 +328,8 @@ pub unsafe extern "C" fn keystart_writer_fingerprint(
 ) -> u32 {
     unsafe {
         answer(out, err, || {
-            let keystart_plan(plan) = handle(plan, "plan")?;
-            let name = &at(&plan.entries, index)?.name;
-            Ok(handle(writer, "writer")?.lock().fingerprint(name).unwrap_or_default())
+            let entry = handle(plan, "plan")?.entry(index)?;
+            Ok(handle(writer, "writer")?.lock().fingerprint(&entry.name).unwrap_or_default())
         })
     }
 }
@@ -349,9 +347,8 @@ pub unsafe extern "C" fn keystart_draft_copy(
 ) -> u32 {
     unsafe {
         guard(err, || {
-            let (draft, keystart_plan(plan)) = (handle(draft, "draft")?, handle(plan, "plan")?);
-            let (result, name) = (handle(fetch, "fetch")?.result()?, &at(&plan.entries, index)?.name);
-            let mut draft = draft.lock();
+            let (result, name) = (handle(fetch, "fetch")?.result()?, &handle(plan, "plan")?.entry(index)?.name);
+            let mut draft = handle(draft, "draft")?.lock();
             result.with_entry(name, |secrets| {
                 let copy = |secret: &FetchedSecret| {
                     draft.add(&secret.name, SecretBytes::from(secret.value.as_bytes()), &secret.entry())

@@ -14,6 +14,7 @@ mod plan;
 mod refresh;
 
 use std::alloc::System;
+use std::time::Duration;
 
 use keystart_store::errors::{Error, Result};
 use zeroizing_alloc::ZeroAlloc;
@@ -26,4 +27,8 @@ static ZEROING: ZeroAlloc<System> = ZeroAlloc(System);
 fn at<T>(list: &[T], index: u64) -> Result<&T> {
     let found = usize::try_from(index).ok().and_then(|index| list.get(index));
     found.ok_or_else(|| Error::internal("index is out of range"))
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,19 +4,18 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use keystart_config::region::is_region;
-use keystart_config::{Link, Plan, Problem, Reader, Values, shown};
+use keystart_config::{Entry, Link, Plan, Problem, Reader, Values, shown};
 use keystart_core::{
     Out, answer, free_handle, guard, handle, keystart_bytes, keystart_error, new_handle, required, text, text_or_none,
 };
 use keystart_providers::{Permission, Place, SCHEMAS, has_stages, permissions, requests_of_refresh};
-use keystart_store::errors::Error;
+use keystart_store::errors::{Error, Result};
 use keystart_store::json::quote;
 use keystart_store::name;
 
-use crate::at;
+use crate::{at, milliseconds};
 
 /// How many variables a message names.
 const MOST_VARIABLES: usize = 10;
@@ -24,6 +23,12 @@ const READER: Reader<'static> = Reader { schemas: SCHEMAS, values: Values::Proce
 
 /// A checked configuration.
 pub struct keystart_plan(pub(crate) Arc<Plan>);
+
+impl keystart_plan {
+    pub(crate) fn entry(&self, index: u64) -> Result<&Entry> {
+        at(&self.0.entries, index)
+    }
+}
 
 /// The counts of a plan.
 #[repr(C)]
@@ -218,7 +223,6 @@ pub unsafe extern "C" fn keystart_plan_freshness(
     unsafe {
         answer(out, err, || {
             let keystart_plan(plan) = handle(plan, "plan")?;
-            let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             Ok(keystart_freshness {
                 ttl_ms: plan.ttl.map_or(0, milliseconds),
                 max_stale_ms: plan.max_stale.map_or(0, milliseconds),
@@ -239,8 +243,7 @@ pub unsafe extern "C" fn keystart_plan_entry(
 ) -> u32 {
     unsafe {
         answer(out, err, || {
-            let keystart_plan(plan) = handle(plan, "plan")?;
-            let entry = at(&plan.entries, index)?;
+            let entry = handle(plan, "plan")?.entry(index)?;
             Ok(keystart_entry {
                 name: entry.name.as_ptr(),
                 name_len: entry.name.len(),

@@ -1,11 +1,9 @@
 //! Refreshes and candidates: generations made from what is published and what was fetched again.
 
-use std::time::Duration;
-
 use keystart_core::{Out, answer, guard, handle, keystart_bytes, keystart_draft, keystart_error, keystart_writer};
 use keystart_store::{RefreshResult, Watch};
 
-use crate::at;
+use crate::milliseconds;
 use crate::plan::keystart_plan;
 
 /// Sets the plan whose entries a writer refreshes. Call it before the first publish. Errors: 901.
@@ -36,8 +34,8 @@ pub unsafe extern "C" fn keystart_draft_cover(
 ) -> u32 {
     unsafe {
         guard(err, || {
-            let (draft, keystart_plan(plan)) = (handle(draft, "draft")?, handle(plan, "plan")?);
-            draft.lock().cover(&at(&plan.entries, index)?.name)
+            let entry = handle(plan, "plan")?.entry(index)?;
+            handle(draft, "draft")?.lock().cover(&entry.name)
         })
     }
 }
@@ -141,8 +139,8 @@ pub unsafe extern "C" fn keystart_writer_refused(
 ) -> u32 {
     unsafe {
         guard(err, || {
-            let (writer, keystart_plan(plan)) = (handle(writer, "writer")?, handle(plan, "plan")?);
-            writer.lock().refused(&at(&plan.entries, index)?.name);
+            let entry = handle(plan, "plan")?.entry(index)?;
+            handle(writer, "writer")?.lock().refused(&entry.name);
             Ok(())
         })
     }
@@ -172,7 +170,6 @@ pub unsafe extern "C" fn keystart_writer_next_collection(
     unsafe {
         answer(out, err, || {
             let left = handle(writer, "writer")?.lock().next_collection();
-            let milliseconds = |left: Duration| u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
             Ok(left.map_or(u64::MAX, milliseconds))
         })
     }
