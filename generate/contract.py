@@ -90,13 +90,20 @@ class Error:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why `env:` may not name a variable, and what to do instead."""
+
+    because: str
+    cure: str
+
+
+@dataclass(frozen=True)
 class VariableGroup:
-    """Variables that `env:` may not name for the same reason."""
+    """Variables that `env:` may not name: a row of the documentation."""
 
     name: str
     what: str
-    because: str
-    cure: str
+    reason: Reason
     variables: tuple[str, ...]
 
 
@@ -152,8 +159,10 @@ def _limits(document: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, str]
 
 
 def _groups(document: Mapping[str, Any]) -> tuple[VariableGroup, ...]:
+    reasons = {name: Reason(**reason) for name, reason in document["reason"].items()}
     groups = tuple(
-        VariableGroup(**{**group, "variables": tuple(group["variables"])}) for group in document["group"]
+        VariableGroup(group["name"], group["what"], reasons[group["reason"]], tuple(group["variables"]))
+        for group in document["group"]
     )
     names = [name for group in groups for name in group.variables]
     _check_unique("variables.toml", "variable", names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .contract import Contract, Error, Text
+from .contract import Contract, Error, Reason, Text
 from .text import broken, first_line
 
 _TYPES = {
@@ -72,15 +72,18 @@ impl Error {{
 
 def variables(contract: Contract) -> str:
     """Returns the file of the variables that `env:` may not name."""
+    names: dict[Reason, list[str]] = {}
+    for group in contract.variables:
+        names.setdefault(group.reason, []).extend(group.variables)
     groups = "".join(
         f"    Group {{\n"
-        f"        because: {_literal(group.because, ' ' * 12)},\n"
-        f"        cure: {_literal(group.cure, ' ' * 12)},\n"
+        f"        because: {_literal(reason.because, ' ' * 12)},\n"
+        f"        cure: {_literal(reason.cure, ' ' * 12)},\n"
         f"        names: &[\n"
-        f"{''.join(f'            {line}{chr(10)}' for line in _lines(group.variables))}"
+        f"{''.join(f'            {line}{chr(10)}' for line in _lines(variables))}"
         f"        ],\n"
         f"    }},\n"
-        for group in contract.variables
+        for reason, variables in names.items()
     )
     return f"""\
 // {first_line("variables.toml")}

@@ -99,7 +99,7 @@ def gaps(folder: Path, **elsewhere: dict[str, list[dict[str, str]]]) -> list[str
     (contract / "contract.md").write_text(CLAUSES)
     (contract / "errors.toml").write_text(ERRORS)
     (contract / "limits.toml").write_text("")
-    (contract / "variables.toml").write_text("group = []")
+    (contract / "variables.toml").write_text("group = []\nreason = {}\n")
     (contract / "rejections.json").write_text('{"servers": {}, "drivers": {}, "follow": {}}')
     groups: dict[str, Any] = {name: {} for name in ("instead_of_cases", "beside_cases", "codes", "messages")}
     (folder / "elsewhere").write_text(json.dumps({**groups, **elsewhere}))

@@ -40,7 +40,8 @@ def refusal(variable: str) -> str | None:
 def test_a_refusal_says_which_variable_why_and_what_to_do(group: VariableGroup) -> None:
     for name in group.variables:
         for variable in (name.replace("*", "X"), name.replace("*", "x").lower()):
-            assert refusal(variable) == f'"env" cannot be {variable}, {group.because}. {group.cure}'
+            expected = f'"env" cannot be {variable}, {group.reason.because}. {group.reason.cure}'
+            assert refusal(variable) == expected
 
 
 # Variables that functions take their secrets from, and others that only resemble a name in the list.
