@@ -1,4 +1,4 @@
-"""The decisions of `attempt`, rule by rule. The numbers in brackets are its steps, as in logins.py."""
+"""The decisions of `attempt`, rule by rule. The numbers in brackets are its steps, as in the package `logins`."""
 
 from __future__ import annotations
 
@@ -9,33 +9,22 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from keystart_extension.logins import (
-    BACK_OFF,
-    CROWDED,
-    CROWDED_SPREAD,
-    CURRENT,
-    FREE,
-    GRACE,
-    HOLD,
-    LEAD,
-    LOST,
-    PENDING,
-    PREVIOUS,
-    SHORT,
-    YOUNG,
+from keystart_extension.logins import CROWDED, CROWDED_SPREAD, Logins
+from keystart_extension.logins.actions import (
     Action,
     Fetch,
     LogExhausted,
-    Logins,
     MakeCandidate,
     Publish,
     PublishCandidate,
     Retry,
     Use,
 )
+from keystart_extension.logins.credential import BACK_OFF, FREE, GRACE, HOLD, LEAD, LOST, SHORT, YOUNG
+from keystart_extension.logins.sources import CURRENT, PENDING, PREVIOUS
 
 if TYPE_CHECKING:
-    from keystart_extension.logins import Stage
+    from keystart_extension.logins.sources import Stage
 
 DB = (0,)
 
@@ -831,4 +820,6 @@ def test_loading_the_decisions_loads_nothing_else() -> None:
     code = "import __future__, sys, keystart_extension; before = set(sys.modules); import keystart_extension.logins"
     code += "; print(sorted(set(sys.modules) - before))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "['keystart_extension.logins']\n"
+    package = "keystart_extension.logins"
+    modules = [package, f"{package}.actions", f"{package}.credential", f"{package}.sources"]
+    assert run.stdout == f"{modules}\n"

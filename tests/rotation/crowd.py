@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from keystart_extension.logins import LOOK
+from keystart_extension.logins.sources import LOOK
 
 from tests.e2e import stage
 from tests.fakes.stages import StagedSecrets

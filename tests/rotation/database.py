@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from keystart_extension.logins import BACK_OFF, LOOK
+from keystart_extension.logins.credential import BACK_OFF
+from keystart_extension.logins.sources import LOOK
 
 from tests.fakes.stages import Asked, StagedSecrets
 from tests.servers import RefusedLogin

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from keystart_extension.logins import LOOK
+from keystart_extension.logins.sources import LOOK
 
 from tests.e2e import stage
 from tests.fakes.partner import Partner

@@ -16,23 +16,21 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from keystart_extension.logins import (
-    CURRENT,
-    PENDING,
-    PREVIOUS,
+from keystart_extension.logins import Logins
+from keystart_extension.logins.actions import (
     Action,
     Fetch,
     LogExhausted,
-    Logins,
     MakeCandidate,
     Publish,
     PublishCandidate,
     Retry,
     Use,
 )
+from keystart_extension.logins.sources import CURRENT, PENDING, PREVIOUS
 
 if TYPE_CHECKING:
-    from keystart_extension.logins import Stage
+    from keystart_extension.logins.sources import Stage
 
 Kind = Literal["single-user", "alternating", "secret-first", "database-first", "rolled-back", "dead"]
 KINDS: tuple[Kind, ...] = (

@@ -10,18 +10,10 @@ import time
 
 from .core import CoreError, lib
 from .fetch import Failure
-from .logins import (
-    CURRENT,
-    LOOK,
-    LogExhausted,
-    Logins,
-    MakeCandidate,
-    Publish,
-    PublishCandidate,
-    Retry,
-    Use,
-)
-from .logins import Fetch as FetchStage
+from .logins import Logins
+from .logins.actions import Fetch as FetchStage
+from .logins.actions import LogExhausted, MakeCandidate, Publish, PublishCandidate, Retry, Use
+from .logins.sources import CURRENT, LOOK
 from .refresh import is_same_reason
 from .store import Draft
 
@@ -32,7 +24,8 @@ if TYPE_CHECKING:
     from .extension import Extension, Request
     from .fetch import Fetch
     from .log import Log
-    from .logins import Action, Stage
+    from .logins.actions import Action
+    from .logins.sources import Stage
     from .refresh import Refresher
     from .store import Writer
 

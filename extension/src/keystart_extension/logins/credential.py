@@ -1,43 +1,20 @@
-"""Decides which version of a secret each login of `attempt` uses, and which calls wait.
-
-Every process of the environment asks here before it logs in, and reports the outcome. This module is a pure function
-of these events: it has no clock, does no I/O, and draws no random numbers. Each event carries its time, in seconds of
-a clock that never runs backwards. It returns actions, and whoever runs them reports what became of them as events.
-
-    event                           from               meaning
-    asked, left                     control.sock       a call wants to log in; it ended without a report
-    rejected, accepted              control.sock       a login took place, and this is its outcome
-    fetched, not_fetched            the store          the answer about one stage of one source
-    published, not_published        the writer         a generation became current, or could not be published
-    made, not_made, lost            the writer         a candidate exists, could not be made, or exists no more
-    passed                          a timer            the time `wake_at` has come
-
-The numbers in comments are the steps of `attempt`:
-
-    (1) Before each login a call asks which generation to use. One call logs in first, and the others wait.
-    (2) Each login that is accepted or rejected is reported.
-    (3) After a rejection: the published version, else what AWSCURRENT is now, else AWSPENDING or AWSPREVIOUS.
-    (4) The sources of a candidate that is accepted are published.
-    (5) A refused version is not tried again while another one is left. Then all are tried again, ever more rarely.
-    (6) What the reader alone decides: its budget, and which error it raises. `locked` ends the logins of all calls.
-"""
+"""The decisions about one credential. The numbers in comments are the steps of `attempt`, as in the package."""
 
 from __future__ import annotations
 
+from .actions import Fetch, LogExhausted, MakeCandidate, Publish, PublishCandidate, Retry, Use
+from .sources import CURRENT, LOOK, PENDING, PREVIOUS
+
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import Literal, TypeAlias
+    from typing import TypeAlias
 
-    Source: TypeAlias = int  # one id with region, role and stage: its place in the configuration
-    Stage = Literal["AWSPENDING", "AWSCURRENT", "AWSPREVIOUS"]
+    from .actions import Action
+    from .sources import Group, Source, Stage
+
     # The version of each source of a credential: its version id. Where that is missing or constant, whatever text the
     # process makes up each time when the bytes are others.
     Versions: TypeAlias = tuple[str, ...]
-
-PENDING: Stage = "AWSPENDING"
-CURRENT: Stage = "AWSCURRENT"  # or the stage that the configuration names for the source
-PREVIOUS: Stage = "AWSPREVIOUS"
 
 # All in seconds.
 FREE = 0.2  # an accepted version needs nobody to go first for so long
@@ -45,402 +22,14 @@ LEAD = 1.0  # the first call has so long to report; then the next one goes
 GRACE = 0.005  # the last report of a call may come so long after the end of its connection
 LOST = 10.0  # an outcome that has not come for so long never comes
 HOLD = 0.5  # no call waits longer for an answer: after 1 s without one, a reader logs in by itself
-LOOK = 1.0  # between two requests for one stage of one source
 LATE = 1.0  # a login that began before a refusal of its version may be reported as accepted so long after it
 BACK_OFF = (1.0, 5.0, 30.0, 60.0)  # until refused versions are tried again; the last one repeats
 PATIENT = 10.0  # after nothing was left, a call is asked to wait SHORT at most for so long
 SHORT = 1.0
 YOUNG = 24 * 3600.0  # AWSPREVIOUS may still be the server's if AWSCURRENT is not older
-CROWDED = 0.1  # the shortest pause of a call that finds too many others waiting
-CROWDED_SPREAD = 0.15  # how much longer the pauses of others are, so that they do not all ask at once
 KEPT = 30.0  # a candidate is reused for so long; the store keeps it for 60 s
 
 _HISTORY = 32  # generations of a credential whose versions are remembered, for late reports
-
-
-class Action:
-    """Something to do. Two actions with the same members are equal."""
-
-    __slots__: tuple[str, ...] = ()
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._members() == other._members()
-
-    def __hash__(self) -> int:
-        return hash(self._members())
-
-    def __repr__(self) -> str:
-        members = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
-        return f"{type(self).__name__}({members})"
-
-    def _members(self) -> tuple[object, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
-
-
-class Use(Action):
-    """Answer the call: log in with this candidate, or with the current generation if it is None."""
-
-    __slots__ = ("call", "candidate")
-
-    def __init__(self, call: int, candidate: int | None) -> None:
-        self.call = call
-        self.candidate = candidate
-
-
-class Retry(Action):
-    """Answer the call: do not log in, and ask again after so many seconds. 0 means at once."""
-
-    __slots__ = ("after", "call")
-
-    def __init__(self, call: int, after: float) -> None:
-        self.call = call
-        self.after = after
-
-
-class Fetch(Action):
-    """Fetch this stage of these sources. The answer is one `fetched` or `not_fetched` for each of them."""
-
-    __slots__ = ("sources", "stage")
-
-    def __init__(self, stage: Stage, sources: tuple[Source, ...]) -> None:
-        self.stage = stage
-        self.sources = sources
-
-
-class Publish(Action):
-    """Publish the current generation with what AWSCURRENT of these sources is now. The answer is `published`.
-
-    A refresh may have fetched it, up to a second ago.
-    """
-
-    __slots__ = ("sources",)
-
-    def __init__(self, sources: tuple[Source, ...]) -> None:
-        self.sources = sources
-
-
-class MakeCandidate(Action):
-    """Make a candidate: the current generation with that stage of these sources. The answer is `made`."""
-
-    __slots__ = ("credential", "sources", "stage")
-
-    def __init__(self, credential: tuple[Source, ...], stage: Stage, sources: tuple[Source, ...]) -> None:
-        self.credential = credential
-        self.stage = stage
-        self.sources = sources
-
-
-class PublishCandidate(Action):
-    """Publish the current generation with these sources as they are in the candidate. The answer is `published`."""
-
-    __slots__ = ("candidate", "sources")
-
-    def __init__(self, candidate: int, sources: tuple[Source, ...]) -> None:
-        self.candidate = candidate
-        self.sources = sources
-
-
-class LogExhausted(Action):
-    """Log that the server refused a credential, and that one call tries again in so many seconds.
-
-    It refused the published version if `stages` has None, and the versions of the others. If it `is_locked`, the server
-    has locked the account.
-    """
-
-    __slots__ = ("after", "credential", "is_locked", "stages")
-
-    def __init__(
-        self,
-        credential: tuple[Source, ...],
-        stages: tuple[Stage | None, ...],
-        after: float,
-        *,
-        is_locked: bool = False,
-    ) -> None:
-        self.credential = credential
-        self.stages = stages
-        self.after = after
-        self.is_locked = is_locked
-
-
-class Logins:
-    """What is known of logins, for all credentials.
-
-    A credential is the sources of a name or folder. Each is always passed as the same tuple. `versions` are the
-    published ones of all sources, in this `generation`. Each of the `groups` is sources that are published together or
-    not at all; a credential lies within one, and is one if its sources are in none. The socket serves as many requests
-    at once as there are `places`. If there were other versions before in this environment, it `is_later`.
-    """
-
-    def __init__(
-        self,
-        generation: int,
-        versions: Mapping[Source, str],
-        places: int = 64,
-        groups: Iterable[tuple[Source, ...]] = (),
-        *,
-        is_later: bool = False,
-    ) -> None:
-        self._generation = generation
-        self._versions = dict(versions)
-        self._changed = set(versions) if is_later else set()
-        self._places = places
-        self._credentials: dict[tuple[Source, ...], _Credential] = {}
-        self._groups: dict[Source, _Group] = {}
-        for sources in groups:
-            self._add_group(sources)
-
-    def asked(self, now: float, call: int, credential: tuple[Source, ...]) -> list[Action]:
-        """Decides what a call that wants to log in does: at once, or with a later event.
-
-        A call that waits takes a place of the socket. When half of them are taken, the call asks again later instead:
-        whoever finds no place would get no answer.
-        """
-        asked = self._credential(credential)
-        actions = asked.asked(now, call)
-        if call in asked.waiting and len(self.waiting()) > self._places // 2:
-            del asked.waiting[call]
-            actions.append(Retry(call, CROWDED + CROWDED_SPREAD * (call * 0.618 % 1)))
-        return actions
-
-    def left(self, now: float, call: int) -> list[Action]:
-        """Takes note that a call ended without a report: it gave up waiting, failed otherwise, or was killed."""
-        return [action for credential in self._credentials.values() for action in credential.left(now, call)]
-
-    def leads(self, call: int) -> bool:
-        """Returns whether others wait for this call, so that its end matters."""
-        return any(credential.is_led_by(call) for credential in self._credentials.values())
-
-    def accepted(self, now: float, credential: tuple[Source, ...], generation: int) -> list[Action]:
-        """Takes note of a login that the server accepted."""
-        if generation > self._highest():
-            return []
-        return self._credential(credential).was_accepted(now, generation)
-
-    def rejected(
-        self, now: float, credential: tuple[Source, ...], generation: int, *, locked: bool = False
-    ) -> list[Action]:
-        """Takes note of a login that the server rejected; `locked` if it will reject every other one too."""
-        if generation > self._highest():
-            return []
-        return self._credential(credential).was_rejected(now, generation, locked=locked)
-
-    def fetched(
-        self, now: float, stage: Stage, source: Source, version: str | None, age: float | None = None
-    ) -> list[Action]:
-        """Takes note of the answer about a stage, whoever asked for it. The version is None if no version has it.
-
-        `age` is how long ago the version was created, by the wall clock, if the store says so.
-        """
-        return self._answer(now, stage, source, _Answer(now, version, age))
-
-    def not_fetched(self, now: float, stage: Stage, source: Source) -> list[Action]:
-        """Takes note that a stage could not be fetched, for whatever reason but that no version has it."""
-        return self._answer(now, stage, source, _Answer(now, None, None, failed=True))
-
-    def published(
-        self, now: float, generation: int, versions: Mapping[Source, str], *, is_anew: bool = False
-    ) -> list[Action]:
-        """Takes note of a new current generation, whoever published it. `versions` are at least those that changed.
-
-        If it `is_anew`, the store was lost: AWSCURRENT of everything is published, and no candidate exists any more.
-        """
-        changed = {source for source, version in versions.items() if version != self._versions[source]}
-        self._generation = generation
-        self._versions.update(versions)
-        self._changed |= changed
-        groups = dict.fromkeys(self._groups[source] for source in versions if source in self._groups)
-        credentials = [credential for group in groups for credential in group.credentials]
-        lost = {credential: is_anew and credential.loses(changed) for credential in credentials}
-        for group in groups:
-            group.was_published(changed)
-        if is_anew:
-            for candidate in self.candidates(now):
-                self.lost(candidate)
-        return [
-            action
-            for credential, is_lost in lost.items()
-            for action in credential.was_published(
-                now, generation, self._of(credential.sources), is_lost=is_lost
-            )
-        ]
-
-    def not_published(self, now: float, sources: Iterable[Source]) -> list[Action]:
-        """Takes note that a `Publish` or `PublishCandidate` of these sources failed."""
-        groups = dict.fromkeys(self._groups[source] for source in sources)
-        return [action for group in groups for action in group.was_not_published(now)]
-
-    def made(self, now: float, credential: tuple[Source, ...], generation: int) -> list[Action]:
-        """Takes note of the candidate that a credential asked for."""
-        return self._credential(credential).was_made(now, generation)
-
-    def not_made(self, now: float, credential: tuple[Source, ...]) -> list[Action]:
-        """Takes note that a candidate could not be made."""
-        return self._credential(credential).was_not_made(now)
-
-    def waiting(self) -> list[int]:
-        """Returns the calls without an answer."""
-        return [call for credential in self._credentials.values() for call in credential.waiting]
-
-    def candidates(self, now: float) -> set[int]:
-        """Returns the candidates that a call may be sent to log in with."""
-        return {
-            generation
-            for credential in self._credentials.values()
-            for generation, candidate in credential.candidates.items()
-            if now < candidate.made_at + KEPT
-        }
-
-    def lost(self, generation: int) -> None:
-        """Takes note that a candidate does not exist any more."""
-        for credential in self._credentials.values():
-            if generation in credential.candidates:
-                credential.candidates[generation].made_at = float("-inf")
-
-    def passed(self, now: float) -> list[Action]:
-        """Answers whoever has waited for long enough."""
-        return [action for credential in self._credentials.values() for action in credential.passed(now)]
-
-    @property
-    def wake_at(self) -> float | None:
-        """When `passed` is to be called, if nothing else happens before."""
-        times = (credential.wake_at for credential in self._credentials.values())
-        return min((at for at in times if at is not None), default=None)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether a decision is open, which may need what was fetched."""
-        return any(credential.waiting or credential.is_busy for credential in self._credentials.values())
-
-    def keeps(self, source: Source) -> bool:
-        """Returns whether a refresh leaves this source as it is published, after it reported what it `fetched`.
-
-        (4) An accepted version stays until AWSCURRENT moves to another id or the version is refused.
-        """
-        return source in self._groups and source in self._groups[source].pins
-
-    def _answer(self, now: float, stage: Stage, source: Source, answer: _Answer) -> list[Action]:
-        group = self._groups.get(source)
-        return [] if group is None else group.was_answered(now, stage, source, answer)
-
-    def _credential(self, sources: tuple[Source, ...]) -> _Credential:
-        if sources not in self._credentials:
-            group = self._groups.get(sources[0]) or self._add_group(sources)
-            is_untried = not self._changed.isdisjoint(sources)
-            credential = _Credential(
-                sources, group, self._generation, self._of(sources), is_untried=is_untried
-            )
-            self._credentials[sources] = credential
-            group.credentials.append(credential)
-        return self._credentials[sources]
-
-    def _add_group(self, sources: tuple[Source, ...]) -> _Group:
-        group = _Group(sources, self._versions)
-        self._groups.update(dict.fromkeys(sources, group))
-        return group
-
-    def _of(self, sources: tuple[Source, ...]) -> Versions:
-        return tuple(self._versions[source] for source in sources)
-
-    def _highest(self) -> int:
-        """The highest generation that a reader can have used."""
-        made = (number for credential in self._credentials.values() for number in credential.candidates)
-        return max([self._generation, *made])
-
-
-class _Answer:
-    """What the store said about a stage of a source, asked for at that time."""
-
-    __slots__ = ("age", "asked_at", "created_at", "failed", "version")
-
-    def __init__(
-        self, asked_at: float, version: str | None, age: float | None, *, failed: bool = False
-    ) -> None:
-        self.asked_at = asked_at
-        self.version = version
-        self.age = age
-        self.created_at = None if age is None else asked_at - age
-        self.failed = failed
-
-
-class _Group:
-    """Sources that are published together or not at all, and what the store has of them."""
-
-    def __init__(self, sources: tuple[Source, ...], versions: Mapping[Source, str]) -> None:
-        self.sources = sources
-        self.credentials: list[_Credential] = []
-        self.pins: dict[Source, str] = {}  # (4) what AWSCURRENT was when another version was accepted
-        self.publisher: _Credential | None = None  # whoever waits for a publish
-        self.accepting: tuple[Source, ...] = ()  # the sources of the candidate that is being published
-        self._versions = versions  # the published ones, which its owner keeps up to date
-        self._answers: dict[tuple[Stage, Source], _Answer] = {}
-        self._asked_at: dict[tuple[Stage, Source], float] = {}  # of the stages that are being fetched
-
-    def due(self, now: float, stage: Stage, sources: tuple[Source, ...]) -> tuple[Source, ...]:
-        """Returns the sources of which a stage may be fetched now, and notes that it is."""
-        due = tuple(source for source in sources if self._is_due(now, stage, source))
-        self._asked_at.update({(stage, source): now for source in due})
-        return due
-
-    def fetching(self, stage: Stage, sources: tuple[Source, ...]) -> set[tuple[Stage, Source]]:
-        """Returns those of the sources of which the stage is being fetched."""
-        return {(stage, source) for source in sources if (stage, source) in self._asked_at}
-
-    def answer(self, stage: Stage, source: Source) -> _Answer | None:
-        """Returns what the store said last about a stage."""
-        return self._answers.get((stage, source))
-
-    def moved(self, sources: tuple[Source, ...]) -> tuple[Source, ...]:
-        """Returns the sources whose AWSCURRENT is to be published; none if it could not be fetched for all of them."""
-        answers = {source: self._answers.get((CURRENT, source)) for source in sources}
-        if any(answer is None or answer.failed for answer in answers.values()):
-            return ()
-        return tuple(
-            source
-            for source, answer in answers.items()
-            if source not in self.pins
-            and answer is not None
-            and answer.version not in (None, self._versions[source])
-        )
-
-    def was_answered(self, now: float, stage: Stage, source: Source, answer: _Answer) -> list[Action]:
-        key = (stage, source)
-        answer.asked_at = self._asked_at.pop(key, answer.asked_at)
-        self._answers[key] = answer
-        if (
-            stage == CURRENT
-            and not answer.failed
-            and source in self.pins
-            and answer.version != self.pins[source]
-        ):
-            del self.pins[source]
-        return [
-            action
-            for credential in self.credentials
-            if source in credential.sources or credential.awaits(key)
-            for action in credential.was_answered(now, key)
-        ]
-
-    def was_published(self, changed: set[Source]) -> None:
-        for source in changed.difference(self.accepting):
-            self.pins.pop(source, None)
-        self.publisher, self.accepting = None, ()
-
-    def was_not_published(self, now: float) -> list[Action]:
-        failed, self.publisher = self.publisher, None
-        for source in self.accepting:
-            self.pins.pop(source, None)
-        self.accepting = ()
-        return [
-            action
-            for credential in self.credentials
-            for action in credential.was_not_published(now, is_own=credential is failed)
-        ]
-
-    def _is_due(self, now: float, stage: Stage, source: Source) -> bool:
-        answer = self._answers.get((stage, source))
-        is_old = answer is None or now >= answer.asked_at + LOOK
-        return is_old and (stage, source) not in self._asked_at
 
 
 class _Candidate:
@@ -464,20 +53,20 @@ class _Lead:
         self.ends_at = ends_at
 
 
-class _Credential:
+class Credential:
     """The sources of a name, and what is known of logins with them."""
 
     def __init__(
         self,
         sources: tuple[Source, ...],
-        group: _Group,
+        group: Group,
         generation: int,
         versions: Versions,
         *,
         is_untried: bool,
     ) -> None:
         self.sources = sources
-        self._group = group
+        self.group = group
         self.candidates: dict[int, _Candidate] = {}
         self._published = versions
         self._history = [(generation, versions)]  # the last one is when one of them changed last
@@ -514,10 +103,12 @@ class _Credential:
     # Events
 
     def asked(self, now: float, call: int) -> list[Action]:
+        """Takes a call that wants to log in."""
         self.waiting[call] = now
         return self._decide_anew(now)
 
     def left(self, now: float, call: int) -> list[Action]:
+        """Takes note that a call ended without a report."""
         was_waiting = self.waiting.pop(call, None) is not None
         if self.is_led_by(call) and self._lead is not None:
             # Its report may be on the way, over another connection.
@@ -528,9 +119,11 @@ class _Credential:
         return self._decide_anew(now)
 
     def is_led_by(self, call: int) -> bool:
+        """Returns whether this call logs in first."""
         return self._lead is not None and self._lead.call == call
 
     def was_accepted(self, now: float, generation: int) -> list[Action]:
+        """Takes note of a login that the server accepted."""
         versions = self._versions_in(generation)
         if versions is None or now - self._refused.get(versions, float("-inf")) < LATE:
             return []  # its login began before the refusal, because a refused version is not handed out
@@ -550,6 +143,7 @@ class _Credential:
         return self._decide_anew(now)
 
     def was_rejected(self, now: float, generation: int, *, locked: bool) -> list[Action]:
+        """Takes note of a login that the server rejected."""
         versions = self._versions_in(generation)
         if versions is None:
             return []
@@ -562,7 +156,7 @@ class _Credential:
             self._has_tried_another = False
         if versions == self._published:
             for source in self.sources:
-                self._group.pins.pop(source, None)
+                self.group.pins.pop(source, None)
         self._refused[versions] = now
         self._has_tried_another |= generation in self.candidates
         if locked:
@@ -572,19 +166,22 @@ class _Credential:
         return self._decide_anew(now)
 
     def awaits(self, key: tuple[Stage, Source]) -> bool:
+        """Returns whether a decision waits for this stage of a source."""
         return key in self._awaited
 
     def was_answered(self, now: float, key: tuple[Stage, Source]) -> list[Action]:
+        """Takes note that its group has the answer about a stage of a source."""
         self._awaited.discard(key)
         return self._decide(now)
 
     def loses(self, changed: set[Source]) -> bool:
         """Returns whether these sources lose a version that was accepted."""
-        return any(source in self._group.pins for source in changed.intersection(self.sources))
+        return any(source in self.group.pins for source in changed.intersection(self.sources))
 
     def was_published(
         self, now: float, generation: int, versions: Versions, *, is_lost: bool = False
     ) -> list[Action]:
+        """Takes note of a new current generation. If it `is_lost`, an accepted version was published before."""
         if is_lost:
             self._lost = self._published
         elif versions != self._published:
@@ -600,10 +197,12 @@ class _Credential:
         return self._decide_anew(now) if is_lost else self._decide(now)
 
     def was_not_published(self, now: float, *, is_own: bool) -> list[Action]:
+        """Takes note of a publish that failed, `is_own` if this credential waited for it."""
         self._publish_failed |= is_own
         return self._decide(now)
 
     def was_made(self, now: float, generation: int) -> list[Action]:
+        """Takes note of the candidate that it asked for."""
         made, self._making = self._making, None
         if made is not None:
             self.candidates[generation] = _Candidate(now, made)
@@ -615,12 +214,14 @@ class _Credential:
         return self._decide(now)
 
     def was_not_made(self, now: float) -> list[Action]:
+        """Takes note that the candidate could not be made."""
         if self._making is not None:
             self._unmade.add(self._making)
         self._making = self._lost = None
         return self._decide(now)
 
     def passed(self, now: float) -> list[Action]:
+        """Decides again, and answers whoever has waited for long enough."""
         actions = self._decide_anew(now)
         late = [call for call, since in self.waiting.items() if now >= since + HOLD]
         for call in late:
@@ -629,6 +230,7 @@ class _Credential:
 
     @property
     def wake_at(self) -> float | None:
+        """When a call has waited for long enough, or the next one goes first."""
         if not self.waiting:
             return None
         hold = next(iter(self.waiting.values())) + HOLD
@@ -700,7 +302,7 @@ class _Credential:
         """Returns the versions that the server may have instead of the published ones."""
         rotated = tuple(source for source in self.sources if self._is_rotated(source))
         former = self.sources if self._is_untried else ()
-        stages = ((CURRENT, self._group.moved(self.sources)), (PENDING, rotated), (PREVIOUS, former))
+        stages = ((CURRENT, self.group.moved(self.sources)), (PENDING, rotated), (PREVIOUS, former))
         found = dict.fromkeys(self._differing(stage, sources) for stage, sources in stages)
         return [versions for versions in found if versions is not None]
 
@@ -727,12 +329,12 @@ class _Credential:
         )
 
     def _has_only_published(self, source: Source, published: str) -> bool:
-        pending, current = (self._group.answer(stage, source) for stage in (PENDING, CURRENT))
+        pending, current = (self.group.answer(stage, source) for stage in (PENDING, CURRENT))
         if pending is None or current is None or pending.failed or current.failed:
             return False
         if pending.version not in (None, published) and not self._is_left_over(source):
             return False
-        return current.version in (None, self._group.pins.get(source, published))
+        return current.version in (None, self.group.pins.get(source, published))
 
     def _is_free(self, now: float, versions: Versions) -> bool:
         """Returns whether a call need not wait for the outcome of another one."""
@@ -815,16 +417,17 @@ class _Credential:
 
     @property
     def is_busy(self) -> bool:
-        return bool(self._awaited) or self._group.publisher is not None or self._making is not None
+        """Whether a decision waits for the store or for the writer."""
+        return bool(self._awaited) or self.group.publisher is not None or self._making is not None
 
     def _looks_at(self, now: float, stage: Stage, sources: tuple[Source, ...]) -> bool:
         """Begins to fetch a stage, if this round has not, and returns whether there is something to wait for."""
         if (stage, sources) in self._round:
             return False
         self._round.add((stage, sources))
-        if due := self._group.due(now, stage, sources):
+        if due := self.group.due(now, stage, sources):
             self._actions.append(Fetch(stage, due))
-        self._awaited = self._group.fetching(stage, sources)
+        self._awaited = self.group.fetching(stage, sources)
         if self._awaited:
             self._looked_at = now
         return bool(self._awaited)
@@ -850,11 +453,11 @@ class _Credential:
         return pending is not None and current is not None and pending > current
 
     def _created_at(self, stage: Stage, source: Source) -> float | None:
-        answer = self._group.answer(stage, source)
+        answer = self.group.answer(stage, source)
         return None if answer is None else answer.created_at
 
     def _is_young(self, source: Source) -> bool:
-        current = self._group.answer(CURRENT, source)
+        current = self.group.answer(CURRENT, source)
         return current is not None and current.age is not None and current.age < YOUNG
 
     def _publishes_current(self, now: float) -> bool:
@@ -862,19 +465,19 @@ class _Credential:
 
         What is published together with it is fetched first.
         """
-        group = self._group
+        group = self.group
         if self._publish_failed or not group.moved(self.sources):
             return False
         if self._looks_at(now, CURRENT, group.sources):
             return True
         if moved := group.moved(group.sources):
-            group.publisher = self
+            group.publisher = self.sources
             self._actions.append(Publish(moved))
         return bool(moved)
 
     def _differing(self, stage: Stage, sources: tuple[Source, ...]) -> Versions | None:
         """Returns the published versions with those of a stage, if that was not refused."""
-        looked = {source: self._group.answer(stage, source) for source in sources}
+        looked = {source: self.group.answer(stage, source) for source in sources}
         answers = {source: answer for source, answer in looked.items() if answer is not None}
         if any(answer.failed for answer in answers.values()):
             return None
@@ -904,8 +507,8 @@ class _Credential:
 
     def _publish_candidate(self, generation: int, versions: Versions) -> None:
         # (4)
-        group, changed = self._group, self._changed_by(versions)
-        group.publisher, group.accepting = self, changed
+        group, changed = self.group, self._changed_by(versions)
+        group.publisher, group.accepting = self.sources, changed
         for source in changed:
             current = group.answer(CURRENT, source)
             known = None if current is None or current.failed else current.version
