@@ -57,18 +57,11 @@ export interface KeystartOptions {
 }
 
 /** A client of one store. Its constructor throws `InvalidOption`. */
-export class Keystart implements Reader {
+export interface Keystart extends Reader {}
+
+export class Keystart {
   /** Ignores members that `options` inherits. */
   constructor(options?: KeystartOptions | null);
-  get(name: string): string;
-  getBytes(name: string): Buffer;
-  getJson<T = unknown>(name: string): T;
-  path(name: string): string;
-  names(prefix?: string | null): string[];
-  info(name: string): SecretInfo;
-  secret(name: string): Secret;
-  snapshot(): Snapshot;
-  tls(prefix: string): TlsOptions;
   /**
    * Asks the extension to fetch these secrets now, or all, and returns the names of those that changed.
    *
