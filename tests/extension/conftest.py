@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from keystart_extension import core
@@ -25,12 +25,15 @@ from keystart_extension.store import Writer
 from tests.fakes.accounts import Account
 from tests.fakes.aws import REGION, Cloud, serve_moto
 from tests.fakes.extensions_api import Lambda
-from tests.fakes.http import Answer, Request, Stub
+from tests.fakes.front import Fault, Front
+from tests.fakes.http import Answer, Request, Serving, Stub
 
 from .control import Control, Started
 
 COMMAND = Path(sys.executable).with_name("keystart")
 Environment = Callable[[], dict[str, str]]
+ServeTls = Callable[[Fault], Front]
+_Server = TypeVar("_Server", bound=Serving)
 _PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 _CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "made-up",
@@ -268,27 +271,21 @@ def keystart(environment: Environment, tmp_path: Path, canary: Canaries) -> Keys
     return Keystart(tmp_path, environment, canary)
 
 
-@pytest.fixture
-def account(moto: str, environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    """Lambda of an account, as the command line finds it."""
-    assert environment()["AWS_ENDPOINT_URL"] == moto  # set there, and replaced here
-    with Account(moto) as account:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", account.url)
-        yield account
-    account.close()
-
-
 class Serve:
-    """Starts a server whose answers a test decides, as AWS's endpoint."""
+    """Starts servers, and makes each AWS's endpoint."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, stack: ExitStack) -> None:
         self._monkeypatch = monkeypatch
         self._stack = stack
 
     def __call__(self, answer: Callable[[Request], Answer | None]) -> Stub:
-        stub = self._stack.enter_context(Stub(answer))
-        self._monkeypatch.setenv("AWS_ENDPOINT_URL", stub.url)
-        return stub
+        """Starts a server whose answers a test decides."""
+        return self.start(Stub(answer))
+
+    def start(self, server: _Server) -> _Server:
+        self._stack.enter_context(server)
+        self._monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        return server
 
 
 @pytest.fixture
@@ -296,6 +293,26 @@ def serve(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator
     assert "AWS_ENDPOINT_URL" in environment()  # set there, and replaced here
     with ExitStack() as stack:
         yield Serve(monkeypatch, stack)
+
+
+@pytest.fixture
+def account(moto: str, serve: Serve) -> Iterator[Account]:
+    """Lambda of an account, as the command line finds it."""
+    account = serve.start(Account(moto))
+    yield account
+    account.close()
+
+
+@pytest.fixture
+def serve_tls(serve: Serve, moto: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ServeTls:
+    """Starts moto behind TLS, with a fault, as AWS's endpoint. AWS_CA_BUNDLE has its authority."""
+
+    def start(fault: Fault) -> Front:
+        front = serve.start(Front(fault, moto, tmp_path))
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(front.authority))
+        return front
+
+    return start
 
 
 class Extension:

@@ -21,7 +21,7 @@ from tests.fakes.stages import Asked, StagedSecrets
 from tests.writer.disk import Disk
 
 from .clock import MOVED_CLOCK, Clock
-from .conftest import Canaries, Environment, Launcher, Store
+from .conftest import Canaries, Launcher, Serve, Store
 from .control import FORMAT, PATIENCE, Control, Started, done
 from .test_refresh import DENIED
 
@@ -106,11 +106,8 @@ def logins(control: Control) -> Iterator[Logins]:
 
 
 @pytest.fixture
-def cloud(environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[StagedSecrets]:
-    assert "AWS_ENDPOINT_URL" in environment()  # set there, and replaced here
-    with StagedSecrets() as cloud:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
-        yield cloud
+def cloud(serve: Serve) -> StagedSecrets:
+    return serve.start(StagedSecrets())
 
 
 def retry(generation: int, milliseconds: int) -> dict[str, Any]:

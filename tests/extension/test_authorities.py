@@ -13,9 +13,9 @@ from keystart_extension.aws import session
 
 from tests.fakes.aws import Cloud
 from tests.fakes.certificates import Authority
-from tests.fakes.front import Fault, Front
+from tests.fakes.front import Fault
 
-from .conftest import EACH_WAY, Canaries, Environment, Prefetch, Store
+from .conftest import EACH_WAY, Canaries, Prefetch, ServeTls, Store
 
 Form = Callable[[Path], Path]
 
@@ -100,20 +100,17 @@ def test_keystart_believes_the_authorities_that_openssl_believes(
     form: str,
     prefetch: Prefetch,
     cloud: Cloud,
-    moto: str,
+    serve_tls: ServeTls,
     store: Store,
     canary: Canaries,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
 ) -> None:
     value = canary()
-    arn = cloud.secret(value)
-    with Front(Fault(), moto, tmp_path) as front:
-        bundle = {**BELIEVED, **REFUSED}[form](front.authority)
-        assert is_believed_by_openssl(front.url, bundle) == (form in BELIEVED)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
-        failed = prefetch({"db": arn})
+    front = serve_tls(Fault())
+    bundle = {**BELIEVED, **REFUSED}[form](front.authority)
+    assert is_believed_by_openssl(front.url, bundle) == (form in BELIEVED)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(bundle))
+    failed = prefetch({"db": cloud.secret(value)})
     if form in BELIEVED:
         assert failed is None, store.failures
         assert store.values == {"db": value.encode()}
@@ -122,16 +119,11 @@ def test_keystart_believes_the_authorities_that_openssl_believes(
 
 
 @pytest.mark.parametrize("form", BELIEVED)
-def test_boto3_believes_them_too(
-    form: str, moto: str, environment: Environment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    assert environment()["AWS_ENDPOINT_URL"] == moto
-    with Front(Fault(), moto, tmp_path) as front:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(BELIEVED[form](front.authority)))
-        client = session.client("secretsmanager", None, None)
-        assert client.list_secrets(MaxResults=1)["ResponseMetadata"]["HTTPStatusCode"] == 200
-        client.close()
+def test_boto3_believes_them_too(form: str, serve_tls: ServeTls, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(BELIEVED[form](serve_tls(Fault()).authority)))
+    client = session.client("secretsmanager", None, None)
+    assert client.list_secrets(MaxResults=1)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    client.close()
 
 
 @EACH_WAY

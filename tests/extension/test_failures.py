@@ -5,15 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.fakes.aws import Cloud, parameters, refusal, secret
-from tests.fakes.front import Exchange, Fault, Front, response
+from tests.fakes.front import Exchange, Fault, response
 from tests.fakes.http import Answer, Request
 
-from .conftest import Canaries, Prefetch, Serve, Store
+from .conftest import Canaries, Prefetch, Serve, ServeTls, Store
 
 FOREIGN = "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL."
 QUOTA = (
@@ -178,13 +177,7 @@ def test_a_secret_that_is_throttled_twice_is_published(
 
 
 def test_after_an_error_of_a_server_another_connection_is_opened(
-    prefetch: Prefetch,
-    cloud: Cloud,
-    moto: str,
-    store: Store,
-    canary: Canaries,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    prefetch: Prefetch, cloud: Cloud, serve_tls: ServeTls, store: Store, canary: Canaries
 ) -> None:
     """Behind a load balancer, a connection leads to one server as long as it lasts."""
     value = canary()
@@ -195,10 +188,8 @@ def test_after_an_error_of_a_server_another_connection_is_opened(
         is_first = exchange.connection is first[0]
         exchange.send(response(503, b"busy", "text/html") if is_first else exchange.answer())
 
-    with Front(Fault(fail_on_the_first), moto, tmp_path) as front:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(front.authority))
-        assert prefetch({"db": cloud.secret(value)}) is None, store.failures
+    serve_tls(Fault(fail_on_the_first))
+    assert prefetch({"db": cloud.secret(value)}) is None, store.failures
     assert store.values == {"db": value.encode()}
     assert first.count(first[0]) == 1
 

@@ -11,15 +11,14 @@ import os
 import re
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
 from tests import ROOT
 from tests.fakes.aws import Cloud
-from tests.fakes.front import Exchange, Fault, Front, refusal, reset, response
+from tests.fakes.front import Exchange, Fault, refusal, reset, response
 
-from .conftest import Canaries, Prefetch, Store
+from .conftest import Canaries, Prefetch, ServeTls, Store
 
 pytestmark = [pytest.mark.alone, pytest.mark.long]
 
@@ -136,26 +135,17 @@ past: dict[str, float] = {}  # seconds after the deadline; negative before it
 
 @pytest.mark.parametrize("what", FAULTS)
 def test_a_fault_ends_in_a_whole_secret_or_in_its_reason(
-    what: str,
-    prefetch: Prefetch,
-    cloud: Cloud,
-    moto: str,
-    store: Store,
-    canary: Canaries,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    what: str, prefetch: Prefetch, cloud: Cloud, serve_tls: ServeTls, store: Store, canary: Canaries
 ) -> None:
-    value, fault = canary(), FAULTS[what]
+    value = canary()
     ends_well = what in ENDS_WELL
     deadline = PATIENCE if ends_well else DEADLINE
     arn = cloud.secret(value)
-    with Front(fault, moto, tmp_path) as front:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", front.url)
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(front.authority))
-        began = time.monotonic()
-        failed = prefetch({"db": arn}, deadline=f"{deadline * 1000:.0f}ms")
-        took = time.monotonic() - began
-        asked, host = front.asked, front.url.removeprefix("https://")
+    front = serve_tls(FAULTS[what])
+    began = time.monotonic()
+    failed = prefetch({"db": arn}, deadline=f"{deadline * 1000:.0f}ms")
+    took = time.monotonic() - began
+    asked, host = front.asked, front.url.removeprefix("https://")
     assert took < deadline + 3, "the deadline holds, on a machine that does other things too"
     past[what] = took - deadline
     assert (failed is None) == ends_well

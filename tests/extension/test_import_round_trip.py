@@ -6,7 +6,7 @@ import json
 import re
 import secrets as randomness
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,7 +20,7 @@ import yaml
 from tests.fakes.aws import REGION
 from tests.fakes.http import Answer, Request, Stub, forward
 
-from .conftest import Environment, Keystart, Store
+from .conftest import Keystart, Serve, Store
 from .test_import import _EXPECTED, IMPORTED, text_of
 
 pytestmark = pytest.mark.long
@@ -87,11 +87,8 @@ def _parameter(name: str, region: str) -> str:
 
 
 @pytest.fixture
-def cloud(moto: str, environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    assert environment()["AWS_ENDPOINT_URL"] == moto  # set there, and replaced here
-    with Cloud(moto) as cloud:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
-        yield cloud
+def cloud(moto: str, serve: Serve) -> Cloud:
+    return serve.start(Cloud(moto))
 
 
 def store(cloud: Cloud, entries: list[dict[str, Any]]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from socket import socket
@@ -82,24 +82,6 @@ class RawServer(Serving):
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-
-@pytest.fixture
-def serve_raw(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., RawServer]]:
-    assert "AWS_ENDPOINT_URL" in environment()  # set there, and replaced here
-    started: list[RawServer] = []
-
-    def start(behave: Callable[[socket], None]) -> RawServer:
-        started.append(RawServer(behave))
-        started[-1].__enter__()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", started[-1].url)
-        return started[-1]
-
-    yield start
-    for raw in started:
-        raw.__exit__(None, None, None)
 
 
 def invalid(action: str, what: str, cure: str = "Check AWS_ENDPOINT_URL") -> tuple[str, str]:
@@ -203,9 +185,11 @@ def send_endless(connection: socket, start: bytes, again: bytes) -> None:
 
 
 def test_a_body_without_an_end_is_given_up_and_takes_no_memory(
-    normal: int, start: Start, serve_raw: Callable[..., RawServer], store: Store
+    normal: int, start: Start, serve: Serve, store: Store
 ) -> None:
-    serve_raw(lambda connection: send_endless(connection, head(200, CHUNKED), chunk(b" " * 60_000)))
+    serve.start(
+        RawServer(lambda connection: send_endless(connection, head(200, CHUNKED), chunk(b" " * 60_000)))
+    )
     ended = start({f"db{number}": f"prod/db{number}" for number in range(40)})
     assert ended.code == 1
     reasons = {why for _, why in store.failures.values()}
@@ -215,18 +199,18 @@ def test_a_body_without_an_end_is_given_up_and_takes_no_memory(
     assert ended.peak < normal + 3 * TOGETHER / 1024, f"{ended.peak} KiB, and {normal} KiB without the fault"
 
 
-def test_a_body_that_is_too_long_is_reported_with_the_limit(
-    start: Start, serve_raw: Callable[..., RawServer], store: Store
-) -> None:
-    serve_raw(lambda connection: send_endless(connection, head(200, CHUNKED), chunk(b" " * 60_000)))
+def test_a_body_that_is_too_long_is_reported_with_the_limit(start: Start, serve: Serve, store: Store) -> None:
+    serve.start(
+        RawServer(lambda connection: send_endless(connection, head(200, CHUNKED), chunk(b" " * 60_000)))
+    )
     assert start({"db": "prod/db"}).code == 1
     assert store.failures == {"db": invalid(SECRET, f"has more than {LONG} bytes")}
 
 
-def test_of_an_error_that_is_too_long_the_status_counts(
-    start: Start, serve_raw: Callable[..., RawServer], store: Store
-) -> None:
-    raw = serve_raw(lambda connection: send_endless(connection, head(403, CHUNKED), chunk(b"x" * 60_000)))
+def test_of_an_error_that_is_too_long_the_status_counts(start: Start, serve: Serve, store: Store) -> None:
+    raw = serve.start(
+        RawServer(lambda connection: send_endless(connection, head(403, CHUNKED), chunk(b"x" * 60_000)))
+    )
     assert start({"db": "prod/db"}).code == 1
     assert store.failures == {"db": ("403", f"Forbidden. {FOREIGN}")}
     assert raw.asked == 1
@@ -299,9 +283,9 @@ WORST_HTTP: dict[str, Callable[[socket], None]] = {
 
 @pytest.mark.parametrize("what", WORST_HTTP)
 def test_no_part_of_an_answer_takes_memory_without_an_end(
-    what: str, normal: int, start: Start, serve_raw: Callable[..., RawServer], store: Store
+    what: str, normal: int, start: Start, serve: Serve, store: Store
 ) -> None:
-    raw = serve_raw(WORST_HTTP[what])
+    raw = serve.start(RawServer(WORST_HTTP[what]))
     ended = start({"db": "prod/db"}, deadline="1500ms")
     assert ended.code == 1
     assert raw.asked >= 1
@@ -315,11 +299,11 @@ def test_an_answer_that_never_lets_go_of_the_process_ends_the_start_at_the_deadl
     what: str,
     optional: bool,
     start: Start,
-    serve_raw: Callable[..., RawServer],
+    serve: Serve,
     store: Store,
     lambda_api: Lambda,
 ) -> None:
-    raw = serve_raw(WORST_HTTP[what])
+    raw = serve.start(RawServer(WORST_HTTP[what]))
     entries = {"db": {"secret": "prod/db", "optional": optional}}
     code = start(entries, deadline="1500ms").code
     reason = f"No answer from {raw.url.removeprefix('http://')} within the deadline of 1.5 s. Check AWS_ENDPOINT_URL."

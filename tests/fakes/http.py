@@ -87,6 +87,7 @@ class HttpServer(FailingServer, ThreadingHTTPServer):
 class Serving:
     """Serves in a thread during the `with` block."""
 
+    url: str
     _server: TCPServer
 
     def __enter__(self) -> Self:

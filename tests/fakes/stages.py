@@ -7,14 +7,10 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .aws import refusal, secret
 from .http import Answer, Request, Stub
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 Stage = Literal["AWSPENDING", "AWSCURRENT", "AWSPREVIOUS"]
 
@@ -33,29 +29,19 @@ class _Version:
     created: float
 
 
-class StagedSecrets:
-    """Serves secrets during the `with` block. `url` is the endpoint, `asked` are the requests.
+class StagedSecrets(Stub):
+    """Serves secrets during the `with` block. `asked` are the requests.
 
     `interfere` is called with each request. What it returns is the answer; None lets the server answer.
     """
 
     def __init__(self, interfere: Callable[[Asked], Answer | None] = lambda _asked: None) -> None:
+        super().__init__(self._answer)
         self.asked: list[Asked] = []
         self.interfere = interfere
         self._lock = threading.Lock()
         self._versions: dict[str, dict[str, _Version]] = {}
         self._stages: dict[str, dict[str, str]] = {}  # by name and stage: the version's id
-        self._stub = Stub(self._answer)
-        self.url = self._stub.url
-
-    def __enter__(self) -> Self:
-        self._stub.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stub.__exit__(kind, error, trace)
 
     def put(self, name: str, value: str, stage: Stage = "AWSCURRENT") -> str:
         """Stores a version with a stage, as PutSecretValue does, and returns its id."""
