@@ -12,6 +12,7 @@ import tracemalloc
 from pathlib import Path
 
 import keystart.testing
+import pytest
 
 GENERATIONS = 1000
 READS = 100
@@ -20,6 +21,7 @@ TRACED = 100  # generations; tracing slows everything down
 VALUE_BYTES = 16_384  # a generation that is kept is noticed: all of them would be 16 MB
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists a process's pages in /proc")
 def test_100_000_reads_over_1_000_generations_leak_neither_memory_nor_descriptors() -> None:
     done = subprocess.run([sys.executable, __file__], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -57,7 +59,7 @@ def main() -> None:
 
 
 def descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # pathlib would hold one more
+    return len(os.listdir("/dev/fd"))  # noqa: PTH208  # pathlib would hold one more
 
 
 def resident_bytes() -> int:

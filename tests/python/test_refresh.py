@@ -79,7 +79,7 @@ def test_no_descriptor_stays_open(store: Path, answer: dict[str, Any], script: d
 
 
 def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 Path.iterdir says less
+    return len(os.listdir("/dev/fd"))  # noqa: PTH208 Path.iterdir says less
 
 
 def test_a_name_of_a_derived_class_counts_as_the_text_it_holds(store: Path) -> None:

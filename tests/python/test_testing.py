@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -47,6 +48,21 @@ def test_after_the_block_all_is_as_before(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert not any(Path(store.root).parent.exists() for store in (inner, outer))
     with pytest.raises(keystart.NotAttached):
         keystart.get("db")
+
+
+def test_the_temporary_folder_may_lie_below_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As /tmp and the folders of TMPDIR do on macOS.
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "link"))
+    with keystart.testing.store({"db": "old", "tls/key": "key"}) as store:
+        assert Path(store.root).parents[1] == tmp_path / "link"
+        snapshot = keystart.snapshot()
+        store.publish({"db": "new"})
+        assert (keystart.get("db"), snapshot.get("tls/key")) == ("new", "key")
+        assert Path(keystart.path("db")).read_text() == "new"
+        store.stop()
+    assert list((tmp_path / "real").iterdir()) == []
 
 
 def test_a_variable_that_was_not_set_is_not_set_afterwards() -> None:

@@ -422,15 +422,33 @@ test('a bug comes out as internal, without the words of the exception', (t) => {
   );
 });
 
+test('a socket is not a regular file, by the error of Linux and by that of macOS', (t) => {
+  const root = buildStore(t, { db: 'x' });
+  const opened = fs.openSync;
+  t.after(() => {
+    fs.openSync = opened;
+  });
+  for (const code of ['ENXIO', 'Unknown system error -102']) {
+    fs.openSync = () => {
+      throw Object.assign(new Error(code), { code });
+    };
+    const manifest = 'manifest.json is not a regular file';
+    assert.throws(
+      () => open(root).names(),
+      (error) => String(error).includes(manifest),
+    );
+  }
+});
+
 test('files that were opened are closed, also after an error', (t) => {
   const root = buildStore(t, { db: 'one', odd: 'x' });
   fs.rmSync(path.join(root, 'current/secrets/odd'));
   fs.mkdirSync(path.join(root, 'current/secrets/odd'));
   const client = open(root);
-  const before = fs.readdirSync('/proc/self/fd').length;
+  const before = fs.readdirSync('/dev/fd').length;
   client.get('db');
   assert.throws(() => client.get('odd'), keystart.SecretCorrupt);
-  assert.equal(fs.readdirSync('/proc/self/fd').length, before);
+  assert.equal(fs.readdirSync('/dev/fd').length, before);
 });
 
 test('worker threads and forked processes read for themselves', async (t) => {

@@ -43,6 +43,26 @@ test('a client without options reads it too, and so does a process', (t) => {
   );
 });
 
+test('the temporary folder may lie below a link', (t) => {
+  // As /tmp and the folders of TMPDIR do on macOS.
+  const folder = temporaryFolder(t);
+  fs.mkdirSync(`${folder}/real`);
+  fs.symlinkSync('real', `${folder}/link`);
+  process.env.TMPDIR = `${folder}/link`;
+  t.after(() => delete process.env.TMPDIR);
+  const store = testing.store({ db: 'old', 'tls/key': 'key' });
+  t.after(() => store.close());
+  assert.equal(path.dirname(path.dirname(store.root)), `${folder}/link`);
+  const snapshot = keystart.snapshot();
+  store.publish({ db: 'new' });
+  assert.equal(keystart.get('db'), 'new');
+  assert.equal(snapshot.get('tls/key'), 'key');
+  assert.equal(fs.readFileSync(keystart.path('db'), 'utf8'), 'new');
+  store.stop();
+  store.close();
+  assert.deepEqual(fs.readdirSync(`${folder}/real`), []);
+});
+
 test('a store is closed with its test', async (t) => {
   /** @type {testing.Store | undefined} */
   let store;

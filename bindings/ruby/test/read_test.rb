@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "support"
+require "minitest/mock"
 
 class ReadTest < KeystartTest
   def test_text_is_utf_8_and_bytes_are_binary
@@ -107,6 +108,16 @@ class ReadTest < KeystartTest
     assert_equal "x\xFF".b, secret.reveal_bytes
     assert_equal 2, secret.info["size"]
     assert_equal "db", assert_fails(Keystart::SecretNotText) { secret.reveal }.secret
+  end
+
+  def test_a_socket_is_not_a_regular_file_by_the_error_of_linux_and_by_that_of_macos
+    @store.publish(1, { "db" => "x" })
+    [Errno::ENXIO, Errno::EOPNOTSUPP].each do |error|
+      File.stub(:open, ->(*) { raise error }) do
+        message = assert_raises(Keystart::ManifestInvalid) { Keystart::Client.new(root: @store.root).names }.message
+        assert_includes message, "manifest.json is not a regular file"
+      end
+    end
   end
 
   def test_a_warm_read_is_one_system_call

@@ -144,6 +144,24 @@ class TestingTest < Minitest::Test
     end
   end
 
+  def test_the_temporary_folder_may_lie_below_a_link
+    # As /tmp and the folders of TMPDIR do on macOS.
+    Dir.mktmpdir do |folder|
+      Dir.mkdir("#{folder}/real")
+      File.symlink("real", ENV["TMPDIR"] = "#{folder}/link")
+      Keystart::Testing.store({ "db" => "old", "tls/key" => "key" }) do |store|
+        assert_equal "#{folder}/link", File.dirname(store.root, 2)
+        snapshot = Keystart.snapshot
+        store.publish({ "db" => "new" })
+        assert_equal %w[new key new], [Keystart.get("db"), snapshot.get("tls/key"), File.read(Keystart.path("db"))]
+        store.stop
+      end
+      assert_empty Dir.children("#{folder}/real")
+    ensure
+      ENV.delete("TMPDIR")
+    end
+  end
+
   def test_a_name_is_listed_once
     error = assert_raises(Keystart::NameConflict) { store({ "db" => "x" }, unavailable: { "db" => "no" }) }
     assert_equal ["name_conflict", true], [error.code, error.message.include?(%(\n  - "db" is there twice\n))]

@@ -103,7 +103,7 @@ pub(crate) fn read_file(path: &str, buffer: &mut [u8]) -> Result<usize, Trouble>
 pub(crate) fn open_file<N: Arg + Copy>(folder: impl AsFd, name: N, access: OFlags) -> Result<OwnedFd, Trouble> {
     let file = fs::openat(folder, name, access | OPEN_FILE, Mode::empty()).map_err(|errno| match errno {
         Errno::LOOP => Trouble::Link,
-        Errno::NXIO => Trouble::NotFile,
+        Errno::NXIO | Errno::OPNOTSUPP => Trouble::NotFile, // contract 8.6
         other => other.into(),
     })?;
     let regular = FileType::from_raw_mode(fs::fstat(&file)?.st_mode) == FileType::RegularFile;

@@ -86,7 +86,7 @@ module Keystart
       nil
     rescue Errno::ELOOP
       raise insecure("#{path} is a symbolic link")
-    rescue Errno::ENXIO
+    rescue Errno::ENXIO, Errno::EOPNOTSUPP # contract 8.6
       :irregular
     rescue SystemCallError => e
       raise unreadable(path, e)
