@@ -28,5 +28,11 @@ def test_one_job_runs_what_ci_runs() -> None:
     assert [step["run"] for step in JOBS["all"]["steps"] if "run" in step][-1] == ".ci/run"
 
 
+def test_macos_tests_the_readers_of_each_language_and_commands() -> None:
+    commands = " ".join(step["run"] for step in JOBS["macos"]["steps"] if "run" in step)
+    for tests in ("tests/python", "npm test", "test/all.rb", "tests/extension/test_pull.py"):
+        assert tests in commands
+
+
 def test_the_workflow_says_that_it_was_not_run() -> None:
     assert (ROOT / ".github/workflows/ci.yml").read_text().startswith("# Not run: ")

@@ -387,6 +387,23 @@ def test_an_api_that_does_not_listen_is_reported(launch: Launcher) -> None:
     )
 
 
+def test_the_process_refuses_to_start_on_another_system(environment: Environment, store: Store) -> None:
+    program = (
+        "import sys; sys.platform, sys.argv = 'darwin', ['keystart']; "
+        "from keystart_extension.__main__ import main; sys.exit(main())"
+    )
+    variables = {**environment(), "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "keystart: AWS_LAMBDA_RUNTIME_API is set, so this would be the extension process, which runs on Linux only. "
+        "To run a command here, name it: keystart --help lists them.\n"
+    )
+    assert not store.root.exists()
+
+
 def test_without_an_address_the_command_explains_itself(environment: Environment, store: Store) -> None:
     ended = subprocess.run([COMMAND], env=environment(), capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")

@@ -1,15 +1,15 @@
 //! The one queue of events that the process waits for. The core adds events, and only the process takes them.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use keystart_process::{Wake, lock, wait_readable};
 use keystart_store::errors::{Error, Result};
-use rustix::event::{EventfdFlags, eventfd};
-use rustix::io::{Errno, read, write};
+use rustix::io::Errno;
 
+use crate::bell::Bell;
 use crate::runtime;
 
 /// The error type that Lambda gets if Keystart itself or a limit of the system is the cause.
@@ -73,7 +73,7 @@ pub enum WaitResult<T> {
 #[derive(Debug)]
 pub struct Events {
     /// Readable after something was added. The error if the system has no descriptor for it.
-    bell: std::result::Result<OwnedFd, Errno>,
+    bell: std::result::Result<Bell, Errno>,
     state: Mutex<State>,
 }
 
@@ -93,14 +93,13 @@ impl State {
 impl Events {
     /// Makes an empty queue.
     pub fn new() -> Arc<Self> {
-        let bell =
-            runtime::check_descriptors().and_then(|()| eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK));
+        let bell = runtime::check_descriptors().and_then(|()| Bell::new());
         Arc::new(Self { bell, state: Mutex::default() })
     }
 
     /// Returns the descriptor, or the limit that prevents it: then nothing can wait.
-    pub(crate) fn bell(&self) -> Result<BorrowedFd<'_>> {
-        self.bell.as_ref().map(AsFd::as_fd).map_err(|errno| runtime::refused(*errno))
+    pub(crate) fn bell(&self) -> Result<&Bell> {
+        self.bell.as_ref().map_err(|errno| runtime::refused(*errno))
     }
 
     /// Adds an event.
@@ -142,9 +141,9 @@ impl Events {
                 return Ok(WaitResult::Done(taken));
             }
             let bell = self.bell()?;
-            match wait_readable(bell, until) {
-                // Clears the bell before the next look, so that no later event is missed.
-                Ok(Wake::Readable) => drop(read(bell, &mut [0; 8])),
+            match wait_readable(bell.as_fd(), until) {
+                // Before the next look, so that no later event is missed.
+                Ok(Wake::Readable) => bell.clear(),
                 Ok(Wake::Signal) => return Ok(WaitResult::Interrupted),
                 Ok(Wake::Time) => return Ok(WaitResult::TimedOut),
                 Err(errno) => return Err(Error::internal(&format!("waiting for an event: {errno}"))),
@@ -154,8 +153,7 @@ impl Events {
 
     fn ring(&self) {
         if let Ok(bell) = &self.bell {
-            // A write blocks only at the largest count, which is never reached.
-            let _rung = write(bell, &1_u64.to_ne_bytes());
+            bell.ring();
         }
     }
 }

@@ -4,6 +4,7 @@
 //! event, which the process waits for.
 
 pub mod api;
+mod bell;
 pub mod control;
 pub mod events;
 pub mod extension;

@@ -273,7 +273,12 @@ fn is_writable(patience: Duration) -> bool {
     let mut waiting = [PollFd::new(&stderr, PollFlags::OUT)];
     let patience = Timespec::try_from(patience).unwrap_or_default();
     // A signal ends the wait early, which is right: its handler is more urgent than the log.
-    poll(&mut waiting, Some(&patience)).is_ok() && waiting[0].revents() == PollFlags::OUT
+    poll(&mut waiting, Some(&patience)).is_ok() && takes_something(waiting[0].revents())
+}
+
+/// macOS cannot poll terminals and other devices, and says of them what Linux says of a closed descriptor (poll(2)).
+fn takes_something(found: PollFlags) -> bool {
+    found == PollFlags::OUT || (cfg!(target_vendor = "apple") && found == PollFlags::NVAL)
 }
 
 #[cfg(test)]

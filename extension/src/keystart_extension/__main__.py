@@ -10,12 +10,20 @@ TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from typing import Any
 
+_ONLY_LINUX = (
+    "keystart: AWS_LAMBDA_RUNTIME_API is set, so this would be the extension process, which runs on Linux only. "
+    "To run a command here, name it: keystart --help lists them."
+)
+
 
 def main() -> int:
     """Runs the process or the command line, and returns the exit code."""
     import posix  # a start of the executable does not come here: its main calls serve
 
     if len(sys.argv) == 1 and posix.environ.get(b"AWS_LAMBDA_RUNTIME_API"):
+        if sys.platform != "linux":
+            print(_ONLY_LINUX, file=sys.stderr)
+            return 1
         # Exit at once, because Lambda waits: to shut the interpreter down takes longer than many a fetch.
         posix._exit(serve())
     from . import cli
