@@ -99,7 +99,7 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
         # A folder apart from the executable's core, which has other flags: each build would
         # recompile the other's crates.
         variables["CARGO_TARGET_DIR"] = str(rust.folder / "wheels")
-    reader = ["maturin", "build", *options, "--out", wheels]
+    reader: list[str | Path] = ["maturin", "build", *options, "--out", wheels]
     run(reader, variables, ROOT / "bindings/python", shows_progress=True)
     requirement = temporary / "cffi.txt"
     requirement.write_text(pinned_version("cffi")[1])
@@ -123,7 +123,11 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
                 if name.startswith(wanted):
                     archive.extract(name, folder)
     if missing := write_bytecode(folder / "keystart"):
-        _report(f"no bytecode for CPython {', '.join(missing)}, which this machine lacks")
+        versions = ", ".join(missing)
+        _report(
+            f"no bytecode for CPython {versions}, which this machine lacks: "
+            "there each cold start compiles the reader, and takes longer"
+        )
 
 
 def _node(folder: Path, temporary: Path) -> None:

@@ -42,7 +42,7 @@ def test_it_has_the_same_bytes_at_any_time_and_with_any_rights_of_the_files(tmp_
     private = Path(shutil.copytree(ROOT / "bindings/ruby", tmp_path / "private"))
     for path in private.rglob("*.rb"):
         path.chmod(0o600)
-    built = []
+    built: list[bytes] = []
     for source in (ROOT / "bindings/ruby", private):
         into = tmp_path / f"built-{len(built)}"
         into.mkdir()
