@@ -12,7 +12,7 @@ from typing import Any
 
 import keystart
 import pytest
-from keystart_extension.refresh import Schedule
+from keystart_extension.schedule import Schedule
 
 from tests.fakes.aws import refusal, secret
 from tests.fakes.extensions_api import Lambda

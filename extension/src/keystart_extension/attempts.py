@@ -14,7 +14,7 @@ from .logins import Logins
 from .logins.actions import Fetch as FetchStage
 from .logins.actions import LogExhausted, MakeCandidate, Publish, PublishCandidate, Retry, Use
 from .logins.sources import CURRENT, LOOK
-from .refresh import is_same_reason
+from .refresh import is_same_reason, list_names
 from .store import Draft
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from .store import Writer
 
 _NO_SUCH_STAGE = "ResourceNotFoundException"  # also if the secret does not exist
-_SHOWN = 10  # names in a log line
 
 
 class _Run:
@@ -325,6 +324,4 @@ class Attempts:
             )
 
     def _names(self, entries: Collection[int]) -> str:
-        names = [self._refreshes.entries[entry].name for entry in entries]
-        more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
-        return ", ".join(names[:_SHOWN]) + more
+        return list_names([self._refreshes.entries[entry].name for entry in entries])

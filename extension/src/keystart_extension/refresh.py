@@ -7,148 +7,29 @@ in comments are clauses of the contract.
 from __future__ import annotations
 
 import time
-from posix import urandom
 
-from . import __version__, core
-from .core import CoreError, ffi, lib
+from . import __version__
+from .core import CoreError
 from .extension import seconds_for_fetch
 from .fetch import Failure, Fetch
 from .publish import StartError, publish
+from .refresh_plan import RefreshPlan
+from .schedule import Schedule
 from .store import Draft
 
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
-    from typing import Any
 
     from .extension import Extension
     from .links import Links
     from .log import Log
     from .store import Writer
 
-# All in seconds.
-_FIRST_PAUSE = 5.0
-_LONGEST_PAUSE = 900.0
-_SHARED = 1.0  # whoever asks for a source so soon after its fetch began gets the outcome of that fetch
+# In seconds: whoever asks for a source so soon after its fetch began gets the outcome of that fetch.
+_SHARED = 1.0
 _SHOWN = 10  # names in a log line
 _DEFERRED = 'Nothing is fetched before the first invocation, because the configuration says "snapstart: first-invoke".'
-
-
-class Entry:
-    """An entry of the configuration, as far as refreshes need to know it."""
-
-    def __init__(
-        self,
-        name: str,
-        group: int,
-        source: int,
-        *,
-        can_become_due: bool,
-        is_folder: bool,
-        has_stages: bool,
-    ) -> None:
-        self.name = name
-        self.group = group
-        self.source = source
-        self.can_become_due = can_become_due
-        self.is_folder = is_folder
-        self.has_stages = has_stages  # AWSPENDING and AWSPREVIOUS
-
-    def holds(self, name: str) -> bool:
-        """Returns whether it brings the secret with that name, or everything below that folder."""
-        return (
-            self.name == name
-            or self.name.startswith(f"{name}/")
-            or (self.is_folder and name.startswith(f"{self.name}/"))
-        )
-
-
-class RefreshPlan:
-    """What the configuration says about refreshes, read through the core's plan."""
-
-    def __init__(self, handle: Any) -> None:
-        self.handle = handle
-        facts, counts = ffi.new("keystart_freshness *"), ffi.new("keystart_plan_counts *")
-        core.call(lib.keystart_plan_freshness, handle, facts)
-        core.call(lib.keystart_plan_count, handle, counts)
-        self.ttl = facts.ttl_ms / 1000 if facts.is_refreshed else None
-        self.deadline = facts.refresh_deadline_ms / 1000
-        groups, sources = (ffi.new("uint64_t[]", counts.entries) for _ in range(2))
-        core.call(lib.keystart_plan_groups, handle, groups, sources, counts.entries)
-        self.entries = [self._entry(index, groups[index], sources[index]) for index in range(counts.entries)]
-
-    def _entry(self, index: int, group: int, source: int) -> Entry:
-        out = ffi.new("keystart_entry *")
-        core.call(lib.keystart_plan_entry, self.handle, index, out)
-        name = core.copy_text(out.name, out.name_len)
-        return Entry(
-            name,
-            group,
-            source,
-            can_become_due=bool(out.can_become_due),
-            is_folder=bool(out.is_folder),
-            has_stages=bool(out.has_stages),
-        )
-
-
-class Schedule:
-    """When each entry is due (11.2, 11.4).
-
-    Times are seconds of the wall clock, because a frozen environment may stop every other clock. If the clock was set
-    back, an entry is due at once.
-    """
-
-    def __init__(self, entries: Iterable[int], ttl: float, checked_at: float) -> None:
-        self._ttl = ttl
-        self._factor: float | None = None
-        self._checked_at = dict.fromkeys(entries, checked_at)  # when the fetch of each began
-        # When an entry was tried last, and how often it failed in a row.
-        self._failed: dict[int, tuple[float, int]] = {}
-
-    def __contains__(self, entry: int) -> bool:
-        return entry in self._checked_at
-
-    def spread(self) -> None:
-        """Draws the factor of this environment (11.2), at the first call.
-
-        SnapStart copies the process after Init, and copies must not have the same factor.
-        """
-        if self._factor is None:
-            self._factor = 0.9 + 0.1 * int.from_bytes(urandom(4), "big") / 2**32
-
-    def due(self, now: float) -> list[int]:
-        """Returns the entries that are due."""
-        return [entry for entry in self._checked_at if not self._since(entry) <= now < self.due_at(entry)]
-
-    def due_at(self, entry: int) -> float:
-        """Returns when an entry becomes due."""
-        wait = self._ttl
-        if entry in self._failed:
-            pause = _FIRST_PAUSE * 2 ** min(self._failed[entry][1] - 1, 16)
-            wait = min(pause, self._ttl, _LONGEST_PAUSE)
-        return self._since(entry) + wait * (self._factor or 1.0)
-
-    def next_due(self) -> float | None:
-        """Returns when the first entry becomes due."""
-        return min(map(self.due_at, self._checked_at), default=None)
-
-    def succeed(self, entry: int, began: float) -> None:
-        """Notes that an entry was fetched, with a fetch that began then."""
-        self._failed.pop(entry, None)
-        if entry in self._checked_at:
-            self._checked_at[entry] = began
-
-    def fail(self, entry: int, now: float) -> None:
-        """Notes that an entry could not be fetched."""
-        self._failed[entry] = (now, self._failed.get(entry, (0.0, 0))[1] + 1)
-
-    def is_pausing(self, now: float) -> bool:
-        """Returns whether an entry has failed and the pause after that is not over."""
-        return any(failed_at <= now < self.due_at(entry) for entry, (failed_at, _) in self._failed.items())
-
-    def _since(self, entry: int) -> float:
-        failed = self._failed.get(entry)
-        return self._checked_at[entry] if failed is None else failed[0]
 
 
 class _Run:
@@ -600,5 +481,10 @@ def is_same_reason(known: Failure, failure: Failure) -> bool:
 
 def _listed(names: list[str]) -> str:
     changed = "1 changed secret" if len(names) == 1 else f"{len(names)} changed secrets"
+    return f"{changed}: {list_names(names)}"
+
+
+def list_names(names: list[str]) -> str:
+    """Lists names for a log line, the first ten of them."""
     more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
-    return f"{changed}: {', '.join(names[:_SHOWN])}{more}"
+    return ", ".join(names[:_SHOWN]) + more
