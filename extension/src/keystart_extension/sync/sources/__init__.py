@@ -8,6 +8,7 @@ dotenv           files of variables
 secrets_manager  Secrets Manager of another account or region
 parameter_store  Parameter Store of another account or region
 account          the account, region and role of a source in AWS
+document         JSON of a source
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from ..error import SyncError
 from ..keys import Place, file_of, keys_of, text_of, truth_of
 from ..secret import Value
 from . import Entry
+from .document import without_duplicates
 
 _Pairs = Callable[[list[tuple[str, Any]]], dict[str, Any]]
 
@@ -203,7 +204,8 @@ class Keywhiz:
         if len(data) > largest:
             raise SyncError(f"The answer of Keywhiz has more than {largest:,} bytes.")
         try:
-            document: object = json.loads(data, object_pairs_hook=pairs or _without_duplicates)
+            # Metadata can add a second `secret`.
+            document: object = json.loads(data, object_pairs_hook=pairs or without_duplicates)
         except (ValueError, RecursionError):
             raise _unexpected_answer() from None
         return document
@@ -215,14 +217,6 @@ def _is_tls(error: BaseException) -> bool:
     return isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError) or (
         isinstance(inner, BaseException) and _is_tls(inner)
     )
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuses a key that stands twice: metadata can add a second `secret`, and JSON would take the last one."""
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError
-    return document
 
 
 def _listed(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ..error import SyncError
 from ..keys import Place, file_of, some_of
 from ..secret import Value
 from . import Entry
+from .document import exact, without_duplicates
 
 _LARGEST = 16 << 20  # bytes of a file
 _PATIENCE = 120  # seconds: a key service may be slow
@@ -95,22 +96,9 @@ def _decrypt(file: Path) -> Mapping[str, Any]:
             "> /dev/null"
         )
     try:
-        document = json.loads(ended.stdout, object_pairs_hook=_without_duplicates, parse_float=_exact)
+        document = json.loads(ended.stdout, object_pairs_hook=without_duplicates, parse_float=exact)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise SyncError(f"{file} of the source is not a mapping.")
     return document
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError
-    return document
-
-
-def _exact(text: str) -> float:
-    if repr(float(text)) != text:
-        raise SyncError("The source holds a number that would change. Write it as text.")
-    return float(text)

@@ -33,6 +33,7 @@ from ..error import SyncError
 from ..keys import Place, file_of, keys_of, text_of, truth_of
 from ..secret import Value
 from . import Entry
+from .document import exact, without_duplicates
 
 _Method = Literal["token", "approle", "kubernetes", "jwt"]
 
@@ -322,19 +323,8 @@ def _is_sound(path: str) -> bool:
 
 
 def _document(data: bytes) -> object:
-    def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        document = dict(found)
-        if len(document) != len(found):
-            raise ValueError
-        return document
-
-    def number(text: str) -> float:
-        if repr(float(text)) != text:  # it would not come out as it is stored
-            raise SyncError("It holds a number that would change. Store that as text.")
-        return float(text)
-
     try:
-        document: object = json.loads(data, object_pairs_hook=pairs, parse_float=number)
+        document: object = json.loads(data, object_pairs_hook=without_duplicates, parse_float=exact)
     except (ValueError, RecursionError):
         raise _unexpected_answer() from None
     return document
