@@ -23,6 +23,8 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..aws import WITHOUT_BOTO3
@@ -328,11 +330,17 @@ def _build(arguments: argparse.Namespace) -> int:
     return build(CHECKOUT, arguments.arch)
 
 
-def _publish(arguments: argparse.Namespace) -> int:
+@contextmanager
+def _needing_boto3() -> Iterator[None]:
     try:
-        from .layer import publish
+        yield
     except ModuleNotFoundError:
         raise DeployError(WITHOUT_BOTO3) from None
+
+
+def _publish(arguments: argparse.Namespace) -> int:
+    with _needing_boto3():
+        from .layer import publish
     return publish(
         arguments.zips,
         arguments.name,
@@ -344,32 +352,24 @@ def _publish(arguments: argparse.Namespace) -> int:
 
 
 def _attach(arguments: argparse.Namespace) -> int:
-    try:
+    with _needing_boto3():
         from .attach import attach
-    except ModuleNotFoundError:
-        raise DeployError(WITHOUT_BOTO3) from None
     return attach(arguments)
 
 
 def _detach(arguments: argparse.Namespace) -> int:
-    try:
+    with _needing_boto3():
         from .attach import detach
-    except ModuleNotFoundError:
-        raise DeployError(WITHOUT_BOTO3) from None
     return detach(arguments)
 
 
 def _roll(arguments: argparse.Namespace) -> int:
-    try:
+    with _needing_boto3():
         from .roll import roll
-    except ModuleNotFoundError:
-        raise DeployError(WITHOUT_BOTO3) from None
     return roll(arguments)
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    try:
+    with _needing_boto3():
         from .status import status
-    except ModuleNotFoundError:
-        raise DeployError(WITHOUT_BOTO3) from None
     return status(arguments)
