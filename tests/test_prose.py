@@ -31,21 +31,6 @@ SAID = "It gives nothing but its\nown name."
         ("code.rb", "# frozen\nx = 1\n# It gives nothing but\n", 3),
         ("code.rs", "fn f() {\n    g(1); // it gives nothing but\n}\n", 2),
         ("code.toml", "[table]\nx = 1  # it gives nothing but\n", 2),
-    ],
-)
-def test_a_word_is_found_in_prose_and_nowhere_else(
-    name: str, text: str, line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tests.prose.ROOT", tmp_path)
-    file = tmp_path / name
-    file.write_text(text)
-    reported = [found_line.partition(". Write")[0] for found_line in found(file)]
-    assert reported == [f'{name}:{line}: "gives"', f'{name}:{line}: "nothing but"']
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "line"),
-    [
         ("test_code.py", "def test_it_gives_nothing_but_a_name() -> None: ...\n", 1),
         ("code_test.rb", "\ndef test_it_gives_nothing_but_a_name\nend\n", 2),
         ("code.rs", "#[test]\nfn it_gives_nothing_but_a_name() {}\n", 2),
@@ -54,7 +39,7 @@ def test_a_word_is_found_in_prose_and_nowhere_else(
         ("core/lambda/src/log.rs", 'fn f() {\n    warn("It gives nothing but a name.");\n}\n', 2),
     ],
 )
-def test_a_word_is_found_in_names_of_tests_and_in_messages(
+def test_a_word_is_found_in_prose_names_of_tests_and_messages_and_nowhere_else(
     name: str, text: str, line: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tests.prose.ROOT", tmp_path)

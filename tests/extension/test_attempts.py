@@ -258,16 +258,22 @@ def test_an_accepted_version_stays_until_awscurrent_moves(
     assert store.values == {"db": b"newer"}
 
 
+def refuse_while_pending(
+    logins: Logins, cloud: StagedSecrets, name: str = "db", value: str = "new", of: str | None = None
+) -> dict[str, Any]:
+    """Begins a rotation, has the published version refused, and returns the answer to the next login."""
+    published = logins.ask(name)["generation"]
+    cloud.put(of or name, value, "AWSPENDING")
+    logins.rejected(published, name)
+    return logins.ask(name, published)
+
+
 def through_pending(
     logins: Logins, cloud: StagedSecrets, name: str, value: str, of: str | None = None
-) -> str:
-    """Plays a rotation until the pending version of the secret is accepted, and returns its id."""
-    published = logins.ask(name)["generation"]
-    version = cloud.put(of or name, value, "AWSPENDING")
-    logins.rejected(published, name)
-    tried = logins.ask(name, published)["candidate"]
+) -> None:
+    """Plays a rotation until the pending version of the secret is accepted."""
+    tried = refuse_while_pending(logins, cloud, name, value, of)["candidate"]
     assert logins.accepted(tried, name)["generation"] == tried + 1
-    return version
 
 
 def test_alternating_users_get_user_and_password_of_one_version(
@@ -275,8 +281,10 @@ def test_alternating_users_get_user_and_password_of_one_version(
 ) -> None:
     cloud.put("db", '{"user": "a", "password": "1"}')
     start({"db": {"secret": "db", "expand": True}})
-    version = through_pending(logins, cloud, "db", '{"user": "b", "password": "2"}')
+    through_pending(logins, cloud, "db", '{"user": "b", "password": "2"}')
     assert store.values == {"db/user": b"b", "db/password": b"2"}
+    version = cloud.version("db", "AWSPENDING")
+    assert version is not None
     cloud.move("db", version)
     cloud.detach("db", "AWSPENDING")
     start.clock.pass_by(30)
@@ -458,10 +466,7 @@ def test_an_optional_secret_without_a_value_that_is_denied_holds_up_no_login_of_
     cloud.put("db", "old")
     cloud.interfere = lambda asked: DENIED if asked.name == "extra" else None
     start({"db/password": "db", "db/extra": {"secret": "extra", "optional": True}})
-    cloud.put("db", "new", "AWSPENDING")
-    logins.ask("db")
-    logins.rejected(1, "db")
-    assert logins.ask("db", 1) == candidate(1, 2)
+    assert refuse_while_pending(logins, cloud) == candidate(1, 2)
 
 
 def test_two_fetches_of_one_entry_that_end_in_the_other_order_leave_no_login_waiting(
@@ -525,10 +530,7 @@ def test_a_candidate_is_removed_in_time_although_nothing_happens(
 ) -> None:
     cloud.put("db", "old")
     start({"db": "db"})
-    logins.ask()
-    cloud.put("db", "new", "AWSPENDING")
-    logins.rejected(1)
-    assert logins.ask(generation=1) == candidate(1, 2)
+    assert refuse_while_pending(logins, cloud) == candidate(1, 2)
     for call in logins.calls:
         call.close()
     ends_at = time.monotonic() + KEPT_FOR + PATIENCE
@@ -574,10 +576,7 @@ def test_a_late_accepted_after_a_newer_publish_publishes_nothing(
 ) -> None:
     cloud.put("db", "old")
     start({"db": "db"})
-    logins.ask()
-    cloud.put("db", "new", "AWSPENDING")
-    logins.rejected(1)
-    assert logins.ask(generation=1) == candidate(1, 2)
+    assert refuse_while_pending(logins, cloud) == candidate(1, 2)
     cloud.put("db", "newer")
     start.clock.pass_by(1)
     assert logins.control.ask(None) == done(3)
@@ -664,10 +663,7 @@ def test_an_optional_secret_that_does_not_exist_holds_up_no_login_of_its_folder(
 ) -> None:
     cloud.put("db", "old")
     start({"app/db": "db", "app/flags": {"secret": "flags", "optional": True}})
-    logins.ask("app")
-    cloud.put("db", "new", "AWSPENDING")
-    logins.rejected(1, "app")
-    assert logins.ask("app", 1) == candidate(1, 2)
+    assert refuse_while_pending(logins, cloud, "app", of="db") == candidate(1, 2)
     assert logins.accepted(2, "app") == done(3)
     assert store.values == {"app/db": b"new"}
 
@@ -678,10 +674,7 @@ def test_an_entry_with_a_stage_requests_no_other_stage(
     cloud.put("db", "older")
     cloud.put("db", "old")
     start({"db": {"secret": "db", "stage": "AWSPREVIOUS"}})
-    logins.ask()
-    cloud.put("db", "new", "AWSPENDING")
-    logins.rejected(1)
-    assert logins.ask(generation=1) == retry(1, 1000)
+    assert refuse_while_pending(logins, cloud) == retry(1, 1000)
     assert [asked.stage for asked in cloud.asked] == ["AWSPREVIOUS", "AWSPREVIOUS"]
 
 
@@ -699,10 +692,7 @@ def test_a_version_with_the_same_values_is_not_tried_again(
 ) -> None:
     cloud.age("db", cloud.put("db", '{"password": "x", "note": 1}'), DAYS)
     start({"db": {"secret": "db", "field": "password"}})
-    logins.ask()
-    cloud.put("db", '{"password": "x", "note": 2}', "AWSPENDING")
-    logins.rejected(1)
-    assert logins.ask(generation=1) == retry(1, 1000)
+    assert refuse_while_pending(logins, cloud, value='{"password": "x", "note": 2}') == retry(1, 1000)
 
 
 def test_a_stage_that_is_denied_is_logged_once_and_the_others_count(
@@ -755,10 +745,7 @@ def test_a_root_that_was_removed_is_made_anew_and_its_candidates_are_forgotten(
 ) -> None:
     cloud.put("db", "old")
     start({"db": "db"})
-    logins.ask()
-    cloud.put("db", "new", "AWSPENDING")
-    logins.rejected(1)
-    assert logins.ask(generation=1) == candidate(1, 2)
+    assert refuse_while_pending(logins, cloud) == candidate(1, 2)
     shutil.rmtree(store.root / "generations/2")
     (store.root / "current").unlink()
     logins.begin()
@@ -795,10 +782,7 @@ def test_a_candidate_that_the_function_removed_is_made_again(
 ) -> None:
     cloud.put("db", "old")
     start({"db": "db"})
-    logins.ask()
-    cloud.put("db", "new", "AWSPENDING")
-    logins.rejected(1)
-    assert logins.ask(generation=1) == candidate(1, 2)
+    assert refuse_while_pending(logins, cloud) == candidate(1, 2)
     for seconds in (0, 5):
         start.clock.pass_by(seconds)
         for folder in (store.root / "generations").iterdir():

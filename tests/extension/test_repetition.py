@@ -315,15 +315,16 @@ def test_no_command_repeats_the_name_of_a_file_that_may_be_a_secret(
 
 
 @pytest.mark.parametrize("form", NO_NAME)
-def test_the_policy_does_not_repeat_what_was_pasted_as_region(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, form: str
+@pytest.mark.parametrize("name", ["iam-policy", "pull"])
+def test_no_command_repeats_what_was_pasted_as_region(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, name: str, form: str
 ) -> None:
     (tmp_path / "keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
     pasted = PastedSecret(form)
     monkeypatch.setenv("AWS_REGION", pasted.text)
-    code, came_out = command("iam-policy")
+    code, came_out = command(name)
     assert code == 1
-    pasted.check(came_out, "what iam-policy says")
+    pasted.check(came_out, f"what {name} says")
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -429,18 +430,6 @@ def test_the_process_does_not_repeat_what_was_pasted_as_region(
     code, lines = extension.ended()
     assert code == 1
     pasted.check("\n".join([*lines, *lambda_api.reported[0], *_documents(store)]), "what the process says")
-
-
-@pytest.mark.parametrize("form", NO_NAME)
-def test_pull_does_not_repeat_what_was_pasted_as_region(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch, form: str
-) -> None:
-    (tmp_path / "keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
-    pasted = PastedSecret(form)
-    monkeypatch.setenv("AWS_REGION", pasted.text)
-    code, came_out = command("pull")
-    assert code == 1
-    pasted.check(came_out, "what pull says")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -19,6 +19,15 @@ const redis = ({ user, password }) => ({
   password: password ?? undefined,
 });
 
+/** Sends a query, and closes what sent it. */
+const send = async (client, login) => {
+  try {
+    await client.query(login.query ?? 'SELECT 1');
+  } finally {
+    await client.end();
+  }
+};
+
 /** What connects, and the package whose version counts. */
 const drivers = {
   pg: [
@@ -34,17 +43,7 @@ const drivers = {
       }
     },
   ],
-  'pg, Pool': [
-    'pg',
-    async (login) => {
-      const pool = new (require('pg').Pool)(sql(login));
-      try {
-        await pool.query(login.query ?? 'SELECT 1');
-      } finally {
-        await pool.end();
-      }
-    },
-  ],
+  'pg, Pool': ['pg', async (login) => send(new (require('pg').Pool)(sql(login)), login)],
   postgres: [
     'postgres',
     async (login) => {
@@ -58,51 +57,27 @@ const drivers = {
   ],
   mysql2: [
     'mysql2',
-    async (login) => {
-      const connection = await require('mysql2/promise').createConnection(sql(login));
-      try {
-        await connection.query(login.query ?? 'SELECT 1');
-      } finally {
-        await connection.end();
-      }
-    },
+    async (login) => send(await require('mysql2/promise').createConnection(sql(login)), login),
   ],
   'mysql2, Pool': [
     'mysql2',
-    async (login) => {
-      const pool = require('mysql2/promise').createPool(sql(login));
-      try {
-        await pool.query(login.query ?? 'SELECT 1');
-      } finally {
-        await pool.end();
-      }
-    },
+    async (login) => send(require('mysql2/promise').createPool(sql(login)), login),
   ],
   mariadb: [
     'mariadb',
-    async (login) => {
-      const connection = await require('mariadb').createConnection(sql(login));
-      try {
-        await connection.query(login.query ?? 'SELECT 1');
-      } finally {
-        await connection.end();
-      }
-    },
+    async (login) => send(await require('mariadb').createConnection(sql(login)), login),
   ],
   'mariadb, pool': [
     'mariadb',
-    async (login) => {
-      const pool = require('mariadb').createPool({
-        ...sql(login),
-        acquireTimeout: 600,
-        initializationTimeout: 300,
-      });
-      try {
-        await pool.query(login.query ?? 'SELECT 1');
-      } finally {
-        await pool.end();
-      }
-    },
+    async (login) =>
+      send(
+        require('mariadb').createPool({
+          ...sql(login),
+          acquireTimeout: 600,
+          initializationTimeout: 300,
+        }),
+        login,
+      ),
   ],
   ioredis: ['ioredis', (login) => ioredis(login)],
   'ioredis, its event': ['ioredis', (login) => ioredis(login, true)],

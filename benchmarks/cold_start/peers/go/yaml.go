@@ -8,7 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// configured gives the ids of the YAML file that PEER_CONFIG names, which is Keystart's own.
+// configured returns the ids of the YAML file that PEER_CONFIG names, which is Keystart's own.
 func configured() (map[string]string, error) {
 	text, err := os.ReadFile(os.Getenv("PEER_CONFIG"))
 	if err != nil {
