@@ -200,6 +200,8 @@ def lint(session: nox.Session) -> None:
     prettier = str(ROOT / "node_modules/.bin/prettier")
     session.run(prettier, "--log-level", "warn", "--write" if fix else "--check", ".", external=True)
     session.run("rumdl", "fmt" if fix else "check", "--quiet", "--no-cache", ".")
+    pyright = [str(ROOT / "node_modules/.bin/pyright"), "--ignoreexternal", "--verifytypes", "keystart"]
+    session.run(*pyright, env={"PYTHONPATH": "bindings/python/src"}, external=True, silent=True)
     session.run("node", ".github/lint.mjs", external=True)
     npm_install(session, NODE)
     with session.chdir(NODE):

@@ -41,6 +41,7 @@ ALONE = {
         "__init__": "the functions of the package",
         "core": "calls the core, which does what other readers do themselves",
         "pytest_plugin": "Python's test tool",
+        "types": "what annotations name",
     },
     "Node": {
         "classes": "both files of the package must throw the same classes",

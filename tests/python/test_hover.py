@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_type_hints
 
 import keystart
 import keystart.pytest_plugin
@@ -43,6 +43,18 @@ def test_its_signature_is_typed(name: str, member: Any) -> None:
     assert signature.return_annotation is not signature.empty
     parameters = [one for one in signature.parameters.values() if one.name != "self"]
     assert [one.name for one in parameters if one.annotation is one.empty] == []
+
+
+@pytest.mark.parametrize(("name", "member"), list(members()))
+def test_its_annotations_can_be_evaluated(name: str, member: Any) -> None:
+    function: Any = member.fget if isinstance(member, property) else member
+    signature = inspect.signature(function, eval_str=True)
+    assert not any(isinstance(one.annotation, str) for one in signature.parameters.values())
+    assert inspect.isclass(member) or "return" in get_type_hints(function)
+
+
+def test_an_evaluated_annotation_names_the_class_itself() -> None:
+    assert get_type_hints(keystart.secret)["return"] is keystart.Secret
 
 
 def test_there_is_something_to_describe() -> None:

@@ -93,7 +93,7 @@ import sys
 import keystart
 before = {*dir(keystart)}
 from keystart import *
-assert {*keystart.__all__} <= before == {*dir(keystart)} - {"_secret", "errors"}, before
+assert {*keystart.__all__} <= before == {*dir(keystart)} - {"errors"}, before
 assert Secret.__module__ == "keystart._secret" and secret.__module__ == "keystart"
 assert issubclass(SecretNotFound, KeystartError) and keystart.errors.SecretNotFound is SecretNotFound
 try:

@@ -15,14 +15,13 @@ from .version import __version__
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
-    from typing import Any, TypeVar
+    import typing
 
-    from ._attempt import Rejected
+    from . import _secret, _types
     from ._secret import Secret
     from .errors import *  # noqa: F403  (its __all__ is what a reader raises)
-
-    T = TypeVar("T")
+else:
+    ssl = typing = _secret = _types = core.annotated
 
 __all__ = [
     "Keystart",
@@ -79,10 +78,7 @@ if not TYPE_CHECKING:  # or a type checker would accept every name
             import keystart.errors  # `from . import` would ask this function
 
             return keystart.errors
-        if name == "Secret":
-            from . import _secret as module
-        else:
-            module = core.errors()
+        module = _secret if name == "Secret" else core.errors()
         return globals().setdefault(name, getattr(module, name))
 
     def __dir__() -> list[str]:
@@ -109,7 +105,7 @@ def get_bytes(name: str) -> bytes:
     return _client().get_bytes(name)
 
 
-def get_json(name: str) -> Any:
+def get_json(name: str) -> typing.Any:
     """Returns a secret's parsed JSON; see `Keystart.get_json`."""
     return _client().get_json(name)
 
@@ -124,12 +120,12 @@ def names(prefix: str | None = None) -> list[str]:
     return _client().names(prefix)
 
 
-def info(name: str) -> dict[str, Any]:
+def info(name: str) -> dict[str, typing.Any]:
     """Returns all facts about a secret except its value; see `Keystart.info`."""
     return _client().info(name)
 
 
-def secret(name: str) -> Secret:
+def secret(name: str) -> _secret.Secret:
     """Returns a secret as an object that never shows its value; see `Keystart.secret`."""
     return _client().secret(name)
 
@@ -150,8 +146,12 @@ def refresh(*names: str) -> list[str]:
 
 
 def attempt(
-    name: str, fn: Callable[[Snapshot], T], *, rejected: Rejected | None = None, budget: float = 2.0
-) -> T:
+    name: str,
+    fn: typing.Callable[[Snapshot], _types.T],
+    *,
+    rejected: _types.Rejected | None = None,
+    budget: float = 2.0,
+) -> _types.T:
     """Logs in with a secret, also while it is rotated, and returns what `fn` returns; see `Keystart.attempt`."""
     return _client().attempt(name, fn, rejected=rejected, budget=budget)
 

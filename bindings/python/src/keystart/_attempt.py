@@ -18,15 +18,13 @@ from .core import ffi, lib
 
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import Any, TypeVar
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
+    from ._types import Rejected, T
     from .rejections import Verdict
 
-    T = TypeVar("T")
     Classify = Callable[[Exception, BaseException | None], Verdict | None]
-    Predicate = Callable[[Exception], object]
-    Rejected = type[BaseException] | Sequence[type[BaseException]] | Predicate
 
 # What keystart_attempt_report takes.
 _ACCEPTED, _REJECTED, _LOCKED, _EXPIRED = range(4)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import errors
+from . import core, errors
 
-TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Any, NoReturn
+    import typing
+else:
+    typing = core.annotated
 
 
 class Secret:
@@ -15,11 +16,11 @@ class Secret:
 
     __slots__ = ("__facts", "__value", "name")
 
-    def __init__(self, name: str, value: bytes, facts: Callable[[], dict[str, Any]]) -> None:
-        self.name = name
+    def __init__(self, name: str, value: bytes, facts: typing.Callable[[], dict[str, typing.Any]]) -> None:
+        self.name: str = name
         self.__facts = facts
         # In a closure, because debuggers and error trackers that walk attributes then find a function.
-        self.__value: Callable[[], bytes] = lambda: value
+        self.__value: typing.Callable[[], bytes] = lambda: value
 
     def reveal(self) -> str:
         """Returns the value as text; raises `SecretNotText` if it is not valid UTF-8."""
@@ -34,12 +35,12 @@ class Secret:
         return self.__value()
 
     @property
-    def info(self) -> dict[str, Any]:
+    def info(self) -> dict[str, typing.Any]:
         """Returns what `Keystart.info` returns, for the generation of the value. `stale` is as of now."""
         return self.__facts()
 
     def __repr__(self) -> str:
         return f'<Secret "{self.name}" (redacted)>'
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> typing.NoReturn:
         raise TypeError(f"{self!r} cannot be pickled or copied. Reveal what is needed where it is needed.")

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 from . import core
 from .core import lib
 
 TYPE_CHECKING = False  # typing takes longer to load than the rest of this package
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
-    from typing import Any, NoReturn, TypeVar
+    import typing
 
-    from ._attempt import Rejected
-    from ._secret import Secret
+    from . import _secret, _types
     from .errors import SnapshotExpired
-
-    T = TypeVar("T")
+else:
+    ssl = typing = _secret = _types = core.annotated
 
 _BYTES, _TEXT, _JSON = 0, 1, 2
 
@@ -26,12 +26,22 @@ def _snapshot_expired() -> type[SnapshotExpired]:
     return expired
 
 
+def _load_the_rest() -> None:
+    """Loads what reads load later. A child of a fork waits forever for another thread's half of an import."""
+    import keystart._secret  # noqa: F401 (only to load it; `from . import` finds the package's stand-in)
+
+    core.errors()
+
+
+os.register_at_fork(before=_load_the_rest)
+
+
 class Reader:
     """The methods of a client and of a snapshot. It is safe to use from several threads and after a fork."""
 
     __slots__ = ("_store",)
 
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: typing.Any) -> None:
         self._store = store
 
     def get(self, name: str) -> str:
@@ -47,7 +57,7 @@ class Reader:
         """Returns a secret's exact bytes. Raises the same errors as `get` except `SecretNotText`."""
         return core.call_for_bytes(lib.keystart_secret_read, self._store, *core.text(name), _BYTES)
 
-    def get_json(self, name: str) -> Any:
+    def get_json(self, name: str) -> typing.Any:
         """Returns a secret's parsed JSON: strictly RFC 8259, with exact whole numbers.
 
         Raises the same errors as `get_bytes`, and `SecretNotJson`.
@@ -67,7 +77,7 @@ class Reader:
         joined = core.call_for_bytes(lib.keystart_names_list, self._store, *core.text(prefix))
         return joined.decode().split("\n") if joined else []
 
-    def info(self, name: str) -> dict[str, Any]:
+    def info(self, name: str) -> dict[str, typing.Any]:
         """Returns all facts about a secret except its value.
 
         They are path, size (bytes), encoding, source, fetched_at, checked_at and refresh_after (RFC 3339, UTC),
@@ -75,12 +85,12 @@ class Reader:
         """
         import json  # only callers of this method pay for it
 
-        info: dict[str, Any] = json.loads(
+        info: dict[str, typing.Any] = json.loads(
             core.call_for_bytes(lib.keystart_secret_info, self._store, *core.text(name))
         )
         return info
 
-    def secret(self, name: str) -> Secret:
+    def secret(self, name: str) -> _secret.Secret:
         """Returns an object whose repr, str and format never show the value. Raises the same errors as `get_bytes`."""
         from ._secret import Secret  # only callers of this method pay for it
 
@@ -104,12 +114,12 @@ class Reader:
 
         return self._at_one_instant(lambda one: _tls.context(one.get, one.path, prefix))
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> typing.NoReturn:
         raise TypeError(
             f"A {type(self).__name__} cannot be pickled or copied: it may hold secrets. Make another."
         )
 
-    def _at_one_instant(self, question: Callable[[Snapshot], T]) -> T:
+    def _at_one_instant(self, question: typing.Callable[[Snapshot], _types.T]) -> _types.T:
         """Asks one generation several questions; all again if it is collected meanwhile (contract 6.2.7)."""
         one = self.snapshot()
         while True:
@@ -152,8 +162,13 @@ class Keystart(Reader):
         return joined.decode().split("\n") if joined else []
 
     def attempt(
-        self, name: str, fn: Callable[[Snapshot], T], *, rejected: Rejected | None = None, budget: float = 2.0
-    ) -> T:
+        self,
+        name: str,
+        fn: typing.Callable[[Snapshot], _types.T],
+        *,
+        rejected: _types.Rejected | None = None,
+        budget: float = 2.0,
+    ) -> _types.T:
         """Logs in with a secret, or with a folder of secrets, also while it is rotated. Returns what `fn` returns.
 
         `fn` gets a snapshot, reads the secret from it, opens one connection, and does nothing else, because it may run
@@ -165,7 +180,7 @@ class Keystart(Reader):
         """
         from . import _attempt  # only callers of this method pay for it
 
-        result: T = _attempt.attempt(self._store, Snapshot, name, fn, rejected, budget)
+        result: _types.T = _attempt.attempt(self._store, Snapshot, name, fn, rejected, budget)
         return result
 
     async def refresh_async(self, *names: str) -> list[str]:
@@ -184,5 +199,5 @@ class Snapshot(Reader):
         """Returns this snapshot."""
         return self
 
-    def _at_one_instant(self, question: Callable[[Snapshot], T]) -> T:
+    def _at_one_instant(self, question: typing.Callable[[Snapshot], _types.T]) -> _types.T:
         return question(self)

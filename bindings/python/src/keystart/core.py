@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # No type checker can look into a cffi library.
 ffi: Any = _native.ffi
 lib: Any = _native.lib
-NULL = ffi.NULL
+NULL: Any = ffi.NULL
 # Looked up once, because ffi.new is faster with a type than with its name.
 _BYTES = ffi.typeof("keystart_bytes *")
 _ERROR = ffi.typeof("keystart_error **")
@@ -118,6 +118,22 @@ def _raised(number: int, error: Any) -> KeystartError:
     return made
 
 
+_HOMES = {
+    "Rejected": "keystart._types",
+    "SSLContext": "ssl",
+    "Secret": "keystart._secret",
+    "T": "keystart._types",
+}
+
+
+def _annotated(name: str) -> Any:
+    return getattr(__import__(_HOMES.get(name, "typing"), fromlist=["*"]), name)
+
+
+# Stands for each module that annotations name, until somebody evaluates them, as get_type_hints does.
+annotated: Any = type(os)("annotated")
+annotated.__getattr__ = _annotated
+
 _errors: list[Any] = []
 
 
@@ -131,16 +147,6 @@ def errors() -> Any:
 
         _errors.append(module)
     return _errors[0]
-
-
-def _load_the_rest() -> None:
-    """Loads what reads load later. A child of a fork waits forever for another thread's half of an import."""
-    from . import _secret  # noqa: F401 (only to load it)
-
-    errors()
-
-
-os.register_at_fork(before=_load_the_rest)
 
 
 def _decode(data: Any, length: int) -> str:
