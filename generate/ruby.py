@@ -16,21 +16,6 @@ def errors(contract: Contract) -> str:
 # frozen_string_literal: true
 
 module Keystart
-  # The base of all errors of Keystart. No message holds bytes of a secret.
-  class Error < StandardError
-    # The name that the caller asked for, if the error is about one secret; else nil.
-    attr_reader :secret
-
-    def initialize(message = nil, secret: nil)
-      # A root from the environment may not be UTF-8; a message must be.
-      super(message&.scrub)
-      @secret = secret
-    end
-
-    # Returns the code of contract §8, the same in every language.
-    def code = self.class::CODE
-  end
-
 {_classes(contract.of_readers)}
 {_errors(contract.of_readers, READER)}  private_constant :Errors
 end
@@ -38,10 +23,10 @@ end
 
 
 def names(contract: Contract) -> str:
-    """Returns the statement that loads `errors.rb` when a class is first named."""
-    classes = " ".join(["Error", *(error.class_name for error in contract.of_readers)])
+    """Returns the statement that makes the classes, before `errors.rb` fills them."""
+    classes = " ".join(error.class_name for error in contract.of_readers)
     lines = "".join(f"    {line}\n" for line in textwrap.wrap(classes, 96))
-    return f'  %i[\n{lines}  ].each {{ |name| autoload name, "#{{__dir__}}/keystart/errors" }}\n'
+    return f'  %i[\n{lines}  ].each {{ |name| const_set(name, Class.new(Error)) }}\n'
 
 
 def testing(contract: Contract) -> str:

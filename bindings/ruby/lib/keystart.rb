@@ -15,13 +15,39 @@ module Keystart
   { Secret: "secret", Errors: "errors", Json: "json", Missing: "missing", Options: "options" }
     .each { |name, file| autoload name, "#{__dir__}/keystart/#{file}" }
   private_constant :StrictClient, :Errors, :Json, :Missing, :Options
+
+  # The base of all errors of Keystart. No message holds bytes of a secret.
+  #
+  # The classes are here and not in errors.rb, because a signal handler may be the first to name one.
+  class Error < StandardError
+    # The name that the caller asked for, if the error is about one secret; else nil.
+    attr_reader :secret
+
+    # Loads errors.rb, which has the CODE of each class.
+    def self.const_missing(name)
+      return super unless name == :CODE && Keystart.autoload?(:Errors)
+
+      Loading.loaded { Errors }
+      const_get(name)
+    end
+
+    def initialize(message = nil, secret: nil)
+      # A root from the environment may not be UTF-8; a message must be.
+      super(message&.scrub)
+      @secret = secret
+    end
+
+    # Returns the code of contract §8, the same in every language.
+    def code = self.class::CODE
+  end
+
   # generated from contract/errors.toml: classes of errors
   %i[
-    Error InvalidName InvalidOption NotAttached NotReady PrefetchFailed LayoutInsecure
-    ManifestInvalid ManifestUnsupported StoreUnreadable SecretNotFound SecretUnavailable
-    SecretCorrupt SecretNotText SecretNotJson SnapshotExpired SecretStale TlsInvalid
-    RefreshUnavailable RefreshFailed LoginRefused Internal
-  ].each { |name| autoload name, "#{__dir__}/keystart/errors" }
+    InvalidName InvalidOption NotAttached NotReady PrefetchFailed LayoutInsecure ManifestInvalid
+    ManifestUnsupported StoreUnreadable SecretNotFound SecretUnavailable SecretCorrupt SecretNotText
+    SecretNotJson SnapshotExpired SecretStale TlsInvalid RefreshUnavailable RefreshFailed
+    LoginRefused Internal
+  ].each { |name| const_set(name, Class.new(Error)) }
   # end of generated
 
   @lock = Mutex.new

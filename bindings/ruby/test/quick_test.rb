@@ -209,6 +209,52 @@ class QuickTest < KeystartTest
     end
   end
 
+  def test_a_signal_handler_names_a_class_of_errors_that_nothing_has_named_yet
+    errors = "(Keystart.constants - %i[Client Secret Snapshot VERSION]).map { |name| Keystart.const_get(name) }"
+    { 'raise "x" rescue Keystart::NotReady === $!' => "false", "Keystart::NotReady::CODE" => "not_ready",
+      'Keystart::SecretStale.new("x").code' => "secret_stale",
+      "#{errors}.count { |error| error < Keystart::Error }" => "21" }.each do |names, answer|
+      said = run_alone("got = Queue.new\n" \
+                       "trap('USR1') { got << begin; #{names}; rescue ThreadError => e; e.message; end }\n" \
+                       "Process.kill('USR1', Process.pid); puts got.pop")
+      assert_equal "#{answer}\n", said, names
+    end
+  end
+
+  def test_a_class_of_the_caller_has_the_code_of_its_base_before_the_first_error_and_afterwards
+    said = run_alone("class Late < Keystart::NotReady; end; class Other < Keystart::Error; end\n" \
+                     "puts [Other, Late, Other, Keystart::Error].map { |one| one.new.code rescue $!.class }")
+    assert_equal "NameError\nnot_ready\nNameError\nNameError\n", said
+  end
+
+  def test_a_read_at_exit_and_one_after_a_timeout_report_as_always
+    FileUtils.rm("#{@store.root}/current")
+    said = run_alone(<<~RUBY)
+      require "timeout"
+      client = Keystart::Client.new(timeout: 0.3)
+      at_exit { client.get("db") rescue puts $!.code }
+      begin; Timeout.timeout(0.1) { client.get("db") }; rescue Timeout::Error => e; puts e.class; end
+      begin; client.get("db"); rescue Keystart::NotReady => e; puts e.code; end
+    RUBY
+    assert_equal "Timeout::Error\nnot_ready\nnot_ready\n", said
+  end
+
+  def test_a_read_reports_as_always_after_a_thread_was_killed_while_it_loaded_the_reader
+    %w[reader generation store errors missing].each do |file|
+      said = run_alone(<<~RUBY)
+        $VERBOSE = nil # Ruby warns of constants of the first half
+        read = -> { Keystart::Client.new.get("none") rescue $!.code }
+        killed = Thread.new do
+          mine = Thread.current
+          TracePoint.new(:line) { |at| mine.kill if at.path.end_with?("/#{file}.rb") && Thread.current == mine && at.lineno > 12 }.enable
+          read.call
+        end
+        puts killed.value.inspect, read.call
+      RUBY
+      assert_equal "nil\nsecret_not_found\n", said, file
+    end
+  end
+
   def test_a_signal_handler_begins_again_although_another_thread_has_loaded_the_rest
     said = run_alone("Keystart.const_get(:StrictClient); loading = Keystart.const_get(:Loading); " \
                      "loading::LATER.each { |name| Keystart.const_get(name) }; " \

@@ -2,21 +2,6 @@
 # frozen_string_literal: true
 
 module Keystart
-  # The base of all errors of Keystart. No message holds bytes of a secret.
-  class Error < StandardError
-    # The name that the caller asked for, if the error is about one secret; else nil.
-    attr_reader :secret
-
-    def initialize(message = nil, secret: nil)
-      # A root from the environment may not be UTF-8; a message must be.
-      super(message&.scrub)
-      @secret = secret
-    end
-
-    # Returns the code of contract §8, the same in every language.
-    def code = self.class::CODE
-  end
-
   # The name is not valid, or not text.
   class InvalidName < Error
     CODE = "invalid_name"
