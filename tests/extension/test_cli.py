@@ -476,6 +476,34 @@ def test_output_that_nobody_reads_ends_it_quietly(
         assert (ended.returncode, ended.stderr) == (code, said)
 
 
+def exit_code(environment: Environment, folder: Path, command: str, **variables: str) -> int:
+    """Runs a line of bash, in which $0 is keystart, without its output; returns the exit code of its first command."""
+    line = f"{{ {command}; }} 2>/dev/null; exit ${{PIPESTATUS[0]}}"
+    variables = {**environment(), **variables}
+    return subprocess.run(
+        ["bash", "-c", line, COMMAND], env=variables, cwd=folder, stdout=subprocess.DEVNULL
+    ).returncode
+
+
+@pytest.mark.parametrize("lost", [">/dev/full", "2>/dev/full", ">/dev/full 2>&1", "2>&-", "2>&1 | :"])
+def test_a_failure_keeps_its_exit_code_if_its_words_are_lost(
+    environment: Environment, tmp_path: Path, lost: str
+) -> None:
+    for command, code in (("bogus", 2), ("", 2), ("attach f", 2), ("detach f", 2), ("get db", 1)):
+        assert exit_code(environment, tmp_path, f'"$0" {command} {lost}') == code, command
+
+
+@pytest.mark.parametrize("buffering", ["", "1"])
+@pytest.mark.parametrize("command", ["--version", "--help", "check", "check --json", "compile -o -"])
+def test_output_that_is_lost_is_a_failure(
+    environment: Environment, tmp_path: Path, command: str, buffering: str
+) -> None:
+    configure(tmp_path, {"db": "prod/db"})
+    for lost, code in ((">/dev/full", 1), ("| :", 128 + signal.SIGPIPE)):
+        line = f'"$0" {command} {lost}'
+        assert exit_code(environment, tmp_path, line, PYTHONUNBUFFERED=buffering) == code
+
+
 @pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_streams_change_nothing(
     environment: Environment, cloud: Cloud, store: Store, tmp_path: Path, closed: str

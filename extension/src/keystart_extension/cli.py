@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from . import __version__, deploy, sync, translate
 from .aws import WITHOUT_BOTO3, AwsError
@@ -19,13 +19,14 @@ from .text import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, TextIO
 
     from .links import Links
     from .plan import Plan
 
 _EXIT_FAILED = 1
 _EXIT_WRONG_USE = 2
+_EXIT_CHANGES = 3  # done too, and it shows a change
 _EXIT_SIGNALLED = 128  # as a shell reports a signal, plus its number
 _EXIT_INTERRUPTED = _EXIT_SIGNALLED + 2
 _DAY = 86_400  # seconds
@@ -41,22 +42,62 @@ extension process. Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted. T
 def main() -> int:
     """Runs the command line and returns the exit code."""
     _open_streams()
+    before = sys.stdout, sys.stderr
+    output, errors = sys.stdout and _Stream(sys.stdout), _Stream(sys.stderr, stops=False)
+    sys.stdout, sys.stderr = cast("Any", output), cast("Any", errors)
+    code, failure = 0, None
     try:
         code = _run()
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (output, errors):
             if stream is not None:
                 stream.flush()
-    except BrokenPipeError:
-        code = _EXIT_BROKEN_PIPE
     except OSError as error:
-        # Only a standard stream can break here: every command handles the files and sockets that it opens.
-        code = _EXIT_FAILED
-        with contextlib.suppress(OSError):
-            _fail(f"The output cannot be written: {error.strerror}.")
-    else:
+        # Only standard output can break here: every command handles the files and sockets that it opens.
+        failure = error
+    finally:
+        sys.stdout, sys.stderr = before
+    failure = failure or (output and output.failure) or errors.failure
+    if failure is None:
         return code
+    if not isinstance(failure, BrokenPipeError):
+        with contextlib.suppress(OSError):
+            _fail(f"The output cannot be written: {failure.strerror}.")
     _drop_output()
-    return code
+    if code not in (0, _EXIT_CHANGES):
+        return code
+    return _EXIT_BROKEN_PIPE if isinstance(failure, BrokenPipeError) else _EXIT_FAILED
+
+
+class _Stream:
+    """A standard stream that remembers why it could not be written. Without `stops` that stops no command."""
+
+    def __init__(self, stream: TextIO, *, stops: bool = True) -> None:
+        self._stream = stream
+        self._stops = stops
+        self.failure: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Writes text, or remembers why it cannot."""
+        with self._remembering():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Writes what is buffered, or remembers why it cannot."""
+        with self._remembering():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.failure = error
+            if self._stops:
+                raise
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
 
 
 def _open_streams() -> None:
