@@ -264,18 +264,32 @@ def test_a_role_that_may_not_read_the_secrets_is_a_warning(
     assert len(simulated) == 2  # one for each action, because the functions have one role
     account.allows = lambda action, arn: action.startswith("ssm:") or arn == key
     may_not = "By IAM's simulation its role may not do secretsmanager:GetSecretValue on"
-    add = "Add what keystart iam-policy prints, unless"
+    add = "resource's own policy allows it, add what this prints: keystart iam-policy"
     code, out, error = keystart(*attach)
     assert (code, error) == (0, "")
-    assert warnings(out) == 3 * [f"{may_not} {arn}. {add} the resource's own policy allows it."]
+    assert warnings(out) == 3 * [f"{may_not} {arn}. Unless the {add}"]
     # Without DescribeSecret it does not know the ARN.
     account.refuse = lambda request: (
         refusal(400, "AccessDeniedException", "No.") if request.action == "DescribeSecret" else None
     )
     assert warnings(keystart(*attach)[1]) == 3 * [
-        f"{may_not} {SECRET}prod/db-??????. {add} its policy names the whole ARN, or the resource's own policy allows "
-        "it."
+        f"{may_not} {SECRET}prod/db-??????. Unless its policy names the whole ARN, or the {add}"
     ]
+
+
+def test_a_command_stands_on_its_own_line_at_a_terminal(
+    keystart: Keystart, account: Account, layer: str, tmp_path: Path
+) -> None:
+    arn = account.secret("prod/db")
+    account.allows = lambda *_: False
+    file = configure(tmp_path, {"db": "prod/db"})
+    attach = ("attach", account.function(), "--layer", layer, "--config", str(file), "--dry-run")
+    _, out, _ = keystart.at_terminal("", *attach, NO_COLOR="1")
+    assert out.endswith(
+        f"  ! By IAM's simulation its role may not do secretsmanager:GetSecretValue on {arn}.\n"
+        "    Unless the resource's own policy allows it, add what this prints:\n"
+        "      keystart iam-policy\n"
+    )
 
 
 def test_a_secret_that_does_not_exist_is_a_warning(
@@ -321,8 +335,8 @@ def test_a_role_that_may_not_use_the_key_of_a_secret_is_a_warning(
         assert warnings(keystart(*attach)[1]) == []
         account.allows = lambda action, _: action != "kms:Decrypt"
         assert warnings(keystart(*attach)[1]) == [
-            f"By IAM's simulation its role may not do kms:Decrypt on {KEY}, the key of {shown}. Add what keystart "
-            f"iam-policy --kms-key {KEY} prints, unless the key's own policy allows it."
+            f"By IAM's simulation its role may not do kms:Decrypt on {KEY}, the key of {shown}. Unless the key's own "
+            f"policy allows it, add what this prints: keystart iam-policy --kms-key {KEY}"
         ]
 
 
@@ -338,7 +352,7 @@ def test_the_roles_of_entries_are_simulated_too(
     out = keystart("attach", account.function(), "--layer", layer, "--config", file, "--dry-run")[1]
     assert warnings(out) == [
         f"By IAM's simulation the role {role} may not do secretsmanager:GetSecretValue on {account.secret('prod/db')}. "
-        f"Add what keystart iam-policy --role {role} prints, unless the resource's own policy allows it.",
+        f"Unless the resource's own policy allows it, add what this prints: keystart iam-policy --role {role}",
         f"The role {foreign} is in another account, so attach does not check what it may do.",
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets as randomness
 import shlex
@@ -171,6 +172,7 @@ def test_a_refusal_of_published_versions_prints_commands_that_lambda_has(
     for alias in ("live", "canary"):
         account.api.create_alias(FunctionName=name, Name=alias, FunctionVersion="1")
     _, _, error = keystart("roll", name, *NOW)
+    assert error.count("\n") == 1
     sha = account.api.get_function_configuration(FunctionName=name)["CodeSha256"]
     commands = [
         shlex.split(command)[1:] for command in re.findall(r"aws (lambda [^;]*?)(?:;|\. N |\n)", error)
@@ -190,6 +192,27 @@ def test_a_refusal_of_published_versions_prints_commands_that_lambda_has(
         assert pairs.get("--code-sha256", sha) == sha
         known = {f"--{xform_name(member, '-')}" for member in called.input_shape.members}
         assert set(pairs) <= known
+
+
+def test_a_refusal_lays_out_its_commands_at_a_terminal(
+    environment: Environment, account: Account, user: User
+) -> None:
+    name = user()
+    account.api.publish_version(FunctionName=name)
+    account.api.create_alias(FunctionName=name, Name="live", FunctionVersion="1")
+    ours, theirs = os.openpty()
+    subprocess.run([COMMAND, "roll", name, *NOW], env=environment(), stdout=subprocess.DEVNULL, stderr=theirs)
+    lines = os.read(ours, 65_536).decode().splitlines()
+    for end in (ours, theirs):
+        os.close(end)
+    first = "    aws lambda update-function-configuration --function-name"
+    assert [line.partition(" arn:")[0] for line in lines][:3] == [
+        f"keystart: {name}: Aliases run published versions of it, which nothing changes: live (version 1).",
+        "  If the code of $LATEST may be released, publish a new version, and move the alias:",
+        first,
+    ]
+    assert sum(line.startswith("    aws lambda ") for line in lines) == 5
+    assert "  N is the Version that this prints:" in lines
 
 
 def test_a_version_is_not_rolled(keystart: Keystart, account: Account, user: User) -> None:

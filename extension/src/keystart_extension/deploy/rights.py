@@ -82,13 +82,15 @@ class Rights:
             if denied := self._simulation(source, action, found):
                 whole = "its policy names the whole ARN, or " if any(map(_ADDED.search, denied)) else ""
                 yield (
-                    f"By IAM's simulation {whose} may not do {action} on {', '.join(denied)}. Add what keystart "
-                    f"iam-policy{more} prints, unless {whole}the resource's own policy allows it."
+                    f"By IAM's simulation {whose} may not do {action} on {', '.join(denied)}.\n"
+                    f"Unless {whole}the resource's own policy allows it, add what this prints:\n"
+                    f"  keystart iam-policy{more}"
                 )
         for key in self._simulation(source, "kms:Decrypt", list(keys)):
             yield (
-                f"By IAM's simulation {whose} may not do kms:Decrypt on {key}, the key of {keys[key]}. Add what "
-                f"keystart iam-policy{more} --kms-key {key} prints, unless the key's own policy allows it."
+                f"By IAM's simulation {whose} may not do kms:Decrypt on {key}, the key of {keys[key]}.\n"
+                f"Unless the key's own policy allows it, add what this prints:\n"
+                f"  keystart iam-policy{more} --kms-key {key}"
             )
 
     def _target(self, action: str, resource: str, account: str) -> _Target | None:

@@ -101,7 +101,7 @@ def _uses(plan: Plan, secret: str, region: str) -> bool:
 
 
 def _commands(function: Configuration, aliases: Sequence[str] = ("ALIAS",)) -> str:
-    """Returns the commands that publish $LATEST and move aliases. Lambda publishes nothing if nothing changed."""
+    """Returns the lines that publish $LATEST and move aliases. Lambda publishes nothing if nothing changed."""
     named = f"--function-name {function['FunctionArn'].removesuffix(':$LATEST')}"
     publish = (
         f'update-function-configuration {named} --description "$(date)"',
@@ -112,19 +112,21 @@ def _commands(function: Configuration, aliases: Sequence[str] = ("ALIAS",)) -> s
         f"wait published-version-active {named} --qualifier N",
         *(f"update-alias {named} --name {alias} --function-version N" for alias in aliases),
     )
-    first, then = ("; ".join(f"aws lambda {command}" for command in commands) for commands in (publish, move))
+    first, then = (
+        "".join(f"\n  aws lambda {command}" for command in commands) for commands in (publish, move)
+    )
     return (
-        f"If the code of $LATEST may be released, publish a new version, and move the alias: {first}. N is the Version "
-        f"that this prints: {then}"
+        f"\nIf the code of $LATEST may be released, publish a new version, and move the alias:{first}"
+        f"\nN is the Version that this prints:{then}"
     )
 
 
 def _version_problems(client: LambdaClient, function: Configuration) -> tuple[str, ...]:
     """Returns why new environments of $LATEST would not be those that serve."""
     if "CapacityProviderConfig" in function:
-        return (f"It runs on Managed Instances, which serve published versions. {_commands(function)}",)
+        return (f"It runs on Managed Instances, which serve published versions.{_commands(function)}",)
     if function.get("SnapStart", {}).get("ApplyOn") == "PublishedVersions":
-        return (f"SnapStart serves published versions, each from its snapshot. {_commands(function)}",)
+        return (f"SnapStart serves published versions, each from its snapshot.{_commands(function)}",)
     name = function["FunctionName"]
 
     def call() -> dict[str, str]:
@@ -140,6 +142,6 @@ def _version_problems(client: LambdaClient, function: Configuration) -> tuple[st
     if not aliases:
         return ()
     return (
-        f"Aliases run published versions of it, which nothing changes: {', '.join(aliases.values())}. "
+        f"Aliases run published versions of it, which nothing changes: {', '.join(aliases.values())}."
         f"{_commands(function, list(aliases))}",
     )

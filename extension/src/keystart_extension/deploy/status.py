@@ -27,6 +27,7 @@ from .change import (
 )
 from .preflight import CONFIG, configuration_findings
 from .selection import every_function, progress, selected
+from .terms import laid_out, one_line
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -73,7 +74,9 @@ def status(arguments: Namespace) -> int:
         if row.version is not None and row.version != versions[-1]:
             row.warnings.append(f"Its Keystart is older than {versions[-1]}, which other functions have.")
     if arguments.json:
-        print(json.dumps([row._asdict() for row in rows], indent=2))
+        warnings = (list(map(one_line, row.warnings)) for row in rows)
+        shown = [{**row._asdict(), "warnings": lines} for row, lines in zip(rows, warnings, strict=True)]
+        print(json.dumps(shown, indent=2))
     else:
         _print(rows)
     for line in failed:
@@ -194,7 +197,7 @@ def _print(rows: list[_Row]) -> None:
     for line, row in zip(table[1:], rows, strict=True):
         print("  ".join(map(str.ljust, line, widths)).rstrip())
         for warning in row.warnings:
-            print(f"  ! {warning}")
+            print(f"  ! {laid_out(warning, sys.stdout, '    ')}")
 
 
 def _order(version: str) -> list[int]:

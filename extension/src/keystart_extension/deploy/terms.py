@@ -24,6 +24,25 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
+def laid_out(message: str, out: TextIO | None, indent: str = "  ") -> str:
+    """Returns a message for a stream: whole at a terminal, and as one line in a log.
+
+    A message may have several lines. One that begins with two spaces is a command, which a person copies.
+    """
+    return message.replace("\n", f"\n{indent}") if is_terminal(out) else one_line(message)
+
+
+def one_line(message: str) -> str:
+    """Returns the lines of a message in one, with a semicolon between two commands."""
+    text, *lines = message.split("\n")
+    is_command = False
+    for line in lines:
+        follows_command, is_command = is_command, line.startswith("  ")
+        between = "; " if follows_command and is_command else ". " if follows_command else " "
+        text += between + line.strip()
+    return text
+
+
 def shown_file(path: Path) -> str:
     """Returns the path of a file that exists, because its name is certainly no secret, else as `shown_path`."""
     return str(path) if path.is_file() and str(path).isprintable() else shown_path(str(path))

@@ -21,7 +21,7 @@ from ..aws.errors import ask, without
 from .change import NO_CHANGE, Change, variables_of
 from .preflight import Findings
 from .selection import progress
-from .terms import DeployError, is_terminal
+from .terms import DeployError, is_terminal, laid_out, one_line
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -180,8 +180,8 @@ class _Function:
             "function": self.arn,
             "result": self.result,
             "changes": changes,
-            "warnings": list(self.warnings),
-            "errors": self.errors,
+            "warnings": [one_line(warning) for warning in self.warnings],
+            "errors": [one_line(error) for error in self.errors],
         }
 
 
@@ -283,7 +283,7 @@ def _is_agreed(functions: Sequence[_Function], manner: Manner, out: TextIO | Non
 def _print_errors(functions: Sequence[_Function]) -> None:
     for function in functions:
         for error in function.errors:
-            print(f"keystart: {function.name}: {error}", file=sys.stderr)
+            print(f"keystart: {function.name}: {laid_out(error, sys.stderr)}", file=sys.stderr)
 
 
 def _show(function: _Function, manner: Manner, out: TextIO | None) -> None:
@@ -295,7 +295,8 @@ def _show(function: _Function, manner: Manner, out: TextIO | None) -> None:
     if function.result == "unchanged":
         print("    nothing to change", file=out)
     for warning in function.warnings:
-        print(f"{_COLOURS['~']}  ! {warning}{_PLAIN}" if coloured else f"  ! {warning}", file=out)
+        text = f"  ! {laid_out(warning, out, '    ')}"
+        print(f"{_COLOURS['~']}{text}{_PLAIN}" if coloured else text, file=out)
     if function.stack is not None and manner.advice_of_stack:
         print(
             f"    CloudFormation's stack {function.stack} made it, and may undo the change when it is deployed again. "
