@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Container
 from typing import NamedTuple
 
 import pytest
@@ -31,6 +33,7 @@ def tables(page: str) -> dict[str, Table]:
 STARTS = tables("performance.md")
 SHORT, TENTH = STARTS["3 secrets, 30 ms of latency"], STARTS["3 secrets, 30 ms, 0.1 of a CPU"]
 (INITS,) = [table for title, table in STARTS.items() if title.startswith("Init of a function")]
+LESS = ("128 MB", "256 MB", "512 MB")  # less than a whole CPU
 BARS = {
     "no secrets": " without secrets",
     "Keystart": " with Keystart",
@@ -55,6 +58,20 @@ READS = {
     )
     if len(row) > 2
 }
+
+
+COUNTS: dict[str, int] = json.loads((ROOT / "benchmarks/readers/instructions.json").read_text())["counts"]
+
+
+def millions(what: str, digits: int = 2) -> str:
+    return f"{COUNTS[what] / 1e6:.{digits}f}"
+
+
+def inits_to_go(memory: Container[str]) -> str:
+    """Returns the range of the ratios of Inits with Keystart to those with the Go extension."""
+    column = INITS["Init (ms)"].index("Keystart to Go")
+    found = [row[column].split()[0] for name, row in INITS.items() if name.partition(", ")[2] in memory]
+    return f"{min(found)} to {max(found)}"
 
 
 def ratio(table: Table, who: str, column: int) -> float:
@@ -92,6 +109,7 @@ class Claim(NamedTuple):
 
 def claims() -> list[Claim]:
     layer, pip, page = "keystart, layer", "keystart, interpreter", "docs/performance.md"
+    readers = "docs/internals/readers-performance.md"
     early = ratio(SHORT, layer, 0)
     warm = [f"{read(language, 'warm get'):.0f} µs in {name}" for language, name in LANGUAGES.items()]
     text = (INTERNALS / "readers-performance.md").read_text().partition("| cache : get, warm")[2]
@@ -134,6 +152,15 @@ def claims() -> list[Claim]:
                 for language, name in LANGUAGES.items()
             ),
         ),
+        Claim("README.md", f"takes {inits_to_go(LESS)} times as long as one with a Go extension"),
+        Claim("docs/internals/performance.md", f"with a whole CPU ({inits_to_go(['1,769 MB'])})"),
+        Claim("docs/internals/performance.md", f"most rows below it ({inits_to_go(LESS)})"),
+        Claim("docs/internals/performance.md", f"a start takes {millions('executable', 1)} million"),
+        Claim(readers, f"| {millions('node: require')} million | {millions('node: import')} million | |"),
+        Claim(readers, f"| {millions('ruby')} million |"),
+        Claim(readers, f"`get` of three values | 31.3 million | {millions('ruby', 1)} million |"),
+        Claim(readers, f"| {millions('python')} million |"),
+        Claim(readers, f"Python: of {millions('python', 1)} million instructions"),
         Claim("README.md", f"an Init of {init('python', 'Keystart')} with Keystart"),
         Claim("README.md", f"of {init('python', 'Go extension and plain files')} with a Go extension"),
         Claim("README.md", f"of {init('python', 'SDK in init')} with AWS's SDK"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,23 @@ CODE = "import keystart, _cffi_backend; print(keystart.get('db'), keystart.__fil
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_the_page_states_the_sizes_of_the_layer(native: Layer) -> None:
+    if native.target.machine != "x86_64":
+        pytest.skip(f"docs/layer.md has the sizes for x86_64, and this machine is {native.target.machine}")
+    page = (ROOT / "docs/layer.md").read_text()
+    stated = dict(re.findall(r"^\| `([^`]+)` \| .* \| ([\d.]+) \|$", page, re.MULTILINE))
+    assert {path.split("/")[0] for path in stated} == {path.name for path in native.opt.iterdir()}
+    (whole,) = re.findall(r"\| ([\d.]+) MB as a zip \| ([\d.]+) \|", page)
+    files = [path for path in native.opt.rglob("*") if path.is_file()]
+    sizes = {
+        path: sum(file.stat().st_size for file in files if file.is_relative_to(native.opt / path))
+        for path in (*stated, ".")
+    }
+    figures = {**stated, ".": whole[1], "zip": whole[0]}
+    for path, size in {**sizes, "zip": native.zip.stat().st_size}.items():
+        assert abs(size / 1e6 - float(figures[path])) < 0.06 + 0.02 * float(figures[path]), path
+
+
 def test_a_python_function_reads_with_the_layers_reader(opt: Path, store: Path, version: str) -> None:
     program = interpreter(version)
     if program is None:
