@@ -14,7 +14,7 @@ from tests.fakes.certificates import Fault as Wrong
 from tests.fakes.front import Fault, Front, Server, read_request
 from tests.fakes.http import Answer, Request, Serving, Stub
 
-from .conftest import Canaries, Prefetch, Serve, Store
+from .conftest import Canaries, Keystart, Prefetch, Serve, Store
 
 DEAD = "127.0.0.1:1"
 DIRECT = ["*", "{host}", "{host}:{port}", " other.test, {host}", "other.test {host}:{port}"]
@@ -73,14 +73,17 @@ class RefusingProxy(Serving):
 @pytest.fixture
 def refusing(canary: Canaries) -> Iterator[Callable[[str], RefusingProxy]]:
     with ExitStack() as stack:
-        yield lambda status: stack.enter_context(RefusingProxy(status, f"<html>{canary()}</html>"))
+        yield lambda status: stack.enter_context(
+            RefusingProxy(f"{status} {canary()}", f"<html>{canary()}</html>")
+        )
 
 
 ANSWERS: Mapping[str, str] = {
-    "407 Proxy Authentication Required": "it asks for a user and a password",
-    "403 Forbidden": "it opened no way",
-    "502 Bad Gateway": "it opened no way",
-    "503 Service Unavailable": "it opened no way",
+    "407": "it answered 407 (it asks for a user and a password)",
+    "403": "it answered 403 (its rules deny the host)",
+    "502": "it answered 502 (Bad Gateway)",
+    "503": "it answered 503 (Service Unavailable)",
+    "599": "it answered 599",
 }
 
 
@@ -105,7 +108,7 @@ def test_a_refusal_by_a_proxy_is_said_with_the_proxy_and_the_host(
         f"Correct {variable}, or name {host} in NO_PROXY."
     )
     assert store.failures == {"db": ("ProxyRefused", reason)}
-    if status.startswith("407"):
+    if status.startswith("4"):
         assert len(proxy.asked) == 1, "the answer would be the same"
 
 
@@ -268,3 +271,22 @@ def test_a_container_that_a_profile_names_is_asked_without_a_proxy(
     monkeypatch.setenv("NO_PROXY", "localhost")
     prefetch({"db": "prod/db"}, deadline="2s")
     assert "/credentials" in aws.paths()
+
+
+@pytest.mark.parametrize("status", ["403", "407", "502"])
+def test_a_refusal_of_a_command_for_people_is_said_with_the_status_too(
+    keystart: Keystart,
+    monkeypatch: pytest.MonkeyPatch,
+    refusing: Callable[[str], RefusingProxy],
+    status: str,
+) -> None:
+    proxy = refusing(status)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    variables = {"HTTPS_PROXY": proxy.address, "AWS_MAX_ATTEMPTS": "1"}
+    code, _, error = keystart.at_terminal("", "detach", "function", "--yes", **variables)
+    assert (code, error) == (
+        1,
+        f"keystart: function: ProxyRefused: The proxy {proxy.address} refused the way to AWS: {ANSWERS[status]}. "
+        "Correct HTTPS_PROXY, or name the hosts of AWS in NO_PROXY.\n"
+        "keystart: Nothing is changed.\n",
+    )

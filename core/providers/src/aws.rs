@@ -13,6 +13,7 @@ mod proxies;
 mod roots;
 pub(crate) mod route;
 mod tls;
+mod tunnel;
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;

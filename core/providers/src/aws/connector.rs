@@ -26,7 +26,6 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector as TcpConnector, capture_connection};
 use hyper_util::client::proxy::matcher::Intercept;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -37,6 +36,7 @@ use tower_service::Service;
 
 use super::errors::find;
 use super::lookups::Lookups;
+use super::tunnel::Tunnel;
 
 /// A client. Its requests share connections.
 pub(super) struct Connections {
@@ -186,10 +186,7 @@ impl Service<Uri> for Connector {
             match proxy {
                 None => Stream::open(direct.call(host), false).await,
                 Some(proxy) if host.scheme_str() == Some("https") => {
-                    let mut tunnel = Tunnel::new(proxy.uri().clone(), direct);
-                    if let Some(login) = proxy.basic_auth() {
-                        tunnel = tunnel.with_auth(login.clone());
-                    }
+                    let tunnel = Tunnel { connector: direct, proxy };
                     Stream::open(HttpsConnector::from((tunnel, tls)).call(host), false).await
                 }
                 Some(proxy) => Stream::open(direct.call(proxy.uri().clone()), true).await,

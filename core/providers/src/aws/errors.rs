@@ -16,6 +16,7 @@ use super::arn::is_arn;
 use super::endpoints::proxy_refusal as refusal_of_variable;
 use super::proxies::{Proxy, ProxyError};
 use super::route::{Route, RouteFailure};
+use super::tunnel::TunnelError;
 use crate::Entry;
 use crate::limits::Excess;
 use crate::refusal::{Refusal, Retry};
@@ -72,8 +73,6 @@ const LOOKUPS: [&str; 6] = [
     "System error",
     "Try again",
 ];
-/// hyper's text for a proxy that opens no tunnel.
-const TUNNEL: &str = "tunnel error: ";
 
 /// Describes the SDK's error in our words: which call was refused, and what would help.
 pub(crate) fn refusal<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Refusal
@@ -295,7 +294,7 @@ fn connection_refusal(error: &ConnectorError) -> Refusal {
         let proxy = route.and_then(|route| Some((route, route.proxy.as_ref()?)));
         let message = match proxy {
             None => format!("{host} cannot be trusted: {reason}. Check AWS_CA_BUNDLE and AWS_ENDPOINT_URL."),
-            Some((route, proxy)) if !route.is_tls || tunnel_words(error).is_some() => {
+            Some((route, proxy)) if !route.is_tls || find::<TunnelError>(error).is_some() => {
                 let Proxy { address, variable, .. } = &**proxy;
                 format!("The proxy {address} cannot be trusted: {reason}. Check AWS_CA_BUNDLE and {variable}.")
             }
@@ -317,7 +316,7 @@ fn connection_refusal(error: &ConnectorError) -> Refusal {
     };
     match &route.proxy {
         // The proxy opened the way.
-        Some(proxy) if route.is_tls && !error.is_timeout() && tunnel_words(error).is_none() => {
+        Some(proxy) if route.is_tls && !error.is_timeout() && find::<TunnelError>(error).is_none() => {
             let advice = route.advice();
             refusal(format!("{host} cannot be reached through the proxy {}: {reason}. {advice}", proxy.address))
         }
@@ -331,27 +330,24 @@ fn connection_refusal(error: &ConnectorError) -> Refusal {
 fn proxy_refusal(error: &ConnectorError, route: &Route, proxy: &str, reason: &str) -> Refusal {
     let Route { host, .. } = route;
     let advice = route.advice();
-    let Some(answer) = tunnel_answer(error) else {
+    let Some(TunnelError::Refused(status)) = find(error) else {
         let message = format!("The proxy {proxy} on the way to {host} cannot be reached: {reason}. {advice}");
         return Refusal::new("ConnectionFailed", message).with_retry(Retry::Failed);
     };
-    let asks = answer.contains("authorization");
-    let what = if asks { "it asks for a user and a password" } else { "it opened no way" };
+    // A proxy says in its own words why it refuses. They are not repeated.
+    let meaning = match status {
+        403 => Some("its rules deny the host"),
+        407 => Some("it asks for a user and a password"),
+        _ => StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()),
+    };
+    let what = format!("it answered {status}{}", meaning.map(|words| format!(" ({words})")).unwrap_or_default());
     let refusal =
         Refusal::new("ProxyRefused", format!("The proxy {proxy} refused the way to {host}: {what}. {advice}"));
-    // A proxy that has no answer, or is busy, may have one a moment later.
-    if asks { refusal } else { refusal.with_retry(Retry::Failed) }
-}
-
-/// Returns hyper's words for the answer of a proxy that opened no tunnel.
-fn tunnel_answer(error: &(dyn StdError + 'static)) -> Option<String> {
-    let refused = ["proxy authorization required", "unsuccessful", "proxy response headers too long"];
-    tunnel_words(error).filter(|words| refused.contains(&words.as_str()))
-}
-
-/// Returns hyper's words for a tunnel that failed. The client keeps only the text of that error.
-fn tunnel_words(error: &(dyn StdError + 'static)) -> Option<String> {
-    causes(error).find_map(|error| Some(error.to_string().split_once(TUNNEL)?.1.to_owned()))
+    // A proxy that has no way, or is busy, may have one a moment later. A rule or a login stays as it is.
+    match status {
+        408 | 425 | 429 | 500.. => refusal.with_retry(Retry::Failed),
+        _ => refusal,
+    }
 }
 
 /// Returns whether the name of a host could not be looked up.
@@ -378,13 +374,8 @@ pub(crate) fn connection_reason(error: &(dyn StdError + 'static)) -> String {
         let known = LOOKUPS.iter().find(|known| **known == reason);
         return (*known.unwrap_or(&"its name cannot be looked up")).to_owned();
     }
-    if let Some(words) = tunnel_words(error) {
-        let reason = match words.as_str() {
-            "failed to create underlying connection" => "no connection",
-            "unexpected end of file" | "io error establishing tunnel" => "it closed the connection",
-            _ => "it answered as no proxy does",
-        };
-        return reason.to_owned();
+    if let Some(TunnelError::NoHttp) = find(error) {
+        return "it answered as no proxy does".to_owned();
     }
     if causes(error).any(is_end) {
         return "it closed the connection".to_owned();

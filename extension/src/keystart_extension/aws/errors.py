@@ -60,9 +60,12 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _CODE = re.compile("[A-Za-z][A-Za-z0-9._-]{0,127}")
 _LONGEST_MESSAGE = 1_024  # the most bytes of a service's message that are repeated
 _CUT = "…"  # ends a message that is longer
+# What http.client says of a proxy, followed by the proxy's own words.
+_OF_TUNNEL = re.compile("Tunnel connection failed: ([0-9]{3}) ")
 _LINE_END = re.compile("[\n\r\u2028\u2029]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SHORTEST = 4  # characters; a shorter line of a value may be part of ordinary words
+_PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 _NO_REASON = "The service named no reason"
 _FOREIGN = "A proxy, a firewall or a load balancer answered, not AWS. Check HTTPS_PROXY and AWS_ENDPOINT_URL."
 # OpenSSL's X509_V_ERR_… codes.
@@ -114,8 +117,7 @@ def _refusal(action: str, code: str | None, message: str | None, status: int) ->
     if not code or not _CODE.fullmatch(code):
         if status < 300:
             return _no_answer(action)
-        known = {status.value: status.phrase for status in http.HTTPStatus}
-        return AwsError(str(status), f"{_sentence(known.get(status, _NO_REASON))} {_FOREIGN}")
+        return AwsError(str(status), f"{_sentence(_PHRASES.get(status, _NO_REASON))} {_FOREIGN}")
     message = _service_message(message or "")
     if code in _DENIED:
         message += f" Allow {action}; the resource policy and the KMS key can deny it too."
@@ -263,10 +265,10 @@ def _connection_error(error: BotoCoreError) -> AwsError:
     if isinstance(error, ProxyConnectionError):
         # botocore names the proxy only, with its password.
         proxy = _host(error.kwargs.get("proxy_url"))
-        if any("Tunnel" in str(cause) for cause in _causes(error)):
-            return AwsError(
-                "ProxyRefused", f"The proxy {proxy} refused the way to AWS: it opened no way. {_NO_PROXY}"
-            )
+        statuses = (_OF_TUNNEL.search(str(cause)) for cause in _causes(error))
+        if status := next((found[1] for found in statuses if found), None):
+            what = f"it answered {status}{_meaning(int(status))}"
+            return AwsError("ProxyRefused", f"The proxy {proxy} refused the way to AWS: {what}. {_NO_PROXY}")
         reason = f"The proxy {proxy} on the way to AWS cannot be reached: {_system(error)}. {_NO_PROXY}"
         return AwsError("ConnectionFailed", reason)
     match error:
@@ -286,6 +288,12 @@ def _connection_error(error: BotoCoreError) -> AwsError:
         case _:
             message = "The connection failed in a way that is not described."
     return AwsError("ConnectionFailed", message)
+
+
+def _meaning(status: int) -> str:
+    """Returns what a proxy's status means. The words beside it are the proxy's, and may hold anything."""
+    meanings = {**_PHRASES, 403: "its rules deny the host", 407: "it asks for a user and a password"}
+    return f" ({meanings[status]})" if status in meanings else ""
 
 
 def _host(url: object) -> str:
