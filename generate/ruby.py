@@ -26,7 +26,7 @@ def names(contract: Contract) -> str:
     """Returns the statement that makes the classes, before `errors.rb` fills them."""
     classes = " ".join(error.class_name for error in contract.of_readers)
     lines = "".join(f"    {line}\n" for line in textwrap.wrap(classes, 96))
-    return f'  %i[\n{lines}  ].each {{ |name| const_set(name, Class.new(Error)) }}\n'
+    return f"  %i[\n{lines}  ].each {{ |name| const_set(name, Class.new(Error)) }}\n"
 
 
 def testing(contract: Contract) -> str:

@@ -152,7 +152,7 @@ def claims() -> list[Claim]:
                 for language, name in LANGUAGES.items()
             ),
         ),
-        Claim("README.md", f"takes {inits_to_go(LESS)} times as long as one with a Go extension"),
+        Claim("README.md", f"takes {inits_to_go(LESS)} times as long as with a Go extension"),
         Claim("docs/internals/performance.md", f"with a whole CPU ({inits_to_go(['1,769 MB'])})"),
         Claim("docs/internals/performance.md", f"most rows below it ({inits_to_go(LESS)})"),
         Claim("docs/internals/performance.md", f"a start takes {millions('executable', 1)} million"),
