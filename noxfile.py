@@ -83,8 +83,8 @@ TESTS["alone"] = tuple(
 TESTS["long-alone"] = TESTS["alone"]
 # Crates whose tests need AWS's SDK, which compiles for minutes the first time.
 WITH_SDK = ("keystart-providers", "keystart-lambda", "keystart-capi-extension")
-# What the readers are linked from. It compiles for macOS too; the extension and its core are for Linux only.
-FOR_READERS = ("keystart-store", "keystart-capi-reader")
+# What runs on macOS too and calls the system: the readers' core, and what commands need beside AWS's SDK, which has C.
+FOR_MACOS = ("keystart-store", "keystart-capi-reader", "keystart-process", "keystart-config")
 MACOS = "x86_64-apple-darwin"
 # Whether `./dev test` runs this. A session that is called by its name runs all its tests.
 without_long = os.environ.get("DEV_TEST") == "1"
@@ -654,15 +654,26 @@ def layer_executable(session: nox.Session) -> None:
 
 
 def check_for_macos(session: nox.Session) -> None:
-    """Compiles what the readers need for macOS, where people write their tests. Nothing runs there."""
+    """Compiles what people run on macOS: readers, `keystart.testing` and commands. Nothing runs there."""
+    crates = [option for crate in FOR_MACOS for option in ("--package", crate)]
     libraries = session.run(
         "rustc", "--print", "target-libdir", "--target", MACOS, silent=True, external=True
     )
-    if not any(Path(str(libraries).strip()).glob("libstd-*")):
-        session.warn(f"the readers' core is not checked for macOS: rustup target add {MACOS}")
-        return
-    crates = [option for crate in FOR_READERS for option in ("--package", crate)]
-    session.run("cargo", "check", "--quiet", "--target", MACOS, *crates, external=True)
+    if any(Path(str(libraries).strip()).glob("libstd-*")):
+        session.run("cargo", "check", "--quiet", "--target", MACOS, *crates, external=True)
+    elif Path("/usr/lib/rustlib/src/rust/library").exists():
+        # Debian's compiler, which has no library for macOS, compiles its own. That is a switch of nightly compilers.
+        variables = {
+            "RUSTC": "/usr/bin/rustc",
+            "RUSTC_BOOTSTRAP": "1",
+            "CARGO_TARGET_DIR": str(ROOT / "target/rustc-web-macos"),
+        }
+        command = ("cargo", "check", "--quiet", "-Zbuild-std", "--target", MACOS, *crates)
+        session.run(*command, env=variables, external=True)
+    else:
+        session.warn(
+            f"nothing is compiled for macOS: rustup target add {MACOS}, or apt-get install rust-web-src"
+        )
 
 
 def conformance_runner(session: nox.Session) -> None:
