@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
 from pathlib import Path
 
-_PATIENCE = 20.0  # seconds; only a test that fails waits for so long
+from tests.waiting import until
+
 _ASLEEP = "S"  # proc_pid_stat(5): sleeping in an interruptible wait
 
 
@@ -17,10 +17,7 @@ def interrupt(process: subprocess.Popen[str], number: signal.Signals = signal.SI
     Python checks for signals between bytecodes. A signal after the last check and before a system call that waits is
     noticed only when that call returns: a person presses Ctrl-C again, a test would wait for the server.
     """
-    end = time.monotonic() + _PATIENCE
-    while _state(process.pid) != _ASLEEP:
-        assert time.monotonic() < end, "the process never waited for anything"
-        time.sleep(0.001)
+    assert until(lambda: _state(process.pid) == _ASLEEP), "the process never waited for anything"
     process.send_signal(number)
 
 

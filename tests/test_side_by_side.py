@@ -7,14 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests import ROOT
 from tests.interrupt import interrupt
+from tests.waiting import until
 
 _PATIENCE = 60.0  # seconds; only a test that fails waits for so long
 
@@ -140,17 +139,10 @@ def test_an_interrupted_run_ends_everything_that_it_started(
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        _wait_for(lambda: running.exists() and running.read_text() != "")
+        assert until(lambda: running.exists() and running.read_text() != "", _PATIENCE)
         started = int(running.read_text())
         interrupt(process, number)
         _, error = process.communicate(timeout=_PATIENCE)
     assert process.returncode == 130
     assert re.findall(r"^dev: \* (\w+): (\w+), took", error, re.MULTILINE) == [("endless", "interrupted")]
-    _wait_for(lambda: not Path(f"/proc/{started}").exists())
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    assert until(lambda: not Path(f"/proc/{started}").exists(), _PATIENCE)

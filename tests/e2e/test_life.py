@@ -16,6 +16,7 @@ import pytest
 
 from tests.fakes.stages import Asked, StagedSecrets
 from tests.memory import copies
+from tests.waiting import until
 
 from . import stage
 from .lambda_simulator import Clock, Environment, InitializationType, Kind, runtimes
@@ -310,9 +311,7 @@ def test_all_processes_of_managed_instances_read_a_new_value_that_a_timer_has_fe
         assert len(processes) == 4
         assert digests == {digest(canary)}
         cloud.put("db", "new")
-        end = time.monotonic() + PATIENCE
-        while manifest(environment)["generation"] == 1 and time.monotonic() < end:
-            time.sleep(0.1)
+        assert until(lambda: manifest(environment)["generation"] > 1, PATIENCE)
         assert read_all() == (processes, {digest("new")})
         assert len(cloud.asked) == 2, "one for all processes"
 

@@ -15,6 +15,7 @@ import pytest
 from tests import ROOT
 from tests.fakes.http import Answer
 from tests.fakes.stages import Asked, Stage, StagedSecrets
+from tests.waiting import until
 
 from . import stage
 from .lambda_simulator import Clock, Environment
@@ -167,9 +168,7 @@ class Measured:
         self.rotate()
         assert not self.is_new(running)
         if self._platform.is_managed:
-            end = time.monotonic() + PATIENCE
-            while manifest(running)["generation"] == number and time.monotonic() < end:
-                time.sleep(0.05)
+            assert until(lambda: manifest(running)["generation"] > number, PATIENCE)
             assert self.is_new(running)
             return TTL_PASSED
         at_the_restore = RESTORED if restored is not None and self.is_new(restored) else ""

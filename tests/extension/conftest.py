@@ -27,6 +27,7 @@ from tests.fakes.aws import REGION, Cloud, serve_moto
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.front import Fault, Front
 from tests.fakes.http import Answer, Request, Serving, Stub
+from tests.waiting import PATIENCE
 
 from .control import Control, Started
 
@@ -34,7 +35,6 @@ COMMAND = Path(sys.executable).with_name("keystart")
 Environment = Callable[[], dict[str, str]]
 ServeTls = Callable[[Fault], Front]
 _Server = TypeVar("_Server", bound=Serving)
-_PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 _CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "made-up",
     "AWS_SECRET_ACCESS_KEY": "made-up",
@@ -237,7 +237,7 @@ class Keystart:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
-            timeout=_PATIENCE,
+            timeout=PATIENCE,
         )
         out, error = ended.stdout.decode(), ended.stderr.decode()
         self._canary.hear(error if "get" in arguments else out + error)
@@ -256,7 +256,7 @@ class Keystart:
         )
         os.close(theirs)
         os.write(ours, f"{answer}\n".encode())
-        _, error = process.communicate(timeout=_PATIENCE)
+        _, error = process.communicate(timeout=PATIENCE)
         out = b""
         with suppress(OSError):  # the other side is closed, which ends the output
             while more := os.read(ours, 65_536):
@@ -332,11 +332,11 @@ class Extension:
 
     def code(self) -> int:
         """Waits for the end and returns the exit code, if nobody can read the log."""
-        return self.process.wait(timeout=_PATIENCE)
+        return self.process.wait(timeout=PATIENCE)
 
     def ended(self) -> tuple[int, list[str]]:
         """Waits for the end and returns the exit code and the lines of the log."""
-        out, error = self.process.communicate(timeout=_PATIENCE)
+        out, error = self.process.communicate(timeout=PATIENCE)
         self._canary.hear(out + error)
         assert out == ""
         return self.process.returncode, error.splitlines()

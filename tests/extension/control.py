@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.extensions_api import Lambda
+from tests.waiting import PATIENCE
 
 from .clock import MOVED_CLOCK, Clock
 
 FORMAT = "keystart.control/1"
-PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 
 
 class Control:

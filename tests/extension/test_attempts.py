@@ -18,11 +18,12 @@ import pytest
 
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.stages import Asked, StagedSecrets
+from tests.waiting import PATIENCE, until
 from tests.writer.disk import Disk
 
 from .clock import MOVED_CLOCK, Clock
 from .conftest import Canaries, Launcher, Serve, Store
-from .control import FORMAT, PATIENCE, Control, Started, done
+from .control import FORMAT, Control, Started, done
 from .test_refresh import DENIED
 
 KEPT_FOR = 60.0  # limits.toml: retention.seconds
@@ -488,10 +489,7 @@ def test_two_fetches_of_one_entry_that_end_in_the_other_order_leave_no_login_wai
     assert hung.wait(PATIENCE)
     (store.root / "current").unlink()
     logins.begin(generation=1)  # it notices that, and everything is fetched anew
-    ends_at = time.monotonic() + PATIENCE
-    while not (store.root / "current").exists():
-        assert time.monotonic() < ends_at
-        time.sleep(0.01)
+    assert until((store.root / "current").exists)
     gate.set()
     start.clock.pass_by(2)
     assert logins.ask(generation=1)["retry_after_ms"] != 0
@@ -533,10 +531,7 @@ def test_a_candidate_is_removed_in_time_although_nothing_happens(
     assert refuse_while_pending(logins, cloud) == candidate(1, 2)
     for call in logins.calls:
         call.close()
-    ends_at = time.monotonic() + KEPT_FOR + PATIENCE
-    while (store.root / "generations/2").exists() and time.monotonic() < ends_at:
-        time.sleep(1)
-    assert not (store.root / "generations/2").exists()
+    assert until(lambda: not (store.root / "generations/2").exists(), KEPT_FOR + PATIENCE)
     assert store.values == {"db": b"old"}
 
 
@@ -749,9 +744,7 @@ def test_a_root_that_was_removed_is_made_anew_and_its_candidates_are_forgotten(
     shutil.rmtree(store.root / "generations/2")
     (store.root / "current").unlink()
     logins.begin()
-    end = time.monotonic() + PATIENCE
-    while not store.is_published() and time.monotonic() < end:
-        time.sleep(0.01)
+    assert until(store.is_published)
     assert store.manifest["generation"] == 3
     start.clock.pass_by(5)
     assert logins.ask(generation=1) == candidate(3, 4)
@@ -768,10 +761,7 @@ def test_an_accepted_version_is_published_again_after_the_store_was_removed(
     shutil.rmtree(store.root)
     lambda_api.send("INVOKE")
     lambda_api.wait_for("/event/next", times=2)
-    end = time.monotonic() + PATIENCE
-    while store.values != {"db": b"new"} and time.monotonic() < end:
-        time.sleep(0.01)
-    assert store.values == {"db": b"new"}
+    assert until(lambda: store.values == {"db": b"new"})
     start.clock.pass_by(5)
     assert logins.control.ask(None)["generation"] == store.manifest["generation"], "a refresh leaves it"
     assert store.values == {"db": b"new"}
@@ -805,9 +795,7 @@ def test_a_request_before_the_first_publish_is_answered_after_it(
     cloud.put("db", "x")
     cloud.interfere = wait
     launch(lambda_api, {"db": "db"})
-    end = time.monotonic() + PATIENCE
-    while not logins.control.path.exists() and time.monotonic() < end:
-        time.sleep(0.005)
+    assert until(logins.control.path.exists)
     call, gone = logins.begin(), logins.begin()
     gone.close()
     assert not call.is_answered(within=0.1)

@@ -20,9 +20,10 @@ import pytest
 from tests.fakes.aws import Cloud, refusal, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Gate, Request
+from tests.waiting import PATIENCE, until
 
 from .conftest import Canaries, Launcher, Serve, Store
-from .control import FORMAT, PATIENCE, Control, Started, done, rest
+from .control import FORMAT, Control, Started, done, rest
 from .test_refresh import DENIED, Script
 
 
@@ -471,9 +472,7 @@ def test_a_request_before_the_first_publish_is_answered_after_it(
     stub = serve(gate)
     launch(lambda_api, {"db": "prod/db"})
     gate.wait_until_asked()
-    end = time.monotonic() + PATIENCE
-    while not control.path.exists() and time.monotonic() < end:
-        time.sleep(0.005)
+    assert until(control.path.exists)
     with control.connect() as client:
         client.sendall(json.dumps({"format": FORMAT, "op": "refresh", "names": None}).encode() + b"\n")
         time.sleep(0.2)

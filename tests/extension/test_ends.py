@@ -21,6 +21,7 @@ from tests import ROOT
 from tests.fakes.aws import Cloud, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Gate
+from tests.waiting import until
 
 from .conftest import COMMAND, Canaries, Environment, Launcher, Serve, Store
 
@@ -480,15 +481,6 @@ def running(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def until(is_so: object) -> bool:
-    end = time.monotonic() + 20  # seconds; only a test that fails waits for so long
-    while time.monotonic() < end:
-        if callable(is_so) and is_so():
-            return True
-        time.sleep(0.005)
-    return False
 
 
 @pytest.fixture(autouse=True)

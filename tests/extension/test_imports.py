@@ -7,8 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from keystart_extension import __version__
 from tests.fakes.aws import Cloud, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Request
+from tests.waiting import until
 
 from .conftest import Environment, Launcher, Serve, Store
 from .control import Control
@@ -155,13 +154,3 @@ class Imports:
             while more := os.read(self._fd, 65_536):
                 self._output += more
         return imported(self._output.decode())
-
-
-def until(is_so: Callable[[], bool]) -> bool:
-    """Waits until something is true, and returns whether it became true."""
-    end = time.monotonic() + 20  # seconds; only a test that fails waits for so long
-    while time.monotonic() < end:
-        if is_so():
-            return True
-        time.sleep(0.001)
-    return False

@@ -15,9 +15,10 @@ from tests.fakes.front import Fault
 from tests.fakes.http import Answer, Request
 from tests.fakes.stages import StagedSecrets
 from tests.memory import copies
+from tests.waiting import PATIENCE
 
 from .conftest import Canaries, Launcher, Serve, ServeTls, Store
-from .control import PATIENCE, Control
+from .control import Control
 from .test_attempts import Logins
 from .test_snapstart import SNAPSTART, configuration
 

@@ -18,11 +18,10 @@ import pytest
 from tests.fakes.aws import Cloud, refusal, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Gate, Request
+from tests.waiting import PATIENCE, until
 
 from .clock import MOVED_CLOCK, Clock
 from .conftest import Canaries, Extension, Launcher, Serve, Store
-
-PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 
 
 class Function:
@@ -609,10 +608,8 @@ def test_stores_that_are_published_again_and_again_need_no_more_descriptors(
     publish_again(3)
     before = len(list(descriptors.iterdir()))
     publish_again(12)
-    patience = time.monotonic() + 10  # threads of the last refresh close theirs after `next`
-    while len(list(descriptors.iterdir())) > before and time.monotonic() < patience:
-        time.sleep(0.05)
-    assert len(list(descriptors.iterdir())) <= before
+    # Threads of the last refresh close theirs after `next`.
+    assert until(lambda: len(list(descriptors.iterdir())) <= before)
 
 
 def launch_managed(launch: Launcher, api: Lambda, clock: Clock, *names: str) -> Extension:
@@ -658,9 +655,6 @@ def test_on_managed_instances_a_timer_takes_the_place_of_invocations(
     script.values["db"] = "new"
     clock.pass_by(60)
     lambda_api.send("MOONRISE")  # so that the process looks at its clock, which did not pass by itself
-    end = time.monotonic() + PATIENCE
-    while store.values != {"db": b"new"} and time.monotonic() < end:
-        time.sleep(0.01)
-    assert store.values == {"db": b"new"}
+    assert until(lambda: store.values == {"db": b"new"})
     lambda_api.wait_for("/event/next", times=2)
     assert lambda_api.paths() == ["/register", "/event/next", "/event/next"]

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
@@ -19,9 +19,10 @@ import pytest
 from tests import ROOT
 from tests.fakes.aws import secret
 from tests.fakes.http import Stub
+from tests.waiting import PATIENCE, until
 
 from .conftest import Canaries, Store
-from .control import PATIENCE, Control, done
+from .control import Control, done
 from .test_snapstart import SNAPSTART, configuration
 
 pytestmark = [pytest.mark.alone, pytest.mark.long]
@@ -70,7 +71,7 @@ class Snapshot:
             os.kill(child(process), signal.SIGKILL)
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-            wait_until(lambda: not is_alive(process), "the copy has ended")
+            assert until(lambda: not is_alive(process)), "the copy has not ended"
 
     def _criu(self, *arguments: str) -> None:
         log = self._folder / f"{arguments[0]}.log"
@@ -89,13 +90,6 @@ def is_alive(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def wait_until(is_so: Callable[[], bool], what: str) -> None:
-    ends_at = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < ends_at, f"not in time: {what}"
-        time.sleep(0.02)
 
 
 def started(folder: Path, command: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -136,7 +130,7 @@ def criu(tmp_path_factory: pytest.TempPathFactory) -> None:
     ask = [sys.executable, "-c", f"{asks} c.request('GET', '/next'); c.getresponse()"]
     process = started(folder / "disk", ask, dict(os.environ))
     try:
-        wait_until((folder / "disk/asked-1").exists, "a process that asks")
+        assert until((folder / "disk/asked-1").exists), "no process asks"
         snapshot = Snapshot(folder / "snapshot", folder / "disk")
         snapshot.take(child(process.pid))
         with snapshot.restored():
@@ -166,7 +160,7 @@ def snapshot_of(folder: Path, aws: Stub, key: str, **settings: str) -> Iterator[
     }
     process = started(disk, [str(Path(sys.executable).with_name("keystart"))], environment)
     try:
-        wait_until((disk / "asked-1").exists, "the extension is ready")
+        assert until((disk / "asked-1").exists), "the extension is not ready"
         snapshot = Snapshot(folder / "snapshot", disk)
         snapshot.take(child(process.pid))
         yield snapshot
@@ -208,4 +202,4 @@ def invoke(folder: Path) -> None:
     event = {"eventType": "INVOKE", "deadlineMs": int((time.time() + PATIENCE) * 1000)}
     (folder / "event").write_text(json.dumps(event))
     (folder / "event").rename(folder / "event-1")
-    wait_until((folder / "asked-2").exists, "the invocation has ended")
+    assert until((folder / "asked-2").exists), "the invocation has not ended"

@@ -14,10 +14,11 @@ from socketserver import BaseServer, TCPServer
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from tests.waiting import PATIENCE
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-_PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 API = "/2020-01-01/extension"
 
 
@@ -146,7 +147,7 @@ class Stub(Serving):
             self.requests.append(request)
             self._changed.notify_all()
 
-    def wait_for(self, path: str, times: int = 1, patience: float = _PATIENCE) -> None:
+    def wait_for(self, path: str, times: int = 1, patience: float = PATIENCE) -> None:
         """Waits until a path was requested that often."""
         with self._changed:
             came = self._changed.wait_for(lambda: self.paths().count(path) >= times, patience)
@@ -172,7 +173,7 @@ class Gate:
         return self._answer
 
     def wait_until_asked(self) -> None:
-        assert self._asked.wait(_PATIENCE), "nobody asked"
+        assert self._asked.wait(PATIENCE), "nobody asked"
 
     def open(self) -> None:
         self._opened.set()

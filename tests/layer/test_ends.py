@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from tests.fakes.timed import TimedCloud
+from tests.waiting import PATIENCE
 
 from .sandbox import Layer
 
-PATIENCE = 20.0  # seconds; only a test that fails waits for so long
 STREAMS = ("closed", "full device", "pipe without reader", "full pipe", "full non-blocking pipe")
 
 
