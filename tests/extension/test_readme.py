@@ -20,7 +20,7 @@ from .conftest import Keystart
 
 README = ROOT / "README.md"
 LAYER = re.compile(r"arn:aws:lambda:eu-west-1:123456789012:layer:keystart-x86_64:\d+")
-FIRST = "./dev keystart layer build"  # tests/layer builds it
+FIRST = "./dev keystart layer build"  # tests/layer runs it
 
 
 def commands() -> list[str]:

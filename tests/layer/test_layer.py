@@ -22,6 +22,7 @@ from keystart_extension import __version__
 from extension.standalone import layer as builder
 from extension.standalone.interpreters import VERSIONS, interpreter
 from extension.standalone.toolchain import PYTHON, ROOT, TARGETS, MissingError, Target
+from tests.docs.pages import fenced
 from tests.fakes.timed import TimedCloud
 from tests.packages.build import least_glibc, numbers
 
@@ -346,13 +347,9 @@ def test_what_lies_beside_the_zip_is_about_it(layer: Layer) -> None:
 
 def test_the_same_sources_give_the_same_bytes(layer: Layer) -> None:
     before = layer.zip.read_bytes()
-    command: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "extension.standalone.layer",
-        "--arch",
-        layer.target.name,
-    ]
+    first = fenced(ROOT / "README.md", "console")[0].splitlines()[0].removeprefix("$ ")
+    assert first == "./dev keystart layer build"
+    command = [*first.split(), *([] if layer.target.is_native else ["--arch", layer.target.name])]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     assert hashlib.sha256(layer.zip.read_bytes()).hexdigest() == hashlib.sha256(before).hexdigest()
 
