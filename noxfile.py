@@ -117,7 +117,7 @@ def cpu_seconds() -> float:
 
 @session
 def test(session: nox.Session) -> None:
-    """Run what a change must pass, in minutes; `-- --all` also what takes longer: long tests, packages, the layer."""
+    """Run what a change must pass, in minutes; `-- --all` then also long tests, packages and the layer."""
     unknown = set(session.posargs) - {"--all"}
     if unknown:
         session.error(
@@ -171,14 +171,14 @@ def install_reader(session: nox.Session) -> None:
         *("maturin", "develop", "--release"),
         folder=ROOT / "bindings/python",
         # maturin makes another kind of library of a crate that the extension links too. In the same folder each of
-        # the two builds would make the other one link anew, which takes two minutes.
+        # the two builds would make the other one link again, which takes two minutes.
         env={"CARGO_TARGET_DIR": f"{os.environ['CARGO_TARGET_DIR']}/reader"},
     )
 
 
 @session
 def lint(session: nox.Session) -> None:
-    """Run every linter and type checker; `-- --fix` formats and mends what tools can mend."""
+    """Run every linter and type checker; `-- --fix` formats, and fixes what tools can fix."""
     fix = "--fix" in session.posargs
     session.run("ruff", "format", *([] if fix else ["--check", "--quiet"]), ".")
     session.run("ruff", "check", "--quiet", *(["--fix"] if fix else []), ".")
@@ -229,7 +229,7 @@ def without_sdk() -> list[str]:
 
 @session
 def generate(session: nox.Session) -> None:
-    """Write what is generated: from contract/, headers, versions; `--check` compares; `layer`, `packages`, `faults`."""
+    """Write all generated files; `--check` compares them; `layer`, `packages` or `faults` writes those."""
     arguments = [argument for argument in session.posargs if argument != "--"]
     # These need a long build or a long run, so that they are written by name only.
     long = {"layer", "packages", "faults"}.intersection(arguments)
@@ -246,7 +246,7 @@ def generate(session: nox.Session) -> None:
 
 @session
 def core(session: nox.Session) -> None:
-    """Test both Rust cores, the readers' with property tests."""
+    """Test the Rust crates, some of them with generated input."""
     session.run("cargo", "test", "--quiet", *without_sdk(), *session.posargs, external=True)
 
 
@@ -266,19 +266,19 @@ def node(session: nox.Session) -> None:
 
 @session
 def ruby(session: nox.Session) -> None:
-    """Test the Ruby reader; needs Ruby alone."""
+    """Test the Ruby reader; needs only Ruby."""
     session.run(str(ROOT / "dev"), "ruby", *session.posargs, external=True)
 
 
 @session
 def extension(session: nox.Session) -> None:
-    """Test the extension: configuration, sources against moto, lifecycle, command line."""
+    """Test the extension: configuration, fetches from moto, lifecycle, command line."""
     run_tests(session)
 
 
 @session
 def conformance(session: nox.Session) -> None:
-    """Hold every reader against the cases of the contract; `-- --cases DIR --language L` runs other cases."""
+    """Test every reader with the cases of the contract; `-- --cases DIR --language L` runs other cases."""
     conformance_runner(session)
     if session.posargs:
         caller = ["--relative-to", session.invoked_from]
@@ -302,13 +302,13 @@ def docs_site(session: nox.Session) -> None:
 
 @session
 def writer(session: nox.Session) -> None:
-    """Kill the writer at each of its steps, take its space and its rights away, and see what readers see."""
+    """Test what readers see if the writer is killed at any step, or has no space or no rights."""
     run_tests(session)
 
 
 @session
 def changing(session: nox.Session) -> None:
-    """Read with all readers while the store changes, its writer is killed, and it is wiped: a short soak."""
+    """Read with all readers while the store changes, is wiped, and its writer is killed: a short soak."""
     soak_programs(session)
     run_tests(session, processes=1)
 
@@ -322,19 +322,19 @@ def soak(session: nox.Session) -> None:
 
 @session
 def fuzz(session: nox.Session) -> None:
-    """Ask all readers about made-up stores; `-- --stores N --seconds T --seed S --store K`."""
+    """Read generated stores with all readers, and compare answers; `-- --stores N --seconds T --seed S --store K`."""
     session.run("python", "-m", "tests.fuzz.fuzz", *session.posargs)
 
 
 @session(name="fuzz-core")
 def fuzz_core(session: nox.Session) -> None:
-    """Fuzz each parser of the core by coverage; `-- --seconds N` for each of them (60 when left out)."""
+    """Fuzz each parser of the core by coverage; `-- --seconds N` for each of them (default: 60)."""
     session.run("python", "-m", "core.fuzz.run", *session.posargs)
 
 
 @session
 def layer(session: nox.Session) -> None:
-    """Build the layers into dist/ and try them in an empty root, on Debian 12; `-- --chroot` in other Debians too."""
+    """Build the layers into dist/ and try them in an empty root, on Debian 12; `-- --chroot` tries others too."""
     if not is_debian_12():
         missing = "the layer is not built: its executable is linked from the packages of Debian 12"
         if session.posargs:  # asked for by itself, as keystart layer build does
@@ -351,7 +351,7 @@ def layer(session: nox.Session) -> None:
 
 @session
 def emulator(session: nox.Session) -> None:
-    """Run the layer that is in dist, and functions in three languages, in AWS's own Runtime Interface Emulator."""
+    """Run the layer of dist/, and functions in three languages, in AWS's own Runtime Interface Emulator."""
     if not is_debian_12():
         session.warn("no test in AWS's emulator: the layer is not built outside of Debian 12")
         return
@@ -375,7 +375,7 @@ def e2e(session: nox.Session) -> None:
 
 @session
 def alone(session: nox.Session) -> None:
-    """Run one by one the tests of a change that no other may run beside."""
+    """Run one by one those tests of `./dev test` that must run alone."""
     what_simulations_run(session)
     run_tests(session)
 
@@ -395,14 +395,14 @@ def long(session: nox.Session) -> None:
 
 @session(name="long-alone")
 def long_alone(session: nox.Session) -> None:
-    """Run one by one the tests marked `long` that no other may run beside."""
+    """Run one by one the tests marked `long` that must run alone."""
     what_simulations_run(session)
     run_tests(session)
 
 
 @session
 def figures(session: nox.Session) -> None:
-    """Test what benchmarks compute and draw, and hold the readers to their budget of instructions."""
+    """Test what benchmarks compute and draw, and that the readers keep their budget of instructions."""
     node_reader(session)
     run_tests(session)
 
@@ -430,14 +430,14 @@ def rotation_quick(session: nox.Session) -> None:
 
 
 def what_rotations_run(session: nox.Session) -> None:
-    """Makes ready what functions in Node log in with."""
+    """Installs the drivers with which functions in Node log in."""
     node_reader(session)
     npm_install(session, NODE_DRIVERS)
 
 
 @session
 def examples(session: nox.Session) -> None:
-    """Deploy every recipe as far as that goes without AWS, and run what it deploys with the layer that is in dist."""
+    """Deploy every recipe as far as possible without AWS, and run what it deploys with the layer of dist/."""
     node_reader(session)
     node_runtime(session)
     npm_install(session, EXAMPLE_TOOLS)
@@ -453,13 +453,13 @@ def bench_readers(session: nox.Session) -> None:
 
 @session(name="bench-refresh")
 def bench_refresh(session: nox.Session) -> None:
-    """Hold refreshes to their budgets, with the layer of target/standalone if it is built; `-- --quick`."""
+    """Test that refreshes keep their budgets, with the layer of target/standalone if it is built; `-- --quick`."""
     session.run("python", "-m", "benchmarks.refresh", *session.posargs)
 
 
 @session
 def bench(session: nox.Session) -> None:
-    """Hold cold starts, functions and readers to their budgets, beside peers; `-- --quick`, `--write`, `--help`."""
+    """Measure starts, functions and readers, and check their budgets; `-- --quick`, `--write`, `--help`."""
     node_reader(session)
     node_runtime(session)
     npm_install(session, ROOT / "benchmarks/cold_start/apps/node")
@@ -471,13 +471,13 @@ def bench(session: nox.Session) -> None:
 
 @session
 def packages(session: nox.Session) -> None:
-    """Build what users install into dist/, and try it as installed; `-- --chroot` also in other Debians."""
+    """Build what users install into dist/, install it and try it; `-- --chroot` also tries other Debians."""
     try_packages(session, *session.posargs)
 
 
 @session(name="packages-quick")
 def packages_quick(session: nox.Session) -> None:
-    """Build and try what users install as far as nothing compiles for minutes, with one CPython."""
+    """Build and try those packages that need no long compilation, with one CPython."""
     try_packages(session, "--quick", *in_debian_13(session))
 
 
@@ -495,7 +495,7 @@ def in_debian_13(session: nox.Session) -> list[str]:
 
 @session
 def demo(session: nox.Session) -> None:
-    """Show the whole way once: secrets, extension, three languages; `--emulator`: the layer in AWS's emulator."""
+    """Show one cold start in each of three languages; `--emulator` shows the layer in AWS's emulator."""
     if "--emulator" in session.posargs:
         node_runtime(session)
         session.run("python", "-m", "tests.emulator")
@@ -569,7 +569,7 @@ def run_tests(session: nox.Session, *, processes: int = 4, options: Sequence[str
 
 
 def try_packages(session: nox.Session, *options: str) -> None:
-    """Build into dist/, and let small programs use what is there as installed."""
+    """Build into dist/, install that, and run small programs with it."""
     npm_install(session, NODE)
     npm_install(session, PACKAGE_TOOLS)
     session.run(
@@ -599,7 +599,7 @@ def step(
 
 
 def npm_install(session: nox.Session, package: Path, duration: str = "") -> None:
-    """Install what package-lock.json pins, unless that was done with this very lock."""
+    """Install what package-lock.json pins, unless that was done with the same lock."""
     lock_file = package / "package-lock.json"
     digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()
     stamp = package / "node_modules/.installed-from"

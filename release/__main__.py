@@ -129,7 +129,7 @@ def _built_again() -> dict[str, str]:
 
 
 def _remove_own_crates() -> None:
-    """Removes from cargo's folders what it compiled of the workspace, so that the next build compiles it anew.
+    """Removes from cargo's folders what it compiled of the workspace, so that the next build compiles it again.
 
     The crates of others stay. Cargo.lock has their hashes, and they compile for a quarter of an hour.
     """

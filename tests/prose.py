@@ -53,7 +53,7 @@ _MESSAGES = (
     "generate/",
     "release/",
 )
-_RUST_TEXT = re.compile(r"^[ \t]*//.*$|\"((?:[^\"\\]|\\.)*)\"", re.MULTILINE | re.DOTALL)
+_RUST_TEXT = re.compile(r"^[ \t]*//[^\n]*$|'\\?\"'|\"((?:[^\"\\]|\\.)*)\"", re.MULTILINE | re.DOTALL)
 _RUST_TESTS = re.compile(r"^#\[cfg\(test\)\]\nmod \w+ \{.*", re.MULTILINE | re.DOTALL)
 
 
@@ -112,7 +112,10 @@ def messages(path: Path, text: str) -> Iterator[tuple[int, str]]:
         code = _RUST_TESTS.sub("", text)
         matches = (match for match in _RUST_TEXT.finditer(code) if match[1])
         found = ((code.count("\n", 0, match.start()) + 1, match[1]) for match in matches)
-    yield from ((line, said) for line, said in found if said.count(" ") > 1)
+    # A text that begins small is a part of a sentence, not its beginning.
+    yield from (
+        (line, f"…{said}" if said[0].islower() else said) for line, said in found if said.count(" ") > 1
+    )
 
 
 def found(path: Path) -> list[str]:

@@ -37,6 +37,11 @@ SAID = "It gives nothing but its\nown name."
         ("code.test.mjs", "test('it gives nothing but a name', () => {\n", 1),
         ("extension/log.py", '"""Module."""\nlog.warn(f"{name} gives nothing but its name")\n', 2),
         ("core/lambda/src/log.rs", 'fn f() {\n    warn("It gives nothing but a name.");\n}\n', 2),
+        (
+            "core/lambda/src/log.rs",
+            '//! Module.\nfn f() {\n    if c == \'"\' { warn("It gives nothing but a name."); }\n}\n',
+            3,
+        ),
     ],
 )
 def test_a_word_is_found_in_prose_names_of_tests_and_messages_and_nowhere_else(

@@ -45,7 +45,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./dev bench",
         description="Holds cold starts, functions and readers to their budgets. Takes some 40 minutes, or less:",
-        epilog="Exit codes: 0 measured, also when a budget is missed; 2 something could not be measured.",
+        epilog="Exit codes: 0 measured, even when a budget is missed; 2 something could not be measured.",
     )
     parser.add_argument(
         "--quick", action="store_true", help="print ratios of few runs, in less than a minute"

@@ -3,7 +3,7 @@
 Nothing here is a test: the machine is noisy, so every figure is a median with its quartiles, and what is compared
 runs in turn.
 
-Exit codes: 0 measured, also when a budget is missed, because a busy machine misses too; with `--strict` 1 for a miss;
+Exit codes: 0 measured, even when a budget is missed, because a busy machine misses too; with `--strict` 1 for a miss;
 2 something could not be measured.
 """
 

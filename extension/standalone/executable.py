@@ -82,7 +82,7 @@ def _freeze(folder: Path) -> None:
         listed.write_text(frozen)
     if listed.read_text() != frozen:
         raise BuildError(
-            f"{listed.name} is not what is frozen; ./dev generate layer writes it anew:\n{frozen}"
+            f"{listed.name} is not what is frozen; ./dev generate layer writes it again:\n{frozen}"
         )
 
 

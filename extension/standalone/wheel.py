@@ -24,7 +24,7 @@ _SCRIPT = "[console_scripts]\nkeystart-python = keystart_extension.__main__:main
 
 
 def add_executable(wheel: Path, target: Target) -> None:
-    """Writes the wheel anew, with the executable and the licences of what is inside it."""
+    """Writes the wheel again, with the executable and the licences of what is inside it."""
     name = "-".join(wheel.name.split("-")[:2])
     scripts, facts = f"{name}.data/scripts", f"{name}.dist-info"
     with zipfile.ZipFile(wheel) as archive:

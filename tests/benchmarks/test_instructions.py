@@ -24,7 +24,7 @@ def test_a_part_takes_as_many_instructions_as_its_budget_says(part: str) -> None
         pytest.skip(str(error))
     if reasons := elsewhere(here, budget):
         pytest.skip("; ".join(reasons))
-    assert misses(here.counts, budget.counts) == [], f"write {BUDGET.name} anew if this is meant"
+    assert misses(here.counts, budget.counts) == [], f"write {BUDGET.name} again if this is meant"
 
 
 @pytest.mark.parametrize(("counted", "is_missed"), [(1029, False), (971, False), (1031, True), (969, True)])

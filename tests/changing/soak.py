@@ -3,7 +3,7 @@
     ./dev soak --seconds 120
 
 Four times a quarter of the time: one writer; one that answers requests, and publishes values that are too old; writers
-that stop as at SHUTDOWN and start anew; writers that are killed at random moments. It ends with 0 when no reader saw
+that stop as at SHUTDOWN and start again; writers that are killed at random moments. It ends with 0 when no reader saw
 anything that was not published, older than before, or mixed, and got no error except those that the contract allows;
 with 1 otherwise.
 """

@@ -1,7 +1,7 @@
 """Produces the failures that wake people, and holds what the function's log shows: one file of on_call/ for each.
 
 A file has what Lambda's caller sees in its first line, and then the lines of the log. Whoever knows only these and
-docs/operations.md must find the cause. `ON_CALL=write` writes the files anew.
+docs/operations.md must find the cause. `ON_CALL=write` writes the files again.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class StandIn(Cloud):
         self.secret(self._key(), "prod/webhook-key")
 
     def new_webhook_key(self) -> str:
-        """Makes the secret anew, without an earlier version."""
+        """Makes the secret again, without an earlier version."""
         self.secrets.delete_secret(SecretId="prod/webhook-key", ForceDeleteWithoutRecovery=True)
         self.secret(self._key(), "prod/webhook-key")
         return self.canaries[-1]

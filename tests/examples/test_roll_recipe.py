@@ -1,4 +1,4 @@
-"""Checks the recipe that starts functions anew: its events, its command, its rights, and its forms for other tools."""
+"""Checks the recipe that restarts functions: its events, its command, its rights, and its forms for other tools."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Starts a command beside an Extensions API that a snapshot can hold: `snapshot_api.py FOLDER COMMAND…`.
 
 The API is a separate process, so that both ends of each connection are in the snapshot. It is driven by files, which
-a restored copy finds anew: `asked-<n>` appears when the extension asks for its n-th event, which is the content of
+a restored copy finds again: `asked-<n>` appears when the extension asks for its n-th event, which is the content of
 `event-<n>`.
 """
 

@@ -171,7 +171,7 @@ def test_a_configuration_that_somebody_has_changed_since_is_neither_replaced_nor
     assert (code, "KEYSTART_SECRETS was set by somebody else" in error) == (1, True)
     code, out, _ = keystart("detach", name, "--yes")
     assert code == 0
-    assert "    variable  KEYSTART_SECRETS  stays: attach did not set it so\n" in out
+    assert "    variable  KEYSTART_SECRETS  stays: attach did not set this value\n" in out
     assert (account.layers_of(name), account.variables_of(name)) == ([], theirs)
 
 
@@ -436,7 +436,7 @@ FIVE = "It has 5 layers, and Lambda takes 5. Remove one of them."
                     "Error": {"ErrorCode": "AccessDeniedException", "Message": "no"},
                 }
             },
-            "Its variables cannot be read, and so not be changed. Allow kms:Decrypt on the key that encrypts them.",
+            "Its variables cannot be read, so they cannot be changed. Allow kms:Decrypt on the key that encrypts them.",
         ),
         (
             {"Environment": {"Variables": {"KEYSTART_CONFIG": "/var/task/prod.yaml"}}},
@@ -505,7 +505,7 @@ def test_detach_refuses_when_it_cannot_see_a_wrapper_that_would_stay(
     )
     code, _, error = keystart("detach", name, "--yes")
     assert code == 1
-    assert error.startswith(f"keystart: {name}: Its variables cannot be read, and so not be changed.")
+    assert error.startswith(f"keystart: {name}: Its variables cannot be read, so they cannot be changed.")
     assert account.changes == []
 
 
@@ -606,7 +606,7 @@ def test_what_somebody_else_has_changed_meanwhile_is_not_overwritten(
     assert (code, out.splitlines()[-1]) == (1, f"changed {good}")
     assert error.splitlines() == [
         f"keystart: {raced}: PreconditionFailedException: The Revision Id provided does not match the latest Revision "
-        "Id. Somebody else has changed it meanwhile. Look again.",
+        "Id. Somebody else has changed it in the meantime. Run the command again.",
         "keystart: 1 of 2 functions failed.",
     ]
     assert (account.layers_of(raced), account.layers_of(good)) == ([], [layer])
@@ -724,7 +724,8 @@ def test_a_change_that_lambda_cannot_take_over_is_reported(
     code, _, error = keystart("attach", name, "--layer", layer, "--yes")
     assert code == 1
     assert error.splitlines()[0] == (
-        f"keystart: {name}: It was changed, and is not known to run so. SubnetOutOfIPAddresses: No address is free."
+        f"keystart: {name}: It was changed, and perhaps does not run with the change yet. "
+        "SubnetOutOfIPAddresses: No address is free."
     )
 
 

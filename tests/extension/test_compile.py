@@ -445,7 +445,7 @@ def test_compile_does_not_replace_what_came_after_it_had_looked(
     monkeypatch.setattr("os.fsync", lambda _: output.write_text("theirs"))
     assert run(monkeypatch, str(source)) == 1
     assert capsys.readouterr().err == (
-        f"keystart: {output} was made meanwhile by somebody else. Look at it, and try again.\n"
+        f"keystart: {output} was made by somebody else in the meantime. Look at it, and try again.\n"
     )
     assert output.read_text() == "theirs"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["keystart.json", "keystart.yaml"]

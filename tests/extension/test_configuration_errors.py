@@ -141,7 +141,7 @@ def test_an_id_that_may_be_a_pasted_secret_is_not_repeated(tmp_path: Path) -> No
 
 
 def test_json_nested_beyond_any_stack_is_reported(tmp_path: Path) -> None:
-    expected = "1:65: More than 64 lists and mappings lie inside each other."
+    expected = "1:65: More than 64 lists and mappings are inside each other."
     assert problems(tmp_path / "keystart.json", "[" * 100_000) == [expected]
 
 
@@ -159,12 +159,12 @@ def test_json_nested_beyond_any_stack_is_reported(tmp_path: Path) -> None:
         pytest.param(GOOD.encode("utf-16"), "1:1: The file is not UTF-8. Save it as UTF-8.", id="UTF-16"),
         pytest.param(
             b"version: 1\n# \x07\n",
-            "2:3: A control character stands here, which is not allowed. Remove it.",
+            "2:3: A control character is not allowed here. Remove it.",
             id="control character",
         ),
         pytest.param(
             b"version: 1 \x00\n",
-            "1:12: A control character stands here, which is not allowed. Remove it.",
+            "1:12: A control character is not allowed here. Remove it.",
             id="NUL",
         ),
         pytest.param(
@@ -227,7 +227,7 @@ def test_a_link_that_leads_nowhere_is_an_error_and_not_the_next_place(tmp_path: 
 def test_a_link_in_a_circle_is_reported(tmp_path: Path) -> None:
     (tmp_path / "keystart.yaml").symlink_to("keystart.yaml")
     assert problems_of(tmp_path / "keystart.yaml") == [
-        " Symbolic links lead in a circle here. Put the configuration itself there."
+        " Symbolic links form a loop here. Put the configuration itself there."
     ]
 
 

@@ -19,7 +19,7 @@ from .configurations import load, load_file
 
 pytestmark = pytest.mark.long
 
-# The folder is one for all examples: each writes its file anew.
+# The folder is one for all examples: each writes its file again.
 SHARED_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 WORDS = [

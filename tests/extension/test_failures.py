@@ -132,7 +132,7 @@ def test_what_asking_again_cannot_cure_is_asked_once(
         ),
         (refusal(500, "InternalServiceError", "We failed."), "InternalServiceError", "We failed."),
         (Answer(503, b"<html>busy</html>"), "503", f"Service Unavailable. {FOREIGN}"),
-        (None, "ConnectionFailed", "{host} closed the connection before its whole answer was there."),
+        (None, "ConnectionFailed", "{host} closed the connection before it had sent its whole answer."),
     ],
 )
 def test_what_asking_again_may_cure_is_asked_until_the_deadline(

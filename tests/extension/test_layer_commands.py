@@ -114,12 +114,12 @@ def test_a_zip_that_is_not_the_layer_is_refused(keystart: Keystart, account: Acc
     files = layer_files()
     script = zipped({**files, "extensions/keystart": b"#!/bin/sh"})
     refused = {
-        "is not a sound zip: File is not a zip file. Build it again.": b"no zip",
-        "is not a sound zip: extensions/keystart is damaged. Build it again.": zipped(files).replace(
+        "is not a valid zip: File is not a zip file. Build it again.": b"no zip",
+        "is not a valid zip: extensions/keystart is damaged. Build it again.": zipped(files).replace(
             b"ELF", b"EFL"
         ),
         "is not the layer: it has no extensions/keystart": zipped({"app.py": b""}),
-        "is not the layer: extensions/keystart is nothing that Lambda can start.": script,
+        "is not the layer: extensions/keystart is not a program that Lambda can start.": script,
     }
     for reason, content in refused.items():
         path = tmp_path / "layer.zip"
@@ -150,7 +150,7 @@ def test_a_zip_that_cannot_be_unzipped_is_refused(
     path.write_bytes(changed(zipped(layer_files()), local, central, data))
     code, out, error = keystart("layer", "publish", path)
     assert (code, out, account.requests) == (1, "", [])
-    assert error.startswith(f"keystart: {path} is not a sound zip: ")
+    assert error.startswith(f"keystart: {path} is not a valid zip: ")
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder"])

@@ -1,4 +1,4 @@
-"""Starts functions of moto's Lambda anew, as people and schedules do."""
+"""Restarts functions of moto's Lambda, as people and schedules do."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unreadable": (
         {"Environment": {"Error": {"ErrorCode": "AccessDeniedException", "Message": "no"}}},
-        "Its variables cannot be read, and so not be changed. Allow kms:Decrypt on the key that encrypts them.",
+        "Its variables cannot be read, so they cannot be changed. Allow kms:Decrypt on the key that encrypts them.",
     ),
     "snapstart": (
         {"SnapStart": {"ApplyOn": "PublishedVersions", "OptimizationStatus": "Off"}},
@@ -287,7 +287,7 @@ def test_a_change_that_lambda_cannot_apply_is_reported(
     code, _, error = keystart("roll", name, *NOW)
     assert code == 1
     assert error.splitlines()[0] == (
-        f"keystart: {name}: It was changed, and is not known to run so. InvalidSubnet: It is gone."
+        f"keystart: {name}: It was changed, and perhaps does not run with the change yet. InvalidSubnet: It is gone."
     )
 
 

@@ -166,7 +166,7 @@ def test_a_store_that_was_removed_before_the_first_invocation_is_made_anew(
     function.begin()
     function.end()
     assert keystart.Keystart(str(store.root)).get("db") == "x"
-    assert keystart.Keystart(str(store.root)).refresh() == [], "control.sock is made anew too"
+    assert keystart.Keystart(str(store.root)).refresh() == [], "control.sock is made again too"
     code, lines = function.shut_down()
     assert code == 0
     assert lines[0] == f"[keystart] WARN  The store at {store.root} was removed. It is made again."

@@ -277,7 +277,7 @@ def test_apply_without_a_terminal_and_without_yes_is_wrong_use(sync: Sync) -> No
             "version: 1\nid: A\nsource: {folder: secrets}\nsecrets: [{name: x}]",
             "`id` must be 1 to 63 lowercase",
         ),
-        ("version: 1\nid: a\nid: b\nsource: {}\nsecrets: []", ", line 3: a key stands twice."),
+        ("version: 1\nid: a\nid: b\nsource: {}\nsecrets: []", ", line 3: a key is there twice."),
         ("version: 1\nid: a\nsource: {foldr: secrets}\nsecrets: [{name: x}]", "Did you mean `folder`?"),
         (
             "version: 1\nid: a\nsource: {folder: secrets}\nsecrets: [{name: '{x}'}]",

@@ -239,7 +239,7 @@ def test_a_token_that_no_header_can_hold_is_refused_without_repeating_it(
     stand_in: Vault, tmp_path: Path, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VAULT_TOKEN", token)
-    with pytest.raises(SyncError, match="holds what no header can hold") as raised:
+    with pytest.raises(SyncError, match="holds characters that no header can hold") as raised:
         list(configured(stand_in, tmp_path, auth={"token": {}}).entries())
     assert "hvs" not in str(raised.value)
 

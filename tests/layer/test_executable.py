@@ -134,7 +134,7 @@ def test_a_wrong_configuration_ends_the_start_with_its_reason(sandbox: Sandbox, 
 
 
 def test_pull_is_refused_with_the_cure(sandbox: Sandbox) -> None:
-    cure = "There is no boto3 here; the layer comes without it."
+    cure = "boto3 is not installed here, and the layer does not bring it."
     (sandbox.root / "var/task/keystart.yaml").write_text("version: 1\nsecrets: {db: prod/db}\n")
     code, _, error = sandbox.run("pull", "/var/task/keystart.yaml")
     assert (code, error.partition(" Use ")[0]) == (1, f"keystart: {cure}")

@@ -71,7 +71,7 @@ export class Keystart {
    */
   refresh(...names: string[]): Promise<string[]>;
   /**
-   * Logs in with a secret, also while it is rotated: calls `fn` with a snapshot until a login succeeds, and returns what
+   * Logs in with a secret, even while it is rotated: calls `fn` with a snapshot until a login succeeds, and returns what
    * `fn` returned.
    *
    * `name` is a secret, or a folder, which stands for all names below it. `fn` opens one connection with the values of
@@ -98,7 +98,7 @@ export interface AttemptOptions {
   rejected?: ErrorClass | readonly ErrorClass[] | ((error: any) => boolean | 'locked') | null;
   /**
    * How long it may wait for the extension, and begin logins. The time in `fn` does not count. Default: 2000; 0 logs in
-   * once and asks nothing.
+   * once and does not ask the extension.
    */
   budgetMs?: number | null;
 }
@@ -200,7 +200,7 @@ export function snapshot(): Snapshot;
 export function tls(prefix: string): TlsOptions;
 /** Asks the extension to fetch these secrets now, or all, and returns the names of those that changed, for the default client. */
 export function refresh(...names: string[]): Promise<string[]>;
-/** Logs in with a secret, also while it is rotated, with a snapshot of the default client. */
+/** Logs in with a secret, even while it is rotated, with a snapshot of the default client. */
 export function attempt<T>(
   name: string,
   fn: (secrets: Snapshot) => T | Promise<T>,

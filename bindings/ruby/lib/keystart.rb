@@ -84,7 +84,7 @@ module Keystart
     # Asks the extension to fetch secrets now, and returns the names of those that changed.
     def refresh(*names) = client.refresh(*names)
 
-    # Logs in with a secret, also while it is rotated; see Client#attempt.
+    # Logs in with a secret, even while it is rotated; see Client#attempt.
     def attempt(name, rejected: nil, budget: 2, &login) = client.attempt(name, rejected:, budget:, &login)
 
     private

@@ -72,7 +72,7 @@ pub(crate) struct DepthError;
 
 impl DepthError {
     pub fn message() -> String {
-        format!("More than {DEEPEST} lists and mappings lie inside each other.")
+        format!("More than {DEEPEST} lists and mappings are inside each other.")
     }
 }
 

@@ -442,7 +442,7 @@ impl LongForm<'_, '_> {
             let why = if has_several {
                 "\"env\" with \"*\" is for several secrets, and this is one. Write the whole name of the variable."
             } else {
-                "\"env\" takes one value, and this brings several. Write the beginning of their variables, as in DB_*."
+                "\"env\" takes one value, and this brings several. Write the prefix of their variables, as in DB_*."
             };
             self.add(why, &["env"]);
             return;

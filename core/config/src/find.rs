@@ -166,7 +166,7 @@ fn text(bytes: &[u8], is_json: bool) -> std::result::Result<&str, (&'static str,
     match text.find(is_foreign) {
         None => Ok(text),
         Some(at) => {
-            let why = "A control character stands here, which is not allowed. Remove it.";
+            let why = "A control character is not allowed here. Remove it.";
             Err((why, Positions::new(text).at(at)))
         }
     }
@@ -201,7 +201,7 @@ fn unreadable(path: &Path, errno: Errno) -> Vec<Problem> {
             "This is a symbolic link that leads nowhere. Put the configuration itself there.".to_owned()
         }
         Errno::NOENT | Errno::NOTDIR => "There is no such file. Correct the path.".to_owned(),
-        Errno::LOOP => "Symbolic links lead in a circle here. Put the configuration itself there.".to_owned(),
+        Errno::LOOP => "Symbolic links form a loop here. Put the configuration itself there.".to_owned(),
         Errno::ACCESS => "The file cannot be read: EACCES. Let every user read it (chmod a+r) and enter its folders \
             (chmod a+rx), and package it again."
             .to_owned(),

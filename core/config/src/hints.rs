@@ -29,7 +29,7 @@ pub(crate) const OF_A_SECRET: &Hints = &[
     PROFILE,
     (
         &["version", "versionNumber"],
-        "A version of a secret is \"version_id\" or \"stage\". That of a parameter stands behind its name, as in \
+        "A version of a secret is \"version_id\" or \"stage\". That of a parameter follows its name, as in \
          /prod/flags:3.",
     ),
     (

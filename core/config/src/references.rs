@@ -86,7 +86,7 @@ fn refuse_foreign(id: &str) -> Result<(), String> {
             return Err("Lambda has no variable whose name is one character. Give it a longer name.".to_owned());
         }
         if !name.is_some_and(manifest::is_variable) {
-            return Err("In ${…} stands the name of a variable of the function and nothing else, as in ${STAGE}: no \
+            return Err("Write only the name of a variable of the function into ${…}, as in ${STAGE}: no \
                         default and no second \"{\"."
                 .to_owned());
         }
@@ -107,8 +107,8 @@ fn refuse_in_arn(id: &str) -> Result<(), String> {
     if is_fixed(ACCOUNT) && (0..REGION).all(is_fixed) {
         return Ok(());
     }
-    Err("In an ARN a variable may be the region or stand in the name, and cannot choose the account. Write the account \
-         itself, or the name without its ARN."
+    Err("In an ARN a variable may be the region or a part of the name, and cannot choose the account. Write the \
+         account itself, or the name without its ARN."
         .to_owned())
 }
 

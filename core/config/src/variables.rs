@@ -21,7 +21,7 @@ pub(crate) fn refusal_of_several(env: &str) -> Option<String> {
     if !begin.ends_with('_') || !manifest::is_variable(begin) {
         // Without such a beginning, whoever writes the secret could choose any variable.
         return Some(
-            "\"env\" of several secrets must be the beginning of their variables and \"_*\", as in DB_*.".to_owned(),
+            "\"env\" of several secrets must be the prefix of their variables and \"_*\", as in DB_*.".to_owned(),
         );
     }
     refusal(&format!("{begin}X")).map(|why| why.replacen(&format!("{begin}X"), env, 1))

@@ -1,6 +1,6 @@
 //! Recognises what editors, shells and consoles do to a value on its way into a secret.
 //!
-//! It only says so: the value is published as it is. A sentence names the habit and never a byte of the value.
+//! It only reports that: the value is published as it is. A sentence names the habit and never a byte of the value.
 
 use keystart_store::json::{self, Json};
 

@@ -121,7 +121,7 @@ class Attempts:
         self._extension.answer(number, self._generation)
 
     def left(self, number: int) -> None:
-        """Takes note that a client that asked is gone."""
+        """Notes that a client that asked is gone."""
         self._run(self._logins.left(self._clock.now(), number))
 
     def passed(self) -> None:
@@ -162,7 +162,7 @@ class Attempts:
     def refreshed(
         self, fetch: Fetch | None, fetched: Collection[int], failed: Iterable[int], missing: Iterable[int]
     ) -> None:
-        """Takes note of the end of a refresh. Without a fetch, everything was published anew."""
+        """Notes the end of a refresh. Without a fetch, everything was published again."""
         if self._generation != self._refreshes.generation:
             self._run(self._published(is_anew=fetch is None))
         self._look(CURRENT, fetch, fetched, failed, missing)

@@ -54,7 +54,7 @@ def write(path: Path, text: str, old: os.stat_result | None) -> None:
                 new.replace(path)
     except FileExistsError:
         raise OutputError(
-            f"{shown_path(str(path))} was made meanwhile by somebody else. Look at it, and try again."
+            f"{shown_path(str(path))} was made by somebody else in the meantime. Look at it, and try again."
         ) from None
     except OSError as error:
         raise _failed(path, error) from None

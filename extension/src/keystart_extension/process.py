@@ -168,7 +168,7 @@ class Process:
             self._recover(bug)
 
     def _recover(self, bug: Exception) -> None:
-        """Logs a bug, and lets the next login begin anew: what a decision that broke off waits for may never come."""
+        """Logs a bug, and lets the next login begin again: what an aborted decision waits for may never come."""
         attempts, self._attempts = self._attempts, None
         if self._refreshes is not None:
             self._refreshes.listener = None
@@ -201,7 +201,7 @@ class Process:
             self._not_collected = ""
 
     def _leave(self, number: int) -> None:
-        """Takes note of a reader that is gone."""
+        """Notes a reader that is gone."""
         self._early.pop(number, None)
         if self._attempts is not None:
             self._attempts.left(number)

@@ -48,7 +48,7 @@ class _Run:
         self.fetch = fetch
         self.entries = entries
         self.is_own = is_own  # the process began it, and not a reader
-        self.is_whole = is_whole  # it publishes everything anew
+        self.is_whole = is_whole  # it publishes everything again
         self.until = until  # by the monotonic clock
         self.began = began
         self.is_repeated = False
@@ -78,7 +78,7 @@ class Refresher:
         self.entries = self.plan.entries
         writer.watch(self.plan.handle)
         self.generation = self._first_generation = 0
-        # Takes note of the end of each fetch: the fetch, unless everything was published anew, and which of its entries
+        # Notes the end of each fetch: the fetch, unless everything was published again, and which of its entries
         # have values, have failed, and are still missing.
         self.listener: Callable[[Fetch | None, set[int], set[int], set[int]], None] | None = None
         self._failures: dict[int, Failure] = {}  # of the entries whose last fetch failed
@@ -91,7 +91,7 @@ class Refresher:
         self._schedule: Schedule | None = None
 
     def begin(self, generation: int, missing: Iterable[Failure], published_at: float) -> None:
-        """Takes note of the first publish, and of the optional entries that are not in it."""
+        """Notes the first publish, and of the optional entries that are not in it."""
         self.generation = self._first_generation = generation
         names = {entry.name: index for index, entry in enumerate(self.entries)}
         self._failures = {names[failure.name]: failure for failure in missing}
@@ -138,7 +138,7 @@ class Refresher:
             if not self._schedule.is_pausing(now) and not self._is_publishing_anew(now):
                 self._begin(range(len(self.entries)), left, is_own=True, is_whole=True)
             return
-        # (11.1) What moves together is fetched together, also after a failure of a part of it.
+        # (11.1) What moves together is fetched together, even after a failure of a part of it.
         groups = {self.entries[entry].group for entry in self._schedule.due(now)}
         running = self._running()
         due = [
@@ -160,7 +160,7 @@ class Refresher:
         self._answer()
 
     def publish_if_gone(self) -> None:
-        """Begins to publish everything anew if readers cannot find it any more (11.6)."""
+        """Begins to publish everything again if readers cannot find it any more (11.6)."""
         if self._must_publish_anew() and not self._is_publishing_anew(time.time()):
             self._begin(range(len(self.entries)), self.plan.deadline, is_own=False, is_whole=True)
 
@@ -371,7 +371,7 @@ class Refresher:
         return min((self._schedule.due_at(entry) for entry in failed if entry in self._schedule), default=0)
 
     def _publish_anew(self, run: _Run, failed: set[int]) -> None:
-        """Publishes everything under a root that is made anew (11.6)."""
+        """Publishes everything under a root that is made again (11.6)."""
         if not self._is_gone:
             self._log.warn(f"The store at {self._writer.root} was removed. The secrets are published again.")
         self._is_gone = True

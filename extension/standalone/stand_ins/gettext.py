@@ -1,4 +1,4 @@
-"""Messages as they stand, in the place of `gettext`, which would read translations from the working folder."""
+"""Unchanged messages, in the place of `gettext`, which would read translations from the working folder."""
 
 
 def gettext(message: str) -> str:

@@ -191,7 +191,7 @@ class Keystart(Reader):
 
 
 class Snapshot(Reader):
-    """A reader bound to one generation. `SnapshotExpired` says that the store has moved on."""
+    """A reader bound to one generation. After `SnapshotExpired`, take a new one."""
 
     __slots__ = ()
 

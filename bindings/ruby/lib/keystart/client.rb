@@ -92,7 +92,7 @@ module Keystart
     # from what this client read last. A folder stands for all names below it.
     def refresh(*names) = strict.refresh(*names)
 
-    # Logs in with a secret, also while it is rotated: yields a snapshot until a login succeeds, and
+    # Logs in with a secret, even while it is rotated: yields a snapshot until a login succeeds, and
     # returns what the block returned.
     #
     # The block opens one connection with the values of its snapshot, and does nothing else, because

@@ -138,8 +138,8 @@ module Keystart
   end
   private_constant :StrictClient
 
-  # Reads one generation only, for values that belong together. It keeps the values it has read. For
-  # others it expires when its generation is removed, two publishes later.
+  # Reads one generation only, for values that belong together. It keeps the values it has read. For others it
+  # expires when its generation is removed, 60 s after the next publish.
   class Snapshot
     include Reader
     include Sealed

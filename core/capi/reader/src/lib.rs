@@ -4,7 +4,7 @@
 //! The doc comments of the public items become the comments of `include/keystart.h`.
 
 #![allow(unsafe_code)]
-#![expect(clippy::missing_safety_doc, reason = "the rules that all functions share stand at the top of the header")]
+#![expect(clippy::missing_safety_doc, reason = "the rules that all functions share are at the top of the header")]
 #![expect(clippy::doc_markdown, reason = "the comments are for people who read a C header")]
 
 mod attempt;

@@ -297,7 +297,7 @@ fn profile_reason(error: &CredentialsError, profile: &str) -> String {
     } else if text.starts_with("missing credential source") || text.starts_with("invalid credential source") {
         format!("{} names no source of credentials, or a wrong one. Correct it.", capital(profile))
     } else if text.starts_with("profile referenced") {
-        format!("The `credential_source` of {profile} is none that AWS's SDK knows. Correct it.")
+        format!("The `credential_source` of {profile} is not one that AWS's SDK knows. Correct it.")
     } else if let Some(feature) = text.strip_prefix("This behavior requires following cargo feature(s) enabled: ") {
         let from = match feature {
             feature if feature.starts_with("credentials-process") => "a process",
@@ -309,7 +309,7 @@ fn profile_reason(error: &CredentialsError, profile: &str) -> String {
         unsupported_source(profile, "IAM Identity Center")
     } else {
         format!(
-            "{} cannot be used, for a reason that is not described. Correct it, or set AWS_ACCESS_KEY_ID, \
+            "{} cannot be used, for an unknown reason. Correct it, or set AWS_ACCESS_KEY_ID, \
              AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN.",
             capital(profile)
         )
@@ -337,19 +337,19 @@ fn web_identity_reason(error: &CredentialsError) -> String {
             "AWS_WEB_IDENTITY_TOKEN_FILE is set without AWS_ROLE_ARN. Set both, or none.".to_owned()
         }
         (CredentialsError::Unhandled(_), _) => format!("{FILE} holds no token, or STS's answer no credentials."),
-        _ => "The web identity returned no credentials, for a reason that is not described.".to_owned(),
+        _ => "The web identity returned no credentials, for an unknown reason.".to_owned(),
     }
 }
 
 fn container_reason(error: &CredentialsError) -> String {
     match error {
         CredentialsError::InvalidConfiguration(_) if is_set(&[TOKEN_FILE]) => {
-            "The file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names holds what no header can hold, such as a line \
-             break, or AWS_CONTAINER_CREDENTIALS_FULL_URI is not an address that credentials may be asked of."
+            "The file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names holds characters that no header can hold, such \
+             as a line break, or AWS_CONTAINER_CREDENTIALS_FULL_URI is not an address where credentials may be fetched."
         }
         CredentialsError::InvalidConfiguration(_) => {
-            "AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not an address that credentials \
-             may be asked of."
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI or AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not an address where \
+             credentials may be fetched."
         }
         _ if find::<ConnectorError>(error).is_some() => {
             return format!("The container's endpoint cannot be reached: {}.", connection_reason(error));

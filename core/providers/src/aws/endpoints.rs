@@ -65,7 +65,7 @@ pub(super) fn check(config: &SdkConfig, profile: &str, services: &[(&str, &str)]
     Ok(())
 }
 
-/// Checks the proxies that a login would ask. boto3 asks them by the same rules, so no request of ours finds out.
+/// Checks the proxies that a login would ask. Only boto3 asks them, so no request of the core would fail.
 pub(super) fn check_proxies_of_login(config: &SdkConfig) -> Result<(), Refusal> {
     let proxies = Proxies::of_environment();
     // A list of exempt hosts names AWS's by their common end.

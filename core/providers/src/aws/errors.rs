@@ -380,7 +380,7 @@ pub(crate) fn connection_reason(error: &(dyn StdError + 'static)) -> String {
     if causes(error).any(is_end) {
         return "it closed the connection".to_owned();
     }
-    "the connection failed in a way that is not described".to_owned()
+    "the connection failed for an unknown reason".to_owned()
 }
 
 fn is_end(error: &(dyn StdError + 'static)) -> bool {
@@ -409,12 +409,12 @@ fn certificate_flaw(error: &(dyn StdError + 'static)) -> Option<&'static str> {
         }
         CertificateError::UnknownIssuer => "its certificate is from an authority that is not known",
         CertificateError::Revoked => "its certificate is revoked",
-        _ => "its certificate is not sound",
+        _ => "its certificate is not valid",
     })
 }
 
 fn closed_connection(host: &str) -> Refusal {
-    let reason = format!("{host} closed the connection before its whole answer was there.");
+    let reason = format!("{host} closed the connection before it had sent its whole answer.");
     Refusal::new("ConnectionFailed", reason).with_retry(Retry::Failed)
 }
 

@@ -1,6 +1,6 @@
 //! Looks up the name of a host once for all connections of a fetch that are opened together.
 //!
-//! Each lookup of the system takes a thread, and reads its files and asks its resolver anew.
+//! Each lookup of the system takes a thread, and reads its files and asks its resolver again.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -31,7 +31,7 @@ impl<R> Lookups<R> {
         Self { system, begun: Arc::default() }
     }
 
-    /// Lets the next connections look up their names anew: the addresses may have changed, or their order.
+    /// Lets the next connections look up their names again: the addresses may have changed, or their order.
     pub fn forget(&self) {
         lock(&self.begun).clear();
     }

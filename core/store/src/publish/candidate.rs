@@ -114,7 +114,7 @@ impl Writer {
         self.superseded.len() < known
     }
 
-    /// Takes note of what was published: which candidates remain, and which entries have an accepted version.
+    /// Notes what was published: which candidates remain, and which entries have an accepted version.
     pub(super) fn settle(&mut self, origin: Origin, before: Option<Manifest>) {
         let changed: BTreeSet<String> = match origin {
             Origin::Whole => {

@@ -13,7 +13,7 @@ const REQUEST_MS: u64 = 2_000; // limits.toml: stale.request_ms
 /// How far a clock may be set back before a time counts as one of the future, in milliseconds.
 const MARGIN_MS: i64 = 60_000; // limits.toml: stale.margin_ms
 
-/// Until when each value can be used, in milliseconds since 1970, as far as it is known. `None` is forever.
+/// The time until which each value can be used, in milliseconds since 1970, as far as it is known. `None` is forever.
 pub(super) type KnownTimes = RwLock<HashMap<String, Option<i64>>>;
 
 impl Store {

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 # The layer has no boto3.
 WITHOUT_BOTO3 = (
-    "There is no boto3 here; the layer comes without it. Use what pip install keystart-extension installs."
+    "boto3 is not installed here, and the layer does not bring it. Use the command that pip install keystart-extension "
+    "installs."
 )
 
 

@@ -83,8 +83,8 @@ _CURES = {
     "ExpiredToken": _LOG_IN,
     "ExpiredTokenException": _LOG_IN,
     "ResourceNotFoundException": "Correct the name or the region.",
-    "PreconditionFailedException": "Somebody else has changed it meanwhile. Look again.",
-    "ResourceConflictException": "Look again when that is over.",
+    "PreconditionFailedException": "Somebody else has changed it in the meantime. Run the command again.",
+    "ResourceConflictException": "Run the command again when that is over.",
 }
 # The sources of credentials, by the name of botocore's provider. All others take them from a profile.
 _ORIGINS = {
@@ -172,8 +172,8 @@ def _login_failure(error: Exception, own: boto3.Session) -> AwsError | None:
             if isinstance(error, ValueError) and any(os.environ.get(name) for name in _CONTAINER):
                 # An address where no credentials may be fetched, or a token that no header can hold.
                 return _unavailable(
-                    f"{' or '.join(_CONTAINER)} is not an address that credentials may be asked of, or the token "
-                    "for it holds what no header can hold."
+                    f"{' or '.join(_CONTAINER)} is not an address where credentials may be fetched, or the token "
+                    "for it holds characters that no header can hold."
                 )
             return _unavailable("the container's endpoint returned no credentials.")
         case _:
@@ -254,7 +254,7 @@ def _failure(action: str, error: Exception) -> AwsError:
             kind = type(error).__name__
             return AwsError(
                 "RequestFailed",
-                f"The request failed in a way that is not described ({kind}). Check AWS_ENDPOINT_URL, the region and "
+                f"The request failed for an unknown reason ({kind}). Check AWS_ENDPOINT_URL, the region and "
                 "the credentials.",
             )
 
@@ -277,7 +277,7 @@ def _connection_error(error: BotoCoreError) -> AwsError:
         case ReadTimeoutError():
             message = f"{host} did not answer in time."
         case ConnectionClosedError():
-            message = f"{host} closed the connection before its whole answer was there."
+            message = f"{host} closed the connection before it had sent its whole answer."
         case SSLError():
             message = f"{host} cannot be reached: TLS failed. {_advice(host)}"
         case EndpointConnectionError() if any(isinstance(cause, socket.gaierror) for cause in _causes(error)):
@@ -286,7 +286,7 @@ def _connection_error(error: BotoCoreError) -> AwsError:
         case EndpointConnectionError():
             message = f"{host} cannot be reached: {_system(error)}. {_advice(host)}"
         case _:
-            message = "The connection failed in a way that is not described."
+            message = "The connection failed for an unknown reason."
     return AwsError("ConnectionFailed", message)
 
 
@@ -312,7 +312,7 @@ def _advice(host: str) -> str:
 
 def _system(error: BaseException) -> str:
     """Returns the system's words for the errno in an error."""
-    words = "the connection failed in a way that is not described"
+    words = "the connection failed for an unknown reason"
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             words = _LOOKUPS.get(cause.errno or 0, "its name cannot be looked up")
@@ -335,7 +335,7 @@ def _distrust(error: BaseException) -> str | None:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             # If the name does not match, urllib3 raises its own error, without a code.
-            return _DISTRUST.get(getattr(cause, "verify_code", 0), "its certificate is not sound")
+            return _DISTRUST.get(getattr(cause, "verify_code", 0), "its certificate is not valid")
         if type(cause).__name__ == "CertificateError":
             return _DISTRUST[62]
     return None

@@ -1,4 +1,4 @@
-"""Brings the layer to functions, and starts them anew: layer, attach, detach, status and roll.
+"""Brings the layer to functions, and restarts them: layer, attach, detach, status and roll.
 
 Each command imports its code only when it runs.
 
@@ -11,7 +11,7 @@ configuration  reads the configuration that a function would use
 versions       asks which versions a function would fetch
 update         shows changes, asks, and makes them through Lambda's API
 attach         adds the layer, and removes it
-roll           starts functions anew when their secrets changed
+roll           restarts functions when their secrets changed
 status         lists the functions that have the layer
 build          builds the layer, in a checkout
 layer          publishes the layer
@@ -49,7 +49,7 @@ would change, then asks.
 """
 
 _ROLL = """\
-Starts functions anew when the versions of their secrets are not those of the last roll. It sets one variable,
+Restarts functions when the versions of their secrets are not those of the last roll. It sets one variable,
 KEYSTART_ROLLED, so that Lambda starts new environments. It makes that variable from the ids of the versions and never
 from values. All other variables stay. The command shows what would change, then asks. A function that fails does not
 stop the others. Exit codes: 0 nothing to do or done, 1 something failed or you did not agree, 2 wrong use, 3 a change
@@ -158,7 +158,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     _add_account(status, region=True)
 
     roll = commands.add_parser(
-        "roll", help="start functions anew when their secrets have changed", description=_ROLL
+        "roll", help="restart functions when their secrets have changed", description=_ROLL
     )
     roll.set_defaults(command=_roll)
     group = _add_selection(roll, required=True)

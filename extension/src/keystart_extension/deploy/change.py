@@ -143,7 +143,7 @@ def detach_change(function: Configuration, layer: str | None) -> Change:
     change = _change(function, [one for one in before if one not in ours], variables, {}, problems)
     if VARIABLE not in variables:
         return change
-    stays = Line(" ", "variable", VARIABLE, "stays: attach did not set it so")
+    stays = Line(" ", "variable", VARIABLE, "stays: attach did not set this value")
     return replace(change, lines=(*change.lines, stays))
 
 
@@ -394,7 +394,7 @@ def unreadable(function: Configuration) -> list[str]:
     if "Error" not in function.get("Environment", {}):
         return []
     key = function.get("KMSKeyArn") or "the key that encrypts them"
-    return [f"Its variables cannot be read, and so not be changed. Allow kms:Decrypt on {key}."]
+    return [f"Its variables cannot be read, so they cannot be changed. Allow kms:Decrypt on {key}."]
 
 
 def _unwritable(function: Configuration, variables: Mapping[str, str], room: str) -> list[str]:

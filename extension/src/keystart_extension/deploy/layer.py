@@ -121,10 +121,10 @@ def _read(path: Path) -> _Zip:
     except KeyError:
         raise DeployError(f"{path} is not the layer: it has no {_EXECUTABLE}, or no {_VERSION}.") from None
     except _NOT_SOUND as error:
-        raise DeployError(f"{path} is not a sound zip: {error}. Build it again.") from None
+        raise DeployError(f"{path} is not a valid zip: {error}. Build it again.") from None
     machine = int.from_bytes(head[18:20], "little")
     if not head.startswith(b"\x7fELF") or machine not in _MACHINES or version is None:
-        raise DeployError(f"{path} is not the layer: {_EXECUTABLE} is nothing that Lambda can start.")
+        raise DeployError(f"{path} is not the layer: {_EXECUTABLE} is not a program that Lambda can start.")
     return _Zip(path, content, _MACHINES[machine], version[1])
 
 

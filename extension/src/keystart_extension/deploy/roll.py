@@ -1,4 +1,4 @@
-"""Starts functions anew when their secrets changed: sets a variable made from the versions that each would fetch.
+"""Restarts functions when their secrets changed: sets a variable made from the versions that each would fetch.
 
 Lambda starts new environments of a function when its configuration changes. A function whose marker is right stays as
 it is.

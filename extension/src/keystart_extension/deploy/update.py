@@ -55,8 +55,8 @@ def can_ask(arguments: Namespace) -> bool:
 
 
 _NO_REVISION = (
-    "The endpoint reports no revision of the function, so this could overwrite what somebody else changes meanwhile. "
-    "For an emulator add --no-revision-check."
+    "The endpoint reports no revision of the function, so this could overwrite what somebody else changes in the "
+    "meantime. For an emulator add --no-revision-check."
 )
 
 
@@ -165,7 +165,9 @@ class _Function:
         try:
             ask(f"lambda:GetFunction on {self.arn}", call)
         except AwsError as error:
-            self._fail(f"It was changed, and is not known to run so. {self._without_values(str(error))}")
+            self._fail(
+                f"It was changed, and perhaps does not run with the change yet. {self._without_values(str(error))}"
+            )
 
     def _fail(self, error: str) -> None:
         self.result = "failed"

@@ -20,7 +20,7 @@ from .sources import Source
 
 _ID = re.compile("[a-z0-9][a-z0-9-]{0,62}")
 _LARGEST = 1 << 20  # bytes of sync.yaml
-_TWICE = "a key stands twice"
+_TWICE = "a key is there twice"
 # PyYAML raises all of them, for example an IndexError for `!!int ""`.
 _NOT_YAML = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _KINDS = ("folder", "keywhiz", "vault", "sops", "dotenv", "secrets_manager", "parameter_store")
@@ -40,7 +40,7 @@ class Configuration(NamedTuple):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice; YAML would take the last one."""
+    """Refuses a key that is there twice; YAML would take the last one."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -125,7 +125,7 @@ def _configuration(document: object, place: Place) -> Configuration:
     if compared is not None and any(rule.json is not None for rule in found):
         # Nobody could say which keys the secret loses.
         raise SyncError(
-            "`json` needs to read secrets, so it goes with no `target.digest`. Leave one of them out."
+            "`json` needs to read secrets, so it cannot be used with `target.digest`. Leave one of them out."
         )
     return Configuration(identity, _source(given["source"], place), region, days, found, compared)
 

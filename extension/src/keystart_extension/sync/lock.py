@@ -136,7 +136,7 @@ class Lock:
                     locks[int(name.rpartition("/")[2])] = int(json.loads(value)["until"])
                 except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                     raise SyncError(
-                        f"The parameter {name} is not a lock of keystart sync. Look who made it."
+                        f"The parameter {name} is not a lock of keystart sync. Find out who made it."
                     ) from None
         return locks
 

@@ -23,8 +23,10 @@ from .target import READ_AT_ONCE, Target
 
 _PRUNE_SHARE = 10  # without --prune-limit, at most one of so many is deleted at once
 
-_UNNAMED = "Nothing is deleted, because another entry of the source has no name for Secrets Manager. Mend that first."
-_CHANGED = "It changed after it was planned. Look again."
+_UNNAMED = (
+    "Nothing is deleted, because another entry of the source has no name for Secrets Manager. Fix that first."
+)
+_CHANGED = "It changed after it was planned. Run the command again."
 _OWN = (
     "{} of the source was made by this sync, and would be copied again with each run. Exclude it, or choose another "
     "`prefix`. If it comes from another account, change the `id` of one of the two syncs."

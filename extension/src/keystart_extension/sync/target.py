@@ -185,7 +185,7 @@ class Target:
             )
 
     def _replicate(self, secret: str, regions: Sequence[str]) -> None:
-        """Asks for replicas, also for those that failed. It never lets them overwrite another secret of the name."""
+        """Asks for replicas, even for those that failed. It never lets them overwrite another secret of the name."""
         if not regions:
             return
         replicas: Any = [{"Region": region} for region in regions]

@@ -53,6 +53,7 @@ def _import(arguments: argparse.Namespace) -> int:
         from .command import translate
     except ModuleNotFoundError:
         raise DeployError(
-            "There is no PyYAML here; the layer comes without it. pip install 'keystart-extension[import]' installs it."
+            "PyYAML is not installed here, and the layer does not bring it. Run: "
+            "pip install 'keystart-extension[import]'"
         ) from None
     return translate(arguments.files, arguments.function, arguments.output)

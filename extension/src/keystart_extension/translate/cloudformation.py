@@ -71,7 +71,7 @@ def _add(document: Document, env: str, value: Node | None, findings: Findings, *
     if source is None and is_task:
         source = {"parameter": found}  # ECS takes the name of a parameter as it is
     if source is None:
-        findings.refuse(place, f"{env} has more than the reference. Let the code put its parts together.")
+        findings.refuse(place, f"{env} has text around the reference. Put the parts together in the code.")
         return
     if _variables(env, source.values(), place, findings):
         findings.secrets.append(Secret(name_of(env), source, place, env))

@@ -51,7 +51,7 @@ def _external(
     if (template := get(spec, "target", "template")) is not None:
         findings.refuse(
             document.place(template),
-            "Its template makes new values of the secrets. Let the code put their parts together.",
+            "Its template makes new values from the secrets. Put the parts together in the code.",
         )
     of_store = {"role": role} if role else {}
     for one in [*items(get(spec, "data")), *items(get(spec, "dataFrom"))]:

@@ -59,7 +59,7 @@ def read_env(text: str, file: str, findings: Findings) -> None:
         elif "{{resolve:" in value or ":secretsmanager:" in value:
             findings.refuse(
                 Place(file, number),
-                f"{env} has more than the reference. Let the code put its parts together.",
+                f"{env} has text around the reference. Put the parts together in the code.",
             )
 
 
@@ -87,7 +87,9 @@ def read_code(text: str, file: str, findings: Findings) -> None:
                 if _SERVICE.fullmatch(service):
                     findings.secrets.append(Secret(name_of(service), {"parameters": f"/{service}"}, place))
                 else:
-                    findings.refuse(place, "A service of chamber is not written out. Write its path.")
+                    findings.refuse(
+                        place, "The line does not name the service of chamber itself. Write its path."
+                    )
         for kind, patterns in _PATTERNS.items():
             for pattern in patterns:
                 for found in pattern.finditer(line):

@@ -41,7 +41,7 @@ def read(document: Document, function: str | None, findings: Findings) -> None:
             reference = _SSM.fullmatch(resolved)
             if reference is None or "${ssm" in reference[3]:
                 findings.refuse(
-                    place, f"{env} has more than the reference. Let the code put its parts together."
+                    place, f"{env} has text around the reference. Put the parts together in the code."
                 )
                 continue
             region = reference[1] or reference[2]

@@ -232,7 +232,7 @@ fn a_candidate_whose_files_were_changed_is_not_accepted() {
         writer.candidate(&db("new")).unwrap();
         act(&root);
         assert_eq!(writer.accept(2).unwrap(), None);
-        assert_eq!(writer.candidate(&db("new")).unwrap(), Some(3), "it is made anew");
+        assert_eq!(writer.candidate(&db("new")).unwrap(), Some(3), "it is made again");
         assert_eq!(writer.accept(3).unwrap(), Some(4));
         assert_eq!(read(&store(&root), "db").unwrap(), "new");
     }

@@ -89,7 +89,7 @@ fn opened(root: &str) -> Writer {
 }
 
 impl Model {
-    /// Takes note of a generation, and returns its number: always a new one.
+    /// Notes a generation, and returns its number: always a new one.
     fn add(&mut self, contents: Versions) -> u64 {
         self.last += 1;
         self.contents.insert(self.last, contents);

@@ -50,7 +50,9 @@ _DENIED = (
 )
 _NO_CONNECTION = f"Vault cannot be reached. Check `{_WHERE}.url`, and the way to it."
 _NO_TRUST = f"The TLS handshake with Vault failed. Check `{_WHERE}.ca`, and the name in `url`."
-_NO_HEADER = f"The token for Vault, or `{_WHERE}.namespace`, holds what no header can hold. Correct it."
+_NO_HEADER = (
+    f"The token for Vault, or `{_WHERE}.namespace`, holds characters that no header can hold. Correct it."
+)
 _MISSING = "Vault has nothing at {}. Check `mount`, which must be of KV version 2, `path` and `namespace`."
 
 
