@@ -154,7 +154,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
-    check = commands.add_parser("check", help="validate a configuration and show what it would fetch")
+    check = commands.add_parser(
+        "check",
+        help="validate a configuration and show what it would fetch",
+        description="Checks a configuration, and prints what Keystart would fetch, and what a ttl would cost. It sends "
+        "nothing to AWS.",
+    )
     check.set_defaults(command=_check)
     _add_configuration(check)
     deploy.add_values(check)
@@ -180,21 +185,32 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", metavar="FILE", help='default: keystart.json beside FILE; "-" is standard output'
     )
 
-    pull = commands.add_parser("pull", help="fetch and publish once, with your own AWS credentials")
+    pull = commands.add_parser(
+        "pull",
+        help="fetch and publish once, with your own AWS credentials",
+        description="Fetches the secrets of a configuration once, with your own AWS credentials, and publishes them on "
+        "this machine, where the readers find them. They stay there until you remove the store.",
+    )
     pull.set_defaults(command=_pull)
     _add_configuration(pull)
     _add_root(pull)
     pull.add_argument("--profile", help="the profile of your AWS configuration (default: AWS_PROFILE)")
 
-    ls = commands.add_parser("ls", help="list what is published")
+    ls = commands.add_parser(
+        "ls", help="list what is published", description="Lists the names of the published secrets."
+    )
     ls.set_defaults(command=_ls)
     ls.add_argument("prefix", nargs="?", help="only the names below this folder")
     _add_root(ls)
     ls.add_argument("--json", action="store_true", help="print all facts about each secret except its value")
 
-    get = commands.add_parser("get", help="print a secret's exact bytes")
+    get = commands.add_parser(
+        "get",
+        help="print a secret's exact bytes",
+        description="Prints the exact bytes of a published secret.",
+    )
     get.set_defaults(command=_get)
-    get.add_argument("name", metavar="NAME")
+    get.add_argument("name", metavar="NAME", help="its name in the configuration")
     _add_root(get)
 
     deploy.add_to(commands)
@@ -204,14 +220,13 @@ def _parser() -> argparse.ArgumentParser:
         "iam-policy",
         help="print the IAM policy that a configuration needs, and no more",
         description="Prints the policy that the function's role needs for its secrets and parameters, and no more. "
-        "With --role, prints the policy of a role that the configuration names under `role:`.",
+        "With --role, prints the policy of a role that the configuration names under `role:`. If FILE is a sync.yaml, "
+        "prints what keystart sync needs.",
     )
     policy.set_defaults(command=_iam_policy)
     _add_configuration(policy)
     deploy.add_values(policy)
-    policy.add_argument(
-        "--role", metavar="ARN", help="print the policy of this role of the configuration instead"
-    )
+    policy.add_argument("--role", metavar="ARN", help="print the policy of this role instead")
     policy.add_argument(
         "--account",
         type=deploy.account_id,

@@ -118,7 +118,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--config",
         type=Path,
         metavar="FILE",
-        help="set its secrets as the variable KEYSTART_SECRETS (default: the configuration stays as it is)",
+        help="copy its secrets into the variable KEYSTART_SECRETS (default: the configuration stays as it is)",
     )
     add_values(attach)
     attach.add_argument(

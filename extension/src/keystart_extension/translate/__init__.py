@@ -17,8 +17,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+_DESCRIPTION = """\
+Writes a keystart.yaml from files of other tools: templates of CloudFormation and SAM, serverless.yml, task definitions
+of ECS, ExternalSecret and SecretProviderClass of Kubernetes, config.yaml of Square's extension, .env files with
+references, scripts with chamber, and code. It lists what it does not translate. It sends nothing to AWS.
+"""
 _EPILOG = """\
-Exit codes: 0 all is translated, 1 failed, or nothing was found, 2 wrong use, 3 something could not be translated; it is
+Exit codes: 0 everything is translated, 1 failed, or nothing was found, 2 wrong use, 3 something is not translated and
 listed with file, line and reason.
 """
 
@@ -28,14 +33,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "import",
         help="write a keystart.yaml from files of other tools",
-        description="Writes a keystart.yaml from files of other tools: templates of CloudFormation and SAM, "
-        "serverless.yml, task definitions of ECS, ExternalSecret and SecretProviderClass of Kubernetes, config.yaml of "
-        "Square's extension, .env files with references, scripts with chamber, and code.",
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(command=_import)
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file of one of these tools")
     parser.add_argument(
         "--function",
         metavar="NAME",
