@@ -135,7 +135,7 @@ async function receive(socket, leftMs) {
 function receiveLine(socket, leftMs) {
   return new Promise((resolve) => {
     let received = Buffer.alloc(0);
-    // After a freeze the timer comes first. setImmediate lets an answer that is there come before it.
+    // After a freeze the timer comes first. setImmediate lets an answer that has arrived come before it.
     const timer = setTimeout(() => setImmediate(settle, 'late'), leftMs);
 
     /** @param {Buffer | null | 'late'} outcome */

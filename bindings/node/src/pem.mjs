@@ -65,7 +65,7 @@ function whyNot(text, other, isOther) {
 }
 
 /**
- * Returns what an editor, a shell or a console has made of PEM; null if it was none.
+ * Returns what an editor, a shell or a console has made of PEM; null if it was not PEM.
  * @param {string} text
  */
 function disguise(text) {

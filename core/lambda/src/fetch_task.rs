@@ -1,4 +1,4 @@
-//! A fetch in a thread of the core. It always ends: if it cannot end by itself, the waiting side gives it up.
+//! A fetch in a thread of the core. It always ends: if it cannot end by itself, whoever waits abandons it.
 
 use std::mem::take;
 use std::ops::Range;

@@ -50,7 +50,7 @@ def _why_not(text: str, other: str, is_other: str) -> str | None:
 
 
 def _disguise(text: str) -> str | None:
-    """Returns what an editor, a shell or a console has made of PEM; None if it was none."""
+    """Returns what an editor, a shell or a console has made of PEM; None if it was not PEM."""
     if text.startswith("\ufeff"):
         return errors.PEM_HAS_MARK
     begin = text.lstrip(" \t\r\n")

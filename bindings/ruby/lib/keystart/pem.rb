@@ -45,7 +45,7 @@ module Keystart
       disguise(text) if labels(text).empty?
     end
 
-    # Returns what an editor, a shell or a console has made of PEM; nil if it was none.
+    # Returns what an editor, a shell or a console has made of PEM; nil if it was not PEM.
     def disguise(text)
       return Errors::PEM_HAS_MARK if text.start_with?("\u{feff}")
 
