@@ -621,7 +621,7 @@ def test_an_endpoint_that_reports_no_revision_is_not_trusted_with_a_change(
     assert code == 1
     assert error.startswith(
         f"keystart: {name}: NoRevision: The endpoint reports no revision of the function, so this could overwrite "
-        "what somebody else changes meanwhile. For an emulator add --no-revision-check.\n"
+        "what somebody else changes in the meantime. For an emulator add --no-revision-check.\n"
     )
     assert account.layers_of(name) == []
     attached = keystart("attach", name, "--layer", layer, "--yes", "--no-revision-check")
