@@ -82,7 +82,7 @@ class Logins:
         return actions
 
     def left(self, now: float, call: int) -> list[Action]:
-        """Takes note that a call ended without a report: it gave up waiting, failed otherwise, or was killed."""
+        """Notes that a call ended without a report: it gave up waiting, failed otherwise, or was killed."""
         return [action for credential in self._credentials.values() for action in credential.left(now, call)]
 
     def leads(self, call: int) -> bool:
@@ -90,7 +90,7 @@ class Logins:
         return any(credential.is_led_by(call) for credential in self._credentials.values())
 
     def accepted(self, now: float, credential: tuple[Source, ...], generation: int) -> list[Action]:
-        """Takes note of a login that the server accepted."""
+        """Notes a login that the server accepted."""
         if generation > self._highest():
             return []
         return self._credential(credential).was_accepted(now, generation)
@@ -98,7 +98,7 @@ class Logins:
     def rejected(
         self, now: float, credential: tuple[Source, ...], generation: int, *, locked: bool = False
     ) -> list[Action]:
-        """Takes note of a login that the server rejected; `locked` if it will reject every other one too."""
+        """Notes a login that the server rejected; `locked` if it will reject every other one too."""
         if generation > self._highest():
             return []
         return self._credential(credential).was_rejected(now, generation, locked=locked)
@@ -106,20 +106,20 @@ class Logins:
     def fetched(
         self, now: float, stage: Stage, source: Source, version: str | None, age: float | None = None
     ) -> list[Action]:
-        """Takes note of the answer about a stage, whoever asked for it. The version is None if no version has it.
+        """Notes the answer about a stage, whoever asked for it. The version is None if no version has it.
 
         `age` is how long ago the version was created, by the wall clock, if the store says so.
         """
         return self._answer(now, stage, source, Answer(now, version, age))
 
     def not_fetched(self, now: float, stage: Stage, source: Source) -> list[Action]:
-        """Takes note that a stage could not be fetched, for whatever reason but that no version has it."""
+        """Notes that a stage could not be fetched, for any reason except that no version has it."""
         return self._answer(now, stage, source, Answer(now, None, None, failed=True))
 
     def published(
         self, now: float, generation: int, versions: Mapping[Source, str], *, is_anew: bool = False
     ) -> list[Action]:
-        """Takes note of a new current generation, whoever published it. `versions` are at least those that changed.
+        """Notes a new current generation, whoever published it. `versions` are at least those that changed.
 
         If it `is_anew`, the store was lost: AWSCURRENT of everything is published, and no candidate exists any more.
         """
@@ -144,7 +144,7 @@ class Logins:
         ]
 
     def not_published(self, now: float, sources: Iterable[Source]) -> list[Action]:
-        """Takes note that a `Publish` or `PublishCandidate` of these sources failed."""
+        """Notes that a `Publish` or `PublishCandidate` of these sources failed."""
         actions = []
         for group in dict.fromkeys(self._groups[source] for source in sources):
             failed = group.was_not_published()
@@ -153,11 +153,11 @@ class Logins:
         return actions
 
     def made(self, now: float, credential: tuple[Source, ...], generation: int) -> list[Action]:
-        """Takes note of the candidate that a credential asked for."""
+        """Notes the candidate that a credential asked for."""
         return self._credential(credential).was_made(now, generation)
 
     def not_made(self, now: float, credential: tuple[Source, ...]) -> list[Action]:
-        """Takes note that a candidate could not be made."""
+        """Notes that a candidate could not be made."""
         return self._credential(credential).was_not_made(now)
 
     def waiting(self) -> list[int]:
@@ -174,7 +174,7 @@ class Logins:
         }
 
     def lost(self, generation: int) -> None:
-        """Takes note that a candidate does not exist any more."""
+        """Notes that a candidate does not exist any more."""
         for credential in self._credentials.values():
             if generation in credential.candidates:
                 credential.candidates[generation].made_at = float("-inf")

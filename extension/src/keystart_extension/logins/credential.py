@@ -108,7 +108,7 @@ class Credential:
         return self._decide_anew(now)
 
     def left(self, now: float, call: int) -> list[Action]:
-        """Takes note that a call ended without a report."""
+        """Notes that a call ended without a report."""
         was_waiting = self.waiting.pop(call, None) is not None
         if self.is_led_by(call) and self._lead is not None:
             # Its report may be on the way, over another connection.
@@ -123,7 +123,7 @@ class Credential:
         return self._lead is not None and self._lead.call == call
 
     def was_accepted(self, now: float, generation: int) -> list[Action]:
-        """Takes note of a login that the server accepted."""
+        """Notes a login that the server accepted."""
         versions = self._versions_in(generation)
         if versions is None or now - self._refused.get(versions, float("-inf")) < LATE:
             return []  # its login began before the refusal, because a refused version is not handed out
@@ -143,7 +143,7 @@ class Credential:
         return self._decide_anew(now)
 
     def was_rejected(self, now: float, generation: int, *, locked: bool) -> list[Action]:
-        """Takes note of a login that the server rejected."""
+        """Notes a login that the server rejected."""
         versions = self._versions_in(generation)
         if versions is None:
             return []
@@ -170,7 +170,7 @@ class Credential:
         return key in self._awaited
 
     def was_answered(self, now: float, key: tuple[Stage, Source]) -> list[Action]:
-        """Takes note that its group has the answer about a stage of a source."""
+        """Notes that its group has the answer about a stage of a source."""
         self._awaited.discard(key)
         return self._decide(now)
 
@@ -181,7 +181,7 @@ class Credential:
     def was_published(
         self, now: float, generation: int, versions: Versions, *, is_lost: bool = False
     ) -> list[Action]:
-        """Takes note of a new current generation. If it `is_lost`, an accepted version was published before."""
+        """Notes a new current generation. If it `is_lost`, an accepted version was published before."""
         if is_lost:
             self._lost = self._published
         elif versions != self._published:
@@ -197,12 +197,12 @@ class Credential:
         return self._decide_anew(now) if is_lost else self._decide(now)
 
     def was_not_published(self, now: float, *, is_own: bool) -> list[Action]:
-        """Takes note of a publish that failed, `is_own` if this credential waited for it."""
+        """Notes a publish that failed, `is_own` if this credential waited for it."""
         self._publish_failed |= is_own
         return self._decide(now)
 
     def was_made(self, now: float, generation: int) -> list[Action]:
-        """Takes note of the candidate that it asked for."""
+        """Notes the candidate that it asked for."""
         made, self._making = self._making, None
         if made is not None:
             self.candidates[generation] = _Candidate(now, made)
@@ -214,7 +214,7 @@ class Credential:
         return self._decide(now)
 
     def was_not_made(self, now: float) -> list[Action]:
-        """Takes note that the candidate could not be made."""
+        """Notes that the candidate could not be made."""
         if self._making is not None:
             self._unmade.add(self._making)
         self._making = self._lost = None

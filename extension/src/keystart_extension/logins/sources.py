@@ -72,7 +72,7 @@ class Group:
         )
 
     def was_answered(self, stage: Stage, source: Source, answer: Answer) -> None:
-        """Takes note of what the store said about a stage."""
+        """Notes what the store said about a stage."""
         key = (stage, source)
         answer.asked_at = self._asked_at.pop(key, answer.asked_at)
         self._answers[key] = answer
@@ -85,13 +85,13 @@ class Group:
             del self.pins[source]
 
     def was_published(self, changed: set[Source]) -> None:
-        """Takes note of a publish that changed these sources."""
+        """Notes a publish that changed these sources."""
         for source in changed.difference(self.accepting):
             self.pins.pop(source, None)
         self.publisher, self.accepting = None, ()
 
     def was_not_published(self) -> tuple[Source, ...] | None:
-        """Takes note of a publish that failed, and returns the credential that waited for it."""
+        """Notes a publish that failed, and returns the credential that waited for it."""
         failed, self.publisher = self.publisher, None
         for source in self.accepting:
             self.pins.pop(source, None)
