@@ -152,7 +152,7 @@ def attempt(
     rejected: _types.Rejected | None = None,
     budget: float = 2.0,
 ) -> _types.T:
-    """Logs in with a secret, also while it is rotated, and returns what `fn` returns; see `Keystart.attempt`."""
+    """Logs in with a secret, even while it is rotated, and returns what `fn` returns; see `Keystart.attempt`."""
     return _client().attempt(name, fn, rejected=rejected, budget=budget)
 
 

@@ -120,7 +120,7 @@ class Reader:
         )
 
     def _at_one_instant(self, question: typing.Callable[[Snapshot], _types.T]) -> _types.T:
-        """Asks one generation several questions; all again if it is collected meanwhile (contract 6.2.7)."""
+        """Asks one generation several questions, and begins again if it is removed in between (contract 6.2.7)."""
         one = self.snapshot()
         while True:
             try:
@@ -169,7 +169,7 @@ class Keystart(Reader):
         rejected: _types.Rejected | None = None,
         budget: float = 2.0,
     ) -> _types.T:
-        """Logs in with a secret, or with a folder of secrets, also while it is rotated. Returns what `fn` returns.
+        """Logs in with a secret, or with a folder of secrets, even while it is rotated. Returns what `fn` returns.
 
         `fn` gets a snapshot, reads the secret from it, opens one connection, and does nothing else, because it may run
         three times. If it is a coroutine function, await what this returns. It must not swallow the server's refusal.

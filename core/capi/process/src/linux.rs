@@ -178,7 +178,7 @@ impl CrashStack {
     /// Sets one up for the calling thread, which must drop it.
     fn new() -> Option<Self> {
         WAITING.get()?; // else the process has not asked for answers to crashes
-        // A mapping, because memory of the heap is zeroed and so touched: a sixth of what a start adds
+        // A mapping, because the heap zeroes its memory and so touches all of it: a sixth of the memory that a start adds
         // to the process.
         // SAFETY: a new mapping, which is ours until the drop.
         unsafe {

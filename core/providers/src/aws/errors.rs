@@ -375,7 +375,7 @@ pub(crate) fn connection_reason(error: &(dyn StdError + 'static)) -> String {
         return (*known.unwrap_or(&"its name cannot be looked up")).to_owned();
     }
     if let Some(TunnelError::NoHttp) = find(error) {
-        return "it answered as no proxy does".to_owned();
+        return "it does not answer as a proxy".to_owned();
     }
     if causes(error).any(is_end) {
         return "it closed the connection".to_owned();
