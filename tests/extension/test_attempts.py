@@ -488,7 +488,7 @@ def test_two_fetches_of_one_entry_that_end_in_the_other_order_leave_no_login_wai
     logins.begin(generation=1)
     assert hung.wait(PATIENCE)
     (store.root / "current").unlink()
-    logins.begin(generation=1)  # it notices that, and everything is fetched anew
+    logins.begin(generation=1)  # it notices that, and everything is fetched again
     assert until((store.root / "current").exists)
     gate.set()
     start.clock.pass_by(2)
