@@ -21,7 +21,7 @@ def main() -> int:
     target = next(target for target in TARGETS.values() if target.is_native)
     zip_ = latest(target)
     if zip_ is None:
-        print("there is no layer in dist: ./dev layer", file=sys.stderr)
+        print("there is no layer in dist: ./dev keystart layer build", file=sys.stderr)
         return 1
     try:
         emulator.build()
