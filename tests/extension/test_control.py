@@ -45,8 +45,7 @@ def test_a_request_is_answered_when_the_new_values_are_published(
 def test_a_request_names_secrets_folders_members_and_what_moves_with_them(
     start: Started, control: Control, serve: Serve
 ) -> None:
-    script = Script(cert="c", key="k", db='{"user": "u"}', api="a")
-    serve(script)
+    script = serve.start(Script(cert="c", key="k", db='{"user": "u"}', api="a"))
     start({"tls/cert": "cert", "tls/key": "key", "db": {"secret": "db", "expand": True}, "api": "api"})
     for names, asked in (
         (["tls"], {"cert", "key"}),
@@ -66,8 +65,7 @@ def test_a_request_names_secrets_folders_members_and_what_moves_with_them(
 def test_a_name_without_an_entry_and_a_failure_are_in_the_answer_and_the_rest_is_published(
     start: Started, control: Control, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="old", api="old")
-    serve(script)
+    script = serve.start(Script(db="old", api="old"))
     start({"db": "db", "api": "api"})
     script.values.update(db=DENIED, api="new")
     answer = control.ask(["db", "api", "nothing", "api/below"])
@@ -83,7 +81,7 @@ def test_an_optional_secret_that_is_still_missing_fails_only_its_own_reads(
     start: Started, control: Control, serve: Serve
 ) -> None:
     absent = refusal(400, "ResourceNotFoundException", "Gone.")
-    serve(Script(flags=absent, db="x"))
+    serve.start(Script(flags=absent, db="x"))
     start({"flags": {"secret": "flags", "optional": True}, "db": "db"})
     assert control.ask(None) == done(1)
     start.clock.pass_by(1)
@@ -94,8 +92,7 @@ def test_a_secret_that_is_left_alone_by_the_ttl_is_fetched_for_a_caller_of_refre
     start: Started, control: Control, serve: Serve, store: Store
 ) -> None:
     absent = refusal(400, "ResourceNotFoundException", "Gone.")
-    script = Script(db="old", flags=absent)
-    serve(script)
+    script = serve.start(Script(db="old", flags=absent))
     flags = {"secret": "flags", "ttl": "none", "optional": True}
     start({"db": {"secret": "db", "ttl": "none"}, "flags": flags, "api": "db"}, ttl="60s")
     script.values["db"] = "new"
@@ -108,8 +105,7 @@ def test_a_source_that_does_not_answer_has_failed_when_the_time_of_a_refresh_is_
     start: Started, control: Control, serve: Serve, store: Store
 ) -> None:
     gate = Gate(secret("late"))
-    script = Script(db="old", api="old")
-    serve(script)
+    script = serve.start(Script(db="old", api="old"))
     start({"db": "db", "api": "api"}, refresh_deadline="500ms")
     script.values.update(db=gate, api="new")
     answer = control.ask(None)
@@ -123,8 +119,7 @@ def test_a_thousand_clients_that_ask_at_once_share_one_request(
 ) -> None:
     began = threading.Barrier(33)
     released = threading.Event()
-    script = Script(db="x")
-    serve(script)
+    script = serve.start(Script(db="x"))
     start({"db": "db"})
 
     def slowly(_: Request) -> Answer:
@@ -176,8 +171,7 @@ print(len(answered), flush=True)
 def test_a_thousand_readers_of_sixteen_processes_share_one_request_a_second(
     start: Started, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="x")
-    serve(script)
+    script = serve.start(Script(db="x"))
     start({"db": "db"})
     script.asked.clear()
     command = [sys.executable, "-c", ASK_IN_THREADS, str(store.root)]
@@ -204,8 +198,7 @@ def line(process: subprocess.Popen[str]) -> str:
 
 
 def test_a_source_is_fetched_once_a_second_at_most(start: Started, control: Control, serve: Serve) -> None:
-    script = Script(db="x", api="x")
-    serve(script)
+    script = serve.start(Script(db="x", api="x"))
     start({"db": "db", "api": "api"})
     script.asked.clear()
     script.values["db"] = DENIED
@@ -221,8 +214,7 @@ def test_a_source_is_fetched_once_a_second_at_most(start: Started, control: Cont
 def test_the_pause_after_failures_does_not_hold_for_requests(
     start: Started, control: Control, serve: Serve, store: Store, lambda_api: Lambda
 ) -> None:
-    script = Script(db="x")
-    serve(script)
+    script = serve.start(Script(db="x"))
     start({"db": "db"}, ttl="60s")
     script.values["db"] = DENIED
     for _ in range(8):
@@ -323,8 +315,7 @@ def test_refreshes_that_wait_for_a_store_that_hangs_shut_out_nobody(
     start: Started, control: Control, serve: Serve
 ) -> None:
     gate = Gate(secret("x"))
-    script = Script(db="x", slow="x")
-    serve(script)
+    script = serve.start(Script(db="x", slow="x"))
     start({"db": "db", "slow": "slow"}, refresh_deadline="5m")
     script.values["slow"] = gate
     request = json.dumps({"format": FORMAT, "op": "refresh", "names": ["slow"]}).encode() + b"\n"
@@ -485,8 +476,7 @@ def test_a_request_before_the_first_publish_is_answered_after_it(
 def test_requests_share_one_try_a_second_while_the_store_is_gone(
     start: Started, control: Control, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="x")
-    serve(script)
+    script = serve.start(Script(db="x"))
     start({"db": "db"})
     (store.root / "current").unlink()
     script.values["db"] = DENIED

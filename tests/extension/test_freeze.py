@@ -54,8 +54,7 @@ class HeldAnswer:
 def test_a_request_that_a_freeze_cuts_is_signed_anew_and_sent_once_more(
     start: Started, control: Control, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     start({"db": "db"})
     held = HeldAnswer(secret("too late", VersionId="v-late"), secret("new", VersionId="v-new"))
     script.values["db"] = held
@@ -74,8 +73,7 @@ def test_a_request_that_a_freeze_cuts_is_signed_anew_and_sent_once_more(
 def test_an_answer_that_arrives_during_a_freeze_is_used(
     start: Started, control: Control, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     start({"db": "db"})
     held = HeldAnswer(secret("new", VersionId="v-new"), secret("again", VersionId="v-again"))
     script.values["db"] = held
@@ -93,8 +91,7 @@ def test_an_answer_that_arrives_during_a_freeze_is_used(
 def test_an_invocation_waits_for_a_refresh_that_a_freeze_cuts(
     start: Started, serve: Serve, store: Store, lambda_api: Lambda
 ) -> None:
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     start({"db": "db"}, ttl="60s")
     held = HeldAnswer(None, secret("new", VersionId="v-new"))
     script.values["db"] = held
@@ -118,8 +115,7 @@ def test_a_store_that_does_not_answer_after_a_freeze_either_has_failed_when_the_
         never.wait(PATIENCE)
         return None
 
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     start({"db": "db"})
     script.values["db"] = hang
     with ThreadPoolExecutor() as pool:

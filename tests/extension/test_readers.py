@@ -83,8 +83,7 @@ def test_max_stale_refuses_what_cannot_be_fetched_any_more_and_nothing_else(
     serve: Serve,
     store: Store,
 ) -> None:
-    script = Script(db="value", pinned="pinned")
-    serve(script)
+    script = serve.start(Script(db="value", pinned="pinned"))
     pinned = {"secret": "pinned", "ttl": "none"}
     with ExitStack() as running:
         readers = [running.enter_context(Runner(language)) for language in chosen_languages()]

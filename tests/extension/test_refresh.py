@@ -17,7 +17,7 @@ import pytest
 
 from tests.fakes.aws import Cloud, refusal, secret
 from tests.fakes.extensions_api import Lambda
-from tests.fakes.http import Answer, Gate, Request
+from tests.fakes.http import Answer, Gate, Request, Stub
 from tests.waiting import PATIENCE, until
 
 from .clock import MOVED_CLOCK, Clock
@@ -130,14 +130,15 @@ def test_without_anything_that_can_become_due_lambda_sends_no_invocation(
     assert lambda_api.requests[0].json == {"events": ["SHUTDOWN"]}
 
 
-class Script:
+class Script(Stub):
     """Answers with values by id that a test changes. A callable makes the answer."""
 
     def __init__(self, **values: str | Answer | Callable[[Request], Answer | None]) -> None:
+        super().__init__(self._answer)
         self.values = values
         self.asked: list[str] = []
 
-    def __call__(self, request: Request) -> Answer | None:
+    def _answer(self, request: Request) -> Answer | None:
         name = request.json["SecretId"]
         self.asked.append(name)
         value = self.values[name]
@@ -152,8 +153,7 @@ DENIED = refusal(400, "AccessDeniedException", "No.")
 def test_a_refresh_that_fails_keeps_the_values_and_is_logged_once_for_each_reason(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="old", other="old")
-    serve(script)
+    script = serve.start(Script(db="old", other="old"))
     function = begin({"db": "db", "other": "other"})
     for answer in (DENIED, DENIED, refusal(400, "ResourceNotFoundException", "Gone."), "new", "newer"):
         script.values["db"] = answer
@@ -179,8 +179,7 @@ def test_each_refresh_has_one_line_with_its_numbers_in_json(
     begin: Begin, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_LOG_FORMAT", "JSON")
-    script = Script(db="old", other="old")
-    serve(script)
+    script = serve.start(Script(db="old", other="old"))
     function = begin({"db": "db", "other": "other"})
     for answer in (DENIED, DENIED, "new", "new"):
         script.values["db"] = answer
@@ -195,8 +194,7 @@ def test_each_refresh_has_one_line_with_its_numbers_in_json(
 
 
 def test_after_a_failure_the_pauses_double_up_to_the_ttl(begin: Begin, serve: Serve) -> None:
-    script = Script(db="x")
-    serve(script)
+    script = serve.start(Script(db="x"))
     function = begin({"db": "db"})
     script.values["db"] = DENIED
     function.invoke(after=60)
@@ -209,8 +207,7 @@ def test_after_a_failure_the_pauses_double_up_to_the_ttl(begin: Begin, serve: Se
 
 
 def test_names_of_one_folder_change_together_or_not_at_all(begin: Begin, serve: Serve, store: Store) -> None:
-    script = Script(cert="old", key="old", api="old")
-    serve(script)
+    script = serve.start(Script(cert="old", key="old", api="old"))
     function = begin({"tls/cert": "cert", "tls/key": "key", "api": "api"})
     script.values.update(cert="new", key=DENIED, api="new")
     function.invoke(after=60)
@@ -223,8 +220,7 @@ def test_names_of_one_folder_change_together_or_not_at_all(begin: Begin, serve: 
 def test_a_retry_after_a_failure_fetches_the_whole_folder_again(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
-    script = Script(cert="old", key="old")
-    serve(script)
+    script = serve.start(Script(cert="old", key="old"))
     function = begin({"tls/cert": "cert", "tls/key": "key"})
     script.values.update(cert="new", key=DENIED)
     function.invoke(after=60)
@@ -236,8 +232,7 @@ def test_a_retry_after_a_failure_fetches_the_whole_folder_again(
 def test_a_generation_that_cannot_be_removed_ends_no_refresh_and_is_logged_once(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="0")
-    serve(script)
+    script = serve.start(Script(db="0"))
     function = begin({"db": "db"})
     foreign = store.root / "generations/1/secrets/theirs"
     foreign.write_text("x")
@@ -256,8 +251,7 @@ def test_a_generation_that_cannot_be_removed_ends_no_refresh_and_is_logged_once(
 
 
 def test_a_lost_file_is_fetched_again_with_its_whole_folder(begin: Begin, serve: Serve, store: Store) -> None:
-    script = Script(cert="old", key="old", api="old")
-    serve(script)
+    script = serve.start(Script(cert="old", key="old", api="old"))
     function = begin(
         {
             "tls/cert": {"secret": "cert", "ttl": "none"},
@@ -275,8 +269,7 @@ def test_an_answer_that_comes_after_a_newer_one_changes_nothing(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
     gate = Gate(secret("older", VersionId="v-older"))
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     function = begin({"db": "db"})
     function.clock.pass_by(1)  # until then the outcome of the start is that of a request
     script.values["db"] = gate
@@ -299,8 +292,7 @@ def test_an_optional_secret_appears_when_it_exists_and_holds_up_nobody_before(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
     absent = refusal(400, "ResourceNotFoundException", "Gone.")
-    script = Script(flags=absent, db="old")
-    serve(script)
+    script = serve.start(Script(flags=absent, db="old"))
     function = begin({"app/flags": {"secret": "flags", "optional": True}, "app/db": "db"})
     script.values["db"] = "new"
     function.invoke(after=60)
@@ -331,8 +323,7 @@ def test_a_member_that_is_skipped_is_reported_with_the_generation_that_lacks_it(
 
 
 def test_members_come_and_go_with_their_secret(begin: Begin, serve: Serve, store: Store) -> None:
-    script = Script(db='{"user": "a", "host": "h"}')
-    serve(script)
+    script = serve.start(Script(db='{"user": "a", "host": "h"}'))
     function = begin({"db": {"secret": "db", "expand": True}})
     script.values["db"] = '{"user": "a", "port": "1"}'
     function.invoke(after=60)
@@ -345,8 +336,7 @@ def test_members_come_and_go_with_their_secret(begin: Begin, serve: Serve, store
 def test_a_name_that_conflicts_with_an_entry_that_was_not_due_changes_nothing(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
-    script = Script(tls='{"cert": "c"}', ca="a")
-    serve(script)
+    script = serve.start(Script(tls='{"cert": "c"}', ca="a"))
     function = begin({"tls": {"secret": "tls", "expand": True}, "tls/ca": {"secret": "ca", "ttl": "none"}})
     script.values["tls"] = '{"cert": "d", "ca": "b"}'
     function.invoke(after=60)
@@ -367,8 +357,7 @@ def test_the_bytes_count_where_the_version_stays_the_same(
 
 
 def test_a_clock_that_was_set_back_by_a_day_makes_everything_due(begin: Begin, serve: Serve) -> None:
-    script = Script(db="x")
-    serve(script)
+    script = serve.start(Script(db="x"))
     function = begin({"db": "db"})
     function.invoke(after=-86_400)
     assert len(script.asked) == 2
@@ -377,8 +366,7 @@ def test_a_clock_that_was_set_back_by_a_day_makes_everything_due(begin: Begin, s
 
 
 def test_a_refresh_does_not_begin_when_the_invocation_is_about_to_end(begin: Begin, serve: Serve) -> None:
-    script = Script(db="x")
-    serve(script)
+    script = serve.start(Script(db="x"))
     function = begin({"db": "db"})
     function.clock.pass_by(60)
     function.invoke(seconds=0.6)
@@ -390,8 +378,7 @@ def test_a_refresh_does_not_begin_when_the_invocation_is_about_to_end(begin: Beg
 def test_a_store_that_hangs_lets_no_invocation_time_out_and_is_asked_as_rarely_as_the_pauses_say(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="x", other="x")
-    serve(script)
+    script = serve.start(Script(db="x", other="x"))
     function = begin({"db": "db", "other": "other"})
     gate = Gate(secret("late"))
     script.values.update(db=gate, other=gate)
@@ -413,8 +400,7 @@ def test_a_store_that_hangs_lets_no_invocation_time_out_and_is_asked_as_rarely_a
 
 
 def test_a_refresh_ends_half_a_second_before_the_invocation(begin: Begin, serve: Serve) -> None:
-    script = Script(db="x")
-    serve(script)
+    script = serve.start(Script(db="x"))
     function = begin({"db": "db"}, refresh_deadline="10s")
     gate = Gate(secret("late"))
     script.values["db"] = gate
@@ -426,8 +412,7 @@ def test_a_refresh_ends_half_a_second_before_the_invocation(begin: Begin, serve:
 
 
 def test_what_the_store_refuses_at_a_refresh_ends_nothing(begin: Begin, serve: Serve, store: Store) -> None:
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     function = begin({"db": "db"})
     foreign = store.root / "generations/.new-2"
     foreign.write_text("not Keystart's")
@@ -454,8 +439,7 @@ def seconds(moment: str) -> float:
 def test_freshness_says_when_each_secret_is_fetched_again_and_why_it_could_not_be(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="x", other="x")
-    serve(script)
+    script = serve.start(Script(db="x", other="x"))
     function = begin({"db": "db", "other": "other", "fixed": {"secret": "other", "ttl": "none"}})
     first = freshness(store)
     assert first["generation"] == 1
@@ -495,8 +479,7 @@ def begin_on_a_small_disk(begin: Begin, launch: Launcher, api: Lambda) -> Functi
 def test_a_disk_that_is_full_at_a_refresh_keeps_the_values(
     launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, tmp_path: Path
 ) -> None:
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     store.root.mkdir(mode=0o700)
     lambda_api.looks = lambda: None  # the store is on a file system that only the extension sees
     begin = Begin(launch, lambda_api, Clock(tmp_path), within=["unshare", "-m", "sh", "-c", SMALL_DISK, "sh"])
@@ -514,8 +497,7 @@ def test_a_disk_that_is_full_at_a_refresh_keeps_the_values(
 
 
 def test_a_secret_that_grew_too_large_keeps_its_value(begin: Begin, serve: Serve, store: Store) -> None:
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     function = begin({"db": "db"})
     script.values["db"] = secret("x" * 1_048_577)
     function.invoke(after=60)
@@ -526,8 +508,7 @@ def test_a_secret_that_grew_too_large_keeps_its_value(begin: Begin, serve: Serve
 def test_a_secret_that_grew_to_the_limit_of_secrets_manager_is_published(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     function = begin({"db": "db"})
     script.values["db"] = "x" * 65_536
     function.invoke(after=60)
@@ -536,8 +517,7 @@ def test_a_secret_that_grew_to_the_limit_of_secrets_manager_is_published(
 
 
 def test_a_file_that_the_function_removed_is_fetched_again(begin: Begin, serve: Serve, store: Store) -> None:
-    script = Script(db="old", other="same")
-    serve(script)
+    script = serve.start(Script(db="old", other="same"))
     function = begin({"db": "db", "other": {"secret": "other", "ttl": "none"}})
     (store.root / "current/secrets/other").unlink()
     script.values["db"] = "new"
@@ -548,8 +528,7 @@ def test_a_file_that_the_function_removed_is_fetched_again(begin: Begin, serve: 
 def test_a_root_that_the_function_removed_is_published_again(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="x", other="y")
-    serve(script)
+    script = serve.start(Script(db="x", other="y"))
     function = begin({"db": "db", "other": {"secret": "other", "ttl": "none"}})
     shutil.rmtree(store.root)
     script.values["db"] = DENIED
@@ -576,8 +555,7 @@ def test_a_root_that_the_function_removed_is_published_again(
 def test_a_store_is_published_again_though_that_failed_once(
     launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, tmp_path: Path
 ) -> None:
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     store.root.mkdir(mode=0o700)
     lambda_api.looks = lambda: None  # the store is on a file system that only the extension sees
     begin = Begin(launch, lambda_api, Clock(tmp_path), within=["unshare", "-m", "sh", "-c", SMALL_DISK, "sh"])
@@ -595,7 +573,7 @@ def test_a_store_is_published_again_though_that_failed_once(
 def test_stores_that_are_published_again_and_again_need_no_more_descriptors(
     begin: Begin, serve: Serve, store: Store
 ) -> None:
-    serve(Script(db="x"))
+    serve.start(Script(db="x"))
     function = begin({"db": "db"})
     descriptors = Path(f"/proc/{function.extension.process.pid}/fd")
 
@@ -627,8 +605,7 @@ def launch_managed(launch: Launcher, api: Lambda, clock: Clock, *names: str) -> 
 def test_a_timer_does_not_spin_while_a_pause_holds_up_what_is_due(
     launch: Launcher, lambda_api: Lambda, tmp_path: Path, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="old", other="old")
-    serve(script)
+    script = serve.start(Script(db="old", other="old"))
     clock = Clock(tmp_path)
     extension = launch_managed(launch, lambda_api, clock, "db", "other")
     (store.root / "current").unlink()
@@ -647,8 +624,7 @@ def test_a_timer_does_not_spin_while_a_pause_holds_up_what_is_due(
 def test_on_managed_instances_a_timer_takes_the_place_of_invocations(
     launch: Launcher, lambda_api: Lambda, tmp_path: Path, serve: Serve, store: Store
 ) -> None:
-    script = Script(db="old")
-    serve(script)
+    script = serve.start(Script(db="old"))
     clock = Clock(tmp_path)
     launch_managed(launch, lambda_api, clock, "db")
     assert lambda_api.requests[0].json == {"events": ["SHUTDOWN"]}
