@@ -34,7 +34,7 @@ def build(target: Target) -> Path:
     folder = OUTPUT / target.name
     folder.mkdir(parents=True, exist_ok=True)
     core = _core(target, prepare(target))
-    _freeze(folder)
+    freeze(folder)
     run([sys.executable, HERE / "native.py", folder / "native.c"])
     backend = _cffi(folder) / "src/c/_cffi_backend.c"
     return _link(target, folder, [backend], core)
@@ -68,8 +68,8 @@ def wrapper(target: Target) -> Path:
     return rust.folder / target.rust / "release" / WRAPPER
 
 
-def _freeze(folder: Path) -> None:
-    """Compares the frozen modules with the checked-in list."""
+def freeze(folder: Path) -> None:
+    """Freezes the modules into a folder, and compares their names with the checked-in list."""
     path = [ROOT / "bindings/python/src", ROOT / "extension/src"]
     options = [f"--path={entry}" for entry in path]
     # A frozen set orders its items by their hashes, so fix the seed.

@@ -32,7 +32,9 @@ _ABSENT = {
     ),
     "the layer is built from its sources": "keystart_extension.deploy.build",
     "for the tests of functions": "keystart.testing keystart.pytest_plugin",
-    "for refresh_async and attempt, which no command calls": "asyncio keystart._attempt keystart.rejections",
+    "for refresh_async and attempt, which no command calls": (
+        "asyncio keystart._attempt keystart._types keystart.rejections"
+    ),
     "the library that Python falls back from": "_json _py_abc _compression bz2 lzma zlib",
     "for numbers, dates and texts that no configuration has": (
         "_pydecimal _strptime calendar csv decimal fractions numbers random statistics string quopri unicodedata"

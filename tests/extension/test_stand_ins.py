@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from extension.standalone.executable import HERE
+from extension.standalone.executable import HERE, freeze
 from extension.standalone.freeze import OF_A_START, STAND_INS
+from extension.standalone.toolchain import PYTHON
 from tests import ROOT
 
 # Reads the same files with Python's own encodings, and without them.
@@ -185,6 +186,13 @@ def test_no_frozen_module_reads_files_below_pythons_folder_which_is_empty_in_the
         tree = ast.parse(Path(spec.origin).read_text())
         used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         assert used.isdisjoint(folders), name
+
+
+@pytest.mark.skipif(
+    not Path(f"/usr/bin/{PYTHON}").exists(), reason=f"the layer is built with Debian's {PYTHON}"
+)
+def test_the_checked_in_list_has_what_is_frozen(tmp_path: Path) -> None:
+    freeze(tmp_path)
 
 
 def test_a_start_loads_only_what_lies_together_in_the_executable() -> None:
