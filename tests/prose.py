@@ -65,8 +65,17 @@ class Word:
     instead: str
 
 
+# A space of a pattern, where a line may end in prose. Behind a word, where Python takes patterns of one width alone, it
+# is one character.
+_SPACE = re.compile(r"(?P<behind>\(\?<[!=][^)]*\))| ")
+
+
+def _over_lines(pattern: str) -> str:
+    return _SPACE.sub(lambda space: (space["behind"] or r" +").replace(" ", r"\s"), pattern)
+
+
 WORDS = [
-    Word(re.compile(word["pattern"], re.IGNORECASE), word["instead"])
+    Word(re.compile(_over_lines(word["pattern"]), re.IGNORECASE), word["instead"])
     for word in tomllib.loads((ROOT / "tests/words.toml").read_text())["word"]
 ]
 

@@ -30,6 +30,7 @@ SAID = "It gives nothing but its\nown name."
         ("code.mjs", "/**\n * It gives nothing but\n */\n", 2),
         ("code.rb", "# frozen\nx = 1\n# It gives nothing but\n", 3),
         ("code.rs", "fn f() {\n    g(1); // it gives nothing but\n}\n", 2),
+        ("page.md", "# Title\n\n- It\n  gives nothing\n  but its name.\n", 4),
         ("code.toml", "[table]\nx = 1  # it gives nothing but\n", 2),
         ("test_code.py", "def test_it_gives_nothing_but_a_name() -> None: ...\n", 1),
         ("code_test.rb", "\ndef test_it_gives_nothing_but_a_name\nend\n", 2),

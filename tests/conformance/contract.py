@@ -42,6 +42,12 @@ def rules_without_number(contract: Path = FOLDER) -> list[str]:
     return outside
 
 
+def wrapped_lines(contract: Path = FOLDER) -> list[str]:
+    """Returns the lines that continue the line before them: each clause, and each paragraph, is one line."""
+    text = re.sub(r"^ *```.*?^ *```$", "", (contract / "contract.md").read_text(), flags=re.M | re.S)
+    return re.findall(r"(?<=\S\n)(?! *(?:[-|]|\d+\. |<!--)|#).+", text)
+
+
 def codes(contract: Path = FOLDER) -> list[Error]:
     """Returns all error codes."""
     return list(load(contract).errors)

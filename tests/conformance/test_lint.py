@@ -92,6 +92,12 @@ NOT_READY = {
 HERE_IS_A_TEST = "tests/conformance/test_lint.py::test_what_neither_a_case_nor_a_test_asks_is_reported"
 
 
+def test_a_clause_of_the_contract_is_one_line(tmp_path: Path) -> None:
+    assert contract.wrapped_lines() == []
+    (tmp_path / "contract.md").write_text(f"{CLAUSES}- **1.9** A rule\n  over two lines.\n")
+    assert contract.wrapped_lines(tmp_path) == ["  over two lines."]
+
+
 def gaps(folder: Path, **elsewhere: dict[str, list[dict[str, str]]]) -> list[str]:
     """Returns what one case and these tests leave uncovered in a small contract."""
     contract = folder / "contract"
