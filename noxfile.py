@@ -336,7 +336,10 @@ def fuzz_core(session: nox.Session) -> None:
 def layer(session: nox.Session) -> None:
     """Build the layers into dist/ and try them in an empty root, on Debian 12; `-- --chroot` tries others too."""
     if not is_debian_12():
-        missing = "the layer is not built: its executable is linked from the packages of Debian 12"
+        missing = (
+            "the layer is not built: its executable is linked from the packages of Debian 12. "
+            "Elsewhere build it in a container (docs/install.md)"
+        )
         if session.posargs:  # asked for by itself, as keystart layer build does
             session.error(missing)
         session.warn(missing)

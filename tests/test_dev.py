@@ -320,6 +320,15 @@ def test_a_layer_of_one_architecture_is_built_without_the_extension(door: Door) 
     assert "--session build" in door.asked.read_text()
 
 
+def test_a_layer_is_refused_at_once_where_it_cannot_be_built(door: Door) -> None:
+    (door.programs / "uname").unlink()  # a link to the system's own
+    door.program("uname", "echo aarch64")
+    done = door.open("keystart", "layer", "build")
+    assert (done.returncode, door.installed()) == (1, set())
+    assert done.stderr.endswith("Elsewhere build it in a container: docs/install.md says how.\n")
+    assert "venv" not in door.asked.read_text()
+
+
 @pytest.mark.skipif(not DEBIAN_12, reason="the layer is built on Debian 12 alone")
 def test_a_layer_for_x86_64_needs_nothing_for_the_other_architecture(door: Door) -> None:
     door.with_venv()
