@@ -13,7 +13,8 @@ const TIME = '2026-11-23T09:20:00.180Z';
  * @param {import('node:test').TestContext} test
  */
 function temporaryFolder(test) {
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'keystart-node-'));
+  // The quick way reads below no link, and macOS has its temporary folders below one.
+  const folder = fs.mkdtempSync(path.join(fs.realpathSync(os.tmpdir()), 'keystart-node-'));
   test.after(() => {
     test.mock.restoreAll(); // a mock of node:fs must not reach the removal
     fs.rmSync(folder, { recursive: true });
