@@ -71,7 +71,7 @@ def test_a_tag_that_no_function_has_is_an_error(keystart: Keystart, account: Acc
     code, out, error = keystart("attach", "--tag", "app=nobody", "--layer", layer, "--yes")
     assert (code, out) == (1, "")
     assert error == (
-        "keystart: No function of this region has the tag app=nobody. Correct the tag or the region.\n"
+        "keystart: No function of eu-west-1 has the tag app=nobody. Correct the tag or the region.\n"
     )
 
 

@@ -374,7 +374,7 @@ def test_functions_are_found_by_the_secret_that_their_configuration_names(
     code, out, error = keystart("roll", "--uses", "prod/nothing", *NOW)
     assert (code, out) == (1, "")
     assert error == (
-        "keystart: No function of this region has a configuration that names this secret. Correct the secret or the "
+        "keystart: No function of eu-west-1 has a configuration that names this secret. Correct the secret or the "
         "region.\n"
     )
 

@@ -284,7 +284,7 @@ def test_apply_without_a_terminal_and_without_yes_is_wrong_use(sync: Sync) -> No
             "A template knows {name}, {basename}",
         ),
         ("version: 1\nid: a\nsource: {folder: secrets}\nsecrets: []", "`secrets` must be a list of rules"),
-        ("version: 1\nid: a\nsource: {folder: secrets}", "The file lacks `secrets`."),
+        ("version: 1\nid: a\nsource: {folder: secrets}", "The file lacks `secrets`. Add it."),
         ("version: [", ": this is not YAML."),
         (
             "version: 1\nid: a\nsource: {folder: secrets}\nsecrets: [{name: x, include: []}]",

@@ -10,17 +10,23 @@ use crate::problem::Problems;
 use crate::reader::Reader;
 use crate::region::is_region;
 use crate::square;
-use crate::typed::{boolean, found, refuse_unknown, text};
+use crate::typed::{boolean, found, is_nothing, refuse_unknown, text};
 
 const KEYS: [&str; 8] = ["version", "start", "deadline", "region", "batch", "env_overwrite", "snapstart", "secrets"];
 /// The message for a sync.yaml: no configuration of a function has a mapping under `source`.
 const OF_SYNC: &str = "This is a sync.yaml, because it has a \"source\". Run keystart sync plan with it, or name the \
                        configuration of a function.";
 
+const EMPTY: &str = "The configuration is empty. Write \"version: 1\" and \"secrets:\" into it.";
+
 /// Reads a document. Use the plan only if no problem was found.
 pub(crate) fn read(root: &Node, file: &str, reader: Reader, problems: &mut Problems) -> Plan {
     let mut plan = Plan::of_secrets(Vec::new(), file);
     let Node::Mapping(root) = root else {
+        if is_nothing(root) {
+            problems.add(EMPTY, root.position());
+            return plan;
+        }
         let what = format!("The configuration must be a mapping, found {}.", found(root, &[]));
         problems.add(what, root.position());
         return plan;
@@ -31,7 +37,11 @@ pub(crate) fn read(root: &Node, file: &str, reader: Reader, problems: &mut Probl
         return plan;
     }
     let known = [&KEYS[..], &freshness::KEYS].concat();
-    let hint = |key: &str| hints::hint(hints::OF_A_FILE, key);
+    let lacks_secrets = root.get("secrets").is_none();
+    let hint = |key: &str| match key {
+        "secret" if lacks_secrets => Some("Did you mean \"secrets\"?"),
+        _ => hints::hint(hints::OF_A_FILE, key),
+    };
     refuse_unknown(root, "The configuration", &known, &[square::KEY], hint, problems);
     if let Some((key, _)) = root.member(square::KEY) {
         let why = "belongs to the file of Square's extension, which has no \"version\". Remove one.";

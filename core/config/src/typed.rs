@@ -38,10 +38,14 @@ fn is_empty(scalar: &Scalar) -> bool {
 
 /// Reads a text that is not empty. Refuses a text that some YAML reader would not take as text.
 pub(crate) fn text<'a>(node: &'a Node, what: &str, problems: &mut Problems) -> Option<&'a str> {
-    if let Node::Scalar(scalar) = node {
-        return scalar_text(scalar, what, problems);
+    match node {
+        Node::Scalar(scalar) if !is_empty(scalar) => return scalar_text(scalar, what, problems),
+        Node::Scalar(_) => {
+            let cure = "Write it after the \":\", and indent what belongs to it.";
+            problems.add(format!("{what} must be text, found nothing. {cure}"), node.position());
+        }
+        _ => problems.add(format!("{what} must be text, found {}.", found(node, &[])), node.position()),
     }
-    problems.add(format!("{what} must be text, found {}.", found(node, &[])), node.position());
     None
 }
 

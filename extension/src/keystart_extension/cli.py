@@ -395,7 +395,8 @@ def _pull(arguments: argparse.Namespace) -> int:
     except (ConfigurationError, CoreError) as error:
         return _fail(str(error))
     links = links_of(plan.handle, writer)
-    log.info(f"fetching {plan.counts.entries} entries of {plan.source}")
+    count = plan.counts.entries
+    log.info(f"fetching {count} {'entry' if count == 1 else 'entries'} of {plan.source}")
     code = _EXIT_FAILED
     try:
         with _signals_raised():

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from ..plan import Plan
 
-_NOBODY = (
-    "No function of this region has a configuration that names this secret. Correct the secret or the region."
-)
 _FAILED = (
     "Its last update failed, so its environments may be old ones. Correct what failed, and update it again."
 )
@@ -71,7 +68,11 @@ def roll(arguments: Namespace) -> int:
         has_failed = function.get("LastUpdateStatus") == "Failed"
         return change, Findings(problems=(_FAILED,) if has_failed else ())
 
-    manner = Manner(stops=False, over=arguments.over, if_none=_NOBODY if arguments.uses else "")
+    nobody = (
+        f"No function of {client.meta.region_name} has a configuration that names this secret. Correct the secret or "
+        "the region."
+    )
+    manner = Manner(stops=False, over=arguments.over, if_none=nobody if arguments.uses else "")
     return run(arguments, client, names, look, manner)
 
 

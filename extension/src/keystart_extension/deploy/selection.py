@@ -76,7 +76,8 @@ def _tagged(client: Any, tags: Sequence[tuple[str, str]]) -> list[str]:
     found = ask("tag:GetResources", call)
     if not found:
         shown = " and ".join(f"{key}={'|'.join(wanted)}" for key, wanted in values.items())
-        raise DeployError(f"No function of this region has the tag {shown}. Correct the tag or the region.")
+        region = client.meta.region_name
+        raise DeployError(f"No function of {region} has the tag {shown}. Correct the tag or the region.")
     return sorted(found)
 
 

@@ -78,7 +78,7 @@ def status(arguments: Namespace) -> int:
         shown = [{**row._asdict(), "warnings": lines} for row, lines in zip(rows, warnings, strict=True)]
         print(json.dumps(shown, indent=2))
     else:
-        _print(rows)
+        _print(rows, client.meta.region_name)
     for line in failed:
         print(f"keystart: {line}", file=sys.stderr)
     return _EXIT_FAILED if failed else 0
@@ -182,9 +182,9 @@ def _warnings(function: Configuration, layers: list[str], releases: list[_Releas
     return lines
 
 
-def _print(rows: list[_Row]) -> None:
+def _print(rows: list[_Row], region: str) -> None:
     if not rows:
-        print("No function of this region has the layer.", file=sys.stderr)
+        print(f"No function of {region} has the layer.", file=sys.stderr)
         return
     table = [("FUNCTION", "LAYER", "KEYSTART", "CONFIGURATION")]
     for row in rows:

@@ -79,7 +79,8 @@ def _document(path: Path) -> object:
     try:
         data = read_bytes(path, _LARGEST)
     except FileError as error:
-        raise SyncError(f"{shown} {error}") from None
+        cure = "" if path.exists() else " Name your sync.yaml, or change to its folder."
+        raise SyncError(f"{shown} {error}{cure}") from None
     try:
         document: object = yaml.load(data, _Loader)  # noqa: S506 (_Loader is a SafeLoader)
     except _NOT_YAML as error:

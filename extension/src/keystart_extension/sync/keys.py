@@ -33,7 +33,8 @@ def keys_of(
             cure = f"Did you mean `{close[0]}`?" if close else f"Known are {', '.join(known)}."
             raise SyncError(f"{of} has an unknown key. {cure}")
     if missing := [key for key in required if key not in document]:
-        raise SyncError(f"{of} lacks `{missing[0]}`.")
+        cure = "Write `version: 1` at its top." if missing[0] == "version" else "Add it."
+        raise SyncError(f"{of} lacks `{missing[0]}`. {cure}")
     return document
 
 
