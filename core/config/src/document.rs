@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
+use keystart_store::json::MAX_DEPTH;
+
 use crate::problem::{Position, Problems};
 use crate::shown::characters;
-
-/// The limit of contract 6.4.4 for JSON. It also bounds every recursion over nodes.
-const DEEPEST: usize = 64; // limits.toml: json.depth
 
 /// A text as it was written. Without quotes it is plain, and may mean something other than text.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,7 +71,7 @@ pub(crate) struct DepthError;
 
 impl DepthError {
     pub fn message() -> String {
-        format!("More than {DEEPEST} lists and mappings are inside each other.")
+        format!("More than {MAX_DEPTH} lists and mappings are inside each other.")
     }
 }
 
@@ -95,7 +94,8 @@ impl Builder {
     }
 
     pub fn begin(&mut self, is_mapping: bool, position: Position) -> Result<(), DepthError> {
-        if self.open.len() == DEEPEST {
+        // It also bounds every recursion over nodes.
+        if self.open.len() == MAX_DEPTH {
             return Err(DepthError);
         }
         self.open.push(OpenNode { is_mapping, position, nodes: Vec::new() });

@@ -20,8 +20,6 @@ use crate::variables;
 
 /// The keys that every entry may have besides the keywords and keys of the providers.
 const KEYS: [&str; 7] = ["role", "external_id", "session_name", "optional", "env", "ttl", "as_is"];
-const LONGEST_NAME: usize = 255; // limits.toml: name.bytes
-const MOST_SEGMENTS: usize = 8; // limits.toml: name.segments
 const LARGEST_MANIFEST: usize = 1_048_576; // limits.toml: manifest.bytes
 /// The shortest text about a secret in a manifest, without its id and its name, which appears twice
 /// (contract §4).
@@ -326,9 +324,7 @@ impl LongForm<'_, '_> {
             let why = "\"only\", \"except\" and \"rename\" choose members. Add \"expand: true\", or remove them.";
             self.add(why, &members::KEYS);
         }
-        let leaves_room =
-            name::folders(&entry.name).count() + 1 < MOST_SEGMENTS && entry.name.len() + 2 <= LONGEST_NAME;
-        if entry.is_folder() && !leaves_room {
+        if entry.is_folder() && !name::is_valid(format!("{}/x", entry.name).as_bytes()) {
             self.add("This name leaves no room for the names below it. Shorten it.", &[]);
         }
         Some(entry)

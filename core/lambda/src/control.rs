@@ -13,6 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use keystart_process::lock;
+use keystart_store::control::{FORMAT, MAX_LINE};
 use keystart_store::errors::{Error, Result};
 use keystart_store::json::{self, Json, quote};
 use rustix::process::{Resource, geteuid, getrlimit};
@@ -25,8 +26,6 @@ use tokio::time::{sleep, timeout};
 use crate::events::{Event, Events};
 use crate::runtime;
 
-const FORMAT: &str = "keystart.control/1";
-const LONGEST_LINE: usize = 65_536; // limits.toml: control.line_bytes
 const MOST_CONNECTIONS: usize = 64; // limits.toml: control.connections
 const MOST_REFRESHES: usize = 128; // limits.toml: control.refreshes
 const PATIENCE_MS: u64 = 2_000; // limits.toml: control.patience_ms
@@ -244,7 +243,7 @@ async fn read_line(stream: &mut UnixStream) -> Option<Vec<u8>> {
             line.truncate(end + 1);
             return Some(line);
         }
-        if line.len() >= LONGEST_LINE {
+        if line.len() >= MAX_LINE {
             return Some(line); // too long, which the caller answers
         }
     }
@@ -282,8 +281,8 @@ async fn end_of(stream: &UnixStream) {
 
 /// Reads a request. The error is a sentence.
 fn parse(line: &[u8]) -> std::result::Result<Request, String> {
-    if line.len() > LONGEST_LINE || line.last() != Some(&b'\n') {
-        return Err(format!("The request is longer than {LONGEST_LINE} bytes. Ask for fewer names, or for all."));
+    if line.len() > MAX_LINE || line.last() != Some(&b'\n') {
+        return Err(format!("The request is longer than {MAX_LINE} bytes. Ask for fewer names, or for all."));
     }
     let request = json::parse(line).map_err(|_| "The request is not JSON.".to_owned())?;
     if request.get("format").and_then(Json::as_str) != Some(FORMAT) {
@@ -359,7 +358,7 @@ fn answer(reply: &Reply) -> String {
     for (name, code, message) in sorted {
         let failure =
             format!("{separator}{}: {{\"code\": {}, \"message\": {}}}", quote(name), quote(code), quote(message));
-        if line.len() + failure.len() + end.len() > LONGEST_LINE {
+        if line.len() + failure.len() + end.len() > MAX_LINE {
             break;
         }
         line.push_str(&failure);
@@ -461,7 +460,7 @@ mod tests {
                 .unwrap_err()
                 .contains("knows only the ops refresh, restored, try, accepted and rejected")
         );
-        assert!(parse(&vec![b' '; LONGEST_LINE]).unwrap_err().contains("longer than 65536 bytes"));
+        assert!(parse(&vec![b' '; MAX_LINE]).unwrap_err().contains("longer than 65536 bytes"));
     }
 
     #[test]
@@ -469,7 +468,7 @@ mod tests {
         let failure = |name: usize| (format!("n{name:04}"), "Code".to_owned(), "m".repeat(200));
         let failures: Vec<_> = (0..1000).rev().map(failure).collect();
         let line = answer(&Reply { generation: 3, failures, ..Reply::default() });
-        assert!(line.len() <= LONGEST_LINE && line.len() > LONGEST_LINE - 300);
+        assert!(line.len() <= MAX_LINE && line.len() > MAX_LINE - 300);
         let answer = json::parse(line.as_bytes()).unwrap();
         assert_eq!(answer.get("generation").and_then(Json::as_whole), Some(3));
         let listed = answer.get("failures").and_then(Json::as_object).unwrap();

@@ -11,6 +11,11 @@ use crate::folder::{Folder, FolderResult};
 use crate::options::Options;
 use crate::publish::Writer;
 
+/// The format of requests and answers.
+pub const FORMAT: &str = "keystart.control/1";
+/// The longest request and the longest answer, with their line feed.
+pub const MAX_LINE: usize = 65_536; // limits.toml: control.line_bytes
+
 impl Writer {
     /// Makes the socket of the store and listens on it; `None` if its path is too long. From then
     /// on `stop` removes it.

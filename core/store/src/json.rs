@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
-const MAX_DEPTH: usize = 64; // limits.toml: json.depth
+/// How many arrays and objects may be inside each other (contract 6.4.4).
+pub const MAX_DEPTH: usize = 64; // limits.toml: json.depth
 const MAX_WHOLE: f64 = 9_007_199_254_740_991.0;
 
 /// The text is not JSON by contract 6.4. The error does not say where or why, because the text may be a secret.

@@ -2,7 +2,7 @@
 //!
 //! Comments name clauses of the contract by their number, as in "contract 6.2.7".
 
-mod control;
+pub mod control;
 pub mod crash;
 pub mod errors;
 mod failpoint;

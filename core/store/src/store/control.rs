@@ -8,12 +8,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SendFlags, Shutdown, SocketAddrUnix, SocketType};
 
+use crate::control::{FORMAT, MAX_LINE};
 use crate::failures::{self, Failure, Failures};
 use crate::json::{self, Json, quote};
-
-const FORMAT: &str = "keystart.control/1";
-/// The longest request and the longest answer, with their line feed.
-const MAX_LINE: usize = 65_536; // limits.toml: control.line_bytes
 
 /// What the writer answers.
 #[derive(Debug, PartialEq, Eq)]
