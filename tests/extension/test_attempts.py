@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.extensions_api import Lambda
+from tests.fakes.script import DENIED
 from tests.fakes.stages import Asked, StagedSecrets
 from tests.waiting import PATIENCE, until
 from tests.writer.disk import Disk
@@ -24,7 +25,6 @@ from tests.writer.disk import Disk
 from .clock import MOVED_CLOCK, Clock
 from .conftest import Canaries, Launcher, Serve, Store
 from .control import FORMAT, Control, Started, done
-from .test_refresh import DENIED
 
 KEPT_FOR = 60.0  # limits.toml: retention.seconds
 UNKNOWN = {"code": "NotConfigured", "message": "No entry of the configuration publishes it."}

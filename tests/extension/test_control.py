@@ -20,11 +20,11 @@ import pytest
 from tests.fakes.aws import Cloud, refusal, secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Gate, Request
+from tests.fakes.script import DENIED, Script
 from tests.waiting import PATIENCE, until
 
 from .conftest import Canaries, Launcher, Serve, Store
 from .control import FORMAT, Control, Started, done, rest
-from .test_refresh import DENIED, Script
 
 
 def test_a_request_is_answered_when_the_new_values_are_published(

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from tests.fakes.aws import secret
 from tests.fakes.extensions_api import Lambda
 from tests.fakes.http import Answer, Request
+from tests.fakes.script import Script
 from tests.waiting import PATIENCE, until
 
 from .conftest import Extension, Serve, Store
 from .control import Control, Started, done
-from .test_refresh import Script
 
 FROZEN = 4.0  # seconds; longer than a refresh may take
 

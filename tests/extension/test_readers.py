@@ -12,10 +12,10 @@ import pytest
 
 from tests.conformance.runner import Runner, chosen_languages
 from tests.fakes.aws import Cloud
+from tests.fakes.script import DENIED, Script
 
 from .conftest import Canaries, Serve, Store
 from .control import Started
-from .test_refresh import DENIED, Script
 
 
 @pytest.fixture(params=chosen_languages())

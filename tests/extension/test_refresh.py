@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ import pytest
 
 from tests.fakes.aws import Cloud, refusal, secret
 from tests.fakes.extensions_api import Lambda
-from tests.fakes.http import Answer, Gate, Request, Stub
+from tests.fakes.http import Answer, Gate
+from tests.fakes.script import DENIED, Script
 from tests.waiting import PATIENCE, until
 
 from .clock import MOVED_CLOCK, Clock
@@ -128,26 +129,6 @@ def test_without_anything_that_can_become_due_lambda_sends_no_invocation(
     launch(lambda_api, text)
     lambda_api.wait_for("/event/next")
     assert lambda_api.requests[0].json == {"events": ["SHUTDOWN"]}
-
-
-class Script(Stub):
-    """Answers with values by id that a test changes. A callable makes the answer."""
-
-    def __init__(self, **values: str | Answer | Callable[[Request], Answer | None]) -> None:
-        super().__init__(self._answer)
-        self.values = values
-        self.asked: list[str] = []
-
-    def _answer(self, request: Request) -> Answer | None:
-        name = request.json["SecretId"]
-        self.asked.append(name)
-        value = self.values[name]
-        if callable(value):
-            return value(request)
-        return secret(value, VersionId=f"v-{value}") if isinstance(value, str) else value
-
-
-DENIED = refusal(400, "AccessDeniedException", "No.")
 
 
 def test_a_refresh_that_fails_keeps_the_values_and_is_logged_once_for_each_reason(
