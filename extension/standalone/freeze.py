@@ -23,7 +23,7 @@ _ABSENT = {
         "boto3 keystart_extension.aws.errors keystart_extension.aws.fetch "
         "keystart_extension.aws.login keystart_extension.aws.session "
         "keystart_extension.deploy.attach keystart_extension.deploy.layer keystart_extension.deploy.roll "
-        "keystart_extension.deploy.status "
+        "keystart_extension.deploy.status keystart_extension.pull "
         "keystart._tls ssl"
     ),
     "files of other tools are read where people work": (

@@ -6,9 +6,7 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, TextIO
 
-    from .links import Links
     from .plan import Plan
 
 _EXIT_FAILED = 1
@@ -374,108 +371,22 @@ def _is_compiled(file: Path) -> bool:
 
 def _pull(arguments: argparse.Namespace) -> int:
     from .core import CoreError, call, lib
-    from .log import Log
     from .plan import ConfigurationError
-    from .process import place_of
-    from .publish import StartError, check_links, give_up, links_of, publish
-    from .store import Writer
 
     try:
-        from .aws.fetch import fetch
+        from .pull import PullError, pull
     except ModuleNotFoundError:
         return _fail(WITHOUT_BOTO3)
 
     call(lib.keystart_process_protect)  # before it holds a credential
-    log = Log()
     try:
-        plan = _plan(arguments.configuration)
-        # What is published stays until there is something new. Where nothing is, readers wait from now on.
-        before = _published(arguments.root)
-        writer = Writer.open(arguments.root, keeps=before is not None)
+        print(pull(_plan(arguments.configuration), arguments.root, arguments.profile))
     except (ConfigurationError, CoreError) as error:
         return _fail(str(error))
-    links = links_of(plan.handle, writer)
-    count = plan.counts.entries
-    log.info(f"fetching {count} {'entry' if count == 1 else 'entries'} of {plan.source}")
-    code = _EXIT_FAILED
-    try:
-        with _signals_raised():
-            check_links(links)
-            fetched = fetch(plan, arguments.profile)
-            publish(links, writer, log, fetched, time.monotonic())
-    except StartError as error:
-        failed = error
-    except CoreError as error:
-        failed = StartError("Extension.StoreUnusable", error.message)
-    except (KeyboardInterrupt, _Termination) as ended:
-        number = signal.SIGINT if isinstance(ended, KeyboardInterrupt) else ended.number
-        failed = StartError("Extension.Interrupted", f"keystart pull was ended by {number.name}.")
-        code = _EXIT_SIGNALLED + number
-    except Exception as bug:
-        # Without the error's text, which may hold anything.
-        failed = StartError("Extension.Internal", place_of(bug))
-    else:
-        print(f"{writer.root}/current/secrets")
-        return 0
-    lines = failed.lines()
-    if before is None:
-        give_up(failed, writer, links, log)
-    elif before == _published(arguments.root):
-        lines += _put_back(links)
-        lines.append("What was published before stays.")
-    _fail("\n  - ".join(lines))
-    return code
-
-
-def _published(root: str | None) -> str | None:
-    """Returns where readers find secrets in the store; None if they find none."""
-    from keystart import Keystart, KeystartError
-
-    try:
-        snapshot = Keystart(root, timeout=0).snapshot()
-        return snapshot.path(snapshot.names()[0]) if snapshot.names() else ""
-    except KeystartError:
-        return None
-
-
-def _put_back(links: Links | None) -> list[str]:
-    """Puts back the links of what stays published, and returns what fails."""
-    if links is None:
-        return []
-    from .links import LinkError
-
-    try:
-        links.restore()
-    except LinkError as error:
-        return [str(error)]
-    return []
-
-
-class _Termination(BaseException):
-    """A signal asks the process to end."""
-
-    def __init__(self, number: signal.Signals) -> None:
-        super().__init__(number.name)
-        self.number = number
-
-
-@contextlib.contextmanager
-def _signals_raised() -> Iterator[None]:
-    """Raises `_Termination` where SIGTERM or SIGHUP would end the process without a word."""
-
-    def end(number: int, _: object) -> None:
-        raise _Termination(signal.Signals(number))
-
-    own = (signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in own}
-    try:
-        for number, handler in before.items():
-            if handler is signal.SIG_DFL:  # nohup has SIGHUP ignored
-                signal.signal(number, end)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    except PullError as error:
+        _fail(str(error))
+        return error.code
+    return 0
 
 
 def _ls(arguments: argparse.Namespace) -> int:
