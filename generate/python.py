@@ -11,20 +11,8 @@ _MESSAGES = ("secret_not_text", "snapshot_expired", "tls_invalid")
 
 def errors(contract: Contract) -> str:
     """Returns the module `keystart.errors`."""
-    width = max(len(error.class_name) for error in contract.errors) + 2
-    tree = "\n".join(
-        f"{'└' if error is contract.errors[-1] else '├'}── {error.class_name:{width}}{error.number}"
-        for error in contract.errors
-    )
     classes = "\n\n".join(_class(error) for error in contract.errors)
     numbers = "".join(f"    {error.number}: {error.class_name},\n" for error in contract.errors)
-    pieces = "".join(
-        f"{piece.name.upper()} = {_literal(piece)}\n"
-        for error in contract.errors
-        if any(message.name in _MESSAGES for message in error.messages)
-        for piece in error.pieces
-        if piece.when and not piece.placeholders
-    )
     messages = "\n\n".join(
         _function(error, message)
         for error in contract.errors
@@ -36,7 +24,7 @@ def errors(contract: Contract) -> str:
 """Holds one exception for each error code of the contract (§8); it raises none itself.
 
 KeystartError
-{tree}
+{_tree(contract)}
 """
 
 from __future__ import annotations
@@ -65,12 +53,32 @@ class KeystartError(Exception):
 {messages}
 
 # All that the {{what}} of a message may be.
-{pieces}
+{_pieces(contract)}
 
 # By the numbers that the core returns.
 BY_NUMBER: dict[int, type[KeystartError]] = {{
 {numbers}}}
 '''
+
+
+def _tree(contract: Contract) -> str:
+    """Returns the classes below their base, with their numbers."""
+    width = max(len(error.class_name) for error in contract.errors) + 2
+    return "\n".join(
+        f"{'└' if error is contract.errors[-1] else '├'}── {error.class_name:{width}}{error.number}"
+        for error in contract.errors
+    )
+
+
+def _pieces(contract: Contract) -> str:
+    """Returns constants for the parts of messages that are made here."""
+    return "".join(
+        f"{piece.name.upper()} = {_literal(piece)}\n"
+        for error in contract.errors
+        if any(message.name in _MESSAGES for message in error.messages)
+        for piece in error.pieces
+        if piece.when and not piece.placeholders
+    )
 
 
 def names(contract: Contract) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from .plan import Plan
 
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
 _EXIT_FAILED = 1
 _EXIT_WRONG_USE = 2
 _EXIT_CHANGES = 3  # done too, and it shows a change
@@ -150,7 +152,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"keystart {__version__}")
     parser.set_defaults(command=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for add in (_add_check, _add_compile, _add_pull, _add_ls, _add_get):
+        add(commands)
+    deploy.add_to(commands)
+    sync.add_to(commands)
+    _add_iam_policy(commands)
+    translate.add_to(commands)
+    return parser
 
+
+def _add_check(commands: _Commands) -> None:
     check = commands.add_parser(
         "check",
         help="validate a configuration and show what it would fetch",
@@ -169,6 +180,8 @@ def _parser() -> argparse.ArgumentParser:
         help="the number of execution environments for which to show what a ttl costs (default: 1)",
     )
 
+
+def _add_compile(commands: _Commands) -> None:
     compilation = commands.add_parser(
         "compile",
         help="write any configuration as one checked JSON file",
@@ -182,6 +195,8 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--output", metavar="FILE", help='default: keystart.json beside FILE; "-" is standard output'
     )
 
+
+def _add_pull(commands: _Commands) -> None:
     pull = commands.add_parser(
         "pull",
         help="fetch and publish once, with your own AWS credentials",
@@ -193,6 +208,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_root(pull)
     pull.add_argument("--profile", help="the profile of your AWS configuration (default: AWS_PROFILE)")
 
+
+def _add_ls(commands: _Commands) -> None:
     ls = commands.add_parser(
         "ls", help="list what is published", description="Lists the names of the published secrets."
     )
@@ -201,6 +218,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_root(ls)
     ls.add_argument("--json", action="store_true", help="print all facts about each secret except its value")
 
+
+def _add_get(commands: _Commands) -> None:
     get = commands.add_parser(
         "get",
         help="print a secret's exact bytes",
@@ -210,9 +229,8 @@ def _parser() -> argparse.ArgumentParser:
     get.add_argument("name", metavar="NAME", help="its name in the configuration")
     _add_root(get)
 
-    deploy.add_to(commands)
-    sync.add_to(commands)
 
+def _add_iam_policy(commands: _Commands) -> None:
     policy = commands.add_parser(
         "iam-policy",
         help="print the IAM policy that a configuration needs, and no more",
@@ -244,9 +262,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ARN",
         help="your own key that encrypts some of them; repeat it for more keys",
     )
-
-    translate.add_to(commands)
-    return parser
 
 
 def _add_configuration(parser: argparse.ArgumentParser) -> None:

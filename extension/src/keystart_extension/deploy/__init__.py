@@ -26,9 +26,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..aws import WITHOUT_BOTO3
 from .terms import FORMATS, LAYER, NO_SOURCES, DeployError
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 __all__ = ["FORMATS", "DeployError", "account_id", "add_to", "add_values"]
 
@@ -57,8 +61,13 @@ is shown (with --dry-run --detailed-exitcode), 130 interrupted.
 """
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_to(commands: _Commands) -> None:
     """Adds the commands to the command line."""
+    for add in (_add_layer, _add_attach, _add_detach, _add_status, _add_roll):
+        add(commands)
+
+
+def _add_layer(commands: _Commands) -> None:
     layer = commands.add_parser("layer", help="build the layer, and publish it to your account")
     of_layer = layer.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
@@ -102,6 +111,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     _add_account(publish, region=False)
 
+
+def _add_attach(commands: _Commands) -> None:
     attach = commands.add_parser(
         "attach", help="add the layer to functions, with their configuration", description=_ATTACH
     )
@@ -129,6 +140,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     _add_change(attach)
     _add_account(attach, region=False)
 
+
+def _add_detach(commands: _Commands) -> None:
     detach = commands.add_parser("detach", help="remove the layer from functions", description=_DETACH)
     detach.set_defaults(command=_detach)
     detach.add_argument(
@@ -140,6 +153,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     _add_change(detach)
     _add_account(detach, region=True)
 
+
+def _add_status(commands: _Commands) -> None:
     status = commands.add_parser(
         "status",
         help="list the functions that have the layer, with its version, their configuration, and warnings",
@@ -157,6 +172,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     status.add_argument("--json", action="store_true", help="print the list as JSON")
     _add_account(status, region=True)
 
+
+def _add_roll(commands: _Commands) -> None:
     roll = commands.add_parser(
         "roll", help="restart functions when their secrets have changed", description=_ROLL
     )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.exceptions import UnknownRegionError
 
-from .configuration import read
+from .configuration import Configuration, read
 from .digest import Settings
 from .lock import FOLDER
 from .secret import OWNER_TAG
@@ -32,53 +32,56 @@ def policy(file: Path, account: str, region: str) -> dict[str, Any]:
     """Returns the policy that `keystart sync` needs for a sync.yaml. Secrets that are adopted need more."""
     configuration = read(file)
     region = configuration.region or region
-    names = sorted({rule.name.partition("{")[0] for rule in configuration.rules})
     partition = _partition(region)
-    secrets = [f"arn:{partition}:secretsmanager:{region}:{account}:secret:{name}*" for name in names]
+    where = f"{partition}:{{}}:{region}:{account}"
+    statements = _of_target(configuration, where)
     keys = sorted({rule.kms_key for rule in configuration.rules if rule.kms_key is not None})
-    lock = f"arn:{partition}:ssm:{region}:{account}:parameter{FOLDER}/{configuration.id}"
+    statements += _of_keys(keys, where)
+    if configuration.digest is not None:
+        statements.append(_digest(configuration.digest, where))
+    statements += _source(configuration.source, partition, account, region)
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _of_target(configuration: Configuration, where: str) -> list[dict[str, Any]]:
+    """Returns what a sync does in Secrets Manager, and its lock."""
+    names = sorted({rule.name.partition("{")[0] for rule in configuration.rules})
+    secrets = [f"arn:{where.format('secretsmanager')}:secret:{name}*" for name in names]
+    lock = f"arn:{where.format('ssm')}:parameter{FOLDER}/{configuration.id}"
     reads = configuration.digest is None
     # IAM knows no smaller resource for these. BatchGetSecretValue also needs GetSecretValue on each secret.
     lists = ["ListSecrets", "BatchGetSecretValue"] if reads else ["ListSecrets"]
-    statements = [
+    in_request, in_secret = f"aws:RequestTag/{OWNER_TAG}", f"aws:ResourceTag/{OWNER_TAG}"
+    own = configuration.id
+    return [
         _allow("Look", "secretsmanager", ["DescribeSecret"], secrets),
         _allow("List", "secretsmanager", lists, ["*"]),
         {
             **_allow("Create", "secretsmanager", ["CreateSecret"], secrets),
-            "Condition": {"StringEquals": {f"aws:RequestTag/{OWNER_TAG}": configuration.id}},
+            "Condition": {"StringEquals": {in_request: own}},
         },
         {
             # A new secret gets the tag with its creation. A secret of another sync has another value already.
             **_allow("Tag", "secretsmanager", ["TagResource"], secrets),
-            "Condition": {
-                "StringEqualsIfExists": {
-                    f"aws:RequestTag/{OWNER_TAG}": configuration.id,
-                    f"aws:ResourceTag/{OWNER_TAG}": configuration.id,
-                }
-            },
+            "Condition": {"StringEqualsIfExists": {in_request: own, in_secret: own}},
         },
         {
             **_allow("Change", "secretsmanager", ["GetSecretValue", *_WRITES] if reads else _WRITES, secrets),
-            "Condition": {"StringEquals": {f"aws:ResourceTag/{OWNER_TAG}": configuration.id}},
+            "Condition": {"StringEquals": {in_secret: own}},
         },
-        _allow(
-            "Lock",
-            "ssm",
-            _LOCK,
-            [lock, f"{lock}/*"],
-        ),
+        _allow("Lock", "ssm", _LOCK, [lock, f"{lock}/*"]),
     ]
+
+
+def _of_keys(keys: Sequence[str], where: str) -> Iterator[dict[str, Any]]:
+    """Yields what a sync does with the keys of its rules, by their ARNs and by their aliases."""
     uses = ["GenerateDataKey", "Decrypt"]
     if arns := [key for key in keys if key.startswith("arn:")]:
-        statements.append(_allow("Keys", "kms", uses, arns))
+        yield _allow("Keys", "kms", uses, arns)
     if aliases := [key for key in keys if not key.startswith("arn:")]:
         condition = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": aliases}}
-        every = [f"arn:{partition}:kms:{region}:{account}:key/*"]
-        statements.append({**_allow("KeysByAlias", "kms", uses, every), "Condition": condition})
-    if configuration.digest is not None:
-        statements.append(_digest(configuration.digest, f"{partition}:{{}}:{region}:{account}"))
-    statements += _source(configuration.source, partition, account, region)
-    return {"Version": "2012-10-17", "Statement": statements}
+        every = [f"arn:{where.format('kms')}:key/*"]
+        yield {**_allow("KeysByAlias", "kms", uses, every), "Condition": condition}
 
 
 def _digest(settings: Settings, where: str) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from .documents import Document, DocumentError, Node, get, items, text
-from .findings import Findings, Secret, name_of
+from .findings import Findings, Place, Secret, name_of
 from .references import source_of
 
 _EXTERNAL = ("ExternalSecret", "ClusterExternalSecret")
@@ -33,17 +34,30 @@ def read(documents: Sequence[Document], findings: Findings) -> None:
             _class(document, findings)
 
 
+class _Store(NamedTuple):
+    """What a SecretStore says of all that comes from it."""
+
+    service: str | None
+    region: str | None
+    role: str | None
+
+    def is_of_parameters(self, id_: str) -> bool:
+        return self.service == "ParameterStore" or (self.service is None and id_.startswith("/"))
+
+    def secret(self, name: str, source: Mapping[str, str | bool], place: Place) -> Secret:
+        of_store = {"role": self.role} if self.role else {}
+        return Secret(name_of(name), {**source, **of_store}, place, region=self.region)
+
+
 def _external(
     document: Document, spec: Node | None, stores: Mapping[str | None, Document], findings: Findings
 ) -> None:
-    store = stores.get(text(get(spec, "secretStoreRef", "name")))
-    aws = None if store is None else store.get("spec", "provider", "aws")
-    service = text(get(aws, "service"))
-    region, role = text(get(aws, "region")), text(get(aws, "role"))
-    if store is not None and aws is None:
+    found = stores.get(text(get(spec, "secretStoreRef", "name")))
+    aws = None if found is None else found.get("spec", "provider", "aws")
+    if found is not None and aws is None:
         findings.refuse(document.place(document.root), "Its SecretStore is not one of AWS.")
         return
-    if store is None and items(get(spec, "data")) + items(get(spec, "dataFrom")):
+    if found is None and items(get(spec, "data")) + items(get(spec, "dataFrom")):
         findings.note(
             f"{document.file} has no SecretStore: ids that begin with / are taken for parameters, all others for "
             "secrets. If that is wrong, put the store into the same file."
@@ -53,72 +67,64 @@ def _external(
             document.place(template),
             "Its template makes new values from the secrets. Put the parts together in the code.",
         )
-    of_store = {"role": role} if role else {}
-    for one in [*items(get(spec, "data")), *items(get(spec, "dataFrom"))]:
-        if get(one, "sourceRef") is not None:
-            findings.refuse(
-                document.place(one), "It comes from a generator or another store. Write the entry."
-            )
-    for one in items(get(spec, "data")):
-        if get(one, "sourceRef") is not None:
-            continue
-        place, name, id_ = (
-            document.place(one),
-            text(get(one, "secretKey")),
-            text(get(one, "remoteRef", "key")),
-        )
-        if name is None or id_ is None:
-            findings.refuse(place, "It has no secretKey or no remoteRef.key.")
-            continue
-        if reason := _change_reason(get(one, "remoteRef")):
-            findings.refuse(place, reason)
-            continue
-        field, version = text(get(one, "remoteRef", "property")), text(get(one, "remoteRef", "version"))
-        is_parameter = service == "ParameterStore" or (service is None and id_.startswith("/"))
-        source: dict[str, str | bool]
-        if is_parameter:
-            source = {"parameter": f"{id_}:{version}" if version else id_}
-        else:
-            is_id = version is not None and version.startswith("uuid/")
-            named = (
-                {"stage": version}
-                if version and not is_id
-                else {"version_id": (version or "")[5:]}
-                if version
-                else {}
-            )
-            source = {"secret": id_, **named}
-        if field:
-            source["field"] = f"/{field.replace('.', '/')}" if "." in field else field
-        findings.secrets.append(Secret(name_of(name), {**source, **of_store}, place, region=region))
-    for one in items(get(spec, "dataFrom")):
-        if get(one, "sourceRef") is not None:
-            continue
-        place, id_ = document.place(one), text(get(one, "extract", "key"))
-        if reason := _change_reason(get(one, "extract")):
-            findings.refuse(place, reason)
-            continue
-        if get(one, "rewrite") is not None:
-            findings.refuse(place, "Its rewrite changes the names. Write the entry, with the key rename.")
-            continue
-        if id_ is None:
-            path = text(get(one, "find", "path"))
-            if path is not None and service == "ParameterStore":
-                findings.secrets.append(
-                    Secret(name_of(path), {"parameters": path, **of_store}, place, region=region)
-                )
-            else:
-                findings.refuse(
-                    place, "It finds secrets by their names or tags, which Keystart does not. Write each id."
-                )
-            continue
-        if service == "ParameterStore" or (service is None and id_.startswith("/")):
-            findings.refuse(
-                place, "It expands the JSON of a parameter, which Keystart does only for secrets."
-            )
-            continue
-        findings.secrets.append(
-            Secret(name_of(id_), {"secret": id_, "expand": True, **of_store}, place, region=region)
+    store = _Store(text(get(aws, "service")), text(get(aws, "region")), text(get(aws, "role")))
+    values, sets = (
+        [one for one in items(get(spec, key)) if not _is_of_elsewhere(document, one, findings)]
+        for key in ("data", "dataFrom")
+    )
+    for one in values:
+        _value(document, one, store, findings)
+    for one in sets:
+        _set(document, one, store, findings)
+
+
+def _is_of_elsewhere(document: Document, one: Node, findings: Findings) -> bool:
+    """Returns whether an entry has its own source, and refuses it then."""
+    if get(one, "sourceRef") is None:
+        return False
+    findings.refuse(document.place(one), "It comes from a generator or another store. Write the entry.")
+    return True
+
+
+def _value(document: Document, one: Node, store: _Store, findings: Findings) -> None:
+    """Translates an entry of `data`: one value under one name."""
+    place, name, id_ = document.place(one), text(get(one, "secretKey")), text(get(one, "remoteRef", "key"))
+    if name is None or id_ is None:
+        findings.refuse(place, "It has no secretKey or no remoteRef.key.")
+        return
+    if reason := _change_reason(get(one, "remoteRef")):
+        findings.refuse(place, reason)
+        return
+    field, version = text(get(one, "remoteRef", "property")), text(get(one, "remoteRef", "version"))
+    source: dict[str, str | bool]
+    if store.is_of_parameters(id_):
+        source = {"parameter": f"{id_}:{version}" if version else id_}
+    elif version and version.startswith("uuid/"):
+        source = {"secret": id_, "version_id": version.removeprefix("uuid/")}
+    else:
+        source = {"secret": id_, **({"stage": version} if version else {})}
+    if field:
+        source["field"] = f"/{field.replace('.', '/')}" if "." in field else field
+    findings.secrets.append(store.secret(name, source, place))
+
+
+def _set(document: Document, one: Node, store: _Store, findings: Findings) -> None:
+    """Translates an entry of `dataFrom`: the members of a secret in JSON, or all parameters of a folder."""
+    place, id_ = document.place(one), text(get(one, "extract", "key"))
+    path = text(get(one, "find", "path"))
+    if reason := _change_reason(get(one, "extract")):
+        findings.refuse(place, reason)
+    elif get(one, "rewrite") is not None:
+        findings.refuse(place, "Its rewrite changes the names. Write the entry, with the key rename.")
+    elif id_ is not None and store.is_of_parameters(id_):
+        findings.refuse(place, "It expands the JSON of a parameter, which Keystart does only for secrets.")
+    elif id_ is not None:
+        findings.secrets.append(store.secret(id_, {"secret": id_, "expand": True}, place))
+    elif path is not None and store.service == "ParameterStore":
+        findings.secrets.append(store.secret(path, {"parameters": path}, place))
+    else:
+        findings.refuse(
+            place, "It finds secrets by their names or tags, which Keystart does not. Write each id."
         )
 
 
