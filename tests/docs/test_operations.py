@@ -95,7 +95,7 @@ def python_templates() -> Iterator[tuple[str, str]]:
             if isinstance(text, ast.Name):
                 text = constants.get(text.id, text)
             place = f"{file.name}:{call.lineno}"
-            if file.name == "cli.py":
+            if file.name == "pull.py":
                 continue  # a person runs it, not Lambda
             if isinstance(text, ast.Constant):
                 yield place, phrase([str(text.value)])
