@@ -164,6 +164,18 @@ def test_each_reason_to_refuse_is_reported_and_the_other_functions_roll(
     assert [change.path for change in account.changes] == [f"/2015-03-31/functions/{arn(good)}/configuration"]
 
 
+def test_functions_roll_although_the_words_about_another_are_lost(
+    environment: Environment, account: Account, user: User
+) -> None:
+    good = user()
+    with open("/dev/full", "w") as full:  # noqa: PTH123 (not a file)
+        done = subprocess.run(
+            [COMMAND, "roll", "nobody", good, *NOW], env=environment(), stdout=subprocess.DEVNULL, stderr=full
+        )
+    assert done.returncode == 1
+    assert [change.path for change in account.changes] == [f"/2015-03-31/functions/{arn(good)}/configuration"]
+
+
 def test_a_refusal_of_published_versions_prints_commands_that_lambda_has(
     keystart: Keystart, account: Account, user: User
 ) -> None:
