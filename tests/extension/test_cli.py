@@ -237,7 +237,7 @@ def test_pull_publishes_and_ls_and_get_read(
         "",
     )
     assert keystart("ls", "deep")[1].split()[0] == "deep/keytab"
-    assert keystart("ls", "nothing") == (0, "", "")
+    assert keystart("ls", "nothing") == (0, "", "keystart: No secret is published in this folder.\n")
     code, out, error = keystart("ls", "--json")
     assert json.loads(out)["deep/keytab"]["source"]["region"] == REGION
     assert keystart("get", "db") == (0, value, "")

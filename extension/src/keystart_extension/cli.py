@@ -416,6 +416,9 @@ def _ls(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(known, indent=2))
         return 0
+    if not names:
+        where = "" if arguments.prefix is None else " in this folder"
+        print(f"keystart: No secret is published{where}.", file=sys.stderr)
     width = max(map(len, names), default=0)
     for name, info in known.items():
         source = info["source"]
