@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from keystart_extension import __version__
 
 from tests.debian import make_debian
 from tests.fakes.timed import NAME, TimedCloud
@@ -77,7 +78,7 @@ def test_a_life_beside_another_glibc(system: System, cloud: TimedCloud) -> None:
     life = Life(system, cloud, variables, [["getconf", "GNU_LIBC_VERSION"], *readers])
     assert (life.code, life.values, resolver.asked()) == (0, {"db": "x" * 100}, {NAME}), life.said
     glibc, core, *values = (text.strip() for text in life.read)
-    assert (glibc, core) == (f"glibc {system.glibc}", f"0.1.0 {'x' * 100}")
+    assert (glibc, core) == (f"glibc {system.glibc}", f"{__version__} {'x' * 100}")
     assert values == ["x" * 100] * (len(readers) - 1)
 
 

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from keystart_extension import __version__
 
 from extension.standalone.toolchain import ROOT, version_of
 from tests.fakes.timed import TimedCloud
@@ -32,7 +33,7 @@ HOSTILE = {
 
 
 def test_version_and_help_need_nothing(sandbox: Sandbox) -> None:
-    assert sandbox.run("--version") == (0, "keystart 0.1.0\n", "")
+    assert sandbox.run("--version") == (0, f"keystart {__version__}\n", "")
     code, out, error = sandbox.run("--help")
     assert (code, error) == (0, "")
     assert out.startswith("usage: keystart ")
@@ -61,9 +62,9 @@ def test_it_starts_the_script_that_pip_installs_beside_it_and_never_as_an_extens
     assert "the script" not in output(**lambda_api)
     script.write_text("#!/no/such/python\n")
     notice = "keystart: keystart-python, which pip installed beside it, does not start: No such file or directory. "
-    assert output("--version") == f"keystart 0.1.0\n{notice}Install keystart-extension again.\n"
+    assert output("--version") == f"keystart {__version__}\n{notice}Install keystart-extension again.\n"
     script.unlink()
-    assert output("--version") == "keystart 0.1.0\n"
+    assert output("--version") == f"keystart {__version__}\n"
 
 
 def test_it_reads_no_messages_from_the_folder_that_one_works_in(native: Layer, tmp_path: Path) -> None:
