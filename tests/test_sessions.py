@@ -129,3 +129,25 @@ def test_an_option_that_test_does_not_know_is_refused() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "./dev test knows --all, and not -k name" in done.stdout + done.stderr
+
+
+# What the sessions of REST install: drivers, and what draws plots and builds the site.
+OF_REST = ("asyncpg", "django", "furo", "matplotlib", "mysql", "myst_parser", "pg8000", "psycopg", "psycopg2")
+OF_REST += ("pymysql", "redis", "sphinx", "sqlalchemy")
+
+
+def test_the_tests_of_a_change_import_nothing_that_only_other_sessions_install() -> None:
+    program = f"""
+import pytest, sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {OF_REST}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+sys.exit(pytest.main(["--quiet", "--collect-only", *sys.argv[1:]]))
+"""
+    tests = [folder for name in noxfile.CHANGE for folder in noxfile.TESTS.get(name, ())]
+    collected = subprocess.run(
+        [sys.executable, "-c", program, *tests], capture_output=True, text=True, cwd=ROOT
+    )
+    assert collected.returncode == 0, collected.stdout[-2000:]

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tests.e2e import stage
+from tests.servers import mariadb as mariadb_server
 from tests.servers import postgresql as postgresql_server
 
 from . import crowd, database, handshakes, model
@@ -63,7 +64,12 @@ def simulation(options: argparse.Namespace, show: Callable[[str], None]) -> Part
 
 def mariadb(options: argparse.Namespace, show: Callable[[str], None]) -> Part:
     rotations = 2 if options.quick else 10
-    outcomes = [outcome for mode in crowd.MODES for outcome in crowd.run(mode, rotations, show)]
+    locking = [f"--max-password-errors={crowd.MAX_ERRORS}"]
+    outcomes = [
+        outcome
+        for mode in crowd.MODES
+        for outcome in crowd.run(mariadb_server.serve(locking), mode, rotations, show)
+    ]
     problems = [problem for outcome in outcomes for problem in outcome.problems()]
     lines = [crowd.HEAD, *(outcome.line() for outcome in outcomes)]
     return Part(lines, [asdict(outcome) for outcome in outcomes], problems, crowd.verdict(outcomes))

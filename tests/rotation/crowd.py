@@ -6,19 +6,19 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from keystart_extension.logins.sources import LOOK
 
 from tests.e2e import stage
 from tests.fakes.stages import StagedSecrets
-from tests.servers import mariadb
 
 from .fleet import FUNCTIONS, RUNTIMES, Mode
-from .rotations import NAME, Rotator
+from .rotations import NAME, Rotator, Server
 
 MAX_ERRORS = 3
 MODES: tuple[Mode, ...] = ("attempt", "get")
@@ -26,6 +26,13 @@ SIZES = ((1, 3), (1, 50), (16, 16), (16, 50))  # processes and connections
 _TIMEOUT = 60.0
 # Between two rotations, as in database.py: the extension asks for each stage at most once a second.
 _SETTLE = LOOK + 0.2
+
+
+class LockingServer(Server, Protocol):
+    """A server that locks a user after `MAX_ERRORS` wrong passwords."""
+
+    def refused(self) -> int:
+        """Returns how many logins the server has refused."""
 
 
 @dataclass
@@ -80,12 +87,14 @@ def verdict(outcomes: Sequence[Outcome]) -> str:
     return f"{rotations} rotations of MariaDB: calls that found the user locked {', '.join(locked)}"
 
 
-def run(mode: Mode, rotations: int, show: Callable[[str], None]) -> list[Outcome]:
+def run(
+    serving: AbstractContextManager[LockingServer], mode: Mode, rotations: int, show: Callable[[str], None]
+) -> list[Outcome]:
     """Rotates for each size; the function opens its connections between the change of the server and of the secret."""
     with (
         tempfile.TemporaryDirectory(prefix="keystart-crowd-") as scratch,
         StagedSecrets() as store,
-        mariadb.serve([f"--max-password-errors={MAX_ERRORS}"]) as server,
+        serving as server,
     ):
         rotator = Rotator(server, store)
         rotator.begin()
