@@ -191,6 +191,7 @@ def test_a_dry_run_makes_everything_and_leaves_no_trace_in_the_checkout(
     assert (steps.git("status", "--porcelain"), steps.git("tag")) == ("", "")
     assert steps.git("log", "--format=%s") == "Begin"
     assert steps.builds == 2, "the second build is compared with the first"
+    assert steps.commands[0][-3:] == ("nox", "--session", "build"), "the checkout has the new version too"
     assert steps.commands[-1] == ("pytest", "tests/packages", "tests/layer"), "tried after both"
     made = {path.name for path in steps.dist.iterdir()}
     built = {"keystart-9.8.7-py3-none-any.whl", "keystart-9.8.7.tgz", "keystart-layer-9.8.7-x86_64.zip"}

@@ -144,9 +144,12 @@ def test_pull_is_refused_with_the_cure(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("command", "cure"),
     [
-        (["layer", "publish"], "Use what pip install keystart-extension installs."),
-        (["attach", "orders", "--layer", LAYER], "Use what pip install keystart-extension installs."),
-        (["detach", "orders"], "Use what pip install keystart-extension installs."),
+        (["layer", "publish"], "Use the command that pip install keystart-extension installs."),
+        (
+            ["attach", "orders", "--layer", LAYER],
+            "Use the command that pip install keystart-extension installs.",
+        ),
+        (["detach", "orders"], "Use the command that pip install keystart-extension installs."),
         (["layer", "build"], "In a checkout of Keystart, on Debian 12: ./dev layer."),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",

@@ -41,6 +41,15 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("target")
 
 
+@pytest.mark.parametrize("kind", ["keystart-*.tar.gz", "keystart_extension-*.tar.gz"])
+def test_a_source_distribution_holds_what_its_build_begins_with(
+    kind: str, package: Package, tmp_path: Path
+) -> None:
+    shutil.unpack_archive(package(kind), tmp_path, filter="data")
+    (folder,) = tmp_path.iterdir()
+    run("maturin", "pep517", "write-dist-info", "--metadata-directory", tmp_path, cwd=folder)
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("kind", ["keystart-*_x86_64.whl", "keystart-*.tar.gz"], ids=["wheel", "sdist"])
 def test_it_installs_reads_and_is_typed(
