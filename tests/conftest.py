@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 from collections import Counter
 
 import pytest
 
 ONE_OF = 8  # cases of a test that is marked `sampled`: the others are marked `long`
+
+
+@pytest.fixture(scope="session")
+def private_mounts(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skips a test where root cannot mount a file system that no other process sees, as in many containers."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system")
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(tmp_path_factory.mktemp("mount"))]
+    tried = subprocess.run(["unshare", "--mount", *mount], capture_output=True, text=True)
+    if tried.returncode != 0:
+        pytest.skip(f"no private file system can be mounted here: {tried.stderr.strip()}")
 
 
 def pytest_configure() -> None:

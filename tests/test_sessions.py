@@ -132,8 +132,10 @@ def test_an_option_that_test_does_not_know_is_refused() -> None:
 
 
 # What the sessions of REST install: drivers, and what draws plots and builds the site.
-OF_REST = ("asyncpg", "django", "furo", "matplotlib", "mysql", "myst_parser", "pg8000", "psycopg", "psycopg2")
-OF_REST += ("pymysql", "redis", "sphinx", "sqlalchemy")
+OF_REST = (
+    *("asyncpg", "django", "furo", "matplotlib", "mysql", "myst_parser", "pg8000", "psycopg", "psycopg2"),
+    *("pymysql", "redis", "sphinx", "sqlalchemy"),
+)
 
 
 def test_the_tests_of_a_change_import_nothing_that_only_other_sessions_install() -> None:

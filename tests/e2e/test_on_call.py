@@ -217,12 +217,10 @@ def test_a_network_without_a_way_to_the_service(tmp_path: Path, black_hole: str)
         hold("no-answer", failed_init(made), made)
 
 
-def test_a_vpc_without_a_way_to_the_service(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can listen at port 443 and mount a file")
-    address = request.getfixturevalue("full_backlog")
+@pytest.mark.usefixtures("private_mounts")
+def test_a_vpc_without_a_way_to_the_service(tmp_path: Path, full_backlog: str) -> None:
     hosts = tmp_path / "hosts"
-    hosts.write_text(f"127.0.0.1 localhost\n{address} secretsmanager.{REGION}.amazonaws.com\n")
+    hosts.write_text(f"127.0.0.1 localhost\n{full_backlog} secretsmanager.{REGION}.amazonaws.com\n")
     launcher = f"exec unshare --mount sh -c 'mount --bind {hosts} /etc/hosts && exec \"$0\"'"
     with environment(tmp_path, f"deadline: 2s\n{DB}", launcher=launcher) as made:
         hold("no-way-out", failed_init(made), made)
@@ -273,9 +271,8 @@ def test_a_function_that_clears_tmp(tmp_path: Path, moto: str) -> None:
         hold("cleared-tmp", f"Lambda: the function: {answer.error_type} {answer.error_message}", made)
 
 
+@pytest.mark.usefixtures("private_mounts")
 def test_a_disk_that_is_full(tmp_path: Path, moto: str) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a file system")
     # Over the store alone: the checkout may be below /tmp.
     full = "mkdir -m 700 /tmp/keystart && mount -t tmpfs -o size=4k,mode=700 none /tmp/keystart"
     launcher = f"exec unshare --mount sh -c '{full} && exec \"$0\"'"

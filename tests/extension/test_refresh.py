@@ -448,15 +448,7 @@ def test_freshness_says_when_each_secret_is_fetched_again_and_why_it_could_not_b
 SMALL_DISK = 'mount -t tmpfs -o size=48k,mode=0700 tmpfs "$KEYSTART_DIR" && exec "$@"'
 
 
-def begin_on_a_small_disk(begin: Begin, launch: Launcher, api: Lambda) -> Function:
-    try:
-        return begin({"db": "db"})
-    except AssertionError:
-        if api.requests:
-            raise
-        pytest.skip(f"a private file system cannot be mounted here: {launch.started[0].ended()}")
-
-
+@pytest.mark.usefixtures("private_mounts")
 def test_a_disk_that_is_full_at_a_refresh_keeps_the_values(
     launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, tmp_path: Path
 ) -> None:
@@ -464,7 +456,7 @@ def test_a_disk_that_is_full_at_a_refresh_keeps_the_values(
     store.root.mkdir(mode=0o700)
     lambda_api.looks = lambda: None  # the store is on a file system that only the extension sees
     begin = Begin(launch, lambda_api, Clock(tmp_path), within=["unshare", "-m", "sh", "-c", SMALL_DISK, "sh"])
-    function = begin_on_a_small_disk(begin, launch, lambda_api)
+    function = begin({"db": "db"})
     seen = Store(Path(f"/proc/{function.extension.process.pid}/root{store.root}"))
     script.values["db"] = "x" * 65_536
     function.invoke(after=60)
@@ -533,6 +525,7 @@ def test_a_root_that_the_function_removed_is_published_again(
     assert store.state["state"] == "stopped"
 
 
+@pytest.mark.usefixtures("private_mounts")
 def test_a_store_is_published_again_though_that_failed_once(
     launch: Launcher, lambda_api: Lambda, serve: Serve, store: Store, tmp_path: Path
 ) -> None:
@@ -540,7 +533,7 @@ def test_a_store_is_published_again_though_that_failed_once(
     store.root.mkdir(mode=0o700)
     lambda_api.looks = lambda: None  # the store is on a file system that only the extension sees
     begin = Begin(launch, lambda_api, Clock(tmp_path), within=["unshare", "-m", "sh", "-c", SMALL_DISK, "sh"])
-    function = begin_on_a_small_disk(begin, launch, lambda_api)
+    function = begin({"db": "db"})
     seen = Store(Path(f"/proc/{function.extension.process.pid}/root{store.root}"))
     (seen.root / "current").unlink()
     script.values["db"] = "x" * 65_536
