@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         began = True
         written = [*bump.bump(ROOT, version), CHANGELOG]
         notes = _cut_changelog(version)
+        _remove_own_crates()
         # The tests run the checkout's commands too. They refuse a core of another version.
         _run(sys.executable, "-m", "nox", "--session", "build")
         _build()
@@ -73,6 +74,9 @@ def _put_back() -> None:
     interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _git("restore", "--staged", "--worktree", "--", ".")
+    _remove_own_crates()
+    # It runs a core of the release's version. `./dev` builds what is missing.
+    (ROOT / ".venv/bin/keystart").unlink(missing_ok=True)
     signal.signal(signal.SIGINT, interrupted)
 
 
@@ -133,7 +137,8 @@ def _built_again() -> dict[str, str]:
 def _remove_own_crates() -> None:
     """Removes from cargo's folders what it compiled of the workspace, so that the next build compiles it again.
 
-    The crates of others stay. Cargo.lock has their hashes, and they compile for a quarter of an hour.
+    Some of its files have the same name in each version, and cargo takes one of another version as current. The crates
+    of others stay. Cargo.lock has their hashes, and they compile for a quarter of an hour.
     """
     everything = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     for folder in sorted(file.parent for file in everything.rglob(".rustc_info.json")):

@@ -208,7 +208,7 @@ def test_a_dry_run_makes_everything_and_leaves_no_trace_in_the_checkout(
     assert (steps.dist / "NOTES.md").read_text().startswith("### ")
 
 
-def test_the_second_build_compiles_the_crates_of_keystart_anew(steps: Steps) -> None:
+def test_each_build_compiles_the_crates_of_keystart_anew(steps: Steps) -> None:
     target = steps.root / "target"
     (target / "reader/aarch64-unknown-linux-gnu").mkdir(parents=True)
     for folder in (target, target / "reader"):
@@ -216,15 +216,25 @@ def test_the_second_build_compiles_the_crates_of_keystart_anew(steps: Steps) -> 
     (steps.root / ".git/info/exclude").write_text("/target/\n")
     assert release.main(["9.8.7", "--dry-run"]) == 0
     builds = [place for place, command in enumerate(steps.commands) if command[-1] == "tests.packages.build"]
-    between = steps.commands[builds[0] : builds[1]]
-    cleaned = [command for command in between if command[:2] == ("cargo", "clean")]
-    assert all({"--workspace", "--release"} < set(command) for command in cleaned)
-    folders = [command[command.index("--target-dir") + 1 :] for command in cleaned]
-    assert folders == [
-        (str(target),),
-        (str(target / "reader"),),
-        (str(target / "reader"), "--target", "aarch64-unknown-linux-gnu"),
-    ]
+    first, second = builds
+    for part in (steps.commands[:first], steps.commands[first:second], steps.commands[second:]):
+        cleaned = [command for command in part if command[:2] == ("cargo", "clean")]
+        assert all({"--workspace", "--release"} < set(command) for command in cleaned)
+        folders = [command[command.index("--target-dir") + 1 :] for command in cleaned]
+        assert folders == [
+            (str(target),),
+            (str(target / "reader"),),
+            (str(target / "reader"), "--target", "aarch64-unknown-linux-gnu"),
+        ]
+
+
+def test_a_dry_run_leaves_no_command_of_the_version_that_it_built(steps: Steps) -> None:
+    command = steps.root / ".venv/bin/keystart"
+    command.parent.mkdir(parents=True)
+    command.touch()
+    (steps.root / ".git/info/exclude").write_text("/.venv/\n")
+    assert release.main(["9.8.7", "--dry-run"]) == 0
+    assert not command.exists(), "./dev builds what is missing"
 
 
 def test_a_release_is_a_commit_and_a_tag(steps: Steps, capsys: pytest.CaptureFixture[str]) -> None:
