@@ -23,7 +23,7 @@ class Mount:
 
     def remount(self, options: str) -> None:
         """Changes the mount at the folder."""
-        inside = ["nsenter", "--mount", f"--target={self._holder}"]
+        inside = ["nsenter", "--mount", "--root", f"--target={self._holder}"]
         subprocess.run([*inside, "mount", "-o", f"remount,{options}", str(self._folder)], check=True)
 
 
