@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -79,6 +81,8 @@ def build(into: Path, *, quick: bool) -> None:
     with_core = [ROOT / "bindings/python", ROOT / "extension"]
     for package in with_core:
         _run(["maturin", "sdist", "--out", str(into)], package)
+    for sdist in into.glob("*.tar.gz"):
+        _make_scripts_executable(sdist)
     if quick:
         _say("no wheel of the extension in a quick run: it compiles AWS's SDK")
         del with_core[1]
@@ -103,6 +107,17 @@ def build(into: Path, *, quick: bool) -> None:
     _say("the npm package and the gem")
     _run(["npm", "pack", "--silent", "--pack-destination", str(into)], ROOT / "bindings/node")
     gem(ROOT / "bindings/ruby", into)
+
+
+def _make_scripts_executable(sdist: Path) -> None:
+    """Restores a right that maturin drops. pip installs a command with the rights that it has in the wheel."""
+    unpacked = BytesIO()
+    with tarfile.open(sdist) as old, tarfile.open(fileobj=unpacked, mode="w") as new:
+        for member in old:
+            if "/data/scripts/" in member.name:
+                member.mode = 0o755
+            new.addfile(member, old.extractfile(member))
+    sdist.write_bytes(gzip.compress(unpacked.getvalue(), mtime=0))
 
 
 def gem(source: Path, into: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -48,6 +49,7 @@ def test_a_source_distribution_holds_what_its_build_begins_with(
     shutil.unpack_archive(package(kind), tmp_path, filter="data")
     (folder,) = tmp_path.iterdir()
     run("maturin", "pep517", "write-dist-info", "--metadata-directory", tmp_path, cwd=folder)
+    assert all(os.access(script, os.X_OK) for script in folder.glob("data/scripts/*"))
 
 
 @pytest.mark.parametrize("version", VERSIONS)
