@@ -79,7 +79,9 @@ def refusing(canary: Canaries) -> Iterator[Callable[[str], RefusingProxy]]:
 
 
 ANSWERS: Mapping[str, str] = {
-    "407": "it answered 407 (it asks for a user and a password)",
+    "301": "it answered 301 (Moved Permanently)",
+    "404": "it answered 404 (Not Found)",
+    "407": "it answered 407 (it asks for a user and a password, or refuses those that it got)",
     "403": "it answered 403 (its rules deny the host)",
     "502": "it answered 502 (Bad Gateway)",
     "503": "it answered 503 (Service Unavailable)",
@@ -108,8 +110,19 @@ def test_a_refusal_by_a_proxy_is_said_with_the_proxy_and_the_host(
         f"Correct {variable}, or name {host} in NO_PROXY."
     )
     assert store.failures == {"db": ("ProxyRefused", reason)}
-    if status.startswith("4"):
+    if status.startswith(("3", "4")):
         assert len(proxy.asked) == 1, "the answer would be the same"
+
+
+@pytest.mark.parametrize("status", ["408", "425", "429", "500"])
+def test_a_proxy_that_may_open_a_way_a_moment_later_is_asked_again(
+    prefetch: Prefetch, monkeypatch: pytest.MonkeyPatch, refusing: Callable[[str], RefusingProxy], status: str
+) -> None:
+    proxy = refusing(status)
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
+    assert prefetch({"db": "prod/db"}, deadline="1s") is not None
+    assert len(proxy.asked) > 1
 
 
 @pytest.mark.parametrize("proxy", [DEAD, "proxy.keystart.invalid:3128"])

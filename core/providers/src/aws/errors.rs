@@ -337,7 +337,7 @@ fn proxy_refusal(error: &ConnectorError, route: &Route, proxy: &str, reason: &st
     // A proxy says in its own words why it refuses. They are not repeated.
     let meaning = match status {
         403 => Some("its rules deny the host"),
-        407 => Some("it asks for a user and a password"),
+        407 => Some("it asks for a user and a password, or refuses those that it got"),
         _ => StatusCode::from_u16(*status).ok().and_then(|status| status.canonical_reason()),
     };
     let what = format!("it answered {status}{}", meaning.map(|words| format!(" ({words})")).unwrap_or_default());

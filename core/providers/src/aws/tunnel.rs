@@ -98,22 +98,29 @@ fn request(host: &Uri, proxy: &Intercept) -> Vec<u8> {
     request
 }
 
-/// Reads the head of an answer, and returns its status. Nobody reads what follows a refusal.
+/// Reads heads until one is the answer and not a notice before it (1xx), and returns its status.
+///
+/// Nobody reads what follows a refusal.
 async fn status(connection: &mut (impl AsyncRead + Unpin)) -> Result<u16, TunnelError> {
     let mut answer = [0; LONGEST_ANSWER];
-    let mut length = 0;
-    while length < answer.len() {
-        match connection.read(&mut answer[length..]).await.map_err(TunnelError::Broken)? {
-            0 => return Err(TunnelError::Broken(io::ErrorKind::UnexpectedEof.into())),
-            read => length += read,
-        }
+    let (mut begin, mut length) = (0, 0);
+    loop {
         let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut head = httparse::Response::new(&mut headers);
-        if head.parse(&answer[..length]).map_err(|_| TunnelError::NoHttp)?.is_complete() {
-            return head.code.ok_or(TunnelError::NoHttp);
+        match head.parse(&answer[begin..length]).map_err(|_| TunnelError::NoHttp)? {
+            httparse::Status::Complete(size) => match head.code.ok_or(TunnelError::NoHttp)? {
+                100..200 => begin += size,
+                status => return Ok(status),
+            },
+            httparse::Status::Partial if length == answer.len() => return Err(TunnelError::NoHttp),
+            httparse::Status::Partial => {
+                match connection.read(&mut answer[length..]).await.map_err(TunnelError::Broken)? {
+                    0 => return Err(TunnelError::Broken(io::ErrorKind::UnexpectedEof.into())),
+                    read => length += read,
+                }
+            }
         }
     }
-    Err(TunnelError::NoHttp)
 }
 
 #[cfg(test)]
@@ -129,12 +136,15 @@ mod tests {
     fn of_an_answer_it_keeps_the_status_alone() {
         assert_eq!(status_of(b"HTTP/1.1 200 Connected\r\n\r\n"), Ok(200));
         assert_eq!(status_of(b"HTTP/1.0 407 secret words\r\nX: y\r\n\r\n<html>"), Ok(407));
+        assert_eq!(status_of(b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\n"), Ok(200));
+        assert_eq!(status_of(b"HTTP/1.1 103 Wait\nX: y\n\nHTTP/1.1 102 Wait\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), Ok(200));
         let no_http = "the proxy did not answer in HTTP".to_owned();
         let long = [&b"HTTP/1.1 200 OK\r\nX: "[..], &[b'x'; LONGEST_ANSWER]].concat();
-        for answer in [&b"SSH-2.0-secret\r\n"[..], b"HTTP/1.1 2000 OK\r\n\r\n", &long] {
+        let endless = b"HTTP/1.1 100 Continue\r\n\r\n".repeat(LONGEST_ANSWER);
+        for answer in [&b"SSH-2.0-secret\r\n"[..], b"HTTP/1.1 2000 OK\r\n\r\n", &long, &endless] {
             assert_eq!(status_of(answer), Err(no_http.clone()));
         }
-        for cut in [&b""[..], b"HTTP/1.1 200 OK\r\n"] {
+        for cut in [&b""[..], b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"] {
             assert_eq!(status_of(cut), Err("the connection to the proxy broke off".to_owned()));
         }
     }

@@ -292,7 +292,8 @@ def _connection_error(error: BotoCoreError) -> AwsError:
 
 def _meaning(status: int) -> str:
     """Returns what a proxy's status means. The words beside it are the proxy's, and may hold anything."""
-    meanings = {**_PHRASES, 403: "its rules deny the host", 407: "it asks for a user and a password"}
+    login = "it asks for a user and a password, or refuses those that it got"
+    meanings = {**_PHRASES, 403: "its rules deny the host", 407: login}
     return f" ({meanings[status]})" if status in meanings else ""
 
 
