@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -519,6 +520,30 @@ def test_closed_streams_change_nothing(
         assert ended.returncode == 0
     assert store.values == {"db": b"x"}
     assert store.state["state"] == "ready"
+
+
+@pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-"])
+def test_closed_streams_change_nothing_in_a_root_without_dev(
+    environment: Environment, tmp_path: Path, closed: str
+) -> None:
+    configure(tmp_path, {"db": "prod/db"})
+    program = """
+import os, sys
+def open_elsewhere(path, *arguments, open=os.open, **named):
+    if path == os.devnull:
+        raise FileNotFoundError(path)
+    return open(path, *arguments, **named)
+os.open = open_elsewhere
+from keystart_extension import cli
+sys.exit(cli.main())
+"""
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" check {closed}', sys.executable, program],
+        env=environment(),
+        cwd=tmp_path,
+        check=False,
+    )
+    assert ended.returncode == 0
 
 
 @pytest.mark.parametrize("command", [["check"], ["compile"], ["compile", "FILE"], ["pull"], ["iam-policy"]])

@@ -42,20 +42,22 @@ def main() -> int:
     """Runs the command line and returns the exit code."""
     _open_streams()
     before = sys.stdout, sys.stderr
-    output, errors = sys.stdout and _Stream(sys.stdout), _Stream(sys.stderr, stops=False)
+    # A stream that was closed stays None in a root without /dev.
+    output = _Stream(sys.stdout) if sys.stdout else None
+    errors = _Stream(sys.stderr, stops=False) if sys.stderr else None
     sys.stdout, sys.stderr = cast("Any", output), cast("Any", errors)
+    streams = [stream for stream in (output, errors) if stream is not None]
     code, failure = 0, None
     try:
         code = _run()
-        for stream in (output, errors):
-            if stream is not None:
-                stream.flush()
+        for stream in streams:
+            stream.flush()
     except OSError as error:
         # Only standard output can break here: every command handles the files and sockets that it opens.
         failure = error
     finally:
         sys.stdout, sys.stderr = before
-    failure = failure or (output and output.failure) or errors.failure
+    failure = failure or next((stream.failure for stream in streams if stream.failure), None)
     if failure is None:
         return code
     if not isinstance(failure, BrokenPipeError):
