@@ -128,7 +128,7 @@ def test_a_step_runs_the_program_and_not_a_function_of_the_door(door: Door, name
 def test_a_step_runs_where_the_door_was_called(door: Door, tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     command = [str(door.folder / "dev"), "step", "looking", "sh", "-c", "pwd >here"]
-    subprocess.run(command, cwd=tmp_path / "package", check=True, capture_output=True)
+    subprocess.run(command, cwd=tmp_path / "package", check=True)
     assert (tmp_path / "package/here").read_text() == f"{tmp_path}/package\n"
 
 

@@ -17,6 +17,7 @@ from .toolchain import (
     BuildError,
     Rust,
     Target,
+    exclusive,
     libpython,
     pinned_version,
     prepare,
@@ -32,12 +33,12 @@ WRAPPER = "keystart-env"
 def build(target: Target) -> Path:
     """Returns the path of the executable."""
     folder = OUTPUT / target.name
-    folder.mkdir(parents=True, exist_ok=True)
-    core = _core(target, prepare(target))
-    freeze(folder)
-    run([sys.executable, HERE / "native.py", folder / "native.c"])
-    backend = _cffi(folder) / "src/c/_cffi_backend.c"
-    return _link(target, folder, [backend], core)
+    with exclusive(folder):
+        core = _core(target, prepare(target))
+        freeze(folder)
+        run([sys.executable, HERE / "native.py", folder / "native.c"])
+        backend = _cffi(folder) / "src/c/_cffi_backend.c"
+        return _link(target, folder, [backend], core)
 
 
 def _core(target: Target, rust: Rust) -> Path:
@@ -137,8 +138,9 @@ def _link(target: Target, folder: Path, sources: list[Path], core: Path) -> Path
     # Saves a megabyte of relocations, which a start would read. Debian 12's linker cannot do it for arm64.
     if target.machine == "x86_64":
         options.append("-Wl,-z,pack-relative-relocs")
-    run([*target.compiler, *options, "-o", executable, *objects, *libraries])
-    return executable
+    linked = executable.with_suffix(".new")
+    run([*target.compiler, *options, "-o", linked, *objects, *libraries])
+    return linked.replace(executable)  # at once: a test may start the one before
 
 
 def main() -> int:

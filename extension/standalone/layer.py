@@ -20,7 +20,7 @@ from .dist import DIST, clear, place, release
 from .executable import WRAPPER, build, wrapper
 from .interpreters import VERSIONS
 from .sbom import components, document, write_licences
-from .toolchain import ROOT, TARGETS, BuildError, MissingError, Target, pinned_version, prepare, run
+from .toolchain import ROOT, TARGETS, BuildError, MissingError, Target, maturin, pinned_version, prepare, run
 
 _SUFFIXES = (".zip.sha256", ".cdx.json", ".zip")  # the zip last: if it exists, the others do
 # Amazon Linux 2 has 2.26. cffi's wheels and Rust's library need 2.17.
@@ -99,8 +99,7 @@ def _python(folder: Path, target: Target, temporary: Path) -> None:
         # A folder apart from the executable's core, which has other flags: each build would
         # recompile the other's crates.
         variables["CARGO_TARGET_DIR"] = str(rust.folder / "wheels")
-    reader: list[str | Path] = ["maturin", "build", *options, "--out", wheels]
-    run(reader, variables, ROOT / "bindings/python", shows_progress=True)
+    maturin(["build", *options, "--out", wheels], variables, ROOT / "bindings/python", shows_progress=True)
     requirement = temporary / "cffi.txt"
     requirement.write_text(pinned_version("cffi")[1])
     platforms = [f"--platform=manylinux{name}_{target.machine}" for name in ("2014", "_2_17")]

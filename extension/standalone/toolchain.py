@@ -6,12 +6,14 @@ second architecture next to everything that is installed here.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -203,6 +205,31 @@ def _unpack(target: Target, packages: list[str]) -> None:
     for part in ("lists", "cache"):
         shutil.rmtree(folder / part)
     asked.write_text("\n".join(packages))
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Lets one build at a time into a folder. A second one waits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "build.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
+
+
+def maturin(
+    command: Sequence[str | Path],
+    environment: dict[str, str],
+    folder: Path,
+    *,
+    shows_progress: bool = False,
+) -> None:
+    """Runs maturin in a package's folder, and no second one in the same folder of cargo's builds meanwhile.
+
+    maturin moves a library out of that folder before it packs it: of two at once, one finds no library, or the other's.
+    """
+    builds = {**os.environ, **environment}.get("CARGO_TARGET_DIR", str(ROOT / "target"))
+    with exclusive(Path(builds)):
+        run(["maturin", *command], environment, folder, shows_progress=shows_progress)
 
 
 def run(

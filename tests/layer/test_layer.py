@@ -187,7 +187,7 @@ def ruby_function_with_a_gem(opt: Path, task: Path) -> Function:
         ["gem", "install", "--local", "--silent", "--no-document", "--install-dir", str(folder), str(gem)],
     )
     for command in commands:
-        subprocess.run(command, cwd=ROOT / "bindings/ruby", check=True, capture_output=True)
+        subprocess.run(command, cwd=ROOT / "bindings/ruby", check=True)
     return ruby_function_beside(opt, task)
 
 
@@ -350,7 +350,7 @@ def test_the_same_sources_give_the_same_bytes(layer: Layer) -> None:
     first = fenced(ROOT / "README.md", "console")[0].splitlines()[0].removeprefix("$ ")
     assert first == "./dev keystart layer build"
     command = [*first.split(), *([] if layer.target.is_native else ["--arch", layer.target.name])]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(command, cwd=ROOT, check=True)
     assert hashlib.sha256(layer.zip.read_bytes()).hexdigest() == hashlib.sha256(before).hexdigest()
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -28,7 +25,9 @@ from extension.standalone.toolchain import (
     MissingError,
     Target,
     has_standard_library,
+    maturin,
     prepare,
+    run,
 )
 from extension.standalone.wheel import COMMAND, ENTRY_POINTS, add_executable
 
@@ -80,7 +79,7 @@ def build(into: Path, *, quick: bool) -> None:
     """Builds every package that this machine can build; prints which it cannot build and which it leaves out."""
     with_core = [ROOT / "bindings/python", ROOT / "extension"]
     for package in with_core:
-        _run(["maturin", "sdist", "--out", str(into)], package)
+        maturin(["sdist", "--out", into], {}, package)
     for sdist in into.glob("*.tar.gz"):
         _make_scripts_executable(sdist)
     if quick:
@@ -96,8 +95,7 @@ def build(into: Path, *, quick: bool) -> None:
         # Zig links for any glibc; this machine's linker only for its own.
         arguments = ["--release", "--zig", "--compatibility", f"manylinux_{GLIBC.replace('.', '_')}"]
         for package in with_core:
-            command = ["maturin", "build", *arguments, "--target", target.rust, "--out", str(into)]
-            _run(command, package, variables)
+            maturin(["build", *arguments, "--target", target.rust, "--out", into], variables, package)
         for wheel in into.glob(f"keystart_extension-*_{target.machine}.whl"):
             _say(f"the executable for {target.rust}")
             try:
@@ -105,7 +103,7 @@ def build(into: Path, *, quick: bool) -> None:
             except MissingError as missing:
                 _say(f"the wheel has no executable, so its process starts more slowly: {missing}")
     _say("the npm package and the gem")
-    _run(["npm", "pack", "--silent", "--pack-destination", str(into)], ROOT / "bindings/node")
+    run(["npm", "pack", "--silent", "--pack-destination", into], folder=ROOT / "bindings/node")
     gem(ROOT / "bindings/ruby", into)
 
 
@@ -122,14 +120,14 @@ def _make_scripts_executable(sdist: Path) -> None:
 
 def gem(source: Path, into: Path) -> None:
     """Builds the gem. It has the same bytes at any time, and whatever rights the checkout's files have."""
-    version = _run(["ruby", "-r./lib/keystart/version", "-e", "print Keystart::VERSION"], source)
+    version = run(["ruby", "-r./lib/keystart/version", "-e", "print Keystart::VERSION"], folder=source)
     with tempfile.TemporaryDirectory(prefix="keystart-gem-") as folder:
         copy = Path(shutil.copytree(source, Path(folder) / "gem"))
         for path in [copy, *copy.rglob("*")]:
             path.chmod(0o755 if path.is_dir() else 0o644)
         name = str(into / f"keystart-{version}.gem")
         command = ["gem", "build", "--silent", "keystart.gemspec", "-o", name]
-        _run(command, copy, {"SOURCE_DATE_EPOCH": _EPOCH})
+        run(command, {"SOURCE_DATE_EPOCH": _EPOCH}, copy)
 
 
 def packages(folder: Path) -> list[str]:
@@ -149,14 +147,6 @@ def _variables(target: Target, *, quick: bool) -> dict[str, str]:
     rust = prepare(target)
     # Apart from the executable's core, which has other flags: each build would recompile the other's crates.
     return {**rust.variables, "CARGO_TARGET_DIR": str(rust.folder / "wheels")}
-
-
-def _run(command: list[str], folder: Path, variables: Mapping[str, str] | None = None) -> str:
-    environment = {**os.environ, **(variables or {})}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise BuildError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def _say(what: str) -> None:
