@@ -154,7 +154,7 @@ def claims() -> list[Claim]:
         ),
         Claim("README.md", f"takes {inits_to_go(LESS)} times as long as with a Go extension"),
         Claim("docs/internals/performance.md", f"with a whole CPU ({inits_to_go(['1,769 MB'])})"),
-        Claim("docs/internals/performance.md", f"most rows below it ({inits_to_go(LESS)})"),
+        Claim("docs/internals/performance.md", f"each row below it ({inits_to_go(LESS)})"),
         Claim("docs/internals/performance.md", f"a start takes {millions('executable', 1)} million"),
         Claim(readers, f"| {millions('node: require')} million | {millions('node: import')} million | |"),
         Claim(readers, f"| {millions('ruby')} million |"),
