@@ -81,6 +81,21 @@ TESTS["alone"] = tuple(
     if "pytest.mark.alone" in file.read_text()
 )
 TESTS["long-alone"] = TESTS["alone"]
+# The program of this repository to which a session passes its arguments. `./dev SESSION --help` prints its help.
+PROGRAMS = {
+    "generate": "generate",
+    "conformance": "tests.conformance.harness",
+    "soak": "tests.changing.soak",
+    "fuzz": "tests.fuzz.fuzz",
+    "fuzz-core": "core.fuzz.run",
+    "layer": "extension.standalone.layer",
+    "rotation": "tests.rotation",
+    "bench-readers": "benchmarks.readers.bench",
+    "bench-refresh": "benchmarks.refresh",
+    "bench": "benchmarks.cold_start.measure",
+    "demo": "tests.e2e.demo",
+    "release": "release",
+}
 # Crates whose tests need AWS's SDK, which compiles for minutes the first time.
 WITH_SDK = ("keystart-providers", "keystart-lambda", "keystart-capi-extension")
 # What runs on macOS too and calls the system: the readers' core, and what commands need beside AWS's SDK, which has C.
@@ -99,6 +114,9 @@ def session(
 
     @functools.wraps(function)
     def timed(session: nox.Session) -> None:
+        if {"-h", "--help"}.intersection(session.posargs):
+            show_help(session, str(function.__doc__))
+            return
         began, used = time.monotonic(), cpu_seconds()
         try:
             function(session)
@@ -107,6 +125,20 @@ def session(
             session.log(f"{session.name} took {took:.0f} s, and {cpu:.0f} s of CPU")
 
     return nox.session(name=name or function.__name__)(timed)
+
+
+def show_help(session: nox.Session, line: str) -> None:
+    """Prints what a session does and which arguments it takes, before minutes of builds."""
+    print(line)
+    if session.name in PROGRAMS:
+        session.run("python", "-m", PROGRAMS[session.name], "--help")
+    elif session.name in TESTS and session.name != "lint":
+        print(f"Other arguments are pytest's: `./dev {session.name} -k WORD` runs the tests with that word.")
+
+
+def run_program(session: nox.Session, *arguments: str) -> None:
+    """Runs the session's program with these arguments and the session's own."""
+    session.run("python", "-m", PROGRAMS[session.name], *arguments, *session.posargs)
 
 
 def cpu_seconds() -> float:
@@ -234,7 +266,7 @@ def generate(session: nox.Session) -> None:
     # These need a long build or a long run, so that they are written by name only.
     long = {"layer", "packages", "faults"}.intersection(arguments)
     if not long:
-        session.run("python", "-m", "generate", *arguments)
+        session.run("python", "-m", PROGRAMS["generate"], *arguments)
     os.environ["KEYSTART_GENERATE"] = "1"
     if "layer" in long:
         session.run("python", "-m", "extension.standalone.executable")
@@ -282,7 +314,7 @@ def conformance(session: nox.Session) -> None:
     conformance_runner(session)
     if session.posargs:
         caller = ["--relative-to", session.invoked_from]
-        session.run("python", "-m", "tests.conformance.harness", *caller, *session.posargs)
+        run_program(session, *caller)
     else:
         run_tests(session, processes=2)
 
@@ -317,19 +349,19 @@ def changing(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Read in all languages while writers publish, stop and are killed; `-- --seconds N --seed S --json`."""
     soak_programs(session)
-    session.run("python", "-m", "tests.changing.soak", *session.posargs)
+    run_program(session)
 
 
 @session
 def fuzz(session: nox.Session) -> None:
     """Read generated stores with all readers, and compare answers; `-- --stores N --seconds T --seed S --store K`."""
-    session.run("python", "-m", "tests.fuzz.fuzz", *session.posargs)
+    run_program(session)
 
 
 @session(name="fuzz-core")
 def fuzz_core(session: nox.Session) -> None:
     """Fuzz each parser of the core by coverage; `-- --seconds N` for each of them (default: 60)."""
-    session.run("python", "-m", "core.fuzz.run", *session.posargs)
+    run_program(session)
 
 
 @session
@@ -346,9 +378,9 @@ def layer(session: nox.Session) -> None:
         return
     node_reader(session)
     if "--arch" in session.posargs:  # only builds that one
-        session.run("python", "-m", "extension.standalone.layer", *session.posargs)
+        run_program(session)
         return
-    session.run("python", "-m", "extension.standalone.layer")
+    session.run("python", "-m", PROGRAMS["layer"])
     run_tests(session, processes=1, options=in_debian_13(session))
 
 
@@ -422,7 +454,7 @@ def recipes(session: nox.Session) -> None:
 def rotation(session: nox.Session) -> None:
     """Rotate the passwords of real servers under load; `-- --quick` in a minute, `--only PART`, `--json`."""
     what_rotations_run(session)
-    session.run("python", "-m", "tests.rotation", *session.posargs)
+    run_program(session)
 
 
 @session(name="rotation-quick")
@@ -451,25 +483,25 @@ def examples(session: nox.Session) -> None:
 def bench_readers(session: nox.Session) -> None:
     """Measure how fast the readers load and read; `-- --quick`, `--json`, `--strict`, `--write` the report."""
     node_reader(session)
-    session.run("python", "-m", "benchmarks.readers.bench", *session.posargs)
+    run_program(session)
 
 
 @session(name="bench-refresh")
 def bench_refresh(session: nox.Session) -> None:
     """Test that refreshes keep their budgets, with the layer of target/standalone if it is built; `-- --quick`."""
-    session.run("python", "-m", "benchmarks.refresh", *session.posargs)
+    run_program(session)
 
 
 @session
 def bench(session: nox.Session) -> None:
-    """Measure starts, functions and readers, and check their budgets; `-- --quick`, `--write`, `--help`."""
+    """Measure starts, functions and readers, and check their budgets; `-- --quick`, `--write`."""
     node_reader(session)
     node_runtime(session)
     npm_install(session, ROOT / "benchmarks/cold_start/apps/node")
     install_checkout(session)
     if is_debian_12():
         layer_executable(session)
-    session.run("python", "-m", "benchmarks.cold_start.measure", *session.posargs)
+    run_program(session)
 
 
 @session
@@ -513,7 +545,7 @@ def demo(session: nox.Session) -> None:
     else:
         install_checkout(session)
     node_reader(session)
-    session.run("python", "-m", "tests.e2e.demo", *which, *session.posargs)
+    run_program(session, *which)
 
 
 @session
@@ -523,7 +555,7 @@ def release(session: nox.Session) -> None:
     npm_install(session, PACKAGE_TOOLS)
     node_reader(session)
     # Seconds to put the changed files back.
-    session.run("python", "-m", "release", *session.posargs, interrupt_timeout=30)
+    session.run("python", "-m", PROGRAMS["release"], *session.posargs, interrupt_timeout=30)
 
 
 @session

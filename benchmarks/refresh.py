@@ -104,7 +104,9 @@ class Measured:
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(description="Holds refreshes to the budgets B12, B14 and B15.")
+    parser = argparse.ArgumentParser(
+        prog="./dev bench-refresh", description="Holds refreshes to the budgets B12, B14 and B15."
+    )
     parser.add_argument("--quick", action="store_true", help="measure a tenth as often")
     installed = LAYER if LAYER.exists() else Path(sys.executable).with_name("keystart")
     parser.add_argument(

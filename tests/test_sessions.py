@@ -119,9 +119,11 @@ def test_ci_runs_all() -> None:
 
 
 def test_a_session_says_at_its_end_how_long_it_took() -> None:
-    command = [sys.executable, "-m", "nox", "--session", "lock", "--", "--help"]
+    command = [sys.executable, "-m", "nox", "--session", "generate", "--", "--check"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert re.search(r"^nox > lock took \d+ s, and \d+ s of CPU$", done.stdout + done.stderr, re.MULTILINE)
+    assert re.search(
+        r"^nox > generate took \d+ s, and \d+ s of CPU$", done.stdout + done.stderr, re.MULTILINE
+    )
 
 
 def test_an_option_that_test_does_not_know_is_refused() -> None:
@@ -129,6 +131,28 @@ def test_an_option_that_test_does_not_know_is_refused() -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "./dev test knows --all, and not -k name" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("name", "program"), noxfile.PROGRAMS.items())
+def test_the_help_of_a_session_is_that_of_its_program_and_builds_nothing(name: str, program: str) -> None:
+    printed: list[str] = []
+
+    class Session:
+        posargs = ("--help",)
+
+        def run(self, *command: str, **_: object) -> None:
+            printed.append(" ".join(command))
+
+        def log(self, line: str) -> None:
+            printed.append(line)
+
+    session = Session()
+    session.name = name  # type: ignore[attr-defined]
+    getattr(noxfile, name.replace("-", "_")).func(session)
+    assert printed == [f"python -m {program} --help"]
+    done = subprocess.run([sys.executable, "-m", program, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: ./dev {name} ")
 
 
 # What the sessions of REST install: drivers, and what draws plots and builds the site.

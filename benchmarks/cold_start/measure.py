@@ -44,7 +44,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="./dev bench",
-        description="Holds cold starts, functions and readers to their budgets. Takes some 40 minutes, or less:",
+        description="Holds cold starts, functions and readers to their budgets. Takes some 25 minutes, or less:",
         epilog="Exit codes: 0 measured, even when a budget is missed; 2 something could not be measured.",
     )
     parser.add_argument(
@@ -58,7 +58,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--functions",
         action="store_true",
-        help="measure the Init of functions alone, in 15 minutes, or with --quick in one",
+        help="measure the Init of functions alone, in 5 minutes, or with --quick in one",
     )
     parser.add_argument("--runs", type=int, default=20, metavar="N", help="starts of each (default: 20)")
     one = parser.add_argument_group("one table of extensions only", "with any of these:")

@@ -136,7 +136,7 @@ def measure(languages: Sequence[str], quick: bool) -> list[Figure]:
 def parse_arguments() -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(
-        prog="bench-readers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="./dev bench-readers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
         "--language", action="append", choices=list(LOAD_MS), help="only this one; may be repeated"

@@ -31,7 +31,7 @@ _WHEN = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can hold
 
 def main() -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(prog="./dev layer --", description=__doc__)
+    parser = argparse.ArgumentParser(prog="./dev layer", description=__doc__)
     parser.add_argument(
         "--arch", choices=TARGETS, help="default: this machine's, and each other that it can build"
     )

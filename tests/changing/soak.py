@@ -172,7 +172,7 @@ def table(phases: Sequence[Phase]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./dev soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0, help="how long in all (default: %(default)g)")
     parser.add_argument(
         "--seed",

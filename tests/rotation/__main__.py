@@ -95,7 +95,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Callable[[str], None]], Part]] = 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./dev rotation --", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./dev rotation", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two minutes instead of an hour")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--seed", type=int, default=1, help="of the load")
