@@ -140,15 +140,16 @@ def test_the_help_of_a_session_is_that_of_its_program_and_builds_nothing(name: s
     class Session:
         posargs = ("--help",)
 
+        def __init__(self) -> None:
+            self.name = name
+
         def run(self, *command: str, **_: object) -> None:
             printed.append(" ".join(command))
 
         def log(self, line: str) -> None:
             printed.append(line)
 
-    session = Session()
-    session.name = name  # type: ignore[attr-defined]
-    getattr(noxfile, name.replace("-", "_")).func(session)
+    getattr(noxfile, name.replace("-", "_")).func(Session())
     assert printed == [f"python -m {program} --help"]
     done = subprocess.run([sys.executable, "-m", program, "--help"], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
