@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         # The tests run the checkout's commands too. They refuse a core of another version.
         _run(sys.executable, "-m", "nox", "--session", "build")
         _build()
-        _compare(_digests(), _built_again())
+        _compare(_digests(version), _built_again(version))
         _run("pytest", "tests/packages", "tests/layer")
         files = _finish(version, notes)
         if not options.dry_run:
@@ -101,26 +102,17 @@ def _build() -> None:
     _run(sys.executable, "-m", "extension.standalone.layer")
 
 
-def _digests() -> dict[str, str]:
-    """Returns the SHA-256 of each file of this version, except of what a release itself writes."""
+def _digests(version: str) -> dict[str, str]:
+    """Returns the SHA-256 of each package and layer of this version. Those of other versions may lie beside them."""
+    ours = re.compile(rf"keystart([_-][a-z]+)?-{re.escape(version)}(-[\w.-]+\.(whl|zip)|\.(tar\.gz|tgz|gem))")
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(DIST.iterdir())
-        if _is_ours(path)
+        if ours.fullmatch(path.name)
     }
 
 
-def _is_ours(path: Path) -> bool:
-    return path.name.startswith(("keystart-", "keystart_")) and path.suffix in (
-        ".whl",
-        ".gz",
-        ".tgz",
-        ".gem",
-        ".zip",
-    )
-
-
-def _built_again() -> dict[str, str]:
+def _built_again(version: str) -> dict[str, str]:
     """Compiles Keystart's own crates, links and packs a second time."""
     _remove_own_crates()
     with tempfile.TemporaryDirectory(prefix="keystart-release-") as folder:
@@ -128,7 +120,7 @@ def _built_again() -> dict[str, str]:
         shutil.move(DIST, first)  # no rename: the folder may be on another file system
         try:
             _build()
-            return _digests()
+            return _digests(version)
         finally:
             shutil.rmtree(DIST, ignore_errors=True)
             shutil.move(first, DIST)
@@ -157,7 +149,7 @@ def _compare(first: dict[str, str], second: dict[str, str]) -> None:
 
 def _finish(version: str, notes: str) -> list[str]:
     """Writes SBOMs, the notes and the checksums of all of them. Returns the names of the built files."""
-    digests = _digests()
+    digests = _digests(version)
     for name, digest in digests.items():
         if not name.endswith(".zip"):  # the layer's build writes its own
             sbom = document(name, version, digest, components(name))

@@ -259,6 +259,21 @@ def test_a_build_with_other_bytes_is_refused_and_the_checkout_is_as_before(
     assert (steps.git("status", "--porcelain"), steps.git("tag")) == ("", "")
 
 
+def test_a_release_leaves_alone_what_other_versions_have_in_dist(
+    steps: Steps, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = ["keystart-9.8.6-py3-none-any.whl", "keystart-9.8.70.tgz", "keystart-layer-9.8.6-x86_64.zip"]
+    steps.dist.mkdir()
+    for name in others:
+        (steps.dist / name).touch()
+    assert release.main(["9.8.7", "--dry-run"]) == 0
+    said = capsys.readouterr().out + (steps.dist / "SHA256SUMS").read_text()
+    assert "keystart-9.8.7.tgz" in said
+    for name in others:
+        assert (steps.dist / name).exists()
+        assert name not in said
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_interrupted_twice_leaves_the_checkout_as_before(
     steps: Steps, number: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
