@@ -76,8 +76,8 @@ class Run:
                 waiting.remove(name)
                 self._begin(name)
             time.sleep(_PAUSE)
-            self._collect()
             self._report()
+            self._collect()
         return all(self.results[name][0] == "success" for name in names)
 
     def interrupt(self) -> None:
